@@ -1,0 +1,33 @@
+"""The table of experts. A new task's expert is one file here and one line in the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+
+from demos.experts.expert import Expert, ExpertPolicy
+from demos.experts.grasp import GraspExpert
+from demos.experts.reach import ReachExpert
+
+EXPERTS: dict[str, Expert] = {"reach": ReachExpert(), "grasp": GraspExpert()}
+
+
+def make_expert(env: gym.Env[Any, Any]) -> ExpertPolicy:
+    """Returns the expert of an environment's task, acting in the environment's own action space.
+
+    Args:
+        env: A lam_envs environment, wrapped or not.
+
+    Raises:
+        ValueError: The environment is not one of lam_envs, or its task has no expert.
+    """
+    task = getattr(env.unwrapped, "task_name", None)
+    if task not in EXPERTS:
+        raise ValueError(
+            f"no expert for {env}: its task is {task!r}, and there are experts for {', '.join(EXPERTS)}"
+        )
+    return ExpertPolicy(EXPERTS[task], env)
+
+
+__all__ = ["EXPERTS", "Expert", "ExpertPolicy", "GraspExpert", "ReachExpert", "make_expert"]

@@ -1,0 +1,399 @@
+"""The environment: one class for every task, robot, control and way to observe."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium.error import ResetNeeded
+
+from lam_envs.control import CONTROLS
+from lam_envs.observation import Features, Layout, goal_space, robot_features
+from lam_envs.robots import ROBOTS
+from lam_envs.scene import Scene
+from lam_envs.simulation import CAMERAS, CONTROL_HZ
+from lam_envs.tasks import TASKS, Reading
+
+OBSERVATIONS = ("state", "goal")
+REWARDS = ("dense", "sparse")
+
+Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[np.float32]]
+
+
+class ManipulationEnv(gym.Env[Any, Any]):
+    """A robot arm at a table with something to do.
+
+    Args:
+        task: A name of ``lam_envs.tasks.TASKS``.
+        robot: A name of ``lam_envs.robots.ROBOTS``.
+        control: What actions mean: ``ee`` or ``discrete`` (see ``lam_envs/control.py``).
+        obs: What agents see: ``state``, one vector whose parts ``layout`` names, or ``goal``, the dict of
+            Gymnasium-Robotics with ``compute_reward``.
+        reward: ``dense``, in [-1, 1], 1 exactly on success and at most 0 before it; or ``sparse``, 0 on success
+            and -1 before it.
+        terminate_on_success: End the episode at success. By default episodes have a fixed length: a length that
+            depends on success tells the reward to algorithms that should learn it (imitation's documentation,
+            "variable horizon").
+        render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.
+        camera: A name of ``lam_envs.simulation.CAMERAS``, for :meth:`render`.
+        render_width: Pixels.
+        render_height: Pixels.
+        unknown: Takes misspelt keywords, to say which are known.
+
+    Raises:
+        TypeError: An unknown keyword.
+        ValueError: An unknown name, or a size that is not a positive whole number.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "depth_array", "human"], "render_fps": CONTROL_HZ}
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        robot: str = "panda",
+        control: str = "ee",
+        obs: str = "state",
+        reward: str = "dense",
+        terminate_on_success: bool = False,
+        render_mode: str | None = None,
+        camera: str = "front",
+        render_width: int = 480,
+        render_height: int = 480,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            raise TypeError(_unknown_keyword(next(iter(unknown))))
+        self._task = TASKS[_known("task", task, TASKS)]()
+        self._model = ROBOTS[_known("robot", robot, ROBOTS)]
+        self._control = CONTROLS[_known("control", control, CONTROLS)](self._model.max_width)
+        self._goal_observations = _known("obs", obs, OBSERVATIONS) == "goal"
+        self._dense = _known("reward", reward, REWARDS) == "dense"
+        self._terminates = bool(terminate_on_success)
+        self._camera = CAMERAS[_known("camera", camera, CAMERAS)]
+        self._picture_size = (_positive("render_width", render_width), _positive("render_height", render_height))
+        if render_mode is not None:
+            _known("render_mode", render_mode, self.metadata["render_modes"])
+        self.render_mode = render_mode
+
+        full = Layout((*robot_features(self._model.max_width), *self._task.features))
+        self._full_layout = full
+        self.layout = full.without_goal() if self._goal_observations else full
+        """Maps each feature's name to its slice, unit and scale in the observed vector."""
+        self.action_space = self._control.space
+        if self._goal_observations:
+            self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)
+            # An instance attribute: Stable-Baselines3 takes any environment that has the name for a goal one.
+            self.compute_reward = self._compute_reward
+        else:
+            self.observation_space = self.layout.space
+
+        # Clients are made on first use, in the process that uses them.
+        self._scene: Scene | None = None
+        self._pictures: Scene | None = None
+        self._last_frame = 0.0
+        self._desired = np.zeros(len(self._task.goal_low), dtype=np.float32)
+        self._achieved = self._desired
+        self._values: list[float] = []
+        self._tool = (0.0, 0.0, 0.0)
+        self._base: npt.NDArray[np.float64] | None = None
+        self._actions: list[list[float]] = []
+
+    # Gymnasium's interface
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Starts an episode that depends on the seed alone.
+
+        Args:
+            seed: Seeds the draws of this and the following episodes.
+            options: Not used.
+
+        Returns:
+            The first observation, and an info with the keys that every step's info has.
+        """
+        super().reset(seed=seed)
+        draw = self._task.sample(self.np_random)
+        state = self._physics().initial_state(draw)
+        self._load(np.concatenate([state, np.array(draw.desired, dtype=np.float32)]))
+        return self._outcome()[0], self._outcome()[2]
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Does one action, 1/20 s of simulated time.
+
+        Args:
+            action: An element of ``action_space``; displacements out of range are clipped.
+
+        Raises:
+            ResetNeeded: There was no reset yet.
+            ValueError: The action is not finite, or has a wrong shape. The episode has not advanced then.
+        """
+        scene = self._running()
+        target, numbers = self._control.command(action, scene.target, self._tool)
+        self._advance(scene, target, numbers)
+        observation, reward, info = self._outcome()
+        if self.render_mode == "human":
+            self.render()
+        return observation, reward, self._terminates and info["is_success"], False, info
+
+    def render(self) -> Any:
+        """Draws the scene.
+
+        Returns:
+            ``rgb_array``: uint8, shape (height, width, 3). ``depth_array``: float32 metres, shape (height,
+            width). ``human``: None; the window shows it.
+
+        Raises:
+            ResetNeeded: There was no reset yet.
+            RuntimeError: ``human`` without a display.
+        """
+        if self.render_mode is None:
+            gym.logger.warn('render() draws nothing: make the environment with render_mode="rgb_array".')
+            return None
+        physics = self._running()
+        if self._pictures is None:
+            window = self.render_mode == "human"
+            self._pictures = Scene(self._model, self._task, "pictures", window=window)
+        self._task.show(physics.simulation, self._desired)
+        self._pictures.copy_poses(physics)
+        if self.render_mode == "human":
+            self._keep_pace()
+            return None
+        picture = self._pictures.simulation.picture(self._camera, *self._picture_size)
+        return picture.rgb if self.render_mode == "rgb_array" else picture.depth
+
+    def close(self) -> None:
+        """Frees the simulation. Closing twice is fine; a reset opens it again."""
+        for scene in (self._scene, self._pictures):
+            if scene is not None:
+                scene.close()
+        self._scene = self._pictures = None
+        self._base = None
+
+    # What experts, datasets and planners use
+
+    @property
+    def task_name(self) -> str:
+        """The task's name in ``lam_envs.tasks.TASKS``."""
+        return self._task.name
+
+    @property
+    def control(self) -> Any:
+        """The control: turns actions into tool commands and, by its ``inverse``, back."""
+        return self._control
+
+    @property
+    def max_episode_steps(self) -> int:
+        """The task's usual number of steps, which the registered ids use."""
+        return self._task.horizon
+
+    @property
+    def max_width(self) -> float:
+        """Widest opening of the gripper, metres."""
+        return self._model.max_width
+
+    def features(self, observation: Observation | None = None) -> Features:
+        """Names the parts of an observation, in physical units.
+
+        Args:
+            observation: One observation of ``observation_space``; by default the present scene, not clipped.
+
+        Returns:
+            Every feature of the task, the goal's included, float64 vectors.
+
+        Raises:
+            ValueError: The observation has a wrong shape.
+            ResetNeeded: No observation was given and there was no reset yet.
+        """
+        if observation is None:
+            self._running()
+            return self._full_layout.split(np.array(self._values))
+        if isinstance(observation, dict):
+            features = self.layout.decode(observation["observation"])
+            return {**features, **self._task.goal_features(features, observation["desired_goal"])}
+        return self.layout.decode(observation)
+
+    def get_state(self) -> npt.NDArray[np.float64]:
+        """Returns everything that decides how the episode goes on, exactly.
+
+        Bullet's contact caches cannot be written, so the vector holds the state at the beginning of the episode
+        (:meth:`physical_state`, of fixed length) and the actions since.
+
+        Returns:
+            Shape (physical size + steps * numbers of an action,).
+
+        Raises:
+            ResetNeeded: There was no reset yet.
+        """
+        self._running()
+        assert self._base is not None
+        return np.concatenate([self._base, *(np.array(numbers) for numbers in self._actions)])
+
+    def physical_state(self) -> npt.NDArray[np.float64]:
+        """Returns positions, velocities, targets and the goal, of fixed length, without the past.
+
+        ``set_state`` takes it too, at once and without replaying; what follows then is reproducible, and equal
+        to the first course but for the contact forces that a new start has to find again.
+
+        Raises:
+            ResetNeeded: There was no reset yet.
+        """
+        return np.concatenate([self._running().state(), self._desired])
+
+    def set_state(self, state: npt.ArrayLike) -> tuple[Observation, dict[str, Any]]:
+        """Continues from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
+
+        Time limits are kept by wrappers and are not part of it.
+
+        Returns:
+            The observation and info of that state.
+
+        Raises:
+            ValueError: The vector is not finite, or its length fits neither kind of state.
+        """
+        vector = np.array(state, dtype=np.float64)
+        scene = self._physics()
+        size = scene.state_size + self._desired.size
+        extra = vector.size - size
+        if vector.ndim != 1 or extra < 0 or extra % self._control.action_size:
+            raise ValueError(
+                f"the state has shape {vector.shape}; expected ({size} + n * {self._control.action_size},), n >= 0: "
+                "it comes from another task, robot or control"
+            )
+        if not np.isfinite(vector).all():
+            raise ValueError(f"state[{int(np.argmin(np.isfinite(vector)))}] is not finite")
+        self._load(vector[:size])
+        for numbers in vector[size:].reshape(-1, self._control.action_size):
+            action = numbers if self._control.action_size > 1 else numbers[0]
+            self._advance(scene, *self._control.command(action, scene.target, self._tool))
+        observation, _, info = self._outcome()
+        return observation, info
+
+    # Inside
+
+    def _physics(self) -> Scene:
+        """The scene, made anew when this is its first use or the process was forked."""
+        if self._scene is None or not self._scene.simulation.belongs_to_this_process:
+            self._scene = Scene(self._model, self._task)
+            self._pictures = None
+            self._base = None
+        return self._scene
+
+    def _running(self) -> Scene:
+        scene = self._physics()
+        if self._base is None:
+            raise ResetNeeded("call reset() before step(), render() or a state: there is no episode yet")
+        return scene
+
+    def _load(self, base: npt.NDArray[np.float64]) -> None:
+        scene = self._physics()
+        size = scene.state_size
+        scene.load(base[:size])
+        self._base = base
+        self._desired = base[size:].astype(np.float32)
+        self._actions = []
+        self._read(scene)
+        if self.render_mode == "human":
+            self.render()
+
+    def _advance(self, scene: Scene, target: Any, numbers: list[float]) -> None:
+        scene.target = target
+        scene.robot.move(target.position, target.width)
+        scene.simulation.step()
+        self._actions.append(numbers)
+        self._read(scene)
+
+    def _read(self, scene: Scene) -> None:
+        tool = scene.robot.tool_state()
+        gripper = scene.robot.gripper_state()
+        reading: Reading = self._task.read(scene.simulation, scene.robot, tool, self._desired)
+        self._tool = tool.position
+        (x, y, z), (tx, ty, tz) = tool.position, scene.target.position
+        self._values = [
+            *tool.position,
+            *tool.velocity,
+            tx - x,
+            ty - y,
+            tz - z,
+            gripper.width,
+            scene.target.width,
+            gripper.velocity,
+            *reading.values,
+        ]
+        self._achieved = np.array(reading.achieved, dtype=np.float32)
+
+    def _outcome(self) -> tuple[Observation, float, dict[str, Any]]:
+        """Observation, reward and info of the present scene."""
+        judged = self._task.evaluate(*self._goals(self._achieved, self._desired))
+        reward = self._reward(self._achieved, self._desired)
+        info = {name: bool(flag) for name, flag in judged.items()}
+        if not self._goal_observations:
+            return self.layout.encode(self._values), float(reward), info
+        observation = {
+            "observation": self.layout.encode(self._values[: self.layout.size]),
+            "achieved_goal": self._achieved.copy(),
+            "desired_goal": self._desired.copy(),
+        }
+        return observation, float(reward), info
+
+    def _compute_reward(
+        self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: object
+    ) -> npt.NDArray[np.float64] | np.float64:
+        """Gymnasium-Robotics' reward function, for one goal or many.
+
+        Args:
+            achieved_goal: Shape (..., goal size).
+            desired_goal: The same shape.
+            info: Not used.
+
+        Returns:
+            Rewards of shape (...).
+        """
+        return self._reward(np.asarray(achieved_goal), np.asarray(desired_goal))
+
+    def _reward(self, achieved: Any, desired: Any) -> Any:
+        goals = self._goals(achieved, desired)
+        success = self._task.evaluate(*goals)["is_success"] * 1.0
+        if not self._dense:
+            return success - 1.0
+        # At most 0 before success: no state short of it is worth staying in, and with terminate_on_success
+        # ending early costs nothing.
+        return success + (1.0 - success) * (self._task.progress(*goals) - 1.0)
+
+    @staticmethod
+    def _goals(achieved: Any, desired: Any) -> tuple[Any, Any]:
+        # Agents hold goals in float32; judging the same numbers in float64 gives them the same reward.
+        return achieved.astype(np.float32).astype(np.float64), desired.astype(np.float32).astype(np.float64)
+
+    def _keep_pace(self) -> None:
+        """Shows the window in real time. The clock is for the eye: nothing in an episode depends on it."""
+        wait = self._last_frame + 1.0 / CONTROL_HZ - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        self._last_frame = time.monotonic()
+
+
+def _known(what: str, given: Any, known: Iterable[str]) -> str:
+    names = list(known)
+    if given not in names:
+        raise ValueError(f"unknown {what} {given!r}; expected one of {', '.join(names)}")
+    return str(given)
+
+
+def _positive(what: str, given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ValueError(f"{what} is {given!r}; expected a positive whole number of pixels")
+    return given
+
+
+def _unknown_keyword(given: str) -> str:
+    known = [name for name in ManipulationEnv.__init__.__annotations__ if name not in ("return", "unknown")]
+    near = difflib.get_close_matches(given, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown keyword {given!r}{hint} Known: {', '.join(known)}."

@@ -1,0 +1,277 @@
+"""A serial arm with a parallel gripper in one Bullet client: kinematics, motors, touch.
+
+A robot is data (:class:`RobotModel`); what all robots share is here (:class:`Robot`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pybullet
+
+from lam_envs.simulation import Body, Quaternion, Simulation, Vector3
+
+# Share of the position error that a motor corrects in one physics step. At 0.3 a step's jerk asks for more than
+# the arm's torque and the tool swings by 2 cm; at 0.1 the tool lags so much that grasps take longer.
+POSITION_GAIN = 0.15
+VELOCITY_GAIN = 1.0
+# Bullet's default damping (0.5) needs 100 iterations of inverse kinematics; with 1e-3 two iterations stay
+# within 0.1 mm (mean) of a target that moves 2 cm a step.
+IK_DAMPING = 1e-3
+IK_ITERATIONS = 2
+IK_RESET_ITERATIONS = 50
+# Each step the free joint gives back this share of its way from home, so that the arm's shape depends on where
+# the tool is and not on how it came there.
+REDUNDANCY_PULL = 0.1
+FINGER_FRICTION = 1.0
+# Torsional friction of a pad, which Bullet's point contacts lack (coefficient times metres). Without it a held
+# object turns in the hand on 8 of 100 grasps.
+PAD_SPINNING_FRICTION = 0.1
+# Contacts whose gap is below this count as touching, metres: the solver lets held objects tremble by as much.
+TOUCH_GAP = 0.001
+# A finger holds an object only with the inside of its pad: |cos| between the contact normal and the closing
+# direction. 0.7 is 45 degrees; an object that lies on top of a finger has about 0.
+MIN_GRIP_COSINE = 0.7
+
+
+@dataclass(frozen=True)
+class RobotModel:
+    """What distinguishes one robot from another.
+
+    Attributes:
+        name: How ``gym.make(..., robot=name)`` calls it.
+        physics_urdf: Description with primitive collision shapes; its links have no fixed joints.
+        pictures_urdf: Description with full-detail meshes and the same joint names.
+        arm_joints: Names from base to hand. The last one moves the link that carries the hand.
+        finger_joints: Names of the two sliding joints; 0 is closed.
+        home: Joint angles in radians from which every episode's kinematics start.
+        redundant_joint: Index of the arm joint that a tool pose leaves free; None if there is none.
+        arm_forces: Largest motor torques, newton metres.
+        tool_offset: From the last arm joint to the point between the fingertips, along z, metres.
+        hand_yaw: From the last link's x axis to the tool's, about z, radians.
+        max_width: Widest opening between the fingers, metres.
+        finger_force: Largest force of one finger, newtons.
+    """
+
+    name: str
+    physics_urdf: Path
+    pictures_urdf: Path
+    arm_joints: tuple[str, ...]
+    finger_joints: tuple[str, str]
+    home: tuple[float, ...]
+    redundant_joint: int | None
+    arm_forces: tuple[float, ...]
+    tool_offset: float
+    hand_yaw: float
+    max_width: float
+    finger_force: float
+
+
+class ToolState(NamedTuple):
+    """Where the point between the fingertips is and how it moves, in world coordinates."""
+
+    position: Vector3
+    """Metres."""
+    velocity: Vector3
+    """Metres a second."""
+    angular_velocity: Vector3
+    """Radians a second, of the hand."""
+
+
+class GripperState(NamedTuple):
+    """How far the gripper is open."""
+
+    width: float
+    """Metres between the fingers."""
+    velocity: float
+    """Metres a second; negative while closing."""
+
+
+class Robot:
+    """A robot loaded into a simulation.
+
+    Args:
+        model: Which robot.
+        simulation: Where it is loaded, at the origin of the world.
+    """
+
+    def __init__(self, model: RobotModel, simulation: Simulation) -> None:
+        self.model = model
+        self._client = simulation.client
+        path = model.pictures_urdf if simulation.detail == "pictures" else model.physics_urdf
+        self._body = simulation.load_urdf(path)
+        index: dict[str, int] = {}
+        limits: dict[str, tuple[float, float]] = {}
+        for joint in range(pybullet.getNumJoints(self._body, physicsClientId=self._client)):
+            info = pybullet.getJointInfo(self._body, joint, physicsClientId=self._client)
+            index[info[1].decode()] = joint
+            limits[info[1].decode()] = (info[8], info[9])
+        names = (*model.arm_joints, *model.finger_joints)
+        self._joints = [index[name] for name in names]
+        self._arm = [index[name] for name in model.arm_joints]
+        self._fingers = [index[name] for name in model.finger_joints]
+        self._limits = [limits[name] for name in model.arm_joints]
+        self._hand = self._arm[-1]
+        self._forces = [*model.arm_forces, model.finger_force, model.finger_force]
+        self._position_gains = [POSITION_GAIN] * len(names)
+        self._velocity_gains = [VELOCITY_GAIN] * len(names)
+        self._damping = [IK_DAMPING] * len(names)
+        self._down = _pointing_down(model.hand_yaw)
+        self.commanded = list(model.home)
+        """Joint angles that the motors are told to reach, radians."""
+        if simulation.detail == "physics":
+            self._couple_fingers()
+        self.place((*model.home, model.max_width / 2, model.max_width / 2))
+
+    def _couple_fingers(self) -> None:
+        # Two independent fingers with equal forces drift sideways with what they hold; a gear keeps them
+        # centred, as the real hand's mechanism does.
+        gear = pybullet.createConstraint(
+            self._body,
+            self._fingers[0],
+            self._body,
+            self._fingers[1],
+            pybullet.JOINT_GEAR,
+            [0, 1, 0],
+            [0, 0, 0],
+            [0, 0, 0],
+            physicsClientId=self._client,
+        )
+        pybullet.changeConstraint(
+            gear, gearRatio=-1, erp=0.5, maxForce=2 * self.model.finger_force, physicsClientId=self._client
+        )
+        for finger in self._fingers:
+            pybullet.changeDynamics(
+                self._body,
+                finger,
+                lateralFriction=FINGER_FRICTION,
+                spinningFriction=PAD_SPINNING_FRICTION,
+                physicsClientId=self._client,
+            )
+
+    # Reading
+
+    @property
+    def joint_count(self) -> int:
+        """Arm joints plus two fingers."""
+        return len(self._joints)
+
+    def joint_states(self) -> tuple[list[float], list[float]]:
+        """Returns positions (rad, m) and velocities of the arm joints and the fingers."""
+        states = pybullet.getJointStates(self._body, self._joints, self._client)
+        return [state[0] for state in states], [state[1] for state in states]
+
+    def tool_state(self) -> ToolState:
+        """Reads the tool from the hand's link."""
+        link = pybullet.getLinkState(self._body, self._hand, 1, 1, self._client)
+        mass_x, mass_y, mass_z = link[0]
+        x, y, z = link[4]
+        qx, qy, qz, qw = link[5]
+        offset = self.model.tool_offset
+        x += 2.0 * (qx * qz + qw * qy) * offset
+        y += 2.0 * (qy * qz - qw * qx) * offset
+        z += (1.0 - 2.0 * (qx * qx + qy * qy)) * offset
+        # Bullet gives the velocity of the link's centre of mass: v_tool = v + w x (tool - centre).
+        vx, vy, vz = link[6]
+        wx, wy, wz = link[7]
+        rx, ry, rz = x - mass_x, y - mass_y, z - mass_z
+        velocity = (vx + wy * rz - wz * ry, vy + wz * rx - wx * rz, vz + wx * ry - wy * rx)
+        return ToolState((x, y, z), velocity, (wx, wy, wz))
+
+    def gripper_state(self) -> GripperState:
+        """Reads the opening of the gripper."""
+        left, right = pybullet.getJointStates(self._body, self._fingers, self._client)
+        return GripperState(left[0] + right[0], left[1] + right[1])
+
+    def touches(self, body: Body) -> tuple[bool, bool]:
+        """Returns whether each finger presses the body with the inside of its pad."""
+        left, right = self._fingers
+        return self._touches(body, left), self._touches(body, right)
+
+    def _touches(self, body: Body, finger: int) -> bool:
+        points = pybullet.getContactPoints(
+            bodyA=self._body, bodyB=body.id, linkIndexA=finger, physicsClientId=self._client
+        )
+        if not points:
+            return False
+        closing = self._closing_axis()
+        for point in points:
+            normal, distance = point[7], point[8]
+            cosine = normal[0] * closing[0] + normal[1] * closing[1] + normal[2] * closing[2]
+            if distance <= TOUCH_GAP and abs(cosine) >= MIN_GRIP_COSINE:
+                return True
+        return False
+
+    def _closing_axis(self) -> Vector3:
+        """The world direction along which the fingers slide: the y axis of their link."""
+        qx, qy, qz, qw = pybullet.getLinkState(self._body, self._fingers[0], physicsClientId=self._client)[5]
+        return (2.0 * (qx * qy - qw * qz), 1.0 - 2.0 * (qx * qx + qz * qz), 2.0 * (qy * qz + qw * qx))
+
+    # Acting
+
+    def solve(self, position: Vector3, seed: Sequence[float], iterations: int) -> list[float]:
+        """Inverse kinematics: arm joint angles that bring the tool, pointing down, to a position.
+
+        Damped least squares (Buss 2004) from ``seed``, clipped to the joint limits.
+
+        Args:
+            position: Where the tool should be, metres.
+            seed: Joint angles to start from, radians.
+            iterations: How often to improve them.
+        """
+        start = list(seed)
+        free = self.model.redundant_joint
+        if free is not None:
+            start[free] += REDUNDANCY_PULL * (self.model.home[free] - start[free])
+        solution = pybullet.calculateInverseKinematics(
+            self._body,
+            self._hand,
+            (position[0], position[1], position[2] + self.model.tool_offset),
+            self._down,
+            currentPositions=[*start, 0.0, 0.0],
+            jointDamping=self._damping,
+            maxNumIterations=iterations,
+            residualThreshold=1e-8,
+            physicsClientId=self._client,
+        )
+        return [
+            min(max(angle, low), high)
+            for angle, (low, high) in zip(solution, self._limits, strict=False)  # the fingers have no limit
+        ]
+
+    def start_pose(self, position: Vector3) -> list[float]:
+        """Arm joint angles, solved from home, that bring the tool to a position: the start of an episode."""
+        return self.solve(position, self.model.home, IK_RESET_ITERATIONS)
+
+    def move(self, position: Vector3, width: float) -> None:
+        """Tells the motors to bring the tool to a position and the gripper to a width, metres."""
+        self.commanded = self.solve(position, self.commanded, IK_ITERATIONS)
+        pybullet.setJointMotorControlArray(
+            self._body,
+            self._joints,
+            pybullet.POSITION_CONTROL,
+            targetPositions=[*self.commanded, width / 2, width / 2],
+            forces=self._forces,
+            positionGains=self._position_gains,
+            velocityGains=self._velocity_gains,
+            physicsClientId=self._client,
+        )
+
+    def place(self, positions: Sequence[float], velocities: Sequence[float] | None = None) -> None:
+        """Writes the joints at once: arm, then fingers. No physics happens."""
+        speeds = velocities if velocities is not None else [0.0] * len(positions)
+        for joint, position, speed in zip(self._joints, positions, speeds, strict=True):
+            pybullet.resetJointState(self._body, joint, position, speed, self._client)
+
+
+def _pointing_down(hand_yaw: float) -> Quaternion:
+    """Orientation of the last link when the tool points down with its axes along the world's.
+
+    Half a turn about x, then the hand's own angle about z: (1, 0, 0, 0) * (0, 0, sin, cos).
+    """
+    half = hand_yaw / 2
+    return (math.cos(half), -math.sin(half), 0.0, 0.0)

@@ -1,0 +1,122 @@
+"""A table, a robot and a task's objects in one simulation, and the vector that describes their state.
+
+The same scene is built twice when someone looks: once for physics, once for pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lam_envs.control import Target
+from lam_envs.robots import Robot, RobotModel
+from lam_envs.simulation import Detail, Motion, Simulation
+from lam_envs.tasks import Draw, Task
+
+TABLE_SIZE = (1.2, 1.4, 0.4)
+TABLE_CENTER = (0.4, 0.0, -0.2)
+"""The table's top is the plane z = 0; the robot stands on it at the origin, facing x."""
+FLOOR_SIZE = (6.0, 6.0, 0.2)
+FLOOR_CENTER = (0.4, 0.0, -0.5)
+TABLE_COLOR = (0.80, 0.70, 0.56)
+FLOOR_COLOR = (0.86, 0.87, 0.89)
+MOTION_SIZE = 13
+"""Numbers of a free body: position 3, quaternion 4, velocity 3, angular velocity 3."""
+
+
+class Scene:
+    """The bodies of an environment in one Bullet client.
+
+    Args:
+        model: Which robot.
+        task: Whose objects.
+        detail: See :class:`Simulation`.
+        window: Open PyBullet's own window.
+    """
+
+    def __init__(
+        self, model: RobotModel, task: Task, detail: Detail = "physics", *, window: bool = False
+    ) -> None:
+        self.simulation = Simulation(detail, window=window)
+        self.task = task
+        self.simulation.add_box("floor", size=FLOOR_SIZE, position=FLOOR_CENTER, color=FLOOR_COLOR)
+        self.simulation.add_box("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
+        self.robot = Robot(model, self.simulation)
+        task.build(self.simulation)
+        self.target = Target((0.0, 0.0, 0.0), 0.0)
+        """What the robot is told to reach."""
+        if detail == "physics":
+            self.simulation.take_snapshot()
+
+    @property
+    def state_size(self) -> int:
+        """Length of :meth:`state` without the goal."""
+        joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)
+        return 2 * joints + arm + 4 + MOTION_SIZE * len(self.task.movable)
+
+    def initial_state(self, draw: Draw) -> npt.NDArray[np.float64]:
+        """Returns the state that a draw describes, with everything at rest and the gripper half open."""
+        model = self.robot.model
+        arm = self.robot.start_pose(draw.tool)
+        width = model.max_width / 2
+        parts: list[Sequence[float]] = [
+            [*arm, width / 2, width / 2],
+            [0.0] * self.robot.joint_count,
+            arm,
+            [*draw.tool, width],
+        ]
+        parts += [_flat(draw.objects[name]) for name in self.task.movable]
+        return np.array([number for part in parts for number in part], dtype=np.float64)
+
+    def state(self) -> npt.NDArray[np.float64]:
+        """Reads the physical state: joints, joint speeds, commanded joints, target, free bodies."""
+        positions, velocities = self.robot.joint_states()
+        parts: list[Sequence[float]] = [
+            positions,
+            velocities,
+            self.robot.commanded,
+            [*self.target.position, self.target.width],
+        ]
+        parts += [_flat(self.simulation.bodies[name].motion()) for name in self.task.movable]
+        return np.array([number for part in parts for number in part], dtype=np.float64)
+
+    def load(self, state: npt.NDArray[np.float64]) -> None:
+        """Writes a physical state; what happened before leaves no trace.
+
+        Args:
+            state: Shape (state_size,).
+        """
+        numbers = state.tolist()
+        joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)
+        self.simulation.restore_snapshot()
+        self.robot.place(numbers[:joints], numbers[joints : 2 * joints])
+        at = 2 * joints
+        self.robot.commanded = numbers[at : at + arm]
+        at += arm
+        x, y, z, width = numbers[at : at + 4]
+        self.target = Target((x, y, z), width)
+        at += 4
+        for name in self.task.movable:
+            self.simulation.bodies[name].place(_motion(numbers[at : at + MOTION_SIZE]))
+            at += MOTION_SIZE
+        self.simulation.refresh_contacts()
+
+    def copy_poses(self, source: Scene) -> None:
+        """Makes this scene look like another one."""
+        self.simulation.copy_poses(source.simulation)
+        self.robot.place(source.robot.joint_states()[0])
+
+    def close(self) -> None:
+        """Closes the simulation."""
+        self.simulation.close()
+
+
+def _flat(motion: Motion) -> list[float]:
+    return [number for part in motion for number in part]
+
+
+def _motion(numbers: Sequence[float]) -> Motion:
+    px, py, pz, qx, qy, qz, qw, vx, vy, vz, wx, wy, wz = numbers
+    return Motion((px, py, pz), (qx, qy, qz, qw), (vx, vy, vz), (wx, wy, wz))

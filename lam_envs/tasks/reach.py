@@ -1,0 +1,96 @@
+"""Reach: bring the tool to a point and hold it there."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lam_envs.observation import Feature, Features
+from lam_envs.robots import Robot
+from lam_envs.robots.robot import ToolState
+from lam_envs.simulation import Simulation
+from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+
+TOLERANCE = 0.02
+"""Largest distance from the goal that counts, metres."""
+STILL_SPEED = 0.05
+"""Largest tool speed that counts as being there and not passing through, metres a second."""
+HALFWAY = 0.1
+"""Distance at which progress is one half, metres."""
+MIN_WAY = 0.1
+"""The goal is at least this far from the tool's start, metres."""
+
+
+class Reach(Task):
+    """Bring the point between the fingertips to a goal in the air, and stay.
+
+    **Scene.** The arm beside a table; a green ball shows the goal.
+
+    **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table. The goal is anywhere in a
+    box of 30 x 50 x 35 cm, at least 10 cm from the tool.
+
+    **Success.** The tool is within 2 cm of the goal and slower than 5 cm/s. Flying through is no success.
+
+    **Reward.** ``dense``: 1 on success, else ``0.1 / (0.1 + d) - 1`` with d the distance in metres, so between
+    -1 and 0. ``sparse``: 0 on success, else -1.
+
+    **Goal.** Tool position (3, m) and its speed (m/s); the desired speed is an upper limit.
+
+    **Version history.** v0: first version.
+    """
+
+    name = "reach"
+    horizon = 40
+    features = (
+        Feature("goal/position", 3, "m", "where the tool should be", (0.5, 0.0, 0.2), 0.2, 1.0),
+        Feature("goal/relative", 3, "m", "goal minus tool position", 0.0, 0.1, 1.0),
+    )
+    goal_low = (-1.0, -1.5, -1.0, 0.0)
+    goal_high = (2.0, 1.5, 2.0, 10.0)
+    tool_low = (0.4, -0.15, 0.17)
+    tool_high = (0.6, 0.15, 0.33)
+    point_low = (0.35, -0.25, 0.03)
+    point_high = (0.65, 0.25, 0.38)
+
+    def build(self, simulation: Simulation) -> None:
+        simulation.add_marker("goal", radius=TOLERANCE, color=(0.1, 0.75, 0.3, 0.7))
+
+    def sample(self, rng: np.random.Generator) -> Draw:
+        tool = self.sample_tool(rng)
+        while True:
+            x, y, z = rng.uniform(self.point_low, self.point_high).tolist()
+            if math.dist((x, y, z), tool) >= MIN_WAY:
+                return Draw(tool=tool, desired=(x, y, z, STILL_SPEED))
+
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+        x, y, z = tool.position
+        vx, vy, vz = tool.velocity
+        gx, gy, gz, _ = desired.tolist()
+        speed = math.sqrt(vx * vx + vy * vy + vz * vz)
+        return Reading((gx, gy, gz, gx - x, gy - y, gz - z), (x, y, z, min(speed, self.goal_high[3])))
+
+    def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
+        is_close = _distance(achieved, desired) <= TOLERANCE
+        is_still = achieved[..., 3] <= desired[..., 3]
+        return {"is_success": is_close & is_still, "is_close": is_close, "is_still": is_still}
+
+    def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
+        return HALFWAY / (HALFWAY + _distance(achieved, desired))
+
+    def show(self, simulation: Simulation, desired: Goals) -> None:
+        x, y, z, _ = desired.tolist()
+        simulation.bodies["goal"].marker_position = (x, y, z)
+
+    def goal_features(self, features: Features, desired: Goals) -> Features:
+        position = np.asarray(desired[:3], dtype=np.float64)
+        return {"goal/position": position, "goal/relative": position - features["tool/position"]}
+
+
+def _distance(achieved: Goals, desired: Goals) -> Any:
+    x = achieved[..., 0] - desired[..., 0]
+    y = achieved[..., 1] - desired[..., 1]
+    z = achieved[..., 2] - desired[..., 2]
+    return np.sqrt(x * x + y * y + z * z)

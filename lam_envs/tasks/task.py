@@ -1,0 +1,102 @@
+"""What a task is: objects, features, a goal, success, progress."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lam_envs.observation import Feature, Features
+from lam_envs.robots import Robot
+from lam_envs.robots.robot import ToolState
+from lam_envs.simulation import Motion, Simulation, Vector3
+
+Goals = npt.NDArray[np.floating[Any]]
+"""Achieved or desired goals, shape (..., goal size)."""
+Flags = npt.NDArray[np.bool_] | np.bool_
+"""One truth value a goal, shape (...)."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What an episode starts from.
+
+    Attributes:
+        tool: Position of the tool, metres.
+        desired: The desired goal.
+        objects: Pose of each movable object.
+    """
+
+    tool: Vector3
+    desired: tuple[float, ...]
+    objects: Mapping[str, Motion] = field(default_factory=dict)
+
+
+class Reading(NamedTuple):
+    """What a task sees of the scene at one moment."""
+
+    values: Sequence[float]
+    """Physical values of the task's features, in order."""
+    achieved: Sequence[float]
+    """The achieved goal."""
+
+
+class Task(ABC):
+    """One thing to do with the robot.
+
+    Success is a pure function of an achieved and a desired goal, and so is the reward: one definition serves
+    ``info``, reward, termination and the relabelling of hindsight experience replay.
+    """
+
+    name: ClassVar[str]
+    horizon: ClassVar[int]
+    """Control steps in an episode."""
+    features: ClassVar[tuple[Feature, ...]]
+    """What the task adds to the robot's features."""
+    goal_low: ClassVar[tuple[float, ...]]
+    goal_high: ClassVar[tuple[float, ...]]
+    movable: ClassVar[tuple[str, ...]] = ()
+    """Names of the objects whose poses belong to the state."""
+    tool_low: ClassVar[Vector3]
+    """Where the tool may be at the start of an episode, metres."""
+    tool_high: ClassVar[Vector3]
+
+    @abstractmethod
+    def build(self, simulation: Simulation) -> None:
+        """Adds the task's objects, once a client."""
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator) -> Draw:
+        """Draws the start and the goal of an episode."""
+
+    @abstractmethod
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+        """Reads the task's features and the achieved goal."""
+
+    @abstractmethod
+    def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
+        """Judges goals of shape (..., goal size).
+
+        Returns:
+            ``is_success`` and the conditions it consists of, each of shape (...).
+        """
+
+    @abstractmethod
+    def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
+        """How far goals of shape (..., goal size) are from success: 0 is far, 1 is there; shape (...)."""
+
+    def show(self, simulation: Simulation, desired: Goals) -> None:
+        """Moves the markers that show the goal; by default there are none."""
+
+    def goal_features(self, features: Features, desired: Goals) -> Features:
+        """The features named ``goal/...``, computed from the other features; by default there are none."""
+        return {}
+
+    def sample_tool(self, rng: np.random.Generator) -> Vector3:
+        """Draws where the tool starts."""
+        x, y, z = rng.uniform(self.tool_low, self.tool_high).tolist()
+        return (x, y, z)
