@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-#from demos.collect import collect
-#from demos.dataset import describe, installed, load, make_env
-#from demos.experts import make_expert
-#from demos.replay import replay
-#from demos.video import render
+from demos.collect import collect
+from demos.dataset import describe, installed, load, make_env
+from demos.experts import make_expert
+from demos.replay import replay
+from demos.video import render
 
 __all__ = ["collect", "describe", "installed", "load", "make_env", "make_expert", "render", "replay"]

@@ -6,43 +6,29 @@
 
 from __future__ import annotations
 
-import gymnasium as gym
+from typing import TYPE_CHECKING, Any
 
-from lam_envs.control import ToolCommand
-from lam_envs.env import ManipulationEnv
-from lam_envs.tasks import TASKS
+from lam_envs.registration import ENV_IDS, env_id, register_envs
+
+if TYPE_CHECKING:
+    from lam_envs.control import ToolCommand
+    from lam_envs.env import ManipulationEnv
 
 __version__ = "0.1.0"
-
-VARIANTS: dict[str, dict[str, str]] = {
-    "": {},
-    "Discrete": {"control": "discrete"},
-    "Goal": {"obs": "goal", "reward": "sparse"},
-}
-"""Suffix of an id and what it sets; every keyword can still be given to ``gym.make``."""
-
-
-def env_id(task: str, variant: str = "") -> str:
-    """Returns the id of a task's variant, such as ``LamGraspDiscrete-v0``."""
-    return f"Lam{task.title().replace('_', '')}{variant}-v0"
-
-
-ENV_IDS = tuple(env_id(task, variant) for task in TASKS for variant in VARIANTS)
-
-
-def register_envs() -> None:
-    """Registers every id of :data:`ENV_IDS`; a second call changes nothing."""
-    for task, task_class in TASKS.items():
-        for variant, keywords in VARIANTS.items():
-            if env_id(task, variant) not in gym.registry:
-                gym.register(
-                    env_id(task, variant),
-                    entry_point="lam_envs.env:ManipulationEnv",
-                    max_episode_steps=task_class.horizon,
-                    kwargs={"task": task, **keywords},
-                )
-
 
 register_envs()
 
 __all__ = ["ENV_IDS", "ManipulationEnv", "ToolCommand", "env_id", "register_envs"]
+
+
+def __getattr__(name: str) -> Any:
+    # Gymnasium imports this package while it is imported itself, so Bullet must wait for its first use.
+    if name == "ManipulationEnv":
+        from lam_envs.env import ManipulationEnv
+
+        return ManipulationEnv
+    if name == "ToolCommand":
+        from lam_envs.control import ToolCommand
+
+        return ToolCommand
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ from lam_envs.observation import Features, Layout, goal_space, robot_features
 from lam_envs.robots import ROBOTS
 from lam_envs.scene import Scene
 from lam_envs.simulation import CAMERAS, CONTROL_HZ
-from lam_envs.tasks import TASKS, Reading
+from lam_envs.tasks import TASKS, Reading, make_task
 
 OBSERVATIONS = ("state", "goal")
 REWARDS = ("dense", "sparse")
@@ -29,7 +29,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
     """A robot arm at a table with something to do.
 
     Args:
-        task: A name of ``lam_envs.tasks.TASKS``.
+        task: A name of ``lam_envs.registration.TASKS``.
         robot: A name of ``lam_envs.robots.ROBOTS``.
         control: What actions mean: ``ee`` or ``discrete`` (see ``lam_envs/control.py``).
         obs: What agents see: ``state``, one vector whose parts ``layout`` names, or ``goal``, the dict of
@@ -69,7 +69,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
     ) -> None:
         if unknown:
             raise TypeError(_unknown_keyword(next(iter(unknown))))
-        self._task = TASKS[_known("task", task, TASKS)]()
+        self._task = make_task(_known("task", task, TASKS))
         self._model = ROBOTS[_known("robot", robot, ROBOTS)]
         self._control = CONTROLS[_known("control", control, CONTROLS)](self._model.max_width)
         self._goal_observations = _known("obs", obs, OBSERVATIONS) == "goal"
@@ -180,18 +180,13 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
     @property
     def task_name(self) -> str:
-        """The task's name in ``lam_envs.tasks.TASKS``."""
+        """The task's name in ``lam_envs.registration.TASKS``."""
         return self._task.name
 
     @property
     def control(self) -> Any:
         """The control: turns actions into tool commands and, by its ``inverse``, back."""
         return self._control
-
-    @property
-    def max_episode_steps(self) -> int:
-        """The task's usual number of steps, which the registered ids use."""
-        return self._task.horizon
 
     @property
     def max_width(self) -> float:

@@ -58,7 +58,6 @@ class Grasp(Task):
     """
 
     name = "grasp"
-    horizon = 60
     features = (
         Feature("gripper/touch", 2, "1", "1 where a finger presses the object, left and right", 0.5, 0.5, 0.5),
         Feature("object/position", 3, "m", "centre of the cube", (0.5, 0.0, 0.1), 0.2, 2.0),

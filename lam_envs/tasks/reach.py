@@ -43,7 +43,6 @@ class Reach(Task):
     """
 
     name = "reach"
-    horizon = 40
     features = (
         Feature("goal/position", 3, "m", "where the tool should be", (0.5, 0.0, 0.2), 0.2, 1.0),
         Feature("goal/relative", 3, "m", "goal minus tool position", 0.0, 0.1, 1.0),

@@ -53,8 +53,6 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    horizon: ClassVar[int]
-    """Control steps in an episode."""
     features: ClassVar[tuple[Feature, ...]]
     """What the task adds to the robot's features."""
     goal_low: ClassVar[tuple[float, ...]]

@@ -1,0 +1,116 @@
+"""Command line: python -m demos collect|list|info|replay|render."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+import demos
+from demos.console import clear_errors, console, errors, keywords, run
+from demos.dataset import datasets_root
+
+app = typer.Typer(
+    help="Collect, inspect, replay and film demonstrations.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of all datasets; by default Minari's own (MINARI_DATASETS_PATH).")
+]
+Dataset = Annotated[str, typer.Argument(help="Id of a dataset, or its folder.")]
+
+
+@app.command(epilog="Example: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0")
+def collect(
+    env: Annotated[str, typer.Argument(help="Id of an environment, such as LamGrasp-v0.")],
+    episodes: Annotated[int, typer.Option(help="How many successful episodes.")] = 100,
+    seed: Annotated[int, typer.Option(help="Every episode's seed is derived from it.")] = 0,
+    set_: Annotated[
+        list[str], typer.Option("--set", help="Keyword of the environment, name=value; may be repeated.")
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    id_: Annotated[
+        str | None, typer.Option("--id", help="Id of the dataset; by default it tells the settings.")
+    ] = None,
+    root: Root = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a dataset of that id with other settings.")] = False,
+) -> None:
+    """Let the expert demonstrate. Interrupted, the same command goes on where it was."""
+    with clear_errors():
+        dataset = demos.collect(
+            env,
+            episodes=episodes,
+            seed=seed,
+            env_kwargs=keywords(set_),
+            dataset_id=id_,
+            root=root,
+            overwrite=overwrite,
+            progress=True,
+        )
+        console.print(f"{dataset.id}: {dataset.total_episodes} episodes, {dataset.total_steps} steps")
+        console.print(f"in {dataset.storage.data_path}")
+
+
+@app.command("list", epilog="Example: python -m demos list")
+def list_(root: Root = None) -> None:
+    """List the datasets."""
+    with clear_errors():
+        table = Table("id", "episodes", "steps", "MB", box=None)
+        for name, metadata in demos.installed(root):
+            table.add_row(
+                name, *(str(metadata.get(key, "?")) for key in ("total_episodes", "total_steps", "dataset_size"))
+            )
+        if not table.row_count:
+            console.print(f"no datasets in {datasets_root(root)}")
+            return
+        console.print(table)
+
+
+@app.command(epilog="Example: python -m demos info lam/LamGrasp-expert-100-seed0-v0")
+def info(dataset: Dataset, root: Root = None) -> None:
+    """Say what a dataset holds and how it was made."""
+    with clear_errors():
+        table = Table(show_header=False, box=None)
+        for name, value in demos.describe(demos.load(dataset, root)).items():
+            table.add_row(name, str(value))
+        console.print(table)
+
+
+@app.command(epilog="Example: python -m demos replay lam/LamGrasp-expert-100-seed0-v0")
+def replay(dataset: Dataset, root: Root = None) -> None:
+    """Re-execute the recorded actions; exit code 1 if an episode is not bit-identical."""
+    with clear_errors():
+        report = demos.replay(demos.load(dataset, root), progress=True)
+    console.print(f"{report.identical} of {report.episodes} episodes bit-identical, {report.successes} successful")
+    for episode, part in report.differences:
+        errors.print(f"episode {episode}: {part} differ")
+    if report.differences:
+        errors.print("Another version of the code, of PyBullet or another processor gives other episodes.")
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: python -m demos render lam/LamGrasp-expert-100-seed0-v0 --out grasp.mp4")
+def render(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="The MP4 to write.")],
+    episodes: Annotated[int, typer.Option(help="How many episodes, from the first.")] = 3,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 480,
+    camera: Annotated[str, typer.Option(help="front or side.")] = "front",
+    root: Root = None,
+) -> None:
+    """Film the first episodes."""
+    with clear_errors():
+        path = demos.render(
+            demos.load(dataset, root), out, episodes=episodes, size=size, camera=camera, progress=True
+        )
+        console.print(f"wrote {path}")
+
+
+def main() -> None:
+    """The command lam-demos."""
+    run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""Collect demonstrations into a Minari dataset, shard by shard.
+
+A shard is written beside the dataset and appears under its name only when it is whole. A kill loses the shard
+in flight; the same call then goes on after the last whole one. The finished dataset appears in one move.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+from filelock import FileLock, Timeout
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import lam_envs
+from demos.dataset import PLAN, dataset_folder, datasets_root, load, plan_of
+from demos.experts import ExpertPolicy, make_expert
+from demos.recording import Episode, record
+
+SHARD_EPISODES = 25
+"""A few seconds of work."""
+MAX_CONSECUTIVE_FAILURES = 50
+"""An expert that fails so often in a row will not succeed."""
+PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a collection consists of; two collections with equal plans are the same, bit for bit.
+
+    Attributes:
+        env_id: A registered id of lam_envs.
+        env_kwargs: Keywords for ``gym.make``.
+        episodes: How many successful episodes.
+        seed: From which every episode's own seed is derived.
+    """
+
+    env_id: str
+    env_kwargs: dict[str, Any]
+    episodes: int
+    seed: int
+
+    def default_id(self) -> str:
+        """A dataset id that tells the plan."""
+        keywords = "".join(f"-{name}-{value}" for name, value in sorted(self.env_kwargs.items()))
+        task = self.env_id.removesuffix("-v0")
+        safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in keywords)
+        return f"lam/{task}{safe}-expert-{self.episodes}-seed{self.seed}-v0"
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan with the versions of the code that carries it out."""
+        versions = {name: packages.version(name) for name in PACKAGES}
+        versions |= {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
+        return {
+            "env_id": self.env_id,
+            "env_kwargs": self.env_kwargs,
+            "episodes": self.episodes,
+            "seed": self.seed,
+            "actor": "expert",
+            "versions": versions,
+        }
+
+
+def episode_seed(seed: int, index: int) -> int:
+    """Returns the seed of a collection's episode: the same whatever the number of episodes, 32 bits."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
+def collect(
+    env_id: str,
+    *,
+    episodes: int,
+    seed: int = 0,
+    env_kwargs: dict[str, Any] | None = None,
+    dataset_id: str | None = None,
+    root: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> minari.MinariDataset:
+    """Lets the expert demonstrate, and stores what it did.
+
+    Failed attempts are left out and counted in the metadata. If the dataset is there already with the same
+    settings, it is returned as it is.
+
+    Args:
+        env_id: Such as ``LamGrasp-v0``.
+        episodes: How many successful episodes, at least 1.
+        seed: Not negative; every episode's own seed is derived from it.
+        env_kwargs: Keywords for ``gym.make``.
+        dataset_id: Name of the dataset; by default one that tells the settings.
+        root: The folder of all datasets; by default Minari's own.
+        overwrite: Replace a dataset of that name that has other settings.
+        progress: Show a bar.
+
+    Returns:
+        The dataset, with observations, actions, rewards, terminations, truncations, infos with the simulator's
+        state, and the seed of every episode.
+
+    Raises:
+        ValueError: An unknown environment, or a number out of range.
+        FileExistsError: A dataset of that name has other settings, or another process is collecting it.
+        RuntimeError: The expert fails again and again.
+    """
+    if env_id not in lam_envs.ENV_IDS:
+        raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
+    if episodes < 1 or seed < 0:
+        raise ValueError(f"episodes is {episodes} and seed is {seed}; expected at least 1 and at least 0")
+    plan = Plan(env_id, dict(env_kwargs or {}), episodes, seed)
+    name = dataset_id or plan.default_id()
+    folder = dataset_folder(name, root)
+    partial = datasets_root(root) / ".partial" / name.replace("/", "__")
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{partial}.lock", timeout=0):
+            return _collect(plan, name, folder, partial, overwrite=overwrite, progress=progress)
+    except Timeout:
+        raise FileExistsError(f"another process is collecting {name}; wait for it") from None
+
+
+def _collect(
+    plan: Plan, name: str, folder: Path, partial: Path, *, overwrite: bool, progress: bool
+) -> minari.MinariDataset:
+    wanted = plan.as_json()
+    if folder.exists():
+        if not overwrite:
+            _check_same(name, plan_of(load(folder)), wanted, "give it another id, or overwrite it")
+            shutil.rmtree(partial)
+            return load(folder)
+        shutil.rmtree(folder)
+    _check_partial(name, partial, wanted, overwrite=overwrite)
+    env = gym.make(plan.env_id, **plan.env_kwargs)
+    try:
+        _write_shards(plan, env, partial, progress=progress)
+        _merge(plan, env, name, partial, folder)
+    finally:
+        env.close()
+    shutil.rmtree(partial)
+    return load(folder)
+
+
+def _check_same(name: str, found: dict[str, Any], wanted: dict[str, Any], advice: str) -> None:
+    different = [key for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        details = "; ".join(f"{key}: found {found.get(key)!r}, asked {wanted[key]!r}" for key in different)
+        raise FileExistsError(f"dataset {name} exists with other settings ({details}): {advice}")
+
+
+def _check_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwrite: bool) -> None:
+    """Keeps the shards of an interrupted collection if they are of this plan."""
+    plan_file = partial / "plan.json"
+    if plan_file.exists() and overwrite:
+        shutil.rmtree(partial)
+        partial.mkdir()
+    if plan_file.exists():
+        advice = "an interrupted collection of that name has them; give another id, or overwrite it"
+        _check_same(name, json.loads(plan_file.read_text()), wanted, advice)
+    else:
+        _write_atomically(plan_file, wanted)
+
+
+def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress: bool) -> None:
+    """Writes what is missing: each shard knows how many attempts were made up to its end."""
+    expert = make_expert(env)
+    done = attempt = dropped = 0
+    number = 0
+    with Progress(
+        TextColumn("[bold]collecting[/] {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("episodes"),
+        TimeRemainingColumn(),
+        disable=not progress,
+    ) as bar:
+        shown = bar.add_task(plan.env_id, total=plan.episodes)
+        while done < plan.episodes:
+            shard = partial / f"shard-{number:05d}"
+            size = min(SHARD_EPISODES, plan.episodes - done)
+            if not shard.exists():
+                writing = partial / f"writing-{number:05d}"
+                shutil.rmtree(writing, ignore_errors=True)
+                storage = MinariStorage.new(writing, env.observation_space, env.action_space, env.spec)
+                while storage.total_episodes < size:
+                    good = _attempts(plan, env, expert, attempt)
+                    episode, attempt, failed = good
+                    dropped += failed
+                    storage.update_episodes([_buffer(episode)])
+                    bar.advance(shown)
+                _write_atomically(writing / "shard.json", {"attempt": attempt, "dropped": dropped})
+                os.replace(writing, shard)
+            else:
+                record_of = json.loads((shard / "shard.json").read_text())
+                attempt, dropped = int(record_of["attempt"]), int(record_of["dropped"])
+                bar.advance(shown, size)
+            done += size
+            number += 1
+    _write_atomically(partial / "finished.json", {"dropped": dropped, "shards": number})
+
+
+def _attempts(
+    plan: Plan, env: gym.Env[Any, Any], expert: ExpertPolicy, attempt: int
+) -> tuple[Episode, int, int]:
+    """Tries until an episode succeeds; returns it, the next attempt's number and how many failed."""
+    for failed in range(MAX_CONSECUTIVE_FAILURES):
+        episode = record(env, expert, episode_seed(plan.seed, attempt + failed))
+        if episode.infos["is_success"][-1]:
+            return episode, attempt + failed + 1, failed
+    raise RuntimeError(
+        f"the expert failed {MAX_CONSECUTIVE_FAILURES} times in a row in {plan.env_id} with {plan.env_kwargs}"
+    )
+
+
+def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path, folder: Path) -> None:
+    """Puts the shards into one dataset and moves it to its place."""
+    merged = partial / "merged"
+    shutil.rmtree(merged, ignore_errors=True)
+    storage = MinariStorage.new(merged, env.observation_space, env.action_space, env.spec)
+    finished = json.loads((partial / "finished.json").read_text())
+    for number in range(finished["shards"]):
+        shard = MinariStorage.read(partial / f"shard-{number:05d}")
+        indices = range(shard.total_episodes)
+        seeds = [episode["seed"] for episode in shard.get_episode_metadata(indices)]
+        # Minari's own way of combining storages forgets the seeds.
+        buffers = [
+            EpisodeBuffer(
+                seed=seed,
+                observations=data["observations"],
+                actions=data["actions"],
+                rewards=data["rewards"],
+                terminations=data["terminations"],
+                truncations=data["truncations"],
+                infos=data["infos"],
+            )
+            for seed, data in zip(seeds, shard.get_episodes(indices), strict=True)
+        ]
+        storage.update_episodes(buffers)
+    storage.update_metadata(
+        {
+            "dataset_id": name,
+            "minari_version": packages.version("minari"),
+            "algorithm_name": "scripted expert of lam-envs",
+            "description": f"{plan.episodes} successful expert episodes of {plan.env_id}",
+            "requirements": [f"lam-envs=={lam_envs.__version__}"],
+            "lam_envs_dropped": finished["dropped"],
+            PLAN: plan.as_json(),
+        }
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(merged, folder)
+
+
+def _buffer(episode: Episode) -> EpisodeBuffer:
+    return EpisodeBuffer(
+        seed=episode.seed,
+        observations=episode.observations,
+        actions=episode.actions,
+        rewards=episode.rewards.tolist(),
+        terminations=episode.terminations.tolist(),
+        truncations=episode.truncations.tolist(),
+        infos=episode.infos,
+    )
+
+
+def _write_atomically(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".writing")
+    temporary.write_text(json.dumps(content, indent=1))
+    os.replace(temporary, path)

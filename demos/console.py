@@ -1,0 +1,56 @@
+"""What the commands of all layers share: clear errors, and keywords for environments."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turns what a user can mend into one line and exit code 2; bugs keep their traceback."""
+    try:
+        yield
+    except (ValueError, TypeError, FileNotFoundError, FileExistsError, RuntimeError, OSError) as error:
+        errors.print(f"[bold red]error:[/] {_escaped(error)}")
+        raise typer.Exit(2) from error
+
+
+def _escaped(error: BaseException) -> str:
+    return str(error).replace("[", "\\[")
+
+
+def keywords(assignments: list[str]) -> dict[str, Any]:
+    """Reads ``name=value`` pairs; values are JSON, or else text.
+
+    Raises:
+        ValueError: A pair without ``=``.
+    """
+    result: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--set {assignment!r}: expected name=value, such as --set control=discrete")
+        try:
+            result[name] = json.loads(value)
+        except json.JSONDecodeError:
+            result[name] = value
+    return result
+
+
+def run(app: Callable[[], Any]) -> None:
+    """Runs a command; Ctrl-C says that nothing finished was lost."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        errors.print("interrupted; what was finished is kept, and the same command goes on from there")
+        sys.exit(130)

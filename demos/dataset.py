@@ -1,0 +1,195 @@
+"""Where datasets are, what they say about themselves, and the environment they came from.
+
+Datasets are plain Minari datasets, so ``minari.load_dataset`` and every tool built on it read them too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import h5py
+import minari
+from minari.dataset.minari_dataset import DATASET_ID_RE
+from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
+
+import lam_envs
+
+PLAN = "lam_envs_plan"
+"""Key of the metadata that hold what :func:`demos.collect` was asked for."""
+DATA_FILE = "main_data.hdf5"
+
+
+def datasets_root(root: str | Path | None = None) -> Path:
+    """Returns the folder of all datasets: the one given, or Minari's own (``MINARI_DATASETS_PATH``)."""
+    if root is not None:
+        return Path(root)
+    return Path(os.environ.get("MINARI_DATASETS_PATH", Path.home() / ".minari" / "datasets"))
+
+
+def checked_id(dataset_id: str) -> str:
+    """Returns a dataset id that names a folder below the root and no other place.
+
+    Raises:
+        ValueError: It is not of the form ``(namespace/)name-v0``.
+    """
+    if not DATASET_ID_RE.fullmatch(dataset_id) or not dataset_id.rpartition("-v")[2].isdigit():
+        raise ValueError(
+            f"malformed dataset id {dataset_id!r}; expected (namespace/)name-v0 of letters, digits, '-' and '_'"
+        )
+    return dataset_id
+
+
+def dataset_folder(dataset_id: str, root: str | Path | None = None) -> Path:
+    """Returns where a dataset's files are, or would be."""
+    return datasets_root(root) / checked_id(dataset_id) / "data"
+
+
+def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDataset:
+    """Opens a dataset.
+
+    Args:
+        dataset: An id, or the folder of one.
+        root: The folder of all datasets; by default Minari's own.
+
+    Raises:
+        FileNotFoundError: There is no such dataset; says which there are.
+        ValueError: The files are damaged, incomplete or not a dataset.
+    """
+    folder = _find(dataset, root)
+    try:
+        metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
+        _check_complete(folder, metadata)
+        opened = minari.MinariDataset(MinariStorage.read(folder))
+    except (OSError, KeyError, AssertionError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"the dataset at {folder} is damaged or incomplete ({error}). Remove that folder and collect it again."
+        ) from error
+    return opened
+
+
+def _find(dataset: str | Path, root: str | Path | None) -> Path:
+    given = Path(dataset)
+    for folder in (given, given / "data"):
+        if (folder / METADATA_FILE_NAME).is_file() or (folder / DATA_FILE).is_file():
+            return folder
+    try:
+        folder = dataset_folder(str(dataset), root)
+    except ValueError:
+        folder = given
+    if not folder.is_dir():
+        there = ", ".join(name for name, _ in installed(root)) or "none"
+        raise FileNotFoundError(
+            f"no dataset {str(dataset)!r} in {datasets_root(root)} (there: {there}). "
+            "Collect one: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0"
+        )
+    return folder
+
+
+def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
+    for key in ("dataset_id", "minari_version", "observation_space", "action_space", "total_episodes"):
+        if key not in metadata:
+            raise ValueError(f"{METADATA_FILE_NAME} lacks {key!r}")
+    with h5py.File(folder / DATA_FILE, "r") as file:
+        if len(file.keys()) != metadata["total_episodes"]:
+            raise ValueError(f"{len(file.keys())} of {metadata['total_episodes']} episodes")
+        for name, group in file.items():
+            steps = int(group.attrs["total_steps"])
+            lengths = {key: group[key].shape[0] for key in ("actions", "rewards", "terminations", "truncations")}
+            if set(lengths.values()) != {steps}:
+                raise ValueError(f"{name} has {steps} steps and {lengths}")
+
+
+def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the id and metadata of every dataset, sorted by id; damaged ones with a warning and no metadata."""
+    base = datasets_root(root)
+    for folder in sorted(base.glob("**/data")):
+        relative = folder.parent.relative_to(base)
+        if any(part.startswith(".") for part in relative.parts):
+            continue
+        try:
+            yield relative.as_posix(), json.loads((folder / METADATA_FILE_NAME).read_text())
+        except (OSError, ValueError) as error:
+            warnings.warn(f"the dataset at {folder} is damaged: {error}", stacklevel=2)
+            yield relative.as_posix(), {}
+
+
+def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
+    """Returns what the dataset was collected with: ``env_id``, ``env_kwargs``, ``seed``, versions and so on.
+
+    Raises:
+        ValueError: The dataset was not collected by :func:`demos.collect`.
+    """
+    plan = dataset.storage.metadata.get(PLAN)
+    if not isinstance(plan, dict) or not isinstance(plan.get("env_id"), str):
+        raise ValueError(f"dataset {dataset.id} does not say which lam_envs environment it comes from")
+    return plan
+
+
+def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
+    """Makes the environment that a dataset was collected in.
+
+    Only registered ids of lam_envs are made: a dataset is data, and names no code to import.
+
+    Args:
+        dataset: A dataset of :func:`demos.collect`.
+        kwargs: What to set besides, such as ``render_mode``.
+
+    Raises:
+        ValueError: The dataset names no environment of lam_envs.
+    """
+    plan = plan_of(dataset)
+    if plan["env_id"] not in lam_envs.ENV_IDS:
+        raise ValueError(
+            f"dataset {dataset.id} was collected in {plan['env_id']!r}; known: {', '.join(lam_envs.ENV_IDS)}"
+        )
+    return gym.make(plan["env_id"], **{**plan.get("env_kwargs", {}), **kwargs})
+
+
+def episode_seeds(dataset: minari.MinariDataset) -> list[int]:
+    """Returns the seed that each episode was reset with.
+
+    Raises:
+        ValueError: An episode has none.
+    """
+    seeds: list[int] = []
+    for metadata in dataset.storage.get_episode_metadata(dataset.episode_indices):
+        if metadata.get("seed") is None:
+            raise ValueError(f"episode {metadata.get('id')} of dataset {dataset.id} has no seed")
+        seeds.append(int(metadata["seed"]))
+    return seeds
+
+
+def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
+    """Returns what one wants to know of a dataset first.
+
+    Returns:
+        Id, environment, expert, episodes, steps, success rate at the last step, mean return, size in MB, folder,
+        and the versions that made it.
+    """
+    plan = plan_of(dataset)
+    returns: list[float] = []
+    successes = 0
+    for episode in dataset.iterate_episodes():
+        returns.append(float(episode.rewards.sum()))
+        successes += bool(episode.infos["is_success"][-1])
+    episodes = len(returns)
+    return {
+        "id": dataset.id,
+        "environment": plan["env_id"],
+        "keywords": plan.get("env_kwargs", {}),
+        "seed": plan.get("seed"),
+        "episodes": episodes,
+        "steps": dataset.total_steps,
+        "success rate": successes / episodes if episodes else 0.0,
+        "mean return": sum(returns) / episodes if episodes else 0.0,
+        "attempts that failed and are left out": dataset.storage.metadata.get("lam_envs_dropped", 0),
+        "size in MB": float(dataset.storage.get_size()),
+        "folder": str(dataset.storage.data_path),
+        "versions": plan.get("versions", {}),
+    }

@@ -1,0 +1,55 @@
+"""The ids of the environments.
+
+Gymnasium calls this while it is being imported itself, for everyone who has the package installed: so nothing
+here imports Bullet, a task or a robot.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gymnasium.envs.registration import register, registry
+
+
+class TaskEntry(NamedTuple):
+    """Where a task is defined and how long its episodes are."""
+
+    location: str
+    """``module:Class``."""
+    max_episode_steps: int
+    """Control steps, 20 a second: about three times what the expert needs."""
+
+
+TASKS: dict[str, TaskEntry] = {
+    "reach": TaskEntry("lam_envs.tasks.reach:Reach", 40),
+    "grasp": TaskEntry("lam_envs.tasks.grasp:Grasp", 60),
+}
+"""The table of tasks: a new task is one file in ``lam_envs/tasks``, one in ``demos/experts`` and one line here."""
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    "Discrete": {"control": "discrete"},
+    "Goal": {"obs": "goal", "reward": "sparse"},
+}
+"""Suffix of an id and what it sets; every keyword can still be given to ``gym.make``."""
+
+
+def env_id(task: str, variant: str = "") -> str:
+    """Returns the id of a task's variant, such as ``LamGraspDiscrete-v0``."""
+    return f"Lam{task.title().replace('_', '')}{variant}-v0"
+
+
+ENV_IDS = tuple(env_id(task, variant) for task in TASKS for variant in VARIANTS)
+
+
+def register_envs() -> None:
+    """Registers every id of :data:`ENV_IDS`; a second call changes nothing."""
+    for task, entry in TASKS.items():
+        for variant, keywords in VARIANTS.items():
+            if env_id(task, variant) not in registry:
+                register(
+                    env_id(task, variant),
+                    entry_point="lam_envs.env:ManipulationEnv",
+                    max_episode_steps=entry.max_episode_steps,
+                    kwargs={"task": task, **keywords},
+                )
