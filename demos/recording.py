@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +14,7 @@ STATE = "state"
 """Name of the info that holds the simulator's state at each moment."""
 
 
+@runtime_checkable
 class Acting(Protocol):
     """Anything with Stable-Baselines3's ``predict``."""
 

@@ -1,0 +1,156 @@
+"""What an agent is, and the registry of those that have a name."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+import minari
+
+from demos.recording import Acting
+
+ENTRY_POINTS = "lam_envs.agents"
+"""Installed packages name their agents in this group."""
+
+AGENTS: dict[str, str] = {
+    "random": "agents.random:RandomAgent",
+    "expert": "agents.expert:ExpertAgent",
+    "bc": "agents.bc:BehaviorCloning",
+}
+"""The table of our agents: a new one is one file, its settings in ``configs``, and one line here."""
+
+DESCRIPTION = "agent.json"
+"""The file of a saved agent that says what it is."""
+
+
+@runtime_checkable
+class Learning(Acting, Protocol):
+    """An agent that learns from demonstrations and can be kept."""
+
+    def learn(
+        self,
+        demonstrations: minari.MinariDataset,
+        env: gym.Env[Any, Any],
+        *,
+        seed: int,
+        budget: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        """Learns; the same arguments give the same agent, bit for bit.
+
+        Args:
+            demonstrations: What to imitate.
+            env: Where to act; agents that only read demonstrations take its spaces alone.
+            seed: Of everything that is drawn.
+            budget: How much to train, in the unit that the agent names; by default its setting.
+            progress: Show a bar.
+        """
+        ...
+
+    def save(self, directory: str | Path) -> Path:
+        """Writes weights as safetensors and everything else as JSON."""
+        ...
+
+    @classmethod
+    def load(cls, directory: str | Path, env: gym.Env[Any, Any]) -> Learning:
+        """Reads what :meth:`save` wrote, for an environment with the same spaces."""
+        ...
+
+
+def names() -> list[str]:
+    """Names of our agents and of those that installed packages bring."""
+    return sorted({*AGENTS, *(entry.name for entry in _installed())})
+
+
+def _installed() -> Iterator[Any]:
+    yield from entry_points(group=ENTRY_POINTS)
+
+
+def find(name: str) -> Any:
+    """Returns an agent's class.
+
+    Args:
+        name: One of :func:`names`, or ``package.module:Class`` of anything with ``predict``.
+
+    Raises:
+        ValueError: There is no such agent; says which there are.
+    """
+    if name in AGENTS:
+        return _imported(AGENTS[name])
+    for entry in _installed():
+        if entry.name == name:
+            return entry.load()
+    if ":" in name:
+        return _imported(name)
+    raise ValueError(f"unknown agent {name!r}; expected one of {', '.join(names())}, or package.module:Class")
+
+
+def _imported(location: str) -> Any:
+    module, _, attribute = location.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot import agent {location!r}: {error}") from error
+
+
+def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
+    """Makes an agent.
+
+    Args:
+        name: See :func:`find`. The class is called with the environment and the settings.
+        env: Gives the spaces.
+        settings: The agent's own.
+
+    Raises:
+        ValueError: No such agent, or it has no ``predict``.
+    """
+    agent = find(name)(env, **settings)
+    if not isinstance(agent, Acting):
+        raise ValueError(f"{name} makes a {type(agent).__name__} that has no predict(observation, ...)")
+    return agent
+
+
+def load(directory: str | Path, env: gym.Env[Any, Any], *, agent: str | None = None) -> Any:
+    """Loads a saved agent.
+
+    Args:
+        directory: What ``save`` wrote.
+        env: An environment with the spaces it was trained in.
+        agent: ``package.module:Class`` of a stranger's agent. A saved folder is data: it may name agents that
+            have a name here, and no code to import.
+
+    Raises:
+        FileNotFoundError: There is no saved agent.
+        ValueError: The files are damaged, name an unknown agent, or fit other spaces.
+    """
+    name = agent or read_description(directory).get("agent")
+    if agent is None and name not in names():
+        raise ValueError(
+            f"{directory} was saved by agent {name!r}, which has no name here (known: {', '.join(names())}). "
+            "If you trust it, say which class it is: agent='package.module:Class'"
+        )
+    return find(str(name)).load(directory, env)
+
+
+def read_description(directory: str | Path) -> dict[str, Any]:
+    """Reads the JSON part of a saved agent.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: It is damaged.
+    """
+    path = Path(directory) / DESCRIPTION
+    if not path.is_file():
+        raise FileNotFoundError(f"no saved agent in {directory}: there is no {DESCRIPTION}")
+    try:
+        description = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(description, dict):
+        raise ValueError(f"{path} is damaged: expected an object")
+    return description

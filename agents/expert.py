@@ -1,0 +1,20 @@
+"""The scripted expert as an agent: the ceiling of every comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+
+from demos.experts import ExpertPolicy, make_expert
+
+
+class ExpertAgent(ExpertPolicy):
+    """Acts as the expert of the environment's task does.
+
+    Args:
+        env: A lam_envs environment.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(make_expert(env).expert, env)

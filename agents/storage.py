@@ -1,0 +1,121 @@
+"""Saved agents: settings and spaces as JSON, weights as safetensors. Loading one runs none of its code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gymnasium as gym
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import lam_envs
+from agents.agent import DESCRIPTION, read_description
+
+WEIGHTS = "weights.safetensors"
+
+SettingsType = TypeVar("SettingsType")
+
+
+def read_settings(name: str, kind: type[SettingsType], changed: Mapping[str, Any]) -> SettingsType:
+    """Returns an agent's settings: the file ``configs/<name>.yaml``, with changes.
+
+    Args:
+        name: Of the agent.
+        kind: A dataclass.
+        changed: Fields that differ from the file.
+
+    Raises:
+        ValueError: A field that the dataclass does not have.
+    """
+    path = Path(__file__).with_name("configs") / f"{name}.yaml"
+    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # a dataclass
+    merged: dict[str, Any] = {**yaml.safe_load(path.read_text()), **changed}
+    for key in merged:
+        if key not in fields:
+            raise ValueError(f"unknown setting {key!r} of agent {name}; expected one of {', '.join(fields)}")
+    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()}
+    return kind(**frozen)
+
+
+def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, str]:
+    """Describes spaces as text, to tell whether a saved agent fits an environment."""
+    return {"observation_space": str(observation_space), "action_space": str(action_space)}
+
+
+def save_agent(
+    directory: str | Path,
+    name: str,
+    settings: Mapping[str, Any],
+    spaces: Mapping[str, str],
+    weights: Mapping[str, torch.Tensor],
+) -> Path:
+    """Writes a saved agent; a folder of that name appears, or is replaced, when it is complete.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: There is something else of that name.
+    """
+    target = Path(directory)
+    if target.exists() and not (target / DESCRIPTION).is_file() and any(target.iterdir()):
+        raise FileExistsError(f"{target} exists and is no saved agent: choose another folder")
+    writing = target.with_name(f".{target.name}.writing")
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir(parents=True)
+    description = {
+        "agent": name,
+        "lam_envs": lam_envs.__version__,
+        "settings": dict(settings),
+        **spaces,
+    }
+    (writing / DESCRIPTION).write_text(json.dumps(description, indent=1))
+    save_file({key: value.contiguous() for key, value in weights.items()}, writing / WEIGHTS)
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(writing, target)
+    return target
+
+
+def read_weights(
+    directory: str | Path, name: str, spaces: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Reads a saved agent's settings and weights.
+
+    Args:
+        directory: What :func:`save_agent` wrote.
+        name: Of the agent that reads.
+        spaces: Of the environment it is read for.
+
+    Raises:
+        FileNotFoundError: There is no saved agent.
+        ValueError: It is damaged, of another agent, or for other spaces.
+    """
+    description = read_description(directory)
+    if description.get("agent") != name:
+        raise ValueError(f"{directory} holds agent {description.get('agent')!r}, not {name!r}")
+    for what, own in spaces.items():
+        if description.get(what) != own:
+            raise ValueError(
+                f"the agent in {directory} was trained with {what.replace('_', ' ')} {description.get(what)}; "
+                f"this environment has {own}"
+            )
+    path = Path(directory) / WEIGHTS
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights in {directory}: there is no {WEIGHTS}")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    settings = description.get("settings")
+    if not isinstance(settings, dict):
+        raise ValueError(f"{Path(directory) / DESCRIPTION} is damaged: it has no settings")
+    return settings, weights
