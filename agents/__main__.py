@@ -21,9 +21,7 @@ Env = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v
 Keywords = Annotated[
     list[str], typer.Option("--set", help="Keyword of the environment, name=value; may be repeated.")
 ]
-Options = Annotated[
-    list[str], typer.Option("--option", help="Setting of the agent, name=value; may be repeated.")
-]
+Options = Annotated[list[str], typer.Option("--option", help="Setting of the agent, name=value; may be repeated.")]
 
 
 @app.command(
@@ -36,9 +34,7 @@ def train(
     demonstrations: Annotated[str, typer.Option("--demos", help="Id of a dataset, or its folder.")],
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
-    budget: Annotated[
-        int | None, typer.Option(help="How much to train, in the agent's unit (bc: epochs).")
-    ] = None,
+    budget: Annotated[int | None, typer.Option(help="How much to train, in the agent's unit (bc: epochs).")] = None,
     set_: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
     option: Options = [],  # noqa: B006
     root: Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")] = None,
@@ -73,7 +69,8 @@ def evaluate(
         steps, seconds = result.mean_steps_to_success, result.mean_seconds_to_success
         table = Table("measure", "value", box=None)
         table.add_row(
-            "success rate", f"{result.success_rate:.3f} [{low:.3f}, {high:.3f}] (95% Wilson)".replace("[", r"\[")
+            "success rate",
+            f"{result.success_rate:.3f} [{low:.3f}, {high:.3f}] (95% Wilson)".replace("[", r"\["),
         )
         table.add_row("episodes", f"{episodes}, seeds {seeds.start} to {seeds.stop - 1}")
         table.add_row("steps to success", "-" if steps is None else f"{steps:.1f}")

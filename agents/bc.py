@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from imitation.algorithms import bc
+from imitation.data.types import TransitionMapping
 from imitation.util.logger import HierarchicalLogger
 from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
@@ -59,7 +60,7 @@ class Batches:
     size: int
     rng: np.random.Generator
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[TransitionMapping]:
         order = torch.from_numpy(self.rng.permutation(len(self.actions)))
         for start in range(0, len(order) - self.size + 1, self.size):
             rows = order[start : start + self.size]
@@ -92,12 +93,9 @@ class BehaviorCloning:
         self.policy = self._new_policy()
 
     def _new_policy(self) -> ActorCriticPolicy:
-        kind = (
-            MultiInputActorCriticPolicy
-            if isinstance(self.observation_space, gym.spaces.Dict)
-            else ActorCriticPolicy
-        )
-        return kind(
+        is_dict = isinstance(self.observation_space, gym.spaces.Dict)
+        kind: Any = MultiInputActorCriticPolicy if is_dict else ActorCriticPolicy
+        policy: ActorCriticPolicy = kind(
             self.observation_space,
             self.action_space,
             # imitation trains with an optimizer of its own; this one is never used.
@@ -105,6 +103,7 @@ class BehaviorCloning:
             net_arch=list(self.settings.hidden_sizes),
             activation_fn=torch.nn.ReLU,
         )
+        return policy
 
     def learn(
         self,
@@ -216,9 +215,7 @@ class BehaviorCloning:
             FileNotFoundError: There is no saved agent.
             ValueError: The files are damaged, or the environment has other spaces.
         """
-        settings, weights = read_weights(
-            directory, cls.name, spaces_of(env.observation_space, env.action_space)
-        )
+        settings, weights = read_weights(directory, cls.name, spaces_of(env.observation_space, env.action_space))
         agent = cls(env, **settings)
         try:
             agent.policy.load_state_dict(weights)

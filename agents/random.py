@@ -26,9 +26,8 @@ class RandomAgent:
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, Any]:
         """Draws an action, or one for each observation of a batch."""
-        shown = self._single
+        shown: Any = self._single
         if isinstance(observation, dict):
-            assert isinstance(shown, gym.spaces.Dict)
             name = next(iter(observation))
             observation, shown = observation[name], shown[name]
         if np.ndim(observation) == len(shown.shape or ()):

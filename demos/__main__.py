@@ -59,7 +59,8 @@ def list_(root: Root = None) -> None:
         table = Table("id", "episodes", "steps", "MB", box=None)
         for name, metadata in demos.installed(root):
             table.add_row(
-                name, *(str(metadata.get(key, "?")) for key in ("total_episodes", "total_steps", "dataset_size"))
+                name,
+                *(str(metadata.get(key, "?")) for key in ("total_episodes", "total_steps", "dataset_size")),
             )
         if not table.row_count:
             console.print(f"no datasets in {datasets_root(root)}")

@@ -207,9 +207,7 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress
     _write_atomically(partial / "finished.json", {"dropped": dropped, "shards": number})
 
 
-def _attempts(
-    plan: Plan, env: gym.Env[Any, Any], expert: ExpertPolicy, attempt: int
-) -> tuple[Episode, int, int]:
+def _attempts(plan: Plan, env: gym.Env[Any, Any], expert: ExpertPolicy, attempt: int) -> tuple[Episode, int, int]:
     """Tries until an episode succeeds; returns it, the next attempt's number and how many failed."""
     for failed in range(MAX_CONSECUTIVE_FAILURES):
         episode = record(env, expert, episode_seed(plan.seed, attempt + failed))

@@ -27,9 +27,9 @@ DATA_FILE = "main_data.hdf5"
 
 def datasets_root(root: str | Path | None = None) -> Path:
     """Returns the folder of all datasets: the one given, or Minari's own (``MINARI_DATASETS_PATH``)."""
-    if root is not None:
-        return Path(root)
-    return Path(os.environ.get("MINARI_DATASETS_PATH", Path.home() / ".minari" / "datasets"))
+    chosen = root or os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets"
+    # Minari misplaces files of relative folders.
+    return Path(chosen).absolute()
 
 
 def checked_id(dataset_id: str) -> str:
@@ -74,7 +74,7 @@ def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDa
 
 
 def _find(dataset: str | Path, root: str | Path | None) -> Path:
-    given = Path(dataset)
+    given = Path(dataset).absolute()
     for folder in (given, given / "data"):
         if (folder / METADATA_FILE_NAME).is_file() or (folder / DATA_FILE).is_file():
             return folder

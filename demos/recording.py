@@ -88,7 +88,10 @@ def _run(env: gym.Env[Any, Any], seed: int, choose: Any, limit: int | None = Non
     inner: Any = env.unwrapped
     observation, info = env.reset(seed=seed)
     observations, infos = [observation], [{**info, STATE: inner.physical_state()}]
-    actions, rewards, terminations, truncations = [], [], [], []
+    actions: list[Any] = []
+    rewards: list[float] = []
+    terminations: list[bool] = []
+    truncations: list[bool] = []
     over = limit == 0
     while not over:
         action = choose(observation, len(actions))

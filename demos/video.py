@@ -37,7 +37,8 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: int) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.writing.mp4")
     try:
-        with imageio.get_writer(temporary, fps=fps, codec="libx264", quality=7, macro_block_size=2) as writer:
+        writer: Any = imageio.get_writer(temporary, fps=fps, codec="libx264", quality=7, macro_block_size=2)
+        with writer:
             for frame in frames:
                 writer.append_data(frame)
         os.replace(temporary, target)

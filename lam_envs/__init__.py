@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+# First of all: Gymnasium loads the entry point while it is imported, and finds this package half imported then.
+import gymnasium as gym  # noqa: F401
+
 from lam_envs.registration import ENV_IDS, env_id, register_envs
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from typing_extensions import override
 
 from lam_envs.observation import Features
 from lam_envs.simulation import Vector3
@@ -125,12 +126,14 @@ class EndEffectorControl(Control):
         super().__init__(max_width)
         self.space = spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
 
+    @override
     def command(self, action: Any, target: Target, tool: Vector3) -> tuple[Target, list[float]]:
         numbers = checked_numbers(action, self.action_size)
         x, y, z, opening = numbers
         step = (x * MAX_STEP, y * MAX_STEP, z * MAX_STEP)
         return self.displaced(target, tool, step, (opening + 1.0) / 2 * self.max_width), numbers
 
+    @override
     def inverse(self, command: ToolCommand, features: Features) -> npt.NDArray[np.float32]:
         commanded = features["tool/position"] + features["tool/lag"]
         step = (np.asarray(command.position) - commanded) / MAX_STEP
@@ -168,11 +171,13 @@ class DiscreteControl(Control):
         self.steps += [(0.0, 0.0, 0.0)] * 2
         self.space = spaces.Discrete(len(self.steps))
 
+    @override
     def command(self, action: Any, target: Target, tool: Vector3) -> tuple[Target, list[float]]:
         number = checked_choice(action, len(self.steps))
         width = {self.OPEN: self.max_width, self.CLOSE: 0.0}.get(number, target.width)
         return self.displaced(target, tool, self.steps[number], width), [float(number)]
 
+    @override
     def inverse(self, command: ToolCommand, features: Features) -> np.int64:
         wants_open = command.width > self.max_width / 2
         is_open = features["gripper/target"][0] > self.max_width / 2

@@ -16,11 +16,14 @@ from lam_envs.control import CONTROLS
 from lam_envs.observation import Features, Layout, goal_space, robot_features
 from lam_envs.robots import ROBOTS
 from lam_envs.scene import Scene
-from lam_envs.simulation import CAMERAS, CONTROL_HZ
+from lam_envs.simulation import CAMERAS, CONTROL_HZ, Simulation
 from lam_envs.tasks import TASKS, Reading, make_task
 
 OBSERVATIONS = ("state", "goal")
 REWARDS = ("dense", "sparse")
+
+NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
+"""Stands for the first state of an episode before there is one."""
 
 Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[np.float32]]
 
@@ -50,7 +53,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
         ValueError: An unknown name, or a size that is not a positive whole number.
     """
 
-    metadata = {"render_modes": ["rgb_array", "depth_array", "human"], "render_fps": CONTROL_HZ}
+    metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares an instance variable)
+        "render_modes": ["rgb_array", "depth_array", "human"],
+        "render_fps": CONTROL_HZ,
+    }
 
     def __init__(
         self,
@@ -76,7 +82,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._dense = _known("reward", reward, REWARDS) == "dense"
         self._terminates = bool(terminate_on_success)
         self._camera = CAMERAS[_known("camera", camera, CAMERAS)]
-        self._picture_size = (_positive("render_width", render_width), _positive("render_height", render_height))
+        self._picture_size = (
+            _positive("render_width", render_width),
+            _positive("render_height", render_height),
+        )
         if render_mode is not None:
             _known("render_mode", render_mode, self.metadata["render_modes"])
         self.render_mode = render_mode
@@ -101,7 +110,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._achieved = self._desired
         self._values: list[float] = []
         self._tool = (0.0, 0.0, 0.0)
-        self._base: npt.NDArray[np.float64] | None = None
+        self._base = NO_EPISODE
         self._actions: list[list[float]] = []
 
     # Gymnasium's interface
@@ -174,7 +183,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             if scene is not None:
                 scene.close()
         self._scene = self._pictures = None
-        self._base = None
+        self._base = NO_EPISODE
 
     # What experts, datasets and planners use
 
@@ -182,6 +191,11 @@ class ManipulationEnv(gym.Env[Any, Any]):
     def task_name(self) -> str:
         """The task's name in ``lam_envs.registration.TASKS``."""
         return self._task.name
+
+    @property
+    def simulation(self) -> Simulation:
+        """The physics, for measurements; to change it breaks the promise of equal episodes."""
+        return self._physics().simulation
 
     @property
     def control(self) -> Any:
@@ -227,8 +241,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ResetNeeded: There was no reset yet.
         """
         self._running()
-        assert self._base is not None
-        return np.concatenate([self._base, *(np.array(numbers) for numbers in self._actions)])
+        base = self._base
+        return np.concatenate([base, *(np.array(numbers) for numbers in self._actions)])
 
     def physical_state(self) -> npt.NDArray[np.float64]:
         """Returns positions, velocities, targets and the goal, of fixed length, without the past.
@@ -277,12 +291,12 @@ class ManipulationEnv(gym.Env[Any, Any]):
         if self._scene is None or not self._scene.simulation.belongs_to_this_process:
             self._scene = Scene(self._model, self._task)
             self._pictures = None
-            self._base = None
+            self._base = NO_EPISODE
         return self._scene
 
     def _running(self) -> Scene:
         scene = self._physics()
-        if self._base is None:
+        if self._base is NO_EPISODE:
             raise ResetNeeded("call reset() before step(), render() or a state: there is no episode yet")
         return scene
 
@@ -350,7 +364,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Returns:
             Rewards of shape (...).
         """
-        return self._reward(np.asarray(achieved_goal), np.asarray(desired_goal))
+        rewards: npt.NDArray[np.float64] | np.float64 = self._reward(
+            np.asarray(achieved_goal), np.asarray(desired_goal)
+        )
+        return rewards
 
     def _reward(self, achieved: Any, desired: Any) -> Any:
         goals = self._goals(achieved, desired)

@@ -36,9 +36,7 @@ class Scene:
         window: Open PyBullet's own window.
     """
 
-    def __init__(
-        self, model: RobotModel, task: Task, detail: Detail = "physics", *, window: bool = False
-    ) -> None:
+    def __init__(self, model: RobotModel, task: Task, detail: Detail = "physics", *, window: bool = False) -> None:
         self.simulation = Simulation(detail, window=window)
         self.task = task
         self.simulation.add_box("floor", size=FLOOR_SIZE, position=FLOOR_CENTER, color=FLOOR_COLOR)

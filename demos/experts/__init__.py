@@ -24,9 +24,7 @@ def make_expert(env: gym.Env[Any, Any]) -> ExpertPolicy:
     """
     task = getattr(env.unwrapped, "task_name", None)
     if task not in EXPERTS:
-        raise ValueError(
-            f"no expert for {env}: its task is {task!r}, and there are experts for {', '.join(EXPERTS)}"
-        )
+        raise ValueError(f"no expert for {env}: its task is {task!r}, and there are experts for {', '.join(EXPERTS)}")
     return ExpertPolicy(EXPERTS[task], env)
 
 

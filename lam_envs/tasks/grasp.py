@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from lam_envs.observation import Feature
 from lam_envs.robots import Robot
@@ -74,6 +75,7 @@ class Grasp(Task):
     place_low = (0.4, -0.2)
     place_high = (0.6, 0.2)
 
+    @override
     def build(self, simulation: Simulation) -> None:
         simulation.add_box(
             "object",
@@ -84,6 +86,7 @@ class Grasp(Task):
             color=(0.85, 0.2, 0.15),
         )
 
+    @override
     def sample(self, rng: np.random.Generator) -> Draw:
         tool = self.sample_tool(rng)
         x, y = rng.uniform(self.place_low, self.place_high).tolist()
@@ -92,6 +95,7 @@ class Grasp(Task):
         cube = Motion((x, y, EDGE / 2), (0.0, 0.0, math.sin(half), math.cos(half)), still, still)
         return Draw(tool=tool, desired=(0.0, LIFT, 1.0), objects={"object": cube})
 
+    @override
     def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
         body = simulation.bodies["object"]
         cube = body.motion()
@@ -114,6 +118,7 @@ class Grasp(Task):
         rise = min(max(z - EDGE / 2, self.goal_low[1]), self.goal_high[1])
         return Reading(values, (min(distance, FAR), rise, float(held)))
 
+    @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
         is_lifted = achieved[..., 1] >= desired[..., 1]
         is_held = achieved[..., 2] >= desired[..., 2]
@@ -124,14 +129,13 @@ class Grasp(Task):
             "is_lost": achieved[..., 1] < LOST,
         }
 
+    @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         distance, rise, held = achieved[..., 0], achieved[..., 1], achieved[..., 2]
         near = HALFWAY / (HALFWAY + distance)
         height = np.minimum(np.maximum(rise / LIFT, 0.0), 1.0)
         is_on_table = rise >= LOST
-        progress: npt.NDArray[np.float64] | np.float64 = is_on_table * (
-            0.4 * near + 0.2 * held + 0.4 * held * height
-        )
+        progress: npt.NDArray[np.float64] | np.float64 = is_on_table * (0.4 * near + 0.2 * held + 0.4 * held * height)
         return progress
 
 

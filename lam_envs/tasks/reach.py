@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
@@ -54,9 +55,11 @@ class Reach(Task):
     point_low = (0.35, -0.25, 0.03)
     point_high = (0.65, 0.25, 0.38)
 
+    @override
     def build(self, simulation: Simulation) -> None:
         simulation.add_marker("goal", radius=TOLERANCE, color=(0.1, 0.75, 0.3, 0.7))
 
+    @override
     def sample(self, rng: np.random.Generator) -> Draw:
         tool = self.sample_tool(rng)
         while True:
@@ -64,6 +67,7 @@ class Reach(Task):
             if math.dist((x, y, z), tool) >= MIN_WAY:
                 return Draw(tool=tool, desired=(x, y, z, STILL_SPEED))
 
+    @override
     def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
         x, y, z = tool.position
         vx, vy, vz = tool.velocity
@@ -71,18 +75,23 @@ class Reach(Task):
         speed = math.sqrt(vx * vx + vy * vy + vz * vz)
         return Reading((gx, gy, gz, gx - x, gy - y, gz - z), (x, y, z, min(speed, self.goal_high[3])))
 
+    @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
         is_close = _distance(achieved, desired) <= TOLERANCE
         is_still = achieved[..., 3] <= desired[..., 3]
         return {"is_success": is_close & is_still, "is_close": is_close, "is_still": is_still}
 
+    @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        return HALFWAY / (HALFWAY + _distance(achieved, desired))
+        near: npt.NDArray[np.float64] | np.float64 = HALFWAY / (HALFWAY + _distance(achieved, desired))
+        return near
 
+    @override
     def show(self, simulation: Simulation, desired: Goals) -> None:
         x, y, z, _ = desired.tolist()
         simulation.bodies["goal"].marker_position = (x, y, z)
 
+    @override
     def goal_features(self, features: Features, desired: Goals) -> Features:
         position = np.asarray(desired[:3], dtype=np.float64)
         return {"goal/position": position, "goal/relative": position - features["tool/position"]}

@@ -87,7 +87,7 @@ class Task(ABC):
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         """How far goals of shape (..., goal size) are from success: 0 is far, 1 is there; shape (...)."""
 
-    def show(self, simulation: Simulation, desired: Goals) -> None:
+    def show(self, simulation: Simulation, desired: Goals) -> None:  # noqa: B027  (a hook, not an obligation)
         """Moves the markers that show the goal; by default there are none."""
 
     def goal_features(self, features: Features, desired: Goals) -> Features:

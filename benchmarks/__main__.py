@@ -1,0 +1,113 @@
+"""Command line: python -m benchmarks run|report|throughput."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+from rich.table import Table
+
+import lam_envs
+from benchmarks import report as reports
+from benchmarks import runner
+from benchmarks import throughput as speed
+from benchmarks.engines import ENGINES
+from benchmarks.results import read_results, write_json
+from benchmarks.suite import read_suite
+from demos.console import clear_errors, console, run
+
+app = typer.Typer(help="Measure agents and environments.", no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@app.command("run", epilog="Example: python -m benchmarks run quickstart --agent my_package.my_module:MyAgent")
+def run_(
+    suite: Annotated[str, typer.Argument(help="Name of a suite (quickstart, core), or the path of a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="Results folder; by default runs/SUITE.")] = None,
+    agent: Annotated[
+        list[str],
+        typer.Option(help="Measure this agent too: a name, or package.module:Class; may be repeated."),
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    engine: Annotated[str, typer.Option(help="Where jobs run: local.")] = "local",
+    workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
+) -> None:
+    """Carry out a suite and report. Interrupted, the same command goes on where it was."""
+    with clear_errors():
+        if engine not in ENGINES:
+            raise ValueError(f"unknown engine {engine!r}; expected one of {', '.join(ENGINES)}")
+        read = read_suite(suite, tuple(agent))
+        folder = runner.run(read, out or Path("runs") / read.name, ENGINES[engine](workers), progress=True)
+        _show(folder)
+
+
+@app.command(epilog="Example: python -m benchmarks report runs/quickstart")
+def report(results: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
+    """Draw tables, plot and pages from a results folder."""
+    with clear_errors():
+        _show(results)
+
+
+def _show(folder: Path) -> None:
+    written = reports.report(folder)
+    table = Table("environment", "agent", "trainings", "success", "95% interval", "seconds", "return", box=None)
+    for row in reports.rows(read_results(folder)[1]):
+        seconds = "-" if row.seconds is None else f"{row.seconds:.2f}"
+        interval = f"{100 * row.low:.1f}% to {100 * row.high:.1f}%"
+        rate = f"{100 * row.success_rate:.1f}%"
+        table.add_row(row.environment, row.agent, str(row.runs), rate, interval, seconds, f"{row.mean_return:.2f}")
+    console.print(table)
+    console.print("wrote " + ", ".join(str(path) for path in written))
+
+
+@app.command(epilog="Example: python -m benchmarks throughput --rounds 5")
+def throughput(
+    env: Annotated[
+        list[str], typer.Option(help="Id of an environment; may be repeated. By default all of them.")
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    steps: Annotated[int, typer.Option(help="Steps a round.")] = 1000,
+    rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+) -> None:
+    """Measure steps and resets a second, and the ratio to panda-gym where it is installed."""
+    with clear_errors():
+        if steps < 1 or rounds < 1:
+            raise ValueError(f"steps is {steps} and rounds is {rounds}; expected at least 1 each")
+        for env_id in env:
+            if env_id not in lam_envs.ENV_IDS:
+                raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
+        chosen = env or list(lam_envs.ENV_IDS)
+        speeds = [
+            speed.measure(env_id, steps=steps, rounds=rounds) for env_id in track(chosen, "measuring", transient=True)
+        ]
+        table = Table("environment", "steps/s", "resets/s", "physics share of a step", box=None)
+        for one in speeds:
+            table.add_row(
+                one.env_id,
+                f"{one.steps_per_second:,.0f}",
+                f"{one.resets_per_second:,.0f}",
+                f"{100 * (one.physics_share or 0.0):.1f}%",
+            )
+        console.print(table)
+        with console.status("measuring against panda-gym, in alternation"):
+            compared = speed.comparisons(steps=steps, rounds=rounds)
+        ratios = Table("ours / panda-gym's", "steps/s", "range of rounds", "simulated s/s", box=None)
+        for pair in compared:
+            ratios.add_row(
+                f"{pair.env_id} / {pair.neighbour}",
+                f"{pair.steps_ratio:.2f}",
+                f"{pair.low:.2f} to {pair.high:.2f}",
+                f"{pair.simulated_time_ratio:.2f}",
+            )
+        console.print(ratios if compared else "panda-gym is not installed: pip install panda-gym to compare with it")
+        if out is not None:
+            console.print(f"wrote {write_json(out, speed.as_json(speeds, compared))}")
+
+
+def main() -> None:
+    """The command lam-benchmarks."""
+    run(app)
+
+
+if __name__ == "__main__":
+    main()

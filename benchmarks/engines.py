@@ -1,0 +1,81 @@
+"""Where jobs run. ``local``: processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call that can be sent to another process.
+
+    Attributes:
+        name: What is shown while it runs.
+        function: A function of a module.
+        arguments: Plain data.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+class Engine(Protocol):
+    """Runs independent jobs."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+        """Yields each job with its result as it finishes; the first error ends all."""
+        ...
+
+
+class LocalEngine:
+    """Runs jobs in processes of this machine.
+
+    Args:
+        workers: How many at a time; by default one a core.
+
+    Raises:
+        ValueError: Fewer than one worker.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers if workers is not None else len(os.sched_getaffinity(0))
+        if self.workers < 1:
+            raise ValueError(f"workers is {workers}; expected at least 1")
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+        """See :class:`Engine`."""
+        if not jobs:
+            return
+        # Spawned, not forked: a Bullet client or a thread pool must not be inherited.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(self.workers, len(jobs)), mp_context=context, initializer=_prepare_worker)
+        try:
+            waiting: dict[Future[Any], Job] = {pool.submit(job.function, *job.arguments): job for job in jobs}
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        except BaseException:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+
+
+def _prepare_worker() -> None:
+    # Ctrl-C goes to the parent, which ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch
+
+    # One worker a core: threads of one would take the cores of the others.
+    torch.set_num_threads(1)
+
+
+ENGINES: dict[str, type[LocalEngine]] = {"local": LocalEngine}

@@ -1,0 +1,180 @@
+"""Reports: tables, a plot and pages, drawn from a results folder alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from matplotlib.figure import Figure
+
+from agents.evaluation import Evaluation, wilson_interval
+from benchmarks.results import CellResult, read_results, video_path
+from benchmarks.statistics import Estimate, interquartile_mean
+
+PLOT = "success.png"
+COLORS = ("#9aa5b1", "#2f6f4f", "#d1495b", "#30638e", "#edae49", "#6d597a")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One agent in one environment, over all its training runs.
+
+    Attributes:
+        environment: An id.
+        agent: Its name.
+        runs: Trainings; 1 for an agent that does not learn.
+        episodes: Over all runs.
+        success_rate: Over all episodes.
+        low: Lower end of its 95% Wilson interval.
+        high: Upper end.
+        steps: Mean steps to success; None without success.
+        seconds: The same in simulated seconds.
+        mean_return: Mean sum of rewards.
+        over_runs: Interquartile mean of the runs' rates; None for a single run.
+    """
+
+    environment: str
+    agent: str
+    runs: int
+    episodes: int
+    success_rate: float
+    low: float
+    high: float
+    steps: float | None
+    seconds: float | None
+    mean_return: float
+    over_runs: Estimate | None
+
+
+def rows(results: list[CellResult]) -> list[Row]:
+    """Sums up results, sorted by environment and success."""
+    groups: dict[tuple[str, str], list[CellResult]] = {}
+    for result in results:
+        groups.setdefault((result.cell.environment, result.cell.agent), []).append(result)
+    made = [_row(environment, agent, group) for (environment, agent), group in groups.items()]
+    return sorted(made, key=lambda row: (row.environment, row.success_rate, row.agent))
+
+
+def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
+    merged = Evaluation(
+        tuple(episode for result in group for episode in result.evaluation.episodes),
+        group[0].evaluation.step_seconds,
+    )
+    low, high = wilson_interval(merged.successes, len(merged.episodes))
+    rates = [result.evaluation.success_rate for result in group]
+    return Row(
+        environment=environment,
+        agent=agent,
+        runs=len(group),
+        episodes=len(merged.episodes),
+        success_rate=merged.success_rate,
+        low=low,
+        high=high,
+        steps=merged.mean_steps_to_success,
+        seconds=merged.mean_seconds_to_success,
+        mean_return=merged.mean_return,
+        over_runs=interquartile_mean(rates) if len(rates) > 1 else None,
+    )
+
+
+def plot(table: list[Row], path: Path) -> Path:
+    """Draws success rates as bars with their intervals, one group an environment."""
+    environments = sorted({row.environment for row in table})
+    names = list(dict.fromkeys(row.agent for row in sorted(table, key=lambda row: row.success_rate)))
+    # A figure of its own, without pyplot: no window system and no global state.
+    figure = Figure(figsize=(1.6 + 2.2 * len(environments), 3.4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(names)
+    for number, name in enumerate(names):
+        own = [row for row in table if row.agent == name]
+        places = [environments.index(row.environment) + (number - (len(names) - 1) / 2) * width for row in own]
+        heights = [row.success_rate for row in own]
+        errors = [[row.success_rate - row.low for row in own], [row.high - row.success_rate for row in own]]
+        color = COLORS[number % len(COLORS)]
+        bars = axes.bar(places, heights, width * 0.9, yerr=errors, capsize=3, label=name, color=color)
+        axes.bar_label(bars, [f"{100 * height:.1f}%" for height in heights], padding=2, fontsize=8)
+    axes.set_xticks(range(len(environments)), environments)
+    axes.set_ylim(0, 1.15)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0%", "25%", "50%", "75%", "100%"])
+    axes.set_ylabel("success at the last step")
+    axes.legend(frameon=False, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, 1.14), fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    temporary = path.with_name(f".{path.name}.writing.png")
+    # No date in the file: the same results give the same picture.
+    figure.savefig(temporary, dpi=150, metadata={"Software": None})
+    os.replace(temporary, path)
+    return path
+
+
+def report(folder: str | Path) -> list[Path]:
+    """Writes ``report.md``, ``report.html`` and ``success.png`` into a results folder.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileNotFoundError: There are no results.
+        ValueError: A result is damaged.
+    """
+    base = Path(folder)
+    suite, results = read_results(base)
+    table = rows(results)
+    content: dict[str, Any] = {
+        "suite": suite,
+        "rows": table,
+        "plot": PLOT,
+        "videos": {
+            environment: video_path(base, environment).relative_to(base).as_posix()
+            for environment in sorted({row.environment for row in table})
+            if video_path(base, environment).exists()
+        },
+        "versions": _versions(results),
+        "seeds": _seeds(suite),
+    }
+    written = [plot(table, base / PLOT)]
+    templates = _templates()
+    for name in ("report.md", "report.html"):
+        text = templates.get_template(f"{name}.jinja").render(content)
+        temporary = base / f".{name}.writing"
+        temporary.write_text(text)
+        os.replace(temporary, base / name)
+        written.append(base / name)
+    return written
+
+
+def markdown_table(folder: str | Path) -> str:
+    """Returns the table of a results folder in Markdown, as the README shows it."""
+    _, results = read_results(folder)
+    return _templates().get_template("table.md.jinja").render(rows=rows(results)).strip()
+
+
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("benchmarks"),
+        autoescape=select_autoescape(enabled_extensions=("html.jinja",)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(percent=_percent, number=_number)
+    return templates
+
+
+def _versions(results: list[CellResult]) -> list[str]:
+    """Every combination of versions that the results were made with."""
+    return sorted({", ".join(f"{name} {version}" for name, version in result.versions.items()) for result in results})
+
+
+def _seeds(suite: dict[str, Any]) -> str:
+    first, episodes = suite["evaluation"]["first_seed"], suite["evaluation"]["episodes"]
+    return f"{first} to {first + episodes - 1}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}%"
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,131 @@
+"""Results: one JSON file a cell, written at once or not at all, and read back with checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+import lam_envs
+from agents.evaluation import EpisodeResult, Evaluation
+from benchmarks.suite import Cell, Suite
+
+CELLS = "cells"
+VIDEOS = "videos"
+SUITE_FILE = "suite.json"
+PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What was measured in one cell, and with what."""
+
+    cell: Cell
+    evaluation: Evaluation
+    versions: dict[str, str]
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that decides a result."""
+    found = {name: packages.version(name) for name in PACKAGES}
+    return {"lam_envs": lam_envs.__version__, "python": platform.python_version(), **found}
+
+
+def cell_path(folder: Path, cell: Cell) -> Path:
+    """Where a cell's result is."""
+    return folder / CELLS / f"{cell.name}.json"
+
+
+def video_path(folder: Path, environment: str) -> Path:
+    """Where an environment's video is."""
+    return folder / VIDEOS / f"{environment}.mp4"
+
+
+def write_cell(folder: Path, result: CellResult) -> Path:
+    """Writes a result; a kill leaves either all of it or nothing."""
+    content = {
+        "cell": asdict(result.cell),
+        "versions": result.versions,
+        "step_seconds": result.evaluation.step_seconds,
+        "success_rate": result.evaluation.success_rate,
+        "interval": list(result.evaluation.interval),
+        "episodes": {
+            field.name: [getattr(episode, field.name) for episode in result.evaluation.episodes]
+            for field in fields(EpisodeResult)
+        },
+    }
+    return write_json(cell_path(folder, result.cell), content)
+
+
+def read_cell(path: Path) -> CellResult:
+    """Reads a result.
+
+    Raises:
+        ValueError: The file is damaged, or its rate is not that of its episodes.
+    """
+    try:
+        content = json.loads(path.read_text())
+        columns = [content["episodes"][field.name] for field in fields(EpisodeResult)]
+        episodes = tuple(EpisodeResult(*row) for row in zip(*columns, strict=True))
+        result = CellResult(
+            Cell(**content["cell"]),
+            Evaluation(episodes, float(content["step_seconds"])),
+            dict(content["versions"]),
+        )
+        consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"the result {path} is damaged ({error!r}): remove it and run the suite again") from error
+    if not consistent:
+        raise ValueError(f"the result {path} states a success rate that its episodes do not have")
+    return result
+
+
+def is_done(folder: Path, cell: Cell) -> bool:
+    """Whether a cell has a whole result of the same cell and the same versions."""
+    path = cell_path(folder, cell)
+    if not path.is_file():
+        return False
+    try:
+        found = read_cell(path)
+    except ValueError:
+        return False
+    return found.cell == cell and found.versions == versions()
+
+
+def write_suite(folder: Path, suite: Suite) -> Path:
+    """Writes what the folder holds the results of."""
+    return write_json(folder / SUITE_FILE, suite.as_json())
+
+
+def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
+    """Reads a results folder.
+
+    Returns:
+        The suite as plain data and the results of its cells, in the order of file names.
+
+    Raises:
+        FileNotFoundError: There are no results.
+        ValueError: A file is damaged.
+    """
+    base = Path(folder)
+    paths = sorted((base / CELLS).glob("*.json"))
+    if not paths or not (base / SUITE_FILE).is_file():
+        raise FileNotFoundError(f"no results in {base}. Make some: python -m benchmarks run quickstart")
+    try:
+        suite = dict(json.loads((base / SUITE_FILE).read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{base / SUITE_FILE} is damaged: {error}") from error
+    return suite, [read_cell(path) for path in paths]
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Writes JSON at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,148 @@
+"""Carry out a suite: collect demonstrations, train, evaluate, film. Whatever is done is not done again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import agents
+import demos
+from agents.evaluation import evaluate
+from benchmarks.engines import Engine, Job
+from benchmarks.results import CellResult, is_done, versions, video_path, write_cell, write_suite
+from benchmarks.suite import Cell, Filming, Suite
+from demos.dataset import episode_seeds
+from demos.video import policy_frames, write_video
+
+DATASETS = "datasets"
+AGENTS = "agents"
+
+
+def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = False) -> Path:
+    """Carries out what is missing of a suite.
+
+    Args:
+        suite: What to measure.
+        folder: For datasets, trained agents, results and videos.
+        engine: Where jobs run.
+        progress: Show a bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: The demonstrations and the evaluation share a seed.
+    """
+    base = Path(folder)
+    base.mkdir(parents=True, exist_ok=True)
+    write_suite(base, suite)
+    cells = [cell for cell in suite.cells() if not is_done(base, cell)]
+    learned = sorted({cell.environment for cell in cells if cell.training_seed is not None})
+    datasets = [
+        Job(f"demonstrations of {environment}", collect_demonstrations, (suite, environment, str(base)))
+        for environment in learned
+    ]
+    measured = [Job(cell.name, measure, (cell, str(base))) for cell in cells]
+    films = [
+        Job(f"film of {environment}", film, (_filmed(suite, environment), suite.videos, str(base)))
+        for environment in suite.environments
+        if suite.videos is not None and not video_path(base, environment).exists()
+    ]
+    with Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}"),
+        disable=not progress,
+    ) as bar:
+        done = len(suite.cells()) - len(cells)
+        note = f"{done} measurements were there already" if done else ""
+        shown = bar.add_task(f"suite {suite.name}", total=len(datasets) + len(measured) + len(films), last=note)
+        for stage in (datasets, measured, films):
+            if stage:
+                bar.update(shown, last=f"working on {', '.join(job.name for job in stage[:2])} ...")
+            for job, _ in engine.run(stage):
+                bar.update(shown, advance=1, last=f"finished {job.name}")
+    return base
+
+
+def collect_demonstrations(suite: Suite, environment: str, folder: str) -> None:
+    """Job: collects one environment's demonstrations, and checks that evaluation never saw their seeds."""
+    dataset = demos.collect(
+        environment,
+        episodes=suite.demonstrations,
+        seed=suite.demonstration_seed,
+        dataset_id=_dataset_id(environment, suite.demonstrations, suite.demonstration_seed),
+        root=Path(folder) / DATASETS,
+    )
+    shared = set(episode_seeds(dataset)) & set(suite.evaluation.seeds)
+    if shared:
+        raise ValueError(
+            f"demonstrations and evaluation of {environment} share the seeds {sorted(shared)}: "
+            "choose another first_seed"
+        )
+
+
+def measure(cell: Cell, folder: str) -> None:
+    """Job: trains the cell's agent if it learns, evaluates it, writes the result."""
+    _quieten()
+    env = gym.make(cell.environment)
+    agent = _trained(cell, env, Path(folder))
+    seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
+    result = evaluate(agent, env, seeds=seeds)
+    env.close()
+    write_cell(Path(folder), CellResult(cell, result, versions()))
+
+
+def _trained(cell: Cell, env: gym.Env[Any, Any], folder: Path) -> Any:
+    agent = agents.make(cell.agent, env)
+    if cell.training_seed is None or cell.demonstrations is None or cell.demonstration_seed is None:
+        return agent
+    dataset_id = _dataset_id(cell.environment, cell.demonstrations, cell.demonstration_seed)
+    agent.learn(demos.load(dataset_id, folder / DATASETS), env, seed=cell.training_seed)
+    # Measured is what was saved: a report's figures hold for the files that others load.
+    agent.save(folder / AGENTS / cell.name)
+    return type(agent).load(folder / AGENTS / cell.name, env)
+
+
+def film(cell: Cell, videos: Filming, folder: str) -> None:
+    """Job: films the cell's agent on its first evaluation seeds."""
+    _quieten()
+    env = gym.make(cell.environment, render_mode="rgb_array", render_width=videos.size, render_height=videos.size)
+    base = Path(folder)
+    if cell.training_seed is None:
+        agent = agents.make(cell.agent, env)
+    else:
+        agent = agents.load(base / AGENTS / cell.name, env, agent=cell.agent)
+    seeds = range(cell.first_seed, cell.first_seed + videos.episodes)
+    frames = policy_frames(env, agent, seeds)
+    write_video(frames, video_path(base, cell.environment), fps=env.metadata["render_fps"])
+    env.close()
+
+
+def _filmed(suite: Suite, environment: str) -> Cell:
+    """The first cell of the filmed agent in an environment."""
+    filmed = suite.videos.agent if suite.videos is not None else None
+    for cell in suite.cells():
+        if cell.environment == environment and cell.agent == filmed:
+            return cell
+    raise ValueError(f"suite {suite.name} films agent {filmed!r}, which it does not measure")
+
+
+def _dataset_id(environment: str, demonstrations: int, seed: int) -> str:
+    return f"{environment.removesuffix('-v0')}-{demonstrations}-seed{seed}-v0"
+
+
+def _quieten() -> None:
+    """Leaves the parent's progress bar alone on the terminal."""
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore", UserWarning)
+    os.environ.setdefault("TQDM_DISABLE", "1")
