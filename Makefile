@@ -37,7 +37,7 @@ test-all: $(INSTALLED) ## the tests and those that take minutes each
 	$(BIN)/python -m pytest
 
 test-newest: $(CORE)/.installed $(NEWEST)/.installed ## lam_envs and demos on the newest Gymnasium
-	cd tests && ../$(CORE)/bin/python core_alone.py
+	$(CORE)/bin/python tests/lam_envs/core_alone.py
 	$(NEWEST)/bin/python -m pytest -m "not slow" tests/lam_envs tests/demos
 
 $(CORE)/.installed: setup.cfg

@@ -1,0 +1,39 @@
+"""Fixtures that several packages' tests share. Everything real: environments, files, processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+import lam_envs  # noqa: F401  (registers the ids)
+
+Make = Callable[..., gym.Env[Any, Any]]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Makes environments and closes them after the test."""
+    made: list[gym.Env[Any, Any]] = []
+
+    def make_one(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
+        made.append(gym.make(env_id, **kwargs))
+        return made[-1]
+
+    yield make_one
+    for env in made:
+        env.close()
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A folder with a small dataset of each task, as (root, {env_id: dataset id})."""
+    import demos
+
+    root = tmp_path_factory.mktemp("datasets")
+    ids = {}
+    for env_id in ("LamReach-v0", "LamGrasp-v0"):
+        ids[env_id] = demos.collect(env_id, episodes=6, seed=7, root=root).id
+    return root, ids

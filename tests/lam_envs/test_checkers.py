@@ -1,0 +1,63 @@
+"""Gymnasium's and Stable-Baselines3's own checks of every id, with no warning of ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import gymnasium as gym
+import pytest
+from gymnasium.utils.env_checker import check_env as gymnasium_check
+from stable_baselines3.common.env_checker import check_env as sb3_check
+
+import lam_envs
+
+from ..conftest import Make
+
+
+@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
+def test_gymnasium_finds_nothing_to_warn_of(env_id: str, make: Make) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gymnasium_check(make(env_id).unwrapped, skip_render_check=True)
+
+
+def test_gymnasium_finds_nothing_to_warn_of_in_pictures(make: Make) -> None:
+    env = make("LamReach-v0", render_mode="rgb_array", render_width=64, render_height=64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # A window needs a display, which is not there: the checker opens every mode of the metadata.
+        env.unwrapped.metadata = {**env.unwrapped.metadata, "render_modes": ["rgb_array", "depth_array"]}
+        gymnasium_check(env.unwrapped, skip_render_check=False)
+
+
+@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
+def test_stable_baselines3_finds_nothing_to_warn_of(env_id: str, make: Make) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sb3_check(make(env_id).unwrapped, warn=True, skip_render_check=True)
+
+
+def test_make_needs_no_import_of_ours() -> None:
+    code = "import gymnasium; gymnasium.make('LamGrasp-v0').reset(seed=0)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("first", ["gymnasium", "lam_envs", "lam_envs.env", "lam_envs.registration"])
+def test_packages_import_in_any_order(first: str) -> None:
+    code = f"import {first}, gymnasium, lam_envs; assert 'LamGrasp-v0' in gymnasium.registry"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, lam_envs;"
+        "assert not {'torch', 'minari', 'stable_baselines3', 'imitation', 'pybullet'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_ids_have_the_time_limit_of_their_task() -> None:
+    assert gym.spec("LamReach-v0").max_episode_steps == 40
+    assert gym.spec("LamGraspGoal-v0").max_episode_steps == 60

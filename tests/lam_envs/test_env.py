@@ -1,0 +1,316 @@
+"""What an environment promises: spaces, infos, rewards, fixed length, clear errors, states."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import lam_envs
+from lam_envs import ManipulationEnv
+
+from ..conftest import Make
+from .traces import contact_rich_actions, fingerprint, play, trace
+
+
+@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
+def test_reset_and_step_have_the_same_info_keys(env_id: str, make: Make) -> None:
+    env = make(env_id)
+    _, first = env.reset(seed=0)
+    *_, second = env.step(env.action_space.sample())
+    assert list(first) == list(second)
+    assert "is_success" in first
+    assert all(type(value) is bool for value in (*first.values(), *second.values()))
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
+def test_success_does_not_end_an_episode(env_id: str, make: Make) -> None:
+    from demos.experts import make_expert
+
+    env = make(env_id)
+    expert = make_expert(env)
+    observation, _ = env.reset(seed=1)
+    limit = env.spec.max_episode_steps if env.spec else None
+    rewards: list[float] = []
+    truncated = False
+    while not truncated:
+        observation, reward, terminated, truncated, info = env.step(expert.predict(observation)[0])
+        assert not terminated
+        assert (reward == 1.0) == info["is_success"]
+        assert -1.0 <= reward <= 1.0
+        rewards.append(float(reward))
+    assert len(rewards) == limit
+    assert rewards[-1] == 1.0
+
+
+def test_an_episode_ends_at_success_when_asked(make: Make) -> None:
+    from demos.experts import make_expert
+
+    env = make("LamReach-v0", terminate_on_success=True)
+    expert = make_expert(env)
+    observation, info = env.reset(seed=1)
+    terminated = False
+    while not terminated:
+        observation, _, terminated, truncated, info = env.step(expert.predict(observation)[0])
+        assert terminated == info["is_success"]
+        assert not truncated
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
+def test_sparse_rewards_are_zero_at_success_and_minus_one_before(env_id: str, make: Make) -> None:
+    from demos.experts import make_expert
+
+    env = make(env_id, reward="sparse")
+    expert = make_expert(env)
+    observation, _ = env.reset(seed=2)
+    seen = set()
+    truncated = False
+    while not truncated:
+        observation, reward, _, truncated, info = env.step(expert.predict(observation)[0])
+        assert reward == (0.0 if info["is_success"] else -1.0)
+        seen.add(reward)
+    assert seen == {0.0, -1.0}
+
+
+@pytest.mark.parametrize("reward", ["dense", "sparse"])
+@pytest.mark.parametrize("env_id", ["LamReachGoal-v0", "LamGraspGoal-v0"])
+def test_compute_reward_gives_one_and_many_the_reward_of_the_step(env_id: str, reward: str, make: Make) -> None:
+    env = make(env_id, reward=reward)
+    inner: Any = env.unwrapped
+    achieved, desired, rewards = [], [], []
+    for seed in range(5):
+        for observation, given_reward, *_ in play(env, seed, contact_rich_actions(env, seed)):
+            achieved.append(observation["achieved_goal"])
+            desired.append(observation["desired_goal"])
+            rewards.append(given_reward)
+            assert inner.compute_reward(achieved[-1], desired[-1], {}) == given_reward
+    np.testing.assert_array_equal(inner.compute_reward(np.stack(achieved), np.stack(desired), {}), rewards)
+
+
+@pytest.mark.parametrize("env_id", ["LamReachGoal-v0", "LamGraspGoal-v0"])
+def test_every_achieved_goal_is_a_success_when_it_is_desired(env_id: str, make: Make) -> None:
+    env = make(env_id)
+    inner: Any = env.unwrapped
+    for observation, *_ in play(env, 3, contact_rich_actions(env, 3)):
+        goal = observation["achieved_goal"]
+        assert inner.compute_reward(goal, goal, {}) == 0.0
+
+
+def test_goal_observations_hold_no_goal_and_plain_ones_have_no_compute_reward(make: Make) -> None:
+    goal: Any = make("LamReachGoal-v0").unwrapped
+    assert not any(name.startswith("goal/") for name in goal.layout)
+    plain: Any = make("LamReach-v0").unwrapped
+    assert any(name.startswith("goal/") for name in plain.layout)
+    assert not hasattr(plain, "compute_reward")
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachGoal-v0", "LamGrasp-v0", "LamGraspGoal-v0"])
+def test_features_of_an_observation_are_those_of_the_scene(env_id: str, make: Make) -> None:
+    env = make(env_id)
+    inner: Any = env.unwrapped
+    observation, _ = env.reset(seed=4)
+    for _ in range(20):
+        observation, *_ = env.step(env.action_space.sample())
+        seen, real = inner.features(observation), inner.features()
+        assert set(seen) == set(real)
+        for name in real:
+            np.testing.assert_allclose(seen[name], real[name], atol=1e-5, err_msg=name)
+
+
+def test_the_layout_names_every_number_of_the_state_once(make: Make) -> None:
+    env: Any = make("LamGrasp-v0").unwrapped
+    taken = [index for part in env.layout.values() for index in range(part.slice.start, part.slice.stop)]
+    assert taken == list(range(env.observation_space.shape[0]))
+    for part in env.layout.values():
+        assert part.unit
+        assert part.description
+
+
+# Errors
+
+
+@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
+def test_step_before_reset_says_so(env_id: str, make: Make) -> None:
+    inner = make(env_id).unwrapped
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) before"):
+        inner.step(inner.action_space.sample())
+    with pytest.raises(ResetNeeded):
+        make(env_id).step(inner.action_space.sample())
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        ([0, np.nan, 0, 0], r"action\[1\] is nan"),
+        ([0, 0, 0, np.inf], r"action\[3\] is inf"),
+        ([0, 0, 0], r"shape \(3,\); expected \(4,\)"),
+        ([[0, 0, 0, 0]], r"shape \(1, 4\); expected \(4,\)"),
+        (0.0, r"shape \(\); expected \(4,\)"),
+        (["a", "b", "c", "d"], "does not consist of numbers"),
+        (None, "shape"),
+    ],
+)
+def test_a_bad_action_is_refused_and_nothing_advances(action: Any, message: str, make: Make) -> None:
+    env = make("LamGrasp-v0")
+    env.reset(seed=0)
+    env.step(np.ones(4, dtype=np.float32))
+    inner: Any = env.unwrapped
+    before = inner.get_state()
+    with pytest.raises(ValueError, match=message):
+        inner.step(action)
+    np.testing.assert_array_equal(inner.get_state(), before)
+    good = np.full(4, 0.3, dtype=np.float32)
+    after_error = inner.step(good)
+    inner.set_state(before)
+    assert fingerprint([after_error[0]]) == fingerprint([inner.step(good)[0]])
+
+
+@pytest.mark.parametrize("action", [-1, 15, 2.5, np.nan, [1, 2], "open", None, True])
+def test_a_bad_choice_is_refused_and_nothing_advances(action: Any, make: Make) -> None:
+    env = make("LamGraspDiscrete-v0")
+    env.reset(seed=0)
+    inner: Any = env.unwrapped
+    before = inner.get_state()
+    with pytest.raises(ValueError, match="expected"):
+        inner.step(action)
+    np.testing.assert_array_equal(inner.get_state(), before)
+
+
+def test_actions_out_of_range_are_clipped(make: Make) -> None:
+    env = make("LamReach-v0")
+    ends = []
+    for action in ([5.0, -7.0, 1e30, -2.0], [1.0, -1.0, 1.0, -1.0]):
+        env.reset(seed=0)
+        ends.append(fingerprint([env.step(np.array(action, dtype=np.float32))[0]]))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"robot": "r2d2"}, "unknown robot 'r2d2'; expected one of panda"),
+        ({"control": "telepathy"}, "unknown control 'telepathy'; expected one of ee, discrete"),
+        ({"task": "dance"}, "unknown task 'dance'; expected one of reach, grasp"),
+        ({"obs": "smell"}, "unknown obs 'smell'; expected one of state, goal"),
+        ({"reward": "money"}, "unknown reward 'money'; expected one of dense, sparse"),
+        ({"camera": "back"}, "unknown camera 'back'; expected one of front, side"),
+        ({"render_mode": "ansi"}, "unknown render_mode 'ansi'"),
+        ({"render_width": 0}, "render_width is 0; expected a positive whole number"),
+        ({"render_height": 2.5}, "render_height is 2.5; expected"),
+        ({"robot": ["panda"]}, "unknown robot"),
+    ],
+)
+def test_a_bad_value_names_what_was_given_and_what_was_expected(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ManipulationEnv(**{"task": "grasp", **keywords})
+
+
+def test_an_unknown_keyword_is_named_with_the_nearest_known_one() -> None:
+    with pytest.raises(TypeError, match=r"unknown keyword 'robt'; did you mean 'robot'\?"):
+        gym.make("LamGrasp-v0", robt="panda")
+
+
+def test_closing_twice_and_resetting_after_it_are_fine() -> None:
+    env = gym.make("LamReach-v0")
+    first = fingerprint([env.reset(seed=3)[0]])
+    env.close()
+    env.close()
+    assert fingerprint([env.reset(seed=3)[0]]) == first
+    env.close()
+
+
+# States
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0", "LamGraspDiscrete-v0", "LamGraspGoal-v0"])
+def test_a_state_continues_bit_identically_in_another_environment(env_id: str, make: Make) -> None:
+    env, other = make(env_id), make(env_id)
+    actions = contact_rich_actions(env, 11)
+    env.reset(seed=11)
+    for action in actions[:25]:
+        env.step(action)
+    # Through text: states are plain numbers.
+    state = np.array(json.loads(json.dumps(env.unwrapped.get_state().tolist())))  # type: ignore[attr-defined]
+    contact_rich_actions(other, 99)
+    other.reset(seed=98)
+    here, there = env.unwrapped, other.unwrapped
+    there.set_state(state)  # type: ignore[attr-defined]
+    for action in actions[25:]:
+        assert fingerprint(list(here.step(action))) == fingerprint(list(there.step(action)))
+
+
+def test_a_physical_state_has_a_fixed_length_and_comes_back_exactly(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    inner: Any = env.unwrapped
+    actions = contact_rich_actions(env, 12)
+    env.reset(seed=12)
+    sizes = {inner.physical_state().size}
+    for action in actions[:30]:
+        env.step(action)
+        sizes.add(inner.physical_state().size)
+    assert len(sizes) == 1
+    state = inner.physical_state()
+    follow = []
+    for _ in range(2):
+        env.reset(seed=77)
+        inner.set_state(state)
+        np.testing.assert_array_equal(inner.physical_state(), state)
+        follow.append(fingerprint([inner.step(action)[0] for action in actions[30:]]))
+    assert follow[0] == follow[1]
+
+
+@pytest.mark.parametrize("state", [[], [1.0], np.zeros(500), [[0.0] * 40], [np.nan] * 42])
+def test_a_bad_state_is_refused(state: Any, make: Make) -> None:
+    env = make("LamGrasp-v0")
+    env.reset(seed=0)
+    inner: Any = env.unwrapped
+    before = inner.physical_state()
+    with pytest.raises(ValueError, match="state"):
+        inner.set_state(state)
+    np.testing.assert_array_equal(inner.physical_state(), before)
+
+
+# Properties
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    actions=arrays(np.float32, (25, 4), elements=st.floats(-3, 3, width=32)),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_any_actions_keep_observations_finite_and_inside_the_space(actions: Any, seed: int) -> None:
+    env = gym.make("LamGrasp-v0")
+    observation, _ = env.reset(seed=seed)
+    for action in actions:
+        assert env.observation_space.contains(observation)
+        observation, reward, *_ = env.step(action)
+        assert -1.0 <= float(reward) <= 1.0
+    env.close()
+
+
+@pytest.mark.parametrize("env_id", ["LamGrasp-v0"])
+def test_an_environment_made_before_a_fork_works_in_the_child(env_id: str) -> None:
+    env = gym.make(env_id)
+    actions = contact_rich_actions(env, 5)
+    expected = trace(env, 5, actions)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(write, trace(env, 5, actions).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        assert stream.read() == expected
+    os.waitpid(child, 0)
+    assert trace(env, 5, actions) == expected
+    env.close()

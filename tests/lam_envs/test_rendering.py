@@ -1,0 +1,96 @@
+"""Pictures show the scene and change nothing in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ..conftest import Make
+from .traces import contact_rich_actions, fingerprint
+
+
+def test_a_picture_has_the_size_asked_for_and_shows_something(make: Make) -> None:
+    env = make("LamGrasp-v0", render_mode="rgb_array", render_width=160, render_height=120)
+    env.reset(seed=0)
+    picture: Any = env.render()
+    assert picture.shape == (120, 160, 3)
+    assert picture.dtype == np.uint8
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
+def test_the_cube_is_seen_where_it_lies(make: Make) -> None:
+    env = make("LamGrasp-v0", render_mode="rgb_array", render_width=120, render_height=120)
+    red_at = []
+    for seed in (1, 2, 3):
+        env.reset(seed=seed)
+        picture: Any = env.render()
+        red = (picture[..., 0] > 120) & (picture[..., 1] < 70) & (picture[..., 2] < 70)
+        assert red.any()
+        red_at.append(np.argwhere(red).mean(axis=0).tolist())
+    assert len({tuple(place) for place in red_at}) == 3
+
+
+def test_depth_is_in_metres(make: Make) -> None:
+    env = make("LamGrasp-v0", render_mode="depth_array", render_width=64, render_height=64)
+    env.reset(seed=0)
+    depth: Any = env.render()
+    assert depth.shape == (64, 64)
+    assert depth.dtype == np.float32
+    # The camera is 1.4 m from the middle of the scene.
+    assert 0.8 < float(np.median(depth)) < 3.0
+    assert depth.min() > 0.5
+
+
+def test_rendering_changes_nothing_in_an_episode(make: Make) -> None:
+    seen, unseen = (
+        make("LamGrasp-v0", render_mode="rgb_array", render_width=32, render_height=32),
+        make("LamGrasp-v0"),
+    )
+    actions = contact_rich_actions(unseen, 6)
+    seen.reset(seed=6)
+    unseen.reset(seed=6)
+    for action in actions[:30]:
+        seen.render()
+        assert fingerprint(list(seen.step(action))) == fingerprint(list(unseen.step(action)))
+
+
+def test_equal_states_give_equal_pictures(make: Make) -> None:
+    env = make("LamReach-v0", render_mode="rgb_array", render_width=48, render_height=48)
+    pictures = []
+    for _ in range(2):
+        env.reset(seed=8)
+        pictures.append(env.render())
+        env.reset(seed=9)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+
+
+def test_a_window_without_a_display_says_what_to_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    env = make("LamReach-v0", render_mode="human")
+    with pytest.raises(RuntimeError, match=r"no display .* render_mode='rgb_array'"):
+        env.reset(seed=0)
+
+
+WINDOW = """
+import gymnasium as gym, numpy as np
+env = gym.make("LamReach-v0", render_mode="human")
+plain = gym.make("LamReach-v0")
+env.reset(seed=0); plain.reset(seed=0)
+for _ in range(5):
+    action = np.full(4, 0.5, dtype=np.float32)
+    assert (env.step(action)[0] == plain.step(action)[0]).all()
+env.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_window_opens_and_shows_the_same_episode() -> None:
+    assert shutil.which("xvfb-run"), "this test needs a virtual display: install xvfb"
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    subprocess.run(["xvfb-run", "-a", sys.executable, "-c", WINDOW], check=True, timeout=120, env=environment)

@@ -1,0 +1,84 @@
+"""Run an episode of given actions and write down every bit of what comes back. Run as a script in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+
+import lam_envs  # noqa: F401  (registers the ids)
+
+
+def contact_rich_actions(env: gym.Env[Any, Any], seed: int) -> list[Any]:
+    """Returns an episode of actions that push, squeeze and drop: the expert's or random ones, half and half."""
+    from lam_envs.control import ToolCommand
+
+    rng = np.random.default_rng(seed)
+    env.action_space.seed(seed)
+    inner: Any = env.unwrapped
+    env.reset(seed=seed)
+    actions: list[Any] = []
+    over = False
+    while not over:
+        features = inner.features()
+        target = features.get("object/position", features.get("goal/position"))
+        command = ToolCommand(tuple(target.tolist()), float(rng.choice([0.0, 0.08])))
+        wanted = inner.control.inverse(command, features)
+        actions.append(wanted if rng.random() < 0.7 else env.action_space.sample())
+        _, _, terminated, truncated, _ = env.step(actions[-1])
+        over = terminated or truncated
+    return actions
+
+
+def play(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> Iterator[tuple[Any, float, bool, bool, Any]]:
+    """Resets and yields what each action's step returns."""
+    env.reset(seed=seed)
+    for action in actions:
+        observation, reward, terminated, truncated, info = env.step(action)
+        yield observation, float(reward), terminated, truncated, info
+
+
+def fingerprint(parts: list[Any]) -> str:
+    """Hashes arrays, numbers and dicts of them, bit by bit."""
+    digest = hashlib.sha256()
+
+    def add(part: Any) -> None:
+        if isinstance(part, dict):
+            for name in sorted(part):
+                digest.update(name.encode())
+                add(part[name])
+        else:
+            array: npt.NDArray[Any] = np.asarray(part)
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.tobytes())
+
+    for one in parts:
+        add(one)
+    return digest.hexdigest()
+
+
+def trace(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> str:
+    """Fingerprints observations, rewards and infos of an episode."""
+    observation, info = env.reset(seed=seed)
+    parts = [observation, info]
+    for action in actions:
+        observation, reward, terminated, truncated, info = env.step(action)
+        parts += [observation, float(reward), terminated, truncated, info]
+    return fingerprint(parts)
+
+
+if __name__ == "__main__":
+    request = json.load(sys.stdin)
+    made = gym.make(request["env_id"])
+    dtype = made.action_space.dtype
+    prints = [
+        trace(made, seed, [np.array(action, dtype=dtype) for action in actions])
+        for seed, actions in request["episodes"]
+    ]
+    json.dump(prints, sys.stdout)
