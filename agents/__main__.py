@@ -13,7 +13,7 @@ import agents
 import demos
 from agents.agent import DESCRIPTION, Learning
 from agents.evaluation import make_env
-from demos.console import clear_errors, console, keywords, run
+from demos.console import clear_errors, console, keywords
 
 app = typer.Typer(help="Train and evaluate agents.", no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -89,7 +89,7 @@ def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any]) -> Any:
 
 def main() -> None:
     """The command lam-agents."""
-    run(app)
+    app()
 
 
 if __name__ == "__main__":

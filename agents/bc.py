@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from imitation.algorithms import bc
-from imitation.data.types import TransitionMapping
+from imitation.data.types import DictObs, TransitionMapping
 from imitation.util.logger import HierarchicalLogger
 from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
@@ -49,7 +50,7 @@ class Batches:
     """Shuffled batches, drawn from a generator of our own; one iteration is one epoch.
 
     Attributes:
-        observations: Shape (N, ...), or a dict of such tensors.
+        observations: Shape (N, ...), or imitation's dict of such arrays.
         actions: Shape (N, ...).
         size: Transitions a batch; the rest of an epoch that fills no batch is left for the next.
         rng: Draws the order.
@@ -61,16 +62,10 @@ class Batches:
     rng: np.random.Generator
 
     def __iter__(self) -> Iterator[TransitionMapping]:
-        order = torch.from_numpy(self.rng.permutation(len(self.actions)))
+        order = self.rng.permutation(len(self.actions))
         for start in range(0, len(order) - self.size + 1, self.size):
             rows = order[start : start + self.size]
-            yield {"obs": _rows(self.observations, rows), "acts": self.actions[rows]}
-
-
-def _rows(observations: Any, rows: torch.Tensor) -> Any:
-    if isinstance(observations, dict):
-        return {name: part[rows] for name, part in observations.items()}
-    return observations[rows]
+            yield {"obs": self.observations[rows], "acts": self.actions[rows]}
 
 
 class BehaviorCloning:
@@ -90,7 +85,9 @@ class BehaviorCloning:
         self.observation_space = env.observation_space
         self.action_space = env.action_space
         self.settings = read_settings(self.name, Settings, settings)
-        self.policy = self._new_policy()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.policy = self._new_policy()
 
     def _new_policy(self) -> ActorCriticPolicy:
         is_dict = isinstance(self.observation_space, gym.spaces.Dict)
@@ -160,8 +157,11 @@ class BehaviorCloning:
                     for group in trainer.optimizer.param_groups:
                         group["lr"] = rate
 
-                if epochs > 0:
-                    trainer.train(n_epochs=epochs, on_epoch_end=after_epoch, progress_bar=False)
+                with warnings.catch_warnings():
+                    # imitation logs losses without detaching them.
+                    warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+                    if epochs > 0:
+                        trainer.train(n_epochs=epochs, on_epoch_end=after_epoch, progress_bar=False)
         finally:
             torch.set_num_threads(threads)
         self.policy.set_training_mode(False)
@@ -184,10 +184,11 @@ class BehaviorCloning:
                 f"{self.settings.batch_size}: collect more, or set batch_size"
             )
         if isinstance(self.observation_space, gym.spaces.Dict):
-            return {
-                name: torch.from_numpy(np.concatenate([episode.observations[name][:-1] for episode in episodes]))
+            parts = {
+                name: np.concatenate([episode.observations[name][:-1] for episode in episodes])
                 for name in self.observation_space
-            }, actions
+            }
+            return DictObs(parts), actions
         return torch.from_numpy(np.concatenate([episode.observations[:-1] for episode in episodes])), actions
 
     def predict(

@@ -16,7 +16,7 @@ from benchmarks import throughput as speed
 from benchmarks.engines import ENGINES
 from benchmarks.results import read_results, write_json
 from benchmarks.suite import read_suite
-from demos.console import clear_errors, console, run
+from demos.console import clear_errors, console
 
 app = typer.Typer(help="Measure agents and environments.", no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -106,7 +106,7 @@ def throughput(
 
 def main() -> None:
     """The command lam-benchmarks."""
-    run(app)
+    app()
 
 
 if __name__ == "__main__":

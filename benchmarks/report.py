@@ -85,7 +85,7 @@ def plot(table: list[Row], path: Path) -> Path:
     environments = sorted({row.environment for row in table})
     names = list(dict.fromkeys(row.agent for row in sorted(table, key=lambda row: row.success_rate)))
     # A figure of its own, without pyplot: no window system and no global state.
-    figure = Figure(figsize=(1.6 + 2.2 * len(environments), 3.4), layout="constrained")
+    figure = Figure(figsize=(1.6 + (0.6 + 0.55 * len(names)) * len(environments), 3.6), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(names)
     for number, name in enumerate(names):
@@ -94,13 +94,15 @@ def plot(table: list[Row], path: Path) -> Path:
         heights = [row.success_rate for row in own]
         errors = [[row.success_rate - row.low for row in own], [row.high - row.success_rate for row in own]]
         color = COLORS[number % len(COLORS)]
-        bars = axes.bar(places, heights, width * 0.9, yerr=errors, capsize=3, label=name, color=color)
+        bars = axes.bar(
+            places, heights, width * 0.9, yerr=errors, capsize=3, label=name.rpartition(":")[2], color=color
+        )
         axes.bar_label(bars, [f"{100 * height:.1f}%" for height in heights], padding=2, fontsize=8)
     axes.set_xticks(range(len(environments)), environments)
     axes.set_ylim(0, 1.15)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0%", "25%", "50%", "75%", "100%"])
     axes.set_ylabel("success at the last step")
-    axes.legend(frameon=False, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, 1.14), fontsize=9)
+    figure.legend(frameon=False, ncols=min(len(names), 4), loc="outside upper center", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     temporary = path.with_name(f".{path.name}.writing.png")
     # No date in the file: the same results give the same picture.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,12 +39,15 @@ def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
     if len(scores) < 2:
         raise ValueError(f"{len(scores)} run; expected at least 2 for an interval over runs")
     column = {"runs": np.asarray(scores, dtype=np.float64)[:, None]}
-    points, intervals = library.get_interval_estimates(
-        column,
-        lambda runs: np.array([metrics.aggregate_iqm(runs)]),
-        reps=BOOTSTRAPS,
-        random_state=np.random.RandomState(seed),
-    )
+    with warnings.catch_warnings():
+        # rliable calls its bootstrap by an older name of an argument.
+        warnings.filterwarnings("ignore", "random_state is deprecated", FutureWarning)
+        points, intervals = library.get_interval_estimates(
+            column,
+            lambda runs: np.array([metrics.aggregate_iqm(runs)]),
+            reps=BOOTSTRAPS,
+            random_state=np.random.RandomState(seed),
+        )
     point = float(points["runs"][0])
     low, high = (float(bound) for bound in intervals["runs"][:, 0])
     # The percentile method may round past the point when all runs are equal.

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 import demos
-from demos.console import clear_errors, console, errors, keywords, run
+from demos.console import clear_errors, console, errors, keywords
 from demos.dataset import datasets_root
 
 app = typer.Typer(
@@ -110,7 +110,7 @@ def render(
 
 def main() -> None:
     """The command lam-demos."""
-    run(app)
+    app()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +16,12 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turns what a user can mend into one line and exit code 2; bugs keep their traceback."""
+    """Turns what a user can mend, and Ctrl-C, into one line; bugs keep their traceback."""
     try:
         yield
+    except KeyboardInterrupt:
+        errors.print("interrupted; what was finished is kept, and the same command goes on from there")
+        raise typer.Exit(130) from None
     except (ValueError, TypeError, FileNotFoundError, FileExistsError, RuntimeError, OSError) as error:
         errors.print(f"[bold red]error:[/] {_escaped(error)}")
         raise typer.Exit(2) from error
@@ -45,12 +47,3 @@ def keywords(assignments: list[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             result[name] = value
     return result
-
-
-def run(app: Callable[[], Any]) -> None:
-    """Runs a command; Ctrl-C says that nothing finished was lost."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        errors.print("interrupted; what was finished is kept, and the same command goes on from there")
-        sys.exit(130)

@@ -1,0 +1,182 @@
+"""Agents: found by name, learn reproducibly, saved without code, refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.bc import BehaviorCloning
+from demos.recording import Acting
+
+from ..conftest import Make
+from ..lam_envs.traces import fingerprint
+
+
+class StillAgent:
+    """A stranger's agent: all it has is predict."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self._action = np.zeros(env.action_space.shape or (), dtype=env.action_space.dtype)
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        return self._action, state
+
+
+class NoAgent:
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        pass
+
+
+def learned(datasets: Any, env: gym.Env[Any, Any], seed: int, epochs: int = 3) -> BehaviorCloning:
+    root, ids = datasets
+    agent = agents.make("bc", env)
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=seed, budget=epochs)
+    return agent  # type: ignore[no-any-return]
+
+
+def weights(agent: BehaviorCloning) -> str:
+    return fingerprint([{name: value.numpy() for name, value in agent.policy.state_dict().items()}])
+
+
+@pytest.mark.parametrize("name", ["random", "expert", "bc"])
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGraspGoal-v0", "LamGraspDiscrete-v0"])
+def test_every_agent_acts_on_one_observation_and_on_a_batch(name: str, env_id: str, make: Make) -> None:
+    env = make(env_id)
+    agent = agents.make(name, env)
+    assert isinstance(agent, Acting)
+    observation, _ = env.reset(seed=0)
+    action, _ = agent.predict(observation, deterministic=True)
+    assert env.action_space.contains(action) or env.action_space.contains(np.asarray(action).item())
+    env.step(action)
+    batch: Any = (
+        {key: np.stack([value] * 3) for key, value in observation.items()}
+        if isinstance(observation, dict)
+        else np.stack([observation] * 3)
+    )
+    assert np.asarray(agent.predict(batch, deterministic=True)[0]).shape == (3, *(env.action_space.shape or ()))
+
+
+def test_the_same_seed_learns_the_same_weights_and_leaves_global_generators_alone(datasets: Any, make: Make) -> None:
+    env = make("LamReach-v0")
+    torch_before = torch.get_rng_state()
+    numpy_before = np.random.get_state()[1]  # noqa: NPY002  (what must not change)
+    first = weights(learned(datasets, env, seed=0))
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    torch.manual_seed(123)
+    assert weights(learned(datasets, env, seed=0)) == first
+    assert weights(learned(datasets, env, seed=1)) != first
+
+
+@pytest.mark.parametrize("env_id", ["LamReachGoal-v0", "LamReachDiscrete-v0"])
+def test_cloning_works_in_other_spaces(env_id: str, make: Make, tmp_path: Path) -> None:
+    dataset = demos.collect(env_id, episodes=20, root=tmp_path)
+    env = make(env_id)
+    agent = agents.make("bc", env)
+    untrained = agents.evaluate(agent, env, seeds=range(5)).mean_return
+    agent.learn(dataset, env, seed=0, budget=40)
+    assert agents.evaluate(agent, env, seeds=range(5)).mean_return > untrained
+    loaded = agents.load(agent.save(tmp_path / "agent"), env)
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_array_equal(
+        loaded.predict(observation, deterministic=True)[0], agent.predict(observation, deterministic=True)[0]
+    )
+
+
+def test_a_cloned_policy_reaches_what_its_expert_reaches(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    agent = agents.make("bc", env)
+    agent.learn(demos.collect("LamReach-v0", episodes=50, root=tmp_path), env, seed=0, budget=40)
+    assert agents.evaluate(agent, env, seeds=range(1000, 1040)).success_rate >= 0.9
+
+
+def test_a_saved_agent_acts_the_same_and_is_only_data(datasets: Any, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    agent = learned(datasets, env, seed=0)
+    folder = agent.save(tmp_path / "bc")
+    assert sorted(file.name for file in folder.iterdir()) == ["agent.json", "weights.safetensors"]
+    loaded = agents.load(folder, env)
+    assert weights(loaded) == weights(agent)
+    agent.save(folder)
+    assert weights(agents.load(folder, env)) == weights(agent)
+
+
+def test_a_saved_folder_cannot_name_code_to_run(datasets: Any, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    folder = learned(datasets, env, seed=0, epochs=1).save(tmp_path / "bc")
+    description = json.loads((folder / "agent.json").read_text())
+    (folder / "agent.json").write_text(json.dumps({**description, "agent": "os:system"}))
+    with pytest.raises(ValueError, match="'os:system', which has no name here"):
+        agents.load(folder, env)
+
+
+def test_damaged_and_foreign_agents_are_refused(datasets: Any, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    folder = learned(datasets, env, seed=0, epochs=1).save(tmp_path / "bc")
+    with pytest.raises(ValueError, match="was trained with observation space"):
+        agents.load(folder, make("LamGrasp-v0"))
+    whole = (folder / "weights.safetensors").read_bytes()
+    for broken in (b"", whole[:1000], b"\x80\x04pickle"):
+        (folder / "weights.safetensors").write_bytes(broken)
+        with pytest.raises(ValueError, match="damaged"):
+            agents.load(folder, env)
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="no weights"):
+        agents.load(folder, env)
+    (folder / "agent.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        agents.load(folder, env)
+    with pytest.raises(FileNotFoundError, match="no saved agent"):
+        agents.load(tmp_path / "nothing", env)
+
+
+def test_saving_over_something_else_is_refused(datasets: Any, make: Make, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match="is no saved agent"):
+        learned(datasets, make("LamReach-v0"), seed=0, epochs=1).save(tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "chapter.tex").exists()
+
+
+def test_a_strangers_agent_is_found_by_its_place(make: Make) -> None:
+    env = make("LamReach-v0")
+    agent = agents.make("tests.agents.test_agents:StillAgent", env)
+    result = agents.evaluate(agent, env, seeds=range(3))
+    assert result.success_rate == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bd", "unknown agent 'bd'; expected one of bc, expert, random, or package.module:Class"),
+        ("no_such_module:Agent", "cannot import agent 'no_such_module:Agent'"),
+        ("tests.agents.test_agents:Missing", "cannot import agent"),
+        ("tests.agents.test_agents:NoAgent", "has no predict"),
+    ],
+)
+def test_an_unknown_agent_says_which_there_are(name: str, message: str, make: Make) -> None:
+    with pytest.raises(ValueError, match=message):
+        agents.make(name, make("LamReach-v0"))
+
+
+def test_unknown_settings_and_foreign_demonstrations_are_refused(datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env = make("LamGrasp-v0")
+    with pytest.raises(ValueError, match="unknown setting 'epoch' of agent bc; expected one of epochs"):
+        agents.make("bc", env, epoch=3)
+    with pytest.raises(ValueError, match="this agent's environment has"):
+        agents.make("bc", env).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
+    reach = make("LamReach-v0")
+    greedy = agents.make("bc", reach, batch_size=1000)
+    with pytest.raises(ValueError, match="fewer than a batch of 1000"):
+        greedy.learn(demos.load(ids["LamReach-v0"], root), reach, seed=0)

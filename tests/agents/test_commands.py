@@ -1,0 +1,47 @@
+"""python -m agents ..."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def agents_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "agents", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    out = tmp_path / "bc"
+    trained = agents_command(
+        "train", "bc", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root), "--out", str(out),
+        "--budget", "2",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert "UserWarning" not in trained.stderr
+    for agent in (str(out), "expert"):
+        evaluated = agents_command("evaluate", agent, "--env", "LamReach-v0", "--episodes", "4")
+        assert evaluated.returncode == 0, evaluated.stderr
+        assert "success rate" in evaluated.stdout
+        assert "seeds 1000 to 1003" in evaluated.stdout
+
+
+def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    train = ["--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root), "--out", str(tmp_path / "x")]
+    for arguments, message in (
+        (["train", "expert", *train], "agent expert does not learn"),
+        (["train", "bd", *train], "unknown agent 'bd'"),
+        (["train", "bc", *train, "--option", "epoch=2"], "unknown setting 'epoch'"),
+        (["evaluate", "bc2", "--env", "LamReach-v0"], "unknown agent 'bc2'"),
+        (["evaluate", str(tmp_path), "--env", "LamReach-v0"], "no saved agent"),
+        (["evaluate", "random", "--env", "LamFly-v0"], "cannot make 'LamFly-v0'"),
+        (["evaluate", "random", "--env", "LamReach-v0", "--episodes", "0"], "no seeds"),
+    ):
+        failed = agents_command(*arguments)
+        assert failed.returncode == 2, arguments
+        assert message in failed.stderr
+        assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,87 @@
+"""Evaluation judges the last step, on fixed seeds, with an interval around its point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import agents
+from agents.evaluation import wilson_interval
+
+from ..conftest import Make
+
+
+class ReachAndLeave:
+    """Goes to the goal, stays for some steps, and leaves."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self._expert = agents.make("expert", env)
+        self._steps = 0
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        self._steps = 0 if episode_start is not None and episode_start[0] else self._steps + 1
+        if self._steps < 30:
+            return self._expert.predict(observation)
+        return np.array([1, 1, 1, 1], dtype=np.float32), state
+
+
+def test_success_is_judged_at_the_last_step(make: Make) -> None:
+    env = make("LamReach-v0")
+    stays = agents.evaluate(agents.make("expert", env), env, seeds=range(10))
+    leaves = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
+    assert stays.success_rate == 1.0
+    assert leaves.success_rate == 0.0
+    assert leaves.mean_steps_to_success is None
+
+
+def test_steps_to_success_count_from_when_it_lasts(make: Make) -> None:
+    env = make("LamReach-v0")
+    expert = agents.make("expert", env)
+    result = agents.evaluate(expert, env, seeds=[5])
+    observation, info = env.reset(seed=5)
+    successes = []
+    for _ in range(40):
+        observation, *_, info = env.step(expert.predict(observation)[0])
+        successes.append(info["is_success"])
+    lasting = len(successes) - successes[::-1].index(False) if False in successes else 0
+    assert result.episodes[0].steps_to_success == lasting + 1
+    assert result.mean_seconds_to_success == pytest.approx((lasting + 1) / 20)
+
+
+def test_the_same_seeds_give_the_same_result(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    first = agents.evaluate(agents.make("random", env), "LamGrasp-v0", seeds=range(5))
+    assert agents.evaluate(agents.make("random", env), "LamGrasp-v0", seeds=range(5)) == first
+
+
+def test_bad_requests_are_refused(make: Make) -> None:
+    env = make("LamReach-v0")
+    agent = agents.make("random", env)
+    with pytest.raises(ValueError, match="no seeds"):
+        agents.evaluate(agent, env, seeds=[])
+    with pytest.raises(ValueError, match=r"cannot make 'LamFly-v0' .*environments of lam_envs: LamReach-v0"):
+        agents.evaluate(agent, "LamFly-v0", seeds=[0])
+    with pytest.raises(ValueError, match="has no is_success"):
+        agents.evaluate(agent, "CartPole-v1", seeds=[0])
+
+
+@given(trials=st.integers(1, 5000), data=st.data())
+def test_intervals_hold_their_point_and_stay_in_range(trials: int, data: Any) -> None:
+    successes = data.draw(st.integers(0, trials))
+    low, high = wilson_interval(successes, trials)
+    assert 0.0 <= low <= successes / trials <= high <= 1.0
+
+
+def test_the_interval_is_wilsons() -> None:
+    # Wilson 1927 with z = 1.959964: centre (p + z^2/2n) / (1 + z^2/n), here for 190 of 200.
+    z, p, n = 1.959963985, 0.95, 200
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert wilson_interval(190, 200) == pytest.approx((centre - half, centre + half), abs=1e-9)

@@ -1,0 +1,49 @@
+"""Stable-Baselines3's own algorithms learn on the environments without a wrapper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from stable_baselines3 import DQN, SAC, HerReplayBuffer
+
+import lam_envs  # noqa: F401  (registers the ids)
+
+STEPS = 2000
+
+
+def check(model: Any) -> None:
+    before = {name: value.clone() for name, value in model.policy.state_dict().items()}
+    model.learn(STEPS)
+    assert model.num_timesteps == STEPS
+    after = model.policy.state_dict()
+    assert any((before[name] != after[name]).any() for name in before), "nothing was learned"
+
+
+def test_dqn_learns_on_discrete_actions() -> None:
+    check(DQN("MlpPolicy", "LamGraspDiscrete-v0", learning_starts=500, seed=0))
+
+
+def test_sac_learns_on_end_effector_actions() -> None:
+    check(SAC("MlpPolicy", "LamGrasp-v0", seed=0))
+
+
+def test_sac_with_hindsight_learns_on_goals() -> None:
+    model = SAC("MultiInputPolicy", "LamGraspGoal-v0", replay_buffer_class=HerReplayBuffer, seed=0)
+    check(model)
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGraspGoal-v0"])
+def test_stable_baselines3_vectorises_in_processes(env_id: str) -> None:
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+
+    single = gym.make(env_id)
+    single.reset(seed=0)
+    vector = make_vec_env(env_id, n_envs=2, seed=0, vec_env_cls=SubprocVecEnv)
+    vector.reset()
+    _, rewards, _, _ = vector.step([vector.action_space.sample() for _ in range(2)])  # type: ignore[arg-type]
+    assert rewards.shape == (2,)
+    vector.close()
+    single.close()

@@ -1,0 +1,220 @@
+"""Suites run every cell once, survive kills, refuse nonsense, and report what was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks import report as reports
+from benchmarks import runner
+from benchmarks.engines import Job, LocalEngine
+from benchmarks.results import read_cell, read_results
+from benchmarks.suite import SUITES, read_suite
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "environments": ["LamReach-v0"],
+    "agents": ["random", "expert", "bc"],
+    "demonstrations": 8,
+    "demonstration_seed": 0,
+    "training_seeds": [0, 1],
+    "evaluation": {"first_seed": 1000, "episodes": 6},
+    "videos": {"agent": "bc", "episodes": 1, "size": 64},
+}
+
+
+def written(folder: Path, **changes: Any) -> str:
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **changes}))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("suite")
+    suite = read_suite(written(folder), ("tests.agents.test_agents:StillAgent",))
+    return runner.run(suite, folder / "results", LocalEngine(2))
+
+
+def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
+    _, cells = read_results(results)
+    names = sorted(result.cell.name for result in cells)
+    assert names == [
+        "LamReach-v0-bc-seed0",
+        "LamReach-v0-bc-seed1",
+        "LamReach-v0-expert",
+        "LamReach-v0-random",
+        "LamReach-v0-tests_agents_test_agents_StillAgent",
+    ]
+    assert {tuple(episode.seed for episode in result.evaluation.episodes) for result in cells} == {
+        tuple(range(1000, 1006))
+    }
+    assert all(result.versions["pybullet"] for result in cells)
+    assert (results / "videos" / "LamReach-v0.mp4").stat().st_size > 1000
+
+
+def test_a_second_run_measures_nothing_again(results: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")}
+    suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
+    runner.run(suite, results, LocalEngine(2))
+    assert {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")} == before
+
+
+def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(results: Path, tmp_path: Path) -> None:
+    path = results / "cells" / "LamReach-v0-expert.json"
+    whole = path.read_text()
+    path.write_text(whole[:200])
+    with pytest.raises(ValueError, match="is damaged"):
+        read_results(results)
+    runner.run(read_suite(written(tmp_path)), results, LocalEngine(1))
+    assert path.read_text() == whole
+    changed = json.loads(whole)
+    changed["success_rate"] = 0.123
+    path.write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match="states a success rate that its episodes do not have"):
+        read_cell(path)
+    path.write_text(whole)
+
+
+def test_a_report_shows_what_was_measured(results: Path) -> None:
+    files = reports.report(results)
+    assert [file.name for file in files] == ["success.png", "report.md", "report.html"]
+    rows = {row.agent: row for row in reports.rows(read_results(results)[1])}
+    assert rows["expert"].success_rate == 1.0
+    assert rows["bc"].runs == 2
+    assert rows["bc"].episodes == 12
+    assert rows["bc"].over_runs is not None
+    for file in files[1:]:
+        text = file.read_text()
+        for row in rows.values():
+            assert f"{100 * row.success_rate:.1f}%" in text
+            assert f"{100 * row.low:.1f}% to {100 * row.high:.1f}%" in text
+        assert "videos/LamReach-v0.mp4" in text
+        assert "1000 to 1005" in text
+    links = re.findall(r'src="([^"]+)"', files[2].read_text())
+    assert links
+    assert all((results / link).is_file() for link in links)
+
+
+def test_a_report_of_the_same_results_is_the_same(results: Path) -> None:
+    first = [file.read_bytes() for file in reports.report(results)]
+    assert [file.read_bytes() for file in reports.report(results)] == first
+
+
+def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    content = json.loads((results / "cells" / "LamReach-v0-expert.json").read_text())
+    content["cell"]["agent"] = "<script>alert(1)</script>"
+    (tmp_path / "cells" / "a.json").write_text(json.dumps(content))
+    (tmp_path / "suite.json").write_text((results / "suite.json").read_text())
+    reports.report(tmp_path)
+    assert "<script>alert" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "run",
+        written(tmp_path, videos=None),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not (done := list((tmp_path / "out" / "cells").glob("*.json"))):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in done}
+    again = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert again.returncode == 0, again.stderr
+    assert len(read_results(tmp_path / "out")[1]) == 4
+    assert {path: path.stat().st_mtime_ns for path in done} == before
+
+
+def test_an_interrupt_ends_the_workers_and_says_that_nothing_is_lost(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "run",
+        written(tmp_path, demonstrations=5000),
+        "--out",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not list((tmp_path / "datasets").glob(".partial/*/shard-*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "what was finished is kept" in said
+    assert "Traceback" not in said
+    alive = subprocess.run(["ps", "-o", "pid=", "-g", str(process.pid)], capture_output=True, text=True)
+    assert not alive.stdout.strip()
+
+
+def fail() -> None:
+    raise ValueError("this job fails")
+
+
+def test_an_error_in_a_job_reaches_the_caller() -> None:
+    with pytest.raises(ValueError, match="this job fails"):
+        list(LocalEngine(2).run([Job("bad", fail, ())]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"environments": ["LamFly-v0"]}, "unknown environment 'LamFly-v0'"),
+        ({"agents": ["bd"]}, "unknown agent 'bd'"),
+        ({"evaluation": {"first_seed": 0, "episodes": 0}}, r"evaluation\.episodes is 0; expected at least 1"),
+        ({"evaluation": {"seeds": 3}}, "seeds"),
+        ({"colour": "red"}, "unknown colour; missing none"),
+        ({"name": "../escape"}, "the name '../escape' is to be letters"),
+        ({"demonstrations": "many"}, "many"),
+        ({"training_seeds": []}, "training_seeds is 0"),
+        ({"videos": {"agent": "bc"}}, "episodes"),
+    ],
+)
+def test_a_bad_suite_says_what_is_wrong(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_suite(written(tmp_path, **changes))
+
+
+def test_a_missing_or_dangerous_suite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no suite 'quick'; expected one of core, quickstart"):
+        read_suite("quick")
+    (tmp_path / "x.yaml").write_text("!!python/object/apply:os.system ['true']")
+    with pytest.raises(ValueError, match="is no YAML"):
+        read_suite(str(tmp_path / "x.yaml"))
+
+
+def test_every_suite_of_the_package_is_sound() -> None:
+    for path in SUITES.glob("*.yaml"):
+        assert read_suite(path.stem).name == path.stem
+
+
+def test_demonstrations_never_share_a_seed_with_the_evaluation(tmp_path: Path) -> None:
+    from demos.collect import episode_seed
+
+    suite = read_suite(written(tmp_path, evaluation={"first_seed": episode_seed(0, 3), "episodes": 1}))
+    with pytest.raises(ValueError, match="share the seeds"):
+        runner.collect_demonstrations(suite, "LamReach-v0", str(tmp_path))

@@ -1,0 +1,44 @@
+"""Speed is measured, never judged, here: what is tested is that the figures mean what they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import throughput
+
+
+def test_shares_and_rates_are_in_their_ranges() -> None:
+    speed = throughput.measure("LamReach-v0", steps=50, rounds=1)
+    assert speed.steps_per_second > 0
+    assert speed.resets_per_second > 0
+    assert speed.physics_share is not None
+    assert 0 < speed.physics_share < 1
+
+
+def test_an_environment_compared_with_itself_simulates_as_much_time_as_steps() -> None:
+    pair = throughput.compare("LamReach-v0", "LamReach-v0", steps=50, rounds=2)
+    assert pair.low <= pair.steps_ratio <= pair.high
+    assert pair.simulated_time_ratio == pair.steps_ratio
+
+
+def test_the_command_compares_with_panda_gym_and_writes_its_figures(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    command = ["throughput", "--env", "LamReach-v0", "--steps", "30", "--rounds", "1", "--out", str(out)]
+    done = subprocess.run([sys.executable, "-m", "benchmarks", *command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "PandaPickAndPlace-v3" in done.stdout
+    figures = json.loads(out.read_text())
+    assert [speed["env_id"] for speed in figures["speeds"]] == ["LamReach-v0"]
+    assert len(figures["comparisons"]) == 2
+
+
+def test_bad_requests_are_refused() -> None:
+    for arguments, message in ((["--env", "LamFly-v0"], "unknown environment"), (["--steps", "0"], "steps is 0")):
+        failed = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "throughput", *arguments], capture_output=True, text=True, timeout=60
+        )
+        assert failed.returncode == 2
+        assert message in failed.stderr

@@ -1,0 +1,51 @@
+"""python -m demos ..."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def demos_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "demos", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_the_commands_do_a_whole_round(tmp_path: Path) -> None:
+    root = ["--root", str(tmp_path)]
+    collected = demos_command("collect", "LamReach-v0", "--episodes", "3", "--id", "mine-v0", *root)
+    assert collected.returncode == 0, collected.stderr
+    assert "3 episodes, 120 steps" in collected.stdout
+    listed = demos_command("list", *root)
+    assert "mine-v0" in listed.stdout
+    told = demos_command("info", "mine-v0", *root)
+    assert "LamReach-v0" in told.stdout
+    replayed = demos_command("replay", "mine-v0", *root)
+    assert replayed.returncode == 0
+    assert "3 of 3 episodes bit-identical" in replayed.stdout
+    film = tmp_path / "film.mp4"
+    rendered = demos_command("render", "mine-v0", "--out", str(film), "--episodes", "1", "--size", "64", *root)
+    assert rendered.returncode == 0, rendered.stderr
+    assert film.stat().st_size > 1000
+
+
+def test_errors_are_one_clear_line(tmp_path: Path) -> None:
+    for arguments, message in (
+        (["collect", "LamGrab-v0"], "unknown environment 'LamGrab-v0'"),
+        (["collect", "LamReach-v0", "--set", "robot"], "expected name=value"),
+        (["collect", "LamReach-v0", "--set", "robt=panda"], "did you mean 'robot'"),
+        (["info", "none-v0"], "no dataset 'none-v0'"),
+        (["replay", "none-v0"], "no dataset 'none-v0'"),
+        (["render", "none-v0", "--out", "x.mp4"], "no dataset 'none-v0'"),
+    ):
+        failed = demos_command(*arguments, "--root", str(tmp_path))
+        assert failed.returncode == 2
+        assert message in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for command in ("collect", "list", "info", "replay", "render"):
+        shown: Any = demos_command(command, "--help")
+        assert f"python -m demos {command}" in shown.stdout

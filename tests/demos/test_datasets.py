@@ -1,0 +1,240 @@
+"""Datasets: collected whole or not at all, readable by Minari, repeatable to the bit, and clear when damaged."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import minari
+import numpy as np
+import pytest
+
+import demos
+from demos.dataset import episode_seeds, make_env
+
+COLLECT = [sys.executable, "-m", "demos", "collect"]
+
+
+def contents(dataset: minari.MinariDataset) -> list[Any]:
+    return [
+        (episode.observations.tobytes(), episode.actions.tobytes(), episode.infos["state"].tobytes())
+        for episode in dataset.iterate_episodes()
+    ]
+
+
+def test_a_dataset_has_what_is_needed_to_repeat_it(datasets: Any) -> None:
+    root, ids = datasets
+    dataset = demos.load(ids["LamGrasp-v0"], root)
+    assert dataset.total_episodes == 6
+    assert dataset.total_steps == 6 * 60
+    assert len(set(episode_seeds(dataset))) == 6
+    episode = dataset[0]
+    assert episode.observations.shape == (61, *dataset.observation_space.shape)
+    assert episode.actions.dtype == np.float32
+    assert episode.infos["state"].shape[0] == 61
+    assert episode.infos["is_success"][-1]
+    assert make_env(dataset).spec.id == "LamGrasp-v0"  # type: ignore[union-attr]
+    about = demos.describe(dataset)
+    assert about["success rate"] == 1.0
+    assert about["versions"]["pybullet"]
+
+
+def test_minari_itself_reads_a_dataset(datasets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, ids = datasets
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+    assert set(minari.list_local_datasets()) == set(ids.values())
+    assert minari.load_dataset(ids["LamReach-v0"]).total_episodes == 6
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
+def test_every_replayed_episode_is_bit_identical(env_id: str, datasets: Any) -> None:
+    root, ids = datasets
+    report = demos.replay(demos.load(ids[env_id], root))
+    assert (report.identical, report.episodes, report.successes) == (6, 6, 6)
+
+
+def test_goal_and_discrete_datasets_replay_too(tmp_path: Path) -> None:
+    for env_id in ("LamReachGoal-v0", "LamGraspDiscrete-v0"):
+        dataset = demos.collect(env_id, episodes=2, root=tmp_path)
+        assert demos.replay(dataset).identical == 2
+
+
+def test_a_replay_finds_what_was_changed(datasets: Any, tmp_path: Path) -> None:
+    import h5py
+
+    root, ids = datasets
+    shutil.copytree(demos.load(ids["LamGrasp-v0"], root).storage.data_path, tmp_path / "data")
+    with h5py.File(tmp_path / "data" / "main_data.hdf5", "a") as file:
+        actions = file["episode_2/actions"][()]
+        actions[10, 0] += np.float32(1e-6)
+        file["episode_2/actions"][...] = actions
+    report = demos.replay(demos.load(tmp_path / "data"))
+    assert [number for number, _ in report.differences] == [2]
+
+
+def test_the_same_call_gives_the_same_dataset(tmp_path: Path) -> None:
+    first = demos.collect("LamReach-v0", episodes=4, seed=3, root=tmp_path / "a")
+    second = demos.collect("LamReach-v0", episodes=4, seed=3, root=tmp_path / "b")
+    longer = demos.collect("LamReach-v0", episodes=6, seed=3, root=tmp_path / "b")
+    other = demos.collect("LamReach-v0", episodes=4, seed=4, root=tmp_path / "b")
+    assert contents(first) == contents(second) == contents(longer)[:4]
+    assert not set(contents(first)) & set(contents(other))
+
+
+def test_an_interrupted_collection_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
+    command = [*COLLECT, "LamReach-v0", "--episodes", "80", "--root", str(tmp_path / "killed")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    partial = tmp_path / "killed" / ".partial"
+    deadline = time.monotonic() + 60
+    while not list(partial.glob("*/shard-00001")):
+        assert process.poll() is None, "the collection ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    shards = {shard: (shard / "main_data.hdf5").stat().st_mtime_ns for shard in partial.glob("*/shard-*")}
+    assert len(shards) >= 2
+    # Neither half a dataset nor a lock is in the way.
+    assert list(demos.installed(tmp_path / "killed")) == []
+    resumed = demos.collect("LamReach-v0", episodes=80, root=tmp_path / "killed")
+    whole = demos.collect("LamReach-v0", episodes=80, root=tmp_path / "whole")
+    assert contents(resumed) == contents(whole)
+    assert episode_seeds(resumed) == episode_seeds(whole)
+    assert not list(partial.glob("*/shard-*"))
+
+
+def test_whole_shards_are_not_collected_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = importlib.import_module("demos.collect")
+    recorded: list[int] = []
+    real = module.record
+
+    def interrupted(env: Any, policy: Any, seed: int) -> Any:
+        recorded.append(seed)
+        if len(recorded) == 30:
+            raise KeyboardInterrupt
+        return real(env, policy, seed)
+
+    monkeypatch.setattr(module, "record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        demos.collect("LamReach-v0", episodes=50, root=tmp_path)
+    first, recorded[:] = list(recorded), []
+    monkeypatch.setattr(module, "record", lambda env, policy, seed: recorded.append(seed) or real(env, policy, seed))
+    dataset = demos.collect("LamReach-v0", episodes=50, root=tmp_path)
+    assert len(recorded) == 25
+    assert episode_seeds(dataset) == [*first[:25], *recorded]
+
+
+def test_a_dataset_that_is_there_is_kept(tmp_path: Path) -> None:
+    made = demos.collect("LamReach-v0", episodes=2, dataset_id="mine-v0", root=tmp_path)
+    file = Path(made.storage.data_path) / "main_data.hdf5"
+    before = file.stat().st_mtime_ns
+    demos.collect("LamReach-v0", episodes=2, dataset_id="mine-v0", root=tmp_path)
+    assert file.stat().st_mtime_ns == before
+    with pytest.raises(FileExistsError, match=r"other settings \(episodes: found 2, asked 3\)"):
+        demos.collect("LamReach-v0", episodes=3, dataset_id="mine-v0", root=tmp_path)
+    assert demos.load("mine-v0", tmp_path).total_episodes == 2
+    assert (
+        demos.collect("LamReach-v0", episodes=3, dataset_id="mine-v0", root=tmp_path, overwrite=True).total_episodes
+        == 3
+    )
+
+
+def test_two_collections_of_one_dataset_do_not_mix(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    (tmp_path / ".partial").mkdir()
+    with FileLock(tmp_path / ".partial" / "mine-v0.lock"), pytest.raises(FileExistsError, match="another process"):
+        demos.collect("LamReach-v0", episodes=1, dataset_id="mine-v0", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"env_id": "LamGrab-v0", "episodes": 1}, "unknown environment 'LamGrab-v0'; expected one of LamReach-v0"),
+        ({"env_id": "LamReach-v0", "episodes": 0}, "episodes is 0"),
+        ({"env_id": "LamReach-v0", "episodes": 1, "seed": -1}, "seed is -1"),
+        ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "../out-v0"}, "malformed dataset id"),
+        ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "/tmp/out-v0"}, "malformed dataset id"),  # noqa: S108
+        ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "noversion"}, "malformed dataset id"),
+        ({"env_id": "LamReach-v0", "episodes": 1, "env_kwargs": {"robot": "x"}}, "unknown robot"),
+    ],
+)
+def test_a_bad_request_leaves_nothing_behind(keywords: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        demos.collect(root=tmp_path / "root", **keywords)
+    assert list(demos.installed(tmp_path / "root")) == []
+
+
+def test_a_missing_dataset_is_named_with_those_there_are(datasets: Any) -> None:
+    root, ids = datasets
+    with pytest.raises(FileNotFoundError, match=f"no dataset 'lam/none-v0' .*there: .*{ids['LamReach-v0']}"):
+        demos.load("lam/none-v0", root)
+
+
+@pytest.fixture
+def copied(datasets: Any, tmp_path: Path) -> Path:
+    root, ids = datasets
+    return Path(shutil.copytree(demos.load(ids["LamReach-v0"], root).storage.data_path, tmp_path / "data"))
+
+
+@pytest.mark.parametrize("left", [0, 100, 5_000, 100_000])
+def test_a_truncated_data_file_is_reported(left: int, copied: Path) -> None:
+    file = copied / "main_data.hdf5"
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(ValueError, match=r"damaged or incomplete .*collect it again"):
+        demos.load(copied)
+
+
+def test_missing_and_broken_metadata_are_reported(copied: Path) -> None:
+    file = copied / "metadata.json"
+    text = file.read_text()
+    for broken in ("", text[: len(text) // 2], "[]", "{}"):
+        file.write_text(broken)
+        with pytest.raises(ValueError, match="damaged or incomplete"):
+            demos.load(copied)
+    file.unlink()
+    with pytest.raises(ValueError, match="damaged or incomplete"):
+        demos.load(copied)
+
+
+def test_a_lost_episode_is_reported(copied: Path) -> None:
+    import h5py
+
+    with h5py.File(copied / "main_data.hdf5", "a") as file:
+        del file["episode_3"]
+    with pytest.raises(ValueError, match="5 of 6 episodes"):
+        demos.load(copied)
+
+
+def test_a_dataset_names_no_code_to_run(copied: Path, tmp_path: Path) -> None:
+    file = copied / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["lam_envs_plan"]["env_id"] = "os:system-v0"
+    spec = json.loads(metadata["env_spec"])
+    spec["entry_point"] = "os:system"
+    metadata["env_spec"] = json.dumps(spec)
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="was collected in 'os:system-v0'; known: LamReach-v0"):
+        make_env(demos.load(copied))
+
+
+def test_films_are_whole_or_absent(datasets: Any, tmp_path: Path) -> None:
+    import imageio.v2 as imageio
+
+    root, ids = datasets
+    dataset = demos.load(ids["LamReach-v0"], root)
+    path = demos.render(dataset, tmp_path / "film.mp4", episodes=1, size=64)
+    assert sum(1 for _ in imageio.get_reader(path)) == 41
+    with pytest.raises(ValueError, match=r"ends in \.mp4"):
+        demos.render(dataset, tmp_path / "film.avi", episodes=1, size=64)
+    with pytest.raises(ValueError, match="expected an even size"):
+        demos.render(dataset, tmp_path / "odd.mp4", size=63)
+    assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]

@@ -1,0 +1,72 @@
+"""Experts succeed, in every action space, and remember nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import lam_envs
+from demos.experts import make_expert
+
+from ..conftest import Make
+
+
+def success_rate(env: gym.Env[Any, Any], seeds: range) -> float:
+    expert = make_expert(env)
+    successes = 0
+    for seed in seeds:
+        observation, info = env.reset(seed=seed)
+        over = False
+        while not over:
+            observation, _, terminated, truncated, info = env.step(expert.predict(observation)[0])
+            over = terminated or truncated
+        successes += info["is_success"]
+    return successes / len(seeds)
+
+
+@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
+def test_experts_succeed_in_every_variant(env_id: str, make: Make) -> None:
+    assert success_rate(make(env_id), range(2000, 2050)) >= 0.96
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
+def test_experts_succeed_on_998_of_1000_seeds(env_id: str, make: Make) -> None:
+    assert success_rate(make(env_id), range(10_000, 12_000)) >= 0.998
+
+
+def test_a_push_does_not_stop_the_expert(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    expert = make_expert(env)
+    recovered = 0
+    for seed in range(20):
+        observation, info = env.reset(seed=seed)
+        env.action_space.seed(seed)
+        for step in range(60):
+            pushed = 12 <= step < 18
+            action = env.action_space.sample() if pushed else expert.predict(observation)[0]
+            observation, *_, info = env.step(action)
+        recovered += info["is_success"]
+    assert recovered >= 18
+
+
+def test_a_batch_of_observations_gets_the_actions_of_each(make: Make) -> None:
+    for env_id in ("LamGrasp-v0", "LamReachGoal-v0", "LamGraspDiscrete-v0"):
+        env = make(env_id)
+        expert = make_expert(env)
+        observations = [env.reset(seed=seed)[0] for seed in range(4)]
+        single = [expert.predict(observation)[0] for observation in observations]
+        batch: Any = (
+            {name: np.stack([part[name] for part in observations]) for name in observations[0]}
+            if isinstance(observations[0], dict)
+            else np.stack(observations)
+        )
+        np.testing.assert_array_equal(expert.predict(batch)[0], np.stack(single))
+
+
+def test_an_environment_without_expert_is_named() -> None:
+    with pytest.raises(ValueError, match=r"no expert for .*CartPole.*there are experts for reach, grasp"):
+        make_expert(gym.make("CartPole-v1"))

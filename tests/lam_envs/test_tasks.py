@@ -1,0 +1,153 @@
+"""Success is honest: what only looks like it does not count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from demos.experts import make_expert
+from lam_envs.simulation import Motion
+from lam_envs.tasks.grasp import rotation_6d
+
+from ..conftest import Make
+
+STILL = (0.0, 0.0, 0.0)
+
+
+def placed(env: gym.Env[Any, Any], position: tuple[float, float, float], velocity: Any = STILL) -> Any:
+    """Puts the cube somewhere by hand, through the simulation that a cheat could never reach."""
+    inner: Any = env.unwrapped
+    inner.simulation.bodies["object"].place(Motion(position, (0.0, 0.0, 0.0, 1.0), velocity, STILL))
+    return inner
+
+
+def act(env: gym.Env[Any, Any], steps: int, action: list[float]) -> dict[str, Any]:
+    info: dict[str, Any] = {}
+    for _ in range(steps):
+        *_, info = env.step(np.array(action, dtype=np.float32))
+    return info
+
+
+def test_a_cube_in_the_air_is_no_grasp(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    env.reset(seed=0)
+    placed(env, (0.5, 0.3, 0.5))
+    info = act(env, 1, [0, 0, 0, 1])
+    assert info["is_lifted"]
+    assert not info["is_success"]
+
+
+def test_a_thrown_cube_is_no_grasp_at_any_time(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    env.reset(seed=0)
+    placed(env, (0.5, 0.3, 0.05), velocity=(0.0, 0.0, 3.0))
+    lifted = False
+    for _ in range(30):
+        info = act(env, 1, [0, 0, 0, -1])
+        lifted |= info["is_lifted"]
+        assert not info["is_success"]
+    assert lifted
+
+
+def test_a_cube_that_lies_on_closed_fingers_is_no_grasp(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    env.reset(seed=0)
+    act(env, 8, [0, 0, 0, -1])
+    tool = env.unwrapped.features()["tool/position"]  # type: ignore[attr-defined]
+    # The hand points down, so the nearest thing to a scoop is the cube wedged on the side of the fingers.
+    placed(env, (float(tool[0]) + 0.031, float(tool[1]), float(tool[2])))
+    for _ in range(10):
+        assert not act(env, 1, [1, 0, 0, -1])["is_held"]
+
+
+def test_a_held_cube_on_the_table_is_held_and_no_success(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    expert = make_expert(env)
+    observation, info = env.reset(seed=3)
+    while not info["is_held"]:
+        observation, _, _, truncated, info = env.step(expert.predict(observation)[0])
+        assert not truncated
+    low = env.unwrapped.features()["tool/position"][2]  # type: ignore[attr-defined]
+    for _ in range(20):
+        now: Any = env.unwrapped
+        height = now.features()["tool/position"][2]
+        *_, reward, _, _, info = env.step(np.array([0, 0, np.clip((low - height) / 0.02, -1, 1), -1], np.float32))
+    assert info["is_held"]
+    assert not info["is_success"]
+    assert reward < 0
+
+
+def test_a_grasp_that_is_let_go_is_lost_again(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    expert = make_expert(env)
+    observation, info = env.reset(seed=4)
+    while not info["is_success"]:
+        observation, *_, info = env.step(expert.predict(observation)[0])
+    info = act(env, 15, [0, 0, 0, 1])
+    assert not info["is_success"]
+
+
+def test_a_cube_off_the_table_earns_the_lowest_reward(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    env.reset(seed=5)
+    placed(env, (0.5, 1.2, -0.3))
+    _, reward, _, _, info = env.step(np.zeros(4, dtype=np.float32))
+    assert info["is_lost"]
+    assert reward == -1.0
+
+
+def test_flying_through_the_goal_is_no_reach(make: Make) -> None:
+    env = make("LamReach-v0")
+    inner: Any = env.unwrapped
+    passed = 0
+    for seed in range(30):
+        env.reset(seed=seed)
+        goal = inner.features()["goal/position"]
+        way = goal - inner.features()["tool/position"]
+        direction = (way / np.abs(way).max()).tolist()
+        for _ in range(15):
+            *_, info = env.step(np.array([*direction, 0], dtype=np.float32))
+            passed += info["is_close"]
+            if info["is_close"] and not info["is_still"]:
+                assert not info["is_success"]
+    assert passed > 10
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
+def test_no_idle_or_random_policy_returns_as_much_as_the_expert(env_id: str, make: Make) -> None:
+    env = make(env_id)
+    expert = make_expert(env)
+    env.action_space.seed(0)
+    idle = np.zeros(4, dtype=np.float32)
+    policies: dict[str, Any] = {
+        "expert": lambda observation: expert.predict(observation)[0],
+        "idle": lambda _: idle,
+        "random": lambda _: env.action_space.sample(),
+    }
+    for seed in range(20):
+        returns = {}
+        for name, policy in policies.items():
+            observation, _ = env.reset(seed=seed)
+            total, truncated = 0.0, False
+            while not truncated:
+                observation, reward, _, truncated, _ = env.step(policy(observation))
+                total += float(reward)
+            returns[name] = total
+        assert returns["expert"] > max(returns["idle"], returns["random"])
+        assert max(returns["idle"], returns["random"]) <= 0
+
+
+def test_hovering_with_the_cube_below_the_height_never_pays(make: Make) -> None:
+    inner: Any = make("LamGraspGoal-v0", reward="dense").unwrapped
+    almost = np.array([[0.0, 0.0999, 1.0], [0.0, 5.0, 0.0], [0.0, 0.0, 1.0]], dtype=np.float32)
+    desired = np.tile(np.array([0.0, 0.1, 1.0], dtype=np.float32), (3, 1))
+    assert (inner.compute_reward(almost, desired, {}) <= 0).all()
+
+
+def test_rotations_are_written_as_the_columns_of_their_matrix() -> None:
+    half = np.pi / 4
+    # A quarter turn about z: x goes to y, y goes to -x.
+    np.testing.assert_allclose(rotation_6d((0, 0, np.sin(half), np.cos(half))), [0, 1, 0, -1, 0, 0], atol=1e-15)
