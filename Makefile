@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CORE := .venv-core
 NEWEST := .venv-newest
 
-.PHONY: help install quickstart benchmark throughput test test-all test-newest lint format pictures clean
+.PHONY: help install quickstart benchmark throughput test test-all test-newest lint format docs pictures clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,15 +40,22 @@ test-newest: $(CORE)/.installed $(NEWEST)/.installed ## lam_envs and demos on th
 	$(CORE)/bin/python tests/lam_envs/core_alone.py
 	$(NEWEST)/bin/python -m pytest -m "not slow" tests/lam_envs tests/demos
 
-$(CORE)/.installed: setup.cfg
+# Installed as users do, not editable: so anew whenever the code changed.
+CODE := setup.cfg setup.py lam_envs.pth _lam_envs_autoload.py $(shell find lam_envs demos -name '*.py' -o -name '*.urdf')
+
+$(CORE)/.installed: $(CODE)
 	test -x $(CORE)/bin/python || $(PYTHON) -m venv $(CORE)
-	$(CORE)/bin/python -m pip install --quiet --upgrade gymnasium --editable .
+	$(CORE)/bin/python -m pip install --quiet --upgrade gymnasium
+	$(CORE)/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	$(CORE)/bin/python -m pip install --quiet .
 	touch $@
 
-$(NEWEST)/.installed: setup.cfg
+$(NEWEST)/.installed: $(CODE)
 	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet torch==2.13.0
-	$(NEWEST)/bin/python -m pip install --quiet --upgrade gymnasium stable-baselines3 pytest hypothesis --editable '.[demos]'
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade gymnasium stable-baselines3 pytest hypothesis
+	$(NEWEST)/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	$(NEWEST)/bin/python -m pip install --quiet '.[demos]'
 	touch $@
 
 lint: $(INSTALLED) ## ruff, mypy, import-linter
@@ -60,6 +67,9 @@ lint: $(INSTALLED) ## ruff, mypy, import-linter
 format: $(INSTALLED) ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(INSTALLED) ## write docs/environments.md and the tables of the README again
+	$(BIN)/python docs/pages.py
 
 pictures: $(INSTALLED) ## draw the README's picture again
 	$(BIN)/python docs/pictures.py

@@ -158,8 +158,9 @@ class BehaviorCloning:
                         group["lr"] = rate
 
                 with warnings.catch_warnings():
-                    # imitation logs losses without detaching them.
+                    # imitation logs losses without detaching them, and unwraps dicts twice.
                     warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+                    warnings.filterwarnings("ignore", "trying to unwrap object", UserWarning)
                     if epochs > 0:
                         trainer.train(n_epochs=epochs, on_epoch_end=after_epoch, progress_bar=False)
         finally:

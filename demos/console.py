@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,13 +17,18 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turns what a user can mend, and Ctrl-C, into one line; bugs keep their traceback."""
+    """Turns Ctrl-C, and errors of the kinds that our functions document, into one line and an exit code.
+
+    With ``LAM_ENVS_TRACEBACK=1`` in the environment the traceback stays, to report a bug.
+    """
     try:
         yield
     except KeyboardInterrupt:
         errors.print("interrupted; what was finished is kept, and the same command goes on from there")
         raise typer.Exit(130) from None
-    except (ValueError, TypeError, FileNotFoundError, FileExistsError, RuntimeError, OSError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        if os.environ.get("LAM_ENVS_TRACEBACK"):
+            raise
         errors.print(f"[bold red]error:[/] {_escaped(error)}")
         raise typer.Exit(2) from error
 

@@ -32,6 +32,8 @@ MAX_STEP = 0.02
 # Discrete steps, metres: far ways in few steps, and a fine one below every task's tolerance.
 COARSE_STEP = 0.025
 FINE_STEP = 0.006
+# An error that a fine step would not lessen; the hundredth keeps rounding from stepping to and fro about half of it.
+NEAR_ENOUGH = 0.51 * FINE_STEP
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class DiscreteControl(Control):
         # A coarse step helps beyond half its length, rounded to what fine steps can reach.
         if abs(error[axis]) > COARSE_STEP / 2 + FINE_STEP:
             return np.int64(1 + 2 * axis + sign)
-        if abs(error[axis]) > FINE_STEP / 2:
+        if abs(error[axis]) > NEAR_ENOUGH:
             return np.int64(7 + 2 * axis + sign)
         return np.int64(self.HOLD)
 

@@ -14,6 +14,7 @@ from lam_envs.control import (
     FINE_STEP,
     MAX_LEAD,
     MAX_STEP,
+    NEAR_ENOUGH,
     WORKSPACE_HIGH,
     WORKSPACE_LOW,
     DiscreteControl,
@@ -88,7 +89,7 @@ def test_discrete_inverses_come_within_half_a_fine_step_and_hold(x: float, y: fl
         action = control.inverse(ToolCommand(tuple(wanted.tolist()), WIDTH), features(target.position, target.width))
         target, _ = control.command(action, target, target.position)
     assert action == control.HOLD
-    assert np.abs(wanted - target.position).max() <= FINE_STEP / 2 + 1e-9
+    assert np.abs(wanted - target.position).max() <= NEAR_ENOUGH
 
 
 def test_the_tool_goes_where_it_is_told(make: Make) -> None:
