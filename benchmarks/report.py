@@ -15,7 +15,7 @@ from benchmarks.results import CellResult, read_results, video_path
 from benchmarks.statistics import Estimate, interquartile_mean
 
 PLOT = "success.png"
-COLORS = ("#9aa5b1", "#2f6f4f", "#d1495b", "#30638e", "#edae49", "#6d597a")
+COLORS = ("#9aa5b1", "#30638e", "#2f6f4f", "#edae49", "#d1495b", "#6d597a")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 
 import lam_envs
+from lam_envs.quiet import Silenced
 
 NEIGHBOURS = {"LamReach-v0": "PandaReach-v3", "LamGrasp-v0": "PandaPickAndPlace-v3"}
 """Our id and the matching one of panda-gym."""
@@ -132,7 +133,10 @@ def measure(env_id: str, *, steps: int, rounds: int) -> Speed:
 
 def compare(env_id: str, neighbour: str, *, steps: int, rounds: int) -> Comparison:
     """Measures two environments in alternation: what slows the machine down slows both."""
-    ours, theirs = _Runner(env_id), _Runner(neighbour)
+    ours = _Runner(env_id)
+    with Silenced():
+        # It prints its colours.
+        theirs = _Runner(neighbour)
     try:
         ratios = [ours.steps(steps) / theirs.steps(steps) for _ in range(rounds)]
         time_scale = _seconds_per_step(ours.env) / _seconds_per_step(theirs.env)
