@@ -97,7 +97,7 @@ def render(
     out: Annotated[Path, typer.Option(help="The MP4 to write.")],
     episodes: Annotated[int, typer.Option(help="How many episodes, from the first.")] = 3,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 480,
-    camera: Annotated[str, typer.Option(help="front or side.")] = "front",
+    camera: Annotated[str, typer.Option(help="front, side or wrist.")] = "front",
     root: Root = None,
 ) -> None:
     """Film the first episodes."""

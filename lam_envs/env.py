@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +17,7 @@ from lam_envs.robots import ROBOTS
 from lam_envs.scene import Scene
 from lam_envs.simulation import CAMERAS, CONTROL_HZ, Simulation
 from lam_envs.tasks import TASKS, Reading, make_task
+from lam_envs.viewer import RENDER_MODES, Viewer
 
 OBSERVATIONS = ("state", "goal")
 REWARDS = ("dense", "sparse")
@@ -54,7 +54,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares an instance variable)
-        "render_modes": ["rgb_array", "depth_array", "human"],
+        "render_modes": list(RENDER_MODES),
         "render_fps": CONTROL_HZ,
     }
 
@@ -81,13 +81,13 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._goal_observations = _known("obs", obs, OBSERVATIONS) == "goal"
         self._dense = _known("reward", reward, REWARDS) == "dense"
         self._terminates = bool(terminate_on_success)
-        self._camera = CAMERAS[_known("camera", camera, CAMERAS)]
-        self._picture_size = (
-            _positive("render_width", render_width),
-            _positive("render_height", render_height),
-        )
+        self._looks: dict[str, Any] = {
+            "camera": _known("camera", camera, CAMERAS),
+            "width": _positive("render_width", render_width),
+            "height": _positive("render_height", render_height),
+        }
         if render_mode is not None:
-            _known("render_mode", render_mode, self.metadata["render_modes"])
+            _known("render_mode", render_mode, RENDER_MODES)
         self.render_mode = render_mode
 
         full = Layout((*robot_features(self._model.max_width), *self._task.features))
@@ -104,8 +104,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
         # Clients are made on first use, in the process that uses them.
         self._scene: Scene | None = None
-        self._pictures: Scene | None = None
-        self._last_frame = 0.0
+        self._viewer: Viewer | None = None
         self._desired = np.zeros(len(self._task.goal_low), dtype=np.float32)
         self._achieved = self._desired
         self._values: list[float] = []
@@ -166,23 +165,16 @@ class ManipulationEnv(gym.Env[Any, Any]):
             gym.logger.warn('render() draws nothing: make the environment with render_mode="rgb_array".')
             return None
         physics = self._running()
-        if self._pictures is None:
-            window = self.render_mode == "human"
-            self._pictures = Scene(self._model, self._task, "pictures", window=window)
-        self._task.show(physics.simulation, self._desired)
-        self._pictures.copy_poses(physics)
-        if self.render_mode == "human":
-            self._keep_pace()
-            return None
-        picture = self._pictures.simulation.picture(self._camera, *self._picture_size)
-        return picture.rgb if self.render_mode == "rgb_array" else picture.depth
+        if self._viewer is None:
+            self._viewer = Viewer(self._model, self._task, mode=self.render_mode, **self._looks)
+        return self._viewer.show(physics, self._desired)
 
     def close(self) -> None:
         """Frees the simulation. Closing twice is fine; a reset opens it again."""
-        for scene in (self._scene, self._pictures):
-            if scene is not None:
-                scene.close()
-        self._scene = self._pictures = None
+        for opened in (self._scene, self._viewer):
+            if opened is not None:
+                opened.close()
+        self._scene = self._viewer = None
         self._base = NO_EPISODE
 
     # What experts, datasets and planners use
@@ -290,7 +282,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         """The scene, made anew when this is its first use or the process was forked."""
         if self._scene is None or not self._scene.simulation.belongs_to_this_process:
             self._scene = Scene(self._model, self._task)
-            self._pictures = None
+            self._viewer = None
             self._base = NO_EPISODE
         return self._scene
 
@@ -382,13 +374,6 @@ class ManipulationEnv(gym.Env[Any, Any]):
     def _goals(achieved: Any, desired: Any) -> tuple[Any, Any]:
         # Agents hold goals in float32; judging the same numbers in float64 gives them the same reward.
         return achieved.astype(np.float32).astype(np.float64), desired.astype(np.float32).astype(np.float64)
-
-    def _keep_pace(self) -> None:
-        """Shows the window in real time. The clock is for the eye: nothing in an episode depends on it."""
-        wait = self._last_frame + 1.0 / CONTROL_HZ - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        self._last_frame = time.monotonic()
 
 
 def _known(what: str, given: Any, known: Iterable[str]) -> str:

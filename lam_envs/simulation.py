@@ -55,38 +55,65 @@ class Motion(NamedTuple):
     """Radians a second."""
 
 
+class Frame(NamedTuple):
+    """A position and an orientation in world coordinates."""
+
+    position: Vector3
+    """Metres."""
+    orientation: Quaternion
+    """Quaternion x, y, z, w."""
+
+
 @dataclass(frozen=True)
 class Camera:
-    """A fixed camera that looks at a point.
+    """A camera that stands in the world or rides on the hand.
 
     Attributes:
+        eye: Where it is, metres.
         target: The point in the middle of the picture, metres.
-        distance: Metres from the camera to the target.
-        yaw: Degrees about the vertical.
-        pitch: Degrees; negative looks down.
+        up: The direction that is up in the picture.
+        on_hand: Whether these are in the tool's frame: origin between the fingertips, z the way it points.
         field_of_view: Vertical opening angle, degrees.
         near: Nearest drawn distance, metres.
         far: Farthest drawn distance, metres.
     """
 
+    eye: Vector3
     target: Vector3
-    distance: float
-    yaw: float
-    pitch: float
+    up: Vector3 = (0.0, 0.0, 1.0)
+    on_hand: bool = False
     field_of_view: float = 40.0
     near: float = 0.05
     far: float = 5.0
 
-    def matrices(self, aspect: float) -> tuple[list[float], list[float]]:
-        """Returns OpenGL's view and projection matrices for a picture of this width to height ratio."""
-        view = pybullet.computeViewMatrixFromYawPitchRoll(self.target, self.distance, self.yaw, self.pitch, 0.0, 2)
+    def matrices(self, tool: Frame, aspect: float) -> tuple[list[float], list[float]]:
+        """Returns OpenGL's view and projection matrices.
+
+        Args:
+            tool: Where the tool is.
+            aspect: Width of the picture over its height.
+        """
+        eye, target, up = self.eye, self.target, self.up
+        if self.on_hand:
+            eye, target = (pybullet.multiplyTransforms(*tool, point, IDENTITY)[0] for point in (eye, target))
+            up = pybullet.multiplyTransforms((0.0, 0.0, 0.0), tool.orientation, up, IDENTITY)[0]
+        view = pybullet.computeViewMatrix(eye, target, up)
         projection = pybullet.computeProjectionMatrixFOV(self.field_of_view, aspect, self.near, self.far)
         return view, projection
 
 
 CAMERAS = {
-    "front": Camera(target=(0.36, 0.0, 0.24), distance=1.4, yaw=58.0, pitch=-20.0),
-    "side": Camera(target=(0.36, 0.0, 0.24), distance=1.45, yaw=0.0, pitch=-12.0),
+    "front": Camera(eye=(1.55, -0.74, 0.8), target=(0.36, 0.0, 0.27)),
+    "side": Camera(eye=(0.36, -1.5, 0.55), target=(0.36, 0.0, 0.27)),
+    # Beside the hand, looking past the fingers at what they close on.
+    "wrist": Camera(
+        eye=(0.11, 0.0, -0.09),
+        target=(0.02, 0.0, 0.03),
+        up=(1.0, 0.0, 0.0),
+        on_hand=True,
+        field_of_view=70.0,
+        near=0.01,
+    ),
 }
 
 
@@ -267,9 +294,16 @@ class Simulation:
                 position, orientation = pybullet.getBasePositionAndOrientation(original.id, source.client)
                 pybullet.resetBasePositionAndOrientation(body.id, position, orientation, self.client)
 
-    def picture(self, camera: Camera, width: int, height: int) -> Picture:
-        """Draws what a camera sees, with the software renderer that ships with PyBullet."""
-        view, projection = camera.matrices(width / height)
+    def picture(self, camera: Camera, tool: Frame, width: int, height: int) -> Picture:
+        """Draws what a camera sees, with the software renderer that ships with PyBullet.
+
+        Args:
+            camera: Which.
+            tool: Where the tool is, for a camera on the hand.
+            width: Pixels.
+            height: Pixels.
+        """
+        view, projection = camera.matrices(tool, width / height)
         _, _, pixels, depth, _ = pybullet.getCameraImage(
             width,
             height,

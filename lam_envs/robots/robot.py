@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pybullet
 
-from lam_envs.simulation import Body, Quaternion, Simulation, Vector3
+from lam_envs.simulation import Body, Frame, Quaternion, Simulation, Vector3
 
 # Share of the position error that a motor corrects in one physics step. At 0.3 a step's jerk asks for more than
 # the arm's torque and the tool swings by 2 cm; at 0.1 the tool lags so much that grasps take longer.
@@ -181,6 +181,14 @@ class Robot:
         rx, ry, rz = x - mass_x, y - mass_y, z - mass_z
         velocity = (vx + wy * rz - wz * ry, vy + wz * rx - wx * rz, vz + wx * ry - wy * rx)
         return ToolState((x, y, z), velocity, (wx, wy, wz))
+
+    def tool_frame(self) -> Frame:
+        """Position and orientation of the tool: origin between the fingertips, z the way the hand points."""
+        link = pybullet.getLinkState(self._body, self._hand, 0, 1, self._client)
+        half = self.model.hand_yaw / 2
+        # The hand is mounted turned against the link: its own x axis is at -hand_yaw.
+        turn = (0.0, 0.0, -math.sin(half), math.cos(half))
+        return Frame(*pybullet.multiplyTransforms(link[4], link[5], (0.0, 0.0, self.model.tool_offset), turn))
 
     def gripper_state(self) -> GripperState:
         """Reads the opening of the gripper."""

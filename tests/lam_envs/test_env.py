@@ -201,7 +201,7 @@ def test_actions_out_of_range_are_clipped(make: Make) -> None:
         ({"task": "dance"}, "unknown task 'dance'; expected one of reach, grasp"),
         ({"obs": "smell"}, "unknown obs 'smell'; expected one of state, goal"),
         ({"reward": "money"}, "unknown reward 'money'; expected one of dense, sparse"),
-        ({"camera": "back"}, "unknown camera 'back'; expected one of front, side"),
+        ({"camera": "back"}, "unknown camera 'back'; expected one of front, side, wrist"),
         ({"render_mode": "ansi"}, "unknown render_mode 'ansi'"),
         ({"render_width": 0}, "render_width is 0; expected a positive whole number"),
         ({"render_height": 2.5}, "render_height is 2.5; expected"),

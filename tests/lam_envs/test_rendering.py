@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from demos.experts import make_expert
+
 from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint
 
@@ -34,6 +36,23 @@ def test_the_cube_is_seen_where_it_lies(make: Make) -> None:
         assert red.any()
         red_at.append(np.argwhere(red).mean(axis=0).tolist())
     assert len({tuple(place) for place in red_at}) == 3
+
+
+def test_the_wrist_camera_moves_with_the_hand(make: Make) -> None:
+    env = make("LamGrasp-v0", render_mode="rgb_array", camera="wrist", render_width=64, render_height=64)
+    expert = make_expert(env)
+    observation, info = env.reset(seed=3)
+    while not info["is_held"]:
+        observation, *_, info = env.step(expert.predict(observation)[0])
+    held: Any = env.render()
+    for _ in range(12):
+        observation, *_, info = env.step(expert.predict(observation)[0])
+    lifted: Any = env.render()
+    assert info["is_success"]
+    # The held cube stays where it is in the picture, while the table sinks.
+    red = [(picture[..., 0] > 100) & (picture[..., 1] < 70) for picture in (held, lifted)]
+    assert red[0].sum() > 50
+    assert (red[0] & red[1]).sum() > 0.7 * red[0].sum()
 
 
 def test_depth_is_in_metres(make: Make) -> None:
