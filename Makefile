@@ -14,9 +14,13 @@ help: ## show this
 
 install: $(INSTALLED) ## install everything into .venv
 
-# torch first and by its number: an open range takes a build with gigabytes of CUDA.
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+# An environment whose making was interrupted has no pip, and is made anew.
+MAKE_ENV = $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(1)
+
+# torch first and by its locked number: nothing that follows may then take another build of it.
+$(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the locked install needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
+	$(call MAKE_ENV,$(VENV))
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
 	touch $@
@@ -24,7 +28,8 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach and Grasp, in a few minutes
 	$(BIN)/python -m benchmarks run quickstart
 
-benchmark: $(INSTALLED) ## measure the published table again, into results/core
+benchmark: $(INSTALLED) ## measure the published table again from nothing, into results/core
+	rm -rf results/core
 	$(BIN)/python -m benchmarks run core --out results/core
 
 throughput: $(INSTALLED) ## measure the published speeds again, into results/throughput.json
@@ -38,24 +43,31 @@ test-all: $(INSTALLED) ## the tests and those that take minutes each
 
 test-newest: $(CORE)/.installed $(NEWEST)/.installed ## lam_envs and demos on the newest Gymnasium
 	$(CORE)/bin/python tests/lam_envs/core_alone.py
-	$(NEWEST)/bin/python -m pytest -m "not slow" tests/lam_envs tests/demos
+	$(NEWEST)/bin/python -P -m pytest --import-mode=importlib -m "not slow" tests/lam_envs tests/demos
 
-# Installed as users do, not editable: so anew whenever the code changed.
-CODE := setup.cfg setup.py lam_envs.pth _lam_envs_autoload.py $(shell find lam_envs demos -name '*.py' -o -name '*.urdf')
+# Installed as users do, from a wheel that is built anew whenever the code changed.
+CODE := setup.cfg setup.py lam_envs.pth _lam_envs_autoload.py \
+	$(shell find lam_envs demos agents benchmarks -name '*.py' -o -name '*.urdf' -o -name '*.yaml' -o -name '*.jinja')
+WHEEL := build/wheel/.built
 
-$(CORE)/.installed: $(CODE)
-	test -x $(CORE)/bin/python || $(PYTHON) -m venv $(CORE)
-	$(CORE)/bin/python -m pip install --quiet --upgrade gymnasium
-	$(CORE)/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	$(CORE)/bin/python -m pip install --quiet .
+$(WHEEL): $(CODE)
+	rm -rf build
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	touch $@
 
-$(NEWEST)/.installed: $(CODE)
-	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+$(CORE)/.installed: $(WHEEL)
+	$(call MAKE_ENV,$(CORE))
+	$(CORE)/bin/python -m pip install --quiet --upgrade gymnasium
+	$(CORE)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
+	$(CORE)/bin/python -m pip install --quiet build/wheel/*.whl
+	touch $@
+
+$(NEWEST)/.installed: $(WHEEL)
+	$(call MAKE_ENV,$(NEWEST))
 	$(NEWEST)/bin/python -m pip install --quiet torch==2.13.0
-	$(NEWEST)/bin/python -m pip install --quiet --upgrade gymnasium stable-baselines3 pytest hypothesis
-	$(NEWEST)/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	$(NEWEST)/bin/python -m pip install --quiet '.[demos]'
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade gymnasium stable-baselines3 pytest pytest-timeout hypothesis
+	$(NEWEST)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
+	$(NEWEST)/bin/python -m pip install --quiet "$$(echo build/wheel/*.whl)[demos]"
 	touch $@
 
 lint: $(INSTALLED) ## ruff, mypy, import-linter
@@ -75,6 +87,6 @@ pictures: $(INSTALLED) ## draw the README's picture again
 	$(BIN)/python docs/pictures.py
 
 clean: ## remove what was installed and made; committed results stay
-	rm -rf $(VENV) $(CORE) $(NEWEST) runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CORE) $(NEWEST) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

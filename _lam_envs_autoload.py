@@ -20,24 +20,36 @@ if TYPE_CHECKING:
 class AfterGymnasium:
     """A finder that lets the others find Gymnasium, and registers the ids once it is imported."""
 
+    asking_others = False
+
     @classmethod
     def find_spec(cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
-        """Finds ``gymnasium`` once, by the other finders; knows no other module."""
-        if name != "gymnasium":
+        """Finds ``gymnasium`` by the other finders; knows no other module."""
+        if name != "gymnasium" or cls.asking_others:
             return None
-        sys.meta_path.remove(cls)
         import importlib.util
 
-        spec = importlib.util.find_spec(name)
+        cls.asking_others = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            cls.asking_others = False
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
 
         def execute_and_register(module: ModuleType) -> None:
             execute(module)
-            from lam_envs.registration import register_envs
+            if cls in sys.meta_path:
+                sys.meta_path.remove(cls)
+            try:
+                from lam_envs.registration import register_envs
 
-            register_envs()
+                register_envs()
+            except Exception as error:  # Gymnasium must stay usable for everyone else
+                import warnings
+
+                warnings.warn(f"lam_envs could not register its environments: {error!r}", stacklevel=2)
 
         spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
         return spec

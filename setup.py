@@ -22,7 +22,8 @@ class BuildWithAutoload(build_py):
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """Lists the copy too."""
-        return [*super().get_outputs(include_bytecode), str(Path(self.build_lib) / PTH)]
+        copied = [] if self.editable_mode else [str(Path(self.build_lib) / PTH)]
+        return [*super().get_outputs(include_bytecode), *copied]
 
 
 setup(cmdclass={"build_py": BuildWithAutoload})

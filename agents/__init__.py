@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
+if importlib.util.find_spec("torch") is None:
+    raise ModuleNotFoundError("agents needs more than the core: pip install 'lam-envs[agents]'", name="torch")
+
 from agents.agent import Learning, find, load, make, names
 from agents.evaluation import Evaluation, evaluate
 

@@ -95,7 +95,9 @@ def _imported(location: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import agent {location!r}: {error}") from error
+        raise ValueError(
+            f"cannot import agent {location!r}: {error}. Its module must be here, in PYTHONPATH or installed"
+        ) from error
 
 
 def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
@@ -134,7 +136,12 @@ def load(directory: str | Path, env: gym.Env[Any, Any], *, agent: str | None = N
             f"{directory} was saved by agent {name!r}, which has no name here (known: {', '.join(names())}). "
             "If you trust it, say which class it is: agent='package.module:Class'"
         )
-    return find(str(name)).load(directory, env)
+    kind = find(str(name))
+    if not (isinstance(kind, type) and issubclass(kind, Learning)):
+        raise ValueError(
+            f"{directory} names agent {name!r}, which keeps nothing: it has no learn(), save() and load()"
+        )
+    return kind.load(directory, env)
 
 
 def read_description(directory: str | Path) -> dict[str, Any]:

@@ -21,7 +21,11 @@ from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 
-from agents.storage import read_settings, read_weights, save_agent, spaces_of
+from agents.storage import brief, read_settings, read_weights, save_agent, spaces_of
+
+# A saved agent is a stranger's file: what it may ask of memory has a bound.
+MAX_UNITS = 4096
+MAX_LAYERS = 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,17 @@ class Settings:
     entropy_weight: float
     l2_weight: float
 
+    def __post_init__(self) -> None:
+        for what, number in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if number < 1:
+                raise ValueError(f"{what} is {number}; expected at least 1")
+        if not 0.0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {self.learning_rate}; expected a positive number")
+        if not self.hidden_sizes or not all(1 <= size <= MAX_UNITS for size in self.hidden_sizes):
+            raise ValueError(f"hidden_sizes is {self.hidden_sizes}; expected layers of 1 to {MAX_UNITS} units")
+        if len(self.hidden_sizes) > MAX_LAYERS:
+            raise ValueError(f"hidden_sizes has {len(self.hidden_sizes)} layers; expected at most {MAX_LAYERS}")
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -52,7 +67,7 @@ class Batches:
     Attributes:
         observations: Shape (N, ...), or imitation's dict of such arrays.
         actions: Shape (N, ...).
-        size: Transitions a batch; the rest of an epoch that fills no batch is left for the next.
+        size: Transitions a batch; the rest of an epoch that fills no batch is left out.
         rng: Draws the order.
     """
 
@@ -76,7 +91,7 @@ class BehaviorCloning:
         settings: Fields of :class:`Settings` that differ from ``configs/bc.yaml``.
 
     Raises:
-        ValueError: An unknown setting.
+        ValueError: An unknown setting, or a value out of range.
     """
 
     name = "bc"
@@ -121,10 +136,12 @@ class BehaviorCloning:
             progress: Show a bar.
 
         Raises:
-            ValueError: The demonstrations have other spaces, or too few transitions for a batch.
+            ValueError: The demonstrations have other spaces, or too few transitions for a batch; or a budget below 1.
         """
         observations, actions = self._transitions(demonstrations)
         epochs = self.settings.epochs if budget is None else budget
+        if epochs < 1:
+            raise ValueError(f"the budget is {epochs} epochs; expected at least 1")
         rng = np.random.default_rng(seed)
         threads = torch.get_num_threads()
         # Networks this small gain nothing from threads, and the order of sums would depend on their number.
@@ -161,8 +178,7 @@ class BehaviorCloning:
                     # imitation logs losses without detaching them, and unwraps dicts twice.
                     warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
                     warnings.filterwarnings("ignore", "trying to unwrap object", UserWarning)
-                    if epochs > 0:
-                        trainer.train(n_epochs=epochs, on_epoch_end=after_epoch, progress_bar=False)
+                    trainer.train(n_epochs=epochs, on_epoch_end=after_epoch, progress_bar=False)
         finally:
             torch.set_num_threads(threads)
         self.policy.set_training_mode(False)
@@ -175,7 +191,8 @@ class BehaviorCloning:
         ):
             if found != own:
                 raise ValueError(
-                    f"dataset {demonstrations.id} has {what}s of {found}; this agent's environment has {own}"
+                    f"dataset {demonstrations.id} has {what}s of {brief(str(found))}; "
+                    f"this agent's environment has {brief(str(own))}"
                 )
         episodes = list(demonstrations.iterate_episodes())
         actions = torch.from_numpy(np.concatenate([episode.actions for episode in episodes]))

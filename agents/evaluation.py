@@ -12,7 +12,7 @@ from rich.progress import track
 from scipy.stats import binomtest
 
 import lam_envs
-from demos.recording import Acting
+from demos.recording import Acting, rollout
 
 CONFIDENCE = 0.95
 
@@ -116,11 +116,17 @@ def evaluate(
         env_kwargs: Keywords for ``gym.make``.
 
     Raises:
-        ValueError: No seeds, an unknown id, or an environment whose info has no ``is_success``.
+        TypeError: The agent has no ``predict``.
+        ValueError: No seeds, an unknown id, keywords for an environment that is made already, or an environment
+            whose info has no ``is_success``.
     """
+    if not isinstance(agent, Acting):
+        raise TypeError(f"a {type(agent).__name__} is no agent: it has no predict(observation, ...)")
     chosen = list(seeds)
     if not chosen:
         raise ValueError("no seeds: expected at least one, such as range(1000, 1200)")
+    if env_kwargs and not isinstance(env, str):
+        raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that is made already: give its id")
     made = make_env(env, **env_kwargs) if isinstance(env, str) else env
     try:
         shown = track(chosen, "evaluating", disable=not progress)
@@ -146,21 +152,16 @@ def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
 
 
 def _episode(agent: Acting, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
-    observation, info = env.reset(seed=seed)
-    if "is_success" not in info:
-        raise ValueError(f"the info of {env} has no is_success: nothing says whether the task is done")
-    memory: Any = None
-    total, length, since, over = 0.0, 0, None, False
-    while not over:
-        action, memory = agent.predict(
-            observation, state=memory, episode_start=np.array([length == 0]), deterministic=True
-        )
-        observation, reward, terminated, truncated, info = env.step(action)
-        total += float(reward)
+    total, length, since = 0.0, 0, None
+    for step in rollout(env, agent, seed):
+        if "is_success" not in step.info:
+            raise ValueError(f"the info of {env} has no is_success: nothing says whether the task is done")
+        if step.action is None:
+            continue
+        total += step.reward
         length += 1
-        if not info["is_success"]:
+        if not step.info["is_success"]:
             since = None
         elif since is None:
             since = length
-        over = terminated or truncated
     return EpisodeResult(seed, since is not None, since, total, length)

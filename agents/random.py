@@ -20,13 +20,13 @@ class RandomAgent:
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
         self._actions = copy.deepcopy(env.action_space)
         self._actions.seed(seed)
-        self._single = env.observation_space
+        self._observation_space = env.observation_space
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, Any]:
         """Draws an action, or one for each observation of a batch."""
-        shown: Any = self._single
+        shown: Any = self._observation_space
         if isinstance(observation, dict):
             name = next(iter(observation))
             observation, shown = observation[name], shown[name]

@@ -33,7 +33,7 @@ def read_settings(name: str, kind: type[SettingsType], changed: Mapping[str, Any
         changed: Fields that differ from the file.
 
     Raises:
-        ValueError: A field that the dataclass does not have.
+        ValueError: A field that the dataclass does not have, or a value of another type or out of range.
     """
     path = Path(__file__).with_name("configs") / f"{name}.yaml"
     fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # a dataclass
@@ -42,7 +42,26 @@ def read_settings(name: str, kind: type[SettingsType], changed: Mapping[str, Any
         if key not in fields:
             raise ValueError(f"unknown setting {key!r} of agent {name}; expected one of {', '.join(fields)}")
     frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()}
+    for key, value in frozen.items():
+        _check_type(name, key, value, getattr(kind, "__annotations__", {})[key])
     return kind(**frozen)
+
+
+def _check_type(name: str, key: str, value: Any, expected: str) -> None:
+    """Refuses a value that is not of the type that the dataclass declares."""
+    if expected == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return
+    if expected == "tuple[int, ...]":
+        fits = isinstance(value, tuple) and all(type(number) is int for number in value)
+    else:
+        fits = type(value).__name__ == expected
+    if not fits:
+        raise ValueError(f"setting {key} of agent {name} is {value!r}; expected {expected}")
+
+
+def brief(space: str) -> str:
+    """Shortens the text of a space to its kind, shape and type."""
+    return space if len(space) < 60 else f"{space.partition('(')[0]}(..., {space[space.rfind('(') :]}"
 
 
 def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, str]:
@@ -65,9 +84,11 @@ def save_agent(
     Raises:
         FileExistsError: There is something else of that name.
     """
-    target = Path(directory)
-    if target.exists() and not (target / DESCRIPTION).is_file() and any(target.iterdir()):
-        raise FileExistsError(f"{target} exists and is no saved agent: choose another folder")
+    target = Path(directory).absolute()
+    if target.exists():
+        strange = sorted(file.name for file in target.iterdir() if file.name not in (DESCRIPTION, WEIGHTS))
+        if strange:
+            raise FileExistsError(f"{target} holds {strange[0]!r}, which no saved agent does: choose another folder")
     writing = target.with_name(f".{target.name}.writing")
     shutil.rmtree(writing, ignore_errors=True)
     writing.mkdir(parents=True)
@@ -79,9 +100,12 @@ def save_agent(
     }
     (writing / DESCRIPTION).write_text(json.dumps(description, indent=1))
     save_file({key: value.contiguous() for key, value in weights.items()}, writing / WEIGHTS)
+    replaced = target.with_name(f".{target.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
     if target.exists():
-        shutil.rmtree(target)
+        os.replace(target, replaced)
     os.replace(writing, target)
+    shutil.rmtree(replaced, ignore_errors=True)
     return target
 
 
@@ -105,8 +129,8 @@ def read_weights(
     for what, own in spaces.items():
         if description.get(what) != own:
             raise ValueError(
-                f"the agent in {directory} was trained with {what.replace('_', ' ')} {description.get(what)}; "
-                f"this environment has {own}"
+                f"the agent in {directory} was trained with {what.replace('_', ' ')} "
+                f"{brief(str(description.get(what)))}; this environment has {brief(own)}"
             )
     path = Path(directory) / WEIGHTS
     if not path.is_file():

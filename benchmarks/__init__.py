@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+
+if importlib.util.find_spec("rliable") is None:
+    raise ModuleNotFoundError(
+        "benchmarks needs more than the core: pip install 'lam-envs[benchmarks]'", name="rliable"
+    )
+
 from agents.evaluation import Evaluation, evaluate
 
 __all__ = ["Evaluation", "evaluate"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +16,18 @@ from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks import throughput as speed
 from benchmarks.engines import ENGINES
-from benchmarks.results import read_results, write_json
+from benchmarks.results import read_results
 from benchmarks.suite import read_suite
 from demos.console import clear_errors, console
+from demos.files import write_json
 
-app = typer.Typer(help="Measure agents and environments.", no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(
+    help="Measure agents and environments.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.command("run", epilog="Example: python -m benchmarks run quickstart --agent my_package.my_module:MyAgent")
@@ -50,14 +59,20 @@ def report(results: Annotated[Path, typer.Argument(help="A results folder.")]) -
 
 def _show(folder: Path) -> None:
     written = reports.report(folder)
-    table = Table("environment", "agent", "trainings", "success", "95% interval", "seconds", "return", box=None)
-    for row in reports.rows(read_results(folder)[1]):
+    suite, results = read_results(folder)
+    rows = reports.rows(results)
+    names = reports.short_names(list(dict.fromkeys(row.agent for row in rows)))
+    table = Table("environment", "agent", "success", "95% interval", "seconds", "return", box=None)
+    for row in rows:
         seconds = "-" if row.seconds is None else f"{row.seconds:.2f}"
-        interval = f"{100 * row.low:.1f}% to {100 * row.high:.1f}%"
+        interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}%"
         rate = f"{100 * row.success_rate:.1f}%"
-        table.add_row(row.environment, row.agent, str(row.runs), rate, interval, seconds, f"{row.mean_return:.2f}")
+        table.add_row(row.environment, names[row.agent], rate, interval, seconds, f"{row.mean_return:.2f}")
     console.print(table)
-    console.print("wrote " + ", ".join(str(path) for path in written))
+    if len(results) < len(suite["cells"]):
+        console.print(f"{len(results)} of {len(suite['cells'])} measurements are done: run the suite again")
+    for path in written:
+        console.print(f"wrote {path}", soft_wrap=True)
 
 
 @app.command(epilog="Example: python -m benchmarks throughput --rounds 5")
@@ -86,7 +101,7 @@ def throughput(
                 one.env_id,
                 f"{one.steps_per_second:,.0f}",
                 f"{one.resets_per_second:,.0f}",
-                f"{100 * (one.physics_share or 0.0):.1f}%",
+                f"{100 * one.physics_share:.1f}%",
             )
         console.print(table)
         with console.status("measuring against panda-gym, in alternation"):
@@ -101,11 +116,12 @@ def throughput(
             )
         console.print(ratios if compared else "panda-gym is not installed: pip install panda-gym to compare with it")
         if out is not None:
-            console.print(f"wrote {write_json(out, speed.as_json(speeds, compared))}")
+            console.print(f"wrote {write_json(out, speed.as_json(speeds, compared, steps=steps, rounds=rounds))}")
 
 
 def main() -> None:
-    """The command lam-benchmarks."""
+    """The command lam-benchmarks; finds agents in the present folder, as ``python -m benchmarks`` does."""
+    sys.path.insert(0, os.getcwd())
     app()
 
 

@@ -45,7 +45,7 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers if workers is not None else len(os.sched_getaffinity(0))
+        self.workers = workers if workers is not None else _cores()
         if self.workers < 1:
             raise ValueError(f"workers is {workers}; expected at least 1")
 
@@ -67,6 +67,13 @@ class LocalEngine:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown()
+
+
+def _cores() -> int:
+    """Cores that this process may use; where the system does not tell, those of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _prepare_worker() -> None:

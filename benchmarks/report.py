@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from matplotlib.figure import Figure
 from agents.evaluation import Evaluation, wilson_interval
 from benchmarks.results import CellResult, read_results, video_path
 from benchmarks.statistics import Estimate, interquartile_mean
+from demos.files import write_atomically
 
 PLOT = "success.png"
-COLORS = ("#9aa5b1", "#30638e", "#2f6f4f", "#edae49", "#d1495b", "#6d597a")
+KNOWN_COLORS = {"random": "#9aa5b1", "bc": "#30638e", "expert": "#2f6f4f"}
+"""The same agent has the same colour in every plot."""
+OTHER_COLORS = ("#edae49", "#d1495b", "#6d597a", "#00798c", "#b56576")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Row:
     Attributes:
         environment: An id.
         agent: Its name.
-        runs: Trainings; 1 for an agent that does not learn.
+        trainings: How many; None for an agent that does not learn.
         episodes: Over all runs.
         success_rate: Over all episodes.
         low: Lower end of its 95% Wilson interval.
@@ -38,7 +41,7 @@ class Row:
 
     environment: str
     agent: str
-    runs: int
+    trainings: int | None
     episodes: int
     success_rate: float
     low: float
@@ -50,12 +53,12 @@ class Row:
 
 
 def rows(results: list[CellResult]) -> list[Row]:
-    """Sums up results, sorted by environment and success."""
+    """Sums up results, sorted by environment, and the best first."""
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for result in results:
         groups.setdefault((result.cell.environment, result.cell.agent), []).append(result)
     made = [_row(environment, agent, group) for (environment, agent), group in groups.items()]
-    return sorted(made, key=lambda row: (row.environment, row.success_rate, row.agent))
+    return sorted(made, key=lambda row: (row.environment, -row.success_rate, -row.mean_return, row.agent))
 
 
 def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
@@ -68,7 +71,7 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
     return Row(
         environment=environment,
         agent=agent,
-        runs=len(group),
+        trainings=len(group) if group[0].cell.training_seed is not None else None,
         episodes=len(merged.episodes),
         success_rate=merged.success_rate,
         low=low,
@@ -80,6 +83,12 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
     )
 
 
+def short_names(names: list[str]) -> dict[str, str]:
+    """Shortens ``package.module:Class`` to the class, where no other agent's class is called the same."""
+    classes = [name.rpartition(":")[2] for name in names]
+    return {name: short if classes.count(short) == 1 else name for name, short in zip(names, classes, strict=True)}
+
+
 def plot(table: list[Row], path: Path) -> Path:
     """Draws success rates as bars with their intervals, one group an environment."""
     environments = sorted({row.environment for row in table})
@@ -88,15 +97,14 @@ def plot(table: list[Row], path: Path) -> Path:
     figure = Figure(figsize=(1.6 + (0.6 + 0.55 * len(names)) * len(environments), 3.6), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(names)
+    labels = short_names(names)
     for number, name in enumerate(names):
         own = [row for row in table if row.agent == name]
         places = [environments.index(row.environment) + (number - (len(names) - 1) / 2) * width for row in own]
         heights = [row.success_rate for row in own]
         errors = [[row.success_rate - row.low for row in own], [row.high - row.success_rate for row in own]]
-        color = COLORS[number % len(COLORS)]
-        bars = axes.bar(
-            places, heights, width * 0.9, yerr=errors, capsize=3, label=name.rpartition(":")[2], color=color
-        )
+        color = KNOWN_COLORS.get(name, OTHER_COLORS[number % len(OTHER_COLORS)])
+        bars = axes.bar(places, heights, width * 0.9, yerr=errors, capsize=3, label=labels[name], color=color)
         axes.bar_label(bars, [f"{100 * height:.1f}%" for height in heights], padding=2, fontsize=8)
     axes.set_xticks(range(len(environments)), environments)
     axes.set_ylim(0, 1.15)
@@ -104,11 +112,10 @@ def plot(table: list[Row], path: Path) -> Path:
     axes.set_ylabel("success at the last step")
     figure.legend(frameon=False, ncols=min(len(names), 4), loc="outside upper center", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    temporary = path.with_name(f".{path.name}.writing.png")
+    picture = io.BytesIO()
     # No date in the file: the same results give the same picture.
-    figure.savefig(temporary, dpi=150, metadata={"Software": None})
-    os.replace(temporary, path)
-    return path
+    figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
+    return write_atomically(path, picture.getvalue())
 
 
 def report(folder: str | Path) -> list[Path]:
@@ -140,10 +147,7 @@ def report(folder: str | Path) -> list[Path]:
     templates = _templates()
     for name in ("report.md", "report.html"):
         text = templates.get_template(f"{name}.jinja").render(content)
-        temporary = base / f".{name}.writing"
-        temporary.write_text(text)
-        os.replace(temporary, base / name)
-        written.append(base / name)
+        written.append(write_atomically(base / name, text))
     return written
 
 

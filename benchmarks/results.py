@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata as packages
@@ -13,6 +12,7 @@ from typing import Any
 import lam_envs
 from agents.evaluation import EpisodeResult, Evaluation
 from benchmarks.suite import Cell, Suite
+from demos.files import code_fingerprint, write_json
 
 CELLS = "cells"
 VIDEOS = "videos"
@@ -29,10 +29,18 @@ class CellResult:
     versions: dict[str, str]
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that decides a result."""
+def versions(agent: str) -> dict[str, str]:
+    """Versions of everything that decides an agent's result, and a fingerprint of the code itself."""
+    modules = ["lam_envs", "demos", "agents"]
+    if ":" in agent:
+        modules.append(agent.partition(":")[0])
     found = {name: packages.version(name) for name in PACKAGES}
-    return {"lam_envs": lam_envs.__version__, "python": platform.python_version(), **found}
+    return {
+        "lam_envs": lam_envs.__version__,
+        "code": code_fingerprint(*modules),
+        "python": platform.python_version(),
+        **found,
+    }
 
 
 def cell_path(folder: Path, cell: Cell) -> Path:
@@ -43,6 +51,11 @@ def cell_path(folder: Path, cell: Cell) -> Path:
 def video_path(folder: Path, environment: str) -> Path:
     """Where an environment's video is."""
     return folder / VIDEOS / f"{environment}.mp4"
+
+
+def filming_path(folder: Path, environment: str) -> Path:
+    """Where it is written down what an environment's video shows."""
+    return folder / VIDEOS / f"{environment}.json"
 
 
 def write_cell(folder: Path, result: CellResult) -> Path:
@@ -93,39 +106,34 @@ def is_done(folder: Path, cell: Cell) -> bool:
         found = read_cell(path)
     except ValueError:
         return False
-    return found.cell == cell and found.versions == versions()
+    return found.cell == cell and found.versions == versions(cell.agent)
 
 
 def write_suite(folder: Path, suite: Suite) -> Path:
     """Writes what the folder holds the results of."""
-    return write_json(folder / SUITE_FILE, suite.as_json())
+    return write_json(folder / SUITE_FILE, {**suite.as_json(), "cells": [asdict(cell) for cell in suite.cells()]})
 
 
 def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
-    """Reads a results folder.
+    """Reads the results of the suite that was last run in a folder, and no others that may lie there.
 
     Returns:
-        The suite as plain data and the results of its cells, in the order of file names.
+        The suite as plain data and the results of those of its cells that are measured.
 
     Raises:
         FileNotFoundError: There are no results.
         ValueError: A file is damaged.
     """
     base = Path(folder)
-    paths = sorted((base / CELLS).glob("*.json"))
-    if not paths or not (base / SUITE_FILE).is_file():
+    if not (base / SUITE_FILE).is_file():
         raise FileNotFoundError(f"no results in {base}. Make some: python -m benchmarks run quickstart")
     try:
         suite = dict(json.loads((base / SUITE_FILE).read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{base / SUITE_FILE} is damaged: {error}") from error
-    return suite, [read_cell(path) for path in paths]
-
-
-def write_json(path: Path, content: dict[str, Any]) -> Path:
-    """Writes JSON at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
-    return path
+        cells = [Cell(**cell) for cell in suite["cells"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
+    found = [read_cell(cell_path(base, cell)) for cell in cells if cell_path(base, cell).is_file()]
+    results = [result for result in found if result.cell in cells]
+    if not results:
+        raise FileNotFoundError(f"none of the {len(cells)} measurements in {base} is done: run the suite again")
+    return suite, results

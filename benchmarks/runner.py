@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 import agents
 import demos
-from agents.evaluation import evaluate
+from agents.evaluation import evaluate, make_env
 from benchmarks.engines import Engine, Job
-from benchmarks.results import CellResult, is_done, versions, video_path, write_cell, write_suite
+from benchmarks.results import CellResult, filming_path, is_done, versions, video_path, write_cell, write_suite
 from benchmarks.suite import Cell, Filming, Suite
 from demos.dataset import episode_seeds
+from demos.files import write_json
 from demos.video import policy_frames, write_video
 
 DATASETS = "datasets"
@@ -42,7 +46,7 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     base = Path(folder)
     base.mkdir(parents=True, exist_ok=True)
     write_suite(base, suite)
-    cells = [cell for cell in suite.cells() if not is_done(base, cell)]
+    cells = [cell for cell in suite.cells() if not is_done(base, cell) or _lacks_agent(suite, cell, base)]
     learned = sorted({cell.environment for cell in cells if cell.training_seed is not None})
     datasets = [
         Job(f"demonstrations of {environment}", collect_demonstrations, (suite, environment, str(base)))
@@ -52,25 +56,32 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     films = [
         Job(f"film of {environment}", film, (_filmed(suite, environment), suite.videos, str(base)))
         for environment in suite.environments
-        if suite.videos is not None and not video_path(base, environment).exists()
+        if suite.videos is not None and not _is_filmed(suite, environment, base)
     ]
     with Progress(
-        TextColumn("[bold]{task.description}"),
+        TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[last]}"),
+        TextColumn("{task.fields[last]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         disable=not progress,
     ) as bar:
         done = len(suite.cells()) - len(cells)
-        note = f"{done} measurements were there already" if done else ""
+        note = f"{done} measurements of this code were there already" if done else ""
         shown = bar.add_task(f"suite {suite.name}", total=len(datasets) + len(measured) + len(films), last=note)
         for stage in (datasets, measured, films):
             if stage:
-                bar.update(shown, last=f"working on {', '.join(job.name for job in stage[:2])} ...")
+                bar.update(shown, last=f"{stage[0].name} ...")
             for job, _ in engine.run(stage):
                 bar.update(shown, advance=1, last=f"finished {job.name}")
     return base
+
+
+def _lacks_agent(suite: Suite, cell: Cell, folder: Path) -> bool:
+    """Whether a film is due of a trained agent that is not there, as in a clone, which holds results alone."""
+    if suite.videos is None or cell.training_seed is None or (folder / AGENTS / cell.name).is_dir():
+        return False
+    return cell == _filmed(suite, cell.environment) and not _is_filmed(suite, cell.environment, folder)
 
 
 def collect_demonstrations(suite: Suite, environment: str, folder: str) -> None:
@@ -81,6 +92,8 @@ def collect_demonstrations(suite: Suite, environment: str, folder: str) -> None:
         seed=suite.demonstration_seed,
         dataset_id=_dataset_id(environment, suite.demonstrations, suite.demonstration_seed),
         root=Path(folder) / DATASETS,
+        # What was collected by other code or with other settings is of no use here.
+        overwrite=True,
     )
     shared = set(episode_seeds(dataset)) & set(suite.evaluation.seeds)
     if shared:
@@ -93,12 +106,12 @@ def collect_demonstrations(suite: Suite, environment: str, folder: str) -> None:
 def measure(cell: Cell, folder: str) -> None:
     """Job: trains the cell's agent if it learns, evaluates it, writes the result."""
     _quieten()
-    env = gym.make(cell.environment)
+    env = make_env(cell.environment)
     agent = _trained(cell, env, Path(folder))
     seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
     result = evaluate(agent, env, seeds=seeds)
     env.close()
-    write_cell(Path(folder), CellResult(cell, result, versions()))
+    write_cell(Path(folder), CellResult(cell, result, versions(cell.agent)))
 
 
 def _trained(cell: Cell, env: gym.Env[Any, Any], folder: Path) -> Any:
@@ -113,9 +126,9 @@ def _trained(cell: Cell, env: gym.Env[Any, Any], folder: Path) -> Any:
 
 
 def film(cell: Cell, videos: Filming, folder: str) -> None:
-    """Job: films the cell's agent on its first evaluation seeds."""
+    """Job: films the cell's agent, as it was measured, on its first evaluation seeds."""
     _quieten()
-    env = gym.make(cell.environment, render_mode="rgb_array", render_width=videos.size, render_height=videos.size)
+    env = make_env(cell.environment, render_mode="rgb_array", render_width=videos.size, render_height=videos.size)
     base = Path(folder)
     if cell.training_seed is None:
         agent = agents.make(cell.agent, env)
@@ -124,7 +137,24 @@ def film(cell: Cell, videos: Filming, folder: str) -> None:
     seeds = range(cell.first_seed, cell.first_seed + videos.episodes)
     frames = policy_frames(env, agent, seeds)
     write_video(frames, video_path(base, cell.environment), fps=env.metadata["render_fps"])
+    write_json(filming_path(base, cell.environment), _filming(cell, videos))
     env.close()
+
+
+def _filming(cell: Cell, videos: Filming) -> dict[str, Any]:
+    """What a video shows, and with which code."""
+    return {"cell": asdict(cell), "videos": asdict(videos), "versions": versions(cell.agent)}
+
+
+def _is_filmed(suite: Suite, environment: str, folder: Path) -> bool:
+    """Whether there is a video of the suite's cell as it is measured now."""
+    if suite.videos is None or not video_path(folder, environment).is_file():
+        return False
+    try:
+        shown = json.loads(filming_path(folder, environment).read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(shown == _filming(_filmed(suite, environment), suite.videos))
 
 
 def _filmed(suite: Suite, environment: str) -> Cell:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import metadata as packages
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
 import lam_envs
+from demos.files import code_fingerprint
 from lam_envs.quiet import Silenced
 
 NEIGHBOURS = {"LamReach-v0": "PandaReach-v3", "LamGrasp-v0": "PandaPickAndPlace-v3"}
@@ -28,13 +33,17 @@ class Speed:
         env_id: Which.
         steps_per_second: Resets at the end of episodes included, median over the rounds.
         resets_per_second: Resets alone, median over the rounds.
-        physics_share: Share of the time of a step that is spent in ``stepSimulation``; None for others' ids.
+        physics_share: Share of the time of a step that is spent in Bullet's ``stepSimulation``.
+        low: Fewest steps a second of a round.
+        high: Most.
     """
 
     env_id: str
     steps_per_second: float
     resets_per_second: float
-    physics_share: float | None
+    physics_share: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -97,18 +106,18 @@ class _Runner:
             inside += time.perf_counter() - start
 
         actions = [self.env.action_space.sample() for _ in range(count)]
-        outside = 0.0
+        whole = 0.0
         simulation.step = timed
         try:
             for action in actions:
                 start = time.perf_counter()
                 _, _, terminated, truncated, _ = self.env.step(action)
-                outside += time.perf_counter() - start
+                whole += time.perf_counter() - start
                 if terminated or truncated:
                     self.env.reset()
         finally:
             del simulation.step
-        return inside / outside
+        return inside / whole
 
 
 def measure(env_id: str, *, steps: int, rounds: int) -> Speed:
@@ -121,11 +130,14 @@ def measure(env_id: str, *, steps: int, rounds: int) -> Speed:
     """
     runner = _Runner(env_id)
     try:
+        rates = [runner.steps(steps) for _ in range(rounds)]
         return Speed(
             env_id,
-            statistics.median(runner.steps(steps) for _ in range(rounds)),
+            statistics.median(rates),
             statistics.median(runner.resets(max(1, steps // 20)) for _ in range(rounds)),
             statistics.median(runner.physics_share(steps) for _ in range(rounds)),
+            min(rates),
+            max(rates),
         )
     finally:
         runner.env.close()
@@ -164,10 +176,31 @@ def comparisons(*, steps: int, rounds: int) -> list[Comparison]:
     return [compare(ours, theirs, steps=steps, rounds=rounds) for ours, theirs in NEIGHBOURS.items()]
 
 
-def as_json(speeds: list[Speed], compared: list[Comparison]) -> dict[str, Any]:
-    """The figures as plain data."""
+def machine() -> dict[str, Any]:
+    """Says what the figures were measured on."""
+    model = platform.processor()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        names = [
+            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
+        ]
+        model = names[0] if names else model
+    return {"processor": model, "cores": os.cpu_count(), "system": platform.system()}
+
+
+def as_json(speeds: list[Speed], compared: list[Comparison], *, steps: int, rounds: int) -> dict[str, Any]:
+    """The figures as plain data, with their conditions."""
     return {
-        "lam_envs": lam_envs.__version__,
+        "machine": machine(),
+        "steps": steps,
+        "rounds": rounds,
+        "versions": {
+            "lam_envs": lam_envs.__version__,
+            "code": code_fingerprint("lam_envs"),
+            "python": platform.python_version(),
+            **{name: packages.version(name) for name in ("gymnasium", "numpy", "pybullet")},
+            **({"panda-gym": packages.version("panda-gym")} if has_neighbours() else {}),
+        },
         "speeds": [asdict(speed) for speed in speeds],
         "comparisons": [asdict(comparison) for comparison in compared],
     }

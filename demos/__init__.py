@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
+if importlib.util.find_spec("minari") is None:
+    raise ModuleNotFoundError("demos needs more than the core: pip install 'lam-envs[demos]'", name="minari")
+
 from demos.collect import collect
 from demos.dataset import describe, installed, load, make_env
 from demos.experts import make_expert

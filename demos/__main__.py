@@ -13,7 +13,11 @@ from demos.console import clear_errors, console, errors, keywords
 from demos.dataset import datasets_root
 
 app = typer.Typer(
-    help="Collect, inspect, replay and film demonstrations.", no_args_is_help=True, rich_markup_mode="markdown"
+    help="Collect, inspect, replay and film demonstrations.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 Root = Annotated[
@@ -25,8 +29,8 @@ Dataset = Annotated[str, typer.Argument(help="Id of a dataset, or its folder.")]
 @app.command(epilog="Example: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0")
 def collect(
     env: Annotated[str, typer.Argument(help="Id of an environment, such as LamGrasp-v0.")],
-    episodes: Annotated[int, typer.Option(help="How many successful episodes.")] = 100,
-    seed: Annotated[int, typer.Option(help="Every episode's seed is derived from it.")] = 0,
+    episodes: Annotated[int, typer.Option(help="Number of successful episodes to record.")] = 100,
+    seed: Annotated[int, typer.Option(help="Number that every episode's own seed is derived from.")] = 0,
     set_: Annotated[
         list[str], typer.Option("--set", help="Keyword of the environment, name=value; may be repeated.")
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
@@ -49,7 +53,7 @@ def collect(
             progress=True,
         )
         console.print(f"{dataset.id}: {dataset.total_episodes} episodes, {dataset.total_steps} steps")
-        console.print(f"in {dataset.storage.data_path}")
+        console.print(f"in {dataset.storage.data_path}", soft_wrap=True)
 
 
 @app.command("list", epilog="Example: python -m demos list")
@@ -73,8 +77,13 @@ def info(dataset: Dataset, root: Root = None) -> None:
     """Say what a dataset holds and how it was made."""
     with clear_errors():
         table = Table(show_header=False, box=None)
+        table.add_column()
+        table.add_column(overflow="fold")
         for name, value in demos.describe(demos.load(dataset, root)).items():
-            table.add_row(name, str(value))
+            told = f"{value:.3f}" if isinstance(value, float) else str(value)
+            if isinstance(value, dict):
+                told = ", ".join(f"{key} {part}" for key, part in value.items()) or "-"
+            table.add_row(name, told)
         console.print(table)
 
 
@@ -95,7 +104,7 @@ def replay(dataset: Dataset, root: Root = None) -> None:
 def render(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="The MP4 to write.")],
-    episodes: Annotated[int, typer.Option(help="How many episodes, from the first.")] = 3,
+    episodes: Annotated[int, typer.Option(help="Number of episodes to film, from the first.")] = 3,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 480,
     camera: Annotated[str, typer.Option(help="front, side or wrist.")] = "front",
     root: Root = None,
@@ -105,7 +114,7 @@ def render(
         path = demos.render(
             demos.load(dataset, root), out, episodes=episodes, size=size, camera=camera, progress=True
         )
-        console.print(f"wrote {path}")
+        console.print(f"wrote {path}", soft_wrap=True)
 
 
 def main() -> None:

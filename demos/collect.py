@@ -26,7 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import lam_envs
 from demos.dataset import PLAN, dataset_folder, datasets_root, load, plan_of
 from demos.experts import ExpertPolicy, make_expert
-from demos.recording import Episode, record
+from demos.files import code_fingerprint, write_json
+from demos.recording import Episode, record, rollout
 
 SHARD_EPISODES = 25
 """A few seconds of work."""
@@ -62,6 +63,7 @@ class Plan:
         """The plan with the versions of the code that carries it out."""
         versions = {name: packages.version(name) for name in PACKAGES}
         versions |= {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
+        versions["code"] = code_fingerprint("lam_envs", "demos")
         return {
             "env_id": self.env_id,
             "env_kwargs": self.env_kwargs,
@@ -120,53 +122,77 @@ def collect(
     name = dataset_id or plan.default_id()
     folder = dataset_folder(name, root)
     partial = datasets_root(root) / ".partial" / name.replace("/", "__")
-    partial.mkdir(parents=True, exist_ok=True)
+    env = gym.make(env_id, **plan.env_kwargs)
     try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{partial}.lock", timeout=0):
-            return _collect(plan, name, folder, partial, overwrite=overwrite, progress=progress)
+            return _collect(plan, env, name, folder, partial, overwrite=overwrite, progress=progress)
     except Timeout:
         raise FileExistsError(f"another process is collecting {name}; wait for it") from None
+    finally:
+        env.close()
 
 
 def _collect(
-    plan: Plan, name: str, folder: Path, partial: Path, *, overwrite: bool, progress: bool
+    plan: Plan,
+    env: gym.Env[Any, Any],
+    name: str,
+    folder: Path,
+    partial: Path,
+    *,
+    overwrite: bool,
+    progress: bool,
 ) -> minari.MinariDataset:
     wanted = plan.as_json()
+    if folder.exists() and _is_same(name, folder, wanted, overwrite=overwrite):
+        shutil.rmtree(partial, ignore_errors=True)
+        return load(folder)
+    _prepare_partial(name, partial, wanted, overwrite=overwrite)
+    _write_shards(plan, env, partial, progress=progress)
+    merged = _merge(plan, env, name, partial)
+    # Only now, that the new one is whole, an old one goes.
     if folder.exists():
-        if not overwrite:
-            _check_same(name, plan_of(load(folder)), wanted, "give it another id, or overwrite it")
-            shutil.rmtree(partial)
-            return load(folder)
-        shutil.rmtree(folder)
-    _check_partial(name, partial, wanted, overwrite=overwrite)
-    env = gym.make(plan.env_id, **plan.env_kwargs)
-    try:
-        _write_shards(plan, env, partial, progress=progress)
-        _merge(plan, env, name, partial, folder)
-    finally:
-        env.close()
+        shutil.rmtree(partial / "replaced", ignore_errors=True)
+        os.replace(folder, partial / "replaced")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(merged, folder)
     shutil.rmtree(partial)
     return load(folder)
 
 
+def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool) -> bool:
+    """Whether the dataset that is there is the one asked for; an error if it may not be replaced."""
+    try:
+        _check_same(name, plan_of(load(folder)), wanted, "give it another id, or overwrite it")
+    except (FileExistsError, ValueError):
+        if not overwrite:
+            raise
+        return False
+    return True
+
+
 def _check_same(name: str, found: dict[str, Any], wanted: dict[str, Any], advice: str) -> None:
-    different = [key for key in wanted if found.get(key) != wanted[key]]
+    # Versions stand beside the settings, so that only what differs is named.
+    asked = {**wanted, **wanted["versions"], "versions": None}
+    there = {**found, **(found.get("versions") or {}), "versions": None}
+    different = [key for key in asked if there.get(key) != asked[key]]
     if different:
-        details = "; ".join(f"{key}: found {found.get(key)!r}, asked {wanted[key]!r}" for key in different)
+        details = "; ".join(f"{key}: found {there.get(key)!r}, asked {asked[key]!r}" for key in different)
         raise FileExistsError(f"dataset {name} exists with other settings ({details}): {advice}")
 
 
-def _check_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwrite: bool) -> None:
+def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwrite: bool) -> None:
     """Keeps the shards of an interrupted collection if they are of this plan."""
     plan_file = partial / "plan.json"
-    if plan_file.exists() and overwrite:
-        shutil.rmtree(partial)
-        partial.mkdir()
     if plan_file.exists():
         advice = "an interrupted collection of that name has them; give another id, or overwrite it"
-        _check_same(name, json.loads(plan_file.read_text()), wanted, advice)
-    else:
-        _write_atomically(plan_file, wanted)
+        try:
+            _check_same(name, json.loads(plan_file.read_text()), wanted, advice)
+        except (FileExistsError, ValueError):
+            if not overwrite:
+                raise
+            shutil.rmtree(partial)
+    write_json(plan_file, wanted)
 
 
 def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress: bool) -> None:
@@ -191,12 +217,11 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress
                 shutil.rmtree(writing, ignore_errors=True)
                 storage = MinariStorage.new(writing, env.observation_space, env.action_space, env.spec)
                 while storage.total_episodes < size:
-                    good = _attempts(plan, env, expert, attempt)
-                    episode, attempt, failed = good
+                    episode, attempt, failed = _attempts(plan, env, expert, attempt)
                     dropped += failed
                     storage.update_episodes([_buffer(episode)])
                     bar.advance(shown)
-                _write_atomically(writing / "shard.json", {"attempt": attempt, "dropped": dropped})
+                write_json(writing / "shard.json", {"attempt": attempt, "dropped": dropped})
                 os.replace(writing, shard)
             else:
                 record_of = json.loads((shard / "shard.json").read_text())
@@ -204,13 +229,14 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress
                 bar.advance(shown, size)
             done += size
             number += 1
-    _write_atomically(partial / "finished.json", {"dropped": dropped, "shards": number})
+    write_json(partial / "finished.json", {"dropped": dropped, "shards": number})
 
 
 def _attempts(plan: Plan, env: gym.Env[Any, Any], expert: ExpertPolicy, attempt: int) -> tuple[Episode, int, int]:
     """Tries until an episode succeeds; returns it, the next attempt's number and how many failed."""
     for failed in range(MAX_CONSECUTIVE_FAILURES):
-        episode = record(env, expert, episode_seed(plan.seed, attempt + failed))
+        seed = episode_seed(plan.seed, attempt + failed)
+        episode = record(env, rollout(env, expert, seed), seed)
         if episode.infos["is_success"][-1]:
             return episode, attempt + failed + 1, failed
     raise RuntimeError(
@@ -218,8 +244,8 @@ def _attempts(plan: Plan, env: gym.Env[Any, Any], expert: ExpertPolicy, attempt:
     )
 
 
-def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path, folder: Path) -> None:
-    """Puts the shards into one dataset and moves it to its place."""
+def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path) -> Path:
+    """Puts the shards into one dataset; returns its folder."""
     merged = partial / "merged"
     shutil.rmtree(merged, ignore_errors=True)
     storage = MinariStorage.new(merged, env.observation_space, env.action_space, env.spec)
@@ -253,8 +279,7 @@ def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path, folder:
             PLAN: plan.as_json(),
         }
     )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(merged, folder)
+    return merged
 
 
 def _buffer(episode: Episode) -> EpisodeBuffer:
@@ -267,9 +292,3 @@ def _buffer(episode: Episode) -> EpisodeBuffer:
         truncations=episode.truncations.tolist(),
         infos=episode.infos,
     )
-
-
-def _write_atomically(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(content, indent=1))
-    os.replace(temporary, path)

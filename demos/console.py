@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -19,22 +24,27 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def clear_errors() -> Iterator[None]:
     """Turns Ctrl-C, and errors of the kinds that our functions document, into one line and an exit code.
 
-    With ``LAM_ENVS_TRACEBACK=1`` in the environment the traceback stays, to report a bug.
+    Errors that passed through a user's own code keep their traceback; with ``LAM_ENVS_TRACEBACK=1`` all do.
     """
     try:
         yield
     except KeyboardInterrupt:
-        errors.print("interrupted; what was finished is kept, and the same command goes on from there")
+        errors.print("interrupted; what was finished is kept")
         raise typer.Exit(130) from None
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        if os.environ.get("LAM_ENVS_TRACEBACK"):
-            raise
-        errors.print(f"[bold red]error:[/] {_escaped(error)}")
+        told = "".join(traceback.format_exception(error))
+        if os.environ.get("LAM_ENVS_TRACEBACK") or _names_foreign_code(told):
+            errors.print(told, markup=False)
+        errors.print(f"[bold red]error:[/] {escape(str(error) or type(error).__name__)}")
         raise typer.Exit(2) from error
 
 
-def _escaped(error: BaseException) -> str:
-    return str(error).replace("[", "\\[")
+def _names_foreign_code(told: str) -> bool:
+    """Whether a traceback, perhaps one of another process, names a file that is neither ours nor installed."""
+    ours = [Path(__file__).parents[1] / layer for layer in ("lam_envs", "demos", "agents", "benchmarks")]
+    installed = [Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
+    files = [Path(name).resolve() for name in re.findall(r'File "([^"<]+)", line', told)]
+    return any(not any(file.is_relative_to(place) for place in (*ours, *installed)) for file in files)
 
 
 def keywords(assignments: list[str]) -> dict[str, Any]:

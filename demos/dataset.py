@@ -169,7 +169,8 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     """Returns what one wants to know of a dataset first.
 
     Returns:
-        Id, environment, expert, episodes, steps, success rate at the last step, mean return, size in MB, folder,
+        Id, environment, keywords, seed, episodes, steps,
+        success rate at the last step, mean return, size in MB, folder,
         and the versions that made it.
     """
     plan = plan_of(dataset)

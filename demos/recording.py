@@ -1,10 +1,10 @@
-"""Record one episode with everything needed to repeat and judge it."""
+"""Roll out policies and recorded actions, and write episodes down with all that repeats and judges them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -59,57 +59,81 @@ class Episode:
         return None
 
 
-def record(env: gym.Env[Any, Any], policy: Acting, seed: int) -> Episode:
-    """Lets a policy act for one episode.
+class Step(NamedTuple):
+    """One moment of a roll-out: what was done, and what came of it."""
+
+    action: Any
+    """None at the reset."""
+    observation: Any
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+
+
+def rollout(env: gym.Env[Any, Any], policy: Acting, seed: int) -> Iterator[Step]:
+    """Lets a policy act, deterministically, for one episode.
 
     Args:
-        env: A lam_envs environment with a time limit.
-        policy: Acts deterministically.
+        env: With a time limit.
+        policy: Keeps its memory in the ``state`` that it returns.
         seed: For ``env.reset``.
+
+    Yields:
+        The reset, then every step to the end of the episode.
     """
-    memory: Any = None
-
-    def choose(observation: Any, step: int) -> Any:
-        nonlocal memory
-        action, memory = policy.predict(
-            observation, state=memory, episode_start=np.array([step == 0]), deterministic=True
-        )
-        return action
-
-    return _run(env, seed, choose)
-
-
-def re_execute(env: gym.Env[Any, Any], actions: Sequence[Any] | npt.NDArray[Any], seed: int) -> Episode:
-    """Repeats recorded actions from a seed."""
-    return _run(env, seed, lambda _, step: actions[step], limit=len(actions))
-
-
-def _run(env: gym.Env[Any, Any], seed: int, choose: Any, limit: int | None = None) -> Episode:
-    inner: Any = env.unwrapped
     observation, info = env.reset(seed=seed)
-    observations, infos = [observation], [{**info, STATE: inner.physical_state()}]
-    actions: list[Any] = []
-    rewards: list[float] = []
-    terminations: list[bool] = []
-    truncations: list[bool] = []
-    over = limit == 0
-    while not over:
-        action = choose(observation, len(actions))
-        observation, reward, terminated, truncated, info = env.step(action)
-        observations.append(observation)
-        infos.append({**info, STATE: inner.physical_state()})
-        actions.append(action)
-        rewards.append(float(reward))
-        terminations.append(terminated)
-        truncations.append(truncated)
-        over = terminated or truncated or len(actions) == limit
+    step = Step(None, observation, 0.0, False, False, info)
+    yield step
+    memory: Any = None
+    start = True
+    while not (step.terminated or step.truncated):
+        action, memory = policy.predict(
+            step.observation, state=memory, episode_start=np.array([start]), deterministic=True
+        )
+        start = False
+        step = Step(action, *_stepped(env, action))
+        yield step
+
+
+def replayed(env: gym.Env[Any, Any], actions: Iterable[Any], seed: int) -> Iterator[Step]:
+    """Repeats recorded actions from a seed; yields the reset, then every step."""
+    observation, info = env.reset(seed=seed)
+    yield Step(None, observation, 0.0, False, False, info)
+    for action in actions:
+        step = Step(action, *_stepped(env, action))
+        yield step
+        if step.terminated or step.truncated:
+            return
+
+
+def _stepped(env: gym.Env[Any, Any], action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    observation, reward, terminated, truncated, info = env.step(action)
+    return observation, float(reward), terminated, truncated, info
+
+
+def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
+    """Writes down a roll-out of a lam_envs environment, with the simulator's state at every moment.
+
+    Args:
+        env: Where the roll-out happens.
+        steps: Of :func:`rollout` or :func:`replayed`, not yet begun.
+        seed: What they were given.
+    """
+    inner: Any = env.unwrapped
+    taken: list[Step] = []
+    infos: list[dict[str, Any]] = []
+    for step in steps:
+        taken.append(step)
+        infos.append({**step.info, STATE: inner.physical_state()})
+    done = taken[1:]
     return Episode(
         seed=seed,
-        observations=_stack(observations),
-        actions=np.array(actions),
-        rewards=np.array(rewards),
-        terminations=np.array(terminations, dtype=bool),
-        truncations=np.array(truncations, dtype=bool),
+        observations=_stack([step.observation for step in taken]),
+        actions=np.array([step.action for step in done]),
+        rewards=np.array([step.reward for step in done]),
+        terminations=np.array([step.terminated for step in done], dtype=bool),
+        truncations=np.array([step.truncated for step in done], dtype=bool),
         infos={name: np.array([info[name] for info in infos]) for name in infos[0]},
     )
 

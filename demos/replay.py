@@ -9,7 +9,7 @@ import minari
 from rich.progress import track
 
 from demos.dataset import episode_seeds, make_env
-from demos.recording import Episode, re_execute
+from demos.recording import Episode, record, replayed
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
     try:
         numbered: Any = track(list(enumerate(episodes)), "replaying", disable=not progress)
         for number, episode in numbered:
-            again = re_execute(env, episode.actions, episode.seed)
+            again = record(env, replayed(env, episode.actions, episode.seed), episode.seed)
             successes += bool(again.infos["is_success"][-1])
             difference = episode.differs_from(again)
             if difference is not None:

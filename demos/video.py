@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from demos.dataset import episode_seeds, make_env
-from demos.recording import Acting
+from demos.recording import Acting, replayed, rollout
 
 Frame = npt.NDArray[np.uint8]
 
@@ -56,15 +56,7 @@ def policy_frames(env: gym.Env[Any, Any], policy: Acting, seeds: Iterable[int]) 
         seeds: One an episode.
     """
     for seed in seeds:
-        observation, _ = env.reset(seed=seed)
-        memory, start, over = None, True, False
-        yield _frame(env)
-        while not over:
-            action, memory = policy.predict(
-                observation, state=memory, episode_start=np.array([start]), deterministic=True
-            )
-            observation, _, terminated, truncated, _ = env.step(action)
-            start, over = False, terminated or truncated
+        for _ in rollout(env, policy, seed):
             yield _frame(env)
 
 
@@ -100,10 +92,7 @@ def render(
 
     def frames() -> Iterator[Frame]:
         for seed, episode in track(recorded, "filming", disable=not progress):
-            env.reset(seed=seed)
-            yield _frame(env)
-            for action in episode.actions:
-                env.step(action)
+            for _ in replayed(env, episode.actions, seed):
                 yield _frame(env)
 
     try:

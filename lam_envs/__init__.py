@@ -1,7 +1,7 @@
 """Robot-manipulation environments for learning from demonstrations.
 
-``import lam_envs`` registers the ids with Gymnasium; so does installing the package, by an entry point, so that
-``gym.make("LamGrasp-v0")`` needs no import.
+``import lam_envs`` registers the ids with Gymnasium. So does installing the package, by an entry point and, for
+Gymnasium 1.0 and newer, by ``_lam_envs_autoload.py``: ``gym.make("LamGrasp-v0")`` needs no import.
 """
 
 from __future__ import annotations

@@ -208,10 +208,9 @@ def checked_numbers(action: Any, size: int) -> list[float]:
     array = np.asarray(action)
     if array.shape != (size,):
         raise ValueError(f"the action has shape {array.shape}; expected ({size},)")
-    try:
-        numbers = [float(number) for number in array.tolist()]
-    except (TypeError, ValueError):
-        raise ValueError(f"the action {action!r} does not consist of numbers") from None
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"the action {action!r} does not consist of numbers")
+    numbers = [float(number) for number in array.tolist()]
     for index, number in enumerate(numbers):
         if not math.isfinite(number):
             raise ValueError(f"action[{index}] is {number}; expected finite numbers in [-1, 1]")
@@ -229,8 +228,6 @@ def checked_choice(action: Any, count: int) -> int:
     if array.size != 1 or array.ndim > 1:
         raise ValueError(f"the action has shape {array.shape}; expected one whole number")
     number = array.reshape(()).item()
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        raise ValueError(f"action[0] is {number!r}; expected a whole number from 0 to {count - 1}")
-    if number != int(number) or not 0 <= number < count:
+    if array.dtype.kind not in "fiu" or not math.isfinite(number) or number != int(number) or not 0 <= number < count:
         raise ValueError(f"action[0] is {number!r}; expected a whole number from 0 to {count - 1}")
     return int(number)

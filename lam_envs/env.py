@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
+from lam_envs import state as states
 from lam_envs.control import CONTROLS
+from lam_envs.keywords import known_name, positive_number, unknown_keyword
 from lam_envs.observation import Features, Layout, goal_space, robot_features
 from lam_envs.robots import ROBOTS
 from lam_envs.scene import Scene
@@ -74,21 +74,22 @@ class ManipulationEnv(gym.Env[Any, Any]):
         **unknown: Any,
     ) -> None:
         if unknown:
-            raise TypeError(_unknown_keyword(next(iter(unknown))))
-        self._task = make_task(_known("task", task, TASKS))
-        self._model = ROBOTS[_known("robot", robot, ROBOTS)]
-        self._control = CONTROLS[_known("control", control, CONTROLS)](self._model.max_width)
-        self._goal_observations = _known("obs", obs, OBSERVATIONS) == "goal"
-        self._dense = _known("reward", reward, REWARDS) == "dense"
+            raise TypeError(unknown_keyword(next(iter(unknown)), ManipulationEnv.__init__))
+        self._task = make_task(known_name("task", task, TASKS))
+        self._model = ROBOTS[known_name("robot", robot, ROBOTS)]
+        self._control = CONTROLS[known_name("control", control, CONTROLS)](self._model.max_width)
+        self._goal_observations = known_name("obs", obs, OBSERVATIONS) == "goal"
+        self._dense = known_name("reward", reward, REWARDS) == "dense"
         self._terminates = bool(terminate_on_success)
         self._looks: dict[str, Any] = {
-            "camera": _known("camera", camera, CAMERAS),
-            "width": _positive("render_width", render_width),
-            "height": _positive("render_height", render_height),
+            "camera": known_name("camera", camera, CAMERAS),
+            "width": positive_number("render_width", render_width),
+            "height": positive_number("render_height", render_height),
         }
         if render_mode is not None:
-            _known("render_mode", render_mode, RENDER_MODES)
+            known_name("render_mode", render_mode, RENDER_MODES)
         self.render_mode = render_mode
+        self._label = states.label(task, robot, control)
 
         full = Layout((*robot_features(self._model.max_width), *self._task.features))
         self._full_layout = full
@@ -130,7 +131,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         draw = self._task.sample(self.np_random)
         state = self._physics().initial_state(draw)
         self._load(np.concatenate([state, np.array(draw.desired, dtype=np.float32)]))
-        return self._outcome()[0], self._outcome()[2]
+        return self._begun()
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Does one action, 1/20 s of simulated time.
@@ -227,14 +228,13 @@ class ManipulationEnv(gym.Env[Any, Any]):
         (:meth:`physical_state`, of fixed length) and the actions since.
 
         Returns:
-            Shape (physical size + steps * numbers of an action,).
+            Shape (header and physical size + steps * numbers of an action,).
 
         Raises:
             ResetNeeded: There was no reset yet.
         """
         self._running()
-        base = self._base
-        return np.concatenate([base, *(np.array(numbers) for numbers in self._actions)])
+        return states.pack(self._label, self._base, self._actions)
 
     def physical_state(self) -> npt.NDArray[np.float64]:
         """Returns positions, velocities, targets and the goal, of fixed length, without the past.
@@ -245,7 +245,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Raises:
             ResetNeeded: There was no reset yet.
         """
-        return np.concatenate([self._running().state(), self._desired])
+        return states.pack(self._label, np.concatenate([self._running().state(), self._desired]), [])
 
     def set_state(self, state: npt.ArrayLike) -> tuple[Observation, dict[str, Any]]:
         """Continues from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
@@ -256,27 +256,33 @@ class ManipulationEnv(gym.Env[Any, Any]):
             The observation and info of that state.
 
         Raises:
-            ValueError: The vector is not finite, or its length fits neither kind of state.
+            ValueError: The vector is not finite, is of another task, robot or control, or has a wrong length.
+                Nothing has changed then.
         """
-        vector = np.array(state, dtype=np.float64)
         scene = self._physics()
-        size = scene.state_size + self._desired.size
-        extra = vector.size - size
-        if vector.ndim != 1 or extra < 0 or extra % self._control.action_size:
-            raise ValueError(
-                f"the state has shape {vector.shape}; expected ({size} + n * {self._control.action_size},), n >= 0: "
-                "it comes from another task, robot or control"
-            )
-        if not np.isfinite(vector).all():
-            raise ValueError(f"state[{int(np.argmin(np.isfinite(vector)))}] is not finite")
-        self._load(vector[:size])
-        for numbers in vector[size:].reshape(-1, self._control.action_size):
-            action = numbers if self._control.action_size > 1 else numbers[0]
+        base, actions = self._checked_state(scene, state)
+        self._load(base)
+        for action in actions:
             self._advance(scene, *self._control.command(action, scene.target, self._tool))
-        observation, _, info = self._outcome()
-        return observation, info
+        return self._begun()
 
     # Inside
+
+    def _checked_state(self, scene: Scene, vector: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], list[Any]]:
+        """Takes a state apart and refuses it before anything changes: physical state, and actions to replay."""
+        size = scene.state_size + self._desired.size
+        physical, recorded = states.unpack(self._label, size, self._control.action_size, vector)
+        actions: list[Any] = [row if row.size > 1 else row[0] for row in recorded]
+        for action in actions:
+            self._control.command(action, scene.target, self._tool)
+        return physical, actions
+
+    def _begun(self) -> tuple[Observation, dict[str, Any]]:
+        """Observation and info of an episode that was just put to its place."""
+        if self.render_mode == "human":
+            self.render()
+        observation, _, info = self._outcome()
+        return observation, info
 
     def _physics(self) -> Scene:
         """The scene, made anew when this is its first use or the process was forked."""
@@ -300,8 +306,6 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._desired = base[size:].astype(np.float32)
         self._actions = []
         self._read(scene)
-        if self.render_mode == "human":
-            self.render()
 
     def _advance(self, scene: Scene, target: Any, numbers: list[float]) -> None:
         scene.target = target
@@ -374,23 +378,3 @@ class ManipulationEnv(gym.Env[Any, Any]):
     def _goals(achieved: Any, desired: Any) -> tuple[Any, Any]:
         # Agents hold goals in float32; judging the same numbers in float64 gives them the same reward.
         return achieved.astype(np.float32).astype(np.float64), desired.astype(np.float32).astype(np.float64)
-
-
-def _known(what: str, given: Any, known: Iterable[str]) -> str:
-    names = list(known)
-    if given not in names:
-        raise ValueError(f"unknown {what} {given!r}; expected one of {', '.join(names)}")
-    return str(given)
-
-
-def _positive(what: str, given: Any) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ValueError(f"{what} is {given!r}; expected a positive whole number of pixels")
-    return given
-
-
-def _unknown_keyword(given: str) -> str:
-    known = [name for name in ManipulationEnv.__init__.__annotations__ if name not in ("return", "unknown")]
-    near = difflib.get_close_matches(given, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown keyword {given!r}{hint} Known: {', '.join(known)}."

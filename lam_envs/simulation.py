@@ -33,6 +33,9 @@ SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
 # iterations nothing succeeds more often, and 30 cost 12% of the speed.
 SOLVER_ITERATIONS = 20
 SOLVER_RESIDUAL = 1e-5
+# Share of a penetration that one physics step undoes. At Bullet's 0.2 a cube that the closed hand presses down sinks
+# 24 mm into the table, at 0.9 4 mm; grasps succeed as often, and held cubes tremble less.
+CONTACT_ERP = 0.9
 
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
@@ -187,6 +190,7 @@ class Simulation:
             fixedTimeStep=1.0 / PHYSICS_HZ,
             numSolverIterations=SOLVER_ITERATIONS,
             solverResidualThreshold=SOLVER_RESIDUAL,
+            contactERP=CONTACT_ERP,
             deterministicOverlappingPairs=1,
             physicsClientId=self.client,
         )

@@ -107,6 +107,10 @@ def test_a_saved_agent_acts_the_same_and_is_only_data(datasets: Any, make: Make,
     assert sorted(file.name for file in folder.iterdir()) == ["agent.json", "weights.safetensors"]
     loaded = agents.load(folder, env)
     assert weights(loaded) == weights(agent)
+    observations = np.stack([env.reset(seed=seed)[0] for seed in range(20)])
+    np.testing.assert_array_equal(
+        loaded.predict(observations, deterministic=True)[0], agent.predict(observations, deterministic=True)[0]
+    )
     agent.save(folder)
     assert weights(agents.load(folder, env)) == weights(agent)
 
@@ -118,6 +122,39 @@ def test_a_saved_folder_cannot_name_code_to_run(datasets: Any, make: Make, tmp_p
     (folder / "agent.json").write_text(json.dumps({**description, "agent": "os:system"}))
     with pytest.raises(ValueError, match="'os:system', which has no name here"):
         agents.load(folder, env)
+    (folder / "agent.json").write_text(json.dumps({**description, "agent": "random"}))
+    with pytest.raises(ValueError, match="'random', which keeps nothing"):
+        agents.load(folder, env)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": "abc"}, "setting epochs of agent bc is 'abc'; expected int"),
+        ({"epochs": 0}, "epochs is 0; expected at least 1"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"learning_rate": 0}, "learning_rate is 0"),
+        ({"hidden_sizes": [10**9]}, "expected layers of 1 to 4096 units"),
+        ({"hidden_sizes": [8] * 100}, "at most 8"),
+        ({"hidden_sizes": "big"}, "expected tuple"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str, make: Make) -> None:
+    with pytest.raises(ValueError, match=message):
+        agents.make("bc", make("LamReach-v0"), **settings)
+
+
+def test_an_installed_package_brings_agents_by_name(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    information = tmp_path / "stranger-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    place = "tests.agents.test_agents:StillAgent"
+    (information / "entry_points.txt").write_text(f"[lam_envs.agents]\nstill = {place}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "still" in agents.names()
+    assert isinstance(agents.make("still", make("LamReach-v0")), StillAgent)
 
 
 def test_damaged_and_foreign_agents_are_refused(datasets: Any, make: Make, tmp_path: Path) -> None:
@@ -143,7 +180,7 @@ def test_damaged_and_foreign_agents_are_refused(datasets: Any, make: Make, tmp_p
 def test_saving_over_something_else_is_refused(datasets: Any, make: Make, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
-    with pytest.raises(FileExistsError, match="is no saved agent"):
+    with pytest.raises(FileExistsError, match=r"holds 'chapter.tex', which no saved agent does"):
         learned(datasets, make("LamReach-v0"), seed=0, epochs=1).save(tmp_path / "thesis")
     assert (tmp_path / "thesis" / "chapter.tex").exists()
 
@@ -178,5 +215,7 @@ def test_unknown_settings_and_foreign_demonstrations_are_refused(datasets: Any, 
         agents.make("bc", env).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
     reach = make("LamReach-v0")
     greedy = agents.make("bc", reach, batch_size=1000)
+    with pytest.raises(ValueError, match="the budget is -3 epochs"):
+        agents.make("bc", reach).learn(demos.load(ids["LamReach-v0"], root), reach, seed=0, budget=-3)
     with pytest.raises(ValueError, match="fewer than a batch of 1000"):
         greedy.learn(demos.load(ids["LamReach-v0"], root), reach, seed=0)

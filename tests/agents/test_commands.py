@@ -36,6 +36,8 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
         (["train", "bd", *train], "unknown agent 'bd'"),
         (["train", "bc", *train, "--option", "epoch=2"], "unknown setting 'epoch'"),
         (["evaluate", "bc2", "--env", "LamReach-v0"], "unknown agent 'bc2'"),
+        (["evaluate", "bc", "--env", "LamReach-v0"], "agent bc is not trained"),
+        (["evaluate", "runs/no", "--env", "LamReach-v0"], "there is no folder runs/no"),
         (["evaluate", str(tmp_path), "--env", "LamReach-v0"], "no saved agent"),
         (["evaluate", "random", "--env", "LamFly-v0"], "cannot make 'LamFly-v0'"),
         (["evaluate", "random", "--env", "LamReach-v0", "--episodes", "0"], "no seeds"),
@@ -45,3 +47,48 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
         assert message in failed.stderr
         assert "Traceback" not in failed.stderr
     assert not (tmp_path / "x").exists()
+
+
+STRANGER = """
+class Raises:
+    def __init__(self, env): pass
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        raise ValueError("boom")
+
+class Keeps:
+    def __init__(self, env): self.space = env.action_space
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        return self.space.low, state
+    def learn(self, demonstrations, env, *, seed, budget=None, progress=False): pass
+    def save(self, directory):
+        from pathlib import Path
+        Path(directory).mkdir(parents=True)
+        return Path(directory)
+    @classmethod
+    def load(cls, directory, env): return cls(env)
+"""
+
+
+def test_a_strangers_error_keeps_its_traceback_and_its_saved_agent_is_evaluated(
+    datasets: Any, tmp_path: Path
+) -> None:
+    root, ids = datasets
+    (tmp_path / "stranger.py").write_text(STRANGER)
+
+    def here(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "agents", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    failed = here("evaluate", "stranger:Raises", "--env", "LamReach-v0", "--episodes", "1")
+    assert failed.returncode == 2
+    assert "stranger.py" in failed.stderr
+    assert "error: boom" in failed.stderr
+    trained = here(
+        "train", "stranger:Keeps", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root),
+        "--out", "kept",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    refused = here("evaluate", "kept", "--env", "LamReach-v0", "--episodes", "1")
+    assert "--as package.module:Class" in refused.stderr
+    evaluated = here("evaluate", "kept", "--as", "stranger:Keeps", "--env", "LamReach-v0", "--episodes", "1")
+    assert evaluated.returncode == 0, evaluated.stderr

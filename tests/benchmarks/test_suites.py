@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import yaml
 from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks.engines import Job, LocalEngine
-from benchmarks.results import read_cell, read_results
+from benchmarks.results import read_cell, read_results, versions
 from benchmarks.suite import SUITES, read_suite
 
 SMALL: dict[str, Any] = {
@@ -71,13 +72,65 @@ def test_a_second_run_measures_nothing_again(results: Path, tmp_path: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")} == before
 
 
+def test_changed_code_of_an_agent_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        "import agents\nclass Mine:\n"
+        "    def __init__(self, env): self.acting = agents.make('{}', env)\n"
+        "    def predict(self, *arguments, **keywords): return self.acting.predict(*arguments, **keywords)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "benchmarks", "run", written(tmp_path, agents=["mine:Mine"], videos=None)]
+    rates = []
+    for name in ("random", "expert"):
+        (tmp_path / "mine.py").write_text(source.format(name))
+        done = subprocess.run([*command, "--out", "out"], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        rates.append(read_results(tmp_path / "out")[1][0].evaluation.success_rate)
+    assert rates == [0.0, 1.0]
+
+
+def test_a_report_holds_the_last_suite_alone(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    fewer = {"agents": ["expert"], "evaluation": {"first_seed": 5, "episodes": 2}, "videos": None}
+    runner.run(read_suite(written(tmp_path, **fewer)), folder, LocalEngine(1))
+    _, cells = read_results(folder)
+    assert [result.cell.agent for result in cells] == ["expert"]
+    assert [episode.seed for episode in cells[0].evaluation.episodes] == [5, 6]
+
+
+def test_results_of_other_versions_are_made_again(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    metadata = next((folder / "datasets").glob("*/data/metadata.json"))
+    metadata.write_text(metadata.read_text().replace(results_versions()["pybullet"], "0.0.1"))
+    for path in (folder / "cells").glob("*.json"):
+        path.write_text(path.read_text().replace(results_versions()["pybullet"], "0.0.1"))
+    (folder / "videos" / "LamReach-v0.json").unlink()
+    runner.run(read_suite(written(tmp_path)), folder, LocalEngine(2))
+    assert {result.versions["pybullet"] for result in read_results(folder)[1]} == {results_versions()["pybullet"]}
+    assert (folder / "videos" / "LamReach-v0.json").exists()
+
+
+def test_a_folder_of_results_alone_can_be_filmed(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clone"
+    shutil.copytree(results, folder, ignore=shutil.ignore_patterns("agents", "datasets", "videos"))
+    runner.run(read_suite(written(tmp_path)), folder, LocalEngine(2))
+    assert (folder / "videos" / "LamReach-v0.mp4").is_file()
+
+
+def results_versions() -> dict[str, str]:
+    return versions("expert")
+
+
 def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(results: Path, tmp_path: Path) -> None:
-    path = results / "cells" / "LamReach-v0-expert.json"
+    folder = Path(shutil.copytree(results, tmp_path / "copy"))
+    path = folder / "cells" / "LamReach-v0-expert.json"
     whole = path.read_text()
     path.write_text(whole[:200])
     with pytest.raises(ValueError, match="is damaged"):
-        read_results(results)
-    runner.run(read_suite(written(tmp_path)), results, LocalEngine(1))
+        read_results(folder)
+    runner.run(read_suite(written(tmp_path)), folder, LocalEngine(1))
     assert path.read_text() == whole
     changed = json.loads(whole)
     changed["success_rate"] = 0.123
@@ -92,7 +145,8 @@ def test_a_report_shows_what_was_measured(results: Path) -> None:
     assert [file.name for file in files] == ["success.png", "report.md", "report.html"]
     rows = {row.agent: row for row in reports.rows(read_results(results)[1])}
     assert rows["expert"].success_rate == 1.0
-    assert rows["bc"].runs == 2
+    assert rows["bc"].trainings == 2
+    assert rows["expert"].trainings is None
     assert rows["bc"].episodes == 12
     assert rows["bc"].over_runs is not None
     for file in files[1:]:
@@ -116,8 +170,9 @@ def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
     (tmp_path / "cells").mkdir()
     content = json.loads((results / "cells" / "LamReach-v0-expert.json").read_text())
     content["cell"]["agent"] = "<script>alert(1)</script>"
-    (tmp_path / "cells" / "a.json").write_text(json.dumps(content))
-    (tmp_path / "suite.json").write_text((results / "suite.json").read_text())
+    (tmp_path / "cells" / "LamReach-v0-_script_alert_1___script_.json").write_text(json.dumps(content))
+    suite = json.loads((results / "suite.json").read_text())
+    (tmp_path / "suite.json").write_text(json.dumps({**suite, "cells": [content["cell"]]}))
     reports.report(tmp_path)
     assert "<script>alert" not in (tmp_path / "report.html").read_text()
 

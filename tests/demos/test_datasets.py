@@ -116,17 +116,17 @@ def test_whole_shards_are_not_collected_again(tmp_path: Path, monkeypatch: pytes
     recorded: list[int] = []
     real = module.record
 
-    def interrupted(env: Any, policy: Any, seed: int) -> Any:
+    def interrupted(env: Any, steps: Any, seed: int) -> Any:
         recorded.append(seed)
         if len(recorded) == 30:
             raise KeyboardInterrupt
-        return real(env, policy, seed)
+        return real(env, steps, seed)
 
     monkeypatch.setattr(module, "record", interrupted)
     with pytest.raises(KeyboardInterrupt):
         demos.collect("LamReach-v0", episodes=50, root=tmp_path)
     first, recorded[:] = list(recorded), []
-    monkeypatch.setattr(module, "record", lambda env, policy, seed: recorded.append(seed) or real(env, policy, seed))
+    monkeypatch.setattr(module, "record", lambda env, steps, seed: recorded.append(seed) or real(env, steps, seed))
     dataset = demos.collect("LamReach-v0", episodes=50, root=tmp_path)
     assert len(recorded) == 25
     assert episode_seeds(dataset) == [*first[:25], *recorded]
@@ -170,7 +170,31 @@ def test_two_collections_of_one_dataset_do_not_mix(tmp_path: Path) -> None:
 def test_a_bad_request_leaves_nothing_behind(keywords: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         demos.collect(root=tmp_path / "root", **keywords)
-    assert list(demos.installed(tmp_path / "root")) == []
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_an_overwrite_keeps_the_old_dataset_until_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = importlib.import_module("demos.collect")
+    demos.collect("LamReach-v0", episodes=2, dataset_id="mine-v0", root=tmp_path)
+    real, count = module.record, 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 30:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        demos.collect("LamReach-v0", episodes=40, dataset_id="mine-v0", root=tmp_path, overwrite=True)
+    assert demos.load("mine-v0", tmp_path).total_episodes == 2
+    count = 1000
+    again = demos.collect("LamReach-v0", episodes=40, dataset_id="mine-v0", root=tmp_path, overwrite=True)
+    assert again.total_episodes == 40
+    assert count == 1000 + 15, "the whole shard was collected again"
 
 
 def test_a_missing_dataset_is_named_with_those_there_are(datasets: Any) -> None:

@@ -34,7 +34,7 @@ def test_experts_succeed_in_every_variant(env_id: str, make: Make) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
-def test_experts_succeed_on_998_of_1000_seeds(env_id: str, make: Make) -> None:
+def test_experts_succeed_on_at_least_1996_of_2000_seeds(env_id: str, make: Make) -> None:
     assert success_rate(make(env_id), range(10_000, 12_000)) >= 0.998
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import warnings
 
 CODE_WITHOUT_IMPORT = """
@@ -23,7 +25,13 @@ assert not heavy, heavy
 
 def main() -> None:
     for code in (CODE_WITHOUT_IMPORT, CODE_LIGHT_IMPORT):
-        subprocess.run([sys.executable, "-c", code], check=True)
+        # In a folder of its own: what is installed is to be tested, not the checkout.
+        with tempfile.TemporaryDirectory() as elsewhere:
+            subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=elsewhere)
+    lookup = "import importlib.util; assert importlib.util.find_spec('gymnasium');" + CODE_WITHOUT_IMPORT
+    subprocess.run([sys.executable, "-P", "-c", lookup], check=True)
+    off = "import gymnasium; assert 'LamGrasp-v0' not in gymnasium.registry"
+    subprocess.run([sys.executable, "-P", "-c", off], check=True, env={**os.environ, "LAM_ENVS_AUTOLOAD": "0"})
     import gymnasium as gym
     from gymnasium.utils.env_checker import check_env
 

@@ -24,6 +24,7 @@ from .traces import contact_rich_actions, fingerprint, play, trace
 @pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
 def test_reset_and_step_have_the_same_info_keys(env_id: str, make: Make) -> None:
     env = make(env_id)
+    env.action_space.seed(0)
     _, first = env.reset(seed=0)
     *_, second = env.step(env.action_space.sample())
     assert list(first) == list(second)
@@ -116,6 +117,7 @@ def test_goal_observations_hold_no_goal_and_plain_ones_have_no_compute_reward(ma
 def test_features_of_an_observation_are_those_of_the_scene(env_id: str, make: Make) -> None:
     env = make(env_id)
     inner: Any = env.unwrapped
+    env.action_space.seed(4)
     observation, _ = env.reset(seed=4)
     for _ in range(20):
         observation, *_ = env.step(env.action_space.sample())
@@ -155,6 +157,9 @@ def test_step_before_reset_says_so(env_id: str, make: Make) -> None:
         ([[0, 0, 0, 0]], r"shape \(1, 4\); expected \(4,\)"),
         (0.0, r"shape \(\); expected \(4,\)"),
         (["a", "b", "c", "d"], "does not consist of numbers"),
+        (["1", "0", "0", "0"], "does not consist of numbers"),
+        ([10**400, 0, 0, 0], "does not consist of numbers"),
+        ([True, False, True, False], "does not consist of numbers"),
         (None, "shape"),
     ],
 )
@@ -173,7 +178,7 @@ def test_a_bad_action_is_refused_and_nothing_advances(action: Any, message: str,
     assert fingerprint([after_error[0]]) == fingerprint([inner.step(good)[0]])
 
 
-@pytest.mark.parametrize("action", [-1, 15, 2.5, np.nan, [1, 2], "open", None, True])
+@pytest.mark.parametrize("action", [-1, 15, 2.5, np.nan, [1, 2], "open", "3", 10**400, None, True])
 def test_a_bad_choice_is_refused_and_nothing_advances(action: Any, make: Make) -> None:
     env = make("LamGraspDiscrete-v0")
     env.reset(seed=0)
@@ -214,7 +219,7 @@ def test_a_bad_value_names_what_was_given_and_what_was_expected(keywords: dict[s
 
 
 def test_an_unknown_keyword_is_named_with_the_nearest_known_one() -> None:
-    with pytest.raises(TypeError, match=r"unknown keyword 'robt'; did you mean 'robot'\?"):
+    with pytest.raises(TypeError, match=r"unknown keyword 'robt' \(did you mean 'robot'\?\). Known: task, robot"):
         gym.make("LamGrasp-v0", robt="panda")
 
 
@@ -267,15 +272,58 @@ def test_a_physical_state_has_a_fixed_length_and_comes_back_exactly(make: Make) 
     assert follow[0] == follow[1]
 
 
-@pytest.mark.parametrize("state", [[], [1.0], np.zeros(500), [[0.0] * 40], [np.nan] * 42])
-def test_a_bad_state_is_refused(state: Any, make: Make) -> None:
+def spoiled(state: Any, index: int, value: float) -> Any:
+    changed = state.copy()
+    changed[index] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda state: [], "not of this environment"),
+        (lambda state: [1.0], "not of this environment"),
+        (lambda state: [state], "not of this environment"),
+        (lambda state: np.zeros(500), "not of this environment"),
+        (lambda state: state[:-1], "cut or mixed up"),
+        (lambda state: state[:20], "cut or mixed up"),
+        (lambda state: [*state, 0.0], "cut or mixed up"),
+        (lambda state: spoiled(state, 10, np.nan), r"state\[10\] is not finite"),
+        (lambda state: spoiled(state, -1, np.inf), "is not finite"),
+    ],
+)
+def test_a_bad_state_is_refused(spoil: Any, message: str, make: Make) -> None:
     env = make("LamGrasp-v0")
     env.reset(seed=0)
     inner: Any = env.unwrapped
-    before = inner.physical_state()
-    with pytest.raises(ValueError, match="state"):
-        inner.set_state(state)
-    np.testing.assert_array_equal(inner.physical_state(), before)
+    env.step(np.ones(4, dtype=np.float32))
+    before = inner.get_state()
+    with pytest.raises(ValueError, match=message):
+        inner.set_state(spoil(before))
+    np.testing.assert_array_equal(inner.get_state(), before)
+
+
+@pytest.mark.parametrize("other", ["LamReach-v0", "LamGraspDiscrete-v0"])
+def test_a_state_of_another_environment_is_refused(other: str, make: Make) -> None:
+    env, foreign = make("LamGrasp-v0"), make(other)
+    env.reset(seed=0)
+    foreign.reset(seed=0)
+    for _ in range(4):
+        foreign.step(foreign.action_space.sample())
+    inner: Any = env.unwrapped
+    with pytest.raises(ValueError, match="another task, robot or control"):
+        inner.set_state(foreign.unwrapped.get_state())  # type: ignore[attr-defined]
+
+
+def test_a_state_with_an_impossible_action_is_refused_before_anything_changes(make: Make) -> None:
+    env = make("LamGraspDiscrete-v0")
+    env.reset(seed=0)
+    env.step(3)
+    inner: Any = env.unwrapped
+    before = inner.get_state()
+    with pytest.raises(ValueError, match=r"action\[0\] is 99"):
+        inner.set_state(spoiled(before, -1, 99.0))
+    np.testing.assert_array_equal(inner.get_state(), before)
 
 
 # Properties

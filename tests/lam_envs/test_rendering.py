@@ -61,7 +61,7 @@ def test_depth_is_in_metres(make: Make) -> None:
     depth: Any = env.render()
     assert depth.shape == (64, 64)
     assert depth.dtype == np.float32
-    # The camera is 1.4 m from the middle of the scene.
+    # The camera is 1.5 m from the middle of the scene.
     assert 0.8 < float(np.median(depth)) < 3.0
     assert depth.min() > 0.5
 

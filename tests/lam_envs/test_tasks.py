@@ -52,15 +52,22 @@ def test_a_thrown_cube_is_no_grasp_at_any_time(make: Make) -> None:
     assert lifted
 
 
-def test_a_cube_that_lies_on_closed_fingers_is_no_grasp(make: Make) -> None:
+def test_a_cube_pressed_from_above_by_both_fingers_is_not_held(make: Make) -> None:
     env = make("LamGrasp-v0")
-    env.reset(seed=0)
-    act(env, 8, [0, 0, 0, -1])
-    tool = env.unwrapped.features()["tool/position"]  # type: ignore[attr-defined]
-    # The hand points down, so the nearest thing to a scoop is the cube wedged on the side of the fingers.
-    placed(env, (float(tool[0]) + 0.031, float(tool[1]), float(tool[2])))
-    for _ in range(10):
-        assert not act(env, 1, [1, 0, 0, -1])["is_held"]
+    inner: Any = env.unwrapped
+    for seed in range(5):
+        env.reset(seed=seed)
+        act(env, 8, [0, 0, 0, -1])
+        x, y, _ = inner.features()["tool/position"].tolist()
+        placed(env, (x, y, 0.02))
+        pressed = 0
+        for _ in range(50):
+            # Gently: the fingertips reach 9 mm below the tool, and the cube is 4 cm high.
+            tool = inner.features()["tool/position"]
+            info = act(env, 1, [0, 0, -1 if tool[2] > 0.09 else -0.1, -1])
+            pressed += bool(0.04 < tool[2] < 0.051 and inner.features()["tool/lag"][2] < -0.001)
+            assert not info["is_held"]
+        assert pressed > 5, "the fingers never rested on the cube"
 
 
 def test_a_held_cube_on_the_table_is_held_and_no_success(make: Make) -> None:
@@ -108,12 +115,13 @@ def test_flying_through_the_goal_is_no_reach(make: Make) -> None:
         goal = inner.features()["goal/position"]
         way = goal - inner.features()["tool/position"]
         direction = (way / np.abs(way).max()).tolist()
-        for _ in range(15):
+        close = False
+        for _ in range(int(np.abs(way).max() / 0.02) + 3):
             *_, info = env.step(np.array([*direction, 0], dtype=np.float32))
-            passed += info["is_close"]
-            if info["is_close"] and not info["is_still"]:
-                assert not info["is_success"]
-    assert passed > 10
+            close |= info["is_close"]
+            assert not info["is_success"], "at full speed the goal was only passed"
+        passed += close
+    assert passed > 20
 
 
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])

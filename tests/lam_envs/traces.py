@@ -16,7 +16,7 @@ import lam_envs  # noqa: F401  (registers the ids)
 
 
 def contact_rich_actions(env: gym.Env[Any, Any], seed: int) -> list[Any]:
-    """Returns an episode of actions that push, squeeze and drop: the expert's or random ones, half and half."""
+    """Returns an episode of actions that push, squeeze and drop: at the object seven times in ten, else anywhere."""
     from lam_envs.control import ToolCommand
 
     rng = np.random.default_rng(seed)

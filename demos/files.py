@@ -1,0 +1,52 @@
+"""Files that are whole or absent, and fingerprints of code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+CODE_SUFFIXES = (".py", ".yaml", ".urdf")
+
+
+def write_atomically(path: Path, content: bytes | str) -> Path:
+    """Writes a file at once: a kill leaves the old content or the new, and no mixture.
+
+    Returns:
+        The path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(temporary, path)
+    return path
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Writes JSON at once or not at all."""
+    return write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def code_fingerprint(*modules: str) -> str:
+    """Returns a hash of the source of packages or modules: it tells whether a result is of this code.
+
+    Args:
+        modules: Importable names; of a package, every file of code and settings below it counts.
+    """
+    digest = hashlib.sha256()
+    for name in modules:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ValueError(f"module {name!r} has no source to take a fingerprint of")
+        origin = Path(spec.origin)
+        folder = origin.parent
+        files = [origin]
+        if spec.submodule_search_locations is not None:
+            files = sorted(file for file in folder.rglob("*") if file.suffix in CODE_SUFFIXES)
+        for file in files:
+            digest.update(f"{name}/{file.relative_to(folder).as_posix()}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
