@@ -21,9 +21,12 @@ HEAD = """# Environments
 *Written by `make docs` from the docstrings and spaces of the code.*
 
 Every environment is the same class with keyword arguments: `gym.make("LamGrasp-v0", control="discrete",
-obs="goal", reward="sparse", terminate_on_success=True, render_mode="rgb_array", camera="side")`. Control runs at
-20 Hz of simulated time, physics at 240 Hz. Episodes have a fixed length; success does not end them unless
-`terminate_on_success` says so. Judge an episode by `info["is_success"]` at its last step.
+obs="goal", reward="sparse", terminate_on_success=True, render_mode="rgb_array", camera="side", render_width=640,
+render_height=480)`. Control runs at 20 Hz of simulated time, physics at 240 Hz. Episodes have a fixed length; success
+does not end them unless `terminate_on_success` says so. Judge an episode by `info["is_success"]` at its last step.
+
+`render()` gives `rgb_array`, `depth_array` (metres) or, in a window, `human`, from the cameras `front`, `side` and
+`wrist`. The full-detail meshes take about 0.15 s a picture on a CPU.
 
 The same seed and actions give the same bits: observations, rewards and infos, in any process, after any other
 episodes. `env.unwrapped.get_state()` returns an array from which `set_state` continues exactly.
@@ -78,6 +81,7 @@ def readme(text: str) -> str:
 
 def _speeds() -> str:
     figures = json.loads((ROOT / "results" / "throughput.json").read_text())
+    machine, versions = figures["machine"], figures["versions"]
     rates = {speed["env_id"]: speed for speed in figures["speeds"]}
     lines = [
         "| environment | steps/s | resets/s | physics share of a step | steps/s, ratio to panda-gym's |",
@@ -90,6 +94,11 @@ def _speeds() -> str:
             f"{100 * speed['physics_share']:.0f}% | {pair['steps_ratio']:.2f} "
             f"({pair['low']:.2f} to {pair['high']:.2f}) of {pair['neighbour']} |"
         )
+    lines += [
+        "",
+        f"{machine['processor']}, {machine['cores']} cores; {figures['rounds']} rounds of {figures['steps']} steps; "
+        f"gymnasium {versions['gymnasium']}, pybullet {versions['pybullet']}, panda-gym {versions['panda-gym']}.",
+    ]
     return "\n".join(lines)
 
 

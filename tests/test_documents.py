@@ -42,6 +42,9 @@ def run(command: list[str], folder: Path) -> None:
 
 @pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in blocks("python")])
 def test_python_blocks_run(code: str, folder: Path) -> None:
+    named = re.match(r"# (\w+\.py)\n", code)
+    if named:
+        (folder / named[1]).write_text(code)
     run([sys.executable, "-c", code], folder)
 
 

@@ -33,6 +33,9 @@ def test_the_command_compares_with_panda_gym_and_writes_its_figures(tmp_path: Pa
     figures = json.loads(out.read_text())
     assert [speed["env_id"] for speed in figures["speeds"]] == ["LamReach-v0"]
     assert len(figures["comparisons"]) == 2
+    assert figures["machine"]["cores"] >= 1
+    assert (figures["steps"], figures["rounds"]) == (30, 1)
+    assert figures["versions"]["panda-gym"]
 
 
 def test_bad_requests_are_refused() -> None:
