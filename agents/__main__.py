@@ -53,6 +53,9 @@ def train(
         learner = agents.make(agent, made, **keywords(option))
         if not isinstance(learner, Learning):
             raise ValueError(f"agent {agent} does not learn: it has no learn(), save() and load()")
+        check = getattr(learner, "check_target", None)
+        if check is not None:
+            check(out)
         learner.learn(demos.load(demonstrations, root), made, seed=seed, budget=budget, progress=True)
         console.print(f"saved in {learner.save(out)}", soft_wrap=True)
 

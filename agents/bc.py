@@ -21,10 +21,10 @@ from rich.progress import Progress
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 
-from agents.storage import brief, read_settings, read_weights, save_agent, spaces_of
+from agents.storage import brief, check_target, read_settings, read_weights, save_agent, spaces_of
 
 # A saved agent is a stranger's file: what it may ask of memory has a bound.
-MAX_UNITS = 4096
+MAX_UNITS = 2048
 MAX_LAYERS = 8
 
 
@@ -95,6 +95,8 @@ class BehaviorCloning:
     """
 
     name = "bc"
+    check_target = staticmethod(check_target)
+    """Says before the training whether its result could be saved."""
 
     def __init__(self, env: gym.Env[Any, Any], **settings: Any) -> None:
         self.observation_space = env.observation_space
@@ -136,10 +138,13 @@ class BehaviorCloning:
             progress: Show a bar.
 
         Raises:
-            ValueError: The demonstrations have other spaces, or too few transitions for a batch; or a budget below 1.
+            ValueError: The demonstrations have other spaces, or too few transitions for a batch; or a budget below 1
+                or a negative seed.
         """
         observations, actions = self._transitions(demonstrations)
         epochs = self.settings.epochs if budget is None else budget
+        if seed < 0:
+            raise ValueError(f"the seed is {seed}; expected at least 0")
         if epochs < 1:
             raise ValueError(f"the budget is {epochs} epochs; expected at least 1")
         rng = np.random.default_rng(seed)

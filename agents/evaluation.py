@@ -125,6 +125,8 @@ def evaluate(
     chosen = list(seeds)
     if not chosen:
         raise ValueError("no seeds: expected at least one, such as range(1000, 1200)")
+    if min(chosen) < 0:
+        raise ValueError(f"seed {min(chosen)} is negative; expected seeds of at least 0")
     if env_kwargs and not isinstance(env, str):
         raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that is made already: give its id")
     made = make_env(env, **env_kwargs) if isinstance(env, str) else env
@@ -145,7 +147,7 @@ def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
     """
     try:
         return gym.make(env_id, **kwargs)
-    except gym.error.Error as error:
+    except (gym.error.Error, ModuleNotFoundError) as error:
         raise ValueError(
             f"cannot make {env_id!r} ({error}); environments of lam_envs: {', '.join(lam_envs.ENV_IDS)}"
         ) from error

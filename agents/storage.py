@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,28 +85,47 @@ def save_agent(
     Raises:
         FileExistsError: There is something else of that name.
     """
-    target = Path(directory).absolute()
-    if target.exists():
-        strange = sorted(file.name for file in target.iterdir() if file.name not in (DESCRIPTION, WEIGHTS))
-        if strange:
-            raise FileExistsError(f"{target} holds {strange[0]!r}, which no saved agent does: choose another folder")
-    writing = target.with_name(f".{target.name}.writing")
-    shutil.rmtree(writing, ignore_errors=True)
-    writing.mkdir(parents=True)
+    target = check_target(directory)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    writing = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".writing", dir=target.parent))
     description = {
         "agent": name,
         "lam_envs": lam_envs.__version__,
         "settings": dict(settings),
         **spaces,
     }
-    (writing / DESCRIPTION).write_text(json.dumps(description, indent=1))
-    save_file({key: value.contiguous() for key, value in weights.items()}, writing / WEIGHTS)
-    replaced = target.with_name(f".{target.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    if target.exists():
-        os.replace(target, replaced)
-    os.replace(writing, target)
-    shutil.rmtree(replaced, ignore_errors=True)
+    try:
+        (writing / DESCRIPTION).write_text(json.dumps(description, indent=1))
+        save_file({key: value.contiguous() for key, value in weights.items()}, writing / WEIGHTS)
+        writing.chmod(0o755)
+        if target.exists():
+            replaced = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".replaced", dir=target.parent))
+            os.replace(target, replaced)
+            os.replace(writing, target)
+            shutil.rmtree(replaced)
+        else:
+            os.replace(writing, target)
+    except SafetensorError as error:
+        raise OSError(f"the weights could not be written to {target}: {error}") from error
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+    return target
+
+
+def check_target(directory: str | Path) -> Path:
+    """Returns the folder to save an agent in, if it may be written or replaced.
+
+    Raises:
+        FileExistsError: It is a file, or holds something else than a saved agent.
+    """
+    target = Path(directory).resolve()
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{target} is a file: choose a folder to save the agent in")
+    strange = sorted(
+        file.name for file in (target.iterdir() if target.exists() else ()) if file.name not in (DESCRIPTION, WEIGHTS)
+    )
+    if strange:
+        raise FileExistsError(f"{target} holds {strange[0]!r}, which no saved agent does: choose another folder")
     return target
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+PARENT_CHECK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,13 @@ class LocalEngine:
         pool.shutdown()
 
 
+def _end_with(parent: int) -> None:
+    """Ends this worker when its parent was killed: no one would take its result."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
 def _cores() -> int:
     """Cores that this process may use; where the system does not tell, those of the machine."""
     if hasattr(os, "sched_getaffinity"):
@@ -79,6 +90,7 @@ def _cores() -> int:
 def _prepare_worker() -> None:
     # Ctrl-C goes to the parent, which ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     import torch
 
     # One worker a core: threads of one would take the cores of the others.

@@ -160,7 +160,7 @@ def markdown_table(folder: str | Path) -> str:
 def _templates() -> Environment:
     templates = Environment(
         loader=PackageLoader("benchmarks"),
-        autoescape=select_autoescape(enabled_extensions=("html.jinja",)),
+        autoescape=select_autoescape(enabled_extensions=("html.jinja", "md.jinja")),
         trim_blocks=True,
         lstrip_blocks=True,
     )

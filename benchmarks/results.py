@@ -90,7 +90,7 @@ def read_cell(path: Path) -> CellResult:
             dict(content["versions"]),
         )
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
         raise ValueError(f"the result {path} is damaged ({error!r}): remove it and run the suite again") from error
     if not consistent:
         raise ValueError(f"the result {path} states a success rate that its episodes do not have")
@@ -130,6 +130,9 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
     try:
         suite = dict(json.loads((base / SUITE_FILE).read_text()))
         cells = [Cell(**cell) for cell in suite["cells"]]
+        missing = set(Suite.__dataclass_fields__) - set(suite)
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
     found = [read_cell(cell_path(base, cell)) for cell in cells if cell_path(base, cell).is_file()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,10 @@ class Cell:
     @property
     def name(self) -> str:
         """A file name that tells environment, agent and seed."""
-        agent = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in self.agent)
+        agent = self.agent
+        if not agent.replace("_", "").isalnum():
+            safe = "".join(letter if letter.isalnum() else "_" for letter in agent)
+            agent = f"{safe}-{zlib.crc32(agent.encode()):08x}"
         seed = "" if self.training_seed is None else f"-seed{self.training_seed}"
         return f"{self.environment}-{agent}{seed}"
 
@@ -142,10 +146,11 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = ()) -> Suite:
         raise FileNotFoundError(f"no suite {name!r}; expected one of {there}, or the path of a YAML file")
     try:
         data = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML: {error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected a mapping with the fields of a suite, such as in {SUITES}")
+    data = {str(key): value for key, value in data.items()}
     fields = set(Suite.__dataclass_fields__)
     unknown, missing = set(data) - fields, fields - set(data) - {"videos"}
     if unknown or missing:
@@ -158,16 +163,29 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = ()) -> Suite:
             name=str(data["name"]),
             environments=tuple(str(environment) for environment in data["environments"]),
             agents=tuple(dict.fromkeys((*(str(agent) for agent in data["agents"]), *extra_agents))),
-            demonstrations=int(data["demonstrations"]),
-            demonstration_seed=int(data["demonstration_seed"]),
-            training_seeds=tuple(int(seed) for seed in data["training_seeds"]),
-            evaluation=Evaluating(**{key: int(value) for key, value in data["evaluation"].items()}),
-            videos=None if videos is None else Filming(**videos),
+            demonstrations=_whole(data["demonstrations"]),
+            demonstration_seed=_whole(data["demonstration_seed"]),
+            training_seeds=tuple(_whole(seed) for seed in data["training_seeds"]),
+            evaluation=Evaluating(**{key: _whole(value) for key, value in data["evaluation"].items()}),
+            videos=None
+            if videos is None
+            else Filming(str(videos["agent"]), _whole(videos["episodes"]), _whole(videos["size"])),
         )
-    except (TypeError, AttributeError, ValueError) as error:
+    except (TypeError, AttributeError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: {error}; see the suites in {SUITES} for the form") from error
     _check(suite, path)
     return suite
+
+
+def _whole(number: Any) -> int:
+    """Returns a whole number of at least 0.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(number) is not int or number < 0:
+        raise ValueError(f"found {number!r}; expected a whole number of at least 0")
+    return number
 
 
 def _check(suite: Suite, path: Path) -> None:
@@ -179,7 +197,10 @@ def _check(suite: Suite, path: Path) -> None:
     for agent in suite.agents:
         find(agent)
     if suite.videos is not None:
-        find(suite.videos.agent)
+        if suite.videos.agent not in suite.agents:
+            raise ValueError(f"{path}: videos.agent {suite.videos.agent!r} is not among the agents")
+        if suite.videos.episodes < 1 or suite.videos.size < 2 or suite.videos.size % 2:
+            raise ValueError(f"{path}: videos need at least 1 episode and an even size, not {suite.videos}")
     for what, number in (
         ("demonstrations", suite.demonstrations),
         ("evaluation.episodes", suite.evaluation.episodes),

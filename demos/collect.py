@@ -20,11 +20,11 @@ import minari
 import numpy as np
 from filelock import FileLock, Timeout
 from minari.data_collector import EpisodeBuffer
-from minari.dataset.minari_storage import MinariStorage
+from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import lam_envs
-from demos.dataset import PLAN, dataset_folder, datasets_root, load, plan_of
+from demos.dataset import DATA_FILE, PLAN, dataset_folder, datasets_root, load, plan_of
 from demos.experts import ExpertPolicy, make_expert
 from demos.files import code_fingerprint, write_json
 from demos.recording import Episode, record, rollout
@@ -145,8 +145,9 @@ def _collect(
 ) -> minari.MinariDataset:
     wanted = plan.as_json()
     if folder.exists() and _is_same(name, folder, wanted, overwrite=overwrite):
-        shutil.rmtree(partial, ignore_errors=True)
+        _discard(partial)
         return load(folder)
+    _check_replaceable(name, folder)
     _prepare_partial(name, partial, wanted, overwrite=overwrite)
     _write_shards(plan, env, partial, progress=progress)
     merged = _merge(plan, env, name, partial)
@@ -156,8 +157,23 @@ def _collect(
         os.replace(folder, partial / "replaced")
     folder.parent.mkdir(parents=True, exist_ok=True)
     os.replace(merged, folder)
-    shutil.rmtree(partial)
+    _discard(partial)
     return load(folder)
+
+
+def _check_replaceable(name: str, folder: Path) -> None:
+    """Refuses to replace a folder that is no dataset, damaged or not."""
+    if folder.exists() and not any((folder / file).exists() for file in (DATA_FILE, METADATA_FILE_NAME)):
+        raise FileExistsError(f"{folder} is no dataset: it is not replaced by {name}")
+
+
+def _discard(partial: Path) -> None:
+    """Removes a folder of shards under another name: a kill meanwhile leaves nothing that looks like shards."""
+    doomed = partial.with_name(f"{partial.name}.discarded")
+    shutil.rmtree(doomed, ignore_errors=True)
+    if partial.exists():
+        os.replace(partial, doomed)
+        shutil.rmtree(doomed)
 
 
 def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool) -> bool:
@@ -191,7 +207,10 @@ def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwr
         except (FileExistsError, ValueError):
             if not overwrite:
                 raise
-            shutil.rmtree(partial)
+            _discard(partial)
+    else:
+        # Shards that do not say what they are of.
+        _discard(partial)
     write_json(plan_file, wanted)
 
 

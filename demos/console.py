@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gymnasium.error
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -31,7 +32,7 @@ def clear_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         errors.print("interrupted; what was finished is kept")
         raise typer.Exit(130) from None
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError, gymnasium.error.Error) as error:
         told = "".join(traceback.format_exception(error))
         if os.environ.get("LAM_ENVS_TRACEBACK") or _names_foreign_code(told):
             errors.print(told, markup=False)

@@ -66,7 +66,7 @@ def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDa
         metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
         _check_complete(folder, metadata)
         opened = minari.MinariDataset(MinariStorage.read(folder))
-    except (OSError, KeyError, AssertionError, ValueError, TypeError) as error:
+    except (OSError, LookupError, AssertionError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"the dataset at {folder} is damaged or incomplete ({error}). Remove that folder and collect it again."
         ) from error
@@ -95,14 +95,26 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
     for key in ("dataset_id", "minari_version", "observation_space", "action_space", "total_episodes"):
         if key not in metadata:
             raise ValueError(f"{METADATA_FILE_NAME} lacks {key!r}")
+    episodes = metadata["total_episodes"]
     with h5py.File(folder / DATA_FILE, "r") as file:
-        if len(file.keys()) != metadata["total_episodes"]:
-            raise ValueError(f"{len(file.keys())} of {metadata['total_episodes']} episodes")
+        if set(file) != {f"episode_{number}" for number in range(episodes)}:
+            raise ValueError(f"{len(file.keys())} of {episodes} episodes, or other names")
         for name, group in file.items():
             steps = int(group.attrs["total_steps"])
-            lengths = {key: group[key].shape[0] for key in ("actions", "rewards", "terminations", "truncations")}
-            if set(lengths.values()) != {steps}:
-                raise ValueError(f"{name} has {steps} steps and {lengths}")
+            if int(group.attrs.get("seed", 0)) < 0:
+                raise ValueError(f"{name} has a negative seed")
+            lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
+            for key, part in group["infos"].items():
+                lengths[f"infos/{key}"] = steps + 1 if isinstance(part, h5py.Dataset) else 0
+            observations = group["observations"]
+            names = observations if isinstance(observations, h5py.Group) else [""]
+            lengths |= {f"observations/{key}".rstrip("/"): steps + 1 for key in names}
+            for key, length in lengths.items():
+                found = group[key].shape[:1] if isinstance(group[key], h5py.Dataset) else None
+                if found != (length,):
+                    raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}")
+            if "is_success" not in group["infos"]:
+                raise ValueError(f"{name} does not say whether it succeeded")
 
 
 def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,6 +12,7 @@ import imageio.v2 as imageio
 import minari
 import numpy as np
 import numpy.typing as npt
+from imageio_ffmpeg import count_frames_and_secs
 from rich.progress import track
 
 from demos.dataset import episode_seeds, make_env
@@ -30,6 +31,7 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: int) -> Path:
 
     Raises:
         ValueError: The path has another ending.
+        OSError: Not every frame was written.
     """
     target = Path(path)
     if target.suffix != ".mp4":
@@ -38,9 +40,15 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: int) -> Path:
     temporary = target.with_name(f".{target.stem}.writing.mp4")
     try:
         writer: Any = imageio.get_writer(temporary, fps=fps, codec="libx264", quality=7, macro_block_size=2)
+        written = 0
         with writer:
             for frame in frames:
                 writer.append_data(frame)
+                written += 1
+        # The encoder says nothing of a full disk.
+        readable = count_frames_and_secs(str(temporary))[0] if temporary.stat().st_size else 0
+        if readable != written:
+            raise OSError(f"only {readable} of {written} frames of {target} were written: is the disk full?")
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

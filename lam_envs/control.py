@@ -199,13 +199,25 @@ class DiscreteControl(Control):
 CONTROLS: dict[str, type[Control]] = {"ee": EndEffectorControl, "discrete": DiscreteControl}
 
 
+def as_array(action: Any) -> npt.NDArray[Any]:
+    """Returns an action as an array.
+
+    Raises:
+        ValueError: It cannot be read as one.
+    """
+    try:
+        return np.asarray(action)
+    except (TypeError, RuntimeError, OverflowError, ValueError) as error:
+        raise ValueError(f"the action is a {type(action).__name__} that is no array: {error}") from None
+
+
 def checked_numbers(action: Any, size: int) -> list[float]:
     """Returns the action's numbers clipped to [-1, 1].
 
     Raises:
         ValueError: Naming the shape, or the index that is not finite.
     """
-    array = np.asarray(action)
+    array = as_array(action)
     if array.shape != (size,):
         raise ValueError(f"the action has shape {array.shape}; expected ({size},)")
     if array.dtype.kind not in "fiu":
@@ -224,7 +236,7 @@ def checked_choice(action: Any, count: int) -> int:
     Raises:
         ValueError: It is no whole number, or not in range. Unlike a displacement, a choice cannot be clipped.
     """
-    array = np.asarray(action)
+    array = as_array(action)
     if array.size != 1 or array.ndim > 1:
         raise ValueError(f"the action has shape {array.shape}; expected one whole number")
     number = array.reshape(()).item()

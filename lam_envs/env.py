@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -80,7 +81,9 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._control = CONTROLS[known_name("control", control, CONTROLS)](self._model.max_width)
         self._goal_observations = known_name("obs", obs, OBSERVATIONS) == "goal"
         self._dense = known_name("reward", reward, REWARDS) == "dense"
-        self._terminates = bool(terminate_on_success)
+        if not isinstance(terminate_on_success, bool):
+            raise ValueError(f"terminate_on_success is {terminate_on_success!r}; expected True or False")
+        self._terminates = terminate_on_success
         self._looks: dict[str, Any] = {
             "camera": known_name("camera", camera, CAMERAS),
             "width": positive_number("render_width", render_width),
@@ -178,6 +181,22 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._scene = self._viewer = None
         self._base = NO_EPISODE
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: not the client, which is no copy's, but the state of the episode."""
+        parts = dict(self.__dict__)
+        parts["_scene"] = parts["_viewer"] = None
+        parts["_base"] = None if self._base is NO_EPISODE else self.get_state()
+        return parts
+
+    def __setstate__(self, parts: dict[str, Any]) -> None:
+        """Makes a copy that continues the episode in a client of its own."""
+        state = parts["_base"]
+        self.__dict__.update({**parts, "_base": NO_EPISODE})
+        if self._goal_observations:
+            self.compute_reward = self._compute_reward
+        if state is not None:
+            self.set_state(state)
+
     # What experts, datasets and planners use
 
     @property
@@ -245,7 +264,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Raises:
             ResetNeeded: There was no reset yet.
         """
-        return states.pack(self._label, np.concatenate([self._running().state(), self._desired]), [])
+        scene = self._running()
+        # What was written and not yet stepped from is returned as it was: Bullet rounds quaternions it is given.
+        physical = np.concatenate([scene.state(), self._desired]) if self._actions else self._base
+        return states.pack(self._label, physical, [])
 
     def set_state(self, state: npt.ArrayLike) -> tuple[Observation, dict[str, Any]]:
         """Continues from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
@@ -273,6 +295,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         size = scene.state_size + self._desired.size
         physical, recorded = states.unpack(self._label, size, self._control.action_size, vector)
         actions: list[Any] = [row if row.size > 1 else row[0] for row in recorded]
+        scene.check(physical[: scene.state_size])
         for action in actions:
             self._control.command(action, scene.target, self._tool)
         return physical, actions
@@ -332,6 +355,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
             *reading.values,
         ]
         self._achieved = np.array(reading.achieved, dtype=np.float32)
+        if not math.isfinite(sum(self._values)):
+            # Such numbers stay in Bullet's caches: only a new client is free of them.
+            self.close()
+            raise RuntimeError("the simulation diverged to numbers that are not finite; reset() starts afresh")
 
     def _outcome(self) -> tuple[Observation, float, dict[str, Any]]:
         """Observation, reward and info of the present scene."""
@@ -360,6 +387,11 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Returns:
             Rewards of shape (...).
         """
+        for what, goals in (("achieved", achieved_goal), ("desired", desired_goal)):
+            if np.shape(goals)[-1:] != self._desired.shape:
+                raise ValueError(
+                    f"the {what} goals have shape {np.shape(goals)}; expected (..., {self._desired.size})"
+                )
         rewards: npt.NDArray[np.float64] | np.float64 = self._reward(
             np.asarray(achieved_goal), np.asarray(desired_goal)
         )

@@ -7,6 +7,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+MAX_PIXELS = 8192
+"""The renderer runs out of memory, and takes Python with it, beyond some tens of thousands."""
+
 
 def known_name(what: str, given: Any, known: Iterable[str]) -> str:
     """Returns a name that is in a table.
@@ -26,8 +29,8 @@ def positive_number(what: str, given: Any) -> int:
     Raises:
         ValueError: It is none.
     """
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ValueError(f"{what} is {given!r}; expected a positive whole number of pixels")
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_PIXELS:
+        raise ValueError(f"{what} is {given!r}; expected a positive whole number of pixels, at most {MAX_PIXELS}")
     return given
 
 

@@ -129,6 +129,7 @@ class Layout(Mapping[str, FeatureSlice]):
         Raises:
             ValueError: The observation has another shape.
         """
+        observation = np.asarray(observation)
         if observation.shape != (self.size,):
             raise ValueError(
                 f"the observation has shape {observation.shape}, and this layout has shape ({self.size},): "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -10,15 +11,18 @@ class Silenced:
     """While entered, what C code writes to standard output and error goes nowhere; Python's errors still rise."""
 
     def __enter__(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._saved = [os.dup(descriptor) for descriptor in (1, 2)]
+        self._saved: dict[int, int] = {}
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for descriptor in (1, 2):
-            os.dup2(nowhere, descriptor)
+        for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+            # Services may run with either closed.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+            with contextlib.suppress(OSError):
+                self._saved[descriptor] = os.dup(descriptor)
+                os.dup2(nowhere, descriptor)
         os.close(nowhere)
 
     def __exit__(self, *exception: object) -> None:
-        for descriptor, saved in zip((1, 2), self._saved, strict=True):
+        for descriptor, saved in self._saved.items():
             os.dup2(saved, descriptor)
             os.close(saved)

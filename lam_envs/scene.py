@@ -80,6 +80,19 @@ class Scene:
         parts += [_flat(self.simulation.bodies[name].motion()) for name in self.task.movable]
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
+    def check(self, state: npt.NDArray[np.float64]) -> None:
+        """Refuses a physical state that no scene can be in.
+
+        Raises:
+            ValueError: The orientation of an object is no unit quaternion.
+        """
+        first = self.state_size - MOTION_SIZE * len(self.task.movable)
+        for number, name in enumerate(self.task.movable):
+            start = first + number * MOTION_SIZE + 3
+            length = float(np.linalg.norm(state[start : start + 4]))
+            if abs(length - 1.0) > 1e-3:
+                raise ValueError(f"the orientation of {name} has length {length:g}; expected a unit quaternion")
+
     def load(self, state: npt.NDArray[np.float64]) -> None:
         """Writes a physical state; what happened before leaves no trace.
 

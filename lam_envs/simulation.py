@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,6 +184,8 @@ class Simulation:
         if self.client < 0:
             raise RuntimeError("Bullet made no client: it may have reached its limit of open clients.")
         self._pid = os.getpid()
+        # A client that is forgotten without close() would hold its memory for good.
+        self._disconnect = weakref.finalize(self, _disconnect, self.client, self._pid)
         self.bodies: dict[str, Body] = {}
         self._snapshot: int | None = None
         pybullet.setGravity(0.0, 0.0, -9.81, physicsClientId=self.client)
@@ -334,9 +337,13 @@ class Simulation:
 
     def close(self) -> None:
         """Disconnects; a client of another process is left alone. Closing twice is fine."""
-        if self.client >= 0 and self.belongs_to_this_process and pybullet.isConnected(self.client):
-            pybullet.disconnect(self.client)
+        self._disconnect()
         self.client = -1
+
+
+def _disconnect(client: int, pid: int) -> None:
+    if os.getpid() == pid and pybullet.isConnected(client):
+        pybullet.disconnect(client)
 
 
 def _has_display() -> bool:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+MAX_NUMBER = 1e6
+"""No position, speed or angle of a scene comes near this; larger ones make Bullet's numbers overflow."""
 HEADER = 3
 """Numbers in front: a checksum of what the state is of, the length of the physical part, that of the actions."""
 
@@ -51,9 +53,13 @@ def unpack(kind: float, size: int, action_size: int, vector: npt.ArrayLike) -> S
         vector: What :func:`pack` returned.
 
     Raises:
-        ValueError: The vector is of another kind, was cut, or is not finite.
+        ValueError: The vector is of another kind, was cut, or holds a number that is not finite or far too
+            large.
     """
-    state = np.array(vector, dtype=np.float64)
+    try:
+        state = np.array(vector, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the state is {type(vector).__name__}, not a vector of numbers: {error}") from None
     if state.ndim != 1 or state.size < HEADER or state[0] != kind:
         raise ValueError(
             f"the state of shape {state.shape} is not of this environment: it comes from another task, robot or "
@@ -62,6 +68,8 @@ def unpack(kind: float, size: int, action_size: int, vector: npt.ArrayLike) -> S
     physical, numbers = state[HEADER : HEADER + size], state[HEADER + size :]
     if state[1] != size or state[2] != numbers.size or physical.size != size or numbers.size % action_size:
         raise ValueError(f"the state has {state.size} numbers, and its header says otherwise: it is cut or mixed up")
-    if not np.isfinite(state).all():
-        raise ValueError(f"state[{int(np.argmin(np.isfinite(state)))}] is not finite")
+    strange = ~(np.abs(state[HEADER:]) <= MAX_NUMBER)
+    if strange.any():
+        index = HEADER + int(np.argmax(strange))
+        raise ValueError(f"state[{index}] is {state[index]}; expected numbers of at most {MAX_NUMBER:g}")
     return State(physical, numbers.reshape(-1, action_size))

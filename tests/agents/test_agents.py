@@ -134,7 +134,7 @@ def test_a_saved_folder_cannot_name_code_to_run(datasets: Any, make: Make, tmp_p
         ({"epochs": 0}, "epochs is 0; expected at least 1"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"learning_rate": 0}, "learning_rate is 0"),
-        ({"hidden_sizes": [10**9]}, "expected layers of 1 to 4096 units"),
+        ({"hidden_sizes": [10**9]}, "expected layers of 1 to 2048 units"),
         ({"hidden_sizes": [8] * 100}, "at most 8"),
         ({"hidden_sizes": "big"}, "expected tuple"),
     ],

@@ -56,7 +56,7 @@ def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
         "LamReach-v0-bc-seed1",
         "LamReach-v0-expert",
         "LamReach-v0-random",
-        "LamReach-v0-tests_agents_test_agents_StillAgent",
+        "LamReach-v0-tests_agents_test_agents_StillAgent-7a7d03b1",
     ]
     assert {tuple(episode.seed for episode in result.evaluation.episodes) for result in cells} == {
         tuple(range(1000, 1006))
@@ -170,11 +170,12 @@ def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
     (tmp_path / "cells").mkdir()
     content = json.loads((results / "cells" / "LamReach-v0-expert.json").read_text())
     content["cell"]["agent"] = "<script>alert(1)</script>"
-    (tmp_path / "cells" / "LamReach-v0-_script_alert_1___script_.json").write_text(json.dumps(content))
+    (tmp_path / "cells" / "LamReach-v0-_script_alert_1___script_-fe26ee76.json").write_text(json.dumps(content))
     suite = json.loads((results / "suite.json").read_text())
     (tmp_path / "suite.json").write_text(json.dumps({**suite, "cells": [content["cell"]]}))
     reports.report(tmp_path)
-    assert "<script>alert" not in (tmp_path / "report.html").read_text()
+    for name in ("report.html", "report.md"):
+        assert "<script>alert" not in (tmp_path / name).read_text()
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -229,6 +230,30 @@ def test_an_interrupt_ends_the_workers_and_says_that_nothing_is_lost(tmp_path: P
         time.sleep(0.1)
 
 
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "run",
+        written(tmp_path, demonstrations=5000),
+        "--out",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not list((tmp_path / "datasets").glob(".partial/*/shard-*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 20
+    while left := _processes_of(process.pid):
+        assert time.monotonic() < deadline, f"still alive: {left}"
+        time.sleep(0.1)
+
+
 def _processes_of(session: int) -> list[str]:
     """Processes of a session that are not yet gone."""
     alive = []
@@ -262,11 +287,19 @@ def test_an_error_in_a_job_reaches_the_caller() -> None:
         ({"demonstrations": "many"}, "many"),
         ({"training_seeds": []}, "training_seeds is 0"),
         ({"videos": {"agent": "bc"}}, "episodes"),
+        ({"videos": {"agent": "bc", "episodes": 1, "size": 33}}, "an even size"),
+        ({"videos": {"agent": "spy", "episodes": 1, "size": 32}}, "is not among the agents"),
+        ({"evaluation": {"first_seed": 1.9, "episodes": 2}}, r"found 1\.9; expected a whole number"),
+        ({"evaluation": {"first_seed": -5, "episodes": 2}}, "found -5; expected a whole number"),
+        ({"demonstrations": True}, "found True; expected a whole number"),
+        ({7: "x"}, "unknown 7"),
     ],
 )
-def test_a_bad_suite_says_what_is_wrong(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_bad_suite_says_what_is_wrong(changes: dict[Any, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **changes}))
     with pytest.raises(ValueError, match=message):
-        read_suite(written(tmp_path, **changes))
+        read_suite(str(path))
 
 
 def test_a_missing_or_dangerous_suite_is_refused(tmp_path: Path) -> None:

@@ -250,6 +250,55 @@ def test_a_dataset_names_no_code_to_run(copied: Path, tmp_path: Path) -> None:
         make_env(demos.load(copied))
 
 
+def test_an_overwrite_replaces_no_folder_that_is_no_dataset(tmp_path: Path) -> None:
+    folder = tmp_path / "notes-v0" / "data"
+    folder.mkdir(parents=True)
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="is no dataset"):
+        demos.collect("LamReach-v0", episodes=1, dataset_id="notes-v0", root=tmp_path, overwrite=True)
+    assert (folder / "thesis.txt").exists()
+
+
+def test_shards_that_do_not_say_what_they_are_of_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = importlib.import_module("demos.collect")
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "_merge", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            demos.collect("LamReach-v0", episodes=2, seed=3, dataset_id="mine-v0", root=tmp_path)
+    partial = tmp_path / ".partial" / "mine-v0"
+    assert (partial / "shard-00000").exists()
+    (partial / "plan.json").unlink()
+    mixed = demos.collect("LamReach-v0", episodes=2, seed=9, dataset_id="mine-v0", root=tmp_path)
+    assert contents(mixed) == contents(demos.collect("LamReach-v0", episodes=2, seed=9, root=tmp_path))
+
+
+@pytest.mark.parametrize("spoilt", ["actions", "observations", "infos/is_success", "rewards", "short observations"])
+def test_an_episode_that_lacks_a_part_is_reported(spoilt: str, copied: Path) -> None:
+    import h5py
+
+    with h5py.File(copied / "main_data.hdf5", "a") as file:
+        if spoilt == "short observations":
+            file["episode_1/observations"].resize((20, 18))
+        else:
+            del file[f"episode_1/{spoilt}"]
+    with pytest.raises(ValueError, match="damaged or incomplete"):
+        demos.load(copied)
+
+
+def test_a_film_that_does_not_fit_is_an_error_and_leaves_nothing(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    code = (
+        "import resource, demos; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
+        f"demos.render(demos.load({ids['LamReach-v0']!r}, {str(root)!r}), {str(tmp_path / 'film.mp4')!r}, size=64)"
+    )
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert failed.returncode != 0
+    assert "Error" in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_films_are_whole_or_absent(datasets: Any, tmp_path: Path) -> None:
     import imageio.v2 as imageio
 

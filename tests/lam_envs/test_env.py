@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import json
+import math
 import os
+import pickle
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -206,6 +212,8 @@ def test_actions_out_of_range_are_clipped(make: Make) -> None:
         ({"task": "dance"}, "unknown task 'dance'; expected one of reach, grasp"),
         ({"obs": "smell"}, "unknown obs 'smell'; expected one of state, goal"),
         ({"reward": "money"}, "unknown reward 'money'; expected one of dense, sparse"),
+        ({"terminate_on_success": "no"}, "terminate_on_success is 'no'; expected True or False"),
+        ({"render_width": 60_000}, "at most 8192"),
         ({"camera": "back"}, "unknown camera 'back'; expected one of front, side, wrist"),
         ({"render_mode": "ansi"}, "unknown render_mode 'ansi'"),
         ({"render_width": 0}, "render_width is 0; expected a positive whole number"),
@@ -288,8 +296,10 @@ def spoiled(state: Any, index: int, value: float) -> Any:
         (lambda state: state[:-1], "cut or mixed up"),
         (lambda state: state[:20], "cut or mixed up"),
         (lambda state: [*state, 0.0], "cut or mixed up"),
-        (lambda state: spoiled(state, 10, np.nan), r"state\[10\] is not finite"),
-        (lambda state: spoiled(state, -1, np.inf), "is not finite"),
+        (lambda state: spoiled(state, 10, np.nan), r"state\[10\] is nan; expected numbers of at most"),
+        (lambda state: spoiled(state, 12, -1e300), r"state\[12\] is -1e\+300"),
+        (lambda state: {}, "not a vector of numbers"),
+        (lambda state: spoiled(state, -1, np.inf), "is inf; expected numbers of at most"),
     ],
 )
 def test_a_bad_state_is_refused(spoil: Any, message: str, make: Make) -> None:
@@ -324,6 +334,70 @@ def test_a_state_with_an_impossible_action_is_refused_before_anything_changes(ma
     with pytest.raises(ValueError, match=r"action\[0\] is 99"):
         inner.set_state(spoiled(before, -1, 99.0))
     np.testing.assert_array_equal(inner.get_state(), before)
+
+
+def test_an_impossible_orientation_is_refused_and_spoils_no_later_episode(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    actions = contact_rich_actions(env, 21)
+    expected = trace(env, 21, actions)
+    inner: Any = env.unwrapped
+    state = inner.physical_state()
+    # The last numbers are the cube's pose and motion, and the goal: the quaternion comes 13 before the goal's 3.
+    state[-13:-9] = 0.0
+    with pytest.raises(ValueError, match=r"the orientation of object has length 0; expected a unit quaternion"):
+        inner.set_state(state)
+    assert trace(env, 21, actions) == expected
+
+
+def test_a_simulation_that_diverges_says_so_and_spoils_no_later_episode(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    actions = contact_rich_actions(env, 22)
+    expected = trace(env, 22, actions)
+    inner: Any = env.unwrapped
+    body = inner.simulation.bodies["object"]
+    body.place(body.motion()._replace(velocity=(math.inf, 0.0, 0.0)))
+    with pytest.raises(RuntimeError, match=r"diverged .* reset\(\) starts afresh"):
+        inner.step(actions[0])
+    with pytest.raises(ResetNeeded):
+        inner.step(actions[0])
+    assert trace(env, 22, actions) == expected
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_continues_the_episode_apart_from_the_original(copied: Any, make: Make) -> None:
+    env = make("LamGraspGoal-v0")
+    actions = contact_rich_actions(env, 23)
+    env.reset(seed=23)
+    for action in actions[:20]:
+        env.step(action)
+    twin = copied(env.unwrapped)
+    ahead = [fingerprint(list(twin.step(action))) for action in actions[20:]]
+    twin.close()
+    assert [fingerprint(list(env.unwrapped.step(action))) for action in actions[20:]] == ahead
+
+
+def test_a_forgotten_environment_frees_its_client() -> None:
+    import pybullet
+
+    env: Any = gym.make("LamReach-v0").unwrapped
+    env.reset(seed=0)
+    client = env.simulation.client
+    assert pybullet.isConnected(client)
+    del env
+    gc.collect()
+    assert not pybullet.isConnected(client)
+
+
+def test_closed_standard_streams_do_no_harm() -> None:
+    code = "import gymnasium as gym, lam_envs; gym.make('LamReach-v0').reset(seed=0)"
+    subprocess.run(f'{sys.executable} -c "{code}" >&- 2>&-', shell=True, check=True)  # noqa: S602  (to close them)
+
+
+@pytest.mark.parametrize("env_id", ["LamGraspGoal-v0"])
+def test_goals_of_another_shape_are_refused(env_id: str, make: Make) -> None:
+    inner: Any = make(env_id).unwrapped
+    with pytest.raises(ValueError, match=r"achieved goals have shape \(2,\); expected \(..., 3\)"):
+        inner.compute_reward(np.zeros(2), np.zeros(2), {})
 
 
 # Properties
