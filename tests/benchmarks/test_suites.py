@@ -178,80 +178,54 @@ def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
         assert "<script>alert" not in (tmp_path / name).read_text()
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "run",
-        written(tmp_path, videos=None),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+def begun(suite: str, out: Path, sign: str) -> tuple[list[str], subprocess.Popen[str]]:
+    """Starts a run in a session of its own and waits until a file of that pattern is there."""
+    command = [sys.executable, "-m", "benchmarks", "run", suite, "--out", str(out)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     deadline = time.monotonic() + 100
-    while not (done := list((tmp_path / "out" / "cells").glob("*.json"))):
-        assert process.poll() is None, "the run ended before it could be killed"
+    while not list(out.glob(sign)):
+        assert process.poll() is None, "the run ended before it could be stopped"
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return command, process
+
+
+def wait_for_the_end_of_all(process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 20
+    while left := _processes_of(process.pid):
+        assert time.monotonic() < deadline, f"still alive: {left}"
+        time.sleep(0.1)
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command, process = begun(written(tmp_path, videos=None), out, "cells/*.json")
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    before = {path: path.stat().st_mtime_ns for path in done}
+    process.communicate()
+    before = {path: path.stat().st_mtime_ns for path in (out / "cells").glob("*.json")}
     again = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert again.returncode == 0, again.stderr
-    assert len(read_results(tmp_path / "out")[1]) == 4
-    assert {path: path.stat().st_mtime_ns for path in done} == before
+    assert len(read_results(out)[1]) == 4
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_an_interrupt_ends_the_workers_and_says_that_nothing_is_lost(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "run",
-        written(tmp_path, demonstrations=5000),
-        "--out",
-        str(tmp_path),
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 100
-    while not list((tmp_path / "datasets").glob(".partial/*/shard-*")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    _, process = begun(written(tmp_path, demonstrations=5000), tmp_path, "datasets/.partial/*/shard-*")
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "what was finished is kept" in said
     assert "Traceback" not in said
-    deadline = time.monotonic() + 20
-    while left := _processes_of(process.pid):
-        assert time.monotonic() < deadline, f"still alive: {left}"
-        time.sleep(0.1)
+    wait_for_the_end_of_all(process)
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "run",
-        written(tmp_path, demonstrations=5000),
-        "--out",
-        str(tmp_path),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 100
-    while not list((tmp_path / "datasets").glob(".partial/*/shard-*")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    _, process = begun(written(tmp_path, demonstrations=5000), tmp_path, "datasets/.partial/*/shard-*")
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    deadline = time.monotonic() + 20
-    while left := _processes_of(process.pid):
-        assert time.monotonic() < deadline, f"still alive: {left}"
-        time.sleep(0.1)
+    wait_for_the_end_of_all(process)
+    process.communicate()
 
 
 def _processes_of(session: int) -> list[str]:
