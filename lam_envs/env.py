@@ -14,6 +14,7 @@ from lam_envs import state as states
 from lam_envs.control import CONTROLS
 from lam_envs.keywords import known_name, positive_number, unknown_keyword
 from lam_envs.observation import Features, Layout, goal_space, robot_features
+from lam_envs.reward import Reward
 from lam_envs.robots import ROBOTS
 from lam_envs.scene import Scene
 from lam_envs.simulation import CAMERAS, CONTROL_HZ, Simulation
@@ -80,7 +81,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._model = ROBOTS[known_name("robot", robot, ROBOTS)]
         self._control = CONTROLS[known_name("control", control, CONTROLS)](self._model.max_width)
         self._goal_observations = known_name("obs", obs, OBSERVATIONS) == "goal"
-        self._dense = known_name("reward", reward, REWARDS) == "dense"
+        self._reward = Reward(self._task, dense=known_name("reward", reward, REWARDS) == "dense")
         if not isinstance(terminate_on_success, bool):
             raise ValueError(f"terminate_on_success is {terminate_on_success!r}; expected True or False")
         self._terminates = terminate_on_success
@@ -102,7 +103,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         if self._goal_observations:
             self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)
             # An instance attribute: Stable-Baselines3 takes any environment that has the name for a goal one.
-            self.compute_reward = self._compute_reward
+            self.compute_reward = self._reward.compute_reward
         else:
             self.observation_space = self.layout.space
 
@@ -192,8 +193,6 @@ class ManipulationEnv(gym.Env[Any, Any]):
         """Makes a copy that continues the episode in a client of its own."""
         state = parts["_base"]
         self.__dict__.update({**parts, "_base": NO_EPISODE})
-        if self._goal_observations:
-            self.compute_reward = self._compute_reward
         if state is not None:
             self.set_state(state)
 
@@ -362,9 +361,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
     def _outcome(self) -> tuple[Observation, float, dict[str, Any]]:
         """Observation, reward and info of the present scene."""
-        judged = self._task.evaluate(*self._goals(self._achieved, self._desired))
-        reward = self._reward(self._achieved, self._desired)
-        info = {name: bool(flag) for name, flag in judged.items()}
+        flags, reward = self._reward.judge(self._achieved, self._desired)
+        info = {name: bool(flag) for name, flag in flags.items()}
         if not self._goal_observations:
             return self.layout.encode(self._values), float(reward), info
         observation = {
@@ -373,40 +371,3 @@ class ManipulationEnv(gym.Env[Any, Any]):
             "desired_goal": self._desired.copy(),
         }
         return observation, float(reward), info
-
-    def _compute_reward(
-        self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: object
-    ) -> npt.NDArray[np.float64] | np.float64:
-        """Gymnasium-Robotics' reward function, for one goal or many.
-
-        Args:
-            achieved_goal: Shape (..., goal size).
-            desired_goal: The same shape.
-            info: Not used.
-
-        Returns:
-            Rewards of shape (...).
-        """
-        for what, goals in (("achieved", achieved_goal), ("desired", desired_goal)):
-            if np.shape(goals)[-1:] != self._desired.shape:
-                raise ValueError(
-                    f"the {what} goals have shape {np.shape(goals)}; expected (..., {self._desired.size})"
-                )
-        rewards: npt.NDArray[np.float64] | np.float64 = self._reward(
-            np.asarray(achieved_goal), np.asarray(desired_goal)
-        )
-        return rewards
-
-    def _reward(self, achieved: Any, desired: Any) -> Any:
-        goals = self._goals(achieved, desired)
-        success = self._task.evaluate(*goals)["is_success"] * 1.0
-        if not self._dense:
-            return success - 1.0
-        # At most 0 before success: no state short of it is worth staying in, and with terminate_on_success
-        # ending early costs nothing.
-        return success + (1.0 - success) * (self._task.progress(*goals) - 1.0)
-
-    @staticmethod
-    def _goals(achieved: Any, desired: Any) -> tuple[Any, Any]:
-        # Agents hold goals in float32; judging the same numbers in float64 gives them the same reward.
-        return achieved.astype(np.float32).astype(np.float64), desired.astype(np.float32).astype(np.float64)

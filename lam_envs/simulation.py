@@ -175,7 +175,6 @@ class Simulation:
                 "Use render_mode='rgb_array', or run under a virtual display: xvfb-run -a python ..."
             )
         self.detail = detail
-        self.window = window
         if window:
             with Silenced():
                 self.client = pybullet.connect(pybullet.GUI)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import gc
-import json
-import math
 import os
-import pickle
 import subprocess
 import sys
 from typing import Any
@@ -238,142 +234,6 @@ def test_closing_twice_and_resetting_after_it_are_fine() -> None:
     env.close()
     assert fingerprint([env.reset(seed=3)[0]]) == first
     env.close()
-
-
-# States
-
-
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0", "LamGraspDiscrete-v0", "LamGraspGoal-v0"])
-def test_a_state_continues_bit_identically_in_another_environment(env_id: str, make: Make) -> None:
-    env, other = make(env_id), make(env_id)
-    actions = contact_rich_actions(env, 11)
-    env.reset(seed=11)
-    for action in actions[:25]:
-        env.step(action)
-    # Through text: states are plain numbers.
-    state = np.array(json.loads(json.dumps(env.unwrapped.get_state().tolist())))  # type: ignore[attr-defined]
-    contact_rich_actions(other, 99)
-    other.reset(seed=98)
-    here, there = env.unwrapped, other.unwrapped
-    there.set_state(state)  # type: ignore[attr-defined]
-    for action in actions[25:]:
-        assert fingerprint(list(here.step(action))) == fingerprint(list(there.step(action)))
-
-
-def test_a_physical_state_has_a_fixed_length_and_comes_back_exactly(make: Make) -> None:
-    env = make("LamGrasp-v0")
-    inner: Any = env.unwrapped
-    actions = contact_rich_actions(env, 12)
-    env.reset(seed=12)
-    sizes = {inner.physical_state().size}
-    for action in actions[:30]:
-        env.step(action)
-        sizes.add(inner.physical_state().size)
-    assert len(sizes) == 1
-    state = inner.physical_state()
-    follow = []
-    for _ in range(2):
-        env.reset(seed=77)
-        inner.set_state(state)
-        np.testing.assert_array_equal(inner.physical_state(), state)
-        follow.append(fingerprint([inner.step(action)[0] for action in actions[30:]]))
-    assert follow[0] == follow[1]
-
-
-def spoiled(state: Any, index: int, value: float) -> Any:
-    changed = state.copy()
-    changed[index] = value
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda state: [], "not of this environment"),
-        (lambda state: [1.0], "not of this environment"),
-        (lambda state: [state], "not of this environment"),
-        (lambda state: np.zeros(500), "not of this environment"),
-        (lambda state: state[:-1], "cut or mixed up"),
-        (lambda state: state[:20], "cut or mixed up"),
-        (lambda state: [*state, 0.0], "cut or mixed up"),
-        (lambda state: spoiled(state, 10, np.nan), r"state\[10\] is nan; expected numbers of at most"),
-        (lambda state: spoiled(state, 12, -1e300), r"state\[12\] is -1e\+300"),
-        (lambda state: {}, "not a vector of numbers"),
-        (lambda state: spoiled(state, -1, np.inf), "is inf; expected numbers of at most"),
-    ],
-)
-def test_a_bad_state_is_refused(spoil: Any, message: str, make: Make) -> None:
-    env = make("LamGrasp-v0")
-    env.reset(seed=0)
-    inner: Any = env.unwrapped
-    env.step(np.ones(4, dtype=np.float32))
-    before = inner.get_state()
-    with pytest.raises(ValueError, match=message):
-        inner.set_state(spoil(before))
-    np.testing.assert_array_equal(inner.get_state(), before)
-
-
-@pytest.mark.parametrize("other", ["LamReach-v0", "LamGraspDiscrete-v0"])
-def test_a_state_of_another_environment_is_refused(other: str, make: Make) -> None:
-    env, foreign = make("LamGrasp-v0"), make(other)
-    env.reset(seed=0)
-    foreign.reset(seed=0)
-    for _ in range(4):
-        foreign.step(foreign.action_space.sample())
-    inner: Any = env.unwrapped
-    with pytest.raises(ValueError, match="another task, robot or control"):
-        inner.set_state(foreign.unwrapped.get_state())  # type: ignore[attr-defined]
-
-
-def test_a_state_with_an_impossible_action_is_refused_before_anything_changes(make: Make) -> None:
-    env = make("LamGraspDiscrete-v0")
-    env.reset(seed=0)
-    env.step(3)
-    inner: Any = env.unwrapped
-    before = inner.get_state()
-    with pytest.raises(ValueError, match=r"action\[0\] is 99"):
-        inner.set_state(spoiled(before, -1, 99.0))
-    np.testing.assert_array_equal(inner.get_state(), before)
-
-
-def test_an_impossible_orientation_is_refused_and_spoils_no_later_episode(make: Make) -> None:
-    env = make("LamGrasp-v0")
-    actions = contact_rich_actions(env, 21)
-    expected = trace(env, 21, actions)
-    inner: Any = env.unwrapped
-    state = inner.physical_state()
-    # The last numbers are the cube's pose and motion, and the goal: the quaternion comes 13 before the goal's 3.
-    state[-13:-9] = 0.0
-    with pytest.raises(ValueError, match=r"the orientation of object has length 0; expected a unit quaternion"):
-        inner.set_state(state)
-    assert trace(env, 21, actions) == expected
-
-
-def test_a_simulation_that_diverges_says_so_and_spoils_no_later_episode(make: Make) -> None:
-    env = make("LamGrasp-v0")
-    actions = contact_rich_actions(env, 22)
-    expected = trace(env, 22, actions)
-    inner: Any = env.unwrapped
-    body = inner.simulation.bodies["object"]
-    body.place(body.motion()._replace(velocity=(math.inf, 0.0, 0.0)))
-    with pytest.raises(RuntimeError, match=r"diverged .* reset\(\) starts afresh"):
-        inner.step(actions[0])
-    with pytest.raises(ResetNeeded):
-        inner.step(actions[0])
-    assert trace(env, 22, actions) == expected
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
-def test_a_copy_continues_the_episode_apart_from_the_original(copied: Any, make: Make) -> None:
-    env = make("LamGraspGoal-v0")
-    actions = contact_rich_actions(env, 23)
-    env.reset(seed=23)
-    for action in actions[:20]:
-        env.step(action)
-    twin = copied(env.unwrapped)
-    ahead = [fingerprint(list(twin.step(action))) for action in actions[20:]]
-    twin.close()
-    assert [fingerprint(list(env.unwrapped.step(action))) for action in actions[20:]] == ahead
 
 
 def test_a_forgotten_environment_frees_its_client() -> None:

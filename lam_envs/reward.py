@@ -1,0 +1,67 @@
+"""Success and reward as functions of goals: the same for a step and for hindsight relabelling."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lam_envs.tasks import Task
+from lam_envs.tasks.task import Flags
+
+Rewards = npt.NDArray[np.float64] | np.float64
+
+
+class Judgement(NamedTuple):
+    """What goals of shape (..., goal size) are worth."""
+
+    flags: dict[str, Flags]
+    """``is_success`` and its conditions, each of shape (...)."""
+    reward: Rewards
+    """Shape (...)."""
+
+
+class Reward:
+    """Judges goals by a task.
+
+    Args:
+        task: Says what success and progress are.
+        dense: Reward progress; else 0 at success and -1 before it.
+    """
+
+    def __init__(self, task: Task, *, dense: bool) -> None:
+        self._task = task
+        self._dense = dense
+
+    def judge(self, achieved: npt.NDArray[Any], desired: npt.NDArray[Any]) -> Judgement:
+        """Judges goals of shape (..., goal size)."""
+        # Agents hold goals in float32; judging the same numbers in float64 gives them the same reward.
+        goals = [goal.astype(np.float32).astype(np.float64) for goal in (achieved, desired)]
+        flags = self._task.evaluate(*goals)
+        success: Any = flags["is_success"] * 1.0
+        if not self._dense:
+            return Judgement(flags, success - 1.0)
+        # At most 0 before success: no state short of it is worth staying in, and with terminate_on_success
+        # ending early costs nothing.
+        return Judgement(flags, success + (1.0 - success) * (self._task.progress(*goals) - 1.0))
+
+    def compute_reward(self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: object) -> Rewards:
+        """Gymnasium-Robotics' reward function, for one goal or many.
+
+        Args:
+            achieved_goal: Shape (..., goal size).
+            desired_goal: The same shape.
+            info: Not used.
+
+        Returns:
+            Rewards of shape (...).
+
+        Raises:
+            ValueError: Goals of another size.
+        """
+        size = len(self._task.goal_low)
+        for what, goals in (("achieved", achieved_goal), ("desired", desired_goal)):
+            if np.shape(goals)[-1:] != (size,):
+                raise ValueError(f"the {what} goals have shape {np.shape(goals)}; expected (..., {size})")
+        return self.judge(np.asarray(achieved_goal), np.asarray(desired_goal)).reward
