@@ -252,15 +252,15 @@ class Simulation:
         self.bodies[name] = Body(self.client, number)
         return self.bodies[name]
 
-    def load_urdf(self, path: Path) -> int:
-        """Loads a robot fixed to the world and returns Bullet's number of it.
+    def load_urdf(self, path: Path, base: Vector3) -> int:
+        """Loads a robot fixed to the world at ``base`` and returns Bullet's number of it.
 
         Raises:
             FileNotFoundError: There is no such file.
         """
         if not path.is_file():
             raise FileNotFoundError(f"no robot description at {path}")
-        return int(pybullet.loadURDF(str(path), useFixedBase=True, physicsClientId=self.client))
+        return int(pybullet.loadURDF(str(path), basePosition=base, useFixedBase=True, physicsClientId=self.client))
 
     # Time
 

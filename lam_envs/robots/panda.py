@@ -12,6 +12,7 @@ PANDA = RobotModel(
     name="panda",
     physics_urdf=Path(__file__).parents[1] / "assets" / "panda.urdf",
     pictures_urdf=Path(pybullet_data.getDataPath()) / "franka_panda" / "panda.urdf",
+    base=(0.0, 0.0, 0.0),
     arm_joints=tuple(f"panda_joint{number}" for number in range(1, 8)),
     finger_joints=("panda_finger_joint1", "panda_finger_joint2"),
     # The elbow-up pose with the tool 25 cm above the middle of the table, pointing down.

@@ -44,8 +44,10 @@ class RobotModel:
 
     Attributes:
         name: How ``gym.make(..., robot=name)`` calls it.
-        physics_urdf: Description with primitive collision shapes; its links have no fixed joints.
-        pictures_urdf: Description with full-detail meshes and the same joint names.
+        physics_urdf: Description with primitive collision shapes, drawn as such in pixel observations; its links
+            have no fixed joints.
+        pictures_urdf: Description with full-detail meshes and the same joint names, for people.
+        base: Where it stands on the table, metres; it faces x.
         arm_joints: Names from base to hand. The last one moves the link that carries the hand.
         finger_joints: Names of the two sliding joints; 0 is closed.
         home: Joint angles in radians from which every episode's kinematics start.
@@ -60,6 +62,7 @@ class RobotModel:
     name: str
     physics_urdf: Path
     pictures_urdf: Path
+    base: Vector3
     arm_joints: tuple[str, ...]
     finger_joints: tuple[str, str]
     home: tuple[float, ...]
@@ -96,14 +99,14 @@ class Robot:
 
     Args:
         model: Which robot.
-        simulation: Where it is loaded, at the origin of the world.
+        simulation: Where it is loaded.
     """
 
     def __init__(self, model: RobotModel, simulation: Simulation) -> None:
         self.model = model
         self._client = simulation.client
         path = model.pictures_urdf if simulation.detail == "pictures" else model.physics_urdf
-        self._body = simulation.load_urdf(path)
+        self._body = simulation.load_urdf(path, model.base)
         index: dict[str, int] = {}
         limits: dict[str, tuple[float, float]] = {}
         for joint in range(pybullet.getNumJoints(self._body, physicsClientId=self._client)):
