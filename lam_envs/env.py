@@ -2,48 +2,61 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
-from gymnasium.error import ResetNeeded
 
-from lam_envs import state as states
-from lam_envs.control import CONTROLS
-from lam_envs.keywords import known_name, positive_number, unknown_keyword
-from lam_envs.observation import Features, Layout, goal_space, robot_features
+from lam_envs.control import CONTROLS, ToolCommand
+from lam_envs.keywords import known_name, known_names, one_of, positive_number, truth, unknown_keyword
+from lam_envs.observation import (
+    DEPTH_SUFFIX,
+    ROBOT_KEY,
+    Features,
+    Layout,
+    goal_space,
+    pixels_space,
+)
+from lam_envs.randomization import Randomization, noise, randomization_of
 from lam_envs.reward import Reward
-from lam_envs.robots import ROBOTS
-from lam_envs.scene import Scene
-from lam_envs.simulation import CAMERAS, CONTROL_HZ, Simulation
-from lam_envs.tasks import TASKS, Reading, make_task
-from lam_envs.viewer import RENDER_MODES, Viewer
+from lam_envs.robots import ROBOTS, RobotModel
+from lam_envs.simulation import CAMERAS, CONTROL_HZ, Renderer, Simulation
+from lam_envs.tasks import TASKS, Task, make_task
+from lam_envs.viewer import RENDER_MODES, RENDERERS, Viewer
+from lam_envs.world import World
 
-OBSERVATIONS = ("state", "goal")
+OBSERVATIONS = ("state", "goal", "pixels")
 REWARDS = ("dense", "sparse")
 
-NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
-"""Stands for the first state of an episode before there is one."""
-
-Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[np.float32]]
+Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[Any]]
 
 
 class ManipulationEnv(gym.Env[Any, Any]):
     """A robot arm at a table with something to do.
 
     Args:
-        task: A name of ``lam_envs.registration.TASKS``.
-        robot: A name of ``lam_envs.robots.ROBOTS``.
-        control: What actions mean: ``ee`` or ``discrete`` (see ``lam_envs/control.py``).
-        obs: What agents see: ``state``, one vector whose parts ``layout`` names, or ``goal``, the dict of
-            Gymnasium-Robotics with ``compute_reward``.
+        task: A name of ``lam_envs.registration.TASKS``, or a :class:`lam_envs.tasks.Task` of one's own.
+        robot: A name of ``lam_envs.robots.ROBOTS``, or a :class:`lam_envs.robots.RobotModel` of one's own.
+        control: What actions mean: a name of ``lam_envs.control.CONTROLS``.
+        obs: What agents see: ``state``, one vector whose parts ``layout`` names; ``goal``, the dict of
+            Gymnasium-Robotics with ``compute_reward``; or ``pixels``, a dict of pictures and the robot's own
+            features.
         reward: ``dense``, in [-1, 1], 1 exactly on success and at most 0 before it; or ``sparse``, 0 on success
             and -1 before it.
+        randomize: What varies besides poses and goals: ``none``, ``physics``, ``visual``, ``full``, or a
+            :class:`lam_envs.Randomization` (or a mapping of its fields). What was drawn is in
+            ``info["randomization"]``.
         terminate_on_success: End the episode at success. By default episodes have a fixed length: a length that
             depends on success tells the reward to algorithms that should learn it (imitation's documentation,
             "variable horizon").
+        cameras: Names of ``lam_envs.simulation.CAMERAS``, for pixel observations.
+        image_width: Pixels of an observed picture.
+        image_height: Pixels of an observed picture.
+        depth: Observe depth (metres) beside each picture.
+        renderer: What draws pictures: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
+            Their pixels differ.
         render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.
         camera: A name of ``lam_envs.simulation.CAMERAS``, for :meth:`render`.
         render_width: Pixels.
@@ -52,7 +65,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
     Raises:
         TypeError: An unknown keyword.
-        ValueError: An unknown name, or a size that is not a positive whole number.
+        ValueError: An unknown name, or a value that cannot be.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares an instance variable)
@@ -63,12 +76,18 @@ class ManipulationEnv(gym.Env[Any, Any]):
     def __init__(
         self,
         *,
-        task: str,
-        robot: str = "panda",
+        task: Any,
+        robot: Any = "panda",
         control: str = "ee",
         obs: str = "state",
         reward: str = "dense",
+        randomize: str | Randomization | dict[str, Any] = "none",
         terminate_on_success: bool = False,
+        cameras: Sequence[str] = ("front", "wrist"),
+        image_width: int = 84,
+        image_height: int = 84,
+        depth: bool = False,
+        renderer: str = "tiny",
         render_mode: str | None = None,
         camera: str = "front",
         render_width: int = 480,
@@ -77,45 +96,43 @@ class ManipulationEnv(gym.Env[Any, Any]):
     ) -> None:
         if unknown:
             raise TypeError(unknown_keyword(next(iter(unknown)), ManipulationEnv.__init__))
-        self._task = make_task(known_name("task", task, TASKS))
-        self._model = ROBOTS[known_name("robot", robot, ROBOTS)]
-        self._control = CONTROLS[known_name("control", control, CONTROLS)](self._model.max_width)
-        self._goal_observations = known_name("obs", obs, OBSERVATIONS) == "goal"
+        self._task = one_of("task", task, Task, TASKS, make_task)  # type: ignore[type-abstract]
+        model = one_of("robot", robot, RobotModel, ROBOTS, ROBOTS.__getitem__)
+        self._control = CONTROLS[known_name("control", control, CONTROLS)](model)
+        self._obs = known_name("obs", obs, OBSERVATIONS)
         self._reward = Reward(self._task, dense=known_name("reward", reward, REWARDS) == "dense")
-        if not isinstance(terminate_on_success, bool):
-            raise ValueError(f"terminate_on_success is {terminate_on_success!r}; expected True or False")
-        self._terminates = terminate_on_success
-        self._looks: dict[str, Any] = {
-            "camera": known_name("camera", camera, CAMERAS),
-            "width": positive_number("render_width", render_width),
-            "height": positive_number("render_height", render_height),
-        }
+        self._terminates = truth("terminate_on_success", terminate_on_success)
+        self._cameras = known_names("cameras", cameras, CAMERAS)
+        self._image_size = positive_number("image_width", image_width), positive_number("image_height", image_height)
+        self._depth = truth("depth", depth)
+        self._renderer = cast(Renderer, known_name("renderer", renderer, RENDERERS))
+        self._camera = known_name("camera", camera, CAMERAS)
+        self._render_size = (
+            positive_number("render_width", render_width),
+            positive_number("render_height", render_height),
+        )
         if render_mode is not None:
             known_name("render_mode", render_mode, RENDER_MODES)
         self.render_mode = render_mode
-        self._label = states.label(task, robot, control)
 
-        full = Layout((*robot_features(self._model.max_width), *self._task.features))
-        self._full_layout = full
-        self.layout = full.without_goal() if self._goal_observations else full
+        self._world = World(self._task, model, self._control, randomization_of(randomize))
+        full = self._world.layout
+        self.layout = {"state": full, "goal": full.without_goal(), "pixels": Layout(self._control.features)}[obs]
         """Maps each feature's name to its slice, unit and scale in the observed vector."""
         self.action_space = self._control.space
-        if self._goal_observations:
+        if obs == "goal":
             self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)
             # An instance attribute: Stable-Baselines3 takes any environment that has the name for a goal one.
             self.compute_reward = self._reward.compute_reward
+        elif obs == "pixels":
+            far = max(CAMERAS[name].far for name in self._cameras) if depth else None
+            self.observation_space = pixels_space(self.layout, self._cameras, *self._image_size, far)
         else:
             self.observation_space = self.layout.space
 
         # Clients are made on first use, in the process that uses them.
-        self._scene: Scene | None = None
+        self._eye: Viewer | None = None
         self._viewer: Viewer | None = None
-        self._desired = np.zeros(len(self._task.goal_low), dtype=np.float32)
-        self._achieved = self._desired
-        self._values: list[float] = []
-        self._tool = (0.0, 0.0, 0.0)
-        self._base = NO_EPISODE
-        self._actions: list[list[float]] = []
 
     # Gymnasium's interface
 
@@ -132,9 +149,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             The first observation, and an info with the keys that every step's info has.
         """
         super().reset(seed=seed)
-        draw = self._task.sample(self.np_random)
-        state = self._physics().initial_state(draw)
-        self._load(np.concatenate([state, np.array(draw.desired, dtype=np.float32)]))
+        self._world.begin(self.np_random)
         return self._begun()
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -147,9 +162,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ResetNeeded: There was no reset yet.
             ValueError: The action is not finite, or has a wrong shape. The episode has not advanced then.
         """
-        scene = self._running()
-        target, numbers = self._control.command(action, scene.target, self._tool)
-        self._advance(scene, target, numbers)
+        self._world.running()
+        self._world.advance(self._control.checked(action))
         observation, reward, info = self._outcome()
         if self.render_mode == "human":
             self.render()
@@ -164,37 +178,31 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
         Raises:
             ResetNeeded: There was no reset yet.
-            RuntimeError: ``human`` without a display.
+            RuntimeError: ``human`` without a display, or ``egl`` where there is none.
         """
         if self.render_mode is None:
             gym.logger.warn('render() draws nothing: make the environment with render_mode="rgb_array".')
             return None
-        physics = self._running()
-        if self._viewer is None:
-            self._viewer = Viewer(self._model, self._task, mode=self.render_mode, **self._looks)
-        return self._viewer.show(physics, self._desired)
+        self._world.running()
+        if self._viewer is None or not self._viewer.belongs_to_this_process:
+            self._viewer = Viewer(self._world, "full", self._renderer, window=self.render_mode == "human")
+        self._viewer.follow()
+        if self.render_mode == "human":
+            self._viewer.keep_pace()
+            return None
+        picture = self._viewer.picture(self._camera, *self._render_size)
+        return picture.rgb if self.render_mode == "rgb_array" else picture.depth
 
     def close(self) -> None:
         """Frees the simulation. Closing twice is fine; a reset opens it again."""
-        for opened in (self._scene, self._viewer):
+        for opened in (self._world, self._eye, self._viewer):
             if opened is not None:
                 opened.close()
-        self._scene = self._viewer = None
-        self._base = NO_EPISODE
+        self._eye = self._viewer = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes along: not the client, which is no copy's, but the state of the episode."""
-        parts = dict(self.__dict__)
-        parts["_scene"] = parts["_viewer"] = None
-        parts["_base"] = None if self._base is NO_EPISODE else self.get_state()
-        return parts
-
-    def __setstate__(self, parts: dict[str, Any]) -> None:
-        """Makes a copy that continues the episode in a client of its own."""
-        state = parts["_base"]
-        self.__dict__.update({**parts, "_base": NO_EPISODE})
-        if state is not None:
-            self.set_state(state)
+        """What a copy takes along: the episode, and not the clients, which are no copy's."""
+        return {**self.__dict__, "_eye": None, "_viewer": None}
 
     # What experts, datasets and planners use
 
@@ -206,34 +214,40 @@ class ManipulationEnv(gym.Env[Any, Any]):
     @property
     def simulation(self) -> Simulation:
         """The physics, for measurements; to change it breaks the promise of equal episodes."""
-        return self._physics().simulation
-
-    @property
-    def control(self) -> Any:
-        """The control: turns actions into tool commands and, by its ``inverse``, back."""
-        return self._control
+        return self._world.scene().simulation
 
     @property
     def max_width(self) -> float:
         """Widest opening of the gripper, metres."""
-        return self._model.max_width
+        return self._control.max_width
+
+    def action_for(self, command: ToolCommand, features: Features) -> Any:
+        """Returns the action of ``action_space`` that brings the robot nearest to what is wanted.
+
+        Args:
+            command: What is wanted.
+            features: Of :meth:`features`; where the simulated robot is at the moment does not matter.
+        """
+        return self._control.inverse(command, features, self._world.scene().robot)
 
     def features(self, observation: Observation | None = None) -> Features:
         """Names the parts of an observation, in physical units.
 
         Args:
-            observation: One observation of ``observation_space``; by default the present scene, not clipped.
+            observation: One observation of ``observation_space``; by default the present scene, neither clipped nor
+                noisy. Pixels do not hold the objects' features: for them this returns those of the present scene,
+                which an expert may know and an agent may not.
 
         Returns:
             Every feature of the task, the goal's included, float64 vectors.
 
         Raises:
             ValueError: The observation has a wrong shape.
-            ResetNeeded: No observation was given and there was no reset yet.
+            ResetNeeded: The present scene is wanted and there was no reset yet.
         """
-        if observation is None:
-            self._running()
-            return self._full_layout.split(np.array(self._values))
+        if observation is None or self._obs == "pixels":
+            self._world.running()
+            return self._world.layout.split(np.array(self._world.values))
         if isinstance(observation, dict):
             features = self.layout.decode(observation["observation"])
             return {**features, **self._task.goal_features(features, observation["desired_goal"])}
@@ -251,11 +265,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Raises:
             ResetNeeded: There was no reset yet.
         """
-        self._running()
-        return states.pack(self._label, self._base, self._actions)
+        return self._world.get_state()
 
     def physical_state(self) -> npt.NDArray[np.float64]:
-        """Returns positions, velocities, targets and the goal, of fixed length, without the past.
+        """Returns positions, velocities, targets, goal and variation: of fixed length, without the past.
 
         ``set_state`` takes it too, at once and without replaying; what follows then is reproducible, and equal
         to the first course but for the contact forces that a new start has to find again.
@@ -263,10 +276,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Raises:
             ResetNeeded: There was no reset yet.
         """
-        scene = self._running()
-        # What was written and not yet stepped from is returned as it was: Bullet rounds quaternions it is given.
-        physical = np.concatenate([scene.state(), self._desired]) if self._actions else self._base
-        return states.pack(self._label, physical, [])
+        return self._world.physical_state()
 
     def set_state(self, state: npt.ArrayLike) -> tuple[Observation, dict[str, Any]]:
         """Continues from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
@@ -277,27 +287,13 @@ class ManipulationEnv(gym.Env[Any, Any]):
             The observation and info of that state.
 
         Raises:
-            ValueError: The vector is not finite, is of another task, robot or control, or has a wrong length.
-                Nothing has changed then.
+            ValueError: The vector is not finite, is of another task, robot, control or randomisation, or has a wrong
+                length. Nothing has changed then.
         """
-        scene = self._physics()
-        base, actions = self._checked_state(scene, state)
-        self._load(base)
-        for action in actions:
-            self._advance(scene, *self._control.command(action, scene.target, self._tool))
+        self._world.set_state(state)
         return self._begun()
 
     # Inside
-
-    def _checked_state(self, scene: Scene, vector: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], list[Any]]:
-        """Takes a state apart and refuses it before anything changes: physical state, and actions to replay."""
-        size = scene.state_size + self._desired.size
-        physical, recorded = states.unpack(self._label, size, self._control.action_size, vector)
-        actions: list[Any] = [row if row.size > 1 else row[0] for row in recorded]
-        scene.check(physical[: scene.state_size])
-        for action in actions:
-            self._control.command(action, scene.target, self._tool)
-        return physical, actions
 
     def _begun(self) -> tuple[Observation, dict[str, Any]]:
         """Observation and info of an episode that was just put to its place."""
@@ -306,68 +302,34 @@ class ManipulationEnv(gym.Env[Any, Any]):
         observation, _, info = self._outcome()
         return observation, info
 
-    def _physics(self) -> Scene:
-        """The scene, made anew when this is its first use or the process was forked."""
-        if self._scene is None or not self._scene.simulation.belongs_to_this_process:
-            self._scene = Scene(self._model, self._task)
-            self._viewer = None
-            self._base = NO_EPISODE
-        return self._scene
-
-    def _running(self) -> Scene:
-        scene = self._physics()
-        if self._base is NO_EPISODE:
-            raise ResetNeeded("call reset() before step(), render() or a state: there is no episode yet")
-        return scene
-
-    def _load(self, base: npt.NDArray[np.float64]) -> None:
-        scene = self._physics()
-        size = scene.state_size
-        scene.load(base[:size])
-        self._base = base
-        self._desired = base[size:].astype(np.float32)
-        self._actions = []
-        self._read(scene)
-
-    def _advance(self, scene: Scene, target: Any, numbers: list[float]) -> None:
-        scene.target = target
-        scene.robot.move(target.position, target.width)
-        scene.simulation.step()
-        self._actions.append(numbers)
-        self._read(scene)
-
-    def _read(self, scene: Scene) -> None:
-        tool = scene.robot.tool_state()
-        gripper = scene.robot.gripper_state()
-        reading: Reading = self._task.read(scene.simulation, scene.robot, tool, self._desired)
-        self._tool = tool.position
-        (x, y, z), (tx, ty, tz) = tool.position, scene.target.position
-        self._values = [
-            *tool.position,
-            *tool.velocity,
-            tx - x,
-            ty - y,
-            tz - z,
-            gripper.width,
-            scene.target.width,
-            gripper.velocity,
-            *reading.values,
-        ]
-        self._achieved = np.array(reading.achieved, dtype=np.float32)
-        if not math.isfinite(sum(self._values)):
-            # Such numbers stay in Bullet's caches: only a new client is free of them.
-            self.close()
-            raise RuntimeError("the simulation diverged to numbers that are not finite; reset() starts afresh")
-
     def _outcome(self) -> tuple[Observation, float, dict[str, Any]]:
         """Observation, reward and info of the present scene."""
-        flags, reward = self._reward.judge(self._achieved, self._desired)
-        info = {name: bool(flag) for name, flag in flags.items()}
-        if not self._goal_observations:
-            return self.layout.encode(self._values), float(reward), info
-        observation = {
-            "observation": self.layout.encode(self._values[: self.layout.size]),
-            "achieved_goal": self._achieved.copy(),
-            "desired_goal": self._desired.copy(),
-        }
-        return observation, float(reward), info
+        world = self._world
+        flags, reward = self._reward.judge(world.achieved, world.desired)
+        info: dict[str, Any] = {name: bool(flag) for name, flag in flags.items()}
+        if world.randomization is not None:
+            info["randomization"] = world.variation.info()
+        vector = self.layout.encode(world.values[: self.layout.size], self._noise())
+        if self._obs == "state":
+            return vector, float(reward), info
+        if self._obs == "pixels":
+            return {**self._pictures(), ROBOT_KEY: vector}, float(reward), info
+        goals = {"achieved_goal": world.achieved.copy(), "desired_goal": world.desired.copy()}
+        return {"observation": vector, **goals}, float(reward), info
+
+    def _noise(self) -> npt.NDArray[np.float64] | None:
+        variation = self._world.variation
+        if variation.sensor_noise == 0.0:
+            return None
+        return variation.sensor_noise * noise(variation, self._world.step_count, self.layout.size)
+
+    def _pictures(self) -> dict[str, npt.NDArray[Any]]:
+        """What the cameras see."""
+        if self._eye is None or not self._eye.belongs_to_this_process:
+            self._eye = Viewer(self._world, "fast", self._renderer)
+        self._eye.follow()
+        seen = {name: self._eye.picture(name, *self._image_size) for name in self._cameras}
+        parts: dict[str, npt.NDArray[Any]] = {name: picture.rgb for name, picture in seen.items()}
+        if self._depth:
+            parts.update({name + DEPTH_SUFFIX: picture.depth[..., None] for name, picture in seen.items()})
+        return parts

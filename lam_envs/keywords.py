@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+Thing = TypeVar("Thing")
 
 MAX_PIXELS = 8192
 """The renderer runs out of memory, and takes Python with it, beyond some tens of thousands."""
@@ -18,9 +20,41 @@ def known_name(what: str, given: Any, known: Iterable[str]) -> str:
         ValueError: It is not; says which are.
     """
     names = list(known)
-    if given not in names:
+    if not isinstance(given, str) or given not in names:
         raise ValueError(f"unknown {what} {given!r}; expected one of {', '.join(names)}")
     return str(given)
+
+
+def known_names(what: str, given: Any, known: Iterable[str]) -> tuple[str, ...]:
+    """Returns names that are in a table: at least one, none twice.
+
+    Raises:
+        ValueError: Something else was given.
+    """
+    names = list(known)
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise ValueError(f"{what} is {given!r}; expected a list of names, such as {names[:2]}")
+    if len(set(given)) != len(given):
+        raise ValueError(f"{what} is {given!r}; expected no name twice")
+    return tuple(known_name(f"name in {what}", name, names) for name in given)
+
+
+def one_of(what: str, given: Any, kind: type[Thing], table: Iterable[str], find: Callable[[str], Thing]) -> Thing:
+    """Returns a thing that was given itself or by its name.
+
+    Args:
+        what: The keyword.
+        given: The thing, or a name of the table.
+        kind: What it must be.
+        table: The names.
+        find: Returns the thing of a name.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(given, kind):
+        return given
+    return find(known_name(what, given, table))
 
 
 def positive_number(what: str, given: Any) -> int:
@@ -34,10 +68,30 @@ def positive_number(what: str, given: Any) -> int:
     return given
 
 
+def truth(what: str, given: Any) -> bool:
+    """Returns True or False.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not isinstance(given, bool):
+        raise ValueError(f"{what} is {given!r}; expected True or False")
+    return given
+
+
 def unknown_keyword(given: str, function: Callable[..., Any]) -> str:
     """Says which keyword was meant, and which the function knows."""
     parameters = inspect.signature(function).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    return f"unknown keyword {given!r}{_hint(given, known)}. Known: {', '.join(known)}"
+
+
+def unknown_field(what: str, given: str, known: Iterable[str]) -> str:
+    """Says which field of a keyword's value was meant, and which there are."""
+    names = list(known)
+    return f"{what} has no {given!r}{_hint(given, names)}. Known: {', '.join(names)}"
+
+
+def _hint(given: str, known: list[str]) -> str:
     near = difflib.get_close_matches(given, known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown keyword {given!r}{hint}. Known: {', '.join(known)}"
+    return f" (did you mean {near[0]!r}?)" if near else ""

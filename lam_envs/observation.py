@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,10 @@ from gymnasium import spaces
 Features = dict[str, npt.NDArray[np.float64]]
 """Physical values by name; each a vector of shape (feature.size,)."""
 
+ROBOT_KEY = "robot"
+"""The part of pixel observations that holds the robot's own features."""
+DEPTH_SUFFIX = "_depth"
+"""What a camera's name gets for its depth picture."""
 GOAL_PREFIX = "goal/"
 """Features of the goal; goal observations carry them in ``desired_goal`` instead."""
 
@@ -32,6 +37,7 @@ class Feature:
         center: Physical value that an agent sees as 0; a number for all axes or one each.
         scale: Physical distance from the centre that an agent sees as 1.
         limit: Agents see nothing beyond ``center`` +- ``limit`` (physical): values are clipped there.
+        noisy: Whether it is measured, so that sensor noise applies; goals and commands are known exactly.
     """
 
     name: str
@@ -41,6 +47,7 @@ class Feature:
     center: float | tuple[float, ...]
     scale: float
     limit: float
+    noisy: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ class Layout(Mapping[str, FeatureSlice]):
         self._inverse_scale = 1.0 / self._scale
         self._low = np.array([number for part in parts for number in part.low])
         self._high = np.array([number for part in parts for number in part.high])
+        self.noisy = np.repeat([feature.noisy for feature in self.features], [f.size for f in self.features])
+        """Which numbers sensor noise applies to, shape (size,)."""
 
     def __getitem__(self, name: str) -> FeatureSlice:
         return self._slices[name]
@@ -107,11 +116,14 @@ class Layout(Mapping[str, FeatureSlice]):
         """The space of :meth:`encode`'s result."""
         return spaces.Box(self._low.astype(np.float32), self._high.astype(np.float32), dtype=np.float32)
 
-    def encode(self, values: Sequence[float]) -> npt.NDArray[np.float32]:
+    def encode(
+        self, values: Sequence[float], noise: npt.NDArray[np.float64] | None = None
+    ) -> npt.NDArray[np.float32]:
         """Turns physical values into an observation.
 
         Args:
             values: All features' numbers in order, shape (size,).
+            noise: Added to the scaled numbers that are measured, shape (size,).
 
         Returns:
             Shape (size,), inside :attr:`space`.
@@ -119,6 +131,8 @@ class Layout(Mapping[str, FeatureSlice]):
         scaled = np.array(values)
         scaled -= self._center
         scaled *= self._inverse_scale
+        if noise is not None:
+            scaled += noise * self.noisy
         np.maximum(scaled, self._low, out=scaled)
         np.minimum(scaled, self._high, out=scaled)
         return scaled.astype(np.float32)
@@ -146,24 +160,6 @@ class Layout(Mapping[str, FeatureSlice]):
         return Layout([feature for feature in self.features if not feature.name.startswith(GOAL_PREFIX)])
 
 
-def robot_features(max_width: float) -> tuple[Feature, ...]:
-    """The features every task has: the robot's own.
-
-    Args:
-        max_width: Widest opening of the gripper, metres.
-    """
-    half = max_width / 2
-    middle = (0.5, 0.0, 0.2)
-    return (
-        Feature("tool/position", 3, "m", "point between the fingertips", middle, 0.2, 1.0),
-        Feature("tool/velocity", 3, "m/s", "its velocity", 0.0, 0.4, 4.0),
-        Feature("tool/lag", 3, "m", "commanded position minus position", 0.0, 0.02, 0.2),
-        Feature("gripper/width", 1, "m", "opening between the fingers", half, half, 4 * half),
-        Feature("gripper/target", 1, "m", "commanded opening", half, half, 2 * half),
-        Feature("gripper/velocity", 1, "m/s", "speed of the opening", 0.0, 0.2, 2.0),
-    )
-
-
 def goal_space(layout: Layout, goal_low: Sequence[float], goal_high: Sequence[float]) -> spaces.Dict:
     """The dict space of Gymnasium-Robotics' goal environments.
 
@@ -178,3 +174,22 @@ def goal_space(layout: Layout, goal_low: Sequence[float], goal_high: Sequence[fl
         return spaces.Box(low, high, dtype=np.float32)
 
     return spaces.Dict({"observation": layout.space, "achieved_goal": box(), "desired_goal": box()})
+
+
+def pixels_space(layout: Layout, cameras: Sequence[str], width: int, height: int, far: float | None) -> spaces.Dict:
+    """The dict space of pixel observations: one picture a camera, and the robot's own features.
+
+    Args:
+        layout: Layout of the robot's features.
+        cameras: Their names.
+        width: Pixels.
+        height: Pixels.
+        far: Largest depth in metres; None without depth.
+    """
+    parts: dict[str, spaces.Space[Any]] = {
+        name: spaces.Box(0, 255, (height, width, 3), dtype=np.uint8) for name in cameras
+    }
+    if far is not None:
+        for name in cameras:
+            parts[name + DEPTH_SUFFIX] = spaces.Box(0.0, far, (height, width, 1), dtype=np.float32)
+    return spaces.Dict({**parts, ROBOT_KEY: layout.space})

@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
     "Discrete": {"control": "discrete"},
     "Goal": {"obs": "goal", "reward": "sparse"},
+    "Pixels": {"obs": "pixels"},
 }
 """Suffix of an id and what it sets; every keyword can still be given to ``gym.make``."""
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.control import Target
+from lam_envs.randomization import Physique, Variation
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.simulation import Detail, Motion, Simulation
+from lam_envs.simulation import Detail, Motion, Renderer, Simulation
 from lam_envs.tasks import Draw, Task
 
 TABLE_SIZE = (1.2, 1.4, 0.4)
@@ -32,27 +33,44 @@ class Scene:
     Args:
         model: Which robot.
         task: Whose objects.
+        physique: Factors on size, mass and friction of what can be moved.
         detail: See :class:`Simulation`.
         window: Open PyBullet's own window.
+        renderer: See :class:`Simulation`.
     """
 
-    def __init__(self, model: RobotModel, task: Task, detail: Detail = "physics", *, window: bool = False) -> None:
-        self.simulation = Simulation(detail, window=window)
+    def __init__(
+        self,
+        model: RobotModel,
+        task: Task,
+        physique: Physique,
+        detail: Detail = "physics",
+        *,
+        window: bool = False,
+        renderer: Renderer = "tiny",
+    ) -> None:
+        self.simulation = Simulation(detail, physique=physique, window=window, renderer=renderer)
         self.task = task
         self.simulation.add_box("floor", size=FLOOR_SIZE, position=FLOOR_CENTER, color=FLOOR_COLOR)
         self.simulation.add_box("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
         self.robot = Robot(model, self.simulation)
-        task.build(self.simulation)
-        self.target = Target((0.0, 0.0, 0.0), 0.0)
+        task.build(self.simulation, physique.size)
+        self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)
         """What the robot is told to reach."""
+        self.tool = self.robot.tool_state()
+        """Where the tool was when :meth:`look` looked last."""
         if detail == "physics":
             self.simulation.take_snapshot()
+
+    def look(self) -> None:
+        """Reads where the tool is."""
+        self.tool = self.robot.tool_state()
 
     @property
     def state_size(self) -> int:
         """Length of :meth:`state` without the goal."""
         joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)
-        return 2 * joints + arm + 4 + MOTION_SIZE * len(self.task.movable)
+        return 2 * joints + arm + 5 + MOTION_SIZE * len(self.task.movable)
 
     def initial_state(self, draw: Draw) -> npt.NDArray[np.float64]:
         """Returns the state that a draw describes, with everything at rest and the gripper half open."""
@@ -63,7 +81,7 @@ class Scene:
             [*arm, width / 2, width / 2],
             [0.0] * self.robot.joint_count,
             arm,
-            [*draw.tool, width],
+            [*draw.tool, 0.0, width],
         ]
         parts += [_flat(draw.objects[name]) for name in self.task.movable]
         return np.array([number for part in parts for number in part], dtype=np.float64)
@@ -74,8 +92,8 @@ class Scene:
         parts: list[Sequence[float]] = [
             positions,
             velocities,
-            self.robot.commanded,
-            [*self.target.position, self.target.width],
+            self.target.joints,
+            [*self.target.position, self.target.yaw, self.target.width],
         ]
         parts += [_flat(self.simulation.bodies[name].motion()) for name in self.task.movable]
         return np.array([number for part in parts for number in part], dtype=np.float64)
@@ -104,11 +122,11 @@ class Scene:
         self.simulation.restore_snapshot()
         self.robot.place(numbers[:joints], numbers[joints : 2 * joints])
         at = 2 * joints
-        self.robot.commanded = numbers[at : at + arm]
+        commanded = numbers[at : at + arm]
         at += arm
-        x, y, z, width = numbers[at : at + 4]
-        self.target = Target((x, y, z), width)
-        at += 4
+        x, y, z, yaw, width = numbers[at : at + 5]
+        self.target = Target(commanded, (x, y, z), yaw, width)
+        at += 5
         for name in self.task.movable:
             self.simulation.bodies[name].place(_motion(numbers[at : at + MOTION_SIZE]))
             at += MOTION_SIZE
@@ -118,6 +136,13 @@ class Scene:
         """Makes this scene look like another one."""
         self.simulation.copy_poses(source.simulation)
         self.robot.place(source.robot.joint_states()[0])
+
+    def tint(self, variation: Variation) -> None:
+        """Gives table, floor and objects the colours of a variation."""
+        self.simulation.tint("table", variation.table_color)
+        self.simulation.tint("floor", variation.floor_color)
+        for name in self.task.movable:
+            self.simulation.tint(name, variation.object_color)
 
     def close(self) -> None:
         """Closes the simulation."""

@@ -9,19 +9,18 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from lam_envs import egl
+from lam_envs.bullet import pybullet
 from lam_envs.quiet import Silenced
-
-with Silenced():
-    # It greets with its build time, once a process.
-    import pybullet
+from lam_envs.randomization import Physique
 
 PHYSICS_HZ = 240
 """Physics steps a second: Bullet's own tuning rate."""
@@ -40,9 +39,15 @@ CONTACT_ERP = 0.9
 
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
-Detail = Literal["physics", "pictures"]
+Color = tuple[float, float, float, float]
+"""Red, green, blue, opacity in [0, 1]."""
+Detail = Literal["physics", "fast", "full"]
+"""What a client is for: to be stepped; to be drawn fast, with few polygons; to be drawn for people."""
+Renderer = Literal["tiny", "egl"]
 
 LIGHT_DIRECTION = (0.6, -0.8, 1.6)
+AMBIENT_LIGHT = 0.6
+DIFFUSE_LIGHT = 0.35
 IDENTITY: Quaternion = (0.0, 0.0, 0.0, 1.0)
 
 
@@ -90,6 +95,20 @@ class Camera:
     near: float = 0.05
     far: float = 5.0
 
+    def shifted(self, position: Sequence[float], target: Sequence[float]) -> Camera:
+        """Returns the camera elsewhere: what is added to its position and to the point that it looks at, metres.
+
+        On the hand it moves half as far.
+        """
+        share = 0.5 if self.on_hand else 1.0
+        (ex, ey, ez), (tx, ty, tz) = self.eye, self.target
+        (dx, dy, dz), (ux, uy, uz) = position, target
+        return replace(
+            self,
+            eye=(ex + share * dx, ey + share * dy, ez + share * dz),
+            target=(tx + share * ux, ty + share * uy, tz + share * uz),
+        )
+
     def matrices(self, tool: Frame, aspect: float) -> tuple[list[float], list[float]]:
         """Returns OpenGL's view and projection matrices.
 
@@ -130,17 +149,32 @@ class Picture(NamedTuple):
     """Shape (height, width), metres along the view axis."""
 
 
+class Part(NamedTuple):
+    """One box of a body that consists of several."""
+
+    size: Vector3
+    """Edge lengths, metres."""
+    position: Vector3
+    """Its centre in the body's frame, metres."""
+    orientation: Quaternion = IDENTITY
+    """Its turn in the body's frame."""
+
+
 @dataclass
 class Body:
     """A rigid object of the scene.
 
     Attributes:
         id: Bullet's number of the body; -1 for a marker in a client that draws nothing.
+        size: Edge lengths, metres.
+        color: Red, green, blue, opacity in [0, 1].
         marker_position: Where a marker is, metres. Markers exist for the eye only.
     """
 
     client: int
     id: int
+    size: Vector3 = (0.0, 0.0, 0.0)
+    color: Color = (0.7, 0.7, 0.7, 1.0)
     marker_position: Vector3 = field(default=(0.0, 0.0, 0.0))
 
     def motion(self) -> Motion:
@@ -159,22 +193,33 @@ class Simulation:
     """A Bullet world with gravity and no bodies.
 
     Args:
-        detail: ``"physics"`` for the client that is stepped: collision shapes, no looks. ``"pictures"`` for a
-            client that is only drawn, with poses copied from a physics client: drawing then cannot change an
+        detail: ``"physics"`` for the client that is stepped: collision shapes, no looks. ``"fast"`` and ``"full"``
+            for one that is only drawn, with poses copied from a physics client: drawing then cannot change an
             episode, and an environment that is never rendered loads no meshes.
+        physique: Factors on mass and friction of what can be moved.
         window: Open PyBullet's own window.
+        renderer: What draws pictures: ``"tiny"``, PyBullet's own software renderer, or ``"egl"``, OpenGL on a GPU or
+            on Mesa, without a display.
 
     Raises:
-        RuntimeError: A window was asked for and there is no display.
+        RuntimeError: A window was asked for and there is no display, or EGL and there is none.
     """
 
-    def __init__(self, detail: Detail = "physics", *, window: bool = False) -> None:
+    def __init__(
+        self,
+        detail: Detail = "physics",
+        *,
+        physique: Physique = Physique(),  # noqa: B008  (a tuple: nobody can change it)
+        window: bool = False,
+        renderer: Renderer = "tiny",
+    ) -> None:
         if window and not _has_display():
             raise RuntimeError(
                 "render_mode='human' opens a window, and there is no display (DISPLAY is not set). "
                 "Use render_mode='rgb_array', or run under a virtual display: xvfb-run -a python ..."
             )
         self.detail = detail
+        self.physique = physique
         if window:
             with Silenced():
                 self.client = pybullet.connect(pybullet.GUI)
@@ -185,6 +230,8 @@ class Simulation:
         self._pid = os.getpid()
         # A client that is forgotten without close() would hold its memory for good.
         self._disconnect = weakref.finalize(self, _disconnect, self.client, self._pid)
+        # The plugin draws only bodies that were made after it was loaded.
+        self._renderer = egl.load(self.client) if renderer == "egl" else pybullet.ER_TINY_RENDERER
         self.bodies: dict[str, Body] = {}
         self._snapshot: int | None = None
         pybullet.setGravity(0.0, 0.0, -9.81, physicsClientId=self.client)
@@ -221,36 +268,78 @@ class Simulation:
             friction: Lateral friction coefficient.
             color: Red, green, blue in [0, 1].
         """
-        half = [edge / 2 for edge in size]
-        visual = -1
-        if self.detail == "pictures":
-            visual = pybullet.createVisualShape(
-                pybullet.GEOM_BOX, halfExtents=half, rgbaColor=[*color, 1.0], physicsClientId=self.client
-            )
-        body = self._add(
-            name,
-            mass,
-            pybullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=half, physicsClientId=self.client),
-            visual,
-            position,
+        return self.add_boxes(
+            name, [Part(size, (0.0, 0.0, 0.0))], position=position, mass=mass, friction=friction, color=color
         )
+
+    def add_boxes(
+        self,
+        name: str,
+        parts: Sequence[Part],
+        *,
+        position: Vector3,
+        mass: float = 0.0,
+        friction: float = 1.0,
+        color: tuple[float, float, float] = (0.7, 0.7, 0.7),
+    ) -> Body:
+        """Adds a body of several boxes, at most 16; see :meth:`add_box`. Its size is that of the first one."""
+        shapes: dict[str, Any] = {
+            "shapeTypes": [pybullet.GEOM_BOX] * len(parts),
+            "halfExtents": [[edge / 2 for edge in part.size] for part in parts],
+        }
+        positions, turns = [part.position for part in parts], [part.orientation for part in parts]
+        collision = pybullet.createCollisionShapeArray(
+            **shapes, collisionFramePositions=positions, collisionFrameOrientations=turns, physicsClientId=self.client
+        )
+        visual = -1
+        if self.detail != "physics":
+            visual = pybullet.createVisualShapeArray(
+                **shapes,
+                rgbaColors=[[*color, 1.0]] * len(parts),
+                visualFramePositions=positions,
+                visualFrameOrientations=turns,
+                physicsClientId=self.client,
+            )
+        if mass > 0.0:
+            mass *= self.physique.mass
+            friction *= self.physique.friction
+        body = self._add(name, mass, collision, visual, position)
+        body.size, body.color = parts[0].size, (*color, 1.0)
         pybullet.changeDynamics(body.id, -1, lateralFriction=friction, physicsClientId=self.client)
         return body
 
-    def add_marker(self, name: str, *, radius: float, color: tuple[float, float, float, float]) -> Body:
-        """Adds a ball that is seen and never touched, to show a goal."""
+    def add_marker(self, name: str, *, size: Vector3, color: Color, ball: bool = False) -> Body:
+        """Adds a box or a ball that is seen and never touched, to show a goal.
+
+        Args:
+            name: How the scene calls it.
+            size: Edge lengths or diameters, metres.
+            color: Red, green, blue, opacity in [0, 1].
+            ball: A ball of the first of the diameters.
+        """
         if self.detail == "physics":
-            self.bodies[name] = Body(self.client, -1)
+            self.bodies[name] = Body(self.client, -1, size, color)
             return self.bodies[name]
-        visual = pybullet.createVisualShape(
-            pybullet.GEOM_SPHERE, radius=radius, rgbaColor=color, physicsClientId=self.client
-        )
-        return self._add(name, 0.0, -1, visual, (0.0, 0.0, 0.0))
+        shape: dict[str, Any] = {"shapeType": pybullet.GEOM_BOX, "halfExtents": [edge / 2 for edge in size]}
+        if ball:
+            shape = {"shapeType": pybullet.GEOM_SPHERE, "radius": size[0] / 2}
+        visual = pybullet.createVisualShape(**shape, rgbaColor=color, physicsClientId=self.client)
+        body = self._add(name, 0.0, -1, visual, (0.0, 0.0, 0.0))
+        body.size, body.color = size, color
+        return body
 
     def _add(self, name: str, mass: float, collision: int, visual: int, position: Vector3) -> Body:
         number = pybullet.createMultiBody(mass, collision, visual, basePosition=position, physicsClientId=self.client)
         self.bodies[name] = Body(self.client, number)
         return self.bodies[name]
+
+    def tint(self, name: str, change: Sequence[float]) -> None:
+        """Draws a body in its colour with a change of red, green and blue."""
+        body = self.bodies[name]
+        red, green, blue = (min(max(own + more, 0.0), 1.0) for own, more in zip(body.color, change, strict=False))
+        pybullet.changeVisualShape(
+            body.id, -1, rgbaColor=(red, green, blue, body.color[3]), physicsClientId=self.client
+        )
 
     def load_urdf(self, path: Path, base: Vector3) -> int:
         """Loads a robot fixed to the world at ``base`` and returns Bullet's number of it.
@@ -300,14 +389,25 @@ class Simulation:
                 position, orientation = pybullet.getBasePositionAndOrientation(original.id, source.client)
                 pybullet.resetBasePositionAndOrientation(body.id, position, orientation, self.client)
 
-    def picture(self, camera: Camera, tool: Frame, width: int, height: int) -> Picture:
-        """Draws what a camera sees, with the software renderer that ships with PyBullet.
+    def picture(
+        self,
+        camera: Camera,
+        tool: Frame,
+        width: int,
+        height: int,
+        *,
+        light: Sequence[float] = (0.0, 0.0, 0.0),
+        brightness: float = 1.0,
+    ) -> Picture:
+        """Draws what a camera sees.
 
         Args:
             camera: Which.
             tool: Where the tool is, for a camera on the hand.
             width: Pixels.
             height: Pixels.
+            light: Added to the direction of the light.
+            brightness: Factor on it.
         """
         view, projection = camera.matrices(tool, width / height)
         _, _, pixels, depth, _ = pybullet.getCameraImage(
@@ -315,9 +415,12 @@ class Simulation:
             height,
             viewMatrix=view,
             projectionMatrix=projection,
-            shadow=1,
-            lightDirection=LIGHT_DIRECTION,
-            renderer=pybullet.ER_TINY_RENDERER,
+            # Shadows take a second pass over everything.
+            shadow=int(self.detail == "full"),
+            lightDirection=[own + more for own, more in zip(LIGHT_DIRECTION, light, strict=True)],
+            lightAmbientCoeff=AMBIENT_LIGHT * brightness,
+            lightDiffuseCoeff=DIFFUSE_LIGHT * brightness,
+            renderer=self._renderer,
             flags=pybullet.ER_NO_SEGMENTATION_MASK,
             physicsClientId=self.client,
         )
@@ -347,3 +450,19 @@ def _disconnect(client: int, pid: int) -> None:
 
 def _has_display() -> bool:
     return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY"))
+
+
+def rotation_6d(orientation: Quaternion) -> tuple[float, float, float, float, float, float]:
+    """The first two columns of the rotation matrix of a unit quaternion (x, y, z, w).
+
+    A continuous representation, unlike quaternions and angles (Zhou et al. 2019, arXiv 1812.07035, eq. 14).
+    """
+    x, y, z, w = orientation
+    return (
+        1.0 - 2.0 * (y * y + z * z),
+        2.0 * (x * y + w * z),
+        2.0 * (x * z - w * y),
+        2.0 * (x * y - w * z),
+        1.0 - 2.0 * (x * x + z * z),
+        2.0 * (y * z + w * x),
+    )

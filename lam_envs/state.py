@@ -24,9 +24,9 @@ class State(NamedTuple):
     """Shape (steps, numbers of an action)."""
 
 
-def label(task: str, robot: str, control: str) -> float:
+def label(task: str, robot: str, control: str, randomized: bool) -> float:
     """Returns a number that tells states of one kind of environment from another's."""
-    return float(zlib.crc32(f"{task} {robot} {control}".encode()))
+    return float(zlib.crc32(f"{task} {robot} {control} {randomized}".encode()))
 
 
 def pack(
@@ -62,8 +62,8 @@ def unpack(kind: float, size: int, action_size: int, vector: npt.ArrayLike) -> S
         raise ValueError(f"the state is {type(vector).__name__}, not a vector of numbers: {error}") from None
     if state.ndim != 1 or state.size < HEADER or state[0] != kind:
         raise ValueError(
-            f"the state of shape {state.shape} is not of this environment: it comes from another task, robot or "
-            "control, or not from get_state() or physical_state()"
+            f"the state of shape {state.shape} is not of this environment: it comes from another task, robot, "
+            "control or randomisation, or not from get_state() or physical_state()"
         )
     physical, numbers = state[HEADER : HEADER + size], state[HEADER + size :]
     if state[1] != size or state[2] != numbers.size or physical.size != size or numbers.size % action_size:

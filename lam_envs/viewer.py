@@ -1,72 +1,93 @@
-"""What people see of an environment: pictures, depth or a window, drawn apart from the physics."""
+"""What eyes and cameras see of a world: pictures, depth or a window, drawn apart from the physics."""
 
 from __future__ import annotations
 
 import time
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from lam_envs.robots import RobotModel
+from lam_envs.randomization import Physique, Variation
 from lam_envs.scene import Scene
-from lam_envs.simulation import CAMERAS, CONTROL_HZ
-from lam_envs.tasks import Task
-from lam_envs.tasks.task import Goals
+from lam_envs.simulation import CAMERAS, CONTROL_HZ, Frame, Picture, Renderer
+from lam_envs.world import World
 
 RENDER_MODES = ("rgb_array", "depth_array", "human")
+RENDERERS: tuple[Renderer, ...] = ("tiny", "egl")
 
 Shown = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | None
 
 
 class Viewer:
-    """Draws a scene of its own, with full-detail bodies, placed as those of the physics: looking changes nothing.
+    """A scene that is only looked at, placed as the world's: looking changes nothing.
 
     Args:
-        model: Which robot.
-        task: Whose objects and markers.
-        mode: One of ``RENDER_MODES``.
-        camera: A name of ``lam_envs.simulation.CAMERAS``.
-        width: Pixels.
-        height: Pixels.
+        world: What to look at.
+        detail: ``"fast"`` or ``"full"``, see :class:`lam_envs.simulation.Simulation`.
+        renderer: What draws.
+        window: Open PyBullet's own window.
 
     Raises:
-        RuntimeError: ``human`` without a display.
+        RuntimeError: A window without a display, or EGL where there is none.
     """
 
-    def __init__(self, model: RobotModel, task: Task, *, mode: str, camera: str, width: int, height: int) -> None:
-        self._scene = Scene(model, task, "pictures", window=mode == "human")
-        self._task = task
-        self._mode = mode
-        self._camera = CAMERAS[camera]
-        self._size = (width, height)
+    def __init__(
+        self, world: World, detail: Literal["fast", "full"], renderer: Renderer, *, window: bool = False
+    ) -> None:
+        self._world = world
+        self._detail = detail
+        self._renderer = renderer
+        self._window = window
+        self._scene = self._make(world.variation.physique)
+        self._tool = Frame((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+        self._tinted = Variation()
         self._last_frame = 0.0
 
-    def show(self, physics: Scene, desired: Goals) -> Shown:
-        """Draws the present state.
+    def follow(self) -> None:
+        """Places everything where it is in the world now, in the colours of its episode."""
+        world, variation = self._world, self._world.variation
+        physics = world.running()
+        if self._scene.simulation.physique != variation.physique:
+            self._scene.close()
+            self._scene, self._tinted = self._make(variation.physique), Variation()
+        if self._tinted is not variation:
+            self._scene.tint(variation)
+            self._tinted = variation
+        world.task.show(physics.simulation, world.desired)
+        self._scene.copy_poses(physics)
+        self._tool = physics.robot.tool_frame()
+
+    def picture(self, camera: str, width: int, height: int) -> Picture:
+        """Draws what was followed last.
 
         Args:
-            physics: The scene to show.
-            desired: The goal that markers show.
-
-        Returns:
-            ``rgb_array``: uint8, shape (height, width, 3). ``depth_array``: float32 metres, shape (height, width).
-            ``human``: None; the window shows it.
+            camera: A name of ``lam_envs.simulation.CAMERAS``.
+            width: Pixels.
+            height: Pixels.
         """
-        self._task.show(physics.simulation, desired)
-        self._scene.copy_poses(physics)
-        if self._mode == "human":
-            self._keep_pace()
-            return None
-        picture = self._scene.simulation.picture(self._camera, physics.robot.tool_frame(), *self._size)
-        return picture.rgb if self._mode == "rgb_array" else picture.depth
+        variation = self._world.variation
+        shifted = CAMERAS[camera].shifted(variation.camera_position, variation.camera_target)
+        return self._scene.simulation.picture(
+            shifted, self._tool, width, height, light=variation.light, brightness=variation.brightness
+        )
 
-    def close(self) -> None:
-        """Closes the window or the client."""
-        self._scene.close()
+    @property
+    def belongs_to_this_process(self) -> bool:
+        """False in a child process that was forked after it was made."""
+        return self._scene.simulation.belongs_to_this_process
 
-    def _keep_pace(self) -> None:
+    def keep_pace(self) -> None:
         """Shows the window in real time. The clock is for the eye: nothing in an episode depends on it."""
         wait = self._last_frame + 1.0 / CONTROL_HZ - time.monotonic()
         if wait > 0:
             time.sleep(wait)
         self._last_frame = time.monotonic()
+
+    def close(self) -> None:
+        """Closes the window or the client."""
+        self._scene.close()
+
+    def _make(self, physique: Physique) -> Scene:
+        world = self._world
+        return Scene(world.model, world.task, physique, self._detail, window=self._window, renderer=self._renderer)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs import ToolCommand
-from lam_envs.observation import Features
+from lam_envs.observation import ROBOT_KEY, Features
 
 
 class Expert(Protocol):
@@ -58,11 +58,16 @@ class ExpertPolicy:
             The action or actions, and ``state``.
 
         Raises:
-            ValueError: The observation has a wrong shape.
+            ValueError: The observation has a wrong shape, or is a batch of pixels: those do not hold what an expert
+                knows, so it looks at its environment's present scene.
         """
-        array = observation["observation"] if isinstance(observation, dict) else observation
+        array: Any = observation
+        if isinstance(observation, dict):
+            array = observation[ROBOT_KEY if ROBOT_KEY in observation else "observation"]
         if np.ndim(array) < 2:
             return self._act(observation), state
+        if isinstance(observation, dict) and ROBOT_KEY in observation:
+            raise ValueError("an expert acts on one observation of pixels at a time: that of its own environment")
         rows: list[Any] = [
             {name: part[row] for name, part in observation.items()}
             if isinstance(observation, dict)
@@ -73,4 +78,4 @@ class ExpertPolicy:
 
     def _act(self, observation: Any) -> npt.NDArray[Any]:
         features = self._env.features(observation)
-        return np.asarray(self._env.control.inverse(self.expert.act(features), features))
+        return np.asarray(self._env.action_for(self.expert.act(features), features))

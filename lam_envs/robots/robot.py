@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import pybullet
-
+from lam_envs.bullet import pybullet
 from lam_envs.simulation import Body, Frame, Quaternion, Simulation, Vector3
 
 # Share of the position error that a motor corrects in one physics step. At 0.3 a step's jerk asks for more than
@@ -79,6 +78,8 @@ class ToolState(NamedTuple):
 
     position: Vector3
     """Metres."""
+    orientation: Quaternion
+    """Of the last link: the hand is mounted on it, turned by ``hand_yaw``."""
     velocity: Vector3
     """Metres a second."""
     angular_velocity: Vector3
@@ -105,7 +106,7 @@ class Robot:
     def __init__(self, model: RobotModel, simulation: Simulation) -> None:
         self.model = model
         self._client = simulation.client
-        path = model.pictures_urdf if simulation.detail == "pictures" else model.physics_urdf
+        path = model.pictures_urdf if simulation.detail == "full" else model.physics_urdf
         self._body = simulation.load_urdf(path, model.base)
         index: dict[str, int] = {}
         limits: dict[str, tuple[float, float]] = {}
@@ -117,15 +118,13 @@ class Robot:
         self._joints = [index[name] for name in names]
         self._arm = [index[name] for name in model.arm_joints]
         self._fingers = [index[name] for name in model.finger_joints]
-        self._limits = [limits[name] for name in model.arm_joints]
+        self.limits = [limits[name] for name in model.arm_joints]
+        """Lowest and highest angle of each arm joint, radians."""
         self._hand = self._arm[-1]
         self._forces = [*model.arm_forces, model.finger_force, model.finger_force]
         self._position_gains = [POSITION_GAIN] * len(names)
         self._velocity_gains = [VELOCITY_GAIN] * len(names)
         self._damping = [IK_DAMPING] * len(names)
-        self._down = _pointing_down(model.hand_yaw)
-        self.commanded = list(model.home)
-        """Joint angles that the motors are told to reach, radians."""
         if simulation.detail == "physics":
             self._couple_fingers()
         self.place((*model.home, model.max_width / 2, model.max_width / 2))
@@ -183,15 +182,24 @@ class Robot:
         wx, wy, wz = link[7]
         rx, ry, rz = x - mass_x, y - mass_y, z - mass_z
         velocity = (vx + wy * rz - wz * ry, vy + wz * rx - wx * rz, vz + wx * ry - wy * rx)
-        return ToolState((x, y, z), velocity, (wx, wy, wz))
+        return ToolState((x, y, z), link[5], velocity, (wx, wy, wz))
 
     def tool_frame(self) -> Frame:
         """Position and orientation of the tool: origin between the fingertips, z the way the hand points."""
-        link = pybullet.getLinkState(self._body, self._hand, 0, 1, self._client)
-        half = self.model.hand_yaw / 2
-        # The hand is mounted turned against the link: its own x axis is at -hand_yaw.
-        turn = (0.0, 0.0, -math.sin(half), math.cos(half))
-        return Frame(*pybullet.multiplyTransforms(link[4], link[5], (0.0, 0.0, self.model.tool_offset), turn))
+        tool = self.tool_state()
+        return Frame(tool.position, self.tool_orientation(tool))
+
+    def tool_orientation(self, tool: ToolState) -> Quaternion:
+        """The hand's orientation: the last link's, turned back by the angle at which the hand is mounted."""
+        x, y, z, w = tool.orientation
+        half = -self.model.hand_yaw / 2
+        sine, cosine = math.sin(half), math.cos(half)
+        return (x * cosine + y * sine, y * cosine - x * sine, z * cosine + w * sine, w * cosine - z * sine)
+
+    def yaw(self, tool: ToolState) -> float:
+        """The hand's turn about the vertical, radians in [-pi, pi]: the direction of its x axis."""
+        x, y, z, w = self.tool_orientation(tool)
+        return math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
 
     def gripper_state(self) -> GripperState:
         """Reads the opening of the gripper."""
@@ -224,13 +232,17 @@ class Robot:
 
     # Acting
 
-    def solve(self, position: Vector3, seed: Sequence[float], iterations: int) -> list[float]:
+    def solve(
+        self, position: Vector3, yaw: float, seed: Sequence[float], iterations: int = IK_ITERATIONS
+    ) -> list[float]:
         """Inverse kinematics: arm joint angles that bring the tool, pointing down, to a position.
 
-        Damped least squares (Buss 2004) from ``seed``, clipped to the joint limits.
+        Damped least squares (Buss 2004) from ``seed``, clipped to the joint limits. A function of its arguments:
+        where the arm is at the moment does not matter.
 
         Args:
             position: Where the tool should be, metres.
+            yaw: Turn of the hand about the vertical, radians; at 0 its x axis is the world's.
             seed: Joint angles to start from, radians.
             iterations: How often to improve them.
         """
@@ -242,7 +254,7 @@ class Robot:
             self._body,
             self._hand,
             (position[0], position[1], position[2] + self.model.tool_offset),
-            self._down,
+            _pointing_down(yaw - self.model.hand_yaw),
             currentPositions=[*start, 0.0, 0.0],
             jointDamping=self._damping,
             maxNumIterations=iterations,
@@ -251,21 +263,20 @@ class Robot:
         )
         return [
             min(max(angle, low), high)
-            for angle, (low, high) in zip(solution, self._limits, strict=False)  # the fingers have no limit
+            for angle, (low, high) in zip(solution, self.limits, strict=False)  # the fingers have no limit
         ]
 
-    def start_pose(self, position: Vector3) -> list[float]:
-        """Arm joint angles, solved from home, that bring the tool to a position: the start of an episode."""
-        return self.solve(position, self.model.home, IK_RESET_ITERATIONS)
+    def start_pose(self, position: Vector3, yaw: float = 0.0) -> list[float]:
+        """Arm joint angles, solved from home, that bring the tool to a pose: the start of an episode."""
+        return self.solve(position, yaw, self.model.home, IK_RESET_ITERATIONS)
 
-    def move(self, position: Vector3, width: float) -> None:
-        """Tells the motors to bring the tool to a position and the gripper to a width, metres."""
-        self.commanded = self.solve(position, self.commanded, IK_ITERATIONS)
+    def drive(self, joints: Sequence[float], width: float) -> None:
+        """Tells the motors to bring the arm joints to angles (radians) and the gripper to a width (metres)."""
         pybullet.setJointMotorControlArray(
             self._body,
             self._joints,
             pybullet.POSITION_CONTROL,
-            targetPositions=[*self.commanded, width / 2, width / 2],
+            targetPositions=[*joints, width / 2, width / 2],
             forces=self._forces,
             positionGains=self._position_gains,
             velocityGains=self._velocity_gains,
@@ -279,10 +290,10 @@ class Robot:
             pybullet.resetJointState(self._body, joint, position, speed, self._client)
 
 
-def _pointing_down(hand_yaw: float) -> Quaternion:
-    """Orientation of the last link when the tool points down with its axes along the world's.
+def _pointing_down(turn: float) -> Quaternion:
+    """Orientation of a link that points down, turned about the vertical.
 
-    Half a turn about x, then the hand's own angle about z: (1, 0, 0, 0) * (0, 0, sin, cos).
+    A turn about the world's z after half a turn about x: (0, 0, sin, cos) * (1, 0, 0, 0).
     """
-    half = hand_yaw / 2
-    return (math.cos(half), -math.sin(half), 0.0, 0.0)
+    half = turn / 2
+    return (math.cos(half), math.sin(half), 0.0, 0.0)

@@ -11,7 +11,7 @@ from typing_extensions import override
 from lam_envs.observation import Feature
 from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
-from lam_envs.simulation import Motion, Quaternion, Simulation, Vector3
+from lam_envs.simulation import Motion, Simulation, Vector3, rotation_6d
 from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
 
 EDGE = 0.04
@@ -60,7 +60,9 @@ class Grasp(Task):
 
     name = "grasp"
     features = (
-        Feature("gripper/touch", 2, "1", "1 where a finger presses the object, left and right", 0.5, 0.5, 0.5),
+        Feature(
+            "gripper/touch", 2, "1", "1 where a finger presses the object, left and right", 0.5, 0.5, 0.5, noisy=False
+        ),
         Feature("object/position", 3, "m", "centre of the cube", (0.5, 0.0, 0.1), 0.2, 2.0),
         Feature("object/relative", 3, "m", "cube minus tool position", 0.0, 0.1, 2.0),
         Feature("object/rotation", 6, "1", "first two columns of its rotation matrix", 0.0, 1.0, 1.0),
@@ -76,23 +78,24 @@ class Grasp(Task):
     place_high = (0.6, 0.2)
 
     @override
-    def build(self, simulation: Simulation) -> None:
+    def build(self, simulation: Simulation, scale: float) -> None:
+        edge = EDGE * scale
         simulation.add_box(
             "object",
-            size=(EDGE, EDGE, EDGE),
-            position=(0.5, 0.0, EDGE / 2),
+            size=(edge, edge, edge),
+            position=(0.5, 0.0, edge / 2),
             mass=MASS,
             friction=FRICTION,
             color=(0.85, 0.2, 0.15),
         )
 
     @override
-    def sample(self, rng: np.random.Generator) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
         tool = self.sample_tool(rng)
         x, y = rng.uniform(self.place_low, self.place_high).tolist()
         half = rng.uniform(-MAX_YAW, MAX_YAW) / 2
         still = (0.0, 0.0, 0.0)
-        cube = Motion((x, y, EDGE / 2), (0.0, 0.0, math.sin(half), math.cos(half)), still, still)
+        cube = Motion((x, y, EDGE * scale / 2), (0.0, 0.0, math.sin(half), math.cos(half)), still, still)
         return Draw(tool=tool, desired=(0.0, LIFT, 1.0), objects={"object": cube})
 
     @override
@@ -115,7 +118,7 @@ class Grasp(Task):
             *cube.velocity,
             *cube.angular_velocity,
         )
-        rise = min(max(z - EDGE / 2, self.goal_low[1]), self.goal_high[1])
+        rise = min(max(z - body.size[2] / 2, self.goal_low[1]), self.goal_high[1])
         return Reading(values, (min(distance, FAR), rise, float(held)))
 
     @override
@@ -151,20 +154,4 @@ def _rests_in_hand(cube: Motion, tool: ToolState, relative: Vector3) -> bool:
     return (
         math.dist(cube.velocity, hand) <= SLIP_SPEED
         and math.dist(cube.angular_velocity, tool.angular_velocity) <= SLIP_TURN
-    )
-
-
-def rotation_6d(orientation: Quaternion) -> tuple[float, float, float, float, float, float]:
-    """The first two columns of the rotation matrix of a unit quaternion (x, y, z, w).
-
-    A continuous representation, unlike quaternions and angles (Zhou et al. 2019, arXiv 1812.07035, eq. 14).
-    """
-    x, y, z, w = orientation
-    return (
-        1.0 - 2.0 * (y * y + z * z),
-        2.0 * (x * y + w * z),
-        2.0 * (x * z - w * y),
-        2.0 * (x * y - w * z),
-        1.0 - 2.0 * (x * x + z * z),
-        2.0 * (y * z + w * x),
     )

@@ -56,11 +56,12 @@ class Reach(Task):
     point_high = (0.65, 0.25, 0.38)
 
     @override
-    def build(self, simulation: Simulation) -> None:
-        simulation.add_marker("goal", radius=TOLERANCE, color=(0.1, 0.75, 0.3, 0.7))
+    def build(self, simulation: Simulation, scale: float) -> None:
+        size = (2 * TOLERANCE, 2 * TOLERANCE, 2 * TOLERANCE)
+        simulation.add_marker("goal", size=size, color=(0.1, 0.75, 0.3, 0.7), ball=True)
 
     @override
-    def sample(self, rng: np.random.Generator) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
         tool = self.sample_tool(rng)
         while True:
             x, y, z = rng.uniform(self.point_low, self.point_high).tolist()

@@ -64,12 +64,22 @@ class Task(ABC):
     tool_high: ClassVar[Vector3]
 
     @abstractmethod
-    def build(self, simulation: Simulation) -> None:
-        """Adds the task's objects, once a client."""
+    def build(self, simulation: Simulation, scale: float) -> None:
+        """Adds the task's objects, once a client.
+
+        Args:
+            simulation: Where to.
+            scale: Factor on the edges of what can be moved.
+        """
 
     @abstractmethod
-    def sample(self, rng: np.random.Generator) -> Draw:
-        """Draws the start and the goal of an episode."""
+    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+        """Draws the start and the goal of an episode.
+
+        Args:
+            rng: Of the episode.
+            scale: The factor that the objects were built with.
+        """
 
     @abstractmethod
     def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:

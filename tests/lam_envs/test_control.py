@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,86 +11,167 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lam_envs.control import (
-    COARSE_STEP,
-    FINE_STEP,
+    CONTROLS,
+    DISCRETE_STEPS,
+    MAX_JOINT_LEAD,
+    MAX_JOINT_STEP,
     MAX_LEAD,
     MAX_STEP,
-    NEAR_ENOUGH,
+    MAX_YAW,
+    MAX_YAW_STEP,
     WORKSPACE_HIGH,
     WORKSPACE_LOW,
-    DiscreteControl,
-    EndEffectorControl,
     Target,
     ToolCommand,
 )
+from lam_envs.randomization import Physique
+from lam_envs.robots import PANDA
+from lam_envs.robots.robot import ToolState
+from lam_envs.scene import Scene
+from lam_envs.simulation import Vector3
+from lam_envs.tasks import make_task
 
 from ..conftest import Make
 
 HERE = (0.5, 0.0, 0.2)
-WIDTH = 0.08
+WIDTH = PANDA.max_width
+STILL = (0.0, 0.0, 0.0)
+EE, EE_YAW, JOINT, DISCRETE = (CONTROLS[name](PANDA) for name in ("ee", "ee_yaw", "joint", "discrete"))
 
 
-def features(target: tuple[float, float, float], width: float) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    made = Scene(PANDA, make_task("reach"), Physique())
+    yield made
+    made.close()
+
+
+def told(scene: Scene, position: Vector3 = HERE, width: float = 0.0, yaw: float = 0.0) -> Target:
+    return Target(scene.robot.start_pose(position, yaw), position, yaw, width)
+
+
+def standing(scene: Scene, position: Vector3 = HERE, yaw: float = 0.0) -> ToolState:
+    """The tool at rest at a pose, with the arm there."""
+    scene.robot.place([*scene.robot.start_pose(position, yaw), 0.0, 0.0])
+    return ToolState(position, scene.robot.tool_state().orientation, STILL, STILL)
+
+
+def features(target: Vector3, width: float, **more: float) -> dict[str, Any]:
     return {
         "tool/position": np.array(target),
         "tool/lag": np.zeros(3),
         "gripper/target": np.array([width]),
+        **{name.replace("_", "/", 1): np.array([value]) for name, value in more.items()},
     }
 
 
-def test_full_actions_move_the_command_by_two_centimetres_and_open_fully() -> None:
-    target, _ = EndEffectorControl(WIDTH).command(np.array([1, -1, 0.5, 1]), Target(HERE, 0.0), HERE)
+def test_full_actions_move_the_command_by_two_centimetres_and_open_fully(scene: Scene) -> None:
+    numbers = EE.checked(np.array([1, -1, 0.5, 1]))
+    target = EE.command(numbers, told(scene), standing(scene), scene.robot)
     np.testing.assert_allclose(target.position, [0.5 + MAX_STEP, -MAX_STEP, 0.2 + MAX_STEP / 2])
     assert target.width == WIDTH
+    scene.robot.place([*target.joints, 0.0, 0.0])
+    np.testing.assert_allclose(scene.robot.tool_state().position, target.position, atol=1e-3)
 
 
 @given(x=st.floats(-0.019, 0.019), y=st.floats(-0.019, 0.019), z=st.floats(-0.019, 0.019), width=st.floats(0, WIDTH))
-def test_the_inverse_reaches_any_pose_within_a_step(x: float, y: float, z: float, width: float) -> None:
-    control = EndEffectorControl(WIDTH)
+def test_the_inverse_reaches_any_pose_within_a_step(scene: Scene, x: float, y: float, z: float, width: float) -> None:
     wanted = (HERE[0] + x, HERE[1] + y, HERE[2] + z)
-    action = control.inverse(ToolCommand(wanted, width), features(HERE, 0.0))
-    target, _ = control.command(action, Target(HERE, 0.0), HERE)
+    action = EE.inverse(ToolCommand(wanted, width), features(HERE, 0.0), scene.robot)
+    target = EE.command(EE.checked(action), told(scene), standing(scene), scene.robot)
     np.testing.assert_allclose(target.position, wanted, atol=1e-8)
     assert target.width == pytest.approx(width, abs=1e-8)
 
 
-def test_the_inverse_goes_straight_to_what_is_far() -> None:
-    action = EndEffectorControl(WIDTH).inverse(ToolCommand((0.6, 0.05, 0.2), 0.0), features(HERE, 0.0))
+def test_the_inverse_goes_straight_to_what_is_far(scene: Scene) -> None:
+    action = EE.inverse(ToolCommand((0.6, 0.05, 0.2), 0.0), features(HERE, 0.0), scene.robot)
     np.testing.assert_allclose(action, [1.0, 0.5, 0.0, -1.0], atol=1e-6)
 
 
-def test_the_command_stays_in_the_workspace_and_near_the_tool() -> None:
-    control = EndEffectorControl(WIDTH)
-    target = Target(HERE, 0.0)
+def test_the_command_stays_in_the_workspace_and_near_the_tool(scene: Scene) -> None:
+    target = told(scene)
     for _ in range(100):
-        target, _ = control.command(np.array([1, 1, -1, 0]), target, HERE)
+        target = EE.command([1, 1, -1, 0], target, standing(scene), scene.robot)
     np.testing.assert_allclose(target.position, [0.5 + MAX_LEAD, MAX_LEAD, 0.2 - MAX_LEAD])
     corner = (WORKSPACE_HIGH[0], WORKSPACE_HIGH[1], WORKSPACE_LOW[2])
-    target, _ = control.command(np.array([1, 1, -1, 0]), Target(corner, 0.0), corner)
+    target = EE.command([1, 1, -1, 0], told(scene, corner), standing(scene, corner), scene.robot)
     assert target.position == corner
 
 
-def test_discrete_actions_do_what_their_table_says() -> None:
-    control = DiscreteControl(WIDTH)
-    moved = [control.command(action, Target(HERE, 0.04), HERE)[0] for action in range(15)]
-    np.testing.assert_allclose(np.array(moved[1].position) - HERE, [COARSE_STEP, 0, 0], atol=1e-12)
-    np.testing.assert_allclose(np.array(moved[6].position) - HERE, [0, 0, -COARSE_STEP], atol=1e-12)
-    np.testing.assert_allclose(np.array(moved[9].position) - HERE, [0, FINE_STEP, 0], atol=1e-12)
-    assert moved[0] == Target(HERE, 0.04)
-    assert moved[13] == Target(HERE, WIDTH)
-    assert moved[14] == Target(HERE, 0.0)
+def test_the_hand_turns_by_a_tenth_of_a_radian_and_up_to_its_limit(scene: Scene) -> None:
+    tool = standing(scene)
+    assert scene.robot.yaw(tool) == pytest.approx(0.0, abs=1e-3)
+    target = EE_YAW.command([0, 0, 0, 1, 0], told(scene), tool, scene.robot)
+    assert target.yaw == pytest.approx(MAX_YAW_STEP)
+    scene.robot.place([*target.joints, 0.0, 0.0])
+    assert scene.robot.yaw(scene.robot.tool_state()) == pytest.approx(MAX_YAW_STEP, abs=2e-3)
+    at_limit = EE_YAW.command([0, 0, 0, -1, 0], told(scene, yaw=-1.55), standing(scene, yaw=-1.55), scene.robot)
+    assert at_limit.yaw == -MAX_YAW
+
+
+def test_the_inverse_turns_the_hand_to_where_it_is_wanted(scene: Scene) -> None:
+    seen = features(HERE, 0.0, tool_yaw=0.3, tool_yaw_lag=0.02)
+    action = EE_YAW.inverse(ToolCommand(HERE, 0.0, yaw=0.25), seen, scene.robot)
+    np.testing.assert_allclose(action, [0, 0, 0, -0.7, -1], atol=1e-6)
+
+
+def test_joint_actions_turn_each_joint_within_its_limits_and_lead(scene: Scene) -> None:
+    tool = standing(scene)
+    start = told(scene)
+    numbers = JOINT.checked(np.array([1, 0, 0, 0, 0, 0, -0.5, 1]))
+    target = JOINT.command(numbers, start, tool, scene.robot)
+    moved = np.subtract(target.joints, start.joints)
+    np.testing.assert_allclose(moved, [MAX_JOINT_STEP, 0, 0, 0, 0, 0, -MAX_JOINT_STEP / 2], atol=1e-12)
+    for _ in range(20):
+        target = JOINT.command([1.0] * 7 + [0.0], target, tool, scene.robot)
+    assert np.subtract(target.joints, start.joints).max() == pytest.approx(MAX_JOINT_LEAD)
+    assert all(low < angle < high for angle, (low, high) in zip(target.joints, scene.robot.limits, strict=True))
+
+
+def test_inverse_kinematics_depends_on_its_arguments_alone(scene: Scene) -> None:
+    seed = scene.robot.start_pose(HERE)
+    solutions = []
+    for elsewhere in ((0.35, 0.2, 0.1), (0.65, -0.2, 0.4)):
+        standing(scene, elsewhere)
+        solutions.append(scene.robot.solve((0.52, 0.01, 0.19), 0.1, seed))
+    assert solutions[0] == solutions[1]
+
+
+def test_discrete_actions_do_what_their_table_says(scene: Scene) -> None:
+    tool = standing(scene)
+    moved = [DISCRETE.command([action], told(scene, width=0.04), tool, scene.robot) for action in range(21)]
+    coarse, fine, finest = DISCRETE_STEPS
+    for action, step in ((1, [coarse, 0, 0]), (6, [0, 0, -coarse]), (9, [0, fine, 0]), (14, [-finest, 0, 0])):
+        np.testing.assert_allclose(np.array(moved[action].position) - HERE, step, atol=1e-12)
+    assert (moved[0].position, moved[0].width) == (HERE, 0.04)
+    assert (moved[19].position, moved[19].width) == (HERE, WIDTH)
+    assert (moved[20].position, moved[20].width) == (HERE, 0.0)
 
 
 @given(x=st.floats(-0.1, 0.1), y=st.floats(-0.1, 0.1), z=st.floats(-0.1, 0.1))
-def test_discrete_inverses_come_within_half_a_fine_step_and_hold(x: float, y: float, z: float) -> None:
-    control = DiscreteControl(WIDTH)
+def test_discrete_inverses_come_within_half_a_finest_step_and_hold(
+    scene: Scene, x: float, y: float, z: float
+) -> None:
     wanted = np.add(HERE, (x, y, z))
-    target = Target(HERE, WIDTH)
-    for _ in range(30):
-        action = control.inverse(ToolCommand(tuple(wanted.tolist()), WIDTH), features(target.position, target.width))
-        target, _ = control.command(action, target, target.position)
-    assert action == control.HOLD
-    assert np.abs(wanted - target.position).max() <= NEAR_ENOUGH
+    target = told(scene, width=WIDTH)
+    for _ in range(40):
+        seen = features(target.position, target.width)
+        action = DISCRETE.inverse(ToolCommand(tuple(wanted.tolist()), WIDTH), seen, scene.robot)
+        tool = ToolState(target.position, (1.0, 0.0, 0.0, 0.0), STILL, STILL)
+        target = DISCRETE.command(DISCRETE.checked(action), target, tool, scene.robot)
+    assert action == 0
+    assert np.abs(wanted - target.position).max() <= 0.51 * DISCRETE_STEPS[-1]
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_following_the_inverse_brings_the_tool_to_any_pose(control: str, make: Make) -> None:
+    env = make("LamReach-v0", control=control)
+    inner: Any = env.unwrapped
+    env.reset(seed=0)
+    for goal in ((0.62, 0.22, 0.05), (0.36, -0.22, 0.35)):
+        for _ in range(45):
+            env.step(inner.action_for(ToolCommand(goal, 0.0), inner.features()))
+        np.testing.assert_allclose(inner.features()["tool/position"], goal, atol=2e-3)
 
 
 def test_the_tool_goes_where_it_is_told(make: Make) -> None:

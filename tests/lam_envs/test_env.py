@@ -180,7 +180,7 @@ def test_a_bad_action_is_refused_and_nothing_advances(action: Any, message: str,
     assert fingerprint([after_error[0]]) == fingerprint([inner.step(good)[0]])
 
 
-@pytest.mark.parametrize("action", [-1, 15, 2.5, np.nan, [1, 2], "open", "3", 10**400, None, True])
+@pytest.mark.parametrize("action", [-1, 21, 2.5, np.nan, [1, 2], "open", "3", 10**400, None, True])
 def test_a_bad_choice_is_refused_and_nothing_advances(action: Any, make: Make) -> None:
     env = make("LamGraspDiscrete-v0")
     env.reset(seed=0)
@@ -204,7 +204,7 @@ def test_actions_out_of_range_are_clipped(make: Make) -> None:
     ("keywords", "message"),
     [
         ({"robot": "r2d2"}, "unknown robot 'r2d2'; expected one of panda"),
-        ({"control": "telepathy"}, "unknown control 'telepathy'; expected one of ee, discrete"),
+        ({"control": "telepathy"}, "unknown control 'telepathy'; expected one of ee, ee_yaw, joint, discrete"),
         ({"task": "dance"}, "unknown task 'dance'; expected one of reach, grasp"),
         ({"obs": "smell"}, "unknown obs 'smell'; expected one of state, goal"),
         ({"reward": "money"}, "unknown reward 'money'; expected one of dense, sparse"),

@@ -94,7 +94,7 @@ def test_a_state_of_another_environment_is_refused(other: str, make: Make) -> No
     for _ in range(4):
         foreign.step(foreign.action_space.sample())
     inner: Any = env.unwrapped
-    with pytest.raises(ValueError, match="another task, robot or control"):
+    with pytest.raises(ValueError, match="another task, robot, control or randomisation"):
         inner.set_state(foreign.unwrapped.get_state())  # type: ignore[attr-defined]
 
 

@@ -29,7 +29,7 @@ def contact_rich_actions(env: gym.Env[Any, Any], seed: int) -> list[Any]:
         features = inner.features()
         target = features.get("object/position", features.get("goal/position"))
         command = ToolCommand(tuple(target.tolist()), float(rng.choice([0.0, 0.08])))
-        wanted = inner.control.inverse(command, features)
+        wanted = inner.action_for(command, features)
         actions.append(wanted if rng.random() < 0.7 else env.action_space.sample())
         _, _, terminated, truncated, _ = env.step(actions[-1])
         over = terminated or truncated

@@ -1,0 +1,233 @@
+"""One episode after another in a scene: where it starts, how actions advance it, and the state that continues it.
+
+Knows nothing of observations, rewards or pictures: see ``env.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.error import ResetNeeded
+
+from lam_envs import state as states
+from lam_envs.control import Control
+from lam_envs.observation import Layout
+from lam_envs.randomization import VARIATION_SIZE, Physique, Randomization, Variation, draw
+from lam_envs.robots import RobotModel
+from lam_envs.scene import Scene
+from lam_envs.tasks import Task
+
+NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
+"""Stands for the first state of an episode before there is one."""
+
+
+class World:
+    """The physical side of an environment.
+
+    Args:
+        task: What is to be done.
+        model: Which robot does it.
+        control: What actions mean.
+        randomization: What varies from episode to episode; None where nothing does.
+    """
+
+    def __init__(self, task: Task, model: RobotModel, control: Control, randomization: Randomization | None) -> None:
+        self.task = task
+        self.model = model
+        self.control = control
+        self.randomization = randomization
+        self.layout = Layout((*control.features, *task.features))
+        """Names every feature of :attr:`values`."""
+        self._label = states.label(task.name, model.name, control.name, randomization is not None)
+        # The client is made on first use, in the process that uses it.
+        self._scene: Scene | None = None
+        self.variation = Variation()
+        """What the episode drew."""
+        self.desired = np.zeros(len(task.goal_low), dtype=np.float32)
+        """The desired goal."""
+        self.achieved = self.desired
+        """The achieved goal."""
+        self.values: list[float] = []
+        """Physical values of the layout's features."""
+        self._base = NO_EPISODE
+        self._pending: list[list[float]] = []
+        self._actions: list[list[float]] = []
+        self._first_step = 0
+
+    # Episodes
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """Starts an episode that depends on the generator alone."""
+        variation = Variation() if self.randomization is None else draw(self.randomization, rng)
+        start = self.task.sample(rng, variation.object_size)
+        physical = self.scene(variation.physique).initial_state(start)
+        self._load(self._joined(physical, np.array(start.desired, np.float32), variation, 0, []))
+
+    def advance(self, numbers: list[float]) -> None:
+        """Does one action, 1/20 s of simulated time.
+
+        Args:
+            numbers: What ``control.checked`` returned.
+
+        Raises:
+            ResetNeeded: There is no episode.
+            RuntimeError: The simulation diverged; the next episode has a new one.
+        """
+        scene = self.running()
+        self._actions.append(numbers)
+        self._pending.append(numbers)
+        # Until the first action arrives the robot keeps to what it was told.
+        if len(self._pending) > self.variation.action_delay:
+            numbers = self._pending.pop(0)
+            scene.target = self.control.command(numbers, scene.target, scene.tool, scene.robot)
+        scene.robot.drive(scene.target.joints, scene.target.width)
+        scene.simulation.step()
+        self._read(scene)
+
+    def running(self) -> Scene:
+        """The scene of an episode.
+
+        Raises:
+            ResetNeeded: There was no reset yet.
+        """
+        scene = self.scene()
+        if self._base is NO_EPISODE:
+            raise ResetNeeded("call reset() before step(), render() or a state: there is no episode yet")
+        return scene
+
+    def scene(self, physique: Physique | None = None) -> Scene:
+        """The scene, made anew when this is its first use, the process was forked, or bodies have another physique.
+
+        Args:
+            physique: What bodies are built with; by default whatever they are.
+        """
+        scene = self._scene
+        if scene is not None and scene.simulation.belongs_to_this_process:
+            if physique is None or scene.simulation.physique == physique:
+                return scene
+            scene.close()
+        self._base = NO_EPISODE
+        self._scene = Scene(self.model, self.task, physique or Physique())
+        return self._scene
+
+    @property
+    def step_count(self) -> int:
+        """Control steps since the episode began."""
+        return self._first_step + len(self._actions)
+
+    def close(self) -> None:
+        """Frees the simulation. A reset makes it again."""
+        if self._scene is not None:
+            self._scene.close()
+        self._scene = None
+        self._base = NO_EPISODE
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: not the client, which is no copy's, but the state of the episode."""
+        parts = dict(self.__dict__)
+        parts["_scene"] = None
+        parts["_base"] = None if self._base is NO_EPISODE else self.get_state()
+        return parts
+
+    def __setstate__(self, parts: dict[str, Any]) -> None:
+        """Makes a copy that continues the episode in a client of its own."""
+        state = parts["_base"]
+        self.__dict__.update({**parts, "_base": NO_EPISODE})
+        if state is not None:
+            self.set_state(state)
+
+    # States
+
+    def get_state(self) -> npt.NDArray[np.float64]:
+        """See ``ManipulationEnv.get_state``."""
+        self.running()
+        return states.pack(self._label, self._base, self._actions)
+
+    def physical_state(self) -> npt.NDArray[np.float64]:
+        """See ``ManipulationEnv.physical_state``."""
+        scene = self.running()
+        # What was written and not yet stepped from is returned as it was: Bullet rounds quaternions it is given.
+        physical = self._base
+        if self._actions:
+            physical = self._joined(scene.state(), self.desired, self.variation, self.step_count, self._pending)
+        return states.pack(self._label, physical, [])
+
+    def set_state(self, vector: npt.ArrayLike) -> None:
+        """See ``ManipulationEnv.set_state``."""
+        size = self.scene().state_size + self.desired.size + self._variation_size
+        physical, recorded = states.unpack(self._label, size, self.control.action_size, vector)
+        actions = [self.control.checked(row if row.size > 1 else row[0]) for row in recorded]
+        self.scene().check(physical[: self.scene().state_size])
+        self._parts(physical)
+        self._load(physical)
+        for numbers in actions:
+            self.advance(numbers)
+
+    @property
+    def _variation_size(self) -> int:
+        if self.randomization is None:
+            return 0
+        return VARIATION_SIZE + 2 + self._longest_delay * self.control.action_size
+
+    @property
+    def _longest_delay(self) -> int:
+        return 0 if self.randomization is None else int(self.randomization.action_delay[1])
+
+    def _joined(
+        self,
+        physical: npt.NDArray[np.float64],
+        desired: npt.NDArray[np.float32],
+        variation: Variation,
+        step: int,
+        pending: list[list[float]],
+    ) -> npt.NDArray[np.float64]:
+        """Scene, goal and, where something varies, the variation, the step and the actions under way."""
+        if self.randomization is None:
+            return np.concatenate([physical, desired])
+        waiting = np.zeros(self._longest_delay * self.control.action_size)
+        numbers = [number for row in pending for number in row]
+        waiting[: len(numbers)] = numbers
+        return np.concatenate([physical, desired, variation.numbers(), [step, len(pending)], waiting])
+
+    def _parts(self, base: npt.NDArray[np.float64]) -> tuple[Variation, int, list[list[float]]]:
+        """The inverse of :meth:`_joined` for what follows the goal.
+
+        Raises:
+            ValueError: Numbers that no episode can have.
+        """
+        if self.randomization is None:
+            return Variation(), 0, []
+        rest = base[self.scene().state_size + self.desired.size :]
+        variation, rest = Variation.of(rest[:VARIATION_SIZE]), rest[VARIATION_SIZE:]
+        step, count, rows = rest[0], rest[1], rest[2:].reshape(-1, self.control.action_size)
+        if step < 0 or variation.action_delay > self._longest_delay or count not in range(variation.action_delay + 1):
+            raise ValueError("the state has a step, a delay or actions under way that this environment cannot have")
+        pending = [self.control.checked(row if row.size > 1 else row[0]) for row in rows[: int(count)]]
+        return variation, int(step), pending
+
+    def _load(self, base: npt.NDArray[np.float64]) -> None:
+        variation, step, pending = self._parts(base)
+        scene = self.scene(variation.physique)
+        size = scene.state_size
+        scene.load(base[:size])
+        self._base = base
+        self.variation, self._first_step, self._pending = variation, step, pending
+        self.desired = base[size : size + self.desired.size].astype(np.float32)
+        self._actions = []
+        self._read(scene)
+
+    def _read(self, scene: Scene) -> None:
+        scene.look()
+        reading = self.task.read(scene.simulation, scene.robot, scene.tool, self.desired)
+        self.values = [
+            *self.control.values(scene.robot, scene.tool, scene.robot.gripper_state(), scene.target),
+            *reading.values,
+        ]
+        self.achieved = np.array(reading.achieved, dtype=np.float32)
+        if not math.isfinite(sum(self.values)):
+            # Such numbers stay in Bullet's caches: only a new client is free of them.
+            self.close()
+            raise RuntimeError("the simulation diverged to numbers that are not finite; reset() starts afresh")
