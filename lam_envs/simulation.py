@@ -44,6 +44,7 @@ Color = tuple[float, float, float, float]
 Detail = Literal["physics", "fast", "full"]
 """What a client is for: to be stepped; to be drawn fast, with few polygons; to be drawn for people."""
 Renderer = Literal["tiny", "egl"]
+MarkerShape = Literal["box", "ball", "cylinder"]
 
 LIGHT_DIRECTION = (0.6, -0.8, 1.6)
 AMBIENT_LIGHT = 0.6
@@ -300,33 +301,71 @@ class Simulation:
                 visualFrameOrientations=turns,
                 physicsClientId=self.client,
             )
-        if mass > 0.0:
-            mass *= self.physique.mass
-            friction *= self.physique.friction
-        body = self._add(name, mass, collision, visual, position)
+        body = self._add(name, self._mass(mass), collision, visual, position)
         body.size, body.color = parts[0].size, (*color, 1.0)
-        pybullet.changeDynamics(body.id, -1, lateralFriction=friction, physicsClientId=self.client)
+        self._rub(body, mass, friction)
         return body
 
-    def add_marker(self, name: str, *, size: Vector3, color: Color, ball: bool = False) -> Body:
-        """Adds a box or a ball that is seen and never touched, to show a goal.
+    def add_cylinder(
+        self,
+        name: str,
+        *,
+        diameter: float,
+        height: float,
+        position: Vector3,
+        mass: float = 0.0,
+        friction: float = 1.0,
+        color: tuple[float, float, float] = (0.7, 0.7, 0.7),
+    ) -> Body:
+        """Adds an upright cylinder; see :meth:`add_box`."""
+        radius = diameter / 2
+        collision = pybullet.createCollisionShape(
+            pybullet.GEOM_CYLINDER, radius=radius, height=height, physicsClientId=self.client
+        )
+        visual = -1
+        if self.detail != "physics":
+            visual = pybullet.createVisualShape(
+                pybullet.GEOM_CYLINDER,
+                radius=radius,
+                length=height,
+                rgbaColor=[*color, 1.0],
+                physicsClientId=self.client,
+            )
+        body = self._add(name, self._mass(mass), collision, visual, position)
+        body.size, body.color = (diameter, diameter, height), (*color, 1.0)
+        self._rub(body, mass, friction)
+        return body
+
+    def add_marker(self, name: str, *, size: Vector3, color: Color, shape: MarkerShape = "box") -> Body:
+        """Adds something that is seen and never touched, to show a goal.
 
         Args:
             name: How the scene calls it.
             size: Edge lengths or diameters, metres.
             color: Red, green, blue, opacity in [0, 1].
-            ball: A ball of the first of the diameters.
+            shape: ``"box"``, ``"ball"`` (of the first diameter) or an upright ``"cylinder"``.
         """
         if self.detail == "physics":
             self.bodies[name] = Body(self.client, -1, size, color)
             return self.bodies[name]
-        shape: dict[str, Any] = {"shapeType": pybullet.GEOM_BOX, "halfExtents": [edge / 2 for edge in size]}
-        if ball:
-            shape = {"shapeType": pybullet.GEOM_SPHERE, "radius": size[0] / 2}
-        visual = pybullet.createVisualShape(**shape, rgbaColor=color, physicsClientId=self.client)
+        kinds: dict[str, dict[str, Any]] = {
+            "box": {"shapeType": pybullet.GEOM_BOX, "halfExtents": [edge / 2 for edge in size]},
+            "ball": {"shapeType": pybullet.GEOM_SPHERE, "radius": size[0] / 2},
+            "cylinder": {"shapeType": pybullet.GEOM_CYLINDER, "radius": size[0] / 2, "length": size[2]},
+        }
+        visual = pybullet.createVisualShape(**kinds[shape], rgbaColor=color, physicsClientId=self.client)
         body = self._add(name, 0.0, -1, visual, (0.0, 0.0, 0.0))
         body.size, body.color = size, color
         return body
+
+    def _mass(self, mass: float) -> float:
+        return mass * self.physique.mass
+
+    def _rub(self, body: Body, mass: float, friction: float) -> None:
+        """Sets the friction of a body; what can be moved has that of its physique."""
+        if mass > 0.0:
+            friction *= self.physique.friction
+        pybullet.changeDynamics(body.id, -1, lateralFriction=friction, physicsClientId=self.client)
 
     def _add(self, name: str, mass: float, collision: int, visual: int, position: Vector3) -> Body:
         number = pybullet.createMultiBody(mass, collision, visual, basePosition=position, physicsClientId=self.client)

@@ -8,9 +8,20 @@ import gymnasium as gym
 
 from demos.experts.expert import Expert, ExpertPolicy
 from demos.experts.grasp import GraspExpert
+from demos.experts.insert import InsertExpert
+from demos.experts.pick_place import PickPlaceExpert
+from demos.experts.push import PushExpert
 from demos.experts.reach import ReachExpert
+from demos.experts.stack import StackExpert
 
-EXPERTS: dict[str, Expert] = {"reach": ReachExpert(), "grasp": GraspExpert()}
+EXPERTS: dict[str, Expert] = {
+    "reach": ReachExpert(),
+    "push": PushExpert(),
+    "grasp": GraspExpert(),
+    "pick_place": PickPlaceExpert(),
+    "stack": StackExpert(),
+    "insert": InsertExpert(),
+}
 
 
 def make_expert(env: gym.Env[Any, Any]) -> ExpertPolicy:
@@ -28,4 +39,4 @@ def make_expert(env: gym.Env[Any, Any]) -> ExpertPolicy:
     return ExpertPolicy(EXPERTS[task], env)
 
 
-__all__ = ["EXPERTS", "Expert", "ExpertPolicy", "GraspExpert", "ReachExpert", "make_expert"]
+__all__ = ["EXPERTS", "Expert", "ExpertPolicy", "make_expert"]

@@ -211,6 +211,11 @@ class Robot:
         left, right = self._fingers
         return self._touches(body, left), self._touches(body, right)
 
+    def meets(self, body: Body) -> bool:
+        """Returns whether any part of the robot touches the body, from any side."""
+        points = pybullet.getContactPoints(bodyA=self._body, bodyB=body.id, physicsClientId=self._client)
+        return any(point[8] <= TOUCH_GAP for point in points)
+
     def _touches(self, body: Body, finger: int) -> bool:
         points = pybullet.getContactPoints(
             bodyA=self._body, bodyB=body.id, linkIndexA=finger, physicsClientId=self._client

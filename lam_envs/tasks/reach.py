@@ -58,7 +58,7 @@ class Reach(Task):
     @override
     def build(self, simulation: Simulation, scale: float) -> None:
         size = (2 * TOLERANCE, 2 * TOLERANCE, 2 * TOLERANCE)
-        simulation.add_marker("goal", size=size, color=(0.1, 0.75, 0.3, 0.7), ball=True)
+        simulation.add_marker("goal", size=size, color=(0.1, 0.75, 0.3, 0.7), shape="ball")
 
     @override
     def sample(self, rng: np.random.Generator, scale: float) -> Draw:

@@ -1,0 +1,128 @@
+"""What tasks with objects share: the features of an object, how it lies, and whether it is held or at rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lam_envs.observation import Feature
+from lam_envs.robots.robot import ToolState
+from lam_envs.simulation import Motion, Vector3, rotation_6d
+from lam_envs.tasks.task import Goals
+
+SLIP_SPEED = 0.03
+"""Fastest motion of an object relative to the hand that counts as not moving in it, metres a second."""
+SLIP_TURN = 1.0
+"""The same for turning, radians a second."""
+STILL_SPEED = 0.03
+"""Fastest motion that counts as being at rest, metres a second."""
+LOST = -0.05
+"""Below this height above its rest an object has left the table, metres."""
+FAR = 2.0
+"""Distances are cut off here, metres."""
+FAST = 10.0
+"""Speeds are cut off here, metres a second."""
+HALFWAY = 0.1
+"""Distance at which an approach is half done, metres."""
+STILL: Vector3 = (0.0, 0.0, 0.0)
+
+TOUCH = Feature("gripper/touch", 2, "1", "1 where a finger presses it, left and right", 0.5, 0.5, 0.5, noisy=False)
+
+
+def object_features(noun: str, name: str = "object", *, turns: bool = True) -> tuple[Feature, ...]:
+    """The features of one object.
+
+    Args:
+        noun: What people call it.
+        name: What features call it.
+        turns: Whether it matters how it is turned.
+    """
+    features = [
+        Feature(f"{name}/position", 3, "m", f"centre of the {noun}", (0.5, 0.0, 0.1), 0.2, 2.0),
+        Feature(f"{name}/relative", 3, "m", f"{noun} minus tool position", 0.0, 0.1, 2.0),
+        Feature(f"{name}/velocity", 3, "m/s", "its velocity", 0.0, 0.4, 4.0),
+    ]
+    if turns:
+        features.insert(2, Feature(f"{name}/rotation", 6, "1", "first two columns of its rotation", 0.0, 1.0, 1.0))
+        features.append(Feature(f"{name}/angular_velocity", 3, "rad/s", "its rate of turn", 0.0, 4.0, 40.0))
+    return tuple(features)
+
+
+def object_values(motion: Motion, tool: ToolState, *, turns: bool = True) -> list[float]:
+    """Reads the physical values of :func:`object_features`."""
+    relative = minus(motion.position, tool.position)
+    if not turns:
+        return [*motion.position, *relative, *motion.velocity]
+    rotation = rotation_6d(motion.orientation)
+    return [*motion.position, *relative, *rotation, *motion.velocity, *motion.angular_velocity]
+
+
+def lying(x: float, y: float, z: float, yaw: float = 0.0) -> Motion:
+    """An object at rest with its centre at a point, turned about the vertical."""
+    return Motion((x, y, z), (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)), STILL, STILL)
+
+
+def sample_place(
+    rng: np.random.Generator,
+    low: Sequence[float],
+    high: Sequence[float],
+    others: Sequence[Sequence[float]] = (),
+    apart: float = 0.0,
+) -> tuple[float, float]:
+    """Draws a place on the table, at least ``apart`` metres from each of the others."""
+    while True:
+        x, y = rng.uniform(low, high).tolist()
+        if all(math.dist((x, y), other[:2]) >= apart for other in others):
+            return (x, y)
+
+
+def rests_in_hand(motion: Motion, tool: ToolState) -> bool:
+    """Whether an object moves as if it were one body with the hand."""
+    wx, wy, wz = tool.angular_velocity
+    rx, ry, rz = minus(motion.position, tool.position)
+    hand = (
+        tool.velocity[0] + wy * rz - wz * ry,
+        tool.velocity[1] + wz * rx - wx * rz,
+        tool.velocity[2] + wx * ry - wy * rx,
+    )
+    return (
+        math.dist(motion.velocity, hand) <= SLIP_SPEED
+        and math.dist(motion.angular_velocity, tool.angular_velocity) <= SLIP_TURN
+    )
+
+
+def speed(motion: Motion) -> float:
+    """How fast an object moves, metres a second, cut off at ``FAST``."""
+    return min(math.hypot(*motion.velocity), FAST)
+
+
+def distance(one: Vector3, other: Vector3) -> float:
+    """Metres between two points, cut off at ``FAR``."""
+    return min(math.dist(one, other), FAR)
+
+
+def minus(one: Vector3, other: Vector3) -> Vector3:
+    """The vector from the other point to the one."""
+    return (one[0] - other[0], one[1] - other[1], one[2] - other[2])
+
+
+def clipped(values: Sequence[float], low: Sequence[float], high: Sequence[float]) -> list[float]:
+    """Keeps an achieved goal inside its space."""
+    return [min(max(value, least), most) for value, least, most in zip(values, low, high, strict=True)]
+
+
+def nearness(metres: Any) -> Any:
+    """1 at distance 0, one half at ``HALFWAY``, towards 0 beyond."""
+    return HALFWAY / (HALFWAY + metres)
+
+
+def length(goals: Goals, *axes: int) -> Any:
+    """The length of a vector that some numbers of goals form, shape (...)."""
+    squares: npt.NDArray[np.floating[Any]] | float = 0.0
+    for axis in axes:
+        squares = squares + goals[..., axis] * goals[..., axis]
+    return np.sqrt(squares)

@@ -1,0 +1,156 @@
+"""PickPlace: carry a cube to a goal on the table or in the air."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from lam_envs.observation import Feature, Features
+from lam_envs.robots import Robot
+from lam_envs.robots.robot import ToolState
+from lam_envs.simulation import Simulation
+from lam_envs.tasks.objects import (
+    FAR,
+    FAST,
+    LOST,
+    STILL_SPEED,
+    TOUCH,
+    clipped,
+    distance,
+    length,
+    lying,
+    nearness,
+    object_features,
+    object_values,
+    rests_in_hand,
+    sample_place,
+    speed,
+)
+from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+
+EDGE = 0.04
+"""Edge of the cube, metres."""
+MASS = 0.1
+"""Kilograms."""
+FRICTION = 1.0
+TOLERANCE = 0.02
+"""Largest distance from the goal that counts, metres."""
+FLAT = 0.005
+"""Largest distance of the cube's height from its height at rest that counts as lying on the table, metres."""
+IN_THE_AIR = 0.5
+"""Share of the goals that are above the table."""
+AIR_LOW, AIR_HIGH = 0.06, 0.22
+"""How high those are above the cube's rest, metres."""
+MIN_WAY = 0.1
+"""The goal is at least this far from the cube's start, metres on the table's plane."""
+MAX_YAW = 0.5
+"""Largest turn of the cube against the gripper, radians."""
+
+
+class PickPlace(Task):
+    """Carry a cube to a goal on the table or in the air.
+
+    **Scene.** The arm beside a table with one cube: edge 4 cm, 0.1 kg. A translucent green cube shows the goal.
+
+    **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
+    cube lies anywhere on 20 x 40 cm, turned by up to 29 degrees either way. The goal is on the table (one half) or 6
+    to 22 cm above it, anywhere on 24 x 44 cm and at least 10 cm to the side of the cube.
+
+    **Success.** The cube's centre is within 2 cm of the goal, slower than 3 cm/s, and secure: it lies flat on the
+    table, or both fingers press it with the inside of their pads and it neither slides nor turns in the hand (3 cm/s,
+    1 rad/s). Throwing it or dropping it through the goal is no success.
+
+    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.3 for the tool being near the cube
+    and 0.7 for the cube being near the goal; -1 once the cube has left the table. ``sparse``: 0 on success, else -1.
+
+    **Goal.** Position of the cube (3, m), its speed (m/s), 1 while it is secure, and the distance from the tool to it
+    (m). The desired speed is an upper and security a lower limit; the distance is not judged.
+
+    **Version history.** v0: first version.
+    """
+
+    name = "pick_place"
+    features = (
+        TOUCH,
+        *object_features("cube"),
+        Feature("goal/position", 3, "m", "where the cube should be", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
+        Feature("goal/relative", 3, "m", "goal minus cube", 0.0, 0.1, 2.0),
+    )
+    goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0)
+    goal_high = (FAR, FAR, FAR, FAST, 1.0, FAR)
+    movable = ("object",)
+    tool_low = (0.4, -0.15, 0.17)
+    tool_high = (0.6, 0.15, 0.33)
+    place_low = (0.4, -0.2)
+    place_high = (0.6, 0.2)
+    spot_low = (0.38, -0.22)
+    spot_high = (0.62, 0.22)
+
+    @override
+    def build(self, simulation: Simulation, scale: float) -> None:
+        edge = EDGE * scale
+        simulation.add_box(
+            "object",
+            size=(edge, edge, edge),
+            position=(0.5, 0.0, edge / 2),
+            mass=MASS,
+            friction=FRICTION,
+            color=(0.85, 0.2, 0.15),
+        )
+        simulation.add_marker("goal", size=(edge, edge, edge), color=(0.1, 0.75, 0.3, 0.5))
+
+    @override
+    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+        tool = self.sample_tool(rng)
+        place = sample_place(rng, self.place_low, self.place_high)
+        yaw = rng.uniform(-MAX_YAW, MAX_YAW)
+        x, y = sample_place(rng, self.spot_low, self.spot_high, [place], MIN_WAY)
+        above, rise = rng.uniform() < IN_THE_AIR, rng.uniform(AIR_LOW, AIR_HIGH)
+        rest = EDGE * scale / 2
+        desired = (x, y, rest + above * rise, STILL_SPEED, 1.0, 0.0)
+        return Draw(tool=tool, desired=desired, objects={"object": lying(*place, rest, yaw)})
+
+    @override
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+        body = simulation.bodies["object"]
+        cube = body.motion()
+        left, right = robot.touches(body)
+        gx, gy, gz = desired[:3].tolist()
+        x, y, z = cube.position
+        values = (float(left), float(right), *object_values(cube, tool), gx, gy, gz, gx - x, gy - y, gz - z)
+        lies = abs(z - body.size[2] / 2) <= FLAT
+        secure = lies or (left and right and rests_in_hand(cube, tool))
+        achieved = (x, y, z, speed(cube), float(secure), distance(cube.position, tool.position))
+        return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
+
+    @override
+    def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
+        is_close = length(achieved - desired, 0, 1, 2) <= TOLERANCE
+        is_still = achieved[..., 3] <= desired[..., 3]
+        is_secure = achieved[..., 4] >= desired[..., 4]
+        return {
+            "is_success": is_close & is_still & is_secure,
+            "is_close": is_close,
+            "is_still": is_still,
+            "is_secure": is_secure,
+            "is_lost": achieved[..., 2] < LOST,
+        }
+
+    @override
+    def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
+        near: Any = 0.3 * nearness(achieved[..., 5]) + 0.7 * nearness(length(achieved - desired, 0, 1, 2))
+        progress: npt.NDArray[np.float64] | np.float64 = (achieved[..., 2] >= LOST) * near
+        return progress
+
+    @override
+    def show(self, simulation: Simulation, desired: Goals) -> None:
+        x, y, z = desired[:3].tolist()
+        simulation.bodies["goal"].marker_position = (x, y, z)
+
+    @override
+    def goal_features(self, features: Features, desired: Goals) -> Features:
+        position = np.asarray(desired[:3], dtype=np.float64)
+        return {"goal/position": position, "goal/relative": position - features["object/position"]}

@@ -1,0 +1,144 @@
+"""Push: shove a puck along the table to a goal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from lam_envs.observation import Feature, Features
+from lam_envs.robots import Robot
+from lam_envs.robots.robot import ToolState
+from lam_envs.simulation import Simulation
+from lam_envs.tasks.objects import (
+    FAR,
+    FAST,
+    LOST,
+    STILL_SPEED,
+    clipped,
+    distance,
+    length,
+    lying,
+    nearness,
+    object_features,
+    object_values,
+    sample_place,
+    speed,
+)
+from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+
+DIAMETER = 0.10
+"""Of the puck, metres: more than any of the grippers opens, so it can only be pushed."""
+HEIGHT = 0.04
+"""Of the puck, metres."""
+MASS = 0.2
+"""Kilograms."""
+FRICTION = 1.0
+TOLERANCE = 0.02
+"""Largest distance from the goal that counts, metres."""
+FLAT = 0.005
+"""Largest distance of the puck's height from its height at rest that counts as lying on the table, metres."""
+MIN_WAY = 0.1
+"""The goal is at least this far from the puck's start, metres."""
+
+
+class Push(Task):
+    """Push a puck along the table to a goal, where it stays.
+
+    **Scene.** The arm beside a table with one puck: 10 cm across, 4 cm high, 0.2 kg, too wide for the gripper. A
+    green disc shows the goal.
+
+    **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
+    puck lies anywhere on 16 x 34 cm; the goal is anywhere on 24 x 44 cm, at least 10 cm from the puck.
+
+    **Success.** The puck lies flat on the table, its centre within 2 cm of the goal, slower than 3 cm/s. Sliding
+    across the goal is no success.
+
+    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.2 for the tool being near the puck
+    and 0.8 for the puck being near the goal; -1 once the puck has left the table. ``sparse``: 0 on success, else -1.
+
+    **Goal.** Position of the puck (3, m), its speed (m/s), and the distance from the tool to it (m). The desired
+    speed is an upper limit; the distance is not judged.
+
+    **Version history.** v0: first version.
+    """
+
+    name = "push"
+    features = (
+        *object_features("puck", turns=False),
+        Feature("goal/position", 3, "m", "where the puck should be", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
+        Feature("goal/relative", 3, "m", "goal minus puck", 0.0, 0.1, 2.0),
+    )
+    goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0)
+    goal_high = (FAR, FAR, FAR, FAST, FAR)
+    movable = ("object",)
+    tool_low = (0.4, -0.15, 0.17)
+    tool_high = (0.6, 0.15, 0.33)
+    place_low = (0.42, -0.17)
+    place_high = (0.58, 0.17)
+    spot_low = (0.38, -0.22)
+    spot_high = (0.62, 0.22)
+
+    @override
+    def build(self, simulation: Simulation, scale: float) -> None:
+        simulation.add_cylinder(
+            "object",
+            diameter=DIAMETER * scale,
+            height=HEIGHT * scale,
+            position=(0.5, 0.0, HEIGHT * scale / 2),
+            mass=MASS,
+            friction=FRICTION,
+            color=(0.85, 0.2, 0.15),
+        )
+        size = (DIAMETER, DIAMETER, 0.002)
+        simulation.add_marker("goal", size=size, color=(0.1, 0.75, 0.3, 1.0), shape="cylinder")
+
+    @override
+    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+        tool = self.sample_tool(rng)
+        puck = sample_place(rng, self.place_low, self.place_high)
+        x, y = sample_place(rng, self.spot_low, self.spot_high, [puck], MIN_WAY)
+        z = HEIGHT * scale / 2
+        return Draw(tool=tool, desired=(x, y, z, STILL_SPEED, 0.0), objects={"object": lying(*puck, z)})
+
+    @override
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+        puck = simulation.bodies["object"].motion()
+        gx, gy, gz = desired[:3].tolist()
+        x, y, z = puck.position
+        values = (*object_values(puck, tool, turns=False), gx, gy, gz, gx - x, gy - y, gz - z)
+        achieved = (x, y, z, speed(puck), distance(puck.position, tool.position))
+        return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
+
+    @override
+    def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
+        way = achieved - desired
+        is_close = length(way, 0, 1) <= TOLERANCE
+        is_flat = abs(way[..., 2]) <= FLAT
+        is_still = achieved[..., 3] <= desired[..., 3]
+        return {
+            "is_success": is_close & is_flat & is_still,
+            "is_close": is_close,
+            "is_flat": is_flat,
+            "is_still": is_still,
+            "is_lost": way[..., 2] < LOST,
+        }
+
+    @override
+    def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
+        way = achieved - desired
+        near: Any = 0.2 * nearness(achieved[..., 4]) + 0.8 * nearness(length(way, 0, 1, 2))
+        progress: npt.NDArray[np.float64] | np.float64 = (way[..., 2] >= LOST) * near
+        return progress
+
+    @override
+    def show(self, simulation: Simulation, desired: Goals) -> None:
+        x, y = desired[:2].tolist()
+        simulation.bodies["goal"].marker_position = (x, y, 0.001)
+
+    @override
+    def goal_features(self, features: Features, desired: Goals) -> Features:
+        position = np.asarray(desired[:3], dtype=np.float64)
+        return {"goal/position": position, "goal/relative": position - features["object/position"]}

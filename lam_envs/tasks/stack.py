@@ -1,0 +1,170 @@
+"""Stack: put one cube on another and let go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from lam_envs.observation import Feature, Features
+from lam_envs.robots import Robot
+from lam_envs.robots.robot import ToolState
+from lam_envs.simulation import Simulation
+from lam_envs.tasks.objects import (
+    FAR,
+    FAST,
+    LOST,
+    STILL_SPEED,
+    TOUCH,
+    clipped,
+    distance,
+    length,
+    lying,
+    minus,
+    nearness,
+    object_features,
+    object_values,
+    sample_place,
+    speed,
+)
+from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+
+EDGE = 0.04
+"""Edge of both cubes, metres."""
+MASS = 0.1
+"""Kilograms."""
+FRICTION = 1.0
+ALIGNED = 0.015
+"""Largest sideways distance between the cubes' centres that counts, metres: well on the lower cube."""
+RESTING = 0.005
+"""Largest distance of the upper cube's height from lying flat on the lower one that counts, metres."""
+APART = 0.10
+"""The cubes start at least this far from each other, metres: room for the open fingers."""
+MAX_YAW = 0.5
+"""Largest turn of a cube against the gripper, radians."""
+
+
+class Stack(Task):
+    """Put the red cube on the blue one and let go.
+
+    **Scene.** The arm beside a table with two cubes: edge 4 cm, 0.1 kg each.
+
+    **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
+    cubes lie anywhere on 20 x 40 cm, at least 10 cm apart, turned by up to 29 degrees either way.
+
+    **Success.** The red cube lies on the blue one: its centre at most 1.5 cm to the side and within 5 mm of the
+    height of lying flat on it, no finger touches it, and both are slower than 3 cm/s. Holding it there, dropping it
+    there in passing, or a tower that falls again is no success.
+
+    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.3 for the tool being near the red
+    cube and 0.6 for that being near its place on the blue one, 0.1 for having let go there; -1 once a cube has left
+    the table. ``sparse``: 0 on success, else -1.
+
+    **Goal.** Centre of the red cube minus that of the blue one (3, m), the speed of the faster of them (m/s), 1 while
+    no finger touches the red one, 1 while both are on the table or each other, and the distance from the tool to the
+    red one (m). The desired speed is an upper limit, the flags are lower limits; the distance is not judged.
+
+    **Version history.** v0: first version.
+    """
+
+    name = "stack"
+    features = (
+        TOUCH,
+        *object_features("red cube"),
+        *object_features("blue cube", "base"),
+        Feature("goal/relative", 3, "m", "place on the blue cube minus red cube", 0.0, 0.1, 2.0),
+    )
+    goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0, 0.0)
+    goal_high = (FAR, FAR, FAR, FAST, 1.0, 1.0, FAR)
+    movable = ("object", "base")
+    tool_low = (0.4, -0.15, 0.17)
+    tool_high = (0.6, 0.15, 0.33)
+    place_low = (0.4, -0.2)
+    place_high = (0.6, 0.2)
+
+    @override
+    def build(self, simulation: Simulation, scale: float) -> None:
+        edge = EDGE * scale
+        for name, y, color in (("object", -0.1, (0.85, 0.2, 0.15)), ("base", 0.1, (0.15, 0.35, 0.85))):
+            simulation.add_box(
+                name,
+                size=(edge, edge, edge),
+                position=(0.5, y, edge / 2),
+                mass=MASS,
+                friction=FRICTION,
+                color=color,
+            )
+
+    @override
+    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+        tool = self.sample_tool(rng)
+        red = sample_place(rng, self.place_low, self.place_high)
+        blue = sample_place(rng, self.place_low, self.place_high, [red], APART)
+        yaws = rng.uniform(-MAX_YAW, MAX_YAW, size=2).tolist()
+        edge = EDGE * scale
+        return Draw(
+            tool=tool,
+            desired=(0.0, 0.0, edge, STILL_SPEED, 1.0, 1.0, 0.0),
+            objects={"object": lying(*red, edge / 2, yaws[0]), "base": lying(*blue, edge / 2, yaws[1])},
+        )
+
+    @override
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+        body, under = simulation.bodies["object"], simulation.bodies["base"]
+        red, blue = body.motion(), under.motion()
+        left, right = robot.touches(body)
+        x, y, z = minus(red.position, blue.position)
+        dx, dy, dz = desired[:3].tolist()
+        values = (
+            float(left),
+            float(right),
+            *object_values(red, tool),
+            *object_values(blue, tool),
+            dx - x,
+            dy - y,
+            dz - z,
+        )
+        achieved = (
+            x,
+            y,
+            z,
+            max(speed(red), speed(blue)),
+            float(not robot.meets(body)),
+            float(min(red.position[2], blue.position[2]) >= LOST),
+            distance(red.position, tool.position),
+        )
+        return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
+
+    @override
+    def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
+        way = achieved - desired
+        is_aligned = length(way, 0, 1) <= ALIGNED
+        is_on_top = abs(way[..., 2]) <= RESTING
+        is_still = achieved[..., 3] <= desired[..., 3]
+        is_released = achieved[..., 4] >= desired[..., 4]
+        is_lost = achieved[..., 5] < desired[..., 5]
+        return {
+            "is_success": is_aligned & is_on_top & is_still & is_released & ~is_lost,
+            "is_aligned": is_aligned,
+            "is_on_top": is_on_top,
+            "is_still": is_still,
+            "is_released": is_released,
+            "is_lost": is_lost,
+        }
+
+    @override
+    def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
+        flags: dict[str, Any] = self.evaluate(achieved, desired)
+        near: Any = nearness(length(achieved - desired, 0, 1, 2))
+        let_go = flags["is_aligned"] & flags["is_on_top"] & flags["is_released"]
+        progress: npt.NDArray[np.float64] | np.float64 = ~flags["is_lost"] * (
+            0.3 * nearness(achieved[..., 6]) + 0.6 * near + 0.1 * let_go
+        )
+        return progress
+
+    @override
+    def goal_features(self, features: Features, desired: Goals) -> Features:
+        place = features["base/position"] + np.asarray(desired[:3], dtype=np.float64)
+        return {"goal/relative": place - features["object/position"]}
