@@ -238,10 +238,13 @@ class Robot:
         free = self.model.redundant_joint
         if free is not None:
             start[free] += REDUNDANCY_PULL * (self.model.home[free] - start[free])
+        # Bullet reckons from the centre of mass of the base, wherever it stands: descriptions have it at the
+        # base's origin.
+        base = self.model.base
         solution = pybullet.calculateInverseKinematics(
             self._body,
             self._hand,
-            (position[0], position[1], position[2] + self.model.tool_offset),
+            (position[0] - base[0], position[1] - base[1], position[2] + self.model.tool_offset - base[2]),
             self._down,
             currentPositions=[*start, 0.0, 0.0],
             jointDamping=self._damping,
