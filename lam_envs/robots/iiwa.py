@@ -19,7 +19,8 @@ IIWA = RobotModel(
     home=(0.0, 0.4860, 0.0, -1.6683, 0.0, 0.9873, 0.0),
     # Joint 3 is the one that a tool pose leaves free: the seven-joint arm's redundancy.
     redundant_joint=2,
-    # Nominal torques of the maker's data sheet for the iiwa 7, N m.
+    # Nominal torques of the iiwa 7, the weaker of the two models, N m. The public description has the lengths
+    # of the iiwa 14 and one torque for all joints.
     arm_forces=(176.0, 176.0, 110.0, 110.0, 110.0, 40.0, 40.0),
     # Hand flange 0.045 m from joint 7, fingertip centre of our gripper 0.135 m from the flange.
     tool_offset=0.18,

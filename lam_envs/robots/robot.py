@@ -47,7 +47,7 @@ class RobotModel:
         physics_urdf: Description with primitive collision shapes, drawn as such in pixel observations; its links
             have no fixed joints.
         pictures_urdf: Description with full-detail meshes and the same joint names, for people.
-        base: Where it stands on the table, metres; it faces x.
+        base: Where it stands, metres; z is the height of its plinth on the table. It faces x.
         arm_joints: Names from base to hand. The last one moves the link that carries the hand.
         finger_joints: Names of the two sliding joints; 0 is closed.
         home: Joint angles in radians from which every episode's kinematics start.
