@@ -18,7 +18,7 @@ from lam_envs.tasks import Draw, Task
 
 TABLE_SIZE = (1.2, 1.4, 0.4)
 TABLE_CENTER = (0.4, 0.0, -0.2)
-"""The table's top is the plane z = 0; the robot stands on it at the origin, facing x."""
+"""The table's top is the plane z = 0; the robot stands on it (``RobotModel.base``), facing x."""
 FLOOR_SIZE = (6.0, 6.0, 0.2)
 FLOOR_CENTER = (0.4, 0.0, -0.5)
 TABLE_COLOR = (0.80, 0.70, 0.56)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from xml.sax.saxutils import escape
 
 import numpy as np
 import numpy.typing as npt
+import pybullet_data
 
 from lam_envs import egl
 from lam_envs.bullet import pybullet
@@ -46,6 +49,7 @@ Detail = Literal["physics", "fast", "full"]
 Renderer = Literal["tiny", "egl"]
 MarkerShape = Literal["box", "ball", "cylinder"]
 
+DATA_PACKAGE = "package://pybullet_data"
 LIGHT_DIRECTION = (0.6, -0.8, 1.6)
 AMBIENT_LIGHT = 0.6
 DIFFUSE_LIGHT = 0.35
@@ -383,11 +387,23 @@ class Simulation:
     def load_urdf(self, path: Path, base: Vector3) -> int:
         """Loads a robot fixed to the world at ``base`` and returns Bullet's number of it.
 
+        Meshes named ``package://pybullet_data/...`` are those of the installed PyBullet.
+
         Raises:
             FileNotFoundError: There is no such file.
         """
         if not path.is_file():
             raise FileNotFoundError(f"no robot description at {path}")
+        text = path.read_text(encoding="utf-8")
+        if DATA_PACKAGE not in text:
+            return self._load_urdf(path, base)
+        # Bullet looks for meshes in the folders above the description only, whatever search path it is given.
+        with tempfile.TemporaryDirectory() as folder:
+            resolved = Path(folder) / path.name
+            resolved.write_text(text.replace(DATA_PACKAGE, escape(pybullet_data.getDataPath())), encoding="utf-8")
+            return self._load_urdf(resolved, base)
+
+    def _load_urdf(self, path: Path, base: Vector3) -> int:
         return int(pybullet.loadURDF(str(path), basePosition=base, useFixedBase=True, physicsClientId=self.client))
 
     # Time

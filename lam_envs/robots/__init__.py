@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from lam_envs.robots.iiwa import IIWA
 from lam_envs.robots.panda import PANDA
 from lam_envs.robots.robot import Robot, RobotModel
+from lam_envs.robots.xarm6 import XARM6
 
-ROBOTS: dict[str, RobotModel] = {"panda": PANDA}
+ROBOTS: dict[str, RobotModel] = {"panda": PANDA, "xarm6": XARM6, "iiwa": IIWA}
 
-__all__ = ["PANDA", "ROBOTS", "Robot", "RobotModel"]
+__all__ = ["IIWA", "PANDA", "ROBOTS", "XARM6", "Robot", "RobotModel"]

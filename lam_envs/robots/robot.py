@@ -46,7 +46,7 @@ class RobotModel:
         physics_urdf: Description with primitive collision shapes, drawn as such in pixel observations; its links
             have no fixed joints.
         pictures_urdf: Description with full-detail meshes and the same joint names, for people.
-        base: Where it stands on the table, metres; it faces x.
+        base: Where it stands, metres; z is the height of its plinth on the table. It faces x.
         arm_joints: Names from base to hand. The last one moves the link that carries the hand.
         finger_joints: Names of the two sliding joints; 0 is closed.
         home: Joint angles in radians from which every episode's kinematics start.
@@ -255,10 +255,13 @@ class Robot:
         free = self.model.redundant_joint
         if free is not None:
             start[free] += REDUNDANCY_PULL * (self.model.home[free] - start[free])
+        # Bullet reckons from the centre of mass of the base, wherever it stands: descriptions have it at the
+        # base's origin.
+        base = self.model.base
         solution = pybullet.calculateInverseKinematics(
             self._body,
             self._hand,
-            (position[0], position[1], position[2] + self.model.tool_offset),
+            (position[0] - base[0], position[1] - base[1], position[2] + self.model.tool_offset - base[2]),
             _pointing_down(yaw - self.model.hand_yaw),
             currentPositions=[*start, 0.0, 0.0],
             jointDamping=self._damping,
