@@ -310,36 +310,6 @@ class Simulation:
         self._rub(body, mass, friction)
         return body
 
-    def add_cylinder(
-        self,
-        name: str,
-        *,
-        diameter: float,
-        height: float,
-        position: Vector3,
-        mass: float = 0.0,
-        friction: float = 1.0,
-        color: tuple[float, float, float] = (0.7, 0.7, 0.7),
-    ) -> Body:
-        """Adds an upright cylinder; see :meth:`add_box`."""
-        radius = diameter / 2
-        collision = pybullet.createCollisionShape(
-            pybullet.GEOM_CYLINDER, radius=radius, height=height, physicsClientId=self.client
-        )
-        visual = -1
-        if self.detail != "physics":
-            visual = pybullet.createVisualShape(
-                pybullet.GEOM_CYLINDER,
-                radius=radius,
-                length=height,
-                rgbaColor=[*color, 1.0],
-                physicsClientId=self.client,
-            )
-        body = self._add(name, self._mass(mass), collision, visual, position)
-        body.size, body.color = (diameter, diameter, height), (*color, 1.0)
-        self._rub(body, mass, friction)
-        return body
-
     def add_marker(self, name: str, *, size: Vector3, color: Color, shape: MarkerShape = "box") -> Body:
         """Adds something that is seen and never touched, to show a goal.
 

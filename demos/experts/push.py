@@ -8,28 +8,34 @@ from demos.experts.moves import CLOSED
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
-RADIUS = 0.05
-"""Of the puck, metres."""
-BEHIND = RADIUS + 0.03
-"""Distance from the puck's centre at which the closed fingers come down behind it, metres."""
-CONTACT = RADIUS + 0.01
+RADIUS = 0.045
+"""From the slab's centre to the middle of a side, metres."""
+BEHIND = 0.095
+"""Distance from the slab's centre at which the closed fingers come down behind it, metres."""
+CONTACT = 0.08
 """Distance at which they push it, metres."""
 STROKE = 0.03
-"""How far ahead of the contact the tool is sent, metres: sets the speed."""
+"""Farthest that the tool is sent ahead, metres: full speed."""
+SOFTNESS, LEAST = 0.3, 0.004
+"""How far it is sent for each metre that the slab has to go, and at least, metres."""
 LOW = 0.022
 """Height of the tool while it pushes, metres."""
 HIGH = 0.085
-"""Height at which it travels, metres: the fingertips pass over the puck."""
+"""Height at which it travels, metres: the fingertips pass over the slab."""
 STEERING = 1.5
 """How far past the middle the tool goes, as a share of its sideways error."""
+SWERVE = 0.012
+"""Farthest that it is sent to the side, metres."""
 ARRIVED = 0.008
-"""Distance from the goal at which the puck is left alone, metres."""
+"""Distance from the goal at which the slab is left alone, metres."""
+GOOD_ENOUGH = 0.016
+"""Distance at which it is not worth coming down again, metres."""
 WIDE = 0.02
-"""Sideways error behind the puck that pushing corrects by itself, metres."""
+"""Sideways error behind the slab that pushing corrects by itself, metres."""
 
 
 class PushExpert:
-    """Comes down behind the puck, seen from the goal, and pushes it there."""
+    """Comes down behind the slab, seen from the goal, and pushes it there."""
 
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
@@ -37,25 +43,27 @@ class PushExpert:
         tool_x, tool_y, tool_z = features["tool/position"].tolist()
         way_x, way_y, _ = features["goal/relative"].tolist()
         way = math.hypot(way_x, way_y)
-        if way <= ARRIVED:
+        if way <= ARRIVED or (way <= GOOD_ENOUGH and tool_z > HIGH / 2):
             return ToolCommand((tool_x, tool_y, HIGH), CLOSED)
         ahead_x, ahead_y = way_x / way, way_y / way
-        # Where the tool is, seen from the puck: along the way, and to its side.
+        # Where the tool is, seen from the slab: along the way, and to its side.
         off_x, off_y = tool_x - x, tool_y - y
         along = off_x * ahead_x + off_y * ahead_y
         aside = off_x * ahead_y - off_y * ahead_x
         is_behind = along < -RADIUS / 2 and abs(aside) <= WIDE
         if is_behind and tool_z < HIGH / 2:
-            # A round thing pushed off its middle veers away: the tool goes past the middle, and slower.
-            forward = min(way, STROKE) * (1.0 - abs(aside) / WIDE) - CONTACT
-            back = -STEERING * aside
+            # The nearer the goal, the slower: the slab slides on when the tool stops. Pushed off its middle it
+            # veers away: the tool goes past the middle, and slower.
+            gap = max(-along - CONTACT, 0.0)
+            stroke = min(STROKE, gap + SOFTNESS * way + LEAST) * (1.0 - abs(aside) / WIDE)
+            back = -math.copysign(min((1.0 + STEERING) * abs(aside), SWERVE), aside)
             return ToolCommand(
-                (x + forward * ahead_x + back * ahead_y, y + forward * ahead_y - back * ahead_x, LOW), CLOSED
+                (tool_x + stroke * ahead_x + back * ahead_y, tool_y + stroke * ahead_y - back * ahead_x, LOW), CLOSED
             )
         start_x, start_y = x - BEHIND * ahead_x, y - BEHIND * ahead_y
         if math.hypot(start_x - tool_x, start_y - tool_y) <= WIDE / 2:
             return ToolCommand((start_x, start_y, LOW), CLOSED)
         if tool_z < HIGH - WIDE:
-            # Straight up, or the fingers would push the puck aside.
+            # Straight up, or the fingers would push the slab aside.
             return ToolCommand((tool_x, tool_y, HIGH), CLOSED)
         return ToolCommand((start_x, start_y, HIGH), CLOSED)

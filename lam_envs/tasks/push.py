@@ -1,4 +1,4 @@
-"""Push: shove a puck along the table to a goal."""
+"""Push: shove a slab along the table to a goal."""
 
 from __future__ import annotations
 
@@ -29,37 +29,39 @@ from lam_envs.tasks.objects import (
 )
 from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
 
-DIAMETER = 0.10
-"""Of the puck, metres: more than any of the grippers opens, so it can only be pushed."""
+EDGE = 0.09
+"""Of the square slab, metres: more than any of the grippers opens, so it can only be pushed."""
 HEIGHT = 0.04
-"""Of the puck, metres."""
+"""Of the slab, metres."""
 MASS = 0.2
 """Kilograms."""
 FRICTION = 1.0
+MAX_YAW = 0.785
+"""Largest turn of the slab, radians: every way that a square can lie."""
 TOLERANCE = 0.02
 """Largest distance from the goal that counts, metres."""
 FLAT = 0.005
-"""Largest distance of the puck's height from its height at rest that counts as lying on the table, metres."""
+"""Largest distance of the slab's height from its height at rest that counts as lying on the table, metres."""
 MIN_WAY = 0.1
-"""The goal is at least this far from the puck's start, metres."""
+"""The goal is at least this far from the slab's start, metres."""
 
 
 class Push(Task):
-    """Push a puck along the table to a goal, where it stays.
+    """Push a slab along the table to a goal, where it stays.
 
-    **Scene.** The arm beside a table with one puck: 10 cm across, 4 cm high, 0.2 kg, too wide for the gripper. A
-    green disc shows the goal.
+    **Scene.** The arm beside a table with one square slab: 9 x 9 x 4 cm, 0.2 kg, too wide for the gripper. A green disc
+    shows the goal.
 
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
-    puck lies anywhere on 16 x 34 cm; the goal is anywhere on 24 x 44 cm, at least 10 cm from the puck.
+    slab lies anywhere on 16 x 34 cm, turned in any way; the goal is anywhere on 24 x 44 cm, at least 10 cm from it.
 
-    **Success.** The puck lies flat on the table, its centre within 2 cm of the goal, slower than 3 cm/s. Sliding
+    **Success.** The slab lies flat on the table, its centre within 2 cm of the goal, slower than 3 cm/s. Sliding
     across the goal is no success.
 
-    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.2 for the tool being near the puck
-    and 0.8 for the puck being near the goal; -1 once the puck has left the table. ``sparse``: 0 on success, else -1.
+    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.2 for the tool being near the slab
+    and 0.8 for the slab being near the goal; -1 once the slab has left the table. ``sparse``: 0 on success, else -1.
 
-    **Goal.** Position of the puck (3, m), its speed (m/s), and the distance from the tool to it (m). The desired
+    **Goal.** Position of the slab (3, m), its speed (m/s), and the distance from the tool to it (m). The desired
     speed is an upper limit; the distance is not judged.
 
     **Version history.** v0: first version.
@@ -67,9 +69,9 @@ class Push(Task):
 
     name = "push"
     features = (
-        *object_features("puck", turns=False),
-        Feature("goal/position", 3, "m", "where the puck should be", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
-        Feature("goal/relative", 3, "m", "goal minus puck", 0.0, 0.1, 2.0),
+        *object_features("slab"),
+        Feature("goal/position", 3, "m", "where the slab should be", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
+        Feature("goal/relative", 3, "m", "goal minus slab", 0.0, 0.1, 2.0),
     )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, FAR)
@@ -83,33 +85,36 @@ class Push(Task):
 
     @override
     def build(self, simulation: Simulation, scale: float) -> None:
-        simulation.add_cylinder(
+        edge, height = EDGE * scale, HEIGHT * scale
+        simulation.add_box(
             "object",
-            diameter=DIAMETER * scale,
-            height=HEIGHT * scale,
-            position=(0.5, 0.0, HEIGHT * scale / 2),
+            size=(edge, edge, height),
+            position=(0.5, 0.0, height / 2),
             mass=MASS,
             friction=FRICTION,
             color=(0.85, 0.2, 0.15),
         )
-        size = (DIAMETER, DIAMETER, 0.002)
-        simulation.add_marker("goal", size=size, color=(0.1, 0.75, 0.3, 1.0), shape="cylinder")
+        simulation.add_marker("goal", size=(0.04, 0.04, 0.002), color=(0.1, 0.75, 0.3, 1.0), shape="cylinder")
 
     @override
     def sample(self, rng: np.random.Generator, scale: float) -> Draw:
         tool = self.sample_tool(rng)
-        puck = sample_place(rng, self.place_low, self.place_high)
-        x, y = sample_place(rng, self.spot_low, self.spot_high, [puck], MIN_WAY)
+        slab = sample_place(rng, self.place_low, self.place_high)
+        x, y = sample_place(rng, self.spot_low, self.spot_high, [slab], MIN_WAY)
         z = HEIGHT * scale / 2
-        return Draw(tool=tool, desired=(x, y, z, STILL_SPEED, 0.0), objects={"object": lying(*puck, z)})
+        return Draw(
+            tool=tool,
+            desired=(x, y, z, STILL_SPEED, 0.0),
+            objects={"object": lying(*slab, z, rng.uniform(-MAX_YAW, MAX_YAW))},
+        )
 
     @override
     def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
-        puck = simulation.bodies["object"].motion()
+        slab = simulation.bodies["object"].motion()
         gx, gy, gz = desired[:3].tolist()
-        x, y, z = puck.position
-        values = (*object_values(puck, tool, turns=False), gx, gy, gz, gx - x, gy - y, gz - z)
-        achieved = (x, y, z, speed(puck), distance(puck.position, tool.position))
+        x, y, z = slab.position
+        values = (*object_values(slab, tool), gx, gy, gz, gx - x, gy - y, gz - z)
+        achieved = (x, y, z, speed(slab), distance(slab.position, tool.position))
         return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
 
     @override
