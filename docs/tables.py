@@ -58,7 +58,7 @@ def docstring(of: Any) -> str:
 
 
 def space_text(space: spaces.Space[Any]) -> str:
-    """Returns a space in one line."""
+    """Returns a space in one line; boxes are of float32 if not told otherwise."""
     if isinstance(space, spaces.Dict):
         return "Dict(" + ", ".join(f"{name}: {space_text(part)}" for name, part in space.items()) + ")"
     if isinstance(space, spaces.Discrete):
@@ -67,7 +67,7 @@ def space_text(space: spaces.Space[Any]) -> str:
         shape = f"({', '.join(str(number) for number in space.shape)}{',' if len(space.shape) == 1 else ''})"
         low, high = np.unique(space.low), np.unique(space.high)
         bounds = f"{low[0]:g}, {high[0]:g}, " if low.size == high.size == 1 else ""
-        return f"Box({bounds}{shape}, {space.dtype})"
+        return f"Box({bounds}{shape}{'' if space.dtype == np.float32 else f', {space.dtype}'})"
     return str(space)
 
 

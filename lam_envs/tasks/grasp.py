@@ -44,14 +44,14 @@ class Grasp(Task):
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
     cube lies anywhere on 20 x 40 cm, turned by up to 29 degrees either way.
 
-    **Actions.** `control="ee"`, `Box(-1, 1, (4,), float32)`:
+    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
 
     | number | meaning | -1 | +1 |
     |---|---|---|---|
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((32,), float32)`; each number is (value - centre) / scale:
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((32,))`; each number is (value - centre) / scale:
 
     | feature | slice | unit | centre | scale | observed range | meaning |
     |---|---|---|---|---|---|---|

@@ -33,14 +33,14 @@ class Reach(Task):
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table. The goal is anywhere in a
     box of 30 x 50 x 35 cm, at least 10 cm from the tool.
 
-    **Actions.** `control="ee"`, `Box(-1, 1, (4,), float32)`:
+    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
 
     | number | meaning | -1 | +1 |
     |---|---|---|---|
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((18,), float32)`; each number is (value - centre) / scale:
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((18,))`; each number is (value - centre) / scale:
 
     | feature | slice | unit | centre | scale | observed range | meaning |
     |---|---|---|---|---|---|---|
