@@ -130,14 +130,16 @@ def prose(of: Any) -> str:
 def task_page(task: str) -> str:
     """Returns a task's page: its docstring, with pictures."""
     first, _, rest = docstring(make_task(task)).partition("\n")
-    shown = [[f"![{task} with {robot}](../pictures/{pictures.path(task, robot).name})" for robot in ROBOTS]]
+    seen, mark, judged = rest.strip().partition("**Success.**")
+    shown = {robot: f"![{task} with {robot}](../pictures/{pictures.path(task, robot).name})" for robot in ROBOTS}
     parts = [
         f"# {title(task)}",
         first,
-        table(list(ROBOTS), shown),
+        gallery(shown),
         ids([task]),
-        rest.strip(),
+        seen.strip(),
         *_other_robots(task),
+        mark + judged,
         f'## Try it\n\n```python\nimport gymnasium as gym\n\nenv = gym.make("{env_id(task)}")\n'
         "observation, info = env.reset(seed=0)\n"
         "observation, reward, terminated, truncated, info = env.step(env.action_space.sample())\n"
@@ -146,6 +148,13 @@ def task_page(task: str) -> str:
         "[observations](../observations.md).",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def gallery(shown: dict[str, str]) -> str:
+    """Returns pictures with their names above, a few in a row."""
+    names = list(shown)
+    rows = [names[start : start + pictures.COLUMNS] for start in range(0, len(names), pictures.COLUMNS)]
+    return "\n\n".join(table(row, [[shown[name] for name in row]]) for row in rows)
 
 
 def _other_robots(task: str) -> list[str]:
@@ -163,7 +172,7 @@ def _other_robots(task: str) -> list[str]:
         for row in rows(robot)
         if row not in usual and robot != default("robot")
     ]
-    return ["With other robots these differ:", table(["robot", *OBSERVATION_COLUMNS], changed)] if changed else []
+    return ["With other robots these features differ:", table(["robot", *OBSERVATION_COLUMNS], changed)] if changed else []
 
 
 def controls() -> str:
@@ -213,12 +222,12 @@ def robots() -> str:
     """Returns the page of the robots."""
     parts = ["# Robots\n\nA robot is data, and every task can be done with each: `gym.make(..., robot=name)`."]
     for name, model in ROBOTS.items():
-        shown = [[f"![{task} with {name}](pictures/{pictures.path(task, name).name})" for task in TASKS]]
+        shown = {title(task): f"![{task} with {name}](pictures/{pictures.path(task, name).name})" for task in TASKS}
         facts = [
             [f"`{field.name}`", _fact(getattr(model, field.name)), entries(RobotModel, "Attributes")[field.name]]
             for field in dataclasses.fields(model)
         ]
-        parts += [f"## `{name}`", _robot_doc(model), table([title(task) for task in TASKS], shown)]
+        parts += [f"## `{name}`", _robot_doc(model), gallery(shown)]
         parts.append(table(["setting", "value", "meaning"], facts))
     return "\n\n".join(parts) + "\n"
 

@@ -75,7 +75,7 @@ def overview(pictures: dict[tuple[str, str], Picture]) -> Picture:
     robots = list(ROBOTS)
     tiles = [pictures[task, robots[number % len(robots)]] for number, task in enumerate(TASKS)]
     small = [
-        np.asarray(Image.fromarray(tile).resize((OVERVIEW_SIZE, OVERVIEW_SIZE), Image.LANCZOS)) for tile in tiles
+        np.asarray(Image.fromarray(tile).resize((OVERVIEW_SIZE, OVERVIEW_SIZE), Image.Resampling.LANCZOS)) for tile in tiles
     ]
     columns = min(COLUMNS, len(small))
     while len(small) % columns:
