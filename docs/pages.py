@@ -166,13 +166,11 @@ def _other_robots(task: str) -> list[str]:
         return observation_rows(env.layout)
 
     usual = rows(default("robot"))
-    changed = [
-        [f"`{robot}`", *row]
-        for robot in ROBOTS
-        for row in rows(robot)
-        if row not in usual and robot != default("robot")
-    ]
-    return ["With other robots these features differ:", table(["robot", *OBSERVATION_COLUMNS], changed)] if changed else []
+    others = [robot for robot in ROBOTS if robot != default("robot")]
+    changed = [[f"`{robot}`", *row] for robot in others for row in rows(robot) if row not in usual]
+    if not changed:
+        return []
+    return ["With other robots these features differ:", table(["robot", *OBSERVATION_COLUMNS], changed)]
 
 
 def controls() -> str:

@@ -74,9 +74,8 @@ def overview(pictures: dict[tuple[str, str], Picture]) -> Picture:
     """Puts every task side by side, each with the next robot."""
     robots = list(ROBOTS)
     tiles = [pictures[task, robots[number % len(robots)]] for number, task in enumerate(TASKS)]
-    small = [
-        np.asarray(Image.fromarray(tile).resize((OVERVIEW_SIZE, OVERVIEW_SIZE), Image.Resampling.LANCZOS)) for tile in tiles
-    ]
+    size = (OVERVIEW_SIZE, OVERVIEW_SIZE)
+    small = [np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.LANCZOS)) for tile in tiles]
     columns = min(COLUMNS, len(small))
     while len(small) % columns:
         small.append(np.full_like(small[0], 255))
