@@ -29,7 +29,8 @@ from lam_envs import observation
 from lam_envs import robots as robot_files
 from lam_envs.control import CONTROLS
 from lam_envs.env import OBSERVATIONS, ManipulationEnv
-from lam_envs.observation import Layout, robot_features
+from lam_envs.observation import Layout
+from lam_envs.randomization import PRESETS, Randomization
 from lam_envs.registration import TASKS, VARIANTS, env_id
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.simulation import CAMERAS
@@ -204,16 +205,33 @@ def observations() -> str:
         table(["`obs`", "observation space"], spaces),
         "## Features that every task has",
     ]
-    by_width: dict[float, list[str]] = {}
-    for robot, model in ROBOTS.items():
-        by_width.setdefault(model.max_width, []).append(f"`{robot}`")
-    for width, robots in by_width.items():
-        parts += [f"With {', '.join(robots)}:", table(OBSERVATION_COLUMNS, observation_rows(_own_layout(width)))]
+    usual = ROBOTS[default("robot")]
+    groups: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+    for name in CONTROLS:
+        groups.setdefault(_own_rows(usual, name), []).append(f"`{name}`")
+    for rows, names in groups.items():
+        parts += [f"`control`: {', '.join(names)}", table(OBSERVATION_COLUMNS, rows)]
+    return "\n\n".join([*parts, f"The numbers are those of the robot `{default('robot')}`."]) + "\n"
+
+
+def _own_rows(model: RobotModel, control: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(observation_rows(Layout(CONTROLS[control](model).features)))
+
+
+def randomisation() -> str:
+    """Returns the page of what may vary from episode to episode."""
+    names = [field.name for field in dataclasses.fields(Randomization)]
+    meanings = entries(Randomization, "Attributes")
+    rows = [
+        [f"`{name}`", meanings[name], *(_fact(getattr(preset, name)) for preset in PRESETS.values())]
+        for name in names
+    ]
+    parts = [
+        f"# Randomisation\n\n{_after_first_line(importlib.import_module(Randomization.__module__))}",
+        f"`randomize`: {entries(ManipulationEnv, 'Args')['randomize']}",
+        table(["field", "meaning", *(f"`{name}`" for name in PRESETS)], rows),
+    ]
     return "\n\n".join(parts) + "\n"
-
-
-def _own_layout(width: float) -> Layout:
-    return Layout(robot_features(width))
 
 
 def robots() -> str:
@@ -364,6 +382,7 @@ def generated() -> dict[str, str]:
         "environments.md": environments(lambda task: f"tasks/{task}.md", "pictures"),
         "controls.md": controls(),
         "observations.md": observations(),
+        "randomisation.md": randomisation(),
         "robots.md": robots(),
         "agents.md": agents(),
         "results.md": results(),

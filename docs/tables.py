@@ -1,7 +1,7 @@
 """Tables of actions and observations, made from the spaces and layouts of the code.
 
-A task's docstring is its page. ``python -m docs.tables`` writes its sections **Actions.** and **Observations.**
-again, in the file of the task; ``make docs`` calls it first.
+A task's docstring is its page. ``python -m docs.tables`` writes its sections **Actions.**, **Observations.** and
+**Randomisation.** again, in the file of the task; ``make docs`` calls it first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gymnasium import spaces
 from lam_envs.control import CONTROLS
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Layout
+from lam_envs.randomization import PRESETS
 from lam_envs.registration import TASKS, env_id
 from lam_envs.tasks import Task, make_task
 
@@ -105,7 +106,7 @@ def _numbers(numbers: Sequence[float]) -> str:
 def sections(task: str) -> dict[str, str]:
     """Returns the sections of a task's docstring that follow from the code, each with its heading."""
     env: Any = gym.make(env_id(task)).unwrapped
-    control, layout = env.control.name, env.layout
+    control, layout = env.spec.kwargs.get("control", default("control")), env.layout
     told = f'`control="{control}"`, `{space_text(env.action_space)}`'
     seen = f'`obs="{default("obs")}"`, `robot="{default("robot")}"`, `{space_text(env.observation_space)}`'
     env.close()
@@ -113,6 +114,9 @@ def sections(task: str) -> dict[str, str]:
         "Actions": f"**Actions.** {told}:\n\n{action_table(control)}",
         "Observations": f"**Observations.** {seen}; each number is (value - centre) / scale:\n\n"
         + table(OBSERVATION_COLUMNS, observation_rows(layout)),
+        "Randomisation": f'**Randomisation.** `randomize="{default("randomize")}"`; besides there are '
+        + ", ".join(f"`{name}`" for name in PRESETS if name != default("randomize"))
+        + " and ranges of one's own.",
     }
 
 
@@ -136,8 +140,9 @@ def with_sections(text: str, task: str) -> str:
         if found:
             text = text[: found.start()] + content + "\n\n" + text[found.end() :]
         else:
-            before, mark, after = text.partition("**Success.**")
-            text = f"{before.rstrip()}\n\n{content}\n\n{mark}{after}"
+            later = [text.find(f"**{other}.**") for other in SECTIONS[SECTIONS.index(name) + 1 :]]
+            place = min((start for start in later if start >= 0), default=len(text))
+            text = f"{text[:place].rstrip()}\n\n{content}\n\n{text[place:]}"
     return text.rstrip()
 
 

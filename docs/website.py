@@ -24,12 +24,13 @@ PLACES = {
     "results/core": "results.md",
     "lam_envs/control.py": "controls.md",
     "lam_envs/observation.py": "observations.md",
+    "lam_envs/randomization.py": "randomisation.md",
     "lam_envs/robots/robot.py": "robots.md",
     **{pages.task_file(task): f"tasks/{task}.md" for task in TASKS},
 }
 """Where the site tells what these paths of the repository hold."""
 MENU = {
-    "Environments": ("environments", "controls", "observations", "robots"),
+    "Environments": ("environments", "controls", "observations", "robots", "randomisation"),
     "Learning": ("agents", "results"),
     "Extending": ("add_a_task", "add_a_robot", "contributing"),
     "Background": ("physics", "changes"),

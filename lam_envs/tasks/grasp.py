@@ -61,10 +61,10 @@ class Grasp(Task):
     | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
     | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
     | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
-    | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses the object, left and right |
+    | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
     | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the cube |
     | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | cube minus tool position |
-    | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation matrix |
+    | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
     | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
     | `object/angular_velocity` | 29:32 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
 
@@ -79,7 +79,7 @@ class Grasp(Task):
     **Goal.** Distance from tool to cube (m), height of the cube above its rest (m), and 1 while it is held. The
     desired height and hold are lower limits; the distance is not judged.
 
-    **Randomisation.** None but the start: bodies, physics and looks are the same in every episode.
+    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """

@@ -53,6 +53,29 @@ class Push(Task):
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
     puck lies anywhere on 16 x 34 cm; the goal is anywhere on 24 x 44 cm, at least 10 cm from the puck.
 
+    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+
+    | number | meaning | -1 | +1 |
+    |---|---|---|---|
+    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
+    | 3 | gripper opening | closed | widest |
+
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((27,))`; each number is (value - centre) / scale:
+
+    | feature | slice | unit | centre | scale | observed range | meaning |
+    |---|---|---|---|---|---|---|
+    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
+    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
+    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
+    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
+    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
+    | `object/position` | 12:15 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the puck |
+    | `object/relative` | 15:18 | m | 0 | 0.1 | -20 to 20 | puck minus tool position |
+    | `object/velocity` | 18:21 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `goal/position` | 21:24 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | where the puck should be |
+    | `goal/relative` | 24:27 | m | 0 | 0.1 | -20 to 20 | goal minus puck |
+
     **Success.** The puck lies flat on the table, its centre within 2 cm of the goal, slower than 3 cm/s. Sliding
     across the goal is no success.
 
@@ -61,6 +84,8 @@ class Push(Task):
 
     **Goal.** Position of the puck (3, m), its speed (m/s), and the distance from the tool to it (m). The desired
     speed is an upper limit; the distance is not judged.
+
+    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """

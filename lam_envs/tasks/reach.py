@@ -60,7 +60,7 @@ class Reach(Task):
 
     **Goal.** Tool position (3, m) and its speed (m/s); the desired speed is an upper limit.
 
-    **Randomisation.** None but the start: bodies, physics and looks are the same in every episode.
+    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """
