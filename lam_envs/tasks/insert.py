@@ -106,8 +106,8 @@ class Insert(Task):
     has left the table. ``sparse``: 0 on success, else -1.
 
     **Goal.** The peg's axis minus the hole's (x, y, m), how deep its foot is below the mouth (m), its speed (m/s),
-    the cosine of its tilt, and the distance from the tool to it (m). The desired depth and cosine are lower limits, the
-    desired speed is an upper one; the distance is not judged.
+    the cosine of its tilt, and the distance from the tool to it (m). The desired depth and cosine are lower limits,
+    the desired speed is an upper one; the distance is not judged.
 
     **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
