@@ -22,7 +22,7 @@ $(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the locked install needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	$(call MAKE_ENV,$(VENV))
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
 	touch $@
 
 quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach and Grasp, in a few minutes
@@ -80,11 +80,13 @@ format: $(INSTALLED) ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(INSTALLED) ## write docs/environments.md and the tables of the README again
-	$(BIN)/python docs/pages.py
+docs: $(INSTALLED) ## write what follows from the code again, and build the documentation into build/site
+	$(BIN)/python -m docs.tables
+	$(BIN)/python -m docs.pages
+	$(BIN)/python -m docs.website
 
-pictures: $(INSTALLED) ## draw the README's picture again
-	$(BIN)/python docs/pictures.py
+pictures: $(INSTALLED) ## draw the pictures of the documentation again
+	$(BIN)/python -m docs.pictures
 
 clean: ## remove what was installed and made; committed results stay
 	rm -rf $(VENV) $(CORE) $(NEWEST) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,85 +1,329 @@
-"""Writes ``docs/environments.md`` from the code, and the README's results from the results. Run by ``make docs``."""
+"""Writes pages from the code and the results: nothing here names a task, a robot, a control or an agent.
+
+``python -m docs.pages`` (``make docs``) writes what readers of the repository see: ``docs/environments.md`` and the
+tables of the README. The other pages are only in the site, which ``docs/website.py`` builds.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import inspect
 import json
+import pkgutil
+import re
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
+import yaml
 
-import lam_envs
+from agents.agent import AGENTS, find
+from agents.evaluation import wilson_interval
 from benchmarks.report import markdown_table
+from docs import pictures
+from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table
+from lam_envs import observation
+from lam_envs import robots as robot_files
 from lam_envs.control import CONTROLS
+from lam_envs.env import OBSERVATIONS, ManipulationEnv
+from lam_envs.observation import Layout
+from lam_envs.randomization import PRESETS, Randomization
 from lam_envs.registration import TASKS, VARIANTS, env_id
+from lam_envs.robots import ROBOTS, RobotModel
+from lam_envs.simulation import CAMERAS
 from lam_envs.tasks import make_task
 
 ROOT = Path(__file__).parents[1]
-HEAD = """# Environments
+CORE = ROOT / "results" / "core"
+EXPERTS = ROOT / "results" / "experts.json"
+ENVIRONMENTS = f"""# Environments
 
 *Written by `make docs` from the docstrings and spaces of the code.*
 
-Every environment is the same class with keyword arguments: `gym.make("LamGrasp-v0", control="discrete",
-obs="goal", reward="sparse", terminate_on_success=True, render_mode="rgb_array", camera="side", render_width=640,
-render_height=480)`. Control runs at 20 Hz of simulated time, physics at 240 Hz. Episodes have a fixed length; success
-does not end them unless `terminate_on_success` says so. Judge an episode by `info["is_success"]` at its last step.
+Every environment is the same class with keyword arguments. Control runs at 20 Hz of simulated time, physics at 240.
+Episodes have a fixed length; success does not end them unless `terminate_on_success` says so. Judge an episode by
+`info["is_success"]` at its last step.
 
-`render()` gives `rgb_array`, `depth_array` (metres) or, in a window, `human`, from the cameras `front`, `side` and
-`wrist`. The full-detail meshes take about 0.15 s a picture on a CPU.
+`render()` gives `rgb_array`, `depth_array` (metres) or, in a window, `human`, from the cameras
+{", ".join(f"`{name}`" for name in CAMERAS)}. The full-detail meshes take about 0.15 s a picture on a CPU.
 
 The same seed and actions give the same bits: observations, rewards and infos, in any process, after any other
 episodes. `env.unwrapped.get_state()` returns an array from which `set_state` continues exactly.
 
+## Tasks
+
 """
 
 
-def page() -> str:
-    """Returns the text of ``docs/environments.md``."""
-    parts = [HEAD, "## Ids\n\n", _ids(), "\n## Actions\n\n"]
-    for control in CONTROLS.values():
-        parts.append(inspect.cleandoc(control.__doc__ or "") + "\n\n")
-    for task in TASKS:
-        parts.append(f"## {env_id(task)}\n\n{inspect.cleandoc(make_task(task).__doc__ or '')}\n\n{_state(task)}\n")
-    return "".join(parts).rstrip() + "\n"
+# Environments
 
 
-def _ids() -> str:
-    lines = ["| id | keywords | steps |", "|---|---|---|"]
-    for task, entry in TASKS.items():
-        for variant, keywords in VARIANTS.items():
-            told = ", ".join(f'{name}="{value}"' for name, value in keywords.items()) or "-"
-            lines.append(f"| `{env_id(task, variant)}` | {told} | {entry.max_episode_steps} |")
-    return "\n".join(lines) + "\n"
+def environments(task_link: Callable[[str], str], folder: str) -> str:
+    """Returns the overview of the environments.
 
-
-def _state(task: str) -> str:
-    env: Any = gym.make(env_id(task)).unwrapped
-    lines = [
-        f'**State** (`obs="state"`), {env.layout.size} numbers, each (value - centre) / scale. '
-        "`env.unwrapped.layout` holds this table.",
-        "",
-        "| feature | slice | unit | centre | scale | observed range | meaning |",
-        "|---|---|---|---|---|---|---|",
+    Args:
+        task_link: Where the page of a task is.
+        folder: Where the pictures are.
+    """
+    shown = [
+        [
+            f"[{title(task)}]({task_link(task)})",
+            docstring(make_task(task)).splitlines()[0],
+            *(f"![{task} with {robot}]({folder}/{pictures.path(task, robot).name})" for robot in ROBOTS),
+        ]
+        for task in TASKS
     ]
-    for name, part in env.layout.items():
-        center = sorted(set(part.center)) if len(set(part.center)) == 1 else part.center
-        lines.append(
-            f"| `{name}` | {part.slice.start}:{part.slice.stop} | {part.unit} | "
-            f"{', '.join(f'{number:g}' for number in center)} | {part.scale:g} | "
-            f"{part.low[0]:g} to {part.high[0]:g} | {part.description} |"
+    parts = [ENVIRONMENTS, table(["task", "what to do", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
+    parts += ["\n\nThe task's own page tells what its numbers mean.\n\n## Keywords\n\n", keywords()]
+    return "".join(parts) + "\n"
+
+
+def title(task: str) -> str:
+    """Returns a task's name for people."""
+    return task.replace("_", " ").capitalize()
+
+
+def ids(tasks: list[str]) -> str:
+    """Returns the table of the tasks' ids and spaces."""
+    rows = []
+    for task in tasks:
+        for variant, given in VARIANTS.items():
+            env = gym.make(env_id(task, variant))
+            rows.append(
+                [
+                    f"`{env_id(task, variant)}`",
+                    ", ".join(f"`{name}={value!r}`".replace("'", '"') for name, value in given.items()) or "-",
+                    str(TASKS[task].max_episode_steps),
+                    f"`{space_text(env.action_space)}`",
+                    f"`{space_text(env.observation_space)}`",
+                ]
+            )
+            env.close()
+    return table(["id", "keywords", "steps", "actions", "observations"], rows)
+
+
+def keywords() -> str:
+    """Returns the table of what ``gym.make`` takes."""
+    known = inspect.signature(ManipulationEnv.__init__).parameters
+    rows = [
+        [f"`{name}`", f"`{known[name].default!r}`".replace("'", '"'), meaning]
+        for name, meaning in entries(ManipulationEnv, "Args").items()
+        if name in known and known[name].default is not inspect.Parameter.empty
+    ]
+    return table(["keyword", "default", "meaning"], rows)
+
+
+def entries(of: Any, section: str) -> dict[str, str]:
+    """Returns the entries of a docstring's section, such as ``Args``: name and meaning."""
+    found = re.search(rf"^{section}:\n((?: .*\n?|\n)*)", docstring(of), re.MULTILINE)
+    listed = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", found[1] if found else "", re.MULTILINE)
+    return {name: " ".join(meaning.split()) for name, meaning in listed}
+
+
+def prose(of: Any) -> str:
+    """Returns a docstring without its sections of arguments."""
+    return re.split(r"^(?:Args|Attributes|Returns|Raises):$", docstring(of), flags=re.MULTILINE)[0].strip()
+
+
+def task_page(task: str) -> str:
+    """Returns a task's page: its docstring, with pictures."""
+    first, _, rest = docstring(make_task(task)).partition("\n")
+    seen, mark, judged = rest.strip().partition("**Success.**")
+    shown = {robot: f"![{task} with {robot}](../pictures/{pictures.path(task, robot).name})" for robot in ROBOTS}
+    parts = [
+        f"# {title(task)}",
+        first,
+        gallery(shown),
+        ids([task]),
+        seen.strip(),
+        *_other_robots(task),
+        mark + judged,
+        f'## Try it\n\n```python\nimport gymnasium as gym\n\nenv = gym.make("{env_id(task)}")\n'
+        "observation, info = env.reset(seed=0)\n"
+        "observation, reward, terminated, truncated, info = env.step(env.action_space.sample())\n"
+        'print(env.unwrapped.features(), reward, info["is_success"])\nenv.close()\n```',
+        "What other actions mean: [controls](../controls.md). Other ways to observe: "
+        "[observations](../observations.md).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def gallery(shown: dict[str, str]) -> str:
+    """Returns pictures with their names above, a few in a row."""
+    names = list(shown)
+    rows = [names[start : start + pictures.COLUMNS] for start in range(0, len(names), pictures.COLUMNS)]
+    return "\n\n".join(table(row, [[shown[name] for name in row]]) for row in rows)
+
+
+def _other_robots(task: str) -> list[str]:
+    """The rows of the observation table that another robot changes."""
+
+    def rows(robot: str) -> list[tuple[str, ...]]:
+        env: Any = gym.make(env_id(task), robot=robot).unwrapped
+        env.close()
+        return observation_rows(env.layout)
+
+    usual = rows(default("robot"))
+    others = [robot for robot in ROBOTS if robot != default("robot")]
+    changed = [[f"`{robot}`", *row] for robot in others for row in rows(robot) if row not in usual]
+    if not changed:
+        return []
+    return ["With other robots these features differ:", table(["robot", *OBSERVATION_COLUMNS], changed)]
+
+
+def controls() -> str:
+    """Returns the page of the controls."""
+    parts = [f"# Controls\n\n{_after_first_line(importlib.import_module('lam_envs.control'))}"]
+    for name, control in CONTROLS.items():
+        rows = []
+        for robot in ROBOTS:
+            env = gym.make(env_id(next(iter(TASKS))), robot=robot, control=name)
+            rows.append([f"`{robot}`", f"`{space_text(env.action_space)}`"])
+            env.close()
+        parts += [f"## `{name}`", prose(control), table(["robot", "action space"], rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _after_first_line(module: ModuleType) -> str:
+    return docstring(module).partition("\n")[2].strip()
+
+
+def observations() -> str:
+    """Returns the page of the ways to observe, and of the features that every task has."""
+    spaces = []
+    for name in OBSERVATIONS:
+        env = gym.make(env_id(next(iter(TASKS))), obs=name)
+        spaces.append([f"`{name}`", f"`{space_text(env.observation_space)}`"])
+        env.close()
+    parts = [
+        f"# Observations\n\n{_after_first_line(observation)}",
+        f"`obs`: {entries(ManipulationEnv, 'Args')['obs']}",
+        f"With {title(next(iter(TASKS)))}, for example:",
+        table(["`obs`", "observation space"], spaces),
+        "## Features that every task has",
+    ]
+    usual = ROBOTS[default("robot")]
+    groups: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+    for name in CONTROLS:
+        groups.setdefault(_own_rows(usual, name), []).append(f"`{name}`")
+    for rows, names in groups.items():
+        parts += [f"`control`: {', '.join(names)}", table(OBSERVATION_COLUMNS, rows)]
+    return "\n\n".join([*parts, f"The numbers are those of the robot `{default('robot')}`."]) + "\n"
+
+
+def _own_rows(model: RobotModel, control: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(observation_rows(Layout(CONTROLS[control](model).features)))
+
+
+def randomisation() -> str:
+    """Returns the page of what may vary from episode to episode."""
+    names = [field.name for field in dataclasses.fields(Randomization)]
+    meanings = entries(Randomization, "Attributes")
+    rows = [
+        [f"`{name}`", meanings[name], *(_fact(getattr(preset, name)) for preset in PRESETS.values())]
+        for name in names
+    ]
+    parts = [
+        f"# Randomisation\n\n{_after_first_line(importlib.import_module(Randomization.__module__))}",
+        f"`randomize`: {entries(ManipulationEnv, 'Args')['randomize']}",
+        table(["field", "meaning", *(f"`{name}`" for name in PRESETS)], rows),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def robots() -> str:
+    """Returns the page of the robots."""
+    parts = ["# Robots\n\nA robot is data, and every task can be done with each: `gym.make(..., robot=name)`."]
+    for name, model in ROBOTS.items():
+        shown = {title(task): f"![{task} with {name}](pictures/{pictures.path(task, name).name})" for task in TASKS}
+        facts = [
+            [f"`{field.name}`", _fact(getattr(model, field.name)), entries(RobotModel, "Attributes")[field.name]]
+            for field in dataclasses.fields(model)
+        ]
+        parts += [f"## `{name}`", _robot_doc(model), gallery(shown)]
+        parts.append(table(["setting", "value", "meaning"], facts))
+    return "\n\n".join(parts) + "\n"
+
+
+def _robot_doc(model: RobotModel) -> str:
+    """The docstring of the file that defines a robot."""
+    for found in pkgutil.iter_modules(robot_files.__path__):
+        module = importlib.import_module(f"lam_envs.robots.{found.name}")
+        if any(value is model for value in vars(module).values()):
+            return docstring(module)
+    return ""
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, Path):
+        return f"`{value.name}`"
+    if isinstance(value, tuple):
+        return ", ".join(_fact(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else f"`{value}`" if isinstance(value, str) else str(value)
+
+
+# Agents and results
+
+
+def agents() -> str:
+    """Returns the page of the agents that have a name."""
+    parts = ["# Agents\n\nAnything with Stable-Baselines3's `predict` is an agent; these have a name."]
+    for name in AGENTS:
+        agent = find(name)
+        module = importlib.import_module(agent.__module__)
+        parts += [f"## `{name}`", docstring(module), prose(agent)]
+        settings = Path(module.__file__ or "").with_name("configs") / f"{name}.yaml"
+        if settings.exists():
+            meanings = entries(getattr(module, "Settings", None), "Attributes")
+            values = yaml.safe_load(settings.read_text())
+            rows = [[f"`{key}`", f"`{value}`", meanings.get(key, "-")] for key, value in values.items()]
+            parts.append(table(["setting", "value", "meaning"], rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def results() -> str:
+    """Returns the page of the committed results."""
+    parts = [
+        "# Results\n\nEvery figure is of a committed file; `make benchmark` and `make throughput` measure again.",
+        "## Agents",
+        markdown_table(CORE),
+        "![Success of each agent in each environment](results/success.png)",
+        "## Experts",
+        experts(json.loads(EXPERTS.read_text())) if EXPERTS.exists() else "Not measured on every robot yet.",
+        "## Speed",
+        speeds(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def experts(figures: dict[str, Any]) -> str:
+    """Returns the table of the experts' success.
+
+    Args:
+        figures: ``rows``, each with ``task``, ``robot``, ``condition``, ``successes`` and ``episodes``.
+    """
+    rows = []
+    for row in figures["rows"]:
+        low, high = wilson_interval(row["successes"], row["episodes"])
+        rate = row["successes"] / row["episodes"]
+        rows.append(
+            [
+                title(row["task"]),
+                f"`{row['robot']}`",
+                row["condition"],
+                f"{row['episodes']:,}",
+                f"{100 * rate:.1f}%",
+                f"{100 * low:.1f}% to {100 * high:.1f}%",
+            ]
         )
-    env.close()
-    return "\n".join(lines) + "\n"
+    return table(["task", "robot", "condition", "episodes", "success", "95% interval"], rows)
 
 
-def readme(text: str) -> str:
-    """Returns the README with the tables of the committed results between its marks."""
-    text = _between(text, "results", markdown_table(ROOT / "results" / "core"))
-    return _between(text, "speeds", _speeds())
-
-
-def _speeds() -> str:
+def speeds() -> str:
+    """Returns the table of the measured speeds."""
     figures = json.loads((ROOT / "results" / "throughput.json").read_text())
     machine, versions = figures["machine"], figures["versions"]
     rates = {speed["env_id"]: speed for speed in figures["speeds"]}
@@ -102,6 +346,25 @@ def _speeds() -> str:
     return "\n".join(lines)
 
 
+# What readers of the repository see
+
+
+def repository_page() -> str:
+    """Returns the text of ``docs/environments.md``, which leads to the docstrings."""
+    return environments(lambda task: "../" + task_file(task), "pictures")
+
+
+def task_file(task: str) -> str:
+    """Returns the file of a task, from the root of the repository."""
+    return TASKS[task].location.partition(":")[0].replace(".", "/") + ".py"
+
+
+def readme(text: str) -> str:
+    """Returns the README with the tables of the committed results between its marks."""
+    text = _between(text, "results", markdown_table(CORE))
+    return _between(text, "speeds", speeds())
+
+
 def _between(text: str, mark: str, content: str) -> str:
     start, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     before, _, rest = text.partition(start)
@@ -111,13 +374,27 @@ def _between(text: str, mark: str, content: str) -> str:
     return f"{before}{start}\n{content}\n{end}{after}"
 
 
+def generated() -> dict[str, str]:
+    """Returns the pages of the site that are made from the code: file and text."""
+    pages = {f"tasks/{task}.md": task_page(task) for task in TASKS}
+    return {
+        **pages,
+        "environments.md": environments(lambda task: f"tasks/{task}.md", "pictures"),
+        "controls.md": controls(),
+        "observations.md": observations(),
+        "randomisation.md": randomisation(),
+        "robots.md": robots(),
+        "agents.md": agents(),
+        "results.md": results(),
+    }
+
+
 def main() -> None:
     """Writes both."""
-    (ROOT / "docs" / "environments.md").write_text(page())
+    (ROOT / "docs" / "environments.md").write_text(repository_page())
     file = ROOT / "README.md"
     file.write_text(readme(file.read_text()))
 
 
 if __name__ == "__main__":
     main()
-    print(f"wrote the pages of {len(lam_envs.ENV_IDS)} environments")  # noqa: T201

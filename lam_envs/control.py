@@ -360,10 +360,10 @@ class DiscreteControl(Control):
 
     @override
     def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> np.int64:
-        wants_open = command.width > self.max_width / 2
-        is_open = features["gripper/target"].item() > self.max_width / 2
-        if wants_open != is_open:
-            return np.int64(self.OPEN if wants_open else self.CLOSE)
+        change = command.width - features["gripper/target"].item()
+        # Anything nearer to the other end than to what the gripper was told.
+        if abs(change) > self.max_width / 4:
+            return np.int64(self.OPEN if change > 0 else self.CLOSE)
         error = np.asarray(command.position) - (features["tool/position"] + features["tool/lag"])
         axis = int(np.abs(error).argmax())
         length = abs(float(error[axis]))

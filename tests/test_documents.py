@@ -1,4 +1,7 @@
-"""Every code block of the documents runs, every link leads somewhere, and every figure comes from a result."""
+"""Every code block of the documents runs, every link leads somewhere, and every figure comes from a result.
+
+What follows from the code is written by ``make docs`` and ``make pictures``; here it must be what they write.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,32 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.report import markdown_table
-from docs import pages
+from docs import pages, pictures, tables, website
+from lam_envs.registration import TASKS, env_id
+from lam_envs.robots import ROBOTS
+from lam_envs.tasks import make_task
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
+    texts = {path.name: path.read_text() for path in DOCUMENTS} | {task: pages.task_page(task) for task in TASKS}
     return [
-        (f"{path.name}-{number}", code)
-        for path in DOCUMENTS
-        for number, (found, code) in enumerate(BLOCK.findall(path.read_text()))
+        (f"{name}-{number}", code)
+        for name, text in texts.items()
+        for number, (found, code) in enumerate(BLOCK.findall(text))
         if found == language
     ]
 
@@ -72,7 +84,110 @@ def test_links_lead_to_files(path: Path) -> None:
 
 
 def test_the_pages_are_those_of_the_code() -> None:
-    assert (ROOT / "docs" / "environments.md").read_text() == pages.page(), "run make docs"
+    assert (ROOT / "docs" / "environments.md").read_text() == pages.repository_page(), "run make docs"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_docstring_of_a_task_is_its_page(task: str) -> None:
+    text = tables.docstring(make_task(task))
+    assert tables.headings(task) == list(tables.SECTIONS)
+    assert text == tables.with_sections(text, task), "run make docs (or python -m docs.tables)"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_observation_table_of_a_page_is_the_layout(task: str) -> None:
+    env: Any = gym.make(env_id(task)).unwrapped
+    rows = re.findall(r"^\| `([\w/]+)` \| (\d+):(\d+) \| (\S+) \| ([^|]+) \| ([^|]+) \|", pages.task_page(task), re.M)
+    assert [name for name, *_ in rows] == list(env.layout)
+    for name, start, stop, unit, center, scale in rows:
+        part = env.layout[name]
+        assert (int(start), int(stop), unit) == (part.slice.start, part.slice.stop, part.unit)
+        assert float(scale) == pytest.approx(part.scale, rel=1e-5)
+        numbers = np.broadcast_to([float(number) for number in center.split(",")], len(part.center))
+        np.testing.assert_allclose(numbers, part.center, rtol=1e-5)
+    env.close()
+
+
+def test_a_line_that_is_too_long_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAX_LINE", 60)
+    with pytest.raises(ValueError, match=r"reach: .* characters too long, say it shorter"):
+        tables.with_sections("Reach.", "reach")
+
+
+def test_a_docstring_without_tables_gets_them_before_what_success_is() -> None:
+    text = tables.with_sections("Do it.\n\n**Scene.** A table.\n\n**Success.** Done.", "reach")
+    assert [text.index(f"**{name}.**") for name in ("Scene", "Actions", "Observations", "Success")] == sorted(
+        text.index(f"**{name}.**") for name in ("Scene", "Actions", "Observations", "Success")
+    )
+    assert tables.with_sections(text, "reach") == text
+
+
+@pytest.mark.parametrize("robot", ROBOTS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_small_picture_with_every_robot(task: str, robot: str) -> None:
+    file = pictures.path(task, robot)
+    assert file.exists(), "run make pictures"
+    assert file.stat().st_size < 60_000
+    assert Image.open(file).size == (pictures.SIZE, pictures.SIZE)
+
+
+def test_there_are_pictures_of_nothing_else() -> None:
+    known = {pictures.path(task, robot) for task in TASKS for robot in ROBOTS} | {pictures.OVERVIEW}
+    assert set(pictures.FOLDER.iterdir()) == known, "run make pictures"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("robot", ROBOTS)
+@pytest.mark.parametrize("task", TASKS)
+def test_the_pictures_show_what_the_code_does_now(task: str, robot: str) -> None:
+    shown = np.asarray(Image.open(pictures.path(task, robot)).convert("RGB"), dtype=float)
+    assert np.abs(shown - pictures.draw(task, robot)).mean() < 4.0, "run make pictures"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site: a warning, such as a link to a page that is not there, fails the build."""
+    folder = tmp_path_factory.mktemp("documentation")
+    started = time.monotonic()
+    run([sys.executable, "-m", "docs.website", str(folder / "site")], folder)
+    assert time.monotonic() - started < 60
+    return folder / "site"
+
+
+def test_the_site_has_a_page_for_every_task_and_robot(site: Path) -> None:
+    assert {file.stem for file in site.glob("tasks/*.html")} == set(TASKS)
+    for robot in ROBOTS:
+        assert f'id="{robot}"'.replace("_", "-") in (site / "robots.html").read_text()
+        for task in TASKS:
+            assert f"{task}_{robot}.png" in (site / "tasks" / f"{task}.html").read_text()
+    for place in (*website.OUTSIDE.values(), *pages.generated()):
+        assert (site / place).with_suffix(".html").exists()
+
+
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    for file in site.rglob("*.html"):
+        loaded = re.findall(r"<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=\"([^\"]+)\"", file.read_text())
+        assert not [target for target in loaded if re.match(r"(\w+:)?//", target)]
+    for file in site.rglob("*.css"):
+        assert not re.search(r"(url\(|@import )['\"]?(https?:)?//", file.read_text())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
+def test_a_link_that_leads_nowhere_fails_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = pages.generated()
+    broken = {**good, "controls.md": good["controls.md"] + "\n[there](nowhere.md)\n"}
+    monkeypatch.setattr(pages, "generated", lambda: broken)
+    assert website.build(tmp_path / "site", tmp_path / "work") != 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
+    assert len(warnings) == 1
+    assert "nowhere.md" in warnings[0]
+
+
+def test_the_experts_get_their_table_once_they_are_measured() -> None:
+    row = {"task": "reach", "robot": "panda", "condition": "default", "successes": 50, "episodes": 50}
+    assert "| Reach | `panda` | default | 50 | 100.0% | 92.9% to 100.0% |" in pages.experts({"rows": [row]})
 
 
 def test_the_figures_of_the_readme_are_those_of_the_results() -> None:

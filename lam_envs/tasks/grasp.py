@@ -44,6 +44,30 @@ class Grasp(Task):
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
     cube lies anywhere on 20 x 40 cm, turned by up to 29 degrees either way.
 
+    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+
+    | number | meaning | -1 | +1 |
+    |---|---|---|---|
+    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
+    | 3 | gripper opening | closed | widest |
+
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((32,))`; each number is (value - centre) / scale:
+
+    | feature | slice | unit | centre | scale | observed range | meaning |
+    |---|---|---|---|---|---|---|
+    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
+    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
+    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
+    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
+    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
+    | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
+    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the cube |
+    | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | cube minus tool position |
+    | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
+    | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `object/angular_velocity` | 29:32 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
+
     **Success.** The cube is 10 cm above where it lay, both fingers press it with the inside of their pads, and
     it neither slides nor turns in the hand (3 cm/s, 1 rad/s). Throwing it, scooping it up or squeezing it out
     is no success.
@@ -54,6 +78,8 @@ class Grasp(Task):
 
     **Goal.** Distance from tool to cube (m), height of the cube above its rest (m), and 1 while it is held. The
     desired height and hold are lower limits; the distance is not judged.
+
+    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lam_envs.observation import Feature, Features
+from lam_envs.observation import Feature
 from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
 from lam_envs.simulation import Part, Simulation
@@ -72,6 +72,32 @@ class Insert(Task):
     block are anywhere on 16 x 40 cm, at least 14 cm apart, the peg turned by up to 23 degrees either way; the block
     is not turned.
 
+    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+
+    | number | meaning | -1 | +1 |
+    |---|---|---|---|
+    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
+    | 3 | gripper opening | closed | widest |
+
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((38,))`; each number is (value - centre) / scale:
+
+    | feature | slice | unit | centre | scale | observed range | meaning |
+    |---|---|---|---|---|---|---|
+    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
+    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
+    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
+    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
+    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
+    | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
+    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the peg |
+    | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | peg minus tool position |
+    | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
+    | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `object/angular_velocity` | 29:32 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
+    | `hole/position` | 32:35 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | middle of the hole's mouth |
+    | `hole/relative` | 35:38 | m | 0 | 0.1 | -20 to 20 | mouth minus the middle of the peg's foot |
+
     **Success.** The peg is upright in the hole, at least 3 cm deep, and slower than 3 cm/s. Standing on the block,
     leaning on it or passing by is no success.
 
@@ -79,9 +105,11 @@ class Insert(Task):
     0.4 for the peg's foot being near the mouth of the hole or in it, 0.3 for the share of the depth; -1 once the peg
     has left the table. ``sparse``: 0 on success, else -1.
 
-    **Goal.** The peg's axis minus the hole's (x, y, m), how deep its foot is below the mouth (m), its speed (m/s), the
-    cosine of its tilt, and the distance from the tool to it (m). The desired depth and cosine are lower limits, the
-    desired speed is an upper one; the distance is not judged.
+    **Goal.** The peg's axis minus the hole's (x, y, m), how deep its foot is below the mouth (m), its speed (m/s),
+    the cosine of its tilt, and the distance from the tool to it (m). The desired depth and cosine are lower limits,
+    the desired speed is an upper one; the distance is not judged.
+
+    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """

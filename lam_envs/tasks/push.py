@@ -49,11 +49,36 @@ MIN_WAY = 0.1
 class Push(Task):
     """Push a slab along the table to a goal, where it stays.
 
-    **Scene.** The arm beside a table with one square slab: 9 x 9 x 4 cm, 0.2 kg, too wide for the gripper. A green disc
-    shows the goal.
+    **Scene.** The arm beside a table with one square slab: 9 x 9 x 4 cm, 0.2 kg, too wide for the gripper. A green
+    disc shows the goal.
 
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
     slab lies anywhere on 16 x 34 cm, turned in any way; the goal is anywhere on 24 x 44 cm, at least 10 cm from it.
+
+    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+
+    | number | meaning | -1 | +1 |
+    |---|---|---|---|
+    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
+    | 3 | gripper opening | closed | widest |
+
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((36,))`; each number is (value - centre) / scale:
+
+    | feature | slice | unit | centre | scale | observed range | meaning |
+    |---|---|---|---|---|---|---|
+    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
+    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
+    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
+    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
+    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
+    | `object/position` | 12:15 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the slab |
+    | `object/relative` | 15:18 | m | 0 | 0.1 | -20 to 20 | slab minus tool position |
+    | `object/rotation` | 18:24 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
+    | `object/velocity` | 24:27 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `object/angular_velocity` | 27:30 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
+    | `goal/position` | 30:33 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | where the slab should be |
+    | `goal/relative` | 33:36 | m | 0 | 0.1 | -20 to 20 | goal minus slab |
 
     **Success.** The slab lies flat on the table, its centre within 2 cm of the goal, slower than 3 cm/s. Sliding
     across the goal is no success.
@@ -63,6 +88,8 @@ class Push(Task):
 
     **Goal.** Position of the slab (3, m), its speed (m/s), and the distance from the tool to it (m). The desired
     speed is an upper limit; the distance is not judged.
+
+    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """

@@ -33,12 +33,34 @@ class Reach(Task):
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table. The goal is anywhere in a
     box of 30 x 50 x 35 cm, at least 10 cm from the tool.
 
+    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+
+    | number | meaning | -1 | +1 |
+    |---|---|---|---|
+    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
+    | 3 | gripper opening | closed | widest |
+
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((18,))`; each number is (value - centre) / scale:
+
+    | feature | slice | unit | centre | scale | observed range | meaning |
+    |---|---|---|---|---|---|---|
+    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
+    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
+    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
+    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
+    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
+    | `goal/position` | 12:15 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | where the tool should be |
+    | `goal/relative` | 15:18 | m | 0 | 0.1 | -10 to 10 | goal minus tool position |
+
     **Success.** The tool is within 2 cm of the goal and slower than 5 cm/s. Flying through is no success.
 
     **Reward.** ``dense``: 1 on success, else ``0.1 / (0.1 + d) - 1`` with d the distance in metres, so between
     -1 and 0. ``sparse``: 0 on success, else -1.
 
     **Goal.** Tool position (3, m) and its speed (m/s); the desired speed is an upper limit.
+
+    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """

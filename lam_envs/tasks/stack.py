@@ -54,6 +54,36 @@ class Stack(Task):
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
     cubes lie anywhere on 20 x 40 cm, at least 10 cm apart, turned by up to 29 degrees either way.
 
+    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+
+    | number | meaning | -1 | +1 |
+    |---|---|---|---|
+    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
+    | 3 | gripper opening | closed | widest |
+
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((53,))`; each number is (value - centre) / scale:
+
+    | feature | slice | unit | centre | scale | observed range | meaning |
+    |---|---|---|---|---|---|---|
+    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
+    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
+    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
+    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
+    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
+    | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
+    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the red cube |
+    | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | red cube minus tool position |
+    | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
+    | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `object/angular_velocity` | 29:32 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
+    | `base/position` | 32:35 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the blue cube |
+    | `base/relative` | 35:38 | m | 0 | 0.1 | -20 to 20 | blue cube minus tool position |
+    | `base/rotation` | 38:44 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
+    | `base/velocity` | 44:47 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
+    | `base/angular_velocity` | 47:50 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
+    | `goal/relative` | 50:53 | m | 0 | 0.1 | -20 to 20 | place on the blue cube minus red cube |
+
     **Success.** The red cube lies on the blue one: its centre at most 1.5 cm to the side and within 5 mm of the
     height of lying flat on it, no finger touches it, and both are slower than 3 cm/s. Holding it there, dropping it
     there in passing, or a tower that falls again is no success.
@@ -65,6 +95,8 @@ class Stack(Task):
     **Goal.** Centre of the red cube minus that of the blue one (3, m), the speed of the faster of them (m/s), 1 while
     no finger touches the red one, 1 while both are on the table or each other, and the distance from the tool to the
     red one (m). The desired speed is an upper limit, the flags are lower limits; the distance is not judged.
+
+    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """
