@@ -17,20 +17,31 @@ FUNNEL_SLOPE = 4.0
 """Metres of height for each metre sideways: the way down narrows onto the object, with no corner to imitate."""
 ALIGNED = 0.01
 """Sideways error that the open fingers forgive, metres."""
-AT_GRIP = 0.012
+AT_GRIP = 0.008
 """Distance from the grip at which the fingers close, metres."""
 OPEN_ENOUGH = 0.06
 """Opening that passes over the object without touching it, metres."""
 BESIDE = 0.04
 """Further to the side than this, a low tool would push the object, metres."""
+IN_HAND = 0.03
+"""Distance from the grip at which an object can still be between the fingers, metres."""
+NOT_EMPTY = 0.02
+"""Opening at which closed fingers have something between them, metres."""
+CLOSING = 0.03
+"""Speed of the closing fingers below which they have come to rest on what they hold, metres a second."""
 QUARTER = math.pi / 2
 
 Point = tuple[float, float, float]
 
 
 def is_held(features: Features) -> bool:
-    """Whether both fingers press the object."""
-    return bool(features["gripper/touch"].min() > 0.5)
+    """Whether both fingers press the object, and have come to rest on it."""
+    return bool(features["gripper/touch"].min() > 0.5) and not is_closing(features)
+
+
+def is_closing(features: Features) -> bool:
+    """Whether the fingers still move towards each other."""
+    return features["gripper/velocity"].item() < -CLOSING
 
 
 def reach_for(features: Features, *, above: float = 0.0) -> ToolCommand:
@@ -46,8 +57,13 @@ def reach_for(features: Features, *, above: float = 0.0) -> ToolCommand:
     yaw = nearest_face(features["object/rotation"].tolist())
 
     # At the grip: close. The fingers centre the object between them.
-    if math.dist((x, y, z), (tool_x, tool_y, tool_z)) <= AT_GRIP:
+    away = math.dist((x, y, z), (tool_x, tool_y, tool_z))
+    if away <= AT_GRIP:
         return ToolCommand((x, y, z), CLOSED, yaw)
+
+    # The fingers close on something: wait.
+    if away <= IN_HAND and is_closing(features) and features["gripper/width"].item() > NOT_EMPTY:
+        return ToolCommand((tool_x, tool_y, tool_z), CLOSED, yaw)
 
     # Low and beside the object: first up, or the hand would push it away.
     aside = math.hypot(x - tool_x, y - tool_y)

@@ -30,6 +30,8 @@ ARRIVED = 0.008
 """Distance from the goal at which the slab is left alone, metres."""
 GOOD_ENOUGH = 0.016
 """Distance at which it is not worth coming down again, metres."""
+TILTED = 0.005
+"""Height of the slab's centre above its rest at which it does not lie flat, metres."""
 WIDE = 0.02
 """Sideways error behind the slab that pushing corrects by itself, metres."""
 
@@ -41,7 +43,7 @@ class PushExpert:
         """See :class:`demos.experts.expert.Expert`."""
         x, y, _ = features["object/position"].tolist()
         tool_x, tool_y, tool_z = features["tool/position"].tolist()
-        way_x, way_y, _ = features["goal/relative"].tolist()
+        way_x, way_y, drop = features["goal/relative"].tolist()
         way = math.hypot(way_x, way_y)
         if way <= ARRIVED or (way <= GOOD_ENOUGH and tool_z > HIGH / 2):
             return ToolCommand((tool_x, tool_y, HIGH), CLOSED)
@@ -50,6 +52,9 @@ class PushExpert:
         off_x, off_y = tool_x - x, tool_y - y
         along = off_x * ahead_x + off_y * ahead_y
         aside = off_x * ahead_y - off_y * ahead_x
+        if drop < -TILTED and tool_z < HIGH / 2:
+            # It stands on the fingers: draw them out.
+            return ToolCommand((tool_x - STROKE * ahead_x, tool_y - STROKE * ahead_y, tool_z), CLOSED)
         is_behind = along < -RADIUS / 2 and abs(aside) <= WIDE
         if is_behind and tool_z < HIGH / 2:
             # The nearer the goal, the slower: the slab slides on when the tool stops. Pushed off its middle it

@@ -10,6 +10,8 @@ from lam_envs.observation import Features
 
 TRAVEL = 0.04
 """How high above its place the red cube travels, metres."""
+CLEAR, NEAR = 0.01, 0.05
+"""Height above its place that clears the blue cube, needed farther to the side than this, metres."""
 FORGIVEN = 0.004
 """Sideways error at which it may go all the way down, metres."""
 PLACED_ASIDE = 0.012
@@ -33,4 +35,7 @@ class StackExpert:
             return leave(features)
         if not held:
             return reach_for(features)
+        if aside > NEAR and z > -CLEAR:
+            # First up, or the red cube would push the blue one away.
+            return carry(features, (0.0, 0.0, z + TRAVEL))
         return carry(features, (x, y, z + funnel(aside, FORGIVEN, TRAVEL)))

@@ -17,7 +17,7 @@ from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
 
 TOLERANCE = 0.02
 """Largest distance from the goal that counts, metres."""
-STILL_SPEED = 0.05
+STILL_SPEED = 0.08
 """Largest tool speed that counts as being there and not passing through, metres a second."""
 HALFWAY = 0.1
 """Distance at which progress is one half, metres."""
@@ -53,7 +53,7 @@ class Reach(Task):
     | `goal/position` | 12:15 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | where the tool should be |
     | `goal/relative` | 15:18 | m | 0 | 0.1 | -10 to 10 | goal minus tool position |
 
-    **Success.** The tool is within 2 cm of the goal and slower than 5 cm/s. Flying through is no success.
+    **Success.** The tool is within 2 cm of the goal and slower than 8 cm/s. Flying through is no success.
 
     **Reward.** ``dense``: 1 on success, else ``0.1 / (0.1 + d) - 1`` with d the distance in metres, so between
     -1 and 0. ``sparse``: 0 on success, else -1.
