@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from demos.experts.moves import CLOSED
+from demos.experts.moves import CLOSED, funnel
 from lam_envs import ToolCommand
+from lam_envs.control import WORKSPACE_HIGH, WORKSPACE_LOW
 from lam_envs.observation import Features
 
 RADIUS = 0.045
@@ -20,13 +21,15 @@ SOFTNESS, LEAST = 0.3, 0.004
 """How far it is sent for each metre that the slab has to go, and at least, metres."""
 LOW = 0.022
 """Height of the tool while it pushes, metres."""
+DOWN = 0.036
+"""Below this height it may push; above it, away from where it comes down, it goes on rising, metres."""
 HIGH = 0.085
 """Height at which it travels, metres: the fingertips pass over the slab."""
 STEERING = 1.5
 """How far past the middle the tool goes, as a share of its sideways error."""
 SWERVE = 0.012
 """Farthest that it is sent to the side, metres."""
-ARRIVED = 0.008
+ARRIVED = 0.01
 """Distance from the goal at which the slab is left alone, metres."""
 GOOD_ENOUGH = 0.016
 """Distance at which it is not worth coming down again, metres."""
@@ -45,9 +48,11 @@ class PushExpert:
         tool_x, tool_y, tool_z = features["tool/position"].tolist()
         way_x, way_y, drop = features["goal/relative"].tolist()
         way = math.hypot(way_x, way_y)
+        ahead_x, ahead_y = way_x / max(way, 1e-6), way_y / max(way, 1e-6)
         if way <= ARRIVED or (way <= GOOD_ENOUGH and tool_z > HIGH / 2):
-            return ToolCommand((tool_x, tool_y, HIGH), CLOSED)
-        ahead_x, ahead_y = way_x / way, way_y / way
+            # Back and up, so that the fingers do not drag it along.
+            back = STROKE if tool_z < HIGH / 2 else 0.0
+            return ToolCommand((tool_x - back * ahead_x, tool_y - back * ahead_y, HIGH), CLOSED)
         # Where the tool is, seen from the slab: along the way, and to its side.
         off_x, off_y = tool_x - x, tool_y - y
         along = off_x * ahead_x + off_y * ahead_y
@@ -56,7 +61,7 @@ class PushExpert:
             # It stands on the fingers: draw them out.
             return ToolCommand((tool_x - STROKE * ahead_x, tool_y - STROKE * ahead_y, tool_z), CLOSED)
         is_behind = along < -RADIUS / 2 and abs(aside) <= WIDE
-        if is_behind and tool_z < HIGH / 2:
+        if is_behind and tool_z < DOWN:
             # The nearer the goal, the slower: the slab slides on when the tool stops. Pushed off its middle it
             # veers away: the tool goes past the middle, and slower.
             gap = max(-along - CONTACT, 0.0)
@@ -65,10 +70,10 @@ class PushExpert:
             return ToolCommand(
                 (tool_x + stroke * ahead_x + back * ahead_y, tool_y + stroke * ahead_y - back * ahead_x, LOW), CLOSED
             )
-        start_x, start_y = x - BEHIND * ahead_x, y - BEHIND * ahead_y
-        if math.hypot(start_x - tool_x, start_y - tool_y) <= WIDE / 2:
-            return ToolCommand((start_x, start_y, LOW), CLOSED)
-        if tool_z < HIGH - WIDE:
+        start_x = min(max(x - BEHIND * ahead_x, WORKSPACE_LOW[0]), WORKSPACE_HIGH[0])
+        start_y = min(max(y - BEHIND * ahead_y, WORKSPACE_LOW[1]), WORKSPACE_HIGH[1])
+        off = math.hypot(start_x - tool_x, start_y - tool_y)
+        if off > WIDE and tool_z < HIGH - WIDE:
             # Straight up, or the fingers would push the slab aside.
             return ToolCommand((tool_x, tool_y, HIGH), CLOSED)
-        return ToolCommand((start_x, start_y, HIGH), CLOSED)
+        return ToolCommand((start_x, start_y, LOW + funnel(off, WIDE / 2, HIGH - LOW)), CLOSED)
