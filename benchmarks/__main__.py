@@ -1,4 +1,4 @@
-"""Command line: python -m benchmarks run|report|throughput."""
+"""Command line: python -m benchmarks run|report|experts|throughput."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import Progress, TimeElapsedColumn, track
 from rich.table import Table
 
 import lam_envs
+from benchmarks import experts as expert_success
 from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks import throughput as speed
@@ -20,6 +21,9 @@ from benchmarks.results import read_results
 from benchmarks.suite import read_suite
 from demos.console import clear_errors, console
 from demos.files import write_json
+from lam_envs.keywords import known_name
+from lam_envs.registration import TASKS
+from lam_envs.robots import ROBOTS
 
 app = typer.Typer(
     help="Measure agents and environments.",
@@ -73,6 +77,45 @@ def _show(folder: Path) -> None:
         console.print(f"{len(results)} of {len(suite['cells'])} measurements are done: run the suite again")
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True)
+
+
+@app.command(epilog="Example: python -m benchmarks experts --task grasp --episodes 200")
+def experts(
+    task: Annotated[list[str], typer.Option(help="Name of a task; may be repeated. By default all of them.")] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    episodes: Annotated[int, typer.Option(help="Episodes of each cell, one a seed.")] = expert_success.EPISODES,
+    first_seed: Annotated[int, typer.Option(help="The first seed.")] = expert_success.FIRST_SEED,
+    workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
+    out: Annotated[Path, typer.Option(help="Results file; interrupted, the same command completes it.")] = Path(
+        "runs/experts.json"
+    ),
+) -> None:
+    """Measure how often the experts succeed: each task on each robot, and under harder conditions."""
+    with clear_errors():
+        for name in task:
+            known_name("task", name, TASKS)
+        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True) as bar:
+            shown = bar.add_task("starting", total=None)
+            result = expert_success.run(
+                out,
+                ENGINES["local"](workers),
+                tasks=task or tuple(TASKS),
+                robots=tuple(ROBOTS),
+                episodes=episodes,
+                first=first_seed,
+                progress=lambda name, done, total: bar.update(shown, description=name, completed=done, total=total),
+            )
+        table = Table("task", "robot", "condition", "success", "95% interval", box=None)
+        for row in result["rows"]:
+            low, high = row["interval"]
+            table.add_row(
+                row["task"],
+                row["robot"],
+                row["condition"],
+                f"{100 * row['successes'] / row['episodes']:.2f}%",
+                f"{100 * low:.1f} to {100 * high:.1f}%",
+            )
+        console.print(table)
+        console.print(f"wrote {out}", soft_wrap=True)
 
 
 @app.command(epilog="Example: python -m benchmarks throughput --rounds 5")
