@@ -119,7 +119,8 @@ class Robot:
         self._fingers = [index[name] for name in model.finger_joints]
         self._limits = [limits[name] for name in model.arm_joints]
         self._hand = self._arm[-1]
-        self._forces = [*model.arm_forces, model.finger_force, model.finger_force]
+        # The gear passes half of the first finger's force on to the second, which needs no motor of its own.
+        self._forces = [*model.arm_forces, 2 * model.finger_force, 0.0]
         self._position_gains = [POSITION_GAIN] * len(names)
         self._velocity_gains = [VELOCITY_GAIN] * len(names)
         self._damping = [IK_DAMPING] * len(names)
