@@ -201,22 +201,18 @@ class Robot:
 
     def touches(self, body: Body) -> tuple[bool, bool]:
         """Returns whether each finger presses the body with the inside of its pad."""
-        left, right = self._fingers
-        return self._touches(body, left), self._touches(body, right)
-
-    def _touches(self, body: Body, finger: int) -> bool:
-        points = pybullet.getContactPoints(
-            bodyA=self._body, bodyB=body.id, linkIndexA=finger, physicsClientId=self._client
-        )
+        points = pybullet.getContactPoints(self._body, body.id, physicsClientId=self._client)
         if not points:
-            return False
+            return False, False
         closing = self._closing_axis()
+        touching = set()
         for point in points:
             normal, distance = point[7], point[8]
             cosine = normal[0] * closing[0] + normal[1] * closing[1] + normal[2] * closing[2]
             if distance <= TOUCH_GAP and abs(cosine) >= MIN_GRIP_COSINE:
-                return True
-        return False
+                touching.add(point[3])
+        left, right = self._fingers
+        return left in touching, right in touching
 
     def _closing_axis(self) -> Vector3:
         """The world direction along which the fingers slide: the y axis of their link."""
