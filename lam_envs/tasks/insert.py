@@ -205,7 +205,7 @@ class Insert(Task):
         # Outside the hole the way leads over its mouth; inside, downwards.
         away = np.where(is_in, 0.0, np.hypot(aside, depth))
         share = is_in * np.minimum(np.maximum(depth / DEPTH, 0.0), 1.0)
-        progress: npt.NDArray[np.float64] | np.float64 = ~flags["is_lost"] * (
+        progress: npt.NDArray[np.float64] | np.float64 = (depth <= MOUTH - LOST) * (
             0.3 * nearness(achieved[..., 5]) + 0.4 * nearness(away) + 0.3 * share
         )
         return progress

@@ -176,14 +176,14 @@ class Stack(Task):
         is_on_top = abs(way[..., 2]) <= RESTING
         is_still = achieved[..., 3] <= desired[..., 3]
         is_released = achieved[..., 4] >= desired[..., 4]
-        is_lost = achieved[..., 5] < desired[..., 5]
+        is_kept = achieved[..., 5] >= desired[..., 5]
         return {
-            "is_success": is_aligned & is_on_top & is_still & is_released & ~is_lost,
+            "is_success": is_aligned & is_on_top & is_still & is_released & is_kept,
             "is_aligned": is_aligned,
             "is_on_top": is_on_top,
             "is_still": is_still,
             "is_released": is_released,
-            "is_lost": is_lost,
+            "is_lost": achieved[..., 5] < desired[..., 5],
         }
 
     @override
@@ -191,7 +191,7 @@ class Stack(Task):
         flags: dict[str, Any] = self.evaluate(achieved, desired)
         near: Any = nearness(length(achieved - desired, 0, 1, 2))
         let_go = flags["is_aligned"] & flags["is_on_top"] & flags["is_released"]
-        progress: npt.NDArray[np.float64] | np.float64 = ~flags["is_lost"] * (
+        progress: npt.NDArray[np.float64] | np.float64 = (achieved[..., 5] >= desired[..., 5]) * (
             0.3 * nearness(achieved[..., 6]) + 0.6 * near + 0.1 * let_go
         )
         return progress
