@@ -162,8 +162,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ResetNeeded: There was no reset yet.
             ValueError: The action is not finite, or has a wrong shape. The episode has not advanced then.
         """
-        self._world.running()
-        self._world.advance(self._control.checked(action))
+        self._world.advance(action)
         observation, reward, info = self._outcome()
         if self.render_mode == "human":
             self.render()

@@ -188,12 +188,11 @@ class Stack(Task):
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        flags: dict[str, Any] = self.evaluate(achieved, desired)
-        near: Any = nearness(length(achieved - desired, 0, 1, 2))
-        let_go = flags["is_aligned"] & flags["is_on_top"] & flags["is_released"]
-        progress: npt.NDArray[np.float64] | np.float64 = (achieved[..., 5] >= desired[..., 5]) * (
-            0.3 * nearness(achieved[..., 6]) + 0.6 * near + 0.1 * let_go
-        )
+        way = achieved - desired
+        is_there = (length(way, 0, 1) <= ALIGNED) & (abs(way[..., 2]) <= RESTING)
+        let_go = is_there & (achieved[..., 4] >= desired[..., 4])
+        near: Any = 0.3 * nearness(achieved[..., 6]) + 0.6 * nearness(length(way, 0, 1, 2)) + 0.1 * let_go
+        progress: npt.NDArray[np.float64] | np.float64 = (achieved[..., 5] >= desired[..., 5]) * near
         return progress
 
     @override
