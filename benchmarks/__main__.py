@@ -127,7 +127,7 @@ def throughput(
     rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure steps and resets a second, and the ratio to panda-gym where it is installed."""
+    """Measure steps and resets a second; without --env, also ratios to what others offer, where it is installed."""
     with clear_errors():
         if steps < 1 or rounds < 1:
             raise ValueError(f"steps is {steps} and rounds is {rounds}; expected at least 1 each")
@@ -138,26 +138,31 @@ def throughput(
         speeds = [
             speed.measure(env_id, steps=steps, rounds=rounds) for env_id in track(chosen, "measuring", transient=True)
         ]
-        table = Table("environment", "steps/s", "resets/s", "physics share of a step", box=None)
+        table = Table("environment", "steps/s", "resets/s", "a reset in steps", "physics share of a step", box=None)
         for one in speeds:
             table.add_row(
                 one.env_id,
                 f"{one.steps_per_second:,.0f}",
                 f"{one.resets_per_second:,.0f}",
+                f"{one.reset_steps:.2f}",
                 f"{100 * one.physics_share:.1f}%",
             )
         console.print(table)
-        with console.status("measuring against panda-gym, in alternation"):
-            compared = speed.comparisons(steps=steps, rounds=rounds)
-        ratios = Table("ours / panda-gym's", "steps/s", "range of rounds", "simulated s/s", box=None)
-        for pair in compared:
-            ratios.add_row(
-                f"{pair.env_id} / {pair.neighbour}",
-                f"{pair.steps_ratio:.2f}",
-                f"{pair.low:.2f} to {pair.high:.2f}",
-                f"{pair.simulated_time_ratio:.2f}",
-            )
-        console.print(ratios if compared else "panda-gym is not installed: pip install panda-gym to compare with it")
+        compared = []
+        if not env:
+            running = speed.comparisons(steps=steps, rounds=rounds)
+            compared = list(track(running, "comparing", total=speed.comparison_count(), transient=True))
+            ratios = Table("measured", "in alternation with", "ratio", "range of rounds", "simulated s/s", box=None)
+            for pair in compared:
+                time_ratio = "-" if pair.simulated_time_ratio is None else f"{pair.simulated_time_ratio:.2f}"
+                ratios.add_row(
+                    pair.ours, pair.against, f"{pair.ratio:.2f}", f"{pair.low:.2f} to {pair.high:.2f}", time_ratio
+                )
+            console.print(ratios)
+            if not speed.neighbours():
+                console.print(
+                    "no other project is installed: pip install 'lam-envs[neighbours]' to compare with them"
+                )
         if out is not None:
             console.print(f"wrote {write_json(out, speed.as_json(speeds, compared, steps=steps, rounds=rounds))}")
 
