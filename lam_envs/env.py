@@ -89,7 +89,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         depth: bool = False,
         renderer: str = "tiny",
         render_mode: str | None = None,
-        camera: str = "front",
+        camera: str = "overview",
         render_width: int = 480,
         render_height: int = 480,
         **unknown: Any,
