@@ -6,12 +6,14 @@ made it: never make one before a fork, never share one between threads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from xml.sax.saxutils import escape
@@ -267,9 +269,10 @@ class Simulation:
             pybullet.resetSimulation(pybullet.RESET_USE_SIMPLE_BROADPHASE, physicsClientId=self.client)
         self._pid = os.getpid()
         # A client that is forgotten without close() would hold its memory for good.
-        self._disconnect = weakref.finalize(self, _disconnect, self.client, self._pid)
+        self._disconnect = weakref.finalize(self, _disconnect, self.client, self._pid, noisy=renderer == "egl")
         # The plugin draws only bodies that were made after it was loaded.
         self._renderer = egl.load(self.client) if renderer == "egl" else pybullet.ER_TINY_RENDERER
+        self._unshown = egl.WARM_UP if renderer == "egl" else 0
         self.bodies: dict[str, Body] = {}
         self._plates: dict[str, Plate] = {}
         self._snapshot: int | None = None
@@ -495,7 +498,8 @@ class Simulation:
         view, projection = camera.matrices(tool, width / height)
         direction = [own + more for own, more in zip(LIGHT_DIRECTION, light, strict=True)]
         ambient, diffuse = AMBIENT_LIGHT * brightness, DIFFUSE_LIGHT * brightness
-        _, _, drawn, distances, _ = pybullet.getCameraImage(
+        draw = partial(
+            pybullet.getCameraImage,
             width,
             height,
             viewMatrix=view,
@@ -509,6 +513,12 @@ class Simulation:
             flags=pybullet.ER_NO_SEGMENTATION_MASK,
             physicsClientId=self.client,
         )
+        if self._unshown:
+            with Silenced():
+                for _ in range(self._unshown):
+                    draw()
+            self._unshown = 0
+        _, _, drawn, distances, _ = draw()
         pixels = np.reshape(np.asarray(drawn, dtype=np.uint8), (height, width, 4))
         buffer = np.reshape(np.asarray(distances, dtype=np.float32), (height, width))
         if self._plates:
@@ -529,9 +539,10 @@ class Simulation:
         self.client = -1
 
 
-def _disconnect(client: int, pid: int) -> None:
+def _disconnect(client: int, pid: int, *, noisy: bool) -> None:
     if os.getpid() == pid and pybullet.isConnected(client):
-        pybullet.disconnect(client)
+        with Silenced() if noisy else contextlib.nullcontext():
+            pybullet.disconnect(client)
 
 
 def _has_display() -> bool:
