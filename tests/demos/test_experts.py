@@ -60,8 +60,8 @@ def test_a_push_does_not_stop_the_expert(make: Make) -> None:
 
 
 def test_a_batch_of_observations_gets_the_actions_of_each(make: Make) -> None:
-    for env_id in ("LamGrasp-v0", "LamReachGoal-v0", "LamGraspDiscrete-v0"):
-        env = make(env_id)
+    for name in ("LamGrasp-v0", "LamReachGoal-v0", "LamGraspDiscrete-v0"):
+        env = make(name)
         expert = make_expert(env)
         observations = [env.reset(seed=seed)[0] for seed in range(4)]
         single = [expert.predict(observation)[0] for observation in observations]
