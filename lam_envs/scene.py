@@ -5,6 +5,7 @@ The same scene is built twice when someone looks: once for physics, once for pic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from lam_envs.control import Target
 from lam_envs.randomization import Physique, Variation
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.simulation import Detail, Motion, Renderer, Simulation
+from lam_envs.simulation import PRESSING_ITERATIONS, SOLVER_ITERATIONS, Detail, Motion, Renderer, Simulation
 from lam_envs.tasks import Draw, Task
 
 TABLE_SIZE = (1.2, 1.4, 0.4)
@@ -23,6 +24,8 @@ FLOOR_SIZE = (6.0, 6.0, 0.2)
 FLOOR_CENTER = (0.4, 0.0, -0.5)
 TABLE_COLOR = (0.80, 0.70, 0.56)
 FLOOR_COLOR = (0.86, 0.87, 0.89)
+WITHIN_REACH = 0.15
+"""Nearer to the tool than this, an object may be pressed by the hand in the next step, metres."""
 MOTION_SIZE = 13
 """Numbers of a free body: position 3, quaternion 4, velocity 3, angular velocity 3."""
 
@@ -61,6 +64,19 @@ class Scene:
         """Where the tool was when :meth:`look` looked last."""
         if detail == "physics":
             self.simulation.take_snapshot()
+
+    def advance(self, *, pressing: bool) -> None:
+        """Advances by one control step, more exactly where the hand may press on an object.
+
+        Args:
+            pressing: Whether the robot is told to press on what is in its way.
+        """
+        near = pressing and any(
+            math.dist(self.simulation.bodies[name].position(), self.tool.position) < WITHIN_REACH
+            for name in self.task.movable
+        )
+        self.simulation.iterate(PRESSING_ITERATIONS if near else SOLVER_ITERATIONS)
+        self.simulation.step()
 
     def look(self) -> None:
         """Reads where the tool is."""

@@ -1,0 +1,105 @@
+"""The measurement of the experts: complete, resumable, the same whatever the number of workers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from benchmarks import experts
+from benchmarks.engines import Job, LocalEngine
+
+
+class Counting:
+    """Runs jobs here, and counts them; stops after some, as a kill would."""
+
+    def __init__(self, until: int | None = None) -> None:
+        self.until = until
+        self.names: list[str] = []
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+        for job in jobs:
+            if self.until is not None and len(self.names) == self.until:
+                raise KeyboardInterrupt
+            self.names.append(job.name)
+            yield job, job.function(*job.arguments)
+
+
+def run(out: Path, engine: Any) -> dict[str, Any]:
+    return experts.run(out, engine, tasks=["reach"], robots=["panda", "iiwa"], episodes=3, first=7)
+
+
+def test_every_robot_is_measured_by_default_and_one_under_harder_conditions() -> None:
+    cells = experts.cells(["reach"], ["panda", "iiwa"])
+    assert ("reach", "iiwa", "ee") in cells
+    assert ("reach", "iiwa", "joint") not in cells
+    assert len(cells) == len(experts.CONDITIONS) + 1
+
+
+def test_an_interrupted_measurement_is_completed_and_equals_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experts, "CHUNK", 2)
+    whole, broken = tmp_path / "whole.json", tmp_path / "broken.json"
+    first = Counting()
+    run(whole, first)
+    with pytest.raises(KeyboardInterrupt):
+        run(broken, Counting(until=5))
+    rest = Counting()
+    run(broken, rest)
+    assert len(rest.names) == len(first.names) - 5
+    assert json.loads(broken.read_text())["rows"] == json.loads(whole.read_text())["rows"]
+    again = Counting()
+    run(broken, again)
+    assert again.names == []
+
+
+def test_other_seeds_are_measured_anew(tmp_path: Path) -> None:
+    out = tmp_path / "experts.json"
+    run(out, Counting())
+    other = Counting()
+    experts.run(out, other, tasks=["reach"], robots=["panda"], episodes=3, first=8)
+    assert len(other.names) == len(experts.CONDITIONS)
+
+
+def test_processes_give_what_one_gives(tmp_path: Path) -> None:
+    here, there = (
+        experts.run(tmp_path / name, engine, tasks=["reach"], robots=["xarm6"], episodes=4, first=3)
+        for name, engine in (("here.json", Counting()), ("there.json", LocalEngine(2)))
+    )
+    assert here["rows"] == there["rows"]
+
+
+def test_noisy_actions_have_the_noise_that_was_asked_for_and_repeat() -> None:
+    env = experts.NoisyActions(gym.make("LamReach-v0"), 0.1)
+    zero = np.zeros(4, dtype=np.float32)
+    env.reset(seed=5)
+    noises = np.array([env.action(zero) for _ in range(2000)])
+    assert noises.dtype == np.float32
+    assert np.abs(noises.std(axis=0) - 0.1).max() < 0.01
+    assert np.abs(noises.mean(axis=0)).max() < 0.01
+    env.reset(seed=5)
+    np.testing.assert_array_equal(env.action(zero), noises[0])
+    env.close()
+
+
+def test_bad_requests_and_files_are_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    for arguments, message in (
+        (["--task", "dance"], "unknown task 'dance'"),
+        (["--episodes", "0"], "episodes is 0"),
+        (["--task", "reach", "--episodes", "1", "--out", str(broken)], "is no JSON"),
+    ):
+        failed = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "experts", *arguments], capture_output=True, text=True, timeout=60
+        )
+        assert failed.returncode == 2, failed.stderr
+        assert message in failed.stderr
