@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CORE := .venv-core
 NEWEST := .venv-newest
 
-.PHONY: help install quickstart benchmark throughput test test-all test-newest lint format docs pictures clean
+.PHONY: help install quickstart benchmark experts throughput test test-all test-newest lint format docs pictures clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach an
 benchmark: $(INSTALLED) ## measure the published table again from nothing, into results/core
 	rm -rf results/core
 	$(BIN)/python -m benchmarks run core --out results/core
+
+experts: $(INSTALLED) ## measure the published success of the experts again, into results/experts.json
+	$(BIN)/python -m benchmarks experts --out results/experts.json
 
 throughput: $(INSTALLED) ## measure the published speeds again, into results/throughput.json
 	$(BIN)/python -m benchmarks throughput --out results/throughput.json

@@ -1,4 +1,4 @@
-"""Command line: python -m benchmarks run|report|throughput."""
+"""Command line: python -m benchmarks run|report|experts|throughput."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import Progress, TimeElapsedColumn, track
 from rich.table import Table
 
 import lam_envs
+from benchmarks import experts as expert_success
 from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks import throughput as speed
@@ -20,6 +21,9 @@ from benchmarks.results import read_results
 from benchmarks.suite import read_suite
 from demos.console import clear_errors, console
 from demos.files import write_json
+from lam_envs.keywords import known_name
+from lam_envs.registration import TASKS
+from lam_envs.robots import ROBOTS
 
 app = typer.Typer(
     help="Measure agents and environments.",
@@ -75,6 +79,45 @@ def _show(folder: Path) -> None:
         console.print(f"wrote {path}", soft_wrap=True)
 
 
+@app.command(epilog="Example: python -m benchmarks experts --task grasp --episodes 200")
+def experts(
+    task: Annotated[list[str], typer.Option(help="Name of a task; may be repeated. By default all of them.")] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    episodes: Annotated[int, typer.Option(help="Episodes of each cell, one a seed.")] = expert_success.EPISODES,
+    first_seed: Annotated[int, typer.Option(help="The first seed.")] = expert_success.FIRST_SEED,
+    workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
+    out: Annotated[Path, typer.Option(help="Results file; interrupted, the same command completes it.")] = Path(
+        "runs/experts.json"
+    ),
+) -> None:
+    """Measure how often the experts succeed: each task on each robot, and under harder conditions."""
+    with clear_errors():
+        for name in task:
+            known_name("task", name, TASKS)
+        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True) as bar:
+            shown = bar.add_task("starting", total=None)
+            result = expert_success.run(
+                out,
+                ENGINES["local"](workers),
+                tasks=task or tuple(TASKS),
+                robots=tuple(ROBOTS),
+                episodes=episodes,
+                first=first_seed,
+                progress=lambda name, done, total: bar.update(shown, description=name, completed=done, total=total),
+            )
+        table = Table("task", "robot", "condition", "success", "95% interval", box=None)
+        for row in result["rows"]:
+            low, high = row["interval"]
+            table.add_row(
+                row["task"],
+                row["robot"],
+                row["condition"],
+                f"{100 * row['successes'] / row['episodes']:.2f}%",
+                f"{100 * low:.1f} to {100 * high:.1f}%",
+            )
+        console.print(table)
+        console.print(f"wrote {out}", soft_wrap=True)
+
+
 @app.command(epilog="Example: python -m benchmarks throughput --rounds 5")
 def throughput(
     env: Annotated[
@@ -84,7 +127,7 @@ def throughput(
     rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure steps and resets a second, and the ratio to panda-gym where it is installed."""
+    """Measure steps and resets a second; without --env, also ratios to what others offer, where it is installed."""
     with clear_errors():
         if steps < 1 or rounds < 1:
             raise ValueError(f"steps is {steps} and rounds is {rounds}; expected at least 1 each")
@@ -95,26 +138,31 @@ def throughput(
         speeds = [
             speed.measure(env_id, steps=steps, rounds=rounds) for env_id in track(chosen, "measuring", transient=True)
         ]
-        table = Table("environment", "steps/s", "resets/s", "physics share of a step", box=None)
+        table = Table("environment", "steps/s", "resets/s", "a reset in steps", "physics share of a step", box=None)
         for one in speeds:
             table.add_row(
                 one.env_id,
                 f"{one.steps_per_second:,.0f}",
                 f"{one.resets_per_second:,.0f}",
+                f"{one.reset_steps:.2f}",
                 f"{100 * one.physics_share:.1f}%",
             )
         console.print(table)
-        with console.status("measuring against panda-gym, in alternation"):
-            compared = speed.comparisons(steps=steps, rounds=rounds)
-        ratios = Table("ours / panda-gym's", "steps/s", "range of rounds", "simulated s/s", box=None)
-        for pair in compared:
-            ratios.add_row(
-                f"{pair.env_id} / {pair.neighbour}",
-                f"{pair.steps_ratio:.2f}",
-                f"{pair.low:.2f} to {pair.high:.2f}",
-                f"{pair.simulated_time_ratio:.2f}",
-            )
-        console.print(ratios if compared else "panda-gym is not installed: pip install panda-gym to compare with it")
+        compared = []
+        if not env:
+            running = speed.comparisons(steps=steps, rounds=rounds)
+            compared = list(track(running, "comparing", total=speed.comparison_count(), transient=True))
+            ratios = Table("measured", "in alternation with", "ratio", "range of rounds", "simulated s/s", box=None)
+            for pair in compared:
+                time_ratio = "-" if pair.simulated_time_ratio is None else f"{pair.simulated_time_ratio:.2f}"
+                ratios.add_row(
+                    pair.ours, pair.against, f"{pair.ratio:.2f}", f"{pair.low:.2f} to {pair.high:.2f}", time_ratio
+                )
+            console.print(ratios)
+            if not speed.neighbours():
+                console.print(
+                    "no other project is installed: pip install 'lam-envs[neighbours]' to compare with them"
+                )
         if out is not None:
             console.print(f"wrote {write_json(out, speed.as_json(speeds, compared, steps=steps, rounds=rounds))}")
 

@@ -1,4 +1,4 @@
-"""How fast the environments are, alone and against panda-gym in alternation."""
+"""How fast the environments are, alone, in two processes, and against other projects' in alternation."""
 
 from __future__ import annotations
 
@@ -8,21 +8,54 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.vector import AsyncVectorEnv
 
 import lam_envs
 from demos.files import code_fingerprint
 from lam_envs.quiet import Silenced
 
-NEIGHBOURS = {"LamReach-v0": "PandaReach-v3", "LamGrasp-v0": "PandaPickAndPlace-v3"}
-"""Our id and the matching one of panda-gym."""
+IMAGE_SIZE = 84
+"""Pixels: what agents that see are usually given."""
+VECTOR_WORKERS = 2
+VECTOR_ENVS = ("LamGrasp-v0", "LamStack-v0", "LamGraspPixels-v0")
 WARM_UP_STEPS = 200
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another project's environment that asks for the same.
+
+    Attributes:
+        ours: Our id.
+        theirs: Theirs.
+        package: What to import and what it is called on the package index.
+        draws: Whether its pictures are compared too.
+    """
+
+    ours: str
+    theirs: str
+    package: tuple[str, str]
+    draws: bool = False
+
+
+PANDA_GYM = ("panda_gym", "panda-gym")
+FETCH = ("gymnasium_robotics", "gymnasium-robotics")
+NEIGHBOURS = (
+    Neighbour("LamReach-v0", "PandaReach-v3", PANDA_GYM, draws=True),
+    Neighbour("LamPush-v0", "PandaPush-v3", PANDA_GYM, draws=True),
+    Neighbour("LamPickPlace-v0", "PandaPickAndPlace-v3", PANDA_GYM, draws=True),
+    Neighbour("LamStack-v0", "PandaStack-v3", PANDA_GYM, draws=True),
+    Neighbour("LamReach-v0", "FetchReach-v2", FETCH),
+    Neighbour("LamPush-v0", "FetchPush-v2", FETCH),
+    Neighbour("LamPickPlace-v0", "FetchPickAndPlace-v2", FETCH),
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +66,7 @@ class Speed:
         env_id: Which.
         steps_per_second: Resets at the end of episodes included, median over the rounds.
         resets_per_second: Resets alone, median over the rounds.
+        reset_steps: How many steps take as long as one reset.
         physics_share: Share of the time of a step that is spent in Bullet's ``stepSimulation``.
         low: Fewest steps a second of a round.
         high: Most.
@@ -41,37 +75,40 @@ class Speed:
     env_id: str
     steps_per_second: float
     resets_per_second: float
+    reset_steps: float
     physics_share: float
     low: float
     high: float
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two environments measured in alternation.
+class Ratio:
+    """Two things measured in alternation, so that what slows the machine down slows both.
 
     Attributes:
-        env_id: Ours.
-        neighbour: The other.
-        steps_ratio: Our steps a second over theirs, median over the rounds.
+        ours: What was measured.
+        against: Against what.
+        ratio: Our rate over theirs, median over the rounds.
         low: Lowest ratio of a round.
         high: Highest.
-        simulated_time_ratio: Our simulated seconds a second over theirs.
+        simulated_time_ratio: Our simulated seconds a second over theirs; None where nothing is simulated.
     """
 
-    env_id: str
-    neighbour: str
-    steps_ratio: float
+    ours: str
+    against: str
+    ratio: float
     low: float
     high: float
-    simulated_time_ratio: float
+    simulated_time_ratio: float | None = None
 
 
 class _Runner:
     """An environment that is stepped with random actions, block by block."""
 
-    def __init__(self, env_id: str) -> None:
-        self.env = gym.make(env_id)
+    def __init__(self, env_id: str, **keywords: Any) -> None:
+        with Silenced():
+            # Some print their colours.
+            self.env = gym.make(env_id, **keywords)
         self.env.action_space.seed(0)
         self.env.reset(seed=0)
         self.steps(WARM_UP_STEPS)
@@ -92,6 +129,17 @@ class _Runner:
         for _ in range(count):
             self.env.reset()
         return count / (time.perf_counter() - start)
+
+    def pictures(self, count: int) -> float:
+        """Returns pictures a second, of a scene that moves between them."""
+        draw = self.env.unwrapped.pictures if hasattr(self.env.unwrapped, "pictures") else self.env.render
+        inside = 0.0
+        for _ in range(count):
+            self.steps(1)
+            start = time.perf_counter()
+            draw()
+            inside += time.perf_counter() - start
+        return count / inside
 
     def physics_share(self, count: int) -> float:
         """Does ``count`` steps without resets between them; returns the share of time inside Bullet's step."""
@@ -120,6 +168,24 @@ class _Runner:
         return inside / whole
 
 
+class _Vector:
+    """Several environments, each in a process of its own, that are stepped together."""
+
+    def __init__(self, env_id: str) -> None:
+        self.env = AsyncVectorEnv([lambda: gym.make(env_id)] * VECTOR_WORKERS)
+        self.env.action_space.seed(0)
+        self.env.reset(seed=0)
+        self.steps(WARM_UP_STEPS)
+
+    def steps(self, count: int) -> float:
+        """Does ``count`` steps in all; returns steps a second."""
+        actions = [self.env.action_space.sample() for _ in range(count // VECTOR_WORKERS)]
+        start = time.perf_counter()
+        for action in actions:
+            self.env.step(action)
+        return len(actions) * VECTOR_WORKERS / (time.perf_counter() - start)
+
+
 def measure(env_id: str, *, steps: int, rounds: int) -> Speed:
     """Measures one environment of ours.
 
@@ -131,49 +197,87 @@ def measure(env_id: str, *, steps: int, rounds: int) -> Speed:
     runner = _Runner(env_id)
     try:
         rates = [runner.steps(steps) for _ in range(rounds)]
-        return Speed(
-            env_id,
-            statistics.median(rates),
-            statistics.median(runner.resets(max(1, steps // 20)) for _ in range(rounds)),
-            statistics.median(runner.physics_share(steps) for _ in range(rounds)),
-            min(rates),
-            max(rates),
-        )
+        resets = statistics.median(runner.resets(max(1, steps // 20)) for _ in range(rounds))
+        share = statistics.median(runner.physics_share(steps) for _ in range(rounds))
+        rate = statistics.median(rates)
+        return Speed(env_id, rate, resets, rate / resets, share, min(rates), max(rates))
     finally:
         runner.env.close()
 
 
-def compare(env_id: str, neighbour: str, *, steps: int, rounds: int) -> Comparison:
-    """Measures two environments in alternation: what slows the machine down slows both."""
-    ours = _Runner(env_id)
-    with Silenced():
-        # It prints its colours.
-        theirs = _Runner(neighbour)
-    try:
-        ratios = [ours.steps(steps) / theirs.steps(steps) for _ in range(rounds)]
-        time_scale = _seconds_per_step(ours.env) / _seconds_per_step(theirs.env)
-    finally:
-        ours.env.close()
-        theirs.env.close()
+def _ratio(ours: str, against: str, pairs: list[tuple[float, float]], time_scale: float | None = None) -> Ratio:
+    ratios = [mine / theirs for mine, theirs in pairs]
     middle = statistics.median(ratios)
-    return Comparison(env_id, neighbour, middle, min(ratios), max(ratios), middle * time_scale)
+    return Ratio(ours, against, middle, min(ratios), max(ratios), None if time_scale is None else middle * time_scale)
+
+
+def compare(ours: str, theirs: str, *, steps: int, rounds: int) -> Ratio:
+    """Compares the steps a second of two environments, in alternation."""
+    mine, other = _Runner(ours), _Runner(theirs)
+    try:
+        pairs = [(mine.steps(steps), other.steps(steps)) for _ in range(rounds)]
+        time_scale = _seconds_per_step(mine.env) / _seconds_per_step(other.env)
+    finally:
+        mine.env.close()
+        other.env.close()
+    return _ratio(ours, theirs, pairs, time_scale)
+
+
+def compare_pictures(ours: str, theirs: str, *, pictures: int, rounds: int) -> Ratio:
+    """Compares what an agent's picture of 84 x 84 pixels costs with the other's ``render`` at that size."""
+    pixels = ours.replace("-v0", "Pixels-v0")
+    size = {"render_width": IMAGE_SIZE, "render_height": IMAGE_SIZE}
+    mine = _Runner(pixels, cameras=("front",), image_width=IMAGE_SIZE, image_height=IMAGE_SIZE)
+    other = _Runner(theirs, render_mode="rgb_array", renderer="Tiny", **size)
+    try:
+        pairs = [(mine.pictures(pictures), other.pictures(pictures)) for _ in range(rounds)]
+    finally:
+        mine.env.close()
+        other.env.close()
+    return _ratio(f"{pixels}, front", f"{theirs}, render()", pairs)
+
+
+def compare_vector(env_id: str, *, steps: int, rounds: int) -> Ratio:
+    """Compares an AsyncVectorEnv with two workers with one environment in one process."""
+    vector, single = _Vector(env_id), _Runner(env_id)
+    try:
+        pairs = [(vector.steps(steps), single.steps(steps)) for _ in range(rounds)]
+    finally:
+        vector.env.close()
+        single.env.close()
+    return _ratio(f"{env_id}, AsyncVectorEnv of {VECTOR_WORKERS}", f"{env_id}, one process", pairs)
 
 
 def _seconds_per_step(env: gym.Env[Any, Any]) -> float:
     return 1.0 / float(env.unwrapped.metadata["render_fps"])
 
 
-def has_neighbours() -> bool:
-    """Whether panda-gym is installed."""
-    return importlib.util.find_spec("panda_gym") is not None
+def neighbours() -> list[Neighbour]:
+    """Those environments of others that are installed here; registers their ids."""
+    found = [neighbour for neighbour in NEIGHBOURS if importlib.util.find_spec(neighbour.package[0]) is not None]
+    for module in {neighbour.package[0] for neighbour in found}:
+        with Silenced():
+            # Some advertise their other versions.
+            importlib.import_module(module)
+    return found
 
 
-def comparisons(*, steps: int, rounds: int) -> list[Comparison]:
-    """Compares with every matching environment of panda-gym, if it is installed."""
-    if not has_neighbours():
-        return []
-    importlib.import_module("panda_gym")
-    return [compare(ours, theirs, steps=steps, rounds=rounds) for ours, theirs in NEIGHBOURS.items()]
+def comparisons(*, steps: int, rounds: int) -> Iterator[Ratio]:
+    """Compares with everything that there is to compare with: environments of others, pictures, processes."""
+    found = neighbours()
+    for neighbour in found:
+        yield compare(neighbour.ours, neighbour.theirs, steps=steps, rounds=rounds)
+    for neighbour in found:
+        if neighbour.draws:
+            yield compare_pictures(neighbour.ours, neighbour.theirs, pictures=max(1, steps // 50), rounds=rounds)
+    for env_id in VECTOR_ENVS:
+        yield compare_vector(env_id, steps=steps, rounds=rounds)
+
+
+def comparison_count() -> int:
+    """How many :func:`comparisons` there are."""
+    found = neighbours()
+    return len(found) + sum(neighbour.draws for neighbour in found) + len(VECTOR_ENVS)
 
 
 def machine() -> dict[str, Any]:
@@ -188,8 +292,9 @@ def machine() -> dict[str, Any]:
     return {"processor": model, "cores": os.cpu_count(), "system": platform.system()}
 
 
-def as_json(speeds: list[Speed], compared: list[Comparison], *, steps: int, rounds: int) -> dict[str, Any]:
+def as_json(speeds: list[Speed], compared: list[Ratio], *, steps: int, rounds: int) -> dict[str, Any]:
     """The figures as plain data, with their conditions."""
+    others = sorted({neighbour.package[1] for neighbour in neighbours()})
     return {
         "machine": machine(),
         "steps": steps,
@@ -198,8 +303,7 @@ def as_json(speeds: list[Speed], compared: list[Comparison], *, steps: int, roun
             "lam_envs": lam_envs.__version__,
             "code": code_fingerprint("lam_envs"),
             "python": platform.python_version(),
-            **{name: packages.version(name) for name in ("gymnasium", "numpy", "pybullet")},
-            **({"panda-gym": packages.version("panda-gym")} if has_neighbours() else {}),
+            **{name: packages.version(name) for name in ("gymnasium", "numpy", "pybullet", *others)},
         },
         "speeds": [asdict(speed) for speed in speeds],
         "comparisons": [asdict(comparison) for comparison in compared],

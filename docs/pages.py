@@ -323,25 +323,35 @@ def experts(figures: dict[str, Any]) -> str:
 
 
 def speeds() -> str:
-    """Returns the table of the measured speeds."""
+    """Returns the tables of the measured speeds and ratios."""
     figures = json.loads((ROOT / "results" / "throughput.json").read_text())
     machine, versions = figures["machine"], figures["versions"]
-    rates = {speed["env_id"]: speed for speed in figures["speeds"]}
-    lines = [
-        "| environment | steps/s | resets/s | physics share of a step | steps/s, ratio to panda-gym's |",
-        "|---|---|---|---|---|",
+    rates = [
+        [
+            f"`{speed['env_id']}`",
+            f"{speed['steps_per_second']:,.0f}",
+            f"{speed['reset_steps']:.2f}",
+            f"{100 * speed['physics_share']:.0f}%",
+        ]
+        for speed in figures["speeds"]
     ]
-    for pair in figures["comparisons"]:
-        speed = rates[pair["env_id"]]
-        lines.append(
-            f"| {pair['env_id']} | {speed['steps_per_second']:,.0f} | {speed['resets_per_second']:,.0f} | "
-            f"{100 * speed['physics_share']:.0f}% | {pair['steps_ratio']:.2f} "
-            f"({pair['low']:.2f} to {pair['high']:.2f}) of {pair['neighbour']} |"
-        )
-    lines += [
+    ratios = [
+        [
+            pair["ours"],
+            pair["against"],
+            f"{pair['ratio']:.2f} ({pair['low']:.2f} to {pair['high']:.2f})",
+            "-" if pair["simulated_time_ratio"] is None else f"{pair['simulated_time_ratio']:.2f}",
+        ]
+        for pair in figures["comparisons"]
+    ]
+    others = ", ".join(f"{name} {versions[name]}" for name in versions if name not in ("lam_envs", "code", "python"))
+    lines = [
+        table(["environment", "steps/s", "a reset in steps", "physics share of a step"], rates),
+        "",
+        table(["rate of", "over the rate of", "ratio (range of rounds)", "simulated seconds a second"], ratios),
         "",
         f"{machine['processor']}, {machine['cores']} cores; {figures['rounds']} rounds of {figures['steps']} steps; "
-        f"gymnasium {versions['gymnasium']}, pybullet {versions['pybullet']}, panda-gym {versions['panda-gym']}.",
+        f"{others}.",
     ]
     return "\n".join(lines)
 

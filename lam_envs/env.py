@@ -162,8 +162,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ResetNeeded: There was no reset yet.
             ValueError: The action is not finite, or has a wrong shape. The episode has not advanced then.
         """
-        self._world.running()
-        self._world.advance(self._control.checked(action))
+        self._world.advance(action)
         observation, reward, info = self._outcome()
         if self.render_mode == "human":
             self.render()
@@ -293,6 +292,24 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._world.set_state(state)
         return self._begun()
 
+    def pictures(self) -> dict[str, npt.NDArray[Any]]:
+        """Returns what the cameras of pixel observations see now, whatever the observation mode.
+
+        Returns:
+            For each camera uint8, shape (height, width, 3); with depth also float32 metres, shape (height, width, 1).
+
+        Raises:
+            ResetNeeded: There was no reset yet.
+        """
+        if self._eye is None or not self._eye.belongs_to_this_process:
+            self._eye = Viewer(self._world, "fast", self._renderer)
+        self._eye.follow()
+        seen = {name: self._eye.picture(name, *self._image_size) for name in self._cameras}
+        parts: dict[str, npt.NDArray[Any]] = {name: picture.rgb for name, picture in seen.items()}
+        if self._depth:
+            parts.update({name + DEPTH_SUFFIX: picture.depth[..., None] for name, picture in seen.items()})
+        return parts
+
     # Inside
 
     def _begun(self) -> tuple[Observation, dict[str, Any]]:
@@ -313,7 +330,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         if self._obs == "state":
             return vector, float(reward), info
         if self._obs == "pixels":
-            return {**self._pictures(), ROBOT_KEY: vector}, float(reward), info
+            return {**self.pictures(), ROBOT_KEY: vector}, float(reward), info
         goals = {"achieved_goal": world.achieved.copy(), "desired_goal": world.desired.copy()}
         return {"observation": vector, **goals}, float(reward), info
 
@@ -322,14 +339,3 @@ class ManipulationEnv(gym.Env[Any, Any]):
         if variation.sensor_noise == 0.0:
             return None
         return variation.sensor_noise * noise(variation, self._world.step_count, self.layout.size)
-
-    def _pictures(self) -> dict[str, npt.NDArray[Any]]:
-        """What the cameras see."""
-        if self._eye is None or not self._eye.belongs_to_this_process:
-            self._eye = Viewer(self._world, "fast", self._renderer)
-        self._eye.follow()
-        seen = {name: self._eye.picture(name, *self._image_size) for name in self._cameras}
-        parts: dict[str, npt.NDArray[Any]] = {name: picture.rgb for name, picture in seen.items()}
-        if self._depth:
-            parts.update({name + DEPTH_SUFFIX: picture.depth[..., None] for name, picture in seen.items()})
-        return parts

@@ -13,6 +13,27 @@ from lam_envs.tasks.task import Flags
 Rewards = npt.NDArray[np.float64] | np.float64
 
 
+class OneGoal:
+    """A single goal that is read as an array is, by ``goal[..., 2]`` and ``goal - other``.
+
+    Python's own numbers are several times faster than arrays without dimensions, and come to the same bits.
+
+    Args:
+        numbers: The goal.
+    """
+
+    __slots__ = ("numbers",)
+
+    def __init__(self, numbers: list[float]) -> None:
+        self.numbers = numbers
+
+    def __getitem__(self, index: tuple[Any, int]) -> float:
+        return self.numbers[index[1]]
+
+    def __sub__(self, other: OneGoal) -> OneGoal:
+        return OneGoal([mine - theirs for mine, theirs in zip(self.numbers, other.numbers, strict=True)])
+
+
 class Judgement(NamedTuple):
     """What goals of shape (..., goal size) are worth."""
 
@@ -37,14 +58,32 @@ class Reward:
     def judge(self, achieved: npt.NDArray[Any], desired: npt.NDArray[Any]) -> Judgement:
         """Judges goals of shape (..., goal size)."""
         # Agents hold goals in float32; judging the same numbers in float64 gives them the same reward.
-        goals = [goal.astype(np.float32).astype(np.float64) for goal in (achieved, desired)]
+        goals: list[Any] = [goal.astype(np.float32).astype(np.float64) for goal in (achieved, desired)]
+        single = achieved.ndim == desired.ndim == 1
+        if single:
+            goals = [OneGoal(goal.tolist()) for goal in goals]
         flags = self._task.evaluate(*goals)
+        if single:
+            self._check(flags)
         success: Any = flags["is_success"] * 1.0
         if not self._dense:
             return Judgement(flags, success - 1.0)
         # At most 0 before success: no state short of it is worth staying in, and with terminate_on_success
         # ending early costs nothing.
         return Judgement(flags, success + (1.0 - success) * (self._task.progress(*goals) - 1.0))
+
+    def _check(self, flags: dict[str, Flags]) -> None:
+        """Refuses what only looks like a truth value: ``~`` turns Python's True into -2.
+
+        Raises:
+            TypeError: A task's condition is none.
+        """
+        for name, flag in flags.items():
+            if not isinstance(flag, (bool, np.bool_)):
+                raise TypeError(
+                    f"{type(self._task).__name__}.evaluate gives {flag!r} for {name}; expected a truth value: join "
+                    "conditions by & and |, and turn a comparison round instead of negating it by ~"
+                )
 
     def compute_reward(self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: object) -> Rewards:
         """Gymnasium-Robotics' reward function, for one goal or many.
@@ -64,4 +103,5 @@ class Reward:
         for what, goals in (("achieved", achieved_goal), ("desired", desired_goal)):
             if np.shape(goals)[-1:] != (size,):
                 raise ValueError(f"the {what} goals have shape {np.shape(goals)}; expected (..., {size})")
-        return self.judge(np.asarray(achieved_goal), np.asarray(desired_goal)).reward
+        reward = self.judge(np.asarray(achieved_goal), np.asarray(desired_goal)).reward
+        return np.float64(reward) if isinstance(reward, float) else reward

@@ -66,17 +66,19 @@ class World:
         physical = self.scene(variation.physique).initial_state(start)
         self._load(self._joined(physical, np.array(start.desired, np.float32), variation, 0, []))
 
-    def advance(self, numbers: list[float]) -> None:
+    def advance(self, action: Any) -> None:
         """Does one action, 1/20 s of simulated time.
 
         Args:
-            numbers: What ``control.checked`` returned.
+            action: An action of the control.
 
         Raises:
             ResetNeeded: There is no episode.
+            ValueError: The action is not finite, or has a wrong shape or type. Nothing has changed then.
             RuntimeError: The simulation diverged; the next episode has a new one.
         """
         scene = self.running()
+        numbers = self.control.checked(action)
         self._actions.append(numbers)
         self._pending.append(numbers)
         # Until the first action arrives the robot keeps to what it was told.
@@ -159,12 +161,14 @@ class World:
         """See ``ManipulationEnv.set_state``."""
         size = self.scene().state_size + self.desired.size + self._variation_size
         physical, recorded = states.unpack(self._label, size, self.control.action_size, vector)
-        actions = [self.control.checked(row if row.size > 1 else row[0]) for row in recorded]
+        actions = [row if row.size > 1 else row[0] for row in recorded]
+        for action in actions:
+            self.control.checked(action)
         self.scene().check(physical[: self.scene().state_size])
         self._parts(physical)
         self._load(physical)
-        for numbers in actions:
-            self.advance(numbers)
+        for action in actions:
+            self.advance(action)
 
     @property
     def _variation_size(self) -> int:

@@ -121,7 +121,8 @@ class Robot:
         self.limits = [limits[name] for name in model.arm_joints]
         """Lowest and highest angle of each arm joint, radians."""
         self._hand = self._arm[-1]
-        self._forces = [*model.arm_forces, model.finger_force, model.finger_force]
+        # The gear passes half of the first finger's force on to the second, which needs no motor of its own.
+        self._forces = [*model.arm_forces, 2 * model.finger_force, 0.0]
         self._position_gains = [POSITION_GAIN] * len(names)
         self._velocity_gains = [VELOCITY_GAIN] * len(names)
         self._damping = [IK_DAMPING] * len(names)
@@ -208,27 +209,23 @@ class Robot:
 
     def touches(self, body: Body) -> tuple[bool, bool]:
         """Returns whether each finger presses the body with the inside of its pad."""
-        left, right = self._fingers
-        return self._touches(body, left), self._touches(body, right)
-
-    def meets(self, body: Body) -> bool:
-        """Returns whether any part of the robot touches the body, from any side."""
-        points = pybullet.getContactPoints(bodyA=self._body, bodyB=body.id, physicsClientId=self._client)
-        return any(point[8] <= TOUCH_GAP for point in points)
-
-    def _touches(self, body: Body, finger: int) -> bool:
-        points = pybullet.getContactPoints(
-            bodyA=self._body, bodyB=body.id, linkIndexA=finger, physicsClientId=self._client
-        )
+        points = pybullet.getContactPoints(self._body, body.id, physicsClientId=self._client)
         if not points:
-            return False
+            return False, False
         closing = self._closing_axis()
+        touching = set()
         for point in points:
             normal, distance = point[7], point[8]
             cosine = normal[0] * closing[0] + normal[1] * closing[1] + normal[2] * closing[2]
             if distance <= TOUCH_GAP and abs(cosine) >= MIN_GRIP_COSINE:
-                return True
-        return False
+                touching.add(point[3])
+        left, right = self._fingers
+        return left in touching, right in touching
+
+    def meets(self, body: Body) -> bool:
+        """Returns whether any part of the robot touches the body, from any side."""
+        points = pybullet.getContactPoints(self._body, body.id, physicsClientId=self._client)
+        return any(point[8] <= TOUCH_GAP for point in points)
 
     def _closing_axis(self) -> Vector3:
         """The world direction along which the fingers slide: the y axis of their link."""

@@ -21,6 +21,7 @@ from lam_envs.tasks.objects import (
     object_values,
     rests_in_hand,
     sample_place,
+    share,
 )
 from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
 
@@ -139,7 +140,7 @@ class Grasp(Task):
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         rise, held = achieved[..., 1], achieved[..., 2]
         near = nearness(achieved[..., 0])
-        height = np.minimum(np.maximum(rise / LIFT, 0.0), 1.0)
+        height = share(rise / LIFT)
         is_on_table = rise >= LOST
         progress: npt.NDArray[np.float64] | np.float64 = is_on_table * (0.4 * near + 0.2 * held + 0.4 * held * height)
         return progress

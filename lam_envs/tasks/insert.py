@@ -28,6 +28,7 @@ from lam_envs.tasks.objects import (
     object_features,
     object_values,
     sample_place,
+    share,
     speed,
 )
 from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
@@ -199,15 +200,13 @@ class Insert(Task):
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        flags: dict[str, Any] = self.evaluate(achieved, desired)
-        aside, depth = length(achieved - desired, 0, 1), achieved[..., 2]
-        is_in: Any = flags["is_inside"] & (depth > 0.0)
+        way = achieved - desired
+        aside, depth = length(way, 0, 1), achieved[..., 2]
+        is_in: Any = (aside <= OFF_AXIS) & (depth > 0.0)
         # Outside the hole the way leads over its mouth; inside, downwards.
-        away = np.where(is_in, 0.0, np.hypot(aside, depth))
-        share = is_in * np.minimum(np.maximum(depth / DEPTH, 0.0), 1.0)
-        progress: npt.NDArray[np.float64] | np.float64 = ~flags["is_lost"] * (
-            0.3 * nearness(achieved[..., 5]) + 0.4 * nearness(away) + 0.3 * share
-        )
+        away = (1.0 - is_in * 1.0) * (aside + abs(depth))
+        near: Any = 0.3 * nearness(achieved[..., 5]) + 0.4 * nearness(away) + 0.3 * is_in * share(depth / DEPTH)
+        progress: npt.NDArray[np.float64] | np.float64 = (depth <= MOUTH - LOST) * near
         return progress
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lam_envs.observation import Feature
 from lam_envs.robots.robot import ToolState
@@ -122,7 +121,13 @@ def nearness(metres: Any) -> Any:
 
 def length(goals: Goals, *axes: int) -> Any:
     """The length of a vector that some numbers of goals form, shape (...)."""
-    squares: npt.NDArray[np.floating[Any]] | float = 0.0
+    squares: Any = 0.0
     for axis in axes:
         squares = squares + goals[..., axis] * goals[..., axis]
-    return np.sqrt(squares)
+    # Both round correctly, so to the same bits; on one number Python's is several times faster.
+    return math.sqrt(squares) if isinstance(squares, float) else np.sqrt(squares)
+
+
+def share(values: Any) -> Any:
+    """Keeps values, one or an array of them, in [0, 1]."""
+    return min(max(values, 0.0), 1.0) if isinstance(values, float) else np.minimum(np.maximum(values, 0.0), 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +12,13 @@ from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
 from lam_envs.simulation import Simulation
+from lam_envs.tasks.objects import length, nearness
 from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
 
 TOLERANCE = 0.02
 """Largest distance from the goal that counts, metres."""
 STILL_SPEED = 0.08
 """Largest tool speed that counts as being there and not passing through, metres a second."""
-HALFWAY = 0.1
-"""Distance at which progress is one half, metres."""
 MIN_WAY = 0.1
 """The goal is at least this far from the tool's start, metres."""
 
@@ -100,13 +98,13 @@ class Reach(Task):
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        is_close = _distance(achieved, desired) <= TOLERANCE
+        is_close = length(achieved - desired, 0, 1, 2) <= TOLERANCE
         is_still = achieved[..., 3] <= desired[..., 3]
         return {"is_success": is_close & is_still, "is_close": is_close, "is_still": is_still}
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        near: npt.NDArray[np.float64] | np.float64 = HALFWAY / (HALFWAY + _distance(achieved, desired))
+        near: npt.NDArray[np.float64] | np.float64 = nearness(length(achieved - desired, 0, 1, 2))
         return near
 
     @override
@@ -118,10 +116,3 @@ class Reach(Task):
     def goal_features(self, features: Features, desired: Goals) -> Features:
         position = np.asarray(desired[:3], dtype=np.float64)
         return {"goal/position": position, "goal/relative": position - features["tool/position"]}
-
-
-def _distance(achieved: Goals, desired: Goals) -> Any:
-    x = achieved[..., 0] - desired[..., 0]
-    y = achieved[..., 1] - desired[..., 1]
-    z = achieved[..., 2] - desired[..., 2]
-    return np.sqrt(x * x + y * y + z * z)

@@ -176,24 +176,23 @@ class Stack(Task):
         is_on_top = abs(way[..., 2]) <= RESTING
         is_still = achieved[..., 3] <= desired[..., 3]
         is_released = achieved[..., 4] >= desired[..., 4]
-        is_lost = achieved[..., 5] < desired[..., 5]
+        is_kept = achieved[..., 5] >= desired[..., 5]
         return {
-            "is_success": is_aligned & is_on_top & is_still & is_released & ~is_lost,
+            "is_success": is_aligned & is_on_top & is_still & is_released & is_kept,
             "is_aligned": is_aligned,
             "is_on_top": is_on_top,
             "is_still": is_still,
             "is_released": is_released,
-            "is_lost": is_lost,
+            "is_lost": achieved[..., 5] < desired[..., 5],
         }
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        flags: dict[str, Any] = self.evaluate(achieved, desired)
-        near: Any = nearness(length(achieved - desired, 0, 1, 2))
-        let_go = flags["is_aligned"] & flags["is_on_top"] & flags["is_released"]
-        progress: npt.NDArray[np.float64] | np.float64 = ~flags["is_lost"] * (
-            0.3 * nearness(achieved[..., 6]) + 0.6 * near + 0.1 * let_go
-        )
+        way = achieved - desired
+        is_there = (length(way, 0, 1) <= ALIGNED) & (abs(way[..., 2]) <= RESTING)
+        let_go = is_there & (achieved[..., 4] >= desired[..., 4])
+        near: Any = 0.3 * nearness(achieved[..., 6]) + 0.6 * nearness(length(way, 0, 1, 2)) + 0.1 * let_go
+        progress: npt.NDArray[np.float64] | np.float64 = (achieved[..., 5] >= desired[..., 5]) * near
         return progress
 
     @override

@@ -87,7 +87,9 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        """Judges goals of shape (..., goal size).
+        """Judges goals of shape (..., goal size), read by ``goal[..., number]`` and ``goal - other``.
+
+        A single goal comes in as plain floats: conditions are joined by ``&`` and ``|`` and never negated by ``~``.
 
         Returns:
             ``is_success`` and the conditions it consists of, each of shape (...).

@@ -205,7 +205,7 @@ def test_actions_out_of_range_are_clipped(make: Make) -> None:
     [
         ({"robot": "r2d2"}, "unknown robot 'r2d2'; expected one of panda"),
         ({"control": "telepathy"}, "unknown control 'telepathy'; expected one of ee, ee_yaw, joint, discrete"),
-        ({"task": "dance"}, "unknown task 'dance'; expected one of reach, grasp"),
+        ({"task": "dance"}, "unknown task 'dance'; expected one of reach, push, grasp, pick_place, stack, insert"),
         ({"obs": "smell"}, "unknown obs 'smell'; expected one of state, goal"),
         ({"reward": "money"}, "unknown reward 'money'; expected one of dense, sparse"),
         ({"terminate_on_success": "no"}, "terminate_on_success is 'no'; expected True or False"),

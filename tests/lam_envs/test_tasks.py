@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from demos.experts import make_expert
+from lam_envs.reward import Reward
 from lam_envs.simulation import Motion, rotation_6d
+from lam_envs.tasks import TASKS, make_task
 
 from ..conftest import Make
 
@@ -153,6 +155,22 @@ def test_hovering_with_the_cube_below_the_height_never_pays(make: Make) -> None:
     almost = np.array([[0.0, 0.0999, 1.0], [0.0, 5.0, 0.0], [0.0, 0.0, 1.0]], dtype=np.float32)
     desired = np.tile(np.array([0.0, 0.1, 1.0], dtype=np.float32), (3, 1))
     assert (inner.compute_reward(almost, desired, {}) <= 0).all()
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("name", TASKS)
+def test_one_goal_is_judged_as_one_of_many_is(name: str, dense: bool) -> None:
+    task = make_task(name)
+    reward = Reward(task, dense=dense)
+    rng = np.random.default_rng(0)
+    low, high = np.maximum(task.goal_low, -0.2), np.minimum(task.goal_high, 0.2)
+    achieved, desired = (rng.uniform(low, high, (500, len(low))).astype(np.float32) for _ in range(2))
+    desired[::2] = achieved[::2]  # half of them succeed
+    flags, rewards = reward.judge(achieved, desired)
+    for row in range(len(achieved)):
+        alone = reward.judge(achieved[row], desired[row])
+        assert alone.flags == {key: values[row] for key, values in flags.items()}  # type: ignore[index]
+        assert alone.reward == rewards[row]  # type: ignore[index]
 
 
 def test_rotations_are_written_as_the_columns_of_their_matrix() -> None:
