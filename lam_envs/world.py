@@ -207,7 +207,12 @@ class World:
         rest = base[self.scene().state_size + self.desired.size :]
         variation, rest = Variation.of(rest[:VARIATION_SIZE]), rest[VARIATION_SIZE:]
         step, count, rows = rest[0], rest[1], rest[2:].reshape(-1, self.control.action_size)
-        if step < 0 or variation.action_delay > self._longest_delay or count not in range(variation.action_delay + 1):
+        if (
+            step < 0
+            or step != int(step)
+            or variation.action_delay > self._longest_delay
+            or count not in range(variation.action_delay + 1)
+        ):
             raise ValueError("the state has a step, a delay or actions under way that this environment cannot have")
         pending = [self.control.checked(row if row.size > 1 else row[0]) for row in rows[: int(count)]]
         return variation, int(step), pending
