@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/.installed
 # Environments with the newest Gymnasium: the core alone, and with demonstrations and Stable-Baselines3.
 CORE := .venv-core
 NEWEST := .venv-newest
+# The Fetch environments and MuJoCo, to compare with: apart, as they load themselves whenever Gymnasium is imported.
+FETCH := .venv-fetch
 
 .PHONY: help install quickstart benchmark experts throughput test test-all test-newest lint format docs pictures clean
 
@@ -25,6 +27,11 @@ $(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
 	touch $@
 
+$(FETCH)/.installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --upgrade --target $(FETCH) \
+		gymnasium-robotics mujoco glfw PyOpenGL pettingzoo
+	touch $@
+
 quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach and Grasp, in a few minutes
 	$(BIN)/python -m benchmarks run quickstart
 
@@ -35,8 +42,8 @@ benchmark: $(INSTALLED) ## measure the published table again from nothing, into 
 experts: $(INSTALLED) ## measure the published success of the experts again, into results/experts.json
 	$(BIN)/python -m benchmarks experts --out results/experts.json
 
-throughput: $(INSTALLED) ## measure the published speeds again, into results/throughput.json
-	$(BIN)/python -m benchmarks throughput --out results/throughput.json
+throughput: $(FETCH)/.installed ## measure the published speeds again, into results/throughput.json
+	PYTHONPATH=$(FETCH) $(BIN)/python -m benchmarks throughput --out results/throughput.json
 
 test: $(INSTALLED) ## the tests, in less than ten minutes
 	$(BIN)/python -m pytest -m "not slow"
@@ -92,6 +99,6 @@ pictures: $(INSTALLED) ## draw the pictures of the documentation again
 	$(BIN)/python -m docs.pictures
 
 clean: ## remove what was installed and made; committed results stay
-	rm -rf $(VENV) $(CORE) $(NEWEST) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CORE) $(NEWEST) $(FETCH) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

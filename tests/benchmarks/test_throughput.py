@@ -27,6 +27,7 @@ def test_an_environment_compared_with_itself_simulates_as_much_time_as_steps() -
 
 
 def test_pictures_and_processes_are_compared_too() -> None:
+    throughput.neighbours()
     drawn = throughput.compare_pictures("LamReach-v0", "PandaReach-v3", pictures=2, rounds=1)
     assert (drawn.ours, drawn.against) == ("LamReachPixels-v0, front", "PandaReach-v3, render()")
     assert drawn.ratio > 0
@@ -35,9 +36,10 @@ def test_pictures_and_processes_are_compared_too() -> None:
     assert vector.ratio > 0
 
 
-def test_every_neighbour_is_an_environment_of_an_installed_package() -> None:
-    assert throughput.neighbours() == list(throughput.NEIGHBOURS)
-    for neighbour in throughput.NEIGHBOURS:
+def test_every_installed_neighbour_is_an_environment() -> None:
+    found = throughput.neighbours()
+    assert {neighbour.package for neighbour in found} >= {throughput.PANDA_GYM}
+    for neighbour in found:
         gym.spec(neighbour.ours)
         gym.spec(neighbour.theirs)
 
