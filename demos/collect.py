@@ -28,6 +28,7 @@ from demos.dataset import DATA_FILE, PLAN, dataset_folder, datasets_root, load, 
 from demos.experts import ExpertPolicy, make_expert
 from demos.files import code_fingerprint, write_json
 from demos.recording import Episode, record, rollout
+from lam_envs.registration import is_ours
 
 SHARD_EPISODES = 25
 """A few seconds of work."""
@@ -96,7 +97,7 @@ def collect(
     settings, it is returned as it is.
 
     Args:
-        env_id: Such as ``LamGrasp-v0``.
+        env_id: Such as ``LamGrasp-v0``, or one that was registered for a task of one's own.
         episodes: How many successful episodes, at least 1.
         seed: Not negative; every episode's own seed is derived from it.
         env_kwargs: Keywords for ``gym.make``.
@@ -114,7 +115,7 @@ def collect(
         FileExistsError: A dataset of that name has other settings, or another process is collecting it.
         RuntimeError: The expert fails again and again.
     """
-    if env_id not in lam_envs.ENV_IDS:
+    if not is_ours(env_id):
         raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
     if episodes < 1 or seed < 0:
         raise ValueError(f"episodes is {episodes} and seed is {seed}; expected at least 1 and at least 0")

@@ -188,10 +188,10 @@ class Variation:
             count = len(field.default) if isinstance(field.default, tuple) else 1
             given, rest = rest[:count], rest[count:]
             low, high = _bounds(field.name)
-            whole = isinstance(field.default, int)
-            if any(not low <= number <= high or (whole and number != int(number)) for number in given):
+            kind: type[Any] = type(field.default)
+            if any(not low <= number <= high or (kind is int and number != int(number)) for number in given):
                 raise ValueError(f"the state has {field.name} {given}; no randomisation draws that")
-            parts[field.name] = tuple(given) if isinstance(field.default, tuple) else type(field.default)(given[0])
+            parts[field.name] = kind(given) if kind is tuple else kind(given[0])
         return cls(**parts)
 
 
