@@ -19,6 +19,7 @@ import gymnasium as gym
 import minari
 import numpy as np
 from filelock import FileLock, Timeout
+from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -235,7 +236,7 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress
             if not shard.exists():
                 writing = partial / f"writing-{number:05d}"
                 shutil.rmtree(writing, ignore_errors=True)
-                storage = MinariStorage.new(writing, env.observation_space, env.action_space, env.spec)
+                storage = MinariStorage.new(writing, env.observation_space, env.action_space, _spec(env))
                 while storage.total_episodes < size:
                     episode, attempt, failed = _attempts(plan, env, expert, attempt)
                     dropped += failed
@@ -268,7 +269,7 @@ def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path) -> Path
     """Puts the shards into one dataset; returns its folder."""
     merged = partial / "merged"
     shutil.rmtree(merged, ignore_errors=True)
-    storage = MinariStorage.new(merged, env.observation_space, env.action_space, env.spec)
+    storage = MinariStorage.new(merged, env.observation_space, env.action_space, _spec(env))
     finished = json.loads((partial / "finished.json").read_text())
     for number in range(finished["shards"]):
         shard = MinariStorage.read(partial / f"shard-{number:05d}")
@@ -300,6 +301,17 @@ def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path) -> Path
         }
     )
     return merged
+
+
+def _spec(env: gym.Env[Any, Any]) -> EnvSpec | None:
+    """The specification for Minari; None where it holds a task or robot itself, which JSON cannot."""
+    if env.spec is None:
+        return None
+    try:
+        env.spec.to_json()
+    except TypeError:
+        return None
+    return env.spec
 
 
 def _buffer(episode: Episode) -> EpisodeBuffer:

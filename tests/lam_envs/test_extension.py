@@ -294,7 +294,6 @@ def test_a_strangers_episode_is_written_down_and_repeated() -> None:
     env.close()
 
 
-@pytest.mark.filterwarnings("ignore:env_spec is not serializable")
 @pytest.mark.parametrize("keywords", [{}, {"robot": "xarm6", "obs": "goal"}, {"randomize": "physics"}], ids=str)
 def test_demonstrations_of_a_strangers_task_are_collected_and_replayed(
     keywords: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
