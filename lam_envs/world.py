@@ -63,7 +63,7 @@ class World:
         """Starts an episode that depends on the generator alone."""
         variation = Variation() if self.randomization is None else draw(self.randomization, rng)
         start = self.task.sample(rng, variation.object_size)
-        physical = self.scene(variation.physique).initial_state(start)
+        physical = self.scene(self.physique(variation)).initial_state(start)
         self._load(self._joined(physical, np.array(start.desired, np.float32), variation, 0, []))
 
     def advance(self, action: Any) -> None:
@@ -114,6 +114,10 @@ class World:
         self._base = NO_EPISODE
         self._scene = Scene(self.model, self.task, physique or Physique())
         return self._scene
+
+    def physique(self, variation: Variation) -> Physique:
+        """What bodies are built with in a variation: always the same where nothing can be moved."""
+        return variation.physique if self.task.movable else Physique()
 
     @property
     def step_count(self) -> int:
@@ -219,7 +223,7 @@ class World:
 
     def _load(self, base: npt.NDArray[np.float64]) -> None:
         variation, step, pending = self._parts(base)
-        scene = self.scene(variation.physique)
+        scene = self.scene(self.physique(variation))
         size = scene.state_size
         scene.load(base[:size])
         self._base = base

@@ -16,8 +16,8 @@ WAYS = (
     "forkserver",
     "data_loader",
     "subproc_vec_env_fork",
-    "subproc_vec_env_spawn",
-    "subproc_vec_env_forkserver",
+    "subproc_vec_env_forkserver",  # the default of Stable-Baselines3
+    pytest.param("subproc_vec_env_spawn", marks=pytest.mark.slow),
 )
 
 

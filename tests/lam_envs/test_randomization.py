@@ -217,6 +217,15 @@ def test_each_look_can_be_seen(ranges: dict[str, Any], make: Make) -> None:
     assert (expected["front"] != found["front"]).any()
 
 
+def test_nothing_is_built_anew_where_nothing_can_be_moved(make: Make) -> None:
+    env = make("LamReachPixels-v0", randomize="full", image_width=8, image_height=8)
+    env.reset(seed=0)
+    clients = opened(env).simulation.client, opened(env)._eye._scene.simulation.client
+    for seed in range(5):
+        env.reset(seed=seed)
+        assert (opened(env).simulation.client, opened(env)._eye._scene.simulation.client) == clients
+
+
 def _dynamics(simulation: Any, name: str) -> tuple[float, float]:
     """Mass and friction, as Bullet says."""
     mass, friction, *_ = pybullet.getDynamicsInfo(simulation.bodies[name].id, -1, simulation.client)
