@@ -106,7 +106,7 @@ def render(
     out: Annotated[Path, typer.Option(help="The MP4 to write.")],
     episodes: Annotated[int, typer.Option(help="Number of episodes to film, from the first.")] = 3,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 480,
-    camera: Annotated[str, typer.Option(help="front, side or wrist.")] = "front",
+    camera: Annotated[str, typer.Option(help="overview, front, side or wrist.")] = "overview",
     root: Root = None,
 ) -> None:
     """Film the first episodes."""

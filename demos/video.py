@@ -74,7 +74,7 @@ def render(
     *,
     episodes: int = 3,
     size: int = 480,
-    camera: str = "front",
+    camera: str = "overview",
     progress: bool = False,
 ) -> Path:
     """Films the first episodes of a dataset by re-executing them.

@@ -44,6 +44,8 @@ JOINT_MARGIN = 0.02
 # How far ahead of the tool an action by joints aims, metres: one step and what the tool lags behind at full speed.
 JOINT_LOOK_AHEAD = 0.03
 JOINT_IK_ITERATIONS = 10
+# Share of a small error that one action undoes: all of it would swing to and fro where actions take effect late.
+SETTLING = 0.6
 # Discrete steps, metres: far ways in few steps, a fine one below most tasks' tolerances, and one to fit parts.
 DISCRETE_STEPS = (0.025, 0.006, 0.0015)
 
@@ -154,7 +156,7 @@ class Control(ABC):
 
     @abstractmethod
     def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> Any:
-        """Returns the action of :attr:`space` that brings the robot nearest to what is wanted.
+        """Returns the action of :attr:`space` that brings the robot towards what is wanted, without swinging past it.
 
         Args:
             command: What is wanted.
@@ -251,7 +253,7 @@ class TurningControl(EndEffectorControl):
     @override
     def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
         commanded = (features["tool/yaw"] + features["tool/yaw_lag"]).item()
-        turn = min(max((command.yaw - commanded) / MAX_YAW_STEP, -1.0), 1.0)
+        turn = min(max(SETTLING * (command.yaw - commanded) / MAX_YAW_STEP, -1.0), 1.0)
         return np.array([*_steps(command, features), turn, self.opening(command.width)], dtype=np.float32)
 
 
@@ -313,7 +315,7 @@ class JointControl(Control):
         wanted = robot.solve((x, y, z), command.yaw, commanded, JOINT_IK_ITERATIONS)
         turns = (np.array(wanted) - commanded) / MAX_JOINT_STEP
         # One factor for all joints keeps the way straight.
-        turns /= max(1.0, float(np.abs(turns).max()))
+        turns *= min(SETTLING, 1.0 / max(float(np.abs(turns).max()), 1e-9))
         return np.array([*turns, self.opening(command.width)], dtype=np.float32)
 
 
@@ -394,5 +396,6 @@ def _steps(command: ToolCommand, features: Features) -> npt.NDArray[np.float64]:
     commanded = features["tool/position"] + features["tool/lag"]
     step: npt.NDArray[np.float64] = (np.asarray(command.position) - commanded) / MAX_STEP
     # One factor for all axes keeps the way straight.
-    step /= max(1.0, float(np.abs(step).max()))
+    length = float(np.abs(step).max())
+    step *= min(SETTLING, 1.0 / max(length, 1e-9))
     return step

@@ -8,11 +8,14 @@ import subprocess
 import sys
 
 from lam_envs.bullet import pybullet
+from lam_envs.quiet import Silenced
 
 PLUGIN = "eglRenderer"
 FUNCTION_PREFIX = "_eglRendererPlugin"
 PROBE = "from lam_envs import egl; egl.draw_once()"
 PROBE_SECONDS = 60
+WARM_UP = 2
+"""The first pictures of a client lack the shadows that all later ones have, so these are not shown."""
 
 
 def load(client: int) -> int:
@@ -30,7 +33,8 @@ def load(client: int) -> int:
             f'renderer="egl" needs OpenGL without a display, and it does not work here: {trouble}. Install a GPU '
             'driver or Mesa (on Debian: libegl1 and libgl1-mesa-dri), or use renderer="tiny".'
         )
-    _attach(client)
+    with Silenced():
+        _attach(client)
     return int(pybullet.ER_BULLET_HARDWARE_OPENGL)
 
 
@@ -61,4 +65,4 @@ def _trouble() -> str | None:
     if done.returncode == 0:
         return None
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return said[-1].strip() if said else f"its process ended with {done.returncode}"
+    return said[-1].strip().rstrip(".") if said else f"its process ended with {done.returncode}"

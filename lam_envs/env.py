@@ -56,7 +56,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         image_height: Pixels of an observed picture.
         depth: Observe depth (metres) beside each picture.
         renderer: What draws pictures: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
-            Their pixels differ.
+            Their pixels differ; the light of ``egl`` is as bright in every episode.
         render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.
         camera: A name of ``lam_envs.simulation.CAMERAS``, for :meth:`render`.
         render_width: Pixels.
@@ -89,7 +89,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         depth: bool = False,
         renderer: str = "tiny",
         render_mode: str | None = None,
-        camera: str = "front",
+        camera: str = "overview",
         render_width: int = 480,
         render_height: int = 480,
         **unknown: Any,

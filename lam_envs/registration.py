@@ -22,7 +22,7 @@ class TaskEntry(NamedTuple):
 
 TASKS: dict[str, TaskEntry] = {
     "reach": TaskEntry("lam_envs.tasks.reach:Reach", 40),
-    "push": TaskEntry("lam_envs.tasks.push:Push", 100),
+    "push": TaskEntry("lam_envs.tasks.push:Push", 120),
     "grasp": TaskEntry("lam_envs.tasks.grasp:Grasp", 60),
     "pick_place": TaskEntry("lam_envs.tasks.pick_place:PickPlace", 80),
     "stack": TaskEntry("lam_envs.tasks.stack:Stack", 100),

@@ -51,8 +51,8 @@ class Scene:
     ) -> None:
         self.simulation = Simulation(detail, physique=physique, window=window, renderer=renderer)
         self.task = task
-        self.simulation.add_box("floor", size=FLOOR_SIZE, position=FLOOR_CENTER, color=FLOOR_COLOR)
-        self.simulation.add_box("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
+        self.simulation.add_ground("floor", size=FLOOR_SIZE, position=FLOOR_CENTER, color=FLOOR_COLOR)
+        self.simulation.add_ground("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
         self.robot = Robot(model, self.simulation)
         task.build(self.simulation, physique.size)
         self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)

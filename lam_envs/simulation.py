@@ -6,12 +6,14 @@ made it: never make one before a fork, never share one between threads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from xml.sax.saxutils import escape
@@ -22,6 +24,7 @@ import pybullet_data
 
 from lam_envs import egl
 from lam_envs.bullet import pybullet
+from lam_envs.ground import Plate, brightness_of_level, paint
 from lam_envs.quiet import Silenced
 from lam_envs.randomization import Physique
 
@@ -132,27 +135,55 @@ class Camera:
 
 
 CAMERAS = {
-    "front": Camera(eye=(1.55, -0.74, 0.8), target=(0.36, 0.0, 0.27)),
-    "side": Camera(eye=(0.36, -1.5, 0.55), target=(0.36, 0.0, 0.27)),
+    # For agents: where tools and objects go, as large as it fits.
+    "front": Camera(eye=(1.54, -0.47, 0.92), target=(0.57, -0.02, 0.24), field_of_view=32.0),
+    # For people: every arm as a whole.
+    "overview": Camera(eye=(1.75, -0.94, 0.9), target=(0.44, -0.05, 0.41)),
+    "side": Camera(eye=(0.3, -1.75, 0.6), target=(0.3, 0.0, 0.4)),
     # Beside the hand, looking past the fingers at what they close on.
     "wrist": Camera(
-        eye=(0.11, 0.0, -0.09),
-        target=(0.02, 0.0, 0.03),
+        eye=(0.1, 0.0, -0.06),
+        target=(0.03, 0.0, 0.05),
         up=(1.0, 0.0, 0.0),
         on_hand=True,
-        field_of_view=70.0,
+        field_of_view=85.0,
         near=0.01,
     ),
 }
 
 
-class Picture(NamedTuple):
-    """What a camera saw."""
+@dataclass(frozen=True)
+class Picture:
+    """What a camera saw.
 
-    rgb: npt.NDArray[np.uint8]
-    """Shape (height, width, 3)."""
-    depth: npt.NDArray[np.float32]
-    """Shape (height, width), metres along the view axis."""
+    Attributes:
+        pixels: Red, green, blue and opacity, shape (height, width, 4).
+        buffer: OpenGL's depth buffer, shape (height, width).
+        near: Nearest drawn distance, metres.
+        far: Farthest drawn distance, metres.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    buffer: npt.NDArray[np.float32]
+    near: float
+    far: float
+
+    @property
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """Shape (height, width, 3)."""
+        rgb = np.empty((*self.buffer.shape, 3), dtype=np.uint8)
+        # A quarter of the time that a copy of the three takes.
+        for channel in range(3):
+            rgb[..., channel] = self.pixels[..., channel]
+        return rgb
+
+    @property
+    def depth(self) -> npt.NDArray[np.float32]:
+        """Shape (height, width), metres along the view axis; ``far`` where there is nothing."""
+        # OpenGL's depth buffer is not linear in distance; this inverts its projection.
+        buffer = self.buffer.astype(np.float64)
+        metres = self.far * self.near / (self.far - (self.far - self.near) * buffer)
+        return metres.astype(np.float32)
 
 
 class Part(NamedTuple):
@@ -171,7 +202,7 @@ class Body:
     """A rigid object of the scene.
 
     Attributes:
-        id: Bullet's number of the body; -1 for a marker in a client that draws nothing.
+        id: Bullet's number of the body; -1 for a marker in a client that draws nothing, and for painted ground.
         size: Edge lengths, metres.
         color: Red, green, blue, opacity in [0, 1].
         marker_position: Where a marker is, metres. Markers exist for the eye only.
@@ -238,10 +269,12 @@ class Simulation:
             pybullet.resetSimulation(pybullet.RESET_USE_SIMPLE_BROADPHASE, physicsClientId=self.client)
         self._pid = os.getpid()
         # A client that is forgotten without close() would hold its memory for good.
-        self._disconnect = weakref.finalize(self, _disconnect, self.client, self._pid)
+        self._disconnect = weakref.finalize(self, _disconnect, self.client, self._pid, noisy=renderer == "egl")
         # The plugin draws only bodies that were made after it was loaded.
         self._renderer = egl.load(self.client) if renderer == "egl" else pybullet.ER_TINY_RENDERER
+        self._unshown = egl.WARM_UP if renderer == "egl" else 0
         self.bodies: dict[str, Body] = {}
+        self._plates: dict[str, Plate] = {}
         self._snapshot: int | None = None
         pybullet.setGravity(0.0, 0.0, -9.81, physicsClientId=self.client)
         pybullet.setPhysicsEngineParameter(
@@ -314,6 +347,16 @@ class Simulation:
         self._rub(body, mass, friction)
         return body
 
+    def add_ground(self, name: str, *, size: Vector3, position: Vector3, color: tuple[float, float, float]) -> None:
+        """Adds a fixed box; fast pictures show only its top. Lower ones come first."""
+        if self.detail != "fast" or self._renderer != pybullet.ER_TINY_RENDERER:
+            self.add_box(name, size=size, position=position, color=color)
+            return
+        (x, y, z), (along, across, height) = position, size
+        self.bodies[name] = Body(self.client, -1, size, (*color, 1.0))
+        low, high = (x - along / 2, y - across / 2), (x + along / 2, y + across / 2)
+        self._plates[name] = Plate(low, high, z + height / 2, color)
+
     def add_marker(self, name: str, *, size: Vector3, color: Color, shape: MarkerShape = "box") -> Body:
         """Adds something that is seen and never touched, to show a goal.
 
@@ -363,6 +406,9 @@ class Simulation:
         """Draws a body in its colour with a change of red, green and blue."""
         body = self.bodies[name]
         red, green, blue = (min(max(own + more, 0.0), 1.0) for own, more in zip(body.color, change, strict=False))
+        if name in self._plates:
+            self._plates[name].color = (red, green, blue)
+            return
         pybullet.changeVisualShape(
             body.id, -1, rgbaColor=(red, green, blue, body.color[3]), physicsClientId=self.client
         )
@@ -420,6 +466,8 @@ class Simulation:
     def copy_poses(self, source: Simulation) -> None:
         """Places every object and marker where it is in ``source``."""
         for name, body in self.bodies.items():
+            if name in self._plates:
+                continue
             original = source.bodies[name]
             if original.id < 0:
                 pybullet.resetBasePositionAndOrientation(body.id, original.marker_position, IDENTITY, self.client)
@@ -448,25 +496,35 @@ class Simulation:
             brightness: Factor on it.
         """
         view, projection = camera.matrices(tool, width / height)
-        _, _, pixels, depth, _ = pybullet.getCameraImage(
+        direction = [own + more for own, more in zip(LIGHT_DIRECTION, light, strict=True)]
+        ambient, diffuse = AMBIENT_LIGHT * brightness, DIFFUSE_LIGHT * brightness
+        draw = partial(
+            pybullet.getCameraImage,
             width,
             height,
             viewMatrix=view,
             projectionMatrix=projection,
             # Shadows take a second pass over everything.
             shadow=int(self.detail == "full"),
-            lightDirection=[own + more for own, more in zip(LIGHT_DIRECTION, light, strict=True)],
-            lightAmbientCoeff=AMBIENT_LIGHT * brightness,
-            lightDiffuseCoeff=DIFFUSE_LIGHT * brightness,
+            lightDirection=direction,
+            lightAmbientCoeff=ambient,
+            lightDiffuseCoeff=diffuse,
             renderer=self._renderer,
             flags=pybullet.ER_NO_SEGMENTATION_MASK,
             physicsClientId=self.client,
         )
-        rgb = np.reshape(np.asarray(pixels, dtype=np.uint8), (height, width, 4))[..., :3]
-        buffer = np.reshape(np.asarray(depth, dtype=np.float64), (height, width))
-        # OpenGL's depth buffer is not linear in distance; this inverts its projection.
-        metres = camera.far * camera.near / (camera.far - (camera.far - camera.near) * buffer)
-        return Picture(np.ascontiguousarray(rgb), metres.astype(np.float32))
+        if self._unshown:
+            with Silenced():
+                for _ in range(self._unshown):
+                    draw()
+            self._unshown = 0
+        _, _, drawn, distances, _ = draw()
+        pixels = np.reshape(np.asarray(drawn, dtype=np.uint8), (height, width, 4))
+        buffer = np.reshape(np.asarray(distances, dtype=np.float32), (height, width))
+        if self._plates:
+            level = brightness_of_level(direction, ambient, diffuse)
+            paint(pixels, buffer, list(reversed(self._plates.values())), view, projection, level)
+        return Picture(pixels, buffer, camera.near, camera.far)
 
     # End
 
@@ -481,9 +539,10 @@ class Simulation:
         self.client = -1
 
 
-def _disconnect(client: int, pid: int) -> None:
+def _disconnect(client: int, pid: int, *, noisy: bool) -> None:
     if os.getpid() == pid and pybullet.isConnected(client):
-        pybullet.disconnect(client)
+        with Silenced() if noisy else contextlib.nullcontext():
+            pybullet.disconnect(client)
 
 
 def _has_display() -> bool:

@@ -17,7 +17,7 @@ CONTACT = 0.08
 """Distance at which they push it, metres."""
 STROKE = 0.03
 """Farthest that the tool is sent ahead, metres: full speed."""
-SOFTNESS, LEAST = 0.3, 0.004
+SOFTNESS, LEAST = 0.5, 0.007
 """How far it is sent for each metre that the slab has to go, and at least, metres."""
 LOW = 0.022
 """Height of the tool while it pushes, metres."""

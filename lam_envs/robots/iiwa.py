@@ -12,11 +12,13 @@ IIWA = RobotModel(
     name="iiwa",
     physics_urdf=_ASSETS / "iiwa.urdf",
     pictures_urdf=_ASSETS / "iiwa_pictures.urdf",
-    base=(-0.03, 0.0, 0.0),
+    # On a low plinth and a little further back than the Panda: joint 4 bends to 120 degrees and no further, and the
+    # working area lies between where it is bent most and where the arm is straight.
+    base=(-0.075, 0.0, 0.07),
     arm_joints=tuple(f"lbr_iiwa_joint_{number}" for number in range(1, 8)),
     finger_joints=("finger_joint1", "finger_joint2"),
     # The elbow-up pose with the tool 25 cm above the middle of the table, pointing down.
-    home=(0.0, 0.4860, 0.0, -1.6683, 0.0, 0.9873, 0.0),
+    home=(0.0, 0.6709, 0.0, -1.5685, 0.0, 0.9022, 0.0),
     # Joint 3 is the one that a tool pose leaves free: the seven-joint arm's redundancy.
     redundant_joint=2,
     # Nominal torques of the iiwa 7, the weaker of the two models, N m. The public description has the lengths

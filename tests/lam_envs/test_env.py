@@ -210,7 +210,7 @@ def test_actions_out_of_range_are_clipped(make: Make) -> None:
         ({"reward": "money"}, "unknown reward 'money'; expected one of dense, sparse"),
         ({"terminate_on_success": "no"}, "terminate_on_success is 'no'; expected True or False"),
         ({"render_width": 60_000}, "at most 8192"),
-        ({"camera": "back"}, "unknown camera 'back'; expected one of front, side, wrist"),
+        ({"camera": "back"}, "unknown camera 'back'; expected one of front, overview, side, wrist"),
         ({"render_mode": "ansi"}, "unknown render_mode 'ansi'"),
         ({"render_width": 0}, "render_width is 0; expected a positive whole number"),
         ({"render_height": 2.5}, "render_height is 2.5; expected"),

@@ -56,7 +56,7 @@ def test_the_wrist_camera_moves_with_the_hand(make: Make) -> None:
 
 
 def test_depth_is_in_metres(make: Make) -> None:
-    env = make("LamGrasp-v0", render_mode="depth_array", render_width=64, render_height=64)
+    env = make("LamGrasp-v0", render_mode="depth_array", camera="front", render_width=64, render_height=64)
     env.reset(seed=0)
     depth: Any = env.render()
     assert depth.shape == (64, 64)
