@@ -185,10 +185,11 @@ def test_an_object_rests_on_the_table_at_the_height_of_its_size(make: Make) -> N
 
 
 def test_colours_are_drawn_as_the_info_says(make: Make) -> None:
-    env = make("LamGraspPixels-v0", randomize="visual", image_width=8, image_height=8)
+    env = make("LamGrasp-v0", randomize="visual", render_mode="rgb_array", render_width=8, render_height=8)
     for seed in range(5):
         draw = drawn(env, seed)
-        seen = opened(env)._eye._scene.simulation
+        env.render()
+        seen = opened(env)._viewer._scene.simulation
         for name, change in (("object", "object_color"), ("table", "table_color"), ("floor", "floor_color")):
             shown = pybullet.getVisualShapeData(seen.bodies[name].id, physicsClientId=seen.client)[0][7]
             expected = np.clip(np.array(seen.bodies[name].color[:3]) + draw[change], 0.0, 1.0)
