@@ -19,6 +19,7 @@ import gymnasium as gym
 import minari
 import numpy as np
 from filelock import FileLock, Timeout
+from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,6 +29,7 @@ from demos.dataset import DATA_FILE, PLAN, dataset_folder, datasets_root, load, 
 from demos.experts import ExpertPolicy, make_expert
 from demos.files import code_fingerprint, write_json
 from demos.recording import Episode, record, rollout
+from lam_envs.registration import is_ours
 
 SHARD_EPISODES = 25
 """A few seconds of work."""
@@ -96,7 +98,7 @@ def collect(
     settings, it is returned as it is.
 
     Args:
-        env_id: Such as ``LamGrasp-v0``.
+        env_id: Such as ``LamGrasp-v0``, or one that was registered for a task of one's own.
         episodes: How many successful episodes, at least 1.
         seed: Not negative; every episode's own seed is derived from it.
         env_kwargs: Keywords for ``gym.make``.
@@ -114,7 +116,7 @@ def collect(
         FileExistsError: A dataset of that name has other settings, or another process is collecting it.
         RuntimeError: The expert fails again and again.
     """
-    if env_id not in lam_envs.ENV_IDS:
+    if not is_ours(env_id):
         raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
     if episodes < 1 or seed < 0:
         raise ValueError(f"episodes is {episodes} and seed is {seed}; expected at least 1 and at least 0")
@@ -234,7 +236,7 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress
             if not shard.exists():
                 writing = partial / f"writing-{number:05d}"
                 shutil.rmtree(writing, ignore_errors=True)
-                storage = MinariStorage.new(writing, env.observation_space, env.action_space, env.spec)
+                storage = MinariStorage.new(writing, env.observation_space, env.action_space, _spec(env))
                 while storage.total_episodes < size:
                     episode, attempt, failed = _attempts(plan, env, expert, attempt)
                     dropped += failed
@@ -267,7 +269,7 @@ def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path) -> Path
     """Puts the shards into one dataset; returns its folder."""
     merged = partial / "merged"
     shutil.rmtree(merged, ignore_errors=True)
-    storage = MinariStorage.new(merged, env.observation_space, env.action_space, env.spec)
+    storage = MinariStorage.new(merged, env.observation_space, env.action_space, _spec(env))
     finished = json.loads((partial / "finished.json").read_text())
     for number in range(finished["shards"]):
         shard = MinariStorage.read(partial / f"shard-{number:05d}")
@@ -299,6 +301,17 @@ def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path) -> Path
         }
     )
     return merged
+
+
+def _spec(env: gym.Env[Any, Any]) -> EnvSpec | None:
+    """The specification for Minari; None where it holds a task or robot itself, which JSON cannot."""
+    if env.spec is None:
+        return None
+    try:
+        env.spec.to_json()
+    except TypeError:
+        return None
+    return env.spec
 
 
 def _buffer(episode: Episode) -> EpisodeBuffer:

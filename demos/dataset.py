@@ -19,6 +19,7 @@ from minari.dataset.minari_dataset import DATASET_ID_RE
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 
 import lam_envs
+from lam_envs.registration import is_ours
 
 PLAN = "lam_envs_plan"
 """Key of the metadata that hold what :func:`demos.collect` was asked for."""
@@ -104,17 +105,23 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
             if int(group.attrs.get("seed", 0)) < 0:
                 raise ValueError(f"{name} has a negative seed")
             lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
-            for key, part in group["infos"].items():
-                lengths[f"infos/{key}"] = steps + 1 if isinstance(part, h5py.Dataset) else 0
-            observations = group["observations"]
-            names = observations if isinstance(observations, h5py.Group) else [""]
-            lengths |= {f"observations/{key}".rstrip("/"): steps + 1 for key in names}
+            for part in ("observations", "infos"):
+                lengths |= dict.fromkeys(_leaves(part, group[part]), steps + 1)
             for key, length in lengths.items():
                 found = group[key].shape[:1] if isinstance(group[key], h5py.Dataset) else None
                 if found != (length,):
                     raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}")
             if "is_success" not in group["infos"]:
                 raise ValueError(f"{name} does not say whether it succeeded")
+
+
+def _leaves(name: str, part: Any) -> Iterator[str]:
+    """The names of all arrays in a group, with their way from it."""
+    if isinstance(part, h5py.Group):
+        for key in part:
+            yield from _leaves(f"{name}/{key}", part[key])
+    else:
+        yield name
 
 
 def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -146,7 +153,7 @@ def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
 def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
     """Makes the environment that a dataset was collected in.
 
-    Only registered ids of lam_envs are made: a dataset is data, and names no code to import.
+    Only registered ids of lam_envs are made, those of one's own tasks included: a dataset names no code to import.
 
     Args:
         dataset: A dataset of :func:`demos.collect`.
@@ -156,7 +163,7 @@ def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
         ValueError: The dataset names no environment of lam_envs.
     """
     plan = plan_of(dataset)
-    if plan["env_id"] not in lam_envs.ENV_IDS:
+    if not is_ours(plan["env_id"]):
         raise ValueError(
             f"dataset {dataset.id} was collected in {plan['env_id']!r}; known: {', '.join(lam_envs.ENV_IDS)}"
         )

@@ -40,7 +40,7 @@ class Episode:
         rewards: Shape (T,).
         terminations: Shape (T,).
         truncations: Shape (T,).
-        infos: T + 1 values of each info, and of the simulator's state.
+        infos: T + 1 values of each info, and of the simulator's state; a dict of such for a dict.
     """
 
     seed: int
@@ -49,7 +49,7 @@ class Episode:
     rewards: npt.NDArray[np.float64]
     terminations: npt.NDArray[np.bool_]
     truncations: npt.NDArray[np.bool_]
-    infos: dict[str, npt.NDArray[Any]]
+    infos: dict[str, Any]
 
     def differs_from(self, other: Episode) -> str | None:
         """Returns the name of the first part that is not bit-identical to another episode's, or None."""
@@ -134,14 +134,14 @@ def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
         rewards=np.array([step.reward for step in done]),
         terminations=np.array([step.terminated for step in done], dtype=bool),
         truncations=np.array([step.truncated for step in done], dtype=bool),
-        infos={name: np.array([info[name] for info in infos]) for name in infos[0]},
+        infos=_stack(infos),
     )
 
 
-def _stack(observations: list[Any]) -> Any:
-    if isinstance(observations[0], dict):
-        return {name: np.stack([part[name] for part in observations]) for name in observations[0]}
-    return np.stack(observations)
+def _stack(moments: list[Any]) -> Any:
+    if isinstance(moments[0], dict):
+        return {name: _stack([moment[name] for moment in moments]) for name in moments[0]}
+    return np.array(moments)
 
 
 def _identical(left: Any, right: Any) -> bool:

@@ -40,7 +40,7 @@ class Randomization:
 
     Attributes:
         object_size: Factor on the edges of what can be moved (low, high).
-        object_mass: Factor on its mass (low, high).
+        object_mass: Factor on its mass (low, high), uniform in its logarithm: half and double are as likely.
         friction: Factor on its friction (low, high).
         object_color: Largest change of each colour channel of the objects, of 1.
         scene_color: The same for table and floor.
@@ -185,17 +185,25 @@ class Variation:
         parts: dict[str, Any] = {}
         rest = numbers.tolist()
         for field in dataclasses.fields(cls):
-            if isinstance(field.default, tuple):
-                parts[field.name], rest = tuple(rest[:3]), rest[3:]
-            else:
-                kind: type[Any] = type(field.default)
-                parts[field.name], rest = kind(rest[0]), rest[1:]
-        for name, highest in MAX_FACTOR.items():
-            if not MIN_FACTOR[name] <= parts[name] <= highest:
-                raise ValueError(f"the state has {name} {parts[name]:g}; no randomisation draws that")
-        if not 0 <= parts["action_delay"] <= MAX_DELAY or parts["noise_key"] < 0:
-            raise ValueError("the state has an action delay or a noise key that no randomisation draws")
+            count = len(field.default) if isinstance(field.default, tuple) else 1
+            given, rest = rest[:count], rest[count:]
+            low, high = _bounds(field.name)
+            kind: type[Any] = type(field.default)
+            if any(not low <= number <= high or (kind is int and number != int(number)) for number in given):
+                raise ValueError(f"the state has {field.name} {given}; no randomisation draws that")
+            parts[field.name] = kind(given) if kind is tuple else kind(given[0])
         return cls(**parts)
+
+
+def _bounds(name: str) -> Range:
+    """Between what a number of a variation must be."""
+    if name in MAX_FACTOR:
+        return MIN_FACTOR[name], MAX_FACTOR[name]
+    others = {"sensor_noise": MAX_NOISE, "noise_key": NOISE_KEYS - 1, "action_delay": MAX_DELAY}
+    if name in others:
+        return 0.0, others[name]
+    change = MAX_CHANGE["scene_color" if name in ("table_color", "floor_color") else name]
+    return -change, change
 
 
 VARIATION_SIZE = len(Variation().numbers())

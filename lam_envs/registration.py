@@ -44,6 +44,8 @@ def env_id(task: str, variant: str = "") -> str:
     return f"Lam{task.title().replace('_', '')}{variant}-v0"
 
 
+ENTRY_POINT = "lam_envs.env:ManipulationEnv"
+
 ENV_IDS = tuple(env_id(task, variant) for task in TASKS for variant in VARIANTS)
 
 
@@ -54,7 +56,15 @@ def register_envs() -> None:
             if env_id(task, variant) not in registry:
                 register(
                     env_id(task, variant),
-                    entry_point="lam_envs.env:ManipulationEnv",
+                    entry_point=ENTRY_POINT,
                     max_episode_steps=entry.max_episode_steps,
                     kwargs={"task": task, **keywords},
                 )
+
+
+def is_ours(given: object) -> bool:
+    """Whether an id is registered for an environment of this package, by us or for somebody's own task.
+
+    Ids that name a module to import are not: they are not in the registry.
+    """
+    return isinstance(given, str) and given in registry and registry[given].entry_point == ENTRY_POINT

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from lam_envs.tasks import Task
 from lam_envs.tasks.task import Flags
@@ -13,8 +14,8 @@ from lam_envs.tasks.task import Flags
 Rewards = npt.NDArray[np.float64] | np.float64
 
 
-class OneGoal:
-    """A single goal that is read as an array is, by ``goal[..., 2]`` and ``goal - other``.
+class OneGoal(NDArrayOperatorsMixin):
+    """A single goal that is read as an array is: fast by ``goal[..., 2]`` and ``goal - other``, else as an array.
 
     Python's own numbers are several times faster than arrays without dimensions, and come to the same bits.
 
@@ -27,11 +28,30 @@ class OneGoal:
     def __init__(self, numbers: list[float]) -> None:
         self.numbers = numbers
 
-    def __getitem__(self, index: tuple[Any, int]) -> float:
-        return self.numbers[index[1]]
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            return self.numbers[index[1]] if index[1].__class__ is int else self.array[index]
+        except TypeError:
+            return self.array[index]
 
-    def __sub__(self, other: OneGoal) -> OneGoal:
+    def __sub__(self, other: Any) -> Any:
+        if other.__class__ is not OneGoal:
+            return super().__sub__(other)
         return OneGoal([mine - theirs for mine, theirs in zip(self.numbers, other.numbers, strict=True)])
+
+    @property
+    def array(self) -> npt.NDArray[np.float64]:
+        """The goal as an array."""
+        return np.array(self.numbers)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.numbers, dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        return getattr(ufunc, method)(*(one.array if isinstance(one, OneGoal) else one for one in inputs), **keywords)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.array, name)
 
 
 class Judgement(NamedTuple):

@@ -39,7 +39,7 @@ class Viewer:
         self._detail = detail
         self._renderer = renderer
         self._window = window
-        self._scene = self._make(world.variation.physique)
+        self._scene = self._make(world.physique(world.variation))
         self._tool = Frame((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
         self._tinted = Variation()
         self._last_frame = 0.0
@@ -48,9 +48,10 @@ class Viewer:
         """Places everything where it is in the world now, in the colours of its episode."""
         world, variation = self._world, self._world.variation
         physics = world.running()
-        if self._scene.simulation.physique != variation.physique:
+        physique = world.physique(variation)
+        if self._scene.simulation.physique != physique:
             self._scene.close()
-            self._scene, self._tinted = self._make(variation.physique), Variation()
+            self._scene, self._tinted = self._make(physique), Variation()
         if self._tinted is not variation:
             self._scene.tint(variation)
             self._tinted = variation

@@ -63,7 +63,7 @@ class World:
         """Starts an episode that depends on the generator alone."""
         variation = Variation() if self.randomization is None else draw(self.randomization, rng)
         start = self.task.sample(rng, variation.object_size)
-        physical = self.scene(variation.physique).initial_state(start)
+        physical = self.scene(self.physique(variation)).initial_state(start)
         self._load(self._joined(physical, np.array(start.desired, np.float32), variation, 0, []))
 
     def advance(self, action: Any) -> None:
@@ -114,6 +114,10 @@ class World:
         self._base = NO_EPISODE
         self._scene = Scene(self.model, self.task, physique or Physique())
         return self._scene
+
+    def physique(self, variation: Variation) -> Physique:
+        """What bodies are built with in a variation: always the same where nothing can be moved."""
+        return variation.physique if self.task.movable else Physique()
 
     @property
     def step_count(self) -> int:
@@ -207,14 +211,19 @@ class World:
         rest = base[self.scene().state_size + self.desired.size :]
         variation, rest = Variation.of(rest[:VARIATION_SIZE]), rest[VARIATION_SIZE:]
         step, count, rows = rest[0], rest[1], rest[2:].reshape(-1, self.control.action_size)
-        if step < 0 or variation.action_delay > self._longest_delay or count not in range(variation.action_delay + 1):
+        if (
+            step < 0
+            or step != int(step)
+            or variation.action_delay > self._longest_delay
+            or count not in range(variation.action_delay + 1)
+        ):
             raise ValueError("the state has a step, a delay or actions under way that this environment cannot have")
         pending = [self.control.checked(row if row.size > 1 else row[0]) for row in rows[: int(count)]]
         return variation, int(step), pending
 
     def _load(self, base: npt.NDArray[np.float64]) -> None:
         variation, step, pending = self._parts(base)
-        scene = self.scene(variation.physique)
+        scene = self.scene(self.physique(variation))
         size = scene.state_size
         scene.load(base[:size])
         self._base = base

@@ -115,6 +115,11 @@ class Robot:
             index[info[1].decode()] = joint
             limits[info[1].decode()] = (info[8], info[9])
         names = (*model.arm_joints, *model.finger_joints)
+        for name in names:
+            if name not in index:
+                raise ValueError(
+                    f"{path} has no joint {name!r} of the robot {model.name!r}; it has {', '.join(index)}"
+                )
         self._joints = [index[name] for name in names]
         self._arm = [index[name] for name in model.arm_joints]
         self._fingers = [index[name] for name in model.finger_joints]

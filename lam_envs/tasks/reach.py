@@ -65,7 +65,7 @@ class Reach(Task):
 
     name = "reach"
     features = (
-        Feature("goal/position", 3, "m", "where the tool should be", (0.5, 0.0, 0.2), 0.2, 1.0),
+        Feature("goal/position", 3, "m", "where the tool should be", (0.5, 0.0, 0.2), 0.2, 1.0, noisy=False),
         Feature("goal/relative", 3, "m", "goal minus tool position", 0.0, 0.1, 1.0),
     )
     goal_low = (-1.0, -1.5, -1.0, 0.0)

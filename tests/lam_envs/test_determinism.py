@@ -1,12 +1,14 @@
-"""Same seed, same actions: the same bits."""
+"""Same seed, same actions: the same bits, whatever the id, the arm, the control and what is randomised."""
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -14,69 +16,116 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv
 
 import lam_envs
+from lam_envs.control import CONTROLS
+from lam_envs.randomization import PRESETS
+from lam_envs.robots import ROBOTS
 
 from . import traces
 
-SEEDS = range(500, 550)
 EPISODES_BETWEEN = 10
-
-Recorded = dict[int, tuple[list[Any], str]]
-
-
-@pytest.fixture(scope="module", params=lam_envs.ENV_IDS)
-def recorded(request: pytest.FixtureRequest) -> tuple[str, Recorded]:
-    """Actions and fingerprints of the seeds, each in an environment of its own."""
-    env_id = request.param
-    result: Recorded = {}
-    for seed in SEEDS:
-        env = gym.make(env_id)
-        actions = traces.contact_rich_actions(env, seed)
-        env.close()
-        env = gym.make(env_id)
-        result[seed] = (actions, traces.trace(env, seed, actions))
-        env.close()
-    return env_id, result
+SEEDS = range(500, 550)
+STEPS = 40
+"""How much of an episode is compared in the quick tests: enough for the hand to meet the objects several times."""
+SEED = 500
 
 
-def test_a_seed_gives_the_same_episode_in_a_fresh_environment(recorded: tuple[str, Recorded]) -> None:
-    env_id, episodes = recorded
-    for seed, (actions, expected) in episodes.items():
-        env = gym.make(env_id)
-        assert traces.trace(env, seed, actions) == expected, seed
-        env.close()
+class Cell(NamedTuple):
+    """One environment of the product of all that can be chosen."""
+
+    env_id: str
+    robot: str
+    control: str
+    preset: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        chosen = {"robot": self.robot, "control": self.control, "randomize": self.preset}
+        # Small pictures: what is drawn is the same.
+        pictures = {"image_width": 20, "image_height": 16, "depth": True} if "Pixels" in self.env_id else {}
+        return {**chosen, **pictures}
+
+    def make(self) -> gym.Env[Any, Any]:
+        return gym.make(self.env_id, **self.keywords)
 
 
-def test_other_seeds_give_other_episodes(recorded: tuple[str, Recorded]) -> None:
-    _, episodes = recorded
-    assert len({expected for _, expected in episodes.values()}) == len(SEEDS)
+def controls_of(env_id: str) -> list[str]:
+    return ["discrete"] if "Discrete" in env_id else list(CONTROLS)
 
 
-def test_a_seed_gives_the_same_episode_after_ten_contact_rich_ones(recorded: tuple[str, Recorded]) -> None:
-    env_id, episodes = recorded
-    env = gym.make(env_id)
-    touched = 0
-    between = 100_000
-    for seed, (actions, expected) in episodes.items():
-        for _ in range(EPISODES_BETWEEN):
-            between += 1
-            traces.contact_rich_actions(env, between)
-            features: Any = env.unwrapped.features()  # type: ignore[attr-defined]
-            if "gripper/touch" in features:
-                touched += bool(features["gripper/touch"].any())
-        assert traces.trace(env, seed, actions) == expected, seed
+def product_of(env_id: str) -> list[Cell]:
+    """Every environment that an id's keywords reach."""
+    return [Cell(env_id, *chosen) for chosen in product(ROBOTS, controls_of(env_id), PRESETS)]
+
+
+def sample() -> list[Cell]:
+    """A part of the product in which each id meets each robot, control and preset.
+
+    Preset, control and robot of an id run through their tables in step. From id to id they start elsewhere, so that
+    they meet one another too.
+    """
+    cells = []
+    for number, env_id in enumerate(lam_envs.ENV_IDS):
+        controls, robots, presets = controls_of(env_id), list(ROBOTS), list(PRESETS)
+        for row in range(max(len(controls), len(robots), len(presets))):
+            control = controls[(row + number + number // len(controls)) % len(controls)]
+            robot = robots[(row + number) % len(robots)]
+            cells.append(Cell(env_id, robot, control, presets[row % len(presets)]))
+    return cells
+
+
+CELLS = sample()
+CELL_OF_ID = {env_id: [cell for cell in CELLS if cell.env_id == env_id] for env_id in lam_envs.ENV_IDS}
+ONE_OF_ID = [cells[number % len(cells)] for number, cells in enumerate(CELL_OF_ID.values())]
+"""One environment of each id, with the presets in turn."""
+
+
+class Recorded(NamedTuple):
+    """What an episode consists of and what came back."""
+
+    actions: list[Any]
+    print: str
+
+
+@functools.cache
+def recorded(cell: Cell, seed: int, steps: int) -> Recorded:
+    """Chooses actions in one environment, and records them in a second that did nothing before."""
+    env = cell.make()
+    actions = traces.contact_rich_actions(env, seed, steps)
     env.close()
-    if "Grasp" in env_id:
-        assert touched > len(episodes), "the episodes between were not rich in contacts"
+    env = cell.make()
+    print_of = traces.trace(env, seed, actions)
+    env.close()
+    return Recorded(actions, print_of)
 
 
-def test_a_seed_gives_the_same_episode_in_another_process(recorded: tuple[str, Recorded]) -> None:
-    env_id, episodes = recorded
-    request = {
-        "env_id": env_id,
-        "episodes": [
-            [seed, [np.asarray(one).tolist() for one in actions]] for seed, (actions, _) in episodes.items()
-        ],
-    }
+def in_a_fresh_environment(cell: Cell, seed: int, steps: int) -> str:
+    env = cell.make()
+    found = traces.trace(env, seed, recorded(cell, seed, steps).actions)
+    env.close()
+    return found
+
+
+def after_other_episodes(cell: Cell, seed: int, steps: int) -> tuple[str, bool]:
+    """Returns the fingerprint, and whether the robot met an object in the episodes before."""
+    env = cell.make()
+    met = False
+    for number in range(EPISODES_BETWEEN):
+        traces.contact_rich_actions(env, 100_000 + 100 * seed + number, steps)
+        scene = env.unwrapped._world.scene()  # type: ignore[attr-defined]
+        met |= any(scene.robot.meets(scene.simulation.bodies[name]) for name in scene.task.movable)
+    found = traces.trace(env, seed, recorded(cell, seed, steps).actions)
+    env.close()
+    return found, met
+
+
+def in_another_process(episodes: list[tuple[Cell, int, int]]) -> list[str]:
+    request = [
+        [cell.env_id, cell.keywords, seed, [np.asarray(one).tolist() for one in recorded(cell, seed, steps).actions]]
+        for cell, seed, steps in episodes
+    ]
     done = subprocess.run(
         [sys.executable, str(Path(traces.__file__))],
         input=json.dumps(request),
@@ -84,53 +133,122 @@ def test_a_seed_gives_the_same_episode_in_another_process(recorded: tuple[str, R
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout) == [expected for _, expected in episodes.values()]
+    found: list[str] = json.loads(done.stdout)
+    return found
 
 
-def test_a_seed_gives_the_same_episode_in_an_async_vector_environment(recorded: tuple[str, Recorded]) -> None:
-    env_id, episodes = recorded
-    workers = 2
-    vector = AsyncVectorEnv([lambda: gym.make(env_id) for _ in range(workers)])
-    single = gym.make(env_id)
-    seeds = list(episodes)
-    for first in range(0, len(seeds), workers):
-        group = seeds[first : first + workers]
-        expected = [_steps(single, seed, episodes[seed][0]) for seed in group]
-        found = _vector_steps(vector, group, [episodes[seed][0] for seed in group])
-        assert found == expected, group
+# Each id with each robot, control and preset, for one seed
+
+
+def test_each_id_meets_each_robot_control_and_preset() -> None:
+    for env_id, cells in CELL_OF_ID.items():
+        assert {cell.robot for cell in cells} == set(ROBOTS)
+        assert {cell.control for cell in cells} == set(controls_of(env_id))
+        assert {cell.preset for cell in cells} == set(PRESETS)
+    for first, second in (("robot", "control"), ("robot", "preset"), ("control", "preset")):
+        met = {(getattr(cell, first), getattr(cell, second)) for cell in CELLS}
+        tables: dict[str, Any] = {"robot": ROBOTS, "control": CONTROLS, "preset": PRESETS}
+        assert met == set(product(tables[first], tables[second]))
+    assert {cell.preset for cell in ONE_OF_ID} == set(PRESETS)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_a_seed_gives_the_same_episode_in_a_fresh_environment(cell: Cell) -> None:
+    assert in_a_fresh_environment(cell, SEED, STEPS) == recorded(cell, SEED, STEPS).print
+
+
+@pytest.mark.parametrize("cells", CELL_OF_ID.values(), ids=list(CELL_OF_ID))
+def test_a_seed_gives_the_same_episode_after_ten_contact_rich_ones(cells: list[Cell]) -> None:
+    touched = 0
+    for cell in cells:
+        found, met = after_other_episodes(cell, SEED, STEPS)
+        assert found == recorded(cell, SEED, STEPS).print, cell
+        touched += met
+    if "Reach" not in cells[0].env_id:
+        assert touched > len(cells) / 2, "the episodes between were not rich in contacts"
+
+
+def test_a_seed_gives_the_same_episode_in_another_process() -> None:
+    found = in_another_process([(cell, SEED, STEPS) for cell in CELLS])
+    different = [
+        str(cell) for cell, one in zip(CELLS, found, strict=True) if one != recorded(cell, SEED, STEPS).print
+    ]
+    assert not different
+
+
+@pytest.mark.parametrize("cell", ONE_OF_ID, ids=str)
+def test_a_seed_gives_the_same_episode_in_an_async_vector_environment(cell: Cell) -> None:
+    check_vector(cell, [SEED, SEED + 1], STEPS)
+
+
+def test_a_vector_gives_the_same_to_the_last_step_of_an_episode() -> None:
+    check_vector(Cell("LamReach-v0", "panda", "ee", "full"), [SEED, SEED + 1, SEED + 2, SEED + 3], 10**6)
+
+
+def test_other_seeds_give_other_episodes() -> None:
+    cell = Cell("LamGrasp-v0", "panda", "ee", "none")
+    assert len({recorded(cell, seed, 10).print for seed in SEEDS}) == len(SEEDS)
+
+
+# The whole product, with whole episodes
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
+def test_fifty_seeds_give_the_same_episodes_everywhere(env_id: str) -> None:
+    cells = product_of(env_id)
+    recorded.cache_clear()
+    episodes = [(cells[number % len(cells)], seed, 10**6) for number, seed in enumerate(SEEDS)]
+    expected = [recorded(*episode).print for episode in episodes]
+    assert [in_a_fresh_environment(*episode) for episode in episodes] == expected
+    assert [after_other_episodes(*episode)[0] for episode in episodes] == expected
+    assert in_another_process(episodes) == expected
+    for cell, seed, steps in episodes[:: len(episodes) // 5]:
+        check_vector(cell, [seed, seed + 1000], steps)
+
+
+# Vectors of environments
+
+
+def check_vector(cell: Cell, seeds: list[int], steps: int) -> None:
+    """Compares two workers with one environment, for pairs of seeds."""
+    vector = AsyncVectorEnv([cell.make, cell.make])
+    single = cell.make()
+    for first in range(0, len(seeds), 2):
+        pair = seeds[first : first + 2]
+        actions = [recorded(cell, seed, steps).actions for seed in pair]
+        expected = [traces.trace(single, seed, own) for seed, own in zip(pair, actions, strict=True)]
+        assert vector_traces(vector, pair, actions) == expected, pair
     vector.close()
     single.close()
 
 
-def _steps(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> str:
-    observation, info = env.reset(seed=seed)
-    parts: list[Any] = [observation, info]
-    for action in actions:
-        observation, reward, _, truncated, info = env.step(action)
-        parts += [observation, float(reward), truncated, info]
-    return traces.fingerprint(parts)
-
-
-def _vector_steps(vector: Any, seeds: list[int], actions: list[list[Any]]) -> list[str]:
+def vector_traces(vector: Any, seeds: list[int], actions: list[list[Any]]) -> list[str]:
     observations, infos = vector.reset(seed=seeds)
-    parts = [[_row(observations, row), _info(infos, row)] for row in range(len(seeds))]
-    for step in range(len(actions[0])):
-        observations, rewards, _, truncated, infos = vector.step(np.stack([actions[row][step] for row in range(2)]))
+    parts = [[row_of(observations, row), info_of(infos, row)] for row in range(len(seeds))]
+    for chosen in zip(*actions, strict=True):
+        observations, rewards, terminated, truncated, infos = vector.step(np.stack(chosen))
         for row in range(len(seeds)):
             # Up to Gymnasium 0.29 the last step returns the next episode's start, and its own end in the infos.
-            observation, info = _row(observations, row), infos
             if "final_observation" in infos:
                 observation, info = infos["final_observation"][row], infos["final_info"][row]
-            told = info if "final_observation" in infos else _info(info, row)
-            parts[row] += [observation, float(rewards[row]), bool(truncated[row]), told]
+            else:
+                observation, info = row_of(observations, row), info_of(infos, row)
+            parts[row] += [observation, float(rewards[row]), bool(terminated[row]), bool(truncated[row]), info]
     return [traces.fingerprint(part) for part in parts]
 
 
-def _row(observations: Any, row: int) -> Any:
+def row_of(observations: Any, row: int) -> Any:
     if isinstance(observations, dict):
         return {name: part[row] for name, part in observations.items()}
     return observations[row]
 
 
-def _info(infos: dict[str, Any], row: int) -> dict[str, Any]:
-    return {name: bool(values[row]) for name, values in infos.items() if not name.startswith("_")}
+def info_of(infos: dict[str, Any], row: int) -> dict[str, Any]:
+    """One environment's info. Up to Gymnasium 0.29 a dict in it stays one, later it becomes one of arrays."""
+    return {
+        name: info_of(values, row) if isinstance(values, dict) else values[row]
+        for name, values in infos.items()
+        if not name.startswith("_")
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import pickle
@@ -11,6 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
+
+from lam_envs import Randomization
+from lam_envs.randomization import Variation
+from lam_envs.registration import TASKS, env_id
+from lam_envs.state import HEADER
 
 from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint, trace
@@ -51,6 +57,158 @@ def test_a_physical_state_has_a_fixed_length_and_comes_back_exactly(make: Make) 
         np.testing.assert_array_equal(inner.physical_state(), state)
         follow.append(fingerprint([inner.step(action)[0] for action in actions[30:]]))
     assert follow[0] == follow[1]
+
+
+# Randomised episodes
+
+DISTURBED = Randomization(
+    object_size=(0.8, 1.2), object_mass=(0.5, 2.0), sensor_noise=(0.01, 0.05), action_delay=(2, 4), scene_color=0.3
+)
+SMALL = {"image_width": 12, "image_height": 12}
+
+
+@pytest.mark.parametrize("control", ["ee", "joint", "discrete"])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_state_continues_a_randomised_episode_bit_identically(task: str, control: str, make: Make) -> None:
+    env, other = (make(env_id(task), randomize=DISTURBED, control=control) for _ in range(2))
+    here: Any = env.unwrapped
+    actions = contact_rich_actions(env, 11, 40)
+    env.reset(seed=11)
+    for action in actions[:25]:
+        env.step(action)
+    state = np.array(json.loads(json.dumps(here.get_state().tolist())))
+    onwards = [fingerprint(list(here.step(action))) for action in actions[25:]]
+    for continued in (env, other):
+        # Something else comes between, with bodies of another size, another noise and another delay.
+        contact_rich_actions(continued, 99, 10)
+        inner: Any = continued.unwrapped
+        inner.set_state(state)
+        np.testing.assert_array_equal(inner.get_state(), state)
+        assert [fingerprint(list(inner.step(action))) for action in actions[25:]] == onwards
+
+
+def test_a_state_continues_what_cameras_see_of_a_randomised_episode(make: Make) -> None:
+    env, other = (make("LamGraspPixels-v0", randomize="full", **SMALL) for _ in range(2))
+    here, there = env.unwrapped, other.unwrapped
+    actions = contact_rich_actions(env, 14, 30)
+    env.reset(seed=14)
+    for action in actions[:20]:
+        env.step(action)
+    other.reset(seed=15)
+    seen, _ = there.set_state(here.get_state())  # type: ignore[attr-defined]
+    again, _ = here.set_state(here.get_state())  # type: ignore[attr-defined]
+    assert fingerprint([seen]) == fingerprint([again])
+    for action in actions[20:]:
+        assert fingerprint(list(here.step(action))) == fingerprint(list(there.step(action)))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_physical_state_of_a_randomised_episode_comes_back_exactly(task: str, make: Make) -> None:
+    env, other = (make(env_id(task), randomize=DISTURBED) for _ in range(2))
+    actions = contact_rich_actions(env, 12, 40)
+    env.reset(seed=12)
+    inner: Any = env.unwrapped
+    sizes = {inner.physical_state().size}
+    for action in actions[:25]:
+        last, *_ = env.step(action)
+        sizes.add(inner.physical_state().size)
+    assert len(sizes) == 1
+    state = inner.physical_state()
+    follow = []
+    for continued in (env, other, env):
+        contact_rich_actions(continued, 77, 10)
+        there: Any = continued.unwrapped
+        observation, info = there.set_state(state)
+        # The noise of that moment and the actions under way belong to it.
+        np.testing.assert_allclose(observation, last, atol=1e-4)
+        assert info["randomization"]["action_delay"] >= 2
+        np.testing.assert_array_equal(there.physical_state(), state)
+        follow.append(fingerprint([there.step(action)[0] for action in actions[25:]]))
+    assert len(set(follow)) == 1
+
+
+def test_the_actions_under_way_are_part_of_a_physical_state(make: Make) -> None:
+    env = make("LamReach-v0", randomize=Randomization(action_delay=(3, 3)))
+    inner: Any = env.unwrapped
+    env.reset(seed=1)
+    openings = [1.0, -1.0, 0.5]
+    for opening in openings:
+        env.step(np.array([0, 0, 0, opening], dtype=np.float32))
+    state = inner.physical_state()
+    env.reset(seed=2)
+    inner.set_state(state)
+    told = []
+    for _ in range(3):
+        inner.step(np.array([0, 0, 0, 0], dtype=np.float32))
+        told.append(inner.features()["gripper/target"].item())
+    assert told == pytest.approx([(opening + 1.0) / 2 * inner.max_width for opening in openings])
+
+
+def test_states_of_other_ranges_are_told_apart(make: Make) -> None:
+    plain, varied, slow = (
+        make("LamGrasp-v0", randomize=given) for given in ("none", "full", Randomization(action_delay=(5, 5)))
+    )
+    for env in (plain, varied, slow):
+        env.reset(seed=0)
+    states = [env.unwrapped.get_state() for env in (plain, varied, slow)]  # type: ignore[attr-defined]
+    for env, state, message in (
+        (plain, states[1], "another task, robot, control or randomisation"),
+        (varied, states[0], "another task, robot, control or randomisation"),
+        (varied, states[2], "cut or mixed up"),
+    ):
+        inner: Any = env.unwrapped
+        before = inner.get_state()
+        with pytest.raises(ValueError, match=message):
+            inner.set_state(state)
+        np.testing.assert_array_equal(inner.get_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("object_size", 3.0),
+        ("object_mass", 0.0),
+        ("brightness", -1.0),
+        ("sensor_noise", -3.0),
+        ("action_delay", 99.0),
+        ("action_delay", 2.5),
+        ("noise_key", -1.0),
+        ("noise_key", 1e6),
+        ("floor_color", 1.5),
+        ("light", 50.0),
+        ("camera_position", 50.0),
+    ],
+)
+def test_a_state_with_an_impossible_variation_is_refused(name: str, value: float, make: Make) -> None:
+    env = make("LamGrasp-v0", randomize=DISTURBED)
+    env.reset(seed=3)
+    inner: Any = env.unwrapped
+    before = inner.get_state()
+    first = inner._world.scene().state_size + inner._world.desired.size + HEADER
+    start = 0
+    for field in dataclasses.fields(Variation):
+        if field.name == name:
+            break
+        start += 3 if isinstance(field.default, tuple) else 1
+    with pytest.raises(ValueError, match=f"the state has {name} .*{value:.9g}.*; no randomisation draws that"):
+        inner.set_state(spoiled(before, first + start, value))
+    np.testing.assert_array_equal(inner.get_state(), before)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_continues_a_randomised_episode(copied: Any, make: Make) -> None:
+    env = make("LamGraspPixels-v0", randomize="full", **SMALL)
+    actions = contact_rich_actions(env, 24, 30)
+    env.reset(seed=24)
+    for action in actions[:20]:
+        env.step(action)
+    twin = copied(env.unwrapped)
+    ahead = [fingerprint(list(twin.step(action))) for action in actions[20:]]
+    twin.close()
+    assert [fingerprint(list(env.unwrapped.step(action))) for action in actions[20:]] == ahead
+
+
+# States that cannot be
 
 
 def spoiled(state: Any, index: int, value: float) -> Any:

@@ -15,8 +15,14 @@ import numpy.typing as npt
 import lam_envs  # noqa: F401  (registers the ids)
 
 
-def contact_rich_actions(env: gym.Env[Any, Any], seed: int) -> list[Any]:
-    """Returns an episode of actions that push, squeeze and drop: at the object seven times in ten, else anywhere."""
+def contact_rich_actions(env: gym.Env[Any, Any], seed: int, steps: int = 10**6) -> list[Any]:
+    """Returns an episode of actions that push, squeeze and drop: at the object seven times in ten, else anywhere.
+
+    Args:
+        env: Where it is played.
+        seed: Of the episode, and of what is chosen.
+        steps: How many at most.
+    """
     from lam_envs.control import ToolCommand
 
     rng = np.random.default_rng(seed)
@@ -25,7 +31,7 @@ def contact_rich_actions(env: gym.Env[Any, Any], seed: int) -> list[Any]:
     env.reset(seed=seed)
     actions: list[Any] = []
     over = False
-    while not over:
+    while not over and len(actions) < steps:
         features = inner.features()
         target = features.get("object/position", features.get("goal/position"))
         command = ToolCommand(tuple(target.tolist()), float(rng.choice([0.0, 0.08])))
@@ -74,11 +80,10 @@ def trace(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> str:
 
 
 if __name__ == "__main__":
-    request = json.load(sys.stdin)
-    made = gym.make(request["env_id"])
-    dtype = made.action_space.dtype
-    prints = [
-        trace(made, seed, [np.array(action, dtype=dtype) for action in actions])
-        for seed, actions in request["episodes"]
-    ]
+    prints = []
+    for env_id, keywords, seed, actions in json.load(sys.stdin):
+        made = gym.make(env_id, **keywords)
+        dtype = made.action_space.dtype
+        prints.append(trace(made, seed, [np.array(action, dtype=dtype) for action in actions]))
+        made.close()
     json.dump(prints, sys.stdout)

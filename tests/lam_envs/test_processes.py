@@ -1,0 +1,31 @@
+"""Environments and other processes: children have the right episodes, and parents keep theirs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("processes.py")
+WAYS = (
+    "fork",
+    "spawn",
+    "forkserver",
+    "data_loader",
+    "subproc_vec_env_fork",
+    "subproc_vec_env_forkserver",  # the default of Stable-Baselines3
+    pytest.param("subproc_vec_env_spawn", marks=pytest.mark.slow),
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_processes_that_begin_after_an_environment_have_its_episodes_and_leave_it_unharmed(way: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), way], capture_output=True, text=True, timeout=240, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, "a warning, or a complaint of a library"

@@ -1,0 +1,60 @@
+"""Nothing accumulates: memory, open files, threads, processes and temporary files stay what they were."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from . import soak
+
+MEGABYTE = 2**20
+MAX_GROWTH = 10 * MEGABYTE
+PART = 1_000_000 // len(soak.MIXES)
+"""Steps of one mix: together a million, with 20,000 resets."""
+
+
+def check(what: str, amount: int, tmp_path: Path) -> None:
+    """Runs in a process of its own, with a folder of its own for temporary files."""
+    done = subprocess.run(
+        [sys.executable, "-m", soak.__name__, what, str(amount)],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=Path(soak.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    course = json.loads(done.stdout)
+    print(what, amount, [f"{held / MEGABYTE:.1f} MB" for held in course["bytes"]])  # noqa: T201  (seen with pytest -s)
+    # The last measure is of a process that has closed all, the others are of one that has them open.
+    assert max(course["bytes"]) - course["bytes"][0] < MAX_GROWTH, course
+    assert course["children"][-1] == course["temporary"][-1] == 0, course
+    for handles in ("files", "threads"):
+        assert course[handles][-1] <= course[handles][0], course
+
+
+@pytest.mark.parametrize("mix", soak.MIXES)
+def test_twenty_thousand_steps_leave_nothing_behind(mix: str, tmp_path: Path) -> None:
+    check(mix, 20_000 // len(soak.MIXES), tmp_path)
+
+
+def test_a_hundred_opened_environments_leave_nothing_behind(tmp_path: Path) -> None:
+    check("openings", soak.FIRST_OPENINGS + 100, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mix", soak.MIXES)
+def test_a_million_steps_leave_nothing_behind(mix: str, tmp_path: Path) -> None:
+    check(mix, PART, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_thousand_opened_environments_leave_nothing_behind(tmp_path: Path) -> None:
+    check("openings", soak.FIRST_OPENINGS + 2000, tmp_path)
