@@ -27,13 +27,13 @@ from docs import pictures
 from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table
 from lam_envs import observation
 from lam_envs import robots as robot_files
+from lam_envs.cameras import CAMERAS
 from lam_envs.control import CONTROLS
 from lam_envs.env import OBSERVATIONS, ManipulationEnv
 from lam_envs.observation import Layout
 from lam_envs.randomization import PRESETS, Randomization
 from lam_envs.registration import TASKS, VARIANTS, env_id
 from lam_envs.robots import ROBOTS, RobotModel
-from lam_envs.simulation import CAMERAS
 from lam_envs.tasks import make_task
 
 ROOT = Path(__file__).parents[1]

@@ -18,10 +18,10 @@ from gymnasium import spaces
 from typing_extensions import override
 
 from lam_envs.actions import checked_choice, checked_numbers
+from lam_envs.geometry import Vector3, rotation_6d
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.robot import GripperState, ToolState
-from lam_envs.simulation import Vector3, rotation_6d
 
 # Where the commanded tool position may be, metres: in front of the arm, above the table. The lowest point
 # keeps the fingertips 3 mm off the table.

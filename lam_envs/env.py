@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from lam_envs.cameras import CAMERAS
 from lam_envs.control import CONTROLS, ToolCommand
 from lam_envs.keywords import known_name, known_names, one_of, positive_number, truth, unknown_keyword
 from lam_envs.observation import (
@@ -22,7 +23,7 @@ from lam_envs.observation import (
 from lam_envs.randomization import Randomization, noise, randomization_of
 from lam_envs.reward import Reward
 from lam_envs.robots import ROBOTS, RobotModel
-from lam_envs.simulation import CAMERAS, CONTROL_HZ, Renderer, Simulation
+from lam_envs.simulation import CONTROL_HZ, Renderer, Simulation
 from lam_envs.tasks import TASKS, Task, make_task
 from lam_envs.viewer import RENDER_MODES, RENDERERS, Viewer
 from lam_envs.world import World
@@ -51,14 +52,14 @@ class ManipulationEnv(gym.Env[Any, Any]):
         terminate_on_success: End the episode at success. By default episodes have a fixed length: a length that
             depends on success tells the reward to algorithms that should learn it (imitation's documentation,
             "variable horizon").
-        cameras: Names of ``lam_envs.simulation.CAMERAS``, for pixel observations.
+        cameras: Names of ``lam_envs.cameras.CAMERAS``, for pixel observations.
         image_width: Pixels of an observed picture.
         image_height: Pixels of an observed picture.
         depth: Observe depth (metres) beside each picture.
         renderer: What draws pictures: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
             Their pixels differ; the light of ``egl`` is as bright in every episode.
         render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.
-        camera: A name of ``lam_envs.simulation.CAMERAS``, for :meth:`render`.
+        camera: A name of ``lam_envs.cameras.CAMERAS``, for :meth:`render`.
         render_width: Pixels.
         render_height: Pixels.
         unknown: Takes misspelt keywords, to say which are known.

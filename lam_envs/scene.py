@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.control import Target
+from lam_envs.geometry import Motion
 from lam_envs.randomization import Physique, Variation
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.simulation import PRESSING_ITERATIONS, SOLVER_ITERATIONS, Detail, Motion, Renderer, Simulation
+from lam_envs.simulation import PRESSING_ITERATIONS, SOLVER_ITERATIONS, Detail, Renderer, Simulation
 from lam_envs.tasks import Draw, Task
 
 TABLE_SIZE = (1.2, 1.4, 0.4)

@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lam_envs.cameras import CAMERAS, Picture
+from lam_envs.geometry import Frame
 from lam_envs.randomization import Physique, Variation
 from lam_envs.scene import Scene
-from lam_envs.simulation import CAMERAS, CONTROL_HZ, Frame, Picture, Renderer
+from lam_envs.simulation import CONTROL_HZ, Renderer
 from lam_envs.world import World
 
 RENDER_MODES = ("rgb_array", "depth_array", "human")
@@ -63,7 +65,7 @@ class Viewer:
         """Draws what was followed last.
 
         Args:
-            camera: A name of ``lam_envs.simulation.CAMERAS``.
+            camera: A name of ``lam_envs.cameras.CAMERAS``.
             width: Pixels.
             height: Pixels.
         """

@@ -25,11 +25,11 @@ from lam_envs.control import (
     Target,
     ToolCommand,
 )
+from lam_envs.geometry import Vector3
 from lam_envs.randomization import Physique
 from lam_envs.robots import PANDA
 from lam_envs.robots.robot import ToolState
 from lam_envs.scene import Scene
-from lam_envs.simulation import Vector3
 from lam_envs.tasks import make_task
 
 from ..conftest import Make

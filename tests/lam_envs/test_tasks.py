@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from demos.experts import make_expert
+from lam_envs.geometry import Motion, rotation_6d
 from lam_envs.reward import Reward
-from lam_envs.simulation import Motion, rotation_6d
 from lam_envs.tasks import TASKS, make_task
 
 from ..conftest import Make

@@ -1,0 +1,47 @@
+"""Points, turns and motions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Vector3 = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+IDENTITY: Quaternion = (0.0, 0.0, 0.0, 1.0)
+
+
+class Motion(NamedTuple):
+    """Pose and velocity of a body in world coordinates."""
+
+    position: Vector3
+    """Metres."""
+    orientation: Quaternion
+    """Quaternion x, y, z, w."""
+    velocity: Vector3
+    """Metres a second."""
+    angular_velocity: Vector3
+    """Radians a second."""
+
+
+class Frame(NamedTuple):
+    """A position and an orientation in world coordinates."""
+
+    position: Vector3
+    """Metres."""
+    orientation: Quaternion
+    """Quaternion x, y, z, w."""
+
+
+def rotation_6d(orientation: Quaternion) -> tuple[float, float, float, float, float, float]:
+    """The first two columns of the rotation matrix of a unit quaternion (x, y, z, w).
+
+    A continuous representation, unlike quaternions and angles (Zhou et al. 2019, arXiv 1812.07035, eq. 14).
+    """
+    x, y, z, w = orientation
+    return (
+        1.0 - 2.0 * (y * y + z * z),
+        2.0 * (x * y + w * z),
+        2.0 * (x * z - w * y),
+        2.0 * (x * y - w * z),
+        1.0 - 2.0 * (x * x + z * z),
+        2.0 * (y * z + w * x),
+    )
