@@ -135,7 +135,6 @@ def run(
         raise ValueError(f"episodes is {episodes}; expected at least 1")
     conditions = {
         "first_seed": first,
-        "episodes": episodes,
         "versions": {
             "lam_envs": lam_envs.__version__,
             "code": code_fingerprint("lam_envs", "demos"),
@@ -146,10 +145,10 @@ def run(
     wanted = cells(tasks, robots)
     done = _pieces(out, conditions)
     jobs = [
-        Job(_key(cell, start), failures, (*cell, first + start, min(CHUNK, episodes - start)))
+        Job(_key(cell, start, count), failures, (*cell, first + start, count))
+        for start, count in _chunks(episodes)
         for cell in wanted
-        for start in range(0, episodes, CHUNK)
-        if _key(cell, start) not in done
+        if _key(cell, start, count) not in done
     ]
     total = len(jobs)
     for number, (job, failed) in enumerate(engine.run(jobs), start=1):
@@ -163,8 +162,13 @@ def run(
     return content
 
 
-def _key(cell: tuple[str, str, str], start: int) -> str:
-    return " | ".join((*cell, str(start)))
+def _chunks(episodes: int) -> list[tuple[int, int]]:
+    """First episode and number of episodes of each piece of a cell."""
+    return [(start, min(CHUNK, episodes - start)) for start in range(0, episodes, CHUNK)]
+
+
+def _key(cell: tuple[str, str, str], start: int, count: int) -> str:
+    return " | ".join((*cell, f"{count} from {start} on"))
 
 
 def _pieces(out: Path, conditions: dict[str, Any]) -> dict[str, list[int]]:
@@ -182,7 +186,7 @@ def _pieces(out: Path, conditions: dict[str, Any]) -> dict[str, list[int]]:
 
 
 def _row(cell: tuple[str, str, str], done: dict[str, list[int]], episodes: int) -> dict[str, Any]:
-    failed = [seed for start in range(0, episodes, CHUNK) for seed in done[_key(cell, start)]]
+    failed = [seed for start, count in _chunks(episodes) for seed in done[_key(cell, start, count)]]
     task, robot, condition = cell
     successes = episodes - len(failed)
     low, high = wilson_interval(successes, episodes)

@@ -21,7 +21,7 @@ from lam_envs.actions import checked_choice, checked_numbers
 from lam_envs.geometry import Vector3, rotation_6d
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.robots.robot import GripperState, ToolState
+from lam_envs.robots.robot import JOINT_MARGIN, GripperState, ToolState
 
 # Where the commanded tool position may be, metres: in front of the arm, above the table. The lowest point
 # keeps the fingertips 3 mm off the table.
@@ -43,8 +43,6 @@ MAX_YAW_LEAD = 0.3
 # Radians a step. 1 rad/s moves the tool of a stretched arm at 0.7 m/s.
 MAX_JOINT_STEP = 0.05
 MAX_JOINT_LEAD = 0.15
-# The motors overshoot their command a little: it stays this far from the end of a joint, radians.
-JOINT_MARGIN = 0.02
 # How far ahead of the tool an action by joints aims, metres: one step and what the tool lags behind at full speed.
 JOINT_LOOK_AHEAD = 0.03
 JOINT_IK_ITERATIONS = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from demos.experts.moves import carry, funnel, is_held, leave, reach_for
+from demos.experts.moves import carry, funnel, is_held, leave, open_and_rise, reach_for
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
@@ -20,6 +20,10 @@ ENTERED, ENTERED_ASIDE = 0.004, 0.006
 """Depth of the foot from which on, and sideways error up to which, the hole guides the peg, metres."""
 DEPTH = 0.036
 """How deep the foot is when the peg is let go, metres."""
+SLOW = 0.015
+"""Farthest that the tool is sent down at a time while the peg enters, metres: slower, it jams less."""
+SLIPPED = 0.012
+"""How far the peg may slide up through the fingers before it is gripped anew, metres."""
 PUSH = 0.045
 """How deep the foot is pushed, metres: to the ground."""
 
@@ -36,10 +40,13 @@ class InsertExpert:
         if not is_held(features):
             return reach_for(features, above=GRIP)
         if aside <= ENTERED_ASIDE and z >= ENTERED:
+            if features["object/relative"][2] > SLIPPED - GRIP:
+                # It jammed and slid up through the fingers, which reach the block before it reaches the ground.
+                return open_and_rise(features, GRIP)
             # In the hole. Sideways corrections would only turn the peg against its walls.
-            return carry(features, (0.0, 0.0, z - PUSH))
+            return carry(features, (0.0, 0.0, max(z - PUSH, -SLOW)))
         if aside > NEAR_MOUTH and z > -CLEAR:
             # First up, or the peg would run into the block.
             return carry(features, (0.0, 0.0, z + TRAVEL))
         height = funnel(aside, FORGIVEN, TRAVEL)
-        return carry(features, (x, y, z + height if height > 0.0 else z - PUSH))
+        return carry(features, (x, y, z + height if height > 0.0 else max(z - PUSH, -SLOW)))

@@ -91,6 +91,12 @@ def leave(features: Features) -> ToolCommand:
     return ToolCommand((x, y, z), OPEN)
 
 
+def open_and_rise(features: Features, above: float) -> ToolCommand:
+    """Opens at once and goes to a height above the object's centre, metres, to grip it anew."""
+    x, y, _ = features["tool/position"].tolist()
+    return ToolCommand((x, y, features["object/position"][2].item() + above), OPEN)
+
+
 def funnel(aside: float, forgiven: float, clearance: float) -> float:
     """Height above a place for a sideways distance from it, metres."""
     return min(max((aside - forgiven) * FUNNEL_SLOPE, 0.0), clearance)

@@ -27,6 +27,8 @@ IK_RESET_ITERATIONS = 50
 # Each step the free joint gives back this share of its way from home, so that the arm's shape depends on where
 # the tool is and not on how it came there.
 REDUNDANCY_PULL = 0.1
+# The motors overshoot their command a little: it stays this far from the end of a joint, radians.
+JOINT_MARGIN = 0.004
 FINGER_FRICTION = 1.0
 # Torsional friction of a pad, which Bullet's point contacts lack (coefficient times metres). Without it a held
 # object turned in the hand on 13 of 120 grasps, with it on 7.
@@ -245,7 +247,7 @@ class Robot:
     ) -> list[float]:
         """Inverse kinematics: arm joint angles that bring the tool, pointing down, to a position.
 
-        Damped least squares (Buss 2004) from ``seed``, clipped to the joint limits. A function of its arguments:
+        Damped least squares (Buss 2004) from ``seed``, clipped within the joint limits. A function of its arguments:
         where the arm is at the moment does not matter.
 
         Args:
@@ -273,7 +275,7 @@ class Robot:
             physicsClientId=self._client,
         )
         return [
-            min(max(angle, low), high)
+            min(max(angle, low + JOINT_MARGIN), high - JOINT_MARGIN)
             for angle, (low, high) in zip(solution, self.limits, strict=False)  # the fingers have no limit
         ]
 

@@ -1,0 +1,242 @@
+"""Success cannot be faked: scripted cheats do what they say, earn no success, and return less than the expert.
+
+A cheat that brings the object to rest at the goal has done the task, however roughly. These do not: they aim past the
+goal, stop short of it, or never hold what must be held. So no step of theirs may report success. Two kinds have
+moments of true success on the way: a cube is held high before it is tossed from there, and a slab may lie at rest at
+the goal between two blows. Those may not report it while the object is in flight, nor at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from demos.experts import make_expert
+from lam_envs.registration import env_id
+
+from ..conftest import Make
+from . import cheats
+from .cheats import Cheat, Moment
+
+Episode = list[Moment]
+
+SEEDS = range(6)
+
+
+# What shows that a cheat did what it says
+
+
+def rise(moment: Moment, episode: Episode) -> float:
+    """How far the object is above where it lay."""
+    return float(moment.features["object/position"][2] - episode[0].features["object/position"][2])
+
+
+def speed(moment: Moment) -> float:
+    return math.hypot(*moment.features["object/velocity"].tolist())
+
+
+def held(moment: Moment) -> bool:
+    return all(moment.touches)
+
+
+def flew(height: float, episode: Episode) -> bool:
+    """It was held, then nothing touched it at this height above where it lay."""
+    return any(map(held, episode)) and any(m.flies and rise(m, episode) > height for m in episode)
+
+
+def was_knocked(episode: Episode) -> bool:
+    """It was driven over the table fast, and never held."""
+    fast = max(speed(m) for m in episode) > 0.3
+    way = episode[-1].features["object/position"] - episode[0].features["object/position"]
+    return fast and math.hypot(*way[:2]) > 0.02 and not any(map(held, episode))
+
+
+def shot_out(episode: Episode) -> bool:
+    """The hand closed, on nothing in the end, and the object moved although the tool stood still."""
+    closed = episode[-1].features["gripper/width"] < 0.005
+    return bool(closed) and max(speed(m) for m in episode) > 0.1 and not held(episode[-1])
+
+
+def was_pressed(episode: Episode) -> bool:
+    """The robot met it for several steps, and both fingers never took it."""
+    return sum(m.meets for m in episode) >= 5 and not any(map(held, episode))
+
+
+def was_left_alone(episode: Episode) -> bool:
+    """The tool ended where the object should be or over it, and nothing ever met the object."""
+    features = episode[-1].features
+    above = np.array([*cheats.thing(features)[:2], 0.14])
+    near = min(np.linalg.norm(features["tool/position"] - place) for place in (above, cheats.goal(features)))
+    return bool(near < 0.03) and not any(m.meets for m in episode)
+
+
+def was_touched_on_one_side(episode: Episode) -> bool:
+    """It was moved, at most one finger pressed it, and it came up by no more than tipping over."""
+    moved = max(speed(m) for m in episode) > 0.1
+    return moved and not any(map(held, episode)) and max(rise(m, episode) for m in episode) < 0.04
+
+
+def passed_the_goal(episode: Episode) -> bool:
+    """Within 2 cm of it again and again, or in free fall from above it to below it."""
+    if "object/position" not in episode[0].features:
+        return sum(m.info["is_close"] for m in episode) >= 6
+    heights = [m.features["object/position"][2] - m.features["goal/position"][2] for m in episode if m.flies]
+    return max(heights) > 0.025 and min(heights) < -0.025
+
+
+def stayed_short(episode: Episode) -> bool:
+    """At rest so near the goal that a laxer judge would take it."""
+    last = episode[-1]
+    away = np.linalg.norm(last.features["goal/relative"])
+    return bool(0.02 < away < 0.035) and last.info["is_still"]
+
+
+def was_held_in_place(episode: Episode) -> bool:
+    """Everything is as it should be, but that the hand has not let go, or not gone down."""
+    info = episode[-1].info
+    conditions = [name for name in info if name not in ("is_success", "is_lost")]
+    return held(episode[-1]) and [name for name in conditions if not info[name]] in (["is_released"], ["is_deep"])
+
+
+def stands_on_the_block(episode: Episode) -> bool:
+    info = episode[-1].info
+    return info["is_upright"] and info["is_still"] and rise(episode[-1], episode) > 0.03
+
+
+class Case(NamedTuple):
+    task: str
+    cheat: Cheat
+    shows: Callable[[Episode], bool]
+    name: str
+    has_moments: bool = False
+    """Whether there may be steps of true success on the way."""
+
+
+def cases() -> list[Case]:
+    found = [
+        Case("reach", cheats.swing_through, passed_the_goal, "swing_through"),
+        Case("reach", cheats.stop_short, stayed_short, "stop_short"),
+        Case("grasp", cheats.hover_above, was_left_alone, "hover_above"),
+        Case("grasp", partial(cheats.throw, height=0.12), partial(flew, 0.1), "toss", has_moments=True),
+        Case("pick_place", cheats.drop_through, passed_the_goal, "drop_through"),
+        Case("stack", cheats.hold_on_top, was_held_in_place, "hold_on_top"),
+        Case("stack", cheats.drop_beside, partial(flew, 0.1), "drop_beside"),
+        Case("insert", cheats.hold_over_hole, was_held_in_place, "hold_over_hole"),
+        Case("insert", cheats.stand_on_block, stands_on_the_block, "stand_on_block"),
+        Case("insert", cheats.drop_on_block, partial(flew, 0.1), "drop_on_block"),
+    ]
+    for task in ("push", "grasp", "pick_place", "stack", "insert"):
+        found.append(Case(task, cheats.knock, was_knocked, "knock", has_moments=task in ("push", "pick_place")))
+        found.append(Case(task, cheats.press_down, was_pressed, "press_down"))
+        found.append(Case(task, cheats.scoop, was_touched_on_one_side, "scoop"))
+        if task != "grasp":
+            found.append(Case(task, cheats.hover, was_left_alone, "hover"))
+        if task != "push":  # The slab is too wide for the hand.
+            above, away = (0.025, 0.024) if task == "insert" else (0.0, 0.028)
+            found.append(Case(task, partial(cheats.throw, above=above), partial(flew, 0.03), "throw"))
+            found.append(Case(task, partial(cheats.squeeze_out, away=away), shot_out, "squeeze_out"))
+            found.append(Case(task, cheats.outside, was_touched_on_one_side, "outside"))
+            found.append(Case(task, cheats.one_finger, was_touched_on_one_side, "one_finger"))
+    return found
+
+
+CASES = cases()
+NAMES = [f"{case.task}-{case.name}" for case in CASES]
+
+
+def seeds_of(env: gym.Env[Any, Any], case: Case, count: int) -> list[int]:
+    """Seeds whose goal the cheat can fake: one that is dropped onto a goal on the table is placed there in truth."""
+    seeds = []
+    for seed in range(100):
+        env.reset(seed=seed)
+        inner: Any = env.unwrapped
+        if case.name != "drop_through" or inner.features()["goal/position"][2] > 0.07:
+            seeds.append(seed)
+    return seeds[:count]
+
+
+def assert_is_no_success(env: gym.Env[Any, Any], case: Case, count: int) -> None:
+    for seed in seeds_of(env, case, count):
+        episode = cheats.play(env, seed, case.cheat)
+        assert case.shows(episode), f"seed {seed}: the cheat did not do what it says"
+        assert not any(m.info["is_success"] for m in episode if m.flies), f"seed {seed}: in flight"
+        assert not episode[-1].info["is_success"], f"seed {seed}: at the end"
+        if not case.has_moments:
+            assert not any(m.info["is_success"] for m in episode), f"seed {seed}"
+            assert max(m.reward for m in episode) <= 0
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_a_cheat_is_no_success_at_any_step(case: Case, make: Make) -> None:
+    assert_is_no_success(make(env_id(case.task)), case, len(SEEDS))
+
+
+@pytest.mark.parametrize("robot", ["iiwa", "xarm6"])
+@pytest.mark.parametrize("name", ["reach-swing_through", "push-knock", "grasp-toss", "pick_place-drop_through",
+                                  "stack-hold_on_top", "insert-hold_over_hole"])  # fmt: skip
+def test_a_cheat_is_no_success_with_another_arm(name: str, robot: str, make: Make) -> None:
+    case = CASES[NAMES.index(name)]
+    assert_is_no_success(make(env_id(case.task), robot=robot), case, 3)
+
+
+def test_a_slab_swept_off_the_table_is_lost(make: Make) -> None:
+    # Only an arm that acts by its joints reaches the table's edge.
+    env = make("LamPush-v0", control="joint")
+    lost = 0
+    for seed in SEEDS:
+        episode = cheats.play(env, seed, cheats.sweep_off)
+        assert not any(m.info["is_success"] for m in episode)
+        assert all(m.reward == -1.0 for m in episode if m.info["is_lost"])
+        lost += episode[-1].info["is_lost"]
+    assert lost >= 4, "the slab hardly ever fell"
+
+
+# Returns
+
+
+class Returns(NamedTuple):
+    dense: float
+    sparse: float
+
+
+def returns(episode: Episode) -> Returns:
+    return Returns(sum(m.reward for m in episode), -sum(not m.info["is_success"] for m in episode))
+
+
+def returns_of_a_policy(env: gym.Env[Any, Any], seed: int, policy: Callable[[Any], Any]) -> Returns:
+    observation, _ = env.reset(seed=seed)
+    dense, sparse, truncated = 0.0, 0.0, False
+    while not truncated:
+        observation, reward, _, truncated, info = env.step(policy(observation))
+        dense += float(reward)
+        sparse -= not info["is_success"]
+    return Returns(dense, sparse)
+
+
+@pytest.mark.parametrize("task", ["reach", "push", "grasp", "pick_place", "stack", "insert"])
+def test_nothing_returns_as_much_as_the_expert(task: str, make: Make) -> None:
+    env = make(env_id(task))
+    expert = make_expert(env)
+    env.action_space.seed(0)
+    idle = np.zeros(4, dtype=np.float32)
+    best: dict[int, Returns] = {}
+
+    def assert_is_less(seed: int, other: Returns, name: str) -> None:
+        if seed not in best:
+            best[seed] = returns_of_a_policy(env, seed, lambda observation: expert.predict(observation)[0])
+        assert other.dense < best[seed].dense, (name, seed)
+        assert other.sparse <= best[seed].sparse, (name, seed)
+
+    for seed in SEEDS:
+        assert_is_less(seed, returns_of_a_policy(env, seed, lambda _: idle), "idle")
+        assert_is_less(seed, returns_of_a_policy(env, seed, lambda _: env.action_space.sample()), "random")
+    for case in CASES:
+        if case.task == task:
+            for seed in seeds_of(env, case, 3):
+                assert_is_less(seed, returns(cheats.play(env, seed, case.cheat)), case.name)
