@@ -236,7 +236,9 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress
             if not shard.exists():
                 writing = partial / f"writing-{number:05d}"
                 shutil.rmtree(writing, ignore_errors=True)
-                storage = MinariStorage.new(writing, env.observation_space, env.action_space, _spec(env))
+                storage = MinariStorage.new(
+                    writing, env.observation_space, env.action_space, _spec(env), jpeg_encoding=False
+                )
                 while storage.total_episodes < size:
                     episode, attempt, failed = _attempts(plan, env, expert, attempt)
                     dropped += failed
@@ -269,7 +271,7 @@ def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path) -> Path
     """Puts the shards into one dataset; returns its folder."""
     merged = partial / "merged"
     shutil.rmtree(merged, ignore_errors=True)
-    storage = MinariStorage.new(merged, env.observation_space, env.action_space, _spec(env))
+    storage = MinariStorage.new(merged, env.observation_space, env.action_space, _spec(env), jpeg_encoding=False)
     finished = json.loads((partial / "finished.json").read_text())
     for number in range(finished["shards"]):
         shard = MinariStorage.read(partial / f"shard-{number:05d}")

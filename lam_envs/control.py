@@ -21,7 +21,7 @@ from lam_envs.actions import checked_choice, checked_numbers
 from lam_envs.geometry import Vector3, rotation_6d
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.robots.robot import JOINT_MARGIN, GripperState, ToolState
+from lam_envs.robots.robot import GripperState, ToolState
 
 # Where the commanded tool position may be, metres: in front of the arm, above the table. The lowest point
 # keeps the fingertips 3 mm off the table.
@@ -32,10 +32,8 @@ WORKSPACE_HIGH: Vector3 = (0.72, 0.35, 0.45)
 MAX_LEAD = 0.05
 # 2 cm a step is 0.4 m/s, a brisk speed for such an arm (its maker allows 1.7 m/s).
 MAX_STEP = 0.02
-# A command this far below the tool presses on what is there, metres; sideways one this far away: the fastest free
-# motion stays at 3 cm.
-PRESSING_DOWN = 0.0015
-PRESSING_ASIDE = 0.035
+# A command this far from the tool presses on what is between, metres; at rest it is nearer.
+PRESSING_LEAD = 0.0015
 # A parallel hand that turns a quarter either way reaches every direction; a little more lets it hold one there.
 MAX_YAW = 1.6
 MAX_YAW_STEP = 0.1
@@ -169,7 +167,7 @@ class Control(ABC):
     def presses(self, target: Target, tool: ToolState) -> bool:
         """Whether the robot, told this, may press hard on what is in its way."""
         (x, y, z), (tool_x, tool_y, tool_z) = target.position, tool.position
-        return tool_z - z > PRESSING_DOWN or max(abs(tool_x - x), abs(tool_y - y)) > PRESSING_ASIDE
+        return max(abs(tool_x - x), abs(tool_y - y), abs(tool_z - z)) > PRESSING_LEAD
 
     def displaced(
         self, target: Target, tool: ToolState, step: Sequence[float], width: float, robot: Robot, yaw: float = 0.0
@@ -306,11 +304,12 @@ class JointControl(Control):
     def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
         *turns, opening = numbers
         positions, _ = robot.joint_states()
+        margin = self.model.joint_margin
         joints = []
         for turn, wanted, now, (low, high) in zip(turns, target.joints, positions, robot.limits, strict=False):
             wanted += turn * MAX_JOINT_STEP
             wanted = min(max(wanted, now - MAX_JOINT_LEAD), now + MAX_JOINT_LEAD)
-            joints.append(min(max(wanted, low + JOINT_MARGIN), high - JOINT_MARGIN))
+            joints.append(min(max(wanted, low + margin), high - margin))
         return Target(joints, target.position, target.yaw, self.width(opening))
 
     @override

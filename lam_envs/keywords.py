@@ -34,9 +34,10 @@ def known_names(what: str, given: Any, known: Iterable[str]) -> tuple[str, ...]:
     names = list(known)
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise ValueError(f"{what} is {given!r}; expected a list of names, such as {names[:2]}")
-    if len(set(given)) != len(given):
+    found = tuple(known_name(f"name in {what}", name, names) for name in given)
+    if len(set(found)) != len(found):
         raise ValueError(f"{what} is {given!r}; expected no name twice")
-    return tuple(known_name(f"name in {what}", name, names) for name in given)
+    return found
 
 
 def one_of(what: str, given: Any, kind: type[Thing], table: Iterable[str], find: Callable[[str], Thing]) -> Thing:

@@ -90,7 +90,12 @@ class Reward:
             return Judgement(flags, success - 1.0)
         # At most 0 before success: no state short of it is worth staying in, and with terminate_on_success
         # ending early costs nothing.
-        return Judgement(flags, success + (1.0 - success) * (self._task.progress(*goals) - 1.0))
+        progress: Any = self._task.progress(*goals)
+        if single and not 0.0 <= progress <= 1.0:
+            raise ValueError(
+                f"{type(self._task).__name__}.progress gives {progress!r}; expected a number from 0 to 1"
+            )
+        return Judgement(flags, success + (1.0 - success) * (progress - 1.0))
 
     def _check(self, flags: dict[str, Flags]) -> None:
         """Refuses what only looks like a truth value: ``~`` turns Python's True into -2.

@@ -25,6 +25,8 @@ FLOOR_SIZE = (6.0, 6.0, 0.2)
 FLOOR_CENTER = (0.4, 0.0, -0.5)
 TABLE_COLOR = (0.80, 0.70, 0.56)
 FLOOR_COLOR = (0.86, 0.87, 0.89)
+SUPPORTED = 0.12
+"""Higher than this, an object has neither table nor block nor cube below it, metres."""
 WITHIN_REACH = 0.15
 """Nearer to the tool than this, an object may be pressed by the hand in the next step, metres."""
 MOTION_SIZE = 13
@@ -72,12 +74,14 @@ class Scene:
         Args:
             pressing: Whether the robot is told to press on what is in its way.
         """
-        near = pressing and any(
-            math.dist(self.simulation.bodies[name].position(), self.tool.position) < WITHIN_REACH
-            for name in self.task.movable
-        )
+        near = pressing and any(self._may_be_pressed(name) for name in self.task.movable)
         self.simulation.iterate(PRESSING_ITERATIONS if near else SOLVER_ITERATIONS)
         self.simulation.step()
+
+    def _may_be_pressed(self, name: str) -> bool:
+        """Whether an object is near the hand, and low enough for something to hold against the hand."""
+        position = self.simulation.bodies[name].position()
+        return position[2] < SUPPORTED and math.dist(position, self.tool.position) < WITHIN_REACH
 
     def look(self) -> None:
         """Reads where the tool is."""

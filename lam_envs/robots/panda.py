@@ -19,6 +19,7 @@ PANDA = RobotModel(
     home=(0.0, -0.042, 0.0, -2.334, 0.0, 2.293, 0.7854),
     # Joint 3 is the one that a tool pose leaves free: the seven-joint arm's redundancy.
     redundant_joint=2,
+    joint_margin=0.05,
     # Nominal torques of the maker's data sheet, N m.
     arm_forces=(87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0),
     # Hand flange 0.107 m from joint 7, fingertip centre 0.1034 m from the flange (maker's data sheet).

@@ -27,8 +27,6 @@ IK_RESET_ITERATIONS = 50
 # Each step the free joint gives back this share of its way from home, so that the arm's shape depends on where
 # the tool is and not on how it came there.
 REDUNDANCY_PULL = 0.1
-# The motors overshoot their command a little: it stays this far from the end of a joint, radians.
-JOINT_MARGIN = 0.004
 FINGER_FRICTION = 1.0
 # Torsional friction of a pad, which Bullet's point contacts lack (coefficient times metres). Without it a held
 # object turned in the hand on 13 of 120 grasps, with it on 7.
@@ -54,6 +52,7 @@ class RobotModel:
         finger_joints: Names of the two sliding joints; 0 is closed.
         home: Joint angles in radians from which every episode's kinematics start.
         redundant_joint: Index of the arm joint that a tool pose leaves free; None if there is none.
+        joint_margin: How far commands stay from the ends of the joints, radians: motors overshoot them a little.
         arm_forces: Largest motor torques, newton metres.
         tool_offset: From the last arm joint to the point between the fingertips, along z, metres.
         hand_yaw: From the last link's x axis to the tool's, about z, radians.
@@ -69,6 +68,7 @@ class RobotModel:
     finger_joints: tuple[str, str]
     home: tuple[float, ...]
     redundant_joint: int | None
+    joint_margin: float
     arm_forces: tuple[float, ...]
     tool_offset: float
     hand_yaw: float
@@ -274,8 +274,9 @@ class Robot:
             residualThreshold=1e-8,
             physicsClientId=self._client,
         )
+        margin = self.model.joint_margin
         return [
-            min(max(angle, low + JOINT_MARGIN), high - JOINT_MARGIN)
+            min(max(angle, low + margin), high - margin)
             for angle, (low, high) in zip(solution, self.limits, strict=False)  # the fingers have no limit
         ]
 

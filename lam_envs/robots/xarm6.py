@@ -19,6 +19,7 @@ XARM6 = RobotModel(
     # The elbow-up pose with the tool 25 cm above the middle of the table, pointing down.
     home=(0.0, -0.0302, -0.7666, 0.0, 0.7968, 0.0),
     redundant_joint=None,
+    joint_margin=0.05,
     # Largest torques of the maker's model, N m.
     arm_forces=(50.0, 50.0, 32.0, 32.0, 32.0, 20.0),
     # The fingertip centre of the xArm gripper, from the flange (maker's data sheet).

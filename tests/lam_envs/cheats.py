@@ -308,7 +308,8 @@ def hold_over_hole(look: Look) -> Iterator[ToolCommand]:
     """Holds the peg over the mouth of the hole."""
     yield from grip(look, 0.025)
     yield from carry_over(look, (0.0, 0.0, 0.015))
-    yield from stay(look, tool, CLOSED)
+    place = tool(look())
+    yield from stay(look, lambda _: place, CLOSED)
 
 
 def stand_on_block(look: Look) -> Iterator[ToolCommand]:

@@ -52,7 +52,7 @@ def flew(height: float, episode: Episode) -> bool:
 
 def was_knocked(episode: Episode) -> bool:
     """It was driven over the table fast, and never held."""
-    fast = max(speed(m) for m in episode) > 0.3
+    fast = max(speed(m) for m in episode) > 0.2
     way = episode[-1].features["object/position"] - episode[0].features["object/position"]
     return fast and math.hypot(*way[:2]) > 0.02 and not any(map(held, episode))
 
@@ -60,7 +60,7 @@ def was_knocked(episode: Episode) -> bool:
 def shot_out(episode: Episode) -> bool:
     """The hand closed, on nothing in the end, and the object moved although the tool stood still."""
     closed = episode[-1].features["gripper/width"] < 0.005
-    return bool(closed) and max(speed(m) for m in episode) > 0.1 and not held(episode[-1])
+    return bool(closed) and max(speed(m) for m in episode) > 0.05 and not held(episode[-1])
 
 
 def was_pressed(episode: Episode) -> bool:

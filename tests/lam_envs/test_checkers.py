@@ -12,15 +12,34 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import lam_envs
+from lam_envs.control import CONTROLS
+from lam_envs.registration import TASKS, env_id
+from lam_envs.robots import ROBOTS
 
 from ..conftest import Make
 
+PLAIN_IDS = tuple(env_id(task) for task in TASKS)
 
+
+@pytest.mark.parametrize("robot", ROBOTS)
 @pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
-def test_gymnasium_finds_nothing_to_warn_of(env_id: str, make: Make) -> None:
+def test_the_checkers_find_nothing_to_warn_of(env_id: str, robot: str, make: Make) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        gymnasium_check(make(env_id).unwrapped, skip_render_check=True)
+        gymnasium_check(make(env_id, robot=robot).unwrapped, skip_render_check=True)
+        sb3_check(make(env_id, robot=robot).unwrapped, warn=True, skip_render_check=True)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("robot", ROBOTS)
+@pytest.mark.parametrize("env_id", PLAIN_IDS)
+def test_the_checkers_find_nothing_to_warn_of_in_any_control(
+    env_id: str, robot: str, control: str, make: Make
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gymnasium_check(make(env_id, robot=robot, control=control).unwrapped, skip_render_check=True)
+        sb3_check(make(env_id, robot=robot, control=control).unwrapped, warn=True, skip_render_check=True)
 
 
 def test_gymnasium_finds_nothing_to_warn_of_in_pictures(make: Make) -> None:
@@ -30,13 +49,6 @@ def test_gymnasium_finds_nothing_to_warn_of_in_pictures(make: Make) -> None:
         # A window needs a display, which is not there: the checker opens every mode of the metadata.
         env.unwrapped.metadata = {**env.unwrapped.metadata, "render_modes": ["rgb_array", "depth_array"]}
         gymnasium_check(env.unwrapped, skip_render_check=False)
-
-
-@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
-def test_stable_baselines3_finds_nothing_to_warn_of(env_id: str, make: Make) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        sb3_check(make(env_id).unwrapped, warn=True, skip_render_check=True)
 
 
 def test_make_needs_no_import_of_ours() -> None:
