@@ -12,7 +12,7 @@ import inspect
 import json
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import gymnasium as gym
 import yaml
 
+import lam_envs
 from agents.agent import AGENTS, find
 from agents.evaluation import wilson_interval
 from benchmarks.report import markdown_table
@@ -287,14 +288,14 @@ def agents() -> str:
 def results() -> str:
     """Returns the page of the committed results."""
     parts = [
-        "# Results\n\nEvery figure is of a committed file; `make benchmark` and `make throughput` measure again.",
+        "# Results\n\nEvery figure is of a file that `make benchmark`, `make experts` or `make throughput` writes.",
         "## Agents",
         markdown_table(CORE),
         "![Success of each agent in each environment](results/success.png)",
         "## Experts",
         experts(json.loads(EXPERTS.read_text())) if EXPERTS.exists() else "Not measured on every robot yet.",
         "## Speed",
-        speeds(),
+        speeds(lam_envs.ENV_IDS),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -322,8 +323,8 @@ def experts(figures: dict[str, Any]) -> str:
     return table(["task", "robot", "condition", "episodes", "success", "95% interval"], rows)
 
 
-def speeds() -> str:
-    """Returns the tables of the measured speeds and ratios."""
+def speeds(env_ids: Container[str]) -> str:
+    """Returns the tables of the measured speeds of some environments, and of all ratios."""
     figures = json.loads((ROOT / "results" / "throughput.json").read_text())
     machine, versions = figures["machine"], figures["versions"]
     rates = [
@@ -334,6 +335,7 @@ def speeds() -> str:
             f"{100 * speed['physics_share']:.0f}%",
         ]
         for speed in figures["speeds"]
+        if speed["env_id"] in env_ids
     ]
     ratios = [
         [
@@ -372,7 +374,7 @@ def task_file(task: str) -> str:
 def readme(text: str) -> str:
     """Returns the README with the tables of the committed results between its marks."""
     text = _between(text, "results", markdown_table(CORE))
-    return _between(text, "speeds", speeds())
+    return _between(text, "speeds", speeds([env_id(task) for task in TASKS]))
 
 
 def _between(text: str, mark: str, content: str) -> str:
