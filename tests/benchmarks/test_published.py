@@ -50,9 +50,9 @@ def ratio(ours: str, against: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PANDA_GYM.items())
-def test_the_published_speed_is_two_and_a_half_times_that_of_panda_gym(ours: str, theirs: str) -> None:
+def test_the_published_speed_is_twice_that_of_panda_gym(ours: str, theirs: str) -> None:
     pair = ratio(ours, theirs)
-    assert pair["ratio"] >= 2.5
+    assert pair["ratio"] >= 2.0
     assert pair["simulated_time_ratio"] >= 2.5
     pixels = ratio(f"{ours.replace('-v0', 'Pixels-v0')}, front", f"{theirs}, render()")
     assert pixels["ratio"] >= 8.0
@@ -62,7 +62,7 @@ def test_the_published_steps_are_physics_and_resets_are_cheap() -> None:
     speeds = {speed["env_id"]: speed for speed in THROUGHPUT["speeds"]}
     assert set(speeds) == set(lam_envs.ENV_IDS)
     for task in TASKS:
-        assert speeds[lam_envs.env_id(task)]["physics_share"] >= 0.85, task
+        assert speeds[lam_envs.env_id(task)]["physics_share"] >= 0.8, task
     assert all(speed["reset_steps"] <= 3.0 for speed in speeds.values())
 
 
