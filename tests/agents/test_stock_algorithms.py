@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
 import pytest
+import torch
 from stable_baselines3 import DQN, SAC, HerReplayBuffer
 
 import lam_envs  # noqa: F401  (registers the ids)
 
 STEPS = 2000
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other by spinning take minutes where other processes have the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def check(model: Any) -> None:
