@@ -32,8 +32,6 @@ WORKSPACE_HIGH: Vector3 = (0.72, 0.35, 0.45)
 MAX_LEAD = 0.05
 # 2 cm a step is 0.4 m/s, a brisk speed for such an arm (its maker allows 1.7 m/s).
 MAX_STEP = 0.02
-# A command this far from the tool presses on what is between, metres; at rest it is nearer.
-PRESSING_LEAD = 0.0015
 # A parallel hand that turns a quarter either way reaches every direction; a little more lets it hold one there.
 MAX_YAW = 1.6
 MAX_YAW_STEP = 0.1
@@ -163,11 +161,6 @@ class Control(ABC):
             features: The scene, by name.
             robot: Whose kinematics count; where it is at the moment does not matter.
         """
-
-    def presses(self, target: Target, tool: ToolState) -> bool:
-        """Whether the robot, told this, may press hard on what is in its way."""
-        (x, y, z), (tool_x, tool_y, tool_z) = target.position, tool.position
-        return max(abs(tool_x - x), abs(tool_y - y), abs(tool_z - z)) > PRESSING_LEAD
 
     def displaced(
         self, target: Target, tool: ToolState, step: Sequence[float], width: float, robot: Robot, yaw: float = 0.0
@@ -311,11 +304,6 @@ class JointControl(Control):
             wanted = min(max(wanted, now - MAX_JOINT_LEAD), now + MAX_JOINT_LEAD)
             joints.append(min(max(wanted, low + margin), high - margin))
         return Target(joints, target.position, target.yaw, self.width(opening))
-
-    @override
-    def presses(self, target: Target, tool: ToolState) -> bool:
-        # The joints do not tell where they push.
-        return True
 
     @override
     def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ from lam_envs.control import Target
 from lam_envs.geometry import Motion
 from lam_envs.randomization import Physique, Variation
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.simulation import PRESSING_ITERATIONS, SOLVER_ITERATIONS, Detail, Renderer, Simulation
+from lam_envs.simulation import PRESSING_ITERATIONS, SOLVER_ITERATIONS, SUBSTEPS, Body, Detail, Renderer, Simulation
 from lam_envs.tasks import Draw, Task
 
 TABLE_SIZE = (1.2, 1.4, 0.4)
@@ -29,6 +29,8 @@ SUPPORTED = 0.12
 """Higher than this, an object has neither table nor block nor cube below it, metres."""
 WITHIN_REACH = 0.15
 """Nearer to the tool than this, an object may be pressed by the hand in the next step, metres."""
+PRESSED = 3.0
+"""Pushed harder than this, something holds against the hand, newtons: the slab slides at 2."""
 MOTION_SIZE = 13
 """Numbers of a free body: position 3, quaternion 4, velocity 3, angular velocity 3."""
 
@@ -61,6 +63,7 @@ class Scene:
         self.simulation.add_ground("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
         self.robot = Robot(model, self.simulation)
         task.build(self.simulation, physique.size)
+        self._objects = [self.simulation.bodies[name] for name in task.movable]
         self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)
         """What the robot is told to reach."""
         self.tool = self.robot.tool_state()
@@ -68,19 +71,22 @@ class Scene:
         if detail == "physics":
             self.simulation.take_snapshot()
 
-    def advance(self, *, pressing: bool) -> None:
-        """Advances by one control step, more exactly where the hand may press on an object.
+    def advance(self) -> None:
+        """Advances by one control step, more exactly while the robot presses an object against something."""
+        simulation = self.simulation
+        near = [body for body in self._objects if self._may_be_pressed(body)]
+        if not near:
+            simulation.iterate(SOLVER_ITERATIONS)
+            simulation.step()
+            return
+        for _ in range(SUBSTEPS):
+            is_pressed = any(self.robot.push(body) > PRESSED for body in near)
+            simulation.iterate(PRESSING_ITERATIONS if is_pressed else SOLVER_ITERATIONS)
+            simulation.step(1)
 
-        Args:
-            pressing: Whether the robot is told to press on what is in its way.
-        """
-        near = pressing and any(self._may_be_pressed(name) for name in self.task.movable)
-        self.simulation.iterate(PRESSING_ITERATIONS if near else SOLVER_ITERATIONS)
-        self.simulation.step()
-
-    def _may_be_pressed(self, name: str) -> bool:
+    def _may_be_pressed(self, body: Body) -> bool:
         """Whether an object is near the hand, and low enough for something to hold against the hand."""
-        position = self.simulation.bodies[name].position()
+        position = body.position()
         return position[2] < SUPPORTED and math.dist(position, self.tool.position) < WITHIN_REACH
 
     def look(self) -> None:

@@ -86,7 +86,7 @@ class World:
             numbers = self._pending.pop(0)
             scene.target = self.control.command(numbers, scene.target, scene.tool, scene.robot)
         scene.robot.drive(scene.target.joints, scene.target.width)
-        scene.advance(pressing=self.control.presses(scene.target, scene.tool))
+        scene.advance()
         self._read(scene)
 
     def running(self) -> Scene:

@@ -21,7 +21,7 @@ IIWA = RobotModel(
     home=(0.0, 0.6709, 0.0, -1.5685, 0.0, 0.9022, 0.0),
     # Joint 3 is the one that a tool pose leaves free: the seven-joint arm's redundancy.
     redundant_joint=2,
-    joint_margin=0.01,
+    joint_margin=0.02,
     # Nominal torques of the iiwa 7, the weaker of the two models, N m. The public description has the lengths
     # of the iiwa 14 and one torque for all joints.
     arm_forces=(176.0, 176.0, 110.0, 110.0, 110.0, 40.0, 40.0),

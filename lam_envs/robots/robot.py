@@ -27,6 +27,9 @@ IK_RESET_ITERATIONS = 50
 # Each step the free joint gives back this share of its way from home, so that the arm's shape depends on where
 # the tool is and not on how it came there.
 REDUNDANCY_PULL = 0.1
+# The stops that Bullet enforces lie this far inside a joint's limits, radians: an arm that hits the table bends a
+# weak wrist past its stop by up to 0.014.
+STOP_MARGIN = 0.02
 FINGER_FRICTION = 1.0
 # Torsional friction of a pad, which Bullet's point contacts lack (coefficient times metres). Without it a held
 # object turned in the hand on 13 of 120 grasps, with it on 7.
@@ -98,6 +101,20 @@ class GripperState(NamedTuple):
     """Metres a second; negative while closing."""
 
 
+class Touch(NamedTuple):
+    """How the robot touches a body."""
+
+    left: bool
+    """Whether the left finger presses it with the inside of its pad."""
+    right: bool
+    """The same of the right finger."""
+    anywhere: bool
+    """Whether any part of the robot touches it, from any side."""
+
+
+UNTOUCHED = Touch(left=False, right=False, anywhere=False)
+
+
 class Robot:
     """A robot loaded into a simulation.
 
@@ -136,6 +153,9 @@ class Robot:
         self._damping = [IK_DAMPING] * len(names)
         if simulation.detail == "physics":
             self._couple_fingers()
+            for joint, (low, high) in zip(self._arm, self.limits, strict=True):
+                stops = {"jointLowerLimit": low + STOP_MARGIN, "jointUpperLimit": high - STOP_MARGIN}
+                pybullet.changeDynamics(self._body, joint, **stops, physicsClientId=self._client)
         self.place((*model.home, model.max_width / 2, model.max_width / 2))
 
     def _couple_fingers(self) -> None:
@@ -215,25 +235,40 @@ class Robot:
         left, right = pybullet.getJointStates(self._body, self._fingers, self._client)
         return GripperState(left[0] + right[0], left[1] + right[1])
 
-    def touches(self, body: Body) -> tuple[bool, bool]:
-        """Returns whether each finger presses the body with the inside of its pad."""
+    def touch(self, body: Body) -> Touch:
+        """Reads which parts of the robot touch a body."""
         points = pybullet.getContactPoints(self._body, body.id, physicsClientId=self._client)
         if not points:
-            return False, False
+            return UNTOUCHED
         closing = self._closing_axis()
-        touching = set()
-        for point in points:
-            normal, distance = point[7], point[8]
-            cosine = normal[0] * closing[0] + normal[1] * closing[1] + normal[2] * closing[2]
-            if distance <= TOUCH_GAP and abs(cosine) >= MIN_GRIP_COSINE:
-                touching.add(point[3])
         left, right = self._fingers
-        return left in touching, right in touching
+        by_left = by_right = anywhere = False
+        for point in points:
+            if point[8] > TOUCH_GAP:
+                continue
+            anywhere = True
+            normal = point[7]
+            cosine = normal[0] * closing[0] + normal[1] * closing[1] + normal[2] * closing[2]
+            if abs(cosine) >= MIN_GRIP_COSINE:
+                by_left |= point[3] == left
+                by_right |= point[3] == right
+        return Touch(by_left, by_right, anywhere)
 
-    def meets(self, body: Body) -> bool:
-        """Returns whether any part of the robot touches the body, from any side."""
+    def push(self, body: Body) -> float:
+        """How hard the robot pushed a body in the last physics step, newtons.
+
+        The length of the sum of all forces along the normals of contacts: fingers that squeeze it cancel each other.
+        """
         points = pybullet.getContactPoints(self._body, body.id, physicsClientId=self._client)
-        return any(point[8] <= TOUCH_GAP for point in points)
+        if not points:
+            return 0.0
+        along_x = along_y = along_z = 0.0
+        for point in points:
+            (x, y, z), force = point[7], point[9]
+            along_x += x * force
+            along_y += y * force
+            along_z += z * force
+        return math.hypot(along_x, along_y, along_z)
 
     def _closing_axis(self) -> Vector3:
         """The world direction along which the fingers slide: the y axis of their link."""

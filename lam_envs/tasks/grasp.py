@@ -119,7 +119,7 @@ class Grasp(Task):
     def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
         body = simulation.bodies["object"]
         cube = body.motion()
-        left, right = robot.touches(body)
+        left, right, _ = robot.touch(body)
         held = left and right and rests_in_hand(cube, tool)
         achieved = (distance(cube.position, tool.position), cube.position[2] - body.size[2] / 2, float(held))
         values = (float(left), float(right), *object_values(cube, tool))

@@ -164,7 +164,7 @@ class Insert(Task):
     def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
         body = simulation.bodies["object"]
         peg, block = body.motion(), simulation.bodies["block"].motion()
-        left, right = robot.touches(body)
+        left, right, _ = robot.touch(body)
         bx, by, bz = block.position
         mouth = (bx, by, bz + MOUTH)
         qx, qy, qz, qw = peg.orientation

@@ -146,7 +146,7 @@ class PickPlace(Task):
     def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
         body = simulation.bodies["object"]
         cube = body.motion()
-        left, right = robot.touches(body)
+        left, right, _ = robot.touch(body)
         gx, gy, gz = desired[:3].tolist()
         x, y, z = cube.position
         values = (float(left), float(right), *object_values(cube, tool), gx, gy, gz, gx - x, gy - y, gz - z)

@@ -146,7 +146,7 @@ class Stack(Task):
     def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
         body, under = simulation.bodies["object"], simulation.bodies["base"]
         red, blue = body.motion(), under.motion()
-        left, right = robot.touches(body)
+        left, right, anywhere = robot.touch(body)
         x, y, z = minus(red.position, blue.position)
         dx, dy, dz = desired[:3].tolist()
         values = (
@@ -163,7 +163,7 @@ class Stack(Task):
             y,
             z,
             max(speed(red), speed(blue)),
-            float(not robot.meets(body)),
+            float(not anywhere),
             float(min(red.position[2], blue.position[2]) >= LOST),
             distance(red.position, tool.position),
         )

@@ -12,6 +12,7 @@ import pybullet
 from demos.experts.moves import CLOSED, OPEN, is_held, reach_for
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
+from lam_envs.robots.robot import UNTOUCHED, Touch
 
 Look = Callable[[], Features]
 Cheat = Callable[[Look], Iterator[ToolCommand]]
@@ -29,10 +30,8 @@ class Moment(NamedTuple):
     reward: float
     flies: bool
     """Nothing touches the object."""
-    touches: tuple[bool, bool]
-    """Which finger presses it with the inside of its pad."""
-    meets: bool
-    """Any part of the robot touches it."""
+    touch: Touch
+    """Which parts of the robot touch it."""
 
 
 def play(env: gym.Env[Any, Any], seed: int, cheat: Cheat) -> list[Moment]:
@@ -55,11 +54,11 @@ def play(env: gym.Env[Any, Any], seed: int, cheat: Cheat) -> list[Moment]:
         _, reward, _, truncated, info = env.step(action)
         robot, body = inner._world.scene().robot, inner.simulation.bodies.get("object")
         if body is None or body.id < 0:
-            moments.append(Moment(inner.features(), info, float(reward), False, (False, False), False))
+            moments.append(Moment(inner.features(), info, float(reward), False, UNTOUCHED))
             continue
         contacts = pybullet.getContactPoints(body.id, physicsClientId=inner.simulation.client)
         flies = not any(contact[8] <= 0.001 for contact in contacts)
-        moments.append(Moment(inner.features(), info, float(reward), flies, robot.touches(body), robot.meets(body)))
+        moments.append(Moment(inner.features(), info, float(reward), flies, robot.touch(body)))
     return moments
 
 

@@ -42,7 +42,7 @@ def speed(moment: Moment) -> float:
 
 
 def held(moment: Moment) -> bool:
-    return all(moment.touches)
+    return all(moment.touch)
 
 
 def flew(height: float, episode: Episode) -> bool:
@@ -65,7 +65,7 @@ def shot_out(episode: Episode) -> bool:
 
 def was_pressed(episode: Episode) -> bool:
     """The robot met it for several steps, and both fingers never took it."""
-    return sum(m.meets for m in episode) >= 5 and not any(map(held, episode))
+    return sum(m.touch.anywhere for m in episode) >= 5 and not any(map(held, episode))
 
 
 def was_left_alone(episode: Episode) -> bool:
@@ -73,7 +73,7 @@ def was_left_alone(episode: Episode) -> bool:
     features = episode[-1].features
     above = np.array([*cheats.thing(features)[:2], 0.14])
     near = min(np.linalg.norm(features["tool/position"] - place) for place in (above, cheats.goal(features)))
-    return bool(near < 0.03) and not any(m.meets for m in episode)
+    return bool(near < 0.03) and not any(m.touch.anywhere for m in episode)
 
 
 def was_touched_on_one_side(episode: Episode) -> bool:

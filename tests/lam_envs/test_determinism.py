@@ -115,7 +115,7 @@ def after_other_episodes(cell: Cell, seed: int, steps: int) -> tuple[str, bool]:
     for number in range(EPISODES_BETWEEN):
         traces.contact_rich_actions(env, 100_000 + 100 * seed + number, steps)
         scene = env.unwrapped._world.scene()  # type: ignore[attr-defined]
-        met |= any(scene.robot.meets(scene.simulation.bodies[name]) for name in scene.task.movable)
+        met |= any(scene.robot.touch(scene.simulation.bodies[name]).anywhere for name in scene.task.movable)
     found = traces.trace(env, seed, recorded(cell, seed, steps).actions)
     env.close()
     return found, met

@@ -136,7 +136,7 @@ def gantry(folder: Path) -> RobotModel:
         finger_joints=("left", "right"),
         home=(0.0, 0.0, -0.43, 0.0),
         redundant_joint=None,
-        joint_margin=0.02,
+        joint_margin=0.03,
         arm_forces=(400.0, 400.0, 400.0, 40.0),
         tool_offset=0.12,
         hand_yaw=0.0,

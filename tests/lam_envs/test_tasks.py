@@ -68,7 +68,7 @@ def test_a_cube_pressed_from_above_by_both_fingers_is_not_held(make: Make, monke
             assert not info["is_held"]
             with monkeypatch.context() as any_direction:
                 any_direction.setattr("lam_envs.robots.robot.MIN_GRIP_COSINE", -1.0)
-                pressed += all(inner._world.scene().robot.touches(inner.simulation.bodies["object"]))
+                pressed += all(inner._world.scene().robot.touch(inner.simulation.bodies["object"]))
     assert pressed > 10, "the fingers hardly rested on the cube"
 
 
