@@ -163,13 +163,14 @@ class Control(ABC):
         """
 
     def displaced(
-        self, target: Target, tool: ToolState, step: Sequence[float], width: float, robot: Robot, yaw: float = 0.0
+        self, target: Target, tool: ToolState, step: Vector3, width: float, robot: Robot, yaw: float = 0.0
     ) -> Target:
         """Moves the commanded tool position by a step, within the workspace and the allowed lead."""
+        (x, y, z), (tool_x, tool_y, tool_z) = target.position, tool.position
         position = (
-            _bounded(0, target.position, tool.position, step),
-            _bounded(1, target.position, tool.position, step),
-            _bounded(2, target.position, tool.position, step),
+            _bounded(x + step[0], tool_x, WORKSPACE_LOW[0], WORKSPACE_HIGH[0]),
+            _bounded(y + step[1], tool_y, WORKSPACE_LOW[1], WORKSPACE_HIGH[1]),
+            _bounded(z + step[2], tool_z, WORKSPACE_LOW[2], WORKSPACE_HIGH[2]),
         )
         return Target(robot.solve(position, yaw, target.joints), position, yaw, width)
 
@@ -297,12 +298,13 @@ class JointControl(Control):
     def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
         *turns, opening = numbers
         positions, _ = robot.joint_states()
-        margin = self.model.joint_margin
         joints = []
-        for turn, wanted, now, (low, high) in zip(turns, target.joints, positions, robot.limits, strict=False):
+        for turn, wanted, now, (low, high) in zip(
+            turns, target.joints, positions, robot.commanded_limits, strict=False
+        ):
             wanted += turn * MAX_JOINT_STEP
             wanted = min(max(wanted, now - MAX_JOINT_LEAD), now + MAX_JOINT_LEAD)
-            joints.append(min(max(wanted, low + margin), high - margin))
+            joints.append(min(max(wanted, low), high))
         return Target(joints, target.position, target.yaw, self.width(opening))
 
     @override
@@ -383,11 +385,14 @@ CONTROLS: dict[str, type[Control]] = {
 """The table of controls."""
 
 
-def _bounded(axis: int, commanded: Vector3, tool: Vector3, step: Sequence[float]) -> float:
-    low = max(WORKSPACE_LOW[axis], tool[axis] - MAX_LEAD)
-    high = min(WORKSPACE_HIGH[axis], tool[axis] + MAX_LEAD)
+def _bounded(wanted: float, tool: float, low: float, high: float) -> float:
+    """Keeps a coordinate of the command near the tool's, and in the workspace."""
+    if wanted < tool - MAX_LEAD:
+        wanted = tool - MAX_LEAD
+    elif wanted > tool + MAX_LEAD:
+        wanted = tool + MAX_LEAD
     # Should the tool ever be outside the workspace, the workspace wins.
-    return min(max(min(max(commanded[axis] + step[axis], low), high), WORKSPACE_LOW[axis]), WORKSPACE_HIGH[axis])
+    return low if wanted < low else high if wanted > high else wanted
 
 
 def _steps(command: ToolCommand, features: Features) -> npt.NDArray[np.float64]:

@@ -78,10 +78,9 @@ class Reward:
     def judge(self, achieved: npt.NDArray[Any], desired: npt.NDArray[Any]) -> Judgement:
         """Judges goals of shape (..., goal size)."""
         # Agents hold goals in float32; judging the same numbers in float64 gives them the same reward.
-        goals: list[Any] = [goal.astype(np.float32).astype(np.float64) for goal in (achieved, desired)]
+        goals: list[Any] = [np.asarray(goal, np.float32) for goal in (achieved, desired)]
         single = achieved.ndim == desired.ndim == 1
-        if single:
-            goals = [OneGoal(goal.tolist()) for goal in goals]
+        goals = [OneGoal(goal.tolist()) if single else goal.astype(np.float64) for goal in goals]
         flags = self._task.evaluate(*goals)
         if single:
             self._check(flags)

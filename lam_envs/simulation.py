@@ -48,8 +48,8 @@ PRESSING_ITERATIONS = 200
 # Share of a penetration that one physics step undoes. At Bullet's 0.2 a cube that the closed hand presses down sinks
 # 24 mm into the table, at 0.9 4 mm; grasps succeed as often, and held cubes tremble less.
 CONTACT_ERP = 0.7
-# The same of a joint that passed its stop. At Bullet's 0.2 a wrist that the table bends passes it by 0.024 radians, at
-# 0.8 by 0.014.
+# The same of a joint that passed its stop. At Bullet's 0.2 a wrist that the table bends passes it by 0.024 radians,
+# at 0.8 by 0.014.
 JOINT_ERP = 0.8
 
 Color = tuple[float, float, float, float]

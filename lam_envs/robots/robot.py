@@ -145,6 +145,9 @@ class Robot:
         self._fingers = [index[name] for name in model.finger_joints]
         self.limits = [limits[name] for name in model.arm_joints]
         """Lowest and highest angle of each arm joint, radians."""
+        margin = model.joint_margin
+        self.commanded_limits = [(low + margin, high - margin) for low, high in self.limits]
+        """Lowest and highest angle that each arm joint may be told, radians."""
         self._hand = self._arm[-1]
         # The gear passes half of the first finger's force on to the second, which needs no motor of its own.
         self._forces = [*model.arm_forces, 2 * model.finger_force, 0.0]
@@ -309,10 +312,9 @@ class Robot:
             residualThreshold=1e-8,
             physicsClientId=self._client,
         )
-        margin = self.model.joint_margin
         return [
-            min(max(angle, low + margin), high - margin)
-            for angle, (low, high) in zip(solution, self.limits, strict=False)  # the fingers have no limit
+            low if angle < low else high if angle > high else angle
+            for angle, (low, high) in zip(solution, self.commanded_limits, strict=False)  # the fingers have no limit
         ]
 
     def start_pose(self, position: Vector3, yaw: float = 0.0) -> list[float]:

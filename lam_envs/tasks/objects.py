@@ -53,11 +53,11 @@ def object_features(noun: str, name: str = "object", *, turns: bool = True) -> t
 
 def object_values(motion: Motion, tool: ToolState, *, turns: bool = True) -> list[float]:
     """Reads the physical values of :func:`object_features`."""
-    relative = minus(motion.position, tool.position)
+    position, orientation, velocity, angular_velocity = motion
+    relative = minus(position, tool.position)
     if not turns:
-        return [*motion.position, *relative, *motion.velocity]
-    rotation = rotation_6d(motion.orientation)
-    return [*motion.position, *relative, *rotation, *motion.velocity, *motion.angular_velocity]
+        return [*position, *relative, *velocity]
+    return [*position, *relative, *rotation_6d(orientation), *velocity, *angular_velocity]
 
 
 def lying(x: float, y: float, z: float, yaw: float = 0.0) -> Motion:
@@ -111,7 +111,10 @@ def minus(one: Vector3, other: Vector3) -> Vector3:
 
 def clipped(values: Sequence[float], low: Sequence[float], high: Sequence[float]) -> list[float]:
     """Keeps an achieved goal inside its space."""
-    return [min(max(value, least), most) for value, least, most in zip(values, low, high, strict=True)]
+    return [
+        least if value < least else most if value > most else value
+        for value, least, most in zip(values, low, high, strict=True)
+    ]
 
 
 def nearness(metres: Any) -> Any:
