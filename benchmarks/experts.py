@@ -137,7 +137,7 @@ def run(
         "first_seed": first,
         "versions": {
             "lam_envs": lam_envs.__version__,
-            "code": code_fingerprint("lam_envs", "demos"),
+            "code": code_fingerprint("lam_envs", "demos.experts"),
             "python": platform.python_version(),
             **{name: packages.version(name) for name in ("gymnasium", "numpy", "pybullet")},
         },

@@ -22,7 +22,7 @@ OUTSIDE = {"README.md": HOME, "CONTRIBUTING.md": "contributing.md", "CHANGELOG.m
 PLACES = {
     **OUTSIDE,
     "results/core": "results.md",
-    "lam_envs/control.py": "controls.md",
+    "lam_envs/control": "controls.md",
     "lam_envs/observation.py": "observations.md",
     "lam_envs/randomization.py": "randomisation.md",
     "lam_envs/robots/robot.py": "robots.md",

@@ -90,8 +90,6 @@ class Grasp(Task):
     goal_low = (0.0, -2.0, 0.0)
     goal_high = (FAR, 2.0, 1.0)
     movable = ("object",)
-    tool_low = (0.4, -0.15, 0.17)
-    tool_high = (0.6, 0.15, 0.33)
     place_low = (0.4, -0.2)
     place_high = (0.6, 0.2)
 

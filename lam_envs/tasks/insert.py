@@ -126,7 +126,6 @@ class Insert(Task):
     goal_high = (FAR, FAR, FAR, FAST, 1.0, FAR)
     movable = ("object", "block")
     tool_low = (0.4, -0.15, 0.23)
-    tool_high = (0.6, 0.15, 0.33)
     place_low = (0.42, -0.2)
     place_high = (0.58, 0.2)
 

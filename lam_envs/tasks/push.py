@@ -103,8 +103,6 @@ class Push(Task):
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, FAR)
     movable = ("object",)
-    tool_low = (0.4, -0.15, 0.17)
-    tool_high = (0.6, 0.15, 0.33)
     place_low = (0.42, -0.17)
     place_high = (0.58, 0.17)
     spot_low = (0.38, -0.22)

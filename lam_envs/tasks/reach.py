@@ -70,8 +70,6 @@ class Reach(Task):
     )
     goal_low = (-1.0, -1.5, -1.0, 0.0)
     goal_high = (2.0, 1.5, 2.0, 10.0)
-    tool_low = (0.4, -0.15, 0.17)
-    tool_high = (0.6, 0.15, 0.33)
     point_low = (0.35, -0.25, 0.03)
     point_high = (0.65, 0.25, 0.38)
 

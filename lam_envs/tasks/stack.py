@@ -111,8 +111,6 @@ class Stack(Task):
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, 1.0, 1.0, FAR)
     movable = ("object", "base")
-    tool_low = (0.4, -0.15, 0.17)
-    tool_high = (0.6, 0.15, 0.33)
     place_low = (0.4, -0.2)
     place_high = (0.6, 0.2)
 

@@ -60,9 +60,9 @@ class Task(ABC):
     goal_high: ClassVar[tuple[float, ...]]
     movable: ClassVar[tuple[str, ...]] = ()
     """Names of the objects whose poses belong to the state."""
-    tool_low: ClassVar[Vector3]
+    tool_low: ClassVar[Vector3] = (0.4, -0.15, 0.17)
     """Where the tool may be at the start of an episode, metres."""
-    tool_high: ClassVar[Vector3]
+    tool_high: ClassVar[Vector3] = (0.6, 0.15, 0.33)
 
     @abstractmethod
     def build(self, simulation: Simulation, scale: float) -> None:

@@ -10,21 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lam_envs.control import (
-    CONTROLS,
-    DISCRETE_STEPS,
-    MAX_JOINT_LEAD,
-    MAX_JOINT_STEP,
-    MAX_LEAD,
-    MAX_STEP,
-    MAX_YAW,
-    MAX_YAW_STEP,
-    SETTLING,
-    WORKSPACE_HIGH,
-    WORKSPACE_LOW,
-    Target,
-    ToolCommand,
-)
+from lam_envs.control import CONTROLS, WORKSPACE_HIGH, WORKSPACE_LOW, Target, ToolCommand
+from lam_envs.control.cartesian import MAX_LEAD
+from lam_envs.control.control import SETTLING
+from lam_envs.control.discrete import DISCRETE_STEPS
+from lam_envs.control.end_effector import MAX_STEP, MAX_YAW, MAX_YAW_STEP
+from lam_envs.control.joint import MAX_JOINT_LEAD, MAX_JOINT_STEP
 from lam_envs.geometry import Vector3
 from lam_envs.randomization import Physique
 from lam_envs.robots import PANDA

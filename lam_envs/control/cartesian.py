@@ -1,0 +1,46 @@
+"""The commanded tool position: where it may be, and how far ahead of the tool."""
+
+from __future__ import annotations
+
+from lam_envs.control.control import Target
+from lam_envs.geometry import Vector3
+from lam_envs.robots import Robot
+from lam_envs.robots.robot import ToolState
+
+# Where the commanded tool position may be, metres: in front of the arm, above the table. The lowest point
+# keeps the fingertips 3 mm off the table.
+WORKSPACE_LOW: Vector3 = (0.28, -0.35, 0.012)
+WORKSPACE_HIGH: Vector3 = (0.72, 0.35, 0.45)
+# How far the command may run ahead of the tool on each axis, metres: what presses against something does not
+# wind up, and turning back answers at once.
+MAX_LEAD = 0.05
+
+
+def displaced(target: Target, tool: ToolState, step: Vector3, width: float, robot: Robot, yaw: float = 0.0) -> Target:
+    """Moves the commanded tool position by a step, within the workspace and the allowed lead.
+
+    Args:
+        target: What the robot was told before.
+        tool: Where the tool is.
+        step: By how much, metres.
+        width: How wide the gripper should open now, metres.
+        robot: Whose kinematics count.
+        yaw: How the hand should be turned now, radians.
+    """
+    (x, y, z), (tool_x, tool_y, tool_z) = target.position, tool.position
+    position = (
+        _bounded(x + step[0], tool_x, WORKSPACE_LOW[0], WORKSPACE_HIGH[0]),
+        _bounded(y + step[1], tool_y, WORKSPACE_LOW[1], WORKSPACE_HIGH[1]),
+        _bounded(z + step[2], tool_z, WORKSPACE_LOW[2], WORKSPACE_HIGH[2]),
+    )
+    return Target(robot.solve(position, yaw, target.joints), position, yaw, width)
+
+
+def _bounded(wanted: float, tool: float, low: float, high: float) -> float:
+    """Keeps a coordinate of the command near the tool's, and in the workspace."""
+    if wanted < tool - MAX_LEAD:
+        wanted = tool - MAX_LEAD
+    elif wanted > tool + MAX_LEAD:
+        wanted = tool + MAX_LEAD
+    # Should the tool ever be outside the workspace, the workspace wins.
+    return low if wanted < low else high if wanted > high else wanted

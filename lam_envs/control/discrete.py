@@ -1,0 +1,80 @@
+"""Control by choices: ``discrete``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from typing_extensions import override
+
+from lam_envs.actions import checked_choice
+from lam_envs.control.cartesian import displaced
+from lam_envs.control.control import Control, Target, ToolCommand
+from lam_envs.geometry import Vector3
+from lam_envs.observation import Features
+from lam_envs.robots import Robot, RobotModel
+from lam_envs.robots.robot import ToolState
+
+# Discrete steps, metres: far ways in few steps, a fine one below most tasks' tolerances, and one to fit parts.
+DISCRETE_STEPS = (0.025, 0.006, 0.0015)
+
+
+class DiscreteControl(Control):
+    """``discrete``: one step along one axis, or the gripper.
+
+    | action | meaning |
+    |---|---|
+    | 0 | hold still |
+    | 1 to 6 | coarse: 2.5 cm along +x, -x, +y, -y, +z, -z |
+    | 7 to 12 | fine: 6 mm along the same |
+    | 13 to 18 | finest: 1.5 mm along the same |
+    | 19 | open the gripper |
+    | 20 | close the gripper |
+    """
+
+    name = "discrete"
+    action_size = 1
+    HOLD = 0
+    OPEN = 1 + 6 * len(DISCRETE_STEPS)
+    CLOSE = OPEN + 1
+
+    def __init__(self, model: RobotModel) -> None:
+        super().__init__(model)
+        self.steps: list[Vector3] = [(0.0, 0.0, 0.0)]
+        for length in DISCRETE_STEPS:
+            for axis in range(3):
+                for sign in (1.0, -1.0):
+                    step = [0.0, 0.0, 0.0]
+                    step[axis] = sign * length
+                    self.steps.append((step[0], step[1], step[2]))
+        self.steps += [(0.0, 0.0, 0.0)] * 2
+        self.space = spaces.Discrete(len(self.steps))
+
+    @override
+    def checked(self, action: Any) -> list[float]:
+        return [float(checked_choice(action, len(self.steps)))]
+
+    @override
+    def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
+        number = int(numbers[0])
+        width = {self.OPEN: self.max_width, self.CLOSE: 0.0}.get(number, target.width)
+        return displaced(target, tool, self.steps[number], width, robot)
+
+    @override
+    def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> np.int64:
+        change = command.width - features["gripper/target"].item()
+        # Anything nearer to the other end than to what the gripper was told.
+        if abs(change) > self.max_width / 4:
+            return np.int64(self.OPEN if change > 0 else self.CLOSE)
+        error = np.asarray(command.position) - (features["tool/position"] + features["tool/lag"])
+        axis = int(np.abs(error).argmax())
+        length = abs(float(error[axis]))
+        for level, step in enumerate(DISCRETE_STEPS):
+            # A step helps beyond half its length, rounded to what the next finer steps can reach. The hundredth keeps
+            # rounding from stepping to and fro about half of the finest.
+            finer = DISCRETE_STEPS[level + 1] if level + 1 < len(DISCRETE_STEPS) else 0.02 * step
+            if length > step / 2 + finer / 2:
+                return np.int64(1 + 6 * level + 2 * axis + (0 if error[axis] > 0 else 1))
+        return np.int64(self.HOLD)

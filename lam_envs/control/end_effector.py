@@ -1,0 +1,108 @@
+"""Control by displacements of the tool: ``ee``, and ``ee_yaw``, which turns the hand too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from typing_extensions import override
+
+from lam_envs.actions import checked_numbers
+from lam_envs.control.cartesian import displaced
+from lam_envs.control.control import SETTLING, Control, Target, ToolCommand
+from lam_envs.observation import Feature, Features
+from lam_envs.robots import Robot, RobotModel
+from lam_envs.robots.robot import ToolState
+
+# 2 cm a step is 0.4 m/s, a brisk speed for such an arm (its maker allows 1.7 m/s).
+MAX_STEP = 0.02
+# A parallel hand that turns a quarter either way reaches every direction; a little more lets it hold one there.
+MAX_YAW = 1.6
+MAX_YAW_STEP = 0.1
+MAX_YAW_LEAD = 0.3
+
+
+class EndEffectorControl(Control):
+    """``ee``: displacement of the commanded tool position, and the gripper's opening.
+
+    | number | meaning | -1 | +1 |
+    |---|---|---|---|
+    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
+    | 3 | gripper opening | closed | widest |
+    """
+
+    name = "ee"
+    action_size = 4
+
+    def __init__(self, model: RobotModel) -> None:
+        super().__init__(model)
+        self.space = spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
+
+    @override
+    def checked(self, action: Any) -> list[float]:
+        return checked_numbers(action, self.action_size)
+
+    @override
+    def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
+        x, y, z, opening = numbers
+        return displaced(target, tool, (x * MAX_STEP, y * MAX_STEP, z * MAX_STEP), self.width(opening), robot)
+
+    @override
+    def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
+        return np.array([*_steps(command, features), self.opening(command.width)], dtype=np.float32)
+
+
+class TurningControl(EndEffectorControl):
+    """``ee_yaw``: as ``ee``, and the hand turns about the vertical.
+
+    | number | meaning | -1 | +1 |
+    |---|---|---|---|
+    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
+    | 3 | turn of the hand, seen from above | clockwise by 0.1 rad | anticlockwise |
+    | 4 | gripper opening | closed | widest |
+    """
+
+    name = "ee_yaw"
+    action_size = 5
+
+    @property
+    @override
+    def pose_features(self) -> tuple[Feature, ...]:
+        return (
+            *super().pose_features,
+            Feature("tool/yaw", 1, "rad", "turn of the hand about the vertical", 0.0, 1.0, 4.0),
+            Feature("tool/yaw_lag", 1, "rad", "commanded turn minus turn", 0.0, 0.1, 1.0),
+        )
+
+    @override
+    def pose_values(self, robot: Robot, tool: ToolState, target: Target) -> Sequence[float]:
+        yaw = robot.yaw(tool)
+        return (*super().pose_values(robot, tool, target), yaw, target.yaw - yaw)
+
+    @override
+    def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
+        x, y, z, turn, opening = numbers
+        now = robot.yaw(tool)
+        yaw = min(max(target.yaw + turn * MAX_YAW_STEP, now - MAX_YAW_LEAD), now + MAX_YAW_LEAD)
+        yaw = min(max(yaw, -MAX_YAW), MAX_YAW)
+        step = (x * MAX_STEP, y * MAX_STEP, z * MAX_STEP)
+        return displaced(target, tool, step, self.width(opening), robot, yaw)
+
+    @override
+    def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
+        commanded = (features["tool/yaw"] + features["tool/yaw_lag"]).item()
+        turn = min(max(SETTLING * (command.yaw - commanded) / MAX_YAW_STEP, -1.0), 1.0)
+        return np.array([*_steps(command, features), turn, self.opening(command.width)], dtype=np.float32)
+
+
+def _steps(command: ToolCommand, features: Features) -> npt.NDArray[np.float64]:
+    """The displacement towards what is wanted, in shares of the longest one."""
+    commanded = features["tool/position"] + features["tool/lag"]
+    step: npt.NDArray[np.float64] = (np.asarray(command.position) - commanded) / MAX_STEP
+    # One factor for all axes keeps the way straight.
+    length = float(np.abs(step).max())
+    step *= min(SETTLING, 1.0 / max(length, 1e-9))
+    return step
