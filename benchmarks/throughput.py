@@ -19,6 +19,7 @@ from gymnasium.vector import AsyncVectorEnv
 
 import lam_envs
 from demos.files import code_fingerprint
+from lam_envs.bullet import pybullet
 from lam_envs.quiet import Silenced
 
 IMAGE_SIZE = 84
@@ -143,19 +144,18 @@ class _Runner:
 
     def physics_share(self, count: int) -> float:
         """Does ``count`` steps without resets between them; returns the share of time inside Bullet's step."""
-        simulation: Any = self.env.get_wrapper_attr("simulation")
-        advance: Callable[[], None] = simulation.step
+        advance: Callable[[int], None] = pybullet.stepSimulation
         inside = 0.0
 
-        def timed() -> None:
+        def timed(client: int) -> None:
             nonlocal inside
             start = time.perf_counter()
-            advance()
+            advance(client)
             inside += time.perf_counter() - start
 
         actions = [self.env.action_space.sample() for _ in range(count)]
         whole = 0.0
-        simulation.step = timed
+        pybullet.stepSimulation = timed
         try:
             for action in actions:
                 start = time.perf_counter()
@@ -164,7 +164,7 @@ class _Runner:
                 if terminated or truncated:
                     self.env.reset()
         finally:
-            del simulation.step
+            pybullet.stepSimulation = advance
         return inside / whole
 
 

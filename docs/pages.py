@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import json
 import pkgutil
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,12 +19,11 @@ from typing import Any
 import gymnasium as gym
 import yaml
 
-import lam_envs
 from agents.agent import AGENTS, find
-from agents.evaluation import wilson_interval
 from benchmarks.report import markdown_table
 from docs import pictures
-from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table
+from docs.figures import CORE, results, speeds
+from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table, title
 from lam_envs import observation
 from lam_envs import robots as robot_files
 from lam_envs.cameras import CAMERAS
@@ -38,8 +36,6 @@ from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.tasks import make_task
 
 ROOT = Path(__file__).parents[1]
-CORE = ROOT / "results" / "core"
-EXPERTS = ROOT / "results" / "experts.json"
 ENVIRONMENTS = f"""# Environments
 
 *Written by `make docs` from the docstrings and spaces of the code.*
@@ -80,11 +76,6 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
     parts = [ENVIRONMENTS, table(["task", "what to do", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
     parts += ["\n\nThe task's own page tells what its numbers mean.\n\n## Keywords\n\n", keywords()]
     return "".join(parts) + "\n"
-
-
-def title(task: str) -> str:
-    """Returns a task's name for people."""
-    return task.replace("_", " ").capitalize()
 
 
 def ids(tasks: list[str]) -> str:
@@ -266,7 +257,7 @@ def _fact(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else f"`{value}`" if isinstance(value, str) else str(value)
 
 
-# Agents and results
+# Agents
 
 
 def agents() -> str:
@@ -283,79 +274,6 @@ def agents() -> str:
             rows = [[f"`{key}`", f"`{value}`", meanings.get(key, "-")] for key, value in values.items()]
             parts.append(table(["setting", "value", "meaning"], rows))
     return "\n\n".join(parts) + "\n"
-
-
-def results() -> str:
-    """Returns the page of the committed results."""
-    parts = [
-        "# Results\n\nEvery figure is of a file that `make benchmark`, `make experts` or `make throughput` writes.",
-        "## Agents",
-        markdown_table(CORE),
-        "![Success of each agent in each environment](results/success.png)",
-        "## Experts",
-        experts(json.loads(EXPERTS.read_text())) if EXPERTS.exists() else "Not measured on every robot yet.",
-        "## Speed",
-        speeds(lam_envs.ENV_IDS),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def experts(figures: dict[str, Any]) -> str:
-    """Returns the table of the experts' success.
-
-    Args:
-        figures: ``rows``, each with ``task``, ``robot``, ``condition``, ``successes`` and ``episodes``.
-    """
-    rows = []
-    for row in figures["rows"]:
-        low, high = wilson_interval(row["successes"], row["episodes"])
-        rate = row["successes"] / row["episodes"]
-        rows.append(
-            [
-                title(row["task"]),
-                f"`{row['robot']}`",
-                row["condition"],
-                f"{row['episodes']:,}",
-                f"{100 * rate:.1f}%",
-                f"{100 * low:.1f}% to {100 * high:.1f}%",
-            ]
-        )
-    return table(["task", "robot", "condition", "episodes", "success", "95% interval"], rows)
-
-
-def speeds(env_ids: Container[str]) -> str:
-    """Returns the tables of the measured speeds of some environments, and of all ratios."""
-    figures = json.loads((ROOT / "results" / "throughput.json").read_text())
-    machine, versions = figures["machine"], figures["versions"]
-    rates = [
-        [
-            f"`{speed['env_id']}`",
-            f"{speed['steps_per_second']:,.0f}",
-            f"{speed['reset_steps']:.2f}",
-            f"{100 * speed['physics_share']:.0f}%",
-        ]
-        for speed in figures["speeds"]
-        if speed["env_id"] in env_ids
-    ]
-    ratios = [
-        [
-            pair["ours"],
-            pair["against"],
-            f"{pair['ratio']:.2f} ({pair['low']:.2f} to {pair['high']:.2f})",
-            "-" if pair["simulated_time_ratio"] is None else f"{pair['simulated_time_ratio']:.2f}",
-        ]
-        for pair in figures["comparisons"]
-    ]
-    others = ", ".join(f"{name} {versions[name]}" for name in versions if name not in ("lam_envs", "code", "python"))
-    lines = [
-        table(["environment", "steps/s", "a reset in steps", "physics share of a step"], rates),
-        "",
-        table(["rate of", "over the rate of", "ratio (range of rounds)", "simulated seconds a second"], ratios),
-        "",
-        f"{machine['processor']}, {machine['cores']} cores; {figures['rounds']} rounds of {figures['steps']} steps; "
-        f"{others}.",
-    ]
-    return "\n".join(lines)
 
 
 # What readers of the repository see

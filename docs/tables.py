@@ -72,6 +72,11 @@ def space_text(space: spaces.Space[Any]) -> str:
     return str(space)
 
 
+def title(task: str) -> str:
+    """Returns a task's name for people."""
+    return task.replace("_", " ").capitalize()
+
+
 def action_table(control: str) -> str:
     """Returns the table of a control: the first one of its class docstring."""
     lines = docstring(CONTROLS[control]).splitlines()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from sphinx.cmd.build import main as sphinx
 
-from docs import pages
+from docs import figures, pages
 from lam_envs.registration import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def assemble(folder: Path) -> None:
     for name in ("pictures", "static"):
         shutil.copytree(DOCS / name, folder / name)
     (folder / "results").mkdir()
-    shutil.copy(pages.CORE / "success.png", folder / "results")
+    shutil.copy(figures.CORE / "success.png", folder / "results")
     texts = {place: _moved((ROOT / name).read_text(), name, place) for name, place in OUTSIDE.items()}
     for file in sorted(DOCS.rglob("*.md")):
         place = file.relative_to(DOCS).as_posix()

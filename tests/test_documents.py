@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.report import markdown_table
-from docs import pages, pictures, tables, website
+from docs import figures, pages, pictures, tables, website
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 from lam_envs.tasks import make_task
@@ -187,7 +187,7 @@ def test_a_link_that_leads_nowhere_fails_the_build(
 
 def test_the_experts_get_their_table_once_they_are_measured() -> None:
     row = {"task": "reach", "robot": "panda", "condition": "default", "successes": 50, "episodes": 50}
-    assert "| Reach | `panda` | default | 50 | 100.0% | 92.9% to 100.0% |" in pages.experts({"rows": [row]})
+    assert "| Reach | `panda` | default | 50 | 100.0% | 92.9% to 100.0% |" in figures.experts({"rows": [row]})
 
 
 def test_the_figures_of_the_readme_are_those_of_the_results() -> None:

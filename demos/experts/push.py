@@ -19,8 +19,8 @@ STROKE = 0.03
 """Farthest that the tool is sent ahead, metres: full speed."""
 SOFTNESS, LEAST = 0.5, 0.007
 """How far it is sent for each metre that the slab has to go, and at least, metres."""
-LOW = 0.022
-"""Height of the tool while it pushes, metres."""
+LOW = 0.026
+"""Height of the tool while it pushes, metres: above the middle, or the pads lift the side that they push."""
 DOWN = 0.036
 """Below this height it may push; above it, away from where it comes down, it goes on rising, metres."""
 HIGH = 0.085
