@@ -21,8 +21,6 @@ from lam_envs.scene import TABLE_CENTER, TABLE_SIZE
 
 from .traces import fingerprint
 
-JOINT_TOLERANCE = 0.01
-"""Farthest that a joint may pass its limit, radians."""
 DEEPEST = 0.005
 """Deepest that an object may be inside something else, metres."""
 AT_IMPACT = 0.008
@@ -106,7 +104,7 @@ def assert_observed(env: Any, observation: npt.NDArray[np.float32], reward: floa
 def assert_joints_are_within_limits(env: Any) -> None:
     robot = env._world.scene().robot
     for angle, (low, high) in zip(robot.joint_states()[0], robot.limits, strict=False):  # and the fingers
-        assert low - JOINT_TOLERANCE <= angle <= high + JOINT_TOLERANCE
+        assert low <= angle <= high
 
 
 def deepest(env: Any) -> float:
@@ -214,6 +212,13 @@ def test_after_any_of_many_steps_everything_is_finite_and_in_its_place() -> None
     # What is thrown or torn may hit the table so fast that a physics step ends deeper: 3 steps of 60000, by 7 mm.
     assert np.mean(np.array(depths) > DEEPEST) < 1e-4
     assert max(depths) < 2 * DEEPEST
+
+
+@pytest.mark.parametrize("robot", ["panda", "iiwa", "xarm6"])
+def test_an_arm_that_presses_on_the_table_bends_no_joint_past_its_limit(robot: str) -> None:
+    for seed in range(12):
+        phases = [("constant", 25, seed), ("seek", 10, seed + 3), ("constant", 30, seed + 7)]
+        check_steps(Play("reach", robot, "joint", "none", seed, phases))
 
 
 @FEWER
