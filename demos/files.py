@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
+import itertools
 import json
 import os
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ def write_json(path: Path, content: dict[str, Any]) -> Path:
 def code_fingerprint(*modules: str) -> str:
     """Returns a hash of the source of packages or modules: it tells whether a result is of this code.
 
+    Comments and docstrings do not count: they change no result.
+
     Args:
         modules: Importable names; of a package, every file of code and settings below it counts.
     """
@@ -48,5 +53,22 @@ def code_fingerprint(*modules: str) -> str:
             files = sorted(file for file in folder.rglob("*") if file.suffix in CODE_SUFFIXES)
         for file in files:
             digest.update(f"{name}/{file.relative_to(folder).as_posix()}\0".encode())
-            digest.update(file.read_bytes())
+            digest.update(_statements(file.read_bytes()) if file.suffix == ".py" else file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _statements(source: bytes) -> bytes:
+    """Returns what Python code does: without comments, blank lines and strings that stand alone."""
+    tokens = [
+        token
+        for token in tokenize.tokenize(io.BytesIO(source).readline)
+        if token.type not in (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL)
+    ]
+    kept = []
+    begins, alone = True, False
+    for token, following in itertools.pairwise(tokens):
+        was_alone, alone = alone, begins and token.type == tokenize.STRING and following.type == tokenize.NEWLINE
+        if not alone and not was_alone:
+            kept.append(token.string)
+        begins = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    return "\0".join(kept).encode()

@@ -33,6 +33,12 @@ ARRIVED = 0.01
 """Distance from the goal at which the slab is left alone, metres."""
 GOOD_ENOUGH = 0.016
 """Distance at which it is not worth coming down again, metres."""
+FINGER = 0.013
+"""From the tool to the outside of the closed fingers, metres."""
+ASTRAY = 0.015
+"""Sideways error at which the fingers let go of the slab before they go to its middle, metres."""
+APART = 0.012
+"""How far they let go of it, metres."""
 TILTED = 0.005
 """Height of the slab's centre above its rest at which it does not lie flat, metres."""
 WIDE = 0.02
@@ -60,13 +66,20 @@ class PushExpert:
         if drop < -TILTED and tool_z < HIGH / 2:
             # It stands on the fingers: draw them out.
             return ToolCommand((tool_x - STROKE * ahead_x, tool_y - STROKE * ahead_y, tool_z), CLOSED)
+        cosine, sine = features["object/rotation"][:2].tolist()
+        # Between the fingers and the side that they push, whose middle is farthest where it is turned by 45 degrees.
+        facing = max(abs(ahead_x * cosine + ahead_y * sine), abs(ahead_y * cosine - ahead_x * sine), math.sqrt(0.5))
+        gap = -along - RADIUS / facing - FINGER
         is_behind = along < -RADIUS / 2 and abs(aside) <= WIDE
         if is_behind and tool_z < DOWN:
             # The nearer the goal, the slower: the slab slides on when the tool stops. Pushed off its middle it
             # veers away: the tool goes past the middle, and slower.
-            gap = max(-along - CONTACT, 0.0)
-            stroke = min(STROKE, gap + SOFTNESS * way + LEAST) * (1.0 - abs(aside) / WIDE)
+            stroke = min(STROKE, max(-along - CONTACT, 0.0) + SOFTNESS * way + LEAST) * (1.0 - abs(aside) / WIDE)
             back = -math.copysign(min((1.0 + STEERING) * abs(aside), SWERVE), aside)
+            if abs(aside) > ASTRAY:
+                # Fingers that move sideways against it drag it along: first off it, then to its middle.
+                stroke = gap - APART
+                back *= min(max(gap / APART, 0.0), 1.0)
             return ToolCommand(
                 (tool_x + stroke * ahead_x + back * ahead_y, tool_y + stroke * ahead_y - back * ahead_x, LOW), CLOSED
             )
