@@ -17,7 +17,7 @@ def as_array(action: Any) -> npt.NDArray[Any]:
     """
     try:
         return np.asarray(action)
-    except (TypeError, RuntimeError, OverflowError, ValueError) as error:
+    except (TypeError, RuntimeError, ArithmeticError, LookupError, ValueError) as error:
         raise ValueError(f"the action is a {type(action).__name__} that is no array: {error}") from None
 
 

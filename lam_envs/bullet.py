@@ -1,6 +1,6 @@
 """PyBullet, imported without its greeting (it prints its build time, once a process).
 
-Only ``lam_envs/simulation.py``, ``lam_envs/egl.py`` and ``lam_envs/robots`` use it.
+Only ``simulation.py``, ``cameras.py``, ``egl.py`` and ``robots`` of ``lam_envs`` use it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, cast
 
 import gymnasium as gym
@@ -120,6 +121,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         full = self._world.layout
         self.layout = {"state": full, "goal": full.without_goal(), "pixels": Layout(self._control.features)}[obs]
         """Maps each feature's name to its slice, unit and scale in the observed vector."""
+        self._seen = itemgetter(*full.places_of(self.layout))
         self.action_space = self._control.space
         if obs == "goal":
             self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)
@@ -327,7 +329,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         info: dict[str, Any] = {name: bool(flag) for name, flag in flags.items()}
         if world.randomization is not None:
             info["randomization"] = world.variation.info()
-        vector = self.layout.encode(world.values[: self.layout.size], self._noise())
+        vector = self.layout.encode(self._seen(world.values), self._noise())
         if self._obs == "state":
             return vector, float(reward), info
         if self._obs == "pixels":

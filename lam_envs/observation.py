@@ -73,6 +73,9 @@ class Layout(Mapping[str, FeatureSlice]):
 
     Args:
         features: The features, in order.
+
+    Raises:
+        ValueError: Two features of one name.
     """
 
     def __init__(self, features: Sequence[Feature]) -> None:
@@ -92,6 +95,10 @@ class Layout(Mapping[str, FeatureSlice]):
                 description=feature.description,
             )
             start += feature.size
+        if len(self._slices) < len(self.features):
+            names = [feature.name for feature in self.features]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"the feature {twice!r} stands twice among {', '.join(names)}; expected different names")
         self.size = start
         parts = self._slices.values()
         self._center = np.array([number for part in parts for number in part.center])
@@ -154,6 +161,10 @@ class Layout(Mapping[str, FeatureSlice]):
     def split(self, values: npt.NDArray[np.float64]) -> Features:
         """Names the parts of a vector of physical values."""
         return {name: values[part.slice] for name, part in self._slices.items()}
+
+    def places_of(self, part: Layout) -> list[int]:
+        """Where the numbers of a layout with some of these features stand in this one."""
+        return [place for name in part for place in range(self.size)[self[name].slice]]
 
     def without_goal(self) -> Layout:
         """The layout of goal observations: hindsight relabelling must find no goal in the observation."""

@@ -31,7 +31,10 @@ MAX_NOISE = 1.0
 
 
 def _is_number(given: Any) -> bool:
-    return isinstance(given, (int, float, np.number)) and not isinstance(given, bool) and math.isfinite(given)
+    if isinstance(given, bool) or not isinstance(given, (int, float, np.integer, np.floating)):
+        return False
+    # Unlike math.isfinite it takes whole numbers that are too large for a float.
+    return bool(-math.inf < given < math.inf)
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,16 @@ class Randomization:
         for name, highest in MAX_FACTOR.items():
             self._check_range(name, MIN_FACTOR[name], highest)
         self._check_range("sensor_noise", 0.0, MAX_NOISE)
+        delay = self.action_delay
         self._check_range("action_delay", 0, MAX_DELAY)
-        if any(steps != int(steps) for steps in self.action_delay):
-            raise ValueError(f"action_delay is {self.action_delay!r}; expected whole numbers of control steps")
+        if any(steps != int(steps) for steps in delay):
+            raise ValueError(f"action_delay is {delay!r}; expected whole numbers of control steps")
+        object.__setattr__(self, "action_delay", (int(delay[0]), int(delay[1])))
         for name, highest in MAX_CHANGE.items():
             given = getattr(self, name)
             if not _is_number(given) or not 0.0 <= given <= highest:
                 raise ValueError(f"{name} is {given!r}; expected a number from 0 to {highest:g}")
+            object.__setattr__(self, name, float(given))
 
     def _check_range(self, name: str, lowest: float, highest: float) -> None:
         given = getattr(self, name)
@@ -89,7 +95,8 @@ class Randomization:
             raise ValueError(
                 f"{name} is {given!r}; expected a pair (low, high) with {lowest:g} <= low <= high <= {highest:g}"
             )
-        object.__setattr__(self, name, tuple(given))
+        # Ranges that are equal are then written alike, by which states of other ranges are told apart.
+        object.__setattr__(self, name, (float(given[0]), float(given[1])))
 
 
 PRESETS: dict[str, Randomization] = {

@@ -83,31 +83,48 @@ class Reward:
         goals = [OneGoal(goal.tolist()) if single else goal.astype(np.float64) for goal in goals]
         flags = self._task.evaluate(*goals)
         if single:
-            self._check(flags)
+            self._check_flags(flags)
         success: Any = flags["is_success"] * 1.0
         if not self._dense:
             return Judgement(flags, success - 1.0)
         # At most 0 before success: no state short of it is worth staying in, and with terminate_on_success
         # ending early costs nothing.
         progress: Any = self._task.progress(*goals)
-        if single and not 0.0 <= progress <= 1.0:
-            raise ValueError(
-                f"{type(self._task).__name__}.progress gives {progress!r}; expected a number from 0 to 1"
-            )
+        if single:
+            self._check_progress(progress)
         return Judgement(flags, success + (1.0 - success) * (progress - 1.0))
 
-    def _check(self, flags: dict[str, Flags]) -> None:
+    def _check_flags(self, flags: dict[str, Flags]) -> None:
         """Refuses what only looks like a truth value: ``~`` turns Python's True into -2.
 
         Raises:
-            TypeError: A task's condition is none.
+            TypeError: A task's condition is none, or there is no ``is_success`` among them.
         """
+        if not isinstance(flags, dict) or "is_success" not in flags:
+            raise TypeError(
+                f"{type(self._task).__name__}.evaluate gives {flags!r}; expected truth values by name, one of them "
+                "is_success"
+            )
         for name, flag in flags.items():
             if not isinstance(flag, (bool, np.bool_)):
                 raise TypeError(
                     f"{type(self._task).__name__}.evaluate gives {flag!r} for {name}; expected a truth value: join "
                     "conditions by & and |, and turn a comparison round instead of negating it by ~"
                 )
+
+    def _check_progress(self, progress: Any) -> None:
+        """Refuses what is no share.
+
+        Raises:
+            TypeError: A task's progress is no number.
+            ValueError: It is not from 0 to 1.
+        """
+        if not isinstance(progress, (float, int, np.floating)):
+            raise TypeError(f"{type(self._task).__name__}.progress gives {progress!r}; expected a number")
+        if not 0.0 <= progress <= 1.0:
+            raise ValueError(
+                f"{type(self._task).__name__}.progress gives {progress!r}; expected a number from 0 to 1"
+            )
 
     def compute_reward(self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: object) -> Rewards:
         """Gymnasium-Robotics' reward function, for one goal or many.
@@ -121,11 +138,13 @@ class Reward:
             Rewards of shape (...).
 
         Raises:
-            ValueError: Goals of another size.
+            ValueError: Goals of another size, or that are not finite.
         """
         size = len(self._task.goal_low)
         for what, goals in (("achieved", achieved_goal), ("desired", desired_goal)):
             if np.shape(goals)[-1:] != (size,):
                 raise ValueError(f"the {what} goals have shape {np.shape(goals)}; expected (..., {size})")
+            if not np.isfinite(goals).all():
+                raise ValueError(f"some of the {what} goals are not finite")
         reward = self.judge(np.asarray(achieved_goal), np.asarray(desired_goal)).reward
         return np.float64(reward) if isinstance(reward, float) else reward

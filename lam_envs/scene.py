@@ -32,6 +32,8 @@ WITHIN_REACH = 0.15
 PRESSED = 3.0
 """Pushed harder than this, something holds against the robot, newtons: the slab slides at 2. At 10, one peg in 17
 jammed in its hole under joint control and noisy actions; at 3, none of 120."""
+LIMIT_TOLERANCE = 0.01
+"""How far beyond its limits a joint of a given state may be, radians."""
 MOTION_SIZE = 13
 """Numbers of a free body: position 3, quaternion 4, velocity 3, angular velocity 3."""
 
@@ -127,10 +129,10 @@ class Scene:
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def check(self, state: npt.NDArray[np.float64]) -> None:
-        """Refuses a physical state that no scene can be in.
+        """Refuses orientations and joint angles that no scene can have.
 
         Raises:
-            ValueError: The orientation of an object is no unit quaternion.
+            ValueError: The orientation of an object is no unit quaternion, or a joint is beyond its limits.
         """
         first = self.state_size - MOTION_SIZE * len(self.task.movable)
         for number, name in enumerate(self.task.movable):
@@ -138,6 +140,11 @@ class Scene:
             length = float(np.linalg.norm(state[start : start + 4]))
             if abs(length - 1.0) > 1e-3:
                 raise ValueError(f"the orientation of {name} has length {length:g}; expected a unit quaternion")
+        joints, arm = self.robot.joint_count, len(self.robot.limits)
+        for what, angles in (("is", state[:arm]), ("is told", state[2 * joints : 2 * joints + arm])):
+            for name, angle, (low, high) in zip(self.robot.model.arm_joints, angles, self.robot.limits, strict=True):
+                if not low - LIMIT_TOLERANCE <= angle <= high + LIMIT_TOLERANCE:
+                    raise ValueError(f"{name} {what} at {angle:g}; expected {low:g} to {high:g} radians")
 
     def load(self, state: npt.NDArray[np.float64]) -> None:
         """Writes a physical state; what happened before leaves no trace.

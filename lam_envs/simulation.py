@@ -1,7 +1,7 @@
 """One Bullet client: load bodies, step, snapshot and restore, contacts, cameras.
 
-This file and ``lam_envs/robots`` are the only ones that import pybullet. A client belongs to the process that
-made it: never make one before a fork, never share one between threads.
+Besides this file only ``cameras.py``, ``egl.py`` and ``lam_envs/robots`` use pybullet. A client belongs to the
+process that made it: never make one before a fork, never share one between threads.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ SOLVER_RESIDUAL = 1e-7
 # Of the steps of episodes that do nothing but press, one in 40 ends with an object more than 5 mm inside another;
 # with 200 iterations one in 6,000, at an impact. Everywhere, they would make steps three times as slow.
 PRESSING_ITERATIONS = 200
-# Share of a penetration that one physics step undoes. At Bullet's 0.2 a cube that the closed hand presses down sinks
-# 4 mm into the table, at 0.7 half as much. At 0.9 a squeezed one is shot off at 2 m/s and is then up to 12 mm inside
-# what it hits: 10 steps of 12,000 that press ended with more than 5 mm, against none at 0.7.
+# Share of a penetration that one physics step undoes. With Bullet's 0.2 what is pressed stays a little deeper in the
+# table. With 0.9 what is squeezed is shot off at 2 m/s and is then up to 12 mm inside what it hits: of 12,000 steps
+# that press 10 ended with more than 5 mm, with 0.7 none.
 CONTACT_ERP = 0.7
 # The same of a joint that passed its stop. At Bullet's 0.2 a wrist that the table bends passes it by 0.024 radians,
 # at 0.8 by 0.014.
@@ -309,6 +309,7 @@ class Simulation:
 
         Raises:
             FileNotFoundError: There is no such file.
+            ValueError: It is no robot description.
         """
         if not path.is_file():
             raise FileNotFoundError(f"no robot description at {path}")
@@ -322,7 +323,12 @@ class Simulation:
             return self._load_urdf(resolved, base)
 
     def _load_urdf(self, path: Path, base: Vector3) -> int:
-        return int(pybullet.loadURDF(str(path), basePosition=base, useFixedBase=True, physicsClientId=self.client))
+        try:
+            return int(
+                pybullet.loadURDF(str(path), basePosition=base, useFixedBase=True, physicsClientId=self.client)
+            )
+        except pybullet.error as error:
+            raise ValueError(f"{path.name} is no robot description that Bullet can read: {error}") from None
 
     # Time
 

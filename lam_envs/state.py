@@ -24,9 +24,9 @@ class State(NamedTuple):
     """Shape (steps, numbers of an action)."""
 
 
-def label(task: str, robot: str, control: str, randomized: bool) -> float:
+def label(task: str, robot: str, control: str, randomization: str) -> float:
     """Returns a number that tells states of one kind of environment from another's."""
-    return float(zlib.crc32(f"{task} {robot} {control} {randomized}".encode()))
+    return float(zlib.crc32(f"{task} {robot} {control} {randomization}".encode()))
 
 
 def pack(
@@ -58,7 +58,7 @@ def unpack(kind: float, size: int, action_size: int, vector: npt.ArrayLike) -> S
     """
     try:
         state = np.array(vector, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"the state is {type(vector).__name__}, not a vector of numbers: {error}") from None
     if state.ndim != 1 or state.size < HEADER or state[0] != kind:
         raise ValueError(

@@ -6,6 +6,7 @@ Knows nothing of observations, rewards or pictures: see ``env.py``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from lam_envs.observation import Layout
 from lam_envs.randomization import VARIATION_SIZE, Physique, Randomization, Variation, draw
 from lam_envs.robots import RobotModel
 from lam_envs.scene import Scene
-from lam_envs.tasks import Task
+from lam_envs.tasks import Draw, Reading, Task
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
 """Stands for the first state of an episode before there is one."""
@@ -41,7 +42,7 @@ class World:
         self.randomization = randomization
         self.layout = Layout((*control.features, *task.features))
         """Names every feature of :attr:`values`."""
-        self._label = states.label(task.name, model.name, control.name, randomization is not None)
+        self._label = states.label(task.name, model.name, control.name, repr(randomization))
         # The client is made on first use, in the process that uses it.
         self._scene: Scene | None = None
         self.variation = Variation()
@@ -56,6 +57,7 @@ class World:
         self._pending: list[list[float]] = []
         self._actions: list[list[float]] = []
         self._first_step = 0
+        self._is_checked = False
 
     # Episodes
 
@@ -63,6 +65,7 @@ class World:
         """Starts an episode that depends on the generator alone."""
         variation = Variation() if self.randomization is None else draw(self.randomization, rng)
         start = self.task.sample(rng, variation.object_size)
+        self._check_draw(start)
         physical = self.scene(self.physique(variation)).initial_state(start)
         self._load(self._joined(physical, np.array(start.desired, np.float32), variation, 0, []))
 
@@ -135,7 +138,7 @@ class World:
         """What a copy takes along: not the client, which is no copy's, but the state of the episode."""
         parts = dict(self.__dict__)
         parts["_scene"] = None
-        parts["_base"] = None if self._base is NO_EPISODE else self.get_state()
+        parts["_base"] = None if self._base is NO_EPISODE else states.pack(self._label, self._base, self._actions)
         return parts
 
     def __setstate__(self, parts: dict[str, Any]) -> None:
@@ -144,6 +147,41 @@ class World:
         self.__dict__.update({**parts, "_base": NO_EPISODE})
         if state is not None:
             self.set_state(state)
+
+    # What a task says
+
+    def _check_draw(self, start: Draw) -> None:
+        """Refuses a start that does not fit what the task declares.
+
+        Raises:
+            ValueError: The goal has another size or is not finite, or the objects are not those that can be moved.
+        """
+        sample = f"{type(self.task).__name__}.sample"
+        self._check_numbers(f"the desired goal of {sample}", start.desired, len(self.task.goal_low), "goal_low")
+        if set(start.objects) != set(self.task.movable):
+            raise ValueError(
+                f"{sample} places {', '.join(start.objects) or 'nothing'}; "
+                f"expected what movable names: {', '.join(self.task.movable) or 'nothing'}"
+            )
+
+    def _check_reading(self, reading: Reading) -> None:
+        """Refuses a first reading that does not fit what the task declares.
+
+        Raises:
+            ValueError: Values or achieved goal have another size or are not finite.
+        """
+        read = f"{type(self.task).__name__}.read"
+        size = sum(feature.size for feature in self.task.features)
+        self._check_numbers(f"the values of {read}", reading.values, size, "features")
+        self._check_numbers(f"the achieved goal of {read}", reading.achieved, len(self.task.goal_low), "goal_low")
+        self._is_checked = True
+
+    @staticmethod
+    def _check_numbers(what: str, numbers: Sequence[float], size: int, declared: str) -> None:
+        if len(numbers) != size:
+            raise ValueError(f"{what} has {len(numbers)} numbers; expected {size}, as {declared} declares")
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{what} is {list(numbers)}; expected finite numbers")
 
     # States
 
@@ -169,10 +207,25 @@ class World:
         for action in actions:
             self.control.checked(action)
         self.scene().check(physical[: self.scene().state_size])
+        self._check_goal(physical[self.scene().state_size :][: self.desired.size])
         self._parts(physical)
         self._load(physical)
         for action in actions:
             self.advance(action)
+
+    def _check_goal(self, desired: npt.NDArray[np.float64]) -> None:
+        """Refuses a desired goal that no episode has.
+
+        Raises:
+            ValueError: It is outside of the goals' space.
+        """
+        low, high = (np.array(ends, np.float32) for ends in (self.task.goal_low, self.task.goal_high))
+        outside = (desired < low) | (desired > high)
+        if outside.any():
+            index = int(np.argmax(outside))
+            raise ValueError(
+                f"the desired goal's number {index} is {desired[index]:g}; expected {low[index]:g} to {high[index]:g}"
+            )
 
     @property
     def _variation_size(self) -> int:
@@ -235,6 +288,8 @@ class World:
     def _read(self, scene: Scene) -> None:
         scene.look()
         reading = self.task.read(scene.simulation, scene.robot, scene.tool, self.desired)
+        if not self._is_checked:
+            self._check_reading(reading)
         self.values = [
             *self.control.values(scene.robot, scene.tool, scene.robot.gripper_state(), scene.target),
             *reading.values,

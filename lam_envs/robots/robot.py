@@ -30,6 +30,7 @@ REDUNDANCY_PULL = 0.1
 # The stops that Bullet enforces lie this far inside a joint's limits, radians: an arm that hits the table bends a
 # weak wrist past its stop by up to 0.014.
 STOP_MARGIN = 0.02
+SMALLEST = 1e-3
 FINGER_FRICTION = 1.0
 # Torsional friction of a pad, which Bullet's point contacts lack (coefficient times metres). Without it a held
 # object turned in the hand on 13 of 120 grasps, with it on 7.
@@ -55,12 +56,16 @@ class RobotModel:
         finger_joints: Names of the two sliding joints; 0 is closed.
         home: Joint angles in radians from which every episode's kinematics start.
         redundant_joint: Index of the arm joint that a tool pose leaves free; None if there is none.
-        joint_margin: How far commands stay from the ends of the joints, radians: motors overshoot them a little.
+        joint_margin: How far commands stay from the ends of the joints, radians, at least 0.02: there the stops are.
         arm_forces: Largest motor torques, newton metres.
         tool_offset: From the last arm joint to the point between the fingertips, along z, metres.
         hand_yaw: From the last link's x axis to the tool's, about z, radians.
         max_width: Widest opening between the fingers, metres.
         finger_force: Largest force of one finger, newtons.
+
+    Raises:
+        TypeError: A description is not named by a path.
+        ValueError: There is not one home angle and one force for each joint of the arm, or a number cannot be.
     """
 
     name: str
@@ -77,6 +82,31 @@ class RobotModel:
     hand_yaw: float
     max_width: float
     finger_force: float
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked without the descriptions."""
+        for what, path in (("physics_urdf", self.physics_urdf), ("pictures_urdf", self.pictures_urdf)):
+            if not isinstance(path, Path):
+                raise TypeError(f"{what} of the robot {self.name!r} is {path!r}; expected a pathlib.Path")
+        count = len(self.arm_joints)
+        for what, numbers in (("home", self.home), ("arm_forces", self.arm_forces)):
+            if len(numbers) != count:
+                raise ValueError(
+                    f"{what} of the robot {self.name!r} has {len(numbers)} numbers; expected {count}, one for each "
+                    "joint of the arm"
+                )
+        if self.redundant_joint is not None and self.redundant_joint not in range(count):
+            raise ValueError(
+                f"redundant_joint of the robot {self.name!r} is {self.redundant_joint!r}; expected None or 0 to "
+                f"{count - 1}"
+            )
+        for what, number, least in (
+            ("joint_margin", self.joint_margin, STOP_MARGIN),
+            ("max_width", self.max_width, SMALLEST),
+            ("finger_force", self.finger_force, SMALLEST),
+        ):
+            if not least <= number < math.inf:
+                raise ValueError(f"{what} of the robot {self.name!r} is {number!r}; expected at least {least:g}")
 
 
 class ToolState(NamedTuple):
@@ -146,6 +176,12 @@ class Robot:
         self.limits = [limits[name] for name in model.arm_joints]
         """Lowest and highest angle of each arm joint, radians."""
         margin = model.joint_margin
+        for name, (low, high) in zip(model.arm_joints, self.limits, strict=True):
+            if high - low <= 2 * margin:
+                raise ValueError(
+                    f"joint {name!r} of {path} goes from {low:g} to {high:g} radians; expected more than twice the "
+                    f"joint_margin {margin:g} of the robot {model.name!r}"
+                )
         self.commanded_limits = [(low + margin, high - margin) for low, high in self.limits]
         """Lowest and highest angle that each arm joint may be told, radians."""
         self._hand = self._arm[-1]

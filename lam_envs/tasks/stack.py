@@ -85,16 +85,16 @@ class Stack(Task):
     | `goal/relative` | 50:53 | m | 0 | 0.1 | -20 to 20 | place on the blue cube minus red cube |
 
     **Success.** The red cube lies on the blue one: its centre at most 1.5 cm to the side and within 5 mm of the
-    height of lying flat on it, no finger touches it, and both are slower than 3 cm/s. Holding it there, dropping it
-    there in passing, or a tower that falls again is no success.
+    height of lying flat on it, the robot touches neither, and both are slower than 3 cm/s. Holding it there, dropping
+    it there in passing, or a tower that falls again is no success.
 
     **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.3 for the tool being near the red
     cube and 0.6 for that being near its place on the blue one, 0.1 for having let go there; -1 once a cube has left
     the table. ``sparse``: 0 on success, else -1.
 
     **Goal.** Centre of the red cube minus that of the blue one (3, m), the speed of the faster of them (m/s), 1 while
-    no finger touches the red one, 1 while both are on the table or each other, and the distance from the tool to the
-    red one (m). The desired speed is an upper limit, the flags are lower limits; the distance is not judged.
+    the robot touches neither, 1 while neither has left the table, and the distance from the tool to the red one (m).
+    The desired speed is an upper limit, the flags are lower limits; the distance is not judged.
 
     **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
@@ -161,7 +161,7 @@ class Stack(Task):
             y,
             z,
             max(speed(red), speed(blue)),
-            float(not anywhere),
+            float(not anywhere and not robot.touch(under).anywhere),
             float(min(red.position[2], blue.position[2]) >= LOST),
             distance(red.position, tool.position),
         )

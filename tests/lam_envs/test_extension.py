@@ -332,3 +332,95 @@ def test_a_condition_that_is_no_truth_value_is_refused_by_name() -> None:
 
     with pytest.raises(TypeError, match=r"Wrong\.evaluate gives -[12] for is_success; expected a truth value"):
         ManipulationEnv(task=Wrong()).reset(seed=0)
+
+
+WRONG_TASKS = [
+    (
+        "evaluate",
+        lambda *_: {"is_close": True},
+        TypeError,
+        r"Wrong\.evaluate gives .*; expected truth values by name",
+    ),
+    ("evaluate", lambda *_: None, TypeError, r"Wrong\.evaluate gives None; expected truth values by name"),
+    ("progress", lambda *_: None, TypeError, r"Wrong\.progress gives None; expected a number"),
+    ("progress", lambda *_: 1.5, ValueError, r"Wrong\.progress gives 1\.5; expected a number from 0 to 1"),
+    ("read", lambda *_: Reading([0.0] * 9, [0.0] * 4), ValueError, r"the values of Wrong\.read has 9 numbers; .* 10"),
+    ("read", lambda *_: Reading([0.0] * 10, [0.0] * 5), ValueError, r"goal of Wrong\.read has 5 numbers; expected 4"),
+    ("read", lambda *_: Reading([np.nan] * 10, [0.0] * 4), ValueError, r"values of Wrong\.read .* finite numbers"),
+    ("sample", lambda *_: Draw((0.5, 0, 0.2), (0.0,) * 4), ValueError, r"Wrong\.sample places nothing; .* object"),
+    (
+        "sample",
+        lambda *_: Draw((0.5, 0, 0.2), (0.0,)),
+        ValueError,
+        r"goal of Wrong\.sample has 1 numbers; expected 4",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "gives", "error", "message"), WRONG_TASKS)
+def test_a_task_that_does_not_fit_itself_is_refused_by_name(
+    method: str, gives: Any, error: type[Exception], message: str
+) -> None:
+    task = type("Wrong", (Above,), {method: gives})()
+    env = ManipulationEnv(task=task)
+    with pytest.raises(error, match=message):
+        env.reset(seed=0)
+    env.close()
+
+
+def test_two_features_of_one_name_are_refused() -> None:
+    task = type("Wrong", (Above,), {"features": (*Above.features, Above.features[0])})()
+    with pytest.raises(ValueError, match="the feature 'object/position' stands twice"):
+        ManipulationEnv(task=task)
+
+
+class GoalFirst(Above):
+    """The same, with its goal's feature first."""
+
+    features = (Above.features[-1], *Above.features[:-1])
+
+    def read(self, *scene: Any) -> Reading:
+        values, achieved = super().read(*scene)
+        return Reading([values[-1], *values[:-1]], achieved)
+
+
+def test_the_order_of_features_is_the_tasks_own() -> None:
+    for obs in ("state", "goal"):
+        env = ManipulationEnv(task=GoalFirst(), obs=obs)
+        observation, _ = env.reset(seed=0)
+        seen, true = env.features(observation), env.features()
+        assert set(seen) == set(true)
+        for name, value in true.items():
+            np.testing.assert_allclose(seen[name], value, atol=1e-6, err_msg=name)
+        env.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"home": (0.0, 0.0)}, ValueError, "home of the robot 'panda' has 2 numbers; expected 7"),
+        ({"arm_forces": (1.0,)}, ValueError, "arm_forces of the robot 'panda' has 1 numbers; expected 7"),
+        ({"redundant_joint": 12}, ValueError, "redundant_joint of the robot 'panda' is 12; expected None or 0 to 6"),
+        ({"max_width": 0.0}, ValueError, r"max_width of the robot 'panda' is 0\.0; expected at least"),
+        ({"joint_margin": 0.0}, ValueError, r"joint_margin of the robot 'panda' is 0\.0; expected at least 0\.02"),
+        ({"physics_urdf": "x.urdf"}, TypeError, r"physics_urdf .* is 'x\.urdf'; expected a pathlib\.Path"),
+    ],
+)
+def test_a_robot_that_cannot_be_is_refused_by_name(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        dataclasses.replace(PANDA, **change)
+
+
+def test_a_margin_that_leaves_a_joint_no_room_is_refused() -> None:
+    wrong = dataclasses.replace(PANDA, joint_margin=9.0)
+    with pytest.raises(ValueError, match=r"joint 'panda_joint1' .* more than twice the joint_margin 9"):
+        ManipulationEnv(task="reach", robot=wrong).reset(seed=0)
+
+
+def test_a_file_that_is_no_description_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "arm.urdf").write_text("no robot at all")
+    wrong = dataclasses.replace(PANDA, physics_urdf=tmp_path / "arm.urdf")
+    with pytest.raises(ValueError, match=r"arm\.urdf is no robot description that Bullet can read"):
+        ManipulationEnv(task="reach", robot=wrong).reset(seed=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import math
 import pickle
@@ -145,22 +146,26 @@ def test_the_actions_under_way_are_part_of_a_physical_state(make: Make) -> None:
 
 
 def test_states_of_other_ranges_are_told_apart(make: Make) -> None:
-    plain, varied, slow = (
-        make("LamGrasp-v0", randomize=given) for given in ("none", "full", Randomization(action_delay=(5, 5)))
-    )
-    for env in (plain, varied, slow):
+    slow = Randomization(action_delay=(5, 5))
+    envs: list[Any] = [make("LamGrasp-v0", randomize=given).unwrapped for given in ("none", "full", "visual", slow)]
+    for env in envs:
         env.reset(seed=0)
-    states = [env.unwrapped.get_state() for env in (plain, varied, slow)]  # type: ignore[attr-defined]
-    for env, state, message in (
-        (plain, states[1], "another task, robot, control or randomisation"),
-        (varied, states[0], "another task, robot, control or randomisation"),
-        (varied, states[2], "cut or mixed up"),
-    ):
-        inner: Any = env.unwrapped
-        before = inner.get_state()
-        with pytest.raises(ValueError, match=message):
-            inner.set_state(state)
-        np.testing.assert_array_equal(inner.get_state(), before)
+    for env, other in itertools.permutations(envs, 2):
+        before = env.get_state()
+        with pytest.raises(ValueError, match="another task, robot, control or randomisation"):
+            env.set_state(other.get_state())
+        np.testing.assert_array_equal(env.get_state(), before)
+
+
+def test_states_of_ranges_that_are_written_otherwise_are_the_same(make: Make) -> None:
+    one, other = (
+        make("LamGrasp-v0", randomize=given).unwrapped
+        for given in ({"object_mass": [1, 2]}, Randomization(object_mass=(1.0, np.float32(2.0))))
+    )
+    one.reset(seed=0)
+    other.reset(seed=1)
+    other.set_state(one.get_state())  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(other.get_state(), one.get_state())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +235,7 @@ def spoiled(state: Any, index: int, value: float) -> Any:
         (lambda state: spoiled(state, 10, np.nan), r"state\[10\] is nan; expected numbers of at most"),
         (lambda state: spoiled(state, 12, -1e300), r"state\[12\] is -1e\+300"),
         (lambda state: {}, "not a vector of numbers"),
+        (lambda state: [10**400], "not a vector of numbers"),
         (lambda state: spoiled(state, -1, np.inf), "is inf; expected numbers of at most"),
     ],
 )
@@ -265,6 +271,24 @@ def test_a_state_with_an_impossible_action_is_refused_before_anything_changes(ma
     with pytest.raises(ValueError, match=r"action\[0\] is 99"):
         inner.set_state(spoiled(before, -1, 99.0))
     np.testing.assert_array_equal(inner.get_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "message"),
+    [
+        (0, 3.5, r"panda_joint1 is at 3\.5; expected -2\.8973 to 2\.8973 radians"),
+        (18 + 3, 0.5, r"panda_joint4 is told at 0\.5; expected -3\.0718 to -0\.0698 radians"),
+        (-1, -3.0, r"the desired goal's number 3 is -3; expected 0 to 10"),
+        (-4, 9e5, r"the desired goal's number 0 is 900000; expected -1 to 2"),
+    ],
+)
+def test_a_state_that_no_episode_has_is_refused(index: int, value: float, message: str, make: Make) -> None:
+    inner: Any = make("LamReachGoal-v0").unwrapped
+    inner.reset(seed=0)
+    before = inner.physical_state()
+    with pytest.raises(ValueError, match=message):
+        inner.set_state(spoiled(before, index if index < 0 else HEADER + index, value))
+    np.testing.assert_array_equal(inner.physical_state(), before)
 
 
 def test_an_impossible_orientation_is_refused_and_spoils_no_later_episode(make: Make) -> None:
