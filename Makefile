@@ -40,7 +40,7 @@ benchmark: $(INSTALLED) ## measure the published table again from nothing, into 
 	$(BIN)/python -m benchmarks run core --out results/core
 
 experts: $(INSTALLED) ## measure the published success of the experts again, into results/experts.json
-	$(BIN)/python -m benchmarks experts --out results/experts.json
+	$(BIN)/python -m benchmarks experts --overwrite --out results/experts.json
 
 throughput: $(FETCH)/.installed ## measure the published speeds again, into results/throughput.json
 	PYTHONPATH=$(FETCH) $(BIN)/python -m benchmarks throughput --out results/throughput.json

@@ -88,6 +88,7 @@ def experts(
     out: Annotated[Path, typer.Option(help="Results file; interrupted, the same command completes it.")] = Path(
         "runs/experts.json"
     ),
+    overwrite: Annotated[bool, typer.Option(help="Measure a file of other code or seeds anew.")] = False,
 ) -> None:
     """Measure how often the experts succeed: each task on each robot, and under harder conditions."""
     with clear_errors():
@@ -102,15 +103,17 @@ def experts(
                 robots=tuple(ROBOTS),
                 episodes=episodes,
                 first=first_seed,
+                overwrite=overwrite,
                 progress=lambda name, done, total: bar.update(shown, description=name, completed=done, total=total),
             )
-        table = Table("task", "robot", "condition", "success", "95% interval", box=None)
+        table = Table("task", "robot", "condition", "episodes", "success", "95% interval", box=None)
         for row in result["rows"]:
             low, high = row["interval"]
             table.add_row(
                 row["task"],
                 row["robot"],
                 row["condition"],
+                f"{row['episodes']:,}",
                 f"{100 * row['successes'] / row['episodes']:.2f}%",
                 f"{100 * low:.1f} to {100 * high:.1f}%",
             )

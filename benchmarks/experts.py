@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib import metadata as packages
@@ -12,6 +13,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from filelock import FileLock, Timeout
 from typing_extensions import override
 
 import lam_envs
@@ -27,6 +29,8 @@ EPISODES = 2000
 CHUNK = 250
 """Episodes of one job: what a kill loses at most."""
 DEFAULT_ROBOT = "panda"
+KEY = re.compile(r"[^|]+ \| [^|]+ \| [^|]+ \| [1-9]\d* from \d+ on")
+"""How a piece is named: task, robot, condition, number of episodes and the first of them."""
 
 
 @dataclass(frozen=True)
@@ -112,29 +116,60 @@ def run(
     robots: Iterable[str],
     episodes: int = EPISODES,
     first: int = FIRST_SEED,
+    overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measures every cell that the file does not hold yet, and writes it after each piece.
+    """Measures what the file does not hold yet of some cells, and writes it after each piece.
 
     Args:
-        out: The file: of the same code, seeds and versions it is completed, of others it is measured anew.
+        out: The file: of the same code, seeds, conditions and versions it is completed.
         engine: Runs the pieces.
         tasks: Names of tasks.
         robots: Names of robots.
         episodes: Of each cell, one a seed.
         first: The first seed.
+        overwrite: Measure a file of other code, seeds, conditions or versions anew.
         progress: Is told a cell's name, the pieces done and all pieces, after each.
 
     Returns:
-        The content of the file.
+        The content of the file; its ``rows`` are of all cells that it holds.
 
     Raises:
-        ValueError: Fewer than one episode.
+        ValueError: Fewer than one episode; or the file is not of this measurement, or of other code, seeds,
+            conditions or versions, or being written by another process.
     """
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}; expected at least 1")
-    conditions = {
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; expected the name of a file")
+    lock = out.with_name(f".{out.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            content = _measured(_held(out, _provenance(first), overwrite=overwrite), out)
+            done = content["pieces"]
+            jobs = [
+                Job(_key(cell, start, count), failures, (*cell, first + start, count))
+                for start, count in _chunks(episodes)
+                for cell in cells(tasks, robots)
+                if _key(cell, start, count) not in done
+            ]
+            for number, (job, failed) in enumerate(engine.run(jobs), start=1):
+                done[job.name] = failed
+                content = _measured(content, out)
+                if progress is not None:
+                    progress(job.name, number, len(jobs))
+            lock.unlink(missing_ok=True)
+            return content
+    except Timeout:
+        raise ValueError(f"{out} is being written by another process: wait for it, or name another file") from None
+
+
+def _provenance(first: int) -> dict[str, Any]:
+    """What decides the figures."""
+    return {
         "first_seed": first,
+        "conditions": {name: {"keywords": met.keywords, "noise": met.noise} for name, met in CONDITIONS.items()},
         "versions": {
             "lam_envs": lam_envs.__version__,
             "code": code_fingerprint("lam_envs", "demos.experts"),
@@ -142,22 +177,11 @@ def run(
             **{name: packages.version(name) for name in ("gymnasium", "numpy", "pybullet")},
         },
     }
-    wanted = cells(tasks, robots)
-    done = _pieces(out, conditions)
-    jobs = [
-        Job(_key(cell, start, count), failures, (*cell, first + start, count))
-        for start, count in _chunks(episodes)
-        for cell in wanted
-        if _key(cell, start, count) not in done
-    ]
-    total = len(jobs)
-    for number, (job, failed) in enumerate(engine.run(jobs), start=1):
-        done[job.name] = failed
-        write_json(out, {**conditions, "pieces": done})
-        if progress is not None:
-            progress(job.name, number, total)
-    rows = [_row(cell, done, episodes) for cell in wanted]
-    content = {**conditions, "rows": rows, "pieces": done}
+
+
+def _measured(content: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Writes the file, with the rows of the pieces that it holds."""
+    content = {**content, "rows": _rows(content["pieces"]), "pieces": content["pieces"]}
     write_json(out, content)
     return content
 
@@ -171,22 +195,67 @@ def _key(cell: tuple[str, str, str], start: int, count: int) -> str:
     return " | ".join((*cell, f"{count} from {start} on"))
 
 
-def _pieces(out: Path, conditions: dict[str, Any]) -> dict[str, list[int]]:
-    """What a file of the same conditions holds already."""
+def _held(out: Path, provenance: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
+    """What a file of the same provenance holds already."""
+    empty = {**provenance, "pieces": {}}
     if not out.is_file():
-        return {}
+        return empty
     try:
-        held = json.loads(out.read_text())
-    except json.JSONDecodeError as error:
+        held = json.loads(out.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{out} is no JSON ({error}); remove it or name another file") from error
-    if not isinstance(held, dict) or any(held.get(name) != value for name, value in conditions.items()):
-        return {}
-    pieces: dict[str, list[int]] = held.get("pieces", {})
-    return pieces
+    pieces = held.get("pieces") if isinstance(held, dict) else None
+    if not isinstance(pieces, dict) or not all(
+        KEY.fullmatch(key) and isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds)
+        for key, seeds in pieces.items()
+    ):
+        raise ValueError(f"{out} holds no measurements of experts; name another file")
+    changed = [name for name, value in provenance.items() if held.get(name) != value]
+    if not changed:
+        return {**provenance, "pieces": pieces}
+    if overwrite:
+        return empty
+    raise ValueError(
+        f"{out} was measured with another {' and another '.join(changed)}: name another file, or measure it anew "
+        "with --overwrite"
+    )
 
 
-def _row(cell: tuple[str, str, str], done: dict[str, list[int]], episodes: int) -> dict[str, Any]:
-    failed = [seed for start, count in _chunks(episodes) for seed in done[_key(cell, start, count)]]
+def _rows(pieces: dict[str, list[int]]) -> list[dict[str, Any]]:
+    """What the pieces say of each cell: those that follow each other from the first episode on."""
+    found: dict[tuple[str, str, str], dict[int, tuple[int, list[int]]]] = {}
+    for key, failed in pieces.items():
+        task, robot, condition, start, count = _parsed(key)
+        starts = found.setdefault((task, robot, condition), {})
+        # The longest piece counts, where several begin with the same episode.
+        starts[start] = max(starts.get(start, (0, [])), (count, failed), key=lambda piece: piece[0])
+    rows = []
+    for cell, starts in sorted(found.items(), key=lambda item: _place(item[0])):
+        episodes = 0
+        failures_so_far: list[int] = []
+        while episodes in starts:
+            count, failed = starts[episodes]
+            episodes += count
+            failures_so_far += failed
+        if episodes:
+            rows.append(_row(cell, episodes, failures_so_far))
+    return rows
+
+
+def _parsed(key: str) -> tuple[str, str, str, int, int]:
+    """The inverse of :func:`_key`."""
+    task, robot, condition, piece = key.split(" | ")
+    count, _, start, _ = piece.split(" ")
+    return task, robot, condition, int(start), int(count)
+
+
+def _place(cell: tuple[str, str, str]) -> tuple[int, int, str]:
+    """Where a cell stands in the table."""
+    task, robot, condition = cell
+    return [*TASKS, task].index(task), [*CONDITIONS, condition].index(condition), robot
+
+
+def _row(cell: tuple[str, str, str], episodes: int, failed: list[int]) -> dict[str, Any]:
     task, robot, condition = cell
     successes = episodes - len(failed)
     low, high = wilson_interval(successes, episodes)

@@ -179,7 +179,7 @@ class _Vector:
 
     def steps(self, count: int) -> float:
         """Does ``count`` steps in all; returns steps a second."""
-        actions = [self.env.action_space.sample() for _ in range(count // VECTOR_WORKERS)]
+        actions = [self.env.action_space.sample() for _ in range(max(1, count // VECTOR_WORKERS))]
         start = time.perf_counter()
         for action in actions:
             self.env.step(action)

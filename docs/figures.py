@@ -48,7 +48,7 @@ def experts(figures: dict[str, Any]) -> str:
                 f"`{row['robot']}`",
                 row["condition"],
                 f"{row['episodes']:,}",
-                f"{100 * rate:.1f}%",
+                f"{100 * rate:.2f}%",
                 f"{100 * low:.1f}% to {100 * high:.1f}%",
             ]
         )

@@ -187,7 +187,7 @@ def test_a_link_that_leads_nowhere_fails_the_build(
 
 def test_the_experts_get_their_table_once_they_are_measured() -> None:
     row = {"task": "reach", "robot": "panda", "condition": "default", "successes": 50, "episodes": 50}
-    assert "| Reach | `panda` | default | 50 | 100.0% | 92.9% to 100.0% |" in figures.experts({"rows": [row]})
+    assert "| Reach | `panda` | default | 50 | 100.00% | 92.9% to 100.0% |" in figures.experts({"rows": [row]})
 
 
 def test_the_figures_of_the_readme_are_those_of_the_results() -> None:

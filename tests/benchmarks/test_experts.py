@@ -61,12 +61,68 @@ def test_an_interrupted_measurement_is_completed_and_equals_an_uninterrupted_one
     assert again.names == []
 
 
-def test_other_seeds_are_measured_anew(tmp_path: Path) -> None:
+def test_what_an_interrupted_measurement_holds_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experts, "CHUNK", 2)
+    out = tmp_path / "experts.json"
+    with pytest.raises(KeyboardInterrupt):
+        run(out, Counting(until=3))
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["episodes"] for row in rows] == [2, 2, 2]
+    assert all(row["successes"] == 2 - len(row["failed_seeds"]) for row in rows)
+
+
+def test_a_short_measurement_replaces_nothing_longer(tmp_path: Path) -> None:
+    out = tmp_path / "experts.json"
+    before = run(out, Counting())["rows"]
+    after = experts.run(out, Counting(), tasks=["reach"], robots=["panda"], episodes=1, first=7)["rows"]
+    assert after == before
+
+
+def test_other_seeds_are_measured_anew_only_where_that_is_asked_for(tmp_path: Path) -> None:
     out = tmp_path / "experts.json"
     run(out, Counting())
+    before = out.read_bytes()
     other = Counting()
-    experts.run(out, other, tasks=["reach"], robots=["panda"], episodes=3, first=8)
+    settings: Any = {"tasks": ["reach"], "robots": ["panda"], "episodes": 3, "first": 8}
+    with pytest.raises(ValueError, match=r"measured with another first_seed: .* --overwrite"):
+        experts.run(out, other, **settings)
+    assert out.read_bytes() == before
+    experts.run(out, other, **settings, overwrite=True)
     assert len(other.names) == len(experts.CONDITIONS)
+
+
+def test_a_condition_that_changed_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "experts.json"
+    run(out, Counting())
+    changed = {**experts.CONDITIONS, "ee, action noise 0.1": experts.Condition(noise=0.2)}
+    monkeypatch.setattr(experts, "CONDITIONS", changed)
+    with pytest.raises(ValueError, match="measured with another conditions"):
+        run(out, Counting())
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"mine": 1}', b"[]", b'{"pieces": null}', b'{"pieces": {"a": [1]}}', b"\xec\x00", b"{"]
+)
+def test_a_file_of_something_else_is_left_alone(content: bytes, tmp_path: Path) -> None:
+    out = tmp_path / "mine.json"
+    out.write_bytes(content)
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=r"mine\.json (is no JSON|holds no measurements)"):
+            experts.run(out, Counting(), robots=["panda"], overwrite=overwrite)
+    assert out.read_bytes() == content
+
+
+def test_two_measurements_do_not_share_a_file(tmp_path: Path) -> None:
+    out = tmp_path / "experts.json"
+
+    class Meanwhile(Counting):
+        def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+            with pytest.raises(ValueError, match="is being written by another process"):
+                run(out, Counting())
+            return super().run(jobs)
+
+    run(out, Meanwhile())
+    assert [file.name for file in tmp_path.iterdir()] == ["experts.json"]
 
 
 def test_processes_give_what_one_gives(tmp_path: Path) -> None:
@@ -97,6 +153,7 @@ def test_bad_requests_and_files_are_refused(tmp_path: Path) -> None:
         (["--task", "dance"], "unknown task 'dance'"),
         (["--episodes", "0"], "episodes is 0"),
         (["--task", "reach", "--episodes", "1", "--out", str(broken)], "is no JSON"),
+        (["--task", "reach", "--episodes", "1", "--out", str(tmp_path)], "is a folder"),
     ):
         failed = subprocess.run(
             [sys.executable, "-m", "benchmarks", "experts", *arguments], capture_output=True, text=True, timeout=60
