@@ -145,14 +145,7 @@ class _Runner:
     def physics_share(self, count: int) -> float:
         """Does ``count`` steps without resets between them; returns the share of time inside Bullet's step."""
         advance: Callable[[int], None] = pybullet.stepSimulation
-        inside = 0.0
-
-        def timed(client: int) -> None:
-            nonlocal inside
-            start = time.perf_counter()
-            advance(client)
-            inside += time.perf_counter() - start
-
+        timed = _Timed(advance)
         actions = [self.env.action_space.sample() for _ in range(count)]
         whole = 0.0
         pybullet.stepSimulation = timed
@@ -165,7 +158,31 @@ class _Runner:
                     self.env.reset()
         finally:
             pybullet.stepSimulation = advance
-        return inside / whole
+        return timed.inside / (whole - timed.calls * _Timed.cost())
+
+
+class _Timed:
+    """A function of one number that adds up the time inside of it."""
+
+    def __init__(self, function: Callable[[int], None]) -> None:
+        self._function = function
+        self.inside = 0.0
+        self.calls = 0
+
+    def __call__(self, argument: int) -> None:
+        start = time.perf_counter()
+        self._function(argument)
+        self.inside += time.perf_counter() - start
+        self.calls += 1
+
+    @staticmethod
+    def cost(calls: int = 2000) -> float:
+        """Seconds that a call spends on the timing itself, outside of what it adds up."""
+        timed = _Timed(lambda argument: None)
+        start = time.perf_counter()
+        for _ in range(calls):
+            timed(0)
+        return (time.perf_counter() - start - timed.inside) / calls
 
 
 class _Vector:

@@ -6,6 +6,7 @@ compares what comes back with what this process finds before and after.
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
@@ -68,6 +69,11 @@ def elsewhere(context: Any, work: Callable[..., str], *arguments: Any) -> str:
     return found
 
 
+def onwards_in_a_copy(env: gym.Env[Any, Any], actions: list[Any]) -> str:
+    """The same in a copy, which a forked process can make of an episode that it cannot go on with."""
+    return onwards(copy.deepcopy(env), actions)
+
+
 def needs_a_reset(env: gym.Env[Any, Any], action: Any) -> str:
     """A forked process has no episode of its own: it says so, and then it has one."""
     for use in (lambda: env.unwrapped.step(action), env.render, env.unwrapped.get_state):  # type: ignore[attr-defined]
@@ -92,7 +98,9 @@ def by_fork() -> None:
             env.step(action)
         # In the middle of the parent's episode, and the child closes what it has.
         assert elsewhere(context, needs_a_reset, env, actions[0]) == "fine"
+        there = elsewhere(context, onwards_in_a_copy, env, actions[10:])
         rest = onwards(env, actions[10:])
+        assert there == rest
         assert episode(env, actions) == expected
         env.reset(seed=SEED)
         for action in actions[:10]:
