@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,16 @@ import pytest
 import lam_envs  # noqa: F401  (registers the ids)
 
 Make = Callable[..., gym.Env[Any, Any]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Lets the commands that tests start be interrupted, also where the tests run in the background of a shell.
+
+    A shell has what runs in its background ignore interrupts, and what a process ignores its children ignore too.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

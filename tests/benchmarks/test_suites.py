@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,18 +179,23 @@ def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
         assert "<script>alert" not in (tmp_path / name).read_text()
 
 
-def begun(suite: str, out: Path, sign: str) -> tuple[list[str], subprocess.Popen[str]]:
-    """Starts a run in a session of its own and waits until a file of that pattern is there."""
+@contextlib.contextmanager
+def begun(suite: str, out: Path, sign: str) -> Iterator[tuple[list[str], subprocess.Popen[str]]]:
+    """Starts a run in a session of its own, waits until a file of that pattern is there, and leaves nothing behind."""
     command = [sys.executable, "-m", "benchmarks", "run", suite, "--out", str(out)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + 100
-    while not list(out.glob(sign)):
-        assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return command, process
+    ) as process:
+        try:
+            deadline = time.monotonic() + 100
+            while not list(out.glob(sign)):
+                assert process.poll() is None, "the run ended before it could be stopped"
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            yield command, process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for_the_end_of_all(process: subprocess.Popen[str]) -> None:
@@ -201,9 +207,8 @@ def wait_for_the_end_of_all(process: subprocess.Popen[str]) -> None:
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command, process = begun(written(tmp_path, videos=None), out, "cells/*.json")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with begun(written(tmp_path, videos=None), out, "cells/*.json") as (command, process):
+        os.killpg(process.pid, signal.SIGKILL)
     before = {path: path.stat().st_mtime_ns for path in (out / "cells").glob("*.json")}
     again = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert again.returncode == 0, again.stderr
@@ -212,20 +217,19 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_workers_and_says_that_nothing_is_lost(tmp_path: Path) -> None:
-    _, process = begun(written(tmp_path, demonstrations=5000), tmp_path, "datasets/.partial/*/shard-*")
-    os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "what was finished is kept" in said
-    assert "Traceback" not in said
-    wait_for_the_end_of_all(process)
+    with begun(written(tmp_path, demonstrations=5000), tmp_path, "datasets/.partial/*/shard-*") as (_, process):
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "what was finished is kept" in said
+        assert "Traceback" not in said
+        wait_for_the_end_of_all(process)
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    _, process = begun(written(tmp_path, demonstrations=5000), tmp_path, "datasets/.partial/*/shard-*")
-    os.kill(process.pid, signal.SIGKILL)
-    wait_for_the_end_of_all(process)
-    process.communicate()
+    with begun(written(tmp_path, demonstrations=5000), tmp_path, "datasets/.partial/*/shard-*") as (_, process):
+        os.kill(process.pid, signal.SIGKILL)
+        wait_for_the_end_of_all(process)
 
 
 def _processes_of(session: int) -> list[str]:
