@@ -46,14 +46,14 @@ throughput: $(FETCH)/.installed ## measure the published speeds again, into resu
 	PYTHONPATH=$(FETCH) $(BIN)/python -m benchmarks throughput --out results/throughput.json
 
 test: $(INSTALLED) ## the tests, in less than ten minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: $(INSTALLED) ## the tests and those that take minutes each
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-newest: $(CORE)/.installed $(NEWEST)/.installed ## lam_envs and demos on the newest Gymnasium
 	$(CORE)/bin/python tests/lam_envs/core_alone.py
-	$(NEWEST)/bin/python -P -m pytest --import-mode=importlib -m "not slow" tests/lam_envs tests/demos
+	$(NEWEST)/bin/python -P -m pytest -n auto --import-mode=importlib -m "not slow" tests/lam_envs tests/demos
 
 # Installed as users do, from a wheel that is built anew whenever the code changed.
 CODE := setup.cfg setup.py lam_envs.pth _lam_envs_autoload.py \
@@ -75,7 +75,7 @@ $(CORE)/.installed: $(WHEEL)
 $(NEWEST)/.installed: $(WHEEL)
 	$(call MAKE_ENV,$(NEWEST))
 	$(NEWEST)/bin/python -m pip install --quiet torch==2.13.0
-	$(NEWEST)/bin/python -m pip install --quiet --upgrade gymnasium stable-baselines3 pytest pytest-timeout hypothesis
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade gymnasium stable-baselines3 pytest pytest-timeout pytest-xdist hypothesis
 	$(NEWEST)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
 	$(NEWEST)/bin/python -m pip install --quiet "$$(echo build/wheel/*.whl)[demos]"
 	touch $@

@@ -32,7 +32,10 @@ def checked_numbers(action: Any, size: int) -> list[float]:
         raise ValueError(f"the action has shape {array.shape}; expected ({size},)")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"the action {action!r} does not consist of numbers")
-    numbers = [float(number) for number in array.tolist()]
+    numbers: list[float] = array.tolist()
+    if array.dtype.kind == "f" and math.isfinite(sum(numbers)) and min(numbers) >= -1.0 and max(numbers) <= 1.0:
+        return numbers
+    numbers = [float(number) for number in numbers]
     for index, number in enumerate(numbers):
         if not math.isfinite(number):
             raise ValueError(f"action[{index}] is {number}; expected finite numbers in [-1, 1]")

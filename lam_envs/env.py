@@ -121,7 +121,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         full = self._world.layout
         self.layout = {"state": full, "goal": full.without_goal(), "pixels": Layout(self._control.features)}[obs]
         """Maps each feature's name to its slice, unit and scale in the observed vector."""
-        self._seen = itemgetter(*full.places_of(self.layout))
+        self._seen = list if self.layout is full else itemgetter(*full.places_of(self.layout))
         self.action_space = self._control.space
         if obs == "goal":
             self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)

@@ -6,52 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from lam_envs.one_goal import OneGoal
 from lam_envs.tasks import Task
 from lam_envs.tasks.task import Flags
 
 Rewards = npt.NDArray[np.float64] | np.float64
-
-
-class OneGoal(NDArrayOperatorsMixin):
-    """A single goal that is read as an array is: fast by ``goal[..., 2]`` and ``goal - other``, else as an array.
-
-    Python's own numbers are several times faster than arrays without dimensions, and come to the same bits.
-
-    Args:
-        numbers: The goal.
-    """
-
-    __slots__ = ("numbers",)
-
-    def __init__(self, numbers: list[float]) -> None:
-        self.numbers = numbers
-
-    def __getitem__(self, index: Any) -> Any:
-        try:
-            return self.numbers[index[1]] if index[1].__class__ is int else self.array[index]
-        except TypeError:
-            return self.array[index]
-
-    def __sub__(self, other: Any) -> Any:
-        if other.__class__ is not OneGoal:
-            return super().__sub__(other)
-        return OneGoal([mine - theirs for mine, theirs in zip(self.numbers, other.numbers, strict=True)])
-
-    @property
-    def array(self) -> npt.NDArray[np.float64]:
-        """The goal as an array."""
-        return np.array(self.numbers)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.array(self.numbers, dtype)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
-        return getattr(ufunc, method)(*(one.array if isinstance(one, OneGoal) else one for one in inputs), **keywords)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.array, name)
 
 
 class Judgement(NamedTuple):
@@ -77,9 +37,8 @@ class Reward:
 
     def judge(self, achieved: npt.NDArray[Any], desired: npt.NDArray[Any]) -> Judgement:
         """Judges goals of shape (..., goal size)."""
-        # Agents hold goals in float32; judging the same numbers in float64 gives them the same reward.
-        goals: list[Any] = [np.asarray(goal, np.float32) for goal in (achieved, desired)]
         single = achieved.ndim == desired.ndim == 1
+        goals: list[Any] = [_of_agents(goal) for goal in (achieved, desired)]
         goals = [OneGoal(goal.tolist()) if single else goal.astype(np.float64) for goal in goals]
         flags = self._task.evaluate(*goals)
         if single:
@@ -148,3 +107,8 @@ class Reward:
                 raise ValueError(f"some of the {what} goals are not finite")
         reward = self.judge(np.asarray(achieved_goal), np.asarray(desired_goal)).reward
         return np.float64(reward) if isinstance(reward, float) else reward
+
+
+def _of_agents(goal: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Agents hold goals in float32: judging the same numbers, in float64, gives them the same reward."""
+    return goal if goal.dtype == np.float32 else goal.astype(np.float32)

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.control import Target
-from lam_envs.geometry import Motion
+from lam_envs.geometry import Motion, Vector3
 from lam_envs.randomization import Physique, Variation
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.simulation import PRESSING_ITERATIONS, SOLVER_ITERATIONS, SUBSTEPS, Body, Detail, Renderer, Simulation
+from lam_envs.simulation import FINENESS, SUBSTEPS, Detail, Renderer, Simulation
 from lam_envs.tasks import Draw, Task
 
 TABLE_SIZE = (1.2, 1.4, 0.4)
@@ -29,6 +29,15 @@ SUPPORTED = 0.12
 """Higher than this, an object has neither table nor block nor cube below it, metres."""
 WITHIN_REACH = 0.15
 """Nearer to the tool than this, an object may be pressed by the hand in the next step, metres."""
+LOW = 0.05
+"""Below this height of the tool, the hand may press the table itself, metres."""
+FINGER_LEAD = 0.01
+"""How far what a finger is told may be from where it is, metres: it closes with up to 0.36 m/s, a quarter of what its
+motor could do, and does not ram what it should hold. A force below the motor's limit needs less."""
+FAST = 0.6
+"""An object that is faster moves 2.5 mm in a physics step, its corners more, metres a second."""
+HASTY = 0.8
+"""A hand that is faster may ram what it meets, metres a second; under ``ee`` control it never is."""
 PRESSED = 3.0
 """Pushed harder than this, something holds against the robot, newtons: the slab slides at 2. At 10, one peg in 17
 jammed in its hole under joint control and noisy actions; at 3, none of 120."""
@@ -71,30 +80,55 @@ class Scene:
         """What the robot is told to reach."""
         self.tool = self.robot.tool_state()
         """Where the tool was when :meth:`look` looked last."""
+        self.gripper = self.robot.gripper_state()
+        """How far the gripper was open then."""
+        self._width = self.gripper.width
+        self._fineness = 1
         if detail == "physics":
             self.simulation.take_snapshot()
 
     def advance(self) -> None:
-        """Advances by one control step, more exactly while the robot presses an object against something."""
-        simulation = self.simulation
-        near = [body for body in self._objects if self._may_be_pressed(body)]
-        if not near:
-            simulation.iterate(SOLVER_ITERATIONS)
-            simulation.step()
+        """Drives the robot towards its target for one control step, in smaller steps while something is critical."""
+        most = 2 * FINGER_LEAD
+        self._width = min(max(self.target.width, self.gripper.width - most), self.gripper.width + most)
+        self._drive()
+        if self._is_calm():
+            self._refine(1)
+            self.simulation.step()
             return
+        is_hasty = _faster(self.tool.velocity, HASTY)
         for _ in range(SUBSTEPS):
-            is_pressed = any(self.robot.push(body) > PRESSED for body in near)
-            simulation.iterate(PRESSING_ITERATIONS if is_pressed else SOLVER_ITERATIONS)
-            simulation.step(1)
+            self._refine(FINENESS if is_hasty or self._is_critical() else 1)
+            self.simulation.step(self._fineness)
 
-    def _may_be_pressed(self, body: Body) -> bool:
-        """Whether an object is near the hand, and low enough for something to hold against the hand."""
-        position = body.position()
-        return position[2] < SUPPORTED and math.dist(position, self.tool.position) < WITHIN_REACH
+    def _is_calm(self) -> bool:
+        """Whether nothing can become critical in this control step."""
+        tool = self.tool.position
+        if tool[2] < LOW:
+            return False
+        for body in self._objects:
+            position, _, velocity, _ = body.motion()
+            if _faster(velocity, FAST) or (position[2] < SUPPORTED and math.dist(position, tool) < WITHIN_REACH):
+                return False
+        return True
+
+    def _is_critical(self) -> bool:
+        """Whether the robot presses something that holds against it, or an object is fast."""
+        return self.robot.push() > PRESSED or any(_faster(body.velocity(), FAST) for body in self.simulation.moving)
+
+    def _refine(self, parts: int) -> None:
+        if parts != self._fineness:
+            self._fineness = parts
+            self.simulation.refine(parts)
+            self._drive()
+
+    def _drive(self) -> None:
+        self.robot.drive(self.target.joints, self._width, self._fineness)
 
     def look(self) -> None:
-        """Reads where the tool is."""
+        """Reads where the tool and the fingers are."""
         self.tool = self.robot.tool_state()
+        self.gripper = self.robot.gripper_state()
 
     @property
     def state_size(self) -> int:
@@ -153,6 +187,8 @@ class Scene:
             state: Shape (state_size,).
         """
         numbers = state.tolist()
+        self._fineness = 1
+        self.simulation.refine(1)
         joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)
         self.simulation.restore_snapshot()
         self.robot.place(numbers[:joints], numbers[joints : 2 * joints])
@@ -182,6 +218,11 @@ class Scene:
     def close(self) -> None:
         """Closes the simulation."""
         self.simulation.close()
+
+
+def _faster(velocity: Vector3, limit: float) -> bool:
+    x, y, z = velocity
+    return x * x + y * y + z * z > limit * limit
 
 
 def _flat(motion: Motion) -> list[float]:

@@ -88,7 +88,6 @@ class World:
         if len(self._pending) > self.variation.action_delay:
             numbers = self._pending.pop(0)
             scene.target = self.control.command(numbers, scene.target, scene.tool, scene.robot)
-        scene.robot.drive(scene.target.joints, scene.target.width)
         scene.advance()
         self._read(scene)
 
@@ -291,7 +290,7 @@ class World:
         if not self._is_checked:
             self._check_reading(reading)
         self.values = [
-            *self.control.values(scene.robot, scene.tool, scene.robot.gripper_state(), scene.target),
+            *self.control.values(scene.robot, scene.tool, scene.gripper, scene.target),
             *reading.values,
         ]
         self.achieved = np.array(reading.achieved, dtype=np.float32)

@@ -19,7 +19,9 @@ from lam_envs.robots.robot import ToolState
 
 # Radians a step. 1 rad/s moves the tool of a stretched arm at 0.7 m/s.
 MAX_JOINT_STEP = 0.05
-MAX_JOINT_LEAD = 0.15
+# How far the command may run ahead of a joint: at full speed it lags by 0.03. What is pressed and slips off is let go
+# with up to 2.9 rad/s.
+MAX_JOINT_LEAD = 0.08
 # How far ahead of the tool an action by joints aims, metres: one step and what the tool lags behind at full speed.
 JOINT_LOOK_AHEAD = 0.03
 JOINT_IK_ITERATIONS = 10

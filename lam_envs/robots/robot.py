@@ -187,7 +187,6 @@ class Robot:
         self._hand = self._arm[-1]
         # The gear passes half of the first finger's force on to the second, which needs no motor of its own.
         self._forces = [*model.arm_forces, 2 * model.finger_force, 0.0]
-        self._position_gains = [POSITION_GAIN] * len(names)
         self._velocity_gains = [VELOCITY_GAIN] * len(names)
         self._damping = [IK_DAMPING] * len(names)
         if simulation.detail == "physics":
@@ -293,21 +292,21 @@ class Robot:
                 by_right |= point[3] == right
         return Touch(by_left, by_right, anywhere)
 
-    def push(self, body: Body) -> float:
-        """How hard the robot pushed a body in the last physics step, newtons.
+    def push(self) -> float:
+        """How hard the robot pushed in the last physics step what it pushed hardest, newtons.
 
-        The length of the sum of all forces along the normals of contacts: fingers that squeeze it cancel each other.
+        The length of the sum of all forces on one body along the normals of contacts: fingers that squeeze it cancel
+        each other.
         """
-        points = pybullet.getContactPoints(self._body, body.id, physicsClientId=self._client)
+        points = pybullet.getContactPoints(self._body, physicsClientId=self._client)
         if not points:
             return 0.0
-        along_x = along_y = along_z = 0.0
+        sums: dict[int, Vector3] = {}
         for point in points:
-            (x, y, z), force = point[7], point[9]
-            along_x += x * force
-            along_y += y * force
-            along_z += z * force
-        return math.hypot(along_x, along_y, along_z)
+            body, (x, y, z), force = point[2], point[7], point[9]
+            along_x, along_y, along_z = sums.get(body, (0.0, 0.0, 0.0))
+            sums[body] = (along_x + x * force, along_y + y * force, along_z + z * force)
+        return max(math.hypot(*along) for along in sums.values())
 
     def _closing_axis(self) -> Vector3:
         """The world direction along which the fingers slide: the y axis of their link."""
@@ -357,15 +356,21 @@ class Robot:
         """Arm joint angles, solved from home, that bring the tool to a pose: the start of an episode."""
         return self.solve(position, yaw, self.model.home, IK_RESET_ITERATIONS)
 
-    def drive(self, joints: Sequence[float], width: float) -> None:
-        """Tells the motors to bring the arm joints to angles (radians) and the gripper to a width (metres)."""
+    def drive(self, joints: Sequence[float], width: float, parts: int = 1) -> None:
+        """Tells the motors to bring the arm joints to angles (radians) and the gripper to a width (metres).
+
+        Args:
+            joints: One angle for each joint of the arm.
+            width: Of the gripper.
+            parts: Into how many a physics step is divided (``Simulation.refine``).
+        """
         pybullet.setJointMotorControlArray(
             self._body,
             self._joints,
             pybullet.POSITION_CONTROL,
             targetPositions=[*joints, width / 2, width / 2],
             forces=self._forces,
-            positionGains=self._position_gains,
+            positionGains=[POSITION_GAIN / parts] * len(self._joints),
             velocityGains=self._velocity_gains,
             physicsClientId=self._client,
         )

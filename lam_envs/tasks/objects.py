@@ -10,6 +10,7 @@ import numpy as np
 
 from lam_envs.geometry import Motion, Vector3, rotation_6d
 from lam_envs.observation import Feature
+from lam_envs.one_goal import OneGoal
 from lam_envs.robots.robot import ToolState
 from lam_envs.tasks.task import Goals
 
@@ -122,13 +123,17 @@ def nearness(metres: Any) -> Any:
     return HALFWAY / (HALFWAY + metres)
 
 
-def length(goals: Goals, *axes: int) -> Any:
+def length(goals: Goals | OneGoal, *axes: int) -> Any:
     """The length of a vector that some numbers of goals form, shape (...)."""
     squares: Any = 0.0
+    if isinstance(goals, OneGoal):
+        for axis in axes:
+            squares += goals.numbers[axis] * goals.numbers[axis]
+        # Both roots round correctly, so to the same bits.
+        return math.sqrt(squares)
     for axis in axes:
         squares = squares + goals[..., axis] * goals[..., axis]
-    # Both round correctly, so to the same bits; on one number Python's is several times faster.
-    return math.sqrt(squares) if isinstance(squares, float) else np.sqrt(squares)
+    return np.sqrt(squares)
 
 
 def share(values: Any) -> Any:

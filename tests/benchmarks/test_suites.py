@@ -181,7 +181,7 @@ def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def begun(suite: str, out: Path, sign: str) -> Iterator[tuple[list[str], subprocess.Popen[str]]]:
-    """Starts a run in a session of its own, waits until a file of that pattern is there, and leaves nothing behind."""
+    """Starts a run in a session of its own, waits until such a file is there, and leaves nothing behind."""
     command = [sys.executable, "-m", "benchmarks", "run", suite, "--out", str(out)]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True

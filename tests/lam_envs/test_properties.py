@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -23,8 +22,6 @@ from .traces import fingerprint
 
 DEEPEST = 0.005
 """Deepest that an object may be inside something else, metres."""
-AT_IMPACT = 0.008
-"""Deepest at the moment when it hits something, metres: at 1.9 m/s it moves as far in one step of the physics."""
 
 Action = npt.NDArray[Any]
 
@@ -107,11 +104,11 @@ def assert_joints_are_within_limits(env: Any) -> None:
         assert low <= angle <= high
 
 
-def deepest(env: Any) -> float:
-    """How deep the object that can be moved and is deepest inside anything is there, metres."""
+def assert_no_body_is_inside_another(env: Any) -> None:
     movable = {env.simulation.bodies[name].id for name in env._world.task.movable}
-    contacts = pybullet.getContactPoints(physicsClientId=env.simulation.client)
-    return max((-contact[8] for contact in contacts if movable & {contact[1], contact[2]}), default=0.0)
+    for contact in pybullet.getContactPoints(physicsClientId=env.simulation.client):
+        if movable & {contact[1], contact[2]}:
+            assert contact[8] >= -DEEPEST, f"{-1000 * contact[8]:.1f} mm deep"
 
 
 def assert_bodies_are_on_the_table(env: Any) -> None:
@@ -122,10 +119,8 @@ def assert_bodies_are_on_the_table(env: Any) -> None:
             assert z > 0.0, f"{name} is {-1000 * z:.1f} mm below the table's top"
 
 
-def check_steps(play: Play) -> list[float]:
-    """Returns how deep bodies were inside others after each step."""
+def check_steps(play: Play) -> None:
     env: Any = play.make()
-    depths = []
     try:
         observation, _ = env.reset(seed=play.seed)
         assert_observed(env, observation, 0.0)
@@ -134,12 +129,11 @@ def check_steps(play: Play) -> list[float]:
             assert_observed(env, observation, reward)
             assert_joints_are_within_limits(env)
             assert_bodies_are_on_the_table(env)
-            depths.append(deepest(env))
+            assert_no_body_is_inside_another(env)
     finally:
         client = env.simulation.client
         env.close()
         assert not pybullet.isConnected(client)
-    return depths
 
 
 def check_states(play: Play) -> None:
@@ -192,26 +186,15 @@ FEWER = settings(SOME, max_examples=40)
 @SOME
 @given(plays)
 def test_after_any_step_everything_is_finite_and_in_its_place(play: Play) -> None:
-    depths = check_steps(play)
-    assert max(depths) <= AT_IMPACT
-    assert all(min(pair) <= DEEPEST for pair in itertools.pairwise(depths)), "what hit the table stays in it"
+    check_steps(play)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_after_any_of_many_steps_everything_is_finite_and_in_its_place() -> None:
-    depths: list[float] = []
-
-    @settings(SOME, max_examples=1500)
-    @given(plays)
-    def check(play: Play) -> None:
-        depths.extend(check_steps(play))
-
-    check()
-    assert len(depths) > 50_000
-    # What is thrown or torn may hit the table so fast that a physics step ends deeper: 3 steps of 60000, by 7 mm.
-    assert np.mean(np.array(depths) > DEEPEST) < 1e-4
-    assert max(depths) < 2 * DEEPEST
+@settings(SOME, max_examples=1500)
+@given(plays)
+def test_after_any_of_many_steps_everything_is_finite_and_in_its_place(play: Play) -> None:
+    check_steps(play)
 
 
 @pytest.mark.parametrize("robot", ["panda", "iiwa", "xarm6"])
