@@ -1,7 +1,7 @@
 """One Bullet client: load bodies, step, snapshot and restore, contacts, cameras.
 
-Besides this file only ``cameras.py``, ``egl.py`` and ``lam_envs/robots`` use pybullet. A client belongs to the
-process that made it: never make one before a fork, never share one between threads.
+Besides this file only ``body.py``, ``cameras.py``, ``egl.py`` and ``lam_envs/robots`` use pybullet. A client
+belongs to the process that made it: never make one before a fork, never share one between threads.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 import numpy as np
 import pybullet_data
 
 from lam_envs import egl
+from lam_envs.body import Body, Color, Part
 from lam_envs.bullet import pybullet
 from lam_envs.cameras import Camera, Picture
-from lam_envs.geometry import IDENTITY, Frame, Motion, Quaternion, Vector3
+from lam_envs.geometry import IDENTITY, Frame, Vector3
 from lam_envs.ground import Plate, brightness_of_level, paint
 from lam_envs.quiet import Silenced
 from lam_envs.randomization import Physique
@@ -44,9 +44,9 @@ SOLVER_RESIDUAL = 1e-7
 # What the hand presses onto the table is a hundred times lighter than the arm, and forces travel slowly through it;
 # and what flies at 1.2 m/s is 5 mm inside what it hits after one step. There a physics step is divided: many short
 # steps are more exact than many iterations (Macklin et al. 2019, "Small Steps in Physics Simulation"). Four parts of
-# 60 iterations cost as much as one step of 200, which left penetrations of up to 30 mm; docs/physics.md has figures.
+# 80 iterations cost little more than one step of 200, which left penetrations of up to 30 mm.
 FINENESS = 4
-FINE_ITERATIONS = 60
+FINE_ITERATIONS = 80
 # Share of a penetration that one physics step undoes. With Bullet's 0.2 what is pressed stays a little deeper in the
 # table. With 0.9 what is squeezed is shot off at 2 m/s and is then up to 12 mm inside what it hits: of 12,000 steps
 # that press 10 ended with more than 5 mm, with 0.7 none.
@@ -57,8 +57,6 @@ FINE_CONTACT_ERP = 0.3
 # at 0.8 by 0.014.
 JOINT_ERP = 0.8
 
-Color = tuple[float, float, float, float]
-"""Red, green, blue, opacity in [0, 1]."""
 Detail = Literal["physics", "fast", "full"]
 """What a client is for: to be stepped; to be drawn fast, with few polygons; to be drawn for people."""
 Renderer = Literal["tiny", "egl"]
@@ -68,59 +66,6 @@ DATA_PACKAGE = "package://pybullet_data"
 LIGHT_DIRECTION = (0.6, -0.8, 1.6)
 AMBIENT_LIGHT = 0.6
 DIFFUSE_LIGHT = 0.35
-
-
-class Part(NamedTuple):
-    """One box of a body that consists of several."""
-
-    size: Vector3
-    """Edge lengths, metres."""
-    position: Vector3
-    """Its centre in the body's frame, metres."""
-    orientation: Quaternion = IDENTITY
-    """Its turn in the body's frame."""
-
-
-@dataclass
-class Body:
-    """A rigid object of the scene.
-
-    Attributes:
-        id: Bullet's number of the body; -1 for a marker in a client that draws nothing, and for painted ground.
-        size: Edge lengths, metres.
-        color: Red, green, blue, opacity in [0, 1].
-        marker_position: Where a marker is, metres. Markers exist for the eye only.
-    """
-
-    client: int
-    id: int
-    size: Vector3 = (0.0, 0.0, 0.0)
-    color: Color = (0.7, 0.7, 0.7, 1.0)
-    marker_position: Vector3 = field(default=(0.0, 0.0, 0.0))
-    _motion: Motion | None = field(default=None, repr=False, compare=False)
-
-    def motion(self) -> Motion:
-        """Reads pose and velocity; from Bullet only once a step."""
-        if self._motion is None:
-            position, orientation = pybullet.getBasePositionAndOrientation(self.id, self.client)
-            velocity, angular_velocity = pybullet.getBaseVelocity(self.id, self.client)
-            self._motion = Motion(position, orientation, velocity, angular_velocity)
-        return self._motion
-
-    def velocity(self) -> Vector3:
-        """Reads how it moves at this moment, also within a step."""
-        velocity: Vector3 = pybullet.getBaseVelocity(self.id, self.client)[0]
-        return velocity
-
-    def place(self, motion: Motion) -> None:
-        """Writes pose and velocity."""
-        self.forget()
-        pybullet.resetBasePositionAndOrientation(self.id, motion.position, motion.orientation, self.client)
-        pybullet.resetBaseVelocity(self.id, motion.velocity, motion.angular_velocity, physicsClientId=self.client)
-
-    def forget(self) -> None:
-        """Has the next :meth:`motion` read it again."""
-        self._motion = None
 
 
 class Simulation:

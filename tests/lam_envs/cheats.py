@@ -192,7 +192,7 @@ def knock(look: Look) -> Iterator[ToolCommand]:
     yield from rush(look, (0.0, 0.0, 1.0), CLOSED, 5)
 
 
-def squeeze_out(look: Look, away: float = 0.028) -> Iterator[ToolCommand]:
+def squeeze_out(look: Look, away: float = 0.03) -> Iterator[ToolCommand]:
     """Closes on the last millimetres of its edge, so that it shoots out of the hand, then lifts the hand."""
     yield from go(look, beside((-away, 0.0), above=0.1), OPEN, 25)
     yield from go(look, beside((-away, 0.0)), OPEN, 15)
@@ -248,6 +248,10 @@ def scoop(look: Look) -> Iterator[ToolCommand]:
     yield from rush(look, (1.0, 0.0, 1.0), CLOSED, 8)
 
 
+NEARER = 0.005
+"""Beside the middle, the hand pushes the slab towards the arm, which reaches farther there."""
+
+
 def sweep_off(look: Look) -> Iterator[ToolCommand]:
     """Sweeps it over the nearer side of the table, which only an arm that acts by its joints can reach."""
     side = math.copysign(1.0, thing(look())[1])
@@ -255,7 +259,7 @@ def sweep_off(look: Look) -> Iterator[ToolCommand]:
     yield from go(look, beside((0.0, -0.1 * side), 0.15), CLOSED, 25)
     yield from go(look, beside((0.0, -0.1 * side)), CLOSED, 15)
     yield from stay(
-        look, lambda features: (thing(features)[0], tool(features)[1] + side * FULL_SPEED, height), CLOSED
+        look, lambda features: (thing(features)[0] + NEARER, tool(features)[1] + side * FULL_SPEED, height), CLOSED
     )
 
 

@@ -1,9 +1,10 @@
 """Success cannot be faked: scripted cheats do what they say, earn no success, and return less than the expert.
 
 A cheat that brings the object to rest at the goal has done the task, however roughly. These do not: they aim past the
-goal, stop short of it, or never hold what must be held. So no step of theirs may report success. Two kinds have
-moments of true success on the way: a cube is held high before it is tossed from there, and a slab may lie at rest at
-the goal between two blows. Those may not report it while the object is in flight, nor at the end.
+goal, stop short of it, or never hold what must be held. So no step of theirs may report success. Three kinds have
+moments of true success on the way: a cube is held high before it is tossed from there, one that is pinched at its
+edge may be held for a while before it shoots out, and a slab may lie at rest at the goal between two blows. Those may
+not report it while the object is in flight, nor at the end.
 """
 
 from __future__ import annotations
@@ -138,9 +139,9 @@ def cases() -> list[Case]:
         if task != "grasp":
             found.append(Case(task, cheats.hover, was_left_alone, "hover"))
         if task != "push":  # The slab is too wide for the hand.
-            above, away = (0.025, 0.024) if task == "insert" else (0.0, 0.028)
+            above, away = (0.025, 0.024) if task == "insert" else (0.0, 0.03)
             found.append(Case(task, partial(cheats.throw, above=above), partial(flew, 0.03), "throw"))
-            found.append(Case(task, partial(cheats.squeeze_out, away=away), shot_out, "squeeze_out"))
+            found.append(Case(task, partial(cheats.squeeze_out, away=away), shot_out, "squeeze_out", task == "grasp"))
             found.append(Case(task, cheats.outside, was_touched_on_one_side, "outside"))
             found.append(Case(task, cheats.one_finger, was_touched_on_one_side, "one_finger"))
     return found

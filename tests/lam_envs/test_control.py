@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lam_envs.control import CONTROLS, WORKSPACE_HIGH, WORKSPACE_LOW, Target, ToolCommand
-from lam_envs.control.cartesian import MAX_LEAD
+from lam_envs.control.cartesian import MAX_LEAD, MAX_TURN
 from lam_envs.control.control import SETTLING
 from lam_envs.control.discrete import DISCRETE_STEPS
 from lam_envs.control.end_effector import MAX_STEP, MAX_YAW, MAX_YAW_STEP
@@ -20,7 +20,7 @@ from lam_envs.geometry import Vector3
 from lam_envs.randomization import Physique
 from lam_envs.robots import PANDA
 from lam_envs.robots.robot import ToolState
-from lam_envs.scene import Scene
+from lam_envs.scene import FINGER_LEAD, Scene
 from lam_envs.tasks import make_task
 
 from ..conftest import Make
@@ -96,6 +96,37 @@ def test_the_command_stays_in_the_workspace_and_near_the_tool(scene: Scene) -> N
     corner = (WORKSPACE_HIGH[0], WORKSPACE_HIGH[1], WORKSPACE_LOW[2])
     target = EE.command([1, 1, -1, 0], told(scene, corner), standing(scene, corner), scene.robot)
     assert target.position == corner
+
+
+def test_no_joint_is_told_to_turn_faster_than_arms_can_where_inverse_kinematics_jumps(make: Make) -> None:
+    for name in ("ee", "ee_yaw"):
+        env: Any = make("LamReach-v0", control=name)
+        rng = np.random.default_rng(0)
+        jumps = 0
+        for seed in range(6):
+            env.reset(seed=seed)
+            target = env.unwrapped._world.scene().target
+            for step in range(40):
+                if step % 20 == 0:
+                    action = rng.choice([-1.0, 1.0], size=env.action_space.shape)
+                env.step(action)
+                target, before = env.unwrapped._world.scene().target, target
+                turn = np.abs(np.subtract(target.joints, before.joints)).max()
+                assert turn <= MAX_TURN + 1e-12
+                jumps += turn >= MAX_TURN - 1e-12
+        assert jumps > 0, "the limit was never met: no corner was reached"
+
+
+def test_fingers_close_gently_whatever_they_are_told(make: Make) -> None:
+    env: Any = make("LamGrasp-v0")
+    env.reset(seed=0)
+    widths = [env.unwrapped.features()["gripper/width"].item()]
+    for opening in [1.0] * 8 + [-1.0] * 8:
+        env.step(np.array([0.0, 0.0, 0.0, opening], dtype=np.float32))
+        widths.append(env.unwrapped.features()["gripper/width"].item())
+    assert np.abs(np.diff(widths)).max() <= 2 * FINGER_LEAD + 0.001
+    assert widths[8] == pytest.approx(WIDTH, abs=0.001)
+    assert widths[16] == pytest.approx(0.0, abs=0.001)
 
 
 def test_the_hand_turns_by_a_tenth_of_a_radian_and_up_to_its_limit(scene: Scene) -> None:
