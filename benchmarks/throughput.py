@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import platform
 import statistics
@@ -11,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata as packages
+from itertools import product
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,8 @@ from lam_envs.quiet import Silenced
 
 IMAGE_SIZE = 84
 """Pixels: what agents that see are usually given."""
-VECTOR_WORKERS = 2
-VECTOR_ENVS = ("LamGrasp-v0", "LamStack-v0", "LamGraspPixels-v0")
+WORKERS = 2
+PROCESS_ENVS = ("LamGrasp-v0", "LamStack-v0", "LamGraspPixels-v0")
 WARM_UP_STEPS = 200
 
 
@@ -185,22 +189,72 @@ class _Timed:
         return (time.perf_counter() - start - timed.inside) / calls
 
 
-class _Vector:
+class _Together:
     """Several environments, each in a process of its own, that are stepped together."""
 
+    name = f"AsyncVectorEnv of {WORKERS}"
+
     def __init__(self, env_id: str) -> None:
-        self.env = AsyncVectorEnv([lambda: gym.make(env_id)] * VECTOR_WORKERS)
+        self.env = AsyncVectorEnv([lambda: gym.make(env_id)] * WORKERS)
         self.env.action_space.seed(0)
         self.env.reset(seed=0)
         self.steps(WARM_UP_STEPS)
 
     def steps(self, count: int) -> float:
         """Does ``count`` steps in all; returns steps a second."""
-        actions = [self.env.action_space.sample() for _ in range(max(1, count // VECTOR_WORKERS))]
+        actions = [self.env.action_space.sample() for _ in range(max(1, count // WORKERS))]
         start = time.perf_counter()
         for action in actions:
             self.env.step(action)
-        return len(actions) * VECTOR_WORKERS / (time.perf_counter() - start)
+        return len(actions) * WORKERS / (time.perf_counter() - start)
+
+    def close(self) -> None:
+        """Ends the processes."""
+        self.env.close()
+
+
+class _Apart:
+    """As many environments, each stepped by a process of its own without waiting for the others."""
+
+    name = f"{WORKERS} processes apart"
+
+    def __init__(self, env_id: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipes = []
+        self._processes = []
+        for _ in range(WORKERS):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_step_alone, args=(env_id, theirs), daemon=True)
+            process.start()
+            self._pipes.append(ours)
+            self._processes.append(process)
+        self.steps(WORKERS)
+
+    def steps(self, count: int) -> float:
+        """Does ``count`` steps in all; returns steps a second."""
+        share = max(1, count // WORKERS)
+        start = time.perf_counter()
+        for pipe in self._pipes:
+            pipe.send(share)
+        for pipe in self._pipes:
+            pipe.recv()
+        return share * WORKERS / (time.perf_counter() - start)
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            pipe.close()
+            process.join()
+
+
+def _step_alone(env_id: str, pipe: Connection) -> None:
+    """Does as many steps as it is told, until nobody tells it any more."""
+    runner = _Runner(env_id)
+    with contextlib.suppress(EOFError):
+        while True:
+            runner.steps(pipe.recv())
+            pipe.send(None)
+    runner.env.close()
 
 
 def measure(env_id: str, *, steps: int, rounds: int) -> Speed:
@@ -254,15 +308,18 @@ def compare_pictures(ours: str, theirs: str, *, pictures: int, rounds: int) -> R
     return _ratio(f"{pixels}, front", f"{theirs}, render()", pairs)
 
 
-def compare_vector(env_id: str, *, steps: int, rounds: int) -> Ratio:
-    """Compares an AsyncVectorEnv with two workers with one environment in one process."""
-    vector, single = _Vector(env_id), _Runner(env_id)
+WAYS: tuple[type[_Together] | type[_Apart], ...] = (_Together, _Apart)
+
+
+def compare_processes(env_id: str, way: type[_Together] | type[_Apart], *, steps: int, rounds: int) -> Ratio:
+    """Compares environments in two processes with one environment in one process."""
+    several, single = way(env_id), _Runner(env_id)
     try:
-        pairs = [(vector.steps(steps), single.steps(steps)) for _ in range(rounds)]
+        pairs = [(several.steps(steps), single.steps(steps)) for _ in range(rounds)]
     finally:
-        vector.env.close()
+        several.close()
         single.env.close()
-    return _ratio(f"{env_id}, AsyncVectorEnv of {VECTOR_WORKERS}", f"{env_id}, one process", pairs)
+    return _ratio(f"{env_id}, {way.name}", f"{env_id}, one process", pairs)
 
 
 def _seconds_per_step(env: gym.Env[Any, Any]) -> float:
@@ -287,14 +344,14 @@ def comparisons(*, steps: int, rounds: int) -> Iterator[Ratio]:
     for neighbour in found:
         if neighbour.draws:
             yield compare_pictures(neighbour.ours, neighbour.theirs, pictures=max(1, steps // 50), rounds=rounds)
-    for env_id in VECTOR_ENVS:
-        yield compare_vector(env_id, steps=steps, rounds=rounds)
+    for env_id, way in product(PROCESS_ENVS, WAYS):
+        yield compare_processes(env_id, way, steps=steps, rounds=rounds)
 
 
 def comparison_count() -> int:
     """How many :func:`comparisons` there are."""
     found = neighbours()
-    return len(found) + sum(neighbour.draws for neighbour in found) + len(VECTOR_ENVS)
+    return len(found) + sum(neighbour.draws for neighbour in found) + len(PROCESS_ENVS) * len(WAYS)
 
 
 def machine() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -32,8 +33,11 @@ def test_pictures_and_processes_are_compared_too() -> None:
     assert (drawn.ours, drawn.against) == ("LamReachPixels-v0, front", "PandaReach-v3, render()")
     assert drawn.ratio > 0
     assert drawn.simulated_time_ratio is None
-    vector = throughput.compare_vector("LamReach-v0", steps=20, rounds=1)
-    assert vector.ratio > 0
+    for way in throughput.WAYS:
+        pair = throughput.compare_processes("LamReach-v0", way, steps=20, rounds=1)
+        assert pair.ours == f"LamReach-v0, {way.name}"
+        assert pair.ratio > 0
+    assert not multiprocessing.active_children()
 
 
 def test_every_installed_neighbour_is_an_environment() -> None:
