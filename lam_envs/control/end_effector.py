@@ -32,6 +32,9 @@ class EndEffectorControl(Control):
     |---|---|---|---|
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
+
+    The commanded position stays in the workspace and within 5 cm of the tool on each axis. No joint is told to turn
+    faster than 2.4 rad/s, and no finger to move faster than 0.36 m/s.
     """
 
     name = "ee"
