@@ -156,6 +156,8 @@ def run(
                 for cell in cells(tasks, robots)
                 if start < CONDITIONS[cell[-1]].episodes and _key(cell, start, count) not in done
             ]
+            # What concerns every robot comes first.
+            jobs.sort(key=lambda job: not CONDITIONS[job.arguments[2]].everywhere)
             for number, (job, failed) in enumerate(engine.run(jobs), start=1):
                 done[job.name] = failed
                 content = _measured(content, out)
