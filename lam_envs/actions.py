@@ -33,7 +33,7 @@ def checked_numbers(action: Any, size: int) -> list[float]:
     if array.dtype.kind not in "fiu":
         raise ValueError(f"the action {action!r} does not consist of numbers")
     numbers: list[float] = array.tolist()
-    if array.dtype.kind == "f" and math.isfinite(sum(numbers)) and min(numbers) >= -1.0 and max(numbers) <= 1.0:
+    if array.dtype.char in "fd" and math.isfinite(sum(numbers)) and min(numbers) >= -1.0 and max(numbers) <= 1.0:
         return numbers
     numbers = [float(number) for number in numbers]
     for index, number in enumerate(numbers):

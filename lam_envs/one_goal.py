@@ -24,11 +24,9 @@ class OneGoal(NDArrayOperatorsMixin):
         self.numbers = numbers
 
     def __getitem__(self, index: Any) -> Any:
-        try:
-            place = index[1]
-            return self.numbers[place] if place.__class__ is int else self.array[index]
-        except TypeError:
-            return self.array[index]
+        if index.__class__ is tuple and len(index) == 2 and index[0] is Ellipsis and index[1].__class__ is int:
+            return self.numbers[index[1]]
+        return self.array[index]
 
     def __sub__(self, other: Any) -> Any:
         if other.__class__ is not OneGoal:

@@ -100,12 +100,18 @@ class Reward:
             ValueError: Goals of another size, or that are not finite.
         """
         size = len(self._task.goal_low)
+        read = []
         for what, goals in (("achieved", achieved_goal), ("desired", desired_goal)):
             if np.shape(goals)[-1:] != (size,):
                 raise ValueError(f"the {what} goals have shape {np.shape(goals)}; expected (..., {size})")
-            if not np.isfinite(goals).all():
-                raise ValueError(f"some of the {what} goals are not finite")
-        reward = self.judge(np.asarray(achieved_goal), np.asarray(desired_goal)).reward
+            try:
+                with np.errstate(over="ignore"):
+                    read.append(np.asarray(goals).astype(np.float32, casting="same_kind"))
+            except TypeError as error:
+                raise ValueError(f"the {what} goals are no real numbers: {error}") from None
+            if not np.isfinite(read[-1]).all():
+                raise ValueError(f"some of the {what} goals are not finite in 32 bits")
+        reward = self.judge(*read).reward
         return np.float64(reward) if isinstance(reward, float) else reward
 
 

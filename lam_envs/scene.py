@@ -5,7 +5,6 @@ The same scene is built twice when someone looks: once for physics, once for pic
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,10 +24,8 @@ FLOOR_SIZE = (6.0, 6.0, 0.2)
 FLOOR_CENTER = (0.4, 0.0, -0.5)
 TABLE_COLOR = (0.80, 0.70, 0.56)
 FLOOR_COLOR = (0.86, 0.87, 0.89)
-SUPPORTED = 0.12
-"""Higher than this, an object has neither table nor block nor cube below it, metres."""
-WITHIN_REACH = 0.15
-"""Nearer to the tool than this, an object may be pressed by the hand in the next step, metres."""
+WITHIN_REACH = 0.05
+"""What is nearer may touch an object in the next control step, metres on each axis."""
 LOW = 0.05
 """Below this height of the tool, the hand may press the table itself, metres."""
 FINGER_LEAD = 0.01
@@ -75,7 +72,6 @@ class Scene:
         self.simulation.add_ground("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
         self.robot = Robot(model, self.simulation)
         task.build(self.simulation, physique.size)
-        self._objects = [self.simulation.bodies[name] for name in task.movable]
         self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)
         """What the robot is told to reach."""
         self.tool = self.robot.tool_state()
@@ -84,6 +80,7 @@ class Scene:
         """How far the gripper was open then."""
         self._width = self.gripper.width
         self._fineness = 1
+        self._is_fresh = True
         if detail == "physics":
             self.simulation.take_snapshot()
 
@@ -93,22 +90,26 @@ class Scene:
         self._width = min(max(self.target.width, self.gripper.width - most), self.gripper.width + most)
         self._drive()
         if self._is_calm():
+            self._is_fresh = False
             self._refine(1)
             self.simulation.step()
             return
         is_hasty = _faster(self.tool.velocity, HASTY)
         for _ in range(SUBSTEPS):
-            self._refine(FINENESS if is_hasty or self._is_critical() else 1)
+            self._refine(FINENESS if self._is_fresh or is_hasty or self._is_critical() else 1)
+            self._is_fresh = False
             self.simulation.step(self._fineness)
 
     def _is_calm(self) -> bool:
         """Whether nothing can become critical in this control step."""
-        tool = self.tool.position
-        if tool[2] < LOW:
+        if self.tool.position[2] < LOW:
             return False
-        for body in self._objects:
-            position, _, velocity, _ = body.motion()
-            if _faster(velocity, FAST) or (position[2] < SUPPORTED and math.dist(position, tool) < WITHIN_REACH):
+        robot = self.robot.id
+        for body in self.simulation.moving:
+            if _faster(body.motion().velocity, FAST):
+                return False
+            near = self.simulation.around(body, WITHIN_REACH)
+            if robot in near and len(near) > 2:
                 return False
         return True
 
@@ -189,6 +190,8 @@ class Scene:
         numbers = state.tolist()
         self._fineness = 1
         self.simulation.refine(1)
+        # How hard things press is not known before the first step.
+        self._is_fresh = True
         joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)
         self.simulation.restore_snapshot()
         self.robot.place(numbers[:joints], numbers[joints : 2 * joints])

@@ -336,6 +336,18 @@ class Simulation:
         """Finds the contacts of bodies that were just placed, without advancing time."""
         pybullet.performCollisionDetection(self.client)
 
+    def around(self, body: Body, margin: float) -> set[int]:
+        """Returns Bullet's numbers of what is near a body, and its own, by boxes along the axes.
+
+        Args:
+            body: Which.
+            margin: How much larger its box is made on every side, metres.
+        """
+        (x, y, z), (far_x, far_y, far_z) = pybullet.getAABB(body.id, -1, self.client)
+        low = (x - margin, y - margin, z - margin)
+        high = (far_x + margin, far_y + margin, far_z + margin)
+        return {number for number, _ in pybullet.getOverlappingObjects(low, high, self.client) or ()}
+
     # Pictures
 
     def copy_poses(self, source: Simulation) -> None:

@@ -274,6 +274,11 @@ class Robot:
         left, right = pybullet.getJointStates(self._body, self._fingers, self._client)
         return GripperState(left[0] + right[0], left[1] + right[1])
 
+    @property
+    def id(self) -> int:
+        """Bullet's number of it."""
+        return self._body
+
     def touch(self, body: Body) -> Touch:
         """Reads which parts of the robot touch a body."""
         points = pybullet.getContactPoints(self._body, body.id, physicsClientId=self._client)

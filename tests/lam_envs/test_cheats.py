@@ -54,8 +54,9 @@ def flew(height: float, episode: Episode) -> bool:
 def was_knocked(episode: Episode) -> bool:
     """It was driven over the table fast, and never held."""
     fast = max(speed(m) for m in episode) > 0.2
-    way = episode[-1].features["object/position"] - episode[0].features["object/position"]
-    return fast and math.hypot(*way[:2]) > 0.02 and not any(map(held, episode))
+    start = episode[0].features["object/position"]
+    far = max(math.dist(m.features["object/position"][:2], start[:2]) for m in episode)
+    return fast and far > 0.02 and not any(map(held, episode))
 
 
 def shot_out(episode: Episode) -> bool:
