@@ -191,6 +191,31 @@ def test_a_bad_choice_is_refused_and_nothing_advances(action: Any, make: Make) -
     np.testing.assert_array_equal(inner.get_state(), before)
 
 
+def test_actions_of_any_precision_are_those_of_64_bits(make: Make) -> None:
+    ends = []
+    for kind in (np.longdouble, np.float64):
+        env = make("LamPush-v0")
+        env.reset(seed=0)
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            observation = env.step((rng.uniform(-1, 1, 4).astype(np.longdouble) / 3).astype(kind))[0]
+        inner: Any = env.unwrapped
+        assert inner.get_state().dtype == np.float64
+        ends.append(fingerprint([observation, inner.physical_state()]))
+    assert ends[0] == ends[1]
+
+
+def test_a_wrapped_environment_asks_for_a_reset_even_when_its_state_was_set(make: Make) -> None:
+    env, other = make("LamReach-v0"), make("LamReach-v0")
+    env.reset(seed=0)
+    inner: Any = other.unwrapped
+    inner.set_state(env.unwrapped.get_state())  # type: ignore[attr-defined]
+    before = inner.get_state()
+    with pytest.raises(ResetNeeded):
+        other.step(np.zeros(4, dtype=np.float32))
+    np.testing.assert_array_equal(inner.get_state(), before)
+
+
 def test_actions_out_of_range_are_clipped(make: Make) -> None:
     env = make("LamReach-v0")
     ends = []
@@ -258,6 +283,14 @@ def test_goals_of_another_shape_are_refused(env_id: str, make: Make) -> None:
     inner: Any = make(env_id).unwrapped
     with pytest.raises(ValueError, match=r"achieved goals have shape \(2,\); expected \(..., 3\)"):
         inner.compute_reward(np.zeros(2), np.zeros(2), {})
+
+
+@pytest.mark.parametrize("goal", [np.nan, np.inf, 1e300, 1j, "1"])
+def test_goals_that_are_no_numbers_of_32_bits_are_refused_one_by_one_and_together(goal: Any, make: Make) -> None:
+    inner: Any = make("LamGraspGoal-v0").unwrapped
+    for goals in ([goal] * 3, [[goal] * 3] * 2):
+        with pytest.raises(ValueError, match=r"goals are (no real numbers|not finite in 32 bits)"):
+            inner.compute_reward(np.array(goals), np.array(goals), {})
 
 
 # Properties

@@ -10,6 +10,7 @@ import pytest
 
 from demos.experts import make_expert
 from lam_envs.geometry import Motion, rotation_6d
+from lam_envs.one_goal import OneGoal
 from lam_envs.reward import Reward
 from lam_envs.tasks import TASKS, make_task
 
@@ -171,6 +172,15 @@ def test_one_goal_is_judged_as_one_of_many_is(name: str, dense: bool) -> None:
         alone = reward.judge(achieved[row], desired[row])
         assert alone.flags == {key: values[row] for key, values in flags.items()}  # type: ignore[index]
         assert alone.reward == rewards[row]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [(..., 1), (..., -1), (..., 0, None), [0, 1], (...,), (..., slice(1)), 2, (..., [0, 2]), (..., np.int64(1))],
+)
+def test_one_goal_is_read_as_an_array_is(index: Any) -> None:
+    numbers = [1.0, 2.0, 3.0]
+    np.testing.assert_array_equal(OneGoal(numbers)[index], np.array(numbers)[index])
 
 
 def test_rotations_are_written_as_the_columns_of_their_matrix() -> None:
