@@ -50,9 +50,9 @@ def ratio(ours: str, against: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PANDA_GYM.items())
-def test_the_published_speed_is_twice_that_of_panda_gym(ours: str, theirs: str) -> None:
+def test_the_published_speed_is_two_and_a_half_times_that_of_panda_gym(ours: str, theirs: str) -> None:
     pair = ratio(ours, theirs)
-    assert pair["ratio"] >= 2.0
+    assert pair["ratio"] >= 2.5
     assert pair["simulated_time_ratio"] >= 2.5
     pixels = ratio(f"{ours.replace('-v0', 'Pixels-v0')}, front", f"{theirs}, render()")
     assert pixels["ratio"] >= 8.0
@@ -79,7 +79,8 @@ def test_the_published_experts_succeed_as_promised() -> None:
     measured = {(row["task"], row["robot"], row["condition"]) for row in EXPERTS["rows"]}
     assert measured == set(experts.cells(TASKS, ROBOTS))
     for row in EXPERTS["rows"]:
-        assert row["episodes"] >= 250
+        asked = 2000 if row["condition"] == "ee" else 250
+        assert row["episodes"] >= asked
         assert row["successes"] == row["episodes"] - len(row["failed_seeds"])
         floor = expert_floor(row["task"], row["condition"])
         assert row["successes"] >= floor * row["episodes"], row
