@@ -75,7 +75,8 @@ class Plan:
         versions = {name: packages.version(name) for name in PACKAGES}
         versions |= {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
         versions["code"] = code_fingerprint("lam_envs", "demos")
-        return {**asdict(self), "versions": versions}
+        acted = {"qualities": list(self.qualities), "strategies": list(self.strategies)}
+        return {**asdict(self), **acted, "versions": versions}
 
     @property
     def qualities(self) -> tuple[str, ...]:
