@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -12,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium as gym
 import minari
 
+from demos.places import imported
 from demos.recording import Acting
 
 ENTRY_POINTS = "lam_envs.agents"
@@ -81,23 +81,13 @@ def find(name: str) -> Any:
         ValueError: There is no such agent; says which there are.
     """
     if name in AGENTS:
-        return _imported(AGENTS[name])
+        return imported(AGENTS[name], "agent")
     for entry in _installed():
         if entry.name == name:
             return entry.load()
     if ":" in name:
-        return _imported(name)
+        return imported(name, "agent")
     raise ValueError(f"unknown agent {name!r}; expected one of {', '.join(names())}, or package.module:Class")
-
-
-def _imported(location: str) -> Any:
-    module, _, attribute = location.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"cannot import agent {location!r}: {error}. Its module must be here, in PYTHONPATH or installed"
-        ) from error
 
 
 def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:

@@ -16,10 +16,10 @@ from benchmarks import experts as expert_success
 from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks import throughput as speed
-from benchmarks.engines import ENGINES
 from benchmarks.results import read_results
 from benchmarks.suite import read_suite
 from demos.console import clear_errors, console
+from demos.engines import ENGINES
 from demos.files import write_json
 from lam_envs.keywords import known_name
 from lam_envs.registration import TASKS

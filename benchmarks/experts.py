@@ -18,7 +18,7 @@ from typing_extensions import override
 
 import lam_envs
 from agents.evaluation import evaluate, wilson_interval
-from benchmarks.engines import Engine, Job
+from demos.engines import Engine, Job
 from demos.experts import make_expert
 from demos.files import code_fingerprint, write_json
 from lam_envs.registration import TASKS, env_id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +31,18 @@ Dataset = Annotated[str, typer.Argument(help="Id of a dataset, or its folder.")]
 @app.command(epilog="Example: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0")
 def collect(
     env: Annotated[str, typer.Argument(help="Id of an environment, such as LamGrasp-v0.")],
-    episodes: Annotated[int, typer.Option(help="Number of successful episodes to record.")] = 100,
+    episodes: Annotated[int, typer.Option(help="Number of episodes to record.")] = 100,
     seed: Annotated[int, typer.Option(help="Number that every episode's own seed is derived from.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that record; the dataset is the same for any number.")] = 1,
+    quality: Annotated[
+        str, typer.Option(help="expert, noisy (disturbed, with undisturbed labels), novice, random, or mixed.")
+    ] = "expert",
+    strategy: Annotated[str, typer.Option(help="How it approaches: direct, left, right, high, or all.")] = "direct",
+    policy: Annotated[
+        str | None, typer.Option(help="Let this policy act: package.module:Name, in an environment of any id.")
+    ] = None,
+    keep_failures: Annotated[bool, typer.Option(help="Keep episodes that fail.")] = False,
+    jpeg: Annotated[bool, typer.Option(help="Store pictures as JPEG: smaller, and not what was seen.")] = False,
     set_: Annotated[
         list[str], typer.Option("--set", help="Keyword of the environment, name=value; may be repeated.")
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
@@ -40,12 +52,18 @@ def collect(
     root: Root = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a dataset of that id with other settings.")] = False,
 ) -> None:
-    """Let the expert demonstrate. Interrupted, the same command goes on where it was."""
+    """Let the expert, or what you name, demonstrate. Interrupted, the same command goes on where it was."""
     with clear_errors():
         dataset = demos.collect(
             env,
             episodes=episodes,
             seed=seed,
+            workers=workers,
+            quality=quality,
+            strategy=strategy,
+            policy=policy,
+            keep_failures=keep_failures,
+            jpeg=jpeg,
             env_kwargs=keywords(set_),
             dataset_id=id_,
             root=root,
@@ -118,7 +136,8 @@ def render(
 
 
 def main() -> None:
-    """The command lam-demos."""
+    """The command lam-demos; finds policies in the present folder, as ``python -m demos`` does."""
+    sys.path.insert(0, os.getcwd())
     app()
 
 

@@ -1,84 +1,33 @@
 """Collect demonstrations into a Minari dataset, shard by shard.
 
-A shard is written beside the dataset and appears under its name only when it is whole. A kill loses the shard
-in flight; the same call then goes on after the last whole one. The finished dataset appears in one move.
+A shard is written beside the dataset and appears under its name only when it is whole. A kill loses the shards
+in flight; the same call then records what is missing. The finished dataset appears in one move.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
-from dataclasses import dataclass
-from importlib import metadata as packages
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import minari
-import numpy as np
 from filelock import FileLock, Timeout
 from gymnasium.envs.registration import EnvSpec
-from minari.data_collector import EpisodeBuffer
-from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from minari.dataset.minari_storage import METADATA_FILE_NAME
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import lam_envs
 from demos.dataset import DATA_FILE, PLAN, dataset_folder, datasets_root, load, plan_of
-from demos.experts import ExpertPolicy, make_expert
-from demos.files import code_fingerprint, write_json
-from demos.recording import Episode, record, rollout
+from demos.engines import Engine, Job, LocalEngine
+from demos.files import write_json
+from demos.plan import Plan
+from demos.qualities import policy_demonstrator
+from demos.shards import Shard, merge, shards_of, write_shard
 from lam_envs.registration import is_ours
-
-SHARD_EPISODES = 25
-"""A few seconds of work."""
-MAX_CONSECUTIVE_FAILURES = 50
-"""An expert that fails so often in a row will not succeed."""
-PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a collection consists of; two collections with equal plans are the same, bit for bit.
-
-    Attributes:
-        env_id: A registered id of lam_envs.
-        env_kwargs: Keywords for ``gym.make``.
-        episodes: How many successful episodes.
-        seed: From which every episode's own seed is derived.
-    """
-
-    env_id: str
-    env_kwargs: dict[str, Any]
-    episodes: int
-    seed: int
-
-    def default_id(self) -> str:
-        """A dataset id that tells the plan."""
-        keywords = "".join(f"-{name}-{value}" for name, value in sorted(self.env_kwargs.items()))
-        task = self.env_id.removesuffix("-v0")
-        safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in keywords)
-        return f"lam/{task}{safe}-expert-{self.episodes}-seed{self.seed}-v0"
-
-    def as_json(self) -> dict[str, Any]:
-        """The plan with the versions of the code that carries it out."""
-        versions = {name: packages.version(name) for name in PACKAGES}
-        versions |= {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
-        versions["code"] = code_fingerprint("lam_envs", "demos")
-        return {
-            "env_id": self.env_id,
-            "env_kwargs": self.env_kwargs,
-            "episodes": self.episodes,
-            "seed": self.seed,
-            "actor": "expert",
-            "versions": versions,
-        }
-
-
-def episode_seed(seed: int, index: int) -> int:
-    """Returns the seed of a collection's episode: the same whatever the number of episodes, 32 bits."""
-    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
 def collect(
@@ -86,22 +35,36 @@ def collect(
     *,
     episodes: int,
     seed: int = 0,
+    quality: str = "expert",
+    strategy: str = "direct",
+    policy: str | None = None,
+    keep_failures: bool = False,
+    jpeg: bool = False,
     env_kwargs: dict[str, Any] | None = None,
+    workers: int = 1,
     dataset_id: str | None = None,
     root: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
-    """Lets the expert demonstrate, and stores what it did.
+    """Lets an expert, or whatever acts, demonstrate, and stores what it did.
 
     Failed attempts are left out and counted in the metadata. If the dataset is there already with the same
-    settings, it is returned as it is.
+    settings, it is returned as it is. What is in it does not depend on the number of workers.
 
     Args:
-        env_id: Such as ``LamGrasp-v0``, or one that was registered for a task of one's own.
-        episodes: How many successful episodes, at least 1.
+        env_id: Such as ``LamGrasp-v0``, one that was registered for a task of one's own, or with a policy any id.
+        episodes: How many, at least 1.
         seed: Not negative; every episode's own seed is derived from it.
+        quality: ``expert``; ``noisy`` (disturbed actions, undisturbed labels); ``novice`` (slow, with detours);
+            ``random``; or ``mixed``: each episode draws one.
+        strategy: How things are approached: ``direct``, ``left``, ``right``, ``high``, or ``all``: each episode
+            draws one. Numbers in the infos ``quality`` and ``strategy`` say which.
+        policy: ``package.module:Name`` of somebody else's policy, which acts in place of the expert.
+        keep_failures: Keep episodes that fail.
+        jpeg: Store pictures as JPEG: smaller, and not what was seen.
         env_kwargs: Keywords for ``gym.make``.
+        workers: Processes that record at the same time.
         dataset_id: Name of the dataset; by default one that tells the settings.
         root: The folder of all datasets; by default Minari's own.
         overwrite: Replace a dataset of that name that has other settings.
@@ -109,35 +72,60 @@ def collect(
 
     Returns:
         The dataset, with observations, actions, rewards, terminations, truncations, infos with the simulator's
-        state, and the seed of every episode.
+        state, and the seed and a checksum of every episode.
 
     Raises:
-        ValueError: An unknown environment, or a number out of range.
+        ValueError: An unknown environment or name, or a number out of range.
         FileExistsError: A dataset of that name has other settings, or another process is collecting it.
-        RuntimeError: The expert fails again and again.
+        RuntimeError: What acts fails again and again.
     """
-    if not is_ours(env_id):
-        raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
-    if episodes < 1 or seed < 0:
-        raise ValueError(f"episodes is {episodes} and seed is {seed}; expected at least 1 and at least 0")
-    plan = Plan(env_id, dict(env_kwargs or {}), episodes, seed)
+    if policy is None and not is_ours(env_id):
+        raise ValueError(
+            f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}, or a policy to act in it"
+        )
+    plan = Plan(
+        env_id,
+        dict(env_kwargs or {}),
+        episodes,
+        seed,
+        quality,
+        strategy,
+        policy,
+        keep_failures=keep_failures,
+        jpeg=jpeg,
+    )
+    engine = LocalEngine(workers)
     name = dataset_id or plan.default_id()
     folder = dataset_folder(name, root)
     partial = datasets_root(root) / ".partial" / name.replace("/", "__")
     env = gym.make(env_id, **plan.env_kwargs)
     try:
+        _check_limit(env)
+        if policy is not None:
+            policy_demonstrator(policy, env)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{partial}.lock", timeout=0):
-            return _collect(plan, env, name, folder, partial, overwrite=overwrite, progress=progress)
+            return _collect(plan, env, engine, name, folder, partial, overwrite=overwrite, progress=progress)
     except Timeout:
         raise FileExistsError(f"another process is collecting {name}; wait for it") from None
     finally:
         env.close()
 
 
+def _check_limit(env: gym.Env[Any, Any]) -> None:
+    """Refuses an environment whose episodes may never end.
+
+    Raises:
+        ValueError: It has no time limit.
+    """
+    if env.spec is None or env.spec.max_episode_steps is None:
+        raise ValueError(f"{env} has no time limit; register it with max_episode_steps")
+
+
 def _collect(
     plan: Plan,
     env: gym.Env[Any, Any],
+    engine: LocalEngine,
     name: str,
     folder: Path,
     partial: Path,
@@ -151,8 +139,20 @@ def _collect(
         return load(folder)
     _check_replaceable(name, folder)
     _prepare_partial(name, partial, wanted, overwrite=overwrite)
-    _write_shards(plan, env, partial, progress=progress)
-    merged = _merge(plan, env, name, partial)
+    _write_shards(plan, env, engine, partial, progress=progress)
+    actor = plan.policy or f"scripted expert of lam-envs, acting as {plan.quality}, {plan.strategy}"
+    merged = merge(
+        plan,
+        env,
+        partial,
+        {
+            "dataset_id": name,
+            "algorithm_name": actor,
+            "description": f"{plan.episodes} episodes of {plan.env_id} by {actor}",
+            "requirements": [f"lam-envs=={lam_envs.__version__}"],
+            PLAN: wanted,
+        },
+    )
     # Only now, that the new one is whole, an old one goes.
     if folder.exists():
         shutil.rmtree(partial / "replaced", ignore_errors=True)
@@ -216,113 +216,33 @@ def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwr
     write_json(plan_file, wanted)
 
 
-def _write_shards(plan: Plan, env: gym.Env[Any, Any], partial: Path, *, progress: bool) -> None:
-    """Writes what is missing: each shard knows how many attempts were made up to its end."""
-    expert = make_expert(env)
-    done = attempt = dropped = 0
-    number = 0
+def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: LocalEngine, partial: Path, *, progress: bool) -> None:
+    """Writes what is missing."""
+    missing = [shard for shard in shards_of(plan.episodes) if not shard.folder(partial).exists()]
     with Progress(
         TextColumn("[bold]collecting[/] {task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("episodes"),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
         disable=not progress,
     ) as bar:
         shown = bar.add_task(plan.env_id, total=plan.episodes)
-        while done < plan.episodes:
-            shard = partial / f"shard-{number:05d}"
-            size = min(SHARD_EPISODES, plan.episodes - done)
-            if not shard.exists():
-                writing = partial / f"writing-{number:05d}"
-                shutil.rmtree(writing, ignore_errors=True)
-                storage = MinariStorage.new(
-                    writing, env.observation_space, env.action_space, _spec(env), jpeg_encoding=False
-                )
-                while storage.total_episodes < size:
-                    episode, attempt, failed = _attempts(plan, env, expert, attempt)
-                    dropped += failed
-                    storage.update_episodes([_buffer(episode)])
-                    bar.advance(shown)
-                write_json(writing / "shard.json", {"attempt": attempt, "dropped": dropped})
-                os.replace(writing, shard)
-            else:
-                record_of = json.loads((shard / "shard.json").read_text())
-                attempt, dropped = int(record_of["attempt"]), int(record_of["dropped"])
-                bar.advance(shown, size)
-            done += size
-            number += 1
-    write_json(partial / "finished.json", {"dropped": dropped, "shards": number})
+        bar.advance(shown, plan.episodes - sum(shard.size for shard in missing))
+        spec = env.spec
+        assert spec is not None  # noqa: S101  (what has a time limit has one)
+        if engine.workers == 1 or len(missing) < 2:
+            for shard in missing:
+                write_shard(plan, spec, shard, partial, lambda: bar.advance(shown))
+            return
+        for size in _by_workers(plan, spec, engine, missing, partial):
+            bar.advance(shown, size)
 
 
-def _attempts(plan: Plan, env: gym.Env[Any, Any], expert: ExpertPolicy, attempt: int) -> tuple[Episode, int, int]:
-    """Tries until an episode succeeds; returns it, the next attempt's number and how many failed."""
-    for failed in range(MAX_CONSECUTIVE_FAILURES):
-        seed = episode_seed(plan.seed, attempt + failed)
-        episode = record(env, rollout(env, expert, seed), seed)
-        if episode.infos["is_success"][-1]:
-            return episode, attempt + failed + 1, failed
-    raise RuntimeError(
-        f"the expert failed {MAX_CONSECUTIVE_FAILURES} times in a row in {plan.env_id} with {plan.env_kwargs}"
-    )
-
-
-def _merge(plan: Plan, env: gym.Env[Any, Any], name: str, partial: Path) -> Path:
-    """Puts the shards into one dataset; returns its folder."""
-    merged = partial / "merged"
-    shutil.rmtree(merged, ignore_errors=True)
-    storage = MinariStorage.new(merged, env.observation_space, env.action_space, _spec(env), jpeg_encoding=False)
-    finished = json.loads((partial / "finished.json").read_text())
-    for number in range(finished["shards"]):
-        shard = MinariStorage.read(partial / f"shard-{number:05d}")
-        indices = range(shard.total_episodes)
-        seeds = [episode["seed"] for episode in shard.get_episode_metadata(indices)]
-        # Minari's own way of combining storages forgets the seeds.
-        buffers = [
-            EpisodeBuffer(
-                seed=seed,
-                observations=data["observations"],
-                actions=data["actions"],
-                rewards=data["rewards"],
-                terminations=data["terminations"],
-                truncations=data["truncations"],
-                infos=data["infos"],
-            )
-            for seed, data in zip(seeds, shard.get_episodes(indices), strict=True)
-        ]
-        storage.update_episodes(buffers)
-    storage.update_metadata(
-        {
-            "dataset_id": name,
-            "minari_version": packages.version("minari"),
-            "algorithm_name": "scripted expert of lam-envs",
-            "description": f"{plan.episodes} successful expert episodes of {plan.env_id}",
-            "requirements": [f"lam-envs=={lam_envs.__version__}"],
-            "lam_envs_dropped": finished["dropped"],
-            PLAN: plan.as_json(),
-        }
-    )
-    return merged
-
-
-def _spec(env: gym.Env[Any, Any]) -> EnvSpec | None:
-    """The specification for Minari; None where it holds a task or robot itself, which JSON cannot."""
-    if env.spec is None:
-        return None
-    try:
-        env.spec.to_json()
-    except TypeError:
-        return None
-    return env.spec
-
-
-def _buffer(episode: Episode) -> EpisodeBuffer:
-    return EpisodeBuffer(
-        seed=episode.seed,
-        observations=episode.observations,
-        actions=episode.actions,
-        rewards=episode.rewards.tolist(),
-        terminations=episode.terminations.tolist(),
-        truncations=episode.truncations.tolist(),
-        infos=episode.infos,
-    )
+def _by_workers(plan: Plan, spec: EnvSpec, engine: Engine, missing: list[Shard], partial: Path) -> Iterator[int]:
+    """Has workers write the shards; yields the size of each that is whole."""
+    sizes = {f"shard {shard.number}": shard.size for shard in missing}
+    jobs = [Job(f"shard {shard.number}", write_shard, (plan, spec, shard, partial)) for shard in missing]
+    for job, _ in engine.run(jobs):
+        yield sizes[job.name]

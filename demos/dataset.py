@@ -24,6 +24,8 @@ from lam_envs.registration import is_ours
 PLAN = "lam_envs_plan"
 """Key of the metadata that hold what :func:`demos.collect` was asked for."""
 DATA_FILE = "main_data.hdf5"
+SUCCESS = ("is_success", "success")
+"""Infos that say whether an episode succeeded, ours and others'."""
 
 
 def datasets_root(root: str | Path | None = None) -> Path:
@@ -111,7 +113,7 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
                 found = group[key].shape[:1] if isinstance(group[key], h5py.Dataset) else None
                 if found != (length,):
                     raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}")
-            if "is_success" not in group["infos"]:
+            if "is_success" not in group["infos"] and is_ours(metadata.get(PLAN, {}).get("env_id")):
                 raise ValueError(f"{name} does not say whether it succeeded")
 
 
@@ -197,7 +199,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     successes = 0
     for episode in dataset.iterate_episodes():
         returns.append(float(episode.rewards.sum()))
-        successes += bool(episode.infos["is_success"][-1])
+        successes += any(bool(episode.infos[name][-1]) for name in SUCCESS if name in episode.infos)
     episodes = len(returns)
     return {
         "id": dataset.id,

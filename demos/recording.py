@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 STATE = "state"
 """Name of the info that holds the simulator's state at each moment."""
+EXECUTED = "executed_action"
+"""Name of the info that holds what was executed where the recorded action is only its label."""
 
 
 @runtime_checkable
@@ -112,8 +114,15 @@ def _stepped(env: gym.Env[Any, Any], action: Any) -> tuple[Any, float, bool, boo
     return observation, float(reward), terminated, truncated, info
 
 
+def executed_actions(actions: Any, infos: dict[str, Any]) -> Any:
+    """Returns what the environment was given in an episode: its actions, or where these are only labels, the info."""
+    return infos[EXECUTED][1:] if EXECUTED in infos else actions
+
+
 def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
-    """Writes down a roll-out of a lam_envs environment, with the simulator's state at every moment.
+    """Writes down a roll-out, with the simulator's state at every moment where the environment tells it.
+
+    Infos that are not there at every moment, or that are no numbers, are left out.
 
     Args:
         env: Where the roll-out happens.
@@ -125,7 +134,8 @@ def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
     infos: list[dict[str, Any]] = []
     for step in steps:
         taken.append(step)
-        infos.append({**step.info, STATE: inner.physical_state()})
+        state = {STATE: inner.physical_state()} if hasattr(inner, "physical_state") else {}
+        infos.append({**step.info, **state})
     done = taken[1:]
     return Episode(
         seed=seed,
@@ -134,8 +144,21 @@ def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
         rewards=np.array([step.reward for step in done]),
         terminations=np.array([step.terminated for step in done], dtype=bool),
         truncations=np.array([step.truncated for step in done], dtype=bool),
-        infos=_stack(infos),
+        infos=_stack([_numbers(info, infos) for info in infos]),
     )
+
+
+def _numbers(info: dict[str, Any], all_infos: list[dict[str, Any]]) -> dict[str, Any]:
+    """The part of an info that is there at every moment and consists of numbers."""
+    kept = {}
+    for name, value in info.items():
+        if not all(name in other for other in all_infos):
+            continue
+        if isinstance(value, dict):
+            kept[name] = _numbers(value, [other[name] for other in all_infos])
+        elif np.asarray(value).dtype.kind in "biuf":
+            kept[name] = value
+    return kept
 
 
 def _stack(moments: list[Any]) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import minari
 from rich.progress import track
 
 from demos.dataset import episode_seeds, make_env
-from demos.recording import Episode, record, replayed
+from demos.recording import Episode, executed_actions, record, replayed
+from demos.shards import NOTES
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
     try:
         numbered: Any = track(list(enumerate(episodes)), "replaying", disable=not progress)
         for number, episode in numbered:
-            again = record(env, replayed(env, episode.actions, episode.seed), episode.seed)
+            given = executed_actions(episode.actions, episode.infos)
+            again = record(env, replayed(env, given, episode.seed), episode.seed)
+            again = replace(again, actions=episode.actions, infos=_with_notes(again.infos, episode.infos))
             successes += bool(again.infos["is_success"][-1])
             difference = episode.differs_from(again)
             if difference is not None:
@@ -73,3 +76,8 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
     finally:
         env.close()
     return ReplayReport(len(episodes), tuple(differences), successes)
+
+
+def _with_notes(infos: dict[str, Any], recorded: dict[str, Any]) -> dict[str, Any]:
+    """Adds what the collection noted, which the environment does not tell."""
+    return {**infos, **{name: recorded[name] for name in NOTES if name in recorded}}

@@ -16,7 +16,7 @@ from imageio_ffmpeg import count_frames_and_secs
 from rich.progress import track
 
 from demos.dataset import episode_seeds, make_env
-from demos.recording import Acting, replayed, rollout
+from demos.recording import Acting, executed_actions, replayed, rollout
 
 Frame = npt.NDArray[np.uint8]
 
@@ -100,7 +100,7 @@ def render(
 
     def frames() -> Iterator[Frame]:
         for seed, episode in track(recorded, "filming", disable=not progress):
-            for _ in replayed(env, episode.actions, seed):
+            for _ in replayed(env, executed_actions(episode.actions, episode.infos), seed):
                 yield _frame(env)
 
     try:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import experts
-from benchmarks.engines import Job, LocalEngine
+from demos.engines import Job, LocalEngine
 
 
 class Counting:

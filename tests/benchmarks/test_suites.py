@@ -20,9 +20,9 @@ import yaml
 
 from benchmarks import report as reports
 from benchmarks import runner
-from benchmarks.engines import Job, LocalEngine
 from benchmarks.results import read_cell, read_results, versions
 from benchmarks.suite import SUITES, read_suite
+from demos.engines import Job, LocalEngine
 
 SMALL: dict[str, Any] = {
     "name": "small",

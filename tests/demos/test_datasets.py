@@ -19,6 +19,7 @@ import pytest
 
 import demos
 from demos.dataset import episode_seeds, make_env
+from demos.shards import Recorder
 
 COLLECT = [sys.executable, "-m", "demos", "collect"]
 
@@ -112,24 +113,21 @@ def test_an_interrupted_collection_goes_on_and_comes_out_the_same(tmp_path: Path
 
 
 def test_whole_shards_are_not_collected_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = importlib.import_module("demos.collect")
     recorded: list[int] = []
-    real = module.record
+    real = Recorder.episode
 
-    def interrupted(env: Any, steps: Any, seed: int) -> Any:
-        recorded.append(seed)
-        if len(recorded) == 30:
+    def interrupted(self: Recorder, index: int) -> Any:
+        if index == 29 and len(recorded) == 29:
             raise KeyboardInterrupt
-        return real(env, steps, seed)
+        recorded.append(index)
+        return real(self, index)
 
-    monkeypatch.setattr(module, "record", interrupted)
+    monkeypatch.setattr(Recorder, "episode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         demos.collect("LamReach-v0", episodes=50, root=tmp_path)
-    first, recorded[:] = list(recorded), []
-    monkeypatch.setattr(module, "record", lambda env, steps, seed: recorded.append(seed) or real(env, steps, seed))
-    dataset = demos.collect("LamReach-v0", episodes=50, root=tmp_path)
-    assert len(recorded) == 25
-    assert episode_seeds(dataset) == [*first[:25], *recorded]
+    assert recorded == list(range(29))
+    demos.collect("LamReach-v0", episodes=50, root=tmp_path)
+    assert recorded[29:] == list(range(25, 50))
 
 
 def test_a_dataset_that_is_there_is_kept(tmp_path: Path) -> None:
@@ -176,25 +174,24 @@ def test_a_bad_request_leaves_nothing_behind(keywords: dict[str, Any], message: 
 def test_an_overwrite_keeps_the_old_dataset_until_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module: Any = importlib.import_module("demos.collect")
     demos.collect("LamReach-v0", episodes=2, dataset_id="mine-v0", root=tmp_path)
-    real, count = module.record, 0
+    real = Recorder.episode
+    recorded: list[int] = []
 
-    def interrupted(*arguments: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == 30:
+    def interrupted(self: Recorder, index: int) -> Any:
+        recorded.append(index)
+        if len(recorded) == 30:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(self, index)
 
-    monkeypatch.setattr(module, "record", interrupted)
+    monkeypatch.setattr(Recorder, "episode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         demos.collect("LamReach-v0", episodes=40, dataset_id="mine-v0", root=tmp_path, overwrite=True)
     assert demos.load("mine-v0", tmp_path).total_episodes == 2
-    count = 1000
+    recorded[:] = []
     again = demos.collect("LamReach-v0", episodes=40, dataset_id="mine-v0", root=tmp_path, overwrite=True)
     assert again.total_episodes == 40
-    assert count == 1000 + 15, "the whole shard was collected again"
+    assert recorded == list(range(25, 40)), "the whole shard was collected again"
 
 
 def test_a_missing_dataset_is_named_with_those_there_are(datasets: Any) -> None:
@@ -264,7 +261,7 @@ def test_shards_that_do_not_say_what_they_are_of_are_not_used(
 ) -> None:
     module: Any = importlib.import_module("demos.collect")
     with monkeypatch.context() as broken:
-        broken.setattr(module, "_merge", lambda *arguments: 1 / 0)
+        broken.setattr(module, "merge", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             demos.collect("LamReach-v0", episodes=2, seed=3, dataset_id="mine-v0", root=tmp_path)
     partial = tmp_path / ".partial" / "mine-v0"

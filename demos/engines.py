@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 PARENT_CHECK_SECONDS = 0.5
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries ask at their import how many threads they may use."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class LocalEngine:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(min(self.workers, len(jobs)), mp_context=context, initializer=_prepare_worker)
         try:
-            waiting: dict[Future[Any], Job] = {pool.submit(job.function, *job.arguments): job for job in jobs}
+            with _one_thread_each():
+                waiting: dict[Future[Any], Job] = {pool.submit(job.function, *job.arguments): job for job in jobs}
             while waiting:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(future), future.result()
@@ -71,6 +75,21 @@ class LocalEngine:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown()
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Lets processes that start now use one thread each: threads of one would take the cores of the others."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _end_with(parent: int) -> None:
@@ -91,10 +110,6 @@ def _prepare_worker() -> None:
     # Ctrl-C goes to the parent, which ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    import torch
-
-    # One worker a core: threads of one would take the cores of the others.
-    torch.set_num_threads(1)
 
 
 ENGINES: dict[str, type[LocalEngine]] = {"local": LocalEngine}

@@ -1,0 +1,210 @@
+"""Collections: the same by any number of workers, in several qualities and ways, also by strangers' policies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import h5py
+import minari
+import numpy as np
+import pytest
+
+import demos
+from demos.checksum import checksum, episode_digest
+from demos.plan import episode_seed
+from demos.qualities import MIXED, QUALITIES
+from demos.strategies import STRATEGIES
+from lam_envs.registration import TASKS, env_id
+
+COLLECT = [sys.executable, "-m", "demos", "collect"]
+
+
+def collected(root: Path, *arguments: str, **more: Any) -> minari.MinariDataset:
+    """Collects by the command and opens what it made."""
+    command = [*COLLECT, *arguments, "--id", "made-v0", "--root", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
+    assert done.returncode == 0, done.stderr
+    return demos.load("made-v0", root)
+
+
+def test_two_workers_record_what_one_does(tmp_path: Path) -> None:
+    arguments = ["LamGrasp-v0", "--episodes", "60", "--quality", "mixed", "--strategy", "all"]
+    one = collected(tmp_path / "one", *arguments)
+    two = collected(tmp_path / "two", *arguments, "--workers", "2")
+    assert one.total_episodes == two.total_episodes == 60
+    assert checksum(one) == checksum(two)
+    assert demos.replay(two).identical == 60
+
+
+def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
+    arguments = ["LamReach-v0", "--episodes", "150", "--id", "made-v0", "--workers", "2"]
+    command = [*COLLECT, *arguments, "--root", str(tmp_path / "killed")]
+    killed = 0
+    for wanted in (1, 3):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            deadline = time.monotonic() + 100
+            while len(list((tmp_path / "killed").glob(".partial/*/shard-*"))) < wanted and process.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            killed += process.poll() is None
+            process.send_signal(signal.SIGKILL)
+    assert killed
+    resumed = collected(tmp_path / "killed", *arguments[:3], "--workers", "2")
+    whole = collected(tmp_path / "whole", *arguments[:3])
+    assert checksum(resumed) == checksum(whole)
+
+
+# Qualities and strategies
+
+
+def success_rate(dataset: minari.MinariDataset) -> float:
+    return float(np.mean([episode.infos["is_success"][-1] for episode in dataset.iterate_episodes()]))
+
+
+@pytest.mark.parametrize("quality", [*QUALITIES, MIXED])
+def test_every_quality_repeats_bit_by_bit(quality: str, tmp_path: Path) -> None:
+    for control in ("ee", "discrete"):
+        dataset = demos.collect(
+            "LamGrasp-v0", episodes=4, quality=quality, env_kwargs={"control": control}, root=tmp_path
+        )
+        assert demos.replay(dataset).identical == 4
+
+
+def test_labels_of_noisy_demonstrations_are_what_the_expert_would_do(tmp_path: Path) -> None:
+    dataset = demos.collect("LamGrasp-v0", episodes=3, quality="noisy", root=tmp_path)
+    env: Any = gym.make("LamGrasp-v0")
+    expert = demos.make_expert(env)
+    for episode in dataset.iterate_episodes():
+        # The expert acts on the exact scene, a dataset holds observations of 32 bits.
+        env.reset(seed=0)
+        for observation, label in zip(episode.observations, episode.actions, strict=False):
+            np.testing.assert_allclose(expert.predict(observation)[0], label, atol=1e-3)
+        noise = episode.infos["executed_action"][1:] - episode.actions
+        assert 0.02 < np.abs(noise).mean() < 0.25
+    env.close()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_novices_mostly_succeed_and_take_longer(task: str, tmp_path: Path) -> None:
+    def steps_to_success(dataset: minari.MinariDataset) -> float:
+        first = [np.argmax(episode.infos["is_success"]) for episode in dataset.iterate_episodes()]
+        return float(np.mean(first))
+
+    made = {
+        quality: demos.collect(env_id(task), episodes=8, quality=quality, keep_failures=True, root=tmp_path)
+        for quality in ("expert", "novice")
+    }
+    assert success_rate(made["novice"]) >= 0.6
+    assert steps_to_success(made["novice"]) > 1.2 * steps_to_success(made["expert"])
+
+
+def test_strategies_lead_to_the_same_end_by_other_ways(tmp_path: Path) -> None:
+    paths = {}
+    for name in STRATEGIES:
+        dataset = demos.collect("LamGrasp-v0", episodes=5, strategy=name, root=tmp_path)
+        assert success_rate(dataset) == 1.0
+        paths[name] = np.array([episode.observations[:12, :3] for episode in dataset.iterate_episodes()])
+    # The first numbers are where the tool is, in units of 20 cm: y to the left, z up.
+    assert paths["high"][..., 2].mean() > paths["direct"][..., 2].mean() + 0.05
+    apart = np.abs(paths["left"][..., :2] - paths["right"][..., :2]).max(axis=(1, 2))
+    assert (apart > 0.05).sum() >= 3
+
+
+def test_infos_and_metadata_say_how_an_episode_was_acted(tmp_path: Path) -> None:
+    dataset = demos.collect("LamReach-v0", episodes=30, quality="mixed", strategy="all", root=tmp_path)
+    plan = demos.plan_of(dataset)
+    qualities = {plan["qualities"][int(episode.infos["quality"][0])] for episode in dataset.iterate_episodes()}
+    strategies = {plan["strategies"][int(episode.infos["strategy"][0])] for episode in dataset.iterate_episodes()}
+    assert qualities == set(QUALITIES)
+    assert strategies == set(STRATEGIES)
+
+
+def test_failures_are_kept_when_asked(tmp_path: Path) -> None:
+    kept = demos.collect("LamGrasp-v0", episodes=5, quality="random", keep_failures=True, root=tmp_path)
+    assert success_rate(kept) == 0.0
+
+
+# Strangers
+
+STRANGER = """
+    import gymnasium as gym
+    import numpy as np
+
+    class Balance:
+        def __init__(self, env):
+            assert env.spec.id == "CartPole-v1"
+
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            angle, speed = observation[2], observation[3]
+            return np.int64(angle + 0.5 * speed > 0), state
+
+    class Nothing:
+        def __init__(self, env):
+            pass
+"""
+
+
+def test_a_strangers_policy_in_a_strangers_environment_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "stranger.py").write_text(textwrap.dedent(STRANGER))
+    arguments = ["CartPole-v1", "--episodes", "30", "--policy", "stranger:Balance"]
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    one = collected(tmp_path / "one", *arguments, env=path)
+    two = collected(tmp_path / "two", *arguments, "--workers", "2", env=path)
+    assert checksum(one) == checksum(two)
+    assert one[0].rewards.sum() > 100
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"quality": "perfect"}, "unknown quality 'perfect'; expected one of expert, noisy, novice, random, mixed"),
+        ({"strategy": "below"}, "unknown strategy 'below'; expected one of direct"),
+        ({"policy": "nowhere:Policy"}, "cannot import policy 'nowhere:Policy'"),
+        ({"policy": "nowhere"}, "expected package.module:Name"),
+        ({"policy": "builtins:repr"}, "makes a str that has no predict"),
+        ({"policy": "a:B", "quality": "novice"}, "acts in its own way"),
+        ({"workers": 0}, "workers is 0"),
+    ],
+)
+def test_a_bad_request_is_refused_and_leaves_nothing_behind(
+    keywords: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        demos.collect("LamReach-v0", episodes=1, root=tmp_path / "root", **keywords)
+    assert list(tmp_path.rglob("*")) == []
+
+
+# Checksums and seeds
+
+
+def test_a_checksum_tells_every_changed_bit(tmp_path: Path) -> None:
+    dataset = demos.collect("LamReach-v0", episodes=2, root=tmp_path)
+    file = Path(dataset.storage.data_path) / "main_data.hdf5"
+    with h5py.File(file, "a") as content:
+        episode = content["episode_1"]
+        before = episode_digest(episode)
+        assert before == episode.attrs["sha256"] != content["episode_0"].attrs["sha256"]
+        for name in ("actions", "observations", "rewards", "infos/is_success", "infos/state"):
+            values = episode[name][()]
+            changed = values.copy()
+            changed.reshape(-1).view(np.uint8)[0] ^= 1
+            episode[name][...] = changed
+            assert episode_digest(episode) != before, name
+            episode[name][...] = values
+        episode.attrs["seed"] += 1
+        assert episode_digest(episode) != before
+        episode.attrs["seed"] -= 1
+        assert episode_digest(episode) == before
+
+
+def test_seeds_do_not_depend_on_how_many_episodes_there_are_and_differ() -> None:
+    seeds = {episode_seed(seed, index, attempt) for seed in range(3) for index in range(100) for attempt in range(3)}
+    assert len(seeds) == 900
