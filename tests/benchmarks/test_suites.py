@@ -294,7 +294,7 @@ def test_every_suite_of_the_package_is_sound() -> None:
 
 
 def test_demonstrations_never_share_a_seed_with_the_evaluation(tmp_path: Path) -> None:
-    from demos.collect import episode_seed
+    from demos.plan import episode_seed
 
     suite = read_suite(written(tmp_path, evaluation={"first_seed": episode_seed(0, 3), "episodes": 1}))
     with pytest.raises(ValueError, match="share the seeds"):
