@@ -67,8 +67,9 @@ def test_what_an_interrupted_measurement_holds_is_shown(tmp_path: Path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         run(out, Counting(until=3))
     rows = json.loads(out.read_text())["rows"]
-    assert [row["episodes"] for row in rows] == [2, 2, 2]
-    assert all(row["successes"] == 2 - len(row["failed_seeds"]) for row in rows)
+    # What concerns every robot comes first, and whole.
+    assert [(row["condition"], row["episodes"]) for row in rows] == [("ee", 3), ("ee_yaw", 2)]
+    assert all(row["successes"] == row["episodes"] - len(row["failed_seeds"]) for row in rows)
 
 
 def test_a_short_measurement_replaces_nothing_longer(tmp_path: Path) -> None:
