@@ -67,8 +67,9 @@ def test_what_an_interrupted_measurement_holds_is_shown(tmp_path: Path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         run(out, Counting(until=3))
     rows = json.loads(out.read_text())["rows"]
-    # What concerns every robot comes first, and whole.
-    assert [(row["condition"], row["episodes"]) for row in rows] == [("ee", 3), ("ee_yaw", 2)]
+    # What concerns every robot comes first.
+    held = [(row["robot"], row["condition"], row["episodes"]) for row in rows]
+    assert held == [("iiwa", "ee", 2), ("panda", "ee", 3)]
     assert all(row["successes"] == row["episodes"] - len(row["failed_seeds"]) for row in rows)
 
 
