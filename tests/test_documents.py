@@ -52,12 +52,17 @@ def run(command: list[str], folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in blocks("python")])
-def test_python_blocks_run(code: str, folder: Path) -> None:
-    named = re.match(r"# (\w+\.py)\n", code)
-    if named:
-        (folder / named[1]).write_text(code)
-    run([sys.executable, "-c", code], folder)
+PYTHON = blocks("python")
+
+
+@pytest.mark.parametrize("document", list(dict.fromkeys(name.rpartition("-")[0] for name, _ in PYTHON)))
+def test_python_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
+    for name, code in PYTHON:
+        if name.rpartition("-")[0] == document:
+            named = re.match(r"# (\w+\.py)\n", code)
+            if named:
+                (folder / named[1]).write_text(code)
+            run([sys.executable, "-c", code], folder)
 
 
 @pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in blocks("sh")])
