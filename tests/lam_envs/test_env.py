@@ -206,10 +206,11 @@ def test_actions_of_any_precision_are_those_of_64_bits(make: Make) -> None:
 
 
 def test_a_wrapped_environment_asks_for_a_reset_even_when_its_state_was_set(make: Make) -> None:
-    env, other = make("LamReach-v0"), make("LamReach-v0")
-    env.reset(seed=0)
+    first: Any = make("LamReach-v0")
+    first.reset(seed=0)
+    other = make("LamReach-v0")
     inner: Any = other.unwrapped
-    inner.set_state(env.unwrapped.get_state())  # type: ignore[attr-defined]
+    inner.set_state(first.unwrapped.get_state())
     before = inner.get_state()
     with pytest.raises(ResetNeeded):
         other.step(np.zeros(4, dtype=np.float32))
