@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ class OneGoal(NDArrayOperatorsMixin):
     def __sub__(self, other: Any) -> Any:
         if other.__class__ is not OneGoal:
             return super().__sub__(other)
-        return OneGoal([mine - theirs for mine, theirs in zip(self.numbers, other.numbers, strict=True)])
+        if len(self.numbers) != len(other.numbers):
+            raise ValueError(f"goals of {len(self.numbers)} and {len(other.numbers)} numbers have no difference")
+        return OneGoal(list(map(operator.sub, self.numbers, other.numbers)))
 
     @property
     def array(self) -> npt.NDArray[np.float64]:

@@ -34,24 +34,34 @@ class Reward:
     def __init__(self, task: Task, *, dense: bool) -> None:
         self._task = task
         self._dense = dense
+        self._has_judged = False
 
     def judge(self, achieved: npt.NDArray[Any], desired: npt.NDArray[Any]) -> Judgement:
         """Judges goals of shape (..., goal size)."""
-        single = achieved.ndim == desired.ndim == 1
-        goals: list[Any] = [_of_agents(goal) for goal in (achieved, desired)]
-        goals = [OneGoal(goal.tolist()) if single else goal.astype(np.float64) for goal in goals]
+        achieved, desired = _of_agents(achieved), _of_agents(desired)
+        if achieved.ndim == desired.ndim == 1:
+            return self._judge_one(OneGoal(achieved.tolist()), OneGoal(desired.tolist()))
+        goals = (achieved.astype(np.float64), desired.astype(np.float64))
         flags = self._task.evaluate(*goals)
-        if single:
+        return Judgement(flags, self._reward(flags["is_success"] * 1.0, self._dense and self._task.progress(*goals)))
+
+    def _judge_one(self, achieved: Any, desired: Any) -> Judgement:
+        flags = self._task.evaluate(achieved, desired)
+        if not self._has_judged:
             self._check_flags(flags)
-        success: Any = flags["is_success"] * 1.0
-        if not self._dense:
-            return Judgement(flags, success - 1.0)
-        # At most 0 before success: no state short of it is worth staying in, and with terminate_on_success
-        # ending early costs nothing.
-        progress: Any = self._task.progress(*goals)
-        if single:
+            self._has_judged = True
+        progress = self._dense and self._task.progress(achieved, desired)
+        if self._dense:
             self._check_progress(progress)
-        return Judgement(flags, success + (1.0 - success) * (progress - 1.0))
+        return Judgement(flags, self._reward(flags["is_success"] * 1.0, progress))
+
+    def _reward(self, success: Any, progress: Any) -> Any:
+        """The reward of a success, 1 or 0; at most 0 before it.
+
+        So no state short of success is worth staying in, and with ``terminate_on_success`` ending early costs
+        nothing.
+        """
+        return success + (1.0 - success) * (progress - 1.0) if self._dense else success - 1.0
 
     def _check_flags(self, flags: dict[str, Flags]) -> None:
         """Refuses what only looks like a truth value: ``~`` turns Python's True into -2.

@@ -115,7 +115,9 @@ class Scene:
 
     def _is_critical(self) -> bool:
         """Whether the robot presses something that holds against it, or an object is fast."""
-        return self.robot.push() > PRESSED or any(_faster(body.velocity(), FAST) for body in self.simulation.moving)
+        return self.robot.push(PRESSED) > PRESSED or any(
+            _faster(body.velocity(), FAST) for body in self.simulation.moving
+        )
 
     def _refine(self, parts: int) -> None:
         if parts != self._fineness:

@@ -298,15 +298,19 @@ class Robot:
                 by_right |= point[3] == right
         return Touch(by_left, by_right, anywhere)
 
-    def push(self) -> float:
+    def push(self, enough: float = 0.0) -> float:
         """How hard the robot pushed in the last physics step what it pushed hardest, newtons.
 
         The length of the sum of all forces on one body along the normals of contacts: fingers that squeeze it cancel
         each other.
+
+        Args:
+            enough: Below this an upper bound will do.
         """
         points = pybullet.getContactPoints(self._body, physicsClientId=self._client)
-        if not points:
-            return 0.0
+        largest: float = sum([point[9] for point in points])
+        if largest <= enough:
+            return largest
         sums: dict[int, Vector3] = {}
         for point in points:
             body, (x, y, z), force = point[2], point[7], point[9]
