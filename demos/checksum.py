@@ -1,8 +1,9 @@
-"""Checksums of recorded episodes: they tell equal datasets from others, and sound episodes from damaged ones."""
+"""Checksums: they tell equal datasets from others, and sound episodes and files from damaged ones."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,17 @@ from typing import Any
 import h5py
 import minari
 import numpy as np
+from minari.dataset.minari_storage import METADATA_FILE_NAME
+
+from demos.dataset import DATA_FILE
+from demos.files import write_atomically
 
 DIGEST = "sha256"
 """Name of the attribute of an episode that holds its digest."""
 NOT_CONTENT = ("id", DIGEST)
 """Attributes that say where an episode stands, and not what it is."""
+SEAL = "lam_envs_seal"
+"""Key of the metadata that holds digests of the files of a dataset."""
 
 
 def episode_digest(episode: h5py.Group) -> str:
@@ -53,13 +60,6 @@ def _arrays(name: str, part: Any) -> Iterator[tuple[str, h5py.Dataset]]:
             yield f"{name}{key}", inner
 
 
-def sign(data_file: Path) -> None:
-    """Writes into every episode of a file its digest."""
-    with h5py.File(data_file, "a") as file:
-        for episode in file.values():
-            episode.attrs[DIGEST] = episode_digest(episode)
-
-
 def checksum(dataset: minari.MinariDataset) -> str:
     """Returns a SHA-256 of a dataset's episodes in their order: equal datasets have equal ones.
 
@@ -72,3 +72,47 @@ def checksum(dataset: minari.MinariDataset) -> str:
             raise ValueError(f"episode {metadata.get('id')} of dataset {dataset.id} has no checksum")
         digest.update(metadata[DIGEST].encode())
     return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def metadata_digest(metadata: dict[str, Any]) -> str:
+    """Returns the SHA-256 of a dataset's metadata, without its seal."""
+    content = {name: value for name, value in metadata.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def seal(folder: Path) -> None:
+    """Writes into the metadata of a finished dataset what its files are.
+
+    Args:
+        folder: Of the dataset's files.
+    """
+    path = folder / METADATA_FILE_NAME
+    metadata = json.loads(path.read_text())
+    metadata[SEAL] = {DATA_FILE: file_digest(folder / DATA_FILE), METADATA_FILE_NAME: metadata_digest(metadata)}
+    write_atomically(path, json.dumps(metadata))
+
+
+def broken_seals(folder: Path) -> list[str] | None:
+    """Returns the names of the files that are not what they were when the dataset was finished.
+
+    Args:
+        folder: Of the dataset's files, the metadata readable.
+
+    Returns:
+        None if the dataset was never sealed, because something else than this package wrote it.
+    """
+    metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
+    sealed = metadata.get(SEAL)
+    if not isinstance(sealed, dict):
+        return None
+    found = {DATA_FILE: file_digest(folder / DATA_FILE), METADATA_FILE_NAME: metadata_digest(metadata)}
+    return [name for name, digest in found.items() if sealed.get(name) != digest]

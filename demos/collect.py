@@ -17,16 +17,16 @@ import gymnasium as gym
 import minari
 from filelock import FileLock, Timeout
 from gymnasium.envs.registration import EnvSpec
-from minari.dataset.minari_storage import METADATA_FILE_NAME
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import lam_envs
-from demos.dataset import DATA_FILE, PLAN, dataset_folder, datasets_root, load, plan_of
+from demos.dataset import HISTORY, PLAN, dataset_folder, datasets_root, load, plan_of
 from demos.engines import Engine, Job, LocalEngine
 from demos.files import write_json
 from demos.plan import Plan
 from demos.qualities import policy_demonstrator
 from demos.shards import Shard, merge, shards_of, write_shard
+from demos.writing import check_replaceable, publish
 from lam_envs.registration import is_ours
 
 
@@ -137,7 +137,7 @@ def _collect(
     if folder.exists() and _is_same(name, folder, wanted, overwrite=overwrite):
         _discard(partial)
         return load(folder)
-    _check_replaceable(name, folder)
+    check_replaceable(name, folder)
     _prepare_partial(name, partial, wanted, overwrite=overwrite)
     _write_shards(plan, env, engine, partial, progress=progress)
     actor = plan.policy or f"scripted expert of lam-envs, acting as {plan.quality}, {plan.strategy}"
@@ -153,20 +153,9 @@ def _collect(
             PLAN: wanted,
         },
     )
-    # Only now, that the new one is whole, an old one goes.
-    if folder.exists():
-        shutil.rmtree(partial / "replaced", ignore_errors=True)
-        os.replace(folder, partial / "replaced")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(merged, folder)
+    publish(merged, folder, partial)
     _discard(partial)
     return load(folder)
-
-
-def _check_replaceable(name: str, folder: Path) -> None:
-    """Refuses to replace a folder that is no dataset, damaged or not."""
-    if folder.exists() and not any((folder / file).exists() for file in (DATA_FILE, METADATA_FILE_NAME)):
-        raise FileExistsError(f"{folder} is no dataset: it is not replaced by {name}")
 
 
 def _discard(partial: Path) -> None:
@@ -181,7 +170,10 @@ def _discard(partial: Path) -> None:
 def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool) -> bool:
     """Whether the dataset that is there is the one asked for; an error if it may not be replaced."""
     try:
-        _check_same(name, plan_of(load(folder)), wanted, "give it another id, or overwrite it")
+        there = load(folder)
+        _check_same(name, plan_of(there), wanted, "give it another id, or overwrite it")
+        if HISTORY in there.storage.metadata:
+            raise FileExistsError(f"dataset {name} was made of another one: give it another id, or overwrite it")
     except (FileExistsError, ValueError):
         if not overwrite:
             raise

@@ -19,13 +19,14 @@ from minari.dataset.minari_dataset import DATASET_ID_RE
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 
 import lam_envs
+from demos.episode import episodes_of
 from lam_envs.registration import is_ours
 
 PLAN = "lam_envs_plan"
 """Key of the metadata that hold what :func:`demos.collect` was asked for."""
+HISTORY = "lam_envs_history"
+"""Key of the metadata that list what was done to the episodes since they were collected, first things first."""
 DATA_FILE = "main_data.hdf5"
-SUCCESS = ("is_success", "success")
-"""Infos that say whether an episode succeeded, ours and others'."""
 
 
 def datasets_root(root: str | Path | None = None) -> Path:
@@ -152,6 +153,17 @@ def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
     return plan
 
 
+def history_of(dataset: minari.MinariDataset) -> list[dict[str, Any]]:
+    """Returns what was done to the episodes since they were collected, first things first.
+
+    Returns:
+        For each step its name (``step``), whether the actions still give the episodes (``replays``), the id of the
+        dataset that it was done to (``of``), and its settings.
+    """
+    history = dataset.storage.read_raw_metadata(dataset.storage.data_path).get(HISTORY, [])
+    return [step for step in history if isinstance(step, dict)] if isinstance(history, list) else []
+
+
 def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
     """Makes the environment that a dataset was collected in.
 
@@ -197,9 +209,9 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     plan = plan_of(dataset)
     returns: list[float] = []
     successes = 0
-    for episode in dataset.iterate_episodes():
-        returns.append(float(episode.rewards.sum()))
-        successes += any(bool(episode.infos[name][-1]) for name in SUCCESS if name in episode.infos)
+    for episode in episodes_of(dataset):
+        returns.append(episode.total_return)
+        successes += bool(episode.success)
     episodes = len(returns)
     return {
         "id": dataset.id,
@@ -210,8 +222,15 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
         "steps": dataset.total_steps,
         "success rate": successes / episodes if episodes else 0.0,
         "mean return": sum(returns) / episodes if episodes else 0.0,
+        "history": "; ".join(_told(step) for step in history_of(dataset)) or "as collected",
         "attempts that failed and are left out": dataset.storage.metadata.get("lam_envs_dropped", 0),
         "size in MB": float(dataset.storage.get_size()),
         "folder": str(dataset.storage.data_path),
         "versions": plan.get("versions", {}),
     }
+
+
+def _told(step: Mapping[str, Any]) -> str:
+    """A step of the history in words."""
+    settings = ", ".join(f"{name} {value}" for name, value in step.items() if name not in ("step", "replays", "of"))
+    return f"{step.get('step')}{f' ({settings})' if settings else ''} of {step.get('of')}"

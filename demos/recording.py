@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 
-STATE = "state"
-"""Name of the info that holds the simulator's state at each moment."""
-EXECUTED = "executed_action"
-"""Name of the info that holds what was executed where the recorded action is only its label."""
+from demos.episode import STATE, Episode
 
 
 @runtime_checkable
@@ -29,36 +24,6 @@ class Acting(Protocol):
     ) -> tuple[Any, Any]:
         """Chooses an action."""
         ...
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One episode of T steps.
-
-    Attributes:
-        seed: What ``reset`` was given.
-        observations: T + 1 observations, stacked; a dict of stacks for dict spaces.
-        actions: Shape (T, ...).
-        rewards: Shape (T,).
-        terminations: Shape (T,).
-        truncations: Shape (T,).
-        infos: T + 1 values of each info, and of the simulator's state; a dict of such for a dict.
-    """
-
-    seed: int
-    observations: Any
-    actions: npt.NDArray[Any]
-    rewards: npt.NDArray[np.float64]
-    terminations: npt.NDArray[np.bool_]
-    truncations: npt.NDArray[np.bool_]
-    infos: dict[str, Any]
-
-    def differs_from(self, other: Episode) -> str | None:
-        """Returns the name of the first part that is not bit-identical to another episode's, or None."""
-        for name in ("observations", "actions", "rewards", "terminations", "truncations", "infos"):
-            if not _identical(getattr(self, name), getattr(other, name)):
-                return name
-        return None
 
 
 class Step(NamedTuple):
@@ -114,11 +79,6 @@ def _stepped(env: gym.Env[Any, Any], action: Any) -> tuple[Any, float, bool, boo
     return observation, float(reward), terminated, truncated, info
 
 
-def executed_actions(actions: Any, infos: dict[str, Any]) -> Any:
-    """Returns what the environment was given in an episode: its actions, or where these are only labels, the info."""
-    return infos[EXECUTED][1:] if EXECUTED in infos else actions
-
-
 def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
     """Writes down a roll-out, with the simulator's state at every moment where the environment tells it.
 
@@ -165,15 +125,3 @@ def _stack(moments: list[Any]) -> Any:
     if isinstance(moments[0], dict):
         return {name: _stack([moment[name] for moment in moments]) for name in moments[0]}
     return np.array(moments)
-
-
-def _identical(left: Any, right: Any) -> bool:
-    if isinstance(left, dict) or isinstance(right, dict):
-        return (
-            isinstance(left, dict)
-            and isinstance(right, dict)
-            and left.keys() == right.keys()
-            and all(_identical(left[name], right[name]) for name in left)
-        )
-    a, b = np.asarray(left), np.asarray(right)
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()

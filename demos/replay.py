@@ -1,21 +1,23 @@
-"""Re-execute recorded actions and see whether the same episodes come out."""
+"""Re-execute demonstrations: their actions give the same episodes, their states the same success."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import gymnasium as gym
 import minari
 from rich.progress import track
 
-from demos.dataset import episode_seeds, make_env
-from demos.recording import Episode, executed_actions, record, replayed
-from demos.shards import NOTES
+from demos.dataset import episode_seeds, history_of, make_env
+from demos.episode import NOTES, STATE, SUCCESS, Episode, episodes_of
+from demos.recording import record, replayed
 
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """What a replay found.
+    """What a replay by actions found.
 
     Attributes:
         episodes: How many were replayed.
@@ -33,51 +35,114 @@ class ReplayReport:
         return self.episodes - len(self.differences)
 
 
-def recorded_episodes(dataset: minari.MinariDataset) -> list[Episode]:
-    """Reads every episode of a dataset with its seed."""
-    return [
-        Episode(
-            seed=seed,
-            observations=data.observations,
-            actions=data.actions,
-            rewards=data.rewards,
-            terminations=data.terminations,
-            truncations=data.truncations,
-            infos=data.infos,
-        )
-        for seed, data in zip(episode_seeds(dataset), dataset.iterate_episodes(), strict=True)
-    ]
+@dataclass(frozen=True)
+class StatesReport:
+    """What a replay by states found.
+
+    Attributes:
+        episodes: How many were replayed.
+        differences: Numbers of the episodes whose last state is judged otherwise than it was recorded.
+        successes: How many replayed episodes ended in success.
+        moments: How many states were set.
+        moments_alike: How many of them are judged as they were recorded.
+    """
+
+    episodes: int
+    differences: tuple[int, ...]
+    successes: int
+    moments: int
+    moments_alike: int
+
+    @property
+    def alike(self) -> int:
+        """How many episodes ended with the success that was recorded."""
+        return self.episodes - len(self.differences)
 
 
 def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayReport:
-    """Replays every episode in a fresh environment and compares everything that was recorded.
+    """Replays the actions of every episode in a fresh environment and compares everything that was recorded.
 
     Args:
-        dataset: A dataset of :func:`demos.collect`.
+        dataset: A dataset of :func:`demos.collect`, or some of its episodes.
         progress: Show a bar.
 
     Raises:
-        ValueError: The dataset names no environment of lam_envs, or has no seeds.
+        ValueError: The dataset names no environment of lam_envs, has no seeds, or its episodes were changed since
+            they were collected.
     """
+    changed = [step["step"] for step in history_of(dataset) if not step.get("replays", False)]
+    if changed:
+        raise ValueError(
+            f"the episodes of {dataset.id} were changed ({', '.join(changed)}): their actions no longer give them. "
+            "Replay the states instead: python -m demos replay --states"
+        )
     differences: list[tuple[int, str]] = []
     successes = 0
-    episodes = recorded_episodes(dataset)
     env = make_env(dataset)
     try:
-        numbered: Any = track(list(enumerate(episodes)), "replaying", disable=not progress)
-        for number, episode in numbered:
-            given = executed_actions(episode.actions, episode.infos)
-            again = record(env, replayed(env, given, episode.seed), episode.seed)
-            again = replace(again, actions=episode.actions, infos=_with_notes(again.infos, episode.infos))
-            successes += bool(again.infos["is_success"][-1])
-            difference = episode.differs_from(again)
+        episode_seeds(dataset)
+        for number, episode in _shown(dataset, progress=progress):
+            difference, success = replayed_difference(env, episode)
+            successes += success
             if difference is not None:
                 differences.append((number, difference))
     finally:
         env.close()
-    return ReplayReport(len(episodes), tuple(differences), successes)
+    return ReplayReport(dataset.total_episodes, tuple(differences), successes)
 
 
-def _with_notes(infos: dict[str, Any], recorded: dict[str, Any]) -> dict[str, Any]:
-    """Adds what the collection noted, which the environment does not tell."""
-    return {**infos, **{name: recorded[name] for name in NOTES if name in recorded}}
+def replayed_difference(env: gym.Env[Any, Any], episode: Episode) -> tuple[str | None, bool]:
+    """Replays the actions of one episode.
+
+    Args:
+        env: What it was recorded in.
+        episode: With a seed.
+
+    Returns:
+        The first part that is not bit-identical, or None; and whether the replayed episode ended in success.
+    """
+    assert episode.seed is not None  # noqa: S101  (what has none was refused)
+    again = record(env, replayed(env, episode.executed_actions, episode.seed), episode.seed)
+    # What the collection noted, the environment does not tell.
+    noted = {name: episode.infos[name] for name in NOTES if name in episode.infos}
+    again = replace(again, actions=episode.actions, infos={**again.infos, **noted})
+    return episode.differs_from(again), bool(again.success)
+
+
+def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> StatesReport:
+    """Sets every recorded state in a fresh environment and compares the success of each.
+
+    Args:
+        dataset: A dataset of :func:`demos.collect`, changed since or not.
+        progress: Show a bar.
+
+    Raises:
+        ValueError: The dataset names no environment of lam_envs, or holds no states of it.
+    """
+    differences: list[int] = []
+    successes = moments = alike = 0
+    env = make_env(dataset)
+    inner: Any = env.unwrapped
+    try:
+        for number, episode in _shown(dataset, progress=progress):
+            name = next((name for name in SUCCESS if name in episode.infos), None)
+            if STATE not in episode.infos or name is None:
+                raise ValueError(f"episode {number} of dataset {dataset.id} has no states, or says no success")
+            now = False
+            recorded = [bool(flag) for flag in episode.infos[name]]
+            for state, before in zip(episode.infos[STATE], recorded, strict=True):
+                now = inner.set_state(state)[1][name]
+                alike += now == before
+                moments += 1
+            successes += now
+            if now != recorded[-1]:
+                differences.append(number)
+    finally:
+        env.close()
+    return StatesReport(dataset.total_episodes, tuple(differences), successes, moments, alike)
+
+
+def _shown(dataset: minari.MinariDataset, *, progress: bool) -> Iterator[tuple[int, Episode]]:
+    """Yields each episode with its number, one at a time, and shows a bar."""
+    numbered = zip(map(int, dataset.episode_indices), episodes_of(dataset), strict=True)
+    yield from track(numbered, "replaying", total=dataset.total_episodes, disable=not progress)

@@ -8,35 +8,28 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import h5py
-import minari
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from minari.data_collector import EpisodeBuffer
-from minari.dataset.minari_storage import MinariStorage
 
-from demos.checksum import sign
-from demos.dataset import DATA_FILE, SUCCESS
+from demos.dataset import DATA_FILE
+from demos.episode import EXECUTED, QUALITY, STRATEGY, Episode
 from demos.files import write_json
 from demos.plan import Plan, episode_seed
 from demos.qualities import MIXED, MIXTURE, QUALITIES, Act, Demonstrator, policy_demonstrator
-from demos.recording import EXECUTED, Episode, Step, record
+from demos.recording import Step, record
 from demos.strategies import STRATEGIES
+from demos.writing import Draft
 
 SHARD_EPISODES = 25
 """A few seconds of work."""
 MAX_FAILURES = 50
 """A demonstrator that fails so often from one start after the other will not succeed."""
-QUALITY, STRATEGY = "quality", "strategy"
-NOTES = (QUALITY, STRATEGY, EXECUTED)
-"""Names of the infos that the collection adds: numbers of the plan's ``qualities`` and ``strategies``."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +72,20 @@ def write_shard(
     Raises:
         RuntimeError: The demonstrator fails again and again.
     """
-    writing = partial / f"writing-{shard.number:05d}"
-    shutil.rmtree(writing, ignore_errors=True)
     env = gym.make(spec)
     try:
-        storage = MinariStorage.new(
-            writing, env.observation_space, env.action_space, storable(env), jpeg_encoding=plan.jpeg
-        )
+        writing = partial / f"writing-{shard.number:05d}"
+        draft = Draft(writing, env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
         recorder = Recorder(plan, env)
         dropped = 0
         for index in range(shard.first, shard.first + shard.size):
             episode, failed = recorder.episode(index)
             dropped += failed
-            storage.update_episodes([_buffer(episode)])
+            draft.add(episode)
             if advance is not None:
                 advance()
     finally:
         env.close()
-    sign(writing / DATA_FILE)
     write_json(writing / "shard.json", {"dropped": dropped})
     os.replace(writing, shard.folder(partial))
 
@@ -122,7 +111,7 @@ class Recorder:
             quality, strategy = self._drawn(index)
             episode = record(self.env, self._steps(quality, strategy, seed), seed)
             # Nobody expects success of what acts at random.
-            if self.plan.keep_failures or quality == "random" or succeeded(episode) is not False:
+            if self.plan.keep_failures or quality == "random" or episode.success is not False:
                 return episode, attempt
         raise RuntimeError(
             f"{self.plan.policy or self.plan.quality} failed {MAX_FAILURES} times in a row in {self.plan.env_id} "
@@ -168,66 +157,13 @@ class Recorder:
             yield step
 
 
-def succeeded(episode: Episode) -> bool | None:
-    """Whether an episode succeeded at its end; None if its environment does not say."""
-    for name in SUCCESS:
-        if name in episode.infos:
-            return bool(episode.infos[name][-1])
-    return None
-
-
-def storable(env: gym.Env[Any, Any]) -> EnvSpec | None:
-    """The specification for Minari; None where it holds a task or robot itself, which JSON cannot."""
-    if env.spec is None:
-        return None
-    try:
-        env.spec.to_json()
-    except TypeError:
-        return None
-    return env.spec
-
-
-def copy_episodes(source: Path, target: MinariStorage, indices: list[int]) -> None:
-    """Appends episodes of a data file to a dataset as they are, seeds and checksums included.
-
-    Args:
-        source: The data file of another dataset of the same spaces.
-        target: The dataset.
-        indices: Numbers of the episodes.
-    """
-    count, steps = target.total_episodes, target.total_steps
-    with h5py.File(source, "r") as origin, h5py.File(target.data_path / DATA_FILE, "a", track_order=True) as file:
-        for index in indices:
-            origin.copy(f"episode_{index}", file, name=f"episode_{count}")
-            file[f"episode_{count}"].attrs["id"] = count
-            steps += int(file[f"episode_{count}"].attrs["total_steps"])
-            count += 1
-    target.update_metadata({"total_episodes": count, "total_steps": steps, "dataset_size": target.get_size()})
-
-
 def merge(plan: Plan, env: gym.Env[Any, Any], partial: Path, metadata: dict[str, Any]) -> Path:
     """Puts the shards into one dataset; returns its folder."""
-    merged = partial / "merged"
-    shutil.rmtree(merged, ignore_errors=True)
-    storage = MinariStorage.new(
-        merged, env.observation_space, env.action_space, storable(env), jpeg_encoding=plan.jpeg
-    )
+    draft = Draft(partial / "merged", env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
     dropped = 0
     for shard in shards_of(plan.episodes):
         folder = shard.folder(partial)
-        copy_episodes(folder / DATA_FILE, storage, list(range(shard.size)))
+        draft.copy(folder / DATA_FILE, range(shard.size))
         dropped += int(json.loads((folder / "shard.json").read_text())["dropped"])
-    storage.update_metadata({**metadata, "lam_envs_dropped": dropped, "minari_version": minari.__version__})
-    return merged
-
-
-def _buffer(episode: Episode) -> EpisodeBuffer:
-    return EpisodeBuffer(
-        seed=episode.seed,
-        observations=episode.observations,
-        actions=episode.actions,
-        rewards=episode.rewards.tolist(),
-        terminations=episode.terminations.tolist(),
-        truncations=episode.truncations.tolist(),
-        infos=episode.infos,
-    )
+    draft.finish({**metadata, "lam_envs_dropped": dropped})
+    return draft.folder

@@ -16,7 +16,8 @@ from imageio_ffmpeg import count_frames_and_secs
 from rich.progress import track
 
 from demos.dataset import episode_seeds, make_env
-from demos.recording import Acting, executed_actions, replayed, rollout
+from demos.episode import episodes_of
+from demos.recording import Acting, replayed, rollout
 
 Frame = npt.NDArray[np.uint8]
 
@@ -96,11 +97,11 @@ def render(
     if size < 2 or size % 2 or episodes < 1:
         raise ValueError(f"size is {size} and episodes is {episodes}; expected an even size and at least 1 episode")
     env = make_env(dataset, render_mode="rgb_array", render_width=size, render_height=size, camera=camera)
-    recorded = list(zip(episode_seeds(dataset), dataset.iterate_episodes(), strict=True))[:episodes]
+    recorded = list(zip(episode_seeds(dataset), episodes_of(dataset), strict=True))[:episodes]
 
     def frames() -> Iterator[Frame]:
         for seed, episode in track(recorded, "filming", disable=not progress):
-            for _ in replayed(env, executed_actions(episode.actions, episode.infos), seed):
+            for _ in replayed(env, episode.executed_actions, seed):
                 yield _frame(env)
 
     try:

@@ -277,7 +277,9 @@ def test_an_episode_that_lacks_a_part_is_reported(spoilt: str, copied: Path) -> 
 
     with h5py.File(copied / "main_data.hdf5", "a") as file:
         if spoilt == "short observations":
-            file["episode_1/observations"].resize((20, 18))
+            short = file["episode_1/observations"][:20]
+            del file["episode_1/observations"]
+            file["episode_1/observations"] = short
         else:
             del file[f"episode_1/{spoilt}"]
     with pytest.raises(ValueError, match="damaged or incomplete"):
