@@ -26,6 +26,8 @@ PLAN = "lam_envs_plan"
 """Key of the metadata that hold what :func:`demos.collect` was asked for."""
 HISTORY = "lam_envs_history"
 """Key of the metadata that list what was done to the episodes since they were collected, first things first."""
+TOLD_APART = ("step", "replays", "executes", "of")
+"""Keys of a step of the history that are no settings."""
 DATA_FILE = "main_data.hdf5"
 
 
@@ -65,19 +67,28 @@ def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDa
         FileNotFoundError: There is no such dataset; says which there are.
         ValueError: The files are damaged, incomplete or not a dataset.
     """
-    folder = _find(dataset, root)
+    folder = find(dataset, root)
     try:
         metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
         _check_complete(folder, metadata)
         opened = minari.MinariDataset(MinariStorage.read(folder))
-    except (OSError, LookupError, AssertionError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # A damaged file may have h5py and Minari raise anything.
         raise ValueError(
             f"the dataset at {folder} is damaged or incomplete ({error}). Remove that folder and collect it again."
         ) from error
     return opened
 
 
-def _find(dataset: str | Path, root: str | Path | None) -> Path:
+def find(dataset: str | Path, root: str | Path | None = None) -> Path:
+    """Returns the folder of a dataset's files, which may be damaged or incomplete.
+
+    Args:
+        dataset: An id, or the folder of one.
+        root: The folder of all datasets; by default Minari's own.
+
+    Raises:
+        FileNotFoundError: There is no such dataset; says which there are.
+    """
     given = Path(dataset).absolute()
     for folder in (given, given / "data"):
         if (folder / METADATA_FILE_NAME).is_file() or (folder / DATA_FILE).is_file():
@@ -101,20 +112,22 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
             raise ValueError(f"{METADATA_FILE_NAME} lacks {key!r}")
     episodes = metadata["total_episodes"]
     with h5py.File(folder / DATA_FILE, "r") as file:
-        if set(file) != {f"episode_{number}" for number in range(episodes)}:
+        # A damaged number may be too large to count to.
+        if len(file) != episodes or set(file) != {f"episode_{number}" for number in range(episodes)}:
             raise ValueError(f"{len(file.keys())} of {episodes} episodes, or other names")
         for name, group in file.items():
             steps = int(group.attrs["total_steps"])
             if int(group.attrs.get("seed", 0)) < 0:
                 raise ValueError(f"{name} has a negative seed")
             lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
-            for part in ("observations", "infos"):
+            # Minari's datasets need no infos.
+            for part in ("observations", *["infos"] * ("infos" in group)):
                 lengths |= dict.fromkeys(_leaves(part, group[part]), steps + 1)
             for key, length in lengths.items():
                 found = group[key].shape[:1] if isinstance(group[key], h5py.Dataset) else None
                 if found != (length,):
                     raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}")
-            if "is_success" not in group["infos"] and is_ours(metadata.get(PLAN, {}).get("env_id")):
+            if is_ours(metadata.get(PLAN, {}).get("env_id")) and "is_success" not in group["infos"]:
                 raise ValueError(f"{name} does not say whether it succeeded")
 
 
@@ -157,11 +170,23 @@ def history_of(dataset: minari.MinariDataset) -> list[dict[str, Any]]:
     """Returns what was done to the episodes since they were collected, first things first.
 
     Returns:
-        For each step its name (``step``), whether the actions still give the episodes (``replays``), the id of the
-        dataset that it was done to (``of``), and its settings.
+        For each step its name (``step``), whether the actions still give the episodes if they did before
+        (``replays``), whether the episodes were executed anew (``executes``), the id of the dataset that it was done
+        to (``of``), and its settings.
     """
     history = dataset.storage.read_raw_metadata(dataset.storage.data_path).get(HISTORY, [])
     return [step for step in history if isinstance(step, dict)] if isinstance(history, list) else []
+
+
+def changes_of(dataset: minari.MinariDataset) -> list[str]:
+    """Returns the names of the steps because of which actions no longer give their episodes; none if they do."""
+    changes: list[str] = []
+    for step in history_of(dataset):
+        if step.get("executes"):
+            changes = []
+        elif not step.get("replays"):
+            changes.append(str(step.get("step")))
+    return changes
 
 
 def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -232,5 +257,5 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
 
 def _told(step: Mapping[str, Any]) -> str:
     """A step of the history in words."""
-    settings = ", ".join(f"{name} {value}" for name, value in step.items() if name not in ("step", "replays", "of"))
+    settings = ", ".join(f"{name} {value}" for name, value in step.items() if name not in TOLD_APART)
     return f"{step.get('step')}{f' ({settings})' if settings else ''} of {step.get('of')}"

@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 from demos.episode import STATE, Episode
+from lam_envs import ToolCommand
+from lam_envs.observation import Features
 
 
 @runtime_checkable
@@ -77,6 +79,18 @@ def replayed(env: gym.Env[Any, Any], actions: Iterable[Any], seed: int) -> Itera
 def _stepped(env: gym.Env[Any, Any], action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
     observation, reward, terminated, truncated, info = env.step(action)
     return observation, float(reward), terminated, truncated, info
+
+
+def commanded(features: Features) -> ToolCommand:
+    """What the robot was told to reach last, as far as its control says: doing it again keeps it where it is.
+
+    Args:
+        features: Of an environment of lam_envs.
+    """
+    position = features["tool/position"] + features.get("tool/lag", 0.0)
+    yaw = features["tool/yaw"] + features["tool/yaw_lag"] if "tool/yaw" in features else np.zeros(1)
+    x, y, z = position.tolist()
+    return ToolCommand((x, y, z), float(features["gripper/target"][0]), float(yaw[0]))
 
 
 def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:

@@ -1,0 +1,121 @@
+"""Preprocessing: each step makes of a dataset another one, and is recorded in its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+
+import minari
+from rich.progress import track
+
+from demos.dataset import HISTORY, load
+from demos.episode import Episode, episodes_of
+from demos.preprocess.features import Features
+from demos.preprocess.form import form_of
+from demos.preprocess.idle import CutIdle
+from demos.preprocess.preprocessor import Preprocessor
+from demos.preprocess.relabel import Relabel
+from demos.preprocess.resample import Resample
+from demos.preprocess.smooth import Smooth
+from demos.writing import derived_metadata, draft_of
+
+PREPROCESSORS: dict[str, type[Preprocessor]] = {
+    kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features)
+}
+"""Every step by its name. A new one is a file here and a line in this table."""
+
+__all__ = [
+    "PREPROCESSORS",
+    "CutIdle",
+    "Features",
+    "Preprocessor",
+    "Relabel",
+    "Resample",
+    "Smooth",
+    "preprocess",
+]
+
+
+def preprocess(
+    dataset: minari.MinariDataset,
+    steps: Sequence[Preprocessor],
+    dataset_id: str,
+    *,
+    root: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> minari.MinariDataset:
+    """Does steps one after the other to every episode and writes what comes out.
+
+    Args:
+        dataset: Any dataset that says what the steps need to know.
+        steps: What to do, in order.
+        dataset_id: Name of the new one.
+        root: The folder of all datasets; by default Minari's own.
+        overwrite: Replace a dataset of that name.
+        progress: Show a bar.
+
+    Returns:
+        The new dataset. Its history (``demos.dataset.history_of``) lists the steps with their settings.
+
+    Raises:
+        ValueError: No step, one that cannot work on this dataset, or no episode is left.
+        FileExistsError: There is a dataset of that name.
+    """
+    if not steps:
+        raise ValueError(f"no step is given; expected some of {', '.join(PREPROCESSORS)}")
+    if dataset_id == dataset.id and overwrite:
+        raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
+    form = form_of(dataset)
+    try:
+        for step in steps:
+            form = step.begin(form)
+        metadata: dict[str, Any] = {}
+        spec = dataset.env_spec if (form.observation_space, form.action_space) == _spaces(dataset) else None
+        with draft_of(
+            dataset_id,
+            form.observation_space,
+            form.action_space,
+            spec,
+            metadata,
+            root=root,
+            jpeg=dataset.storage.jpeg_encoding,
+            overwrite=overwrite,
+        ) as draft:
+            episodes = track(
+                episodes_of(dataset), "preprocessing", total=dataset.total_episodes, disable=not progress
+            )
+            for episode in episodes:
+                made = _through(steps, episode)
+                if made is not None:
+                    draft.add(made)
+            told = [{**_settings(step), **step.end()} for step in steps]
+            metadata |= {**derived_metadata(dataset), **form.metadata()}
+            metadata[HISTORY] = [*metadata[HISTORY][:-1], *({**settings, "of": dataset.id} for settings in told)]
+    finally:
+        for step in steps:
+            step.end()
+    return load(dataset_id, root)
+
+
+def _spaces(dataset: minari.MinariDataset) -> tuple[Any, Any]:
+    return dataset.observation_space, dataset.action_space
+
+
+def _through(steps: Sequence[Preprocessor], episode: Episode) -> Episode | None:
+    result: Episode | None = episode
+    for step in steps:
+        if result is None:
+            return None
+        result = step.apply(result)
+    return result
+
+
+def _settings(step: Preprocessor) -> dict[str, Any]:
+    """A step with its settings, as the history records it."""
+    settings = {
+        field.name: getattr(step, field.name) for field in fields(cast(Any, step)) if not field.name.startswith("_")
+    }
+    return {"step": step.name, "replays": step.executes, "executes": step.executes, **settings}

@@ -1,0 +1,208 @@
+"""What the numbers of a dataset mean, as far as it says so: its spaces, features, action parts and rate.
+
+Features stand in one vector of the observation: all of it, the entry ``observation`` of goal observations, or the
+entry ``robot`` of pixel observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from demos.dataset import PLAN, make_env
+from demos.episode import Episode, episodes_of, leaves
+from lam_envs.control import CONTROLS
+from lam_envs.observation import ROBOT_KEY
+from lam_envs.registration import is_ours
+from lam_envs.simulation import CONTROL_HZ
+
+FORM = "lam_envs_form"
+"""Key of the metadata that hold rate and features of a dataset whose environment no longer tells them."""
+VECTOR_KEYS = ("observation", ROBOT_KEY)
+ABSOLUTE_PARTS = 1
+"""How many numbers at the end of a continuous action are no displacements: the opening of the gripper."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature's place in the vector. Physical value = number * scale + center."""
+
+    start: int
+    size: int
+    scale: float = 1.0
+    center: tuple[float, ...] = (0.0,)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every episode of a dataset is like.
+
+    Attributes:
+        observation_space: Of the episodes.
+        action_space: Of the episodes.
+        plan: What they were collected with; None if nobody knows.
+        rate: Moments a second; None if nobody knows.
+        columns: Features of the vector by name; None if nobody knows.
+        displacements: How many numbers of an action, from the first, are displacements; None if nobody knows.
+        info_sizes: How many numbers each info has at a moment, by name: ``randomization/mass``.
+    """
+
+    observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
+    plan: dict[str, Any] | None
+    rate: float | None
+    columns: dict[str, Column] | None
+    displacements: int | None
+    info_sizes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def vector_key(self) -> str | None:
+        """The entry of the observation that is the vector; None if all of it is.
+
+        Raises:
+            ValueError: The observation has no vector.
+        """
+        space = self.observation_space
+        if isinstance(space, spaces.Box) and len(space.shape) == 1:
+            return None
+        for key in VECTOR_KEYS:
+            if isinstance(space, spaces.Dict) and key in space.spaces and len(space[key].shape or ()) == 1:
+                return key
+        raise ValueError(f"the observations are {space}: there is no vector of features in them")
+
+    def vectors(self, episode: Episode) -> npt.NDArray[Any]:
+        """The vectors of an episode, shape (T + 1, size)."""
+        key = self.vector_key
+        vectors: npt.NDArray[Any] = episode.observations if key is None else episode.observations[key]
+        return vectors
+
+    def with_vectors(self, episode: Episode, vectors: npt.NDArray[Any]) -> Episode:
+        """An episode with other vectors."""
+        key = self.vector_key
+        return replace(episode, observations=vectors if key is None else {**episode.observations, key: vectors})
+
+    def column(self, name: str) -> Column:
+        """The place of a feature.
+
+        Raises:
+            ValueError: There is no such feature.
+        """
+        if not self.columns or name not in self.columns:
+            raise ValueError(f"there is no feature {name!r}; known: {', '.join(self.columns or ()) or 'none'}")
+        return self.columns[name]
+
+    def physical(self, episode: Episode, name: str) -> npt.NDArray[np.float64]:
+        """A feature's physical values at every moment, shape (T + 1, size)."""
+        column = self.column(name)
+        part = self.vectors(episode)[:, column.start : column.start + column.size]
+        values: npt.NDArray[np.float64] = part.astype(np.float64) * column.scale + np.array(column.center)
+        return values
+
+    def metadata(self) -> dict[str, Any]:
+        """The part that datasets keep beside their spaces."""
+        columns = {
+            name: {"start": column.start, "size": column.size, "scale": column.scale, "center": list(column.center)}
+            for name, column in (self.columns or {}).items()
+        }
+        form = {"rate": self.rate, "columns": columns or None, "displacements": self.displacements}
+        return {FORM: form, **({} if self.plan is None else {PLAN: self.plan})}
+
+
+def form_of(dataset: minari.MinariDataset) -> Form:
+    """Reads what a dataset says of its numbers.
+
+    Raises:
+        ValueError: What it says is damaged.
+    """
+    metadata = dataset.storage.read_raw_metadata(dataset.storage.data_path)
+    plan = metadata.get(PLAN)
+    plan = plan if isinstance(plan, dict) else None
+    infos = next(episodes_of(dataset, dataset.episode_indices[:1])).infos
+    sizes = {name: int(np.prod(values.shape[1:])) for name, values in leaves(infos)}
+    form = Form(dataset.observation_space, dataset.action_space, plan, None, None, None, sizes)
+    if FORM in metadata:
+        return _read(form, metadata[FORM])
+    if plan is None or not is_ours(plan.get("env_id")):
+        return form
+    env = make_env(dataset)
+    try:
+        return replace(form_of_env(env, plan), info_sizes=sizes)
+    finally:
+        env.close()
+
+
+def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> Form:
+    """What episodes of an environment of lam_envs are like.
+
+    Args:
+        env: Of lam_envs.
+        plan: What episodes in it are collected with.
+    """
+    inner: Any = env.unwrapped
+    columns = {
+        name: Column(part.slice.start, part.slice.stop - part.slice.start, part.scale, tuple(part.center))
+        for name, part in inner.layout.items()
+    }
+    form = Form(env.observation_space, env.action_space, plan, float(CONTROL_HZ), columns, None)
+    return replace(form, displacements=_displacements(form))
+
+
+def _displacements(form: Form) -> int | None:
+    """How many numbers of our own actions are displacements."""
+    control = (form.plan or {}).get("env_kwargs", {}).get("control", "ee")
+    if control not in CONTROLS or not isinstance(form.action_space, spaces.Box):
+        return None
+    return int(np.prod(form.action_space.shape)) - ABSOLUTE_PARTS
+
+
+def _read(form: Form, saved: Any) -> Form:
+    try:
+        columns = {
+            str(name): Column(
+                int(column["start"]), int(column["size"]), float(column["scale"]), tuple(map(float, column["center"]))
+            )
+            for name, column in (saved["columns"] or {}).items()
+        }
+        rate, displacements = saved["rate"], saved["displacements"]
+        return replace(
+            form,
+            rate=None if rate is None else float(rate),
+            columns=columns or None,
+            displacements=None if displacements is None else int(displacements),
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"the metadata of the dataset are damaged: {FORM} is {saved!r}") from error
+
+
+def part_of(episode: Episode, first: int, last: int) -> Episode:
+    """The moments ``first`` to ``last`` of an episode, both included, at least one step; its end is a truncation.
+
+    Args:
+        episode: T steps.
+        first: From 0.
+        last: At most T.
+    """
+
+    def moments(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return {name: moments(inner) for name, inner in part.items()}
+        return part[first : last + 1]
+
+    truncations = episode.truncations[first:last].copy()
+    truncations[-1] |= not episode.terminations[last - 1]
+    return replace(
+        episode,
+        observations=moments(episode.observations),
+        actions=episode.actions[first:last],
+        rewards=episode.rewards[first:last],
+        terminations=episode.terminations[first:last],
+        truncations=truncations,
+        infos=moments(episode.infos),
+    )

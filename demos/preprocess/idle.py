@@ -1,0 +1,62 @@
+"""Cut what a demonstrator stands still for at the beginning and at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from typing_extensions import override
+
+from demos.episode import Episode
+from demos.preprocess.form import Form, part_of
+from demos.preprocess.preprocessor import Preprocessor
+
+TOOL = "tool/position"
+GRIPPER = "gripper/width"
+
+
+@dataclass
+class CutIdle(Preprocessor):
+    """Leaves out the moments before the tool or the gripper first moves and after they last move.
+
+    Attributes:
+        speed: What is slower, tool and gripper, stands still, metres a second.
+        keep: How many idle moments stay at either end.
+    """
+
+    name = "cut-idle"
+    speed: float = 0.01
+    keep: int = 2
+    _form: Form | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        if self.speed < 0.0 or self.keep < 0:
+            raise ValueError(f"speed is {self.speed} and keep is {self.keep}; expected at least 0 each")
+
+    @override
+    def begin(self, form: Form) -> Form:
+        for name in (TOOL, GRIPPER):
+            form.column(name)
+        if form.rate is None:
+            raise ValueError("the dataset does not say how many moments it has a second")
+        self._form = form
+        return form
+
+    @override
+    def apply(self, episode: Episode) -> Episode | None:
+        form = self._form
+        assert form is not None  # noqa: S101  (begin comes first)
+        assert form.rate is not None  # noqa: S101  (begin refused that)
+        tool, width = form.physical(episode, TOOL), form.physical(episode, GRIPPER)
+        speeds = np.maximum(np.linalg.norm(np.diff(tool, axis=0), axis=1), np.abs(np.diff(width, axis=0)).max(axis=1))
+        moving = np.flatnonzero(speeds * form.rate > self.speed)
+        if not moving.size:
+            return None
+        first = max(int(moving[0]) - self.keep, 0)
+        last = min(int(moving[-1]) + 1 + self.keep, len(episode))
+        return part_of(episode, first, last)

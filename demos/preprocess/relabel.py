@@ -1,0 +1,127 @@
+"""Say the same motion by the actions of another control."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+from typing_extensions import override
+
+from demos.episode import EXECUTED, NOTES, Episode
+from demos.preprocess.form import Form, form_of_env
+from demos.preprocess.preprocessor import Preprocessor
+from demos.recording import Step, commanded, record
+from lam_envs import ToolCommand
+from lam_envs.control import CONTROLS
+from lam_envs.keywords import known_name
+from lam_envs.registration import is_ours
+
+POSITION, LAG = "tool/position", "tool/lag"
+TARGET = "gripper/target"
+YAW, YAW_LAG = "tool/yaw", "tool/yaw_lag"
+NEAR = 0.008
+"""So near the tool must come to where it was before what follows, metres."""
+PATIENCE = 3
+"""For so many steps it may try to."""
+
+
+@dataclass
+class Relabel(Preprocessor):
+    """Follows the recorded tool poses by another control, from the same start, and records what happens.
+
+    So the new episodes are real: their observations are those of the new control, and they replay bit for bit.
+    Episodes that end otherwise than the recorded one are left out and counted.
+
+    Attributes:
+        control: A name of ``lam_envs.control.CONTROLS``.
+    """
+
+    name = "relabel"
+    executes = True
+    control: str
+    _form: Form | None = field(default=None, repr=False, compare=False)
+    _env: Any = field(default=None, repr=False, compare=False)
+    _left_out: int = field(default=0, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: There is no such control.
+        """
+        known_name("control", self.control, CONTROLS)
+
+    @override
+    def begin(self, form: Form) -> Form:
+        plan = form.plan
+        if plan is None or not is_ours(plan.get("env_id")):
+            raise ValueError("relabelling needs an environment of lam_envs; the dataset names none")
+        for name in (POSITION, TARGET):
+            form.column(name)
+        self._form = form
+        self._left_out = 0
+        plan = {**plan, "env_kwargs": {**plan.get("env_kwargs", {}), "control": self.control}}
+        self._env = gym.make(plan["env_id"], **plan["env_kwargs"])
+        return form_of_env(self._env, plan)
+
+    @override
+    def apply(self, episode: Episode) -> Episode | None:
+        if episode.seed is None:
+            raise ValueError("relabelling needs the seed of every episode; one has none")
+        again = record(self._env, self._steps(episode), episode.seed)
+        if again.success != episode.success:
+            self._left_out += 1
+            return None
+        # How it was acted is still known; what was executed is now what the label says.
+        notes = {name: episode.infos[name] for name in NOTES if name in episode.infos and name != EXECUTED}
+        return replace(
+            again, infos={**again.infos, **{name: values[: len(again) + 1] for name, values in notes.items()}}
+        )
+
+    @override
+    def end(self) -> dict[str, Any]:
+        if self._env is not None:
+            self._env.close()
+        return {"left_out": self._left_out}
+
+    def _steps(self, episode: Episode) -> Iterator[Step]:
+        """Follows the recorded path: the next moment comes when the tool is where it was, or has waited for it."""
+        path = self._path(episode)
+        inner: Any = self._env.unwrapped
+        observation, info = self._env.reset(seed=episode.seed)
+        step = Step(None, observation, 0.0, False, False, info)
+        yield step
+        moment, waited = 1, 0
+        while not (step.terminated or step.truncated):
+            action = inner.action_for(path[moment].command, inner.features())
+            observation, reward, terminated, truncated, info = self._env.step(action)
+            step = Step(action, observation, float(reward), terminated, truncated, info)
+            yield step
+            waited += 1
+            if waited > PATIENCE or math.dist(inner.features()["tool/position"], path[moment].position) < NEAR:
+                moment, waited = min(moment + 1, len(path) - 1), 0
+
+    def _path(self, episode: Episode) -> list[_Moment]:
+        form = self._form
+        assert form is not None  # noqa: S101  (begin comes first)
+        names = [name for name in (POSITION, LAG, TARGET, YAW, YAW_LAG) if name in (form.columns or {})]
+        parts = {name: form.physical(episode, name) for name in names}
+        return [
+            _Moment(
+                commanded({name: values[moment] for name, values in parts.items()}),
+                parts[POSITION][moment].tolist(),
+            )
+            for moment in range(len(episode) + 1)
+        ]
+
+
+class _Moment(NamedTuple):
+    """A moment of what is followed."""
+
+    command: ToolCommand
+    """What the robot was told."""
+    position: list[float]
+    """Where its tool was, metres."""

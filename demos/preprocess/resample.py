@@ -1,0 +1,124 @@
+"""Change how many moments a second an episode has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from typing_extensions import override
+
+from demos.episode import Episode, mapped
+from demos.preprocess.form import Form
+from demos.preprocess.preprocessor import Preprocessor
+
+
+@dataclass
+class Resample(Preprocessor):
+    """Gives episodes another rate; how long they last and what their rewards sum to stays, up to one new step.
+
+    Observed floats are interpolated; pictures, whole numbers and infos are those of the nearest moment.
+    Displacements of a new step are the sum of what was displaced in its time, so their space grows where steps get
+    longer; other numbers of an action, and discrete actions, are those at its beginning.
+
+    Attributes:
+        rate: New moments a second.
+        displacements: How many numbers of an action, from the first, are displacements; by default what the dataset
+            says.
+    """
+
+    name = "resample"
+    rate: float
+    displacements: int | None = None
+    _form: Form | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: The rate is not positive.
+        """
+        if not 0.0 < self.rate < np.inf:
+            raise ValueError(f"rate is {self.rate}; expected a positive number of moments a second")
+
+    @override
+    def begin(self, form: Form) -> Form:
+        if form.rate is None:
+            raise ValueError("the dataset does not say how many moments it has a second")
+        displaced = form.displacements if self.displacements is None else self.displacements
+        if isinstance(form.action_space, spaces.Box) and displaced is None:
+            raise ValueError("the dataset does not say how many numbers of its actions are displacements: give it")
+        self._form = replace(form, displacements=displaced or 0)
+        return replace(self._form, rate=self.rate, action_space=self._space(form.action_space, displaced or 0))
+
+    @override
+    def apply(self, episode: Episode) -> Episode | None:
+        steps = len(episode)
+        ratio = self._ratio
+        count = max(round(steps / ratio), 1)
+        # The last moment stays the last one: it says whether the episode succeeded.
+        times = np.minimum(np.arange(count + 1) * ratio, steps)
+        times[-1] = steps
+        nearest = np.rint(times).astype(int)
+        ends = np.zeros(count, dtype=bool)
+        ends[-1] = True
+        terminated = bool(episode.terminations[-1])
+        return replace(
+            episode,
+            observations=mapped(lambda values: _at(values, times, nearest), episode.observations),
+            actions=self._actions(episode.actions, times),
+            rewards=np.diff(_accumulated(episode.rewards, times)),
+            terminations=ends & terminated,
+            truncations=ends & (not terminated),
+            infos=mapped(lambda values: values[nearest], episode.infos),
+        )
+
+    @property
+    def _ratio(self) -> float:
+        """Old steps in a new one."""
+        assert self._form is not None  # noqa: S101  (begin comes first)
+        assert self._form.rate is not None  # noqa: S101  (begin refused that)
+        return self._form.rate / self.rate
+
+    def _space(self, space: Any, displaced: int) -> Any:
+        assert self._form is not None  # noqa: S101  (begin comes first)
+        # The last new step may take up to half an old one more.
+        longest = self._ratio + max(self._ratio, 1.0) / 2
+        if not isinstance(space, spaces.Box) or longest <= 1.0 or not displaced:
+            return space
+        low, high = space.low.copy(), space.high.copy()
+        low[:displaced] *= longest
+        high[:displaced] *= longest
+        return spaces.Box(low, high, dtype=low.dtype.type)
+
+    def _actions(self, actions: npt.NDArray[Any], times: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+        assert self._form is not None  # noqa: S101  (begin comes first)
+        begun = np.minimum(np.floor(times[:-1] + 1e-9).astype(int), len(actions) - 1)
+        resampled: npt.NDArray[Any] = actions[begun]
+        displaced = self._form.displacements
+        if displaced and actions.ndim == 2:
+            moved = np.diff(_accumulated(actions[:, :displaced], times), axis=0)
+            resampled = np.concatenate([moved.astype(actions.dtype), resampled[:, displaced:]], axis=1)
+        return resampled
+
+
+def _at(values: npt.NDArray[Any], times: npt.NDArray[np.float64], nearest: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Values at times between the moments, shape (len(times), ...)."""
+    if values.dtype.kind != "f":
+        picked: npt.NDArray[Any] = values[nearest]
+        return picked
+    before = np.minimum(np.floor(times).astype(int), len(values) - 1)
+    after = np.minimum(before + 1, len(values) - 1)
+    share = (times - before).reshape(-1, *[1] * (values.ndim - 1))
+    between = values[before] * (1.0 - share) + values[after] * share
+    result: npt.NDArray[Any] = between.astype(values.dtype)
+    return result
+
+
+def _accumulated(rates: npt.NDArray[Any], times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sums from the start up to each time of what every step adds evenly."""
+    sums = np.concatenate([np.zeros((1, *rates.shape[1:])), np.cumsum(rates.astype(np.float64), axis=0)])
+    result: npt.NDArray[np.float64] = _at(sums, times, np.rint(times).astype(int))
+    return result

@@ -1,0 +1,89 @@
+"""Smooth the way of the tool."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from typing_extensions import override
+
+from demos.episode import Episode
+from demos.preprocess.form import Form
+from demos.preprocess.preprocessor import Preprocessor
+
+
+@dataclass
+class Smooth(Preprocessor):
+    """Smooths the commanded path of displacement actions, and features if named, by least squares.
+
+    A polynomial is fitted to a window around each moment (Savitzky and Golay 1964, Analytical Chemistry 36,
+    1627-1639). The path begins and ends where it did.
+
+    Attributes:
+        window: Moments of the window, odd.
+        order: Of the polynomial, below the window.
+        features: Names of features whose observed values are smoothed too, such as ``tool/position``.
+    """
+
+    name = "smooth"
+    window: int = 7
+    order: int = 2
+    features: tuple[str, ...] = ()
+    _form: Form | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: The window is even or not above the order.
+        """
+        if self.window % 2 == 0 or not 0 <= self.order < self.window:
+            raise ValueError(
+                f"window is {self.window} and order is {self.order}; expected an odd window above an order from 0 on"
+            )
+        if importlib.util.find_spec("scipy") is None:
+            raise ModuleNotFoundError("smoothing needs SciPy: pip install 'lam-envs[demos]'", name="scipy")
+
+    @override
+    def begin(self, form: Form) -> Form:
+        if not isinstance(form.action_space, spaces.Box) or not form.displacements:
+            raise ValueError(f"smoothing needs actions that are displacements; these are {form.action_space}")
+        for name in self.features:
+            form.column(name)
+        self._form = form
+        return form
+
+    @override
+    def apply(self, episode: Episode) -> Episode | None:
+        form = self._form
+        assert form is not None  # noqa: S101  (begin comes first)
+        assert isinstance(form.action_space, spaces.Box)  # noqa: S101  (begin refused others)
+        count = form.displacements or 0
+        actions = episode.actions.copy()
+        path = np.concatenate([np.zeros((1, count)), np.cumsum(actions[:, :count].astype(np.float64), axis=0)])
+        smoothed = self._smoothed(path)
+        smoothed[[0, -1]] = path[[0, -1]]
+        actions[:, :count] = np.diff(smoothed, axis=0)
+        episode = replace(episode, actions=np.clip(actions, form.action_space.low, form.action_space.high))
+        if not self.features:
+            return episode
+        vectors = form.vectors(episode).copy()
+        for name in self.features:
+            column = form.column(name)
+            part = slice(column.start, column.start + column.size)
+            vectors[:, part] = self._smoothed(vectors[:, part].astype(np.float64))
+        return form.with_vectors(episode, vectors)
+
+    def _smoothed(self, path: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+        from scipy.signal import savgol_filter
+
+        # An episode may be shorter than the window.
+        window = min(self.window, len(path) - 1 + len(path) % 2)
+        if window <= self.order:
+            return path.copy()
+        smoothed: npt.NDArray[Any] = savgol_filter(path, window, self.order, axis=0)
+        return smoothed
