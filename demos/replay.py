@@ -10,7 +10,7 @@ import gymnasium as gym
 import minari
 from rich.progress import track
 
-from demos.dataset import episode_seeds, history_of, make_env
+from demos.dataset import changes_of, episode_seeds, make_env
 from demos.episode import NOTES, STATE, SUCCESS, Episode, episodes_of
 from demos.recording import commanded, record, replayed
 

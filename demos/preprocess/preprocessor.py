@@ -17,7 +17,7 @@ class Preprocessor(ABC):
 
     name: ClassVar[str]
     executes: ClassVar[bool] = False
-    """Whether what it makes was executed in the environment, so that its actions give the episode from the seed on."""
+    """Whether what it makes was executed in the environment: its actions, from the seed on, give the episode."""
 
     @abstractmethod
     def begin(self, form: Form) -> Form:

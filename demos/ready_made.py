@@ -1,0 +1,92 @@
+"""The datasets that published results rest on: made anew anywhere, they have the published checksum."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import minari
+
+import lam_envs
+from demos.checksum import checksum
+from demos.collect import collect
+from demos.dataset import dataset_folder, load, plan_of
+from demos.files import write_json
+from lam_envs.registration import TASKS
+
+PUBLISHED = "published.json"
+EPISODES = 100
+"""Of a published dataset."""
+
+
+def published() -> dict[str, dict[str, Any]]:
+    """Returns each published dataset by name: its id, the arguments of :func:`demos.collect`, and its checksum."""
+    content: dict[str, dict[str, Any]] = json.loads(resources.files("demos").joinpath(PUBLISHED).read_text())
+    return content
+
+
+def fetch_or_make(
+    name: str, *, workers: int = 1, root: str | Path | None = None, progress: bool = False
+) -> minari.MinariDataset:
+    """Opens a published dataset if it is here, else collects it; either way its checksum is the published one.
+
+    Args:
+        name: One of :func:`published`.
+        workers: Processes that record.
+        root: The folder of all datasets; by default Minari's own.
+        progress: Show a bar.
+
+    Raises:
+        ValueError: There is no such dataset, or what is here or was made has another checksum.
+    """
+    known = published()
+    if name not in known:
+        raise ValueError(f"unknown dataset {name!r}; published are {', '.join(known)}")
+    entry = known[name]
+    if dataset_folder(entry["id"], root).exists():
+        there = load(entry["id"], root)
+        found = checksum(there)
+        if found != entry["checksum"]:
+            raise ValueError(
+                f"the dataset {entry['id']} that is here has the checksum {found}; published is "
+                f"{entry['checksum']}: remove {there.storage.data_path} and make it anew, or look at it: "
+                f"python -m demos check {entry['id']}"
+            )
+        return there
+    made = collect(**entry["plan"], dataset_id=entry["id"], workers=workers, root=root, progress=progress)
+    found = checksum(made)
+    if found != entry["checksum"]:
+        raise ValueError(
+            f"{name} came out with the checksum {found}; published is {entry['checksum']}, made with "
+            f"{entry['versions']}. Other versions or another processor give other episodes. It is at "
+            f"{made.storage.data_path}"
+        )
+    return made
+
+
+def publish(path: Path) -> None:
+    """Collects every published dataset and writes down what came out.
+
+    Args:
+        path: The file that :func:`published` reads.
+    """
+    entries = {}
+    with tempfile.TemporaryDirectory() as root:
+        for env_id in map(lam_envs.env_id, TASKS):
+            plan = {"env_id": env_id, "episodes": EPISODES, "seed": 0}
+            made = collect(**plan, root=root, progress=True)  # type: ignore[arg-type]
+            versions = {name: text for name, text in plan_of(made)["versions"].items() if name != "code"}
+            entries[f"{env_id.removesuffix('-v0')}-{EPISODES}"] = {
+                "id": made.id,
+                "plan": plan,
+                "checksum": checksum(made),
+                "versions": versions,
+            }
+    write_json(path, entries)
+
+
+if __name__ == "__main__":
+    publish(Path(__file__).with_name(PUBLISHED))

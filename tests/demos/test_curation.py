@@ -1,0 +1,136 @@
+"""Datasets are made of datasets: what is chosen stays as it was, and the history says what was done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import minari
+import numpy as np
+import pytest
+
+import demos
+from demos import curate
+from demos.checksum import DIGEST
+from demos.dataset import history_of, plan_of
+from demos.episode import episodes_of
+from demos.replay import replay
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="module")
+def mixed(root: Path) -> minari.MinariDataset:
+    return demos.collect(
+        "LamReach-v0",
+        episodes=24,
+        quality="mixed",
+        strategy="all",
+        keep_failures=True,
+        root=root,
+        dataset_id="ours/m-v0",
+    )
+
+
+def digests(dataset: minari.MinariDataset) -> list[str]:
+    return [metadata[DIGEST] for metadata in dataset.storage.get_episode_metadata(map(int, dataset.episode_indices))]
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_a_filter_keeps_what_succeeded_or_what_did_not(
+    success: bool, mixed: minari.MinariDataset, root: Path
+) -> None:
+    kept = curate.filter_episodes(mixed, f"ours/{success}-v0".lower(), success=success, root=root)
+    wanted = [d for d, episode in zip(digests(mixed), episodes_of(mixed), strict=True) if episode.success == success]
+    assert digests(kept) == wanted
+    assert 0 < len(wanted) < mixed.total_episodes
+    assert minari.MinariDataset(kept.storage.data_path).total_episodes == len(wanted)
+
+
+def test_a_filter_goes_by_return_length_and_quality(mixed: minari.MinariDataset, root: Path) -> None:
+    returns = [episode.total_return for episode in episodes_of(mixed)]
+    middle = float(np.median(returns))
+    upper = curate.filter_episodes(mixed, "ours/upper-v0", min_return=middle, root=root)
+    lower = curate.filter_episodes(mixed, "ours/lower-v0", max_return=middle, root=root)
+    assert min(episode.total_return for episode in episodes_of(upper)) >= middle
+    assert max(episode.total_return for episode in episodes_of(lower)) <= middle
+    number = plan_of(mixed)["qualities"].index("novice")
+    novice = curate.filter_episodes(mixed, "ours/novice-v0", quality="novice", root=root)
+    assert {int(episode.infos["quality"][-1]) for episode in episodes_of(novice)} == {number}
+    with pytest.raises(ValueError, match="none of the 24 episodes"):
+        curate.filter_episodes(mixed, "ours/none-v0", max_length=1, root=root)
+    with pytest.raises(ValueError, match=r"no quality 'perfect'; it has"):
+        curate.filter_episodes(mixed, "ours/none-v0", quality="perfect", root=root)
+
+
+def test_what_was_chosen_replays(mixed: minari.MinariDataset, root: Path) -> None:
+    few = curate.subsample(mixed, "ours/few-v0", 5, root=root)
+    assert replay(few).identical == 5
+    assert history_of(few) == [{"step": "subsample", "count": 5, "seed": 0, "replays": True, "of": "ours/m-v0"}]
+    again = curate.filter_episodes(few, "ours/few-again-v0", min_length=1, root=root)
+    assert [step["step"] for step in history_of(again)] == ["subsample", "filter"]
+
+
+def test_of_one_seed_fewer_are_among_more(mixed: minari.MinariDataset, root: Path) -> None:
+    five, ten = (digests(curate.subsample(mixed, f"ours/n{n}-v0", n, seed=3, root=root)) for n in (5, 10))
+    other = digests(curate.subsample(mixed, "ours/other-v0", 5, seed=4, root=root))
+    assert set(five) < set(ten) < set(digests(mixed))
+    assert five != other
+    with pytest.raises(ValueError, match="25 of 24 episodes"):
+        curate.subsample(mixed, "ours/many-v0", 25, root=root)
+
+
+def test_a_split_shares_out_every_episode_once(mixed: minari.MinariDataset, root: Path) -> None:
+    parts = curate.split(mixed, {"train": 0.75, "valid": 0.125, "test": 0.125}, root=root)
+    assert [part.total_episodes for part in parts.values()] == [18, 3, 3]
+    assert parts["valid"].id == "ours/m-valid-v0"
+    together = [digest for part in parts.values() for digest in digests(part)]
+    assert sorted(together) == sorted(digests(mixed))
+    with pytest.raises(ValueError, match="sum to at most 1"):
+        curate.split(mixed, {"train": 0.9, "test": 0.2}, root=root)
+    with pytest.raises(ValueError, match="test gets none"):
+        curate.split(mixed, {"train": 0.99, "test": 0.01}, root=root)
+
+
+def test_a_merge_joins_episodes_and_renumbers_their_qualities(root: Path) -> None:
+    expert = demos.collect("LamReach-v0", episodes=2, root=root)
+    novice = demos.collect("LamReach-v0", episodes=3, quality="novice", root=root)
+    both = curate.merge([expert, novice], "ours/both-v0", root=root)
+    assert plan_of(both)["qualities"] == ["expert", "novice"]
+    assert [int(episode.infos["quality"][0]) for episode in episodes_of(both)] == [0, 0, 1, 1, 1]
+    assert digests(both)[:2] == digests(expert)
+    assert replay(both).identical == 5
+    assert curate.filter_episodes(both, "ours/only-v0", quality="novice", root=root).total_episodes == 3
+
+
+def test_a_merge_refuses_what_does_not_belong_together(root: Path) -> None:
+    reach = demos.collect("LamReach-v0", episodes=2, root=root)
+    grasp = demos.collect("LamGrasp-v0", episodes=1, root=root)
+    sparse = demos.collect("LamReach-v0", episodes=1, env_kwargs={"reward": "sparse"}, root=root)
+    with pytest.raises(ValueError, match="observation_space"):
+        curate.merge([reach, grasp], "ours/no-v0", root=root)
+    with pytest.raises(ValueError, match="different env_kwargs"):
+        curate.merge([reach, sparse], "ours/no-v0", root=root)
+    with pytest.raises(ValueError, match="would count twice"):
+        curate.merge([reach, curate.subsample(reach, "ours/part-v0", 1, root=root)], "ours/no-v0", root=root)
+    with pytest.raises(ValueError, match="at least 2"):
+        curate.merge([reach], "ours/no-v0", root=root)
+    assert not (root / "t" / "no-v0").exists()
+
+
+def test_nothing_is_replaced_unasked_or_by_itself(mixed: minari.MinariDataset, root: Path) -> None:
+    curate.subsample(mixed, "ours/there-v0", 2, root=root)
+    with pytest.raises(FileExistsError, match="give another id, or overwrite it"):
+        curate.subsample(mixed, "ours/there-v0", 3, root=root)
+    assert curate.subsample(mixed, "ours/there-v0", 3, root=root, overwrite=True).total_episodes == 3
+    with pytest.raises(ValueError, match="cannot replace what it is made of"):
+        curate.subsample(mixed, "ours/m-v0", 3, root=root, overwrite=True)
+
+
+def test_a_collection_does_not_take_a_part_of_one_for_itself(root: Path) -> None:
+    whole = demos.collect("LamReach-v0", episodes=3, seed=9, dataset_id="ours/whole-v0", root=root)
+    curate.subsample(whole, "ours/part-of-it-v0", 2, root=root)
+    with pytest.raises(FileExistsError, match="was made of another one"):
+        demos.collect("LamReach-v0", episodes=3, seed=9, dataset_id="ours/part-of-it-v0", root=root)

@@ -1,0 +1,204 @@
+"""Preprocessing keeps what it does not change, and says what it did."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import minari
+import numpy as np
+import pytest
+
+import demos
+from demos.dataset import history_of, make_env, plan_of
+from demos.episode import episodes_of
+from demos.preprocess import PREPROCESSORS, CutIdle, Features, Preprocessor, Relabel, Resample, Smooth, preprocess
+from demos.preprocess.form import form_of
+from demos.preprocess.parsing import parsed
+from demos.replay import replay, replay_states
+
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="module")
+def grasps(root: Path) -> minari.MinariDataset:
+    return demos.collect("LamGrasp-v0", episodes=6, quality="novice", root=root)
+
+
+def processed(dataset: minari.MinariDataset, root: Path, *steps: Preprocessor) -> minari.MinariDataset:
+    return preprocess(dataset, steps, f"ours/p{next(numbers)}-v0", root=root)
+
+
+def test_idle_moments_are_cut_at_both_ends(grasps: minari.MinariDataset, root: Path) -> None:
+    cut = processed(grasps, root, CutIdle(speed=0.02, keep=1))
+    assert cut.total_steps < grasps.total_steps
+    for before, after in zip(episodes_of(grasps), episodes_of(cut), strict=True):
+        first = next(
+            start
+            for start in range(len(before))
+            if np.array_equal(before.observations[start : start + len(after) + 1], after.observations)
+        )
+        np.testing.assert_array_equal(before.actions[first : first + len(after)], after.actions)
+        np.testing.assert_array_equal(before.infos["state"][first], after.infos["state"][0])
+        assert np.flatnonzero(after.truncations).tolist() == [len(after) - 1]
+        tool = form_of(cut).physical(after, "tool/position")
+        assert np.linalg.norm(np.diff(tool, axis=0), axis=1)[[0, 1, -2]].max() > 0.0
+
+
+def test_the_states_of_what_was_cut_still_succeed(grasps: minari.MinariDataset, root: Path) -> None:
+    report = replay_states(processed(grasps, root, CutIdle()))
+    assert report.alike == 6
+    with pytest.raises(ValueError, match=r"were changed \(cut-idle\).*--states"):
+        replay(processed(grasps, root, CutIdle()))
+
+
+@pytest.mark.parametrize("rate", [5, 10, 13, 20, 40, 100])
+def test_resampling_keeps_duration_way_return_and_success(
+    rate: float, grasps: minari.MinariDataset, root: Path
+) -> None:
+    resampled = processed(grasps, root, Resample(rate))
+    for before, after in zip(episodes_of(grasps), episodes_of(resampled), strict=True):
+        assert abs(len(after) / rate - len(before) / 20) <= 1 / rate
+        np.testing.assert_allclose(after.actions[:, :3].sum(0), before.actions[:, :3].sum(0), atol=1e-4)
+        assert after.total_return == pytest.approx(before.total_return)
+        np.testing.assert_array_equal(after.observations[[0, -1]], before.observations[[0, -1]])
+        assert after.success == before.success
+        assert set(np.unique(after.actions[:, 3])) <= set(np.unique(before.actions[:, 3]))
+        assert all(resampled.action_space.contains(action) for action in after.actions)
+        if rate == 20:
+            np.testing.assert_allclose(after.actions, before.actions, atol=1e-5)
+    assert form_of(resampled).rate == rate
+
+
+def test_smoothing_takes_the_tremble_out_of_the_way_and_not_its_ends(
+    grasps: minari.MinariDataset, root: Path
+) -> None:
+    smoothed = processed(grasps, root, Smooth(window=9, order=2, features=("tool/position",)))
+    form = form_of(grasps)
+    for before, after in zip(episodes_of(grasps), episodes_of(smoothed), strict=True):
+        jerks = [np.abs(np.diff(episode.actions[:, :3], n=2, axis=0)).mean() for episode in (before, after)]
+        assert jerks[1] < 0.5 * jerks[0]
+        np.testing.assert_allclose(after.actions[:, :3].sum(0), before.actions[:, :3].sum(0), atol=0.3)
+        np.testing.assert_array_equal(after.actions[:, 3], before.actions[:, 3])
+        paths = [form.physical(episode, "tool/position") for episode in (before, after)]
+        assert 0 < np.abs(paths[0] - paths[1]).max() < 0.02
+        np.testing.assert_array_equal(
+            form.physical(before, "object/position"), form.physical(after, "object/position")
+        )
+
+
+@pytest.mark.parametrize("control", ["joint", "ee_yaw"])
+def test_relabelled_episodes_are_real(control: str, root: Path) -> None:
+    experts = demos.collect("LamGrasp-v0", episodes=4, root=root)
+    relabelled = processed(experts, root, Relabel(control))
+    assert history_of(relabelled)[-1]["left_out"] == 4 - relabelled.total_episodes == 0
+    assert plan_of(relabelled)["env_kwargs"]["control"] == control
+    report = replay(relabelled)
+    assert (report.identical, report.successes) == (4, 4)
+    env = make_env(relabelled)
+    assert env.action_space == relabelled.action_space
+    assert env.observation_space == relabelled.observation_space
+    env.close()
+    for before, after in zip(episodes_of(experts), episodes_of(relabelled), strict=True):
+        way, new = (form_of(d).physical(e, "tool/position") for d, e in ((experts, before), (relabelled, after)))
+        nearest = np.linalg.norm(way[:, None] - new[None], axis=2).min(axis=1)
+        assert nearest.max() < 0.03, "the new path passes by every point of the old one"
+
+
+def test_noisy_episodes_are_relabelled_by_what_was_done(root: Path) -> None:
+    noisy = demos.collect("LamReach-v0", episodes=3, quality="noisy", root=root)
+    relabelled = processed(noisy, root, Relabel("joint"))
+    assert "executed_action" not in next(episodes_of(relabelled)).infos
+    assert replay(relabelled).identical == relabelled.total_episodes
+
+
+def test_features_are_dropped_and_added_by_name(grasps: minari.MinariDataset, root: Path) -> None:
+    changed = processed(
+        grasps, root, Features(drop=("object/velocity", "gripper/"), add=("time", "previous_action", "info/state"))
+    )
+    form, old = form_of(changed), form_of(grasps)
+    assert form.columns is not None
+    assert not {"object/velocity", "gripper/width", "gripper/touch"} & set(form.columns)
+    for before, after in zip(episodes_of(grasps), episodes_of(changed), strict=True):
+        assert changed.observation_space.contains(after.observations[3])
+        for name in ("tool/position", "object/position"):
+            np.testing.assert_array_equal(form.physical(after, name), old.physical(before, name))
+        np.testing.assert_allclose(form.physical(after, "time")[:, 0], np.arange(len(after) + 1) / 20, rtol=1e-6)
+        np.testing.assert_array_equal(form.physical(after, "previous_action")[1:], before.actions)
+        np.testing.assert_allclose(form.physical(after, "info/state"), before.infos["state"], rtol=1e-6)
+
+
+def test_features_of_goal_and_pixel_observations_change_too(root: Path) -> None:
+    goal = demos.collect("LamReachGoal-v0", episodes=1, root=root)
+    changed = processed(goal, root, Features(drop=("tool/velocity",)))
+    assert changed.observation_space["observation"].shape == (goal.observation_space["observation"].shape[0] - 3,)
+    pixels = demos.collect(
+        "LamReachPixels-v0", episodes=1, env_kwargs={"image_width": 16, "image_height": 16}, root=root
+    )
+    changed = processed(pixels, root, Features(add=("time",)))
+    before, after = next(episodes_of(pixels)).observations, next(episodes_of(changed)).observations
+    np.testing.assert_array_equal(before["front"], after["front"])
+    assert after["robot"].shape[1] == before["robot"].shape[1] + 1
+
+
+def test_steps_follow_each_other_and_are_recorded(grasps: minari.MinariDataset, root: Path) -> None:
+    steps = [CutIdle(), Resample(10), Smooth(5), Features(drop=("tool/lag",))]
+    changed = processed(grasps, root, *steps)
+    again = processed(changed, root, Features(add=("time",)))
+    assert [step["step"] for step in history_of(again)] == ["cut-idle", "resample", "smooth", "features", "features"]
+    assert history_of(again)[1]["rate"] == 10
+    assert demos.describe(again)["history"].startswith("cut-idle (speed 0.01, keep 2) of lam/")
+    assert minari.MinariDataset(again.storage.data_path).total_episodes == 6
+
+
+def test_steps_say_what_they_cannot_work_on(grasps: minari.MinariDataset, root: Path) -> None:
+    discrete = demos.collect("LamReachDiscrete-v0", episodes=1, root=root)
+    with pytest.raises(ValueError, match="displacements"):
+        processed(discrete, root, Smooth())
+    with pytest.raises(ValueError, match=r"no feature 'nose/position'; known: tool/position"):
+        processed(grasps, root, Features(drop=("nose/position",)))
+    with pytest.raises(ValueError, match="is there already"):
+        processed(processed(grasps, root, Features(add=("time",))), root, Features(add=("time",)))
+    with pytest.raises(ValueError, match="no episode is left"):
+        processed(grasps, root, CutIdle(speed=99.0))
+    with pytest.raises(ValueError, match="no step is given"):
+        processed(grasps, root)
+    assert not list((root / ".partial").glob("*.draft"))
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("cut-idle", CutIdle()),
+        ("cut-idle:speed=0.05,keep=0", CutIdle(0.05, 0)),
+        ("resample:rate=12.5,displacements=2", Resample(12.5, 2)),
+        ("smooth:window=9,features=tool/position+tool/velocity", Smooth(9, 2, ("tool/position", "tool/velocity"))),
+        ("relabel:control=joint", Relabel("joint")),
+        ("features:add=time", Features(add=("time",))),
+    ],
+)
+def test_steps_are_read_from_texts(text: str, step: Preprocessor) -> None:
+    assert parsed(text, PREPROCESSORS) == step
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("shine", r"unknown step 'shine'; known: cut-idle, resample"),
+        ("resample", "lacks a setting: rate"),
+        ("resample:pace=3", r"'pace=3'; expected NAME=VALUE of rate, displacements"),
+        ("resample:rate=fast", "expected a number"),
+        ("resample:rate=-1", "expected a positive number"),
+        ("smooth:window=4", "expected an odd window"),
+        ("relabel:control=mind", "control"),
+        ("cut-idle:keep=1.5", "expected a whole number"),
+    ],
+)
+def test_texts_that_are_no_steps_are_refused(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        parsed(text, PREPROCESSORS)

@@ -1,0 +1,36 @@
+"""Published datasets come out with the published checksum, and nothing else passes for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import demos
+from demos import ready_made
+from demos.checksum import checksum
+from demos.curate import subsample
+
+
+@pytest.mark.parametrize("name", ["LamReach-100", "LamGrasp-100"])
+def test_a_published_dataset_is_made_anew_bit_for_bit(name: str, tmp_path: Path) -> None:
+    made = ready_made.fetch_or_make(name, workers=2, root=tmp_path)
+    assert checksum(made) == ready_made.published()[name]["checksum"]
+    before = (made.storage.data_path / "main_data.hdf5").stat().st_mtime_ns
+    again = ready_made.fetch_or_make(name, root=tmp_path)
+    assert (again.storage.data_path / "main_data.hdf5").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(ready_made.published()))
+def test_every_published_dataset_is_made_anew_bit_for_bit(name: str, tmp_path: Path) -> None:
+    ready_made.fetch_or_make(name, workers=2, root=tmp_path)
+
+
+def test_what_only_bears_the_name_is_refused(tmp_path: Path) -> None:
+    few = demos.collect("LamReach-v0", episodes=2, root=tmp_path, dataset_id="ours/few-v0")
+    subsample(few, ready_made.published()["LamReach-100"]["id"], 1, root=tmp_path)
+    with pytest.raises(ValueError, match="published is"):
+        ready_made.fetch_or_make("LamReach-100", root=tmp_path)
+    with pytest.raises(ValueError, match=r"unknown dataset 'LamNone-1'; published are LamReach-100"):
+        ready_made.fetch_or_make("LamNone-1", root=tmp_path)

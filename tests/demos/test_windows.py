@@ -1,0 +1,188 @@
+"""Windows hold what stands in the file, at the edges of an episode too, and PyTorch gets them as batches."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import h5py
+import minari
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import demos
+from demos.episode import episodes_of, leaves
+from demos.statistics import statistics
+from demos.torch_dataset import WindowDataset
+from demos.windows import Windows
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="module")
+def reach(root: Path) -> minari.MinariDataset:
+    return demos.collect("LamReach-v0", episodes=4, root=root)
+
+
+def expected(dataset: minari.MinariDataset, number: int, history: int, chunk: int) -> tuple[Any, Any, Any]:
+    for episode in episodes_of(dataset):
+        if number < len(episode):
+            before = [max(number - back, 0) for back in reversed(range(history))]
+            after = np.arange(number, number + chunk)
+            actions = episode.actions[np.minimum(after, len(episode) - 1)]
+            return episode.observations[before], actions, after >= len(episode)
+        number -= len(episode)
+    raise IndexError(number)
+
+
+@given(
+    numbers=st.lists(st.integers(0, 159), min_size=1, max_size=20),
+    history=st.integers(1, 70),
+    chunk=st.integers(1, 70),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_window_is_what_stands_in_the_file(
+    numbers: list[int], history: int, chunk: int, reach: minari.MinariDataset
+) -> None:
+    windows = Windows(reach, history=history, chunk=chunk)
+    numbers = [number % len(windows) for number in numbers]
+    batch = windows[numbers]
+    for row, number in enumerate(numbers):
+        observation, action, is_pad = expected(reach, number, history, chunk)
+        np.testing.assert_array_equal(batch["observation"][row], observation)
+        np.testing.assert_array_equal(batch["action"][row], action)
+        np.testing.assert_array_equal(batch["is_pad"][row], is_pad)
+        np.testing.assert_array_equal(windows[number]["observation"], observation)
+
+
+def test_windows_count_from_the_end_and_stop_there(reach: minari.MinariDataset) -> None:
+    windows = Windows(reach)
+    assert len(windows) == reach.total_steps
+    np.testing.assert_array_equal(windows[-1]["action"], windows[len(windows) - 1]["action"])
+    for number in (len(windows), -len(windows) - 1):
+        with pytest.raises(IndexError, match=f"there are {len(windows)}"):
+            windows[number]
+    with pytest.raises(ValueError, match="history is 0"):
+        Windows(reach, history=0)
+
+
+def test_dicts_and_pictures_come_as_dicts(root: Path) -> None:
+    for env_id, keywords in (("LamReachGoal-v0", {}), ("LamReachPixels-v0", {"image_width": 16, "image_height": 16})):
+        dataset = demos.collect(env_id, episodes=1, env_kwargs=keywords, root=root)
+        batch = Windows(dataset, history=2)[[0, 5]]
+        episode = next(episodes_of(dataset))
+        for name, values in leaves(episode.observations):
+            np.testing.assert_array_equal(batch["observation"][name][1], values[4:6])
+
+
+def test_files_that_others_wrote_give_the_same_windows(reach: minari.MinariDataset, tmp_path: Path) -> None:
+    """Minari itself writes in chunks, which cannot be mapped."""
+    (tmp_path / "data").mkdir()
+    storage = reach.storage.new(tmp_path / "data", reach.observation_space, reach.action_space)
+    storage.update_episodes([episode.buffer() for episode in episodes_of(reach)])
+    storage.update_metadata({"dataset_id": "ours/other-v0", "minari_version": minari.__version__})
+    other = minari.MinariDataset(tmp_path / "data")
+    with h5py.File(tmp_path / "data" / "main_data.hdf5") as file:
+        assert file["episode_0/actions"].chunks is not None
+    numbers = np.arange(reach.total_steps)
+    ours, theirs = (Windows(dataset, history=3, chunk=4)[numbers] for dataset in (reach, other))
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+def test_jpeg_pictures_are_decoded(root: Path) -> None:
+    keywords = {"image_width": 16, "image_height": 16}
+    dataset = demos.collect("LamReachPixels-v0", episodes=1, env_kwargs=keywords, jpeg=True, root=root)
+    batch = Windows(dataset)[[3]]
+    np.testing.assert_array_equal(
+        batch["observation"]["front"][0, 0], next(episodes_of(dataset)).observations["front"][3]
+    )
+
+
+def test_a_part_of_a_dataset_has_its_windows_alone(reach: minari.MinariDataset) -> None:
+    part = reach.filter_episodes(lambda episode: episode.id in (1, 3))
+    windows = Windows(part)
+    np.testing.assert_array_equal(windows[0]["observation"][0], next(episodes_of(reach, [1])).observations[0])
+    assert len(windows) == part.total_steps
+
+
+def test_windows_travel_to_other_processes(reach: minari.MinariDataset) -> None:
+    windows = Windows(reach, chunk=2)
+    before = windows[[1, 7]]
+    copied = pickle.loads(pickle.dumps(windows))
+    np.testing.assert_array_equal(copied[[1, 7]]["action"], before["action"])
+    windows.close()
+    np.testing.assert_array_equal(windows[[1, 7]]["action"], before["action"])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_gives_every_window_once_an_epoch(workers: int, reach: minari.MinariDataset) -> None:
+    dataset = WindowDataset(reach, history=2, chunk=3)
+    loader = dataset.loader(32, seed=5, workers=workers)
+    first = [batch["observation"] for batch in loader]
+    second = torch.cat([batch["observation"] for batch in loader])
+    again = [batch["observation"] for batch in dataset.loader(32, seed=5)]
+    assert len(loader) == len(first) == -(-len(dataset) // 32)
+    assert first[0].shape == (32, 2, 18)
+    for one, other in zip(first, again, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    joined = torch.cat(first)
+    assert not torch.equal(joined, second)
+    rows = {row.numpy().tobytes() for row in joined}
+    assert (
+        rows
+        == {row.numpy().tobytes() for row in second}
+        == {w["observation"].numpy().tobytes() for w in map(dataset.__getitem__, range(len(dataset)))}
+    )
+
+
+def test_pytorchs_own_loader_takes_it_too(reach: minari.MinariDataset) -> None:
+    loader = torch.utils.data.DataLoader(WindowDataset(reach, chunk=3), batch_size=8)
+    batch = next(iter(loader))
+    assert batch["action"].shape == (8, 3, 4)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        WindowDataset(reach).loader(0)
+
+
+def test_statistics_are_those_of_all_moments(reach: minari.MinariDataset, root: Path) -> None:
+    found = statistics(reach)
+    episodes = list(episodes_of(reach))
+    for name, values in (
+        ("observation", np.concatenate([episode.observations for episode in episodes])),
+        ("action", np.concatenate([episode.actions for episode in episodes])),
+    ):
+        values = values.astype(np.float64)
+        np.testing.assert_allclose(found[name].mean, values.mean(axis=0), atol=1e-12)
+        np.testing.assert_allclose(found[name].std, values.std(axis=0), atol=1e-12)
+        np.testing.assert_array_equal(found[name].min, values.min(axis=0))
+        np.testing.assert_array_equal(found[name].max, values.max(axis=0))
+        assert found[name].count == len(values)
+    keywords = {"image_width": 16, "image_height": 16}
+    pixels = demos.collect("LamReachPixels-v0", episodes=1, env_kwargs=keywords, root=root)
+    pictures = next(episodes_of(pixels)).observations["front"].astype(np.float64)
+    np.testing.assert_allclose(statistics(pixels)["observation/front"].mean, pictures.mean(axis=(0, 1, 2)))
+
+
+def test_statistics_far_from_zero_lose_nothing(reach: minari.MinariDataset, tmp_path: Path) -> None:
+    """A sum of squares would: 1e8 squared leaves no digit for a spread of 1e-3."""
+    from gymnasium import spaces
+
+    from demos.episode import Episode
+    from demos.writing import draft_of
+
+    rng = np.random.default_rng(0)
+    space = spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    values = 1e8 + rng.normal(scale=1e-3, size=(4, 11, 1))
+    with draft_of("ours/far-v0", space, space, None, {}, root=tmp_path) as draft:
+        for each in values:
+            ends = np.arange(10) == 9
+            draft.add(Episode(0, each, each[1:], np.zeros(10), ends, ends & False, {}))
+    found = statistics(demos.load("ours/far-v0", tmp_path))["observation"]
+    np.testing.assert_allclose(found.std, values.std(), rtol=1e-3)
