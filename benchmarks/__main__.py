@@ -1,4 +1,4 @@
-"""Command line: python -m benchmarks run|report|experts|throughput."""
+"""Command line: python -m benchmarks run|report|experts|throughput|datasets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.progress import Progress, TimeElapsedColumn, track
 from rich.table import Table
 
 import lam_envs
+from benchmarks import datasets as data_speed
 from benchmarks import experts as expert_success
 from benchmarks import report as reports
 from benchmarks import runner
@@ -168,6 +169,37 @@ def throughput(
                 )
         if out is not None:
             console.print(f"wrote {write_json(out, speed.as_json(speeds, compared, steps=steps, rounds=rounds))}")
+
+
+@app.command(epilog="Example: python -m benchmarks datasets --episodes 200 --gigabytes 1")
+def datasets(
+    episodes: Annotated[int, typer.Option(help="Episodes of a collection.")] = 1000,
+    rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 3,
+    gigabytes: Annotated[float, typer.Option(help="Size of the dataset that is streamed.")] = 20.0,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+) -> None:
+    """Measure how fast demonstrations are recorded and read, and the memory that takes."""
+    with clear_errors():
+        if episodes < 4 or rounds < 1 or not 0.0 < gigabytes < 1000.0:
+            raise ValueError(
+                f"episodes is {episodes}, rounds {rounds}, gigabytes {gigabytes}; expected at least 4, at least 1, "
+                "and above 0"
+            )
+        table = Table("measured", "median", "unit", "range of rounds", box=None)
+        figures = []
+        with console.status("measuring"):
+            for figure in data_speed.measure(episodes=episodes, rounds=rounds, gigabytes=gigabytes):
+                figures.append(figure)
+                table.add_row(
+                    figure.what,
+                    f"{figure.value:,.2f}",
+                    figure.unit,
+                    f"{min(figure.rounds):,.2f} to {max(figure.rounds):,.2f}",
+                )
+        console.print(table)
+        if out is not None:
+            content = data_speed.as_json(figures, episodes=episodes, rounds=rounds, gigabytes=gigabytes)
+            console.print(f"wrote {write_json(out, content)}")
 
 
 def main() -> None:

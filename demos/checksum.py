@@ -34,7 +34,10 @@ def episode_digest(episode: h5py.Group) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(set(episode.attrs) - set(NOT_CONTENT)):
-        digest.update(f"{name}={episode.attrs[name]!r}\0".encode())
+        # Not its repr, which depends on NumPy's version and leaves out the middle of what is long.
+        value = np.asarray(episode.attrs[name])
+        digest.update(f"{name}={value.dtype} {value.shape}\0".encode())
+        _add(digest, value)
     for name, part in _arrays("", episode):
         digest.update(f"{name} {part.dtype} {part.shape}\0".encode())
         _add(digest, part[()])
@@ -84,9 +87,11 @@ def file_digest(path: Path) -> str:
 
 
 def metadata_digest(metadata: dict[str, Any]) -> str:
-    """Returns the SHA-256 of a dataset's metadata, without its seal."""
-    content = {name: value for name, value in metadata.items() if name != SEAL}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    """Returns the SHA-256 of a dataset's metadata, the digest of the data file included, and without itself."""
+    sealed = metadata.get(SEAL)
+    if isinstance(sealed, dict):
+        metadata = {**metadata, SEAL: {name: value for name, value in sealed.items() if name != METADATA_FILE_NAME}}
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
 
 
 def seal(folder: Path) -> None:
@@ -97,7 +102,8 @@ def seal(folder: Path) -> None:
     """
     path = folder / METADATA_FILE_NAME
     metadata = json.loads(path.read_text())
-    metadata[SEAL] = {DATA_FILE: file_digest(folder / DATA_FILE), METADATA_FILE_NAME: metadata_digest(metadata)}
+    metadata[SEAL] = {DATA_FILE: file_digest(folder / DATA_FILE)}
+    metadata[SEAL][METADATA_FILE_NAME] = metadata_digest(metadata)
     write_atomically(path, json.dumps(metadata))
 
 

@@ -31,7 +31,7 @@ PLACES = {
 """Where the site tells what these paths of the repository hold."""
 MENU = {
     "Environments": ("environments", "controls", "observations", "robots", "randomisation"),
-    "Learning": ("agents", "results"),
+    "Learning": ("demonstrations", "agents", "results"),
     "Extending": ("add_a_task", "add_a_robot", "contributing"),
     "Background": ("physics", "changes"),
 }

@@ -30,14 +30,11 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
+def documents() -> dict[str, list[tuple[str, str]]]:
+    """The blocks of every document that has any, in order: language and code."""
     texts = {path.name: path.read_text() for path in DOCUMENTS} | {task: pages.task_page(task) for task in TASKS}
-    return [
-        (f"{name}-{number}", code)
-        for name, text in texts.items()
-        for number, (found, code) in enumerate(BLOCK.findall(text))
-        if found == language
-    ]
+    found = {name: BLOCK.findall(text) for name, text in texts.items()}
+    return {name: blocks for name, blocks in found.items() if blocks}
 
 
 @pytest.fixture(scope="module")
@@ -52,29 +49,27 @@ def run(command: list[str], folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-PYTHON = blocks("python")
-
-
-@pytest.mark.parametrize("document", list(dict.fromkeys(name.rpartition("-")[0] for name, _ in PYTHON)))
-def test_python_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
-    for name, code in PYTHON:
-        if name.rpartition("-")[0] == document:
+@pytest.mark.parametrize("document", documents())
+def test_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
+    for language, code in documents()[document]:
+        if language == "python":
             named = re.match(r"# (\w+\.py)\n", code)
             if named:
                 (folder / named[1]).write_text(code)
             run([sys.executable, "-c", code], folder)
-
-
-@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in blocks("sh")])
-def test_shell_blocks_run(code: str, folder: Path) -> None:
-    for line in code.strip().splitlines():
-        command = shlex.split(line)
-        if command[0] == "make":
-            # CI calls the targets themselves; here they must exist and consist of commands.
-            run(["make", "--directory", str(ROOT), "--dry-run", *command[1:]], folder)
         else:
-            assert command[0] == "python"
-            run([sys.executable, *command[1:]], folder)
+            for line in code.strip().splitlines():
+                run_line(line, folder)
+
+
+def run_line(line: str, folder: Path) -> None:
+    command = shlex.split(line)
+    if command[0] == "make":
+        # CI calls the targets themselves; here they must exist and consist of commands.
+        run(["make", "--directory", str(ROOT), "--dry-run", *command[1:]], folder)
+    else:
+        assert command[0] == "python"
+        run([sys.executable, *command[1:]], folder)
 
 
 def test_no_block_is_in_a_language_that_is_not_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -60,6 +61,33 @@ def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_p
     resumed = collected(tmp_path / "killed", *arguments[:3], "--workers", "2")
     whole = collected(tmp_path / "whole", *arguments[:3])
     assert checksum(resumed) == checksum(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_twenty_kills_at_random_moments_change_nothing(workers: str, tmp_path: Path) -> None:
+    """Some fall into the start, some into a shard, some into the end, when shards are put together."""
+    rng = np.random.default_rng(0)
+    arguments = ["LamGrasp-v0", "--episodes", "400", "--quality", "mixed"]
+    command = [*COLLECT, *arguments, "--workers", workers, "--id", "made-v0", "--root", str(tmp_path / "killed")]
+    unfinished = 0
+    for _ in range(20):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=float(rng.uniform(1.0, 9.0)))
+        unfinished += process.poll() is None
+        # Now the parent alone, whose workers notice, now all at once.
+        with contextlib.suppress(ProcessLookupError):
+            (os.kill if rng.random() < 0.5 else os.killpg)(process.pid, signal.SIGKILL)
+        process.wait()
+    assert unfinished >= 5
+    resumed = collected(tmp_path / "killed", *arguments, "--workers", workers)
+    whole = collected(tmp_path / "whole", *arguments)
+    assert resumed.total_episodes == 400
+    assert checksum(resumed) == checksum(whole)
+    assert not list((tmp_path / "killed" / ".partial").glob("*/"))
 
 
 # Qualities and strategies

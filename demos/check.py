@@ -1,0 +1,226 @@
+"""Check a dataset for damage, and make a new one of the episodes that are sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import minari
+from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
+from rich.progress import Progress
+
+from demos.checksum import SEAL
+from demos.dataset import DATA_FILE, HISTORY, PLAN, dataset_folder, find, load
+from demos.metadata import OURS, broken_data_seal, broken_metadata_seal, read_metadata
+from demos.problems import Problem, changed_file_problems, content_problems, promised_episodes
+from demos.reexecution import environment_faults, reexecuted
+from demos.soundness import shown
+from demos.survey import Survey, survey
+from demos.writing import derived_metadata, draft_of
+from lam_envs.registration import is_ours
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        problems: Everything that is wrong.
+        episodes: How many there are in the data file.
+        sound: Numbers of the episodes that are whole and as they were written. That the environment no longer gives
+            one is a problem, and does not make it unsound.
+        notes: What could not be checked, and why.
+    """
+
+    problems: tuple[Problem, ...]
+    episodes: int
+    sound: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def check(
+    dataset: str | Path, root: str | Path | None = None, *, replay: int = 3, progress: bool = False
+) -> CheckReport:
+    """Looks for everything that can be wrong with a dataset.
+
+    That is: damaged files, by checksums; missing, additional and unreadable parts; types, shapes and lengths that
+    are not those of the spaces; values outside of them, and what is no finite number; episodes that end too early
+    or go on after their end; and an environment that no longer gives them. Episodes are read in a process of its
+    own, which damage may crash. Nothing is unpickled, and no code that a dataset names is imported.
+
+    Args:
+        dataset: An id, or the folder of one, written by this package or another.
+        root: The folder of all datasets; by default Minari's own.
+        replay: How many of the sound episodes are re-executed, where the environment is one of lam_envs.
+        progress: Show a bar.
+
+    Raises:
+        FileNotFoundError: There is no such dataset.
+        ValueError: A negative number of episodes to re-execute.
+    """
+    if replay < 0:
+        raise ValueError(f"replay is {replay}; expected at least 0")
+    folder = find(dataset, root)
+    metadata, faults = read_metadata(folder)
+    seal_fault = broken_metadata_seal(folder, metadata) if metadata else None
+    found, data_problems = _data_problems(folder, metadata, in_doubt=seal_fault is not None, progress=progress)
+    if seal_fault is None and metadata and SEAL not in metadata and _is_signed(found):
+        seal_fault = f"lacks its seal {SEAL!r}, and the episodes are signed"
+    faults += [*found.space_faults, *([seal_fault] if seal_fault else [])]
+    if not faults and found.episodes:
+        faults += _opening_faults(folder)
+    problems = [Problem(METADATA_FILE_NAME, None, fault) for fault in faults]
+    unsound = {problem.episode for problem in data_problems}
+    sound = tuple(number for number in sorted(found.episodes) if number not in unsound)
+    notes = _notes(metadata, found)
+    if replay and PLAN in metadata and sound:
+        environment_problems, more_notes = _environment(folder, metadata, sound[:replay], in_doubt=bool(faults))
+        problems += environment_problems
+        notes += more_notes
+    return CheckReport((*problems, *data_problems), len(found.episodes), sound, tuple(notes))
+
+
+def repair(
+    dataset: str | Path,
+    dataset_id: str,
+    root: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> minari.MinariDataset:
+    """Makes a new dataset of the sound episodes of a damaged one, which stays as it is.
+
+    Args:
+        dataset: An id, or the folder of one.
+        dataset_id: Name of the new one.
+        root: The folder of all datasets; by default Minari's own.
+        overwrite: Replace a dataset of that name.
+        progress: Show a bar.
+
+    Returns:
+        The new dataset. Its history names the episodes that were left out.
+
+    Raises:
+        FileNotFoundError: There is no such dataset.
+        FileExistsError: There is a dataset of that name.
+        ValueError: No episode is sound, or the metadata are unreadable, or the new dataset would replace the old.
+    """
+    folder = find(dataset, root)
+    if folder.resolve() == dataset_folder(dataset_id, root).resolve():
+        raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
+    report = check(folder, root, replay=0, progress=progress)
+    faults = read_metadata(folder)[1]
+    if faults or not report.sound:
+        raise ValueError(
+            f"the dataset at {folder} cannot be repaired ({METADATA_FILE_NAME}: {'; '.join(faults) or 'sound'}; "
+            f"sound episodes: {len(report.sound)} of {report.episodes}). Remove that folder and collect it again."
+        )
+    source = _opened(folder)
+    there = {problem.episode for problem in report.problems if problem.episode is not None}
+    step = {"step": "repair", "replays": True, "left_out": sorted(there - set(report.sound))}
+    with draft_of(
+        dataset_id,
+        source.observation_space,
+        source.action_space,
+        source.env_spec,
+        derived_metadata(source, **step),
+        root=root,
+        jpeg=source.storage.jpeg_encoding,
+        overwrite=overwrite,
+    ) as draft:
+        draft.copy(folder / DATA_FILE, report.sound)
+    return load(dataset_id, root)
+
+
+def _opened(folder: Path) -> minari.MinariDataset:
+    """Opens a dataset of which episodes may be missing.
+
+    Raises:
+        ValueError: The metadata are damaged.
+    """
+    try:
+        return minari.MinariDataset(MinariStorage.read(folder))
+    except Exception as error:  # Minari trusts what it reads: anything may come of it.
+        raise ValueError(
+            f"the metadata of {folder} are damaged ({error}). Remove that folder and collect it again."
+        ) from error
+
+
+def _opening_faults(folder: Path) -> list[str]:
+    """What Minari says against metadata in which nothing else is wrong."""
+    try:
+        _opened(folder)
+    except ValueError as error:
+        return [shown(f"cannot be opened: {error.__cause__}")]
+    return []
+
+
+def _is_signed(found: Survey) -> bool:
+    return any(findings.digest is not None for findings in found.episodes.values())
+
+
+def _is_collected(metadata: dict[str, Any]) -> bool:
+    """Whether :func:`demos.collect` wrote the episodes."""
+    return isinstance(metadata.get(PLAN), dict)
+
+
+def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool) -> Survey:
+    collected = _is_collected(metadata)
+    with Progress(disable=not progress) as bar:
+        shown_bar = bar.add_task("checking", total=promised_episodes(metadata) or None)
+        return survey(
+            data_file,
+            observation_space=metadata.get("observation_space"),
+            action_space=metadata.get("action_space"),
+            # Minari's own default.
+            jpeg=bool(metadata.get("jpeg_encoding", True)),
+            ours=collected,
+            seeded=collected and not metadata.get(HISTORY),
+            tells_success=collected and is_ours(metadata[PLAN].get("env_id")),
+            episodes=promised_episodes(metadata),
+            advance=lambda: bar.advance(shown_bar),
+        )
+
+
+def _data_problems(
+    folder: Path, metadata: dict[str, Any], *, in_doubt: bool, progress: bool
+) -> tuple[Survey, list[Problem]]:
+    """Returns what was found in the data file, and what is wrong with it."""
+    if not (folder / DATA_FILE).is_file():
+        return Survey(), [Problem(DATA_FILE, None, "is missing")]
+    found = _surveyed(folder / DATA_FILE, metadata, progress=progress)
+    problems = list(content_problems(found, metadata))
+    broken = broken_data_seal(folder, metadata)
+    if broken is not None:
+        problems += changed_file_problems(found, broken, is_explained=bool(problems), in_doubt=in_doubt)
+    return found, problems
+
+
+def _notes(metadata: dict[str, Any], found: Survey) -> list[str]:
+    ours = any(name.startswith(OURS) for name in metadata)
+    if metadata and SEAL not in metadata and not ours and not _is_signed(found):
+        return ["this dataset was never signed or sealed: only its structure was checked"]
+    return []
+
+
+def _environment(
+    folder: Path, metadata: dict[str, Any], numbers: tuple[int, ...], *, in_doubt: bool
+) -> tuple[list[Problem], list[str]]:
+    """Compares the environment of today with the recorded one."""
+    if in_doubt:
+        return [], [f"nothing was re-executed: {METADATA_FILE_NAME}, which names the environment, is damaged"]
+    plan = metadata[PLAN]
+    if not is_ours(plan.get("env_id")):
+        return [], [f"nothing was re-executed: {shown(repr(plan.get('env_id')))} is no environment of lam_envs"]
+    dataset = _opened(folder)
+    faults = environment_faults(dataset)
+    if faults:
+        return [Problem(METADATA_FILE_NAME, None, fault) for fault in faults], []
+    differences, note = reexecuted(dataset, numbers)
+    return [Problem(DATA_FILE, number, what) for number, what in differences], [note] if note else []

@@ -1,0 +1,92 @@
+"""Commands that show datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from demos.commands.arguments import EXAMPLE, Dataset, Root
+from demos.console import clear_errors, console
+from demos.dataset import datasets_root, describe, installed, load
+from demos.statistics import statistics
+from demos.video import render as render_video
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.command("list", epilog="Example: python -m demos list")(list_)
+    app.command(epilog=f"Example: python -m demos info {EXAMPLE}")(info)
+    app.command(epilog=f"Example: python -m demos report {EXAMPLE} --out grasp.html")(report)
+    app.command(epilog=f"Example: python -m demos render {EXAMPLE} --out grasp.mp4")(render)
+
+
+def list_(root: Root = None) -> None:
+    """List the datasets."""
+    with clear_errors():
+        table = Table("id", "episodes", "steps", "MB", box=None)
+        for name, metadata in installed(root):
+            table.add_row(
+                name,
+                *(str(metadata.get(key, "?")) for key in ("total_episodes", "total_steps", "dataset_size")),
+            )
+        if not table.row_count:
+            console.print(f"no datasets in {datasets_root(root)}")
+            return
+        console.print(table)
+
+
+def info(
+    dataset: Dataset,
+    stats: Annotated[bool, typer.Option("--statistics", help="Mean, spread and range of every number.")] = False,
+    root: Root = None,
+) -> None:
+    """Say what a dataset holds and how it was made."""
+    with clear_errors():
+        opened = load(dataset, root)
+        table = Table(show_header=False, box=None)
+        table.add_column()
+        table.add_column(overflow="fold")
+        for name, value in describe(opened).items():
+            told = f"{value:.3f}" if isinstance(value, float) else str(value)
+            if isinstance(value, dict):
+                told = ", ".join(f"{key} {part}" for key, part in value.items()) or "-"
+            table.add_row(name, told)
+        console.print(table)
+        if stats:
+            numbers = Table("number", "mean", "std", "min", "max", box=None)
+            for name, each in statistics(opened, progress=True).items():
+                columns = (each.mean.ravel(), each.std.ravel(), each.min.ravel(), each.max.ravel())
+                for index, row in enumerate(zip(*columns, strict=True)):
+                    numbers.add_row(f"{name}[{index}]", *(f"{value:.4g}" for value in row))
+            console.print(numbers)
+
+
+def report(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="The HTML page to write.")],
+    videos: Annotated[bool, typer.Option(help="Film the best, the median and the worst episode.")] = True,
+    root: Root = None,
+) -> None:
+    """Write a page that shows what a dataset holds; it needs nothing else."""
+    with clear_errors():
+        from demos.report import report as write_report
+
+        path = write_report(load(dataset, root), out, videos=videos, progress=True)
+        console.print(f"wrote {path}", soft_wrap=True)
+
+
+def render(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="The MP4 to write.")],
+    episodes: Annotated[int, typer.Option(help="Number of episodes to film, from the first.")] = 3,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 480,
+    camera: Annotated[str, typer.Option(help="overview, front, side or wrist.")] = "overview",
+    root: Root = None,
+) -> None:
+    """Film the first episodes."""
+    with clear_errors():
+        path = render_video(load(dataset, root), out, episodes=episodes, size=size, camera=camera, progress=True)
+        console.print(f"wrote {path}", soft_wrap=True)

@@ -1,0 +1,78 @@
+"""Commands that verify datasets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import minari
+import typer
+
+from demos.check import check as check_dataset
+from demos.check import repair as repair_dataset
+from demos.commands.arguments import EXAMPLE, Dataset, Overwrite, Root
+from demos.commands.collecting import tell
+from demos.console import clear_errors, console, errors
+from demos.dataset import load
+from demos.replay import replay as replay_actions
+from demos.replay import replay_states
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.command(epilog=f"Example: python -m demos replay {EXAMPLE}")(replay)
+    app.command(epilog=f"Example: python -m demos check {EXAMPLE}")(check)
+
+
+def replay(
+    dataset: Dataset,
+    states: Annotated[bool, typer.Option("--states", help="Set the recorded states instead of acting.")] = False,
+    root: Root = None,
+) -> None:
+    """Re-execute the recorded actions; exit code 1 if an episode is not bit-identical."""
+    with clear_errors():
+        opened = load(dataset, root)
+        if states:
+            _replay_states(opened)
+            return
+        report = replay_actions(opened, progress=True)
+    console.print(f"{report.identical} of {report.episodes} episodes bit-identical, {report.successes} successful")
+    for episode, part in report.differences:
+        errors.print(f"episode {episode}: {part} differ")
+    if report.differences:
+        errors.print("Another version of the code, of PyBullet or another processor gives other episodes.")
+        raise typer.Exit(1)
+
+
+def _replay_states(opened: minari.MinariDataset) -> None:
+    report = replay_states(opened, progress=True)
+    console.print(
+        f"{report.alike} of {report.episodes} episodes end as they were recorded, {report.successes} successful; "
+        f"{report.moments_alike} of {report.moments} states, just set, are judged as they were recorded"
+    )
+    for episode in report.differences:
+        errors.print(f"episode {episode} ends with another success")
+    if report.differences:
+        raise typer.Exit(1)
+
+
+def check(
+    dataset: Dataset,
+    replays: Annotated[int, typer.Option("--replay", help="Number of sound episodes to re-execute.")] = 3,
+    repair: Annotated[
+        str | None, typer.Option("--repair", help="Id of a new dataset, written of the episodes that are sound.")
+    ] = None,
+    overwrite: Overwrite = False,
+    root: Root = None,
+) -> None:
+    """Look for damage; exit code 1 if there is any. The dataset itself is never changed."""
+    with clear_errors():
+        report = check_dataset(dataset, root, replay=replays, progress=True)
+        for note in report.notes:
+            console.print(note, soft_wrap=True)
+        for problem in report.problems:
+            errors.print(str(problem), markup=False)
+        console.print(f"{len(report.sound)} of {report.episodes} episodes are sound")
+        if repair is not None:
+            tell(repair_dataset(dataset, repair, root, overwrite=overwrite, progress=True))
+    if not report.is_sound:
+        raise typer.Exit(1)

@@ -1,0 +1,121 @@
+"""Spaces of foreign data: their leaves by name, what data without a space imply, and whether data fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
+def leaf_spaces(space: gym.Space[Any], name: str = "") -> dict[str, Any]:
+    """Returns the parts of a space by their way from it, such as ``wrist/rgb``; of one that has none, itself as "".
+
+    Raises:
+        ValueError: It is, or holds, a space that is no array of numbers.
+    """
+    if isinstance(space, spaces.Dict) and space.spaces:
+        parts: dict[str, Any] = {}
+        for key, inner in space.spaces.items():
+            parts |= leaf_spaces(inner, f"{name}/{key}" if name else str(key))
+        return parts
+    if not isinstance(space, LEAVES) or 0 in cast(tuple[int, ...], space.shape):
+        raise ValueError(
+            f"the space {space} cannot be exchanged; expected "
+            f"{', '.join(leaf.__name__ for leaf in LEAVES)} that hold numbers, or Dict of those"
+        )
+    return {name: space}
+
+
+def is_picture(space: Any) -> bool:
+    """Whether a space holds colour pictures: uint8, shape (height, width, 3)."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] == 3
+
+
+def flat_names(names: Iterable[str], separator: str) -> dict[str, str]:
+    """Returns for each way such as ``wrist/rgb`` a name without slashes.
+
+    Raises:
+        ValueError: Two would have the same.
+    """
+    flat = {name: name.replace("/", separator) for name in names}
+    doubled = {name for name in flat.values() if list(flat.values()).count(name) > 1}
+    if doubled:
+        raise ValueError(f"two entries would both be named {', '.join(sorted(doubled))}; rename one of them")
+    return flat
+
+
+def implied_space(example: npt.NDArray[Any]) -> spaces.Box:
+    """Returns the space of all values that an array's type can have.
+
+    Args:
+        example: Shape (moments, ...).
+    """
+    shape, dtype = example.shape[1:], example.dtype
+    if dtype.kind == "f":
+        return spaces.Box(-np.inf, np.inf, shape, cast(Any, dtype.type))
+    if dtype.kind == "b":
+        return spaces.Box(0, 1, shape, cast(Any, np.int8))
+    limits = np.iinfo(dtype)
+    low, high = (np.full(shape, limit, dtype) for limit in (limits.min, limits.max))
+    return spaces.Box(low, high, shape, cast(Any, dtype.type))
+
+
+def implied_action_space(chunks: Iterable[npt.NDArray[Any]]) -> gym.Space[Any]:
+    """Returns the space that actions imply.
+
+    Args:
+        chunks: All actions, piece by piece; each of shape (moments, ...).
+
+    Returns:
+        Whole numbers from 0, one a moment: ``Discrete``. Numbers within [-1, 1]: that box. Others: all values.
+    """
+    low, high = np.inf, -np.inf
+    example: Any = None
+    for chunk in chunks:
+        example = chunk if example is None else example
+        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
+    if example.ndim == 1 and example.dtype.kind in "iu" and low >= 0:
+        return spaces.Discrete(int(high) + 1)
+    if example.dtype.kind == "f" and low >= -1 and high <= 1:
+        return spaces.Box(-1, 1, example.shape[1:], cast(Any, example.dtype.type))
+    return implied_space(example)
+
+
+def fitted(part: Any, space: gym.Space[Any], length: int, name: str, *, cast_to_space: bool) -> Any:
+    """Checks arrays against a space.
+
+    Args:
+        part: An array, or a dict of such.
+        space: What they should be of.
+        length: How many moments.
+        name: What they are, for the error.
+        cast_to_space: Give them the space's number types, if that changes none in kind.
+
+    Raises:
+        ValueError: Other names, types or shapes, or a number that is not finite.
+    """
+    if isinstance(space, spaces.Dict):
+        if not isinstance(part, dict) or set(part) != set(space.spaces):
+            found = sorted(part) if isinstance(part, dict) else "one array"
+            raise ValueError(f"{name} consist of {found}; expected {sorted(space.spaces)}")
+        return {
+            key: fitted(part[key], inner, length, f"{name}/{key}", cast_to_space=cast_to_space)
+            for key, inner in space.spaces.items()
+        }
+    shape = (length, *cast(tuple[int, ...], space.shape))
+    if not isinstance(part, np.ndarray) or part.shape != shape or part.dtype.kind not in "biuf":
+        found = f"{part.dtype} {part.shape}" if isinstance(part, np.ndarray) else f"entries {sorted(part)}"
+        raise ValueError(f"{name} are {found}; expected numbers of shape {shape}")
+    if part.dtype.kind == "f" and not np.isfinite(part).all():
+        raise ValueError(f"{name} hold a number that is not finite; expected none")
+    if cast_to_space and part.dtype != space.dtype:
+        if not np.can_cast(part.dtype, cast(Any, space.dtype), "same_kind"):
+            raise ValueError(f"{name} are {part.dtype}; expected {space.dtype}")
+        return part.astype(space.dtype)
+    return part

@@ -1,0 +1,81 @@
+"""Compare the environment of today with the one that a dataset was collected in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import minari
+
+from demos.dataset import history_of, make_env, plan_of
+from demos.episode import episodes_of
+from demos.plan import Plan
+from demos.replay import replayed_difference
+from demos.soundness import shown
+
+
+def environment_faults(dataset: minari.MinariDataset) -> list[str]:
+    """Returns how the environment that the dataset names is not the one that it was collected in.
+
+    Args:
+        dataset: Of an environment of lam_envs.
+    """
+    try:
+        env = make_env(dataset, render_mode=None)
+    except Exception as error:  # Keywords of other versions: an environment may refuse them in any way.
+        plan = plan_of(dataset)
+        return [shown(f"{plan['env_id']} cannot be made with {plan.get('env_kwargs')}: {error}")]
+    faults = []
+    env.close()
+    for name in ("observation_space", "action_space"):
+        now, recorded = getattr(env, name), getattr(dataset, name)
+        if now != recorded:
+            faults.append(
+                f"{name} of {plan_of(dataset)['env_id']} is now {shown(str(now))}, "
+                f"and {shown(str(recorded))} in the dataset; {_versions(dataset)}"
+            )
+    return faults
+
+
+def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[list[tuple[int, str]], str | None]:
+    """Re-executes episodes.
+
+    Args:
+        dataset: Of an environment of lam_envs.
+        numbers: Of the episodes.
+
+    Returns:
+        Number and difference of each episode that did not come out bit-identical; and why none was re-executed.
+    """
+    changed = [str(step.get("step")) for step in history_of(dataset) if not step.get("replays", False)]
+    if changed:
+        return [], f"nothing was re-executed: the episodes were changed by {', '.join(changed)}"
+    if dataset.storage.jpeg_encoding:
+        return [], "nothing was re-executed: pictures stored as JPEG are not what was seen"
+    differences = []
+    env = make_env(dataset, render_mode=None)
+    try:
+        for number, episode in zip(numbers, episodes_of(dataset, numbers), strict=True):
+            if episode.seed is None:
+                differences.append((number, "has no seed, which re-executing it needs"))
+                continue
+            try:
+                difference = replayed_difference(env, episode)[0]
+            except Exception as error:  # What was recorded otherwise may fail in any way.
+                difference = f"an error ({shown(str(error))})"
+            if difference is not None:
+                differences.append((number, f"re-executed, it differs in {difference}; {_versions(dataset)}"))
+    finally:
+        env.close()
+    return differences, None
+
+
+def _versions(dataset: minari.MinariDataset) -> str:
+    """The versions that made the dataset and those that are here, where they differ."""
+    plan = plan_of(dataset)
+    here = Plan(plan["env_id"]).as_json()["versions"]
+    made = plan.get("versions")
+    made = made if isinstance(made, dict) else {}
+    different = [name for name in sorted(here.keys() | made.keys()) if here.get(name) != made.get(name)]
+    if not different:
+        return "the versions are those that made it"
+    return "; ".join(f"{name} was {made.get(name, 'unknown')}, is {here.get(name, 'absent')}" for name in different)

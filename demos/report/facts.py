@@ -1,0 +1,116 @@
+"""What a report says in words and numbers: the headline, how kinds of episodes fared, where they come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import isfinite, nan
+from statistics import fmean, median
+from typing import Any
+
+import gymnasium as gym
+import minari
+
+from demos.checksum import checksum
+from demos.dataset import history_of, plan_of
+from demos.report.contents import Contents, wilson_interval
+
+
+def number_text(value: float) -> str:
+    """A number in four digits."""
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def headline(dataset: minari.MinariDataset, found: Contents) -> list[dict[str, str]]:
+    """The numbers to see first: what, how much, and a word on it."""
+    episodes = found.episodes
+    returns = [one.total_return for one in episodes if isfinite(one.total_return)] or [nan]
+    steps = [one.steps for one in episodes]
+    span = f"{number_text(min(returns))} to {number_text(max(returns))}"
+    tiles = [
+        {"name": "episodes", "value": f"{len(episodes):,}", "more": f"{sum(steps):,} steps"},
+        {
+            "name": "mean return",
+            "value": number_text(fmean(returns)),
+            "more": f"median {number_text(median(returns))}, {span}",
+        },
+        {"name": "median length", "value": number_text(median(steps)), "more": f"{min(steps)} to {max(steps)} steps"},
+    ]
+    if judged := found.judged:
+        successes = sum(bool(one.success) for one in judged)
+        low, high = (100 * bound for bound in wilson_interval(successes, len(judged)))
+        rate = {
+            "name": "success rate",
+            "value": f"{100 * successes / len(judged):.1f}%",
+            "more": f"{successes} of {len(judged)}; 95% interval {low:.1f} to {high:.1f}%",
+        }
+    else:
+        rate = {"name": "success rate", "value": "unknown", "more": "the episodes do not say whether they succeed"}
+    tiles.insert(0, rate)
+    reached = [one.steps_to_success for one in episodes if one.steps_to_success is not None]
+    if reached:
+        more = f"mean {number_text(fmean(reached))}, {min(reached)} to {max(reached)}"
+        tiles.append({"name": "median steps to success", "value": number_text(median(reached)), "more": more})
+    tiles.append({"name": "size", "value": f"{float(dataset.storage.get_size()):.1f} MB", "more": "on disk"})
+    return tiles
+
+
+def groups(found: Contents) -> list[dict[str, Any]]:
+    """How the episodes of each quality and strategy fared."""
+    rows = []
+    for kind in ("quality", "strategy"):
+        for name, count in sorted(Counter(getattr(one, kind) for one in found.episodes).items(), key=str):
+            members = [one for one in found.episodes if getattr(one, kind) == name]
+            judged = [one for one in members if one.success is not None]
+            row = {"kind": kind, "name": name, "count": count, "rate": "-", "interval": "-"}
+            if judged:
+                successes = sum(bool(one.success) for one in judged)
+                low, high = wilson_interval(successes, len(judged))
+                row["rate"] = f"{100 * successes / len(judged):.1f}%"
+                row["interval"] = f"{100 * low:.1f} to {100 * high:.1f}%"
+            if name is not None:
+                rows.append({**row, "mean_return": number_text(fmean(one.total_return for one in members))})
+    return rows
+
+
+def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
+    """Where the dataset comes from."""
+    metadata = dataset.storage.metadata
+    try:
+        plan = plan_of(dataset)
+    except ValueError:
+        plan = {}
+    try:
+        digest = checksum(dataset)
+    except ValueError:
+        digest = "none: the episodes are not signed"
+    env_spec = dataset.env_spec
+    facts = [
+        ("environment", plan.get("env_id") or (env_spec.id if env_spec is not None else None)),
+        ("keywords", _listed(plan.get("env_kwargs"))),
+        ("seed", plan.get("seed")),
+        ("acted by", metadata.get("algorithm_name")),
+        ("failed attempts, left out", metadata.get("lam_envs_dropped")),
+        ("history", "; ".join(map(_listed, history_of(dataset))) or ("as collected" if plan else None)),
+        ("observations", _space(dataset.observation_space)),
+        ("actions", _space(dataset.action_space)),
+        ("versions", _listed(plan.get("versions")) or f"minari {metadata.get('minari_version', 'unknown')}"),
+        ("author", ", ".join(map(str, metadata.get("author") or []))),
+        ("SHA-256 of the episodes", digest),
+    ]
+    return [(name, str(value)) for name, value in facts if value not in (None, "")]
+
+
+def _space(space: gym.Space[Any]) -> str:
+    """A space in short: limits of single numbers would fill the page."""
+    if isinstance(space, gym.spaces.Dict):
+        return "; ".join(f"{name}: {_space(inner)}" for name, inner in space.items())
+    if isinstance(space, gym.spaces.Box):
+        low, high = space.low.min(), space.high.max()
+        return f"{space.dtype} of shape {space.shape}, {number_text(float(low))} to {number_text(float(high))}"
+    return str(space)
+
+
+def _listed(values: Any) -> str:
+    if not isinstance(values, dict):
+        return ""
+    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -1,0 +1,156 @@
+"""Count actions: how often each choice was made, or each number had which size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from lam_envs.control.discrete import DISCRETE_STEPS
+from lam_envs.control.end_effector import MAX_STEP, MAX_YAW_STEP
+from lam_envs.control.joint import MAX_JOINT_STEP
+
+BINS = 40
+MOST_NUMBERS = 24
+"""So many numbers of an action are counted."""
+
+
+@dataclass
+class Histogram:
+    """How often a number of the actions had which size.
+
+    Attributes:
+        name: What the number means.
+        edges: Of the bins, shape (bins + 1,).
+        counts: Shape (bins,).
+    """
+
+    name: str
+    edges: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Counts values; what lies beyond the edges counts in the outermost bins."""
+        inside = np.clip(values, self.edges[0], self.edges[-1])
+        self.counts += np.histogram(inside, self.edges)[0]
+
+
+@dataclass
+class Choices:
+    """How often each choice was made.
+
+    Attributes:
+        names: Of the choices.
+        first: The number of the first one.
+        counts: One a choice.
+    """
+
+    names: list[str]
+    first: int
+    counts: npt.NDArray[np.int64]
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Counts choices."""
+        self.counts += np.bincount(values.astype(np.int64) - self.first, minlength=len(self.counts))
+
+
+class Tally:
+    """Counts the actions of a space.
+
+    Args:
+        space: Numbers (``Box``, ``MultiDiscrete``, ``MultiBinary``) or choices (``Discrete``).
+        names: Of the numbers or choices; without, they are numbered.
+        actions: Yields the actions of all episodes: the size of numbers without limits is seen from these.
+
+    Raises:
+        ValueError: The space has no numbers to count.
+    """
+
+    def __init__(self, space: gym.Space[Any], names: Sequence[str] | None, actions: Iterable[Any]) -> None:
+        self.size = 1
+        """How many numbers an action has."""
+        self.choices: Choices | None = None
+        self.numbers: list[Histogram] = []
+        if isinstance(space, spaces.Discrete):
+            first = int(space.start)
+            labels = names or [str(first + number) for number in range(int(space.n))]
+            self.choices = Choices(list(labels), first, np.zeros(int(space.n), dtype=np.int64))
+            return
+        low, high = _limits(space, actions)
+        self.size = len(low)
+        labels = names if names is not None and len(names) == len(low) else [f"number {n}" for n in range(len(low))]
+        is_whole = not isinstance(space, spaces.Box)
+        for label, least, largest in list(zip(labels, low, high, strict=True))[:MOST_NUMBERS]:
+            self.numbers.append(_empty(label, float(least), float(largest), is_whole=is_whole))
+
+    def add(self, actions: npt.NDArray[Any]) -> None:
+        """Counts the actions of an episode, shape (steps, ...)."""
+        if self.choices is not None:
+            self.choices.add(np.asarray(actions).reshape(-1))
+            return
+        columns = np.asarray(actions, dtype=np.float64).reshape(len(actions), -1)
+        for histogram, values in zip(self.numbers, columns.T, strict=False):
+            histogram.add(values)
+
+
+def _limits(space: gym.Space[Any], actions: Iterable[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The least and the largest value of each number."""
+    if isinstance(space, spaces.MultiDiscrete):
+        start = np.asarray(getattr(space, "start", np.zeros_like(space.nvec))).ravel()
+        return start, start + space.nvec.ravel() - 1
+    if isinstance(space, spaces.MultiBinary):
+        return np.zeros(int(np.prod(space.shape))), np.ones(int(np.prod(space.shape)))
+    if not isinstance(space, spaces.Box):
+        raise ValueError(f"actions of a {type(space).__name__} space are not counted")
+    low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+    # Limits near the largest float are none.
+    bounded = np.maximum(np.abs(low), np.abs(high)) < 1e6
+    if bounded.all():
+        return low, high
+    least, largest = np.full_like(low, np.inf), np.full_like(high, -np.inf)
+    for part in actions:
+        rows = np.asarray(part, dtype=np.float64).reshape(len(part), -1)
+        least = np.fmin(least, np.fmin.reduce(rows, axis=0))
+        largest = np.fmax(largest, np.fmax.reduce(rows, axis=0))
+    return np.where(bounded, low, least), np.where(bounded, high, largest)
+
+
+def _empty(name: str, low: float, high: float, *, is_whole: bool) -> Histogram:
+    if not np.isfinite([low, high]).all() or high < low:
+        low, high = 0.0, 0.0
+    if is_whole or high == low:
+        low, high = low - 0.5, high + 0.5
+    bins = min(BINS, round(high - low)) if is_whole else BINS
+    return Histogram(name, np.linspace(low, high, bins + 1), np.zeros(bins, dtype=np.int64))
+
+
+def action_names(env: gym.Env[Any, Any]) -> list[str] | None:
+    """Returns what the numbers or choices of an environment's actions mean; None where that is not known.
+
+    Args:
+        env: Of lam_envs.
+    """
+    control = env.spec.kwargs.get("control", "ee") if env.spec is not None else None
+    along = [f"along {axis} (1 = {100 * MAX_STEP:g} cm)" for axis in "xyz"]
+    opening = "gripper (\N{MINUS SIGN}1 closed, 1 open)"
+    if control == "ee":
+        return [*along, opening]
+    if control == "ee_yaw":
+        return [*along, f"turn of the hand (1 = {MAX_YAW_STEP:g} rad)", opening]
+    if control == "joint" and env.action_space.shape is not None:
+        joints = range(1, env.action_space.shape[0])
+        return [*(f"turn of joint {number} (1 = {MAX_JOINT_STEP:g} rad)" for number in joints), opening]
+    if control == "discrete":
+        steps = [
+            f"{sign}{axis} by {1000 * step:g} mm"
+            for step in DISCRETE_STEPS
+            for axis in "xyz"
+            for sign in ("+", "\N{MINUS SIGN}")
+        ]
+        return ["hold still", *steps, "open the gripper", "close the gripper"]
+    return None

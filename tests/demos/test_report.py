@@ -1,0 +1,291 @@
+"""Reports: one page that needs nothing else, says what is not there, and trusts no text of a dataset."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import pytest
+
+import demos
+from demos.recording import record, replayed
+from demos.report import report
+from demos.report.contents import wilson_interval
+from tests.demos.browser import browsing
+
+SECTIONS = ("glance", "videos", "episodes", "coverage", "paths", "actions", "provenance")
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'"
+PLOTS = "svg:not(.key), canvas, video, img"
+
+
+def page_of(dataset: minari.MinariDataset, out: Path, **kwargs: Any) -> str:
+    return report(dataset, out, **kwargs).read_text()
+
+
+def shown_paths(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert found is not None
+    paths: dict[str, Any] = json.loads(found[1])
+    return paths
+
+
+def foreign(env: gym.Env[Any, Any], monkeypatch: pytest.MonkeyPatch, root: Path) -> minari.MinariDataset:
+    """A dataset that Minari wrote itself, without a word of ours."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+    buffers = []
+    for seed in range(3):
+        env.action_space.seed(seed)
+        actions = [env.action_space.sample() for _ in range(30)]
+        buffers.append(record(env, replayed(env, actions, seed), seed).buffer())
+    env.close()
+    return minari.create_dataset_from_buffers("foreign/test-v0", buffers, env=env, algorithm_name="random")
+
+
+@pytest.fixture
+def grasps(datasets: Any) -> minari.MinariDataset:
+    root, ids = datasets
+    return demos.load(ids["LamGrasp-v0"], root)
+
+
+def test_a_page_has_every_section_and_loads_nothing(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    page = page_of(demos.load(ids["LamReach-v0"], root), tmp_path / "new" / "reach.html")
+    for name in SECTIONS:
+        assert f'<h2 id="{name}">' in page
+    assert not re.search(r"""(?:src|href|poster)=(?!"data:)|url\(|@import""", page)
+    assert not re.search(r"https?://", page)
+    assert "default-src 'none'" in html.unescape(page)
+    assert "unsafe" not in page
+    assert page.count('<video src="data:video/mp4;base64,') == 3
+    assert page.count("data:image/jpeg;base64,") == 3 * (6 + 1)
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["reach.html"]
+
+
+def test_the_same_dataset_gives_the_same_page(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    folder = demos.load(ids["LamReach-v0"], root).storage.data_path
+    copy = Path(shutil.copytree(folder, tmp_path / "elsewhere" / "data"))
+    first, second = (minari.MinariDataset(demos.load(place).storage, np.array([2])) for place in (folder, copy))
+    page = page_of(first, tmp_path / "a.html")
+    assert page.count("<video") == 1
+    assert page == page_of(second, tmp_path / "b.html")
+
+
+def test_a_page_says_how_qualities_and_strategies_fare(tmp_path: Path) -> None:
+    dataset = demos.collect(
+        "LamReach-v0", episodes=12, quality="mixed", strategy="all", keep_failures=True, root=tmp_path / "data"
+    )
+    page = page_of(dataset, tmp_path / "page.html", videos=False)
+    plan = demos.plan_of(dataset)
+    names = [plan["qualities"][int(episode.infos["quality"][0])] for episode in dataset.iterate_episodes()]
+    for name in set(names):
+        row = rf'<span class="kind">quality</span> {name}</th><td>{names.count(name)}</td>'
+        assert re.search(row, page)
+    successes = sum(bool(episode.infos["is_success"][-1]) for episode in dataset.iterate_episodes())
+    assert f"{successes} of 12; 95% interval" in page
+    paths = shown_paths(page)
+    assert paths["ways"]["quality"] == names
+    assert paths["ways"]["outcome"].count("succeeded") == successes
+    assert "No videos were asked for." in page
+
+
+def test_paths_and_starts_are_where_the_tool_was(grasps: Any, tmp_path: Path) -> None:
+    page = page_of(grasps, tmp_path / "page.html", videos=False)
+    paths = shown_paths(page)
+    env: Any = demos.make_env(grasps).unwrapped
+    for number, episode in enumerate(grasps.iterate_episodes()):
+        points = np.reshape(paths["points"][number], (-1, 3))
+        assert points.shape == (61, 3)
+        for moment in (0, 30, 60):
+            tool = env.features(episode.observations[moment])["tool/position"]
+            assert points[moment] == pytest.approx(1000 * tool, abs=0.51)
+    assert "object: centre of the cube" in page
+    assert "objects start here" in page
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "told"),
+    [
+        ("LamReachGoal-v0", ["goal: where the tool should be", "goals are here", "along x (1 = 2 cm)"]),
+        ("LamReachPixels-v0", ["goal: where the tool should be", "front: uint8 of shape (84, 84, 3)", "<video"]),
+        ("LamGraspDiscrete-v0", ["close the gripper", "hold still", "object: centre of the cube"]),
+        ("LamStack-v0", ["base: centre of the blue cube"]),
+    ],
+)
+def test_every_kind_of_environment_has_a_report(env_id: str, told: list[str], tmp_path: Path) -> None:
+    dataset = demos.collect(env_id, episodes=2, root=tmp_path / "data")
+    page = page_of(dataset, tmp_path / "page.html", videos="Pixels" in env_id)
+    for text in told:
+        assert text in page
+    for missing in ("are not known", "No figure"):
+        assert missing not in page
+    assert len(shown_paths(page)["points"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("control", "number", "count"),
+    [("ee_yaw", "turn of the hand (1 = 0.1 rad)", 5), ("joint", "turn of joint 7 (1 = 0.05 rad)", 8)],
+)
+def test_the_numbers_of_an_action_have_names(control: str, number: str, count: int, tmp_path: Path) -> None:
+    dataset = demos.collect("LamReach-v0", episodes=1, env_kwargs={"control": control}, root=tmp_path / "data")
+    page = page_of(dataset, tmp_path / "page.html", videos=False)
+    assert f"<h3>{number}</h3>" in page
+    assert page.count('aria-label="Histogram of') == 3 + count
+
+
+def test_pixels_without_states_show_no_objects(tmp_path: Path) -> None:
+    import h5py
+
+    dataset = demos.collect("LamReachPixels-v0", episodes=2, root=tmp_path / "data")
+    with h5py.File(Path(dataset.storage.data_path) / "main_data.hdf5", "a") as file:
+        for group in file.values():
+            del group["infos/state"]
+    page = page_of(demos.load(dataset.id, tmp_path / "data"), tmp_path / "page.html", videos=False)
+    assert "The dataset says nothing of other positions." in page
+    assert "goal: where" not in page
+
+
+@pytest.mark.filterwarnings("ignore:.*is set to None")
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0"])
+def test_foreign_datasets_leave_out_what_is_not_known_and_say_so(
+    env_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = page_of(foreign(gym.make(env_id), monkeypatch, tmp_path), tmp_path / "page.html")
+    for section in SECTIONS:
+        assert f'<h2 id="{section}">' in page
+    assert page.count("the dataset names no environment of lam_envs") == 3
+    assert "the episodes do not say whether they succeed" in page
+    assert f"<dd>{env_id}</dd>" in page
+    assert "none: the episodes are not signed" in page
+    assert "<canvas" not in page
+    assert "<video" not in page
+    assert "<script" not in page
+
+
+class Pictured(gym.Wrapper[Any, Any, Any, Any]):
+    """Shows a picture beside the numbers, and takes actions without limits."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Dict(
+            {"numbers": env.observation_space, "picture": gym.spaces.Box(0, 255, (20, 33, 1), np.uint8)}
+        )
+        self.action_space = gym.spaces.Box(-np.inf, np.inf, (30,), np.float32)
+
+    def observation(self, numbers: Any) -> dict[str, Any]:
+        return {"numbers": numbers, "picture": np.full((20, 33, 1), 100, np.uint8)}
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        numbers, info = self.env.reset(**kwargs)
+        return self.observation(numbers), info
+
+    def step(self, action: Any) -> Any:
+        numbers, *rest = self.env.step(action[:1])
+        return self.observation(numbers), *rest
+
+
+@pytest.mark.filterwarnings("ignore:.*is set to None")
+def test_recorded_pictures_of_foreign_datasets_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = foreign(Pictured(gym.make("Pendulum-v1")), monkeypatch, tmp_path)
+    page = page_of(dataset, tmp_path / "page.html")
+    assert page.count("<video") == 3
+    # Enlarged by 8 to 160 pixels of height.
+    assert 'width="264" height="160"' in page
+    assert "Shown are the first 24 of 30 numbers." in page
+
+
+@pytest.mark.parametrize("hostile", [HOSTILE, "</style></title>" + HOSTILE])
+def test_text_of_a_dataset_is_text(hostile: str, grasps: Any, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(grasps.storage.data_path, tmp_path / "data"))
+    file = folder / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata |= dict.fromkeys(("dataset_id", "description", "algorithm_name", "lam_envs_dropped"), hostile)
+    metadata["author"] = [hostile]
+    metadata["lam_envs_history"] = [{"step": hostile, hostile: hostile, "replays": True}]
+    plan = metadata["lam_envs_plan"]
+    plan |= {"seed": hostile, "qualities": [hostile], "strategies": [hostile], "versions": {hostile: hostile}}
+    file.write_text(json.dumps(metadata))
+    page = page_of(demos.load(folder), tmp_path / "page.html", videos=False)
+    assert "alert(1)" in page
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert page.count("</style>") == page.count("</title>\n") == 1
+
+
+def test_keywords_that_make_no_environment_are_told(grasps: Any, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(grasps.storage.data_path, tmp_path / "data"))
+    file = folder / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["lam_envs_plan"]["env_kwargs"] = {HOSTILE: 1}
+    file.write_text(json.dumps(metadata))
+    page = page_of(demos.load(folder), tmp_path / "page.html")
+    assert page.count("LamGrasp-v0 cannot be made") == 3
+    assert "<script>alert" not in page
+
+
+def test_large_datasets_are_sampled_the_same_way_each_time(grasps: Any, tmp_path: Path) -> None:
+    many = minari.MinariDataset(grasps.storage, np.tile(grasps.episode_indices, 60))
+    first = page_of(many, tmp_path / "a.html", videos=False)
+    assert first == page_of(many, tmp_path / "b.html", videos=False)
+    assert "200 episodes, drawn at random from 360." in first
+    assert "360" in first
+    assert len(first) < 1_000_000
+
+
+def test_the_interval_is_wilsons() -> None:
+    from agents.evaluation import wilson_interval as by_scipy
+
+    for successes, trials in ((0, 1), (1, 1), (0, 30), (29, 30), (30, 30), (190, 200)):
+        assert wilson_interval(successes, trials) == pytest.approx(by_scipy(successes, trials), abs=1e-12)
+
+
+@pytest.mark.slow
+def test_a_browser_shows_every_plot_and_complains_of_nothing(tmp_path: Path) -> None:
+    pages = [
+        report(demos.collect("LamGrasp-v0", episodes=4, strategy="all", root=tmp_path), tmp_path / "grasp.html"),
+        report(demos.collect("LamReachPixels-v0", episodes=2, root=tmp_path), tmp_path / "pixels.html"),
+        report(demos.collect("LamGraspDiscrete-v0", episodes=2, root=tmp_path), tmp_path / "discrete.html"),
+    ]
+    with browsing(tmp_path / "profile") as browser:
+        for page in pages:
+            for width in (1400, 400):
+                for scheme in ("light", "dark"):
+                    browser.open(page, width=width, scheme=scheme)
+                    check_page(browser, width)
+        assert browser.complaints == []
+
+
+def check_page(browser: Any, width: int) -> None:
+    sizes = browser.evaluate(
+        f"[...document.querySelectorAll('{PLOTS}')].map(plot => {{"
+        "const box = plot.getBoundingClientRect(); return [plot.tagName, box.width, box.height, box.right]})"
+    )
+    kinds = {kind.lower() for kind, *_ in sizes}
+    assert kinds == {"svg", "canvas", "video", "img"}
+    for kind, across, down, right in sizes:
+        assert across > 20, kind
+        assert down > 20, kind
+        assert right <= width, kind
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
+    playable = browser.evaluate(
+        "Promise.all([...document.querySelectorAll('video')].map(video => new Promise(done => {"
+        "if (video.readyState || video.error) done(video.readyState);"
+        "video.onloadedmetadata = video.onerror = () => done(video.readyState)})))"
+    )
+    assert min(playable) >= 1
+    inked = "document.getElementById('stage').getContext('2d').getImageData(0, 0, 9999, 9999).data.some(x => x > 0)"
+    drawn = f"new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done({inked}))))"
+    assert browser.evaluate(drawn)
+    before = browser.evaluate("document.getElementById('stage').toDataURL()")
+    press = "document.getElementById('stage').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft'}))"
+    wait = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    browser.evaluate(f"({press}, {wait})")
+    assert browser.evaluate("document.getElementById('stage').toDataURL()") != before, "the paths do not turn"
