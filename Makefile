@@ -8,8 +8,10 @@ CORE := .venv-core
 NEWEST := .venv-newest
 # The Fetch environments and MuJoCo, to compare with: apart, as they load themselves whenever Gymnasium is imported.
 FETCH := .venv-fetch
+# Readers of other formats.
+READERS := .venv-readers
 
-.PHONY: help install quickstart benchmark experts throughput test test-all test-newest lint format docs pictures clean
+.PHONY: help install quickstart benchmark experts throughput data-speed published test test-all test-newest lint format docs pictures clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +34,12 @@ $(FETCH)/.installed: $(INSTALLED)
 		gymnasium-robotics mujoco glfw PyOpenGL pettingzoo
 	touch $@
 
+# robomimic and LeRobot, to read what is exported: apart, as they ask for other versions.
+$(READERS)/.installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(READERS) \
+		robomimic==0.3.0 lerobot==0.4.4 torchvision==0.25.0 termcolor==3.3.0 accelerate==1.15.0 draccus==0.11.6
+	touch $@
+
 quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach and Grasp, in a few minutes
 	$(BIN)/python -m benchmarks run quickstart
 
@@ -45,19 +53,26 @@ experts: $(INSTALLED) ## measure the published success of the experts again, int
 throughput: $(FETCH)/.installed ## measure the published speeds again, into results/throughput.json
 	PYTHONPATH=$(FETCH) $(BIN)/python -m benchmarks throughput --out results/throughput.json
 
+data-speed: $(INSTALLED) ## measure again how fast demonstrations are recorded and read, into results/datasets.json
+	$(BIN)/python -m benchmarks datasets --out results/datasets.json
+
+published: $(INSTALLED) ## collect the published datasets again and write down their checksums
+	$(BIN)/python -m demos.ready_made
+
 test: $(INSTALLED) ## the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
-test-all: $(INSTALLED) ## the tests and those that take minutes each
+test-all: $(INSTALLED) $(READERS)/.installed ## the tests and those that take minutes each
 	$(BIN)/python -m pytest -n auto
 
 test-newest: $(CORE)/.installed $(NEWEST)/.installed ## lam_envs and demos on the newest Gymnasium
 	$(CORE)/bin/python tests/lam_envs/core_alone.py
-	$(NEWEST)/bin/python -P -m pytest -n auto --import-mode=importlib -m "not slow" tests/lam_envs tests/demos
+	$(NEWEST)/bin/python -P -m pytest -n auto --import-mode=importlib -m "not slow and not imitation" tests/lam_envs tests/demos
 
 # Installed as users do, from a wheel that is built anew whenever the code changed.
 CODE := setup.cfg setup.py lam_envs.pth _lam_envs_autoload.py \
-	$(shell find lam_envs demos agents benchmarks -name '*.py' -o -name '*.urdf' -o -name '*.yaml' -o -name '*.jinja')
+	$(shell find lam_envs demos agents benchmarks -name '*.py' -o -name '*.urdf' -o -name '*.yaml' -o -name '*.jinja' \
+	-o -name '*.css' -o -name '*.js' -o -name '*.json')
 WHEEL := build/wheel/.built
 
 $(WHEEL): $(CODE)
@@ -99,6 +114,6 @@ pictures: $(INSTALLED) ## draw the pictures of the documentation again
 	$(BIN)/python -m docs.pictures
 
 clean: ## remove what was installed and made; committed results stay
-	rm -rf $(VENV) $(CORE) $(NEWEST) $(FETCH) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CORE) $(NEWEST) $(FETCH) $(READERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

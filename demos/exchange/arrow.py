@@ -88,10 +88,9 @@ def value_feature(dtype: str) -> dict[str, Any]:
     return {"dtype": dtype, "_type": "Value"}
 
 
-def list_feature(inner: dict[str, Any], length: int | None = None) -> dict[str, Any]:
-    """Returns how ``datasets`` describes a list; of any length if none is given."""
-    told = {} if length is None else {"length": length}
-    return {"feature": inner, **told, "_type": "List"}
+def list_feature(inner: dict[str, Any], length: int) -> dict[str, Any]:
+    """Returns how ``datasets`` describes a list of a length."""
+    return {"feature": inner, "length": length, "_type": "List"}
 
 
 def with_features(schema: Any, features: dict[str, Any]) -> Any:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from demos.episode import Episode, leaves, mapped
-from demos.exchange.arrow import list_feature, nested_rows, numbers, pyarrow, value_feature, with_features
+from demos.exchange.arrow import nested_rows, numbers, pyarrow, value_feature, with_features
 from demos.exchange.format import Arrival, Foreign, Format, ends
 from demos.exchange.provenance import Provenance, parsed_provenance, provenance_text
 from demos.exchange.source import Column, Signature, Source, nested
@@ -130,7 +130,8 @@ def _beside(episode: Episode, signature: Signature) -> dict[str, Any]:
 def _feature(kind: Any) -> dict[str, Any]:
     """How ``datasets`` describes a column."""
     if pyarrow("pyarrow.types").is_list(kind):
-        return list_feature(_feature(kind.value_type))
+        # Not List, which is the same since datasets 4: older ones read this too.
+        return {"feature": _feature(kind.value_type), "_type": "Sequence"}
     names = {"float": "float32", "double": "float64", "halffloat": "float16"}
     return value_feature(names.get(str(kind), str(kind)))
 

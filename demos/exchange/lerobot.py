@@ -31,7 +31,7 @@ from gymnasium.envs.registration import registry
 
 from demos.episode import Episode, leaves
 from demos.exchange.arrow import list_feature, nested_rows, numbers, pyarrow, value_feature, with_features
-from demos.exchange.films import FilmWriter, chunk_file, pyav, read_frames
+from demos.exchange.films import FILES_A_CHUNK, FilmWriter, chunk_file, pyav, read_frames
 from demos.exchange.format import Arrival, Foreign, Format, ends, optional, with_last
 from demos.exchange.provenance import Provenance, parsed_provenance, provenance_text
 from demos.exchange.source import UNKNOWN_FPS, Column, Signature, Source, nested
@@ -173,7 +173,7 @@ class _Writing:
             "total_episodes": self._episodes,
             "total_frames": self._frames,
             "total_tasks": 1,
-            "chunks_size": 1000,
+            "chunks_size": FILES_A_CHUNK,
             **LARGEST_MB,
             "fps": self._fps,
             "splits": {"train": f"0:{self._episodes}"},

@@ -246,6 +246,7 @@ def test_any_numbers_come_back_the_same(
 # The libraries themselves.
 
 
+@pytest.mark.imitation
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGraspGoal-v0", "LamGraspDiscrete-v0"])
 def test_imitation_reads_its_format(env_id: str, sources: dict[str, minari.MinariDataset], tmp_path: Path) -> None:
     serialize = importlib.import_module("imitation.data.serialize")
@@ -408,6 +409,7 @@ def test_a_robomimic_file_of_somebody_else_is_imported(tmp_path: Path) -> None:
     assert episode.infos["states"].shape == (5, 20)
 
 
+@pytest.mark.imitation
 def test_trajectories_of_somebody_else_are_imported(tmp_path: Path) -> None:
     serialize = importlib.import_module("imitation.data.serialize")
     types = importlib.import_module("imitation.data.types")
@@ -638,6 +640,7 @@ def test_bad_arrays_are_refused(arrays: dict[str, Any], match: str, tmp_path: Pa
     refused(tmp_path / "bad.npz", "npz", tmp_path, match)
 
 
+@pytest.mark.imitation
 def test_no_info_of_a_trajectory_is_made_into_an_object(tmp_path: Path) -> None:
     serialize = importlib.import_module("imitation.data.serialize")
     types = importlib.import_module("imitation.data.types")
