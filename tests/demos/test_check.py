@@ -24,9 +24,9 @@ from minari.dataset.minari_storage import MinariStorage
 
 import demos
 from demos.check import CheckReport, check, repair
+from demos.check.isolation import DiedError, Tell, messages_of
 from demos.checksum import DIGEST, episode_digest, seal
 from demos.dataset import DATA_FILE, PLAN
-from demos.isolation import DiedError, Tell, messages_of
 from demos.writing import derived_metadata, draft_of
 
 METADATA = "metadata.json"

@@ -10,13 +10,13 @@ import minari
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from rich.progress import Progress
 
+from demos.check.metadata import OURS, broken_data_seal, broken_metadata_seal, read_metadata
+from demos.check.problems import Problem, changed_file_problems, content_problems, promised_episodes
+from demos.check.reexecution import environment_faults, reexecuted
+from demos.check.soundness import shown
+from demos.check.survey import Survey, survey
 from demos.checksum import SEAL
 from demos.dataset import DATA_FILE, HISTORY, PLAN, dataset_folder, find, load
-from demos.metadata import OURS, broken_data_seal, broken_metadata_seal, read_metadata
-from demos.problems import Problem, changed_file_problems, content_problems, promised_episodes
-from demos.reexecution import environment_faults, reexecuted
-from demos.soundness import shown
-from demos.survey import Survey, survey
 from demos.writing import derived_metadata, draft_of
 from lam_envs.registration import is_ours
 

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 SILENCE_SECONDS = 60.0
 """So long may one array take to be read; a disk delivers gigabytes meanwhile."""
-START = "import sys; sys.path[:] = sys.argv[2:]; from demos.isolation import main; main(sys.argv[1])"
+START = "import sys; sys.path[:] = sys.argv[2:]; from demos.check.isolation import main; main(sys.argv[1])"
 READY = {"ready": True}
 
 Tell = Callable[[dict[str, Any]], None]
@@ -89,11 +89,14 @@ def _lines(stream: IO[bytes], silence: float) -> Iterator[bytes]:
 
     thread = threading.Thread(target=forward, daemon=True)
     thread.start()
+    # The first line comes when everything is imported, which takes as long as it takes.
+    patience = max(silence, SILENCE_SECONDS)
     while True:
         try:
-            line = arrived.get(timeout=silence)
+            line = arrived.get(timeout=patience)
         except queue.Empty:
-            raise DiedError(f"hung: nothing came for {silence:g} s") from None
+            raise DiedError(f"hung: nothing came for {patience:g} s") from None
+        patience = silence
         if line is None:
             thread.join()
             return

@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 from minari.serialization import deserialize_space
 
-from demos.isolation import SILENCE_SECONDS, DiedError, Tell, limit_memory, messages_of
-from demos.soundness import Expected, Findings, examined, shown
+from demos.check.isolation import SILENCE_SECONDS, DiedError, Tell, limit_memory, messages_of
+from demos.check.soundness import Expected, Findings, examined, shown
 
 SPARE_MEMORY = 2**30
 """Bytes that reading may take, and eight times the file."""
@@ -80,7 +80,7 @@ def survey(
     while True:
         at: dict[str, Any] = {"reading": "the file"}
         try:
-            for message in messages_of("demos.survey:examine", settings, silence):
+            for message in messages_of("demos.check.survey:examine", settings, silence):
                 at = message if "reading" in message else at
                 if "findings" in message:
                     found.episodes[message["episode"]] = Findings(**message["findings"])

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import minari
 
+from demos.check.soundness import shown
 from demos.dataset import history_of, make_env, plan_of
 from demos.episode import episodes_of
 from demos.plan import Plan
 from demos.replay import replayed_difference
-from demos.soundness import shown
 
 
 def environment_faults(dataset: minari.MinariDataset) -> list[str]:
