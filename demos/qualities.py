@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 
 from demos.experts import make_expert
 from demos.places import imported
@@ -206,6 +207,9 @@ class PolicyDemonstrator(Demonstrator):
             observation, state=self._memory, episode_start=np.array([self._starts]), deterministic=True
         )
         self._starts = False
+        if isinstance(self.env.action_space, spaces.Box):
+            # What is executed is what can be recorded: a policy may compute with more digits than the space has.
+            action = np.asarray(action, dtype=self.env.action_space.dtype)
         return Act(action, action)
 
 

@@ -177,6 +177,13 @@ STRANGER = """
     class Nothing:
         def __init__(self, env):
             pass
+
+    class Digits:
+        def __init__(self, env):
+            pass
+
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return [0.1, 0.2, -0.3, 1.0], state
 """
 
 
@@ -231,6 +238,16 @@ def test_a_checksum_tells_every_changed_bit(tmp_path: Path) -> None:
         assert episode_digest(episode) != before
         episode.attrs["seed"] -= 1
         assert episode_digest(episode) == before
+
+
+def test_more_digits_than_the_space_has_are_neither_executed_nor_recorded(tmp_path: Path) -> None:
+    (tmp_path / "stranger.py").write_text(textwrap.dedent(STRANGER))
+    arguments = ["LamReach-v0", "--episodes", "2", "--policy", "stranger:Digits", "--keep-failures"]
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    dataset = collected(tmp_path / "data", *arguments, env=path)
+    assert all(episode.actions.dtype == np.float32 for episode in dataset.iterate_episodes())
+    assert demos.replay(dataset).identical == 2
+    assert demos.check(dataset.storage.data_path).is_sound
 
 
 def test_seeds_do_not_depend_on_how_many_episodes_there_are_and_differ() -> None:
