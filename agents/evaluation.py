@@ -9,12 +9,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from rich.progress import track
-from scipy.stats import binomtest
 
 import lam_envs
+from demos.intervals import wilson_interval
 from demos.recording import Acting, rollout
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -79,20 +77,6 @@ class Evaluation:
     def mean_return(self) -> float:
         """Mean sum of rewards."""
         return float(np.mean([episode.episode_return for episode in self.episodes]))
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Returns the 95% Wilson score interval of a rate.
-
-    Raises:
-        ValueError: No trials, or more successes than trials.
-    """
-    if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(f"{successes} successes of {trials} trials; expected at least 1 trial")
-    interval = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
-    rate = successes / trials
-    # Rounding may put the bound of a rate of 0 or 1 on its wrong side.
-    return min(float(interval.low), rate), max(float(interval.high), rate)
 
 
 def evaluate(

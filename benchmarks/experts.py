@@ -17,10 +17,11 @@ from filelock import FileLock, Timeout
 from typing_extensions import override
 
 import lam_envs
-from agents.evaluation import evaluate, wilson_interval
+from agents.evaluation import evaluate
 from demos.engines import Engine, Job
 from demos.experts import make_expert
 from demos.files import code_fingerprint, write_json
+from demos.intervals import wilson_interval
 from lam_envs.registration import TASKS, env_id
 
 FIRST_SEED = 300_000

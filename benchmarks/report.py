@@ -10,10 +10,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from matplotlib.figure import Figure
 
-from agents.evaluation import Evaluation, wilson_interval
+from agents.evaluation import Evaluation
 from benchmarks.results import CellResult, read_results, video_path
 from benchmarks.statistics import Estimate, interquartile_mean
 from demos.files import write_atomically
+from demos.intervals import wilson_interval
 
 PLOT = "success.png"
 KNOWN_COLORS = {"random": "#9aa5b1", "bc": "#30638e", "expert": "#2f6f4f"}

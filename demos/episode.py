@@ -123,6 +123,18 @@ def leaves(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, part
 
 
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """Returns a dict of dicts of what stands under ways such as ``wrist/rgb``: the inverse of :func:`leaves`."""
+    result: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, last = name.split("/")
+        inner = result
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = value
+    return result
+
+
 def identical(left: Any, right: Any) -> bool:
     """Whether two parts are the same, bit for bit: types, shapes, values."""
     if isinstance(left, dict) or isinstance(right, dict):

@@ -47,24 +47,17 @@ def fetch_or_make(
         raise ValueError(f"unknown dataset {name!r}; published are {', '.join(known)}")
     entry = known[name]
     if dataset_folder(entry["id"], root).exists():
-        there = load(entry["id"], root)
-        found = checksum(there)
-        if found != entry["checksum"]:
-            raise ValueError(
-                f"the dataset {entry['id']} that is here has the checksum {found}; published is "
-                f"{entry['checksum']}: remove {there.storage.data_path} and make it anew, or look at it: "
-                f"python -m demos check {entry['id']}"
-            )
-        return there
-    made = collect(**entry["plan"], dataset_id=entry["id"], workers=workers, root=root, progress=progress)
-    found = checksum(made)
+        dataset = load(entry["id"], root)
+    else:
+        dataset = collect(**entry["plan"], dataset_id=entry["id"], workers=workers, root=root, progress=progress)
+    found = checksum(dataset)
     if found != entry["checksum"]:
         raise ValueError(
-            f"{name} came out with the checksum {found}; published is {entry['checksum']}, made with "
-            f"{entry['versions']}. Other versions or another processor give other episodes. It is at "
-            f"{made.storage.data_path}"
+            f"{name} at {dataset.storage.data_path} has the checksum {found}; published is {entry['checksum']}, made "
+            f"with {entry['versions']}. Other versions or another processor give other episodes; python -m demos "
+            f"check {entry['id']} tells whether it is damaged"
         )
-    return made
+    return dataset
 
 
 def publish(path: Path) -> None:

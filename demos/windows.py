@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demos.dataset import DATA_FILE
-from demos.episode import episodes_of, leaves
+from demos.episode import episodes_of, leaves, nested
 
 FORGET_BYTES = 256 * 2**20
 """After having read so much, the mapped pages are given back: they would count as memory of the process."""
@@ -111,7 +111,7 @@ class Windows:
         source.forget()
         later = steps[:, None] + np.arange(self.chunk)
         return {
-            "observation": observation[""] if self.keys == ("",) else _nested(observation),
+            "observation": observation[""] if self.keys == ("",) else nested(observation),
             "action": action,
             "is_pad": later >= lengths[:, None],
         }
@@ -233,18 +233,6 @@ def _datasets(part: Any, name: str = "") -> list[tuple[str, Any]]:
     for key in part:
         found += _datasets(part[key], f"{name}/{key}" if name else key)
     return found
-
-
-def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """Turns ``{"wrist/rgb": a}`` into ``{"wrist": {"rgb": a}}``."""
-    nested: dict[str, Any] = {}
-    for name, value in flat.items():
-        *path, last = name.split("/")
-        place = nested
-        for key in path:
-            place = place.setdefault(key, {})
-        place[last] = value
-    return nested
 
 
 def _first(part: Any) -> Any:

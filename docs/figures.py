@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import lam_envs
-from agents.evaluation import wilson_interval
 from benchmarks.report import markdown_table
+from demos.intervals import wilson_interval
 from docs.tables import table, title
 
 ROOT = Path(__file__).parents[1]

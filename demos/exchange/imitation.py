@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from demos.episode import Episode, leaves, mapped
+from demos.episode import Episode, leaves, mapped, nested
 from demos.exchange.arrow import nested_rows, numbers, pyarrow, value_feature, with_features
 from demos.exchange.format import Arrival, Foreign, Format, ends
 from demos.exchange.provenance import Provenance, parsed_provenance, provenance_text
-from demos.exchange.source import Column, Signature, Source, nested
+from demos.exchange.source import Column, Signature, Source
 from demos.exchange.spaces import implied_action_space, implied_space, leaf_spaces
 
 DATA = "data-00000-of-00001.arrow"

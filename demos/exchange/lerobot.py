@@ -29,12 +29,12 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.envs.registration import registry
 
-from demos.episode import Episode, leaves
+from demos.episode import Episode, leaves, nested
 from demos.exchange.arrow import list_feature, nested_rows, numbers, pyarrow, value_feature, with_features
 from demos.exchange.films import FILES_A_CHUNK, FilmWriter, chunk_file, pyav, read_frames
 from demos.exchange.format import Arrival, Foreign, Format, ends, optional, with_last
 from demos.exchange.provenance import Provenance, parsed_provenance, provenance_text
-from demos.exchange.source import UNKNOWN_FPS, Column, Signature, Source, nested
+from demos.exchange.source import UNKNOWN_FPS, Column, Signature, Source
 from demos.exchange.spaces import flat_names, implied_action_space, implied_space, is_picture, leaf_spaces
 from demos.exchange.statistics import Statistics, merged, number_statistics, picture_statistics
 from lam_envs.registration import TASKS, is_ours

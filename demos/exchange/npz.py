@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from demos.episode import Episode, leaves
+from demos.episode import Episode, leaves, nested
 from demos.exchange.format import Arrival, Foreign, Format, ends
 from demos.exchange.provenance import parsed_provenance, provenance_text
-from demos.exchange.source import Column, Source, nested
+from demos.exchange.source import Column, Source
 from demos.exchange.spaces import implied_action_space, implied_space
 
 ENDS, METADATA = "episode_ends", "metadata"

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from demos.episode import STATE, Episode, leaves
+from demos.episode import STATE, Episode, leaves, nested
 from demos.exchange.format import Arrival, Foreign, Format, ends, with_last
 from demos.exchange.provenance import Provenance, parsed_provenance, provenance_text
-from demos.exchange.source import Signature, Source, nested
+from demos.exchange.source import Signature, Source
 from demos.exchange.spaces import flat_names, implied_action_space, implied_space, leaf_spaces
 
 WHOLE = "state"

@@ -15,7 +15,7 @@ from rich.progress import track
 import lam_envs
 from demos.checksum import DIGEST, episode_digest
 from demos.dataset import DATA_FILE, PLAN
-from demos.episode import Episode, episodes_of, leaves
+from demos.episode import Episode, episodes_of, leaves, nested
 from demos.exchange.spaces import leaf_spaces
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_ours
@@ -119,18 +119,6 @@ class Source:
                 episode.truncations,
                 infos,
             )
-
-
-def nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """Returns a dict of dicts of what stands under ways such as ``wrist/rgb``."""
-    result: dict[str, Any] = {}
-    for name, value in flat.items():
-        *groups, last = name.split("/")
-        inner = result
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[last] = value
-    return result
 
 
 def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Source:

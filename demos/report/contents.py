@@ -23,8 +23,6 @@ MOST_STARTS = 2000
 """Of so many the positions at the start."""
 MOST_POINTS = 120
 """Points of a path that are kept."""
-NORMAL_QUANTILE = 1.959963984540054
-"""97.5% of a standard normal distribution are below it."""
 
 
 @dataclass(frozen=True)
@@ -201,18 +199,3 @@ def _thinned(path: Points) -> Points:
 
 def _or_lowest(number: float) -> float:
     return number if math.isfinite(number) else -math.inf
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Returns the 95% score interval of a rate (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
-
-    Args:
-        successes: How many trials succeeded.
-        trials: At least 1.
-    """
-    square = NORMAL_QUANTILE**2
-    rate = successes / trials
-    center = (rate + square / (2 * trials)) / (1 + square / trials)
-    half = NORMAL_QUANTILE * math.sqrt(rate * (1 - rate) / trials + square / (4 * trials**2)) / (1 + square / trials)
-    # Rounding may put the bound of a rate of 0 or 1 on its wrong side.
-    return min(max(center - half, 0.0), rate), max(min(center + half, 1.0), rate)

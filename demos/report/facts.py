@@ -12,7 +12,8 @@ import minari
 
 from demos.checksum import checksum
 from demos.dataset import history_of, plan_of
-from demos.report.contents import Contents, wilson_interval
+from demos.intervals import wilson_interval
+from demos.report.contents import Contents
 
 
 def number_text(value: float) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import agents
-from agents.evaluation import wilson_interval
+from demos.intervals import wilson_interval
 
 from ..conftest import Make
 

@@ -17,7 +17,6 @@ import pytest
 import demos
 from demos.recording import record, replayed
 from demos.report import report
-from demos.report.contents import wilson_interval
 from tests.demos.browser import browsing
 
 SECTIONS = ("glance", "videos", "episodes", "coverage", "paths", "actions", "provenance")
@@ -238,13 +237,6 @@ def test_large_datasets_are_sampled_the_same_way_each_time(grasps: Any, tmp_path
     assert "200 episodes, drawn at random from 360." in first
     assert "360" in first
     assert len(first) < 1_000_000
-
-
-def test_the_interval_is_wilsons() -> None:
-    from agents.evaluation import wilson_interval as by_scipy
-
-    for successes, trials in ((0, 1), (1, 1), (0, 30), (29, 30), (30, 30), (190, 200)):
-        assert wilson_interval(successes, trials) == pytest.approx(by_scipy(successes, trials), abs=1e-12)
 
 
 @pytest.mark.slow

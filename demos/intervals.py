@@ -1,0 +1,21 @@
+"""Intervals around measured rates."""
+
+from __future__ import annotations
+
+from scipy.stats import binomtest
+
+CONFIDENCE = 0.95
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Returns the 95% score interval of a rate (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
+
+    Raises:
+        ValueError: No trials, or more successes than trials.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes of {trials} trials; expected at least 1 trial")
+    interval = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
+    rate = successes / trials
+    # Rounding may put the bound of a rate of 0 or 1 on its wrong side.
+    return min(float(interval.low), rate), max(float(interval.high), rate)
