@@ -79,11 +79,11 @@ def test_the_published_experts_succeed_as_promised() -> None:
     measured = {(row["task"], row["robot"], row["condition"]) for row in EXPERTS["rows"]}
     assert measured == set(experts.cells(TASKS, ROBOTS))
     for row in EXPERTS["rows"]:
-        asked = 2000 if row["condition"] == "ee" else 250
+        asked = 250 if row["condition"] == "ee, randomize=full" else 2000
         assert row["episodes"] >= asked
         assert row["successes"] == row["episodes"] - len(row["failed_seeds"])
         floor = expert_floor(row["task"], row["condition"])
-        assert row["successes"] >= floor * row["episodes"], row
+        assert row["interval"][0] >= floor, row
 
 
 @pytest.mark.slow

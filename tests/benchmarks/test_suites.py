@@ -22,6 +22,7 @@ from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks.results import read_cell, read_results, versions
 from benchmarks.suite import SUITES, read_suite
+from demos import ready_made
 from demos.engines import Job, LocalEngine
 
 SMALL: dict[str, Any] = {
@@ -40,6 +41,15 @@ def written(folder: Path, **changes: Any) -> str:
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump({**SMALL, **changes}))
     return str(path)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in SUITES.glob("*.yaml")))
+def test_the_demonstrations_of_every_suite_are_published(name: str) -> None:
+    suite = read_suite(name)
+    published = [entry["plan"] for entry in ready_made.published().values()]
+    for environment in suite.environments:
+        wanted = {"env_id": environment, "episodes": suite.demonstrations, "seed": suite.demonstration_seed}
+        assert wanted in published
 
 
 @pytest.fixture(scope="module")
