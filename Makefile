@@ -60,14 +60,14 @@ published: $(INSTALLED) ## collect the published datasets again and write down t
 	$(BIN)/python -m demos.ready_made
 
 test: $(INSTALLED) ## the tests, in less than ten minutes
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: $(INSTALLED) $(READERS)/.installed ## the tests and those that take minutes each
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-newest: $(CORE)/.installed $(NEWEST)/.installed ## lam_envs and demos on the newest Gymnasium
 	$(CORE)/bin/python tests/lam_envs/core_alone.py
-	$(NEWEST)/bin/python -P -m pytest -n auto --import-mode=importlib -m "not slow and not imitation" tests/lam_envs tests/demos
+	$(NEWEST)/bin/python -P -m pytest -n auto --dist worksteal --import-mode=importlib -m "not slow and not imitation" tests/lam_envs tests/demos
 
 # Installed as users do, from a wheel that is built anew whenever the code changed.
 CODE := setup.cfg setup.py lam_envs.pth _lam_envs_autoload.py \
