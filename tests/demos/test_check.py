@@ -8,6 +8,7 @@ import pickle
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from minari.dataset.minari_storage import MinariStorage
 
 import demos
 from demos.check import CheckReport, check, repair
-from demos.check.isolation import DiedError, Tell, messages_of
+from demos.check.isolation import DiedError, messages_of
 from demos.checksum import DIGEST, episode_digest, seal
 from demos.dataset import DATA_FILE, PLAN
 from demos.writing import derived_metadata, draft_of
@@ -400,15 +401,17 @@ def test_what_cannot_be_repaired_is_an_error(reach: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "mended-v0").exists()
 
 
-def dies(settings: dict[str, Any], tell: Tell) -> None:
-    """What a process may do that is given a damaged file; it runs in a process of its own."""
-    tell({"reading": 1})
-    if settings["how"] == "crash":
-        os.abort()
-    if settings["how"] == "hang":
-        while True:
+DYING = """
+    import os
+
+    def dies(settings, tell):
+        tell({"reading": 1})
+        if settings["how"] == "crash":
+            os.abort()
+        while settings["how"] == "hang":
             pass
-    raise ValueError(settings["how"])
+        raise ValueError(settings["how"])
+"""
 
 
 @pytest.mark.parametrize(
@@ -419,8 +422,12 @@ def dies(settings: dict[str, Any], tell: Tell) -> None:
         ("fail", r"status 1 \(ValueError: fail"),
     ],
 )
-def test_a_process_that_dies_says_how(how: str, message: str) -> None:
-    messages = messages_of("tests.demos.test_check:dies", {"how": how}, silence=2)
+def test_a_process_that_dies_says_how(
+    how: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dying.py").write_text(textwrap.dedent(DYING))
+    monkeypatch.syspath_prepend(tmp_path)
+    messages = messages_of("dying:dies", {"how": how}, silence=2)
     assert next(messages) == {"reading": 1}
     with pytest.raises(DiedError, match=message):
         next(messages)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from demos.__main__ import app
 
 
 def demos_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +50,11 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         assert "Traceback" not in failed.stderr
 
 
-def test_every_command_has_help_with_an_example() -> None:
-    for command in ("collect", "list", "info", "replay", "render"):
-        shown: Any = demos_command(command, "--help")
-        assert f"python -m demos {command}" in shown.stdout
+COMMANDS = sorted(command.name or "" for command in get_command(app).commands.values())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert f"python -m demos {command}" in shown.output
