@@ -139,7 +139,13 @@ def _collect(
         return load(folder)
     check_replaceable(name, folder)
     _prepare_partial(name, partial, wanted, overwrite=overwrite)
-    _write_shards(plan, env, engine, partial, progress=progress)
+    try:
+        _write_shards(plan, env, engine, partial, progress=progress)
+    except RuntimeError:
+        # What failed from the start leaves nothing that other settings would have to be weighed against.
+        if not any(shard.folder(partial).exists() for shard in shards_of(plan.episodes)):
+            _discard(partial)
+        raise
     actor = plan.policy or f"scripted expert of lam-envs, acting as {plan.quality}, {plan.strategy}"
     merged = merge(
         plan,

@@ -44,7 +44,8 @@ def _names_foreign_code(told: str) -> bool:
     """Whether a traceback, perhaps one of another process, names a file that is neither ours nor installed."""
     ours = [Path(__file__).parents[1] / layer for layer in ("lam_envs", "demos", "agents", "benchmarks")]
     installed = [Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
-    files = [Path(name).resolve() for name in re.findall(r'File "([^"<]+)", line', told)]
+    # Compiled libraries name files that are not there.
+    files = [Path(name).resolve() for name in re.findall(r'File "([^"<]+)", line', told) if Path(name).is_file()]
     return any(not any(file.is_relative_to(place) for place in (*ours, *installed)) for file in files)
 
 

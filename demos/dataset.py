@@ -5,6 +5,7 @@ Datasets are plain Minari datasets, so ``minari.load_dataset`` and every tool bu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import warnings
@@ -74,7 +75,8 @@ def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDa
         opened = minari.MinariDataset(MinariStorage.read(folder))
     except Exception as error:  # A damaged file may have h5py and Minari raise anything.
         raise ValueError(
-            f"the dataset at {folder} is damaged or incomplete ({error}). Remove that folder and collect it again."
+            f"the dataset at {folder} is damaged or incomplete ({error}). python -m demos check tells what is sound "
+            "in it, and --repair keeps that; or make it anew."
         ) from error
     return opened
 
@@ -93,17 +95,16 @@ def find(dataset: str | Path, root: str | Path | None = None) -> Path:
     for folder in (given, given / "data"):
         if (folder / METADATA_FILE_NAME).is_file() or (folder / DATA_FILE).is_file():
             return folder
-    try:
-        folder = dataset_folder(str(dataset), root)
-    except ValueError:
-        folder = given
-    if not folder.is_dir():
+    named = None
+    with contextlib.suppress(ValueError):
+        named = dataset_folder(str(dataset), root)
+    if named is None or not named.is_dir():
         there = ", ".join(name for name, _ in installed(root)) or "none"
         raise FileNotFoundError(
             f"no dataset {str(dataset)!r} in {datasets_root(root)} (there: {there}). "
             "Collect one: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0"
         )
-    return folder
+    return named
 
 
 def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:

@@ -67,13 +67,18 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
         progress: Show a bar.
 
     Raises:
-        ValueError: The dataset names no environment of lam_envs, has no seeds, or its episodes were changed since
-            they were collected.
+        ValueError: The dataset names no environment of lam_envs, has no seeds, its episodes were changed since they
+            were collected, or its pictures are stored as JPEG.
     """
     changed = changes_of(dataset)
     if changed:
         raise ValueError(
             f"the episodes of {dataset.id} were changed ({', '.join(changed)}): their actions no longer give them. "
+            "Replay the states instead: python -m demos replay --states"
+        )
+    if dataset.storage.jpeg_encoding:
+        raise ValueError(
+            f"the pictures of {dataset.id} are stored as JPEG and are not what was seen: nothing is bit-identical. "
             "Replay the states instead: python -m demos replay --states"
         )
     differences: list[tuple[int, str]] = []

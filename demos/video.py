@@ -94,8 +94,10 @@ def render(
     Raises:
         ValueError: A size that is not even and positive, no episodes, or a path that is no MP4.
     """
-    if size < 2 or size % 2 or episodes < 1:
-        raise ValueError(f"size is {size} and episodes is {episodes}; expected an even size and at least 1 episode")
+    if size < 2 or size % 2:
+        raise ValueError(f"size is {size}; expected an even number of pixels")
+    if episodes < 1:
+        raise ValueError(f"episodes is {episodes}; expected at least 1")
     env = make_env(dataset, render_mode="rgb_array", render_width=size, render_height=size, camera=camera)
     recorded = list(zip(episode_seeds(dataset), episodes_of(dataset), strict=True))[:episodes]
 

@@ -119,7 +119,7 @@ def repair(
     if faults or not report.sound:
         raise ValueError(
             f"the dataset at {folder} cannot be repaired ({METADATA_FILE_NAME}: {'; '.join(faults) or 'sound'}; "
-            f"sound episodes: {len(report.sound)} of {report.episodes}). Remove that folder and collect it again."
+            f"sound episodes: {len(report.sound)} of {report.episodes}). Make it anew."
         )
     source = _opened(folder)
     there = {problem.episode for problem in report.problems if problem.episode is not None}
@@ -147,9 +147,7 @@ def _opened(folder: Path) -> minari.MinariDataset:
     try:
         return minari.MinariDataset(MinariStorage.read(folder))
     except Exception as error:  # Minari trusts what it reads: anything may come of it.
-        raise ValueError(
-            f"the metadata of {folder} are damaged ({error}). Remove that folder and collect it again."
-        ) from error
+        raise ValueError(f"the metadata of {folder} are damaged ({error}). Make the dataset anew.") from error
 
 
 def _opening_faults(folder: Path) -> list[str]:

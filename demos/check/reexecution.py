@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import minari
 
 from demos.check.soundness import shown
-from demos.dataset import history_of, make_env, plan_of
+from demos.dataset import changes_of, make_env, plan_of
 from demos.episode import episodes_of
 from demos.plan import Plan
 from demos.replay import replayed_difference
@@ -24,8 +24,11 @@ def environment_faults(dataset: minari.MinariDataset) -> list[str]:
     except Exception as error:  # Keywords of other versions: an environment may refuse them in any way.
         plan = plan_of(dataset)
         return [shown(f"{plan['env_id']} cannot be made with {plan.get('env_kwargs')}: {error}")]
-    faults = []
+    faults: list[str] = []
     env.close()
+    if changes_of(dataset):
+        # A step of preprocessing may give its episodes other spaces.
+        return faults
     for name in ("observation_space", "action_space"):
         now, recorded = getattr(env, name), getattr(dataset, name)
         if now != recorded:
@@ -46,7 +49,7 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
     Returns:
         Number and difference of each episode that did not come out bit-identical; and why none was re-executed.
     """
-    changed = [str(step.get("step")) for step in history_of(dataset) if not step.get("replays", False)]
+    changed = changes_of(dataset)
     if changed:
         return [], f"nothing was re-executed: the episodes were changed by {', '.join(changed)}"
     if dataset.storage.jpeg_encoding:

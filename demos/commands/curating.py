@@ -10,8 +10,8 @@ import typer
 from demos import curate
 from demos.commands.arguments import EXAMPLE, Dataset, NewId, Overwrite, Root
 from demos.commands.collecting import tell
-from demos.console import clear_errors
-from demos.dataset import load
+from demos.console import clear_errors, console
+from demos.dataset import history_of, load
 from demos.preprocess import PREPROCESSORS
 from demos.preprocess import preprocess as preprocess_dataset
 from demos.preprocess.parsing import parsed
@@ -73,7 +73,11 @@ def split(
 ) -> None:
     """Divide a dataset by episode, at random."""
     with clear_errors():
-        made = curate.split(load(dataset, root), dict(map(_share, parts)), seed=seed, root=root, overwrite=overwrite)
+        shares = [_share(text) for text in parts]
+        names = [name for name, _ in shares]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the parts {' '.join(parts)} have a name twice; expected different names")
+        made = curate.split(load(dataset, root), dict(shares), seed=seed, root=root, overwrite=overwrite)
         for each in made.values():
             tell(each)
 
@@ -123,4 +127,8 @@ def preprocess(
     """Cut, resample, smooth, relabel, change features: each step is recorded in the new dataset."""
     with clear_errors():
         steps = [parsed(text, PREPROCESSORS) for text in step]
-        tell(preprocess_dataset(load(dataset, root), steps, id_, root=root, overwrite=overwrite, progress=True))
+        made = preprocess_dataset(load(dataset, root), steps, id_, root=root, overwrite=overwrite, progress=True)
+        tell(made)
+        for each in history_of(made)[-len(steps) :]:
+            if each.get("left_out"):
+                console.print(f"{each['step']} left out {each['left_out']} episodes that ended otherwise")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from demos.commands.arguments import EXAMPLE, Dataset, Root
@@ -27,7 +28,9 @@ def list_(root: Root = None) -> None:
     """List the datasets."""
     with clear_errors():
         table = Table("id", "episodes", "steps", "MB", box=None)
+        longest = 0
         for name, metadata in installed(root):
+            longest = max(longest, len(name))
             table.add_row(
                 name,
                 *(str(metadata.get(key, "?")) for key in ("total_episodes", "total_steps", "dataset_size")),
@@ -35,7 +38,8 @@ def list_(root: Root = None) -> None:
         if not table.row_count:
             console.print(f"no datasets in {datasets_root(root)}")
             return
-        console.print(table)
+        # Ids are there to be copied: none is cut.
+        Console(width=max(console.width, longest + 40), highlight=False).print(table)
 
 
 def info(

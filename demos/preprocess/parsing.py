@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from demos.preprocess.preprocessor import Preprocessor
@@ -35,7 +35,10 @@ def parsed(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
     try:
         return kind(**given)
     except TypeError:
-        lacking = [key for key in settings if key not in given]
+        needed = [
+            field.name for field in fields(cast(Any, kind)) if field.default is field.default_factory is MISSING
+        ]
+        lacking = [key for key in needed if key not in given]
         raise ValueError(f"the step {text!r} lacks a setting: {', '.join(lacking)}") from None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+import numpy as np
 from typing_extensions import override
 
 from demos.episode import EXECUTED, NOTES, Episode
@@ -78,7 +79,8 @@ class Relabel(Preprocessor):
         # How it was acted is still known; what was executed is now what the label says.
         notes = {name: episode.infos[name] for name in NOTES if name in episode.infos and name != EXECUTED}
         return replace(
-            again, infos={**again.infos, **{name: values[: len(again) + 1] for name, values in notes.items()}}
+            again,
+            infos={**again.infos, **{name: np.repeat(values[-1:], len(again) + 1) for name, values in notes.items()}},
         )
 
     @override

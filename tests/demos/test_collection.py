@@ -240,6 +240,23 @@ def test_a_checksum_tells_every_changed_bit(tmp_path: Path) -> None:
         assert episode_digest(episode) == before
 
 
+def test_what_fails_from_the_start_leaves_its_name_free(tmp_path: Path) -> None:
+    keywords = {"quality": "novice", "dataset_id": "ours/free-v0", "root": tmp_path}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("demos.shards.MAX_FAILURES", 0)
+        with pytest.raises(RuntimeError, match="in a row"):
+            demos.collect("LamReach-v0", episodes=2, **keywords)
+    assert demos.collect("LamReach-v0", episodes=2, keep_failures=True, **keywords).total_episodes == 2
+
+
+def test_pictures_stored_as_jpeg_are_replayed_by_states_only(tmp_path: Path) -> None:
+    size = {"image_width": 16, "image_height": 16}
+    dataset = demos.collect("LamReachPixels-v0", episodes=1, jpeg=True, env_kwargs=size, root=tmp_path)
+    with pytest.raises(ValueError, match=r"stored as JPEG.*--states"):
+        demos.replay(dataset)
+    assert demos.replay_states(dataset).alike == 1
+
+
 def test_more_digits_than_the_space_has_are_neither_executed_nor_recorded(tmp_path: Path) -> None:
     (tmp_path / "stranger.py").write_text(textwrap.dedent(STRANGER))
     arguments = ["LamReach-v0", "--episodes", "2", "--policy", "stranger:Digits", "--keep-failures"]

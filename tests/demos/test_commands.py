@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import demos
 from demos.__main__ import app
 
 
@@ -36,12 +38,21 @@ def test_the_commands_do_a_whole_round(tmp_path: Path) -> None:
 
 
 def test_errors_are_one_clear_line(tmp_path: Path) -> None:
+    demos.collect("LamReach-v0", episodes=2, dataset_id="made-v0", root=tmp_path)
+    torn = demos.collect("LamReach-v0", episodes=2, dataset_id="torn-v0", root=tmp_path).storage.data_path
+    os.truncate(torn / "main_data.hdf5", (torn / "main_data.hdf5").stat().st_size // 2)
     for arguments, message in (
         (["collect", "LamGrab-v0"], "unknown environment 'LamGrab-v0'"),
         (["collect", "LamReach-v0", "--set", "robot"], "expected name=value"),
         (["collect", "LamReach-v0", "--set", "robt=panda"], "did you mean 'robot'"),
         (["info", "none-v0"], "no dataset 'none-v0'"),
         (["replay", "none-v0"], "no dataset 'none-v0'"),
+        (["info", str(tmp_path)], "no dataset"),
+        (["split", "made-v0", "a=0.5", "a=0.5"], "have a name twice"),
+        (["split", "made-v0", "a"], "has no share; expected NAME=SHARE"),
+        (["preprocess", "made-v0", "--step", "resample", "--id", "new-v0"], "lacks a setting: rate"),
+        (["info", "torn-v0"], "python -m demos check tells what is sound"),
+        (["render", "made-v0", "--out", "x.mp4", "--episodes", "0"], "episodes is 0; expected at least 1"),
         (["render", "none-v0", "--out", "x.mp4"], "no dataset 'none-v0'"),
     ):
         failed = demos_command(*arguments, "--root", str(tmp_path))
@@ -58,3 +69,9 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert f"python -m demos {command}" in shown.output
+
+
+def test_ids_are_listed_whole(tmp_path: Path) -> None:
+    name = f"lam/{'long-' * 20}name-v0"
+    demos.collect("LamReach-v0", episodes=1, dataset_id=name, root=tmp_path)
+    assert name in demos_command("list", "--root", str(tmp_path)).stdout

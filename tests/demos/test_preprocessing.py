@@ -156,6 +156,16 @@ def test_steps_follow_each_other_and_are_recorded(grasps: minari.MinariDataset, 
     assert minari.MinariDataset(again.storage.data_path).total_episodes == 6
 
 
+def test_what_was_preprocessed_is_sound(grasps: minari.MinariDataset, root: Path) -> None:
+    changed = processed(grasps, root, CutIdle(), Resample(10), Features(drop=("tool/lag",)))
+    report = demos.check(changed.storage.data_path)
+    assert report.problems == ()
+    assert any("were changed by" in note for note in report.notes)
+    relabelled = processed(processed(grasps, root, CutIdle()), root, Relabel("ee_yaw"))
+    assert demos.check(relabelled.storage.data_path).problems == ()
+    assert replay(relabelled).identical == relabelled.total_episodes
+
+
 def test_steps_say_what_they_cannot_work_on(grasps: minari.MinariDataset, root: Path) -> None:
     discrete = demos.collect("LamReachDiscrete-v0", episodes=1, root=root)
     with pytest.raises(ValueError, match="displacements"):
