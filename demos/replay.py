@@ -14,6 +14,9 @@ from demos.dataset import changes_of, episode_seeds, make_env
 from demos.episode import NOTES, STATE, SUCCESS, Episode, episodes_of
 from demos.recording import commanded, record, replayed
 
+HELD_STEPS = 3
+"""For how long the end of an episode is held before it is judged anew, 0.15 s."""
+
 
 @dataclass(frozen=True)
 class ReplayReport:
@@ -117,7 +120,7 @@ def replayed_difference(env: gym.Env[Any, Any], episode: Episode) -> tuple[str |
 def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> StatesReport:
     """Sets every recorded state in a fresh environment and compares the success of each, and after the last one.
 
-    At the end of an episode the robot keeps to what it was told for one step more: a finger that only just touches
+    At the end of an episode the robot keeps to what it was told for three steps more: a finger that only just touches
     what it holds is found to touch by a step, and not by setting a state.
 
     Args:
@@ -150,12 +153,15 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
 
 
 def _held(inner: Any) -> dict[str, Any]:
-    """Lets the robot keep to what it was told for a step; returns the info.
+    """Lets the robot keep to what it was told for a few steps; returns the last info.
 
-    What only just touches is found to touch by a step, not by setting a state.
+    What only just touches is found to touch by a step, not by setting a state, and the contact found anew may push
+    what is held for another one: of 1,000 grasps 2 were at rest after the second step only.
     """
-    features = inner.features()
-    info: dict[str, Any] = inner.step(inner.action_for(commanded(features), features))[-1]
+    info: dict[str, Any] = {}
+    for _ in range(HELD_STEPS):
+        features = inner.features()
+        info = inner.step(inner.action_for(commanded(features), features))[-1]
     return info
 
 
