@@ -390,7 +390,7 @@ def test_what_cannot_be_repaired_is_an_error(reach: Path, tmp_path: Path) -> Non
     with opened(reach) as file:
         for number in range(EPISODES):
             del file[f"episode_{number}/rewards"]
-    with pytest.raises(ValueError, match=r"sound episodes: 0 of 4.*collect it again"):
+    with pytest.raises(ValueError, match=r"sound episodes: 0 of 4.*Make it anew"):
         repair(reach, "mended-v0", tmp_path)
     (reach / METADATA).unlink()
     with pytest.raises(ValueError, match=r"metadata\.json: is missing"):

@@ -210,7 +210,7 @@ def copied(datasets: Any, tmp_path: Path) -> Path:
 def test_a_truncated_data_file_is_reported(left: int, copied: Path) -> None:
     file = copied / "main_data.hdf5"
     file.write_bytes(file.read_bytes()[:left])
-    with pytest.raises(ValueError, match=r"damaged or incomplete .*collect it again"):
+    with pytest.raises(ValueError, match=r"damaged or incomplete .*--repair keeps that"):
         demos.load(copied)
 
 
