@@ -134,10 +134,10 @@ def _collect(
     progress: bool,
 ) -> minari.MinariDataset:
     wanted = plan.as_json()
+    check_replaceable(name, folder)
     if folder.exists() and _is_same(name, folder, wanted, overwrite=overwrite):
         _discard(partial)
         return load(folder)
-    check_replaceable(name, folder)
     _prepare_partial(name, partial, wanted, overwrite=overwrite)
     try:
         _write_shards(plan, env, engine, partial, progress=progress)

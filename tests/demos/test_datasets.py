@@ -307,6 +307,6 @@ def test_films_are_whole_or_absent(datasets: Any, tmp_path: Path) -> None:
     assert sum(1 for _ in imageio.get_reader(path)) == 41
     with pytest.raises(ValueError, match=r"ends in \.mp4"):
         demos.render(dataset, tmp_path / "film.avi", episodes=1, size=64)
-    with pytest.raises(ValueError, match="expected an even size"):
+    with pytest.raises(ValueError, match="expected an even number"):
         demos.render(dataset, tmp_path / "odd.mp4", size=63)
     assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]
