@@ -28,7 +28,6 @@ from demos.files import code_fingerprint
 from demos.plan import episode_seed
 from demos.recording import rollout
 from demos.shards import shards_of
-from demos.torch_dataset import WindowDataset
 from demos.windows import Windows
 from demos.writing import draft_of
 
@@ -132,6 +131,9 @@ def _bare(first: int, count: int) -> None:
 
 
 def _windows_a_second(root: Path, dataset_id: str, history: int, chunk: int) -> float:
+    # PyTorch takes seconds to import.
+    from demos.torch_dataset import WindowDataset
+
     loader = WindowDataset(demos.load(dataset_id, root), history=history, chunk=chunk).loader(BATCH)
     count = sum(len(batch["action"]) for batch in loader)
     start = time.perf_counter()

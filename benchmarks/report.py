@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
-from matplotlib.figure import Figure
 
 from agents.evaluation import Evaluation
 from benchmarks.results import CellResult, read_results, video_path
@@ -92,6 +91,8 @@ def short_names(names: list[str]) -> dict[str, str]:
 
 def plot(table: list[Row], path: Path) -> Path:
     """Draws success rates as bars with their intervals, one group an environment."""
+    from matplotlib.figure import Figure
+
     environments = sorted({row.environment for row in table})
     names = list(dict.fromkeys(row.agent for row in sorted(table, key=lambda row: row.success_rate)))
     # A figure of its own, without pyplot: no window system and no global state.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rliable import library, metrics
 
 BOOTSTRAPS = 5000
 """Enough for two digits of a 95% interval."""
@@ -38,6 +37,9 @@ def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
     """
     if len(scores) < 2:
         raise ValueError(f"{len(scores)} run; expected at least 2 for an interval over runs")
+    # Seconds of imports that only this needs.
+    from rliable import library, metrics
+
     column = {"runs": np.asarray(scores, dtype=np.float64)[:, None]}
     with warnings.catch_warnings():
         # rliable calls its bootstrap by an older name of an argument.

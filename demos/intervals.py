@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from scipy.stats import binomtest
-
 CONFIDENCE = 0.95
 
 
@@ -15,6 +13,9 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials; expected at least 1 trial")
+    # It takes as long to import as everything else together, and few commands need it.
+    from scipy.stats import binomtest
+
     interval = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
     rate = successes / trials
     # Rounding may put the bound of a rate of 0 or 1 on its wrong side.

@@ -180,7 +180,8 @@ class _Mapped:
         return flat.reshape(part.shape)
 
     def forget(self) -> None:
-        if self._read > FORGET_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+        # A file that is smaller never takes more.
+        if min(self._read, len(self._map)) > FORGET_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._read = 0
 

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from agents.__main__ import app
+
 
 def agents_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "agents", *arguments], capture_output=True, text=True, timeout=120)
@@ -42,8 +46,8 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
         (["evaluate", "random", "--env", "LamFly-v0"], "cannot make 'LamFly-v0'"),
         (["evaluate", "random", "--env", "LamReach-v0", "--episodes", "0"], "no seeds"),
     ):
-        failed = agents_command(*arguments)
-        assert failed.returncode == 2, arguments
+        failed = CliRunner().invoke(app, arguments)
+        assert failed.exit_code == 2, arguments
         assert message in failed.stderr
         assert "Traceback" not in failed.stderr
     assert not (tmp_path / "x").exists()

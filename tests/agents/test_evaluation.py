@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import agents
@@ -76,6 +76,8 @@ def test_bad_requests_are_refused(make: Make) -> None:
         agents.evaluate(agent, "CartPole-v1", seeds=[0])
 
 
+# The first call imports SciPy.
+@settings(deadline=None)
 @given(trials=st.integers(1, 5000), data=st.data())
 def test_intervals_hold_their_point_and_stay_in_range(trials: int, data: Any) -> None:
     successes = data.draw(st.integers(0, trials))

@@ -12,7 +12,7 @@ from stable_baselines3 import DQN, SAC, HerReplayBuffer
 
 import lam_envs  # noqa: F401  (registers the ids)
 
-STEPS = 2000
+STEPS = 800
 
 
 @pytest.fixture(autouse=True)

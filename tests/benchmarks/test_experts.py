@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks import experts
+from benchmarks.__main__ import app
 from demos.engines import Job, LocalEngine
 
 
@@ -157,8 +157,6 @@ def test_bad_requests_and_files_are_refused(tmp_path: Path) -> None:
         (["--task", "reach", "--episodes", "1", "--out", str(broken)], "is no JSON"),
         (["--task", "reach", "--episodes", "1", "--out", str(tmp_path)], "is a folder"),
     ):
-        failed = subprocess.run(
-            [sys.executable, "-m", "benchmarks", "experts", *arguments], capture_output=True, text=True, timeout=60
-        )
-        assert failed.returncode == 2, failed.stderr
+        failed = CliRunner().invoke(app, ["experts", *arguments])
+        assert failed.exit_code == 2, failed.stderr
         assert message in failed.stderr

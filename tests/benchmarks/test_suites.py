@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from benchmarks import report as reports
 from benchmarks import runner
@@ -52,11 +53,16 @@ def test_the_demonstrations_of_every_suite_are_published(name: str) -> None:
         assert wanted in published
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("suite")
-    suite = read_suite(written(folder), ("tests.agents.test_agents:StillAgent",))
-    return runner.run(suite, folder / "results", LocalEngine(2))
+    """Measured once, by whichever of the processes that run the tests comes first: a run goes on where it was."""
+    together = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if together else base) / "suite"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        suite = read_suite(written(folder), ("tests.agents.test_agents:StillAgent",))
+        return runner.run(suite, folder / "results", LocalEngine(2))
 
 
 def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:

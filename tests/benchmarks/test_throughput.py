@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
+from typer.testing import CliRunner
 
 from benchmarks import throughput
+from benchmarks.__main__ import app
 
 
 def test_shares_and_rates_are_in_their_ranges() -> None:
@@ -63,8 +65,6 @@ def test_the_command_measures_what_is_named_and_writes_its_figures(tmp_path: Pat
 
 def test_bad_requests_are_refused() -> None:
     for arguments, message in ((["--env", "LamFly-v0"], "unknown environment"), (["--steps", "0"], "steps is 0")):
-        failed = subprocess.run(
-            [sys.executable, "-m", "benchmarks", "throughput", *arguments], capture_output=True, text=True, timeout=60
-        )
-        assert failed.returncode == 2
+        failed = CliRunner().invoke(app, ["throughput", *arguments])
+        assert failed.exit_code == 2
         assert message in failed.stderr

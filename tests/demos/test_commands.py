@@ -55,8 +55,8 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         (["render", "made-v0", "--out", "x.mp4", "--episodes", "0"], "episodes is 0; expected at least 1"),
         (["render", "none-v0", "--out", "x.mp4"], "no dataset 'none-v0'"),
     ):
-        failed = demos_command(*arguments, "--root", str(tmp_path))
-        assert failed.returncode == 2
+        failed = CliRunner().invoke(app, [*arguments, "--root", str(tmp_path)])
+        assert failed.exit_code == 2
         assert message in failed.stderr
         assert "Traceback" not in failed.stderr
 
