@@ -143,7 +143,7 @@ def draft_of(
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(f"{partial}.lock", timeout=0):
-            _check_free(dataset_id, folder, overwrite=overwrite)
+            check_free(dataset_id, root, overwrite=overwrite)
             try:
                 draft = Draft(partial / "data", observation_space, action_space, env_spec, jpeg=jpeg)
                 yield draft
@@ -170,6 +170,24 @@ def publish(finished: Path, folder: Path, partial: Path) -> None:
         os.replace(folder, partial / "replaced")
     folder.parent.mkdir(parents=True, exist_ok=True)
     os.replace(finished, folder)
+
+
+def check_free(dataset_id: str, root: str | Path | None = None, *, overwrite: bool = False) -> None:
+    """Refuses an id under which no dataset may be written.
+
+    Args:
+        dataset_id: Name of the dataset.
+        root: The folder of all datasets; by default Minari's own.
+        overwrite: A dataset of that name may be replaced.
+
+    Raises:
+        FileExistsError: There is something under that name.
+        ValueError: The id is malformed.
+    """
+    folder = dataset_folder(dataset_id, root)
+    if folder.exists() and not overwrite:
+        raise FileExistsError(f"dataset {dataset_id} exists: give another id, or overwrite it")
+    check_replaceable(dataset_id, folder)
 
 
 def check_replaceable(name: str, folder: Path) -> None:
@@ -202,12 +220,6 @@ def derived_metadata(source: minari.MinariDataset, **step: Any) -> dict[str, Any
         if name in metadata:
             kept[name] = set(metadata[name])
     return {**kept, HISTORY: [*metadata.get(HISTORY, []), {**step, "of": source.id}]}
-
-
-def _check_free(name: str, folder: Path, *, overwrite: bool) -> None:
-    if folder.exists() and not overwrite:
-        raise FileExistsError(f"dataset {name} exists: give another id, or overwrite it")
-    check_replaceable(name, folder)
 
 
 def _storable(spec: EnvSpec | None) -> EnvSpec | None:

@@ -17,7 +17,7 @@ from demos.check.soundness import shown
 from demos.check.survey import Survey, survey
 from demos.checksum import SEAL
 from demos.dataset import DATA_FILE, HISTORY, PLAN, dataset_folder, find, load
-from demos.writing import derived_metadata, draft_of
+from demos.writing import check_free, derived_metadata, draft_of
 from lam_envs.registration import is_ours
 
 
@@ -91,6 +91,7 @@ def repair(
     dataset_id: str,
     root: str | Path | None = None,
     *,
+    report: CheckReport | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
@@ -100,6 +101,7 @@ def repair(
         dataset: An id, or the folder of one.
         dataset_id: Name of the new one.
         root: The folder of all datasets; by default Minari's own.
+        report: What :func:`check` found just now; by default it is asked.
         overwrite: Replace a dataset of that name.
         progress: Show a bar.
 
@@ -114,7 +116,8 @@ def repair(
     folder = find(dataset, root)
     if folder.resolve() == dataset_folder(dataset_id, root).resolve():
         raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
-    report = check(folder, root, replay=0, progress=progress)
+    check_free(dataset_id, root, overwrite=overwrite)
+    report = report or check(folder, root, replay=0, progress=progress)
     faults = read_metadata(folder)[1]
     if faults or not report.sound:
         raise ValueError(

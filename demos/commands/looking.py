@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from demos.commands.arguments import EXAMPLE, Dataset, Root
-from demos.console import clear_errors, console
+from demos.console import clear_errors, console, errors
 from demos.dataset import datasets_root, describe, installed, load
+from demos.preprocess.form import form_of
 from demos.statistics import statistics
 from demos.video import render as render_video
 
@@ -29,7 +32,12 @@ def list_(root: Root = None) -> None:
     with clear_errors():
         table = Table("id", "episodes", "steps", "MB", box=None)
         longest = 0
-        for name, metadata in installed(root):
+        with warnings.catch_warnings(record=True) as damaged:
+            warnings.simplefilter("always")
+            found = list(installed(root))
+        for warning in damaged:
+            errors.print(str(warning.message), markup=False)
+        for name, metadata in found:
             longest = max(longest, len(name))
             table.add_row(
                 name,
@@ -61,10 +69,13 @@ def info(
         console.print(table)
         if stats:
             numbers = Table("number", "mean", "std", "min", "max", box=None)
+            names = form_of(opened).number_names()
             for name, each in statistics(opened, progress=True).items():
                 columns = (each.mean.ravel(), each.std.ravel(), each.min.ravel(), each.max.ravel())
                 for index, row in enumerate(zip(*columns, strict=True)):
-                    numbers.add_row(f"{name}[{index}]", *(f"{value:.4g}" for value in row))
+                    number = names.get(name, {}).get(index)
+                    shown = f"{name}[{index}]" if number is None else f"{name}[{index}] {number}"
+                    numbers.add_row(Text(shown), *(f"{value:.4g}" for value in row))
             console.print(numbers)
 
 

@@ -15,6 +15,7 @@ from demos.console import clear_errors, console, errors
 from demos.dataset import load
 from demos.replay import replay as replay_actions
 from demos.replay import replay_states
+from demos.writing import check_free
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,13 +67,16 @@ def check(
 ) -> None:
     """Look for damage; exit code 1 if there is any. The dataset itself is never changed."""
     with clear_errors():
+        if repair is not None:
+            check_free(repair, root, overwrite=overwrite)
         report = check_dataset(dataset, root, replay=replays, progress=True)
         for note in report.notes:
             console.print(note, soft_wrap=True)
         for problem in report.problems:
             errors.print(str(problem), markup=False)
-        console.print(f"{len(report.sound)} of {report.episodes} episodes are sound")
+        sound = f"{len(report.sound)} of {report.episodes} episodes are sound"
+        console.print(sound if report.episodes else "no episode can be read")
         if repair is not None:
-            tell(repair_dataset(dataset, repair, root, overwrite=overwrite, progress=True))
+            tell(repair_dataset(dataset, repair, root, report=report, overwrite=overwrite, progress=True))
     if not report.is_sound:
         raise typer.Exit(1)

@@ -109,7 +109,7 @@ def import_dataset(
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"no {source}; expected {chosen.title}")
-    with _opened(source, chosen) as foreign:
+    with _Opening(source, chosen) as foreign:
         foreign, spec, plan = _placed(foreign, source, env_id, env_kwargs or {})
         came = foreign.provenance
         metadata = {**(came.metadata if came is not None else {}), **({PLAN: plan} if plan else {})}
@@ -144,9 +144,6 @@ class _Opening:
 
     def __exit__(self, *error: Any) -> None:
         self._context.__exit__(*error)
-
-
-_opened = _Opening
 
 
 def _placed(

@@ -98,6 +98,18 @@ class Form:
             raise ValueError(f"there is no feature {name!r}; known: {', '.join(self.columns or ()) or 'none'}")
         return self.columns[name]
 
+    def number_names(self) -> dict[str, dict[int, str]]:
+        """Names of the vector's numbers by place: ``{"observation": {0: "tool/position x"}}``; none if unknown."""
+        if not self.columns:
+            return {}
+        key = self.vector_key
+        names = {
+            column.start + number: name if column.size == 1 else f"{name} {_axis(number, column.size)}"
+            for name, column in self.columns.items()
+            for number in range(column.size)
+        }
+        return {"observation" if key is None else f"observation/{key}": names}
+
     def physical(self, episode: Episode, name: str) -> npt.NDArray[np.float64]:
         """A feature's physical values at every moment, shape (T + 1, size)."""
         column = self.column(name)
@@ -152,6 +164,10 @@ def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> Form:
     }
     form = Form(env.observation_space, env.action_space, plan, float(CONTROL_HZ), columns, None)
     return replace(form, displacements=_displacements(form))
+
+
+def _axis(number: int, size: int) -> str:
+    return "xyz"[number] if size == 3 else str(number)
 
 
 def _displacements(form: Form) -> int | None:

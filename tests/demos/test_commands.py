@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -69,6 +71,44 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert f"python -m demos {command}" in shown.output
+
+
+def invoked(*arguments: str) -> Any:
+    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "200"})
+
+
+def test_statistics_name_the_features(tmp_path: Path) -> None:
+    demos.collect("LamReach-v0", episodes=1, dataset_id="mine-v0", root=tmp_path)
+    shown = invoked("info", "mine-v0", "--statistics", "--root", str(tmp_path)).stdout
+    assert "observation[0] tool/position x" in shown
+    env: Any = gym.make("LamReach-v0").unwrapped
+    for name, part in env.layout.items():
+        assert f"observation[{part.slice.start}] {name}" in shown
+    env.close()
+
+
+def test_damage_is_told_without_a_word_of_python(tmp_path: Path) -> None:
+    for name in ("torn-v0", "whole-v0"):
+        demos.collect("LamReach-v0", episodes=2, dataset_id=name, root=tmp_path)
+    (tmp_path / "torn-v0" / "data" / "metadata.json").write_text("{")
+    listed = invoked("list", "--root", str(tmp_path))
+    assert "whole-v0" in listed.stdout
+    assert "torn-v0/data is damaged" in listed.stderr
+    assert "UserWarning" not in listed.stderr
+    os.truncate(tmp_path / "torn-v0" / "data" / "main_data.hdf5", 100)
+    checked = invoked("check", "torn-v0", "--root", str(tmp_path))
+    assert checked.exit_code == 1
+    assert "no episode can be read" in checked.stdout
+
+
+def test_a_repair_under_a_name_that_is_taken_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    for name in ("torn-v0", "whole-v0"):
+        demos.collect("LamReach-v0", episodes=2, dataset_id=name, root=tmp_path)
+    for wanted, message in (("whole-v0", "whole-v0 exists"), ("no id", "malformed dataset id")):
+        refused = invoked("check", "torn-v0", "--repair", wanted, "--root", str(tmp_path))
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+        assert "sound" not in refused.stdout
 
 
 def test_ids_are_listed_whole(tmp_path: Path) -> None:
