@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,23 @@ def episode_digest(episode: h5py.Group) -> str:
     Args:
         episode: The group of an HDF5 file of Minari.
     """
+    return content_digest(episode.attrs, episode)
+
+
+def content_digest(attributes: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+    """Returns the digest that an episode of these attributes and parts has in a file.
+
+    Args:
+        attributes: By name.
+        parts: Arrays by name, or groups of such: those of a file, or what is to be written into one.
+    """
     digest = hashlib.sha256()
-    for name in sorted(set(episode.attrs) - set(NOT_CONTENT)):
+    for name in sorted(set(attributes) - set(NOT_CONTENT)):
         # Not its repr, which depends on NumPy's version and leaves out the middle of what is long.
-        value = np.asarray(episode.attrs[name])
+        value = np.asarray(attributes[name])
         digest.update(f"{name}={value.dtype} {value.shape}\0".encode())
         _add(digest, value)
-    for name, part in _arrays("", episode):
+    for name, part in _arrays("", parts):
         digest.update(f"{name} {part.dtype} {part.shape}\0".encode())
         _add(digest, part[()])
     return digest.hexdigest()
@@ -54,10 +64,10 @@ def _add(digest: Any, values: Any) -> None:
             digest.update(f"{len(content)}\0".encode() + content)
 
 
-def _arrays(name: str, part: Any) -> Iterator[tuple[str, h5py.Dataset]]:
+def _arrays(name: str, part: Any) -> Iterator[tuple[str, Any]]:
     for key in sorted(part):
         inner = part[key]
-        if isinstance(inner, h5py.Group):
+        if isinstance(inner, (h5py.Group, dict)):
             yield from _arrays(f"{name}{key}/", inner)
         else:
             yield f"{name}{key}", inner

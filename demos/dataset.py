@@ -120,25 +120,29 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
             steps = int(group.attrs["total_steps"])
             if int(group.attrs.get("seed", 0)) < 0:
                 raise ValueError(f"{name} has a negative seed")
-            lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
-            # Minari's datasets need no infos.
-            for part in ("observations", *["infos"] * ("infos" in group)):
-                lengths |= dict.fromkeys(_leaves(part, group[part]), steps + 1)
-            for key, length in lengths.items():
-                found = group[key].shape[:1] if isinstance(group[key], h5py.Dataset) else None
-                if found != (length,):
-                    raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}")
+            _check_lengths(name, group, steps)
             if is_ours(metadata.get(PLAN, {}).get("env_id")) and "is_success" not in group["infos"]:
                 raise ValueError(f"{name} does not say whether it succeeded")
 
 
-def _leaves(name: str, part: Any) -> Iterator[str]:
-    """The names of all arrays in a group, with their way from it."""
+def _check_lengths(name: str, group: h5py.Group, steps: int) -> None:
+    lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
+    # Minari's datasets need no infos.
+    lengths |= dict.fromkeys(("observations", *["infos"] * ("infos" in group)), steps + 1)
+    for part, length in lengths.items():
+        for key, array in _leaves(part, group[part]):
+            found = array.shape[:1] if isinstance(array, h5py.Dataset) else None
+            if found != (length,):
+                raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}")
+
+
+def _leaves(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+    """Everything in a group that is no group, with its way."""
     if isinstance(part, h5py.Group):
-        for key in part:
-            yield from _leaves(f"{name}/{key}", part[key])
+        for key, inner in part.items():
+            yield from _leaves(f"{name}/{key}", inner)
     else:
-        yield name
+        yield name, part
 
 
 def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, Any]]]:

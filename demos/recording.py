@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -96,7 +97,7 @@ def commanded(features: Features) -> ToolCommand:
 def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
     """Writes down a roll-out, with the simulator's state at every moment where the environment tells it.
 
-    Infos that are not there at every moment, or that are no numbers, are left out.
+    Infos that are not there at every moment, or that are no numbers of one shape, are left out.
 
     Args:
         env: Where the roll-out happens.
@@ -118,21 +119,26 @@ def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
         rewards=np.array([step.reward for step in done]),
         terminations=np.array([step.terminated for step in done], dtype=bool),
         truncations=np.array([step.truncated for step in done], dtype=bool),
-        infos=_stack([_numbers(info, infos) for info in infos]),
+        infos=_numbers(infos),
     )
 
 
-def _numbers(info: dict[str, Any], all_infos: list[dict[str, Any]]) -> dict[str, Any]:
-    """The part of an info that is there at every moment and consists of numbers."""
-    kept = {}
-    for name, value in info.items():
-        if not all(name in other for other in all_infos):
+def _numbers(infos: list[dict[str, Any]]) -> dict[str, Any]:
+    """The infos that are there at every moment as numbers of one shape, stacked."""
+    stacked: dict[str, Any] = {}
+    for name in infos[0]:
+        values = [info[name] for info in infos if name in info]
+        if len(values) < len(infos):
             continue
-        if isinstance(value, dict):
-            kept[name] = _numbers(value, [other[name] for other in all_infos])
-        elif np.asarray(value).dtype.kind in "biuf":
-            kept[name] = value
-    return kept
+        if all(isinstance(value, dict) for value in values):
+            inner = _numbers(values)
+            stacked |= {name: inner} if inner else {}
+        else:
+            # What is no number, or of changing shapes, becomes no array of numbers.
+            with contextlib.suppress(ValueError):
+                array = np.array(values)
+                stacked |= {name: array} if array.dtype.kind in "biuf" else {}
+    return stacked
 
 
 def _stack(moments: list[Any]) -> Any:

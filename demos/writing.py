@@ -21,9 +21,12 @@ from filelock import FileLock, Timeout
 from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 
-from demos.checksum import DIGEST, episode_digest, seal
+from demos.checksum import DIGEST, content_digest, episode_digest, seal
 from demos.dataset import DATA_FILE, HISTORY, dataset_folder, datasets_root
 from demos.episode import Episode
+
+PARTS = ("observations", "actions", "rewards", "terminations", "truncations", "infos")
+"""Of an episode."""
 
 
 class Draft:
@@ -70,15 +73,15 @@ class Draft:
                 group = file[f"episode_{self.episodes}"]
                 group.attrs[DIGEST] = episode_digest(group)
         else:
+            attributes = {"total_steps": len(episode), **({} if episode.seed is None else {"seed": episode.seed})}
+            parts = {name: getattr(episode, name) for name in PARTS}
             with h5py.File(self.data_file, "a", track_order=True) as file:
                 group = file.create_group(f"episode_{self.episodes}")
                 group.attrs["id"] = self.episodes
-                if episode.seed is not None:
-                    group.attrs["seed"] = episode.seed
-                group.attrs["total_steps"] = len(episode)
-                for name in ("observations", "actions", "rewards", "terminations", "truncations", "infos"):
-                    _write(group, name, getattr(episode, name))
-                group.attrs[DIGEST] = episode_digest(group)
+                for name, value in {**attributes, DIGEST: content_digest(attributes, parts)}.items():
+                    group.attrs[name] = value
+                for name, part in parts.items():
+                    _write(group, name, part)
         self.episodes += 1
 
     def copy(self, source: Path, indices: Iterable[int]) -> None:
@@ -90,8 +93,13 @@ class Draft:
         """
         with h5py.File(source, "r") as origin, h5py.File(self.data_file, "a", track_order=True) as file:
             for index in indices:
-                group = file.create_group(f"episode_{self.episodes}")
-                _copy(origin[f"episode_{index}"], group)
+                there, name = origin[f"episode_{index}"], f"episode_{self.episodes}"
+                if DIGEST in there.attrs:
+                    # Written here, so its arrays are in one piece already.
+                    h5py.h5o.copy(there.id, b".", file.id, name.encode())
+                else:
+                    _copy(there, file.create_group(name))
+                group = file[name]
                 group.attrs["id"] = self.episodes
                 self._steps += int(group.attrs["total_steps"])
                 self.episodes += 1

@@ -22,6 +22,7 @@ import demos
 from demos.checksum import checksum, episode_digest
 from demos.plan import episode_seed
 from demos.qualities import MIXED, QUALITIES
+from demos.recording import record, replayed
 from demos.strategies import STRATEGIES
 from lam_envs.registration import TASKS, env_id
 
@@ -215,6 +216,38 @@ def test_a_bad_request_is_refused_and_leaves_nothing_behind(
     with pytest.raises((ValueError, TypeError), match=message):
         demos.collect("LamReach-v0", episodes=1, root=tmp_path / "root", **keywords)
     assert list(tmp_path.rglob("*")) == []
+
+
+class Talkative(gym.Wrapper[Any, Any, Any, Any]):
+    """Tells what is no number, not always there, or of another shape each time."""
+
+    def _told(self, number: int) -> dict[str, Any]:
+        return {
+            "number": number,
+            "inner": {"flag": number % 2 == 0, "text": "so", **({"late": 1.0} if number else {})},
+            "text": "so",
+            "growing": np.zeros(number + 1),
+            "turning": {"a": 1} if number % 2 else 1,
+            "only texts": {"a": "so"},
+            **({} if number == 1 else {"sometimes": 2.0}),
+        }
+
+    def reset(self, **keywords: Any) -> tuple[Any, dict[str, Any]]:
+        self._number = 0
+        return self.env.reset(**keywords)[0], self._told(0)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._number += 1
+        return *self.env.step(action)[:4], self._told(self._number)
+
+
+def test_only_numbers_that_are_always_told_are_recorded() -> None:
+    env = Talkative(gym.make("CartPole-v1"))
+    episode = record(env, replayed(env, [0, 1, 0], seed=0), seed=0)
+    env.close()
+    np.testing.assert_equal(
+        episode.infos, {"number": np.arange(4), "inner": {"flag": np.array([True, False, True, False])}}
+    )
 
 
 # Checksums and seeds
