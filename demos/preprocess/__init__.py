@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from demos.episode import Episode, episodes_of
 from demos.preprocess.features import Features
 from demos.preprocess.form import form_of
 from demos.preprocess.idle import CutIdle
-from demos.preprocess.preprocessor import Preprocessor
+from demos.preprocess.preprocessor import Preprocessor, Running
 from demos.preprocess.relabel import Relabel
 from demos.preprocess.resample import Resample
 from demos.preprocess.smooth import Smooth
@@ -33,6 +34,7 @@ __all__ = [
     "Preprocessor",
     "Relabel",
     "Resample",
+    "Running",
     "Smooth",
     "preprocess",
 ]
@@ -69,9 +71,12 @@ def preprocess(
     if dataset_id == dataset.id and overwrite:
         raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
     form = form_of(dataset)
-    try:
+    with ExitStack() as stack:
+        running: list[Running] = []
         for step in steps:
-            form = step.begin(form)
+            running.append(step.begin(form))
+            stack.callback(running[-1].close)
+            form = running[-1].form
         metadata: dict[str, Any] = {}
         spec = dataset.env_spec if (form.observation_space, form.action_space) == _spaces(dataset) else None
         with draft_of(
@@ -88,15 +93,12 @@ def preprocess(
                 episodes_of(dataset), "preprocessing", total=dataset.total_episodes, disable=not progress
             )
             for episode in episodes:
-                made = _through(steps, episode)
+                made = _through(running, episode)
                 if made is not None:
                     draft.add(made)
-            told = [{**_settings(step), **step.end()} for step in steps]
+            told = [{**_settings(step), **one.notes()} for step, one in zip(steps, running, strict=True)]
             metadata |= {**derived_metadata(dataset), **form.metadata()}
             metadata[HISTORY] = [*metadata[HISTORY][:-1], *({**settings, "of": dataset.id} for settings in told)]
-    finally:
-        for step in steps:
-            step.end()
     return load(dataset_id, root)
 
 
@@ -104,18 +106,15 @@ def _spaces(dataset: minari.MinariDataset) -> tuple[Any, Any]:
     return dataset.observation_space, dataset.action_space
 
 
-def _through(steps: Sequence[Preprocessor], episode: Episode) -> Episode | None:
+def _through(running: Sequence[Running], episode: Episode) -> Episode | None:
     result: Episode | None = episode
-    for step in steps:
+    for one in running:
         if result is None:
             return None
-        result = step.apply(result)
+        result = one.apply(result)
     return result
 
 
 def _settings(step: Preprocessor) -> dict[str, Any]:
     """A step with its settings, as the history records it."""
-    settings = {
-        field.name: getattr(step, field.name) for field in fields(cast(Any, step)) if not field.name.startswith("_")
-    }
-    return {"step": step.name, "replays": step.executes, "executes": step.executes, **settings}
+    return {"step": step.name, "replays": step.executes, "executes": step.executes, **asdict(cast(Any, step))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from demos.episode import Episode, leaves
 from demos.preprocess.form import Column, Form
-from demos.preprocess.preprocessor import Preprocessor
+from demos.preprocess.preprocessor import Preprocessor, Running
 
 INFO = "info/"
 """A feature of that prefix is the info of the rest of its name."""
@@ -37,7 +37,7 @@ ADDED: dict[str, Callable[[Form, Episode], npt.NDArray[Any]]] = {
 """Features that can be added: ``time`` since the start, seconds; ``previous_action``, zeros at the start."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Features(Preprocessor):
     """Drops features of the observed vector, then adds others at its end.
 
@@ -49,9 +49,6 @@ class Features(Preprocessor):
     name = "features"
     drop: tuple[str, ...] = ()
     add: tuple[str, ...] = ()
-    _form: Form | None = field(default=None, repr=False, compare=False)
-    _kept: npt.NDArray[Any] | None = field(default=None, repr=False, compare=False)
-    _sizes: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -66,43 +63,49 @@ class Features(Preprocessor):
                 raise ValueError(f"unknown feature {name!r} to add; expected {', '.join(ADDED)} or {INFO}NAME")
 
     @override
-    def begin(self, form: Form) -> Form:
-        self._form = form
+    def begin(self, form: Form) -> Running:
         columns = form.columns or {}
-        dropped = {name for wanted in self.drop for name in self._matching(form, wanted)}
+        dropped = {name for wanted in self.drop for name in _matching(form, wanted)}
         for name in self.add:
             if name in columns and name not in dropped:
                 raise ValueError(f"the feature {name!r} is there already")
-        space: Any = form.observation_space if form.vector_key is None else form.observation_space[form.vector_key]  # type: ignore[index]
+        space = form.vector_space
         keep = np.ones(space.shape[0], dtype=bool)
         for name in dropped:
             column = columns[name]
             keep[column.start : column.start + column.size] = False
-        self._kept = np.flatnonzero(keep)
         places = np.cumsum(keep) - 1
         left = {
             name: replace(column, start=int(places[column.start]))
             for name, column in columns.items()
             if name not in dropped
         }
-        self._sizes = {name: self._size(form, name) for name in self.add}
+        sizes = {name: _size(form, name) for name in self.add}
         start = int(keep.sum())
-        for name, size in self._sizes.items():
+        for name, size in sizes.items():
             left[name] = Column(start, size, 1.0, (0.0,) * size)
             start += size
-        more = np.full(sum(self._sizes.values()), np.inf, dtype=space.dtype)
+        more = np.full(sum(sizes.values()), np.inf, dtype=space.dtype)
         low, high = np.concatenate([space.low[keep], -more]), np.concatenate([space.high[keep], more])
-        new = spaces.Box(low, high, dtype=space.dtype.type)
-        return replace(form, observation_space=self._with(form, new), columns=left or None)
+        new = spaces.Box(low, high, dtype=low.dtype.type)
+        made = replace(form.with_vector_space(new), columns=left or None)
+        return _Choosing(made, form, np.flatnonzero(keep), sizes)
+
+
+class _Choosing(Running):
+    """What the episodes are like that are ``given``, the places that are ``kept``, and ``sizes`` of what is added."""
+
+    def __init__(self, form: Form, given: Form, kept: npt.NDArray[Any], sizes: dict[str, int]) -> None:
+        super().__init__(form)
+        self._given, self._kept, self._sizes = given, kept, sizes
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        form = self._form
-        assert form is not None  # noqa: S101  (begin comes first)
+        form = self._given
         vectors = form.vectors(episode)
         parts = [vectors[:, self._kept]]
         for name, size in self._sizes.items():
-            values = self._added(form, episode, name)
+            values = _added(form, episode, name)
             if values.shape != (len(vectors), size):
                 raise ValueError(
                     f"the feature {name!r} has the shape {values.shape}; expected {(len(vectors), size)}"
@@ -110,37 +113,31 @@ class Features(Preprocessor):
             parts.append(values.astype(vectors.dtype))
         return form.with_vectors(episode, np.concatenate(parts, axis=1))
 
-    @staticmethod
-    def _matching(form: Form, wanted: str) -> list[str]:
-        names = [
-            name for name in form.columns or {} if name == wanted or (wanted[-1:] == "/" and name.startswith(wanted))
-        ]
-        if not names:
-            form.column(wanted)
-        return names
 
-    @staticmethod
-    def _with(form: Form, vector: spaces.Box) -> Any:
-        key = form.vector_key
-        if key is None:
-            return vector
-        return spaces.Dict({**form.observation_space.spaces, key: vector})  # type: ignore[attr-defined]
+def _matching(form: Form, wanted: str) -> list[str]:
+    names = [
+        name for name in form.columns or {} if name == wanted or (wanted[-1:] == "/" and name.startswith(wanted))
+    ]
+    if not names:
+        form.column(wanted)
+    return names
 
-    def _size(self, form: Form, name: str) -> int:
-        if name == "previous_action":
-            return int(np.prod(form.action_space.shape or (1,)))
-        if name.startswith(INFO):
-            info = name[len(INFO) :]
-            if info not in form.info_sizes:
-                raise ValueError(f"there is no info {info!r}; known: {', '.join(form.info_sizes) or 'none'}")
-            return form.info_sizes[info]
-        return 1
 
-    @staticmethod
-    def _added(form: Form, episode: Episode, name: str) -> npt.NDArray[Any]:
-        if name in ADDED:
-            return ADDED[name](form, episode)
-        infos = dict(leaves(episode.infos))
-        if name[len(INFO) :] not in infos:
-            raise ValueError(f"an episode has no info {name[len(INFO) :]!r}; it has {', '.join(infos)}")
-        return np.asarray(infos[name[len(INFO) :]]).reshape(len(episode) + 1, -1)
+def _size(form: Form, name: str) -> int:
+    if name == "previous_action":
+        return int(np.prod(form.action_space.shape or (1,)))
+    if name.startswith(INFO):
+        info = name[len(INFO) :]
+        if info not in form.info_sizes:
+            raise ValueError(f"there is no info {info!r}; known: {', '.join(form.info_sizes) or 'none'}")
+        return form.info_sizes[info]
+    return 1
+
+
+def _added(form: Form, episode: Episode, name: str) -> npt.NDArray[Any]:
+    if name in ADDED:
+        return ADDED[name](form, episode)
+    infos = dict(leaves(episode.infos))
+    if name[len(INFO) :] not in infos:
+        raise ValueError(f"an episode has no info {name[len(INFO) :]!r}; it has {', '.join(infos)}")
+    return np.asarray(infos[name[len(INFO) :]]).reshape(len(episode) + 1, -1)

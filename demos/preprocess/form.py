@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import minari
@@ -76,6 +76,23 @@ class Form:
             if isinstance(space, spaces.Dict) and key in space.spaces and len(space[key].shape or ()) == 1:
                 return key
         raise ValueError(f"the observations are {space}: there is no vector of features in them")
+
+    @property
+    def vector_space(self) -> spaces.Box:
+        """The space of the vector.
+
+        Raises:
+            ValueError: The observation has no vector.
+        """
+        key, space = self.vector_key, self.observation_space
+        vector = space[key] if key is not None and isinstance(space, spaces.Dict) else space
+        return cast(spaces.Box, vector)
+
+    def with_vector_space(self, vector: spaces.Box) -> Form:
+        """The same with another space of the vector."""
+        key, space = self.vector_key, self.observation_space
+        whole = spaces.Dict({**space.spaces, key: vector}) if key and isinstance(space, spaces.Dict) else vector
+        return replace(self, observation_space=whole)
 
     def vectors(self, episode: Episode) -> npt.NDArray[Any]:
         """The vectors of an episode, shape (T + 1, size)."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from typing_extensions import override
 
 from demos.episode import Episode
 from demos.preprocess.form import Form, part_of
-from demos.preprocess.preprocessor import Preprocessor
+from demos.preprocess.preprocessor import Preprocessor, Running
 
 TOOL = "tool/position"
 GRIPPER = "gripper/width"
 
 
-@dataclass
+@dataclass(frozen=True)
 class CutIdle(Preprocessor):
     """Leaves out the moments before the tool or the gripper first moves and after they last move.
 
@@ -27,7 +27,6 @@ class CutIdle(Preprocessor):
     name = "cut-idle"
     speed: float = 0.01
     keep: int = 2
-    _form: Form | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -39,24 +38,26 @@ class CutIdle(Preprocessor):
             raise ValueError(f"speed is {self.speed} and keep is {self.keep}; expected at least 0 each")
 
     @override
-    def begin(self, form: Form) -> Form:
+    def begin(self, form: Form) -> Running:
         for name in (TOOL, GRIPPER):
             form.column(name)
         if form.rate is None:
             raise ValueError("the dataset does not say how many moments it has a second")
-        self._form = form
-        return form
+        return _Cutting(form, self, form.rate)
+
+
+class _Cutting(Running):
+    def __init__(self, form: Form, settings: CutIdle, rate: float) -> None:
+        super().__init__(form)
+        self._settings, self._rate = settings, rate
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        form = self._form
-        assert form is not None  # noqa: S101  (begin comes first)
-        assert form.rate is not None  # noqa: S101  (begin refused that)
-        tool, width = form.physical(episode, TOOL), form.physical(episode, GRIPPER)
-        speeds = np.maximum(np.linalg.norm(np.diff(tool, axis=0), axis=1), np.abs(np.diff(width, axis=0)).max(axis=1))
-        moving = np.flatnonzero(speeds * form.rate > self.speed)
+        tool, width = (self.form.physical(episode, name) for name in (TOOL, GRIPPER))
+        moved = np.maximum(np.linalg.norm(np.diff(tool, axis=0), axis=1), np.abs(np.diff(width, axis=0)).max(axis=1))
+        moving = np.flatnonzero(moved * self._rate > self._settings.speed)
         if not moving.size:
             return None
-        first = max(int(moving[0]) - self.keep, 0)
-        last = min(int(moving[-1]) + 1 + self.keep, len(episode))
+        first = max(int(moving[0]) - self._settings.keep, 0)
+        last = min(int(moving[-1]) + 1 + self._settings.keep, len(episode))
         return part_of(episode, first, last)

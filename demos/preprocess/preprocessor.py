@@ -9,6 +9,28 @@ from demos.episode import Episode
 from demos.preprocess.form import Form
 
 
+class Running(ABC):
+    """A step at work on the episodes of one dataset.
+
+    Args:
+        form: What the episodes are like that it makes.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+
+    @abstractmethod
+    def apply(self, episode: Episode) -> Episode | None:
+        """Makes of an episode another one; None leaves it out."""
+
+    def notes(self) -> dict[str, Any]:
+        """What is recorded beside the settings when all episodes are done."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027  (a hook, not an obligation)
+        """Frees what it uses."""
+
+
 class Preprocessor(ABC):
     """Makes of every episode another one, or none.
 
@@ -20,23 +42,12 @@ class Preprocessor(ABC):
     """Whether what it makes was executed in the environment: its actions, from the seed on, give the episode."""
 
     @abstractmethod
-    def begin(self, form: Form) -> Form:
+    def begin(self, form: Form) -> Running:
         """Gets ready for the episodes of a dataset.
 
         Args:
             form: What they are like.
 
-        Returns:
-            What those are like that it makes.
-
         Raises:
             ValueError: It cannot work on such.
         """
-
-    @abstractmethod
-    def apply(self, episode: Episode) -> Episode | None:
-        """Makes of an episode another one; None leaves it out."""
-
-    def end(self) -> dict[str, Any]:
-        """Frees what it used; what it returns is recorded beside its settings."""
-        return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from demos.episode import EXECUTED, NOTES, Episode
 from demos.preprocess.form import Form, form_of_env
-from demos.preprocess.preprocessor import Preprocessor
+from demos.preprocess.preprocessor import Preprocessor, Running
 from demos.recording import Step, commanded, record
 from lam_envs import ToolCommand
 from lam_envs.control import CONTROLS
@@ -29,7 +29,7 @@ PATIENCE = 3
 """For so many steps it may try to."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Relabel(Preprocessor):
     """Follows the recorded tool poses by another control, from the same start, and records what happens.
 
@@ -43,9 +43,6 @@ class Relabel(Preprocessor):
     name = "relabel"
     executes = True
     control: str
-    _form: Form | None = field(default=None, repr=False, compare=False)
-    _env: Any = field(default=None, repr=False, compare=False)
-    _left_out: int = field(default=0, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -56,17 +53,24 @@ class Relabel(Preprocessor):
         known_name("control", self.control, CONTROLS)
 
     @override
-    def begin(self, form: Form) -> Form:
+    def begin(self, form: Form) -> Running:
         plan = form.plan
         if plan is None or not is_ours(plan.get("env_id")):
             raise ValueError("relabelling needs an environment of lam_envs; the dataset names none")
         for name in (POSITION, TARGET):
             form.column(name)
-        self._form = form
-        self._left_out = 0
         plan = {**plan, "env_kwargs": {**plan.get("env_kwargs", {}), "control": self.control}}
-        self._env = gym.make(plan["env_id"], **plan["env_kwargs"])
-        return form_of_env(self._env, plan)
+        env = gym.make(plan["env_id"], **plan["env_kwargs"])
+        return _Following(form_of_env(env, plan), form, env)
+
+
+class _Following(Running):
+    """Follows in ``env`` the episodes, which are as ``given``."""
+
+    def __init__(self, form: Form, given: Form, env: gym.Env[Any, Any]) -> None:
+        super().__init__(form)
+        self._given, self._env = given, env
+        self._left_out = 0
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
@@ -84,10 +88,12 @@ class Relabel(Preprocessor):
         )
 
     @override
-    def end(self) -> dict[str, Any]:
-        if self._env is not None:
-            self._env.close()
+    def notes(self) -> dict[str, Any]:
         return {"left_out": self._left_out}
+
+    @override
+    def close(self) -> None:
+        self._env.close()
 
     def _steps(self, episode: Episode) -> Iterator[Step]:
         """Follows the recorded path: the next moment comes when the tool is where it was, or has waited for it."""
@@ -107,8 +113,7 @@ class Relabel(Preprocessor):
                 moment, waited = min(moment + 1, len(path) - 1), 0
 
     def _path(self, episode: Episode) -> list[_Moment]:
-        form = self._form
-        assert form is not None  # noqa: S101  (begin comes first)
+        form = self._given
         names = [name for name in (POSITION, LAG, TARGET, YAW, YAW_LAG) if name in (form.columns or {})]
         parts = {name: form.physical(episode, name) for name in names}
         return [

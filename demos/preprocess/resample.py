@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from typing_extensions import override
 
 from demos.episode import Episode, mapped
 from demos.preprocess.form import Form
-from demos.preprocess.preprocessor import Preprocessor
+from demos.preprocess.preprocessor import Preprocessor, Running
 
 
-@dataclass
+@dataclass(frozen=True)
 class Resample(Preprocessor):
     """Gives episodes another rate; how long they last and what their rewards sum to stays, up to one new step.
 
@@ -32,7 +32,6 @@ class Resample(Preprocessor):
     name = "resample"
     rate: float
     displacements: int | None = None
-    _form: Form | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -44,19 +43,29 @@ class Resample(Preprocessor):
             raise ValueError(f"rate is {self.rate}; expected a positive number of moments a second")
 
     @override
-    def begin(self, form: Form) -> Form:
+    def begin(self, form: Form) -> Running:
         if form.rate is None:
             raise ValueError("the dataset does not say how many moments it has a second")
         displaced = form.displacements if self.displacements is None else self.displacements
         if isinstance(form.action_space, spaces.Box) and displaced is None:
             raise ValueError("the dataset does not say how many numbers of its actions are displacements: give it")
-        self._form = replace(form, displacements=displaced or 0)
-        return replace(self._form, rate=self.rate, action_space=self._space(form.action_space, displaced or 0))
+        ratio, displaced = form.rate / self.rate, displaced or 0
+        actions = _stretched(form.action_space, ratio, displaced)
+        return _Resampling(
+            replace(form, displacements=displaced, rate=self.rate, action_space=actions), ratio, displaced
+        )
+
+
+class _Resampling(Running):
+    """Makes a step of ``ratio`` old ones; the first ``displaced`` numbers of an action are displacements."""
+
+    def __init__(self, form: Form, ratio: float, displaced: int) -> None:
+        super().__init__(form)
+        self._ratio, self._displaced = ratio, displaced
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        steps = len(episode)
-        ratio = self._ratio
+        steps, ratio = len(episode), self._ratio
         count = max(round(steps / ratio), 1)
         # The last moment stays the last one: it says whether the episode succeeded.
         times = np.minimum(np.arange(count + 1) * ratio, steps)
@@ -75,33 +84,26 @@ class Resample(Preprocessor):
             infos=mapped(lambda values: values[nearest], episode.infos),
         )
 
-    @property
-    def _ratio(self) -> float:
-        """Old steps in a new one."""
-        assert self._form is not None  # noqa: S101  (begin comes first)
-        assert self._form.rate is not None  # noqa: S101  (begin refused that)
-        return self._form.rate / self.rate
-
-    def _space(self, space: Any, displaced: int) -> Any:
-        assert self._form is not None  # noqa: S101  (begin comes first)
-        # The last new step may take up to half an old one more.
-        longest = self._ratio + max(self._ratio, 1.0) / 2
-        if not isinstance(space, spaces.Box) or longest <= 1.0 or not displaced:
-            return space
-        low, high = space.low.copy(), space.high.copy()
-        low[:displaced] *= longest
-        high[:displaced] *= longest
-        return spaces.Box(low, high, dtype=low.dtype.type)
-
     def _actions(self, actions: npt.NDArray[Any], times: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-        assert self._form is not None  # noqa: S101  (begin comes first)
         begun = np.minimum(np.floor(times[:-1] + 1e-9).astype(int), len(actions) - 1)
         resampled: npt.NDArray[Any] = actions[begun]
-        displaced = self._form.displacements
+        displaced = self._displaced
         if displaced and actions.ndim == 2:
             moved = np.diff(_accumulated(actions[:, :displaced], times), axis=0)
             resampled = np.concatenate([moved.astype(actions.dtype), resampled[:, displaced:]], axis=1)
         return resampled
+
+
+def _stretched(space: Any, ratio: float, displaced: int) -> Any:
+    """The space of actions of which each sums up the displacements of so many."""
+    # The last new step may take up to half an old one more.
+    longest = ratio + max(ratio, 1.0) / 2
+    if not isinstance(space, spaces.Box) or longest <= 1.0 or not displaced:
+        return space
+    low, high = space.low.copy(), space.high.copy()
+    low[:displaced] *= longest
+    high[:displaced] *= longest
+    return spaces.Box(low, high, dtype=low.dtype.type)
 
 
 def _at(values: npt.NDArray[Any], times: npt.NDArray[np.float64], nearest: npt.NDArray[Any]) -> npt.NDArray[Any]:

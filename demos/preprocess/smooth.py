@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from typing_extensions import override
 
 from demos.episode import Episode
 from demos.preprocess.form import Form
-from demos.preprocess.preprocessor import Preprocessor
+from demos.preprocess.preprocessor import Preprocessor, Running
 
 
-@dataclass
+@dataclass(frozen=True)
 class Smooth(Preprocessor):
     """Smooths the commanded path of displacement actions, and features if named, by least squares.
 
@@ -33,7 +33,6 @@ class Smooth(Preprocessor):
     window: int = 7
     order: int = 2
     features: tuple[str, ...] = ()
-    _form: Form | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -49,30 +48,32 @@ class Smooth(Preprocessor):
             raise ModuleNotFoundError("smoothing needs SciPy: pip install 'lam-envs[demos]'", name="scipy")
 
     @override
-    def begin(self, form: Form) -> Form:
+    def begin(self, form: Form) -> Running:
         if not isinstance(form.action_space, spaces.Box) or not form.displacements:
             raise ValueError(f"smoothing needs actions that are displacements; these are {form.action_space}")
         for name in self.features:
             form.column(name)
-        self._form = form
-        return form
+        return _Smoothing(form, self, form.action_space, form.displacements)
+
+
+class _Smoothing(Running):
+    def __init__(self, form: Form, settings: Smooth, actions: spaces.Box, displacements: int) -> None:
+        super().__init__(form)
+        self._settings, self._space, self._displacements = settings, actions, displacements
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        form = self._form
-        assert form is not None  # noqa: S101  (begin comes first)
-        assert isinstance(form.action_space, spaces.Box)  # noqa: S101  (begin refused others)
-        count = form.displacements or 0
+        form, count = self.form, self._displacements
         actions = episode.actions.copy()
         path = np.concatenate([np.zeros((1, count)), np.cumsum(actions[:, :count].astype(np.float64), axis=0)])
         smoothed = self._smoothed(path)
         smoothed[[0, -1]] = path[[0, -1]]
         actions[:, :count] = np.diff(smoothed, axis=0)
-        episode = replace(episode, actions=np.clip(actions, form.action_space.low, form.action_space.high))
-        if not self.features:
+        episode = replace(episode, actions=np.clip(actions, self._space.low, self._space.high))
+        if not self._settings.features:
             return episode
         vectors = form.vectors(episode).copy()
-        for name in self.features:
+        for name in self._settings.features:
             column = form.column(name)
             part = slice(column.start, column.start + column.size)
             vectors[:, part] = self._smoothed(vectors[:, part].astype(np.float64))
@@ -82,8 +83,8 @@ class Smooth(Preprocessor):
         from scipy.signal import savgol_filter
 
         # An episode may be shorter than the window.
-        window = min(self.window, len(path) - 1 + len(path) % 2)
-        if window <= self.order:
+        window = min(self._settings.window, len(path) - 1 + len(path) % 2)
+        if window <= self._settings.order:
             return path.copy()
-        smoothed: npt.NDArray[Any] = savgol_filter(path, window, self.order, axis=0)
+        smoothed: npt.NDArray[Any] = savgol_filter(path, window, self._settings.order, axis=0)
         return smoothed
