@@ -1,0 +1,105 @@
+"""Files that somebody else wrote are imported."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from pathlib import Path
+
+import gymnasium as gym
+import h5py
+import numpy as np
+import pytest
+
+import demos
+from demos.dataset import PLAN, history_of, plan_of
+from demos.episode import episodes_of, identical
+from demos.exchange import import_dataset
+
+
+def test_a_robomimic_file_of_somebody_else_is_imported(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "low_dim.hdf5", "w") as file:
+        for number, steps in ((0, 4), (10, 6), (2, 5)):
+            demo = file.create_group(f"data/demo_{number}")
+            demo.attrs["num_samples"] = steps
+            demo["actions"] = rng.uniform(-1, 1, (steps, 7))
+            demo["states"] = rng.normal(size=(steps, 20))
+            demo["dones"] = np.arange(steps) == steps - 1
+            demo["obs/object"] = rng.normal(size=(steps, 10))
+            demo["obs/agentview_image"] = rng.integers(256, size=(steps, 8, 8, 3), dtype=np.uint8)
+    back = import_dataset(tmp_path / "low_dim.hdf5", "robomimic", "other/lift-v0", root=tmp_path)
+    assert [len(episode) for episode in episodes_of(back)] == [4, 5, 6]
+    assert back.action_space == gym.spaces.Box(-1, 1, (7,), np.float64)
+    assert back.observation_space["agentview_image"] == gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    assert PLAN not in back.storage.metadata
+    step = history_of(back)[-1]
+    assert (step["replays"], step["rewards"], step["last_observation"]) == (False, "zeros", "the one before it")
+    episode = next(iter(episodes_of(back)))
+    assert identical(episode.observations["object"][-1], episode.observations["object"][-2])
+    assert episode.terminations[-1]
+    assert episode.infos["states"].shape == (5, 20)
+
+
+@pytest.mark.imitation
+def test_trajectories_of_somebody_else_are_imported(tmp_path: Path) -> None:
+    serialize = importlib.import_module("imitation.data.serialize")
+    types = importlib.import_module("imitation.data.types")
+    trajectories = [
+        types.TrajectoryWithRew(
+            obs=np.arange(steps + 1, dtype=np.float32)[:, None],
+            acts=np.arange(steps) % 3,
+            infos=np.array([{"height": 0.5 * step, "inner": {"flag": True}} for step in range(steps)]),
+            terminal=steps == 3,
+            rews=np.ones(steps),
+        )
+        for steps in (3, 4)
+    ]
+    serialize.save(tmp_path / "out", trajectories)
+    back = import_dataset(tmp_path / "out", "imitation", "other/count-v0", root=tmp_path)
+    first, second = episodes_of(back)
+    assert back.action_space == gym.spaces.Discrete(3)
+    np.testing.assert_array_equal(first.observations[:, 0], [0, 1, 2, 3])
+    np.testing.assert_array_equal(first.infos["height"], [0, 0, 0.5, 1])
+    assert (first.terminations[-1], second.terminations[-1], second.truncations[-1]) == (True, False, True)
+    assert first.infos["inner"]["flag"].all()
+
+
+def test_arrays_of_somebody_else_are_imported(tmp_path: Path) -> None:
+    arrays = {"episode_ends": [2, 5], "observations": np.zeros((7, 3)), "actions": np.full((5, 2), 4.0)}
+    np.savez(tmp_path / "plain.npz", **arrays)
+    back = import_dataset(tmp_path / "plain.npz", "npz", "other/plain-v0", root=tmp_path)
+    assert [len(episode) for episode in episodes_of(back)] == [2, 3]
+    assert back.action_space == gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    assert back[0].truncations.tolist() == [False, True]
+
+
+def test_a_lerobot_folder_without_our_own_part_is_as_of_somebody_else(
+    copies: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.rmtree(copies["lerobot"] / "meta" / "lam_envs")
+    back = import_dataset(copies["lerobot"], "lerobot", "came/back-v0", root=tmp_path)
+    episode = next(iter(episodes_of(back)))
+    assert episode.observations.shape == (41, 18)
+    assert episode.success
+    assert episode.infos["state"].shape == (41, 37)
+    assert PLAN not in back.storage.metadata
+
+
+def test_an_environment_can_be_named_for_what_does_not_tell_it(copies: dict[str, Path], tmp_path: Path) -> None:
+    shutil.rmtree(copies["lerobot"] / "meta" / "lam_envs")
+    back = import_dataset(copies["lerobot"], "lerobot", "came/back-v0", root=tmp_path, env_id="LamReach-v0")
+    assert plan_of(back) == {"env_id": "LamReach-v0", "env_kwargs": {}}
+    assert back.observation_space == demos.make_env(back).observation_space
+    assert back.observation_space.dtype == np.float32
+    assert demos.describe(back)["success rate"] == 1.0
+    with pytest.raises(ValueError, match="no longer give them"):
+        demos.replay(back)
+    with pytest.raises(
+        ValueError, match=r"observations are float32 \(41, 18\); expected numbers of shape \(41, 32\)"
+    ):
+        import_dataset(copies["lerobot"], "lerobot", "came/other-v0", root=tmp_path, env_id="LamGrasp-v0")
+    with pytest.raises(ValueError, match="says that it comes from LamReach-v0"):
+        import_dataset(copies["npz"], "npz", "came/other-v0", root=tmp_path, env_id="LamGrasp-v0")
+    with pytest.raises(ValueError, match="give both or none"):
+        import_dataset(copies["npz"], "npz", "came/other-v0", root=tmp_path, env_kwargs={"obs": "goal"})
