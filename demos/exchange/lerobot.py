@@ -31,8 +31,9 @@ from gymnasium.envs.registration import registry
 
 from demos.episode import Episode, leaves, nested
 from demos.exchange.arrow import list_feature, nested_rows, numbers, pyarrow, value_feature, with_features
-from demos.exchange.films import FILES_A_CHUNK, FilmWriter, chunk_file, pyav, read_frames
+from demos.exchange.films import FILES_A_CHUNK, FilmWriter, pyav, read_frames
 from demos.exchange.format import Arrival, Foreign, Format, ends, optional, with_last
+from demos.exchange.parquet import ParquetFiles
 from demos.exchange.provenance import Provenance, parsed_provenance, provenance_text
 from demos.exchange.source import UNKNOWN_FPS, Column, Signature, Source
 from demos.exchange.spaces import flat_names, implied_action_space, implied_space, is_picture, leaf_spaces
@@ -126,9 +127,9 @@ class _Writing:
         self._features = _features(source, layout)
         self._stats: dict[str, Statistics] = {}
         self._frames = self._episodes = 0
-        self._data = _Tables(path, DATA_PATH, LARGEST_MB["data_files_size_in_mb"])
-        self._meta = _Tables(path, EPISODES_PATH, LARGEST_MB["data_files_size_in_mb"], TOGETHER)
-        self._rest = _Tables(path, REST, None, TOGETHER)
+        self._data = ParquetFiles(path, DATA_PATH, LARGEST_MB["data_files_size_in_mb"])
+        self._meta = ParquetFiles(path, EPISODES_PATH, LARGEST_MB["data_files_size_in_mb"], TOGETHER)
+        self._rest = ParquetFiles(path, REST, None, TOGETHER)
         self._films = {way: self._film(way) for way in layout.films}
         self._task = _task(source)
 
@@ -220,61 +221,6 @@ class _Writing:
     def _robot(self) -> str | None:
         ours = is_ours(self._source.env_id)
         return str(self._source.env_kwargs.get("robot", "panda")) if ours else None
-
-
-class _Tables:
-    """Parquet files of one kind, each as large as it may be.
-
-    Args:
-        path: Of the whole folder.
-        pattern: Of the files in it.
-        largest_mb: Size after which another file begins; None if there is to be one.
-        together: How many tables are written at once.
-    """
-
-    def __init__(self, path: Path, pattern: str, largest_mb: int | None, together: int = 1) -> None:
-        self._path, self._pattern, self._largest, self._together = path, pattern, largest_mb, together
-        self._number = 0
-        self._writer: Any = None
-        self._waiting: list[Any] = []
-
-    def place(self) -> tuple[int, int]:
-        """Returns the numbers of the folder and of the file that the next rows go to."""
-        file = self._file()
-        if self._largest is not None and file.exists() and file.stat().st_size >= self._largest * 2**20:
-            self.close()
-            self._number += 1
-        return chunk_file(self._number)
-
-    def add(self, table: Any) -> tuple[int, int]:
-        """Appends rows; returns where."""
-        place = self.place()
-        self._waiting.append(table)
-        if len(self._waiting) >= self._together:
-            self._flush()
-        return place
-
-    def close(self) -> None:
-        """Completes the file."""
-        self._flush()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _flush(self) -> None:
-        if not self._waiting:
-            return
-        if self._writer is None:
-            self._file().parent.mkdir(parents=True, exist_ok=True)
-            parquet, schema = pyarrow("pyarrow.parquet"), self._waiting[0].schema
-            self._writer = parquet.ParquetWriter(self._file(), schema, compression="snappy", use_dictionary=True)
-        tables = [table.cast(self._writer.schema) for table in self._waiting]
-        self._writer.write_table(pyarrow().concat_tables(tables))
-        self._waiting = []
-
-    def _file(self) -> Path:
-        chunk, file = chunk_file(self._number)
-        return self._path / self._pattern.format(chunk_index=chunk, file_index=file)
 
 
 def _features(source: Source, layout: _Layout) -> dict[str, Any]:
