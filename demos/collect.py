@@ -25,7 +25,7 @@ from demos.engines import Engine, Job, LocalEngine
 from demos.files import write_json
 from demos.plan import Plan
 from demos.qualities import policy_demonstrator
-from demos.shards import Shard, merge, shards_of, write_shard
+from demos.shards import Shard, begin_run, merge, shards_of, write_shard
 from demos.writing import check_replaceable, publish
 from lam_envs.registration import is_ours
 
@@ -170,7 +170,8 @@ def _discard(partial: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
     if partial.exists():
         os.replace(partial, doomed)
-        shutil.rmtree(doomed)
+        # A worker that outlives its killed parent for a moment may still be writing there.
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool) -> bool:
@@ -216,6 +217,7 @@ def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwr
 
 def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: LocalEngine, partial: Path, *, progress: bool) -> None:
     """Writes what is missing."""
+    run = begin_run(partial)
     missing = [shard for shard in shards_of(plan.episodes) if not shard.folder(partial).exists()]
     with Progress(
         TextColumn("[bold]collecting[/] {task.description}"),
@@ -232,15 +234,15 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: LocalEngine, parti
         assert spec is not None  # noqa: S101  (what has a time limit has one)
         if engine.workers == 1 or len(missing) < 2:
             for shard in missing:
-                write_shard(plan, spec, shard, partial, lambda: bar.advance(shown))
+                write_shard(plan, spec, shard, run, lambda: bar.advance(shown))
             return
-        for size in _by_workers(plan, spec, engine, missing, partial):
+        for size in _by_workers(plan, spec, engine, missing, run):
             bar.advance(shown, size)
 
 
-def _by_workers(plan: Plan, spec: EnvSpec, engine: Engine, missing: list[Shard], partial: Path) -> Iterator[int]:
+def _by_workers(plan: Plan, spec: EnvSpec, engine: Engine, missing: list[Shard], run: Path) -> Iterator[int]:
     """Has workers write the shards; yields the size of each that is whole."""
     sizes = {f"shard {shard.number}": shard.size for shard in missing}
-    jobs = [Job(f"shard {shard.number}", write_shard, (plan, spec, shard, partial)) for shard in missing]
+    jobs = [Job(f"shard {shard.number}", write_shard, (plan, spec, shard, run)) for shard in missing]
     for job, _ in engine.run(jobs):
         yield sizes[job.name]

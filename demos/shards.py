@@ -1,13 +1,16 @@
 """Shards: parts of a collection that are recorded on their own, by any worker, and put together in the end.
 
 A shard appears under its name only when it is whole. What is in it depends on the plan and its number alone, not on
-who records it or what was recorded before.
+who records it or what was recorded before. Each run writes in a folder of its own, which the next run takes away:
+workers that outlive a killed run for a moment can then finish nothing.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +31,8 @@ from demos.writing import Draft
 
 SHARD_EPISODES = 25
 """A few seconds of work."""
+RUN, DOOMED = "run-", ".discarded"
+"""How the folder of a run is called, and ends when it is being removed."""
 MAX_FAILURES = 50
 """A demonstrator that fails so often from one start after the other will not succeed."""
 
@@ -57,24 +62,39 @@ def shards_of(episodes: int) -> list[Shard]:
     return [Shard(number, first, min(SHARD_EPISODES, episodes - first)) for number, first in enumerate(starts)]
 
 
+def begin_run(partial: Path) -> Path:
+    """Takes away what earlier runs were writing, and returns a new folder for this run to write in.
+
+    Args:
+        partial: The folder of all shards.
+    """
+    for stale in partial.glob(f"{RUN}*"):
+        # Moved first: then nothing in it can be renamed to a whole shard while it is being removed.
+        doomed = stale if stale.name.endswith(DOOMED) else stale.with_name(stale.name + DOOMED)
+        os.replace(stale, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=RUN, dir=partial))
+
+
 def write_shard(
-    plan: Plan, spec: EnvSpec, shard: Shard, partial: Path, advance: Callable[[], None] | None = None
+    plan: Plan, spec: EnvSpec, shard: Shard, run: Path, advance: Callable[[], None] | None = None
 ) -> None:
-    """Records a shard.
+    """Records a shard and puts it beside the folder of the run.
 
     Args:
         plan: What to record.
         spec: Makes the environment, also where its id is registered in another process only.
         shard: Which part.
-        partial: The folder of all shards.
+        run: The folder that :func:`begin_run` made.
         advance: Is called after each episode.
 
     Raises:
+        FileNotFoundError: Another run has begun.
         RuntimeError: The demonstrator fails again and again.
     """
     env = gym.make(spec)
     try:
-        writing = partial / f"writing-{shard.number:05d}"
+        writing = run / f"writing-{shard.number:05d}"
         draft = Draft(writing, env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
         recorder = Recorder(plan, env)
         dropped = 0
@@ -87,7 +107,7 @@ def write_shard(
     finally:
         env.close()
     write_json(writing / "shard.json", {"dropped": dropped})
-    os.replace(writing, shard.folder(partial))
+    os.replace(writing, shard.folder(run.parent))
 
 
 class Recorder:

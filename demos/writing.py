@@ -33,7 +33,7 @@ class Draft:
     """A dataset that is being written.
 
     Args:
-        folder: Where; made anew.
+        folder: Where; made anew, in a folder that exists.
         observation_space: Of the episodes.
         action_space: Of the episodes.
         env_spec: The environment that they come from; None if it is unknown or JSON cannot hold it.
@@ -50,7 +50,7 @@ class Draft:
         jpeg: bool = False,
     ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir()
         self.folder = folder
         self.storage = MinariStorage.new(
             folder, observation_space, action_space, _storable(env_spec), jpeg_encoding=jpeg
@@ -153,6 +153,7 @@ def draft_of(
         with FileLock(f"{partial}.lock", timeout=0):
             check_free(dataset_id, root, overwrite=overwrite)
             try:
+                partial.mkdir(exist_ok=True)
                 draft = Draft(partial / "data", observation_space, action_space, env_spec, jpeg=jpeg)
                 yield draft
                 if not draft.episodes:

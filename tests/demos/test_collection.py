@@ -20,9 +20,10 @@ import pytest
 
 import demos
 from demos.checksum import checksum, episode_digest
-from demos.plan import episode_seed
+from demos.plan import Plan, episode_seed
 from demos.qualities import MIXED, QUALITIES
 from demos.recording import record, replayed
+from demos.shards import begin_run, shards_of, write_shard
 from demos.strategies import STRATEGIES
 from lam_envs.registration import TASKS, env_id
 
@@ -89,6 +90,21 @@ def test_twenty_kills_at_random_moments_change_nothing(workers: str, tmp_path: P
     assert resumed.total_episodes == 400
     assert checksum(resumed) == checksum(whole)
     assert not list((tmp_path / "killed" / ".partial").glob("*/"))
+
+
+def test_a_worker_that_outlives_its_run_finishes_nothing(tmp_path: Path) -> None:
+    plan, spec = Plan("LamReach-v0", episodes=60), gym.spec("LamReach-v0")
+    first = begin_run(tmp_path)
+    before, during, after = shards_of(60)
+    write_shard(plan, spec, before, first)
+    with pytest.raises(OSError, match="No such file"):
+        write_shard(plan, spec, during, first, lambda: begin_run(tmp_path) and None)
+    with pytest.raises(FileNotFoundError):
+        write_shard(plan, spec, after, first)
+    assert before.folder(tmp_path).exists()
+    assert not during.folder(tmp_path).exists()
+    assert not after.folder(tmp_path).exists()
+    assert not first.exists()
 
 
 # Qualities and strategies
