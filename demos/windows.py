@@ -78,11 +78,15 @@ class Windows:
 
         Raises:
             IndexError: There is no such window.
+            TypeError: It is no number of a window, nor a row of such.
         """
-        if isinstance(index, (int, np.integer)):
-            window: dict[str, Any] = _first(self._batch(np.array([index])))
+        numbers = np.asarray(index)
+        if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or not numbers.size:
+            raise TypeError(f"windows are asked by {index!r}; expected a whole number, or some in a row")
+        if not numbers.ndim:
+            window: dict[str, Any] = _first(self._batch(numbers[None]))
             return window
-        return self._batch(np.asarray(index))
+        return self._batch(numbers)
 
     def close(self) -> None:
         """Gives the file back; it opens again when needed."""
