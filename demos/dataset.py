@@ -30,6 +30,8 @@ HISTORY = "lam_envs_history"
 TOLD_APART = ("step", "replays", "executes", "of")
 """Keys of a step of the history that are no settings."""
 DATA_FILE = "main_data.hdf5"
+SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
+"""Bytes of descriptions of arrays that are kept; by default HDF5 keeps 32 times as much, and takes more."""
 
 
 def datasets_root(root: str | Path | None = None) -> Path:
@@ -107,12 +109,27 @@ def find(dataset: str | Path, root: str | Path | None = None) -> Path:
     return named
 
 
+def open_data(path: Path) -> h5py.File:
+    """Opens a data file for reading; what HDF5 keeps of its descriptions does not grow with the episodes read.
+
+    Args:
+        path: Of the file.
+    """
+    file = h5py.File(path, "r")
+    cache = file.id.get_mdc_config()
+    cache.set_initial_size = True
+    cache.initial_size = cache.min_size = SMALLEST_CACHE
+    cache.max_size = LARGEST_CACHE
+    file.id.set_mdc_config(cache)
+    return file
+
+
 def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
     for key in ("dataset_id", "minari_version", "observation_space", "action_space", "total_episodes"):
         if key not in metadata:
             raise ValueError(f"{METADATA_FILE_NAME} lacks {key!r}")
     episodes = metadata["total_episodes"]
-    with h5py.File(folder / DATA_FILE, "r") as file:
+    with open_data(folder / DATA_FILE) as file:
         # A damaged number may be too large to count to.
         if len(file) != episodes or set(file) != {f"episode_{number}" for number in range(episodes)}:
             raise ValueError(f"{len(file.keys())} of {episodes} episodes, or other names")

@@ -16,7 +16,7 @@ import minari
 import numpy as np
 import numpy.typing as npt
 
-from demos.dataset import DATA_FILE
+from demos.dataset import DATA_FILE, open_data
 from demos.episode import episodes_of, leaves, nested
 
 FORGET_BYTES = 256 * 2**20
@@ -49,7 +49,7 @@ class Windows:
         self.chunk = chunk
         self._path = dataset.storage.data_path / DATA_FILE
         self._indices = [int(index) for index in dataset.episode_indices]
-        with h5py.File(self._path, "r") as file:
+        with open_data(self._path) as file:
             lengths = [int(file[f"episode_{index}"].attrs["total_steps"]) for index in self._indices]
             first = file[f"episode_{self._indices[0]}"]
             self.keys = tuple(name for name, _ in _datasets(first["observations"]))
@@ -157,7 +157,7 @@ class _Mapped:
     """Arrays that lie in one piece in the file."""
 
     def __init__(self, path: Any) -> None:
-        self._file = h5py.File(path, "r")
+        self._file = open_data(path)
         with path.open("rb") as raw:
             self._map = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
         self._views: dict[str, dict[int, npt.NDArray[Any]]] = {}

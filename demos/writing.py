@@ -22,7 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 
 from demos.checksum import DIGEST, content_digest, episode_digest, seal
-from demos.dataset import DATA_FILE, HISTORY, dataset_folder, datasets_root
+from demos.dataset import DATA_FILE, HISTORY, dataset_folder, datasets_root, open_data
 from demos.episode import Episode
 
 PARTS = ("observations", "actions", "rewards", "terminations", "truncations", "infos")
@@ -91,7 +91,7 @@ class Draft:
             source: The data file of another dataset of the same spaces.
             indices: Numbers of the episodes.
         """
-        with h5py.File(source, "r") as origin, h5py.File(self.data_file, "a", track_order=True) as file:
+        with open_data(source) as origin, h5py.File(self.data_file, "a", track_order=True) as file:
             for index in indices:
                 there, name = origin[f"episode_{index}"], f"episode_{self.episodes}"
                 if DIGEST in there.attrs:
