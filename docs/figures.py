@@ -15,12 +15,14 @@ from docs.tables import table, title
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "results" / "core"
 EXPERTS = ROOT / "results" / "experts.json"
+DATASETS = ROOT / "results" / "datasets.json"
 
 
 def results() -> str:
     """Returns the page of the committed results."""
     parts = [
-        "# Results\n\nEvery figure is of a file that `make benchmark`, `make experts` or `make throughput` writes.",
+        "# Results\n\nEvery figure is of a file that `make benchmark`, `make experts`, `make throughput` or "
+        "`make data-speed` writes.",
         "## Agents",
         markdown_table(CORE),
         "![Success of each agent in each environment](results/success.png)",
@@ -28,6 +30,8 @@ def results() -> str:
         experts(json.loads(EXPERTS.read_text())) if EXPERTS.exists() else "Not measured on every robot yet.",
         "## Speed",
         speeds(lam_envs.ENV_IDS),
+        "## Demonstrations",
+        datasets(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -78,13 +82,42 @@ def speeds(env_ids: Container[str]) -> str:
         ]
         for pair in figures["comparisons"]
     ]
-    others = ", ".join(f"{name} {versions[name]}" for name in versions if name not in ("lam_envs", "code", "python"))
     lines = [
         table(["environment", "steps/s", "a reset in steps", "physics share of a step"], rates),
         "",
         table(["rate of", "over the rate of", "ratio (range of rounds)", "simulated seconds a second"], ratios),
         "",
         f"{machine['processor']}, {machine['cores']} cores; {figures['rounds']} rounds of {figures['steps']} steps; "
-        f"{others}.",
+        f"{_others(versions)}.",
     ]
     return "\n".join(lines)
+
+
+def datasets() -> str:
+    """Returns the table of how fast demonstrations are recorded and read, and the memory that takes."""
+    content = json.loads(DATASETS.read_text())
+    machine = content["machine"]
+    rows = [
+        [
+            figure["what"],
+            f"{_number(figure['value'])} {figure['unit']}".rstrip(),
+            "-" if len(figure["rounds"]) == 1 else " to ".join(_number(f(figure["rounds"])) for f in (min, max)),
+        ]
+        for figure in content["figures"]
+    ]
+    return "\n".join(
+        [
+            table(["measured", "median", "range of rounds"], rows),
+            "",
+            f"{machine['processor']}, {machine['cores']} cores; {content['rounds']} rounds; "
+            f"{_others(content['versions'])}.",
+        ]
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def _others(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {versions[name]}" for name in versions if name not in ("lam_envs", "code", "python"))

@@ -1,7 +1,8 @@
 """Writes pages from the code and the results: nothing here names a task, a robot, a control or an agent.
 
-``python -m docs.pages`` (``make docs``) writes what readers of the repository see: ``docs/environments.md`` and the
-tables of the README. The other pages are only in the site, which ``docs/website.py`` builds.
+``python -m docs.pages`` (``make docs``) writes what readers of the repository see: ``docs/environments.md``, and the
+tables of the README and of ``docs/demonstrations.md``. The other pages are only in the site, which
+``docs/website.py`` builds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import yaml
 from agents.agent import AGENTS, find
 from benchmarks.report import markdown_table
 from docs import pictures
-from docs.figures import CORE, results, speeds
+from docs.figures import CORE, datasets, results, speeds
 from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table, title
 from lam_envs import observation
 from lam_envs import robots as robot_files
@@ -295,12 +296,17 @@ def readme(text: str) -> str:
     return _between(text, "speeds", speeds([env_id(task) for task in TASKS]))
 
 
+def demonstrations(text: str) -> str:
+    """Returns the page on demonstrations with the table of the committed results between its marks."""
+    return _between(text, "speeds", datasets())
+
+
 def _between(text: str, mark: str, content: str) -> str:
     start, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     before, _, rest = text.partition(start)
     _, _, after = rest.partition(end)
     if not rest or not after:
-        raise ValueError(f"the README lacks the marks {start} and {end}")
+        raise ValueError(f"the page lacks the marks {start} and {end}")
     return f"{before}{start}\n{content}\n{end}{after}"
 
 
@@ -320,10 +326,10 @@ def generated() -> dict[str, str]:
 
 
 def main() -> None:
-    """Writes both."""
+    """Writes all of them."""
     (ROOT / "docs" / "environments.md").write_text(repository_page())
-    file = ROOT / "README.md"
-    file.write_text(readme(file.read_text()))
+    for file, written in ((ROOT / "README.md", readme), (ROOT / "docs" / "demonstrations.md", demonstrations)):
+        file.write_text(written(file.read_text()))
 
 
 if __name__ == "__main__":

@@ -196,6 +196,11 @@ def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
     assert markdown_table(ROOT / "results" / "core") in text
 
 
+def test_the_figures_of_the_page_on_demonstrations_are_those_of_the_results() -> None:
+    text = (ROOT / "docs" / "demonstrations.md").read_text()
+    assert text == pages.demonstrations(text), "run make docs"
+
+
 def test_the_readme_names_every_target_that_it_uses() -> None:
     targets = set(re.findall(r"`make ([a-z-]+)`", (ROOT / "README.md").read_text()))
     makefile = (ROOT / "Makefile").read_text()

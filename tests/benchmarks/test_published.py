@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def test_the_published_clones_reach_what_is_promised(env_id: str, floor: float) 
 
 THROUGHPUT = json.loads((RESULTS / "throughput.json").read_text())
 EXPERTS = json.loads((RESULTS / "experts.json").read_text())
+DATASETS = json.loads((RESULTS / "datasets.json").read_text())
 PANDA_GYM = {
     "LamReach-v0": "PandaReach-v3",
     "LamPush-v0": "PandaPush-v3",
@@ -64,6 +66,38 @@ def test_the_published_steps_are_physics_and_resets_are_cheap() -> None:
     for task in TASKS:
         assert speeds[lam_envs.env_id(task)]["physics_share"] >= 0.8, task
     assert all(speed["reset_steps"] <= 3.0 for speed in speeds.values())
+
+
+def data_figure(what: str) -> dict[str, Any]:
+    found = [figure for figure in DATASETS["figures"] if re.fullmatch(what, figure["what"])]
+    assert len(found) == 1
+    return dict(found[0])
+
+
+def test_the_published_collections_cost_little_more_than_bare_roll_outs() -> None:
+    assert DATASETS["episodes"] == 1000
+    assert data_figure("its time, as a multiple of bare .*")["value"] <= 1.3
+
+
+def test_the_published_collections_take_no_more_memory_for_more_episodes() -> None:
+    few, many = (data_figure(f"its peak memory, {count} episodes")["value"] for count in (250, 1000))
+    assert many <= few + 20.0
+
+
+def test_the_published_windows_stream_fast_from_a_warm_file() -> None:
+    windows = [
+        figure
+        for figure in DATASETS["figures"]
+        if figure["unit"] == "windows/s" and figure["what"].startswith("windows of")
+    ]
+    assert len(windows) == 3
+    for figure in windows:
+        assert figure["value"] >= 200_000, figure
+
+
+def test_the_published_twenty_gigabytes_stream_in_little_memory() -> None:
+    assert data_figure("size of the dataset that is streamed")["value"] >= 20.0
+    assert data_figure("peak memory of that")["value"] < 1000.0
 
 
 def expert_floor(task: str, condition: str) -> float:
