@@ -85,7 +85,7 @@ def evaluate(
         table = Table("measure", "value", box=None)
         table.add_row(
             "success rate",
-            f"{result.success_rate:.3f} [{low:.3f}, {high:.3f}] (95% Wilson)".replace("[", r"\["),
+            f"{result.success_rate:.3f} [{low:.3f}, {high:.3f}] (95% Wilson)",
         )
         table.add_row("episodes", f"{episodes}, seeds {seeds.start} to {seeds.stop - 1}")
         table.add_row("steps to success", "-" if steps is None else f"{steps:.1f}")

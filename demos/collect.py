@@ -25,6 +25,7 @@ from demos.engines import Engine, Job, LocalEngine
 from demos.files import write_json
 from demos.plan import Plan
 from demos.qualities import policy_demonstrator
+from demos.recording import check_spaces
 from demos.shards import Shard, begin_run, merge, shards_of, write_shard
 from demos.writing import check_replaceable, publish
 from lam_envs.registration import is_ours
@@ -101,6 +102,7 @@ def collect(
     env = gym.make(env_id, **plan.env_kwargs)
     try:
         _check_limit(env)
+        check_spaces(env)
         if policy is not None:
             policy_demonstrator(policy, env)
         partial.parent.mkdir(parents=True, exist_ok=True)

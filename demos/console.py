@@ -17,7 +17,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-console = Console(highlight=False)
+# Paths and names may hold brackets, which are no markup.
+console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

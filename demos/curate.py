@@ -141,7 +141,7 @@ def split(
         FileExistsError: There is a dataset of one of these names.
     """
     shares = list(parts.values())
-    if not shares or min(shares) <= 0.0 or sum(shares) > 1.0 + 1e-9:
+    if not shares or not min(shares) > 0.0 or not sum(shares) <= 1.0 + 1e-9:
         raise ValueError(f"the parts are {dict(parts)}; expected shares above 0 that sum to at most 1")
     shuffled = _shuffled(dataset, seed)
     ends = [round(float(end) * len(shuffled)) for end in np.cumsum(shares)]
@@ -185,6 +185,8 @@ def merge(
         for what in ("observation_space", "action_space"):
             if getattr(first, what) != getattr(other, what):
                 raise ValueError(f"{first.id} and {other.id} differ in their {what}: they cannot be merged")
+        if first.storage.jpeg_encoding != other.storage.jpeg_encoding:
+            raise ValueError(f"one of {first.id} and {other.id} stores pictures as JPEG, the other as they are seen")
     plan = _joined_plan(datasets)
     _check_different(datasets)
     metadata = derived_metadata(
@@ -245,6 +247,8 @@ def _like(
 
 
 def _shuffled(dataset: minari.MinariDataset, seed: int) -> list[int]:
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; expected at least 0")
     order = np.random.default_rng(seed).permutation(dataset.episode_indices)
     return [int(index) for index in order]
 

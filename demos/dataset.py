@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ HISTORY = "lam_envs_history"
 """Key of the metadata that list what was done to the episodes since they were collected, first things first."""
 TOLD_APART = ("step", "replays", "executes", "of")
 """Keys of a step of the history that are no settings."""
+PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
 DATA_FILE = "main_data.hdf5"
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
 """Bytes of descriptions of arrays that are kept; by default HDF5 keeps 32 times as much, and takes more."""
@@ -47,9 +49,12 @@ def checked_id(dataset_id: str) -> str:
     Raises:
         ValueError: It is not of the form ``(namespace/)name-v0``.
     """
-    if not DATASET_ID_RE.fullmatch(dataset_id) or not dataset_id.rpartition("-v")[2].isdigit():
+    plain = DATASET_ID_RE.fullmatch(dataset_id) and PLAIN_ID.fullmatch(dataset_id)
+    # The files of a dataset are in a folder of that name.
+    if not plain or "data" in dataset_id.split("/"):
         raise ValueError(
-            f"malformed dataset id {dataset_id!r}; expected (namespace/)name-v0 of letters, digits, '-' and '_'"
+            f"malformed dataset id {dataset_id!r}; expected (namespace/)name-v0 of letters, digits, '-' and '_', "
+            "each with a letter or digit first, a namespace of two or more, and none called data"
         )
     return dataset_id
 
@@ -169,11 +174,16 @@ def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, A
         relative = folder.parent.relative_to(base)
         if any(part.startswith(".") for part in relative.parts):
             continue
+        if not any((folder / name).exists() for name in (METADATA_FILE_NAME, DATA_FILE)):
+            continue
         try:
-            yield relative.as_posix(), json.loads((folder / METADATA_FILE_NAME).read_text())
-        except (OSError, ValueError) as error:
+            metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
+            if not isinstance(metadata, dict):
+                raise ValueError(f"{METADATA_FILE_NAME} is no JSON object")
+        except (OSError, ValueError, RecursionError) as error:
             warnings.warn(f"the dataset at {folder} is damaged: {error}", stacklevel=2)
-            yield relative.as_posix(), {}
+            metadata = {}
+        yield relative.as_posix(), metadata
 
 
 def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
@@ -253,7 +263,9 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
         success rate at the last step, mean return, size in MB, folder,
         and the versions that made it.
     """
-    plan = plan_of(dataset)
+    plan = dataset.storage.metadata.get(PLAN)
+    plan = plan if isinstance(plan, dict) else {}
+    spec = dataset.spec.env_spec
     returns: list[float] = []
     successes = 0
     for episode in episodes_of(dataset):
@@ -262,7 +274,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     episodes = len(returns)
     return {
         "id": dataset.id,
-        "environment": plan["env_id"],
+        "environment": plan.get("env_id") or (spec.id if spec is not None else "unknown"),
         "keywords": plan.get("env_kwargs", {}),
         "seed": plan.get("seed"),
         "episodes": episodes,

@@ -62,7 +62,9 @@ class LocalEngine:
             return
         # Spawned, not forked: a Bullet client or a thread pool must not be inherited.
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(self.workers, len(jobs)), mp_context=context, initializer=_prepare_worker)
+        pool = ProcessPoolExecutor(
+            min(self.workers, len(jobs)), mp_context=context, initializer=_prepare_worker, initargs=(os.getpid(),)
+        )
         try:
             with _one_thread_each():
                 waiting: dict[Future[Any], Job] = {pool.submit(job.function, *job.arguments): job for job in jobs}
@@ -106,10 +108,10 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(parent: int) -> None:
     # Ctrl-C goes to the parent, which ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 ENGINES: dict[str, type[LocalEngine]] = {"local": LocalEngine}

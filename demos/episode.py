@@ -57,8 +57,10 @@ class Episode:
     def success(self) -> bool | None:
         """Whether it succeeded at its end; None if its environment does not say."""
         for name in SUCCESS:
-            if name in self.infos:
-                return bool(self.infos[name][-1])
+            flags = self.infos.get(name)
+            # Somebody else may call a dict or a vector so.
+            if flags is not None and not isinstance(flags, dict) and np.ndim(flags) == 1:
+                return bool(flags[-1])
         return None
 
     @property

@@ -8,10 +8,16 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 
 from demos.episode import STATE, Episode
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
+
+ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+"""Spaces whose values are arrays of numbers."""
+DEEPEST = 8
+"""Dicts in dicts of infos."""
 
 
 @runtime_checkable
@@ -97,7 +103,7 @@ def commanded(features: Features) -> ToolCommand:
 def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
     """Writes down a roll-out, with the simulator's state at every moment where the environment tells it.
 
-    Infos that are not there at every moment, or that are no numbers of one shape, are left out.
+    Infos that are not there at every moment, or that are no numbers of one shape under plain names, are left out.
 
     Args:
         env: Where the roll-out happens.
@@ -123,19 +129,54 @@ def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
     )
 
 
-def _numbers(infos: list[dict[str, Any]]) -> dict[str, Any]:
+def check_spaces(env: gym.Env[Any, Any]) -> None:
+    """Refuses an environment whose observations or actions a dataset has no place for.
+
+    Raises:
+        ValueError: They are no arrays of numbers, nor, of observations, dicts of such with plain names.
+    """
+    for what, space in (("observations", env.observation_space), ("actions", env.action_space)):
+        fault = _fault(space)
+        if fault is None and what == "actions" and isinstance(space, spaces.Dict):
+            fault = str(space)
+        if fault is not None:
+            raise ValueError(
+                f"the {what} cannot be recorded: {fault}; expected {', '.join(kind.__name__ for kind in ARRAYS)}"
+                f"{' or Dict of these' if what == 'observations' else ''}, none empty. Wrap the environment."
+            )
+
+
+def _fault(space: gym.Space[Any]) -> str | None:
+    if not isinstance(space, spaces.Dict):
+        is_array = isinstance(space, ARRAYS) and 0 not in (space.shape or ())
+        return None if is_array else str(space)
+    if not space.spaces:
+        return "an empty Dict"
+    for name, inner in space.spaces.items():
+        fault = _fault(inner) if _is_name(name) else f"the name {name!r}"
+        if fault is not None:
+            return fault
+    return None
+
+
+def _is_name(name: Any) -> bool:
+    """Whether HDF5 stores something under this very name."""
+    return isinstance(name, str) and name.isprintable() and "/" not in name and name not in ("", ".", "..")
+
+
+def _numbers(infos: list[dict[str, Any]], depth: int = 1) -> dict[str, Any]:
     """The infos that are there at every moment as numbers of one shape, stacked."""
     stacked: dict[str, Any] = {}
     for name in infos[0]:
         values = [info[name] for info in infos if name in info]
-        if len(values) < len(infos):
+        if len(values) < len(infos) or not _is_name(name):
             continue
         if all(isinstance(value, dict) for value in values):
-            inner = _numbers(values)
+            inner = _numbers(values, depth + 1) if depth < DEEPEST else {}
             stacked |= {name: inner} if inner else {}
         else:
             # What is no number, or of changing shapes, becomes no array of numbers.
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, TypeError, OverflowError):
                 array = np.array(values)
                 stacked |= {name: array} if array.dtype.kind in "biuf" else {}
     return stacked

@@ -83,6 +83,7 @@ class Windows:
         numbers = np.asarray(index)
         if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or not numbers.size:
             raise TypeError(f"windows are asked by {index!r}; expected a whole number, or some in a row")
+        numbers = numbers.astype(np.int64)
         if not numbers.ndim:
             window: dict[str, Any] = _first(self._batch(numbers[None]))
             return window

@@ -85,9 +85,11 @@ def split(
 def _share(text: str) -> tuple[str, float]:
     name, _, share = text.partition("=")
     try:
+        if not name:
+            raise ValueError("no name")
         return name, float(share)
     except ValueError:
-        raise ValueError(f"the part {text!r} has no share; expected NAME=SHARE, such as train=0.9") from None
+        raise ValueError(f"the part {text!r} has no name or share; expected NAME=SHARE, such as train=0.9") from None
 
 
 def subsample(

@@ -38,7 +38,7 @@ def export(
         lost = export_dataset(load(dataset, root), format_, out, overwrite=overwrite, progress=True)
         console.print(f"wrote {out}", soft_wrap=True)
         for each in lost:
-            console.print(f"not in it: {each}", soft_wrap=True, markup=False)
+            console.print(f"not in it: {each}", soft_wrap=True)
 
 
 def import_(

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from demos.commands.arguments import EXAMPLE, Dataset, Root
 from demos.console import clear_errors, console, errors
@@ -47,7 +46,7 @@ def list_(root: Root = None) -> None:
             console.print(f"no datasets in {datasets_root(root)}")
             return
         # Ids are there to be copied: none is cut.
-        Console(width=max(console.width, longest + 40), highlight=False).print(table)
+        Console(width=max(console.width, longest + 40), highlight=False, markup=False).print(table)
 
 
 def info(
@@ -75,7 +74,7 @@ def info(
                 for index, row in enumerate(zip(*columns, strict=True)):
                     number = names.get(name, {}).get(index)
                     shown = f"{name}[{index}]" if number is None else f"{name}[{index}] {number}"
-                    numbers.add_row(Text(shown), *(f"{value:.4g}" for value in row))
+                    numbers.add_row(shown, *(f"{value:.4g}" for value in row))
             console.print(numbers)
 
 

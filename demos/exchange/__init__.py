@@ -63,9 +63,12 @@ def export_dataset(
     Raises:
         FileExistsError: There is something under that name.
         ModuleNotFoundError: The format needs a library that is not installed.
-        ValueError: An unknown format, or one that has no place for such observations or actions.
+        ValueError: An unknown format, one that has no place for such observations or actions, or a path within the
+            dataset.
     """
     chosen = FORMATS[known_name("format", format, FORMATS)]
+    if Path(out).resolve().is_relative_to(dataset.storage.data_path.resolve()):
+        raise ValueError(f"{out} is within the dataset that is exported; give another path")
     with appearing(Path(out), chosen.marker, overwrite=overwrite) as path:
         source = source_of(dataset, progress=progress)
         return [*source.losses, *chosen.write(source, path)]

@@ -34,7 +34,7 @@ class CutIdle(Preprocessor):
         Raises:
             ValueError: One is out of range.
         """
-        if self.speed < 0.0 or self.keep < 0:
+        if not self.speed >= 0.0 or self.keep < 0:
             raise ValueError(f"speed is {self.speed} and keep is {self.keep}; expected at least 0 each")
 
     @override

@@ -14,6 +14,8 @@ from demos.episode import Episode, mapped
 from demos.preprocess.form import Form
 from demos.preprocess.preprocessor import Preprocessor, Running
 
+HIGHEST_RATE = 10_000.0
+
 
 @dataclass(frozen=True)
 class Resample(Preprocessor):
@@ -39,8 +41,8 @@ class Resample(Preprocessor):
         Raises:
             ValueError: The rate is not positive.
         """
-        if not 0.0 < self.rate < np.inf:
-            raise ValueError(f"rate is {self.rate}; expected a positive number of moments a second")
+        if not 0.0 < self.rate <= HIGHEST_RATE:
+            raise ValueError(f"rate is {self.rate}; expected a number of moments a second up to {HIGHEST_RATE:g}")
 
     @override
     def begin(self, form: Form) -> Running:

@@ -22,12 +22,13 @@ import demos
 from demos.checksum import checksum, episode_digest
 from demos.plan import Plan, episode_seed
 from demos.qualities import MIXED, QUALITIES
-from demos.recording import record, replayed
+from demos.recording import check_spaces, record, replayed
 from demos.shards import begin_run, shards_of, write_shard
 from demos.strategies import STRATEGIES
 from lam_envs.registration import TASKS, env_id
 
 COLLECT = [sys.executable, "-m", "demos", "collect"]
+BOX = gym.spaces.Box(-1.0, 1.0, (2,))
 
 
 def collected(root: Path, *arguments: str, **more: Any) -> minari.MinariDataset:
@@ -246,6 +247,7 @@ class Talkative(gym.Wrapper[Any, Any, Any, Any]):
             "turning": {"a": 1} if number % 2 else 1,
             "only texts": {"a": "so"},
             **({} if number == 1 else {"sometimes": 2.0}),
+            **dict.fromkeys(("a/b", "/foo", "..", "", "nul\0", 5), 1.0),
         }
 
     def reset(self, **keywords: Any) -> tuple[Any, dict[str, Any]]:
@@ -264,6 +266,34 @@ def test_only_numbers_that_are_always_told_are_recorded() -> None:
     np.testing.assert_equal(
         episode.infos, {"number": np.arange(4), "inner": {"flag": np.array([True, False, True, False])}}
     )
+
+
+class Spaces(gym.Wrapper[Any, Any, Any, Any]):
+    """Says that it has other spaces."""
+
+    def __init__(self, **given: gym.Space[Any]) -> None:
+        super().__init__(gym.make("CartPole-v1"))
+        self.__dict__.update({f"_{name}": space for name, space in given.items()})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"observation_space": gym.spaces.Tuple([BOX, BOX])}, "observations cannot be recorded: Tuple"),
+        ({"observation_space": gym.spaces.Dict({"a/b": BOX})}, "observations cannot be recorded: the name 'a/b'"),
+        ({"observation_space": gym.spaces.Dict({"in": gym.spaces.Dict()})}, "an empty Dict"),
+        ({"observation_space": gym.spaces.Text(3)}, "observations cannot be recorded: Text"),
+        ({"action_space": gym.spaces.Dict({"a": BOX})}, "actions cannot be recorded: Dict"),
+        ({"action_space": gym.spaces.Box(-1.0, 1.0, (0,))}, "actions cannot be recorded: Box"),
+    ],
+)
+def test_spaces_that_cannot_be_recorded_are_named_before_anything_is(
+    given: dict[str, gym.Space[Any]], message: str
+) -> None:
+    env = Spaces(**given)
+    with pytest.raises(ValueError, match=message):
+        check_spaces(env)
+    env.close()
 
 
 # Checksums and seeds

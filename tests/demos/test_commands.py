@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -51,7 +52,7 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         (["replay", "none-v0"], "no dataset 'none-v0'"),
         (["info", str(tmp_path)], "no dataset"),
         (["split", "made-v0", "a=0.5", "a=0.5"], "have a name twice"),
-        (["split", "made-v0", "a"], "has no share; expected NAME=SHARE"),
+        (["split", "made-v0", "a"], "has no name or share; expected NAME=SHARE"),
         (["preprocess", "made-v0", "--step", "resample", "--id", "new-v0"], "lacks a setting: rate"),
         (["info", "torn-v0"], "python -m demos check tells what is sound"),
         (["render", "made-v0", "--out", "x.mp4", "--episodes", "0"], "episodes is 0; expected at least 1"),
@@ -99,6 +100,39 @@ def test_damage_is_told_without_a_word_of_python(tmp_path: Path) -> None:
     checked = invoked("check", "torn-v0", "--root", str(tmp_path))
     assert checked.exit_code == 1
     assert "no episode can be read" in checked.stdout
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "[" * 100_000, '{"total_episodes": "[/]"}'])
+def test_one_damaged_dataset_does_not_hide_the_others(content: str, tmp_path: Path) -> None:
+    demos.collect("LamReach-v0", episodes=1, dataset_id="whole-v0", root=tmp_path)
+    (tmp_path / "torn-v0" / "data").mkdir(parents=True)
+    (tmp_path / "torn-v0" / "data" / "metadata.json").write_text(content)
+    (tmp_path / "empty" / "data").mkdir(parents=True)
+    listed = invoked("list", "--root", str(tmp_path))
+    assert listed.exit_code == 0
+    assert "whole-v0" in listed.stdout
+    assert "torn-v0" in listed.stdout
+    assert "empty" not in listed.stdout
+
+
+def test_brackets_in_paths_are_told_as_they_are(tmp_path: Path) -> None:
+    root = tmp_path / "a [bold] [" / "x]"
+    made = invoked("collect", "LamReach-v0", "--episodes", "1", "--id", "mine-v0", "--root", str(root))
+    assert made.exit_code == 0
+    assert f"in {root}" in made.stdout
+    assert "a [bold] [" in invoked("info", "mine-v0", "--root", str(root)).stdout
+
+
+def test_data_of_others_have_information_too(tmp_path: Path) -> None:
+    dataset = demos.collect("LamReach-v0", episodes=1, root=tmp_path)
+    demos.export_dataset(dataset, "robomimic", tmp_path / "out.hdf5")
+    with h5py.File(tmp_path / "out.hdf5", "a") as file:
+        del file["lam_envs"]
+    demos.import_dataset(tmp_path / "out.hdf5", "robomimic", "mine-v0", root=tmp_path)
+    told = invoked("info", "mine-v0", "--statistics", "--root", str(tmp_path))
+    assert told.exit_code == 0, told.stderr
+    assert "unknown" in told.stdout
+    assert "observation[0]" in told.stdout
 
 
 def test_a_repair_under_a_name_that_is_taken_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -162,6 +162,9 @@ def test_two_collections_of_one_dataset_do_not_mix(tmp_path: Path) -> None:
         ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "../out-v0"}, "malformed dataset id"),
         ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "/tmp/out-v0"}, "malformed dataset id"),  # noqa: S108
         ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "noversion"}, "malformed dataset id"),
+        ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "lam/a-v0/data/b-v0"}, "none called data"),
+        ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "--v0"}, "malformed dataset id"),
+        ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "s/one-v0"}, "a namespace of two or more"),
         ({"env_id": "LamReach-v0", "episodes": 1, "env_kwargs": {"robot": "x"}}, "unknown robot"),
     ],
 )

@@ -69,6 +69,8 @@ def test_windows_count_from_the_end_and_stop_there(reach: minari.MinariDataset) 
     for number in (len(windows), -len(windows) - 1):
         with pytest.raises(IndexError, match=f"there are {len(windows)}"):
             windows[number]
+    for kind in (np.int8, np.uint64):
+        np.testing.assert_array_equal(windows[np.array([5], kind)]["action"][0], windows[5]["action"])
     for nonsense in ([], 1.5, [[0, 1]], [True], slice(0, 3), "0"):
         with pytest.raises(TypeError, match="expected a whole number, or some in a row"):
             windows[nonsense]  # type: ignore[index]

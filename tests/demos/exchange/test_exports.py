@@ -69,6 +69,15 @@ def test_lerobot_statistics_are_those_of_the_numbers() -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
+def test_an_export_does_not_replace_what_it_is_made_of(format: str, tmp_path: Path) -> None:
+    dataset = demos.collect("LamReach-v0", episodes=1, root=tmp_path)
+    for name in ("main_data.hdf5", "new"):
+        with pytest.raises(ValueError, match="within the dataset that is exported"):
+            export_dataset(dataset, format, dataset.storage.data_path / name, overwrite=True)
+    assert demos.check(dataset.storage.data_path).is_sound
+
+
+@pytest.mark.parametrize("format", FORMATS)
 def test_nothing_is_overwritten_unasked(
     format: str, sources: dict[str, minari.MinariDataset], exported: dict[str, Path], tmp_path: Path
 ) -> None:
