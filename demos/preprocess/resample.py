@@ -42,7 +42,9 @@ class Resample(Preprocessor):
             ValueError: The rate is not positive.
         """
         if not 0.0 < self.rate <= HIGHEST_RATE:
-            raise ValueError(f"rate is {self.rate}; expected a number of moments a second up to {HIGHEST_RATE:g}")
+            raise ValueError(
+                f"rate is {self.rate}; expected a positive number of moments a second, at most {HIGHEST_RATE:g}"
+            )
 
     @override
     def begin(self, form: Form) -> Running:
