@@ -37,10 +37,17 @@ SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
 
 
 def datasets_root(root: str | Path | None = None) -> Path:
-    """Returns the folder of all datasets: the one given, or Minari's own (``MINARI_DATASETS_PATH``)."""
+    """Returns the folder of all datasets: the one given, or Minari's own (``MINARI_DATASETS_PATH``).
+
+    Raises:
+        NotADirectoryError: There is a file in its place.
+    """
     chosen = root or os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets"
     # Minari misplaces files of relative folders.
-    return Path(chosen).absolute()
+    folder = Path(chosen).absolute()
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file; expected the folder of all datasets")
+    return folder
 
 
 def checked_id(dataset_id: str) -> str:
@@ -138,6 +145,11 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
         # A damaged number may be too large to count to.
         if len(file) != episodes or set(file) != {f"episode_{number}" for number in range(episodes)}:
             raise ValueError(f"{len(file.keys())} of {episodes} episodes, or other names")
+        elsewhere = file.id.links.visit(
+            lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else name, info=True
+        )
+        if elsewhere is not None:
+            raise ValueError(f"{elsewhere.decode(errors='replace')} is a link, expected it to be there itself")
         for name, group in file.items():
             steps = int(group.attrs["total_steps"])
             if int(group.attrs.get("seed", 0)) < 0:
@@ -156,6 +168,8 @@ def _check_lengths(name: str, group: h5py.Group, steps: int) -> None:
             found = array.shape[:1] if isinstance(array, h5py.Dataset) else None
             if found != (length,):
                 raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}")
+            if array.external or array.is_virtual:
+                raise ValueError(f"{key} of {name} lies in another file")
 
 
 def _leaves(name: str, part: Any) -> Iterator[tuple[str, Any]]:

@@ -113,10 +113,8 @@ def repair(
         FileExistsError: There is a dataset of that name.
         ValueError: No episode is sound, or the metadata are unreadable, or the new dataset would replace the old.
     """
+    check_place(dataset, dataset_id, root, overwrite=overwrite)
     folder = find(dataset, root)
-    if folder.resolve() == dataset_folder(dataset_id, root).resolve():
-        raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
-    check_free(dataset_id, root, overwrite=overwrite)
     report = report or check(folder, root, replay=0, progress=progress)
     faults = read_metadata(folder)[1]
     if faults or not report.sound:
@@ -139,6 +137,27 @@ def repair(
     ) as draft:
         draft.copy(folder / DATA_FILE, report.sound)
     return load(dataset_id, root)
+
+
+def check_place(
+    dataset: str | Path, dataset_id: str, root: str | Path | None = None, *, overwrite: bool = False
+) -> None:
+    """Refuses an id under which no repaired dataset may be written.
+
+    Args:
+        dataset: An id, or the folder of one.
+        dataset_id: Name of the new one.
+        root: The folder of all datasets; by default Minari's own.
+        overwrite: A dataset of that name may be replaced.
+
+    Raises:
+        FileNotFoundError: There is no dataset to repair.
+        FileExistsError: There is something under that name.
+        ValueError: The id is malformed, or that of the dataset to repair.
+    """
+    if find(dataset, root).resolve() == dataset_folder(dataset_id, root).resolve():
+        raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
+    check_free(dataset_id, root, overwrite=overwrite)
 
 
 def _opened(folder: Path) -> minari.MinariDataset:

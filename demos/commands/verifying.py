@@ -8,6 +8,7 @@ import minari
 import typer
 
 from demos.check import check as check_dataset
+from demos.check import check_place
 from demos.check import repair as repair_dataset
 from demos.commands.arguments import EXAMPLE, Dataset, Overwrite, Root
 from demos.commands.collecting import tell
@@ -15,7 +16,6 @@ from demos.console import clear_errors, console, errors
 from demos.dataset import load
 from demos.replay import replay as replay_actions
 from demos.replay import replay_states
-from demos.writing import check_free
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,7 +68,7 @@ def check(
     """Look for damage; exit code 1 if there is any. The dataset itself is never changed."""
     with clear_errors():
         if repair is not None:
-            check_free(repair, root, overwrite=overwrite)
+            check_place(dataset, repair, root, overwrite=overwrite)
         report = check_dataset(dataset, root, replay=replays, progress=True)
         for note in report.notes:
             console.print(note, soft_wrap=True)

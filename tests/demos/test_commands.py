@@ -140,8 +140,12 @@ def test_data_of_others_have_information_too(tmp_path: Path) -> None:
 def test_a_repair_under_a_name_that_is_taken_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     for name in ("torn-v0", "whole-v0"):
         demos.collect("LamReach-v0", episodes=2, dataset_id=name, root=tmp_path)
-    for wanted, message in (("whole-v0", "whole-v0 exists"), ("no id", "malformed dataset id")):
-        refused = invoked("check", "torn-v0", "--repair", wanted, "--root", str(tmp_path))
+    for wanted, message in (
+        (["whole-v0"], "whole-v0 exists"),
+        (["no id"], "malformed dataset id"),
+        (["torn-v0", "--overwrite"], "torn-v0 cannot replace what it is made of"),
+    ):
+        refused = invoked("check", "torn-v0", "--repair", *wanted, "--root", str(tmp_path))
         assert refused.exit_code == 2
         assert message in refused.stderr
         assert "sound" not in refused.stdout

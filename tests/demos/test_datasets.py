@@ -238,6 +238,41 @@ def test_a_lost_episode_is_reported(copied: Path) -> None:
         demos.load(copied)
 
 
+@pytest.mark.parametrize("where", ["episode_2/infos/more", "episode_2/actions", "episode_2/more"])
+def test_a_dataset_reads_no_other_file(where: str, copied: Path, tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "other.hdf5", "w") as other:
+        other["values"] = np.zeros(51)
+    with h5py.File(copied / "main_data.hdf5", "a") as file:
+        file.pop(where, None)
+        file[where] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "values")
+    with pytest.raises(ValueError, match=f"{where} is a link, expected it to be there itself"):
+        demos.load(copied)
+
+
+def test_an_array_lies_in_the_data_file(copied: Path, tmp_path: Path) -> None:
+    import h5py
+
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(51 * 8))
+    with h5py.File(copied / "main_data.hdf5", "a") as file:
+        shape, steps = file["episode_2/rewards"].shape, int(file["episode_2"].attrs["total_steps"])
+        del file["episode_2/rewards"]
+        file["episode_2"].create_dataset("rewards", shape, "f8", external=[(str(secret), 0, 8 * steps)])
+    with pytest.raises(ValueError, match="rewards of episode_2 lies in another file"):
+        demos.load(copied)
+
+
+def test_a_file_in_place_of_the_folder_of_all_datasets_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "datasets"
+    place.write_text("")
+    with pytest.raises(NotADirectoryError, match="datasets is a file; expected the folder of all datasets"):
+        demos.collect("LamReach-v0", episodes=1, root=place)
+    with pytest.raises(NotADirectoryError, match="datasets is a file; expected the folder of all datasets"):
+        demos.load("lam/x-v0", place)
+
+
 def test_a_dataset_names_no_code_to_run(copied: Path, tmp_path: Path) -> None:
     file = copied / "metadata.json"
     metadata = json.loads(file.read_text())
