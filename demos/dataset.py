@@ -31,6 +31,7 @@ HISTORY = "lam_envs_history"
 TOLD_APART = ("step", "replays", "executes", "of")
 """Keys of a step of the history that are no settings."""
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
+"""Ids of which every part is a name that no tool takes for an option or a hidden file."""
 DATA_FILE = "main_data.hdf5"
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
 """Bytes of descriptions of arrays that are kept; by default HDF5 keeps 32 times as much, and takes more."""

@@ -15,6 +15,7 @@ from demos.preprocess.form import Form
 from demos.preprocess.preprocessor import Preprocessor, Running
 
 HIGHEST_RATE = 10_000.0
+"""Moments a second: beyond it an episode would only fill the memory."""
 
 
 @dataclass(frozen=True)
