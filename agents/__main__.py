@@ -1,7 +1,8 @@
-"""Command line: python -m agents train|evaluate."""
+"""Command line: python -m agents train|evaluate|show."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -13,8 +14,10 @@ from rich.table import Table
 
 import agents
 import demos
-from agents.agent import DESCRIPTION, Learning
+from agents.agent import DESCRIPTION, Learning, read_description
 from agents.evaluation import make_env
+from agents.provenance import versions
+from agents.run import Run
 from demos.console import clear_errors, console, keywords
 
 app = typer.Typer(
@@ -26,10 +29,10 @@ app = typer.Typer(
 )
 
 Env = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0.")]
+Settings = Annotated[list[str], typer.Option("--set", help="Setting of the agent, name=value; may be repeated.")]
 Keywords = Annotated[
-    list[str], typer.Option("--set", help="Keyword of the environment, name=value; may be repeated.")
+    list[str], typer.Option("--env-set", help="Keyword of the environment, name=value; may be repeated.")
 ]
-Options = Annotated[list[str], typer.Option("--option", help="Setting of the agent, name=value; may be repeated.")]
 
 
 @app.command(
@@ -43,21 +46,40 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     budget: Annotated[int | None, typer.Option(help="How much to train, in the agent's unit (bc: epochs).")] = None,
-    set_: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    option: Options = [],  # noqa: B006
+    set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env_set: Keywords = [],  # noqa: B006
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    judge: Annotated[int, typer.Option(help="Episodes that show the success, ten times as it goes; 0: none.")] = 20,
     root: Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace an agent, or an unfinished training, that is there.")
+    ] = False,
 ) -> None:
-    """Learn from demonstrations."""
+    """Learn from demonstrations. Interrupted, the same command goes on where it was.
+
+    Beside the agent a folder OUT.training has its log for TensorBoard.
+    """
     with clear_errors():
-        made = make_env(env, **keywords(set_))
-        learner = agents.make(agent, made, **keywords(option))
+        made = make_env(env, **keywords(env_set))
+        learner = agents.make(agent, made, **keywords(set_))
         if not isinstance(learner, Learning):
             raise ValueError(f"agent {agent} does not learn: it has no learn(), save() and load()")
         check = getattr(learner, "check_target", None)
         if check is not None:
             check(out)
-        learner.learn(demos.load(demonstrations, root), made, seed=seed, budget=budget, progress=True)
+        if out.exists() and not overwrite:
+            raise FileExistsError(f"{out} holds an agent already: choose another --out, or --overwrite it")
+        run = Run(
+            out.with_name(f"{out.name}.training"), progress=True, device=device, episodes=judge, overwrite=overwrite
+        )
+        dataset = demos.load(demonstrations, root)
+        if "run" in inspect.signature(learner.learn).parameters:
+            ours: Any = learner
+            ours.learn(dataset, made, seed=seed, budget=budget, run=run)
+        else:
+            learner.learn(dataset, made, seed=seed, budget=budget, progress=True)
         console.print(f"saved in {learner.save(out)}", soft_wrap=True)
+        run.forget()
 
 
 @app.command(epilog="Example: python -m agents evaluate runs/bc --env LamGrasp-v0 --episodes 200")
@@ -70,13 +92,13 @@ def evaluate(
         str | None,
         typer.Option("--as", help="package.module:Class of the saved agent, if it has no name here."),
     ] = None,
-    set_: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    option: Options = [],  # noqa: B006
+    set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env_set: Keywords = [],  # noqa: B006
 ) -> None:
     """Measure an agent on unseen seeds."""
     with clear_errors():
-        made = make_env(env, **keywords(set_))
-        acting = _agent(agent, made, keywords(option), as_)
+        made = make_env(env, **keywords(env_set))
+        acting = _agent(agent, made, keywords(set_), as_)
         seeds = range(first_seed, first_seed + episodes)
         result = agents.evaluate(acting, made, seeds=seeds, progress=True)
         made.close()
@@ -92,6 +114,34 @@ def evaluate(
         table.add_row("seconds to success", "-" if seconds is None else f"{seconds:.2f} (simulated)")
         table.add_row("return", f"{result.mean_return:.2f}")
         console.print(table)
+
+
+@app.command(epilog="Example: python -m agents show runs/bc")
+def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]) -> None:
+    """Say what a saved agent is: its settings, what it learned from, and the versions that made it."""
+    with clear_errors():
+        description = read_description(agent)
+        name = str(description.get("agent"))
+        training = description.get("training") or {}
+        learned = training.get("demonstrations", {})
+        table = Table("what", "value", box=None)
+        table.add_row("agent", name)
+        table.add_row("environment", str(training.get("environment", "unknown")))
+        for keyword, value in training.get("keywords", {}).items():
+            table.add_row(f"  {keyword}", str(value))
+        table.add_row("demonstrations", f"{learned.get('id', 'none')} ({learned.get('episodes', 0)} episodes)")
+        table.add_row("  SHA-256", str(learned.get("checksum", "-")))
+        table.add_row("seed", str(training.get("seed", "-")))
+        budget = training.get("budget")
+        table.add_row("budget", "as its settings say" if budget is None else str(budget))
+        for section in ("settings", "versions"):
+            table.add_row(section, "")
+            content = (description if section == "settings" else training).get(section) or {}
+            for key, value in content.items():
+                table.add_row(f"  {key}", str(value))
+        console.print(table)
+        if name in agents.names() and training.get("versions") not in (None, versions(name)):
+            console.print("Trained by other code or versions than are installed here: training again may differ.")
 
 
 def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any], kind: str | None) -> Any:

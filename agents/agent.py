@@ -43,6 +43,9 @@ class Learning(Acting, Protocol):
     ) -> None:
         """Learns; the same arguments give the same agent, bit for bit.
 
+        With a keyword ``run`` too (:class:`agents.run.Run`) an agent keeps checkpoints and shows its success as it
+        goes.
+
         Args:
             demonstrations: What to imitate.
             env: Where to act; agents that only read demonstrations take its spaces alone.

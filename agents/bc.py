@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator
@@ -17,20 +18,23 @@ import torch
 from imitation.algorithms import bc
 from imitation.data.types import DictObs, TransitionMapping
 from imitation.util.logger import HierarchicalLogger
-from rich.progress import Progress
-from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.logger import KVWriter, Logger
 
-from agents.storage import brief, check_target, read_settings, read_weights, save_agent, spaces_of
+from agents.demonstrations import Transitions, transitions
+from agents.networks import BoundedPolicy, check_layers, policy_keywords, set_weights, weights_of
+from agents.provenance import training_of
+from agents.randomness import generators, own_randomness, set_generators
+from agents.run import Run
+from agents.settings import at_least, positive, read_settings
+from agents.storage import check_target, read_weights, save_agent, spaces_of
+from demos.statistics import Statistics, statistics
 
-# A saved agent is a stranger's file: what it may ask of memory has a bound.
-MAX_UNITS = 2048
-MAX_LAYERS = 8
+MAX_MEMBERS = 32
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of behavioural cloning; the defaults are in ``configs/bc.yaml``.
+    """Settings of behavioural cloning; those of each environment are in ``configs/bc.yaml``.
 
     Attributes:
         epochs: Passes over the demonstrations.
@@ -39,6 +43,12 @@ class Settings:
         hidden_sizes: Units of the policy's layers.
         entropy_weight: Bonus for random actions.
         l2_weight: On all weights.
+        standardize: Whether observations are brought to mean 0 and spread 1 of the demonstrations.
+        squash: Whether actions are squashed into their space by tanh.
+        held_out: Share of the episodes that is not learned from, but tells when to stop.
+        patience: Epochs without improvement on these after which the training stops; the best weights are kept.
+            0 trains all epochs and keeps the last.
+        members: Policies that are trained, each with weights and an order of its own; their mean acts.
     """
 
     epochs: int
@@ -47,17 +57,25 @@ class Settings:
     hidden_sizes: tuple[int, ...]
     entropy_weight: float
     l2_weight: float
+    standardize: bool
+    squash: bool
+    held_out: float
+    patience: int
+    members: int
 
     def __post_init__(self) -> None:
-        for what, number in (("epochs", self.epochs), ("batch_size", self.batch_size)):
-            if number < 1:
-                raise ValueError(f"{what} is {number}; expected at least 1")
-        if not 0.0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate is {self.learning_rate}; expected a positive number")
-        if not self.hidden_sizes or not all(1 <= size <= MAX_UNITS for size in self.hidden_sizes):
-            raise ValueError(f"hidden_sizes is {self.hidden_sizes}; expected layers of 1 to {MAX_UNITS} units")
-        if len(self.hidden_sizes) > MAX_LAYERS:
-            raise ValueError(f"hidden_sizes has {len(self.hidden_sizes)} layers; expected at most {MAX_LAYERS}")
+        at_least(1, epochs=self.epochs, batch_size=self.batch_size, members=self.members)
+        at_least(0, patience=self.patience, held_out=self.held_out, l2_weight=self.l2_weight)
+        positive(learning_rate=self.learning_rate)
+        check_layers(self.hidden_sizes)
+        if not self.held_out < 1.0:
+            raise ValueError(f"held_out is {self.held_out}; expected a share below 1")
+        if self.members > MAX_MEMBERS:
+            raise ValueError(f"members is {self.members}; expected at most {MAX_MEMBERS}")
+        if (self.patience > 0) != (self.held_out > 0.0):
+            raise ValueError(
+                f"held_out is {self.held_out} and patience {self.patience}; early stopping needs both above 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,10 @@ class BehaviorCloning:
 
     Raises:
         ValueError: An unknown setting, or a value out of range.
+
+    Attributes:
+        policies: Policies of Stable-Baselines3, one a member.
+        training: What it learned from, and how; None before.
     """
 
     name = "bc"
@@ -101,22 +123,26 @@ class BehaviorCloning:
     def __init__(self, env: gym.Env[Any, Any], **settings: Any) -> None:
         self.observation_space = env.observation_space
         self.action_space = env.action_space
-        self.settings = read_settings(self.name, Settings, settings)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.policy = self._new_policy()
+        self.settings = read_settings(self.name, Settings, settings, env)
+        self.training: dict[str, Any] | None = None
+        with own_randomness(0):
+            self.policies = [self._new_policy() for _ in range(self.settings.members)]
 
-    def _new_policy(self) -> ActorCriticPolicy:
-        is_dict = isinstance(self.observation_space, gym.spaces.Dict)
-        kind: Any = MultiInputActorCriticPolicy if is_dict else ActorCriticPolicy
-        policy: ActorCriticPolicy = kind(
+    @property
+    def policy(self) -> BoundedPolicy:
+        """The first member."""
+        return self.policies[0]
+
+    def _new_policy(self) -> BoundedPolicy:
+        policy = BoundedPolicy(
             self.observation_space,
             self.action_space,
             # imitation trains with an optimizer of its own; this one is never used.
             lr_schedule=lambda _: 0.0,
-            net_arch=list(self.settings.hidden_sizes),
-            activation_fn=torch.nn.ReLU,
+            squash=self.settings.squash,
+            **policy_keywords(self.settings.hidden_sizes),
         )
+        policy.set_training_mode(False)
         return policy
 
     def learn(
@@ -127,8 +153,9 @@ class BehaviorCloning:
         seed: int,
         budget: int | None = None,
         progress: bool = False,
+        run: Run | None = None,
     ) -> None:
-        """Fits the policy to all transitions of the demonstrations.
+        """Fits the policy to the transitions of the demonstrations.
 
         Args:
             demonstrations: With this agent's spaces.
@@ -136,100 +163,111 @@ class BehaviorCloning:
             seed: Of the first weights and the order of batches.
             budget: Epochs; by default the setting.
             progress: Show a bar.
+            run: Keeps checkpoints and shows the success as it goes; by default nothing is kept.
 
         Raises:
             ValueError: The demonstrations have other spaces, or too few transitions for a batch; or a budget below 1
                 or a negative seed.
         """
-        observations, actions = self._transitions(demonstrations)
         epochs = self.settings.epochs if budget is None else budget
-        if seed < 0:
-            raise ValueError(f"the seed is {seed}; expected at least 0")
+        at_least(0, seed=seed)
         if epochs < 1:
             raise ValueError(f"the budget is {epochs} epochs; expected at least 1")
-        rng = np.random.default_rng(seed)
-        threads = torch.get_num_threads()
-        # Networks this small gain nothing from threads, and the order of sums would depend on their number.
-        torch.set_num_threads(1)
-        try:
-            with torch.random.fork_rng(devices=[]), Progress(disable=not progress) as bar:
-                torch.manual_seed(seed)
-                self.policy = self._new_policy()
-                trainer = bc.BC(
-                    observation_space=self.observation_space,
-                    action_space=self.action_space,
-                    rng=rng,
-                    policy=self.policy,
-                    batch_size=self.settings.batch_size,
-                    optimizer_kwargs={"lr": self.settings.learning_rate},
-                    ent_weight=self.settings.entropy_weight,
-                    l2_weight=self.settings.l2_weight,
-                    device="cpu",
-                    custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
-                )
-                trainer.set_demonstrations(Batches(observations, actions, self.settings.batch_size, rng))
-                shown = bar.add_task("cloning", total=epochs)
-                done = 0
+        run = run or Run(progress=progress)
+        self.training = run.identity = training_of(
+            self.name, asdict(self.settings), env, demonstrations, seed=seed, budget=budget
+        )
+        learned, held_out = self._divided(demonstrations, seed)
+        found = statistics(demonstrations) if self.settings.standardize else None
+        total = epochs * self.settings.members
+        with run.showing(self.name, total, "epochs"):
+            kept = run.restored() or {"finished": [], "member": None}
+            finished: list[dict[str, torch.Tensor]] = list(kept["finished"])
+            member = kept["member"]
+            for number in range(len(finished), self.settings.members):
+                training = _Training(self, learned, held_out, found, epochs, seed, number, run.device)
+                with own_randomness(training.seed):
+                    training.begin(member)
+                    member = None
+                    while not training.is_done:
+                        training.epoch()
+                        done = number * epochs + training.done
+                        run.show(done, **training.losses)
+                        run.keep(lambda: {"finished": finished, "member": training.state()})  # noqa: B023
+                        self.policies[number] = training.policy
+                        run.judge(_First(training.policy), lambda: gym.make(env.spec), done)  # type: ignore[arg-type]
+                    self.policies[number] = training.result()
+                finished.append(self.policies[number].state_dict())
+            run.show(total)
 
-                def after_epoch() -> None:
-                    nonlocal done
-                    done += 1
-                    bar.advance(shown)
-                    rate = self.settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done / epochs))
-                    for group in trainer.optimizer.param_groups:
-                        group["lr"] = rate
-
-                with warnings.catch_warnings():
-                    # imitation logs losses without detaching them, and unwraps dicts twice.
-                    warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
-                    warnings.filterwarnings("ignore", "trying to unwrap object", UserWarning)
-                    trainer.train(n_epochs=epochs, on_epoch_end=after_epoch, progress_bar=False)
-        finally:
-            torch.set_num_threads(threads)
-        self.policy.set_training_mode(False)
-
-    def _transitions(self, demonstrations: minari.MinariDataset) -> tuple[Any, torch.Tensor]:
-        """Reads observations before each action, and the actions, as tensors."""
-        for what, found, own in (
-            ("observation", demonstrations.observation_space, self.observation_space),
-            ("action", demonstrations.action_space, self.action_space),
-        ):
-            if found != own:
-                raise ValueError(
-                    f"dataset {demonstrations.id} has {what}s of {brief(str(found))}; "
-                    f"this agent's environment has {brief(str(own))}"
-                )
-        episodes = list(demonstrations.iterate_episodes())
-        actions = torch.from_numpy(np.concatenate([episode.actions for episode in episodes]))
-        if len(actions) < self.settings.batch_size:
+    def _divided(self, demonstrations: minari.MinariDataset, seed: int) -> tuple[Transitions, Transitions | None]:
+        """Reads all transitions; some episodes apart, if the setting asks for that."""
+        indices = [int(index) for index in demonstrations.episode_indices]
+        apart = round(self.settings.held_out * len(indices))
+        if self.settings.held_out and not 1 <= apart < len(indices):
             raise ValueError(
-                f"dataset {demonstrations.id} has {len(actions)} transitions, fewer than a batch of "
+                f"{self.settings.held_out:g} of the {len(indices)} episodes of {demonstrations.id} are to be held "
+                f"out, which is {apart}; collect more, or set held_out=0 and patience=0"
+            )
+        order = np.random.default_rng([seed, 1]).permutation(indices).tolist()
+        spaces = (self.observation_space, self.action_space)
+        learned = transitions(demonstrations, *spaces, sorted(order[apart:]))
+        if len(learned) < self.settings.batch_size:
+            raise ValueError(
+                f"dataset {demonstrations.id} has {len(learned)} transitions to learn from, fewer than a batch of "
                 f"{self.settings.batch_size}: collect more, or set batch_size"
             )
-        if isinstance(self.observation_space, gym.spaces.Dict):
-            parts = {
-                name: np.concatenate([episode.observations[name][:-1] for episode in episodes])
-                for name in self.observation_space
-            }
-            return DictObs(parts), actions
-        return torch.from_numpy(np.concatenate([episode.observations[:-1] for episode in episodes])), actions
+        return learned, transitions(demonstrations, *spaces, sorted(order[:apart])) if apart else None
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[npt.NDArray[Any], Any]:
-        """Acts as Stable-Baselines3's ``predict`` does."""
-        action, _ = self.policy.predict(observation, state, episode_start, deterministic)
-        return action, state
+        """Acts as Stable-Baselines3's ``predict`` does; several members act by the mean, or vote.
+
+        Without ``deterministic`` the first member draws.
+        """
+        if len(self.policies) == 1 or not deterministic:
+            action, _ = self.policy.predict(observation, state, episode_start, deterministic)
+            return action, state
+        actions = np.stack([policy.predict(observation, deterministic=True)[0] for policy in self.policies])
+        if isinstance(self.action_space, gym.spaces.Box):
+            mean: npt.NDArray[Any] = actions.mean(axis=0, dtype=np.float64).astype(self.action_space.dtype)
+            return mean, state
+        votes = np.array([np.bincount(column).argmax() for column in actions.reshape(len(actions), -1).T])
+        return votes.reshape(actions.shape[1:]).astype(actions.dtype), state
+
+    def uncertainty(self, observation: Any) -> npt.NDArray[np.float64]:
+        """Tells how far the members disagree (Lakshminarayanan et al. 2017): far from what was shown, much.
+
+        Args:
+            observation: One, or a batch of them.
+
+        Returns:
+            The standard deviation of the members' actions, averaged over the action's numbers; of discrete actions
+            the share of members that are outvoted. Shape () of one observation, else (N,).
+
+        Raises:
+            ValueError: There is only one member.
+        """
+        if len(self.policies) < 2:
+            raise ValueError("a single policy cannot disagree with itself; train with members=2 or more")
+        actions = np.stack([policy.predict(observation, deterministic=True)[0] for policy in self.policies])
+        if isinstance(self.action_space, gym.spaces.Box):
+            spread: npt.NDArray[np.float64] = actions.astype(np.float64).std(axis=0).mean(axis=-1)
+            return spread
+        chosen = self.predict(observation, deterministic=True)[0]
+        outvoted: npt.NDArray[np.float64] = (actions != chosen).mean(axis=0)
+        return outvoted
 
     def save(self, directory: str | Path) -> Path:
         """Writes ``agent.json`` and ``weights.safetensors``; returns the folder."""
-        return save_agent(
-            directory,
-            self.name,
-            asdict(self.settings),
-            spaces_of(self.observation_space, self.action_space),
-            self.policy.state_dict(),
-        )
+        weights = {
+            f"{number}.{name}": value
+            for number, policy in enumerate(self.policies)
+            for name, value in weights_of(policy).items()
+        }
+        spaces = spaces_of(self.observation_space, self.action_space)
+        return save_agent(directory, self.name, asdict(self.settings), spaces, weights, self.training)
 
     @classmethod
     def load(cls, directory: str | Path, env: gym.Env[Any, Any]) -> BehaviorCloning:
@@ -239,11 +277,168 @@ class BehaviorCloning:
             FileNotFoundError: There is no saved agent.
             ValueError: The files are damaged, or the environment has other spaces.
         """
-        settings, weights = read_weights(directory, cls.name, spaces_of(env.observation_space, env.action_space))
-        agent = cls(env, **settings)
-        try:
-            agent.policy.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
-        agent.policy.set_training_mode(False)
+        description, weights = read_weights(directory, cls.name, spaces_of(env.observation_space, env.action_space))
+        agent = cls(env, **description["settings"])
+        agent.training = description.get("training")
+        for number, policy in enumerate(agent.policies):
+            prefix = f"{number}."
+            own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+            try:
+                set_weights(policy, own)
+            except ValueError as error:
+                raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
         return agent
+
+
+@dataclass
+class _First:
+    """One policy as an agent."""
+
+    policy: BoundedPolicy
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        return self.policy.predict(observation, state, episode_start, deterministic)
+
+
+class _Losses(KVWriter):
+    """Takes what imitation logs."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+        self.last = float(key_values.get("bc/loss", self.last))
+
+    def close(self) -> None:
+        """Holds nothing open."""
+
+
+class _Training:
+    """The training of one member, an epoch at a time.
+
+    Args:
+        agent: Whose member it is.
+        learned: What it is fitted to.
+        held_out: What tells when to stop; None if nothing does.
+        found: Statistics of the observations; None if they stay as they are.
+        epochs: How many at most.
+        seed: Of the agent's training.
+        number: Of the member.
+        device: Where it computes.
+    """
+
+    def __init__(
+        self,
+        agent: BehaviorCloning,
+        learned: Transitions,
+        held_out: Transitions | None,
+        found: dict[str, Statistics] | None,
+        epochs: int,
+        seed: int,
+        number: int,
+        device: str,
+    ) -> None:
+        self.seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        self.losses: dict[str, float] = {}
+        self.done = 0
+        self._agent = agent
+        self._settings = agent.settings
+        self._learned = learned
+        self._held_out = held_out
+        self._found = found
+        self._epochs = epochs
+        self._device = device
+        self._logged = _Losses()
+        self._best = math.inf
+        self._best_at = 0
+        self._best_weights: dict[str, torch.Tensor] | None = None
+
+    def begin(self, kept: dict[str, Any] | None) -> None:
+        """Draws the first weights, or takes those of a checkpoint."""
+        settings = self._settings
+        self._rng = np.random.default_rng(self.seed)
+        self.policy = self._agent._new_policy()
+        if self._found is not None:
+            extractor: Any = self.policy.features_extractor
+            extractor.fit(self._found)
+        self._trainer = bc.BC(
+            observation_space=self._agent.observation_space,
+            action_space=self._agent.action_space,
+            rng=self._rng,
+            policy=self.policy,
+            batch_size=settings.batch_size,
+            optimizer_kwargs={"lr": settings.learning_rate},
+            ent_weight=settings.entropy_weight,
+            l2_weight=settings.l2_weight,
+            device=self._device,
+            custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[self._logged])),
+        )
+        observations: Any = self._learned.observations
+        if isinstance(observations, dict):
+            observations = DictObs(observations)
+        self._trainer.set_demonstrations(Batches(observations, self._learned.actions, settings.batch_size, self._rng))
+        if kept is not None:
+            self.policy.load_state_dict(kept["policy"])
+            self._trainer.optimizer.load_state_dict(kept["optimizer"])
+            self._rng.bit_generator.state = kept["rng"]
+            set_generators(kept["generators"])
+            self.done, self._best, self._best_at = kept["done"], kept["best"], kept["best_at"]
+            self._best_weights = kept["best_weights"]
+
+    def state(self) -> dict[str, Any]:
+        """What is needed to go on."""
+        return {
+            "policy": self.policy.state_dict(),
+            "optimizer": self._trainer.optimizer.state_dict(),
+            "rng": self._rng.bit_generator.state,
+            "generators": generators(),
+            "done": self.done,
+            "best": self._best,
+            "best_at": self._best_at,
+            "best_weights": self._best_weights,
+        }
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        patience = self._settings.patience
+        return self.done >= self._epochs or bool(patience and self.done - self._best_at >= patience)
+
+    def epoch(self) -> None:
+        """Passes over the demonstrations once."""
+        rate = self._settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * self.done / self._epochs))
+        for group in self._trainer.optimizer.param_groups:
+            group["lr"] = rate
+        self.policy.set_training_mode(True)
+        with warnings.catch_warnings():
+            # imitation logs losses without detaching them, and unwraps dicts twice.
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+            warnings.filterwarnings("ignore", "trying to unwrap object", UserWarning)
+            self._trainer.train(n_epochs=1, progress_bar=False, log_interval=10**9)
+        self.policy.set_training_mode(False)
+        self.done += 1
+        self.losses = {"loss": self._logged.last}
+        if self._held_out is not None:
+            loss = self._loss(self._held_out)
+            self.losses["held-out loss"] = loss
+            if loss < self._best:
+                self._best, self._best_at = loss, self.done
+                self._best_weights = copy.deepcopy(self.policy.state_dict())
+
+    def _loss(self, some: Transitions) -> float:
+        """Mean negative log-likelihood of the actions."""
+        total = 0.0
+        with torch.no_grad():
+            for start in range(0, len(some), 4096):
+                part = some[start : start + 4096].to(self.policy.device)
+                total -= float(self.policy.evaluate_actions(part.observations, part.actions)[1].sum())
+        return total / len(some)
+
+    def result(self) -> BoundedPolicy:
+        """The policy that is kept, on the CPU."""
+        if self._best_weights is not None:
+            self.policy.load_state_dict(self._best_weights)
+        policy: BoundedPolicy = self.policy.to("cpu")
+        return policy

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gymnasium as gym
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -21,43 +19,6 @@ import lam_envs
 from agents.agent import DESCRIPTION, read_description
 
 WEIGHTS = "weights.safetensors"
-
-SettingsType = TypeVar("SettingsType")
-
-
-def read_settings(name: str, kind: type[SettingsType], changed: Mapping[str, Any]) -> SettingsType:
-    """Returns an agent's settings: the file ``configs/<name>.yaml``, with changes.
-
-    Args:
-        name: Of the agent.
-        kind: A dataclass.
-        changed: Fields that differ from the file.
-
-    Raises:
-        ValueError: A field that the dataclass does not have, or a value of another type or out of range.
-    """
-    path = Path(__file__).with_name("configs") / f"{name}.yaml"
-    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # a dataclass
-    merged: dict[str, Any] = {**yaml.safe_load(path.read_text()), **changed}
-    for key in merged:
-        if key not in fields:
-            raise ValueError(f"unknown setting {key!r} of agent {name}; expected one of {', '.join(fields)}")
-    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()}
-    for key, value in frozen.items():
-        _check_type(name, key, value, getattr(kind, "__annotations__", {})[key])
-    return kind(**frozen)
-
-
-def _check_type(name: str, key: str, value: Any, expected: str) -> None:
-    """Refuses a value that is not of the type that the dataclass declares."""
-    if expected == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return
-    if expected == "tuple[int, ...]":
-        fits = isinstance(value, tuple) and all(type(number) is int for number in value)
-    else:
-        fits = type(value).__name__ == expected
-    if not fits:
-        raise ValueError(f"setting {key} of agent {name} is {value!r}; expected {expected}")
 
 
 def brief(space: str) -> str:
@@ -76,8 +37,17 @@ def save_agent(
     settings: Mapping[str, Any],
     spaces: Mapping[str, str],
     weights: Mapping[str, torch.Tensor],
+    training: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a saved agent; a folder of that name appears, or is replaced, when it is complete.
+
+    Args:
+        directory: The folder.
+        name: Of the agent.
+        settings: Of the agent.
+        spaces: Of :func:`spaces_of`.
+        weights: Of its networks.
+        training: Of :func:`agents.provenance.training_of`; None for an agent that has learned nothing.
 
     Returns:
         The folder.
@@ -93,11 +63,13 @@ def save_agent(
         "lam_envs": lam_envs.__version__,
         "settings": dict(settings),
         **spaces,
+        "training": training,
     }
     try:
         (writing / DESCRIPTION).write_text(json.dumps(description, indent=1))
         save_file({key: value.contiguous() for key, value in weights.items()}, writing / WEIGHTS)
         writing.chmod(0o755)
+        (writing / WEIGHTS).chmod(0o644)
         if target.exists():
             replaced = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".replaced", dir=target.parent))
             os.replace(target, replaced)
@@ -132,7 +104,7 @@ def check_target(directory: str | Path) -> Path:
 def read_weights(
     directory: str | Path, name: str, spaces: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Reads a saved agent's settings and weights.
+    """Reads a saved agent's description and weights.
 
     Args:
         directory: What :func:`save_agent` wrote.
@@ -160,6 +132,7 @@ def read_weights(
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     settings = description.get("settings")
-    if not isinstance(settings, dict):
+    # They become keywords beside the environment.
+    if not isinstance(settings, dict) or {"self", "env"} & settings.keys():
         raise ValueError(f"{Path(directory) / DESCRIPTION} is damaged: it has no settings")
-    return settings, weights
+    return description, weights

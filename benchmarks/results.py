@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict, dataclass, fields
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-import lam_envs
 from agents.evaluation import EpisodeResult, Evaluation
+from agents.provenance import versions
 from benchmarks.suite import Cell, Suite
-from demos.files import code_fingerprint, write_json
+from demos.files import write_json
 
 CELLS = "cells"
 VIDEOS = "videos"
 SUITE_FILE = "suite.json"
-PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
 
 
 @dataclass(frozen=True)
@@ -27,20 +24,6 @@ class CellResult:
     cell: Cell
     evaluation: Evaluation
     versions: dict[str, str]
-
-
-def versions(agent: str) -> dict[str, str]:
-    """Versions of everything that decides an agent's result, and a fingerprint of the code itself."""
-    modules = ["lam_envs", "demos", "agents"]
-    if ":" in agent:
-        modules.append(agent.partition(":")[0])
-    found = {name: packages.version(name) for name in PACKAGES}
-    return {
-        "lam_envs": lam_envs.__version__,
-        "code": code_fingerprint(*modules),
-        "python": platform.python_version(),
-        **found,
-    }
 
 
 def cell_path(folder: Path, cell: Cell) -> Path:

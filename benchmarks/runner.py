@@ -17,7 +17,8 @@ from rich.table import Column
 import agents
 import demos
 from agents.evaluation import evaluate, make_env
-from benchmarks.results import CellResult, filming_path, is_done, versions, video_path, write_cell, write_suite
+from agents.provenance import versions
+from benchmarks.results import CellResult, filming_path, is_done, video_path, write_cell, write_suite
 from benchmarks.suite import Cell, Filming, Suite
 from demos.dataset import episode_seeds
 from demos.engines import Engine, Job

@@ -1,0 +1,159 @@
+"""What surrounds a training: progress, success as it goes, TensorBoard, checkpoints from which it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from agents.checkpoints import read_state, write_state
+from agents.evaluation import evaluate
+from demos.recording import Acting
+
+CHECKPOINT = "checkpoint.safetensors"
+FIRST_SEED = 2**30
+"""Of the episodes that show success as the training goes: results are never measured on these."""
+
+
+@dataclass
+class Run:
+    """One training.
+
+    What it shows and keeps never changes what is learned: it draws no random numbers, and a training that goes on
+    from a checkpoint ends with the same weights.
+
+    Attributes:
+        folder: For checkpoints and TensorBoard; None keeps nothing.
+        progress: Show a bar.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        episodes: How many show the success as it goes; 0 for none.
+        evaluations: How often, in all.
+        seconds: Between checkpoints, at least; more where writing them would take over 5% of the time.
+        overwrite: Start anew where the folder holds a checkpoint of another training.
+        identity: What is trained, how, with which data; the agent tells it.
+    """
+
+    folder: Path | None = None
+    progress: bool = False
+    device: str = "auto"
+    episodes: int = 0
+    evaluations: int = 10
+    seconds: float = 2.0
+    overwrite: bool = False
+    identity: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            disable=not self.progress,
+        )
+        self._task: TaskID | None = None
+        self._due = time.monotonic() + self.seconds
+        self._tensorboard: Any = None
+        self._evaluated = 0
+        self._numbers: dict[str, float] = {}
+
+    @contextmanager
+    def showing(self, what: str, total: int, unit: str) -> Iterator[Run]:
+        """Shows the bar and keeps the log while the block runs.
+
+        Args:
+            what: Name of the agent.
+            total: How much there is to do.
+            unit: Of that, such as ``steps``.
+        """
+        if self.folder is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._tensorboard = SummaryWriter(str(self.folder))
+        self._total = total
+        try:
+            with self._bar:
+                self._task = self._bar.add_task(f"training {what}", total=total, unit=unit, note="")
+                yield self
+        finally:
+            if self._tensorboard is not None:
+                self._tensorboard.close()
+
+    def restored(self) -> Any:
+        """Returns the state of the last checkpoint; None where there is none.
+
+        Raises:
+            ValueError: It is damaged, or of another training.
+        """
+        if self.folder is None or not (self.folder / CHECKPOINT).is_file():
+            return None
+        kept = read_state(self.folder / CHECKPOINT)
+        if kept.get("identity") != self.identity:
+            if self.overwrite:
+                return None
+            raise ValueError(
+                f"{self.folder} holds an unfinished training with other settings, data or code: "
+                "choose another folder, or overwrite it to start anew"
+            )
+        self._evaluated = kept["evaluated"]
+        return kept["state"]
+
+    def keep(self, state: Callable[[], Any], *, now: bool = False) -> None:
+        """Writes a checkpoint, if the last one is long ago.
+
+        Args:
+            state: Tells what is needed to go on, where the training is as it would be after a restart.
+            now: Write in any case.
+        """
+        began = time.monotonic()
+        if self.folder is None or not (now or began >= self._due):
+            return
+        kept = {"identity": self.identity, "evaluated": self._evaluated, "state": state()}
+        write_state(self.folder / CHECKPOINT, kept)
+        ended = time.monotonic()
+        self._due = ended + max(self.seconds, 20.0 * (ended - began))
+
+    def forget(self) -> None:
+        """Deletes the checkpoint of a training that is finished and saved."""
+        if self.folder is not None:
+            (self.folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def show(self, done: int, **numbers: float) -> None:
+        """Moves the bar and logs numbers.
+
+        Args:
+            done: How much is done of the total.
+            numbers: By name.
+        """
+        self._numbers |= numbers
+        if self._tensorboard is not None:
+            for name, number in numbers.items():
+                self._tensorboard.add_scalar(name, number, done)
+        if self._task is not None:
+            note = ", ".join(f"{name} {number:.3g}" for name, number in self._numbers.items())
+            self._bar.update(self._task, completed=done, note=note)
+
+    def judge(self, agent: Acting, env: Callable[[], gym.Env[Any, Any]], done: int) -> None:
+        """Measures the success so far, if it is time to.
+
+        Args:
+            agent: As it is now.
+            env: Makes an environment of its own.
+            done: How much is done of the total.
+        """
+        if not self.episodes or done * self.evaluations < (self._evaluated + 1) * self._total:
+            return
+        self._evaluated = done * self.evaluations // self._total
+        made = env()
+        try:
+            result = evaluate(agent, made, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
+        finally:
+            made.close()
+        self.show(done, success=result.success_rate)

@@ -1,0 +1,82 @@
+"""Settings of agents: ``configs/<agent>.yaml``, which has defaults for all environments and what differs in some."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gymnasium as gym
+import yaml
+
+CONFIGS = Path(__file__).with_name("configs")
+DEFAULT = "default"
+
+SettingsType = TypeVar("SettingsType")
+
+
+def read_settings(
+    name: str, kind: type[SettingsType], changed: Mapping[str, Any], env: gym.Env[Any, Any] | None = None
+) -> SettingsType:
+    """Returns an agent's settings: those of all environments, those of this one, and changes.
+
+    Args:
+        name: Of the agent.
+        kind: A dataclass.
+        changed: Fields that differ from the file.
+        env: What the agent is for; by default no environment that the file names.
+
+    Raises:
+        ValueError: A field that the dataclass does not have, or a value of another type or out of range.
+    """
+    shipped = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    merged: dict[str, Any] = {**shipped[DEFAULT], **shipped.get(stem(env), {}), **changed}
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    for key in merged:
+        if key not in fields:
+            raise ValueError(f"unknown setting {key!r} of agent {name}; expected one of {', '.join(fields)}")
+    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()}
+    for key, value in frozen.items():
+        _check_type(name, key, value, str(fields[key].type))
+    return kind(**frozen)
+
+
+def stem(env: gym.Env[Any, Any] | None) -> str:
+    """Returns the name that settings have for an environment: its id without the version, such as ``LamGrasp``."""
+    spec = None if env is None else env.spec
+    return "" if spec is None else spec.id.rpartition("-v")[0]
+
+
+def _check_type(name: str, key: str, value: Any, expected: str) -> None:
+    """Refuses a value that is not of the type that the dataclass declares."""
+    if expected == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return
+    if expected == "tuple[int, ...]":
+        fits = isinstance(value, tuple) and all(type(number) is int for number in value)
+    else:
+        fits = type(value).__name__ == expected
+    if not fits:
+        raise ValueError(f"setting {key} of agent {name} is {value!r}; expected {expected}")
+
+
+def at_least(least: float, **settings: float) -> None:
+    """Refuses settings that are too small, or no number.
+
+    Raises:
+        ValueError: One is.
+    """
+    for what, number in settings.items():
+        if not least <= number < float("inf"):
+            raise ValueError(f"{what} is {number}; expected at least {least}")
+
+
+def positive(**settings: float) -> None:
+    """Refuses settings that are not above 0.
+
+    Raises:
+        ValueError: One is not.
+    """
+    for what, number in settings.items():
+        if not 0.0 < number < float("inf"):
+            raise ValueError(f"{what} is {number}; expected a positive number")
