@@ -9,5 +9,6 @@ if importlib.util.find_spec("torch") is None:
 
 from agents.agent import Learning, find, load, make, names
 from agents.evaluation import Evaluation, evaluate
+from agents.run import Run
 
-__all__ = ["Evaluation", "Learning", "evaluate", "find", "load", "make", "names"]
+__all__ = ["Evaluation", "Learning", "Run", "evaluate", "find", "load", "make", "names"]

@@ -27,6 +27,7 @@ from agents.randomness import generators, own_randomness, set_generators
 from agents.run import Run
 from agents.settings import at_least, positive, read_settings
 from agents.storage import check_target, read_weights, save_agent, spaces_of
+from demos.episode import mapped
 from demos.statistics import Statistics, statistics
 
 MAX_MEMBERS = 32
@@ -183,6 +184,8 @@ class BehaviorCloning:
         with run.showing(self.name, total, "epochs"):
             kept = run.restored() or {"finished": [], "member": None}
             finished: list[dict[str, torch.Tensor]] = list(kept["finished"])
+            for policy, weights in zip(self.policies, finished, strict=False):
+                policy.load_state_dict(weights)
             member = kept["member"]
             for number in range(len(finished), self.settings.members):
                 training = _Training(self, learned, held_out, found, epochs, seed, number, run.device)
@@ -377,7 +380,7 @@ class _Training:
         )
         observations: Any = self._learned.observations
         if isinstance(observations, dict):
-            observations = DictObs(observations)
+            observations = DictObs(mapped(lambda values: values.numpy(), observations))
         self._trainer.set_demonstrations(Batches(observations, self._learned.actions, settings.batch_size, self._rng))
         if kept is not None:
             self.policy.load_state_dict(kept["policy"])

@@ -112,6 +112,29 @@ def _convolutions(shape: tuple[int, ...]) -> nn.Module:
     )
 
 
+class _Squash(nn.Module):
+    """Brings any numbers between the bounds of a space.
+
+    Args:
+        space: Of the actions.
+
+    Raises:
+        ValueError: It has no bounds.
+    """
+
+    def __init__(self, space: spaces.Box) -> None:
+        super().__init__()
+        if not space.is_bounded():
+            raise ValueError(f"actions of {space} have no bounds to be squashed into: set squash=false")
+        low, high = torch.as_tensor(space.low).flatten(), torch.as_tensor(space.high).flatten()
+        self.register_buffer("middle", (high + low) / 2, persistent=False)
+        self.register_buffer("reach", (high - low) / 2, persistent=False)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Squashes numbers of shape (N, actions)."""
+        return self.get_buffer("middle") + self.get_buffer("reach") * torch.tanh(values)
+
+
 class BoundedPolicy(ActorCriticPolicy):
     """An actor-critic policy whose mean action is squashed into the action space by tanh.
 
@@ -131,7 +154,7 @@ class BoundedPolicy(ActorCriticPolicy):
         super()._build(lr_schedule)
         if self.squash and isinstance(self.action_space, spaces.Box):
             # No new weights: the optimizer knows all of them.
-            self.action_net = nn.Sequential(self.action_net, nn.Tanh())
+            self.action_net = nn.Sequential(self.action_net, _Squash(self.action_space))
 
 
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -1,0 +1,147 @@
+"""Behavioural cloning beyond the minimum: early stopping, ensembles, pictures, bounds, settings by environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import agents
+import demos
+from agents import settings as settings_module
+from agents.bc import BehaviorCloning, Settings
+from agents.networks import BoundedPolicy, Standardizing, policy_keywords
+from agents.settings import read_settings
+from demos.statistics import statistics
+
+from ..conftest import Make
+
+
+def test_observations_are_standardised_by_the_demonstrations_and_what_never_varied_is_left(datasets: Any) -> None:
+    root, ids = datasets
+    dataset = demos.load(ids["LamReach-v0"], root)
+    network = Standardizing(dataset.observation_space)
+    network.fit(statistics(dataset))
+    observations = np.concatenate([episode.observations for episode in dataset.iterate_episodes()])
+    rows = network(torch.as_tensor(observations)).numpy()
+    varied = observations.std(axis=0) >= 0.01
+    assert 0 < varied.sum() < len(varied)
+    np.testing.assert_allclose(rows[:, varied].mean(axis=0), 0.0, atol=1e-3)
+    np.testing.assert_allclose(rows[:, varied].std(axis=0), 1.0, atol=1e-2)
+    assert np.abs(rows[:, ~varied]).max() < 0.1
+    far = network(torch.full((1, observations.shape[1]), 1e6))
+    assert float(far.abs().max()) == 10.0
+
+
+def test_squashed_actions_stay_in_their_space() -> None:
+    space = gym.spaces.Box(np.array([-1.0, 2.0], dtype=np.float32), np.array([0.0, 10.0], dtype=np.float32))
+    observed = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    policy = BoundedPolicy(observed, space, lr_schedule=lambda _: 0.0, **policy_keywords((8,)))
+    with torch.no_grad():
+        for weights in policy.action_net.parameters():
+            weights.normal_(0.0, 100.0)
+        means = policy.action_net(torch.randn(1000, 8)).numpy()
+    assert (means >= space.low).all()
+    assert (means <= space.high).all()
+    assert (np.ptp(means, axis=0) > 0.9 * (space.high - space.low)).all()
+    with pytest.raises(ValueError, match="no bounds to be squashed into: set squash=false"):
+        BoundedPolicy(observed, observed, lr_schedule=lambda _: 0.0, **policy_keywords((8,)))
+
+
+def test_a_training_stops_when_held_out_episodes_improve_no_more(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    dataset = demos.collect("LamReach-v0", episodes=10, root=tmp_path)
+    agent = agents.make("bc", env, held_out=0.2, patience=3, learning_rate=0.03, batch_size=32)
+    agent.learn(dataset, env, seed=0, budget=200)
+    shown: list[int] = []
+
+    class Counting(agents.Run):
+        def show(self, done: int, **numbers: float) -> None:
+            shown.append(done) if "held-out loss" in numbers else None
+
+    again = agents.make("bc", env, held_out=0.2, patience=3, learning_rate=0.03, batch_size=32)
+    again.learn(dataset, env, seed=0, budget=200, run=Counting())
+    assert 4 <= len(shown) < 200
+    for name, value in agent.policy.state_dict().items():
+        assert torch.equal(value, again.policy.state_dict()[name])
+    with pytest.raises(ValueError, match="early stopping needs both above 0"):
+        agents.make("bc", env, held_out=0.2)
+    few = demos.collect("LamReach-v0", episodes=2, root=tmp_path)
+    with pytest.raises(ValueError, match=r"of the 2 episodes .* are to be held out, which is 0"):
+        agents.make("bc", env, held_out=0.1, patience=3).learn(few, env, seed=0)
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachDiscrete-v0"])
+def test_members_differ_and_disagree_most_where_nothing_was_shown(env_id: str, make: Make, tmp_path: Path) -> None:
+    env = make(env_id)
+    dataset = demos.collect(env_id, episodes=20, root=tmp_path)
+    agent = agents.make("bc", env, members=3)
+    agent.learn(dataset, env, seed=0, budget=15)
+    observations = np.concatenate([episode.observations for episode in dataset.iterate_episodes()])
+    strange = np.random.default_rng(0).uniform(-3.0, 3.0, observations.shape).astype(np.float32)
+    known, unknown = agent.uncertainty(observations), agent.uncertainty(strange)
+    assert known.shape == (len(observations),)
+    assert known.mean() < unknown.mean()
+    assert agent.uncertainty(observations[0]).shape == ()
+    one = np.asarray(agent.predict(observations[0], deterministic=True)[0])
+    batch = agent.predict(observations, deterministic=True)[0]
+    assert env.action_space.contains(one if one.shape else one.item())
+    np.testing.assert_allclose(batch[0], one, atol=1e-6)
+    loaded = agents.load(agent.save(tmp_path / "agent"), env)
+    np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], batch)
+    with pytest.raises(ValueError, match="a single policy cannot disagree"):
+        agents.make("bc", env).uncertainty(observations)
+
+
+def test_pictures_are_cloned_from(make: Make, tmp_path: Path) -> None:
+    keywords: dict[str, Any] = {"image_width": 24, "image_height": 24}
+    env = make("LamReachPixels-v0", **keywords)
+    dataset = demos.collect("LamReachPixels-v0", episodes=4, env_kwargs=keywords, root=tmp_path)
+    agent = agents.make("bc", env, batch_size=32)
+    agent.learn(dataset, env, seed=0, budget=2)
+    observation, _ = env.reset(seed=0)
+    action = agent.predict(observation, deterministic=True)[0]
+    assert env.action_space.contains(action)
+    loaded = agents.load(agent.save(tmp_path / "agent"), env)
+    np.testing.assert_array_equal(loaded.predict(observation, deterministic=True)[0], action)
+    blank = {**observation, "front": np.zeros_like(observation["front"])}
+    assert not np.array_equal(loaded.predict(blank, deterministic=True)[0], action)
+
+
+def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = yaml.safe_load((settings_module.CONFIGS / "bc.yaml").read_text())
+    (tmp_path / "bc.yaml").write_text(yaml.safe_dump({**shipped, "LamReach": {"epochs": 7}}))
+    monkeypatch.setattr(settings_module, "CONFIGS", tmp_path)
+    usual = shipped["default"]["epochs"]
+    assert read_settings("bc", Settings, {}, make("LamReach-v0")).epochs == 7
+    assert read_settings("bc", Settings, {"epochs": 9}, make("LamReach-v0")).epochs == 9
+    for env in (make("LamReachGoal-v0"), make("LamGrasp-v0"), None):
+        assert read_settings("bc", Settings, {}, env).epochs == usual
+
+
+@pytest.mark.parametrize("env_id", [None, "LamReach-v0", "LamPush-v0", "LamGrasp-v0", "LamPickPlace-v0"])
+def test_shipped_settings_are_sound(env_id: str | None, make: Make) -> None:
+    read_settings("bc", Settings, {}, None if env_id is None else make(env_id))
+
+
+def test_every_environment_of_the_settings_exists() -> None:
+    known = {env_id.rpartition("-v")[0] for env_id in __import__("lam_envs").ENV_IDS} | {"default"}
+    for file in settings_module.CONFIGS.glob("*.yaml"):
+        assert set(yaml.safe_load(file.read_text())) <= known, file.name
+
+
+def test_a_clone_knows_what_it_learned_from(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env = make("LamReach-v0")
+    agent = agents.make("bc", env)
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=5, budget=1)
+    loaded = agents.load(agent.save(tmp_path / "bc"), env)
+    assert isinstance(loaded, BehaviorCloning)
+    assert loaded.training == agent.training
+    assert loaded.training["demonstrations"]["id"] == ids["LamReach-v0"]
+    assert loaded.training["seed"] == 5

@@ -1,0 +1,190 @@
+"""What surrounds a training changes nothing in it: what is interrupted goes on, and ends with the same weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import agents
+import demos
+from agents.checkpoints import read_state, write_state
+from agents.randomness import own_randomness
+from agents.run import CHECKPOINT, Run
+
+from ..conftest import Make
+from ..lam_envs.traces import fingerprint
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"members": 2},
+    {"held_out": 0.2, "patience": 3},
+]
+
+
+class KilledError(Exception):
+    pass
+
+
+class Fragile(Run):
+    """Dies after some checkpoints."""
+
+    left = 3
+
+    def keep(self, state: Any, *, now: bool = False) -> None:
+        super().keep(state, now=True)
+        self.left -= 1
+        if not self.left:
+            raise KilledError
+
+
+def weights(agent: Any) -> str:
+    return fingerprint([{k: v.numpy() for k, v in policy.state_dict().items()} for policy in agent.policies])
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
+    settings: dict[str, Any], datasets: Any, make: Make, tmp_path: Path
+) -> None:
+    root, ids = datasets
+    dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
+
+    def fresh() -> Any:
+        return agents.make("bc", env, batch_size=32, epochs=8, **settings)
+
+    whole = fresh()
+    whole.learn(dataset, env, seed=0)
+    deaths = 0
+    agent = fresh()
+    while True:
+        try:
+            # Whatever happened to the global generators between.
+            torch.manual_seed(deaths)
+            agent = fresh()
+            agent.learn(dataset, env, seed=0, run=Fragile(tmp_path / "run"))
+            break
+        except KilledError:
+            deaths += 1
+    assert deaths >= 2
+    assert weights(agent) == weights(whole)
+
+
+def test_watching_a_training_does_not_change_it(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
+    agent, watched = agents.make("bc", env), agents.make("bc", env)
+    agent.learn(dataset, env, seed=0, budget=4)
+    seen: list[float] = []
+
+    class Watching(Run):
+        def show(self, done: int, **numbers: float) -> None:
+            super().show(done, **numbers)
+            seen.extend([numbers["success"]] if "success" in numbers else [])
+
+    watched.learn(dataset, env, seed=0, budget=4, run=Watching(tmp_path, episodes=2, evaluations=2))
+    assert len(seen) == 2
+    assert all(0.0 <= rate <= 1.0 for rate in seen)
+    assert weights(watched) == weights(agent)
+    assert list(tmp_path.glob("events.out.tfevents*"))
+
+
+def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
+    with pytest.raises(KilledError):
+        agents.make("bc", env).learn(dataset, env, seed=0, run=Fragile(tmp_path))
+    for seed, settings in ((1, {}), (0, {"l2_weight": 0.1})):
+        with pytest.raises(ValueError, match="holds an unfinished training with other settings, data or code"):
+            agents.make("bc", env, **settings).learn(dataset, env, seed=seed, run=Run(tmp_path))
+    other, plain = agents.make("bc", env), agents.make("bc", env)
+    plain.learn(dataset, env, seed=1, budget=2)
+    other.learn(dataset, env, seed=1, budget=2, run=Run(tmp_path, overwrite=True))
+    assert weights(other) == weights(plain)
+    (tmp_path / CHECKPOINT).write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(ValueError, match=r"is damaged .*: delete it to train from the start"):
+        agents.make("bc", env).learn(dataset, env, seed=0, run=Run(tmp_path))
+
+
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=20,
+)
+
+
+@given(tree=TREES)
+def test_what_a_checkpoint_holds_comes_back(tree: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("state")
+    arrays = {"f": torch.arange(6.0)[::2], "b": torch.tensor([True]), "same": torch.arange(6.0)[::2]}
+    numbers = np.arange(6).reshape(2, 3).T
+    back = read_state(write_state(folder / "state", {"tree": tree, "arrays": arrays, "numbers": numbers}))
+    assert back["tree"] == tree
+    assert all(torch.equal(back["arrays"][name], value) for name, value in arrays.items())
+    np.testing.assert_array_equal(back["numbers"].numpy(), numbers)
+
+
+def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="a checkpoint holds no function"):
+        write_state(tmp_path / "state", {"run": lambda: None})
+    assert not (tmp_path / "state").exists()
+
+
+def test_global_generators_are_given_back() -> None:
+    np.random.seed(3)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
+    torch_before, threads = torch.get_rng_state(), torch.get_num_threads()
+    with own_randomness(5):
+        first = (np.random.random(), float(torch.rand(())))  # noqa: NPY002
+    with own_randomness(5):
+        assert (np.random.random(), float(torch.rand(()))) == first  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    assert torch.get_num_threads() == threads
+
+
+def trained(out: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "agents", "train", "bc", "--env", "LamReach-v0", "--out", str(out), "--judge", "0",
+        "--set", "epochs=60", "--set", "batch_size=32", *more,
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    data = ["--demos", ids["LamReach-v0"], "--root", str(root)]
+    subprocess.run(trained(tmp_path / "whole", *data), check=True, capture_output=True, timeout=300)
+    rng = np.random.default_rng(0)
+    kills = 0
+    while kills < 5:
+        process = subprocess.Popen(
+            trained(tmp_path / "killed", *data), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        checkpoint = tmp_path / "killed.training" / CHECKPOINT
+        before = checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0
+        # At any moment after it went on: loading the libraries is not of interest.
+        while process.poll() is None and (not checkpoint.is_file() or checkpoint.stat().st_mtime_ns == before):
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0.0, 2.0)))
+        assert process.poll() is None, "it ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    subprocess.run(trained(tmp_path / "killed", *data), check=True, capture_output=True, timeout=300)
+    files = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert files[0] == files[1]
+    told = [json.loads((tmp_path / name / "agent.json").read_text()) for name in ("whole", "killed")]
+    assert told[0] == told[1]
+    assert not (tmp_path / "killed.training" / CHECKPOINT).exists()
+    assert os.listdir(tmp_path / "killed") == os.listdir(tmp_path / "whole")
