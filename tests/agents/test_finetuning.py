@@ -1,0 +1,73 @@
+"""A clone becomes the policy of Stable-Baselines3's algorithms, acts there as before, and goes on learning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.finetuning import ppo_from, remember, sac_from
+
+from ..conftest import Make
+
+
+def cloned(env_id: str, env: Any, root: Path, **settings: Any) -> Any:
+    agent = agents.make("bc", env, batch_size=32, hidden_sizes=[32, 32], **settings)
+    agent.learn(demos.collect(env_id, episodes=4, root=root), env, seed=0, budget=3)
+    return agent
+
+
+def observations(env: Any) -> list[Any]:
+    return [env.reset(seed=seed)[0] for seed in range(5)]
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachGoal-v0", "LamReachDiscrete-v0"])
+def test_ppo_acts_as_the_clone_and_learns_on(env_id: str, make: Make, tmp_path: Path) -> None:
+    env = make(env_id)
+    agent = cloned(env_id, env, tmp_path)
+    model = ppo_from(agent, env, n_steps=80, batch_size=40, n_epochs=1, device="cpu")
+    for observation in observations(env):
+        np.testing.assert_array_equal(
+            model.predict(observation, deterministic=True)[0], agent.predict(observation, deterministic=True)[0]
+        )
+    before = torch.cat([values.flatten() for values in model.policy.parameters()]).clone()
+    model.learn(80)
+    assert not torch.equal(before, torch.cat([values.flatten() for values in model.policy.parameters()]))
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachGoal-v0"])
+def test_sac_acts_as_the_clone_remembers_the_demonstrations_and_learns_on(
+    env_id: str, make: Make, tmp_path: Path
+) -> None:
+    env = make(env_id)
+    agent = cloned(env_id, env, tmp_path)
+    model = sac_from(agent, env, buffer_size=1000, learning_starts=0, device="cpu")
+    for observation in observations(env):
+        np.testing.assert_allclose(
+            model.predict(observation, deterministic=True)[0],
+            agent.predict(observation, deterministic=True)[0],
+            atol=1e-6,
+        )
+    dataset = demos.collect(env_id, episodes=4, root=tmp_path)
+    assert remember(model, dataset) == dataset.total_steps
+    drawn = model.replay_buffer.sample(64)  # type: ignore[union-attr]
+    rewards = np.concatenate([episode.rewards for episode in dataset.iterate_episodes()])
+    assert np.isin(drawn.rewards.numpy(), rewards.astype(np.float32)).all()
+    # The time limit is no end of the task.
+    assert float(drawn.dones.max()) == 0.0
+    model.learn(20)
+    assert model.num_timesteps == 20
+
+
+def test_what_sac_cannot_take_over_is_refused(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    with pytest.raises(ValueError, match="clone with squash=true"):
+        sac_from(agents.make("bc", env, squash=False), env)
+    discrete = make("LamReachDiscrete-v0")
+    with pytest.raises(ValueError, match="clone with squash=true"):
+        sac_from(agents.make("bc", discrete), discrete)
