@@ -103,7 +103,31 @@ class Batches:
 
 
 class BehaviorCloning:
-    """Behavioural cloning. The budget of :meth:`learn` is in epochs.
+    """Behavioural cloning: supervised learning of the demonstrated actions.
+
+    **Idea.** Every step of a demonstration is an example: seen this, the expert did that. A network is fitted to all
+    of them, as in any regression. Nothing is tried out, so it learns in a minute and never breaks anything. It knows
+    only states that the expert came to: its own errors lead it to others, where they grow. More demonstrations, or
+    disturbed ones (`demos collect --quality noisy`), are the remedy.
+
+    **Equation.** The policy is a Gaussian around the network's output, of discrete actions a categorical
+    distribution; minimised is the mean of -log p(a | s) over the demonstrations, minus `entropy_weight` times the
+    entropy, plus `l2_weight` / 2 times the square of all weights.
+
+    **Paper.** Pomerleau 1991, Efficient Training of Artificial Neural Networks for Autonomous Navigation. The
+    optimisation is imitation's `BC`.
+
+    **What we do differently.** Observations are standardised by the demonstrations' mean and spread, which are saved
+    with the weights. The mean action is squashed into the action space by tanh, as SAC does, so that SAC and PPO of
+    Stable-Baselines3 go on from a clone (`agents.finetuning`). The learning rate falls along half a cosine. Batches
+    are drawn from a generator of our own, so that a seed gives the same weights. `held_out` and `patience` stop the
+    training when whole episodes that it does not learn from are explained no better. Several `members` act by their
+    mean, and `uncertainty` says how far they disagree.
+
+    **When not to use it.** Where demonstrations are few and errors do not heal, where experts do different things in
+    the same state (their mean may be neither), or where an environment to practise in is at hand.
+
+    The budget of :meth:`learn` is in epochs.
 
     Args:
         env: Gives the spaces.

@@ -21,6 +21,7 @@ import gymnasium as gym
 import yaml
 
 from agents.agent import AGENTS, find
+from agents.settings import CONFIGS, DEFAULT
 from benchmarks.report import markdown_table
 from docs import pictures
 from docs.figures import CORE, datasets, results, speeds
@@ -261,19 +262,33 @@ def _fact(value: Any) -> str:
 # Agents
 
 
-def agents() -> str:
-    """Returns the page of the agents that have a name."""
-    parts = ["# Agents\n\nAnything with Stable-Baselines3's `predict` is an agent; these have a name."]
-    for name in AGENTS:
-        agent = find(name)
-        module = importlib.import_module(agent.__module__)
-        parts += [f"## `{name}`", docstring(module), prose(agent)]
-        settings = Path(module.__file__ or "").with_name("configs") / f"{name}.yaml"
-        if settings.exists():
-            meanings = entries(getattr(module, "Settings", None), "Attributes")
-            values = yaml.safe_load(settings.read_text())
-            rows = [[f"`{key}`", f"`{value}`", meanings.get(key, "-")] for key, value in values.items()]
-            parts.append(table(["setting", "value", "meaning"], rows))
+def agents(link: Callable[[str], str]) -> str:
+    """Returns the overview of the agents that have a name.
+
+    Args:
+        link: Where the page of an agent is.
+    """
+    rows = [[f"[`{name}`]({link(name)})", docstring(find(name)).splitlines()[0]] for name in AGENTS]
+    intro = "# Agents\n\nAnything with Stable-Baselines3's `predict` is an agent; these have a name.\n\n"
+    return f"{intro}{table(['agent', 'idea'], rows)}\n"
+
+
+def agent_page(name: str) -> str:
+    """Returns the page of an agent: its docstring, and its settings in every environment."""
+    agent = find(name)
+    module = importlib.import_module(agent.__module__)
+    parts = [f"# `{name}`", prose(agent)]
+    file = CONFIGS / f"{name}.yaml"
+    if file.exists():
+        meanings = entries(getattr(module, "Settings", None), "Attributes")
+        shipped = yaml.safe_load(file.read_text())
+        usual = shipped.pop(DEFAULT)
+        rows = [
+            [f"`{key}`", f"`{value}`", *(f"`{own[key]}`" if key in own else "" for own in shipped.values())]
+            for key, value in usual.items()
+        ]
+        rows = [[*row, meanings.get(key, "-")] for key, row in zip(usual, rows, strict=True)]
+        parts += ["## Settings", table(["setting", "value", *(f"in {stem}" for stem in shipped), "meaning"], rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -312,15 +327,15 @@ def _between(text: str, mark: str, content: str) -> str:
 
 def generated() -> dict[str, str]:
     """Returns the pages of the site that are made from the code: file and text."""
-    pages = {f"tasks/{task}.md": task_page(task) for task in TASKS}
     return {
-        **pages,
+        **{f"tasks/{task}.md": task_page(task) for task in TASKS},
+        **{f"agents/{name}.md": agent_page(name) for name in AGENTS},
         "environments.md": environments(lambda task: f"tasks/{task}.md", "pictures"),
         "controls.md": controls(),
         "observations.md": observations(),
         "randomisation.md": randomisation(),
         "robots.md": robots(),
-        "agents.md": agents(),
+        "agents.md": agents(lambda name: f"agents/{name}.md"),
         "results.md": results(),
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from sphinx.cmd.build import main as sphinx
 
+from agents.agent import AGENTS
 from docs import figures, pages
 from lam_envs.registration import TASKS
 
@@ -51,6 +52,7 @@ def assemble(folder: Path) -> None:
         texts[place] = _moved(file.read_text(), f"docs/{place}", place)
     texts.update(pages.generated())
     texts["environments.md"] += _contents("", [f"tasks/{task}" for task in TASKS])
+    texts["agents.md"] += _contents("", [f"agents/{name}" for name in AGENTS])
     texts[HOME] += _menu(texts)
     for place, text in texts.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
