@@ -42,10 +42,14 @@ Keywords = Annotated[
 def train(
     agent: Annotated[str, typer.Argument(help="Name of an agent, or package.module:Class.")],
     env: Env,
-    demonstrations: Annotated[str, typer.Option("--demos", help="Id of a dataset, or its folder.")],
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
+    demonstrations: Annotated[
+        str | None, typer.Option("--demos", help="Id of a dataset, or its folder; not for dqn, ppo and sac.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
-    budget: Annotated[int | None, typer.Option(help="How much to train, in the agent's unit (bc: epochs).")] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="How much to train, in the agent's unit (bc: epochs; dqn, ppo, sac: steps).")
+    ] = None,
     set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_set: Keywords = [],  # noqa: B006
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -72,7 +76,7 @@ def train(
         run = Run(
             out.with_name(f"{out.name}.training"), progress=True, device=device, episodes=judge, overwrite=overwrite
         )
-        dataset = demos.load(demonstrations, root)
+        dataset: Any = _demonstrations(agent, learner, demonstrations, root)
         if "run" in inspect.signature(learner.learn).parameters:
             ours: Any = learner
             ours.learn(dataset, made, seed=seed, budget=budget, run=run)
@@ -80,6 +84,17 @@ def train(
             learner.learn(dataset, made, seed=seed, budget=budget, progress=True)
         console.print(f"saved in {learner.save(out)}", soft_wrap=True)
         run.forget()
+
+
+def _demonstrations(name: str, learner: Any, demonstrations: str | None, root: Path | None) -> Any:
+    """What an agent learns from; None for one that learns from the reward alone."""
+    if not getattr(learner, "needs_demonstrations", True):
+        if demonstrations is not None:
+            raise ValueError(f"agent {name} learns from the reward alone: leave --demos out")
+        return None
+    if demonstrations is None:
+        raise ValueError(f"agent {name} learns from demonstrations: name a dataset by --demos")
+    return demos.load(demonstrations, root)
 
 
 @app.command(epilog="Example: python -m agents evaluate runs/bc --env LamGrasp-v0 --episodes 200")
@@ -123,7 +138,7 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         description = read_description(agent)
         name = str(description.get("agent"))
         training = description.get("training") or {}
-        learned = training.get("demonstrations", {})
+        learned = training.get("demonstrations") or {}
         table = Table("what", "value", box=None)
         table.add_row("agent", name)
         table.add_row("environment", str(training.get("environment", "unknown")))

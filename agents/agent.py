@@ -21,6 +21,9 @@ AGENTS: dict[str, str] = {
     "random": "agents.random:RandomAgent",
     "expert": "agents.expert:ExpertAgent",
     "bc": "agents.bc:BehaviorCloning",
+    "dqn": "agents.rl:DQNAgent",
+    "ppo": "agents.rl:PPOAgent",
+    "sac": "agents.rl:SACAgent",
 }
 """The table of our agents: a new one is one file, its settings in ``configs``, and one line here."""
 

@@ -39,7 +39,7 @@ def training_of(
     agent: str,
     settings: Mapping[str, Any],
     env: gym.Env[Any, Any],
-    demonstrations: minari.MinariDataset,
+    demonstrations: minari.MinariDataset | None,
     *,
     seed: int,
     budget: int | None,
@@ -50,7 +50,7 @@ def training_of(
         agent: A name, or ``package.module:Class``.
         settings: Of the agent.
         env: What it is trained for.
-        demonstrations: What it learns from.
+        demonstrations: What it learns from; None for the reward alone.
         seed: Of all that is drawn.
         budget: How much; None for the setting.
     """
@@ -60,7 +60,9 @@ def training_of(
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
         "environment": None if spec is None else spec.id,
         "keywords": {} if spec is None else {name: repr(value) for name, value in sorted(spec.kwargs.items())},
-        "demonstrations": {
+        "demonstrations": None
+        if demonstrations is None
+        else {
             "id": demonstrations.id,
             "episodes": int(demonstrations.total_episodes),
             "checksum": checksum(demonstrations),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,12 +133,21 @@ class Run:
             numbers: By name.
         """
         self._numbers |= numbers
-        if self._tensorboard is not None:
-            for name, number in numbers.items():
-                self._tensorboard.add_scalar(name, number, done)
+        self.log(done, numbers)
         if self._task is not None:
             note = ", ".join(f"{name} {number:.3g}" for name, number in self._numbers.items())
             self._bar.update(self._task, completed=done, note=note)
+
+    def log(self, done: int, numbers: Mapping[str, float]) -> None:
+        """Logs numbers for TensorBoard alone.
+
+        Args:
+            done: How much is done of the total.
+            numbers: By name.
+        """
+        if self._tensorboard is not None:
+            for name, number in numbers.items():
+                self._tensorboard.add_scalar(name, number, done)
 
     def judge(self, agent: Acting, env: Callable[[], gym.Env[Any, Any]], done: int) -> None:
         """Measures the success so far, if it is time to.

@@ -1,0 +1,123 @@
+"""Algorithms that learn from the reward alone: they learn, and a training that died ends with the same weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import agents
+from agents.stable_baselines import SeededEpisodes, training_envs
+
+from ..conftest import Make
+from .test_runs import Fragile, KilledError
+
+OFF_POLICY: dict[str, Any] = {"learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "train_freq": 4}
+ALGORITHMS: list[tuple[str, str, int, dict[str, Any]]] = [
+    ("dqn", "LamReachDiscrete-v0", 400, OFF_POLICY),
+    ("sac", "LamReach-v0", 400, OFF_POLICY),
+    ("sac", "LamReachGoal-v0", 400, OFF_POLICY),
+    ("ppo", "LamReach-v0", 3 * 320, {"round_steps": 320, "epochs": 2, "hidden_sizes": [16]}),
+]
+
+
+def same(one: Any, other: Any) -> bool:
+    pairs = zip(one.policy.state_dict().items(), other.policy.state_dict().items(), strict=True)
+    return all(name == also and torch.equal(value, found) for (name, value), (also, found) in pairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "env_id", "steps", "settings"), ALGORITHMS, ids=[f"{a[0]}-{a[1]}" for a in ALGORITHMS]
+)
+def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
+    name: str, env_id: str, steps: int, settings: dict[str, Any], make: Make, tmp_path: Path
+) -> None:
+    env = make(env_id)
+    untrained, whole = (agents.make(name, env, **settings) for _ in range(2))
+    whole.learn(None, env, seed=0, budget=steps)
+    assert not same(whole, untrained)
+    deaths = 0
+    while True:
+        # Whatever happened to the global generators between.
+        torch.manual_seed(deaths)
+        again = agents.make(name, env, **settings)
+        run = Fragile(tmp_path / "run")
+        run.left = 2
+        try:
+            again.learn(None, env, seed=0, budget=steps, run=run)
+            break
+        except KilledError:
+            deaths += 1
+    assert deaths >= 1
+    assert same(again, whole)
+    loaded = agents.load(again.save(tmp_path / "agent"), env)
+    observation, _ = env.reset(seed=0)
+    action = loaded.predict(observation, deterministic=True)[0]
+    np.testing.assert_array_equal(action, whole.predict(observation, deterministic=True)[0])
+    assert loaded.training["demonstrations"] is None
+    other = agents.make(name, env, **settings)
+    other.learn(None, env, seed=1, budget=steps)
+    assert not same(other, whole)
+
+
+@pytest.mark.slow
+def test_ppo_learns_to_reach(make: Make) -> None:
+    env = make("LamReach-v0")
+    agent = agents.make("ppo", env)
+    agent.learn(None, env, seed=0, budget=150_000)
+    assert agents.evaluate(agent, env, seeds=range(1000, 1100)).success_rate > 0.8
+
+
+def test_every_episode_has_a_seed_that_follows_from_its_number(make: Make) -> None:
+    one, other = (SeededEpisodes(make("LamReach-v0"), seed=3) for _ in range(2))
+    seen = [one.reset()[0] for _ in range(3)]
+    other.episode = 2
+    np.testing.assert_array_equal(other.reset(seed=77)[0], seen[2])
+    assert not np.array_equal(seen[0], seen[1])
+    envs = training_envs(make("LamReach-v0"), seed=3, count=2)
+    first: Any = envs.reset()
+    envs.close()
+    np.testing.assert_array_equal(first[0], seen[0])
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_what_cannot_be_practised_in_is_refused(make: Make) -> None:
+    with pytest.raises(ValueError, match="agent dqn chooses among discrete actions; this environment has Box"):
+        agents.make("dqn", make("LamReach-v0"))
+    with pytest.raises(ValueError, match="agent sac has continuous actions; this environment has Discrete"):
+        agents.make("sac", make("LamReachDiscrete-v0"))
+    ends = make("LamReach-v0", terminate_on_success=True)
+    with pytest.raises(ValueError, match="their length gives the reward away"):
+        agents.make("ppo", ends).learn(None, ends, seed=0, budget=400)
+    bare: gym.Env[Any, Any] = make("LamReach-v0").unwrapped
+    bare.spec = None
+    with pytest.raises(ValueError, match=r"no spec with max_episode_steps: make it by gym\.make"):
+        agents.make("ppo", bare).learn(None, bare, seed=0, budget=400)
+    with pytest.raises(ValueError, match="budget is 0"):
+        agents.make("ppo", make("LamReach-v0")).learn(None, make("LamReach-v0"), seed=0, budget=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "env_id", "settings", "message"),
+    [
+        ("dqn", "LamReachDiscrete-v0", {"gamma": 1.0}, "gamma is 1.0; expected at least 0 and below 1"),
+        (
+            "dqn",
+            "LamReachDiscrete-v0",
+            {"exploration_final_eps": 2.0},
+            "exploration_final_eps is 2.0; expected 0 to 1",
+        ),
+        ("sac", "LamReach-v0", {"tau": 0.0}, "tau is 0.0"),
+        ("sac", "LamReach-v0", {"train_freq": 0}, "train_freq is 0"),
+        ("ppo", "LamReach-v0", {"gae_lambda": 1.5}, "gae_lambda is 1.5"),
+    ],
+)
+def test_settings_out_of_range_are_refused(
+    name: str, env_id: str, settings: dict[str, Any], message: str, make: Make
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        agents.make(name, make(env_id), **settings)
