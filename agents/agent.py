@@ -21,9 +21,11 @@ AGENTS: dict[str, str] = {
     "random": "agents.random:RandomAgent",
     "expert": "agents.expert:ExpertAgent",
     "bc": "agents.bc:BehaviorCloning",
+    "dagger": "agents.dagger:DAgger",
     "dqn": "agents.rl:DQNAgent",
     "ppo": "agents.rl:PPOAgent",
     "sac": "agents.rl:SACAgent",
+    "sqil": "agents.sqil:SQIL",
 }
 """The table of our agents: a new one is one file, its settings in ``configs``, and one line here."""
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import warnings
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +11,16 @@ import minari
 import numpy as np
 import numpy.typing as npt
 import torch
-from imitation.algorithms import bc
-from imitation.data.types import DictObs, TransitionMapping
-from imitation.util.logger import HierarchicalLogger
-from stable_baselines3.common.logger import KVWriter, Logger
 
+from agents.cloning import Cloning, Fitting
 from agents.demonstrations import Transitions, transitions
 from agents.networks import BoundedPolicy, check_layers, policy_keywords, set_weights, weights_of
 from agents.provenance import training_of
-from agents.randomness import generators, own_randomness, set_generators
+from agents.randomness import own_randomness
 from agents.run import Run
 from agents.settings import at_least, positive, read_settings
 from agents.storage import check_target, read_weights, save_agent, spaces_of
-from demos.episode import mapped
-from demos.statistics import Statistics, statistics
+from demos.statistics import statistics
 
 MAX_MEMBERS = 32
 
@@ -77,29 +69,6 @@ class Settings:
             raise ValueError(
                 f"held_out is {self.held_out} and patience {self.patience}; early stopping needs both above 0"
             )
-
-
-@dataclass(frozen=True)
-class Batches:
-    """Shuffled batches, drawn from a generator of our own; one iteration is one epoch.
-
-    Attributes:
-        observations: Shape (N, ...), or imitation's dict of such arrays.
-        actions: Shape (N, ...).
-        size: Transitions a batch; the rest of an epoch that fills no batch is left out.
-        rng: Draws the order.
-    """
-
-    observations: Any
-    actions: torch.Tensor
-    size: int
-    rng: np.random.Generator
-
-    def __iter__(self) -> Iterator[TransitionMapping]:
-        order = self.rng.permutation(len(self.actions))
-        for start in range(0, len(order) - self.size + 1, self.size):
-            rows = order[start : start + self.size]
-            yield {"obs": self.observations[rows], "acts": self.actions[rows]}
 
 
 class BehaviorCloning:
@@ -212,20 +181,41 @@ class BehaviorCloning:
                 policy.load_state_dict(weights)
             member = kept["member"]
             for number in range(len(finished), self.settings.members):
-                training = _Training(self, learned, held_out, found, epochs, seed, number, run.device)
-                with own_randomness(training.seed):
-                    training.begin(member)
-                    member = None
+                own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+                with own_randomness(own_seed):
+                    training = Cloning(
+                        self._new_policy(),
+                        learned,
+                        self._fitting(epochs),
+                        seed=own_seed,
+                        found=found,
+                        held_out=held_out,
+                        device=run.device,
+                    )
+                    if member is not None:
+                        training.restore(member)
+                        member = None
                     while not training.is_done:
                         training.epoch()
                         done = number * epochs + training.done
                         run.show(done, **training.losses)
                         run.keep(lambda: {"finished": finished, "member": training.state()})  # noqa: B023
                         self.policies[number] = training.policy
-                        run.judge(_First(training.policy), lambda: gym.make(env.spec), done)  # type: ignore[arg-type]
+                        run.judge(training.policy, lambda: gym.make(env.spec), done)  # type: ignore[arg-type]
                     self.policies[number] = training.result()
                 finished.append(self.policies[number].state_dict())
             run.show(total)
+
+    def _fitting(self, epochs: int) -> Fitting:
+        settings = self.settings
+        return Fitting(
+            epochs=epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            entropy_weight=settings.entropy_weight,
+            l2_weight=settings.l2_weight,
+            patience=settings.patience,
+        )
 
     def _divided(self, demonstrations: minari.MinariDataset, seed: int) -> tuple[Transitions, Transitions | None]:
         """Reads all transitions; some episodes apart, if the setting asks for that."""
@@ -315,157 +305,3 @@ class BehaviorCloning:
             except ValueError as error:
                 raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
         return agent
-
-
-@dataclass
-class _First:
-    """One policy as an agent."""
-
-    policy: BoundedPolicy
-
-    def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[Any, Any]:
-        return self.policy.predict(observation, state, episode_start, deterministic)
-
-
-class _Losses(KVWriter):
-    """Takes what imitation logs."""
-
-    def __init__(self) -> None:
-        self.last = 0.0
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
-        self.last = float(key_values.get("bc/loss", self.last))
-
-    def close(self) -> None:
-        """Holds nothing open."""
-
-
-class _Training:
-    """The training of one member, an epoch at a time.
-
-    Args:
-        agent: Whose member it is.
-        learned: What it is fitted to.
-        held_out: What tells when to stop; None if nothing does.
-        found: Statistics of the observations; None if they stay as they are.
-        epochs: How many at most.
-        seed: Of the agent's training.
-        number: Of the member.
-        device: Where it computes.
-    """
-
-    def __init__(
-        self,
-        agent: BehaviorCloning,
-        learned: Transitions,
-        held_out: Transitions | None,
-        found: dict[str, Statistics] | None,
-        epochs: int,
-        seed: int,
-        number: int,
-        device: str,
-    ) -> None:
-        self.seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        self.losses: dict[str, float] = {}
-        self.done = 0
-        self._agent = agent
-        self._settings = agent.settings
-        self._learned = learned
-        self._held_out = held_out
-        self._found = found
-        self._epochs = epochs
-        self._device = device
-        self._logged = _Losses()
-        self._best = math.inf
-        self._best_at = 0
-        self._best_weights: dict[str, torch.Tensor] | None = None
-
-    def begin(self, kept: dict[str, Any] | None) -> None:
-        """Draws the first weights, or takes those of a checkpoint."""
-        settings = self._settings
-        self._rng = np.random.default_rng(self.seed)
-        self.policy = self._agent._new_policy()
-        if self._found is not None:
-            extractor: Any = self.policy.features_extractor
-            extractor.fit(self._found)
-        self._trainer = bc.BC(
-            observation_space=self._agent.observation_space,
-            action_space=self._agent.action_space,
-            rng=self._rng,
-            policy=self.policy,
-            batch_size=settings.batch_size,
-            optimizer_kwargs={"lr": settings.learning_rate},
-            ent_weight=settings.entropy_weight,
-            l2_weight=settings.l2_weight,
-            device=self._device,
-            custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[self._logged])),
-        )
-        observations: Any = self._learned.observations
-        if isinstance(observations, dict):
-            observations = DictObs(mapped(lambda values: values.numpy(), observations))
-        self._trainer.set_demonstrations(Batches(observations, self._learned.actions, settings.batch_size, self._rng))
-        if kept is not None:
-            self.policy.load_state_dict(kept["policy"])
-            self._trainer.optimizer.load_state_dict(kept["optimizer"])
-            self._rng.bit_generator.state = kept["rng"]
-            set_generators(kept["generators"])
-            self.done, self._best, self._best_at = kept["done"], kept["best"], kept["best_at"]
-            self._best_weights = kept["best_weights"]
-
-    def state(self) -> dict[str, Any]:
-        """What is needed to go on."""
-        return {
-            "policy": self.policy.state_dict(),
-            "optimizer": self._trainer.optimizer.state_dict(),
-            "rng": self._rng.bit_generator.state,
-            "generators": generators(),
-            "done": self.done,
-            "best": self._best,
-            "best_at": self._best_at,
-            "best_weights": self._best_weights,
-        }
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to do."""
-        patience = self._settings.patience
-        return self.done >= self._epochs or bool(patience and self.done - self._best_at >= patience)
-
-    def epoch(self) -> None:
-        """Passes over the demonstrations once."""
-        rate = self._settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * self.done / self._epochs))
-        for group in self._trainer.optimizer.param_groups:
-            group["lr"] = rate
-        self.policy.set_training_mode(True)
-        with warnings.catch_warnings():
-            # imitation logs losses without detaching them, and unwraps dicts twice.
-            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
-            warnings.filterwarnings("ignore", "trying to unwrap object", UserWarning)
-            self._trainer.train(n_epochs=1, progress_bar=False, log_interval=10**9)
-        self.policy.set_training_mode(False)
-        self.done += 1
-        self.losses = {"loss": self._logged.last}
-        if self._held_out is not None:
-            loss = self._loss(self._held_out)
-            self.losses["held-out loss"] = loss
-            if loss < self._best:
-                self._best, self._best_at = loss, self.done
-                self._best_weights = copy.deepcopy(self.policy.state_dict())
-
-    def _loss(self, some: Transitions) -> float:
-        """Mean negative log-likelihood of the actions."""
-        total = 0.0
-        with torch.no_grad():
-            for start in range(0, len(some), 4096):
-                part = some[start : start + 4096].to(self.policy.device)
-                total -= float(self.policy.evaluate_actions(part.observations, part.actions)[1].sum())
-        return total / len(some)
-
-    def result(self) -> BoundedPolicy:
-        """The policy that is kept, on the CPU."""
-        if self._best_weights is not None:
-            self.policy.load_state_dict(self._best_weights)
-        policy: BoundedPolicy = self.policy.to("cpu")
-        return policy

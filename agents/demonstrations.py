@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,11 @@ class Transitions:
         return Transitions(mapped(lambda values: values.to(device), self.observations), self.actions.to(device))
 
 
+def joined(parts: Sequence[Transitions]) -> Transitions:
+    """Returns transitions, one after the other."""
+    return Transitions(_joined([part.observations for part in parts]), torch.cat([part.actions for part in parts]))
+
+
 def transitions(
     demonstrations: minari.MinariDataset,
     observation_space: gym.Space[Any],
@@ -57,6 +62,22 @@ def transitions(
     Raises:
         ValueError: The dataset has other spaces.
     """
+    check_spaces(demonstrations, observation_space, action_space)
+    episodes = list(episodes_of(demonstrations, indices))
+    return Transitions(
+        _joined([mapped(lambda values: torch.from_numpy(values[:-1]), episode.observations) for episode in episodes]),
+        torch.from_numpy(np.concatenate([episode.actions for episode in episodes])),
+    )
+
+
+def check_spaces(
+    demonstrations: minari.MinariDataset, observation_space: gym.Space[Any], action_space: gym.Space[Any]
+) -> None:
+    """Refuses demonstrations of other spaces.
+
+    Raises:
+        ValueError: They are.
+    """
     for what, found, own in (
         ("observation", demonstrations.observation_space, observation_space),
         ("action", demonstrations.action_space, action_space),
@@ -66,14 +87,9 @@ def transitions(
                 f"dataset {demonstrations.id} has {what}s of {brief(str(found))}; "
                 f"this agent's environment has {brief(str(own))}"
             )
-    episodes = list(episodes_of(demonstrations, indices))
-    return Transitions(
-        _joined([mapped(lambda values: values[:-1], episode.observations) for episode in episodes]),
-        _joined([episode.actions for episode in episodes]),
-    )
 
 
 def _joined(parts: list[Any]) -> Any:
     if isinstance(parts[0], dict):
         return {name: _joined([part[name] for part in parts]) for name in parts[0]}
-    return torch.from_numpy(np.concatenate(parts))
+    return torch.cat(parts)

@@ -7,6 +7,7 @@ go on is in the algorithm: weights, optimizers, replay buffer, counters, and the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -72,18 +73,28 @@ def horizon_of(env: gym.Env[Any, Any]) -> int:
     return env.spec.max_episode_steps
 
 
+def practice_env(env: gym.Env[Any, Any], seed: int, place: int = 0) -> SeededEpisodes:
+    """Makes an environment to practise in, whose episodes are seeded by their numbers.
+
+    Args:
+        env: What it is like.
+        seed: Of the training.
+        place: Of it among those of the training.
+    """
+    horizon_of(env)
+    spec: Any = env.spec
+    return SeededEpisodes(gym.make(spec), seed, place)
+
+
 def training_envs(env: gym.Env[Any, Any], seed: int, count: int = 1) -> DummyVecEnv:
-    """Makes environments to practise in, whose episodes are seeded by their numbers.
+    """Makes environments to practise in at once.
 
     Args:
         env: What they are like.
         seed: Of the training.
         count: How many.
     """
-    horizon_of(env)
-    spec: Any = env.spec
-    places = range(count)
-    return DummyVecEnv([lambda place=place: SeededEpisodes(gym.make(spec), seed, place) for place in places])  # type: ignore[misc]
+    return DummyVecEnv([partial(practice_env, env, seed, place) for place in range(count)])
 
 
 def next_episode(envs: VecEnv, number: int) -> None:

@@ -59,6 +59,18 @@ def statistics(dataset: minari.MinariDataset, *, progress: bool = False) -> dict
     return {name: each.result() for name, each in sums.items()}
 
 
+def array_statistics(values: Any) -> dict[str, Statistics]:
+    """Returns the statistics of observations that are in memory, by the names of :func:`statistics`.
+
+    Args:
+        values: Of shape (N, ...), or a dict of such.
+    """
+    sums: dict[str, _Sums] = {}
+    for name, part in leaves({OBSERVATION: values}):
+        sums.setdefault(name, _Sums()).add(np.asarray(part))
+    return {name: each.result() for name, each in sums.items()}
+
+
 class _Sums:
     """Statistics of what was added so far."""
 

@@ -1,0 +1,284 @@
+"""DAgger: the clone acts, the expert says what to do there, the clone learns that too (Ross et al. 2011)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import torch
+from stable_baselines3.common.policies import BasePolicy
+
+from agents.cloning import Cloning, Fitting
+from agents.demonstrations import Transitions, joined, transitions
+from agents.networks import BoundedPolicy, check_layers, policy_keywords
+from agents.policy_agent import PolicyAgent
+from agents.randomness import own_randomness
+from agents.run import Run
+from agents.settings import at_least, positive
+from agents.stable_baselines import SeededEpisodes, horizon_of, practice_env
+from demos.experts import make_expert
+from demos.recording import Acting
+from demos.statistics import array_statistics
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of DAgger; those of each environment are in ``configs/dagger.yaml``.
+
+    Attributes:
+        demonstrated: Share of the demonstrations, in episodes, with which it starts; their steps count as labels.
+        rounds: How often a policy acts and is corrected.
+        expert_share: Probability that the expert acts in the first round, to the power of the round's number in the
+            others; 0 lets the policy act alone.
+        round_epochs: Passes over all labels so far, for the policy of each round.
+        epochs: Passes over all labels, for the last policy.
+        batch_size: Transitions an update.
+        learning_rate: At the start; it falls to 0 along half a cosine.
+        hidden_sizes: Units of the policy's layers.
+        standardize: Whether observations are brought to mean 0 and spread 1 of the labelled ones.
+        squash: Whether actions are squashed into their space by tanh.
+    """
+
+    demonstrated: float
+    rounds: int
+    expert_share: float
+    round_epochs: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    hidden_sizes: tuple[int, ...]
+    standardize: bool
+    squash: bool
+
+    def __post_init__(self) -> None:
+        at_least(
+            1, rounds=self.rounds, round_epochs=self.round_epochs, epochs=self.epochs, batch_size=self.batch_size
+        )
+        positive(learning_rate=self.learning_rate)
+        check_layers(self.hidden_sizes)
+        if not 0.0 < self.demonstrated <= 1.0:
+            raise ValueError(f"demonstrated is {self.demonstrated}; expected a share above 0 and at most 1")
+        if not 0.0 <= self.expert_share < 1.0:
+            raise ValueError(f"expert_share is {self.expert_share}; expected at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Some episodes of practice.
+
+    Attributes:
+        number: From 1.
+        first: Number of its first episode.
+        episodes: How many.
+    """
+
+    number: int
+    first: int
+    episodes: int
+
+
+class DAgger(PolicyAgent):
+    """DAgger: the policy acts, the expert labels what it met, and the policy learns from that too.
+
+    **Idea.** A clone knows only states that the expert came to. DAgger lets the clone act, so that it meets the
+    states that its own errors lead to, and asks the expert there: what would you do now? These labels join the
+    demonstrations, and the next policy is cloned from all of them. After some rounds it has been shown how to
+    recover from each of its usual mistakes.
+
+    **Equation.** Round i: D <- D + {(s, expert(s)) : s visited by pi_i}; pi_(i+1) minimises the mean of
+    -log p(a | s) over D. The expert acts in place of pi_i with probability beta_i = `expert_share` ** i.
+
+    **Paper.** Ross, Gordon, Bagnell 2011, A Reduction of Imitation Learning and Structured Prediction to No-Regret
+    Online Learning, algorithm 3.1. The cloning is imitation's `BC`.
+
+    **What we do differently.** The scripted experts label any state, so nobody has to sit and watch. The labels are
+    counted: by default it gets no more than the demonstrations hold, starts from some of these and asks for the rest.
+    The last policy is cloned from nothing, as `bc` would from the same number of labels. The rounds are ours:
+    imitation's `DAggerTrainer` keeps its rounds as files of pickles.
+
+    **When not to use it.** Where no expert can be asked while the policy acts, or where its mistakes break something.
+
+    The budget of :meth:`learn` is in labels, the demonstrations it starts with included.
+
+    Args:
+        env: Gives the spaces.
+        settings: Fields of :class:`Settings` that differ from ``configs/dagger.yaml``.
+
+    Raises:
+        ValueError: An unknown setting, or a value out of range.
+    """
+
+    name = "dagger"
+    settings_type = Settings
+
+    def new_policy(self) -> BasePolicy:
+        """Makes an untrained policy."""
+        return self._new_clone()
+
+    def _new_clone(self) -> BoundedPolicy:
+        return BoundedPolicy(
+            self.observation_space,
+            self.action_space,
+            # imitation trains with an optimizer of its own; this one is never used.
+            lr_schedule=lambda _: 0.0,
+            squash=self.settings.squash,
+            **policy_keywords(self.settings.hidden_sizes),
+        )
+
+    def learn(
+        self,
+        demonstrations: minari.MinariDataset,
+        env: gym.Env[Any, Any],
+        *,
+        seed: int,
+        budget: int | None = None,
+        progress: bool = False,
+        run: Run | None = None,
+        expert: Acting | None = None,
+    ) -> None:
+        """Clones some of the demonstrations, then acts and asks.
+
+        Args:
+            demonstrations: With this agent's spaces.
+            env: Made by ``gym.make``; it practises in another that is made like it.
+            seed: Of weights, the order of batches and episodes.
+            budget: Labels in all; by default as many as the demonstrations have steps.
+            progress: Show a bar.
+            run: Keeps checkpoints and shows the success as it goes; by default nothing is kept.
+            expert: Whom to ask; by default the scripted expert of the environment's task.
+
+        Raises:
+            ValueError: The demonstrations have other spaces, or the budget is too small for an episode of practice.
+        """
+        run = run or Run(progress=progress)
+        self.begin(demonstrations, env, run, seed=seed, budget=budget)
+        practice = practice_env(env, seed)
+        try:
+            with own_randomness(seed):
+                self._learn(demonstrations, practice, expert or make_expert(practice), seed, budget, run)
+        finally:
+            practice.close()  # type: ignore[no-untyped-call]
+
+    def _learn(
+        self,
+        demonstrations: minari.MinariDataset,
+        practice: SeededEpisodes,
+        expert: Acting,
+        seed: int,
+        budget: int | None,
+        run: Run,
+    ) -> None:
+        indices = [int(index) for index in demonstrations.episode_indices]
+        shown = indices[: max(1, round(self.settings.demonstrated * len(indices)))]
+        labels = transitions(demonstrations, self.observation_space, self.action_space, shown)
+        total = int(demonstrations.total_steps) if budget is None else budget
+        rounds = self._rounds(total - len(labels), horizon_of(practice), total)
+        spec: Any = practice.spec
+
+        def judged() -> gym.Env[Any, Any]:
+            return gym.make(spec)
+
+        per_round, last = self.settings.round_epochs, self.settings.epochs
+        with run.showing(self.name, len(rounds) * per_round + last, "epochs"):
+            kept = run.restored() or {"rounds": 0, "labels": None, "fitting": None}
+            if kept["labels"] is not None:
+                labels = Transitions(kept["labels"]["observations"], kept["labels"]["actions"])
+            for each in rounds[kept["rounds"] :]:
+                state = {"rounds": each.number - 1, "labels": vars(labels)}
+                self._fit(
+                    labels, per_round, [seed, each.number], (each.number - 1) * per_round, state, kept, judged, run
+                )
+                labels = joined([labels, self._practised(each, practice, expert, seed)])
+            state = {"rounds": len(rounds), "labels": vars(labels)}
+            self._fit(labels, last, [seed, 0], len(rounds) * per_round, state, kept, judged, run)
+
+    def _rounds(self, labels: int, horizon: int, total: int) -> list[_Round]:
+        """Divides the episodes that may be labelled."""
+        episodes = labels // horizon
+        if self.settings.demonstrated < 1.0 and episodes < 1:
+            raise ValueError(
+                f"of {total} labels {total - labels} are of the demonstrations it starts with, which leaves less "
+                f"than an episode of {horizon} to ask for: collect more demonstrations, or set demonstrated or the "
+                "budget"
+            )
+        count = min(self.settings.rounds, episodes)
+        borders = [episodes * number // count for number in range(count + 1)] if count else [0]
+        return [_Round(i + 1, borders[i], borders[i + 1] - borders[i]) for i in range(count)]
+
+    def _fit(
+        self,
+        labels: Transitions,
+        epochs: int,
+        seeds: list[int],
+        before: int,
+        state: dict[str, Any],
+        kept: dict[str, Any],
+        judged: Callable[[], gym.Env[Any, Any]],
+        run: Run,
+    ) -> None:
+        """Clones all labels into a new policy, which acts from then on.
+
+        Args:
+            labels: So far.
+            epochs: Passes.
+            seeds: Of the first weights and the order of batches.
+            before: Epochs that earlier policies took.
+            state: What a checkpoint holds besides the cloning.
+            kept: A checkpoint, whose cloning, if it is of this policy, goes on.
+            judged: Makes an environment to show its success in.
+            run: Shows and keeps.
+        """
+        settings = self.settings
+        size = min(settings.batch_size, len(labels))
+        own_seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
+        with own_randomness(own_seed):
+            cloning = Cloning(
+                self._new_clone(),
+                labels,
+                Fitting(epochs, size, settings.learning_rate),
+                seed=own_seed,
+                found=array_statistics(labels.observations) if settings.standardize else None,
+                device=run.device,
+            )
+            if kept["fitting"] is not None:
+                cloning.restore(kept["fitting"])
+                kept["fitting"] = None
+            while not cloning.is_done:
+                cloning.epoch()
+                self.policy = cloning.policy
+                done = before + cloning.done
+                run.show(done, labels=len(labels), **cloning.losses)
+                run.keep(lambda: {**state, "fitting": cloning.state()})
+                run.judge(cloning.policy, judged, done)
+            self.policy = cloning.result()
+
+    def _practised(self, each: _Round, practice: SeededEpisodes, expert: Acting, seed: int) -> Transitions:
+        """Acts for some episodes and has each state labelled."""
+        drawn = np.random.default_rng([seed, 1, each.number])
+        share = self.settings.expert_share**each.number
+        practice.episode = each.first
+        steps = [step for _ in range(each.episodes) for step in self._episode(practice, expert, share, drawn)]
+        observations, actions = zip(*steps, strict=True)
+        return Transitions(_stacked(list(observations)), torch.from_numpy(np.stack(actions)))
+
+    def _episode(
+        self, practice: SeededEpisodes, expert: Acting, share: float, drawn: np.random.Generator
+    ) -> Iterator[tuple[Any, Any]]:
+        observation, _ = practice.reset()
+        ended = False
+        while not ended:
+            label, _ = expert.predict(observation, deterministic=True)
+            yield observation, np.asarray(label, dtype=self.action_space.dtype)
+            action = label if drawn.random() < share else self.policy.predict(observation, deterministic=True)[0]
+            observation, _, terminated, truncated, _ = practice.step(action)
+            ended = terminated or truncated
+
+
+def _stacked(observations: list[Any]) -> Any:
+    if isinstance(observations[0], dict):
+        return {name: _stacked([each[name] for each in observations]) for name in observations[0]}
+    return torch.from_numpy(np.stack(observations))

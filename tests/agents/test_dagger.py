@@ -1,0 +1,111 @@
+"""DAgger: the policy acts, the expert labels what it met, no more labels than were allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+
+from ..conftest import Make
+from .test_rl import same
+from .test_runs import Fragile, KilledError
+
+QUICK: dict[str, Any] = {"rounds": 2, "round_epochs": 3, "epochs": 4, "batch_size": 32, "hidden_sizes": [16]}
+
+
+class Asked:
+    """An expert that notes what it was asked."""
+
+    def __init__(self, expert: Any) -> None:
+        self._expert = expert
+        self.observations: list[Any] = []
+        self.labels: list[Any] = []
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        label = self._expert.predict(observation)[0]
+        self.observations.append(observation)
+        self.labels.append(label)
+        return label, state
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachDiscrete-v0", "LamReachGoal-v0"])
+def test_no_more_labels_are_asked_for_than_the_demonstrations_hold(env_id: str, make: Make, tmp_path: Path) -> None:
+    env = make(env_id)
+    dataset = demos.collect(env_id, episodes=8, root=tmp_path)
+    expert = Asked(demos.make_expert(make(env_id)))
+    agent = agents.make("dagger", env, **QUICK)
+    agent.learn(dataset, env, seed=0, expert=expert)
+    assert len(expert.labels) == 6 * 40
+    assert env.action_space.contains(np.asarray(agent.predict(expert.observations[0], deterministic=True)[0]))
+    first = expert.observations[0]
+    started = first["observation"] if isinstance(first, dict) else first
+    shown = {
+        str(episode.observations["observation"][0] if isinstance(first, dict) else episode.observations[0])
+        for episode in dataset.iterate_episodes()
+    }
+    assert str(started) not in shown, "it practises where it was shown"
+
+
+def test_what_the_expert_tells_moves_nothing_unless_it_has_a_share(datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+
+    class Stubborn:
+        def predict(self, observation: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+            return np.ones(4, dtype=np.float32), None
+
+    def met(expert: Any, share: float) -> Any:
+        asked = Asked(expert)
+        agents.make("dagger", env, **{**QUICK, "rounds": 1}, expert_share=share).learn(
+            dataset, env, seed=0, expert=asked
+        )
+        return np.stack(asked.observations)
+
+    wise = demos.make_expert(make("LamReach-v0"))
+    np.testing.assert_array_equal(met(wise, 0.0), met(Stubborn(), 0.0))
+    assert not np.array_equal(met(wise, 0.5), met(Stubborn(), 0.5))
+
+
+def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
+    datasets: Any, make: Make, tmp_path: Path
+) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    whole = agents.make("dagger", env, **QUICK)
+    whole.learn(dataset, env, seed=0)
+    deaths = 0
+    while True:
+        torch.manual_seed(deaths)
+        again = agents.make("dagger", env, **QUICK)
+        try:
+            again.learn(dataset, env, seed=0, run=Fragile(tmp_path / "run"))
+            break
+        except KilledError:
+            deaths += 1
+    assert deaths >= 2
+    assert same(again, whole)
+    loaded = agents.load(again.save(tmp_path / "agent"), env)
+    assert same(loaded, whole)
+    assert loaded.training["demonstrations"]["id"] == dataset.id
+
+
+def test_too_few_labels_and_settings_out_of_range_are_refused(datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    with pytest.raises(ValueError, match=r"leaves less than an episode of 40 to ask for"):
+        agents.make("dagger", env, **QUICK).learn(dataset, env, seed=0, budget=41)
+    with pytest.raises(ValueError, match=r"demonstrated is 0\.0; expected a share above 0"):
+        agents.make("dagger", env, demonstrated=0.0)
+    with pytest.raises(ValueError, match=r"expert_share is 1\.0; expected at least 0 and below 1"):
+        agents.make("dagger", env, expert_share=1.0)
+    grasp = make("LamGrasp-v0")
+    with pytest.raises(ValueError, match="this agent's environment has"):
+        agents.make("dagger", grasp, **QUICK).learn(dataset, grasp, seed=0)
