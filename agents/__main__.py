@@ -1,4 +1,4 @@
-"""Command line: python -m agents train|evaluate|show."""
+"""Command line: python -m agents train|evaluate|tune|show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agents.run import Run
 from demos.console import clear_errors, console, keywords
 
 app = typer.Typer(
-    help="Train and evaluate agents.",
+    help="Train, evaluate and tune agents.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
@@ -33,6 +33,11 @@ Settings = Annotated[list[str], typer.Option("--set", help="Setting of the agent
 Keywords = Annotated[
     list[str], typer.Option("--env-set", help="Keyword of the environment, name=value; may be repeated.")
 ]
+Demonstrations = Annotated[
+    str | None, typer.Option("--demos", help="Id of a dataset, or its folder; not for dqn, ppo and sac.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")]
 
 
 @app.command(
@@ -43,18 +48,16 @@ def train(
     agent: Annotated[str, typer.Argument(help="Name of an agent, or package.module:Class.")],
     env: Env,
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
-    demonstrations: Annotated[
-        str | None, typer.Option("--demos", help="Id of a dataset, or its folder; not for dqn, ppo and sac.")
-    ] = None,
+    demonstrations: Demonstrations = None,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     budget: Annotated[
         int | None, typer.Option(help="How much to train, in the agent's unit (bc: epochs; dqn, ppo, sac: steps).")
     ] = None,
     set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_set: Keywords = [],  # noqa: B006
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     judge: Annotated[int, typer.Option(help="Episodes that show the success, ten times as it goes; 0: none.")] = 20,
-    root: Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")] = None,
+    root: Root = None,
     overwrite: Annotated[
         bool, typer.Option(help="Replace an agent, or an unfinished training, that is there.")
     ] = False,
@@ -129,6 +132,43 @@ def evaluate(
         table.add_row("seconds to success", "-" if seconds is None else f"{seconds:.2f} (simulated)")
         table.add_row("return", f"{result.mean_return:.2f}")
         console.print(table)
+
+
+@app.command(
+    epilog="Example: python -m agents tune bc --env LamPush-v0 --demos lam/LamPush-expert-200-seed0-v0 "
+    "--study runs/tune.db --trials 20"
+)
+def tune(
+    agent: Annotated[str, typer.Argument(help="Name of an agent.")],
+    env: Env,
+    study: Annotated[Path, typer.Option(help="SQLite file of the study.")],
+    demonstrations: Demonstrations = None,
+    trials: Annotated[int, typer.Option(help="Trials of the study, in all.")] = 20,
+    seeds: Annotated[int, typer.Option(help="Trainings a trial.")] = 1,
+    episodes: Annotated[int, typer.Option(help="Episodes that judge each training.")] = 50,
+    budget: Annotated[int | None, typer.Option(help="How much to train, in the agent's unit.")] = None,
+    set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env_set: Keywords = [],  # noqa: B006
+    device: Device = "auto",
+    root: Root = None,
+) -> None:
+    """Look for better settings, by Optuna. Interrupted, the same command goes on; several may share a study.
+
+    What is looked for is in the section `search` of the agent's file of settings; what --set gives is not.
+    """
+    with clear_errors():
+        from agents import tuning
+
+        made = make_env(env, **keywords(env_set))
+        given = keywords(set_)
+        dataset = _demonstrations(agent, agents.find(agent), demonstrations, root)
+        found = tuning.tune(
+            agent, made, dataset, study,
+            trials=trials, seeds=seeds, episodes=episodes, budget=budget, device=device, progress=True, **given,
+        )  # fmt: skip
+        console.print(f"best of {found.trials} trials: success {found.success_rate:.3f} with")
+        for name, value in found.settings.items():
+            console.print(f"  --set {name}={value}", soft_wrap=True, markup=False)
 
 
 @app.command(epilog="Example: python -m agents show runs/bc")

@@ -12,6 +12,8 @@ import yaml
 
 CONFIGS = Path(__file__).with_name("configs")
 DEFAULT = "default"
+SEARCH = "search"
+"""The section that says where to look for better settings."""
 
 SettingsType = TypeVar("SettingsType")
 

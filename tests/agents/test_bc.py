@@ -130,7 +130,7 @@ def test_shipped_settings_are_sound(env_id: str | None, make: Make) -> None:
 
 
 def test_every_environment_of_the_settings_exists() -> None:
-    known = {env_id.rpartition("-v")[0] for env_id in __import__("lam_envs").ENV_IDS} | {"default"}
+    known = {env_id.rpartition("-v")[0] for env_id in __import__("lam_envs").ENV_IDS} | {"default", "search"}
     for file in settings_module.CONFIGS.glob("*.yaml"):
         assert set(yaml.safe_load(file.read_text())) <= known, file.name
 

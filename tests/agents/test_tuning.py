@@ -1,0 +1,85 @@
+"""Tuning: a study goes on where it was, keeps to what it is of, and looks where the settings say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+
+import agents
+import demos
+from agents import tuning
+from agents.agent import AGENTS, find
+from agents.settings import CONFIGS, SEARCH
+
+from ..conftest import Make
+
+
+def tuned(datasets: Any, env: Any, study: Path, trials: int, **settings: Any) -> tuning.Tuned:
+    root, ids = datasets
+    dataset = demos.load(ids["LamReach-v0"], root)
+    return tuning.tune("bc", env, dataset, study, trials=trials, episodes=3, budget=2, **settings)
+
+
+def test_a_study_goes_on_where_it_was(datasets: Any, make: Make, tmp_path: Path) -> None:
+    env, study = make("LamReach-v0"), tmp_path / "study.db"
+    first = tuned(datasets, env, study, 2, batch_size=32)
+    assert first.trials == 2
+    second = tuned(datasets, env, study, 3, batch_size=32)
+    assert second.trials == 3
+    assert second.success_rate >= first.success_rate
+    assert set(second.settings) == set(tuning.search_space("bc")) - {"batch_size"}
+    agents.make("bc", env, **second.settings)
+    chosen = optuna.load_study(study_name=None, storage=f"sqlite:///{study}").trials
+    assert len({trial.params["learning_rate"] for trial in chosen}) == 3
+    with pytest.raises(ValueError, match="holds a study with another settings: choose another file"):
+        tuned(datasets, env, study, 3, batch_size=16)
+    with pytest.raises(ValueError, match="holds a study of bc LamReach-v0: choose another file for bc LamReachGoal"):
+        tuned(datasets, make("LamReachGoal-v0"), study, 3, batch_size=32)
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if (CONFIGS / f"{name}.yaml").is_file()])
+def test_every_agent_with_settings_can_be_tuned_within_its_own_bounds(name: str, make: Make) -> None:
+    space = tuning.search_space(name)
+    shipped = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert SEARCH in shipped
+    assert set(space) <= set(shipped["default"])
+    discrete = getattr(find(name), "discrete_only", False) or name in ("dqn", "sqil", "dqfd")
+    env = make("LamReachDiscrete-v0" if discrete else "LamReach-v0")
+    study = optuna.create_study()
+    for _ in range(5):
+        agents.make(name, env, **tuning.suggested(study.ask(), space))
+
+
+def test_nothing_to_tune_is_said(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="agent random has nothing to tune"):
+        tuning.tune("random", make("LamReach-v0"), None, tmp_path / "study.db", trials=1)
+    with pytest.raises(ValueError, match="trials is 0; expected at least 1"):
+        tuning.tune("bc", make("LamReach-v0"), None, tmp_path / "study.db", trials=0)
+
+
+def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    study = tmp_path / "study.db"
+    command = [
+        sys.executable, "-m", "agents", "tune", "bc", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"],
+        "--root", str(root), "--study", str(study), "--trials", "3", "--episodes", "2", "--budget", "2",
+        "--set", "batch_size=32",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and not study.is_file():
+        time.sleep(0.05)
+    time.sleep(1.0)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    assert "best of 3 trials: success" in done.stdout
+    assert "--set learning_rate=" in done.stdout
