@@ -20,6 +20,7 @@ from agents.randomness import own_randomness
 from agents.run import Run
 from agents.settings import at_least, positive, read_settings
 from agents.storage import check_target, read_weights, save_agent, spaces_of
+from agents.symmetry import symmetry_of
 from demos.statistics import statistics
 
 MAX_MEMBERS = 32
@@ -38,6 +39,8 @@ class Settings:
         l2_weight: On all weights.
         standardize: Whether observations are brought to mean 0 and spread 1 of the demonstrations.
         squash: Whether actions are squashed into their space by tanh.
+        mirror: Whether demonstrations are also seen in a mirror; see :mod:`agents.symmetry`.
+        turn: Whether they are also turned about the vertical.
         held_out: Share of the episodes that is not learned from, but tells when to stop.
         patience: Epochs without improvement on these after which the training stops; the best weights are kept.
             0 trains all epochs and keeps the last.
@@ -52,6 +55,8 @@ class Settings:
     l2_weight: float
     standardize: bool
     squash: bool
+    mirror: bool
+    turn: bool
     held_out: float
     patience: int
     members: int
@@ -90,7 +95,8 @@ class BehaviorCloning:
     with the weights. The mean action is squashed into the action space by tanh, as SAC does, so that SAC and PPO of
     Stable-Baselines3 go on from a clone (`agents.finetuning`). The learning rate falls along half a cosine. Batches
     are drawn from a generator of our own, so that a seed gives the same weights. `held_out` and `patience` stop the
-    training when whole episodes that it does not learn from are explained no better. Several `members` act by their
+    training when whole episodes that it does not learn from are explained no better. `mirror` and `turn` make more
+    of the demonstrations where the task looks alike from other sides, as pushing does. Several `members` act by their
     mean, and `uncertainty` says how far they disagree.
 
     **When not to use it.** Where demonstrations are few and errors do not heal, where experts do different things in
@@ -173,6 +179,7 @@ class BehaviorCloning:
         )
         learned, held_out = self._divided(demonstrations, seed)
         found = statistics(demonstrations) if self.settings.standardize else None
+        symmetry = symmetry_of(env, mirror=self.settings.mirror, turn=self.settings.turn)
         total = epochs * self.settings.members
         with run.showing(self.name, total, "epochs"):
             kept = run.restored() or {"finished": [], "member": None}
@@ -190,6 +197,7 @@ class BehaviorCloning:
                         seed=own_seed,
                         found=found,
                         held_out=held_out,
+                        symmetry=symmetry,
                         device=run.device,
                     )
                     if member is not None:

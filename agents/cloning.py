@@ -19,6 +19,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from agents.demonstrations import Transitions
 from agents.networks import BoundedPolicy
 from agents.randomness import generators, set_generators
+from agents.symmetry import Symmetry
 from demos.episode import mapped
 from demos.statistics import Statistics
 
@@ -53,18 +54,23 @@ class Batches:
         actions: Shape (N, ...).
         size: Transitions a batch; the rest of an epoch that fills no batch is left out.
         rng: Draws the order.
+        symmetry: Changes transitions into others that might as well have been demonstrated; None leaves them.
     """
 
     observations: Any
     actions: torch.Tensor
     size: int
     rng: np.random.Generator
+    symmetry: Symmetry | None = None
 
     def __iter__(self) -> Iterator[TransitionMapping]:
         order = self.rng.permutation(len(self.actions))
         for start in range(0, len(order) - self.size + 1, self.size):
             rows = order[start : start + self.size]
-            yield {"obs": self.observations[rows], "acts": self.actions[rows]}
+            observations, actions = self.observations[rows], self.actions[rows]
+            if self.symmetry is not None:
+                observations, actions = self.symmetry(observations, actions, self.rng)
+            yield {"obs": observations, "acts": actions}
 
 
 class _Losses(KVWriter):
@@ -90,6 +96,7 @@ class Cloning:
         seed: Of the order of batches.
         found: Statistics of the observations; None if they stay as they are.
         held_out: What tells when to stop; None if nothing does.
+        symmetry: Of the task; None if it is not used.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Attributes:
@@ -107,6 +114,7 @@ class Cloning:
         seed: int,
         found: Mapping[str, Statistics] | None = None,
         held_out: Transitions | None = None,
+        symmetry: Symmetry | None = None,
         device: str = "auto",
     ) -> None:
         self.policy = policy
@@ -137,7 +145,9 @@ class Cloning:
         observations: Any = learned.observations
         if isinstance(observations, dict):
             observations = DictObs(mapped(lambda values: values.numpy(), observations))
-        self._trainer.set_demonstrations(Batches(observations, learned.actions, fitting.batch_size, self._rng))
+        self._trainer.set_demonstrations(
+            Batches(observations, learned.actions, fitting.batch_size, self._rng, symmetry)
+        )
 
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Goes on from a state of :meth:`state`."""

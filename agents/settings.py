@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium as gym
 import yaml
+
+from lam_envs.env import ManipulationEnv
 
 CONFIGS = Path(__file__).with_name("configs")
 DEFAULT = "default"
@@ -44,10 +47,24 @@ def read_settings(
     return kind(**frozen)
 
 
+SPACES = ("control", "obs")
+"""Keywords that change what is seen and done: settings that were tuned for an id are not for those."""
+
+
 def stem(env: gym.Env[Any, Any] | None) -> str:
-    """Returns the name that settings have for an environment: its id without the version, such as ``LamGrasp``."""
+    """Returns the name that settings have for an environment: its id without the version, such as ``LamGrasp``.
+
+    One that was made with other actions or observations than its id stands for has no name.
+    """
     spec = None if env is None else env.spec
-    return "" if spec is None else spec.id.rpartition("-v")[0]
+    if spec is None:
+        return ""
+    usual = gym.registry[spec.id].kwargs if spec.id in gym.registry else {}
+    parameters = inspect.signature(ManipulationEnv.__init__).parameters
+    for keyword in SPACES:
+        if keyword in spec.kwargs and spec.kwargs[keyword] != usual.get(keyword, parameters[keyword].default):
+            return ""
+    return spec.id.rpartition("-v")[0]
 
 
 def _check_type(name: str, key: str, value: Any, expected: str) -> None:

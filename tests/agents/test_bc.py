@@ -119,8 +119,9 @@ def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monk
     monkeypatch.setattr(settings_module, "CONFIGS", tmp_path)
     usual = shipped["default"]["epochs"]
     assert read_settings("bc", Settings, {}, make("LamReach-v0")).epochs == 7
+    assert read_settings("bc", Settings, {}, make("LamReach-v0", control="ee")).epochs == 7
     assert read_settings("bc", Settings, {"epochs": 9}, make("LamReach-v0")).epochs == 9
-    for env in (make("LamReachGoal-v0"), make("LamGrasp-v0"), None):
+    for env in (make("LamReachGoal-v0"), make("LamGrasp-v0"), make("LamReach-v0", control="joint"), None):
         assert read_settings("bc", Settings, {}, env).epochs == usual
 
 

@@ -1,0 +1,113 @@
+"""Mirrored and turned demonstrations are what the environment and the expert would have shown there."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.symmetry import symmetry_of
+
+from ..conftest import Make
+
+LEFT = {"mirror": True, "turn": False}
+
+
+class Drawn:
+    """Draws what it is told to."""
+
+    def __init__(self, mirrored: bool, angle: float) -> None:
+        self._mirrored, self._angle = mirrored, angle
+
+    def random(self, count: int) -> Any:
+        return np.full(count, 0.0 if self._mirrored else 1.0)
+
+    def uniform(self, low: float, high: float, count: int) -> Any:
+        return np.full(count, self._angle)
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamPush-v0", "LamGrasp-v0", "LamStack-v0"])
+def test_vectors_in_the_mirror_have_another_y_and_twice_mirrored_is_as_before(env_id: str, make: Make) -> None:
+    env: Any = make(env_id)
+    symmetry: Any = symmetry_of(env, **LEFT)
+    observations = torch.from_numpy(np.stack([env.reset(seed=seed)[0] for seed in range(5)]))
+    actions = torch.rand(5, 4) * 2 - 1
+    mirrored, acted = symmetry(observations, actions, Drawn(True, 0.0))
+    for name, part in env.unwrapped.layout.items():
+        if name.endswith(("position", "relative", "/velocity")) and part.slice.stop - part.slice.start == 3:
+            expected = observations[:, part.slice] * torch.tensor([1.0, -1.0, 1.0])
+            assert torch.equal(mirrored[:, part.slice], expected), name
+    assert torch.equal(acted, actions * torch.tensor([1.0, -1.0, 1.0, 1.0]))
+    again, acted_again = symmetry(mirrored, acted, Drawn(True, 0.0))
+    assert torch.equal(again, observations)
+    assert torch.equal(acted_again, actions)
+    left, acted_left = symmetry(observations, actions, Drawn(False, 0.0))
+    assert torch.equal(left, observations)
+    assert torch.equal(acted_left, actions)
+
+
+def test_rotations_stay_rotations(make: Make) -> None:
+    env: Any = make("LamPush-v0")
+    symmetry: Any = symmetry_of(env, mirror=True, turn=True)
+    part = env.unwrapped.layout["object/rotation"].slice
+    observations = torch.from_numpy(np.stack([env.reset(seed=seed)[0] for seed in range(20)]))
+    changed, _ = symmetry(observations, torch.zeros(20, 4), np.random.default_rng(0))
+    columns = changed[:, part].reshape(20, 2, 3)
+    np.testing.assert_allclose(columns.norm(dim=2), 1.0, atol=1e-5)
+    np.testing.assert_allclose((columns[:, 0] * columns[:, 1]).sum(dim=1), 0.0, atol=1e-5)
+    # Lying flat, the third axis is still the vertical, upwards.
+    np.testing.assert_allclose(torch.linalg.cross(columns[:, 0], columns[:, 1])[:, 2], 1.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("angle", [0.3, math.pi / 2, -2.0])
+def test_the_expert_does_in_the_turned_scene_what_is_turned(angle: float, make: Make, datasets: Any) -> None:
+    env: Any = make("LamPush-v0")
+    expert = demos.make_expert(env)
+    symmetry: Any = symmetry_of(env, mirror=True, turn=True)
+    agreed = []
+    for seed in range(10):
+        observation, _ = env.reset(seed=seed)
+        for _ in range(40):
+            action = expert.predict(observation)[0]
+            rows = torch.from_numpy(observation[None]), torch.from_numpy(action[None])
+            turned, expected = symmetry(*rows, Drawn(seed % 2 == 0, angle))
+            told = expert.predict(turned[0].numpy())[0]
+            # What is out of bounds is clipped along each axis, and does not turn.
+            if np.abs(action[:2]).max() < 0.7 and np.abs(told[:2]).max() < 0.7:
+                agreed.append(np.abs(told - expected[0].numpy()).max() < 0.1)
+            observation = env.step(action)[0]
+    assert len(agreed) > 20
+    assert np.mean(agreed) > 0.95
+
+
+def test_what_does_not_turn_is_refused_by_name(make: Make) -> None:
+    with pytest.raises(ValueError, match="it is not known how gripper/touch of LamGrasp-v0 would turn"):
+        symmetry_of(make("LamGrasp-v0"), mirror=False, turn=True)
+    with pytest.raises(ValueError, match=r"joint/position, joint/velocity, joint/lag of LamPush-v0 would look in a"):
+        symmetry_of(make("LamPush-v0", control="joint"), **LEFT)
+    with pytest.raises(ValueError, match=r"tool/yaw, tool/yaw_lag of LamPush-v0"):
+        symmetry_of(make("LamPush-v0", control="ee_yaw"), **LEFT)
+    for env_id in ("LamPushDiscrete-v0", "LamPushGoal-v0"):
+        with pytest.raises(ValueError, match="are mirrored and turned: set mirror=false and turn=false"):
+            symmetry_of(make(env_id), **LEFT)
+    assert symmetry_of(make("LamPushGoal-v0"), mirror=False, turn=False) is None
+
+
+def test_a_mirrored_clone_does_in_the_mirror_what_it_does(make: Make, tmp_path: Any) -> None:
+    env = make("LamReach-v0")
+    dataset = demos.collect("LamReach-v0", episodes=10, root=tmp_path)
+    symmetry: Any = symmetry_of(env, **LEFT)
+    differences = []
+    for mirror in (False, True):
+        agent = agents.make("bc", env, mirror=mirror, batch_size=32)
+        agent.learn(dataset, env, seed=0, budget=20)
+        rows = np.stack([env.reset(seed=seed)[0] for seed in range(50)])
+        actions = agent.predict(rows, deterministic=True)[0]
+        mirrored, expected = symmetry(torch.from_numpy(rows), torch.from_numpy(actions), Drawn(True, 0.0))
+        differences.append(np.abs(agent.predict(mirrored.numpy(), deterministic=True)[0] - expected.numpy()).mean())
+    assert differences[1] < differences[0]
