@@ -2,37 +2,110 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata as packages
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import minari
+import yaml
 
 import lam_envs
+from agents.agent import AGENTS
+from agents.settings import CONFIGS, SEARCH
 from demos.checksum import checksum
 from demos.files import code_fingerprint
 
 PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
 
 
+NAMING = ("agents", "agents.agent")
+"""They name agents and decide nothing: a new agent leaves the results of others as they are."""
+
+
 def versions(agent: str) -> dict[str, str]:
     """Versions of everything that decides an agent's result, and a fingerprint of the code itself.
+
+    Of our agents' code that counts which the agent's file imports, with the settings that belong to it.
 
     Args:
         agent: A name, or ``package.module:Class``.
     """
-    modules = ["lam_envs", "demos", "agents"]
-    if ":" in agent:
-        modules.append(agent.partition(":")[0])
     found = {name: packages.version(name) for name in PACKAGES}
     return {
         "lam_envs": lam_envs.__version__,
-        "code": code_fingerprint(*modules),
+        "code": _code_of(agent),
         "python": platform.python_version(),
         **found,
     }
+
+
+@cache
+def _code_of(agent: str) -> str:
+    """The fingerprint of what decides an agent's result; code does not change while a process runs."""
+    place = AGENTS.get(agent, agent)
+    modules = ["lam_envs", "demos"]
+    if ":" in place:
+        modules += imported_with(place.partition(":")[0])
+    settings = {
+        name: _settings(name) for name, its in AGENTS.items() if its.partition(":")[0] in modules and _settings(name)
+    }
+    return code_fingerprint(*modules, settings=settings)
+
+
+def imported_with(module: str) -> list[str]:
+    """Returns a module and all of our agents' modules that it imports, directly or not; a stranger's stands alone.
+
+    Args:
+        module: Importable name.
+
+    Raises:
+        ValueError: It has no source.
+    """
+    found: set[str] = set()
+    waiting = [module, "agents.evaluation"]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in NAMING:
+            continue
+        found.add(name)
+        waiting += _imports(name)
+    return sorted(found)
+
+
+def _imports(module: str) -> list[str]:
+    """Modules of agents that a module imports, wherever in its code."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"module {module!r} has no source to take a fingerprint of")
+    names = []
+    for node in ast.walk(ast.parse(Path(spec.origin).read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    ours = [name for name in names if name.partition(".")[0] == __package__]
+    return [name for name in ours if _is_module(name)]
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _settings(agent: str) -> Any:
+    """What an agent's file of settings says, without where better ones are looked for; None without such a file."""
+    path = CONFIGS / f"{agent}.yaml"
+    if not path.is_file():
+        return None
+    return {key: value for key, value in yaml.safe_load(path.read_text()).items() if key != SEARCH}
 
 
 def training_of(

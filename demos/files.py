@@ -36,15 +36,16 @@ def write_json(path: Path, content: dict[str, Any]) -> Path:
     return write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def code_fingerprint(*modules: str) -> str:
+def code_fingerprint(*modules: str, settings: Any = None) -> str:
     """Returns a hash of the source of packages or modules: it tells whether a result is of this code.
 
     Comments and docstrings do not count: they change no result.
 
     Args:
         modules: Importable names; of a package, every file of code and settings below it counts.
+        settings: Plain data that counts too.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"" if settings is None else json.dumps(settings, sort_keys=True).encode())
     for name in modules:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
