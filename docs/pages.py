@@ -21,7 +21,7 @@ import gymnasium as gym
 import yaml
 
 from agents.agent import AGENTS, find
-from agents.settings import CONFIGS, DEFAULT
+from agents.settings import CONFIGS, DEFAULT, SEARCH
 from benchmarks.report import markdown_table
 from docs import pictures
 from docs.figures import CORE, datasets, results, speeds
@@ -280,9 +280,16 @@ def agent_page(name: str) -> str:
     parts = [f"# `{name}`", prose(agent)]
     file = CONFIGS / f"{name}.yaml"
     if file.exists():
-        meanings = entries(getattr(module, "Settings", None), "Attributes")
+        kind = getattr(agent, "settings_type", None) or module.Settings
+        meanings = {
+            key: meaning
+            for base in reversed(kind.__mro__)
+            if dataclasses.is_dataclass(base)
+            for key, meaning in entries(base, "Attributes").items()
+        }
         shipped = yaml.safe_load(file.read_text())
         usual = shipped.pop(DEFAULT)
+        shipped.pop(SEARCH, None)
         rows = [
             [f"`{key}`", f"`{value}`", *(f"`{own[key]}`" if key in own else "" for own in shipped.values())]
             for key, value in usual.items()
