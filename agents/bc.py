@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from agents.cloning import Cloning, Fitting
-from agents.demonstrations import Transitions, transitions
+from agents.demonstrations import Transitions, places_of, transitions
 from agents.networks import BoundedPolicy, check_layers, policy_keywords, set_weights, weights_of
 from agents.provenance import training_of
 from agents.randomness import own_randomness
@@ -39,6 +39,8 @@ class Settings:
         l2_weight: On all weights.
         standardize: Whether observations are brought to mean 0 and spread 1 of the demonstrations.
         squash: Whether actions are squashed into their space by tanh.
+        ignored: Features that the policy does not look at, such as ``object/rotation``, or one number of a vector,
+            such as ``tool/position/x``; needs ``standardize``.
         mirror: Whether demonstrations are also seen in a mirror; see :mod:`agents.symmetry`.
         turn: Whether they are also turned about the vertical.
         held_out: Share of the episodes that is not learned from, but tells when to stop.
@@ -55,6 +57,7 @@ class Settings:
     l2_weight: float
     standardize: bool
     squash: bool
+    ignored: tuple[str, ...]
     mirror: bool
     turn: bool
     held_out: float
@@ -68,6 +71,8 @@ class Settings:
         check_layers(self.hidden_sizes)
         if not self.held_out < 1.0:
             raise ValueError(f"held_out is {self.held_out}; expected a share below 1")
+        if self.ignored and not self.standardize:
+            raise ValueError(f"ignored is {', '.join(self.ignored)}, which needs standardize=true")
         if self.members > MAX_MEMBERS:
             raise ValueError(f"members is {self.members}; expected at most {MAX_MEMBERS}")
         if (self.patience > 0) != (self.held_out > 0.0):
@@ -96,7 +101,8 @@ class BehaviorCloning:
     Stable-Baselines3 go on from a clone (`agents.finetuning`). The learning rate falls along half a cosine. Batches
     are drawn from a generator of our own, so that a seed gives the same weights. `held_out` and `patience` stop the
     training when whole episodes that it does not learn from are explained no better. `mirror` and `turn` make more
-    of the demonstrations where the task looks alike from other sides, as pushing does. Several `members` act by their
+    of the demonstrations where the task looks alike from other sides, as pushing does; features that are `ignored`
+    cannot mislead it where demonstrations are few. Several `members` act by their
     mean, and `uncertainty` says how far they disagree.
 
     **When not to use it.** Where demonstrations are few and errors do not heal, where experts do different things in
@@ -179,6 +185,7 @@ class BehaviorCloning:
         )
         learned, held_out = self._divided(demonstrations, seed)
         found = statistics(demonstrations) if self.settings.standardize else None
+        ignored = places_of(self.settings.ignored, env)
         symmetry = symmetry_of(env, mirror=self.settings.mirror, turn=self.settings.turn)
         total = epochs * self.settings.members
         with run.showing(self.name, total, "epochs"):
@@ -196,6 +203,7 @@ class BehaviorCloning:
                         self._fitting(epochs),
                         seed=own_seed,
                         found=found,
+                        ignored=ignored,
                         held_out=held_out,
                         symmetry=symmetry,
                         device=run.device,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,7 @@ class Cloning:
         fitting: How.
         seed: Of the order of batches.
         found: Statistics of the observations; None if they stay as they are.
+        ignored: Places of numbers that the policy does not look at.
         held_out: What tells when to stop; None if nothing does.
         symmetry: Of the task; None if it is not used.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -113,6 +114,7 @@ class Cloning:
         *,
         seed: int,
         found: Mapping[str, Statistics] | None = None,
+        ignored: Sequence[int] = (),
         held_out: Transitions | None = None,
         symmetry: Symmetry | None = None,
         device: str = "auto",
@@ -129,7 +131,7 @@ class Cloning:
         self._rng = np.random.default_rng(seed)
         if found is not None:
             extractor: Any = policy.features_extractor
-            extractor.fit(found)
+            extractor.fit(found, ignored)
         self._trainer = bc.BC(
             observation_space=policy.observation_space,
             action_space=policy.action_space,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,13 +159,14 @@ class DAgger(PolicyAgent):
         practice = practice_env(env, seed)
         try:
             with own_randomness(seed):
-                self._learn(demonstrations, practice, expert or make_expert(practice), seed, budget, run)
+                self._learn(demonstrations, env, practice, expert or make_expert(practice), seed, budget, run)
         finally:
             practice.close()  # type: ignore[no-untyped-call]
 
     def _learn(
         self,
         demonstrations: minari.MinariDataset,
+        env: gym.Env[Any, Any],
         practice: SeededEpisodes,
         expert: Acting,
         seed: int,
@@ -176,12 +177,7 @@ class DAgger(PolicyAgent):
         shown = indices[: max(1, round(self.settings.demonstrated * len(indices)))]
         labels = transitions(demonstrations, self.observation_space, self.action_space, shown)
         total = int(demonstrations.total_steps) if budget is None else budget
-        rounds = self._rounds(total - len(labels), horizon_of(practice), total)
-        spec: Any = practice.spec
-
-        def judged() -> gym.Env[Any, Any]:
-            return gym.make(spec)
-
+        rounds = self._rounds(total - len(labels), horizon_of(env), total)
         per_round, last = self.settings.round_epochs, self.settings.epochs
         with run.showing(self.name, len(rounds) * per_round + last, "epochs"):
             kept = run.restored() or {"rounds": 0, "labels": None, "fitting": None}
@@ -190,11 +186,11 @@ class DAgger(PolicyAgent):
             for each in rounds[kept["rounds"] :]:
                 state = {"rounds": each.number - 1, "labels": vars(labels)}
                 self._fit(
-                    labels, per_round, [seed, each.number], (each.number - 1) * per_round, state, kept, judged, run
+                    labels, per_round, [seed, each.number], (each.number - 1) * per_round, state, kept, env, run
                 )
                 labels = joined([labels, self._practised(each, practice, expert, seed)])
             state = {"rounds": len(rounds), "labels": vars(labels)}
-            self._fit(labels, last, [seed, 0], len(rounds) * per_round, state, kept, judged, run)
+            self._fit(labels, last, [seed, 0], len(rounds) * per_round, state, kept, env, run)
 
     def _rounds(self, labels: int, horizon: int, total: int) -> list[_Round]:
         """Divides the episodes that may be labelled."""
@@ -217,7 +213,7 @@ class DAgger(PolicyAgent):
         before: int,
         state: dict[str, Any],
         kept: dict[str, Any],
-        judged: Callable[[], gym.Env[Any, Any]],
+        env: gym.Env[Any, Any],
         run: Run,
     ) -> None:
         """Clones all labels into a new policy, which acts from then on.
@@ -229,7 +225,7 @@ class DAgger(PolicyAgent):
             before: Epochs that earlier policies took.
             state: What a checkpoint holds besides the cloning.
             kept: A checkpoint, whose cloning, if it is of this policy, goes on.
-            judged: Makes an environment to show its success in.
+            env: Its success is shown in one like it.
             run: Shows and keeps.
         """
         settings = self.settings
@@ -253,7 +249,8 @@ class DAgger(PolicyAgent):
                 done = before + cloning.done
                 run.show(done, labels=len(labels), **cloning.losses)
                 run.keep(lambda: {**state, "fitting": cloning.state()})
-                run.judge(cloning.policy, judged, done)
+                spec: Any = env.spec
+                run.judge(cloning.policy, lambda: gym.make(spec), done)  # noqa: B023
             self.policy = cloning.result()
 
     def _practised(self, each: _Round, practice: SeededEpisodes, expert: Acting, seed: int) -> Transitions:

@@ -40,6 +40,34 @@ class Transitions:
         return Transitions(mapped(lambda values: values.to(device), self.observations), self.actions.to(device))
 
 
+AXES = ("x", "y", "z")
+
+
+def places_of(names: Sequence[str], env: gym.Env[Any, Any]) -> list[int]:
+    """Returns where features stand in an observation that is one array.
+
+    Args:
+        names: Of features, such as ``object/rotation``, or of one number of a vector, such as ``tool/position/x``.
+        env: Of ours.
+
+    Raises:
+        ValueError: There is no such feature, or observations are no single array; names what there is.
+    """
+    layout: Any = getattr(env.unwrapped, "layout", None)
+    if names and (layout is None or not isinstance(env.observation_space, gym.spaces.Box)):
+        raise ValueError(f'features {", ".join(names)} have no place here: only obs="state" of lam_envs has names')
+    places: list[int] = []
+    for name in names:
+        whole, _, axis = name.rpartition("/")
+        if name in layout:
+            places += range(layout[name].slice.start, layout[name].slice.stop)
+        elif axis in AXES and whole in layout and layout[whole].slice.stop - layout[whole].slice.start == len(AXES):
+            places.append(layout[whole].slice.start + AXES.index(axis))
+        else:
+            raise ValueError(f"there is no feature {name!r}; expected one of {', '.join(layout)}, or NAME/x, /y, /z")
+    return places
+
+
 def joined(parts: Sequence[Transitions]) -> Transitions:
     """Returns transitions, one after the other."""
     return Transitions(_joined([part.observations for part in parts]), torch.cat([part.actions for part in parts]))

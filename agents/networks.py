@@ -7,7 +7,7 @@ part of the weights: they are saved with them, and Stable-Baselines3's own algor
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -50,19 +50,21 @@ class Standardizing(BaseFeaturesExtractor):
                 self.register_buffer(f"mean_{number}", torch.zeros(math.prod(part.shape)))
                 self.register_buffer(f"spread_{number}", torch.ones(math.prod(part.shape)))
 
-    def fit(self, found: Mapping[str, Statistics]) -> None:
+    def fit(self, found: Mapping[str, Statistics], ignored: Sequence[int] = ()) -> None:
         """Takes mean and spread of numbers from a dataset.
 
         Args:
             found: Of :func:`demos.statistics`.
+            ignored: Places of numbers, of an observation that is one array, that are not looked at: 0 inside.
         """
         for number, (name, part) in enumerate(self._parts.items()):
             if is_picture(part):
                 continue
             known = found[f"observation/{name}" if name else "observation"]
-            spread = np.where(known.std < LEAST_SPREAD, 1.0, known.std)
+            spread = np.where(known.std < LEAST_SPREAD, 1.0, known.std).ravel()
+            spread[list(ignored)] = np.inf
             self.get_buffer(f"mean_{number}").copy_(torch.as_tensor(known.mean.ravel()))
-            self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread.ravel()))
+            self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))
 
     def forward(self, observations: Any) -> torch.Tensor:
         """Returns rows of shape (N, features)."""

@@ -71,8 +71,8 @@ def _check_type(name: str, key: str, value: Any, expected: str) -> None:
     """Refuses a value that is not of the type that the dataclass declares."""
     if expected == "float" and isinstance(value, int) and not isinstance(value, bool):
         return
-    if expected == "tuple[int, ...]":
-        fits = isinstance(value, tuple) and all(type(number) is int for number in value)
+    if expected in ("tuple[int, ...]", "tuple[str, ...]"):
+        fits = isinstance(value, tuple) and all(f"tuple[{type(part).__name__}, ...]" == expected for part in value)
     else:
         fits = type(value).__name__ == expected
     if not fits:

@@ -32,7 +32,7 @@ PLACES = {
 """Where the site tells what these paths of the repository hold."""
 MENU = {
     "Environments": ("environments", "controls", "observations", "robots", "randomisation"),
-    "Learning": ("demonstrations", "agents", "results"),
+    "Learning": ("demonstrations", "training", "agents", "results"),
     "Extending": ("add_a_task", "add_a_robot", "contributing"),
     "Background": ("physics", "changes"),
 }

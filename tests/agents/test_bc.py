@@ -38,6 +38,30 @@ def test_observations_are_standardised_by_the_demonstrations_and_what_never_vari
     assert float(far.abs().max()) == 10.0
 
 
+def test_what_is_ignored_is_not_looked_at(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env: Any = make("LamReach-v0")
+    agent = agents.make("bc", env, ignored=["tool/velocity", "tool/position/z"])
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, budget=1)
+    loaded = agents.load(agent.save(tmp_path / "bc"), env)
+    layout = env.unwrapped.layout
+    observation, _ = env.reset(seed=0)
+    action = loaded.predict(observation, deterministic=True)[0]
+    for name, numbers, looked_at in (
+        ("tool/velocity", slice(0, 3), False),
+        ("tool/position", slice(2, 3), False),
+        ("tool/position", slice(0, 1), True),
+    ):
+        changed = observation.copy()
+        changed[layout[name].slice][numbers] += 1.0
+        assert (not np.array_equal(loaded.predict(changed, deterministic=True)[0], action)) == looked_at, name
+    for strange in ("tool/place", "tool/position/w", "x"):
+        with pytest.raises(ValueError, match=f"there is no feature '{strange}'; expected one of tool/position"):
+            agents.make("bc", env, ignored=[strange]).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
+    with pytest.raises(ValueError, match="which needs standardize=true"):
+        agents.make("bc", env, ignored=["tool/velocity"], standardize=False)
+
+
 def test_squashed_actions_stay_in_their_space() -> None:
     space = gym.spaces.Box(np.array([-1.0, 2.0], dtype=np.float32), np.array([0.0, 10.0], dtype=np.float32))
     observed = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import agents
+from agents.run import Run
 from agents.stable_baselines import SeededEpisodes, training_envs
 
 from ..conftest import Make
@@ -62,6 +63,23 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     other = agents.make(name, env, **settings)
     other.learn(None, env, seed=1, budget=steps)
     assert not same(other, whole)
+
+
+def test_watching_a_training_does_not_change_it(make: Make, tmp_path: Path) -> None:
+    env = make("LamReachDiscrete-v0")
+    agent, watched = (agents.make("dqn", env, **OFF_POLICY) for _ in range(2))
+    agent.learn(None, env, seed=0, budget=400)
+    shown: list[float] = []
+
+    class Watching(Run):
+        def show(self, done: int, **numbers: float) -> None:
+            super().show(done, **numbers)
+            shown.extend([numbers["success"]] if "success" in numbers else [])
+
+    watched.learn(None, env, seed=0, budget=400, run=Watching(tmp_path, episodes=2, evaluations=4))
+    assert len(shown) == 3, "after the last step nothing begins"
+    assert same(watched, agent)
+    assert list(tmp_path.glob("events.out.tfevents*"))
 
 
 @pytest.mark.slow
