@@ -22,6 +22,8 @@ AGENTS: dict[str, str] = {
     "expert": "agents.expert:ExpertAgent",
     "bc": "agents.bc:BehaviorCloning",
     "dagger": "agents.dagger:DAgger",
+    "gail": "agents.gail:GAILAgent",
+    "airl": "agents.airl:AIRLAgent",
     "dqn": "agents.rl:DQNAgent",
     "ppo": "agents.rl:PPOAgent",
     "sac": "agents.rl:SACAgent",

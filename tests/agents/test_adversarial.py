@@ -1,0 +1,219 @@
+"""GAIL and AIRL: they learn from what the discriminator says, begin as a clone, and go on after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.adversarial import AdversarialAgent
+from agents.bc import BehaviorCloning
+from agents.run import Run
+from demos.episode import episodes_of
+
+from ..conftest import Make
+from .test_rl import same
+from .test_runs import Fragile, KilledError
+
+SMALL: dict[str, Any] = {
+    "round_steps": 160,
+    "warm_start_epochs": 2,
+    "critic_rounds": 1,
+    "epochs": 2,
+    "batch_size": 32,
+    "hidden_sizes": [16],
+    "discriminator_updates": 4,
+    "discriminator_batch_size": 64,
+}
+ROUND = 160
+NAMES = ("gail", "airl")
+
+
+@pytest.fixture(autouse=True)
+def few_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To make eight takes longer than all that is tested in them."""
+    monkeypatch.setattr(AdversarialAgent, "environments", 2)
+
+
+@pytest.fixture
+def reach(datasets: Any, make: Make) -> tuple[Any, gym.Env[Any, Any]]:
+    root, ids = datasets
+    return demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
+
+
+class Unrewarded(gym.RewardWrapper[Any, Any]):
+    """Rewards nothing."""
+
+    def reward(self, reward: Any) -> float:
+        return 0.0
+
+
+def new(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
+    return agents.make(name, env, **{**SMALL, **settings})
+
+
+def actions(agent: Any, dataset: Any) -> np.ndarray[Any, Any]:
+    observations = np.concatenate([episode.observations for episode in episodes_of(dataset)])
+    result: np.ndarray[Any, Any] = agent.predict(observations, deterministic=True)[0]
+    return result
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("warm_start", ["bc", "none"])
+def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
+    name: str, warm_start: str, reach: Any, tmp_path: Path
+) -> None:
+    dataset, env = reach
+    untrained, whole = (new(name, env, warm_start=warm_start) for _ in range(2))
+    whole.learn(dataset, env, seed=0, budget=3 * ROUND)
+    assert not same(whole, untrained)
+    deaths = 0
+    while True:
+        # Whatever happened to the global generators between.
+        torch.manual_seed(deaths)
+        np.random.seed(deaths)  # noqa: NPY002
+        again = new(name, env, warm_start=warm_start)
+        run = Fragile(tmp_path / "run")
+        run.left = 2
+        try:
+            again.learn(dataset, env, seed=0, budget=3 * ROUND, run=run)
+            break
+        except KilledError:
+            deaths += 1
+    assert deaths >= 2
+    assert same(again, whole)
+    rewards = zip(again.reward.state_dict().values(), whole.reward.state_dict().values(), strict=True)
+    assert all(torch.equal(value, found) for value, found in rewards)
+    loaded = agents.load(again.save(tmp_path / "agent"), env)
+    np.testing.assert_array_equal(actions(loaded, dataset), actions(whole, dataset))
+    assert loaded.training["demonstrations"]["id"] == dataset.id
+
+
+def test_a_warm_start_is_not_done_again(reach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, env = reach
+    whole, again = (new("gail", env, critic_rounds=0) for _ in range(2))
+    whole.learn(dataset, env, seed=0, budget=ROUND)
+    run = Fragile(tmp_path)
+    run.left = 1
+    with pytest.raises(KilledError):
+        again.learn(dataset, env, seed=0, budget=ROUND, run=run)
+    monkeypatch.delattr(BehaviorCloning, "learn")
+    again.learn(dataset, env, seed=0, budget=ROUND, run=Run(tmp_path))
+    assert same(again, whole)
+
+
+def test_it_begins_where_the_clone_is_and_stays_there_while_only_the_critic_learns(
+    reach: Any, tmp_path: Path
+) -> None:
+    dataset, env = reach
+    clone = agents.make("bc", env, hidden_sizes=SMALL["hidden_sizes"])
+    clone.learn(dataset, env, seed=3, budget=SMALL["warm_start_epochs"])
+    agent = new("gail", env)
+    seen: list[Any] = []
+
+    class Watching(Run):
+        def judge(self, agent: Any, env: Any, done: int) -> None:
+            seen.append(actions(agent, dataset))
+
+    agent.learn(dataset, env, seed=3, budget=2 * ROUND, run=Watching())
+    expected = actions(clone, dataset)
+    np.testing.assert_array_equal(seen[0], expected)
+    assert not np.array_equal(seen[1], expected)
+    other = new("gail", env)
+    other.learn(dataset, env, seed=4, budget=ROUND)
+    assert not np.array_equal(actions(other, dataset), expected)
+    at_once = new("gail", env, critic_rounds=0)
+    at_once.learn(dataset, env, seed=3, budget=ROUND)
+    assert not np.array_equal(actions(at_once, dataset), expected)
+
+
+def test_the_reward_of_the_environment_is_not_looked_at(reach: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, env = reach
+    agent, unrewarded = (new("gail", env) for _ in range(2))
+    agent.learn(dataset, env, seed=0, budget=2 * ROUND)
+    made = gym.make
+    monkeypatch.setattr(gym, "make", lambda spec: Unrewarded(made(spec)))
+    unrewarded.learn(dataset, env, seed=0, budget=2 * ROUND)
+    assert same(agent, unrewarded)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_reward_that_was_learned_is_higher_for_the_expert_than_for_random_actions(name: str, reach: Any) -> None:
+    dataset, env = reach
+    agent = new(name, env, warm_start="none", discriminator_updates=32)
+    assert agent.reward is None
+    agent.learn(dataset, env, seed=0, budget=4 * ROUND)
+    steps: dict[str, list[Any]] = {"expert": [], "random": []}
+    for episode in episodes_of(dataset):
+        steps["expert"] += zip(episode.observations[:-1], episode.actions, episode.observations[1:], strict=True)
+    env.action_space.seed(0)
+    observation, _ = env.reset(seed=0)
+    for _ in range(40):
+        action = env.action_space.sample()
+        after = env.step(action)[0]
+        steps["random"].append((observation, action, after))
+        observation = after
+    mean = {
+        kind: agent.reward.predict(*map(np.stack, zip(*rows, strict=True)), np.zeros(len(rows), dtype=bool)).mean()
+        for kind, rows in steps.items()
+    }
+    assert mean["expert"] > mean["random"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_discrete_actions_are_learned_too(name: str, make: Make, tmp_path: Path) -> None:
+    env = make("LamReachDiscrete-v0")
+    dataset = demos.collect("LamReachDiscrete-v0", episodes=4, root=tmp_path)
+    agent = new(name, env)
+    agent.learn(dataset, env, seed=0, budget=2 * ROUND)
+    assert env.action_space.contains(agent.predict(env.reset(seed=0)[0], deterministic=True)[0])
+
+
+def test_nothing_is_printed_and_nothing_written(
+    reach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dataset, env = reach
+    monkeypatch.chdir(tmp_path)
+    new("gail", env).learn(dataset, env, seed=0, budget=ROUND)
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_cannot_learn_from_is_refused(name: str, datasets: Any, reach: Any, make: Make) -> None:
+    dataset, env = reach
+    with pytest.raises(
+        ValueError, match=f"agent {name} compares observations that are one array of numbers; .* Dict"
+    ):
+        agents.make(name, make("LamReachGoal-v0"))
+    root, ids = datasets
+    with pytest.raises(ValueError, match="this agent's environment has"):
+        new(name, env).learn(demos.load(ids["LamGrasp-v0"], root), env, seed=0)
+    with pytest.raises(ValueError, match="the budget is 159 steps; expected at least the 160 of one round"):
+        new(name, env).learn(dataset, env, seed=0, budget=159)
+    with pytest.raises(ValueError, match="seed is -1"):
+        new(name, env).learn(dataset, env, seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"warm_start": "sac"}, "warm_start is 'sac'; expected 'bc' or 'none'"),
+        ({"critic_rounds": -1}, "critic_rounds is -1; expected at least 0"),
+        ({"discriminator_updates": 0}, "discriminator_updates is 0; expected at least 1"),
+        ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate is 0.0; expected a positive number"),
+        ({"gamma": 1.5}, "gamma is 1.5; expected 0 to 1"),
+        ({"reward_hidden_sizes": [0]}, r"layers .* is \(0,\)|hidden_sizes is \(0,\)"),
+        ({"target_kl": -0.1}, "target_kl is -0.1; expected at least 0"),
+    ],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str, make: Make) -> None:
+    with pytest.raises(ValueError, match=message):
+        agents.make("gail", make("LamReach-v0"), **settings)
