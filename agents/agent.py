@@ -24,6 +24,7 @@ AGENTS: dict[str, str] = {
     "dagger": "agents.dagger:DAgger",
     "gail": "agents.gail:GAILAgent",
     "airl": "agents.airl:AIRLAgent",
+    "dqfd": "agents.dqfd.agent:DQfDAgent",
     "dqn": "agents.rl:DQNAgent",
     "ppo": "agents.rl:PPOAgent",
     "sac": "agents.rl:SACAgent",
