@@ -51,7 +51,8 @@ def train(
     demonstrations: Demonstrations = None,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     budget: Annotated[
-        int | None, typer.Option(help="How much to train, in the agent's unit (bc: epochs; dqn, ppo, sac: steps).")
+        int | None,
+        typer.Option(help="How much to train, in the agent's unit (bc: epochs; dagger: labels; the others: steps)."),
     ] = None,
     set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_set: Keywords = [],  # noqa: B006

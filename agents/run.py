@@ -12,7 +12,6 @@ from typing import Any
 import gymnasium as gym
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from agents.checkpoints import read_state, write_state
 from agents.evaluation import evaluate
 from demos.recording import Acting
 
@@ -94,6 +93,8 @@ class Run:
         """
         if self.folder is None or not (self.folder / CHECKPOINT).is_file():
             return None
+        from agents.checkpoints import read_state  # late: it brings PyTorch, which not every command needs
+
         kept = read_state(self.folder / CHECKPOINT)
         if kept.get("identity") != self.identity:
             if self.overwrite:
@@ -115,6 +116,8 @@ class Run:
         began = time.monotonic()
         if self.folder is None or not (now or began >= self._due):
             return
+        from agents.checkpoints import write_state  # late, as above
+
         kept = {"identity": self.identity, "evaluated": self._evaluated, "state": state()}
         write_state(self.folder / CHECKPOINT, kept)
         ended = time.monotonic()

@@ -42,7 +42,7 @@ class Settings:
     Attributes:
         steps: In the environment.
         pretraining_steps: Updates on demonstrations alone, before the first step; 0 for none.
-        learning_rate: Of Adam.
+        learning_rate: Of Adam, in the pre-training; as the agent practises it falls to 0 in a straight line.
         batch_size: Transitions an update.
         buffer_size: Of the agent's own transitions that are remembered; demonstrations come on top.
         gamma: Discount of a step.
@@ -125,8 +125,10 @@ class DQfDAgent(PolicyAgent):
     **What we do differently.** Errors have the Huber loss, as in Stable-Baselines3's `DQN`. Weights of importance
     apply to all losses of a transition, the margin too, and are divided by the largest in the batch. An episode that
     only ran out of time is not taken for the end of all reward: its last value is estimated. Exploration is
-    epsilon-greedy or softmax. Observations are standardised by the demonstrations. Episodes are seeded by their
-    number, and a training that was killed goes on to the same weights, in the pre-training too.
+    epsilon-greedy or softmax. The learning rate falls to 0 as the agent practises. Observations are standardised by
+    the demonstrations. Episodes are seeded by their number, and a training that was killed goes on to the same
+    weights, in the pre-training too. Of disturbed demonstrations (`--quality noisy`) the rewards teach what the
+    executed action is worth, and the margin what the expert would have done.
 
     **When not to use it.** Where actions are not discrete, where demonstrations hold no rewards, or where there is no
     environment to practise in.
@@ -217,7 +219,8 @@ class DQfD(DQN):
         super().__init__(
             DuelingPolicy,
             envs,
-            learning_rate=settings.learning_rate,
+            # Of the share of the steps that is left: the last weights are those that are kept.
+            learning_rate=lambda left: settings.learning_rate * left,
             batch_size=settings.batch_size,
             buffer_size=shown + settings.buffer_size,
             learning_starts=0,
@@ -269,6 +272,7 @@ class DQfD(DQN):
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Learns from demonstrations and the agent's own transitions."""
         self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
         numbers: dict[str, float] = {}
         for _ in range(gradient_steps):
             numbers = self.update(batch_size)
@@ -296,7 +300,7 @@ class DQfD(DQN):
             "one_step": weighted_mean(huber(errors), batch.weights),
             "n_step": weighted_mean(huber(later_targets - known), batch.weights),
             "margin": weighted_mean(
-                batch.demonstrated * large_margin(q_values, batch.actions, settings.margin), batch.weights
+                batch.demonstrated * large_margin(q_values, batch.labels, settings.margin), batch.weights
             ),
             "weights": squared_weights(self.q_net.parameters()),
         }

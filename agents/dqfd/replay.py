@@ -74,11 +74,12 @@ class SumTree:
             masses: From 0 to the total, shape (B,).
         """
         wide = min(WIDE, self._first)
-        sums = np.cumsum(self.nodes[wide : 2 * wide])
+        sums = np.zeros(wide + 1)
+        np.add.accumulate(self.nodes[wide : 2 * wide], out=sums[1:])
         # The total may be larger than the last sum by a rounding error.
         masses = np.minimum(masses, np.nextafter(sums[-1], 0.0))
-        nodes = np.searchsorted(sums, masses, side="right")
-        masses = masses - np.where(nodes > 0, sums[nodes - 1], 0.0)
+        nodes = sums[1:].searchsorted(masses, side="right")
+        masses -= sums.take(nodes)
         nodes += wide
         for _ in range(self._depth - (wide.bit_length() - 1)):
             nodes <<= 1
@@ -100,7 +101,8 @@ class Batch(NamedTuple):
     Attributes:
         rows: Where they are in the buffer.
         observations: s, before the action.
-        actions: a.
+        actions: a, what was executed.
+        labels: a_E, what the demonstrator would have done; other than a where it was disturbed.
         rewards: r.
         discounts: gamma; 0 where the episode terminated with this step.
         next_observations: One step later.
@@ -114,6 +116,7 @@ class Batch(NamedTuple):
     rows: Rows
     observations: Any
     actions: torch.Tensor
+    labels: torch.Tensor
     rewards: torch.Tensor
     discounts: torch.Tensor
     next_observations: Any
@@ -182,6 +185,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
         self.observations = _empty(observation_space, buffer_size)
         self.next_observations = _empty(observation_space, buffer_size)
         self.actions = np.zeros(buffer_size, dtype=np.int64)
+        self.labels = np.zeros(buffer_size, dtype=np.int64)
         self.rewards = np.zeros(buffer_size)
         self.terminations = np.zeros(buffer_size, dtype=bool)
         self.ends = np.zeros(buffer_size, dtype=bool)
@@ -198,7 +202,8 @@ class PrioritizedReplayBuffer(BaseBuffer):
             raise ValueError(f"a demonstration of {len(episode)} steps ends beyond row {self.demonstrations}")
         _write(self.observations, rows, mapped(lambda values: values[:-1], episode.observations))
         _write(self.next_observations, rows, mapped(lambda values: values[1:], episode.observations))
-        self.actions[rows] = episode.actions
+        self.actions[rows] = episode.executed_actions
+        self.labels[rows] = episode.actions
         self.rewards[rows] = episode.rewards
         self.terminations[rows] = episode.terminations
         self.ends[rows] = episode.terminations | episode.truncations
@@ -220,7 +225,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
         row = np.array([self.pos])
         _write(self.observations, row, obs)
         _write(self.next_observations, row, next_obs)
-        self.actions[row] = np.reshape(action, 1)
+        self.actions[row] = self.labels[row] = np.reshape(action, 1)
         self.rewards[row] = reward
         self.ends[row] = done
         self.terminations[row] = bool(done[0]) and not infos[0].get("TimeLimit.truncated", False)
@@ -293,6 +298,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
             rows,
             taken(self.observations, rows),
             taken(self.actions, rows),
+            taken(self.labels, rows),
             floats(self.rewards[rows]),
             floats(np.where(self.terminations[rows], 0.0, self.gamma)),
             taken(self.next_observations, rows),

@@ -30,7 +30,7 @@ from agents.networks import policy_keywords
 from agents.randomness import own_randomness
 from agents.run import Run
 from agents.stable_baselines import seeded, training_envs
-from demos.episode import Episode
+from demos.episode import Episode, episodes_of
 
 from ..conftest import Make
 from .test_rl import same
@@ -176,6 +176,7 @@ def test_a_batch_holds_the_rows_that_were_drawn() -> None:
     for found, expected in (
         (batch.observations, buffer.observations[batch.rows]),
         (batch.actions, buffer.actions[batch.rows]),
+        (batch.labels, buffer.labels[batch.rows]),
         (batch.rewards, buffer.rewards[batch.rows]),
         (batch.discounts, np.where(ended, 0.0, GAMMA)),
         (batch.next_observations, buffer.next_observations[batch.rows]),
@@ -322,6 +323,25 @@ def test_pre_training_touches_no_environment_and_learns(shown: Any, make: Make) 
     assert last["margin"] < 0.7 * first["margin"]
 
 
+def test_the_learning_rate_falls_as_the_agent_practises_and_the_bias_is_undone(shown: Any, make: Make) -> None:
+    env = make("LamReachDiscrete-v0")
+    with own_randomness(0):
+        model = model_of(env, shown, beta=0.6)
+        rate = model.settings.learning_rate
+        seen = []
+        sample = model.replay_buffer.sample
+
+        def sampled(size: int, env: Any = None, *, beta: float) -> Any:
+            seen.append((beta, model.policy.optimizer.param_groups[0]["lr"]))
+            return sample(size, env, beta=beta)
+
+        model.replay_buffer.sample = sampled  # type: ignore[method-assign]
+        model.learn(80)
+    assert set(seen[:150]) == {(0.6, rate)}
+    left = 1.0 - np.arange(4, 81, 4) / 80
+    np.testing.assert_allclose(seen[150:], np.stack([1.0 - 0.4 * left, rate * left], axis=1))
+
+
 @pytest.mark.parametrize("exploration", ["epsilon_greedy", "softmax"])
 def test_practice_explores_and_judgement_does_not(exploration: str, shown: Any, make: Make) -> None:
     env = make("LamReachDiscrete-v0")
@@ -383,6 +403,19 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     other = agents.make("dqfd", env, **settings)
     other.learn(shown, env, seed=1, budget=200)
     assert not same(other, whole)
+
+
+def test_of_disturbed_demonstrations_rewards_belong_to_what_was_executed(make: Make, tmp_path: Path) -> None:
+    env = make("LamReachDiscrete-v0")
+    noisy = demos.collect("LamReachDiscrete-v0", episodes=2, seed=7, quality="noisy", root=tmp_path)
+    buffer = model_of(env, noisy).replay_buffer
+    episodes = list(episodes_of(noisy))
+    rows = slice(0, buffer.demonstrations)
+    np.testing.assert_array_equal(buffer.labels[rows], np.concatenate([one.actions for one in episodes]))
+    np.testing.assert_array_equal(
+        buffer.actions[rows], np.concatenate([np.ravel(one.executed_actions) for one in episodes])
+    )
+    assert (buffer.labels != buffer.actions).any()
 
 
 def test_goals_are_observed(make: Make, tmp_path: Path) -> None:
