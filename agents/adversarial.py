@@ -220,7 +220,7 @@ class AdversarialAgent(PolicyAgent):
                     run.log(done, numbers)
                     run.show(done, accuracy=numbers["discriminator/accuracy"])
                     run.keep(practice.state)
-                    run.judge(model.policy, lambda: gym.make(env.spec), done)  # type: ignore[arg-type]
+                    run.judge(model.policy, env, done)
                 run.show(total)
         finally:
             envs.close()

@@ -217,7 +217,7 @@ class BehaviorCloning:
                         run.show(done, **training.losses)
                         run.keep(lambda: {"finished": finished, "member": training.state()})  # noqa: B023
                         self.policies[number] = training.policy
-                        run.judge(training.policy, lambda: gym.make(env.spec), done)  # type: ignore[arg-type]
+                        run.judge(training.policy, env, done)
                     self.policies[number] = training.result()
                 finished.append(self.policies[number].state_dict())
             run.show(total)

@@ -249,8 +249,7 @@ class DAgger(PolicyAgent):
                 done = before + cloning.done
                 run.show(done, labels=len(labels), **cloning.losses)
                 run.keep(lambda: {**state, "fitting": cloning.state()})
-                spec: Any = env.spec
-                run.judge(cloning.policy, lambda: gym.make(spec), done)  # noqa: B023
+                run.judge(cloning.policy, env, done)
             self.policy = cloning.result()
 
     def _practised(self, each: _Round, practice: SeededEpisodes, expert: Acting, seed: int) -> Transitions:

@@ -152,18 +152,23 @@ class Run:
             for name, number in numbers.items():
                 self._tensorboard.add_scalar(name, number, done)
 
-    def judge(self, agent: Acting, env: Callable[[], gym.Env[Any, Any]], done: int) -> None:
-        """Measures the success so far, if it is time to.
+    def judge(self, agent: Acting, env: gym.Env[Any, Any], done: int) -> None:
+        """Measures the success so far, if it is time to, in an environment of its own.
 
         Args:
             agent: As it is now.
-            env: Makes an environment of its own.
+            env: The other is made like it.
             done: How much is done of the total.
+
+        Raises:
+            ValueError: The environment has no spec to be made again by.
         """
         if not self.episodes or done * self.evaluations < (self._evaluated + 1) * self._total:
             return
         self._evaluated = done * self.evaluations // self._total
-        made = env()
+        if env.spec is None:
+            raise ValueError(f"{env} has no spec: make it by gym.make, or show no success as it goes (episodes=0)")
+        made = gym.make(env.spec)
         try:
             result = evaluate(agent, made, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
         finally:

@@ -164,8 +164,7 @@ class _Watching(BaseCallback):
         self._run.log(done, numbers)
         self._run.show(done)
         self._run.keep(lambda: state_of(self.model))
-        spec: Any = self._env.spec
-        self._run.judge(self.model.policy, lambda: gym.make(spec), done)
+        self._run.judge(self.model.policy, self._env, done)
 
     def _on_step(self) -> bool:
         return True
