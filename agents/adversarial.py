@@ -28,10 +28,9 @@ from agents.finetuning import ppo_from
 from agents.networks import BoundedPolicy, check_layers, is_picture, policy_keywords
 from agents.policy_agent import PolicyAgent
 from agents.randomness import own_randomness
-from agents.rl import steps_of_round
 from agents.run import Run
 from agents.settings import at_least, positive
-from agents.stable_baselines import horizon_of, next_episode, restore, state_of, training_envs
+from agents.stable_baselines import horizon_of, next_episode, restore, state_of, steps_of_round, training_envs
 from agents.storage import brief
 from demos.episode import episodes_of
 from demos.statistics import statistics

@@ -25,9 +25,9 @@ AGENTS: dict[str, str] = {
     "gail": "agents.gail:GAILAgent",
     "airl": "agents.airl:AIRLAgent",
     "dqfd": "agents.dqfd.agent:DQfDAgent",
-    "dqn": "agents.rl:DQNAgent",
-    "ppo": "agents.rl:PPOAgent",
-    "sac": "agents.rl:SACAgent",
+    "dqn": "agents.dqn:DQNAgent",
+    "ppo": "agents.ppo:PPOAgent",
+    "sac": "agents.sac:SACAgent",
     "sqil": "agents.sqil:SQIL",
 }
 """The table of our agents: a new one is one file, its settings in ``configs``, and one line here."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import gymnasium as gym
 import minari
 import numpy.typing as npt
+from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 
 from agents.networks import set_weights, weights_of
@@ -103,3 +104,16 @@ class PolicyAgent(ABC):
         except ValueError as error:
             raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
         return agent
+
+
+def require_discrete(name: str, action_space: gym.Space[Any]) -> None:
+    """Refuses actions that are not discrete.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if not isinstance(action_space, spaces.Discrete):
+        raise ValueError(
+            f"agent {name} chooses among discrete actions; this environment has {action_space}. "
+            'Use one such as LamGraspDiscrete-v0, or control="discrete"'
+        )

@@ -11,17 +11,18 @@ import numpy as np
 from imitation.algorithms import sqil
 from imitation.data.types import Transitions
 from imitation.util.logger import HierarchicalLogger
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.demonstrations import check_spaces
+from agents.dqn import DQNSettings
 from agents.networks import policy_keywords
-from agents.policy_agent import PolicyAgent
-from agents.randomness import own_randomness
-from agents.rl import DQNSettings, require_discrete
+from agents.policy_agent import PolicyAgent, require_discrete
 from agents.run import Run
-from agents.stable_baselines import train, training_envs
+from agents.stable_baselines import practised
 from demos.episode import episodes_of
 from demos.statistics import statistics
 
@@ -109,34 +110,36 @@ class SQIL(PolicyAgent):
         self.begin(demonstrations, env, run, seed=seed, budget=budget)
         shown = _transitions(demonstrations, self)
         steps = self.settings.steps if budget is None else budget
-        envs = training_envs(env, seed)
-        try:
-            with own_randomness(seed), run.showing(self.name, steps, "steps"):
-                keywords = {name: value for name, value in asdict(self.settings).items() if name not in _NOT_OF_DQN}
-                trainer = sqil.SQIL(
-                    venv=envs,
-                    demonstrations=shown,
-                    policy=DQNPolicy,
-                    custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
-                    rl_kwargs={
-                        **keywords,
-                        "policy_kwargs": policy_keywords(self.settings.hidden_sizes),
-                        "device": run.device,
-                    },
-                )
-                model: Any = trainer.rl_algo
-                model.set_random_seed(seed)
-                if self.settings.standardize:
-                    found = statistics(demonstrations)
-                    for network in (model.q_net, model.q_net_target):
-                        network.features_extractor.fit(found)
-                # A time limit is no end of what is to come; the demonstrations say so already.
-                model.replay_buffer.handle_timeout_termination = True
-                train(model, env, run, steps=steps)
-        finally:
-            envs.close()
-        self.policy = model.policy.to("cpu")
-        self.policy.set_training_mode(False)
+        device = run.device
+        self.policy = practised(
+            self.name,
+            env,
+            run,
+            lambda envs: self._new_model(envs, demonstrations, shown, device),
+            steps=steps,
+            seed=seed,
+        )
+
+    def _new_model(
+        self, envs: VecEnv, demonstrations: minari.MinariDataset, shown: Transitions, device: str
+    ) -> BaseAlgorithm:
+        keywords = {name: value for name, value in asdict(self.settings).items() if name not in _NOT_OF_DQN}
+        trainer = sqil.SQIL(
+            venv=envs,
+            demonstrations=shown,
+            policy=DQNPolicy,
+            custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
+            rl_kwargs={**keywords, "policy_kwargs": policy_keywords(self.settings.hidden_sizes), "device": device},
+        )
+        model: Any = trainer.rl_algo
+        if self.settings.standardize:
+            found = statistics(demonstrations)
+            for network in (model.q_net, model.q_net_target):
+                network.features_extractor.fit(found)
+        # A time limit is no end of what is to come; the demonstrations say so already.
+        model.replay_buffer.handle_timeout_termination = True
+        made: BaseAlgorithm = model
+        return made
 
 
 _NOT_OF_DQN = ("steps", "hidden_sizes", "standardize")

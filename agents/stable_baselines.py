@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from agents.randomness import generators, set_generators
+from agents.randomness import generators, own_randomness, set_generators
 from agents.run import FIRST_SEED, Run
 
 TRAINING_SEEDS = 2**29
@@ -114,13 +115,51 @@ def seeded(envs: VecEnv) -> list[SeededEpisodes]:
     return found
 
 
+def steps_of_round(round_steps: int, environments: int, horizon: int) -> int:
+    """Returns the steps of one environment in a round: whole episodes, nearest to what is asked for, at least one."""
+    return horizon * max(1, round(round_steps / (environments * horizon)))
+
+
+def practised(
+    name: str,
+    env: gym.Env[Any, Any],
+    run: Run,
+    new_model: Callable[[VecEnv], BaseAlgorithm],
+    *,
+    steps: int,
+    seed: int,
+    environments: int = 1,
+) -> BasePolicy:
+    """Trains a model from its beginning to its end, and returns its policy, on the CPU.
+
+    Args:
+        name: Of the agent.
+        env: What it practises in is made like this one.
+        run: Shows and keeps.
+        new_model: Makes it, untrained, in the environments that are given.
+        steps: Of all environments together.
+        seed: Of weights, exploration and episodes.
+        environments: How many it practises in at once.
+    """
+    envs = training_envs(env, seed, environments)
+    try:
+        with own_randomness(seed), run.showing(name, steps, "steps"):
+            model = new_model(envs)
+            model.set_random_seed(seed)
+            train(model, env, run, steps=steps)
+    finally:
+        envs.close()
+    policy = model.policy.to("cpu")
+    policy.set_training_mode(False)
+    return policy
+
+
 def train(
     model: BaseAlgorithm,
     env: gym.Env[Any, Any],
     run: Run,
     *,
     steps: int,
-    before: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains a model, or goes on where it was.
 
@@ -129,13 +168,10 @@ def train(
         env: What it is judged in is made like this one.
         run: Shows and keeps.
         steps: In all, of all environments.
-        before: What comes before the first step, such as pre-training; not done again.
     """
     horizon = horizon_of(env)
     kept = run.restored()
-    if kept is None:
-        before()
-    else:
+    if kept is not None:
         restore(model, kept)
         envs: Any = model.get_env()
         next_episode(envs, model.num_timesteps // (horizon * envs.num_envs))

@@ -20,12 +20,10 @@ from agents.dqfd.losses import double_q_targets, huber, large_margin, squared_we
 from agents.dqfd.policy import DuelingPolicy, softmax_actions
 from agents.dqfd.replay import Batch, PrioritizedReplayBuffer
 from agents.networks import check_layers, policy_keywords
-from agents.policy_agent import PolicyAgent
-from agents.randomness import own_randomness
-from agents.rl import require_discrete
+from agents.policy_agent import PolicyAgent, require_discrete
 from agents.run import Run
 from agents.settings import at_least, positive
-from agents.stable_baselines import state_of, train, training_envs
+from agents.stable_baselines import practised, state_of
 from demos.episode import episodes_of
 from demos.statistics import statistics
 
@@ -184,16 +182,15 @@ class DQfDAgent(PolicyAgent):
         transitions(demonstrations, self.observation_space, self.action_space, demonstrations.episode_indices[:1])
         self.begin(demonstrations, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
-        envs = training_envs(env, seed)
-        try:
-            with own_randomness(seed), run.showing(self.name, steps, "steps"):
-                model = DQfD(envs, self.settings, demonstrations, run, seed)
-                model.set_random_seed(seed)
-                train(model, env, run, steps=steps)
-        finally:
-            envs.close()
-        self.policy = model.policy.to("cpu")
-        self.policy.set_training_mode(False)
+        made = run
+        self.policy = practised(
+            self.name,
+            env,
+            run,
+            lambda envs: DQfD(envs, self.settings, demonstrations, made, seed),
+            steps=steps,
+            seed=seed,
+        )
 
 
 class DQfD(DQN):

@@ -19,7 +19,7 @@ def test_what_an_agent_imports_counts_and_other_agents_do_not() -> None:
     cloning = imported_with("agents.bc")
     assert {"agents.bc", "agents.cloning", "agents.symmetry", "agents.networks", "agents.evaluation"} <= set(cloning)
     assert not {"agents.rl", "agents.dagger", "agents.agent"} & set(cloning)
-    assert {"agents.sqil", "agents.rl"} <= set(imported_with("agents.sqil"))
+    assert {"agents.sqil", "agents.dqn", "agents.rl"} <= set(imported_with("agents.sqil"))
     assert imported_with("agents.random") == ["agents.evaluation", "agents.random"]
 
 

@@ -11,7 +11,7 @@ import torch
 
 import agents
 import demos
-from agents import sqil
+from agents import stable_baselines
 
 from ..conftest import Make
 from .test_rl import OFF_POLICY, same
@@ -28,9 +28,9 @@ def test_demonstrated_steps_are_paid_and_a_time_limit_is_no_end(
 ) -> None:
     env = make("LamReachDiscrete-v0")
     seen: list[Any] = []
-    train = sqil.train
+    train = stable_baselines.train
     monkeypatch.setattr(
-        sqil, "train", lambda model, *args, **kwargs: (seen.append(model), train(model, *args, **kwargs))
+        stable_baselines, "train", lambda model, *args, **kwargs: (seen.append(model), train(model, *args, **kwargs))
     )
     agents.make("sqil", env, **OFF_POLICY).learn(shown, env, seed=0, budget=200)
     buffer = seen[0].replay_buffer
