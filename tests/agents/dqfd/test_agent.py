@@ -1,0 +1,212 @@
+"""DQfD explores as it says, leaves out what it is told to, and its trainings repeat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import agents
+import demos
+from agents.dqfd.agent import DQfD
+from agents.dqfd.policy import DuelingPolicy, softmax_actions
+from agents.networks import policy_keywords
+from agents.randomness import own_randomness
+from agents.run import Run
+from agents.stable_baselines import seeded, training_envs
+from demos.episode import episodes_of
+
+from ...conftest import Make
+from ..test_rl import same
+from ..test_runs import Fragile, KilledError
+
+SMALL: dict[str, Any] = {"pretraining_steps": 150, "batch_size": 16, "hidden_sizes": [16], "train_freq": 4}
+
+
+@pytest.fixture
+def shown(make: Make, tmp_path: Path) -> Any:
+    return demos.collect("LamReachDiscrete-v0", episodes=4, seed=7, root=tmp_path / "data")
+
+
+def test_softmax_exploration_draws_by_softmax() -> None:
+    q_values = torch.tensor([[0.3, 0.1, 0.0, -0.5, 0.25]])
+    with own_randomness(0):
+        found = softmax_actions(q_values.repeat(20_000, 1), temperature=0.2).numpy()
+    powers = np.exp(q_values.numpy()[0].astype(np.float64) / 0.2)
+    expected = 20_000 * powers / powers.sum()
+    assert stats.chisquare(np.bincount(found, minlength=5), expected).pvalue > 1e-3
+
+
+def test_the_advantages_of_the_dueling_network_have_mean_zero(make: Make) -> None:
+    env = make("LamReachDiscrete-v0")
+    policy = DuelingPolicy(env.observation_space, env.action_space, lambda _: 0.0, **policy_keywords((16, 8)))  # type: ignore[arg-type]
+    network: Any = policy.q_net
+    seen = torch.randn(5, *(env.observation_space.shape or ()))
+    features = network.q_net(network.extract_features(seen, network.features_extractor))
+    torch.testing.assert_close(network(seen).mean(dim=1), network.value(features)[:, 0])
+    differences = network(seen) - network(seen)[:, :1]
+    torch.testing.assert_close(differences, network.advantage(features) - network.advantage(features)[:, :1])
+
+
+def model_of(env: gym.Env[Any, Any], shown: Any, **settings: Any) -> DQfD:
+    return DQfD(training_envs(env, 0), agents.make("dqfd", env, **SMALL, **settings).settings, shown, Run(), 0)
+
+
+def test_pre_training_touches_no_environment_and_learns(shown: Any, make: Make) -> None:
+    env = make("LamReachDiscrete-v0")
+    with own_randomness(0):
+        model = model_of(env, shown)
+        first = model.update(64)
+        model.pretrain()
+        last = model.update(64)
+    assert [inner.episode for inner in seeded(model.get_env())] == [0]  # type: ignore[arg-type]
+    assert model.num_timesteps == 0
+    assert model.replay_buffer.size() == model.replay_buffer.demonstrations == shown.total_steps
+    assert last["margin"] < 0.7 * first["margin"]
+
+
+def test_the_learning_rate_falls_as_the_agent_practises_and_the_bias_is_undone(shown: Any, make: Make) -> None:
+    env = make("LamReachDiscrete-v0")
+    with own_randomness(0):
+        model = model_of(env, shown, beta=0.6)
+        rate = model.settings.learning_rate
+        seen = []
+        sample = model.replay_buffer.sample
+
+        def sampled(size: int, env: Any = None, *, beta: float) -> Any:
+            seen.append((beta, model.policy.optimizer.param_groups[0]["lr"]))
+            return sample(size, env, beta=beta)
+
+        model.replay_buffer.sample = sampled  # type: ignore[method-assign]
+        model.learn(80)
+    assert set(seen[:150]) == {(0.6, rate)}
+    left = 1.0 - np.arange(4, 81, 4) / 80
+    np.testing.assert_allclose(seen[150:], np.stack([1.0 - 0.4 * left, rate * left], axis=1))
+
+
+@pytest.mark.parametrize("exploration", ["epsilon_greedy", "softmax"])
+def test_practice_explores_and_judgement_does_not(exploration: str, shown: Any, make: Make) -> None:
+    env = make("LamReachDiscrete-v0")
+    with own_randomness(0):
+        model = model_of(env, shown, exploration=exploration, epsilon=0.5, temperature=10.0)
+        seen, _ = env.reset(seed=0)
+        greedy = {int(model.predict(seen, deterministic=True)[0]) for _ in range(50)}
+        explored = {int(model.predict(seen)[0]) for _ in range(50)}
+        batch = model.predict(seen[None])[0]
+    assert greedy == {int(model.q_net(torch.as_tensor(seen)[None]).argmax())}
+    assert len(explored) > 5
+    assert batch.shape == (1,)
+
+
+def test_parts_are_left_out_by_settings(shown: Any, make: Make) -> None:
+    env = make("LamReachDiscrete-v0")
+    results = {}
+    for name in ("margin_weight", "n_step_weight", "alpha", "pretraining_steps", "l2_weight"):
+        agent = agents.make("dqfd", env, **{**SMALL, "pretraining_steps": 20, name: 0})
+        agent.learn(shown, env, seed=0, budget=40)
+        results[name] = agent
+    names = list(results)
+    for one in names:
+        for other in names[names.index(one) + 1 :]:
+            assert not same(results[one], results[other]), f"{one} and {other} made the same"
+
+
+@pytest.mark.parametrize("exploration", ["epsilon_greedy", "softmax"])
+def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
+    exploration: str, shown: Any, make: Make, tmp_path: Path
+) -> None:
+    env = make("LamReachDiscrete-v0")
+    # More steps than the buffer holds: it wraps on both sides of a death.
+    settings: dict[str, Any] = {**SMALL, "exploration": exploration, "epsilon": 0.2, "buffer_size": 100}
+    whole, again = (agents.make("dqfd", env, **settings) for _ in range(2))
+    whole.learn(shown, env, seed=0, budget=200)
+    deaths = 0
+    while True:
+        # Whatever happened to the global generators between.
+        torch.manual_seed(deaths)
+        again = agents.make("dqfd", env, **settings)
+        run = Fragile(tmp_path / "run")
+        run.left = 2
+        try:
+            again.learn(shown, env, seed=0, budget=200, run=run)
+            break
+        except KilledError:
+            deaths += 1
+    # In the pre-training, right after it, and as the agent practised.
+    assert deaths >= 3
+    assert same(again, whole)
+    loaded = agents.load(again.save(tmp_path / "agent"), env)
+    assert same(loaded, whole)
+    observation, _ = env.reset(seed=0)
+    for deterministic in (True, False):
+        action = loaded.predict(observation, deterministic=deterministic)[0]
+        np.testing.assert_array_equal(action, whole.predict(observation, deterministic=True)[0])
+    assert loaded.training["demonstrations"]["id"] == shown.id
+    other = agents.make("dqfd", env, **settings)
+    other.learn(shown, env, seed=1, budget=200)
+    assert not same(other, whole)
+
+
+def test_of_disturbed_demonstrations_rewards_belong_to_what_was_executed(make: Make, tmp_path: Path) -> None:
+    env = make("LamReachDiscrete-v0")
+    noisy = demos.collect("LamReachDiscrete-v0", episodes=2, seed=7, quality="noisy", root=tmp_path)
+    buffer = model_of(env, noisy).replay_buffer
+    episodes = list(episodes_of(noisy))
+    rows = slice(0, buffer.demonstrations)
+    np.testing.assert_array_equal(buffer.labels[rows], np.concatenate([one.actions for one in episodes]))
+    np.testing.assert_array_equal(
+        buffer.actions[rows], np.concatenate([np.ravel(one.executed_actions) for one in episodes])
+    )
+    assert (buffer.labels != buffer.actions).any()
+
+
+def test_goals_are_observed(make: Make, tmp_path: Path) -> None:
+    env = make("LamReachGoal-v0", control="discrete")
+    shown = demos.collect(env.spec.id, episodes=2, seed=7, root=tmp_path, env_kwargs={"control": "discrete"})  # type: ignore[union-attr]
+    one, other = (agents.make("dqfd", env, **SMALL) for _ in range(2))
+    for agent in (one, other):
+        agent.learn(shown, env, seed=0, budget=40)
+    assert same(one, other)
+
+
+def test_what_cannot_be_learned_from_is_refused(datasets: Any, shown: Any, make: Make) -> None:
+    root, ids = datasets
+    env = make("LamReachDiscrete-v0")
+    with pytest.raises(ValueError, match="this agent's environment has Discrete"):
+        agents.make("dqfd", env).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
+    with pytest.raises(ValueError, match="agent dqfd chooses among discrete actions; this environment has Box"):
+        agents.make("dqfd", make("LamReach-v0"))
+    with pytest.raises(ValueError, match="budget is 0"):
+        agents.make("dqfd", env).learn(shown, env, seed=0, budget=0)
+    with pytest.raises(ValueError, match="seed is -1"):
+        agents.make("dqfd", env).learn(shown, env, seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"exploration": "boltzmann"}, "exploration is 'boltzmann'; expected one of epsilon_greedy, softmax"),
+        ({"exploration": 1}, "setting exploration of agent dqfd is 1; expected str"),
+        ({"gamma": 1.0}, "gamma is 1.0; expected at least 0 and below 1"),
+        ({"alpha": 1.5}, "alpha is 1.5; expected 0 to 1"),
+        ({"beta": -0.1}, "beta is -0.1; expected 0 to 1"),
+        ({"epsilon": 2.0}, "epsilon is 2.0; expected 0 to 1"),
+        ({"temperature": 0.0}, "temperature is 0.0; expected a positive number"),
+        ({"agent_bonus": 0.0}, "agent_bonus is 0.0; expected a positive number"),
+        ({"n_step": 0}, "n_step is 0; expected at least 1"),
+        ({"margin": -1.0}, "margin is -1.0; expected at least 0"),
+        ({"pretraining_steps": -1}, "pretraining_steps is -1; expected at least 0"),
+        ({"target_update_interval": 0}, "target_update_interval is 0; expected at least 1"),
+        ({"hidden_sizes": []}, "hidden_sizes is"),
+        ({"bonus": 1.0}, "unknown setting 'bonus' of agent dqfd"),
+    ],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str, make: Make) -> None:
+    with pytest.raises(ValueError, match=message):
+        agents.make("dqfd", make("LamReachDiscrete-v0"), **settings)
