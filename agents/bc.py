@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.cloning import Cloning, Fitting
+from agents.cloning import Cloning, Fitting, new_clone
 from agents.demonstrations import Transitions, places_of, transitions
-from agents.networks import BoundedPolicy, check_layers, policy_keywords, set_weights, weights_of
+from agents.networks import BoundedPolicy, check_layers, set_weights, weights_of
 from agents.provenance import training_of
 from agents.randomness import own_randomness
 from agents.run import Run
@@ -140,16 +140,8 @@ class BehaviorCloning:
         return self.policies[0]
 
     def _new_policy(self) -> BoundedPolicy:
-        policy = BoundedPolicy(
-            self.observation_space,
-            self.action_space,
-            # imitation trains with an optimizer of its own; this one is never used.
-            lr_schedule=lambda _: 0.0,
-            squash=self.settings.squash,
-            **policy_keywords(self.settings.hidden_sizes),
-        )
-        policy.set_training_mode(False)
-        return policy
+        settings = self.settings
+        return new_clone(self.observation_space, self.action_space, settings.hidden_sizes, squash=settings.squash)
 
     def learn(
         self,

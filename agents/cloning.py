@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from imitation.algorithms import bc
@@ -17,7 +18,7 @@ from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from agents.demonstrations import Transitions
-from agents.networks import BoundedPolicy
+from agents.networks import BoundedPolicy, policy_keywords
 from agents.randomness import generators, set_generators
 from agents.symmetry import Symmetry
 from demos.episode import mapped
@@ -84,6 +85,29 @@ class _Losses(KVWriter):
 
     def close(self) -> None:
         """Holds nothing open."""
+
+
+def new_clone(
+    observation_space: gym.Space[Any], action_space: gym.Space[Any], hidden_sizes: tuple[int, ...], *, squash: bool
+) -> BoundedPolicy:
+    """Makes a policy that knows nothing yet.
+
+    Args:
+        observation_space: Of the environment.
+        action_space: Of the environment.
+        hidden_sizes: Units of its layers.
+        squash: Whether its actions are squashed into their space by tanh.
+    """
+    policy = BoundedPolicy(
+        observation_space,
+        action_space,
+        # imitation trains with an optimizer of its own; this one is never used.
+        lr_schedule=lambda _: 0.0,
+        squash=squash,
+        **policy_keywords(hidden_sizes),
+    )
+    policy.set_training_mode(False)
+    return policy
 
 
 class Cloning:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from agents.cloning import Cloning, Fitting
+from agents.cloning import Cloning, Fitting, new_clone
 from agents.demonstrations import Transitions, joined, transitions
-from agents.networks import BoundedPolicy, check_layers, policy_keywords
+from agents.networks import BoundedPolicy, check_layers
 from agents.policy_agent import PolicyAgent
 from agents.randomness import own_randomness
 from agents.run import Run
@@ -120,14 +120,8 @@ class DAgger(PolicyAgent):
         return self._new_clone()
 
     def _new_clone(self) -> BoundedPolicy:
-        return BoundedPolicy(
-            self.observation_space,
-            self.action_space,
-            # imitation trains with an optimizer of its own; this one is never used.
-            lr_schedule=lambda _: 0.0,
-            squash=self.settings.squash,
-            **policy_keywords(self.settings.hidden_sizes),
-        )
+        settings = self.settings
+        return new_clone(self.observation_space, self.action_space, settings.hidden_sizes, squash=settings.squash)
 
     def learn(
         self,

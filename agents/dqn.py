@@ -90,9 +90,9 @@ class DQNAgent(ReinforcementAgent):
 
     def new_policy(self) -> BasePolicy:
         """Makes an untrained policy."""
-        require_discrete(self.name, self.action_space)
+        actions = require_discrete(self.name, self.action_space)
         keywords = policy_keywords(self.settings.hidden_sizes)
-        return DQNPolicy(self.observation_space, self.action_space, lambda _: 0.0, **keywords)  # type: ignore[arg-type]
+        return DQNPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
 
     def new_model(self, envs: VecEnv, horizon: int, device: str) -> BaseAlgorithm:
         """Makes the untrained algorithm."""

@@ -106,8 +106,8 @@ class PolicyAgent(ABC):
         return agent
 
 
-def require_discrete(name: str, action_space: gym.Space[Any]) -> None:
-    """Refuses actions that are not discrete.
+def require_discrete(name: str, action_space: gym.Space[Any]) -> spaces.Discrete:
+    """Returns a space of discrete actions, and refuses any other.
 
     Raises:
         ValueError: They are not.
@@ -117,3 +117,4 @@ def require_discrete(name: str, action_space: gym.Space[Any]) -> None:
             f"agent {name} chooses among discrete actions; this environment has {action_space}. "
             'Use one such as LamGraspDiscrete-v0, or control="discrete"'
         )
+    return action_space

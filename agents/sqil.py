@@ -73,14 +73,14 @@ class SQIL(PolicyAgent):
 
     def new_policy(self) -> BasePolicy:
         """Makes an untrained policy."""
-        require_discrete(self.name, self.action_space)
+        actions = require_discrete(self.name, self.action_space)
         if isinstance(self.observation_space, gym.spaces.Dict):
             raise ValueError(
                 f"agent {self.name} sees arrays; this environment's observations are a dict of "
                 f'{", ".join(self.observation_space)}. Use obs="state"'
             )
         keywords = policy_keywords(self.settings.hidden_sizes)
-        return DQNPolicy(self.observation_space, self.action_space, lambda _: 0.0, **keywords)  # type: ignore[arg-type]
+        return DQNPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
 
     def learn(
         self,

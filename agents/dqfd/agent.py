@@ -149,9 +149,9 @@ class DQfDAgent(PolicyAgent):
 
     def new_policy(self) -> BasePolicy:
         """Makes an untrained policy."""
-        require_discrete(self.name, self.action_space)
+        actions = require_discrete(self.name, self.action_space)
         keywords = policy_keywords(self.settings.hidden_sizes)
-        return DuelingPolicy(self.observation_space, self.action_space, lambda _: 0.0, **keywords)  # type: ignore[arg-type]
+        return DuelingPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
 
     def learn(
         self,

@@ -99,6 +99,14 @@ def test_watching_a_training_does_not_change_it(datasets: Any, make: Make, tmp_p
     assert list(tmp_path.glob("events.out.tfevents*"))
 
 
+def test_success_is_shown_only_in_what_can_be_made_again(make: Make) -> None:
+    bare = make("LamReach-v0").unwrapped
+    bare.spec = None
+    run = Run(episodes=1)
+    with run.showing("expert", 10, "steps"), pytest.raises(ValueError, match=r"has no spec: make it by gym\.make"):
+        run.judge(demos.make_expert(bare), bare, 10)
+
+
 def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
