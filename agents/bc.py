@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from agents import cloning
 from agents.cloning import Cloning, Fitting, new_clone
 from agents.demonstrations import Transitions, places_of, transitions
-from agents.networks import BoundedPolicy, check_layers, set_weights, weights_of
+from agents.networks import BoundedPolicy, set_weights, weights_of
 from agents.provenance import training_of
 from agents.randomness import own_randomness
 from agents.run import Run
-from agents.settings import at_least, positive, read_settings
+from agents.settings import at_least, read_settings
 from agents.storage import check_target, read_weights, save_agent, spaces_of
 from agents.symmetry import symmetry_of
 from demos.statistics import statistics
@@ -27,52 +28,26 @@ MAX_MEMBERS = 32
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(cloning.Settings):
     """Settings of behavioural cloning; those of each environment are in ``configs/bc.yaml``.
 
     Attributes:
-        epochs: Passes over the demonstrations.
-        batch_size: Transitions an update.
-        learning_rate: At the start; it falls to 0 along half a cosine.
-        hidden_sizes: Units of the policy's layers.
-        entropy_weight: Bonus for random actions.
-        l2_weight: On all weights.
-        standardize: Whether observations are brought to mean 0 and spread 1 of the demonstrations.
-        squash: Whether actions are squashed into their space by tanh.
-        ignored: Features that the policy does not look at, such as ``object/rotation``, or one number of a vector,
-            such as ``tool/position/x``; needs ``standardize``.
-        mirror: Whether demonstrations are also seen in a mirror; see :mod:`agents.symmetry`.
-        turn: Whether they are also turned about the vertical.
         held_out: Share of the episodes that is not learned from, but tells when to stop.
         patience: Epochs without improvement on these after which the training stops; the best weights are kept.
             0 trains all epochs and keeps the last.
         members: Policies that are trained, each with weights and an order of its own; their mean acts.
     """
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    hidden_sizes: tuple[int, ...]
-    entropy_weight: float
-    l2_weight: float
-    standardize: bool
-    squash: bool
-    ignored: tuple[str, ...]
-    mirror: bool
-    turn: bool
     held_out: float
     patience: int
     members: int
 
     def __post_init__(self) -> None:
-        at_least(1, epochs=self.epochs, batch_size=self.batch_size, members=self.members)
-        at_least(0, patience=self.patience, held_out=self.held_out, l2_weight=self.l2_weight)
-        positive(learning_rate=self.learning_rate)
-        check_layers(self.hidden_sizes)
+        super().__post_init__()
+        at_least(1, members=self.members)
+        at_least(0, patience=self.patience, held_out=self.held_out)
         if not self.held_out < 1.0:
             raise ValueError(f"held_out is {self.held_out}; expected a share below 1")
-        if self.ignored and not self.standardize:
-            raise ValueError(f"ignored is {', '.join(self.ignored)}, which needs standardize=true")
         if self.members > MAX_MEMBERS:
             raise ValueError(f"members is {self.members}; expected at most {MAX_MEMBERS}")
         if (self.patience > 0) != (self.held_out > 0.0):

@@ -18,11 +18,52 @@ from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from agents.demonstrations import Transitions
-from agents.networks import BoundedPolicy, policy_keywords
+from agents.networks import BoundedPolicy, check_layers, policy_keywords
 from agents.randomness import generators, set_generators
+from agents.settings import at_least, positive
 from agents.symmetry import Symmetry
 from demos.episode import mapped
 from demos.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of what clones.
+
+    Attributes:
+        epochs: Passes over the demonstrations.
+        batch_size: Transitions an update.
+        learning_rate: At the start; it falls to 0 along half a cosine.
+        hidden_sizes: Units of the policy's layers.
+        entropy_weight: Bonus for random actions.
+        l2_weight: On all weights.
+        standardize: Whether observations are brought to mean 0 and spread 1 of the demonstrations.
+        squash: Whether actions are squashed into their space by tanh.
+        ignored: Features that the policy does not look at, such as ``object/rotation``, or one number of a vector,
+            such as ``tool/position/x``; needs ``standardize``.
+        mirror: Whether demonstrations are also seen in a mirror; see :mod:`agents.symmetry`.
+        turn: Whether they are also turned about the vertical.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    hidden_sizes: tuple[int, ...]
+    entropy_weight: float
+    l2_weight: float
+    standardize: bool
+    squash: bool
+    ignored: tuple[str, ...]
+    mirror: bool
+    turn: bool
+
+    def __post_init__(self) -> None:
+        at_least(1, epochs=self.epochs, batch_size=self.batch_size)
+        at_least(0, entropy_weight=self.entropy_weight, l2_weight=self.l2_weight)
+        positive(learning_rate=self.learning_rate)
+        check_layers(self.hidden_sizes)
+        if self.ignored and not self.standardize:
+            raise ValueError(f"ignored is {', '.join(self.ignored)}, which needs standardize=true")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,54 +13,41 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
+from agents import cloning
 from agents.cloning import Cloning, Fitting, new_clone
-from agents.demonstrations import Transitions, joined, transitions
-from agents.networks import BoundedPolicy, check_layers
+from agents.demonstrations import Transitions, joined, places_of, transitions
+from agents.networks import BoundedPolicy
 from agents.policy_agent import PolicyAgent
 from agents.randomness import own_randomness
 from agents.run import Run
-from agents.settings import at_least, positive
+from agents.settings import at_least
 from agents.stable_baselines import SeededEpisodes, horizon_of, practice_env
+from agents.symmetry import symmetry_of
 from demos.experts import make_expert
 from demos.recording import Acting
 from demos.statistics import array_statistics
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings of DAgger; those of each environment are in ``configs/dagger.yaml``.
+class Settings(cloning.Settings):
+    """Settings of DAgger; those of each environment are in ``configs/dagger.yaml``, and of the cloning as ``bc``'s.
 
     Attributes:
         demonstrated: Share of the demonstrations, in episodes, with which it starts; their steps count as labels.
         rounds: How often a policy acts and is corrected.
         expert_share: Probability that the expert acts in the first round, to the power of the round's number in the
             others; 0 lets the policy act alone.
-        round_epochs: Passes over all labels so far, for the policy of each round.
-        epochs: Passes over all labels, for the last policy.
-        batch_size: Transitions an update.
-        learning_rate: At the start; it falls to 0 along half a cosine.
-        hidden_sizes: Units of the policy's layers.
-        standardize: Whether observations are brought to mean 0 and spread 1 of the labelled ones.
-        squash: Whether actions are squashed into their space by tanh.
+        round_updates: Of the policy of each round, to the next whole pass over the labels; the last has all epochs.
     """
 
     demonstrated: float
     rounds: int
     expert_share: float
-    round_epochs: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    hidden_sizes: tuple[int, ...]
-    standardize: bool
-    squash: bool
+    round_updates: int
 
     def __post_init__(self) -> None:
-        at_least(
-            1, rounds=self.rounds, round_epochs=self.round_epochs, epochs=self.epochs, batch_size=self.batch_size
-        )
-        positive(learning_rate=self.learning_rate)
-        check_layers(self.hidden_sizes)
+        super().__post_init__()
+        at_least(1, rounds=self.rounds, round_updates=self.round_updates)
         if not 0.0 < self.demonstrated <= 1.0:
             raise ValueError(f"demonstrated is {self.demonstrated}; expected a share above 0 and at most 1")
         if not 0.0 <= self.expert_share < 1.0:
@@ -68,15 +56,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Round:
-    """Some episodes of practice.
+    """A policy that is cloned, and episodes in which it acts and is corrected.
 
     Attributes:
-        number: From 1.
+        number: From 1; 0 for the last policy.
+        before: Epochs that earlier policies took.
+        epochs: Of this one.
         first: Number of its first episode.
-        episodes: How many.
+        episodes: How many; 0 for the last policy.
     """
 
     number: int
+    before: int
+    epochs: int
     first: int
     episodes: int
 
@@ -97,7 +89,7 @@ class DAgger(PolicyAgent):
 
     **What we do differently.** The scripted experts label any state, so nobody has to sit and watch. The labels are
     counted: by default it gets no more than the demonstrations hold, starts from some of these and asks for the rest.
-    The last policy is cloned from nothing, as `bc` would from the same number of labels. The rounds are ours:
+    Each policy is cloned from nothing, as `bc` would with its settings for the environment. The rounds are ours:
     imitation's `DAggerTrainer` keeps its rounds as files of pickles.
 
     **When not to use it.** Where no expert can be asked while the policy acts, or where its mistakes break something.
@@ -171,40 +163,46 @@ class DAgger(PolicyAgent):
         shown = indices[: max(1, round(self.settings.demonstrated * len(indices)))]
         labels = transitions(demonstrations, self.observation_space, self.action_space, shown)
         total = int(demonstrations.total_steps) if budget is None else budget
-        rounds = self._rounds(total - len(labels), horizon_of(env), total)
-        per_round, last = self.settings.round_epochs, self.settings.epochs
-        with run.showing(self.name, len(rounds) * per_round + last, "epochs"):
+        rounds = self._rounds(len(labels), horizon_of(env), total)
+        with run.showing(self.name, rounds[-1].before + rounds[-1].epochs, "epochs"):
             kept = run.restored() or {"rounds": 0, "labels": None, "fitting": None}
             if kept["labels"] is not None:
                 labels = Transitions(kept["labels"]["observations"], kept["labels"]["actions"])
-            for each in rounds[kept["rounds"] :]:
-                state = {"rounds": each.number - 1, "labels": vars(labels)}
-                self._fit(
-                    labels, per_round, [seed, each.number], (each.number - 1) * per_round, state, kept, env, run
-                )
-                labels = joined([labels, self._practised(each, practice, expert, seed)])
-            state = {"rounds": len(rounds), "labels": vars(labels)}
-            self._fit(labels, last, [seed, 0], len(rounds) * per_round, state, kept, env, run)
+            for finished, each in enumerate(rounds[kept["rounds"] :], start=kept["rounds"]):
+                self._fit(each, labels, seed, {"rounds": finished, "labels": vars(labels)}, kept, env, run)
+                if each.episodes:
+                    labels = joined([labels, self._practised(each, practice, expert, seed)])
 
-    def _rounds(self, labels: int, horizon: int, total: int) -> list[_Round]:
-        """Divides the episodes that may be labelled."""
-        episodes = labels // horizon
-        if self.settings.demonstrated < 1.0 and episodes < 1:
+    def _rounds(self, shown: int, horizon: int, total: int) -> list[_Round]:
+        """Divides the episodes that may be labelled; the last policy learns from all.
+
+        Args:
+            shown: Labels of the demonstrations it starts with.
+            horizon: Steps of an episode.
+            total: Labels in all.
+        """
+        settings = self.settings
+        episodes = (total - shown) // horizon
+        if settings.demonstrated < 1.0 and episodes < 1:
             raise ValueError(
-                f"of {total} labels {total - labels} are of the demonstrations it starts with, which leaves less "
-                f"than an episode of {horizon} to ask for: collect more demonstrations, or set demonstrated or the "
-                "budget"
+                f"of {total} labels {shown} are of the demonstrations it starts with, which leaves less than an "
+                f"episode of {horizon} to ask for: collect more demonstrations, or set demonstrated or the budget"
             )
-        count = min(self.settings.rounds, episodes)
+        count = min(settings.rounds, max(0, episodes))
         borders = [episodes * number // count for number in range(count + 1)] if count else [0]
-        return [_Round(i + 1, borders[i], borders[i + 1] - borders[i]) for i in range(count)]
+        rounds, before = [], 0
+        for number in range(count):
+            labels = shown + borders[number] * horizon
+            epochs = math.ceil(settings.round_updates / max(1, labels // settings.batch_size))
+            rounds.append(_Round(number + 1, before, epochs, borders[number], borders[number + 1] - borders[number]))
+            before += epochs
+        return [*rounds, _Round(0, before, settings.epochs, borders[-1], 0)]
 
     def _fit(
         self,
+        each: _Round,
         labels: Transitions,
-        epochs: int,
-        seeds: list[int],
-        before: int,
+        seed: int,
         state: dict[str, Any],
         kept: dict[str, Any],
         env: gym.Env[Any, Any],
@@ -213,38 +211,44 @@ class DAgger(PolicyAgent):
         """Clones all labels into a new policy, which acts from then on.
 
         Args:
+            each: What is cloned.
             labels: So far.
-            epochs: Passes.
-            seeds: Of the first weights and the order of batches.
-            before: Epochs that earlier policies took.
+            seed: Of the training.
             state: What a checkpoint holds besides the cloning.
             kept: A checkpoint, whose cloning, if it is of this policy, goes on.
             env: Its success is shown in one like it.
             run: Shows and keeps.
         """
         settings = self.settings
-        size = min(settings.batch_size, len(labels))
-        own_seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
+        own_seed = int(np.random.SeedSequence([seed, each.number]).generate_state(1)[0])
         with own_randomness(own_seed):
-            cloning = Cloning(
+            fitted = Cloning(
                 self._new_clone(),
                 labels,
-                Fitting(epochs, size, settings.learning_rate),
+                Fitting(
+                    epochs=each.epochs,
+                    batch_size=min(settings.batch_size, len(labels)),
+                    learning_rate=settings.learning_rate,
+                    entropy_weight=settings.entropy_weight,
+                    l2_weight=settings.l2_weight,
+                ),
                 seed=own_seed,
                 found=array_statistics(labels.observations) if settings.standardize else None,
+                ignored=places_of(settings.ignored, env),
+                symmetry=symmetry_of(env, mirror=settings.mirror, turn=settings.turn),
                 device=run.device,
             )
             if kept["fitting"] is not None:
-                cloning.restore(kept["fitting"])
+                fitted.restore(kept["fitting"])
                 kept["fitting"] = None
-            while not cloning.is_done:
-                cloning.epoch()
-                self.policy = cloning.policy
-                done = before + cloning.done
-                run.show(done, labels=len(labels), **cloning.losses)
-                run.keep(lambda: {**state, "fitting": cloning.state()})
-                run.judge(cloning.policy, env, done)
-            self.policy = cloning.result()
+            while not fitted.is_done:
+                fitted.epoch()
+                self.policy = fitted.policy
+                done = each.before + fitted.done
+                run.show(done, labels=len(labels), **fitted.losses)
+                run.keep(lambda: {**state, "fitting": fitted.state()})
+                run.judge(fitted.policy, env, done)
+            self.policy = fitted.result()
 
     def _practised(self, each: _Round, practice: SeededEpisodes, expert: Acting, seed: int) -> Transitions:
         """Acts for some episodes and has each state labelled."""

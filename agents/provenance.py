@@ -17,7 +17,7 @@ import yaml
 
 import lam_envs
 from agents.agent import AGENTS
-from agents.settings import CONFIGS, SEARCH
+from agents.settings import CONFIGS, LIKE, SEARCH
 from demos.checksum import checksum
 from demos.files import code_fingerprint
 
@@ -105,7 +105,8 @@ def _settings(agent: str) -> Any:
     path = CONFIGS / f"{agent}.yaml"
     if not path.is_file():
         return None
-    return {key: value for key, value in yaml.safe_load(path.read_text()).items() if key != SEARCH}
+    content = {key: value for key, value in yaml.safe_load(path.read_text()).items() if key != SEARCH}
+    return [content, _settings(content[LIKE])] if LIKE in content else content
 
 
 def training_of(

@@ -1,10 +1,13 @@
-"""Settings of agents: ``configs/<agent>.yaml``, which has defaults for all environments and what differs in some."""
+"""Settings of agents: ``configs/<agent>.yaml``, which has defaults for all environments and what differs in some.
+
+A file that says ``like: bc`` has the settings of that agent too, as far as its own has them, and its own besides.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +20,8 @@ CONFIGS = Path(__file__).with_name("configs")
 DEFAULT = "default"
 SEARCH = "search"
 """The section that says where to look for better settings."""
+LIKE = "like"
+"""Names the agent whose settings a file shares."""
 
 SettingsType = TypeVar("SettingsType")
 
@@ -35,9 +40,9 @@ def read_settings(
     Raises:
         ValueError: A field that the dataclass does not have, or a value of another type or out of range.
     """
-    shipped = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    merged: dict[str, Any] = {**shipped[DEFAULT], **shipped.get(stem(env), {}), **changed}
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    sections = shipped(name, fields)
+    merged: dict[str, Any] = {**sections[DEFAULT], **sections.get(stem(env), {}), **changed}
     for key in merged:
         if key not in fields:
             raise ValueError(f"unknown setting {key!r} of agent {name}; expected one of {', '.join(fields)}")
@@ -45,6 +50,32 @@ def read_settings(
     for key, value in frozen.items():
         _check_type(name, key, value, str(fields[key].type))
     return kind(**frozen)
+
+
+def shipped(name: str, fields: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Returns the settings of an agent's file: the defaults, and what differs in which environment.
+
+    Args:
+        name: Of the agent.
+        fields: Which settings it has: of those of an agent that it is like, these count.
+    """
+    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    own = {key: values for key, values in content.items() if key not in (SEARCH, LIKE)}
+    if LIKE not in content:
+        return own
+    known = set(fields)
+    other = {
+        section: {key: value for key, value in values.items() if key in known}
+        for section, values in shipped(content[LIKE], known).items()
+    }
+    # What a file says itself of all environments goes before what the other says of one.
+    return {
+        section: {
+            **{key: value for key, value in other.get(section, {}).items() if key not in own[DEFAULT]},
+            **own.get(section, {}),
+        }
+        for section in {**other, **own}
+    }
 
 
 SPACES = ("control", "obs")

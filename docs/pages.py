@@ -18,10 +18,9 @@ from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
-import yaml
 
 from agents.agent import AGENTS, find
-from agents.settings import CONFIGS, DEFAULT, SEARCH
+from agents.settings import CONFIGS, DEFAULT, shipped
 from benchmarks.report import markdown_table
 from docs import pictures
 from docs.figures import CORE, datasets, results, speeds
@@ -287,15 +286,14 @@ def agent_page(name: str) -> str:
             if dataclasses.is_dataclass(base)
             for key, meaning in entries(base, "Attributes").items()
         }
-        shipped = yaml.safe_load(file.read_text())
-        usual = shipped.pop(DEFAULT)
-        shipped.pop(SEARCH, None)
+        sections = shipped(name, meanings)
+        usual = sections.pop(DEFAULT)
         rows = [
-            [f"`{key}`", f"`{value}`", *(f"`{own[key]}`" if key in own else "" for own in shipped.values())]
+            [f"`{key}`", f"`{value}`", *(f"`{own[key]}`" if key in own else "" for own in sections.values())]
             for key, value in usual.items()
         ]
         rows = [[*row, meanings.get(key, "-")] for key, row in zip(usual, rows, strict=True)]
-        parts += ["## Settings", table(["setting", "value", *(f"in {stem}" for stem in shipped), "meaning"], rows)]
+        parts += ["## Settings", table(["setting", "value", *(f"in {stem}" for stem in sections), "meaning"], rows)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -13,6 +13,7 @@ import yaml
 
 import agents
 import demos
+from agents import cloning
 from agents import settings as settings_module
 from agents.bc import BehaviorCloning, Settings
 from agents.networks import BoundedPolicy, Standardizing, policy_keywords
@@ -154,8 +155,20 @@ def test_shipped_settings_are_sound(env_id: str | None, make: Make) -> None:
     read_settings("bc", Settings, {}, None if env_id is None else make(env_id))
 
 
+def test_settings_that_are_like_those_of_another_agent_follow_it(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = yaml.safe_load((settings_module.CONFIGS / "bc.yaml").read_text())
+    (tmp_path / "bc.yaml").write_text(yaml.safe_dump({**shipped, "LamReach": {"epochs": 7, "batch_size": 9}}))
+    (tmp_path / "mine.yaml").write_text("like: bc\ndefault: {batch_size: 5}\nLamGrasp: {epochs: 8}\n")
+    monkeypatch.setattr(settings_module, "CONFIGS", tmp_path)
+    for env_id, epochs in (("LamReach-v0", 7), ("LamGrasp-v0", 8), ("LamStack-v0", shipped["default"]["epochs"])):
+        found = read_settings("mine", cloning.Settings, {}, make(env_id))
+        assert (found.epochs, found.batch_size) == (epochs, 5)
+
+
 def test_every_environment_of_the_settings_exists() -> None:
-    known = {env_id.rpartition("-v")[0] for env_id in __import__("lam_envs").ENV_IDS} | {"default", "search"}
+    known = {env_id.rpartition("-v")[0] for env_id in __import__("lam_envs").ENV_IDS} | {"default", "search", "like"}
     for file in settings_module.CONFIGS.glob("*.yaml"):
         assert set(yaml.safe_load(file.read_text())) <= known, file.name
 

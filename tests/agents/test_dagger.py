@@ -16,7 +16,14 @@ from ..conftest import Make
 from .test_rl import same
 from .test_runs import Fragile, KilledError
 
-QUICK: dict[str, Any] = {"rounds": 2, "round_epochs": 3, "epochs": 4, "batch_size": 32, "hidden_sizes": [16]}
+QUICK: dict[str, Any] = {
+    "demonstrated": 0.25,
+    "rounds": 2,
+    "round_updates": 20,
+    "epochs": 4,
+    "batch_size": 32,
+    "hidden_sizes": [16],
+}
 
 
 class Asked:
