@@ -47,7 +47,7 @@ class Settings:
         steps: In all environments together; as many whole rounds as fit.
         round_steps: About how many before the policy is updated, then the discriminator: whole episodes are taken.
         warm_start: ``bc`` starts from a clone of the demonstrations, ``none`` from nothing.
-        warm_start_epochs: Passes of the cloning over the demonstrations.
+        warm_start_epochs: Passes of the cloning over the demonstrations; 0 for as many as ``bc`` has.
         critic_rounds: Rounds after a warm start in which the policy stays as it is, so that critic and discriminator
             know something before they judge it.
         learning_rate: Of PPO after a warm start.
@@ -96,11 +96,12 @@ class Settings:
     def __post_init__(self) -> None:
         if self.warm_start not in (CLONE, NOTHING):
             raise ValueError(f"warm_start is {self.warm_start!r}; expected {CLONE!r} or {NOTHING!r}")
-        at_least(1, steps=self.steps, round_steps=self.round_steps, warm_start_epochs=self.warm_start_epochs)
+        at_least(1, steps=self.steps, round_steps=self.round_steps)
         at_least(1, batch_size=self.batch_size, epochs=self.epochs)
         at_least(1, discriminator_updates=self.discriminator_updates)
         at_least(1, discriminator_batch_size=self.discriminator_batch_size)
-        at_least(0, critic_rounds=self.critic_rounds, target_kl=self.target_kl, entropy_weight=self.entropy_weight)
+        at_least(0, warm_start_epochs=self.warm_start_epochs, critic_rounds=self.critic_rounds)
+        at_least(0, target_kl=self.target_kl, entropy_weight=self.entropy_weight)
         at_least(-20, log_std=self.log_std, scratch_log_std=self.scratch_log_std)
         positive(learning_rate=self.learning_rate, scratch_learning_rate=self.scratch_learning_rate)
         positive(clip_range=self.clip_range, scratch_clip_range=self.scratch_clip_range)
@@ -263,7 +264,13 @@ class AdversarialAgent(PolicyAgent):
         if settings.warm_start == CLONE:
             clone = BehaviorCloning(env, hidden_sizes=settings.hidden_sizes, squash=True, members=1)
             if train:
-                clone.learn(demonstrations, env, seed=seed, budget=settings.warm_start_epochs, run=Run(device=device))
+                clone.learn(
+                    demonstrations,
+                    env,
+                    seed=seed,
+                    budget=settings.warm_start_epochs or None,
+                    run=Run(device=device),
+                )
             model = ppo_from(
                 clone,
                 envs,

@@ -16,9 +16,18 @@ from demos.files import write_atomically
 from demos.intervals import wilson_interval
 
 PLOT = "success.png"
-KNOWN_COLORS = {"random": "#9aa5b1", "bc": "#30638e", "expert": "#2f6f4f"}
+KNOWN_COLORS = {
+    "random": "#9aa5b1",
+    "expert": "#2f6f4f",
+    "bc": "#30638e",
+    "dagger": "#00798c",
+    "gail": "#edae49",
+    "airl": "#d9822b",
+    "dqfd": "#6d597a",
+    "sqil": "#b56576",
+}
 """The same agent has the same colour in every plot."""
-OTHER_COLORS = ("#edae49", "#d1495b", "#6d597a", "#00798c", "#b56576")
+OTHER_COLOR = "#c4a484"
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,8 @@ class Row:
 
     Attributes:
         environment: An id.
-        agent: Its name.
+        agent: Its label.
+        demonstrations: How many it learned from; None for none.
         trainings: How many; None for an agent that does not learn.
         episodes: Over all runs.
         success_rate: Over all episodes.
@@ -36,11 +46,13 @@ class Row:
         steps: Mean steps to success; None without success.
         seconds: The same in simulated seconds.
         mean_return: Mean sum of rewards.
+        training_seconds: Mean wall time of a training; None for an agent that does not learn.
         over_runs: Interquartile mean of the runs' rates; None for a single run.
     """
 
     environment: str
     agent: str
+    demonstrations: int | None
     trainings: int | None
     episodes: int
     success_rate: float
@@ -49,6 +61,7 @@ class Row:
     steps: float | None
     seconds: float | None
     mean_return: float
+    training_seconds: float | None
     over_runs: Estimate | None
 
 
@@ -56,7 +69,7 @@ def rows(results: list[CellResult]) -> list[Row]:
     """Sums up results, sorted by environment, and the best first."""
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for result in results:
-        groups.setdefault((result.cell.environment, result.cell.agent), []).append(result)
+        groups.setdefault((result.cell.environment, result.cell.label), []).append(result)
     made = [_row(environment, agent, group) for (environment, agent), group in groups.items()]
     return sorted(made, key=lambda row: (row.environment, -row.success_rate, -row.mean_return, row.agent))
 
@@ -68,9 +81,11 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
     )
     low, high = wilson_interval(merged.successes, len(merged.episodes))
     rates = [result.evaluation.success_rate for result in group]
+    times = [result.training_seconds for result in group if result.training_seconds is not None]
     return Row(
         environment=environment,
         agent=agent,
+        demonstrations=group[0].cell.demonstrations,
         trainings=len(group) if group[0].cell.training_seed is not None else None,
         episodes=len(merged.episodes),
         success_rate=merged.success_rate,
@@ -79,6 +94,7 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
         steps=merged.mean_steps_to_success,
         seconds=merged.mean_seconds_to_success,
         mean_return=merged.mean_return,
+        training_seconds=sum(times) / len(times) if times else None,
         over_runs=interquartile_mean(rates) if len(rates) > 1 else None,
     )
 
@@ -89,35 +105,47 @@ def short_names(names: list[str]) -> dict[str, str]:
     return {name: short if classes.count(short) == 1 else name for name, short in zip(names, classes, strict=True)}
 
 
+COLUMNS = 3
+"""Panels of a plot, side by side."""
+
+
 def plot(table: list[Row], path: Path) -> Path:
-    """Draws success rates as bars with their intervals, one group an environment."""
+    """Draws success rates as bars with their intervals, one panel an environment."""
     from matplotlib.figure import Figure
 
-    environments = sorted({row.environment for row in table})
-    names = list(dict.fromkeys(row.agent for row in sorted(table, key=lambda row: row.success_rate)))
+    panels = {row.environment: [one for one in table if one.environment == row.environment] for row in table}
+    columns = min(COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
+    most = max(len(own) for own in panels.values())
     # A figure of its own, without pyplot: no window system and no global state.
-    figure = Figure(figsize=(1.6 + (0.6 + 0.55 * len(names)) * len(environments), 3.6), layout="constrained")
-    axes = figure.subplots()
-    width = 0.8 / len(names)
-    labels = short_names(names)
-    for number, name in enumerate(names):
-        own = [row for row in table if row.agent == name]
-        places = [environments.index(row.environment) + (number - (len(names) - 1) / 2) * width for row in own]
-        heights = [row.success_rate for row in own]
+    figure = Figure(figsize=(3.9 * columns, lines * (0.7 + 0.27 * most)), layout="constrained")
+    labels = short_names(list(dict.fromkeys(row.agent for row in table)))
+    grid = figure.subplots(lines, columns, squeeze=False).flatten()
+    for axes, (environment, own) in zip(grid, panels.items(), strict=False):
+        places = range(len(own))
+        rates = [row.success_rate for row in own]
         errors = [[row.success_rate - row.low for row in own], [row.high - row.success_rate for row in own]]
-        color = KNOWN_COLORS.get(name, OTHER_COLORS[number % len(OTHER_COLORS)])
-        bars = axes.bar(places, heights, width * 0.9, yerr=errors, capsize=3, label=labels[name], color=color)
-        axes.bar_label(bars, [f"{100 * height:.1f}%" for height in heights], padding=2, fontsize=8)
-    axes.set_xticks(range(len(environments)), environments)
-    axes.set_ylim(0, 1.15)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0%", "25%", "50%", "75%", "100%"])
-    axes.set_ylabel("success at the last step")
-    figure.legend(frameon=False, ncols=min(len(names), 4), loc="outside upper center", fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
+        axes.barh(places, rates, 0.8, xerr=errors, capsize=2.5, color=[_color(row.agent) for row in own])
+        for place, row in zip(places, own, strict=True):
+            axes.text(1.04, place, f"{100 * row.success_rate:.1f}%", va="center", fontsize=8)
+        axes.set_yticks(places, [labels[row.agent] for row in own], fontsize=8)
+        axes.set_ylim(most - 0.4, -0.6)
+        axes.set_xlim(0, 1.22)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0%", "", "50%", "", "100%"], fontsize=8)
+        axes.set_title(environment, fontsize=9, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel("success at the last step", fontsize=9)
     picture = io.BytesIO()
     # No date in the file: the same results give the same picture.
     figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
     return write_atomically(path, picture.getvalue())
+
+
+def _color(label: str) -> str:
+    """The colour of an agent's name, whatever is peculiar to it in a suite."""
+    return KNOWN_COLORS.get(label.partition("-")[0], OTHER_COLOR)
 
 
 def report(folder: str | Path) -> list[Path]:

@@ -19,11 +19,19 @@ SUITE_FILE = "suite.json"
 
 @dataclass(frozen=True)
 class CellResult:
-    """What was measured in one cell, and with what."""
+    """What was measured in one cell, and with what.
+
+    Attributes:
+        cell: What was to be measured.
+        evaluation: What came out.
+        versions: Of all that decides it.
+        training_seconds: Wall time of the training; None for an agent that does not learn.
+    """
 
     cell: Cell
     evaluation: Evaluation
     versions: dict[str, str]
+    training_seconds: float | None
 
 
 def cell_path(folder: Path, cell: Cell) -> Path:
@@ -46,6 +54,7 @@ def write_cell(folder: Path, result: CellResult) -> Path:
     content = {
         "cell": asdict(result.cell),
         "versions": result.versions,
+        "training_seconds": result.training_seconds,
         "step_seconds": result.evaluation.step_seconds,
         "success_rate": result.evaluation.success_rate,
         "interval": list(result.evaluation.interval),
@@ -71,6 +80,7 @@ def read_cell(path: Path) -> CellResult:
             Cell(**content["cell"]),
             Evaluation(episodes, float(content["step_seconds"])),
             dict(content["versions"]),
+            None if content["training_seconds"] is None else float(content["training_seconds"]),
         )
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:

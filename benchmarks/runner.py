@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
+import minari
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
@@ -48,16 +49,18 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     base.mkdir(parents=True, exist_ok=True)
     write_suite(base, suite)
     cells = [cell for cell in suite.cells() if not is_done(base, cell) or _lacks_agent(suite, cell, base)]
-    learned = sorted({cell.environment for cell in cells if cell.training_seed is not None})
+    learned = {(cell.environment, cell.demonstrations) for cell in cells if cell.demonstrations is not None}
     datasets = [
-        Job(f"demonstrations of {environment}", collect_demonstrations, (suite, environment, str(base)))
-        for environment in learned
+        Job(
+            f"{count} demonstrations of {environment}", collect_demonstrations, (suite, environment, count, str(base))
+        )
+        for environment, count in sorted(learned)
     ]
     measured = [Job(cell.name, measure, (cell, str(base))) for cell in cells]
     films = [
         Job(f"film of {environment}", film, (_filmed(suite, environment), suite.videos, str(base)))
-        for environment in suite.environments
-        if suite.videos is not None and not _is_filmed(suite, environment, base)
+        for environment in _filmed_environments(suite)
+        if not _is_filmed(suite, environment, base)
     ]
     with Progress(
         TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
@@ -80,18 +83,20 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
 
 def _lacks_agent(suite: Suite, cell: Cell, folder: Path) -> bool:
     """Whether a film is due of a trained agent that is not there, as in a clone, which holds results alone."""
-    if suite.videos is None or cell.training_seed is None or (folder / AGENTS / cell.name).is_dir():
+    if cell.environment not in _filmed_environments(suite) or cell.training_seed is None:
+        return False
+    if (folder / AGENTS / cell.name).is_dir():
         return False
     return cell == _filmed(suite, cell.environment) and not _is_filmed(suite, cell.environment, folder)
 
 
-def collect_demonstrations(suite: Suite, environment: str, folder: str) -> None:
+def collect_demonstrations(suite: Suite, environment: str, count: int, folder: str) -> None:
     """Job: collects one environment's demonstrations, and checks that evaluation never saw their seeds."""
     dataset = demos.collect(
         environment,
-        episodes=suite.demonstrations,
+        episodes=count,
         seed=suite.demonstration_seed,
-        dataset_id=_dataset_id(environment, suite.demonstrations, suite.demonstration_seed),
+        dataset_id=_dataset_id(environment, count, suite.demonstration_seed),
         root=Path(folder) / DATASETS,
         # What was collected by other code or with other settings is of no use here.
         overwrite=True,
@@ -108,22 +113,27 @@ def measure(cell: Cell, folder: str) -> None:
     """Job: trains the cell's agent if it learns, evaluates it, writes the result."""
     _quieten()
     env = make_env(cell.environment)
-    agent = _trained(cell, env, Path(folder))
-    seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
-    result = evaluate(agent, env, seeds=seeds)
+    agent = agents.make(cell.agent, env, **cell.settings)
+    seconds = None
+    if cell.training_seed is not None:
+        demonstrations = _demonstrations(cell, Path(folder))
+        began = time.perf_counter()
+        agent.learn(demonstrations, env, seed=cell.training_seed)
+        seconds = round(time.perf_counter() - began, 1)
+        # Measured is what was saved: a report's figures hold for the files that others load.
+        agent.save(Path(folder) / AGENTS / cell.name)
+        agent = type(agent).load(Path(folder) / AGENTS / cell.name, env)
+    result = evaluate(agent, env, seeds=range(cell.first_seed, cell.first_seed + cell.episodes))
     env.close()
-    write_cell(Path(folder), CellResult(cell, result, versions(cell.agent)))
+    write_cell(Path(folder), CellResult(cell, result, versions(cell.agent), seconds))
 
 
-def _trained(cell: Cell, env: gym.Env[Any, Any], folder: Path) -> Any:
-    agent = agents.make(cell.agent, env)
-    if cell.training_seed is None or cell.demonstrations is None or cell.demonstration_seed is None:
-        return agent
+def _demonstrations(cell: Cell, folder: Path) -> minari.MinariDataset | None:
+    """What a cell's agent learns from; None if it learns from the reward alone."""
+    if cell.demonstrations is None or cell.demonstration_seed is None:
+        return None
     dataset_id = _dataset_id(cell.environment, cell.demonstrations, cell.demonstration_seed)
-    agent.learn(demos.load(dataset_id, folder / DATASETS), env, seed=cell.training_seed)
-    # Measured is what was saved: a report's figures hold for the files that others load.
-    agent.save(folder / AGENTS / cell.name)
-    return type(agent).load(folder / AGENTS / cell.name, env)
+    return demos.load(dataset_id, folder / DATASETS)
 
 
 def film(cell: Cell, videos: Filming, folder: str) -> None:
@@ -132,7 +142,7 @@ def film(cell: Cell, videos: Filming, folder: str) -> None:
     env = make_env(cell.environment, render_mode="rgb_array", render_width=videos.size, render_height=videos.size)
     base = Path(folder)
     if cell.training_seed is None:
-        agent = agents.make(cell.agent, env)
+        agent = agents.make(cell.agent, env, **cell.settings)
     else:
         agent = agents.load(base / AGENTS / cell.name, env, agent=cell.agent)
     seeds = range(cell.first_seed, cell.first_seed + videos.episodes)
@@ -158,13 +168,20 @@ def _is_filmed(suite: Suite, environment: str, folder: Path) -> bool:
     return bool(shown == _filming(_filmed(suite, environment), suite.videos))
 
 
+def _filmed_environments(suite: Suite) -> list[str]:
+    """Where the filmed agent is measured."""
+    if suite.videos is None:
+        return []
+    return [name for entry in suite.agents if entry.label == suite.videos.agent for name in entry.environments]
+
+
 def _filmed(suite: Suite, environment: str) -> Cell:
     """The first cell of the filmed agent in an environment."""
     filmed = suite.videos.agent if suite.videos is not None else None
     for cell in suite.cells():
-        if cell.environment == environment and cell.agent == filmed:
+        if cell.environment == environment and cell.label == filmed:
             return cell
-    raise ValueError(f"suite {suite.name} films agent {filmed!r}, which it does not measure")
+    raise ValueError(f"suite {suite.name} films agent {filmed!r}, which it does not measure in {environment}")
 
 
 def _dataset_id(environment: str, demonstrations: int, seed: int) -> str:

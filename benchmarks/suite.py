@@ -1,8 +1,16 @@
-"""What a suite is: which environments, agents and seeds, read from YAML."""
+"""What a suite is: which agents are measured in which environments, on which seeds, read from YAML.
+
+An agent is a name, or a mapping with what is peculiar to it in this suite::
+
+    agents:
+      - bc
+      - {agent: gail, label: gail-from-nothing, settings: {warm_start: none}, environments: [LamReach-v0]}
+"""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +38,30 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Filming:
-    """Which agent is filmed in each environment, for how many episodes, in how many pixels square."""
+    """Which agent, by its label, is filmed in its environments, for how many episodes, in how many pixels square."""
 
     agent: str
     episodes: int
     size: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An agent of a suite.
+
+    Attributes:
+        agent: A name of the registry, or ``package.module:Class``.
+        label: What it is called in reports; two of one label are not measured in one environment.
+        settings: Of the agent, that differ from its own.
+        environments: Ids.
+        demonstrations: Successful expert episodes, by environment.
+    """
+
+    agent: str
+    label: str
+    settings: dict[str, Any]
+    environments: tuple[str, ...]
+    demonstrations: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -44,8 +71,10 @@ class Cell:
     Attributes:
         environment: An id.
         agent: A name of the registry, or ``package.module:Class``.
+        label: What it is called in reports.
+        settings: That differ from the agent's own.
         training_seed: None for an agent that does not learn.
-        demonstrations: How many it learns from; None likewise.
+        demonstrations: How many it learns from; None for an agent that needs none.
         demonstration_seed: Of their collection; None likewise.
         first_seed: Of the evaluation.
         episodes: Of the evaluation.
@@ -53,6 +82,8 @@ class Cell:
 
     environment: str
     agent: str
+    label: str
+    settings: dict[str, Any]
     training_seed: int | None
     demonstrations: int | None
     demonstration_seed: int | None
@@ -61,13 +92,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """A file name that tells environment, agent and seed."""
-        agent = self.agent
-        if not agent.replace("_", "").isalnum():
-            safe = "".join(letter if letter.isalnum() else "_" for letter in agent)
-            agent = f"{safe}-{zlib.crc32(agent.encode()):08x}"
+        """A file name that tells environment, label and seed."""
+        label = self.label
+        if not label.replace("_", "").replace("-", "").isalnum():
+            safe = "".join(letter if letter.isalnum() else "_" for letter in label)
+            label = f"{safe}-{zlib.crc32(label.encode()):08x}"
         seed = "" if self.training_seed is None else f"-seed{self.training_seed}"
-        return f"{self.environment}-{agent}{seed}"
+        return f"{self.environment}-{label}{seed}"
 
 
 @dataclass(frozen=True)
@@ -76,41 +107,45 @@ class Suite:
 
     Attributes:
         name: Of the suite.
-        environments: Ids.
-        agents: Names of the registry, or ``package.module:Class``.
-        demonstrations: Successful expert episodes an environment.
-        demonstration_seed: Of their collection.
+        agents: What is measured where.
+        demonstration_seed: Of the collection of demonstrations.
         training_seeds: One training each.
         evaluation: Unseen seeds, the same for every agent.
         videos: What is filmed; None for nothing.
     """
 
     name: str
-    environments: tuple[str, ...]
-    agents: tuple[str, ...]
-    demonstrations: int
+    agents: tuple[Entry, ...]
     demonstration_seed: int
     training_seeds: tuple[int, ...]
     evaluation: Evaluating
     videos: Filming | None
 
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """All environments, in the order in which they come up."""
+        return tuple(dict.fromkeys(environment for entry in self.agents for environment in entry.environments))
+
     def cells(self) -> list[Cell]:
         """All measurements, the ones that take longest first."""
         cells = [
-            self._cell(environment, agent, seed)
-            for agent in self.agents
-            for environment in self.environments
-            for seed in (self.training_seeds if learns(agent) else (None,))
+            self._cell(environment, entry, seed)
+            for entry in self.agents
+            for environment in entry.environments
+            for seed in (self.training_seeds if learns(entry.agent) else (None,))
         ]
         return sorted(cells, key=lambda cell: cell.training_seed is None)
 
-    def _cell(self, environment: str, agent: str, seed: int | None) -> Cell:
+    def _cell(self, environment: str, entry: Entry, seed: int | None) -> Cell:
+        shown = seed is not None and needs_demonstrations(entry.agent)
         return Cell(
             environment=environment,
-            agent=agent,
+            agent=entry.agent,
+            label=entry.label,
+            settings=entry.settings,
             training_seed=seed,
-            demonstrations=None if seed is None else self.demonstrations,
-            demonstration_seed=None if seed is None else self.demonstration_seed,
+            demonstrations=entry.demonstrations[environment] if shown else None,
+            demonstration_seed=self.demonstration_seed if shown else None,
             first_seed=self.evaluation.first_seed,
             episodes=self.evaluation.episodes,
         )
@@ -121,7 +156,7 @@ class Suite:
 
 
 def learns(agent: str) -> bool:
-    """Whether an agent has a way to learn from demonstrations.
+    """Whether an agent has a way to learn.
 
     Raises:
         ValueError: There is no such agent.
@@ -129,12 +164,21 @@ def learns(agent: str) -> bool:
     return isinstance(find(agent), type) and issubclass(find(agent), Learning)
 
 
+def needs_demonstrations(agent: str) -> bool:
+    """Whether an agent that learns does so from demonstrations, and not from the reward alone.
+
+    Raises:
+        ValueError: There is no such agent.
+    """
+    return bool(getattr(find(agent), "needs_demonstrations", True))
+
+
 def read_suite(name: str, extra_agents: tuple[str, ...] = ()) -> Suite:
     """Reads a suite.
 
     Args:
         name: Of a suite that comes with the package, or the path of a YAML file.
-        extra_agents: Agents to measure besides.
+        extra_agents: Agents to measure besides, in all environments that the file names for all agents.
 
     Raises:
         FileNotFoundError: There is no such suite; says which there are.
@@ -151,30 +195,67 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = ()) -> Suite:
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected a mapping with the fields of a suite, such as in {SUITES}")
     data = {str(key): value for key, value in data.items()}
-    fields = set(Suite.__dataclass_fields__)
-    unknown, missing = set(data) - fields, fields - set(data) - {"videos"}
-    if unknown or missing:
-        raise ValueError(
-            f"{path}: unknown {', '.join(sorted(unknown)) or 'none'}; missing {', '.join(sorted(missing)) or 'none'}"
-        )
+    _check_keys(data, f"{path}", needed=NEEDED, optional=OPTIONAL)
     try:
-        videos = data.get("videos")
-        suite = Suite(
-            name=str(data["name"]),
-            environments=tuple(str(environment) for environment in data["environments"]),
-            agents=tuple(dict.fromkeys((*(str(agent) for agent in data["agents"]), *extra_agents))),
-            demonstrations=_whole(data["demonstrations"]),
-            demonstration_seed=_whole(data["demonstration_seed"]),
-            training_seeds=tuple(_whole(seed) for seed in data["training_seeds"]),
-            evaluation=Evaluating(**{key: _whole(value) for key, value in data["evaluation"].items()}),
-            videos=None
-            if videos is None
-            else Filming(str(videos["agent"]), _whole(videos["episodes"]), _whole(videos["size"])),
-        )
+        suite = _suite(data, extra_agents)
     except (TypeError, AttributeError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: {error}; see the suites in {SUITES} for the form") from error
     _check(suite, path)
     return suite
+
+
+NEEDED = {"name", "agents", "demonstration_seed", "training_seeds", "evaluation"}
+OPTIONAL = {"environments", "demonstrations", "videos"}
+"""Fields of a suite; what it says of environments and demonstrations holds for agents that say nothing themselves."""
+
+
+def _check_keys(data: Mapping[str, Any], where: str, *, needed: set[str], optional: set[str]) -> None:
+    unknown, missing = set(data) - needed - optional, needed - set(data)
+    if unknown or missing:
+        raise ValueError(
+            f"{where}: unknown {', '.join(sorted(unknown)) or 'none'}; missing {', '.join(sorted(missing)) or 'none'}"
+        )
+
+
+def _suite(data: Mapping[str, Any], extra_agents: tuple[str, ...]) -> Suite:
+    environments, demonstrations = data.get("environments"), data.get("demonstrations")
+    named = [agent for agent in data["agents"] if isinstance(agent, str)]
+    agents = [*data["agents"], *(agent for agent in dict.fromkeys(extra_agents) if agent not in named)]
+    videos = data.get("videos")
+    return Suite(
+        name=str(data["name"]),
+        agents=tuple(_entry(agent, environments, demonstrations) for agent in agents),
+        demonstration_seed=_whole(data["demonstration_seed"]),
+        training_seeds=tuple(_whole(seed) for seed in data["training_seeds"]),
+        evaluation=Evaluating(**{key: _whole(value) for key, value in data["evaluation"].items()}),
+        videos=None
+        if videos is None
+        else Filming(str(videos["agent"]), _whole(videos["episodes"]), _whole(videos["size"])),
+    )
+
+
+def _entry(given: Any, environments: Any, demonstrations: Any) -> Entry:
+    """Reads an agent: what it does not say itself is said for all."""
+    data = {"agent": given} if isinstance(given, str) else {str(key): value for key, value in given.items()}
+    optional = {"label", "settings", "environments", "demonstrations"}
+    _check_keys(data, f"agent {data.get('agent', given)}", needed={"agent"}, optional=optional)
+    agent = str(data["agent"])
+    label = str(data.get("label", agent))
+    own = data.get("environments", environments)
+    if not isinstance(own, list) or not own:
+        raise ValueError(f"agent {label} has environments {own!r}; expected a list of ids, here or for all agents")
+    shown = data.get("demonstrations", demonstrations)
+    counts: dict[str, int] = {}
+    if learns(agent) and needs_demonstrations(agent):
+        for environment in own:
+            count = shown.get(environment) if isinstance(shown, dict) else shown
+            if count is None:
+                raise ValueError(f"agent {label} lacks demonstrations for {environment}")
+            counts[environment] = _whole(count)
+    settings: Any = data.get("settings", {})
+    if not isinstance(settings, dict):
+        raise ValueError(f"agent {label} has settings {settings!r}; expected a mapping")
+    return Entry(agent, label, settings, tuple(str(environment) for environment in own), counts)
 
 
 def _whole(number: Any) -> int:
@@ -194,17 +275,22 @@ def _check(suite: Suite, path: Path) -> None:
             raise ValueError(
                 f"{path}: unknown environment {environment!r}; expected one of {', '.join(lam_envs.ENV_IDS)}"
             )
-    for agent in suite.agents:
-        find(agent)
+    measured = [(environment, entry.label) for entry in suite.agents for environment in entry.environments]
+    for environment, label in measured:
+        if measured.count((environment, label)) > 1:
+            raise ValueError(f"{path}: two agents are called {label!r} in {environment}; give one another label")
     if suite.videos is not None:
-        if suite.videos.agent not in suite.agents:
+        if suite.videos.agent not in [entry.label for entry in suite.agents]:
             raise ValueError(f"{path}: videos.agent {suite.videos.agent!r} is not among the agents")
         if suite.videos.episodes < 1 or suite.videos.size < 2 or suite.videos.size % 2:
             raise ValueError(f"{path}: videos need at least 1 episode and an even size, not {suite.videos}")
     for what, number in (
-        ("demonstrations", suite.demonstrations),
+        *(
+            (f"demonstrations of {entry.label}", count)
+            for entry in suite.agents
+            for count in entry.demonstrations.values()
+        ),
         ("evaluation.episodes", suite.evaluation.episodes),
-        ("environments", len(suite.environments)),
         ("agents", len(suite.agents)),
         ("training_seeds", len(suite.training_seeds)),
     ):

@@ -96,6 +96,11 @@ def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDa
     return opened
 
 
+def holds_dataset(folder: Path) -> bool:
+    """Whether a folder holds the files of a dataset, be they damaged, or only one of the two."""
+    return any((folder / file).exists() for file in (METADATA_FILE_NAME, DATA_FILE))
+
+
 def find(dataset: str | Path, root: str | Path | None = None) -> Path:
     """Returns the folder of a dataset's files, which may be damaged or incomplete.
 
@@ -108,7 +113,7 @@ def find(dataset: str | Path, root: str | Path | None = None) -> Path:
     """
     given = Path(dataset).absolute()
     for folder in (given, given / "data"):
-        if (folder / METADATA_FILE_NAME).is_file() or (folder / DATA_FILE).is_file():
+        if holds_dataset(folder):
             return folder
     named = None
     with contextlib.suppress(ValueError):
@@ -189,7 +194,7 @@ def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, A
         relative = folder.parent.relative_to(base)
         if any(part.startswith(".") for part in relative.parts):
             continue
-        if not any((folder / name).exists() for name in (METADATA_FILE_NAME, DATA_FILE)):
+        if not holds_dataset(folder):
             continue
         try:
             metadata = json.loads((folder / METADATA_FILE_NAME).read_text())

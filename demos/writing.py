@@ -19,10 +19,10 @@ import minari
 import numpy as np
 from filelock import FileLock, Timeout
 from gymnasium.envs.registration import EnvSpec
-from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
+from minari.dataset.minari_storage import MinariStorage
 
 from demos.checksum import DIGEST, content_digest, episode_digest, seal
-from demos.dataset import DATA_FILE, HISTORY, dataset_folder, datasets_root, open_data
+from demos.dataset import DATA_FILE, HISTORY, dataset_folder, datasets_root, holds_dataset, open_data
 from demos.episode import Episode
 
 PARTS = ("observations", "actions", "rewards", "terminations", "truncations", "infos")
@@ -205,7 +205,7 @@ def check_replaceable(name: str, folder: Path) -> None:
     Raises:
         FileExistsError: It is none.
     """
-    if folder.exists() and not any((folder / file).exists() for file in (DATA_FILE, METADATA_FILE_NAME)):
+    if folder.exists() and not holds_dataset(folder):
         raise FileExistsError(f"{folder} is no dataset: it is not replaced by {name}")
 
 

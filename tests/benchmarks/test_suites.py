@@ -48,8 +48,8 @@ def written(folder: Path, **changes: Any) -> str:
 def test_the_demonstrations_of_every_suite_are_published(name: str) -> None:
     suite = read_suite(name)
     published = [entry["plan"] for entry in ready_made.published().values()]
-    for environment in suite.environments:
-        wanted = {"env_id": environment, "episodes": suite.demonstrations, "seed": suite.demonstration_seed}
+    for environment, count in {pair for entry in suite.agents for pair in entry.demonstrations.items()}:
+        wanted = {"env_id": environment, "episodes": count, "seed": suite.demonstration_seed}
         assert wanted in published
 
 
@@ -165,6 +165,11 @@ def test_a_report_shows_what_was_measured(results: Path) -> None:
     assert rows["bc"].trainings == 2
     assert rows["expert"].trainings is None
     assert rows["bc"].episodes == 12
+    assert rows["bc"].demonstrations == 8
+    assert rows["expert"].training_seconds is None
+    times = [result.training_seconds for result in read_results(results)[1] if result.cell.agent == "bc"]
+    assert rows["bc"].training_seconds == pytest.approx(sum(times) / 2)
+    assert min(times) > 0.0
     assert rows["bc"].over_runs is not None
     for file in files[1:]:
         text = file.read_text()
@@ -186,13 +191,41 @@ def test_a_report_of_the_same_results_is_the_same(results: Path) -> None:
 def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
     (tmp_path / "cells").mkdir()
     content = json.loads((results / "cells" / "LamReach-v0-expert.json").read_text())
-    content["cell"]["agent"] = "<script>alert(1)</script>"
+    content["cell"]["label"] = "<script>alert(1)</script>"
     (tmp_path / "cells" / "LamReach-v0-_script_alert_1___script_-fe26ee76.json").write_text(json.dumps(content))
     suite = json.loads((results / "suite.json").read_text())
     (tmp_path / "suite.json").write_text(json.dumps({**suite, "cells": [content["cell"]]}))
     reports.report(tmp_path)
     for name in ("report.html", "report.md"):
         assert "<script>alert" not in (tmp_path / name).read_text()
+
+
+def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: Path) -> None:
+    quick = {"epochs": 1, "batch_size": 32}
+    agents = [
+        {"agent": "bc", "label": "one-epoch", "settings": quick},
+        {"agent": "bc", "label": "more-shown", "settings": quick, "demonstrations": 9},
+        {
+            "agent": "dqn",
+            "settings": {"steps": 80, "learning_starts": 40},
+            "environments": ["LamReachDiscrete-v0"],
+        },
+    ]
+    videos = {"agent": "one-epoch", "episodes": 1, "size": 64}
+    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], videos=videos))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(2))
+    cells = {result.cell.name: result.cell for result in read_results(folder)[1]}
+    assert set(cells) == {
+        "LamReach-v0-one-epoch-seed0",
+        "LamReach-v0-more-shown-seed0",
+        "LamReachDiscrete-v0-dqn-seed0",
+    }
+    assert [cell.demonstrations for _, cell in sorted(cells.items())] == [9, 8, None]
+    saved = {name: json.loads((folder / "agents" / name / "agent.json").read_text()) for name in cells}
+    assert [saved[name]["settings"]["epochs"] for name in sorted(cells)[:2]] == [1, 1]
+    assert saved["LamReachDiscrete-v0-dqn-seed0"]["training"]["demonstrations"] is None
+    assert [file.stem for file in (folder / "videos").glob("*.mp4")] == ["LamReach-v0"]
+    reports.report(folder)
 
 
 @contextlib.contextmanager
@@ -274,6 +307,12 @@ def test_an_error_in_a_job_reaches_the_caller() -> None:
     [
         ({"environments": ["LamFly-v0"]}, "unknown environment 'LamFly-v0'"),
         ({"agents": ["bd"]}, "unknown agent 'bd'"),
+        ({"agents": [{"label": "x"}]}, r"agent .*missing agent"),
+        ({"agents": [{"agent": "bc", "epochs": 3}]}, "agent bc: unknown epochs"),
+        ({"agents": [{"agent": "bc", "settings": 3}], "videos": None}, "agent bc has settings 3; expected a mapping"),
+        ({"agents": [{"agent": "bc", "environments": "LamReach-v0"}]}, "expected a list of ids"),
+        ({"agents": ["bc", {"agent": "bc", "settings": {"epochs": 3}}]}, "two agents are called 'bc' in LamReach-v0"),
+        ({"demonstrations": {"LamGrasp-v0": 3}}, "agent bc lacks demonstrations for LamReach-v0"),
         ({"evaluation": {"first_seed": 0, "episodes": 0}}, r"evaluation\.episodes is 0; expected at least 1"),
         ({"evaluation": {"seeds": 3}}, "seeds"),
         ({"colour": "red"}, "unknown colour; missing none"),
@@ -314,4 +353,4 @@ def test_demonstrations_never_share_a_seed_with_the_evaluation(tmp_path: Path) -
 
     suite = read_suite(written(tmp_path, evaluation={"first_seed": episode_seed(0, 3), "episodes": 1}))
     with pytest.raises(ValueError, match="share the seeds"):
-        runner.collect_demonstrations(suite, "LamReach-v0", str(tmp_path))
+        runner.collect_demonstrations(suite, "LamReach-v0", 8, str(tmp_path))

@@ -21,6 +21,11 @@ def test_a_published_dataset_is_made_anew_bit_for_bit(tmp_path: Path) -> None:
     assert (again.storage.data_path / "main_data.hdf5").stat().st_mtime_ns == before
 
 
+def test_what_is_published_is_what_is_planned() -> None:
+    plans = {name: tuple(entry["plan"].values()) for name, entry in ready_made.published().items()}
+    assert plans == ready_made.PLANS
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ready_made.published()))
 def test_every_published_dataset_is_made_anew_bit_for_bit(name: str, tmp_path: Path) -> None:
