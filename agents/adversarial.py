@@ -28,10 +28,12 @@ from agents.finetuning import ppo_from
 from agents.networks import BoundedPolicy, check_layers, is_picture, policy_keywords
 from agents.policy_agent import PolicyAgent
 from agents.randomness import own_randomness
+from agents.rehearsal import Rehearsal, actor_parameters
 from agents.run import Run
 from agents.settings import at_least, positive
 from agents.stable_baselines import horizon_of, next_episode, restore, state_of, steps_of_round, training_envs
 from agents.storage import brief
+from agents.symmetry import symmetry_of
 from demos.episode import episodes_of
 from demos.statistics import statistics
 
@@ -48,14 +50,16 @@ class Settings:
         round_steps: About how many before the policy is updated, then the discriminator: whole episodes are taken.
         warm_start: ``bc`` starts from a clone of the demonstrations, ``none`` from nothing.
         warm_start_epochs: Passes of the cloning over the demonstrations; 0 for as many as ``bc`` has.
+        rehearsals: Updates of the policy on the demonstrations after each round, after a warm start; see
+            :mod:`agents.rehearsal`.
         critic_rounds: Rounds after a warm start in which the policy stays as it is, so that critic and discriminator
             know something before they judge it.
-        learning_rate: Of PPO after a warm start.
+        learning_rate: Of PPO and of the rehearsals after a warm start; it falls to 0 with the steps.
         clip_range: Of the ratio of new and old probability, after a warm start.
         target_kl: After a warm start, the passes over a round end where the policy's divergence from the one that
             acted is 1.5 times this; 0 for no such bound.
         log_std: Logarithm of the noise after a warm start.
-        scratch_learning_rate: Of PPO without a warm start.
+        scratch_learning_rate: Of PPO without a warm start; it falls to 0 too.
         scratch_clip_range: Of the ratio of new and old probability, without a warm start.
         scratch_log_std: Logarithm of the noise without a warm start.
         batch_size: Transitions an update of PPO.
@@ -74,6 +78,7 @@ class Settings:
     round_steps: int
     warm_start: str
     warm_start_epochs: int
+    rehearsals: int
     critic_rounds: int
     learning_rate: float
     clip_range: float
@@ -100,7 +105,8 @@ class Settings:
         at_least(1, batch_size=self.batch_size, epochs=self.epochs)
         at_least(1, discriminator_updates=self.discriminator_updates)
         at_least(1, discriminator_batch_size=self.discriminator_batch_size)
-        at_least(0, warm_start_epochs=self.warm_start_epochs, critic_rounds=self.critic_rounds)
+        at_least(0, warm_start_epochs=self.warm_start_epochs, rehearsals=self.rehearsals)
+        at_least(0, critic_rounds=self.critic_rounds)
         at_least(0, target_kl=self.target_kl, entropy_weight=self.entropy_weight)
         at_least(-20, log_std=self.log_std, scratch_log_std=self.scratch_log_std)
         positive(learning_rate=self.learning_rate, scratch_learning_rate=self.scratch_learning_rate)
@@ -202,13 +208,21 @@ class AdversarialAgent(PolicyAgent):
                 f"(whole episodes of {horizon} steps in {self.environments} environments)"
             )
         expert = self._expert(demonstrations, seed)
+        clone = None
+        if self.settings.warm_start == CLONE:
+            clone = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, members=1)
         total = steps // a_round * a_round
         envs = training_envs(env, seed, self.environments)
         try:
             with own_randomness(seed), run.showing(self.name, total, "steps"):
                 kept = run.restored()
-                model = self._new_model(demonstrations, env, envs, seed, run.device, train=kept is None)
-                practice = _Practice(self, model, envs, expert, horizon)
+                if clone is not None and kept is None:
+                    epochs = self.settings.warm_start_epochs or None
+                    clone.learn(demonstrations, env, seed=seed, budget=epochs, run=Run(device=run.device))
+                model = self._new_model(clone, demonstrations, envs, horizon, run.device)
+                model.set_random_seed(seed)
+                rehearsal = None if clone is None else self._rehearsal(clone, model, demonstrations, env, seed)
+                practice = _Practice(self, model, envs, expert, rehearsal, horizon=horizon, total=total)
                 if kept is not None:
                     practice.restore(kept)
                 else:
@@ -240,20 +254,30 @@ class AdversarialAgent(PolicyAgent):
         }
         return Expert(arrays, np.random.default_rng([seed, 2]))
 
-    def _new_model(
+    def _rehearsal(
         self,
+        clone: BehaviorCloning,
+        model: PPO,
         demonstrations: minari.MinariDataset,
         env: gym.Env[Any, Any],
-        envs: VecEnv,
         seed: int,
+    ) -> Rehearsal:
+        shown = transitions(demonstrations, self.observation_space, self.action_space)
+        symmetry = symmetry_of(env, mirror=clone.settings.mirror, turn=clone.settings.turn)
+        return Rehearsal(model.policy, shown, np.random.default_rng([seed, 3]), symmetry)
+
+    def _new_model(
+        self,
+        clone: BehaviorCloning | None,
+        demonstrations: minari.MinariDataset,
+        envs: VecEnv,
+        horizon: int,
         device: str,
-        *,
-        train: bool,
     ) -> PPO:
-        """Makes PPO as it is before the first round; with ``train=False`` without what a checkpoint brings anyway."""
+        """Makes PPO as it is before the first round."""
         settings = self.settings
         common: dict[str, Any] = {
-            "n_steps": steps_of_round(settings.round_steps, self.environments, horizon_of(env)),
+            "n_steps": steps_of_round(settings.round_steps, self.environments, horizon),
             "batch_size": settings.batch_size,
             "n_epochs": settings.epochs,
             "gamma": settings.gamma,
@@ -261,17 +285,8 @@ class AdversarialAgent(PolicyAgent):
             "ent_coef": settings.entropy_weight,
             "device": device,
         }
-        if settings.warm_start == CLONE:
-            clone = BehaviorCloning(env, hidden_sizes=settings.hidden_sizes, squash=True, members=1)
-            if train:
-                clone.learn(
-                    demonstrations,
-                    env,
-                    seed=seed,
-                    budget=settings.warm_start_epochs or None,
-                    run=Run(device=device),
-                )
-            model = ppo_from(
+        if clone is not None:
+            return ppo_from(
                 clone,
                 envs,
                 log_std=settings.log_std,
@@ -280,21 +295,16 @@ class AdversarialAgent(PolicyAgent):
                 target_kl=settings.target_kl or None,
                 **common,
             )
-        else:
-            model = PPO(
-                BoundedPolicy,
-                envs,
-                learning_rate=settings.scratch_learning_rate,
-                clip_range=settings.scratch_clip_range,
-                policy_kwargs={
-                    **policy_keywords(settings.hidden_sizes),
-                    "log_std_init": settings.scratch_log_std,
-                },
-                **common,
-            )
-            extractor: Any = model.policy.features_extractor
-            extractor.fit(statistics(demonstrations))
-        model.set_random_seed(seed)
+        model = PPO(
+            BoundedPolicy,
+            envs,
+            learning_rate=settings.scratch_learning_rate,
+            clip_range=settings.scratch_clip_range,
+            policy_kwargs={**policy_keywords(settings.hidden_sizes), "log_std_init": settings.scratch_log_std},
+            **common,
+        )
+        extractor: Any = model.policy.features_extractor
+        extractor.fit(statistics(demonstrations))
         return model
 
 
@@ -318,15 +328,29 @@ class _Practice:
         model: As before the first round, in ``envs``.
         envs: Of :func:`agents.stable_baselines.training_envs`.
         expert: What the discriminator compares with.
+        rehearsal: Of the policy; None if it did not begin as a clone.
         horizon: Steps of an episode.
+        total: Steps in all.
     """
 
-    def __init__(self, agent: AdversarialAgent, model: PPO, envs: VecEnv, expert: Expert, horizon: int) -> None:
+    def __init__(
+        self,
+        agent: AdversarialAgent,
+        model: PPO,
+        envs: VecEnv,
+        expert: Expert,
+        rehearsal: Rehearsal | None,
+        *,
+        horizon: int,
+        total: int,
+    ) -> None:
         self._settings: Settings = agent.settings
         self._model = model
         self._envs = envs
         self._expert = expert
-        self._horizon = horizon
+        self._rehearsal = rehearsal
+        self._total = total
+        self._learning_rate = float(model.lr_schedule(1.0))
         self._rounds = 0
         self.trainer = agent.new_trainer(
             agent.new_reward_net(),
@@ -337,13 +361,18 @@ class _Practice:
             disc_opt_kwargs={"lr": self._settings.discriminator_learning_rate},
             custom_logger=_Silent(),
         )
+        self._episodes = model.n_steps // horizon
         # Its wrappers have begun episodes; the next reset is to begin the first.
         next_episode(envs, 0)
 
     def round(self) -> dict[str, float]:
         """Practises, updates the policy, then the discriminator; returns numbers for the log."""
-        warm = self._settings.warm_start == CLONE
-        self._let_the_actor_learn(not warm or self._rounds >= self._settings.critic_rounds)
+        rehearsal = self._rehearsal
+        rate = self._learning_rate * (1.0 - self._model.num_timesteps / self._total)
+        self._model.lr_schedule = lambda _: rate
+        learns = rehearsal is None or self._rounds >= self._settings.critic_rounds
+        for parameter in actor_parameters(self._model.policy, noise=True):
+            parameter.requires_grad_(learns)
         self.trainer.train_gen(learn_kwargs={"log_interval": None})
         logged = self.trainer.logger.name_to_value
         numbers = {name: float(value) for name, value in logged.items() if name.startswith("train/")}
@@ -353,18 +382,12 @@ class _Practice:
             with networks.training(self.trainer.reward_train):
                 found.append(self.trainer.train_disc(expert_samples=self._expert.draw(size)))
         self._rounds += 1
+        if rehearsal is not None and learns and self._settings.rehearsals:
+            loss = rehearsal.rehearse(self._settings.rehearsals, size, rate)
+            numbers["rehearsal/loss"] = loss
         numbers["discriminator/loss"] = float(np.mean([stats["disc_loss"] for stats in found]))
         numbers["discriminator/accuracy"] = float(np.mean([stats["disc_acc"] for stats in found]))
         return numbers
-
-    def _let_the_actor_learn(self, learns: bool) -> None:
-        policy: Any = self._model.policy
-        parts = [policy.mlp_extractor.policy_net, policy.action_net]
-        parameters = [parameter for part in parts for parameter in part.parameters()]
-        if hasattr(policy, "log_std"):
-            parameters.append(policy.log_std)
-        for parameter in parameters:
-            parameter.requires_grad_(learns)
 
     def state(self) -> dict[str, Any]:
         """What is needed to go on after a round; what the policy did in it is not: the next round replaces it."""
@@ -374,6 +397,7 @@ class _Practice:
             "reward": trainer._reward_net.state_dict(),
             "optimizer": trainer._disc_opt.state_dict(),
             "expert": self._expert.rng.bit_generator.state,
+            "rehearsal": None if self._rehearsal is None else self._rehearsal.state(),
             "rounds": self._rounds,
             "counters": [trainer._global_step, trainer._disc_step],
         }
@@ -386,5 +410,8 @@ class _Practice:
         trainer._global_step, trainer._disc_step = kept["counters"]
         self._expert.rng.bit_generator.state = kept["expert"]
         self._rounds = kept["rounds"]
-        next_episode(self._envs, kept["model"]["counters"]["num_timesteps"] // (self._horizon * self._envs.num_envs))
+        if self._rehearsal is not None:
+            self._rehearsal.restore(kept["rehearsal"])
+        # Rounds are of whole episodes, of the same number in each environment.
+        next_episode(self._envs, self._rounds * self._episodes)
         restore(self._model, kept["model"])

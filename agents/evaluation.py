@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 from rich.progress import track
 
 import lam_envs
 from demos.intervals import wilson_interval
 from demos.recording import Acting, rollout
+from lam_envs.env import ManipulationEnv
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class EpisodeResult:
         steps_to_success: Steps until it was done and stayed done to the end; None without success.
         episode_return: Sum of rewards.
         length: Steps.
+        ever_success: Whether the task was done after any step.
+        jerk: Mean jerk of the tool, m/s^3, from its positions at the steps; None where the environment does not tell
+            them.
+        peak_force: How hard the robot pushed what it pushed hardest, newtons, the largest of what it was at the ends
+            of the steps; None likewise.
     """
 
     seed: int
@@ -32,6 +40,9 @@ class EpisodeResult:
     steps_to_success: int | None
     episode_return: float
     length: int
+    ever_success: bool
+    jerk: float | None
+    peak_force: float | None
 
 
 @dataclass(frozen=True)
@@ -41,10 +52,12 @@ class Evaluation:
     Attributes:
         episodes: One an episode, in the order of the seeds.
         step_seconds: Simulated seconds a step takes.
+        decision_ms: Wall time of a call of ``predict``, milliseconds: the median of all.
     """
 
     episodes: tuple[EpisodeResult, ...]
     step_seconds: float
+    decision_ms: float = field(compare=False)
 
     @property
     def successes(self) -> int:
@@ -74,9 +87,47 @@ class Evaluation:
         return None if steps is None else steps * self.step_seconds
 
     @property
+    def ever_success_rate(self) -> float:
+        """Share of episodes in which the task was done after any step."""
+        return float(np.mean([episode.ever_success for episode in self.episodes]))
+
+    @property
+    def mean_jerk(self) -> float | None:
+        """Mean over the episodes, m/s^3; None where nothing tells it."""
+        return _mean([episode.jerk for episode in self.episodes])
+
+    @property
+    def mean_peak_force(self) -> float | None:
+        """Mean over the episodes, newtons; None where nothing tells it."""
+        return _mean([episode.peak_force for episode in self.episodes])
+
+    @property
     def mean_return(self) -> float:
         """Mean sum of rewards."""
         return float(np.mean([episode.episode_return for episode in self.episodes]))
+
+
+def _mean(numbers: list[float | None]) -> float | None:
+    told = [number for number in numbers if number is not None]
+    return float(np.mean(told)) if told else None
+
+
+class _Timed:
+    """Acts as another agent does, and notes how long each decision takes."""
+
+    def __init__(self, agent: Acting) -> None:
+        self.seconds: list[float] = []
+        self._agent = agent
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        began = time.perf_counter()
+        chosen = self._agent.predict(
+            observation, state=state, episode_start=episode_start, deterministic=deterministic
+        )
+        self.seconds.append(time.perf_counter() - began)
+        return chosen
 
 
 def evaluate(
@@ -114,13 +165,18 @@ def evaluate(
     if env_kwargs and not isinstance(env, str):
         raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that is made already: give its id")
     made = make_env(env, **env_kwargs) if isinstance(env, str) else env
+    timed = _Timed(agent)
     try:
         shown = track(chosen, "evaluating", disable=not progress)
-        episodes = tuple(_episode(agent, made, seed) for seed in shown)
+        episodes = tuple(_episode(timed, made, seed) for seed in shown)
     finally:
         if isinstance(env, str):
             made.close()
-    return Evaluation(episodes, 1.0 / float(made.metadata.get("render_fps", 20)))
+    return Evaluation(episodes, _step_seconds(made), 1000.0 * float(np.median(timed.seconds)))
+
+
+def _step_seconds(env: gym.Env[Any, Any]) -> float:
+    return 1.0 / float(env.metadata.get("render_fps", 20))
 
 
 def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -138,10 +194,16 @@ def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
 
 
 def _episode(agent: Acting, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
-    total, length, since = 0.0, 0, None
+    total, length, since, ever = 0.0, 0, None, False
+    inner: Any = env.unwrapped
+    positions: list[npt.NDArray[np.float64]] = []
+    forces: list[float] = []
     for step in rollout(env, agent, seed):
         if "is_success" not in step.info:
             raise ValueError(f"the info of {env} has no is_success: nothing says whether the task is done")
+        if isinstance(inner, ManipulationEnv):
+            positions.append(inner.features()["tool/position"])
+            forces.append(inner.contact_force)
         if step.action is None:
             continue
         total += step.reward
@@ -149,5 +211,22 @@ def _episode(agent: Acting, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
         if not step.info["is_success"]:
             since = None
         elif since is None:
-            since = length
-    return EpisodeResult(seed, since is not None, since, total, length)
+            since, ever = length, True
+    return EpisodeResult(
+        seed=seed,
+        success=since is not None,
+        steps_to_success=since,
+        episode_return=total,
+        length=length,
+        ever_success=ever,
+        jerk=_jerk(positions, _step_seconds(env)),
+        peak_force=round(float(max(forces)), 2) if forces else None,
+    )
+
+
+def _jerk(positions: list[npt.NDArray[np.float64]], step_seconds: float) -> float | None:
+    """The mean length of the third derivative, by differences; rounded to what is of interest."""
+    if len(positions) < 4:
+        return None
+    third = np.diff(np.stack(positions), n=3, axis=0) / step_seconds**3
+    return round(float(np.linalg.norm(third, axis=1).mean()), 3)

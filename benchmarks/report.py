@@ -47,6 +47,10 @@ class Row:
         seconds: The same in simulated seconds.
         mean_return: Mean sum of rewards.
         training_seconds: Mean wall time of a training; None for an agent that does not learn.
+        ever_success_rate: Share of episodes in which the task was done after any step.
+        jerk: Mean of the tool, m/s^3; None where nothing tells it.
+        peak_force: Mean of the episodes' largest, newtons; None where nothing tells it.
+        decision_ms: Median wall time of a decision, mean of the runs.
         over_runs: Interquartile mean of the runs' rates; None for a single run.
     """
 
@@ -62,6 +66,10 @@ class Row:
     seconds: float | None
     mean_return: float
     training_seconds: float | None
+    ever_success_rate: float
+    jerk: float | None
+    peak_force: float | None
+    decision_ms: float
     over_runs: Estimate | None
 
 
@@ -78,6 +86,7 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
     merged = Evaluation(
         tuple(episode for result in group for episode in result.evaluation.episodes),
         group[0].evaluation.step_seconds,
+        sum(result.evaluation.decision_ms for result in group) / len(group),
     )
     low, high = wilson_interval(merged.successes, len(merged.episodes))
     rates = [result.evaluation.success_rate for result in group]
@@ -95,6 +104,10 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
         seconds=merged.mean_seconds_to_success,
         mean_return=merged.mean_return,
         training_seconds=sum(times) / len(times) if times else None,
+        ever_success_rate=merged.ever_success_rate,
+        jerk=merged.mean_jerk,
+        peak_force=merged.mean_peak_force,
+        decision_ms=merged.decision_ms,
         over_runs=interquartile_mean(rates) if len(rates) > 1 else None,
     )
 

@@ -56,6 +56,7 @@ def write_cell(folder: Path, result: CellResult) -> Path:
         "versions": result.versions,
         "training_seconds": result.training_seconds,
         "step_seconds": result.evaluation.step_seconds,
+        "decision_ms": round(result.evaluation.decision_ms, 4),
         "success_rate": result.evaluation.success_rate,
         "interval": list(result.evaluation.interval),
         "episodes": {
@@ -78,7 +79,7 @@ def read_cell(path: Path) -> CellResult:
         episodes = tuple(EpisodeResult(*row) for row in zip(*columns, strict=True))
         result = CellResult(
             Cell(**content["cell"]),
-            Evaluation(episodes, float(content["step_seconds"])),
+            Evaluation(episodes, float(content["step_seconds"]), float(content["decision_ms"])),
             dict(content["versions"]),
             None if content["training_seconds"] is None else float(content["training_seconds"]),
         )

@@ -219,6 +219,11 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self._world.scene().simulation
 
     @property
+    def contact_force(self) -> float:
+        """How hard the robot pushes what it pushes hardest, newtons; as of the last physics step."""
+        return self._world.scene().robot.push()
+
+    @property
     def max_width(self) -> float:
         """Widest opening of the gripper, metres."""
         return self._control.max_width

@@ -25,6 +25,7 @@ SMALL: dict[str, Any] = {
     "round_steps": 160,
     "warm_start_epochs": 2,
     "critic_rounds": 1,
+    "rehearsals": 2,
     "epochs": 2,
     "batch_size": 32,
     "hidden_sizes": [16],

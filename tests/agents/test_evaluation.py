@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import gymnasium as gym
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import agents
+from agents import evaluation
 from demos.intervals import wilson_interval
 
 from ..conftest import Make
+from .test_agents import StillAgent
 
 
 class ReachAndLeave:
@@ -59,6 +62,54 @@ def test_the_same_seeds_give_the_same_result(make: Make) -> None:
     env = make("LamGrasp-v0")
     first = agents.evaluate(agents.make("random", env), "LamGrasp-v0", seeds=range(5))
     assert agents.evaluate(agents.make("random", env), "LamGrasp-v0", seeds=range(5)) == first
+
+
+def test_success_at_any_step_is_told_apart(make: Make) -> None:
+    env = make("LamReach-v0")
+    leaves = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
+    assert leaves.success_rate == 0.0
+    assert leaves.ever_success_rate == 1.0
+
+
+class SlowAgent(StillAgent):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        time.sleep(0.002)
+        return super().predict(*args, **keywords)
+
+
+def test_rough_ways_and_slow_decisions_are_measured(make: Make) -> None:
+    env = make("LamGrasp-v0")
+    still = agents.evaluate(StillAgent(env), env, seeds=range(3))
+    slow = agents.evaluate(SlowAgent(env), env, seeds=[0])
+    expert = agents.evaluate(agents.make("expert", env), env, seeds=range(3))
+    rough = agents.evaluate(agents.make("random", env), env, seeds=range(3))
+    assert still.mean_peak_force == 0.0 < expert.mean_peak_force
+    assert still.mean_jerk < expert.mean_jerk < rough.mean_jerk
+    assert slow.decision_ms >= 2.0 > still.decision_ms > 0.0
+
+
+def test_jerk_is_the_third_difference_of_positions() -> None:
+    times = np.arange(10) * 0.05
+    positions = [np.array([2.0 * t**3, 0.0, -(t**2)]) for t in times]
+    assert evaluation._jerk(positions, 0.05) == pytest.approx(12.0, abs=1e-3)
+    assert evaluation._jerk(positions[:3], 0.05) is None
+
+
+class Done(gym.Wrapper[Any, Any, Any, Any]):
+    """A stranger's environment that says whether its task is done, and nothing of a tool."""
+
+    def reset(self, **keywords: Any) -> tuple[Any, dict[str, Any]]:
+        return self.env.reset(**keywords)[0], {"is_success": False}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        return *self.env.step(action)[:4], {"is_success": True}
+
+
+def test_of_a_strangers_environment_what_it_tells_is_measured() -> None:
+    env = Done(gym.make("CartPole-v1"))
+    result = agents.evaluate(agents.make("random", env), env, seeds=range(2))
+    assert result.success_rate == 1.0
+    assert (result.mean_jerk, result.mean_peak_force) == (None, None)
 
 
 def test_bad_requests_are_refused(make: Make) -> None:
