@@ -11,7 +11,7 @@ FETCH := .venv-fetch
 # Readers of other formats.
 READERS := .venv-readers
 
-.PHONY: help install quickstart benchmark experts throughput data-speed published test test-all test-newest lint format docs pictures clean
+.PHONY: help install quickstart benchmark experts throughput data-speed learning-speed published test test-all test-newest lint format docs pictures clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,8 +43,7 @@ $(READERS)/.installed: $(INSTALLED)
 quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach and Grasp, in a few minutes
 	$(BIN)/python -m benchmarks run quickstart
 
-benchmark: $(INSTALLED) ## measure the published table again from nothing, into results/core
-	rm -rf results/core
+benchmark: $(INSTALLED) ## measure what is not of this code of the published table, into results/core; takes hours
 	$(BIN)/python -m benchmarks run core --out results/core
 
 experts: $(INSTALLED) ## measure the published success of the experts again, into results/experts.json
@@ -55,6 +54,9 @@ throughput: $(FETCH)/.installed ## measure the published speeds again, into resu
 
 data-speed: $(INSTALLED) ## measure again how fast demonstrations are recorded and read, into results/datasets.json
 	$(BIN)/python -m benchmarks datasets --out results/datasets.json
+
+learning-speed: $(INSTALLED) ## measure again how fast agents learn, into results/learning.json
+	$(BIN)/python -m benchmarks learning --out results/learning.json
 
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
 	$(BIN)/python -m demos.ready_made

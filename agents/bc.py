@@ -280,6 +280,10 @@ class BehaviorCloning:
         description, weights = read_weights(directory, cls.name, spaces_of(env.observation_space, env.action_space))
         agent = cls(env, **description["settings"])
         agent.training = description.get("training")
+        prefixes = tuple(f"{number}." for number in range(len(agent.policies)))
+        unknown = sorted(name for name in weights if not name.startswith(prefixes))
+        if unknown:
+            raise ValueError(f"the weights in {directory} do not fit their description: unknown {', '.join(unknown)}")
         for number, policy in enumerate(agent.policies):
             prefix = f"{number}."
             own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

@@ -113,8 +113,12 @@ def read_weights(
 
     Raises:
         FileNotFoundError: There is no saved agent.
-        ValueError: It is damaged, of another agent, or for other spaces.
+        ValueError: It is damaged, of another agent, or for other spaces; or a file of it leads out of the folder.
     """
+    for name_of_file in (DESCRIPTION, WEIGHTS):
+        file = Path(directory) / name_of_file
+        if file.exists() and file.resolve().parent != Path(directory).resolve():
+            raise ValueError(f"{file} leads out of its folder, to {file.resolve()}: copy what it leads to there")
     description = read_description(directory)
     if description.get("agent") != name:
         raise ValueError(f"{directory} holds agent {description.get('agent')!r}, not {name!r}")

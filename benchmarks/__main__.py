@@ -1,9 +1,10 @@
-"""Command line: python -m benchmarks run|report|experts|throughput|datasets."""
+"""Command line: python -m benchmarks run|report|experts|throughput|datasets|learning."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,11 @@ from rich.table import Table
 import lam_envs
 from benchmarks import datasets as data_speed
 from benchmarks import experts as expert_success
+from benchmarks import learning as learning_speed
 from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks import throughput as speed
+from benchmarks.measuring import Measured
 from benchmarks.results import read_results
 from benchmarks.suite import read_suite
 from demos.console import clear_errors, console
@@ -185,21 +188,47 @@ def datasets(
                 f"episodes is {episodes}, rounds {rounds}, gigabytes {gigabytes}; expected at least 4, at least 1, "
                 "and above 0"
             )
-        table = Table("measured", "median", "unit", "range of rounds", box=None)
-        figures = []
-        with console.status("measuring"):
-            for figure in data_speed.measure(episodes=episodes, rounds=rounds, gigabytes=gigabytes):
-                figures.append(figure)
-                table.add_row(
-                    figure.what,
-                    f"{figure.value:,.2f}",
-                    figure.unit,
-                    f"{min(figure.rounds):,.2f} to {max(figure.rounds):,.2f}",
-                )
-        console.print(table)
+        figures = _measured(data_speed.measure(episodes=episodes, rounds=rounds, gigabytes=gigabytes))
         if out is not None:
             content = data_speed.as_json(figures, episodes=episodes, rounds=rounds, gigabytes=gigabytes)
             console.print(f"wrote {write_json(out, content)}")
+
+
+@app.command(epilog="Example: python -m benchmarks learning --epochs 20")
+def learning(
+    episodes: Annotated[int, typer.Option(help="Demonstrations to clone.")] = 100,
+    epochs: Annotated[int, typer.Option(help="Passes over them.")] = 100,
+    rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+) -> None:
+    """Measure how fast cloning is beside imitation's own, what memory it takes, and how fast replay is drawn from."""
+    with clear_errors():
+        if episodes < 4 or epochs < 1 or rounds < 1:
+            raise ValueError(
+                f"episodes is {episodes}, epochs {epochs}, rounds {rounds}; expected at least 4, 1 and 1"
+            )
+        figures = _measured(learning_speed.measure(episodes=episodes, epochs=epochs, rounds=rounds))
+        if out is not None:
+            content = learning_speed.as_json(figures, episodes=episodes, epochs=epochs, rounds=rounds)
+            console.print(f"wrote {write_json(out, content)}")
+
+
+def _measured(running: Iterator[Measured]) -> list[Measured]:
+    """Shows figures in a table once all are measured."""
+    table = Table("measured", "median", "unit", "range of rounds", box=None)
+    figures = []
+    with console.status("measuring") as status:
+        for figure in running:
+            figures.append(figure)
+            status.update(f"measured {figure.what}")
+            table.add_row(
+                figure.what,
+                f"{figure.value:,.2f}",
+                figure.unit,
+                f"{min(figure.rounds):,.2f} to {max(figure.rounds):,.2f}",
+            )
+    console.print(table)
+    return figures
 
 
 def main() -> None:

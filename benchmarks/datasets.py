@@ -1,27 +1,21 @@
-"""How fast demonstrations are recorded and read, and how much memory that takes.
-
-Each measurement runs in a process of its own, whose largest memory the system tells.
-"""
+"""How fast demonstrations are recorded and read, and how much memory that takes."""
 
 from __future__ import annotations
 
-import multiprocessing
 import platform
-import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import metadata as packages
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 import demos
 import lam_envs
+from benchmarks.measuring import Measured, alone, median
 from benchmarks.throughput import machine
 from demos.engines import Job, LocalEngine
 from demos.files import code_fingerprint
@@ -34,27 +28,9 @@ ENV_ID = "LamGrasp-v0"
 PICTURES = "LamGraspPixels-v0"
 WORKERS = 2
 BATCH = 256
-MEGABYTE = 2**20
 GIGABYTE = 10**9
 WINDOWS = ((1, 1), (2, 8), (2, 16))
 """Observations before and actions after a step."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A figure.
-
-    Attributes:
-        what: Of what.
-        value: The figure, the median of its rounds.
-        unit: Of the figure.
-        rounds: The figure of each round.
-    """
-
-    what: str
-    value: float
-    unit: str
-    rounds: tuple[float, ...]
 
 
 def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measured]:
@@ -70,8 +46,8 @@ def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measure
         yield from _collections(root, episodes, rounds)
         dataset = demos.collect(ENV_ID, episodes=episodes, workers=WORKERS, root=root, dataset_id="bench/states-v0")
         for history, chunk in WINDOWS:
-            speeds = [_alone(_windows_a_second, root, dataset.id, history, chunk)[0] for _ in range(rounds)]
-            yield _median(
+            speeds = [alone(_windows_a_second, root, dataset.id, history, chunk)[0] for _ in range(rounds)]
+            yield median(
                 f"windows of {_plural(history, 'state')} and {_plural(chunk, 'action')}, batches of {BATCH}",
                 speeds,
                 "windows/s",
@@ -82,32 +58,28 @@ def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measure
 def _collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
     ratios, rates, peaks = [], [], []
     for number in range(rounds):
-        bare, _ = _alone(_roll_out, episodes)
-        recorded, peak = _alone(_collect, root, f"bench/round{number}-v0", episodes)
+        bare, _ = alone(_roll_out, episodes)
+        recorded, peak = alone(_collect, root, f"bench/round{number}-v0", episodes)
         ratios.append(recorded / bare)
         rates.append(episodes / recorded)
         peaks.append(peak)
-    few = [_alone(_collect, root, f"bench/few{number}-v0", episodes // 4)[1] for number in range(rounds)]
-    yield _median(f"collection of {episodes} episodes by {WORKERS} workers", rates, "episodes/s")
-    yield _median("its time, as a multiple of bare roll-outs by as many processes", ratios, "")
-    yield _median(f"its peak memory, {episodes} episodes", peaks, "MB")
-    yield _median(f"its peak memory, {episodes // 4} episodes", few, "MB")
+    few = [alone(_collect, root, f"bench/few{number}-v0", episodes // 4)[1] for number in range(rounds)]
+    yield median(f"collection of {episodes} episodes by {WORKERS} workers", rates, "episodes/s")
+    yield median("its time, as a multiple of bare roll-outs by as many processes", ratios, "")
+    yield median(f"its peak memory, {episodes} episodes", peaks, "MB")
+    yield median(f"its peak memory, {episodes // 4} episodes", few, "MB")
 
 
 def _streamed(root: Path, gigabytes: float) -> Iterator[Measured]:
-    size = _alone(_repeat, root, gigabytes)[0]
-    yield _median("size of the dataset that is streamed", [size], "GB")
-    speed, peak = _alone(_stream, root)
-    yield _median("every window of it, in random order", [speed], "windows/s")
-    yield _median("peak memory of that", [peak], "MB")
+    size = alone(_repeat, root, gigabytes)[0]
+    yield median("size of the dataset that is streamed", [size], "GB")
+    speed, peak = alone(_stream, root)
+    yield median("every window of it, in random order", [speed], "windows/s")
+    yield median("peak memory of that", [peak], "MB")
 
 
 def _plural(count: int, name: str) -> str:
     return f"{count} {name}{'s' * (count != 1)}"
-
-
-def _median(what: str, values: list[float], unit: str) -> Measured:
-    return Measured(what, float(np.median(values)), unit, tuple(values))
 
 
 # What is measured, in its own process
@@ -171,31 +143,6 @@ def _stream(root: Path) -> float:
     for _ in windows.loader(BATCH):
         pass
     return len(windows) / (time.perf_counter() - start)
-
-
-# How it is measured
-
-
-def _alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float]:
-    """Calls a function in a new process; returns its result and the largest memory of it or its workers, MB."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_tell, args=(theirs, function, arguments))
-    process.start()
-    theirs.close()
-    try:
-        result, peak = ours.recv()
-    except EOFError:
-        raise RuntimeError(f"the measurement {function.__name__} failed; see above") from None
-    finally:
-        process.join()
-    return result, peak
-
-
-def _tell(pipe: Connection, function: Callable[..., float], arguments: tuple[Any, ...]) -> None:
-    result = function(*arguments)
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    pipe.send((result, max(peaks) * 1024 / MEGABYTE))
 
 
 def as_json(measured: list[Measured], *, episodes: int, rounds: int, gigabytes: float) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+import lam_envs
 from agents.evaluation import Evaluation
 from benchmarks.results import CellResult, read_results, video_path
 from benchmarks.statistics import Estimate, interquartile_mean
 from demos.files import write_atomically
 from demos.intervals import wilson_interval
+from lam_envs.registration import VARIANTS
 
 PLOT = "success.png"
 KNOWN_COLORS = {
@@ -74,12 +76,15 @@ class Row:
 
 
 def rows(results: list[CellResult]) -> list[Row]:
-    """Sums up results, sorted by environment, and the best first."""
+    """Sums up results, from easy environments to hard ones, and the best agents first."""
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for result in results:
         groups.setdefault((result.cell.environment, result.cell.label), []).append(result)
     made = [_row(environment, agent, group) for (environment, agent), group in groups.items()]
-    return sorted(made, key=lambda row: (row.environment, -row.success_rate, -row.mean_return, row.agent))
+    return sorted(
+        made,
+        key=lambda row: (_place(row.environment), row.environment, -row.success_rate, -row.mean_return, row.agent),
+    )
 
 
 def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
@@ -110,6 +115,53 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
         decision_ms=merged.decision_ms,
         over_runs=interquartile_mean(rates) if len(rates) > 1 else None,
     )
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All agents side by side in environments of one kind.
+
+    Attributes:
+        environments: Ids; the columns.
+        agents: Label and the row in each environment, None where it was not measured; the best first.
+    """
+
+    environments: tuple[str, ...]
+    agents: tuple[tuple[str, tuple[Row | None, ...]], ...]
+
+
+def overviews(table: list[Row]) -> list[Overview]:
+    """Lays rows out by agent and environment: one table each for the variants of the tasks, such as ``Discrete``."""
+    kinds: dict[str, list[Row]] = {}
+    for row in sorted(table, key=lambda row: _place(row.environment)):
+        kinds.setdefault(_variant(row.environment), []).append(row)
+    return [_overview(own) for _, own in sorted(kinds.items())]
+
+
+def _overview(table: list[Row]) -> Overview:
+    environments = tuple(dict.fromkeys(row.environment for row in table))
+    found = {(row.agent, row.environment): row for row in table}
+    lines = [
+        (agent, tuple(found.get((agent, environment)) for environment in environments))
+        for agent in dict.fromkeys(row.agent for row in table)
+    ]
+
+    def mean(line: tuple[str, tuple[Row | None, ...]]) -> float:
+        rates = [row.success_rate for row in line[1] if row is not None]
+        return sum(rates) / len(rates)
+
+    return Overview(environments, tuple(sorted(lines, key=lambda line: (-mean(line), line[0]))))
+
+
+def _variant(environment: str) -> str:
+    """What an id says besides its task."""
+    endings = [variant for variant in VARIANTS if variant and environment.rpartition("-v")[0].endswith(variant)]
+    return endings[0] if endings else ""
+
+
+def _place(environment: str) -> int:
+    """The place of an id among ours, from easy to hard; others come last."""
+    return lam_envs.ENV_IDS.index(environment) if environment in lam_envs.ENV_IDS else len(lam_envs.ENV_IDS)
 
 
 def short_names(names: list[str]) -> dict[str, str]:
@@ -177,6 +229,7 @@ def report(folder: str | Path) -> list[Path]:
     content: dict[str, Any] = {
         "suite": suite,
         "rows": table,
+        "overviews": overviews(table),
         "plot": PLOT,
         "videos": {
             environment: video_path(base, environment).relative_to(base).as_posix()
@@ -195,9 +248,15 @@ def report(folder: str | Path) -> list[Path]:
 
 
 def markdown_table(folder: str | Path) -> str:
-    """Returns the table of a results folder in Markdown, as the README shows it."""
+    """Returns the table of a results folder in Markdown."""
     _, results = read_results(folder)
     return _templates().get_template("table.md.jinja").render(rows=rows(results)).strip()
+
+
+def markdown_overview(folder: str | Path) -> str:
+    """Returns the success of all agents in a results folder in Markdown, as the README shows it."""
+    _, results = read_results(folder)
+    return _templates().get_template("overview.md.jinja").render(overviews=overviews(rows(results))).strip()
 
 
 def _templates() -> Environment:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import lam_envs
-from benchmarks.report import markdown_table
+from benchmarks.report import markdown_overview, markdown_table, rows
+from benchmarks.results import read_results
 from demos.intervals import wilson_interval
 from docs.tables import table, title
 
@@ -24,8 +25,10 @@ def results() -> str:
         "# Results\n\nEvery figure is of a file that `make benchmark`, `make experts`, `make throughput` or "
         "`make data-speed` writes.",
         "## Agents",
-        markdown_table(CORE),
+        markdown_overview(CORE),
+        "Success at the last step, with its 95% Wilson interval over all episodes of all trainings.",
         "![Success of each agent in each environment](results/success.png)",
+        markdown_table(CORE),
         "## Experts",
         experts(json.loads(EXPERTS.read_text())) if EXPERTS.exists() else "Not measured on every robot yet.",
         "## Speed",
@@ -36,17 +39,59 @@ def results() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def of_agent(name: str) -> str:
+    """Returns the table of the committed results of an agent, in whatever ways it was set; nothing if there are none.
+
+    Args:
+        name: Of the registry.
+    """
+    suite, results = read_results(CORE)
+    own = rows([result for result in results if result.cell.agent == name])
+    if not own:
+        return ""
+    lines = [
+        [
+            row.environment,
+            row.agent,
+            "-" if row.demonstrations is None else str(row.demonstrations),
+            "-" if row.trainings is None else str(row.trainings),
+            f"{100 * row.success_rate:.1f}%",
+            f"{100 * row.low:.1f}% to {100 * row.high:.1f}%",
+            "-" if row.over_runs is None else f"{100 * row.over_runs.low:.1f}% to {100 * row.over_runs.high:.1f}%",
+            "-" if row.training_seconds is None else f"{row.training_seconds:.0f}",
+        ]
+        for row in own
+    ]
+    head = [
+        "environment",
+        "called",
+        "demonstrations",
+        "trainings",
+        "success",
+        "95%, episodes",
+        "95%, trainings",
+        "training, s",
+    ]
+    episodes = suite["evaluation"]["episodes"]
+    told = (
+        f"Of the last checkpoint, in {episodes} unseen episodes a training; intervals are Wilson's over all "
+        "episodes, and of the interquartile mean over trainings (stratified bootstrap). A training takes the wall "
+        "time given, on one core. `make benchmark` measures this again."
+    )
+    return f"{table(head, lines)}\n\n{told}"
+
+
 def experts(figures: dict[str, Any]) -> str:
     """Returns the table of the experts' success.
 
     Args:
         figures: ``rows``, each with ``task``, ``robot``, ``condition``, ``successes`` and ``episodes``.
     """
-    rows = []
+    lines = []
     for row in figures["rows"]:
         low, high = wilson_interval(row["successes"], row["episodes"])
         rate = row["successes"] / row["episodes"]
-        rows.append(
+        lines.append(
             [
                 title(row["task"]),
                 f"`{row['robot']}`",
@@ -56,7 +101,7 @@ def experts(figures: dict[str, Any]) -> str:
                 f"{100 * low:.1f}% to {100 * high:.1f}%",
             ]
         )
-    return table(["task", "robot", "condition", "episodes", "success", "95% interval"], rows)
+    return table(["task", "robot", "condition", "episodes", "success", "95% interval"], lines)
 
 
 def speeds(env_ids: Container[str]) -> str:

@@ -21,9 +21,9 @@ import gymnasium as gym
 
 from agents.agent import AGENTS, find
 from agents.settings import CONFIGS, DEFAULT, shipped
-from benchmarks.report import markdown_table
+from benchmarks.report import markdown_overview
 from docs import pictures
-from docs.figures import CORE, datasets, results, speeds
+from docs.figures import CORE, datasets, of_agent, results, speeds
 from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table, title
 from lam_envs import observation
 from lam_envs import robots as robot_files
@@ -273,7 +273,7 @@ def agents(link: Callable[[str], str]) -> str:
 
 
 def agent_page(name: str) -> str:
-    """Returns the page of an agent: its docstring, and its settings in every environment."""
+    """Returns the page of an agent: its docstring, its results, and its settings in every environment."""
     agent = find(name)
     module = importlib.import_module(agent.__module__)
     parts = [f"# `{name}`", prose(agent)]
@@ -293,6 +293,8 @@ def agent_page(name: str) -> str:
             for key, value in usual.items()
         ]
         rows = [[*row, meanings.get(key, "-")] for key, row in zip(usual, rows, strict=True)]
+        if measured := of_agent(name):
+            parts += ["## Results", measured]
         parts += ["## Settings", table(["setting", "value", *(f"in {stem}" for stem in sections), "meaning"], rows)]
     return "\n\n".join(parts) + "\n"
 
@@ -312,7 +314,7 @@ def task_file(task: str) -> str:
 
 def readme(text: str) -> str:
     """Returns the README with the tables of the committed results between its marks."""
-    text = _between(text, "results", markdown_table(CORE))
+    text = _between(text, "results", markdown_overview(CORE))
     return _between(text, "speeds", speeds([env_id(task) for task in TASKS]))
 
 

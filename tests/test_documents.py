@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.report import markdown_table
+from benchmarks.report import markdown_overview, rows
+from benchmarks.results import read_results
 from docs import figures, pages, pictures, tables, website
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
@@ -193,7 +194,17 @@ def test_the_experts_get_their_table_once_they_are_measured() -> None:
 def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
     text = (ROOT / "README.md").read_text()
     assert text == pages.readme(text), "run make docs"
-    assert markdown_table(ROOT / "results" / "core") in text
+    assert markdown_overview(ROOT / "results" / "core") in text
+
+
+def test_the_page_of_an_agent_tells_its_results() -> None:
+    page = pages.agent_page("bc")
+    row = next(
+        row
+        for row in rows(read_results(ROOT / "results" / "core")[1])
+        if (row.environment, row.agent) == ("LamGrasp-v0", "bc")
+    )
+    assert f"| LamGrasp-v0 | bc | 100 | 5 | {100 * row.success_rate:.1f}% |" in page
 
 
 def test_the_figures_of_the_page_on_demonstrations_are_those_of_the_results() -> None:

@@ -1,0 +1,58 @@
+"""Figures of speed and memory: the median of some rounds, each in a process of its own where memory counts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure.
+
+    Attributes:
+        what: Of what.
+        value: The figure, the median of its rounds.
+        unit: Of the figure.
+        rounds: The figure of each round.
+    """
+
+    what: str
+    value: float
+    unit: str
+    rounds: tuple[float, ...]
+
+
+def median(what: str, values: list[float], unit: str) -> Measured:
+    """Sums up rounds."""
+    return Measured(what, float(np.median(values)), unit, tuple(values))
+
+
+def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float]:
+    """Calls a function in a new process; returns its result and the largest memory of it or its workers, MB."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_tell, args=(theirs, function, arguments))
+    process.start()
+    theirs.close()
+    try:
+        result, peak = ours.recv()
+    except EOFError:
+        raise RuntimeError(f"the measurement {function.__name__} failed; see above") from None
+    finally:
+        process.join()
+    return result, peak
+
+
+def _tell(pipe: Connection, function: Callable[..., float], arguments: tuple[Any, ...]) -> None:
+    result = function(*arguments)
+    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    pipe.send((result, max(peaks) * 1024 / MEGABYTE))

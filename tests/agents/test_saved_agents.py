@@ -1,0 +1,120 @@
+"""Saved agents are untrusted: whatever is wrong with one of any kind is said, and nothing of it runs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import agents
+from agents.agent import AGENTS
+from benchmarks.suite import learns
+
+LEARNERS = [name for name in AGENTS if learns(name)]
+WEIGHTS, DESCRIPTION = "weights.safetensors", "agent.json"
+
+
+def env_of(name: str) -> gym.Env[Any, Any]:
+    return gym.make("LamReachDiscrete-v0" if name in ("dqfd", "dqn", "sqil") else "LamReach-v0")
+
+
+@pytest.fixture(params=LEARNERS)
+def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, gym.Env[Any, Any], Path]]:
+    env = env_of(request.param)
+    agent = agents.make(request.param, env, hidden_sizes=(8,))
+    yield request.param, env, agent.save(tmp_path / "agent")
+    env.close()
+
+
+class Harmful:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._file,)
+
+
+def test_a_pickle_in_place_of_the_weights_is_not_opened(saved: Any, tmp_path: Path) -> None:
+    _, env, folder = saved
+    mark = tmp_path / "ran"
+    torch.save(Harmful(mark), folder / "by_torch")
+    for content in (pickle.dumps(Harmful(mark)), (folder / "by_torch").read_bytes()):
+        (folder / WEIGHTS).write_bytes(content)
+        with pytest.raises(ValueError, match=r"weights\.safetensors is damaged"):
+            agents.load(folder, env)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, DESCRIPTION])
+def test_a_file_that_leads_out_of_the_folder_is_refused(saved: Any, file: str, tmp_path: Path) -> None:
+    _, env, folder = saved
+    shutil.move(folder / file, tmp_path / file)
+    (folder / file).symlink_to(tmp_path / file)
+    with pytest.raises(ValueError, match=f"{file} leads out of its folder"):
+        agents.load(folder, env)
+
+
+@pytest.mark.parametrize("name", ["../../agent", "/etc/passwd", "os:system", 7, None])
+def test_a_name_that_is_a_path_or_code_is_refused(saved: Any, name: Any) -> None:
+    _, env, folder = saved
+    described = json.loads((folder / DESCRIPTION).read_text())
+    (folder / DESCRIPTION).write_text(json.dumps({**described, "agent": name}))
+    with pytest.raises(ValueError, match="which has no name here"):
+        agents.load(folder, env)
+
+
+def test_weights_of_another_shape_name_or_number_are_refused(saved: Any) -> None:
+    _, env, folder = saved
+    whole = load_file(folder / WEIGHTS)
+    first = next(iter(whole))
+    others = [
+        {**whole, first: torch.zeros(*whole[first].shape, 2)},
+        {name: value for name, value in whole.items() if name != first},
+        {**whole, "more": torch.zeros(1)},
+    ]
+    for other in others:
+        save_file(other, folder / WEIGHTS)
+        with pytest.raises(ValueError, match="do not fit their description"):
+            agents.load(folder, env)
+    save_file(whole, folder / WEIGHTS)
+    agents.load(folder, env)
+
+
+def test_settings_that_are_none_of_its_own_are_refused(saved: Any) -> None:
+    name, env, folder = saved
+    described = json.loads((folder / DESCRIPTION).read_text())
+    for settings, message in (
+        ({"__class__": "os"}, f"unknown setting '__class__' of agent {name}"),
+        ({"hidden_sizes": [10**9]}, "expected layers of 1 to 2048 units"),
+        ({"env": "LamReach-v0"}, "has no settings"),
+        ("none", "has no settings"),
+    ):
+        (folder / DESCRIPTION).write_text(json.dumps({**described, "settings": settings}))
+        with pytest.raises(ValueError, match=message):
+            agents.load(folder, env)
+
+
+def test_an_agent_of_other_spaces_is_refused(saved: Any) -> None:
+    _, env, folder = saved
+    discrete = isinstance(env.action_space, gym.spaces.Discrete)
+    for other in ("LamGraspDiscrete-v0" if discrete else "LamGrasp-v0", "LamReachGoal-v0"):
+        made = gym.make(other)
+        with pytest.raises(ValueError, match="was trained with observation space"):
+            agents.load(folder, made)
+        made.close()
+    made = gym.make("LamReach-v0" if discrete else "LamReachDiscrete-v0")
+    with pytest.raises(ValueError, match="was trained with action space"):
+        agents.load(folder, made)
+    made.close()
+    assert np.asarray(agents.load(folder, env).predict(env.reset(seed=0)[0])[0]).shape == env.action_space.shape
