@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +12,7 @@ import gymnasium as gym
 import minari
 import numpy as np
 import numpy.typing as npt
+import torch
 from gymnasium import spaces
 from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.rewards.reward_nets import RewardNet
@@ -23,7 +24,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.bc import BehaviorCloning
-from agents.demonstrations import transitions
+from agents.demonstrations import places_of, transitions
 from agents.finetuning import ppo_from
 from agents.networks import BoundedPolicy, check_layers, is_picture, policy_keywords
 from agents.policy_agent import PolicyAgent
@@ -72,6 +73,9 @@ class Settings:
         discriminator_batch_size: Transitions of the expert an update, and as many of the policy.
         discriminator_learning_rate: Of the discriminator's Adam.
         reward_hidden_sizes: Units of the discriminator's layers.
+        ignored: Features that the discriminator does not look at, such as ``object/position``, or one number of a
+            vector, such as ``tool/position/x``: by where things happen to be it tells few demonstrations apart
+            without learning what the expert does (Zolna et al. 2020).
     """
 
     steps: int
@@ -97,6 +101,7 @@ class Settings:
     discriminator_batch_size: int
     discriminator_learning_rate: float
     reward_hidden_sizes: tuple[int, ...]
+    ignored: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if self.warm_start not in (CLONE, NOTHING):
@@ -208,6 +213,7 @@ class AdversarialAgent(PolicyAgent):
                 f"(whole episodes of {horizon} steps in {self.environments} environments)"
             )
         expert = self._expert(demonstrations, seed)
+        ignored = places_of(self.settings.ignored, env)
         clone = None
         if self.settings.warm_start == CLONE:
             clone = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, members=1)
@@ -222,7 +228,9 @@ class AdversarialAgent(PolicyAgent):
                 model = self._new_model(clone, demonstrations, envs, horizon, run.device)
                 model.set_random_seed(seed)
                 rehearsal = None if clone is None else self._rehearsal(clone, model, demonstrations, env, seed)
-                practice = _Practice(self, model, envs, expert, rehearsal, horizon=horizon, total=total)
+                reward_net = self.new_reward_net()
+                _blindfold(reward_net, ignored)
+                practice = _Practice(self, model, envs, reward_net, expert, rehearsal, horizon=horizon, total=total)
                 if kept is not None:
                     practice.restore(kept)
                 else:
@@ -308,6 +316,28 @@ class AdversarialAgent(PolicyAgent):
         return model
 
 
+def _blindfold(reward_net: RewardNet, places: Sequence[int]) -> None:
+    """Lets a reward network, and the reward in it that is left without its potential, not look at some numbers."""
+    hidden = list(places)
+
+    def without(observations: torch.Tensor) -> torch.Tensor:
+        seen = observations.clone()
+        seen[:, hidden] = 0.0
+        return seen
+
+    def blindfold(part: Any) -> None:
+        looking = part.forward
+        # imitation's wrappers call forward itself, past the hooks of PyTorch.
+        part.forward = lambda state, action, following, done: looking(
+            without(state), action, without(following), done
+        )
+
+    if hidden:
+        for part in (reward_net, getattr(reward_net, "base", None)):
+            if part is not None:
+                blindfold(part)
+
+
 class _Silent(HierarchicalLogger):
     """Writes nothing, where imitation's makes a folder for every mean."""
 
@@ -327,7 +357,8 @@ class _Practice:
         agent: Whose training it is.
         model: As before the first round, in ``envs``.
         envs: Of :func:`agents.stable_baselines.training_envs`.
-        expert: What the discriminator compares with.
+        reward_net: The discriminator, untrained.
+        expert: What it compares with.
         rehearsal: Of the policy; None if it did not begin as a clone.
         horizon: Steps of an episode.
         total: Steps in all.
@@ -338,6 +369,7 @@ class _Practice:
         agent: AdversarialAgent,
         model: PPO,
         envs: VecEnv,
+        reward_net: RewardNet,
         expert: Expert,
         rehearsal: Rehearsal | None,
         *,
@@ -353,7 +385,7 @@ class _Practice:
         self._learning_rate = float(model.lr_schedule(1.0))
         self._rounds = 0
         self.trainer = agent.new_trainer(
-            agent.new_reward_net(),
+            reward_net,
             demonstrations=None,
             demo_batch_size=self._settings.discriminator_batch_size,
             venv=envs,

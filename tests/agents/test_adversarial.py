@@ -168,6 +168,42 @@ def test_the_reward_that_was_learned_is_higher_for_the_expert_than_for_random_ac
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_discriminator_does_not_look_at_what_is_ignored(name: str, reach: Any) -> None:
+    dataset, env = reach
+    agent = new(name, env, ignored=("goal/position", "tool/position/x"))
+    agent.learn(dataset, env, seed=0, budget=ROUND)
+    layout: Any = env.unwrapped.layout  # type: ignore[attr-defined]
+    episode = next(iter(episodes_of(dataset)))
+
+    def scores(place: int | None) -> Any:
+        seen = [episode.observations[:-1].copy(), episode.observations[1:].copy()]
+        for each in seen:
+            if place is not None:
+                each[:, place] += 1.0
+        return agent.reward.predict(seen[0], episode.actions, seen[1], np.zeros(len(episode.actions), dtype=bool))
+
+    for place in (layout["goal/position"].slice.start, layout["tool/position"].slice.start):
+        np.testing.assert_array_equal(scores(place), scores(None))
+    for place in (layout["goal/relative"].slice.start, layout["tool/position"].slice.start + 1):
+        assert not np.array_equal(scores(place), scores(None))
+    with pytest.raises(ValueError, match="there is no feature 'object/position'"):
+        new(name, env, ignored=("object/position",)).learn(dataset, env, seed=0, budget=ROUND)
+
+
+@pytest.mark.parametrize("rehearsals", [0, 50])
+def test_a_policy_that_rehearses_stays_nearer_to_the_demonstrations(rehearsals: int, reach: Any) -> None:
+    dataset, env = reach
+    agent = new("gail", env, rehearsals=rehearsals, learning_rate=0.003, target_kl=0.0, warm_start_epochs=40)
+    clone = agents.make("bc", env, hidden_sizes=SMALL["hidden_sizes"])
+    clone.learn(dataset, env, seed=0, budget=40)
+    agent.learn(dataset, env, seed=0, budget=4 * ROUND)
+    shown = np.concatenate([episode.actions for episode in episodes_of(dataset)])
+    seen = np.concatenate([episode.observations[:-1] for episode in episodes_of(dataset)])
+    off = {one.name: np.abs(one.predict(seen, deterministic=True)[0] - shown).mean() for one in (agent, clone)}
+    assert (off["gail"] < off["bc"]) == (rehearsals > 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_discrete_actions_are_learned_too(name: str, make: Make, tmp_path: Path) -> None:
     env = make("LamReachDiscrete-v0")
     dataset = demos.collect("LamReachDiscrete-v0", episodes=4, root=tmp_path)

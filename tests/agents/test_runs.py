@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import agents
 import demos
+from agents.agent import find
 from agents.checkpoints import read_state, write_state
 from agents.randomness import own_randomness
 from agents.run import CHECKPOINT, Run
@@ -161,25 +162,45 @@ def test_global_generators_are_given_back() -> None:
     assert torch.get_num_threads() == threads
 
 
-def trained(out: Path, *more: str) -> list[str]:
+TRAININGS: dict[str, tuple[str, list[str]]] = {
+    "bc": ("LamReach-v0", ["epochs=2500", "batch_size=32"]),
+    "dagger": ("LamReach-v0", ["demonstrated=0.5", "rounds=3", "round_updates=6000", "epochs=800", "batch_size=32"]),
+    "gail": ("LamReach-v0", ["steps=30000", "warm_start_epochs=20"]),
+    "airl": ("LamReach-v0", ["steps=30000", "warm_start_epochs=20"]),
+    "dqfd": ("LamReachDiscrete-v0", ["pretraining_steps=3000", "steps=4000"]),
+    "sqil": ("LamReachDiscrete-v0", ["steps=8000"]),
+    "dqn": ("LamReachDiscrete-v0", ["steps=8000"]),
+    "ppo": ("LamReach-v0", ["steps=30000"]),
+    "sac": ("LamReachGoal-v0", ["steps=6000"]),
+}
+"""Environment and settings of trainings of about half a minute."""
+
+
+def trained(name: str, out: Path, root: Path) -> list[str]:
+    env_id, settings = TRAININGS[name]
+    data = (
+        ["--demos", "killed/shown-v0", "--root", str(root)]
+        if getattr(find(name), "needs_demonstrations", True)
+        else []
+    )
     return [
-        sys.executable, "-m", "agents", "train", "bc", "--env", "LamReach-v0", "--out", str(out), "--judge", "0",
-        "--set", "epochs=60", "--set", "batch_size=32", *more,
+        sys.executable, "-m", "agents", "train", name, "--env", env_id, "--out", str(out), "--judge", "0", *data,
+        *(part for setting in settings for part in ("--set", setting)),
     ]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(datasets: Any, tmp_path: Path) -> None:
-    root, ids = datasets
-    data = ["--demos", ids["LamReach-v0"], "--root", str(root)]
-    subprocess.run(trained(tmp_path / "whole", *data), check=True, capture_output=True, timeout=300)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(name: str, tmp_path: Path) -> None:
+    demos.collect(TRAININGS[name][0], episodes=6, seed=7, root=tmp_path, dataset_id="killed/shown-v0")
+    subprocess.run(trained(name, tmp_path / "whole", tmp_path), check=True, capture_output=True, timeout=300)
     rng = np.random.default_rng(0)
-    kills = 0
-    while kills < 5:
+    checkpoint = tmp_path / "killed.training" / CHECKPOINT
+    for _ in range(5):
         process = subprocess.Popen(
-            trained(tmp_path / "killed", *data), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            trained(name, tmp_path / "killed", tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        checkpoint = tmp_path / "killed.training" / CHECKPOINT
         before = checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0
         # At any moment after it went on: loading the libraries is not of interest.
         while process.poll() is None and (not checkpoint.is_file() or checkpoint.stat().st_mtime_ns == before):
@@ -188,11 +209,10 @@ def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(dataset
         assert process.poll() is None, "it ended before it could be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
-        kills += 1
-    subprocess.run(trained(tmp_path / "killed", *data), check=True, capture_output=True, timeout=300)
-    files = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "killed")]
+    subprocess.run(trained(name, tmp_path / "killed", tmp_path), check=True, capture_output=True, timeout=300)
+    files = [(tmp_path / folder / "weights.safetensors").read_bytes() for folder in ("whole", "killed")]
     assert files[0] == files[1]
-    told = [json.loads((tmp_path / name / "agent.json").read_text()) for name in ("whole", "killed")]
+    told = [json.loads((tmp_path / folder / "agent.json").read_text()) for folder in ("whole", "killed")]
     assert told[0] == told[1]
-    assert not (tmp_path / "killed.training" / CHECKPOINT).exists()
+    assert not checkpoint.exists()
     assert os.listdir(tmp_path / "killed") == os.listdir(tmp_path / "whole")
