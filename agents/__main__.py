@@ -196,7 +196,8 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
             for key, value in content.items():
                 table.add_row(f"  {key}", str(value))
         console.print(table)
-        if name in agents.names() and training.get("versions") not in (None, versions(name)):
+        now = versions(name, str(training.get("section", ""))) if name in agents.names() else None
+        if now is not None and training.get("versions") not in (None, now):
             console.print("Trained by other code or versions than are installed here: training again may differ.")
 
 

@@ -17,7 +17,7 @@ import yaml
 
 import lam_envs
 from agents.agent import AGENTS
-from agents.settings import CONFIGS, LIKE, SEARCH
+from agents.settings import CONFIGS, DEFAULT, LIKE, stem
 from demos.checksum import checksum
 from demos.files import code_fingerprint
 
@@ -28,33 +28,35 @@ NAMING = ("agents", "agents.agent")
 """They name agents and decide nothing: a new agent leaves the results of others as they are."""
 
 
-def versions(agent: str) -> dict[str, str]:
+def versions(agent: str, environment: str = "") -> dict[str, str]:
     """Versions of everything that decides an agent's result, and a fingerprint of the code itself.
 
-    Of our agents' code that counts which the agent's file imports, with the settings that belong to it.
+    Of our agents' code that counts which the agent's file imports, with the settings that belong to it there.
 
     Args:
         agent: A name, or ``package.module:Class``.
+        environment: What settings call the environment (:func:`agents.settings.stem`).
     """
     found = {name: packages.version(name) for name in PACKAGES}
     return {
         "lam_envs": lam_envs.__version__,
-        "code": _code_of(agent),
+        "code": _code_of(agent, environment),
         "python": platform.python_version(),
         **found,
     }
 
 
 @cache
-def _code_of(agent: str) -> str:
+def _code_of(agent: str, environment: str) -> str:
     """The fingerprint of what decides an agent's result; code does not change while a process runs."""
     place = AGENTS.get(agent, agent)
     modules = ["lam_envs", "demos"]
     if ":" in place:
         modules += imported_with(place.partition(":")[0])
     settings = {
-        name: _settings(name) for name, its in AGENTS.items() if its.partition(":")[0] in modules and _settings(name)
+        name: _settings(name, environment) for name, its in AGENTS.items() if its.partition(":")[0] in modules
     }
+    settings = {name: own for name, own in settings.items() if own}
     return code_fingerprint(*modules, settings=settings)
 
 
@@ -100,13 +102,14 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def _settings(agent: str) -> Any:
-    """What an agent's file of settings says, without where better ones are looked for; None without such a file."""
+def _settings(agent: str, environment: str) -> Any:
+    """What an agent's file of settings says of an environment; None without such a file."""
     path = CONFIGS / f"{agent}.yaml"
     if not path.is_file():
         return None
-    content = {key: value for key, value in yaml.safe_load(path.read_text()).items() if key != SEARCH}
-    return [content, _settings(content[LIKE])] if LIKE in content else content
+    content = yaml.safe_load(path.read_text())
+    own = {**content[DEFAULT], **content.get(environment, {})}
+    return [own, _settings(content[LIKE], environment)] if LIKE in content else own
 
 
 def training_of(
@@ -133,6 +136,7 @@ def training_of(
         "agent": agent,
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
         "environment": None if spec is None else spec.id,
+        "section": stem(env),
         "keywords": {} if spec is None else {name: repr(value) for name, value in sorted(spec.kwargs.items())},
         "demonstrations": None
         if demonstrations is None
@@ -143,5 +147,5 @@ def training_of(
         },
         "seed": seed,
         "budget": budget,
-        "versions": versions(agent),
+        "versions": versions(agent, stem(env)),
     }

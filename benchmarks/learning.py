@@ -180,7 +180,7 @@ def as_json(measured: list[Measured], *, episodes: int, epochs: int, rounds: int
         "rounds": rounds,
         "versions": {
             "lam_envs": lam_envs.__version__,
-            "code": {name: versions(name)["code"] for name in ("bc", "dqfd")},
+            "code": {name: versions(name, "LamGrasp")["code"] for name in ("bc", "dqfd")},
             "python": platform.python_version(),
             **{name: packages.version(name) for name in ("imitation", "numpy", "stable-baselines3", "torch")},
         },

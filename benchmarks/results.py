@@ -91,6 +91,11 @@ def read_cell(path: Path) -> CellResult:
     return result
 
 
+def versions_of(cell: Cell) -> dict[str, str]:
+    """Versions of all that decides the result of a cell."""
+    return versions(cell.agent, cell.environment.rpartition("-v")[0])
+
+
 def is_done(folder: Path, cell: Cell) -> bool:
     """Whether a cell has a whole result of the same cell and the same versions."""
     path = cell_path(folder, cell)
@@ -100,7 +105,7 @@ def is_done(folder: Path, cell: Cell) -> bool:
         found = read_cell(path)
     except ValueError:
         return False
-    return found.cell == cell and found.versions == versions(cell.agent)
+    return found.cell == cell and found.versions == versions_of(cell)
 
 
 def write_suite(folder: Path, suite: Suite) -> Path:

@@ -18,8 +18,7 @@ from rich.table import Column
 import agents
 import demos
 from agents.evaluation import evaluate, make_env
-from agents.provenance import versions
-from benchmarks.results import CellResult, filming_path, is_done, video_path, write_cell, write_suite
+from benchmarks.results import CellResult, filming_path, is_done, versions_of, video_path, write_cell, write_suite
 from benchmarks.suite import Cell, Filming, Suite
 from demos.dataset import episode_seeds
 from demos.engines import Engine, Job
@@ -125,7 +124,7 @@ def measure(cell: Cell, folder: str) -> None:
         agent = type(agent).load(Path(folder) / AGENTS / cell.name, env)
     result = evaluate(agent, env, seeds=range(cell.first_seed, cell.first_seed + cell.episodes))
     env.close()
-    write_cell(Path(folder), CellResult(cell, result, versions(cell.agent), seconds))
+    write_cell(Path(folder), CellResult(cell, result, versions_of(cell), seconds))
 
 
 def _demonstrations(cell: Cell, folder: Path) -> minari.MinariDataset | None:
@@ -154,7 +153,7 @@ def film(cell: Cell, videos: Filming, folder: str) -> None:
 
 def _filming(cell: Cell, videos: Filming) -> dict[str, Any]:
     """What a video shows, and with which code."""
-    return {"cell": asdict(cell), "videos": asdict(videos), "versions": versions(cell.agent)}
+    return {"cell": asdict(cell), "videos": asdict(videos), "versions": versions_of(cell)}
 
 
 def _is_filmed(suite: Suite, environment: str, folder: Path) -> bool:

@@ -53,13 +53,22 @@ def test_settings_count_without_where_better_ones_are_looked_for(
     shipped = (provenance.CONFIGS / "bc.yaml").read_text()
     monkeypatch.setattr(provenance, "CONFIGS", tmp_path)
 
-    def code(text: str) -> str:
+    def code(text: str, agent: str = "bc", environment: str = "LamReach") -> str:
         (tmp_path / "bc.yaml").write_text(text)
         provenance._code_of.cache_clear()
-        return versions("bc")["code"]
+        return versions(agent, environment)["code"]
 
     first = code(shipped)
     assert code(shipped + "\n# A comment.\n") == first
     assert code(shipped.replace("high: 0.003", "high: 0.004")) == first
     assert code(shipped.replace("epochs: 100 ", "epochs: 101 ")) != first
+    # What is said of another environment decides nothing here.
+    others = shipped.replace("epochs: 200", "epochs: 201")
+    assert others != shipped
+    assert code(others) == first
+    assert code(others, environment="LamPush") != code(shipped, environment="LamPush")
+    # An agent with settings like those of another follows it.
+    (tmp_path / "dagger.yaml").write_text("like: bc\ndefault: {rounds: 3}\n")
+    assert code(others, "dagger") == code(shipped, "dagger")
+    assert code(others, "dagger", "LamPush") != code(shipped, "dagger", "LamPush")
     provenance._code_of.cache_clear()

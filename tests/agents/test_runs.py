@@ -179,9 +179,7 @@ TRAININGS: dict[str, tuple[str, list[str]]] = {
 def trained(name: str, out: Path, root: Path) -> list[str]:
     env_id, settings = TRAININGS[name]
     data = (
-        ["--demos", "killed/shown-v0", "--root", str(root)]
-        if getattr(find(name), "needs_demonstrations", True)
-        else []
+        ["--demos", "data/shown-v0", "--root", str(root)] if getattr(find(name), "needs_demonstrations", True) else []
     )
     return [
         sys.executable, "-m", "agents", "train", name, "--env", env_id, "--out", str(out), "--judge", "0", *data,
@@ -193,20 +191,20 @@ def trained(name: str, out: Path, root: Path) -> list[str]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(name: str, tmp_path: Path) -> None:
-    demos.collect(TRAININGS[name][0], episodes=6, seed=7, root=tmp_path, dataset_id="killed/shown-v0")
+    demos.collect(TRAININGS[name][0], episodes=6, seed=7, root=tmp_path, dataset_id="data/shown-v0")
     subprocess.run(trained(name, tmp_path / "whole", tmp_path), check=True, capture_output=True, timeout=300)
-    rng = np.random.default_rng(0)
+    rng, log = np.random.default_rng(0), tmp_path / "log"
     checkpoint = tmp_path / "killed.training" / CHECKPOINT
     for _ in range(5):
         process = subprocess.Popen(
-            trained(name, tmp_path / "killed", tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            trained(name, tmp_path / "killed", tmp_path), stdout=subprocess.DEVNULL, stderr=log.open("w")
         )
         before = checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0
         # At any moment after it went on: loading the libraries is not of interest.
         while process.poll() is None and (not checkpoint.is_file() or checkpoint.stat().st_mtime_ns == before):
             time.sleep(0.01)
         time.sleep(float(rng.uniform(0.0, 2.0)))
-        assert process.poll() is None, "it ended before it could be killed"
+        assert process.poll() is None, f"it ended before it could be killed: {log.read_text()}"
         process.send_signal(signal.SIGKILL)
         process.wait()
     subprocess.run(trained(name, tmp_path / "killed", tmp_path), check=True, capture_output=True, timeout=300)

@@ -19,9 +19,10 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from agents.provenance import versions
 from benchmarks import report as reports
 from benchmarks import runner
-from benchmarks.results import read_cell, read_results, versions
+from benchmarks.results import read_cell, read_results
 from benchmarks.suite import SUITES, read_suite
 from demos import ready_made
 from demos.engines import Job, LocalEngine
