@@ -20,9 +20,9 @@ from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks import throughput as speed
 from benchmarks.measuring import Measured
-from benchmarks.results import read_results
+from benchmarks.results import FAILURES, read_results
 from benchmarks.suite import read_suite
-from demos.console import clear_errors, console
+from demos.console import clear_errors, console, errors
 from demos.engines import ENGINES
 from demos.files import write_json
 from lam_envs.keywords import known_name
@@ -55,7 +55,14 @@ def run_(
             raise ValueError(f"unknown engine {engine!r}; expected one of {', '.join(ENGINES)}")
         read = read_suite(suite, tuple(agent))
         folder = runner.run(read, out or Path("runs") / read.name, ENGINES[engine](workers), progress=True)
+        failed = runner.failures(read, folder)
+        for name, told in failed.items():
+            errors.print(f"{name} failed: {told.strip().splitlines()[-1]}", markup=False)
+        if len(failed) == len(read.cells()):
+            raise ValueError(f"all measurements failed; {folder / FAILURES} holds their tracebacks")
         _show(folder)
+        if failed:
+            raise ValueError(f"{len(failed)} measurements failed; {folder / FAILURES} holds their tracebacks")
 
 
 @app.command(epilog="Example: python -m benchmarks report runs/quickstart")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from demos.files import write_json
 
 CELLS = "cells"
 VIDEOS = "videos"
+FAILURES = "failures"
 SUITE_FILE = "suite.json"
 
 
@@ -26,12 +27,14 @@ class CellResult:
         evaluation: What came out.
         versions: Of all that decides it.
         training_seconds: Wall time of the training; None for an agent that does not learn.
+        evaluation_seconds: Wall time of the evaluation.
     """
 
     cell: Cell
     evaluation: Evaluation
     versions: dict[str, str]
-    training_seconds: float | None
+    training_seconds: float | None = field(compare=False)
+    evaluation_seconds: float = field(compare=False)
 
 
 def cell_path(folder: Path, cell: Cell) -> Path:
@@ -49,19 +52,25 @@ def filming_path(folder: Path, environment: str) -> Path:
     return folder / VIDEOS / f"{environment}.json"
 
 
+def failure_path(folder: Path, cell: Cell) -> Path:
+    """Where the traceback of a cell that failed is."""
+    return folder / FAILURES / f"{cell.name}.txt"
+
+
 def write_cell(folder: Path, result: CellResult) -> Path:
     """Writes a result; a kill leaves either all of it or nothing."""
     content = {
         "cell": asdict(result.cell),
         "versions": result.versions,
         "training_seconds": result.training_seconds,
+        "evaluation_seconds": result.evaluation_seconds,
         "step_seconds": result.evaluation.step_seconds,
         "decision_ms": round(result.evaluation.decision_ms, 4),
         "success_rate": result.evaluation.success_rate,
         "interval": list(result.evaluation.interval),
         "episodes": {
-            field.name: [getattr(episode, field.name) for episode in result.evaluation.episodes]
-            for field in fields(EpisodeResult)
+            part.name: [getattr(episode, part.name) for episode in result.evaluation.episodes]
+            for part in fields(EpisodeResult)
         },
     }
     return write_json(cell_path(folder, result.cell), content)
@@ -75,13 +84,14 @@ def read_cell(path: Path) -> CellResult:
     """
     try:
         content = json.loads(path.read_text())
-        columns = [content["episodes"][field.name] for field in fields(EpisodeResult)]
+        columns = [content["episodes"][part.name] for part in fields(EpisodeResult)]
         episodes = tuple(EpisodeResult(*row) for row in zip(*columns, strict=True))
         result = CellResult(
             Cell(**content["cell"]),
             Evaluation(episodes, float(content["step_seconds"]), float(content["decision_ms"])),
             dict(content["versions"]),
             None if content["training_seconds"] is None else float(content["training_seconds"]),
+            float(content["evaluation_seconds"]),
         )
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:

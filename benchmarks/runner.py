@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+import traceback
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +19,21 @@ from rich.table import Column
 import agents
 import demos
 from agents.evaluation import evaluate, make_env
-from benchmarks.results import CellResult, filming_path, is_done, versions_of, video_path, write_cell, write_suite
+from benchmarks.deadline import Deadline
+from benchmarks.results import (
+    CellResult,
+    failure_path,
+    filming_path,
+    is_done,
+    versions_of,
+    video_path,
+    write_cell,
+    write_suite,
+)
 from benchmarks.suite import Cell, Filming, Suite
 from demos.dataset import episode_seeds
 from demos.engines import Engine, Job
-from demos.files import write_json
+from demos.files import write_atomically, write_json
 from demos.video import policy_frames, write_video
 
 DATASETS = "datasets"
@@ -31,6 +42,9 @@ AGENTS = "agents"
 
 def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = False) -> Path:
     """Carries out what is missing of a suite.
+
+    A measurement that fails does not stop the others; its traceback is in ``failures``, and it is tried again in the
+    next run.
 
     Args:
         suite: What to measure.
@@ -55,9 +69,9 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
         )
         for environment, count in sorted(learned)
     ]
-    measured = [Job(cell.name, measure, (cell, str(base))) for cell in cells]
+    measured = [Job(cell.name, attempt, (cell, suite.evaluation.episode_seconds, str(base))) for cell in cells]
     films = [
-        Job(f"film of {environment}", film, (_filmed(suite, environment), suite.videos, str(base)))
+        Job(f"film of {environment}", attempt_film, (_filmed(suite, environment), suite.videos, str(base)))
         for environment in _filmed_environments(suite)
         if not _is_filmed(suite, environment, base)
     ]
@@ -75,9 +89,23 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
         for stage in (datasets, measured, films):
             if stage:
                 bar.update(shown, last=f"{stage[0].name} ...")
-            for job, _ in engine.run(stage):
-                bar.update(shown, advance=1, last=f"finished {job.name}")
+            for job, problem in engine.run(stage):
+                bar.update(shown, advance=1, last=f"{'FAILED' if problem else 'finished'} {job.name}")
     return base
+
+
+def failures(suite: Suite, folder: str | Path) -> dict[str, str]:
+    """Returns what went wrong with those of a suite's measurements that failed when they were last tried.
+
+    Args:
+        suite: What was measured.
+        folder: Of :func:`run`.
+
+    Returns:
+        The traceback by the name of the cell.
+    """
+    paths = {cell.name: failure_path(Path(folder), cell) for cell in suite.cells()}
+    return {name: path.read_text() for name, path in paths.items() if path.is_file()}
 
 
 def _lacks_agent(suite: Suite, cell: Cell, folder: Path) -> bool:
@@ -108,23 +136,54 @@ def collect_demonstrations(suite: Suite, environment: str, count: int, folder: s
         )
 
 
-def measure(cell: Cell, folder: str) -> None:
-    """Job: trains the cell's agent if it learns, evaluates it, writes the result."""
+def attempt(cell: Cell, episode_seconds: int, folder: str) -> str | None:
+    """Job: measures a cell, or writes down why that failed.
+
+    Returns:
+        The traceback; None if nothing failed.
+    """
+    path = failure_path(Path(folder), cell)
+    try:
+        measure(cell, episode_seconds, folder)
+    except (Exception, SystemExit):  # whatever a stranger's agent may raise
+        told = traceback.format_exc()
+        write_atomically(path, told)
+        return told
+    path.unlink(missing_ok=True)
+    return None
+
+
+def measure(cell: Cell, episode_seconds: int, folder: str) -> None:
+    """Trains a cell's agent if it learns, evaluates it, writes the result.
+
+    Args:
+        cell: What to measure.
+        episode_seconds: Wall time that an episode of the evaluation may take.
+        folder: For the trained agent and the result.
+
+    Raises:
+        TimeoutError: An episode took longer.
+    """
     _quieten()
     env = make_env(cell.environment)
-    agent = agents.make(cell.agent, env, **cell.settings)
-    seconds = None
-    if cell.training_seed is not None:
-        demonstrations = _demonstrations(cell, Path(folder))
+    try:
+        agent = agents.make(cell.agent, env, **cell.settings)
+        trained = None
+        if cell.training_seed is not None:
+            demonstrations = _demonstrations(cell, Path(folder))
+            began = time.perf_counter()
+            agent.learn(demonstrations, env, seed=cell.training_seed)
+            trained = round(time.perf_counter() - began, 1)
+            # Measured is what was saved: a report's figures hold for the files that others load.
+            agent.save(Path(folder) / AGENTS / cell.name)
+            agent = type(agent).load(Path(folder) / AGENTS / cell.name, env)
         began = time.perf_counter()
-        agent.learn(demonstrations, env, seed=cell.training_seed)
-        seconds = round(time.perf_counter() - began, 1)
-        # Measured is what was saved: a report's figures hold for the files that others load.
-        agent.save(Path(folder) / AGENTS / cell.name)
-        agent = type(agent).load(Path(folder) / AGENTS / cell.name, env)
-    result = evaluate(agent, env, seeds=range(cell.first_seed, cell.first_seed + cell.episodes))
-    env.close()
-    write_cell(Path(folder), CellResult(cell, result, versions_of(cell), seconds))
+        with Deadline(agent, episode_seconds) as limited:
+            result = evaluate(limited, env, seeds=range(cell.first_seed, cell.first_seed + cell.episodes))
+        evaluated = round(time.perf_counter() - began, 1)
+    finally:
+        env.close()
+    write_cell(Path(folder), CellResult(cell, result, versions_of(cell), trained, evaluated))
 
 
 def _demonstrations(cell: Cell, folder: Path) -> minari.MinariDataset | None:
@@ -135,8 +194,20 @@ def _demonstrations(cell: Cell, folder: Path) -> minari.MinariDataset | None:
     return demos.load(dataset_id, folder / DATASETS)
 
 
+def attempt_film(cell: Cell, videos: Filming, folder: str) -> str | None:
+    """Job: films a cell's agent, unless it was not measured either.
+
+    Returns:
+        Why there is no film; None if there is one.
+    """
+    if failure_path(Path(folder), cell).is_file():
+        return f"{cell.name} failed"
+    film(cell, videos, folder)
+    return None
+
+
 def film(cell: Cell, videos: Filming, folder: str) -> None:
-    """Job: films the cell's agent, as it was measured, on its first evaluation seeds."""
+    """Films the cell's agent, as it was measured, on its first evaluation seeds."""
     _quieten()
     env = make_env(cell.environment, render_mode="rgb_array", render_width=videos.size, render_height=videos.size)
     base = Path(folder)

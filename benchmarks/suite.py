@@ -23,12 +23,22 @@ from agents.agent import Learning, find
 SUITES = Path(__file__).with_name("suites")
 
 
+EPISODE_SECONDS = 300
+
+
 @dataclass(frozen=True)
 class Evaluating:
-    """Seeds of the measurement: ``first_seed`` and the following."""
+    """The measurement of an agent.
+
+    Attributes:
+        first_seed: Of the first episode; the others follow.
+        episodes: How many.
+        episode_seconds: Wall time after which an episode, and with it the measurement, has failed.
+    """
 
     first_seed: int
     episodes: int
+    episode_seconds: int = EPISODE_SECONDS
 
     @property
     def seeds(self) -> range:
@@ -291,6 +301,7 @@ def _check(suite: Suite, path: Path) -> None:
             for count in entry.demonstrations.values()
         ),
         ("evaluation.episodes", suite.evaluation.episodes),
+        ("evaluation.episode_seconds", suite.evaluation.episode_seconds),
         ("agents", len(suite.agents)),
         ("training_seeds", len(suite.training_seeds)),
     ):

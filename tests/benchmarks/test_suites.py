@@ -295,6 +295,50 @@ def _processes_of(session: int) -> list[str]:
     return alive
 
 
+def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Path) -> None:
+    strangers = {
+        "Raising": "KeyError: 'a mistake of mine'",
+        "NotANumber": "ValueError: .*nan",
+        "WrongShape": r"ValueError: .*\(9,\)",
+        "Hanging": "TimeoutError: an episode took longer than 1 s",
+        "Exiting": "SystemExit: 3",
+    }
+    places = {f"tests.benchmarks.strangers:{name}": told for name, told in strangers.items()}
+    still = "tests.benchmarks.strangers:Stranger"
+    suite = written(
+        tmp_path,
+        agents=[*places, still, "expert"],
+        evaluation={"first_seed": 1000, "episodes": 3, "episode_seconds": 1},
+        videos={"agent": "tests.benchmarks.strangers:Raising", "episodes": 1, "size": 32},
+    )
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "run", suite, "--out", str(out)],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"{len(places)} measurements failed" in done.stderr
+    rates = {result.cell.label: result.evaluation.success_rate for result in read_results(out)[1]}
+    assert rates == {still: 0.0, "expert": 1.0}
+    failed = runner.failures(read_suite(suite), out)
+    assert len(failed) == len(places)
+    for cell in read_suite(suite).cells():
+        if cell.agent in places:
+            assert re.search(places[cell.agent], failed[cell.name].splitlines()[-1])
+            assert f"{cell.name} failed: " in done.stderr
+
+
+def test_a_measurement_that_failed_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "agents").write_text("a file where agents would be saved")
+    suite = read_suite(written(tmp_path, agents=["bc", "random"], training_seeds=[0], videos=None))
+    runner.run(suite, tmp_path, LocalEngine(1))
+    assert list(runner.failures(suite, tmp_path)) == ["LamReach-v0-bc-seed0"]
+    (tmp_path / "agents").unlink()
+    runner.run(suite, tmp_path, LocalEngine(1))
+    assert runner.failures(suite, tmp_path) == {}
+    assert len(read_results(tmp_path)[1]) == 2
+
+
 def fail() -> None:
     raise ValueError("this job fails")
 
@@ -317,6 +361,7 @@ def test_an_error_in_a_job_reaches_the_caller() -> None:
         ({"demonstrations": {"LamGrasp-v0": 3}}, "agent bc lacks demonstrations for LamReach-v0"),
         ({"evaluation": {"first_seed": 0, "episodes": 0}}, r"evaluation\.episodes is 0; expected at least 1"),
         ({"evaluation": {"seeds": 3}}, "seeds"),
+        ({"evaluation": {"first_seed": 0, "episodes": 1, "episode_seconds": 0}}, "episode_seconds is 0"),
         ({"colour": "red"}, "unknown colour; missing none"),
         ({"name": "../escape"}, "the name '../escape' is to be letters"),
         ({"demonstrations": "many"}, "many"),

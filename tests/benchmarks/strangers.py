@@ -1,0 +1,47 @@
+"""Agents of strangers: all they have is ``predict``, and most of them are no good."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+class Stranger:
+    """Does nothing."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self._zero = np.zeros(env.action_space.shape or (), dtype=env.action_space.dtype)
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        return self._zero, state
+
+
+class Raising(Stranger):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        raise KeyError("a mistake of mine")
+
+
+class NotANumber(Stranger):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        return self._zero * np.nan, None
+
+
+class WrongShape(Stranger):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        return np.zeros(9, dtype=np.float32), None
+
+
+class Hanging(Stranger):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        while True:
+            time.sleep(0.01)
+
+
+class Exiting(Stranger):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        raise SystemExit(3)
