@@ -21,7 +21,7 @@ from benchmarks import runner
 from benchmarks import throughput as speed
 from benchmarks.measuring import Measured
 from benchmarks.results import FAILURES, read_results
-from benchmarks.suite import read_suite
+from benchmarks.suite import Suite, read_suite
 from demos.console import clear_errors, console, errors
 from demos.engines import ENGINES
 from demos.files import write_json
@@ -48,13 +48,19 @@ def run_(
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     engine: Annotated[str, typer.Option(help="Where jobs run: local.")] = "local",
     workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to be done, and how long.")] = False,
 ) -> None:
     """Carry out a suite and report. Interrupted, the same command goes on where it was."""
     with clear_errors():
         if engine not in ENGINES:
             raise ValueError(f"unknown engine {engine!r}; expected one of {', '.join(ENGINES)}")
         read = read_suite(suite, tuple(agent))
-        folder = runner.run(read, out or Path("runs") / read.name, ENGINES[engine](workers), progress=True)
+        out = out or Path("runs") / read.name
+        chosen = ENGINES[engine](workers)
+        if dry_run:
+            _foretell(read, out, chosen.workers)
+            return
+        folder = runner.run(read, out, chosen, progress=True)
         failed = runner.failures(read, folder)
         for name, told in failed.items():
             errors.print(f"{name} failed: {told.strip().splitlines()[-1]}", markup=False)
@@ -63,6 +69,30 @@ def run_(
         _show(folder)
         if failed:
             raise ValueError(f"{len(failed)} measurements failed; {folder / FAILURES} holds their tracebacks")
+
+
+def _foretell(suite: Suite, folder: Path, workers: int) -> None:
+    """Shows what a run would do; how long it takes is told by the results there, or those that are published."""
+    todo = runner.missing(suite, folder)
+    expected = runner.expected_seconds(todo.cells, [folder, Path("results") / suite.name])
+    table = Table("environment", "agent", "to measure", "expected", box=None)
+    for environment, label in dict.fromkeys((cell.environment, cell.label) for cell in todo.cells):
+        own = [cell.name for cell in todo.cells if (cell.environment, cell.label) == (environment, label)]
+        known = [expected[name] for name in own if name in expected]
+        table.add_row(environment, label, str(len(own)), _duration(sum(known)) if known else "unknown")
+    if todo.cells:
+        console.print(table)
+    console.print(
+        f"{len(todo.datasets)} datasets, {len(todo.cells)} of {len(suite.cells())} measurements and "
+        f"{len(todo.films)} films are to be made in {folder}"
+    )
+    unknown = len(todo.cells) - len(expected)
+    rest = f", and {unknown} measurements of which nothing is known yet" if unknown else ""
+    console.print(f"expected: {_duration(sum(expected.values()) / workers)} by {workers} workers{rest}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 @app.command(epilog="Example: python -m benchmarks report runs/quickstart")

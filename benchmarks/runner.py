@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import time
 import traceback
 import warnings
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ import demos
 from agents.evaluation import evaluate, make_env
 from benchmarks.deadline import Deadline
 from benchmarks.results import (
+    CELLS,
     CellResult,
     failure_path,
     filming_path,
     is_done,
+    read_cell,
     versions_of,
     video_path,
     write_cell,
@@ -38,6 +42,56 @@ from demos.video import policy_frames, write_video
 
 DATASETS = "datasets"
 AGENTS = "agents"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is to be done for a suite.
+
+    Attributes:
+        datasets: Environment and number of demonstrations.
+        cells: To be measured.
+        films: Environments.
+    """
+
+    datasets: tuple[tuple[str, int], ...]
+    cells: tuple[Cell, ...]
+    films: tuple[str, ...]
+
+
+def missing(suite: Suite, folder: str | Path) -> Missing:
+    """Returns what a results folder lacks of a suite, or has of other code; nothing is changed.
+
+    Args:
+        suite: What to measure.
+        folder: Of :func:`run`, which need not be there.
+    """
+    base = Path(folder)
+    cells = [cell for cell in suite.cells() if not is_done(base, cell) or _lacks_agent(suite, cell, base)]
+    learned = {(cell.environment, cell.demonstrations) for cell in cells if cell.demonstrations is not None}
+    films = [environment for environment in _filmed_environments(suite) if not _is_filmed(suite, environment, base)]
+    return Missing(tuple(sorted(learned)), tuple(cells), tuple(films))
+
+
+def expected_seconds(cells: Sequence[Cell], folders: Sequence[str | Path]) -> dict[str, float]:
+    """Tells how long measurements take, by what the same ones took before, with whatever seed and code.
+
+    Args:
+        cells: To be measured.
+        folders: Of results.
+
+    Returns:
+        Seconds, by the name of the cell, of those that are known.
+    """
+    took: dict[tuple[str, str], list[float]] = {}
+    for folder in folders:
+        for path in sorted((Path(folder) / CELLS).glob("*.json")):
+            with contextlib.suppress(ValueError):
+                result = read_cell(path)
+                seconds = (result.training_seconds or 0.0) + result.evaluation_seconds
+                took.setdefault((result.cell.environment, result.cell.label), []).append(seconds)
+    known = {cell.name: took.get((cell.environment, cell.label), []) for cell in cells}
+    return {name: sum(seconds) / len(seconds) for name, seconds in known.items() if seconds}
 
 
 def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = False) -> Path:
@@ -61,19 +115,18 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     base = Path(folder)
     base.mkdir(parents=True, exist_ok=True)
     write_suite(base, suite)
-    cells = [cell for cell in suite.cells() if not is_done(base, cell) or _lacks_agent(suite, cell, base)]
-    learned = {(cell.environment, cell.demonstrations) for cell in cells if cell.demonstrations is not None}
+    todo = missing(suite, base)
     datasets = [
         Job(
             f"{count} demonstrations of {environment}", collect_demonstrations, (suite, environment, count, str(base))
         )
-        for environment, count in sorted(learned)
+        for environment, count in todo.datasets
     ]
-    measured = [Job(cell.name, attempt, (cell, suite.evaluation.episode_seconds, str(base))) for cell in cells]
+    seconds = suite.evaluation.episode_seconds
+    measured = [Job(cell.name, attempt, (cell, seconds, str(base))) for cell in todo.cells]
     films = [
         Job(f"film of {environment}", attempt_film, (_filmed(suite, environment), suite.videos, str(base)))
-        for environment in _filmed_environments(suite)
-        if not _is_filmed(suite, environment, base)
+        for environment in todo.films
     ]
     with Progress(
         TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
@@ -83,7 +136,7 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
         TextColumn("{task.fields[last]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         disable=not progress,
     ) as bar:
-        done = len(suite.cells()) - len(cells)
+        done = len(suite.cells()) - len(todo.cells)
         note = f"{done} measurements of this code were there already" if done else ""
         shown = bar.add_task(f"suite {suite.name}", total=len(datasets) + len(measured) + len(films), last=note)
         for stage in (datasets, measured, films):

@@ -90,6 +90,31 @@ def test_a_second_run_measures_nothing_again(results: Path, tmp_path: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")} == before
 
 
+def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_path: Path) -> None:
+    def told(suite: str, out: Path) -> str:
+        command = [sys.executable, "-m", "benchmarks", "run", suite, "--out", str(out), "--dry-run", "--workers", "2"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    suite = written(tmp_path)
+    said = told(suite, tmp_path / "out")
+    assert "1 datasets, 4 of 4 measurements and 1 films are to be made" in said
+    assert "4 measurements of which nothing is known yet" in said
+    assert not (tmp_path / "out").exists()
+    folder = shutil.copytree(results, tmp_path / "copy")
+    for name in ("LamReach-v0-bc-seed0", "LamReach-v0-expert"):
+        (folder / "cells" / f"{name}.json").unlink()
+    before = sorted(folder.rglob("*"))
+    said = told(suite, folder)
+    assert sorted(folder.rglob("*")) == before
+    assert "1 datasets, 2 of 4 measurements and 0 films" in said
+    assert "1 measurements of which nothing is known yet" in said
+    seconds = read_cell(folder / "cells" / "LamReach-v0-bc-seed1.json")
+    took = (seconds.training_seconds or 0.0) + seconds.evaluation_seconds
+    assert re.search(rf"LamReach-v0 +bc +1 +{took:.0f} s", said)
+
+
 def test_changed_code_of_an_agent_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (
         "import agents\nclass Mine:\n"
