@@ -73,6 +73,8 @@ class Settings:
         discriminator_batch_size: Transitions of the expert an update, and as many of the policy.
         discriminator_learning_rate: Of the discriminator's Adam.
         reward_hidden_sizes: Units of the discriminator's layers.
+        use_actions: Whether the discriminator looks at actions; without them it compares where expert and policy come
+            to (Torabi et al. 2018, GAIfO), and the noise of the policy does not give it away.
         ignored: Features that the discriminator does not look at, such as ``object/position``, or one number of a
             vector, such as ``tool/position/x``: by where things happen to be it tells few demonstrations apart
             without learning what the expert does (Zolna et al. 2020).
@@ -101,6 +103,7 @@ class Settings:
     discriminator_batch_size: int
     discriminator_learning_rate: float
     reward_hidden_sizes: tuple[int, ...]
+    use_actions: bool
     ignored: tuple[str, ...]
 
     def __post_init__(self) -> None:

@@ -26,7 +26,8 @@ class AIRLAgent(AdversarialAgent):
     optimisation is imitation's `AIRL` and Stable-Baselines3's `PPO`.
 
     **What we do differently.** It starts from a clone of the demonstrations with little noise (`warm_start=bc`),
-    which stays as it is for `critic_rounds`. Seeds, rounds and checkpoints are as in GAIL. After the training the
+    which stays as it is for `critic_rounds` and goes on rehearsing the demonstrations. Seeds, rounds, checkpoints,
+    and what the discriminator may be kept from looking at are as in GAIL. After the training the
     attribute `reward` is r, without the potential: a `RewardNet` of imitation.
 
     **When not to use it.** Where only the policy is of interest: GAIL is steadier. Where the expert always does the
@@ -52,6 +53,7 @@ class AIRLAgent(AdversarialAgent):
             reward_hid_sizes=self.settings.reward_hidden_sizes,
             potential_hid_sizes=self.settings.reward_hidden_sizes,
             discount_factor=self.settings.gamma,
+            use_action=self.settings.use_actions,
             normalize_input_layer=RunningNorm,
         )
 

@@ -28,7 +28,10 @@ class GAILAgent(AdversarialAgent):
 
     **What we do differently.** It starts from a clone of the demonstrations with little noise (`warm_start=bc`): from
     nothing, tasks where the expert's first success is many steps away are not found. For `critic_rounds` the clone
-    stays as it is, until critic and discriminator know something. The policy sees observations standardised by the
+    stays as it is, until critic and discriminator know something; after each later round it rehearses the
+    demonstrations, as Jena, Liu and Sycara 2020 do (Augmenting GAIL with BC). Where few demonstrations are told apart
+    by where things happen to be, the discriminator looks at less: at no actions (Torabi et al. 2018, GAIfO), and not
+    at the features that are `ignored`. Learning rates fall to 0. The policy sees observations standardised by the
     demonstrations, the discriminator by what it has seen. A round is of whole episodes, which are seeded by their
     number, and batches of the expert are drawn from a generator of our own: a training that was killed goes on to
     the same weights.
@@ -54,6 +57,7 @@ class GAILAgent(AdversarialAgent):
             self.observation_space,
             self.action_space,
             hid_sizes=self.settings.reward_hidden_sizes,
+            use_action=self.settings.use_actions,
             normalize_input_layer=RunningNorm,
         )
 

@@ -190,6 +190,19 @@ def test_the_discriminator_does_not_look_at_what_is_ignored(name: str, reach: An
         new(name, env, ignored=("object/position",)).learn(dataset, env, seed=0, budget=ROUND)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("use_actions", [True, False])
+def test_the_discriminator_looks_at_actions_or_not(name: str, use_actions: bool, reach: Any) -> None:
+    dataset, env = reach
+    agent = new(name, env, use_actions=use_actions)
+    agent.learn(dataset, env, seed=0, budget=ROUND)
+    episode = next(iter(episodes_of(dataset)))
+    seen, after = episode.observations[:-1], episode.observations[1:]
+    ends = np.zeros(len(seen), dtype=bool)
+    one, other = (agent.reward.predict(seen, actions, after, ends) for actions in (episode.actions, -episode.actions))
+    assert np.array_equal(one, other) != use_actions
+
+
 @pytest.mark.parametrize("rehearsals", [0, 50])
 def test_a_policy_that_rehearses_stays_nearer_to_the_demonstrations(rehearsals: int, reach: Any) -> None:
     dataset, env = reach
