@@ -237,7 +237,10 @@ def report(folder: str | Path) -> list[Path]:
             if video_path(base, environment).exists()
         },
         "versions": _versions(results),
+        "done": len(results),
+        "planned": len(suite["cells"]),
         "seeds": _seeds(suite),
+        "called": _called(suite),
     }
     written = [plot(table, base / PLOT)]
     templates = _templates()
@@ -255,8 +258,9 @@ def markdown_table(folder: str | Path) -> str:
 
 def markdown_overview(folder: str | Path) -> str:
     """Returns the success of all agents in a results folder in Markdown, as the README shows it."""
-    _, results = read_results(folder)
-    return _templates().get_template("overview.md.jinja").render(overviews=overviews(rows(results))).strip()
+    suite, results = read_results(folder)
+    template = _templates().get_template("overview.md.jinja")
+    return template.render(overviews=overviews(rows(results)), done=len(results), planned=len(suite["cells"])).strip()
 
 
 def _templates() -> Environment:
@@ -271,8 +275,25 @@ def _templates() -> Environment:
 
 
 def _versions(results: list[CellResult]) -> list[str]:
-    """Every combination of versions that the results were made with."""
-    return sorted({", ".join(f"{name} {version}" for name, version in result.versions.items()) for result in results})
+    """Every combination of versions that the results were made with, and of which agents each code is."""
+    codes: dict[str, dict[str, set[str]]] = {}
+    for result in results:
+        rest = ", ".join(f"{name} {version}" for name, version in result.versions.items() if name != "code")
+        codes.setdefault(rest, {}).setdefault(result.versions["code"], set()).add(result.cell.agent)
+    return [
+        f"{rest}; code " + ", ".join(f"{code} ({' '.join(sorted(agents))})" for code, agents in sorted(found.items()))
+        for rest, found in sorted(codes.items())
+    ]
+
+
+def _called(suite: dict[str, Any]) -> dict[str, str]:
+    """What is behind the labels that are no names of agents as they are."""
+    return {
+        entry["label"]: entry["agent"]
+        + "".join(f", {name} {value}" for name, value in sorted(entry["settings"].items()))
+        for entry in suite["agents"]
+        if entry["settings"] or entry["label"] != entry["agent"]
+    }
 
 
 def _seeds(suite: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ OUTSIDE = {"README.md": HOME, "CONTRIBUTING.md": "contributing.md", "CHANGELOG.m
 PLACES = {
     **OUTSIDE,
     "results/core": "results.md",
+    "results/core/report.md": "results.md",
     "lam_envs/control": "controls.md",
     "lam_envs/observation.py": "observations.md",
     "lam_envs/randomization.py": "randomisation.md",

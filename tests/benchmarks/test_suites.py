@@ -252,7 +252,14 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
     assert [saved[name]["settings"]["epochs"] for name in sorted(cells)[:2]] == [1, 1]
     assert saved["LamReachDiscrete-v0-dqn-seed0"]["training"]["demonstrations"] is None
     assert [file.stem for file in (folder / "videos").glob("*.mp4")] == ["LamReach-v0"]
-    reports.report(folder)
+    for file in reports.report(folder)[1:]:
+        text = file.read_text()
+        assert "bc, batch_size 32, epochs 1" in text
+        assert "| one-epoch | " in text or "<td>one-epoch</td>" in text
+    discrete, tasks = reversed(reports.overviews(reports.rows(read_results(folder)[1])))
+    assert tasks.environments == ("LamReach-v0",)
+    assert {agent for agent, _ in tasks.agents} == {"one-epoch", "more-shown"}
+    assert [agent for agent, _ in discrete.agents] == ["dqn"]
 
 
 @contextlib.contextmanager
