@@ -24,14 +24,19 @@ from demos.files import code_fingerprint
 PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
 
 
-NAMING = ("agents", "agents.agent")
-"""They name agents and decide nothing: a new agent leaves the results of others as they are."""
+LAYERS = ("agents", "demos")
+"""Of their code counts what is imported."""
+ROOTS = ("agents.evaluation", "demos.collect", "demos.dataset")
+"""These decide the results of all agents."""
+NEUTRAL = ("agents", "agents.agent", "demos", "demos.console", "demos.engines")
+"""They name things, show and run them, and decide nothing: a new agent leaves the results of others as they are."""
 
 
 def versions(agent: str, environment: str = "") -> dict[str, str]:
     """Versions of everything that decides an agent's result, and a fingerprint of the code itself.
 
-    Of our agents' code that counts which the agent's file imports, with the settings that belong to it there.
+    Of the code of agents and demonstrations that counts which the agent's file imports, collection and evaluation
+    besides, with the settings that belong to the agent there.
 
     Args:
         agent: A name, or ``package.module:Class``.
@@ -50,9 +55,7 @@ def versions(agent: str, environment: str = "") -> dict[str, str]:
 def _code_of(agent: str, environment: str) -> str:
     """The fingerprint of what decides an agent's result; code does not change while a process runs."""
     place = AGENTS.get(agent, agent)
-    modules = ["lam_envs", "demos"]
-    if ":" in place:
-        modules += imported_with(place.partition(":")[0])
+    modules = ["lam_envs", *imported_with(*([place.partition(":")[0]] if ":" in place else []))]
     settings = {
         name: _settings(name, environment) for name, its in AGENTS.items() if its.partition(":")[0] in modules
     }
@@ -60,20 +63,20 @@ def _code_of(agent: str, environment: str) -> str:
     return code_fingerprint(*modules, settings=settings)
 
 
-def imported_with(module: str) -> list[str]:
-    """Returns a module and all of our agents' modules that it imports, directly or not; a stranger's stands alone.
+def imported_with(*modules: str) -> list[str]:
+    """Returns modules, those that decide all results, and all of ours that these import, directly or not.
 
     Args:
-        module: Importable name.
+        modules: Importable names; a stranger's stands alone.
 
     Raises:
-        ValueError: It has no source.
+        ValueError: One has no source.
     """
     found: set[str] = set()
-    waiting = [module, "agents.evaluation"]
+    waiting = [*modules, *ROOTS]
     while waiting:
         name = waiting.pop()
-        if name in found or name in NAMING:
+        if name in found or name in NEUTRAL:
             continue
         found.add(name)
         waiting += _imports(name)
@@ -81,7 +84,7 @@ def imported_with(module: str) -> list[str]:
 
 
 def _imports(module: str) -> list[str]:
-    """Modules of agents that a module imports, wherever in its code."""
+    """Modules of agents and demonstrations that a module imports, wherever in its code."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ValueError(f"module {module!r} has no source to take a fingerprint of")
@@ -91,8 +94,7 @@ def _imports(module: str) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    ours = [name for name in names if name.partition(".")[0] == __package__]
-    return [name for name in ours if _is_module(name)]
+    return [name for name in names if name.partition(".")[0] in LAYERS and _is_module(name)]
 
 
 def _is_module(name: str) -> bool:

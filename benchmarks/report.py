@@ -40,6 +40,7 @@ class Row:
         environment: An id.
         agent: Its label.
         demonstrations: How many it learned from; None for none.
+        quality: Of them; None likewise.
         trainings: How many; None for an agent that does not learn.
         episodes: Over all runs.
         success_rate: Over all episodes.
@@ -59,6 +60,7 @@ class Row:
     environment: str
     agent: str
     demonstrations: int | None
+    quality: str | None
     trainings: int | None
     episodes: int
     success_rate: float
@@ -100,6 +102,7 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
         environment=environment,
         agent=agent,
         demonstrations=group[0].cell.demonstrations,
+        quality=group[0].cell.quality,
         trainings=len(group) if group[0].cell.training_seed is not None else None,
         episodes=len(merged.episodes),
         success_rate=merged.success_rate,
@@ -162,6 +165,13 @@ def _variant(environment: str) -> str:
 def _place(environment: str) -> int:
     """The place of an id among ours, from easy to hard; others come last."""
     return lam_envs.ENV_IDS.index(environment) if environment in lam_envs.ENV_IDS else len(lam_envs.ENV_IDS)
+
+
+def shown(row: Row) -> str:
+    """What a row's agent learned from, in words: ``100``, or ``100 noisy`` where it was not the expert as it is."""
+    if row.demonstrations is None:
+        return "-"
+    return f"{row.demonstrations}" if row.quality == "expert" else f"{row.demonstrations} {row.quality}"
 
 
 def short_names(names: list[str]) -> dict[str, str]:
@@ -270,7 +280,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(percent=_percent, number=_number)
+    templates.filters.update(percent=_percent, number=_number, shown=shown)
     return templates
 
 

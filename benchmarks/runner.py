@@ -49,12 +49,12 @@ class Missing:
     """What is to be done for a suite.
 
     Attributes:
-        datasets: Environment and number of demonstrations.
+        datasets: Environment, number and quality of demonstrations.
         cells: To be measured.
         films: Environments.
     """
 
-    datasets: tuple[tuple[str, int], ...]
+    datasets: tuple[tuple[str, int, str], ...]
     cells: tuple[Cell, ...]
     films: tuple[str, ...]
 
@@ -68,7 +68,11 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
     """
     base = Path(folder)
     cells = [cell for cell in suite.cells() if not is_done(base, cell) or _lacks_agent(suite, cell, base)]
-    learned = {(cell.environment, cell.demonstrations) for cell in cells if cell.demonstrations is not None}
+    learned = {
+        (cell.environment, cell.demonstrations, cell.quality)
+        for cell in cells
+        if cell.demonstrations is not None and cell.quality is not None
+    }
     films = [environment for environment in _filmed_environments(suite) if not _is_filmed(suite, environment, base)]
     return Missing(tuple(sorted(learned)), tuple(cells), tuple(films))
 
@@ -118,9 +122,11 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     todo = missing(suite, base)
     datasets = [
         Job(
-            f"{count} demonstrations of {environment}", collect_demonstrations, (suite, environment, count, str(base))
+            f"{count} {quality} demonstrations of {environment}",
+            collect_demonstrations,
+            (suite, environment, count, quality, str(base)),
         )
-        for environment, count in todo.datasets
+        for environment, count, quality in todo.datasets
     ]
     seconds = suite.evaluation.episode_seconds
     measured = [Job(cell.name, attempt, (cell, seconds, str(base))) for cell in todo.cells]
@@ -170,13 +176,14 @@ def _lacks_agent(suite: Suite, cell: Cell, folder: Path) -> bool:
     return cell == _filmed(suite, cell.environment) and not _is_filmed(suite, cell.environment, folder)
 
 
-def collect_demonstrations(suite: Suite, environment: str, count: int, folder: str) -> None:
+def collect_demonstrations(suite: Suite, environment: str, count: int, quality: str, folder: str) -> None:
     """Job: collects one environment's demonstrations, and checks that evaluation never saw their seeds."""
     dataset = demos.collect(
         environment,
         episodes=count,
         seed=suite.demonstration_seed,
-        dataset_id=_dataset_id(environment, count, suite.demonstration_seed),
+        quality=quality,
+        dataset_id=_dataset_id(environment, count, quality, suite.demonstration_seed),
         root=Path(folder) / DATASETS,
         # What was collected by other code or with other settings is of no use here.
         overwrite=True,
@@ -241,9 +248,9 @@ def measure(cell: Cell, episode_seconds: int, folder: str) -> None:
 
 def _demonstrations(cell: Cell, folder: Path) -> minari.MinariDataset | None:
     """What a cell's agent learns from; None if it learns from the reward alone."""
-    if cell.demonstrations is None or cell.demonstration_seed is None:
+    if cell.demonstrations is None or cell.quality is None or cell.demonstration_seed is None:
         return None
-    dataset_id = _dataset_id(cell.environment, cell.demonstrations, cell.demonstration_seed)
+    dataset_id = _dataset_id(cell.environment, cell.demonstrations, cell.quality, cell.demonstration_seed)
     return demos.load(dataset_id, folder / DATASETS)
 
 
@@ -307,8 +314,8 @@ def _filmed(suite: Suite, environment: str) -> Cell:
     raise ValueError(f"suite {suite.name} films agent {filmed!r}, which it does not measure in {environment}")
 
 
-def _dataset_id(environment: str, demonstrations: int, seed: int) -> str:
-    return f"{environment.removesuffix('-v0')}-{demonstrations}-seed{seed}-v0"
+def _dataset_id(environment: str, demonstrations: int, quality: str, seed: int) -> str:
+    return f"{environment.removesuffix('-v0')}-{quality}-{demonstrations}-seed{seed}-v0"
 
 
 def _quieten() -> None:

@@ -19,6 +19,8 @@ import yaml
 
 import lam_envs
 from agents.agent import Learning, find
+from demos.qualities import MIXED, QUALITIES
+from lam_envs.keywords import known_name
 
 SUITES = Path(__file__).with_name("suites")
 
@@ -64,7 +66,8 @@ class Entry:
         label: What it is called in reports; two of one label are not measured in one environment.
         settings: Of the agent, that differ from its own.
         environments: Ids.
-        demonstrations: Successful expert episodes, by environment.
+        demonstrations: Successful episodes, by environment.
+        quality: Of the demonstrations, one of ``demos``.
     """
 
     agent: str
@@ -72,6 +75,7 @@ class Entry:
     settings: dict[str, Any]
     environments: tuple[str, ...]
     demonstrations: dict[str, int]
+    quality: str
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Cell:
         training_seed: None for an agent that does not learn.
         demonstrations: How many it learns from; None for an agent that needs none.
         demonstration_seed: Of their collection; None likewise.
+        quality: Of them; None likewise.
         first_seed: Of the evaluation.
         episodes: Of the evaluation.
     """
@@ -97,6 +102,7 @@ class Cell:
     training_seed: int | None
     demonstrations: int | None
     demonstration_seed: int | None
+    quality: str | None
     first_seed: int
     episodes: int
 
@@ -156,6 +162,7 @@ class Suite:
             training_seed=seed,
             demonstrations=entry.demonstrations[environment] if shown else None,
             demonstration_seed=self.demonstration_seed if shown else None,
+            quality=entry.quality if shown else None,
             first_seed=self.evaluation.first_seed,
             episodes=self.evaluation.episodes,
         )
@@ -247,7 +254,7 @@ def _suite(data: Mapping[str, Any], extra_agents: tuple[str, ...]) -> Suite:
 def _entry(given: Any, environments: Any, demonstrations: Any) -> Entry:
     """Reads an agent: what it does not say itself is said for all."""
     data = {"agent": given} if isinstance(given, str) else {str(key): value for key, value in given.items()}
-    optional = {"label", "settings", "environments", "demonstrations"}
+    optional = {"label", "settings", "environments", "demonstrations", "quality"}
     _check_keys(data, f"agent {data.get('agent', given)}", needed={"agent"}, optional=optional)
     agent = str(data["agent"])
     label = str(data.get("label", agent))
@@ -265,7 +272,8 @@ def _entry(given: Any, environments: Any, demonstrations: Any) -> Entry:
     settings: Any = data.get("settings", {})
     if not isinstance(settings, dict):
         raise ValueError(f"agent {label} has settings {settings!r}; expected a mapping")
-    return Entry(agent, label, settings, tuple(str(environment) for environment in own), counts)
+    quality = known_name("quality", data.get("quality", "expert"), (*QUALITIES, MIXED))
+    return Entry(agent, label, settings, tuple(str(environment) for environment in own), counts, quality)
 
 
 def _whole(number: Any) -> int:

@@ -16,26 +16,33 @@ from demos.dataset import dataset_folder, load, plan_of
 from demos.files import write_json
 
 PUBLISHED = "published.json"
-PLANS: dict[str, tuple[str, int, int]] = {
-    "LamReach-100": ("LamReach-v0", 100, 0),
-    "LamPush-100": ("LamPush-v0", 100, 0),
-    "LamGrasp-100": ("LamGrasp-v0", 100, 0),
-    "LamPickPlace-100": ("LamPickPlace-v0", 100, 0),
-    "LamStack-100": ("LamStack-v0", 100, 0),
-    "LamInsert-100": ("LamInsert-v0", 100, 0),
+
+
+def _plan(env_id: str, episodes: int, seed: int, **other: Any) -> dict[str, Any]:
+    return {"env_id": env_id, "episodes": episodes, "seed": seed, **other}
+
+
+PLANS: dict[str, dict[str, Any]] = {
+    "LamReach-100": _plan("LamReach-v0", 100, 0),
+    "LamPush-100": _plan("LamPush-v0", 100, 0),
+    "LamGrasp-100": _plan("LamGrasp-v0", 100, 0),
+    "LamPickPlace-100": _plan("LamPickPlace-v0", 100, 0),
+    "LamStack-100": _plan("LamStack-v0", 100, 0),
+    "LamInsert-100": _plan("LamInsert-v0", 100, 0),
     # For results: on demonstrations of seed 0 settings were tuned.
-    "LamReach-50-seed1": ("LamReach-v0", 50, 1),
-    "LamPush-100-seed1": ("LamPush-v0", 100, 1),
-    "LamPush-200-seed1": ("LamPush-v0", 200, 1),
-    "LamGrasp-100-seed1": ("LamGrasp-v0", 100, 1),
-    "LamPickPlace-100-seed1": ("LamPickPlace-v0", 100, 1),
-    "LamPickPlace-200-seed1": ("LamPickPlace-v0", 200, 1),
-    "LamStack-300-seed1": ("LamStack-v0", 300, 1),
-    "LamInsert-300-seed1": ("LamInsert-v0", 300, 1),
-    "LamReachDiscrete-100-seed1": ("LamReachDiscrete-v0", 100, 1),
-    "LamGraspDiscrete-100-seed1": ("LamGraspDiscrete-v0", 100, 1),
+    "LamReach-50-seed1": _plan("LamReach-v0", 50, 1),
+    "LamPush-100-seed1": _plan("LamPush-v0", 100, 1),
+    "LamPush-200-seed1": _plan("LamPush-v0", 200, 1),
+    "LamPush-noisy-200-seed1": _plan("LamPush-v0", 200, 1, quality="noisy"),
+    "LamGrasp-100-seed1": _plan("LamGrasp-v0", 100, 1),
+    "LamPickPlace-100-seed1": _plan("LamPickPlace-v0", 100, 1),
+    "LamPickPlace-200-seed1": _plan("LamPickPlace-v0", 200, 1),
+    "LamStack-300-seed1": _plan("LamStack-v0", 300, 1),
+    "LamInsert-300-seed1": _plan("LamInsert-v0", 300, 1),
+    "LamReachDiscrete-100-seed1": _plan("LamReachDiscrete-v0", 100, 1),
+    "LamGraspDiscrete-100-seed1": _plan("LamGraspDiscrete-v0", 100, 1),
 }
-"""Environment, episodes and seed of each published dataset."""
+"""The arguments of :func:`demos.collect` for each published dataset."""
 
 
 def published() -> dict[str, dict[str, Any]]:
@@ -84,8 +91,7 @@ def publish(path: Path) -> None:
     """
     entries = {}
     with tempfile.TemporaryDirectory() as root:
-        for name, (env_id, episodes, seed) in PLANS.items():
-            plan: dict[str, Any] = {"env_id": env_id, "episodes": episodes, "seed": seed}
+        for name, plan in PLANS.items():
             made = collect(**plan, root=root, progress=True)
             versions = {name: text for name, text in plan_of(made)["versions"].items() if name != "code"}
             entries[name] = {"id": made.id, "plan": plan, "checksum": checksum(made), "versions": versions}

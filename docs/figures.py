@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lam_envs
-from benchmarks.report import markdown_overview, markdown_table, rows
+from benchmarks.report import markdown_overview, markdown_table, rows, shown
 from benchmarks.results import read_results
 from demos.intervals import wilson_interval
 from docs.tables import table, title
@@ -53,7 +53,7 @@ def of_agent(name: str) -> str:
         [
             row.environment,
             row.agent,
-            "-" if row.demonstrations is None else str(row.demonstrations),
+            shown(row),
             "-" if row.trainings is None else str(row.trainings),
             f"{100 * row.success_rate:.1f}%",
             f"{100 * row.low:.1f}% to {100 * row.high:.1f}%",

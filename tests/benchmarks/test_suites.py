@@ -49,9 +49,11 @@ def written(folder: Path, **changes: Any) -> str:
 def test_the_demonstrations_of_every_suite_are_published(name: str) -> None:
     suite = read_suite(name)
     published = [entry["plan"] for entry in ready_made.published().values()]
-    for environment, count in {pair for entry in suite.agents for pair in entry.demonstrations.items()}:
-        wanted = {"env_id": environment, "episodes": count, "seed": suite.demonstration_seed}
-        assert wanted in published
+    for entry in suite.agents:
+        quality = {} if entry.quality == "expert" else {"quality": entry.quality}
+        for environment, count in entry.demonstrations.items():
+            wanted = {"env_id": environment, "episodes": count, "seed": suite.demonstration_seed, **quality}
+            assert wanted in published
 
 
 @pytest.fixture(scope="session")
@@ -231,7 +233,7 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
     quick = {"epochs": 1, "batch_size": 32}
     agents = [
         {"agent": "bc", "label": "one-epoch", "settings": quick},
-        {"agent": "bc", "label": "more-shown", "settings": quick, "demonstrations": 9},
+        {"agent": "bc", "label": "more-shown", "settings": quick, "demonstrations": 9, "quality": "noisy"},
         {
             "agent": "dqn",
             "settings": {"steps": 80, "learning_starts": 40},
@@ -248,6 +250,7 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
         "LamReachDiscrete-v0-dqn-seed0",
     }
     assert [cell.demonstrations for _, cell in sorted(cells.items())] == [9, 8, None]
+    assert [cell.quality for _, cell in sorted(cells.items())] == ["noisy", "expert", None]
     saved = {name: json.loads((folder / "agents" / name / "agent.json").read_text()) for name in cells}
     assert [saved[name]["settings"]["epochs"] for name in sorted(cells)[:2]] == [1, 1]
     assert saved["LamReachDiscrete-v0-dqn-seed0"]["training"]["demonstrations"] is None
@@ -255,6 +258,7 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
     for file in reports.report(folder)[1:]:
         text = file.read_text()
         assert "bc, batch_size 32, epochs 1" in text
+        assert "9 noisy" in text
         assert "| one-epoch | " in text or "<td>one-epoch</td>" in text
     discrete, tasks = reversed(reports.overviews(reports.rows(read_results(folder)[1])))
     assert tasks.environments == ("LamReach-v0",)
@@ -389,6 +393,7 @@ def test_an_error_in_a_job_reaches_the_caller() -> None:
         ({"agents": [{"agent": "bc", "epochs": 3}]}, "agent bc: unknown epochs"),
         ({"agents": [{"agent": "bc", "settings": 3}], "videos": None}, "agent bc has settings 3; expected a mapping"),
         ({"agents": [{"agent": "bc", "environments": "LamReach-v0"}]}, "expected a list of ids"),
+        ({"agents": [{"agent": "bc", "quality": "best"}], "videos": None}, "unknown quality 'best'"),
         ({"agents": ["bc", {"agent": "bc", "settings": {"epochs": 3}}]}, "two agents are called 'bc' in LamReach-v0"),
         ({"demonstrations": {"LamGrasp-v0": 3}}, "agent bc lacks demonstrations for LamReach-v0"),
         ({"evaluation": {"first_seed": 0, "episodes": 0}}, r"evaluation\.episodes is 0; expected at least 1"),
@@ -432,4 +437,4 @@ def test_demonstrations_never_share_a_seed_with_the_evaluation(tmp_path: Path) -
 
     suite = read_suite(written(tmp_path, evaluation={"first_seed": episode_seed(0, 3), "episodes": 1}))
     with pytest.raises(ValueError, match="share the seeds"):
-        runner.collect_demonstrations(suite, "LamReach-v0", 8, str(tmp_path))
+        runner.collect_demonstrations(suite, "LamReach-v0", 8, "expert", str(tmp_path))

@@ -22,8 +22,7 @@ def test_a_published_dataset_is_made_anew_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_what_is_published_is_what_is_planned() -> None:
-    plans = {name: tuple(entry["plan"].values()) for name, entry in ready_made.published().items()}
-    assert plans == ready_made.PLANS
+    assert {name: entry["plan"] for name, entry in ready_made.published().items()} == ready_made.PLANS
 
 
 @pytest.mark.slow
