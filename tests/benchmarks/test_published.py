@@ -21,17 +21,34 @@ from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS
 
 RESULTS = Path(__file__).parents[2] / "results"
-FLOORS = {"LamGrasp-v0": 0.95, "LamReach-v0": 0.99}
-"""Success of behavioural cloning from 100 demonstrations, mean of three trainings."""
+CORE = {(row.agent, row.environment): row for row in rows(read_results(RESULTS / "core")[1])}
+FLOORS = {
+    ("bc", "LamReach-v0"): 0.99,
+    ("bc", "LamGrasp-v0"): 0.97,
+    ("bc-noisy", "LamPush-v0"): 0.90,
+    ("bc", "LamPickPlace-v0"): 0.93,
+    ("bc", "LamStack-v0"): 0.85,
+    ("bc", "LamInsert-v0"): 0.75,
+    ("dqfd", "LamReachDiscrete-v0"): 0.95,
+    ("dqfd", "LamGraspDiscrete-v0"): 0.95,
+}
+"""Success that is promised of an agent as it is called in the suite, mean of five trainings."""
+TRAINING_SECONDS = 300.0
+"""Of a clone."""
 
 
-@pytest.mark.parametrize(("env_id", "floor"), FLOORS.items())
-def test_the_published_clones_reach_what_is_promised(env_id: str, floor: float) -> None:
-    _, results = read_results(RESULTS / "core")
-    row = next(row for row in rows(results) if row.environment == env_id and row.agent == "bc")
-    assert row.trainings == 3
-    assert row.episodes == 600
-    assert row.success_rate >= floor
+@pytest.mark.parametrize(("agent", "env_id"), FLOORS)
+def test_the_published_agents_reach_what_is_promised(agent: str, env_id: str) -> None:
+    row = CORE[agent, env_id]
+    assert row.trainings == 5
+    assert row.episodes == 1000
+    assert row.success_rate >= FLOORS[agent, env_id]
+
+
+def test_the_published_clones_were_trained_in_five_minutes() -> None:
+    times = [row.training_seconds for (agent, _), row in CORE.items() if agent.partition("-")[0] == "bc"]
+    assert times
+    assert all(seconds is not None and seconds <= TRAINING_SECONDS for seconds in times)
 
 
 THROUGHPUT = json.loads((RESULTS / "throughput.json").read_text())
@@ -100,6 +117,26 @@ def test_the_published_twenty_gigabytes_stream_in_little_memory() -> None:
     assert data_figure("peak memory of that")["value"] < 1000.0
 
 
+LEARNING = json.loads((RESULTS / "learning.json").read_text())
+
+
+def learning_figures(what: str) -> list[float]:
+    return [figure["value"] for figure in LEARNING["figures"] if re.fullmatch(what, figure["what"])]
+
+
+def test_the_published_cloning_is_as_fast_as_imitations_own_and_takes_no_more_memory_for_more_epochs() -> None:
+    ours, theirs = learning_figures("samples that bc learns from"), learning_figures("samples that imitation's BC .*")
+    assert ours[0] >= theirs[0]
+    few, many = learning_figures(r"peak memory of bc, \d+ epochs")
+    assert LEARNING["epochs"] == 100
+    assert many <= few + 20.0
+
+
+def test_the_published_tree_draws_ten_times_faster_than_all_priorities_can_be_drawn_from() -> None:
+    ratio, *_ = learning_figures("the first over that")
+    assert ratio >= 10.0
+
+
 def expert_floor(task: str, condition: str) -> float:
     if condition == "ee":
         return 0.98 if task == "insert" else 0.995
@@ -136,7 +173,7 @@ def test_experts_fail_now_on_the_seeds_that_are_published(task: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("env_id", "floor"), FLOORS.items())
+@pytest.mark.parametrize(("env_id", "floor"), {"LamReach-v0": 0.99, "LamGrasp-v0": 0.97}.items())
 def test_clones_trained_now_reach_what_is_promised(env_id: str, floor: float, tmp_path: Path) -> None:
     dataset = demos.collect(env_id, episodes=100, seed=1, root=tmp_path)
     env: Any = gym.make(env_id)
