@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Row:
         seconds: The same in simulated seconds.
         mean_return: Mean sum of rewards.
         training_seconds: Mean wall time of a training; None for an agent that does not learn.
+        training_cpu_seconds: The same on the processor.
         ever_success_rate: Share of episodes in which the task was done after any step.
         jerk: Mean of the tool, m/s^3; None where nothing tells it.
         peak_force: Mean of the episodes' largest, newtons; None where nothing tells it.
@@ -70,6 +72,7 @@ class Row:
     seconds: float | None
     mean_return: float
     training_seconds: float | None
+    training_cpu_seconds: float | None
     ever_success_rate: float
     jerk: float | None
     peak_force: float | None
@@ -97,7 +100,6 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
     )
     low, high = wilson_interval(merged.successes, len(merged.episodes))
     rates = [result.evaluation.success_rate for result in group]
-    times = [result.training_seconds for result in group if result.training_seconds is not None]
     return Row(
         environment=environment,
         agent=agent,
@@ -111,13 +113,19 @@ def _row(environment: str, agent: str, group: list[CellResult]) -> Row:
         steps=merged.mean_steps_to_success,
         seconds=merged.mean_seconds_to_success,
         mean_return=merged.mean_return,
-        training_seconds=sum(times) / len(times) if times else None,
+        training_seconds=_mean([result.training_seconds for result in group]),
+        training_cpu_seconds=_mean([result.training_cpu_seconds for result in group]),
         ever_success_rate=merged.ever_success_rate,
         jerk=merged.mean_jerk,
         peak_force=merged.mean_peak_force,
         decision_ms=merged.decision_ms,
         over_runs=interquartile_mean(rates) if len(rates) > 1 else None,
     )
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) / len(known) if known else None
 
 
 @dataclass(frozen=True)

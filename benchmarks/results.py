@@ -27,6 +27,7 @@ class CellResult:
         evaluation: What came out.
         versions: Of all that decides it.
         training_seconds: Wall time of the training; None for an agent that does not learn.
+        training_cpu_seconds: Its time on the processor, which others on the machine do not lengthen; None likewise.
         evaluation_seconds: Wall time of the evaluation.
     """
 
@@ -34,6 +35,7 @@ class CellResult:
     evaluation: Evaluation
     versions: dict[str, str]
     training_seconds: float | None = field(compare=False)
+    training_cpu_seconds: float | None = field(compare=False)
     evaluation_seconds: float = field(compare=False)
 
 
@@ -63,6 +65,7 @@ def write_cell(folder: Path, result: CellResult) -> Path:
         "cell": asdict(result.cell),
         "versions": result.versions,
         "training_seconds": result.training_seconds,
+        "training_cpu_seconds": result.training_cpu_seconds,
         "evaluation_seconds": result.evaluation_seconds,
         "step_seconds": result.evaluation.step_seconds,
         "decision_ms": round(result.evaluation.decision_ms, 4),
@@ -90,7 +93,8 @@ def read_cell(path: Path) -> CellResult:
             Cell(**content["cell"]),
             Evaluation(episodes, float(content["step_seconds"]), float(content["decision_ms"])),
             dict(content["versions"]),
-            None if content["training_seconds"] is None else float(content["training_seconds"]),
+            _seconds(content["training_seconds"]),
+            _seconds(content["training_cpu_seconds"]),
             float(content["evaluation_seconds"]),
         )
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
@@ -99,6 +103,10 @@ def read_cell(path: Path) -> CellResult:
     if not consistent:
         raise ValueError(f"the result {path} states a success rate that its episodes do not have")
     return result
+
+
+def _seconds(told: Any) -> float | None:
+    return None if told is None else float(told)
 
 
 def versions_of(cell: Cell) -> dict[str, str]:

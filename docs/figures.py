@@ -58,7 +58,7 @@ def of_agent(name: str) -> str:
             f"{100 * row.success_rate:.1f}%",
             f"{100 * row.low:.1f}% to {100 * row.high:.1f}%",
             "-" if row.over_runs is None else f"{100 * row.over_runs.low:.1f}% to {100 * row.over_runs.high:.1f}%",
-            "-" if row.training_seconds is None else f"{row.training_seconds:.0f}",
+            "-" if row.training_seconds is None else f"{row.training_seconds:.0f} ({row.training_cpu_seconds:.0f})",
         ]
         for row in own
     ]
@@ -70,13 +70,13 @@ def of_agent(name: str) -> str:
         "success",
         "95%, episodes",
         "95%, trainings",
-        "training, s",
+        "training, s (on the processor)",
     ]
     episodes = suite["evaluation"]["episodes"]
     told = (
         f"Of the last checkpoint, in {episodes} unseen episodes a training; intervals are Wilson's over all "
         "episodes, and of the interquartile mean over trainings (stratified bootstrap). A training takes the wall "
-        "time given, on one core. `make benchmark` measures this again."
+        "time given, and that time on one core of the processor. `make benchmark` measures this again."
     )
     return f"{table(head, lines)}\n\n{told}"
 

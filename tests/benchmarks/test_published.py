@@ -46,7 +46,8 @@ def test_the_published_agents_reach_what_is_promised(agent: str, env_id: str) ->
 
 
 def test_the_published_clones_were_trained_in_five_minutes() -> None:
-    times = [row.training_seconds for (agent, _), row in CORE.items() if agent.partition("-")[0] == "bc"]
+    # Others may have used the machine too: what counts is the time on one core.
+    times = [row.training_cpu_seconds for (agent, _), row in CORE.items() if agent.partition("-")[0] == "bc"]
     assert times
     assert all(seconds is not None and seconds <= TRAINING_SECONDS for seconds in times)
 
