@@ -69,14 +69,13 @@ def train(
     """
     with clear_errors():
         made = make_env(env, **keywords(env_set))
-        learner = agents.make(agent, made, **keywords(set_))
+        learner = agents.make(agent, made, **_settings(set_))
         if not isinstance(learner, Learning):
             raise ValueError(f"agent {agent} does not learn: it has no learn(), save() and load()")
         check = getattr(learner, "check_target", None)
         if check is not None:
             check(out)
-        if out.exists() and not overwrite:
-            raise FileExistsError(f"{out} holds an agent already: choose another --out, or --overwrite it")
+        _check_free(out, overwrite=overwrite)
         run = Run(
             out.with_name(f"{out.name}.training"), progress=True, device=device, episodes=judge, overwrite=overwrite
         )
@@ -86,8 +85,25 @@ def train(
             ours.learn(dataset, made, seed=seed, budget=budget, run=run)
         else:
             learner.learn(dataset, made, seed=seed, budget=budget, progress=True)
+        # Another training may have been saved there meanwhile.
+        _check_free(out, overwrite=overwrite)
         console.print(f"saved in {learner.save(out)}", soft_wrap=True)
         run.forget()
+
+
+def _check_free(out: Path, *, overwrite: bool) -> None:
+    """Refuses to replace an agent, unless that is wanted; an empty folder is free."""
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise FileExistsError(f"{out} holds an agent already: choose another --out, or --overwrite it")
+
+
+def _settings(assignments: list[str]) -> dict[str, Any]:
+    """Reads settings of an agent."""
+    given = keywords(assignments)
+    for name in ("self", "env"):
+        if name in given:
+            raise ValueError(f"--set {name}: no agent has such a setting")
+    return given
 
 
 def _demonstrations(name: str, learner: Any, demonstrations: str | None, root: Path | None) -> Any:
@@ -117,7 +133,7 @@ def evaluate(
     """Measure an agent on unseen seeds."""
     with clear_errors():
         made = make_env(env, **keywords(env_set))
-        acting = _agent(agent, made, keywords(set_), as_)
+        acting = _agent(agent, made, _settings(set_), as_)
         seeds = range(first_seed, first_seed + episodes)
         result = agents.evaluate(acting, made, seeds=seeds, progress=True)
         made.close()
@@ -161,11 +177,11 @@ def tune(
         from agents import tuning
 
         made = make_env(env, **keywords(env_set))
-        given = keywords(set_)
+        given = _settings(set_)
         dataset = _demonstrations(agent, agents.find(agent), demonstrations, root)
         found = tuning.tune(
             agent, made, dataset, study,
-            trials=trials, seeds=seeds, episodes=episodes, budget=budget, device=device, progress=True, **given,
+            given, trials=trials, seeds=seeds, episodes=episodes, budget=budget, device=device, progress=True,
         )  # fmt: skip
         console.print(f"best of {found.trials} trials: success {found.success_rate:.3f} with")
         for name, value in found.settings.items():
@@ -193,6 +209,8 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         for section in ("settings", "versions"):
             table.add_row(section, "")
             content = (description if section == "settings" else training).get(section) or {}
+            if not isinstance(content, dict):
+                raise ValueError(f"{agent} is damaged: its {section} are {content!r}")
             for key, value in content.items():
                 table.add_row(f"  {key}", str(value))
         console.print(table)
@@ -203,6 +221,8 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
 
 def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any], kind: str | None) -> Any:
     if kind is not None or (Path(name) / DESCRIPTION).is_file():
+        if settings:
+            raise ValueError(f"--set {', '.join(settings)} for an agent that is saved: it has settings of its own")
         return agents.load(name, env, agent=kind)
     if Path(name).is_dir():
         raise FileNotFoundError(

@@ -110,7 +110,9 @@ class Settings:
         if self.warm_start not in (CLONE, NOTHING):
             raise ValueError(f"warm_start is {self.warm_start!r}; expected {CLONE!r} or {NOTHING!r}")
         at_least(1, steps=self.steps, round_steps=self.round_steps)
-        at_least(1, batch_size=self.batch_size, epochs=self.epochs)
+        # PPO standardises the advantages of a batch.
+        at_least(2, batch_size=self.batch_size)
+        at_least(1, epochs=self.epochs)
         at_least(1, discriminator_updates=self.discriminator_updates)
         at_least(1, discriminator_batch_size=self.discriminator_batch_size)
         at_least(0, warm_start_epochs=self.warm_start_epochs, rehearsals=self.rehearsals)
@@ -124,7 +126,7 @@ class Settings:
             if not 0.0 <= getattr(self, what) <= 1.0:
                 raise ValueError(f"{what} is {getattr(self, what)}; expected 0 to 1")
         check_layers(self.hidden_sizes)
-        check_layers(self.reward_hidden_sizes)
+        check_layers(self.reward_hidden_sizes, "reward_hidden_sizes")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ AGENTS: dict[str, str] = {
 
 DESCRIPTION = "agent.json"
 """The file of a saved agent that says what it is."""
+PARTS = ("demonstrations", "keywords", "settings", "versions")
+"""Of the description of its training."""
 
 
 @runtime_checkable
@@ -157,8 +159,15 @@ def read_description(directory: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no saved agent in {directory}: there is no {DESCRIPTION}")
     try:
         description = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(description, dict):
         raise ValueError(f"{path} is damaged: expected an object")
+    training = description.get("training")
+    for where, part in (
+        ("training", training),
+        *((f"training.{name}", training.get(name)) for name in PARTS if isinstance(training, dict)),
+    ):
+        if not (part is None or isinstance(part, dict)):
+            raise ValueError(f"{path} is damaged: {where} is {part!r}; expected an object")
     return description

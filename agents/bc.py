@@ -19,7 +19,7 @@ from agents.networks import BoundedPolicy, set_weights, weights_of
 from agents.provenance import training_of
 from agents.randomness import own_randomness
 from agents.run import Run
-from agents.settings import at_least, read_settings
+from agents.settings import at_least, check_seed, read_settings
 from agents.storage import check_target, read_weights, save_agent, spaces_of
 from agents.symmetry import symmetry_of
 from demos.statistics import statistics
@@ -143,7 +143,7 @@ class BehaviorCloning:
                 or a negative seed.
         """
         epochs = self.settings.epochs if budget is None else budget
-        at_least(0, seed=seed)
+        check_seed(seed)
         if epochs < 1:
             raise ValueError(f"the budget is {epochs} epochs; expected at least 1")
         run = run or Run(progress=progress)

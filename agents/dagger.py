@@ -182,13 +182,18 @@ class DAgger(PolicyAgent):
             total: Labels in all.
         """
         settings = self.settings
+        if total < shown:
+            raise ValueError(
+                f"the budget is {total} labels; the demonstrations it starts with have {shown}: set demonstrated, or "
+                "a larger budget"
+            )
         episodes = (total - shown) // horizon
         if settings.demonstrated < 1.0 and episodes < 1:
             raise ValueError(
                 f"of {total} labels {shown} are of the demonstrations it starts with, which leaves less than an "
                 f"episode of {horizon} to ask for: collect more demonstrations, or set demonstrated or the budget"
             )
-        count = min(settings.rounds, max(0, episodes))
+        count = min(settings.rounds, episodes)
         borders = [episodes * number // count for number in range(count + 1)] if count else [0]
         rounds, before = [], 0
         for number in range(count):

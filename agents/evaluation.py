@@ -183,8 +183,11 @@ def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
     """Makes an environment by its id.
 
     Raises:
-        ValueError: Gymnasium does not know the id; says which of ours there are.
+        ValueError: Gymnasium does not know the id, and which of ours there are; or an episode without steps.
     """
+    steps = kwargs.get("max_episode_steps")
+    if steps is not None and not (type(steps) is int and steps >= 1):
+        raise ValueError(f"max_episode_steps is {steps!r}; expected a whole number of at least 1")
     try:
         return gym.make(env_id, **kwargs)
     except (gym.error.Error, ModuleNotFoundError) as error:

@@ -34,7 +34,8 @@ class Standardizing(BaseFeaturesExtractor):
     """Standardises numbers, sees pictures through convolutions, and joins all of an observation in one row.
 
     Args:
-        observation_space: A Box, or a Dict of such; uint8 of shape (height, width, channels) is a picture.
+        observation_space: A Box, or a Dict of such; uint8 of shape (height, width, channels) is a picture, or with
+            the channels first, as Stable-Baselines3 has it.
     """
 
     def __init__(self, observation_space: gym.Space[Any]) -> None:
@@ -72,7 +73,9 @@ class Standardizing(BaseFeaturesExtractor):
         for number, name in enumerate(self._parts):
             values = observations[name] if self._is_dict else observations
             if str(number) in self.pictures:
-                rows.append(self.pictures[str(number)](values.float().permute(0, 3, 1, 2) / 255.0))
+                seen = values.float() / 255.0
+                seen = seen if _has_channels_first(self._parts[name].shape) else seen.permute(0, 3, 1, 2).contiguous()
+                rows.append(self.pictures[str(number)](seen))
             else:
                 flat = values.float().flatten(1)
                 standard = (flat - self.get_buffer(f"mean_{number}")) / self.get_buffer(f"spread_{number}")
@@ -81,8 +84,13 @@ class Standardizing(BaseFeaturesExtractor):
 
 
 def is_picture(space: gym.Space[Any]) -> bool:
-    """Whether a space holds pictures of shape (height, width, channels)."""
+    """Whether a space holds pictures, with the channels last or first."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def _has_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether the channels of a picture are its first dimension: there are fewest of them."""
+    return shape[0] < min(shape[1:])
 
 
 def _parts(space: gym.Space[Any]) -> dict[str, spaces.Box]:
@@ -97,7 +105,7 @@ def _parts(space: gym.Space[Any]) -> dict[str, spaces.Box]:
 
 def _convolutions(shape: tuple[int, ...]) -> nn.Module:
     """Three layers as of Mnih et al. 2015, smaller, for pictures of any size of at least 20."""
-    height, width, channels = shape
+    channels, height, width = shape if _has_channels_first(shape) else (shape[2], *shape[:2])
     if min(height, width) < 20:
         raise ValueError(f"pictures are {height} x {width}; these networks see pictures of at least 20 x 20")
     return nn.Sequential(
@@ -198,13 +206,17 @@ def policy_keywords(hidden_sizes: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def check_layers(hidden_sizes: tuple[int, ...]) -> None:
+def check_layers(hidden_sizes: tuple[int, ...], name: str = "hidden_sizes") -> None:
     """Refuses layers that cannot be, or would fill the memory.
+
+    Args:
+        hidden_sizes: Units of the layers.
+        name: Of the setting.
 
     Raises:
         ValueError: There are none, too many, or some of too many units.
     """
     if not hidden_sizes or not all(1 <= size <= MAX_UNITS for size in hidden_sizes):
-        raise ValueError(f"hidden_sizes is {hidden_sizes}; expected layers of 1 to {MAX_UNITS} units")
+        raise ValueError(f"{name} is {hidden_sizes}; expected layers of 1 to {MAX_UNITS} units")
     if len(hidden_sizes) > MAX_LAYERS:
-        raise ValueError(f"hidden_sizes has {len(hidden_sizes)} layers; expected at most {MAX_LAYERS}")
+        raise ValueError(f"{name} has {len(hidden_sizes)} layers; expected at most {MAX_LAYERS}")

@@ -17,7 +17,7 @@ from agents.networks import set_weights, weights_of
 from agents.provenance import training_of
 from agents.randomness import own_randomness
 from agents.run import Run
-from agents.settings import at_least, read_settings
+from agents.settings import at_least, check_seed, read_settings
 from agents.storage import check_target, read_weights, save_agent, spaces_of
 
 Self = TypeVar("Self", bound="PolicyAgent")
@@ -70,7 +70,7 @@ class PolicyAgent(ABC):
         Raises:
             ValueError: A negative seed, or a budget below 1.
         """
-        at_least(0, seed=seed)
+        check_seed(seed)
         if budget is not None:
             at_least(1, budget=budget)
         self.training = run.identity = training_of(

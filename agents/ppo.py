@@ -46,7 +46,9 @@ class PPOSettings:
     hidden_sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        at_least(1, steps=self.steps, round_steps=self.round_steps, batch_size=self.batch_size, epochs=self.epochs)
+        at_least(1, steps=self.steps, round_steps=self.round_steps, epochs=self.epochs)
+        # The advantages of a batch are standardised.
+        at_least(2, batch_size=self.batch_size)
         positive(learning_rate=self.learning_rate, clip_range=self.clip_range)
         at_least(0, entropy_weight=self.entropy_weight)
         at_least(-20, log_std=self.log_std)

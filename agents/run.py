@@ -16,6 +16,7 @@ from agents.evaluation import evaluate
 from demos.recording import Acting
 
 CHECKPOINT = "checkpoint.safetensors"
+DEVICES = ("auto", "cpu", "cuda")
 FIRST_SEED = 2**30
 """Of the episodes that show success as the training goes: results are never measured on these."""
 
@@ -48,6 +49,12 @@ class Run:
     identity: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise ValueError(f"device is {self.device!r}; expected one of {', '.join(DEVICES)}")
+        if self.episodes < 0 or self.evaluations < 1:
+            raise ValueError(
+                f"episodes is {self.episodes} and evaluations {self.evaluations}; expected at least 0 and at least 1"
+            )
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -71,7 +78,12 @@ class Run:
             what: Name of the agent.
             total: How much there is to do.
             unit: Of that, such as ``steps``.
+
+        Raises:
+            ValueError: Also where a network's output is no number any more, with what to do.
         """
+        if self.device == "cuda":
+            _require_cuda()
         if self.folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -81,6 +93,13 @@ class Run:
             with self._bar:
                 self._task = self._bar.add_task(f"training {what}", total=total, unit=unit, note="")
                 yield self
+        except ValueError as error:
+            # So PyTorch says that the parameters of a distribution are no numbers, and prints all of them.
+            if "found invalid values" not in str(error):
+                raise
+            raise ValueError(
+                f"the training of {what} diverged: its output is no number any more. Try a lower learning_rate"
+            ) from error
         finally:
             if self._tensorboard is not None:
                 self._tensorboard.close()
@@ -95,7 +114,12 @@ class Run:
             return None
         from agents.checkpoints import read_state  # late: it brings PyTorch, which not every command needs
 
-        kept = read_state(self.folder / CHECKPOINT)
+        try:
+            kept = read_state(self.folder / CHECKPOINT)
+        except ValueError:
+            if self.overwrite:
+                return None
+            raise
         if kept.get("identity") != self.identity:
             if self.overwrite:
                 return None
@@ -174,3 +198,15 @@ class Run:
         finally:
             made.close()
         self.show(done, success=result.success_rate)
+
+
+def _require_cuda() -> None:
+    """Refuses to train on a GPU that is not there.
+
+    Raises:
+        ValueError: There is none that PyTorch can use.
+    """
+    import torch  # late, as above
+
+    if not torch.cuda.is_available():
+        raise ValueError("device is 'cuda', and PyTorch finds no GPU here: leave it at auto, or take cpu")

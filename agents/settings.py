@@ -121,6 +121,20 @@ def at_least(least: float, **settings: float) -> None:
             raise ValueError(f"{what} is {number}; expected at least {least}")
 
 
+SEEDS = 2**32
+"""Seeds of trainings are below this: so many the libraries know."""
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that a training cannot have.
+
+    Raises:
+        ValueError: It is negative or too large.
+    """
+    if not 0 <= seed < SEEDS:
+        raise ValueError(f"seed is {seed}; expected at least 0 and below {SEEDS}")
+
+
 def positive(**settings: float) -> None:
     """Refuses settings that are not above 0.
 

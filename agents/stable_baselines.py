@@ -168,8 +168,14 @@ def train(
         env: What it is judged in is made like this one.
         run: Shows and keeps.
         steps: In all, of all environments.
+
+    Raises:
+        ValueError: It would learn less often than it ends.
     """
     horizon = horizon_of(env)
+    every = getattr(getattr(model, "train_freq", None), "frequency", 0)
+    if every > steps:
+        raise ValueError(f"train_freq is {every}; expected at most the {steps} steps of the training")
     kept = run.restored()
     if kept is not None:
         restore(model, kept)

@@ -54,7 +54,11 @@ def save_agent(
 
     Raises:
         FileExistsError: There is something else of that name.
+        ValueError: A weight is no number.
     """
+    broken = _not_numbers(weights)
+    if broken:
+        raise ValueError(f"the training diverged: {broken} is no number. Try a lower learning_rate")
     target = check_target(directory)
     target.parent.mkdir(parents=True, exist_ok=True)
     writing = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".writing", dir=target.parent))
@@ -82,6 +86,11 @@ def save_agent(
     finally:
         shutil.rmtree(writing, ignore_errors=True)
     return target
+
+
+def _not_numbers(weights: Mapping[str, torch.Tensor]) -> str:
+    """The name of the first weights that hold what is no number; empty if none do. Infinity is one."""
+    return next((name for name, value in weights.items() if bool(torch.isnan(value).any())), "")
 
 
 def check_target(directory: str | Path) -> Path:
@@ -135,6 +144,9 @@ def read_weights(
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    broken = _not_numbers(weights)
+    if broken:
+        raise ValueError(f"{path} is damaged: {broken} is no number")
     settings = description.get("settings")
     # They become keywords beside the environment.
     if not isinstance(settings, dict) or {"self", "env"} & settings.keys():

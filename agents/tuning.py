@@ -90,6 +90,7 @@ def tune(
     env: gym.Env[Any, Any],
     demonstrations: minari.MinariDataset | None,
     study: str | Path,
+    settings: Mapping[str, Any] | None = None,
     *,
     trials: int,
     seeds: int = 1,
@@ -97,7 +98,6 @@ def tune(
     budget: int | None = None,
     device: str = "auto",
     progress: bool = False,
-    **settings: Any,
 ) -> Tuned:
     """Looks for the settings that give the highest success; a trial that does badly on the way is stopped.
 
@@ -114,8 +114,8 @@ def tune(
         episodes: That judge each.
         budget: Of each training; by default its setting.
         device: ``auto``, ``cpu`` or ``cuda``.
-        progress: Show a bar.
         settings: Given, and not looked for.
+        progress: Show a bar.
 
     Raises:
         ValueError: There is nothing to tune, or the study is of something else.
@@ -123,6 +123,9 @@ def tune(
     for what, number in (("trials", trials), ("seeds", seeds), ("episodes", episodes)):
         if number < 1:
             raise ValueError(f"{what} is {number}; expected at least 1")
+    settings = dict(settings or {})
+    # What cannot be is said before a study is made of it.
+    agents.make(agent, env, **settings)
     space = search_space(agent, settings)
     of = training_of(agent, settings, env, demonstrations, seed=seeds, budget=budget)
     del of["versions"]
@@ -170,8 +173,16 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
+def _is_database(path: Path) -> bool:
+    """Whether a file is SQLite's; an empty one will be."""
+    with path.open("rb") as file:
+        return file.read(16) in (b"", b"SQLite format 3\0")
+
+
 def _opened(path: Path, of: dict[str, Any]) -> optuna.Study:
     """Opens a study, or makes it."""
+    if path.is_dir() or (path.is_file() and not _is_database(path)):
+        raise ValueError(f"{path} is no study: choose a file that is not there yet, or one of `agents tune`")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Command line: python -m benchmarks run|report|experts|throughput|datasets|learning."""
+"""Command line: python -m benchmarks run|report|compare|export|experts|throughput|datasets|learning."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from rich.progress import Progress, TimeElapsedColumn, track
 from rich.table import Table
 
 import lam_envs
+from benchmarks import compare as comparing
 from benchmarks import datasets as data_speed
 from benchmarks import experts as expert_success
+from benchmarks import export as exporting
 from benchmarks import learning as learning_speed
 from benchmarks import report as reports
 from benchmarks import runner
@@ -24,7 +26,7 @@ from benchmarks.results import FAILURES, read_results
 from benchmarks.suite import Suite, read_suite
 from demos.console import clear_errors, console, errors
 from demos.engines import ENGINES
-from demos.files import write_json
+from demos.files import write_atomically, write_json
 from lam_envs.keywords import known_name
 from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS
@@ -100,6 +102,44 @@ def report(results: Annotated[Path, typer.Argument(help="A results folder.")]) -
     """Draw tables, plot and pages from a results folder."""
     with clear_errors():
         _show(results)
+
+
+@app.command(epilog="Example: python -m benchmarks compare results/core runs/core")
+def compare(
+    before: Annotated[Path, typer.Argument(help="A results folder.")],
+    after: Annotated[Path, typer.Argument(help="Another.")],
+) -> None:
+    """Say whose success changed between two results folders by more than noise."""
+    with clear_errors():
+        changes = comparing.compare(before, after)
+        table = Table("environment", "agent", "before", "after", "difference, 95%", "verdict", box=None)
+        for change in changes:
+            rates = ["-" if rate is None else f"{100 * rate:.1f}%" for rate in (change.before, change.after)]
+            ends = change.interval
+            interval = "-" if ends is None else f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}"
+            table.add_row(change.environment, change.agent, *rates, interval, change.verdict)
+        console.print(table)
+        told = [change.verdict for change in changes]
+        kinds = ", ".join(f"{told.count(kind)} {kind}" for kind in dict.fromkeys(told))
+        console.print(f"of {len(changes)}: {kinds}")
+
+
+@app.command(epilog="Example: python -m benchmarks export results/core --kind latex --out table.tex")
+def export(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    kind: Annotated[str, typer.Option(help="csv or latex.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="Write it to this file; by default it is printed.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+) -> None:
+    """Write results as CSV or as tables for LaTeX."""
+    with clear_errors():
+        text = exporting.export(results, kind)
+        if out is None:
+            print(text, end="")  # noqa: T201  (rich would wrap it)
+            return
+        if out.exists() and not overwrite:
+            raise FileExistsError(f"{out} exists: choose another file, or --overwrite it")
+        console.print(f"wrote {write_atomically(out, text)}", soft_wrap=True)
 
 
 def _show(folder: Path) -> None:

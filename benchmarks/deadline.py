@@ -10,6 +10,13 @@ from typing import Any
 
 from demos.recording import Acting
 
+AGAIN = 0.5
+"""Seconds between interruptions after the first."""
+
+
+class TookTooLong(BaseException):
+    """An episode took too long."""
+
 
 class Deadline:
     """An agent whose episodes may take so long, and no longer, within a ``with`` block.
@@ -57,7 +64,8 @@ class Deadline:
     def _begin(self) -> None:
         self._until = time.monotonic() + self._seconds
         if self._has_alarm:
-            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+            # Again and again: an agent may catch what interrupts it.
+            signal.setitimer(signal.ITIMER_REAL, self._seconds, AGAIN)
 
     def _ring(self, number: int = 0, frame: FrameType | None = None) -> None:
-        raise TimeoutError(f"an episode took longer than {self._seconds:g} s")
+        raise TookTooLong(f"an episode took longer than {self._seconds:g} s")

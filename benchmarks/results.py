@@ -97,12 +97,39 @@ def read_cell(path: Path) -> CellResult:
             _seconds(content["training_cpu_seconds"]),
             float(content["evaluation_seconds"]),
         )
+        _check_types(result)
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
         raise ValueError(f"the result {path} is damaged ({error!r}): remove it and run the suite again") from error
     if not consistent:
         raise ValueError(f"the result {path} states a success rate that its episodes do not have")
+    seeds = [episode.seed for episode in episodes]
+    if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
+        raise ValueError(f"the result {path} does not have the episodes that it says: remove it")
     return result
+
+
+def _check_types(result: CellResult) -> None:
+    """Refuses what JSON can hold and a result cannot.
+
+    Raises:
+        TypeError: A part is of another kind.
+    """
+    cell = result.cell
+    texts = [cell.environment, cell.agent, cell.label, result.versions["code"], *result.versions.values()]
+    wholes = [cell.first_seed, cell.episodes]
+    numbers = [result.evaluation.step_seconds, result.evaluation.decision_ms]
+    perhaps: list[Any] = [cell.training_seed, cell.demonstrations]
+    for episode in result.evaluation.episodes:
+        wholes += [episode.seed, episode.length]
+        numbers.append(episode.episode_return)
+        perhaps += [episode.steps_to_success, episode.jerk, episode.peak_force]
+        if not (isinstance(episode.success, bool) and isinstance(episode.ever_success, bool)):
+            raise TypeError(f"success is {episode.success!r}")
+    for kind, values in ((str, texts), (int, wholes), (int | float, numbers), (int | float | None, perhaps)):
+        for value in values:
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise TypeError(f"found {value!r}; expected {kind}")
 
 
 def _seconds(told: Any) -> float | None:
@@ -150,9 +177,18 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
         missing = set(Suite.__dataclass_fields__) - set(suite)
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    except (ValueError, TypeError, KeyError) as error:
+        for entry in suite["agents"]:
+            if not isinstance(entry["settings"], dict) or not isinstance(entry["label"], str):
+                raise TypeError(f"an agent is {entry!r}")
+        for cell in cells:
+            if not isinstance(cell.label, str) or not isinstance(cell.environment, str):
+                raise TypeError(f"a cell is {cell!r}")
+        int(suite["evaluation"]["first_seed"]) + int(suite["evaluation"]["episodes"])
+        list(suite["training_seeds"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
-    found = [read_cell(cell_path(base, cell)) for cell in cells if cell_path(base, cell).is_file()]
+    paths = dict.fromkeys(cell_path(base, cell) for cell in cells)
+    found = [read_cell(path) for path in paths if path.is_file()]
     results = [result for result in found if result.cell in cells]
     if not results:
         raise FileNotFoundError(f"none of the {len(cells)} measurements in {base} is done: run the suite again")

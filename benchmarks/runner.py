@@ -116,7 +116,8 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     Raises:
         ValueError: The demonstrations and the evaluation share a seed.
     """
-    base = Path(folder)
+    # Whole: an agent may go to another folder.
+    base = Path(folder).absolute()
     base.mkdir(parents=True, exist_ok=True)
     write_suite(base, suite)
     todo = missing(suite, base)
@@ -205,7 +206,7 @@ def attempt(cell: Cell, episode_seconds: int, folder: str) -> str | None:
     path = failure_path(Path(folder), cell)
     try:
         measure(cell, episode_seconds, folder)
-    except (Exception, SystemExit):  # whatever a stranger's agent may raise
+    except BaseException:  # whatever a stranger's agent may raise
         told = traceback.format_exc()
         write_atomically(path, told)
         return told
@@ -222,7 +223,7 @@ def measure(cell: Cell, episode_seconds: int, folder: str) -> None:
         folder: For the trained agent and the result.
 
     Raises:
-        TimeoutError: An episode took longer.
+        TookTooLong: An episode took longer.
     """
     _quieten()
     env = make_env(cell.environment)
@@ -263,7 +264,10 @@ def attempt_film(cell: Cell, videos: Filming, folder: str) -> str | None:
     """
     if failure_path(Path(folder), cell).is_file():
         return f"{cell.name} failed"
-    film(cell, videos, folder)
+    try:
+        film(cell, videos, folder)
+    except Exception:  # whatever a stranger's agent may raise
+        return traceback.format_exc()
     return None
 
 

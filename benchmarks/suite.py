@@ -9,6 +9,8 @@ An agent is a name, or a mapping with what is peculiar to it in this suite::
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +22,7 @@ import yaml
 import lam_envs
 from agents.agent import Learning, find
 from demos.qualities import MIXED, QUALITIES
-from lam_envs.keywords import known_name
+from lam_envs.keywords import MAX_PIXELS, known_name
 
 SUITES = Path(__file__).with_name("suites")
 
@@ -110,9 +112,9 @@ class Cell:
     def name(self) -> str:
         """A file name that tells environment, label and seed."""
         label = self.label
-        if not label.replace("_", "").replace("-", "").isalnum():
-            safe = "".join(letter if letter.isalnum() else "_" for letter in label)
-            label = f"{safe}-{zlib.crc32(label.encode()):08x}"
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", label):
+            safe = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in label)
+            label = f"{safe[:50]}-{zlib.crc32(label.encode(errors='backslashreplace')):08x}"
         seed = "" if self.training_seed is None else f"-seed{self.training_seed}"
         return f"{self.environment}-{label}{seed}"
 
@@ -207,7 +209,7 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = ()) -> Suite:
         raise FileNotFoundError(f"no suite {name!r}; expected one of {there}, or the path of a YAML file")
     try:
         data = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no YAML: {error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected a mapping with the fields of a suite, such as in {SUITES}")
@@ -235,16 +237,23 @@ def _check_keys(data: Mapping[str, Any], where: str, *, needed: set[str], option
 
 
 def _suite(data: Mapping[str, Any], extra_agents: tuple[str, ...]) -> Suite:
+    for name, kind in (("agents", list), ("training_seeds", list), ("evaluation", dict)):
+        _check_kind(name, data[name], kind)
     environments, demonstrations = data.get("environments"), data.get("demonstrations")
+    evaluation = {str(key): value for key, value in data["evaluation"].items()}
+    _check_keys(evaluation, "evaluation", needed={"first_seed", "episodes"}, optional={"episode_seconds"})
     named = [agent for agent in data["agents"] if isinstance(agent, str)]
     agents = [*data["agents"], *(agent for agent in dict.fromkeys(extra_agents) if agent not in named)]
     videos = data.get("videos")
+    if videos is not None:
+        _check_kind("videos", videos, dict)
+        _check_keys(videos, "videos", needed={"agent", "episodes", "size"}, optional=set())
     return Suite(
         name=str(data["name"]),
         agents=tuple(_entry(agent, environments, demonstrations) for agent in agents),
         demonstration_seed=_whole(data["demonstration_seed"]),
         training_seeds=tuple(_whole(seed) for seed in data["training_seeds"]),
-        evaluation=Evaluating(**{key: _whole(value) for key, value in data["evaluation"].items()}),
+        evaluation=Evaluating(**{key: _whole(value) for key, value in evaluation.items()}),
         videos=None
         if videos is None
         else Filming(str(videos["agent"]), _whole(videos["episodes"]), _whole(videos["size"])),
@@ -253,11 +262,15 @@ def _suite(data: Mapping[str, Any], extra_agents: tuple[str, ...]) -> Suite:
 
 def _entry(given: Any, environments: Any, demonstrations: Any) -> Entry:
     """Reads an agent: what it does not say itself is said for all."""
+    if not isinstance(given, str):
+        _check_kind("an agent", given, dict)
     data = {"agent": given} if isinstance(given, str) else {str(key): value for key, value in given.items()}
     optional = {"label", "settings", "environments", "demonstrations", "quality"}
     _check_keys(data, f"agent {data.get('agent', given)}", needed={"agent"}, optional=optional)
     agent = str(data["agent"])
-    label = str(data.get("label", agent))
+    label = data.get("label", agent)
+    if not isinstance(label, str) or not label.isprintable() or not label.strip() or "|" in label:
+        raise ValueError(f"agent {agent} has label {label!r}; expected a text in one line without '|'")
     own = data.get("environments", environments)
     if not isinstance(own, list) or not own:
         raise ValueError(f"agent {label} has environments {own!r}; expected a list of ids, here or for all agents")
@@ -272,8 +285,19 @@ def _entry(given: Any, environments: Any, demonstrations: Any) -> Entry:
     settings: Any = data.get("settings", {})
     if not isinstance(settings, dict):
         raise ValueError(f"agent {label} has settings {settings!r}; expected a mapping")
+    try:
+        json.dumps(settings, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"agent {label} has settings {settings!r}, which are no plain numbers and texts") from error
     quality = known_name("quality", data.get("quality", "expert"), (*QUALITIES, MIXED))
     return Entry(agent, label, settings, tuple(str(environment) for environment in own), counts, quality)
+
+
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    """Refuses what is no list, or no mapping."""
+    if not isinstance(value, kind):
+        wanted = "a list" if kind is list else "a mapping"
+        raise ValueError(f"{name} is {value!r}; expected {wanted}")
 
 
 def _whole(number: Any) -> int:
@@ -293,15 +317,27 @@ def _check(suite: Suite, path: Path) -> None:
             raise ValueError(
                 f"{path}: unknown environment {environment!r}; expected one of {', '.join(lam_envs.ENV_IDS)}"
             )
+    for seed in suite.training_seeds:
+        if suite.training_seeds.count(seed) > 1:
+            raise ValueError(
+                f"{path}: training_seeds has {seed} more than once, which would count one training twice"
+            )
     measured = [(environment, entry.label) for entry in suite.agents for environment in entry.environments]
     for environment, label in measured:
         if measured.count((environment, label)) > 1:
             raise ValueError(f"{path}: two agents are called {label!r} in {environment}; give one another label")
+    # Some systems take upper and lower case for the same.
+    names = [cell.name.casefold() for cell in suite.cells()]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path}: two measurements would be kept as {name!r}; give one agent another label")
     if suite.videos is not None:
         if suite.videos.agent not in [entry.label for entry in suite.agents]:
             raise ValueError(f"{path}: videos.agent {suite.videos.agent!r} is not among the agents")
-        if suite.videos.episodes < 1 or suite.videos.size < 2 or suite.videos.size % 2:
-            raise ValueError(f"{path}: videos need at least 1 episode and an even size, not {suite.videos}")
+        if suite.videos.episodes < 1 or not 2 <= suite.videos.size <= MAX_PIXELS or suite.videos.size % 2:
+            raise ValueError(
+                f"{path}: videos need at least 1 episode and an even size of at most {MAX_PIXELS}, not {suite.videos}"
+            )
     for what, number in (
         *(
             (f"demonstrations of {entry.label}", count)

@@ -33,7 +33,7 @@ def clear_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         errors.print("interrupted; what was finished is kept")
         raise typer.Exit(130) from None
-    except (ValueError, TypeError, RuntimeError, OSError, ImportError, gymnasium.error.Error) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError, MemoryError, gymnasium.error.Error) as error:
         told = "".join(traceback.format_exception(error))
         if os.environ.get("LAM_ENVS_TRACEBACK") or _names_foreign_code(told):
             errors.print(told, markup=False)

@@ -18,13 +18,15 @@ CODE_SUFFIXES = (".py", ".yaml", ".urdf")
 def write_atomically(path: Path, content: bytes | str) -> Path:
     """Writes a file at once: a kill leaves the old content or the new, and no mixture.
 
+    What is no text in UTF-8 is written as an escape.
+
     Returns:
         The path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

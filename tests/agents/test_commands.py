@@ -38,6 +38,8 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
     for arguments, message in (
         (["train", "expert", *train], "agent expert does not learn"),
         (["train", "bd", *train], "unknown agent 'bd'"),
+        (["train", "bc", *train, "--set", "env=3"], "--set env: no agent has such a setting"),
+        (["train", "bc", *train, "--device", "bogus"], "device is 'bogus'; expected one of auto, cpu, cuda"),
         (["train", "bc", *train, "--set", "epoch=2"], "unknown setting 'epoch'"),
         (["evaluate", "bc2", "--env", "LamReach-v0"], "unknown agent 'bc2'"),
         (["evaluate", "bc", "--env", "LamReach-v0"], "agent bc is not trained"),

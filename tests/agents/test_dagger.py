@@ -109,7 +109,9 @@ def test_too_few_labels_and_settings_out_of_range_are_refused(datasets: Any, mak
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
     with pytest.raises(ValueError, match=r"leaves less than an episode of 40 to ask for"):
-        agents.make("dagger", env, **QUICK).learn(dataset, env, seed=0, budget=41)
+        agents.make("dagger", env, **QUICK).learn(dataset, env, seed=0, budget=100)
+    with pytest.raises(ValueError, match=r"the budget is 1 labels; the demonstrations it starts with have 240"):
+        agents.make("dagger", env, **{**QUICK, "demonstrated": 1.0}).learn(dataset, env, seed=0, budget=1)
     with pytest.raises(ValueError, match=r"demonstrated is 0\.0; expected a share above 0"):
         agents.make("dagger", env, demonstrated=0.0)
     with pytest.raises(ValueError, match=r"expert_share is 1\.0; expected at least 0 and below 1"):

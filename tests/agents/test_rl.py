@@ -82,6 +82,33 @@ def test_watching_a_training_does_not_change_it(make: Make, tmp_path: Path) -> N
     assert list(tmp_path.glob("events.out.tfevents*"))
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("ppo", {"round_steps": 80, "batch_size": 40}),
+        ("sac", {"learning_starts": 20, "batch_size": 16, "buffer_size": 100}),
+    ],
+)
+def test_pictures_are_learned_from(name: str, settings: dict[str, Any], make: Make, tmp_path: Path) -> None:
+    env = make("LamReachPixels-v0", image_width=24, image_height=28)
+    agent = agents.make(name, env, hidden_sizes=[8], **settings)
+    agent.learn(None, env, seed=0, budget=320 if name == "ppo" else 40)
+    observation, _ = env.reset(seed=0)
+    action = agent.predict(observation, deterministic=True)[0]
+    assert env.action_space.contains(action)
+    loaded = agents.load(agent.save(tmp_path / "agent"), env)
+    np.testing.assert_array_equal(loaded.predict(observation, deterministic=True)[0], action)
+    blank = {**observation, "front": np.zeros_like(observation["front"])}
+    assert not np.array_equal(loaded.predict(blank, deterministic=True)[0], action)
+
+
+@pytest.mark.parametrize("name", ["dqn", "sac"])
+def test_learning_less_often_than_the_training_ends_is_refused(name: str, make: Make) -> None:
+    env = make("LamReachDiscrete-v0" if name == "dqn" else "LamReach-v0")
+    with pytest.raises(ValueError, match="train_freq is 100; expected at most the 80 steps"):
+        agents.make(name, env, train_freq=100, hidden_sizes=[8]).learn(None, env, seed=0, budget=80)
+
+
 @pytest.mark.slow
 def test_ppo_learns_to_reach(make: Make) -> None:
     env = make("LamReach-v0")

@@ -100,6 +100,50 @@ def test_watching_a_training_does_not_change_it(datasets: Any, make: Make, tmp_p
     assert list(tmp_path.glob("events.out.tfevents*"))
 
 
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"device": "xpu"}, "device is 'xpu'; expected one of auto, cpu, cuda"),
+        ({"episodes": -1}, "episodes is -1"),
+        ({"evaluations": 0}, "evaluations 0"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Run(**keywords)
+
+
+def test_a_gpu_that_is_not_there_is_not_trained_on(
+    datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    with pytest.raises(ValueError, match="PyTorch finds no GPU here"):
+        agents.make("bc", env).learn(dataset, env, seed=0, budget=1, run=Run(device="cuda"))
+
+
+@pytest.mark.parametrize(("name", "settings"), [("bc", {}), ("gail", {"warm_start": "none"}), ("ppo", {})])
+def test_a_training_that_diverges_says_so_in_a_line(
+    name: str, settings: dict[str, Any], datasets: Any, make: Make
+) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    rate = "scratch_learning_rate" if name == "gail" else "learning_rate"
+    agent = agents.make(name, env, **settings, **{rate: 1e30})
+    with pytest.raises(ValueError, match=f"the training of {name} diverged: .* lower learning_rate$"):
+        agent.learn(dataset, env, seed=0, budget=4000 if name != "bc" else 3)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
+@pytest.mark.parametrize("name", ["bc", "dagger", "gail", "ppo"])
+def test_seeds_out_of_range_are_refused(name: str, seed: int, datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    with pytest.raises(ValueError, match=rf"seed is {seed}; expected at least 0 and below 4294967296"):
+        agents.make(name, env).learn(dataset, env, seed=seed)
+
+
 def test_success_is_shown_only_in_what_can_be_made_again(make: Make) -> None:
     bare = make("LamReach-v0").unwrapped
     bare.spec = None

@@ -118,3 +118,30 @@ def test_an_agent_of_other_spaces_is_refused(saved: Any) -> None:
         agents.load(folder, made)
     made.close()
     assert np.asarray(agents.load(folder, env).predict(env.reset(seed=0)[0])[0]).shape == env.action_space.shape
+
+
+def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(saved: Any, tmp_path: Path) -> None:
+    _, env, folder = saved
+    whole = load_file(folder / WEIGHTS)
+    agent = agents.load(folder, env)
+    with torch.no_grad():
+        next(agent.policy.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"the training diverged: .* is no number"):
+        agent.save(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    first = next(key for key, value in whole.items() if value.is_floating_point())
+    save_file({**whole, first: torch.full_like(whole[first], float("nan"))}, folder / WEIGHTS)
+    with pytest.raises(ValueError, match=f"is damaged: {first} is no number"):
+        agents.load(folder, env)
+
+
+def test_a_training_that_is_no_description_is_refused(saved: Any) -> None:
+    _, env, folder = saved
+    described = json.loads((folder / DESCRIPTION).read_text())
+    for training in (7, {"versions": "new"}, {"demonstrations": [1]}):
+        (folder / DESCRIPTION).write_text(json.dumps({**described, "training": training}))
+        with pytest.raises(ValueError, match=r"agent\.json is damaged: training"):
+            agents.load(folder, env)
+    (folder / DESCRIPTION).write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"agent\.json is damaged"):
+        agents.load(folder, env)

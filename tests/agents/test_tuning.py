@@ -26,7 +26,7 @@ from ..conftest import Make
 def tuned(datasets: Any, env: Any, study: Path, trials: int, **settings: Any) -> tuning.Tuned:
     root, ids = datasets
     dataset = demos.load(ids["LamReach-v0"], root)
-    return tuning.tune("bc", env, dataset, study, trials=trials, episodes=3, budget=2, **settings)
+    return tuning.tune("bc", env, dataset, study, settings, trials=trials, episodes=3, budget=2)
 
 
 def test_a_study_goes_on_where_it_was(datasets: Any, make: Make, tmp_path: Path) -> None:
@@ -82,3 +82,14 @@ def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
     assert "best of 3 trials: success" in done.stdout
     assert "--set learning_rate=" in done.stdout
+
+
+def test_what_is_no_study_or_cannot_be_tried_is_refused_before_anything_is_made(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    (tmp_path / "notes.txt").write_text("my notes, which are no database")
+    for path in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(ValueError, match="is no study"):
+            tuning.tune("bc", env, None, path, trials=1)
+    with pytest.raises(ValueError, match="unknown setting 'nope'"):
+        tuning.tune("bc", env, None, tmp_path / "study.db", {"nope": 3}, trials=1)
+    assert not (tmp_path / "study.db").exists()

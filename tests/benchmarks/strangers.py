@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -45,3 +46,32 @@ class Hanging(Stranger):
 class Exiting(Stranger):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         raise SystemExit(3)
+
+
+class Stubborn(Stranger):
+    """Hangs, and catches what interrupts it."""
+
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        while True:
+            try:
+                time.sleep(0.01)
+            except Exception:  # noqa: S112
+                continue
+
+
+class Interrupting(Stranger):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        raise KeyboardInterrupt
+
+
+class Garbled(Stranger):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        raise ValueError("\udcff bad")
+
+
+class Wandering(Stranger):
+    """Works, from another folder."""
+
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        os.chdir("/")
+        return self._zero, None

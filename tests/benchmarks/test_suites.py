@@ -178,6 +178,19 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
         read_results(folder)
     runner.run(read_suite(written(tmp_path)), folder, LocalEngine(1))
     assert read_cell(path) == before
+    for change in (
+        {"versions": {}},
+        {"step_seconds": "fast"},
+        {"episodes": {**json.loads(whole)["episodes"], "jerk": ["much"] * 6}},
+        {"episodes": {**json.loads(whole)["episodes"], "seed": [1] * 6}},
+        {"episodes": {name: column[:5] for name, column in json.loads(whole)["episodes"].items()}},
+    ):
+        path.write_text(json.dumps({**json.loads(whole), **change}))
+        with pytest.raises(ValueError, match=r"is damaged|does not have the episodes that it says"):
+            read_results(folder)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="is damaged"):
+        read_results(folder)
     changed = json.loads(whole)
     changed["success_rate"] = 0.123
     path.write_text(json.dumps(changed))
@@ -336,26 +349,30 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
         "Raising": "KeyError: 'a mistake of mine'",
         "NotANumber": "ValueError: .*nan",
         "WrongShape": r"ValueError: .*\(9,\)",
-        "Hanging": "TimeoutError: an episode took longer than 1 s",
+        "Hanging": "TookTooLong: an episode took longer than 1 s",
+        "Stubborn": "TookTooLong: an episode took longer than 1 s",
+        "Interrupting": "KeyboardInterrupt",
+        "Garbled": r"ValueError: \\udcff bad",
         "Exiting": "SystemExit: 3",
     }
     places = {f"tests.benchmarks.strangers:{name}": told for name, told in strangers.items()}
-    still = "tests.benchmarks.strangers:Stranger"
+    still, wandering = (f"tests.benchmarks.strangers:{name}" for name in ("Stranger", "Wandering"))
     suite = written(
         tmp_path,
-        agents=[*places, still, "expert"],
+        agents=[*places, wandering, still, "expert"],
         evaluation={"first_seed": 1000, "episodes": 3, "episode_seconds": 1},
         videos={"agent": "tests.benchmarks.strangers:Raising", "episodes": 1, "size": 32},
     )
     out = tmp_path / "out"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "run", suite, "--out", str(out)],
-        capture_output=True, text=True, timeout=200,
+        [sys.executable, "-m", "benchmarks", "run", suite, "--out", "out"],
+        capture_output=True, text=True, timeout=200, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == 2
     assert f"{len(places)} measurements failed" in done.stderr
     rates = {result.cell.label: result.evaluation.success_rate for result in read_results(out)[1]}
-    assert rates == {still: 0.0, "expert": 1.0}
+    assert rates == {still: 0.0, wandering: 0.0, "expert": 1.0}
     failed = runner.failures(read_suite(suite), out)
     assert len(failed) == len(places)
     for cell in read_suite(suite).cells():
@@ -394,6 +411,16 @@ def test_an_error_in_a_job_reaches_the_caller() -> None:
         ({"agents": [{"agent": "bc", "settings": 3}], "videos": None}, "agent bc has settings 3; expected a mapping"),
         ({"agents": [{"agent": "bc", "environments": "LamReach-v0"}]}, "expected a list of ids"),
         ({"agents": [{"agent": "bc", "quality": "best"}], "videos": None}, "unknown quality 'best'"),
+        ({"training_seeds": [0, 1, 0]}, "training_seeds has 0 more than once"),
+        ({"agents": ["bc", {"agent": "random", "label": "BC-seed0"}]}, "two measurements would be kept as"),
+        ({"agents": [{"agent": "bc", "label": "a|b"}]}, "expected a text in one line without"),
+        ({"agents": [{"agent": "bc", "label": None}]}, "has label None; expected a text"),
+        ({"agents": "bc"}, "agents is 'bc'; expected a list"),
+        ({"agents": [3]}, "an agent is 3; expected a mapping"),
+        ({"evaluation": [1000, 6]}, r"evaluation is \[1000, 6\]; expected a mapping"),
+        ({"agents": [{"agent": "bc", "settings": {"epochs": float("nan")}}], "videos": None}, "no plain numbers"),
+        ({"videos": {"agent": "bc", "episodes": 1, "size": 9000}}, "an even size of at most 8192"),
+        ({"videos": {"agent": "bc", "episodes": 1, "size": 32, "foo": 1}}, "videos: unknown foo"),
         ({"agents": ["bc", {"agent": "bc", "settings": {"epochs": 3}}]}, "two agents are called 'bc' in LamReach-v0"),
         ({"demonstrations": {"LamGrasp-v0": 3}}, "agent bc lacks demonstrations for LamReach-v0"),
         ({"evaluation": {"first_seed": 0, "episodes": 0}}, r"evaluation\.episodes is 0; expected at least 1"),

@@ -1,0 +1,110 @@
+"""Two folders of results are compared with their noise, and results leave as tables that others read."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import report as reports
+from benchmarks.__main__ import app
+from benchmarks.compare import compare
+from benchmarks.export import as_csv, as_latex, export
+from benchmarks.results import read_results, write_cell
+
+CORE = Path(__file__).parents[2] / "results" / "core"
+CLONE = ("LamGrasp-v0", "bc")
+
+
+def changed(folder: Path, successes: int, *, label: str = "bc") -> Path:
+    """A copy of the published results in which clones of Grasp succeed so often in each training."""
+    shutil.copytree(CORE, folder, ignore=shutil.ignore_patterns("videos"))
+    for result in read_results(folder)[1]:
+        if (result.cell.environment, result.cell.label) == CLONE:
+            episodes = tuple(
+                dataclasses.replace(episode, success=number < successes)
+                for number, episode in enumerate(result.evaluation.episodes)
+            )
+            evaluation = dataclasses.replace(result.evaluation, episodes=episodes)
+            write_cell(folder, dataclasses.replace(result, evaluation=evaluation))
+    return folder
+
+
+def test_what_is_beyond_noise_is_told_apart_from_what_is_not(tmp_path: Path) -> None:
+    many, few, nearly = (changed(tmp_path / str(number), number) for number in (190, 150, 189))
+    verdicts = {
+        name: {(one.environment, one.agent): one.verdict for one in compare(many, other)}
+        for name, other in (("few", few), ("nearly", nearly))
+    }
+    assert verdicts["few"].pop(CLONE) == "worse"
+    assert set(verdicts["few"].values()) == {"within noise"}
+    assert verdicts["nearly"][CLONE] == "within noise"
+    assert {(one.environment, one.agent): one.verdict for one in compare(few, many)}[CLONE] == "better"
+
+
+def test_the_interval_of_a_difference_is_newcombes(tmp_path: Path) -> None:
+    # Newcombe 1998, table II, a: 56 of 70 and 48 of 80 differ by 0.2, 95% from 0.0524 to 0.3339.
+    row = dataclasses.replace(reports.rows(read_results(CORE)[1])[0])
+    from benchmarks.compare import _change
+    from demos.intervals import wilson_interval
+
+    def of(successes: int, episodes: int) -> reports.Row:
+        low, high = wilson_interval(successes, episodes)
+        return dataclasses.replace(row, success_rate=successes / episodes, low=low, high=high)
+
+    found = _change(CLONE, of(48, 80), of(56, 70)).interval
+    assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_what_is_in_one_folder_alone_is_new_or_gone(tmp_path: Path) -> None:
+    folder = changed(tmp_path / "less", 190)
+    suite = json.loads((folder / "suite.json").read_text())
+    suite["cells"] = [cell for cell in suite["cells"] if (cell["environment"], cell["label"]) != CLONE]
+    (folder / "suite.json").write_text(json.dumps(suite))
+    gone = [one for one in compare(CORE, folder) if one.verdict == "gone"]
+    assert [(one.environment, one.agent, one.after) for one in gone] == [(*CLONE, None)]
+    assert [one.verdict for one in compare(folder, CORE) if (one.environment, one.agent) == CLONE] == ["new"]
+    said = CliRunner().invoke(app, ["compare", str(CORE), str(folder)])
+    assert said.exit_code == 0
+    assert "1 gone" in said.output
+
+
+def test_a_csv_holds_every_row() -> None:
+    table = reports.rows(read_results(CORE)[1])
+    read = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert len(read) == len(table)
+    for row, line in zip(table, read, strict=True):
+        assert (line["environment"], line["agent"]) == (row.environment, row.agent)
+        assert float(line["success_rate"]) == row.success_rate
+        assert (line["interquartile_mean_point"] == "") == (row.over_runs is None)
+
+
+def test_latex_has_every_agent_and_escapes_what_is_special() -> None:
+    table = reports.rows(read_results(CORE)[1])
+    strange = dataclasses.replace(table[0], agent="mine_50% {a}\\b")
+    text = as_latex([*table, strange])
+    assert r"mine\_50\% \{a\}\textbackslash{}b" in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == len(reports.overviews(table))
+    for row in table:
+        assert f"{100 * row.success_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]" in text
+
+
+def test_an_export_is_written_once_and_nonsense_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "table.csv"
+    command = ["export", str(CORE), "--out", str(out)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert out.read_text() == export(CORE, "csv")
+    assert CliRunner().invoke(app, command).exit_code == 2
+    assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
+    with pytest.raises(ValueError, match="unknown kind 'xls'; expected one of csv, latex"):
+        export(CORE, "xls")
+    with pytest.raises(FileNotFoundError, match="no results in"):
+        export(tmp_path, "csv")
+    with pytest.raises(FileNotFoundError, match="no results in"):
+        compare(CORE, tmp_path)
