@@ -149,9 +149,18 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
         for stage in (datasets, measured, films):
             if stage:
                 bar.update(shown, last=f"{stage[0].name} ...")
-            for job, problem in engine.run(stage):
+            for job, problem in engine.run(stage, died=_died):
                 bar.update(shown, advance=1, last=f"{'FAILED' if problem else 'finished'} {job.name}")
     return base
+
+
+def _died(job: Job) -> str:
+    """Writes down that a job took its process down with it."""
+    told = f"{job.name}: its process died, killed or out of memory\n"
+    if job.function is attempt:
+        cell, _, folder = job.arguments
+        write_atomically(failure_path(Path(folder), cell), told)
+    return told
 
 
 def failures(suite: Suite, folder: str | Path) -> dict[str, str]:

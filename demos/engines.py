@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,8 +37,17 @@ class Job:
 class Engine(Protocol):
     """Runs independent jobs."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """Yields each job with its result as it finishes; the first error ends all."""
+    def run(self, jobs: Sequence[Job], *, died: Callable[[Job], Any] | None = None) -> Iterator[tuple[Job, Any]]:
+        """Yields each job with its result as it finishes; the first error ends all.
+
+        Args:
+            jobs: Independent of each other.
+            died: Called with a job that takes its process down, alone too: returns its result. By default that is an
+                error.
+
+        Raises:
+            RuntimeError: A job took its process down.
+        """
         ...
 
 
@@ -56,14 +66,30 @@ class LocalEngine:
         if self.workers < 1:
             raise ValueError(f"workers is {workers}; expected at least 1")
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+    def run(self, jobs: Sequence[Job], *, died: Callable[[Job], Any] | None = None) -> Iterator[tuple[Job, Any]]:
         """See :class:`Engine`."""
+        left = list(jobs)
+        try:
+            for job, result in self._together(left, self.workers):
+                left.remove(job)
+                yield job, result
+        except BrokenProcessPool:
+            # Which one it was nobody knows: alone, it shows.
+            for job in left:
+                try:
+                    yield from self._together([job], 1)
+                except BrokenProcessPool as error:
+                    if died is None:
+                        raise RuntimeError(f"the process of {job.name} died: killed, or out of memory?") from error
+                    yield job, died(job)
+
+    def _together(self, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Any]]:
         if not jobs:
             return
         # Spawned, not forked: a Bullet client or a thread pool must not be inherited.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(
-            min(self.workers, len(jobs)), mp_context=context, initializer=_prepare_worker, initargs=(os.getpid(),)
+            min(workers, len(jobs)), mp_context=context, initializer=_prepare_worker, initargs=(os.getpid(),)
         )
         try:
             with _one_thread_each():

@@ -352,6 +352,7 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
         "Hanging": "TookTooLong: an episode took longer than 1 s",
         "Stubborn": "TookTooLong: an episode took longer than 1 s",
         "Interrupting": "KeyboardInterrupt",
+        "Killing": "its process died",
         "Garbled": r"ValueError: \\udcff bad",
         "Exiting": "SystemExit: 3",
     }
