@@ -95,6 +95,8 @@ def _cloned_by_imitation(root: Path, epochs: int) -> float:
     _one_thread()
     from imitation.algorithms import bc
     from imitation.data.types import Transitions
+    from imitation.util.logger import HierarchicalLogger
+    from stable_baselines3.common.logger import Logger
 
     from agents.cloning import new_clone
     from agents.demonstrations import transitions
@@ -115,6 +117,7 @@ def _cloned_by_imitation(root: Path, epochs: int) -> float:
         policy=policy,
         batch_size=BATCH_SIZE,
         device="cpu",
+        custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
         demonstrations=Transitions(
             obs=shown.observations.numpy(),
             acts=shown.actions.numpy(),
