@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -25,6 +27,17 @@ class Estimate:
             raise ValueError(f"the interval [{self.low}, {self.high}] does not hold its point {self.point}")
 
 
+@contextmanager
+def _global_draws(seed: int) -> Iterator[None]:
+    """Seeds NumPy's global generator, and gives it back as it was: rliable draws from it, whatever it is given."""
+    before = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+
+
 def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
     """Interquartile mean of the runs' scores (Agarwal et al. 2021, arXiv 2108.13264, section 4.3).
 
@@ -37,18 +50,22 @@ def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
     """
     if len(scores) < 2:
         raise ValueError(f"{len(scores)} run; expected at least 2 for an interval over runs")
+    return _interquartile_mean(tuple(scores), seed)
+
+
+@cache
+def _interquartile_mean(scores: tuple[float, ...], seed: int) -> Estimate:
     # Seconds of imports that only this needs.
     from rliable import library, metrics
 
     column = {"runs": np.asarray(scores, dtype=np.float64)[:, None]}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _global_draws(seed):
         # rliable calls its bootstrap by an older name of an argument.
         warnings.filterwarnings("ignore", "random_state is deprecated", FutureWarning)
         points, intervals = library.get_interval_estimates(
             column,
             lambda runs: np.array([metrics.aggregate_iqm(runs)]),
             reps=BOOTSTRAPS,
-            random_state=np.random.RandomState(seed),
         )
     point = float(points["runs"][0])
     low, high = (float(bound) for bound in intervals["runs"][:, 0])

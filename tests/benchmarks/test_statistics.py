@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,3 +31,15 @@ def test_a_single_run_has_no_interval_and_points_stay_inside_theirs() -> None:
         interquartile_mean([0.5])
     with pytest.raises(ValueError, match="does not hold its point"):
         Estimate(0.9, 0.1, 0.5)
+
+
+def test_the_same_scores_have_the_same_interval_whatever_was_drawn_before() -> None:
+    scores = [0.79, 0.86, 0.925, 0.935, 0.945]
+    found = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002
+        before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
+        found.append(interquartile_mean(scores))
+        np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
+    assert found[0] == found[1]
+    assert interquartile_mean(scores, seed=1) != found[0]

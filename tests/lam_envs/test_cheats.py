@@ -191,7 +191,8 @@ def test_a_slab_swept_off_the_table_is_lost(make: Make) -> None:
     # Only an arm that acts by its joints reaches the table's edge.
     env = make("LamPush-v0", control="joint")
     lost = 0
-    for seed in SEEDS:
+    # How often it falls is not the same on every processor.
+    for seed in range(2 * len(SEEDS)):
         episode = cheats.play(env, seed, cheats.sweep_off)
         assert not any(m.info["is_success"] for m in episode)
         assert all(m.reward == -1.0 for m in episode if m.info["is_lost"])
