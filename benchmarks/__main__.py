@@ -66,11 +66,13 @@ def run_(
         failed = runner.failures(read, folder)
         for name, told in failed.items():
             errors.print(f"{name} failed: {told.strip().splitlines()[-1]}", markup=False)
-        if len(failed) == len(read.cells()):
+        if all(cell.name in failed for cell in read.cells()):
             raise ValueError(f"all measurements failed; {folder / FAILURES} holds their tracebacks")
         _show(folder)
         if failed:
-            raise ValueError(f"{len(failed)} measurements failed; {folder / FAILURES} holds their tracebacks")
+            raise ValueError(
+                f"{len(failed)} measurements or films failed; {folder / FAILURES} holds their tracebacks"
+            )
 
 
 def _foretell(suite: Suite, folder: Path, workers: int) -> None:

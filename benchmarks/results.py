@@ -54,9 +54,9 @@ def filming_path(folder: Path, environment: str) -> Path:
     return folder / VIDEOS / f"{environment}.json"
 
 
-def failure_path(folder: Path, cell: Cell) -> Path:
-    """Where the traceback of a cell that failed is."""
-    return folder / FAILURES / f"{cell.name}.txt"
+def failure_path(folder: Path, name: str) -> Path:
+    """Where the traceback of a cell, or of a film, that failed is."""
+    return folder / FAILURES / f"{name}.txt"
 
 
 def write_cell(folder: Path, result: CellResult) -> Path:

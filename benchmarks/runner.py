@@ -157,24 +157,31 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
 def _died(job: Job) -> str:
     """Writes down that a job took its process down with it."""
     told = f"{job.name}: its process died, killed or out of memory\n"
+    cell, *_, folder = job.arguments
     if job.function is attempt:
-        cell, _, folder = job.arguments
-        write_atomically(failure_path(Path(folder), cell), told)
+        write_atomically(failure_path(Path(folder), cell.name), told)
+    elif job.function is attempt_film:
+        write_atomically(failure_path(Path(folder), _film_name(cell.environment)), told)
     return told
 
 
 def failures(suite: Suite, folder: str | Path) -> dict[str, str]:
-    """Returns what went wrong with those of a suite's measurements that failed when they were last tried.
+    """Returns what went wrong with those of a suite's measurements and films that failed when they were last tried.
 
     Args:
         suite: What was measured.
         folder: Of :func:`run`.
 
     Returns:
-        The traceback by the name of the cell.
+        The traceback by the name of the cell, or of the film.
     """
-    paths = {cell.name: failure_path(Path(folder), cell) for cell in suite.cells()}
+    names = [cell.name for cell in suite.cells()] + [_film_name(name) for name in _filmed_environments(suite)]
+    paths = {name: failure_path(Path(folder), name) for name in names}
     return {name: path.read_text() for name, path in paths.items() if path.is_file()}
+
+
+def _film_name(environment: str) -> str:
+    return f"film-of-{environment}"
 
 
 def _lacks_agent(suite: Suite, cell: Cell, folder: Path) -> bool:
@@ -212,7 +219,7 @@ def attempt(cell: Cell, episode_seconds: int, folder: str) -> str | None:
     Returns:
         The traceback; None if nothing failed.
     """
-    path = failure_path(Path(folder), cell)
+    path = failure_path(Path(folder), cell.name)
     try:
         measure(cell, episode_seconds, folder)
     except BaseException:  # whatever a stranger's agent may raise
@@ -266,17 +273,21 @@ def _demonstrations(cell: Cell, folder: Path) -> minari.MinariDataset | None:
 
 
 def attempt_film(cell: Cell, videos: Filming, folder: str) -> str | None:
-    """Job: films a cell's agent, unless it was not measured either.
+    """Job: films a cell's agent, unless it was not measured either, or writes down why that failed.
 
     Returns:
         Why there is no film; None if there is one.
     """
-    if failure_path(Path(folder), cell).is_file():
+    if failure_path(Path(folder), cell.name).is_file():
         return f"{cell.name} failed"
+    path = failure_path(Path(folder), _film_name(cell.environment))
     try:
         film(cell, videos, folder)
-    except Exception:  # whatever a stranger's agent may raise
-        return traceback.format_exc()
+    except BaseException:  # as above
+        told = traceback.format_exc()
+        write_atomically(path, told)
+        return told
+    path.unlink(missing_ok=True)
     return None
 
 

@@ -80,3 +80,14 @@ class Wandering(Stranger):
 class Killing(Stranger):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         os._exit(3)
+
+
+class ShyOfCameras(Stranger):
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._filmed = env.render_mode is not None
+
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        if self._filmed:
+            raise SystemExit("no pictures")
+        return self._zero, None

@@ -371,7 +371,7 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == 2
-    assert f"{len(places)} measurements failed" in done.stderr
+    assert f"{len(places)} measurements or films failed" in done.stderr
     rates = {result.cell.label: result.evaluation.success_rate for result in read_results(out)[1]}
     assert rates == {still: 0.0, wandering: 0.0, "expert": 1.0}
     failed = runner.failures(read_suite(suite), out)
@@ -391,6 +391,17 @@ def test_a_measurement_that_failed_is_tried_again(tmp_path: Path) -> None:
     runner.run(suite, tmp_path, LocalEngine(1))
     assert runner.failures(suite, tmp_path) == {}
     assert len(read_results(tmp_path)[1]) == 2
+
+
+def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -> None:
+    agent = "tests.benchmarks.strangers:ShyOfCameras"
+    videos = {"agent": agent, "episodes": 1, "size": 32}
+    suite = read_suite(written(tmp_path, agents=[agent], videos=videos))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    assert len(read_results(folder)[1]) == 1
+    failed = runner.failures(suite, folder)
+    assert list(failed) == ["film-of-LamReach-v0"]
+    assert failed["film-of-LamReach-v0"].splitlines()[-1] == "SystemExit: no pictures"
 
 
 def fail() -> None:

@@ -1,0 +1,30 @@
+"""The speed of learning is measured, beside what it is built on, with its conditions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app
+
+
+def test_learning_is_measured_and_written_with_its_conditions(tmp_path: Path) -> None:
+    out = tmp_path / "learning.json"
+    command = ["learning", "--episodes", "4", "--epochs", "1", "--rounds", "1", "--out", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    content = json.loads(out.read_text())
+    assert (content["episodes"], content["epochs"], content["rounds"]) == (4, 1, 1)
+    assert set(content["versions"]["code"]) == {"bc", "dqfd"}
+    values = [figure["value"] for figure in content["figures"]]
+    assert len(values) == 10
+    assert all(value > 0.0 for value in values)
+    ours, theirs, ratio, *_ = values
+    assert abs(ratio - ours / theirs) < 1e-9
+
+
+def test_nonsense_is_refused() -> None:
+    done = CliRunner().invoke(app, ["learning", "--epochs", "0"])
+    assert done.exit_code == 2
