@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
@@ -183,6 +184,8 @@ def train(
         next_episode(envs, model.num_timesteps // (horizon * envs.num_envs))
     if model.num_timesteps < steps:
         callback = _Watching(run, env, horizon)
+        # A logger of its own would leave a folder behind among the temporary files.
+        model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(steps - model.num_timesteps, callback, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
     run.show(model.num_timesteps)
 

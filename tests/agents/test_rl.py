@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,22 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     other = agents.make(name, env, **settings)
     other.learn(None, env, seed=1, budget=steps)
     assert not same(other, whole)
+
+
+@pytest.mark.parametrize(("name", "env_id", "steps", "settings"), ALGORITHMS[::3], ids=["dqn", "ppo"])
+def test_a_training_leaves_nothing_among_the_temporary_files(
+    name: str,
+    env_id: str,
+    steps: int,
+    settings: dict[str, Any],
+    make: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    env = make(env_id)
+    agents.make(name, env, **settings).learn(None, env, seed=0, budget=steps)
+    assert not list(tmp_path.iterdir())
 
 
 def test_watching_a_training_does_not_change_it(make: Make, tmp_path: Path) -> None:
