@@ -10,7 +10,8 @@ from typing import Any
 from agents.evaluation import EpisodeResult, Evaluation
 from agents.provenance import versions
 from benchmarks.suite import Cell, Suite
-from demos.files import write_json
+from benchmarks.training import Curve, Training
+from demos.files import write_atomically, write_json
 
 CELLS = "cells"
 VIDEOS = "videos"
@@ -26,17 +27,25 @@ class CellResult:
         cell: What was to be measured.
         evaluation: What came out.
         versions: Of all that decides it.
-        training_seconds: Wall time of the training; None for an agent that does not learn.
-        training_cpu_seconds: Its time on the processor, which others on the machine do not lengthen; None likewise.
+        training: What the training took; None for an agent that does not learn.
         evaluation_seconds: Wall time of the evaluation.
     """
 
     cell: Cell
     evaluation: Evaluation
     versions: dict[str, str]
-    training_seconds: float | None = field(compare=False)
-    training_cpu_seconds: float | None = field(compare=False)
+    training: Training | None
     evaluation_seconds: float = field(compare=False)
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Wall time of the training; None for an agent that does not learn."""
+        return None if self.training is None else self.training.seconds
+
+    @property
+    def training_cpu_seconds(self) -> float | None:
+        """Its time on the processor; None likewise."""
+        return None if self.training is None else self.training.cpu_seconds
 
 
 def cell_path(folder: Path, cell: Cell) -> Path:
@@ -64,19 +73,21 @@ def write_cell(folder: Path, result: CellResult) -> Path:
     content = {
         "cell": asdict(result.cell),
         "versions": result.versions,
-        "training_seconds": result.training_seconds,
-        "training_cpu_seconds": result.training_cpu_seconds,
+        "training": None if result.training is None else asdict(result.training),
         "evaluation_seconds": result.evaluation_seconds,
         "step_seconds": result.evaluation.step_seconds,
         "decision_ms": round(result.evaluation.decision_ms, 4),
         "success_rate": result.evaluation.success_rate,
         "interval": list(result.evaluation.interval),
-        "episodes": {
-            part.name: [getattr(episode, part.name) for episode in result.evaluation.episodes]
-            for part in fields(EpisodeResult)
-        },
+        "episodes": {},
     }
-    return write_json(cell_path(folder, result.cell), content)
+    # A line for each thing that is told of the episodes: files stay small, and their changes readable.
+    columns = [
+        f"  {json.dumps(part.name)}: {json.dumps([getattr(each, part.name) for each in result.evaluation.episodes])}"
+        for part in fields(EpisodeResult)
+    ]
+    text = json.dumps(content, indent=1).removesuffix("{}\n}") + "{\n" + ",\n".join(columns) + "\n }\n}\n"
+    return write_atomically(cell_path(folder, result.cell), text)
 
 
 def read_cell(path: Path) -> CellResult:
@@ -93,8 +104,7 @@ def read_cell(path: Path) -> CellResult:
             Cell(**content["cell"]),
             Evaluation(episodes, float(content["step_seconds"]), float(content["decision_ms"])),
             dict(content["versions"]),
-            _seconds(content["training_seconds"]),
-            _seconds(content["training_cpu_seconds"]),
+            _training(content["training"]),
             float(content["evaluation_seconds"]),
         )
         _check_types(result)
@@ -132,8 +142,24 @@ def _check_types(result: CellResult) -> None:
                 raise TypeError(f"found {value!r}; expected {kind}")
 
 
-def _seconds(told: Any) -> float | None:
-    return None if told is None else float(told)
+def _training(told: Any) -> Training | None:
+    """Reads what a training took.
+
+    Raises:
+        KeyError: A part is missing.
+        TypeError: A part is of another kind.
+        ValueError: Likewise.
+    """
+    if told is None:
+        return None
+    curve = told["curve"]
+    read = None
+    if curve is not None:
+        done, success = (tuple(map(float, curve[name])) for name in ("done", "success"))
+        read = Curve(str(curve["unit"]), int(curve["episodes"]), done, success)
+        if len(done) != len(success) or not all(0.0 <= rate <= 1.0 for rate in success):
+            raise ValueError(f"its curve is {curve}")
+    return Training(int(told["environment_steps"]), read, float(told["seconds"]), float(told["cpu_seconds"]))
 
 
 def versions_of(cell: Cell) -> dict[str, str]:
@@ -141,8 +167,14 @@ def versions_of(cell: Cell) -> dict[str, str]:
     return versions(cell.agent, cell.environment.rpartition("-v")[0])
 
 
-def is_done(folder: Path, cell: Cell) -> bool:
-    """Whether a cell has a whole result of the same cell and the same versions."""
+def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
+    """Whether a cell has a whole result of the same cell and the same versions.
+
+    Args:
+        folder: Of results.
+        cell: What was to be measured.
+        watched: Of a training, also how its success grew.
+    """
     path = cell_path(folder, cell)
     if not path.is_file():
         return False
@@ -150,7 +182,8 @@ def is_done(folder: Path, cell: Cell) -> bool:
         found = read_cell(path)
     except ValueError:
         return False
-    return found.cell == cell and found.versions == versions_of(cell)
+    lacks_curve = watched and found.training is not None and found.training.curve is None
+    return found.cell == cell and found.versions == versions_of(cell) and not lacks_curve
 
 
 def write_suite(folder: Path, suite: Suite) -> Path:

@@ -35,6 +35,7 @@ from benchmarks.results import (
     write_suite,
 )
 from benchmarks.suite import Cell, Filming, Suite
+from benchmarks.training import Watching, train
 from demos.dataset import episode_seeds
 from demos.engines import Engine, Job
 from demos.files import write_atomically, write_json
@@ -67,7 +68,10 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
         folder: Of :func:`run`, which need not be there.
     """
     base = Path(folder)
-    cells = [cell for cell in suite.cells() if not is_done(base, cell) or _lacks_agent(suite, cell, base)]
+    watched = suite.curves is not None
+    cells = [
+        cell for cell in suite.cells() if not is_done(base, cell, watched=watched) or _lacks_agent(suite, cell, base)
+    ]
     learned = {
         (cell.environment, cell.demonstrations, cell.quality)
         for cell in cells
@@ -130,7 +134,7 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
         for environment, count, quality in todo.datasets
     ]
     seconds = suite.evaluation.episode_seconds
-    measured = [Job(cell.name, attempt, (cell, seconds, str(base))) for cell in todo.cells]
+    measured = [Job(cell.name, attempt, (cell, seconds, suite.curves, str(base))) for cell in todo.cells]
     films = [
         Job(f"film of {environment}", attempt_film, (_filmed(suite, environment), suite.videos, str(base)))
         for environment in todo.films
@@ -213,7 +217,7 @@ def collect_demonstrations(suite: Suite, environment: str, count: int, quality: 
         )
 
 
-def attempt(cell: Cell, episode_seconds: int, folder: str) -> str | None:
+def attempt(cell: Cell, episode_seconds: int, curves: Watching | None, folder: str) -> str | None:
     """Job: measures a cell, or writes down why that failed.
 
     Returns:
@@ -221,7 +225,7 @@ def attempt(cell: Cell, episode_seconds: int, folder: str) -> str | None:
     """
     path = failure_path(Path(folder), cell.name)
     try:
-        measure(cell, episode_seconds, folder)
+        measure(cell, episode_seconds, curves, folder)
     except BaseException:  # whatever a stranger's agent may raise
         told = traceback.format_exc()
         write_atomically(path, told)
@@ -230,12 +234,13 @@ def attempt(cell: Cell, episode_seconds: int, folder: str) -> str | None:
     return None
 
 
-def measure(cell: Cell, episode_seconds: int, folder: str) -> None:
+def measure(cell: Cell, episode_seconds: int, curves: Watching | None, folder: str) -> None:
     """Trains a cell's agent if it learns, evaluates it, writes the result.
 
     Args:
         cell: What to measure.
         episode_seconds: Wall time that an episode of the evaluation may take.
+        curves: How closely the training is watched; None for not at all.
         folder: For the trained agent and the result.
 
     Raises:
@@ -245,13 +250,10 @@ def measure(cell: Cell, episode_seconds: int, folder: str) -> None:
     env = make_env(cell.environment)
     try:
         agent = agents.make(cell.agent, env, **cell.settings)
-        trained = trained_on_cpu = None
+        training = None
         if cell.training_seed is not None:
             demonstrations = _demonstrations(cell, Path(folder))
-            began, began_on_cpu = time.perf_counter(), time.process_time()
-            agent.learn(demonstrations, env, seed=cell.training_seed)
-            trained = round(time.perf_counter() - began, 1)
-            trained_on_cpu = round(time.process_time() - began_on_cpu, 1)
+            training = train(agent, demonstrations, env, seed=cell.training_seed, watching=curves)
             # Measured is what was saved: a report's figures hold for the files that others load.
             agent.save(Path(folder) / AGENTS / cell.name)
             agent = type(agent).load(Path(folder) / AGENTS / cell.name, env)
@@ -261,7 +263,7 @@ def measure(cell: Cell, episode_seconds: int, folder: str) -> None:
         evaluated = round(time.perf_counter() - began, 1)
     finally:
         env.close()
-    write_cell(Path(folder), CellResult(cell, result, versions_of(cell), trained, trained_on_cpu, evaluated))
+    write_cell(Path(folder), CellResult(cell, result, versions_of(cell), training, evaluated))
 
 
 def _demonstrations(cell: Cell, folder: Path) -> minari.MinariDataset | None:

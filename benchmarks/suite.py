@@ -21,6 +21,7 @@ import yaml
 
 import lam_envs
 from agents.agent import Learning, find
+from benchmarks.training import Watching
 from demos.qualities import MIXED, QUALITIES
 from lam_envs.keywords import MAX_PIXELS, known_name
 
@@ -130,6 +131,7 @@ class Suite:
         training_seeds: One training each.
         evaluation: Unseen seeds, the same for every agent.
         videos: What is filmed; None for nothing.
+        curves: How closely the success of each training is watched as it goes; None for not at all.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Suite:
     training_seeds: tuple[int, ...]
     evaluation: Evaluating
     videos: Filming | None
+    curves: Watching | None
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -224,7 +227,7 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = ()) -> Suite:
 
 
 NEEDED = {"name", "agents", "demonstration_seed", "training_seeds", "evaluation"}
-OPTIONAL = {"environments", "demonstrations", "videos"}
+OPTIONAL = {"environments", "demonstrations", "videos", "curves"}
 """Fields of a suite; what it says of environments and demonstrations holds for agents that say nothing themselves."""
 
 
@@ -248,6 +251,10 @@ def _suite(data: Mapping[str, Any], extra_agents: tuple[str, ...]) -> Suite:
     if videos is not None:
         _check_kind("videos", videos, dict)
         _check_keys(videos, "videos", needed={"agent", "episodes", "size"}, optional=set())
+    curves = data.get("curves")
+    if curves is not None:
+        _check_kind("curves", curves, dict)
+        _check_keys(curves, "curves", needed={"points", "episodes"}, optional=set())
     return Suite(
         name=str(data["name"]),
         agents=tuple(_entry(agent, environments, demonstrations) for agent in agents),
@@ -257,6 +264,7 @@ def _suite(data: Mapping[str, Any], extra_agents: tuple[str, ...]) -> Suite:
         videos=None
         if videos is None
         else Filming(str(videos["agent"]), _whole(videos["episodes"]), _whole(videos["size"])),
+        curves=None if curves is None else Watching(_whole(curves["points"]), _whole(curves["episodes"])),
     )
 
 
@@ -348,6 +356,7 @@ def _check(suite: Suite, path: Path) -> None:
         ("evaluation.episode_seconds", suite.evaluation.episode_seconds),
         ("agents", len(suite.agents)),
         ("training_seeds", len(suite.training_seeds)),
+        *((f"curves.{name}", number) for name, number in (vars(suite.curves) if suite.curves else {}).items()),
     ):
         if number < 1:
             raise ValueError(f"{path}: {what} is {number}; expected at least 1")

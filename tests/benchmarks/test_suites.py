@@ -35,6 +35,7 @@ SMALL: dict[str, Any] = {
     "training_seeds": [0, 1],
     "evaluation": {"first_seed": 1000, "episodes": 6},
     "videos": {"agent": "bc", "episodes": 1, "size": 64},
+    "curves": {"points": 4, "episodes": 2},
 }
 
 

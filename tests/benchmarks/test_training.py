@@ -1,0 +1,73 @@
+"""What a training takes is counted without what watching it takes, and watching changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import agents
+import demos
+from benchmarks.training import CountedSteps, Watching, train
+
+from ..conftest import Make
+
+SMALL: dict[str, dict[str, Any]] = {
+    "bc": {"epochs": 8, "batch_size": 32},
+    "dqn": {"steps": 400, "learning_starts": 100, "batch_size": 16, "hidden_sizes": (16,), "train_freq": 4},
+    "ppo": {"steps": 3 * 320, "round_steps": 320, "epochs": 2, "hidden_sizes": (16,)},
+}
+STEPS = {"bc": 0, "dqn": 400, "ppo": 960}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
+    name: str, datasets: Any, make: Make
+) -> None:
+    root, ids = datasets
+    env = make("LamReachDiscrete-v0" if name == "dqn" else "LamReach-v0")
+    shown = demos.load(ids["LamReach-v0"], root) if name == "bc" else None
+    alone, watched = (agents.make(name, env, **SMALL[name]) for _ in range(2))
+    unwatched = train(alone, shown, env, seed=0)
+    assert unwatched.curve is None
+    told = train(watched, shown, env, seed=0, watching=Watching(points=4, episodes=2))
+    assert told.environment_steps == unwatched.environment_steps == STEPS[name]
+    assert told.curve is not None
+    assert told.curve.unit == ("epochs" if name == "bc" else "steps")
+    assert 2 <= len(told.curve.done) <= 4
+    assert list(told.curve.done) == sorted(told.curve.done)
+    assert all(rate in (0.0, 0.5, 1.0) for rate in told.curve.success)
+    for (key, one), (same, other) in zip(
+        alone.policy.state_dict().items(), watched.policy.state_dict().items(), strict=True
+    ):
+        assert key == same
+        assert torch.equal(one, other)
+
+
+def test_labelled_practice_counts_its_steps(datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env, shown = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    agent = agents.make("dagger", env, epochs=2, batch_size=32, demonstrated=0.5, rounds=2, round_updates=4)
+    told = train(agent, shown, env, seed=0, watching=Watching(points=2, episodes=1))
+    assert told.environment_steps > 0
+    assert told.environment_steps % env.spec.max_episode_steps == 0  # type: ignore[union-attr, operator]
+    assert told.environment_steps <= shown.total_steps
+
+
+def test_an_agent_that_cannot_be_watched_learns_all_the_same(make: Make) -> None:
+    class Simple:
+        learned = False
+
+        def learn(self, demonstrations: Any, env: Any, *, seed: int) -> None:
+            env.reset(seed=seed)
+            env.step(env.action_space.sample())
+            self.learned = True
+
+    agent: Any = Simple()
+    before = CountedSteps.total
+    told = train(agent, None, make("LamReach-v0"), seed=0, watching=Watching(points=2, episodes=1))
+    assert agent.learned
+    assert told.curve is not None
+    assert told.curve.success == ()
+    assert told.environment_steps == CountedSteps.total - before == 1
