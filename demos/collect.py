@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import lam_envs
 from demos.dataset import HISTORY, PLAN, dataset_folder, datasets_root, load, plan_of
-from demos.engines import Engine, Job, LocalEngine
+from demos.engines import Engine, Here, Job, LocalEngine
 from demos.files import write_json
 from demos.plan import Plan
 from demos.qualities import policy_demonstrator
@@ -43,6 +43,7 @@ def collect(
     jpeg: bool = False,
     env_kwargs: dict[str, Any] | None = None,
     workers: int = 1,
+    engine: Engine | None = None,
     dataset_id: str | None = None,
     root: str | Path | None = None,
     overwrite: bool = False,
@@ -66,6 +67,7 @@ def collect(
         jpeg: Store pictures as JPEG: smaller, and not what was seen.
         env_kwargs: Keywords for ``gym.make``.
         workers: Processes that record at the same time.
+        engine: Where they run, in place of so many processes of this machine.
         dataset_id: Name of the dataset; by default one that tells the settings.
         root: The folder of all datasets; by default Minari's own.
         overwrite: Replace a dataset of that name that has other settings.
@@ -95,7 +97,7 @@ def collect(
         keep_failures=keep_failures,
         jpeg=jpeg,
     )
-    engine = LocalEngine(workers)
+    engine = engine or LocalEngine(workers)
     name = dataset_id or plan.default_id()
     folder = dataset_folder(name, root)
     partial = datasets_root(root) / ".partial" / name.replace("/", "__")
@@ -127,7 +129,7 @@ def _check_limit(env: gym.Env[Any, Any]) -> None:
 def _collect(
     plan: Plan,
     env: gym.Env[Any, Any],
-    engine: LocalEngine,
+    engine: Engine,
     name: str,
     folder: Path,
     partial: Path,
@@ -217,7 +219,7 @@ def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwr
     write_json(plan_file, wanted)
 
 
-def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: LocalEngine, partial: Path, *, progress: bool) -> None:
+def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: Engine, partial: Path, *, progress: bool) -> None:
     """Writes what is missing."""
     run = begin_run(partial)
     missing = [shard for shard in shards_of(plan.episodes) if not shard.folder(partial).exists()]
@@ -234,7 +236,7 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: LocalEngine, parti
         bar.advance(shown, plan.episodes - sum(shard.size for shard in missing))
         spec = env.spec
         assert spec is not None  # noqa: S101  (what has a time limit has one)
-        if engine.workers == 1 or len(missing) < 2:
+        if isinstance(engine, LocalEngine) and (engine.workers == 1 or len(missing) < 2):
             for shard in missing:
                 write_shard(plan, spec, shard, run, lambda: bar.advance(shown))
             return
@@ -245,6 +247,17 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: LocalEngine, parti
 def _by_workers(plan: Plan, spec: EnvSpec, engine: Engine, missing: list[Shard], run: Path) -> Iterator[int]:
     """Has workers write the shards; yields the size of each that is whole."""
     sizes = {f"shard {shard.number}": shard.size for shard in missing}
-    jobs = [Job(f"shard {shard.number}", write_shard, (plan, spec, shard, run)) for shard in missing]
+    partial = run.parent
+    jobs = [
+        Job(
+            f"shard {shard.number}",
+            write_shard,
+            (plan, spec, shard, Here(run.name)),
+            folder=partial,
+            reads=(run.name,),
+            writes=(shard.folder(partial).name,),
+        )
+        for shard in missing
+    ]
     for job, _ in engine.run(jobs):
         yield sizes[job.name]

@@ -12,11 +12,23 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 PARENT_CHECK_SECONDS = 0.5
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries ask at their import how many threads they may use."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """An argument that stands for a path in the folder of a job, wherever that folder is when the job runs.
+
+    Attributes:
+        path: Relative to the folder.
+    """
+
+    path: str = "."
 
 
 @dataclass(frozen=True)
@@ -26,16 +38,35 @@ class Job:
     Attributes:
         name: What is shown while it runs.
         function: A function of a module.
-        arguments: Plain data.
+        arguments: Plain data; a :class:`Here` is given to the function as a whole path.
+        folder: Where it reads and writes; None if it does not.
+        reads: Files and folders there, by relative paths, that it needs.
+        writes: Those that it makes, replaces or removes.
     """
 
     name: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    folder: Path | None = None
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+    def called_in(self, folder: Path | None) -> tuple[Any, ...]:
+        """Returns the arguments for a call with the job's files in a folder."""
+        return tuple(
+            folder / argument.path if isinstance(argument, Here) and folder is not None else argument
+            for argument in self.arguments
+        )
 
 
 class Engine(Protocol):
-    """Runs independent jobs."""
+    """Runs independent jobs.
+
+    Attributes:
+        workers: How many at a time.
+    """
+
+    workers: int
 
     def run(self, jobs: Sequence[Job], *, died: Callable[[Job], Any] | None = None) -> Iterator[tuple[Job, Any]]:
         """Yields each job with its result as it finishes; the first error ends all.
@@ -93,7 +124,9 @@ class LocalEngine:
         )
         try:
             with _one_thread_each():
-                waiting: dict[Future[Any], Job] = {pool.submit(job.function, *job.arguments): job for job in jobs}
+                waiting: dict[Future[Any], Job] = {
+                    pool.submit(job.function, *job.called_in(job.folder)): job for job in jobs
+                }
             while waiting:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(future), future.result()
