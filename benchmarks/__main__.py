@@ -24,8 +24,9 @@ from benchmarks import throughput as speed
 from benchmarks.measuring import Measured
 from benchmarks.results import FAILURES, read_results
 from benchmarks.suite import Suite, read_suite
+from demos.commands.arguments import Address, EngineName, Shared
 from demos.console import clear_errors, console, errors
-from demos.engines import ENGINES
+from demos.engines import LocalEngine, make_engine
 from demos.files import write_atomically, write_json
 from lam_envs.keywords import known_name
 from lam_envs.registration import TASKS
@@ -48,17 +49,17 @@ def run_(
         list[str],
         typer.Option(help="Measure this agent too: a name, or package.module:Class; may be repeated."),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    engine: Annotated[str, typer.Option(help="Where jobs run: local.")] = "local",
     workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    shared: Shared = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to be done, and how long.")] = False,
 ) -> None:
     """Carry out a suite and report. Interrupted, the same command goes on where it was."""
     with clear_errors():
-        if engine not in ENGINES:
-            raise ValueError(f"unknown engine {engine!r}; expected one of {', '.join(ENGINES)}")
         read = read_suite(suite, tuple(agent))
         out = out or Path("runs") / read.name
-        chosen = ENGINES[engine](workers)
+        chosen = make_engine(engine, workers, address=address, shared=shared)
         if dry_run:
             _foretell(read, out, chosen.workers)
             return
@@ -181,7 +182,7 @@ def experts(
             shown = bar.add_task("starting", total=None)
             result = expert_success.run(
                 out,
-                ENGINES["local"](workers),
+                LocalEngine(workers),
                 tasks=task or tuple(TASKS),
                 robots=tuple(ROBOTS),
                 episodes=episodes,

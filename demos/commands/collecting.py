@@ -10,8 +10,9 @@ from rich.table import Table
 
 from demos import ready_made
 from demos.collect import collect as record_dataset
-from demos.commands.arguments import Root
+from demos.commands.arguments import Address, EngineName, Root, Shared
 from demos.console import clear_errors, console, keywords
+from demos.engines import make_engine
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,6 +43,9 @@ def collect(
     ] = None,
     root: Root = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a dataset of that id with other settings.")] = False,
+    engine: EngineName = "local",
+    address: Address = None,
+    shared: Shared = False,
 ) -> None:
     """Let the expert, or what you name, demonstrate. Interrupted, the same command goes on where it was."""
     with clear_errors():
@@ -49,7 +53,7 @@ def collect(
             env,
             episodes=episodes,
             seed=seed,
-            workers=workers,
+            engine=make_engine(engine, workers, address=address, shared=shared),
             quality=quality,
             strategy=strategy,
             policy=policy,

@@ -1,20 +1,24 @@
-"""Workers: they do not outlive the process that they work for."""
+"""Engines: jobs run in order, tell how far they are, and a worker does not outlive the process it works for."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from demos.engines import Job, LocalEngine
+from demos.engines import Here, Job, LocalEngine, make_engine, progress
 
 
 def test_a_worker_whose_parent_is_gone_before_it_begins_ends() -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     code = (
-        f"import time; from demos.engines import _prepare_worker; _prepare_worker({int(gone.stdout)}); time.sleep(60)"
+        "import time; from demos.engines.local import _prepare_worker; "
+        f"_prepare_worker({int(gone.stdout)}); time.sleep(60)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 1
 
@@ -34,3 +38,75 @@ def test_a_job_that_takes_its_process_down_is_told_and_the_others_are_done(worke
 def test_where_nobody_is_told_it_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="the process of bad died"):
         list(LocalEngine(2).run(jobs()))
+
+
+def append(path: Path, text: str) -> list[str]:
+    before = path.read_text().split() if path.is_file() else []
+    path.write_text(" ".join([*before, text]))
+    return before
+
+
+def halfway(seconds: float) -> str:
+    progress.tell(0.5)
+    time.sleep(seconds)
+    return "done"
+
+
+def failing() -> None:
+    raise ValueError("a mistake of mine")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_job_begins_when_those_before_it_have_ended(workers: int, tmp_path: Path) -> None:
+    order = [("c", ("b", "elsewhere")), ("b", ("a",)), ("d", ("c",)), ("a", ())]
+    chain = [Job(name, append, (Here("log"), name), folder=tmp_path, after=after) for name, after in order]
+    results = {job.name: before for job, before in LocalEngine(workers).run(chain)}
+    assert results == {"a": [], "b": ["a"], "c": ["a", "b"], "d": ["a", "b", "c"]}
+
+
+def test_a_job_that_dies_lets_those_after_it_begin() -> None:
+    chain = [Job("after", abs, (-1,), after=("bad",)), Job("bad", os._exit, (3,)), Job("other", abs, (-2,))]
+    results = {job.name: result for job, result in LocalEngine(2).run(chain, died=lambda job: "died")}
+    assert results == {"bad": "died", "after": 1, "other": 2}
+
+
+def test_what_runs_tells_how_far_it_is() -> None:
+    seen: list[tuple[str, float]] = []
+    engine = LocalEngine(2)
+    work = [Job("one", halfway, (1.0,)), Job("two", halfway, (1.0,)), Job("three", halfway, (1.0,))]
+    assert len(list(engine.run(work, watch=lambda job, share: seen.append((job.name, share))))) == 3
+    assert {name for name, share in seen if share == 0.0} == {"one", "two", "three"}
+    assert ("one", 0.5) in seen
+    progress.tell(0.1)  # here nobody listens
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        ([("a", ("b",)), ("b", ("a",))], "these jobs wait for each other: a, b"),
+        ([("a", ("a",))], "these jobs wait for each other: a"),
+        ([("a", ()), ("a", ())], "two jobs are called 'a'"),
+    ],
+)
+def test_an_impossible_order_is_refused(chain: list[tuple[str, tuple[str, ...]]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(LocalEngine(1).run([Job(name, abs, (-1,), after=after) for name, after in chain]))
+
+
+def test_an_error_in_a_job_ends_all() -> None:
+    with pytest.raises(ValueError, match="a mistake of mine"):
+        list(LocalEngine(2).run([Job("bad", failing, ()), Job("slow", time.sleep, (30,))]))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"name": "lokal"}, "unknown engine 'lokal'"),
+        ({"workers": 0}, "workers is 0; expected at least 1"),
+        ({"address": "auto"}, "--address and --shared are of clusters"),
+        ({"name": "ray", "workers": 0}, "workers is 0"),
+    ],
+)
+def test_engines_that_cannot_be_are_refused(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, ImportError), match=message):
+        make_engine(**keywords)
