@@ -21,9 +21,12 @@ from benchmarks import learning as learning_speed
 from benchmarks import report as reports
 from benchmarks import runner
 from benchmarks import throughput as speed
+from benchmarks.conditions import AS_TRAINED
 from benchmarks.measuring import Measured
-from benchmarks.results import FAILURES, read_results
-from benchmarks.suite import Suite, read_suite
+from benchmarks.results import FAILURES, cell_file, read_results
+from benchmarks.suite import SpeedSuite, Suite
+from benchmarks.suite_file import is_of_speed, read_speed_suite, read_suite, suite_names
+from benchmarks.tables import names, rows, short_names
 from demos.commands.arguments import Address, EngineName, Shared
 from demos.console import clear_errors, console, errors
 from demos.engines import LocalEngine, make_engine
@@ -43,12 +46,19 @@ app = typer.Typer(
 
 @app.command("run", epilog="Example: python -m benchmarks run quickstart --agent my_package.my_module:MyAgent")
 def run_(
-    suite: Annotated[str, typer.Argument(help="Name of a suite (quickstart, core), or the path of a YAML file.")],
+    suite: Annotated[
+        str,
+        typer.Argument(help=f"Name of a suite ({', '.join(suite_names())}), or the path of a YAML file."),
+    ],
     out: Annotated[Path | None, typer.Option(help="Results folder; by default runs/SUITE.")] = None,
     agent: Annotated[
         list[str],
-        typer.Option(help="Measure this agent too: a name, or package.module:Class; may be repeated."),
+        typer.Option(
+            help="Measure this agent too: a name, package.module:Name of a class, an object or a function, or a "
+            "Stable-Baselines3 archive (.zip); may be repeated."
+        ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    trust: Annotated[bool, typer.Option("--trust", help="Load archives, whose code then runs.")] = False,
     workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
     engine: EngineName = "local",
     address: Address = None,
@@ -57,7 +67,10 @@ def run_(
 ) -> None:
     """Carry out a suite and report. Interrupted, the same command goes on where it was."""
     with clear_errors():
-        read = read_suite(suite, tuple(agent))
+        if is_of_speed(suite):
+            _run_speed(read_speed_suite(suite), agent, out, dry_run=dry_run)
+            return
+        read = read_suite(suite, tuple(agent), trust=trust)
         out = out or Path("runs") / read.name
         chosen = make_engine(engine, workers, address=address, shared=shared)
         if dry_run:
@@ -67,33 +80,41 @@ def run_(
         failed = runner.failures(read, folder)
         for name, told in failed.items():
             errors.print(f"{name} failed: {told.strip().splitlines()[-1]}", markup=False)
-        if all(cell.name in failed for cell in read.cells()):
+        if not any((folder / cell_file(cell)).is_file() for cell in read.cells()):
             raise ValueError(f"all measurements failed; {folder / FAILURES} holds their tracebacks")
         _show(folder)
         if failed:
-            raise ValueError(
-                f"{len(failed)} measurements or films failed; {folder / FAILURES} holds their tracebacks"
-            )
+            raise ValueError(f"{len(failed)} jobs failed; {folder / FAILURES} holds their tracebacks")
 
 
 def _foretell(suite: Suite, folder: Path, workers: int) -> None:
     """Shows what a run would do; how long it takes is told by the results there, or those that are published."""
     todo = runner.missing(suite, folder)
-    expected = runner.expected_seconds(todo.cells, [folder, Path("results") / suite.name])
-    table = Table("environment", "agent", "to measure", "expected", box=None)
-    for environment, label in dict.fromkeys((cell.environment, cell.label) for cell in todo.cells):
-        own = [cell.name for cell in todo.cells if (cell.environment, cell.label) == (environment, label)]
-        known = [expected[name] for name in own if name in expected]
-        table.add_row(environment, label, str(len(own)), _duration(sum(known)) if known else "unknown")
+    expected = runner.expected_seconds(todo, [folder, Path("results") / suite.name])
+    table = Table("environment", "agent", "to train", "to measure", "expected", box=None)
+    kinds = [(cell.environment, cell.label, cell.condition) for cell in todo.cells]
+    trained: set[str] = set()
+    for environment, label, condition in dict.fromkeys(kinds):
+        own = [cell for cell, kind in zip(todo.cells, kinds, strict=True) if kind == (environment, label, condition)]
+        # What several need is trained once.
+        trainings = {each.name for cell in own for each in todo.trainings_of(cell)} - trained
+        trained |= trainings
+        known = [expected[name] for name in (*trainings, *(cell.name for cell in own)) if name in expected]
+        whole = len(known) == len(trainings) + len(own)
+        name = label if condition == AS_TRAINED else f"{label}, {condition}"
+        told = _duration(sum(known)) if whole else "unknown"
+        table.add_row(environment, name, str(len(trainings)) if trainings else "-", str(len(own)), told)
     if todo.cells:
         console.print(table)
     console.print(
-        f"{len(todo.datasets)} datasets, {len(todo.cells)} of {len(suite.cells())} measurements and "
-        f"{len(todo.films)} films are to be made in {folder}"
+        f"{len(todo.datasets)} datasets, {len(todo.trainings)} trainings, {len(todo.cells)} of {len(suite.cells())} "
+        f"measurements and {len(todo.films)} films are to be made in {folder}",
+        soft_wrap=True,
     )
-    unknown = len(todo.cells) - len(expected)
-    rest = f", and {unknown} measurements of which nothing is known yet" if unknown else ""
-    console.print(f"expected: {_duration(sum(expected.values()) / workers)} by {workers} workers{rest}")
+    unknown = len(todo.cells) + len(todo.trainings) - len(expected)
+    rest = f", and {unknown} trainings and measurements of which nothing is known yet" if unknown else ""
+    told = f"expected: {_duration(sum(expected.values()) / workers)} by {workers} workers{rest}"
+    console.print(told, soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:
@@ -148,14 +169,15 @@ def export(
 def _show(folder: Path) -> None:
     written = reports.report(folder)
     suite, results = read_results(folder)
-    rows = reports.rows(results)
-    names = reports.short_names(list(dict.fromkeys(row.agent for row in rows)))
+    found = rows(results)
+    called = names(found)
+    short = short_names(list(dict.fromkeys(called)))
     table = Table("environment", "agent", "success", "95% interval", "seconds", "return", box=None)
-    for row in rows:
+    for row, name in zip(found, called, strict=True):
         seconds = "-" if row.seconds is None else f"{row.seconds:.2f}"
         interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}%"
         rate = f"{100 * row.success_rate:.1f}%"
-        table.add_row(row.environment, names[row.agent], rate, interval, seconds, f"{row.mean_return:.2f}")
+        table.add_row(row.environment, short[name], rate, interval, seconds, f"{row.mean_return:.2f}")
     console.print(table)
     if len(results) < len(suite["cells"]):
         console.print(f"{len(results)} of {len(suite['cells'])} measurements are done: run the suite again")
@@ -221,37 +243,50 @@ def throughput(
         for env_id in env:
             if env_id not in lam_envs.ENV_IDS:
                 raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
-        chosen = env or list(lam_envs.ENV_IDS)
-        speeds = [
-            speed.measure(env_id, steps=steps, rounds=rounds) for env_id in track(chosen, "measuring", transient=True)
-        ]
-        table = Table("environment", "steps/s", "resets/s", "a reset in steps", "physics share of a step", box=None)
-        for one in speeds:
-            table.add_row(
-                one.env_id,
-                f"{one.steps_per_second:,.0f}",
-                f"{one.resets_per_second:,.0f}",
-                f"{one.reset_steps:.2f}",
-                f"{100 * one.physics_share:.1f}%",
+        _measure_speed(env or list(lam_envs.ENV_IDS), steps, rounds, out, compared=not env)
+
+
+def _run_speed(suite: SpeedSuite, agents: list[str], out: Path | None, *, dry_run: bool) -> None:
+    """Carries out a suite that measures environments."""
+    if agents:
+        raise ValueError(f"suite {suite.name} measures environments alone; leave --agent out")
+    file = (out or Path("runs") / suite.name) / "throughput.json"
+    count = len(suite.environments)
+    console.print(f"{count} environments, {suite.rounds} rounds of {suite.steps} steps, into {file}", soft_wrap=True)
+    if not dry_run:
+        _measure_speed(list(suite.environments), suite.steps, suite.rounds, file, compared=suite.compared)
+
+
+def _measure_speed(env_ids: list[str], steps: int, rounds: int, out: Path | None, *, compared: bool) -> None:
+    speeds = [
+        speed.measure(env_id, steps=steps, rounds=rounds) for env_id in track(env_ids, "measuring", transient=True)
+    ]
+    table = Table("environment", "steps/s", "resets/s", "a reset in steps", "physics share of a step", box=None)
+    for one in speeds:
+        table.add_row(
+            one.env_id,
+            f"{one.steps_per_second:,.0f}",
+            f"{one.resets_per_second:,.0f}",
+            f"{one.reset_steps:.2f}",
+            f"{100 * one.physics_share:.1f}%",
+        )
+    console.print(table)
+    pairs = []
+    if compared:
+        running = speed.comparisons(steps=steps, rounds=rounds)
+        pairs = list(track(running, "comparing", total=speed.comparison_count(), transient=True))
+        ratios = Table("measured", "in alternation with", "ratio", "range of rounds", "simulated s/s", box=None)
+        for pair in pairs:
+            time_ratio = "-" if pair.simulated_time_ratio is None else f"{pair.simulated_time_ratio:.2f}"
+            ratios.add_row(
+                pair.ours, pair.against, f"{pair.ratio:.2f}", f"{pair.low:.2f} to {pair.high:.2f}", time_ratio
             )
-        console.print(table)
-        compared = []
-        if not env:
-            running = speed.comparisons(steps=steps, rounds=rounds)
-            compared = list(track(running, "comparing", total=speed.comparison_count(), transient=True))
-            ratios = Table("measured", "in alternation with", "ratio", "range of rounds", "simulated s/s", box=None)
-            for pair in compared:
-                time_ratio = "-" if pair.simulated_time_ratio is None else f"{pair.simulated_time_ratio:.2f}"
-                ratios.add_row(
-                    pair.ours, pair.against, f"{pair.ratio:.2f}", f"{pair.low:.2f} to {pair.high:.2f}", time_ratio
-                )
-            console.print(ratios)
-            if not speed.neighbours():
-                console.print(
-                    "no other project is installed: pip install 'lam-envs[neighbours]' to compare with them"
-                )
-        if out is not None:
-            console.print(f"wrote {write_json(out, speed.as_json(speeds, compared, steps=steps, rounds=rounds))}")
+        console.print(ratios)
+        if not speed.neighbours():
+            console.print("no other project is installed: pip install 'lam-envs[neighbours]' to compare with them")
+    if out is not None:
+        written = write_json(out, speed.as_json(speeds, pairs, steps=steps, rounds=rounds))
+        console.print(f"wrote {written}", soft_wrap=True)
 
 
 @app.command(epilog="Example: python -m benchmarks datasets --episodes 200 --gigabytes 1")

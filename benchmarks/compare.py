@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report import Row, rows
 from benchmarks.results import read_results
+from benchmarks.tables import Row, names, rows
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,13 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
         FileNotFoundError: There are no results in one.
         ValueError: A result is damaged.
     """
-    old, new = (
-        {(row.environment, row.agent): row for row in rows(read_results(folder)[1])} for folder in (before, after)
-    )
+    old, new = (_rows(folder) for folder in (before, after))
     return [_change(key, old.get(key), new.get(key)) for key in sorted({*old, *new})]
+
+
+def _rows(folder: str | Path) -> dict[tuple[str, str], Row]:
+    table = rows(read_results(folder)[1])
+    return {(row.environment, name): row for row, name in zip(table, names(table), strict=True)}
 
 
 def _change(key: tuple[str, str], old: Row | None, new: Row | None) -> Change:

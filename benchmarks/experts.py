@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from filelock import FileLock, Timeout
-from typing_extensions import override
 
 import lam_envs
 from agents.evaluation import evaluate
+from benchmarks.conditions import NoisyActions
 from demos.engines import Engine, Job
 from demos.experts import make_expert
 from demos.files import code_fingerprint, write_json
@@ -60,31 +59,6 @@ CONDITIONS: dict[str, Condition] = {
     "ee, randomize=full": Condition(keywords={"randomize": "full"}, episodes=CHUNK),
     "ee, action noise 0.1": Condition(noise=0.1),
 }
-
-
-class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
-    """Adds Gaussian noise to every action; the same noise for the same seed.
-
-    Args:
-        env: With a continuous action space.
-        scale: Standard deviation, of actions in [-1, 1].
-    """
-
-    def __init__(self, env: gym.Env[Any, Any], scale: float) -> None:
-        super().__init__(env)
-        self._scale = scale
-        self._rng = np.random.default_rng(0)
-
-    @override
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        if seed is not None:
-            self._rng = np.random.default_rng([seed, 1])
-        return self.env.reset(seed=seed, options=options)
-
-    @override
-    def action(self, action: Any) -> Any:
-        noisy = action + self._scale * self._rng.standard_normal(np.shape(action))
-        return noisy.astype(np.asarray(action).dtype)
 
 
 def cells(tasks: Iterable[str], robots: Iterable[str]) -> list[tuple[str, str, str]]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.report import Row, overviews, rows
 from benchmarks.results import read_results
+from benchmarks.tables import Row, overviews, rows
 
 
 def export(folder: str | Path, kind: str) -> str:
@@ -34,6 +34,7 @@ def as_csv(table: list[Row]) -> str:
     writer: csv.DictWriter[str] | None = None
     for row in table:
         content = asdict(row)
+        content["runs"] = " ".join(map(str, row.runs))
         over_runs = content.pop("over_runs") or {"point": None, "low": None, "high": None}
         content |= {f"interquartile_mean_{name}": value for name, value in over_runs.items()}
         if writer is None:

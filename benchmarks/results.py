@@ -1,22 +1,26 @@
-"""Results: one JSON file a cell, written at once or not at all, and read back with checks."""
+"""Results: one JSON file a measurement, written at once or not at all, and read back with checks."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from agents.evaluation import EpisodeResult, Evaluation
-from agents.provenance import versions
-from benchmarks.suite import Cell, Suite
-from benchmarks.training import Curve, Training
+from benchmarks.addresses import address, versions_of
+from benchmarks.suite import Cell, Filming, Suite
+from benchmarks.training import Training, training_from
 from demos.files import write_atomically, write_json
 
 CELLS = "cells"
 VIDEOS = "videos"
 FAILURES = "failures"
 SUITE_FILE = "suite.json"
+FILMED = ("median", "worst")
+"""Which episodes are filmed."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +52,41 @@ class CellResult:
         return None if self.training is None else self.training.cpu_seconds
 
 
+def cell_file(cell: Cell) -> str:
+    """Where a cell's result is, in a results folder."""
+    return f"{CELLS}/{cell.name}.json"
+
+
 def cell_path(folder: Path, cell: Cell) -> Path:
-    """Where a cell's result is."""
-    return folder / CELLS / f"{cell.name}.json"
+    """The same with the folder."""
+    return folder / cell_file(cell)
 
 
-def video_path(folder: Path, environment: str) -> Path:
-    """Where an environment's video is."""
-    return folder / VIDEOS / f"{environment}.mp4"
+def failure_file(name: str) -> str:
+    """Where the traceback of what failed is, in a results folder."""
+    return f"{FAILURES}/{name}.txt"
 
 
-def filming_path(folder: Path, environment: str) -> Path:
-    """Where it is written down what an environment's video shows."""
-    return folder / VIDEOS / f"{environment}.json"
+def film_name(cell: Cell) -> str:
+    """How the films of a cell are called."""
+    return f"film-of-{cell.name}"
 
 
-def failure_path(folder: Path, name: str) -> Path:
-    """Where the traceback of a cell, or of a film, that failed is."""
-    return folder / FAILURES / f"{name}.txt"
+def video_file(cell: Cell, which: str) -> str:
+    """Where a cell's video is, in a results folder."""
+    return f"{VIDEOS}/{cell.name}-{which}.mp4"
+
+
+def filming_file(cell: Cell) -> str:
+    """Where it is written down what a cell's videos show."""
+    return f"{VIDEOS}/{cell.name}.json"
 
 
 def write_cell(folder: Path, result: CellResult) -> Path:
     """Writes a result; a kill leaves either all of it or nothing."""
     content = {
         "cell": asdict(result.cell),
+        "address": address_of(result.cell, result.versions),
         "versions": result.versions,
         "training": None if result.training is None else asdict(result.training),
         "evaluation_seconds": result.evaluation_seconds,
@@ -79,43 +94,59 @@ def write_cell(folder: Path, result: CellResult) -> Path:
         "decision_ms": round(result.evaluation.decision_ms, 4),
         "success_rate": result.evaluation.success_rate,
         "interval": list(result.evaluation.interval),
-        "episodes": {},
     }
+    episodes = {
+        part.name: [getattr(each, part.name) for each in result.evaluation.episodes] for part in fields(EpisodeResult)
+    }
+    content["checksum"] = _checksum({**content, "episodes": episodes})
     # A line for each thing that is told of the episodes: files stay small, and their changes readable.
-    columns = [
-        f"  {json.dumps(part.name)}: {json.dumps([getattr(each, part.name) for each in result.evaluation.episodes])}"
-        for part in fields(EpisodeResult)
-    ]
-    text = json.dumps(content, indent=1).removesuffix("{}\n}") + "{\n" + ",\n".join(columns) + "\n }\n}\n"
+    columns = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in episodes.items())
+    text = json.dumps({**content, "episodes": {}}, indent=1).removesuffix("{}\n}") + "{\n" + columns + "\n }\n}\n"
     return write_atomically(cell_path(folder, result.cell), text)
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """Of all else that a file says."""
+    told = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def address_of(cell: Cell, versions: dict[str, str]) -> str:
+    """The address of a measurement."""
+    return address(asdict(cell), versions)
 
 
 def read_cell(path: Path) -> CellResult:
     """Reads a result.
 
     Raises:
-        ValueError: The file is damaged, or its rate is not that of its episodes.
+        ValueError: The file is damaged, or says what does not fit together.
     """
     try:
         content = json.loads(path.read_text())
+        if content["checksum"] != _checksum(content):
+            raise ValueError("its checksum is of something else")
         columns = [content["episodes"][part.name] for part in fields(EpisodeResult)]
         episodes = tuple(EpisodeResult(*row) for row in zip(*columns, strict=True))
         result = CellResult(
             Cell(**content["cell"]),
             Evaluation(episodes, float(content["step_seconds"]), float(content["decision_ms"])),
             dict(content["versions"]),
-            _training(content["training"]),
+            training_from(content["training"]),
             float(content["evaluation_seconds"]),
         )
         _check_types(result)
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
+        found = address_of(result.cell, result.versions)
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
         raise ValueError(f"the result {path} is damaged ({error!r}): remove it and run the suite again") from error
     if not consistent:
-        raise ValueError(f"the result {path} states a success rate that its episodes do not have")
+        raise ValueError(f"the result {path} states a success rate that its episodes do not have: remove it")
     seeds = [episode.seed for episode in episodes]
     if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
         raise ValueError(f"the result {path} does not have the episodes that it says: remove it")
+    if content["address"] != found:
+        raise ValueError(f"the result {path} is not of what its address says: remove it")
     return result
 
 
@@ -124,11 +155,13 @@ def _check_types(result: CellResult) -> None:
 
     Raises:
         TypeError: A part is of another kind.
+        ValueError: A number is no number.
     """
     cell = result.cell
-    texts = [cell.environment, cell.agent, cell.label, result.versions["code"], *result.versions.values()]
+    texts = [cell.environment, cell.agent, cell.label, cell.condition, result.versions["code"]]
+    texts += result.versions.values()
     wholes = [cell.first_seed, cell.episodes]
-    numbers = [result.evaluation.step_seconds, result.evaluation.decision_ms]
+    numbers = [result.evaluation.step_seconds, result.evaluation.decision_ms, result.evaluation_seconds]
     perhaps: list[Any] = [cell.training_seed, cell.demonstrations]
     for episode in result.evaluation.episodes:
         wholes += [episode.seed, episode.length]
@@ -140,35 +173,12 @@ def _check_types(result: CellResult) -> None:
         for value in values:
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise TypeError(f"found {value!r}; expected {kind}")
-
-
-def _training(told: Any) -> Training | None:
-    """Reads what a training took.
-
-    Raises:
-        KeyError: A part is missing.
-        TypeError: A part is of another kind.
-        ValueError: Likewise.
-    """
-    if told is None:
-        return None
-    curve = told["curve"]
-    read = None
-    if curve is not None:
-        done, success = (tuple(map(float, curve[name])) for name in ("done", "success"))
-        read = Curve(str(curve["unit"]), int(curve["episodes"]), done, success)
-        if len(done) != len(success) or not all(0.0 <= rate <= 1.0 for rate in success):
-            raise ValueError(f"its curve is {curve}")
-    return Training(int(told["environment_steps"]), read, float(told["seconds"]), float(told["cpu_seconds"]))
-
-
-def versions_of(cell: Cell) -> dict[str, str]:
-    """Versions of all that decides the result of a cell."""
-    return versions(cell.agent, cell.environment.rpartition("-v")[0])
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"found {value}; expected a number")
 
 
 def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
-    """Whether a cell has a whole result of the same cell and the same versions.
+    """Whether a cell has a whole result under its address: of the same cell, by the same code.
 
     Args:
         folder: Of results.
@@ -183,7 +193,25 @@ def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
     except ValueError:
         return False
     lacks_curve = watched and found.training is not None and found.training.curve is None
-    return found.cell == cell and found.versions == versions_of(cell) and not lacks_curve
+    own = versions_of(cell.agent, cell.environment)
+    return address_of(found.cell, found.versions) == address_of(cell, own) and not lacks_curve
+
+
+def filming(cell: Cell, videos: Filming) -> dict[str, Any]:
+    """What videos of a cell show, and of which code."""
+    own = versions_of(cell.agent, cell.environment)
+    return {"cell": asdict(cell), "videos": asdict(videos), "address": address_of(cell, own)}
+
+
+def is_filmed(folder: Path, cell: Cell, videos: Filming) -> bool:
+    """Whether there are videos of a cell as it is measured now."""
+    if not all((folder / video_file(cell, which)).is_file() for which in FILMED):
+        return False
+    try:
+        shown = json.loads((folder / filming_file(cell)).read_text())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(shown, dict) and all(shown.get(name) == told for name, told in filming(cell, videos).items())
 
 
 def write_suite(folder: Path, suite: Suite) -> Path:
@@ -214,11 +242,13 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
             if not isinstance(entry["settings"], dict) or not isinstance(entry["label"], str):
                 raise TypeError(f"an agent is {entry!r}")
         for cell in cells:
-            if not isinstance(cell.label, str) or not isinstance(cell.environment, str):
-                raise TypeError(f"a cell is {cell!r}")
+            for text in (cell.label, cell.environment, cell.condition, cell.name):
+                if not isinstance(text, str):
+                    raise TypeError(f"a cell is {cell!r}")
         int(suite["evaluation"]["first_seed"]) + int(suite["evaluation"]["episodes"])
         list(suite["training_seeds"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        dict(suite["conditions"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
     paths = dict.fromkeys(cell_path(base, cell) for cell in cells)
     found = [read_cell(path) for path in paths if path.is_file()]

@@ -71,3 +71,109 @@ def _interquartile_mean(scores: tuple[float, ...], seed: int) -> Estimate:
     low, high = (float(bound) for bound in intervals["runs"][:, 0])
     # The percentile method may round past the point when all runs are equal.
     return Estimate(point, min(low, point), max(high, point))
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What one agent reaches over several environments.
+
+    Attributes:
+        interquartile_mean: Of the success rates of all trainings in all environments.
+        optimality_gap: How much of 100% it lacks: mean of 1 - rate.
+    """
+
+    interquartile_mean: Estimate
+    optimality_gap: Estimate
+
+
+def _matrix(runs: Sequence[Sequence[float]]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Trainings by environments; of the environment with the fewest trainings counts how many there are."""
+    count = min(map(len, runs))
+    return np.array([[float(rate) for rate in own[:count]] for own in runs]).T
+
+
+def _rows(runs: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(rate) for rate in own) for own in runs)
+
+
+def aggregate(runs: Sequence[Sequence[float]], seed: int = 0) -> Aggregate:
+    """Sums up an agent over environments (Agarwal et al. 2021, sections 4.1 and 4.3), by a stratified bootstrap.
+
+    Args:
+        runs: Success rate of each training, an environment each.
+        seed: Of the bootstrap's draws.
+
+    Raises:
+        ValueError: Fewer than two trainings in one environment.
+    """
+    if not runs or min(map(len, runs)) < 2:
+        raise ValueError("expected at least 2 trainings in each environment for an interval over trainings")
+    return _aggregate(_rows(runs), seed)
+
+
+@cache
+def _aggregate(runs: tuple[tuple[float, ...], ...], seed: int) -> Aggregate:
+    from rliable import library, metrics
+
+    with warnings.catch_warnings(), _global_draws(seed):
+        warnings.filterwarnings("ignore", "random_state is deprecated", FutureWarning)
+        points, intervals = library.get_interval_estimates(
+            {"agent": _matrix(runs)},
+            lambda scores: np.array([metrics.aggregate_iqm(scores), metrics.aggregate_optimality_gap(scores)]),
+            reps=BOOTSTRAPS,
+        )
+    return Aggregate(*(_estimate(points["agent"][at], intervals["agent"][:, at]) for at in (0, 1)))
+
+
+def _estimate(point: float, interval: Sequence[float]) -> Estimate:
+    point, low, high = float(point), float(interval[0]), float(interval[1])
+    return Estimate(point, min(low, point), max(high, point))
+
+
+def probability_of_improvement(
+    runs: Sequence[Sequence[float]], others: Sequence[Sequence[float]], seed: int = 0
+) -> Estimate:
+    """How likely a training of one agent beats one of another, in an environment drawn at random.
+
+    Agarwal et al. 2021, section 4.3; equal rates count half.
+
+    Args:
+        runs: Success rate of each training of the one, an environment each.
+        others: Of the other, in the same environments.
+        seed: Of the bootstrap's draws.
+
+    Raises:
+        ValueError: Other environments, or fewer than two trainings in one.
+    """
+    if len(runs) != len(others) or not runs or min(map(len, (*runs, *others))) < 2:
+        raise ValueError("expected at least 2 trainings of both in each of the same environments")
+    return _probability(_rows(runs), _rows(others), seed)
+
+
+@cache
+def _probability(runs: tuple[tuple[float, ...], ...], others: tuple[tuple[float, ...], ...], seed: int) -> Estimate:
+    from rliable import library, metrics
+
+    with warnings.catch_warnings(), _global_draws(seed):
+        warnings.filterwarnings("ignore", "random_state is deprecated", FutureWarning)
+        points, intervals = library.get_interval_estimates(
+            {"pair": (_matrix(runs), _matrix(others))},
+            lambda one, other: np.array([metrics.probability_of_improvement(one, other)]),
+            reps=BOOTSTRAPS // 5,
+        )
+    return _estimate(points["pair"][0], intervals["pair"][:, 0])
+
+
+PROFILE_AT = tuple(round(0.02 * step, 2) for step in range(51))
+"""Success rates at which a profile is drawn."""
+
+
+def performance_profile(runs: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Share of trainings, over environments, that reach a success rate or more, at each of :data:`PROFILE_AT`.
+
+    Agarwal et al. 2021, section 4.2.
+
+    Args:
+        runs: Success rate of each training, an environment each.
+    """
+    return tuple(float(np.mean([np.mean([rate >= at - 1e-12 for rate in own]) for own in runs])) for at in PROFILE_AT)

@@ -12,6 +12,7 @@ import minari
 
 from agents.agent import Learning
 from agents.run import Run
+from demos.engines import progress
 from demos.recording import Acting
 
 
@@ -62,6 +63,26 @@ class Training:
     cpu_seconds: float = field(compare=False)
 
 
+def training_from(told: Any) -> Training | None:
+    """Reads what a training took from plain data; None of what is no training.
+
+    Raises:
+        KeyError: A part is missing.
+        TypeError: A part is of another kind.
+        ValueError: Likewise.
+    """
+    if told is None:
+        return None
+    curve = told["curve"]
+    read = None
+    if curve is not None:
+        done, success = (tuple(map(float, curve[name])) for name in ("done", "success"))
+        read = Curve(str(curve["unit"]), int(curve["episodes"]), done, success)
+        if len(done) != len(success) or not all(0.0 <= rate <= 1.0 for rate in success):
+            raise ValueError(f"its curve is {curve}")
+    return Training(int(told["environment_steps"]), read, float(told["seconds"]), float(told["cpu_seconds"]))
+
+
 class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """Counts the steps of all environments of the process that are made like this one, by its ``spec``.
 
@@ -82,19 +103,23 @@ class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorA
 
 
 class _Watched(Run):
-    """A training whose success is written down, apart from what watching it takes."""
+    """A training that tells how far it is, and whose success is written down, apart from what watching it takes."""
 
-    def __init__(self, watching: Watching) -> None:
-        super().__init__(episodes=watching.episodes, evaluations=watching.points)
+    def __init__(self, watching: Watching | None) -> None:
+        if watching is None:
+            super().__init__()
+        else:
+            super().__init__(episodes=watching.episodes, evaluations=watching.points)
         self.points: list[tuple[float, float]] = []
-        self.unit = ""
+        self.unit, self.total = "", 1
         self.steps, self.taken, self.cpu = 0, 0.0, 0.0
 
     def showing(self, what: str, total: int, unit: str) -> Any:
-        self.unit = unit
+        self.unit, self.total = unit, max(1, total)
         return super().showing(what, total, unit)
 
     def show(self, done: int, **numbers: float) -> None:
+        progress.tell(done / self.total)
         if "success" in numbers:
             self.points.append((float(done), float(numbers["success"])))
         super().show(done, **numbers)
@@ -125,17 +150,15 @@ def train(
         watching: How closely; None looks at nothing. An agent whose ``learn`` takes no ``run`` cannot be watched.
     """
     counted = CountedSteps(env)
-    keywords: dict[str, Any] = {}
-    run = _Watched(watching) if watching is not None else None
-    if run is not None and "run" in inspect.signature(agent.learn).parameters:
-        keywords["run"] = run
+    run = _Watched(watching)
+    keywords: dict[str, Any] = {"run": run} if "run" in inspect.signature(agent.learn).parameters else {}
     steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
     # An agent that needs no demonstrations takes None for them.
     agent.learn(demonstrations, counted, seed=seed, **keywords)
     taken, cpu = time.perf_counter() - began, time.process_time() - on_cpu
     steps = CountedSteps.total - steps
-    if run is None:
-        return Training(steps, None, round(taken, 1), round(cpu, 1))
-    done, success = (tuple(values) for values in zip(*run.points, strict=True)) if run.points else ((), ())
-    curve = Curve(run.unit, run.episodes, done, success)
+    curve = None
+    if watching is not None:
+        done, success = (tuple(values) for values in zip(*run.points, strict=True)) if run.points else ((), ())
+        curve = Curve(run.unit, watching.episodes, done, success)
     return Training(steps - run.steps, curve, round(taken - run.taken, 1), round(cpu - run.cpu, 1))

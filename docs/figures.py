@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import lam_envs
-from benchmarks.report import markdown_overview, markdown_table, rows, shown
+from benchmarks.report import markdown_overview, markdown_table
 from benchmarks.results import read_results
+from benchmarks.tables import rows, shown
 from demos.intervals import wilson_interval
 from docs.tables import table, title
 

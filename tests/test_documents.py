@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.report import markdown_overview, rows
+from benchmarks.report import markdown_overview
 from benchmarks.results import read_results
+from benchmarks.tables import rows
 from docs import figures, pages, pictures, tables, website
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS

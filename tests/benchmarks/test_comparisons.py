@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import report as reports
 from benchmarks.__main__ import app
 from benchmarks.compare import compare
 from benchmarks.export import as_csv, as_latex, export
 from benchmarks.results import read_results, write_cell
+from benchmarks.tables import Row, overviews
+from benchmarks.tables import rows as rows_of
 
 CORE = Path(__file__).parents[2] / "results" / "core"
 CLONE = ("LamGrasp-v0", "bc")
@@ -50,11 +51,11 @@ def test_what_is_beyond_noise_is_told_apart_from_what_is_not(tmp_path: Path) -> 
 
 def test_the_interval_of_a_difference_is_newcombes(tmp_path: Path) -> None:
     # Newcombe 1998, table II, a: 56 of 70 and 48 of 80 differ by 0.2, 95% from 0.0524 to 0.3339.
-    row = dataclasses.replace(reports.rows(read_results(CORE)[1])[0])
+    row = dataclasses.replace(rows_of(read_results(CORE)[1])[0])
     from benchmarks.compare import _change
     from demos.intervals import wilson_interval
 
-    def of(successes: int, episodes: int) -> reports.Row:
+    def of(successes: int, episodes: int) -> Row:
         low, high = wilson_interval(successes, episodes)
         return dataclasses.replace(row, success_rate=successes / episodes, low=low, high=high)
 
@@ -76,7 +77,7 @@ def test_what_is_in_one_folder_alone_is_new_or_gone(tmp_path: Path) -> None:
 
 
 def test_a_csv_holds_every_row() -> None:
-    table = reports.rows(read_results(CORE)[1])
+    table = rows_of(read_results(CORE)[1])
     read = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert len(read) == len(table)
     for row, line in zip(table, read, strict=True):
@@ -86,11 +87,11 @@ def test_a_csv_holds_every_row() -> None:
 
 
 def test_latex_has_every_agent_and_escapes_what_is_special() -> None:
-    table = reports.rows(read_results(CORE)[1])
+    table = rows_of(read_results(CORE)[1])
     strange = dataclasses.replace(table[0], agent="mine_50% {a}\\b")
     text = as_latex([*table, strange])
     assert r"mine\_50\% \{a\}\textbackslash{}b" in text
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == len(reports.overviews(table))
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == len(overviews(table))
     for row in table:
         assert f"{100 * row.success_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]" in text
 

@@ -15,8 +15,8 @@ import agents
 import demos
 import lam_envs
 from benchmarks import experts
-from benchmarks.report import rows
 from benchmarks.results import read_results
+from benchmarks.tables import rows
 from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS
 

@@ -5,79 +5,200 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from benchmarks.suite import SUITES, read_suite
+from benchmarks.suite_file import SUITES, is_of_speed, read_speed_suite, read_suite, suite_names
 from demos import ready_made
 
 from .test_suites import SMALL
 
+PUBLISHED = [
+    "quickstart",
+    *(path.name for path in (Path(__file__).parents[2] / "results").iterdir() if path.is_dir()),
+]
+OF_AGENTS = [name for name in suite_names() if not is_of_speed(name)]
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in SUITES.glob("*.yaml")))
-def test_the_demonstrations_of_every_suite_are_published(name: str) -> None:
-    suite = read_suite(name)
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_demonstrations_of_every_published_suite_are_published(name: str) -> None:
     published = [entry["plan"] for entry in ready_made.published().values()]
-    for entry in suite.agents:
-        quality = {} if entry.quality == "expert" else {"quality": entry.quality}
-        for environment, count in entry.demonstrations.items():
-            wanted = {"env_id": environment, "episodes": count, "seed": suite.demonstration_seed, **quality}
+    for cell in read_suite(name).cells():
+        shown = cell.dataset
+        if shown is not None:
+            quality = {} if shown.quality == "expert" else {"quality": shown.quality}
+            wanted = {"env_id": shown.environment, "episodes": shown.count, "seed": shown.seed, **quality}
             assert wanted in published
+
+
+@pytest.mark.parametrize("name", OF_AGENTS)
+def test_every_suite_of_the_package_is_sound(name: str) -> None:
+    suite = read_suite(name)
+    assert suite.name == name
+    names = [cell.name for cell in suite.cells()]
+    assert len(set(names)) == len(names)
+
+
+def test_the_suites_measure_what_they_are_called_after() -> None:
+    assert {"core", "data", "quality", "quickstart", "robustness", "throughput"} == set(suite_names())
+    data, quality, robustness = (read_suite(name) for name in ("data", "quality", "robustness"))
+    tasks = set(data.environments[:6])
+    for environment in tasks:
+        counts = {cell.demonstrations for cell in data.cells() if cell.environment == environment}
+        assert counts == {10, 25, 50, 100, 200}
+        qualities = {cell.quality for cell in quality.cells() if cell.environment == environment}
+        assert qualities == {"expert", "noisy", "novice", "mixed"}
+        conditions = {cell.condition for cell in robustness.cells() if cell.environment == environment}
+        assert conditions == {"as trained", "physics", "noise", "delay", "shoves", "another arm"}
+    speed = read_speed_suite("throughput")
+    assert len(speed.environments) == 24
+    assert speed.compared
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"environments": ["LamFly-v0"]}, "unknown environment 'LamFly-v0'"),
-        ({"agents": ["bd"]}, "unknown agent 'bd'"),
-        ({"agents": [{"label": "x"}]}, r"agent .*missing agent"),
-        ({"agents": [{"agent": "bc", "epochs": 3}]}, "agent bc: unknown epochs"),
-        ({"agents": [{"agent": "bc", "settings": 3}], "videos": None}, "agent bc has settings 3; expected a mapping"),
-        ({"agents": [{"agent": "bc", "environments": "LamReach-v0"}]}, "expected a list of ids"),
-        ({"agents": [{"agent": "bc", "quality": "best"}], "videos": None}, "unknown quality 'best'"),
-        ({"training_seeds": [0, 1, 0]}, "training_seeds has 0 more than once"),
-        ({"agents": ["bc", {"agent": "random", "label": "BC-seed0"}]}, "two measurements would be kept as"),
-        ({"agents": [{"agent": "bc", "label": "a|b"}]}, "expected a text in one line without"),
-        ({"agents": [{"agent": "bc", "label": None}]}, "has label None; expected a text"),
-        ({"agents": "bc"}, "agents is 'bc'; expected a list"),
-        ({"agents": [3]}, "an agent is 3; expected a mapping"),
-        ({"evaluation": [1000, 6]}, r"evaluation is \[1000, 6\]; expected a mapping"),
-        ({"agents": [{"agent": "bc", "settings": {"epochs": float("nan")}}], "videos": None}, "no plain numbers"),
-        ({"videos": {"agent": "bc", "episodes": 1, "size": 9000}}, "an even size of at most 8192"),
-        ({"videos": {"agent": "bc", "episodes": 1, "size": 32, "foo": 1}}, "videos: unknown foo"),
-        ({"agents": ["bc", {"agent": "bc", "settings": {"epochs": 3}}]}, "two agents are called 'bc' in LamReach-v0"),
-        ({"demonstrations": {"LamGrasp-v0": 3}}, "agent bc lacks demonstrations for LamReach-v0"),
-        ({"evaluation": {"first_seed": 0, "episodes": 0}}, r"evaluation\.episodes is 0; expected at least 1"),
-        ({"evaluation": {"seeds": 3}}, "seeds"),
-        ({"evaluation": {"first_seed": 0, "episodes": 1, "episode_seconds": 0}}, "episode_seconds is 0"),
-        ({"colour": "red"}, "unknown colour; missing none"),
-        ({"name": "../escape"}, "the name '../escape' is to be letters"),
-        ({"demonstrations": "many"}, "many"),
-        ({"training_seeds": []}, "training_seeds is 0"),
-        ({"videos": {"agent": "bc"}}, "episodes"),
-        ({"videos": {"agent": "bc", "episodes": 1, "size": 33}}, "an even size"),
-        ({"videos": {"agent": "spy", "episodes": 1, "size": 32}}, "is not among the agents"),
-        ({"evaluation": {"first_seed": 1.9, "episodes": 2}}, r"found 1\.9; expected a whole number"),
-        ({"evaluation": {"first_seed": -5, "episodes": 2}}, "found -5; expected a whole number"),
-        ({"demonstrations": True}, "found True; expected a whole number"),
-        ({7: "x"}, "unknown 7"),
+        ({"environments": ["LamFly-v0"]}, "environments: unknown environment 'LamFly-v0'"),
+        ({"environments": [3]}, "environments: unknown environment 3"),
+        (
+            {"environments": ["no.such.module:LamFly-v0"]},
+            "unknown environment 'no.such.module:LamFly-v0'",
+        ),
+        ({"agents": ["bd"]}, "agent: unknown agent 'bd'"),
+        ({"agents": ["no.such:Agent"]}, "agent: .*no.such"),
+        ({"agents": [{"label": "x"}]}, "an agent: lacks agent"),
+        ({"agents": [{"agent": "bc", "epochs": 3}]}, "an agent: unknown key 'epochs'; expected some of agent, label"),
+        ({"agents": [{"agent": "bc", "settings": 3}]}, "settings: found 3; expected a mapping"),
+        (
+            {"agents": [{"agent": "bc", "environments": "LamReach-v0"}]},
+            "environments: found 'LamReach-v0'; expected a l",
+        ),
+        ({"agents": [{"agent": "bc", "quality": "best"}]}, "quality: unknown quality 'best'; expected one of expert"),
+        ({"quality": ["noisy", "noisy"]}, "quality: found .* none twice"),
+        ({"training_seeds": [0, 1, 0]}, "training_seeds: 0 comes twice, which would count one training twice"),
+        ({"training_seeds": [0.5]}, "training_seeds: found 0.5; expected a whole number"),
+        ({"agents": ["bc", {"agent": "random", "label": "BC-8-expert-seed0"}]}, "two measurements would be kept as"),
+        ({"agents": [{"agent": "bc", "label": "a|b"}]}, "label: found 'a|b'; expected a text in one line without"),
+        ({"agents": [{"agent": "bc", "label": None}]}, "label: found None; expected a text"),
+        ({"agents": "bc"}, "agents: found 'bc'; expected a list"),
+        ({"agents": [3]}, "an agent: found 3; expected a mapping with agent"),
+        ({"agents": [{"agent": 3}]}, "agent: found 3; expected a name"),
+        ({"agents": ["model.zip"]}, "agent: model.zip can hold code that runs .* add --trust"),
+        ({"evaluation": [1000, 6]}, r"evaluation: found \[1000, 6\]; expected a mapping"),
+        ({"agents": [{"agent": "bc", "settings": {"epochs": float("nan")}}]}, "settings: Out of range float"),
+        ({"agents": [{"agent": "bc", "settings": {"epochs": "2026-01-01"}}]}, None),
+        (
+            {"videos": {"agent": "bc", "size": 9000}},
+            "videos.size: found 9000; expected an even number of at most 8192",
+        ),
+        ({"videos": {"agent": "bc", "size": 32, "foo": 1}}, "videos: unknown key 'foo'"),
+        ({"agents": ["bc", {"agent": "bc", "settings": {"epochs": 3}}]}, "two are called 'bc' in LamReach-v0"),
+        ({"demonstrations": {"LamGrasp-v0": 3}}, "demonstrations: agent bc lacks a number for LamReach-v0"),
+        ({"demonstrations": [5, 5]}, r"demonstrations: found \[5, 5\]; expected numbers, none twice"),
+        ({"demonstrations": 0}, "demonstrations: found 0; expected a whole number of at least 1"),
+        ({"demonstrations": 10**12}, "demonstrations: found 10"),
+        (
+            {"evaluation": {"first_seed": 0, "episodes": 0}},
+            "evaluation.episodes: found 0; expected a whole number of at",
+        ),
+        ({"evaluation": {"seeds": 3}}, "evaluation: unknown key 'seeds'"),
+        ({"evaluation": {"first_seed": 3}}, "evaluation: lacks episodes"),
+        (
+            {"evaluation": {"first_seed": 0, "episodes": 1, "episode_seconds": 0}},
+            "evaluation.episode_seconds: found 0",
+        ),
+        ({"colour": "red"}, "the suite: unknown key 'colour'"),
+        ({"name": "../escape"}, "name: found '../escape'; expected letters"),
+        ({"demonstrations": "many"}, "demonstrations: found 'many'"),
+        ({"training_seeds": []}, r"training_seeds: found \[\]; expected a list of at least one"),
+        ({"videos": {"agent": "bc"}}, "videos: lacks size"),
+        ({"videos": {"agent": "bc", "size": 33}}, "videos.size: found 33; expected an even number"),
+        ({"videos": {"agent": "spy", "size": 32}}, "videos.agent: 'spy' is not among the agents"),
+        ({"curves": {"points": 0, "episodes": 1}}, "curves.points: found 0"),
+        ({"curves": 5}, "curves: found 5; expected a mapping with points, episodes"),
+        ({"conditions": {}}, "conditions: found {}; expected a mapping"),
+        ({"conditions": {"dark": {"light": 0}}}, "conditions.dark: unknown key 'light'"),
+        ({"conditions": {"cold": {"env": {"robot": "arm"}}}}, "conditions.cold: unknown robot 'arm'"),
+        ({"conditions": {"cold": {"env": {"heat": 3}}}}, "conditions.cold: .*heat"),
+        ({"conditions": {"cold": {"env": 3}}}, "conditions.cold.env: expected a mapping of keywords"),
+        ({"conditions": {"cold": {"shoves": -1}}}, "conditions.cold: .*shoves is -1"),
+        ({"conditions": {"cold": 3}}, "conditions.cold: found 3; expected a mapping"),
+        ({"evaluation": {"first_seed": 1.9, "episodes": 2}}, r"evaluation.first_seed: found 1\.9; expected a whole"),
+        (
+            {"evaluation": {"first_seed": -5, "episodes": 2}},
+            "evaluation.first_seed: found -5; expected a whole number",
+        ),
+        ({"demonstrations": True}, "demonstrations: found True; expected a whole number"),
+        ({7: "x"}, "the suite: unknown key '7'"),
     ],
+    ids=lambda given: str(given)[:60],
 )
-def test_a_bad_suite_says_what_is_wrong(changes: dict[Any, Any], message: str, tmp_path: Path) -> None:
+def test_a_bad_suite_says_what_is_wrong_and_in_which_line(
+    changes: dict[Any, Any], message: str | None, tmp_path: Path
+) -> None:
     path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump({**SMALL, **changes}))
-    with pytest.raises(ValueError, match=message):
+    path.write_text(yaml.safe_dump({**SMALL, **changes}, sort_keys=False))
+    if message is None:
+        read_suite(str(path))
+        return
+    with pytest.raises(ValueError, match=rf"small.yaml, line \d+, .*{message}"):
+        read_suite(str(path))
+
+
+def test_the_line_is_that_of_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    lines = yaml.safe_dump(SMALL).splitlines()
+    place = lines.index("  episodes: 6") + 1
+    path.write_text("\n".join(lines).replace("  episodes: 6", "  episodes: six"))
+    with pytest.raises(ValueError, match=f"line {place}, evaluation.episodes: found 'six'"):
+        read_suite(str(path))
+    path.write_text("name: a\nagents: [bc]\nname: b\n")
+    with pytest.raises(ValueError, match="line 3: no YAML: the key 'name' comes twice"):
+        read_suite(str(path))
+    path.write_text("name: a\nagents: [bc\n")
+    with pytest.raises(ValueError, match=r"line \d: no YAML"):
         read_suite(str(path))
 
 
 def test_a_missing_or_dangerous_suite_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no suite 'quick'; expected one of core, quickstart"):
+    with pytest.raises(FileNotFoundError, match="no suite 'quick'; expected one of core, data"):
         read_suite("quick")
     (tmp_path / "x.yaml").write_text("!!python/object/apply:os.system ['true']")
-    with pytest.raises(ValueError, match="is no YAML"):
+    with pytest.raises(ValueError, match="no YAML"):
         read_suite(str(tmp_path / "x.yaml"))
 
 
-def test_every_suite_of_the_package_is_sound() -> None:
-    for path in SUITES.glob("*.yaml"):
-        assert read_suite(path.stem).name == path.stem
+def complaint(path: Path) -> str | None:
+    """What is wrong with a suite; None if nothing is."""
+    try:
+        assert read_suite(str(path)).cells()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def test_two_hundred_corruptions_of_a_suite_are_told_clearly_or_change_what_it_says(tmp_path: Path) -> None:
+    """Bytes that are lost, doubled or changed: either the file still is a suite, or the error names it."""
+    whole = (SUITES / "robustness.yaml").read_bytes()
+    path = tmp_path / "robustness.yaml"
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(200):
+        at, kind = int(rng.integers(len(whole))), int(rng.integers(4))
+        length = int(rng.integers(1, 9))
+        noise = bytes(int(byte) for byte in rng.integers(0, 256, length))
+        path.write_bytes(
+            (
+                whole[:at] + whole[at + length :],
+                whole[:at] + noise + whole[at + length :],
+                whole[: at + length] + whole[at:],
+                whole[:at],
+            )[kind]
+        )
+        problem = complaint(path)
+        if problem is not None:
+            told += 1
+            assert problem.startswith(str(path))
+            assert len(problem) < 2000
+    assert told > 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -15,15 +16,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from filelock import FileLock
 
 from agents.provenance import versions
 from benchmarks import report as reports
+from benchmarks import results as results_module
 from benchmarks import runner
-from benchmarks.results import read_cell, read_results
-from benchmarks.suite import read_suite
+from benchmarks.results import read_cell, read_results, write_cell
+from benchmarks.suite import Cell
+from benchmarks.suite_file import read_suite
+from benchmarks.tables import overviews
+from benchmarks.tables import rows as rows_of
+from benchmarks.trained import ToTrain
 from demos.engines import Job, LocalEngine
 
 SMALL: dict[str, Any] = {
@@ -34,14 +41,18 @@ SMALL: dict[str, Any] = {
     "demonstration_seed": 0,
     "training_seeds": [0, 1],
     "evaluation": {"first_seed": 1000, "episodes": 6},
-    "videos": {"agent": "bc", "episodes": 1, "size": 64},
+    "videos": {"agent": "bc", "size": 64},
     "curves": {"points": 4, "episodes": 2},
 }
 
 
+CLONE = "LamReach-v0-bc-8-expert-seed0"
+
+
 def written(folder: Path, **changes: Any) -> str:
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump({**SMALL, **changes}))
+    content = {name: value for name, value in {**SMALL, **changes}.items() if value is not None}
+    path.write_text(yaml.safe_dump(content))
     return str(path)
 
 
@@ -61,8 +72,8 @@ def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
     _, cells = read_results(results)
     names = sorted(result.cell.name for result in cells)
     assert names == [
-        "LamReach-v0-bc-seed0",
-        "LamReach-v0-bc-seed1",
+        "LamReach-v0-bc-8-expert-seed0",
+        "LamReach-v0-bc-8-expert-seed1",
         "LamReach-v0-expert",
         "LamReach-v0-random",
         "LamReach-v0-tests_agents_test_agents_StillAgent-7a7d03b1",
@@ -71,7 +82,9 @@ def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
         tuple(range(1000, 1006))
     }
     assert all(result.versions["pybullet"] for result in cells)
-    assert (results / "videos" / "LamReach-v0.mp4").stat().st_size > 1000
+    for which in ("median", "worst"):
+        assert (results / "videos" / f"{CLONE}-{which}.mp4").stat().st_size > 1000
+    assert len(list((results / "agents").iterdir())) == 2
 
 
 def test_a_second_run_measures_nothing_again(results: Path, tmp_path: Path) -> None:
@@ -90,20 +103,24 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
 
     suite = written(tmp_path)
     said = told(suite, tmp_path / "out")
-    assert "1 datasets, 4 of 4 measurements and 1 films are to be made" in said
-    assert "4 measurements of which nothing is known yet" in said
+    assert "1 datasets, 2 trainings, 4 of 4 measurements and 1 films are to be made" in said
+    assert "6 trainings and measurements of which nothing is known yet" in said
     assert not (tmp_path / "out").exists()
     folder = shutil.copytree(results, tmp_path / "copy")
-    for name in ("LamReach-v0-bc-seed0", "LamReach-v0-expert"):
+    for name in ("LamReach-v0-bc-8-expert-seed0", "LamReach-v0-expert"):
         (folder / "cells" / f"{name}.json").unlink()
     before = sorted(folder.rglob("*"))
     said = told(suite, folder)
     assert sorted(folder.rglob("*")) == before
-    assert "1 datasets, 2 of 4 measurements and 0 films" in said
-    assert "1 measurements of which nothing is known yet" in said
-    seconds = read_cell(folder / "cells" / "LamReach-v0-bc-seed1.json")
-    took = (seconds.training_seconds or 0.0) + seconds.evaluation_seconds
-    assert re.search(rf"LamReach-v0 +bc +1 +{took:.0f} s", said)
+    assert "0 datasets, 0 trainings, 2 of 4 measurements and 0 films" in said
+    assert "1 trainings and measurements of which nothing is known yet" in said
+    other = read_cell(folder / "cells" / "LamReach-v0-bc-8-expert-seed1.json")
+    assert re.search(rf"LamReach-v0 +bc +- +1 +{other.evaluation_seconds:.0f} s", said)
+    shutil.rmtree(folder / "agents")
+    said = told(suite, folder)
+    assert "1 datasets, 1 trainings, 2 of 4 measurements and 0 films" in said
+    took = (other.training_seconds or 0.0) + other.evaluation_seconds
+    assert re.search(rf"LamReach-v0 +bc +1 +1 +{took:.0f} s", said)
 
 
 def test_changed_code_of_an_agent_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,18 +156,26 @@ def test_results_of_other_versions_are_made_again(results: Path, tmp_path: Path)
     metadata = next((folder / "datasets").glob("*/data/metadata.json"))
     metadata.write_text(metadata.read_text().replace(results_versions()["pybullet"], "0.0.1"))
     for path in (folder / "cells").glob("*.json"):
-        path.write_text(path.read_text().replace(results_versions()["pybullet"], "0.0.1"))
-    (folder / "videos" / "LamReach-v0.json").unlink()
+        result = read_cell(path)
+        write_cell(folder, dataclasses.replace(result, versions={**result.versions, "pybullet": "0.0.1"}))
+    for path in (folder / "agents").glob("*/training.json"):
+        path.write_text(path.read_text().replace('"address": "', '"address": "0'))
+    (folder / "videos" / f"{CLONE}.json").unlink()
     runner.run(read_suite(written(tmp_path)), folder, LocalEngine(2))
     assert {result.versions["pybullet"] for result in read_results(folder)[1]} == {results_versions()["pybullet"]}
-    assert (folder / "videos" / "LamReach-v0.json").exists()
+    assert (folder / "videos" / f"{CLONE}.json").exists()
 
 
 def test_a_folder_of_results_alone_can_be_filmed(results: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clone"
     shutil.copytree(results, folder, ignore=shutil.ignore_patterns("agents", "datasets", "videos"))
-    runner.run(read_suite(written(tmp_path)), folder, LocalEngine(2))
-    assert (folder / "videos" / "LamReach-v0.mp4").is_file()
+    suite = read_suite(written(tmp_path))
+    todo = runner.missing(suite, folder)
+    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 1, 0, 1]
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")}
+    runner.run(suite, folder, LocalEngine(2))
+    assert (folder / "videos" / f"{CLONE}-median.mp4").is_file()
+    assert {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")} == before
 
 
 def results_versions() -> dict[str, str]:
@@ -173,25 +198,30 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
         {"episodes": {**json.loads(whole)["episodes"], "jerk": ["much"] * 6}},
         {"episodes": {**json.loads(whole)["episodes"], "seed": [1] * 6}},
         {"episodes": {name: column[:5] for name, column in json.loads(whole)["episodes"].items()}},
+        {"success_rate": 0.123},
+        {"decision_ms": float("nan")},
+        {"address": "0" * 32},
     ):
-        path.write_text(json.dumps({**json.loads(whole), **change}))
-        with pytest.raises(ValueError, match=r"is damaged|does not have the episodes that it says"):
+        content = {**json.loads(whole), **change}
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r"is damaged .*its checksum is of something else"):
+            read_results(folder)
+        # Whoever takes the trouble to mend the checksum is found out by what does not fit together.
+        path.write_text(json.dumps({**content, "checksum": results_module._checksum(content)}))
+        with pytest.raises(
+            ValueError, match=r"is damaged|does not have the episodes|success rate that its|what its address says"
+        ):
             read_results(folder)
     path.write_text("[" * 100_000)
     with pytest.raises(ValueError, match="is damaged"):
         read_results(folder)
-    changed = json.loads(whole)
-    changed["success_rate"] = 0.123
-    path.write_text(json.dumps(changed))
-    with pytest.raises(ValueError, match="states a success rate that its episodes do not have"):
-        read_cell(path)
     path.write_text(whole)
 
 
 def test_a_report_shows_what_was_measured(results: Path) -> None:
     files = reports.report(results)
     assert [file.name for file in files] == ["success.png", "report.md", "report.html"]
-    rows = {row.agent: row for row in reports.rows(read_results(results)[1])}
+    rows = {row.agent: row for row in rows_of(read_results(results)[1])}
     assert rows["expert"].success_rate == 1.0
     assert rows["bc"].trainings == 2
     assert rows["expert"].trainings is None
@@ -207,11 +237,14 @@ def test_a_report_shows_what_was_measured(results: Path) -> None:
         for row in rows.values():
             assert f"{100 * row.success_rate:.1f}%" in text
             assert f"{100 * row.low:.1f}% to {100 * row.high:.1f}%" in text
-        assert "videos/LamReach-v0.mp4" in text
         assert "1000 to 1005" in text
-    links = re.findall(r'src="([^"]+)"', files[2].read_text())
-    assert links
-    assert all((results / link).is_file() for link in links)
+    assert f"videos/{CLONE}-median.mp4" in files[1].read_text()
+    page = files[2].read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert [source[:22] for source in sources].count("data:video/mp4;base64,") == 2
+    assert all(source.startswith(("data:", "#")) for source in sources), "the page is whole by itself"
+    assert not re.search(r"https?://(?!www\.w3\.org)|<script|@import|url\(http", page)
+    assert re.findall("<h3>([^<]+)</h3>", page) == ["Success", "Learning curves", "How they act"]
 
 
 def test_a_report_of_the_same_results_is_the_same(results: Path) -> None:
@@ -223,7 +256,8 @@ def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
     (tmp_path / "cells").mkdir()
     content = json.loads((results / "cells" / "LamReach-v0-expert.json").read_text())
     content["cell"]["label"] = "<script>alert(1)</script>"
-    (tmp_path / "cells" / "LamReach-v0-_script_alert_1___script_-fe26ee76.json").write_text(json.dumps(content))
+    result = read_cell(results / "cells" / "LamReach-v0-expert.json")
+    write_cell(tmp_path, dataclasses.replace(result, cell=Cell(**content["cell"])))
     suite = json.loads((results / "suite.json").read_text())
     (tmp_path / "suite.json").write_text(json.dumps({**suite, "cells": [content["cell"]]}))
     reports.report(tmp_path)
@@ -242,27 +276,35 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
             "environments": ["LamReachDiscrete-v0"],
         },
     ]
-    videos = {"agent": "one-epoch", "episodes": 1, "size": 64}
+    videos = {"agent": "one-epoch", "size": 64}
     suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], videos=videos))
     folder = runner.run(suite, tmp_path / "out", LocalEngine(2))
     cells = {result.cell.name: result.cell for result in read_results(folder)[1]}
     assert set(cells) == {
-        "LamReach-v0-one-epoch-seed0",
-        "LamReach-v0-more-shown-seed0",
+        "LamReach-v0-one-epoch-8-expert-seed0",
+        "LamReach-v0-more-shown-9-noisy-seed0",
         "LamReachDiscrete-v0-dqn-seed0",
     }
     assert [cell.demonstrations for _, cell in sorted(cells.items())] == [9, 8, None]
     assert [cell.quality for _, cell in sorted(cells.items())] == ["noisy", "expert", None]
-    saved = {name: json.loads((folder / "agents" / name / "agent.json").read_text()) for name in cells}
+    trained = {name: ToTrain.of(cell) for name, cell in cells.items()}
+    saved = {
+        name: json.loads((folder / each.path / "agent.json").read_text())
+        for name, each in trained.items()
+        if each is not None
+    }
     assert [saved[name]["settings"]["epochs"] for name in sorted(cells)[:2]] == [1, 1]
     assert saved["LamReachDiscrete-v0-dqn-seed0"]["training"]["demonstrations"] is None
-    assert [file.stem for file in (folder / "videos").glob("*.mp4")] == ["LamReach-v0"]
+    assert sorted(file.stem for file in (folder / "videos").glob("*.mp4")) == [
+        "LamReach-v0-one-epoch-8-expert-seed0-median",
+        "LamReach-v0-one-epoch-8-expert-seed0-worst",
+    ]
     for file in reports.report(folder)[1:]:
         text = file.read_text()
         assert "bc, batch_size 32, epochs 1" in text
         assert "9 noisy" in text
-        assert "| one-epoch | " in text or "<td>one-epoch</td>" in text
-    discrete, tasks = reversed(reports.overviews(reports.rows(read_results(folder)[1])))
+        assert "| one-epoch | " in text or "</span>one-epoch</td>" in text
+    discrete, tasks = reversed(overviews(rows_of(read_results(folder)[1])))
     assert tasks.environments == ("LamReach-v0",)
     assert {agent for agent, _ in tasks.agents} == {"one-epoch", "more-shown"}
     assert [agent for agent, _ in discrete.agents] == ["dqn"]
@@ -351,7 +393,7 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
         tmp_path,
         agents=[*places, wandering, still, "expert"],
         evaluation={"first_seed": 1000, "episodes": 3, "episode_seconds": 1},
-        videos={"agent": "tests.benchmarks.strangers:Raising", "episodes": 1, "size": 32},
+        videos={"agent": "tests.benchmarks.strangers:Raising", "size": 32},
     )
     out = tmp_path / "out"
     done = subprocess.run(
@@ -360,37 +402,115 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == 2
-    assert f"{len(places)} measurements or films failed" in done.stderr
+    assert f"{len(places) + 1} jobs failed" in done.stderr
     rates = {result.cell.label: result.evaluation.success_rate for result in read_results(out)[1]}
     assert rates == {still: 0.0, wandering: 0.0, "expert": 1.0}
     failed = runner.failures(read_suite(suite), out)
-    assert len(failed) == len(places)
+    assert len(failed) == len(places) + 1, "the film of one, too"
     for cell in read_suite(suite).cells():
         if cell.agent in places:
             assert re.search(places[cell.agent], failed[cell.name].splitlines()[-1])
             assert f"{cell.name} failed: " in done.stderr
 
 
-def test_a_measurement_that_failed_is_tried_again(tmp_path: Path) -> None:
+def test_what_failed_is_told_with_what_was_to_be_made_of_it_and_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "agents").write_text("a file where agents would be saved")
     suite = read_suite(written(tmp_path, agents=["bc", "random"], training_seeds=[0], videos=None))
     runner.run(suite, tmp_path, LocalEngine(1))
-    assert list(runner.failures(suite, tmp_path)) == ["LamReach-v0-bc-seed0"]
+    failed = runner.failures(suite, tmp_path)
+    training, measurement = failed
+    assert training.startswith("LamReach-bc-seed0-")
+    assert measurement == CLONE
+    assert f"its training failed: see failures/{training}.txt" in failed[measurement]
     (tmp_path / "agents").unlink()
     runner.run(suite, tmp_path, LocalEngine(1))
     assert runner.failures(suite, tmp_path) == {}
     assert len(read_results(tmp_path)[1]) == 2
 
 
+def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path) -> None:
+    from demos.plan import episode_seed
+
+    evaluation = {"first_seed": episode_seed(0, 3), "episodes": 1}
+    suite = read_suite(
+        written(tmp_path, agents=["bc", "expert"], training_seeds=[0], evaluation=evaluation, videos=None)
+    )
+    runner.run(suite, tmp_path / "out", LocalEngine(2))
+    told = list(runner.failures(suite, tmp_path / "out").values())
+    assert "share the seeds" in told[0]
+    assert "its demonstrations were not collected: see failures/LamReach-expert-8-seed0-v0.txt" in told[1]
+    assert "its training failed" in told[2]
+    assert [result.cell.label for result in read_results(tmp_path / "out")[1]] == ["expert"]
+
+
 def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -> None:
     agent = "tests.benchmarks.strangers:ShyOfCameras"
-    videos = {"agent": agent, "episodes": 1, "size": 32}
-    suite = read_suite(written(tmp_path, agents=[agent], videos=videos))
+    suite = read_suite(written(tmp_path, agents=[agent], videos={"agent": agent, "size": 32}))
     folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
-    assert len(read_results(folder)[1]) == 1
+    cell = read_results(folder)[1][0].cell
     failed = runner.failures(suite, folder)
-    assert list(failed) == ["film-of-LamReach-v0"]
-    assert failed["film-of-LamReach-v0"].splitlines()[-1] == "SystemExit: no pictures"
+    assert list(failed) == [f"film-of-{cell.name}"]
+    assert failed[f"film-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
+
+
+def test_an_agent_is_trained_once_for_all_that_measure_it(tmp_path: Path) -> None:
+    quick = {"epochs": 1, "batch_size": 32}
+    agents = [{"agent": "bc", "settings": quick}, {"agent": "bc", "label": "again", "settings": quick}]
+    conditions = {"as trained": {}, "noise": {"action_noise": 0.3}, "another arm": {"env": {"robot": "xarm6"}}}
+    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], conditions=conditions, videos=None))
+    todo = runner.missing(suite, tmp_path / "out")
+    assert (len(todo.datasets), len(todo.trainings), len(todo.cells)) == (1, 1, 6)
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(2))
+    assert len(list((folder / "agents").iterdir())) == 1
+    _, found = read_results(folder)
+    ends = {(one.cell.label, one.cell.condition): one.evaluation.episodes for one in found}
+    assert len(ends) == 6
+    for condition in conditions:
+        assert ends["bc", condition] == ends["again", condition]
+    assert len({ends["bc", condition] for condition in conditions}) == 3
+    text = reports.report(folder)[1].read_text()
+    assert "| LamReach-v0 | as trained | another arm | noise |" in text
+    assert "Under other conditions" in (folder / "report.html").read_text()
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """What the result files say, times aside."""
+    told = {}
+    for path in sorted((folder / "cells").glob("*.json")):
+        result = read_cell(path)
+        told[path.name] = (result.cell, result.evaluation.episodes, result.versions, result.training)
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_ten_kills_at_random_moments_change_no_result(results: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    suite, out = written(tmp_path), tmp_path / "out"
+    command = [sys.executable, "-m", "benchmarks", "run", suite, "--out", str(out), "--workers", "2"]
+    killed = 0
+    for _ in range(10):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=float(rng.uniform(2.0, 20.0)))
+        killed += process.poll() is None
+        # Now the parent alone, whose workers notice, now all at once.
+        with contextlib.suppress(ProcessLookupError):
+            (os.kill if rng.random() < 0.5 else os.killpg)(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.poll() == 0:
+            shutil.rmtree(out)
+    assert killed >= 5
+    assert subprocess.run(command, capture_output=True, timeout=300).returncode == 0
+    whole = finished(results)
+    assert finished(out) == {name: told for name, told in whole.items() if "StillAgent" not in name}
+
+
+def test_one_worker_gives_the_results_of_two(results: Path, tmp_path: Path) -> None:
+    suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
+    assert finished(runner.run(suite, tmp_path / "out", LocalEngine(1))) == finished(results)
 
 
 def fail() -> None:
@@ -400,11 +520,3 @@ def fail() -> None:
 def test_an_error_in_a_job_reaches_the_caller() -> None:
     with pytest.raises(ValueError, match="this job fails"):
         list(LocalEngine(2).run([Job("bad", fail, ())]))
-
-
-def test_demonstrations_never_share_a_seed_with_the_evaluation(tmp_path: Path) -> None:
-    from demos.plan import episode_seed
-
-    suite = read_suite(written(tmp_path, evaluation={"first_seed": episode_seed(0, 3), "episodes": 1}))
-    with pytest.raises(ValueError, match="share the seeds"):
-        runner.collect_demonstrations(suite, "LamReach-v0", 8, "expert", str(tmp_path))

@@ -1,0 +1,366 @@
+"""Read a suite from YAML; an error names file, line and key.
+
+An agent is a name, or a mapping with what is peculiar to it in this suite::
+
+    agents:
+      - bc
+      - {agent: gail, label: gail-from-nothing, settings: {warm_start: none}, environments: [LamReach-v0]}
+      - {agent: bc, demonstrations: [10, 25, 50], quality: [expert, noisy]}
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import gymnasium as gym
+
+import lam_envs
+from benchmarks.conditions import AS_TRAINED, Condition
+from benchmarks.suite import Entry, Evaluating, Filming, SpeedSuite, Suite, learns, needs_demonstrations
+from benchmarks.training import Watching
+from benchmarks.yaml_lines import Mapping, Sequence, plain, read
+from demos.qualities import MIXED, QUALITIES
+from lam_envs.keywords import MAX_PIXELS
+
+SUITES = Path(__file__).with_name("suites")
+LARGEST = 2**32
+"""Seeds and numbers are below it."""
+EVERY = "all"
+"""Of a suite of speed: all environments."""
+FOREIGN = ".zip"
+"""How the file of a stranger's model ends, which is code as much as data."""
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(file.stem for file in SUITES.glob("*.yaml"))
+
+
+def suite_path(name: str) -> Path:
+    """Returns the file of a suite.
+
+    Args:
+        name: Of a suite that comes with the package, or the path of a YAML file.
+
+    Raises:
+        FileNotFoundError: There is no such suite; says which there are.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else SUITES / f"{name}.yaml"
+    if not path.is_file():
+        there = ", ".join(suite_names())
+        raise FileNotFoundError(f"no suite {name!r}; expected one of {there}, or the path of a YAML file")
+    return path
+
+
+def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, trust: bool = False) -> Suite:
+    """Reads a suite.
+
+    Args:
+        name: See :func:`suite_path`.
+        extra_agents: Agents to measure besides, in all environments that the file names for all agents.
+        trust: Whether models may be loaded that can hold code: archives of Stable-Baselines3.
+
+    Raises:
+        FileNotFoundError: There is no such suite; says which there are.
+        ValueError: The file lacks something or has something unknown; says what, and in which line.
+    """
+    path = suite_path(name)
+    return _Reader(path, extra_agents, trust=trust).suite(read(path))
+
+
+def is_of_speed(name: str) -> bool:
+    """Whether a suite measures environments, and no agents: it says how many rounds.
+
+    Raises:
+        FileNotFoundError: There is no such suite.
+        ValueError: It is no YAML.
+    """
+    data = read(suite_path(name))
+    return isinstance(data, Mapping) and "rounds" in data
+
+
+def read_speed_suite(name: str) -> SpeedSuite:
+    """Reads a suite that measures environments.
+
+    Args:
+        name: See :func:`suite_path`.
+
+    Raises:
+        FileNotFoundError: There is no such suite.
+        ValueError: The file lacks something or has something unknown; says what, and in which line.
+    """
+    path = suite_path(name)
+    return _Reader(path, (), trust=False).speed_suite(read(path))
+
+
+class _Reader:
+    """Reads one file."""
+
+    def __init__(self, path: Path, extra_agents: tuple[str, ...], *, trust: bool) -> None:
+        self._path = path
+        self._extra = extra_agents
+        self._trust = trust
+
+    def suite(self, data: Any) -> Suite:
+        data = self._mapping(
+            data,
+            1,
+            "the suite",
+            needed=("name", "agents", "demonstration_seed", "training_seeds", "evaluation"),
+            # What it says of environments and demonstrations holds for agents that say nothing themselves.
+            optional=("environments", "demonstrations", "quality", "videos", "curves", "conditions"),
+        )
+        name = self._name(data)
+        evaluation = self._numbers(
+            data, "evaluation", ("first_seed", "episodes"), ("episode_seconds",), from_0=("first_seed",)
+        )
+        seeds = self._list(data, "training_seeds")
+        for place, seed in enumerate(seeds):
+            self._whole(seed, seeds.lines[place], "training_seeds", at_least=0)
+            if seeds.index(seed) != place:
+                self._fail(
+                    seeds.lines[place], "training_seeds", f"{seed} comes twice, which would count one training twice"
+                )
+        entries = [
+            self._entry(given, agents.lines[place], data)
+            for agents in [self._list(data, "agents")]
+            for place, given in enumerate(agents)
+        ]
+        own = [entry.label for entry in entries]
+        entries += [
+            self._entry(agent, data.lines["agents"], data) for agent in dict.fromkeys(self._extra) if agent not in own
+        ]
+        suite = Suite(
+            name=name,
+            agents=tuple(entries),
+            demonstration_seed=self._whole(
+                data["demonstration_seed"], data.lines["demonstration_seed"], "demonstration_seed", at_least=0
+            ),
+            training_seeds=tuple(seeds),
+            evaluation=Evaluating(**evaluation),
+            videos=self._videos(data, own),
+            curves=Watching(**self._numbers(data, "curves", ("points", "episodes"))) if "curves" in data else None,
+            conditions=self._conditions(data, entries),
+        )
+        self._check_names(suite, data)
+        return suite
+
+    def speed_suite(self, data: Any) -> SpeedSuite:
+        data = self._mapping(data, 1, "the suite", needed=("name", "environments", "steps", "rounds"))
+        every = data["environments"] == EVERY
+        return SpeedSuite(
+            name=self._name(data),
+            environments=lam_envs.ENV_IDS if every else self._environments(data, "of the suite", 1),
+            steps=self._whole(data["steps"], data.lines["steps"], "steps", at_least=1),
+            rounds=self._whole(data["rounds"], data.lines["rounds"], "rounds", at_least=1),
+            compared=every,
+        )
+
+    def _name(self, data: Mapping) -> str:
+        name = data["name"]
+        if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+            self._fail(data.lines["name"], "name", f"found {name!r}; expected letters, digits, '-' and '_'")
+        return name
+
+    def _entry(self, given: Any, line: int, data: Mapping) -> Entry:
+        """Reads an agent: what it does not say itself is said for all."""
+        if isinstance(given, str):
+            own = Mapping(agent=given)
+            own.line, own.lines = line, {"agent": line}
+        else:
+            own = self._mapping(
+                given,
+                line,
+                "an agent",
+                needed=("agent",),
+                optional=("label", "settings", "environments", "demonstrations", "quality"),
+            )
+        agent = own["agent"]
+        if not isinstance(agent, str):
+            self._fail(own.lines["agent"], "agent", f"found {agent!r}; expected a name, or package.module:Class")
+        if agent.endswith(FOREIGN) and not self._trust:
+            self._fail(
+                own.lines["agent"],
+                "agent",
+                f"{agent} can hold code that runs when it is loaded; if you trust where it is from, add --trust",
+            )
+        learned = self._tried(lambda: learns(agent), own.lines["agent"], "agent")
+        label = own.get("label", agent)
+        where = own.lines.get("label", line)
+        if not isinstance(label, str) or not label.isprintable() or not label.strip() or "|" in label:
+            self._fail(where, "label", f"found {label!r}; expected a text in one line without '|'")
+        environments = self._environments(own if "environments" in own else data, label, line)
+        settings = plain(own.get("settings", {}))
+        where = own.lines.get("settings", line)
+        if not isinstance(settings, dict):
+            self._fail(where, "settings", f"found {settings!r}; expected a mapping")
+        self._tried(lambda: json.dumps(settings, allow_nan=False), where, "settings")
+        counts = {}
+        if learned and needs_demonstrations(agent):
+            shown = own if "demonstrations" in own else data
+            counts = {name: self._counts(shown, name, label, line) for name in environments}
+        qualities = self._qualities(own if "quality" in own else data, line)
+        return Entry(agent, label, settings, environments, counts, qualities)
+
+    def _environments(self, data: Mapping, label: str, line: int) -> tuple[str, ...]:
+        if "environments" not in data:
+            self._fail(
+                line, "environments", f"agent {label} has none; expected a list of ids, here or for all agents"
+            )
+        found = self._list(data, "environments")
+        for place, name in enumerate(found):
+            if not isinstance(name, str) or not _is_known(name):
+                self._fail(
+                    found.lines[place],
+                    "environments",
+                    f"unknown environment {name!r}; expected one of {', '.join(lam_envs.ENV_IDS)}, or module:Id-v0 "
+                    "of one of your own",
+                )
+        return tuple(found)
+
+    def _counts(self, data: Mapping, environment: str, label: str, line: int) -> tuple[int, ...]:
+        shown, where = data.get("demonstrations"), data.lines.get("demonstrations", line)
+        if isinstance(shown, Mapping):
+            where = shown.lines.get(environment, where)
+            shown = shown.get(environment)
+        if shown is None:
+            self._fail(where, "demonstrations", f"agent {label} lacks a number for {environment}")
+        counts = shown if isinstance(shown, list) else [shown]
+        for count in counts:
+            self._whole(count, where, "demonstrations", at_least=1)
+        if not counts or len(set(counts)) < len(counts):
+            self._fail(where, "demonstrations", f"found {plain(shown)!r}; expected numbers, none twice")
+        return tuple(counts)
+
+    def _qualities(self, data: Mapping, line: int) -> tuple[str, ...]:
+        given, where = data.get("quality", "expert"), data.lines.get("quality", line)
+        named = given if isinstance(given, list) else [given]
+        known = (*QUALITIES, MIXED)
+        for name in named:
+            if name not in known:
+                self._fail(where, "quality", f"unknown quality {name!r}; expected one of {', '.join(known)}")
+        if not named or len(set(named)) < len(named):
+            self._fail(where, "quality", f"found {plain(given)!r}; expected names, none twice")
+        return tuple(named)
+
+    def _videos(self, data: Mapping, labels: Iterable[str]) -> Filming | None:
+        if "videos" not in data:
+            return None
+        line = data.lines["videos"]
+        videos = self._mapping(data["videos"], line, "videos", needed=("agent", "size"))
+        if videos["agent"] not in labels:
+            self._fail(videos.lines["agent"], "videos.agent", f"{videos['agent']!r} is not among the agents")
+        size = self._whole(videos["size"], videos.lines["size"], "videos.size", at_least=2)
+        if size > MAX_PIXELS or size % 2:
+            self._fail(
+                videos.lines["size"], "videos.size", f"found {size}; expected an even number of at most {MAX_PIXELS}"
+            )
+        return Filming(videos["agent"], size)
+
+    def _conditions(self, data: Mapping, entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
+        if "conditions" not in data:
+            return {AS_TRAINED: {}}
+        line = data.lines["conditions"]
+        given = data["conditions"]
+        if not isinstance(given, Mapping) or not given:
+            self._fail(line, "conditions", f"found {given!r}; expected a mapping of names to what changes")
+        found = {}
+        for name, changes in given.items():
+            where, key = given.lines[name], f"conditions.{name}"
+            if not name.isprintable() or not name.strip() or "|" in name:
+                self._fail(where, key, f"found {name!r}; expected a name in one line without '|'")
+            if not isinstance(changes, Mapping):
+                self._fail(where, key, f"found {changes!r}; expected a mapping of what changes, or {{}}")
+            changes = self._mapping(changes, where, key, optional=("env", "action_noise", "shoves"))
+            found[name] = plain(changes)
+            if not isinstance(found[name].get("env", {}), dict):
+                self._fail(changes.lines["env"], f"{key}.env", "expected a mapping of keywords of gym.make")
+            for environment in dict.fromkeys(name for entry in entries for name in entry.environments):
+                self._tried(
+                    lambda changes=found[name], made=environment: Condition(**changes).make(made).close(),  # type: ignore[misc]
+                    where,
+                    key,
+                )
+        return found
+
+    def _check_names(self, suite: Suite, data: Mapping) -> None:
+        """Refuses measurements that would be kept in the same file, or called the same."""
+        line = data.lines["agents"]
+        measured = [(environment, entry.label) for entry in suite.agents for environment in entry.environments]
+        for environment, label in measured:
+            if measured.count((environment, label)) > 1:
+                self._fail(line, "agents", f"two are called {label!r} in {environment}; give one another label")
+        # Some systems take upper and lower case for the same.
+        names: set[str] = set()
+        for cell in suite.cells():
+            name = cell.name.casefold()
+            if name in names:
+                self._fail(
+                    line, "agents", f"two measurements would be kept as {name!r}; give one agent another label"
+                )
+            names.add(name)
+
+    def _mapping(
+        self, data: Any, line: int, key: str, *, needed: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+    ) -> Mapping:
+        if not isinstance(data, Mapping):
+            self._fail(line, key, f"found {plain(data)!r}; expected a mapping with {', '.join(needed or optional)}")
+        for name in data:
+            if name not in (*needed, *optional):
+                expected = ", ".join((*needed, *optional))
+                self._fail(data.lines[name], key, f"unknown key {name!r}; expected some of {expected}")
+        missing = [name for name in needed if name not in data]
+        if missing:
+            self._fail(line, key, f"lacks {', '.join(missing)}")
+        return data
+
+    def _list(self, data: Mapping, key: str) -> Sequence:
+        if not isinstance(data[key], Sequence) or not data[key]:
+            self._fail(data.lines[key], key, f"found {plain(data[key])!r}; expected a list of at least one")
+        found: Sequence = data[key]
+        return found
+
+    def _numbers(
+        self,
+        data: Mapping,
+        key: str,
+        needed: tuple[str, ...],
+        optional: tuple[str, ...] = (),
+        from_0: tuple[str, ...] = (),
+    ) -> dict[str, int]:
+        part = self._mapping(data[key], data.lines[key], key, needed=needed, optional=optional)
+        return {
+            name: self._whole(value, part.lines[name], f"{key}.{name}", at_least=0 if name in from_0 else 1)
+            for name, value in part.items()
+        }
+
+    def _whole(self, number: Any, line: int, key: str, *, at_least: int) -> int:
+        if type(number) is not int or not at_least <= number < LARGEST:
+            self._fail(
+                line, key, f"found {plain(number)!r}; expected a whole number of at least {at_least}, below 2**32"
+            )
+        return int(number)
+
+    def _tried(self, call: Callable[[], Any], line: int, key: str) -> Any:
+        try:
+            return call()
+        except (ValueError, TypeError, ImportError, AttributeError, FileNotFoundError) as error:
+            self._fail(line, key, str(error))
+
+    def _fail(self, line: int, key: str, problem: str) -> NoReturn:
+        raise ValueError(f"{self._path}, line {line}, {key}: {problem}")
+
+
+def _is_known(name: str) -> bool:
+    """Whether an environment can be made: one of ours, or ``module:Id`` of anybody's."""
+    module, colon, own = name.rpartition(":")
+    if colon:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            return False
+    return own in gym.registry

@@ -1,0 +1,117 @@
+"""Trained agents of a results folder: each is kept under the address of all that determines it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.addresses import address, versions_of
+from benchmarks.suite import Cell, Demonstrations
+from benchmarks.training import Training, training_from
+from demos.files import write_json
+
+AGENTS = "agents"
+TRAINING_FILE = "training.json"
+
+
+@dataclass(frozen=True)
+class ToTrain:
+    """A training: the same for all measurements of the same agent, wherever and whatever they are called.
+
+    Attributes:
+        environment: An id.
+        agent: See :func:`agents.agent.find`.
+        settings: That differ from the agent's own.
+        seed: Of the training.
+        demonstrations: What it learns from; None if from the reward alone.
+    """
+
+    environment: str
+    agent: str
+    settings: dict[str, Any]
+    seed: int
+    demonstrations: Demonstrations | None
+
+    @classmethod
+    def of(cls, cell: Cell) -> ToTrain | None:
+        """Returns the training of a measurement; None of an agent that does not learn."""
+        if cell.training_seed is None:
+            return None
+        return cls(cell.environment, cell.agent, cell.settings, cell.training_seed, cell.dataset)
+
+    @property
+    def address(self) -> str:
+        """Tells it from all others, also from those of other code."""
+        return address(asdict(self), versions_of(self.agent, self.environment))
+
+    @property
+    def name(self) -> str:
+        """A name of a folder."""
+        letters = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in self.agent)
+        stem = self.environment.rpartition(":")[2].removesuffix("-v0")
+        return f"{stem}-{letters[-40:]}-seed{self.seed}-{self.address[:12]}"
+
+    @property
+    def path(self) -> str:
+        """Where the trained agent is, in a results folder."""
+        return f"{AGENTS}/{self.name}"
+
+
+def is_trained(folder: Path, wanted: ToTrain, *, watched: bool) -> bool:
+    """Whether there is the trained agent.
+
+    Args:
+        folder: Of results.
+        wanted: Which.
+        watched: With how its success grew.
+    """
+    try:
+        took = read_training(folder, wanted)
+    except (OSError, ValueError):
+        return False
+    return took.curve is not None or not watched
+
+
+def read_training(folder: Path, wanted: ToTrain) -> Training:
+    """Reads what a training took.
+
+    Raises:
+        FileNotFoundError: It was not trained.
+        ValueError: The file is damaged.
+    """
+    path = folder / wanted.path / TRAINING_FILE
+    try:
+        content = json.loads(path.read_text())
+        took = training_from(content["training"])
+        if content["address"] != wanted.address or took is None:
+            raise ValueError("it is of another training")
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): remove its folder and run the suite again") from error
+    return took
+
+
+def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training) -> Path:
+    """Saves a trained agent with what its training took, at once or not at all.
+
+    Args:
+        folder: Of results.
+        wanted: Which it is.
+        agent: With ``save``.
+        took: Its training.
+    """
+    target = folder / wanted.path
+    partial = target.with_name(f".{target.name}.partial")
+    for stale in (partial, target):
+        if stale.exists():
+            shutil.rmtree(stale)
+    agent.save(partial)
+    write_json(
+        partial / TRAINING_FILE,
+        {"address": wanted.address, "trained": asdict(wanted), "training": asdict(took)},
+    )
+    os.replace(partial, target)
+    return target

@@ -1,0 +1,88 @@
+"""Read YAML with the line of each key, so that an error can name the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class Mapping(dict[str, Any]):
+    """A mapping of YAML.
+
+    Attributes:
+        line: Where it begins, counted from 1.
+        lines: Where each key is.
+    """
+
+    line: int
+    lines: dict[str, int]
+
+
+class Sequence(list[Any]):
+    """A list of YAML.
+
+    Attributes:
+        line: Where it begins, counted from 1.
+        lines: Where each item begins.
+    """
+
+    line: int
+    lines: list[int]
+
+
+class _Loader(yaml.SafeLoader):
+    """Builds these, and refuses a key that comes twice."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> Mapping:
+    own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    seen: list[Any] = []
+    for key in own:
+        name = loader.construct_object(key, deep=True)
+        if name in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} comes twice", key.start_mark)
+        seen.append(name)
+    loader.flatten_mapping(node)
+    made = Mapping()
+    made.line = node.start_mark.line + 1
+    made.lines = {}
+    for key, value in node.value:
+        name = str(loader.construct_object(key, deep=True))
+        made[name] = loader.construct_object(value, deep=True)
+        made.lines[name] = key.start_mark.line + 1
+    return made
+
+
+def _sequence(loader: _Loader, node: yaml.SequenceNode) -> Sequence:
+    made = Sequence(loader.construct_object(item, deep=True) for item in node.value)
+    made.line = node.start_mark.line + 1
+    made.lines = [item.start_mark.line + 1 for item in node.value]
+    return made
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:seq", _sequence)
+
+
+def read(path: Path) -> Any:
+    """Reads a file.
+
+    Raises:
+        ValueError: It is no YAML, or has a key twice; says in which line.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise ValueError(f"{path}{line}: no YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+
+
+def plain(value: Any) -> Any:
+    """Returns plain dicts and lists, which can be sent and written."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list) else value
