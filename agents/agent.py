@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -84,15 +85,25 @@ def _installed() -> Iterator[Any]:
     yield from entry_points(group=ENTRY_POINTS)
 
 
+ARCHIVE = ".zip"
+"""How the name of an archive of Stable-Baselines3 ends."""
+
+
 def find(name: str) -> Any:
-    """Returns an agent's class.
+    """Returns an agent's class, or what else stands for an agent.
 
     Args:
-        name: One of :func:`names`, or ``package.module:Class`` of anything with ``predict``.
+        name: One of :func:`names`; or ``package.module:Name`` of a class, of an object with ``predict``, or of a
+            function of the observation.
 
     Raises:
-        ValueError: There is no such agent; says which there are.
+        ValueError: There is no such agent; says which there are. Or it is an archive, which can hold code.
     """
+    if name.endswith(ARCHIVE):
+        raise ValueError(
+            f"{name} can hold code that runs when it is loaded; if you trust where it is from: "
+            f"agents.archive.load({name!r}, env)"
+        )
     if name in AGENTS:
         return imported(AGENTS[name], "agent")
     for entry in _installed():
@@ -107,17 +118,51 @@ def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
     """Makes an agent.
 
     Args:
-        name: See :func:`find`. The class is called with the environment and the settings.
+        name: See :func:`find`. A class, or a function whose first argument is ``env``, is called with the
+            environment and the settings; any other function is an agent itself: it takes an observation and returns
+            an action.
         env: Gives the spaces.
         settings: The agent's own.
 
     Raises:
         ValueError: No such agent, or it has no ``predict``.
     """
-    agent = find(name)(env, **settings)
+    found = find(name)
+    if isinstance(found, type):
+        agent = found(env, **settings)
+    elif isinstance(found, Acting):
+        agent = found
+    elif callable(found):
+        agent = found(env, **settings) if _takes_env(found) else Function(found)
+    else:
+        agent = found
+    if settings and agent in (found, getattr(agent, "function", None)):
+        raise ValueError(f"{name} is no class, and takes no settings: {', '.join(settings)}")
     if not isinstance(agent, Acting):
         raise ValueError(f"{name} makes a {type(agent).__name__} that has no predict(observation, ...)")
     return agent
+
+
+def _takes_env(function: Callable[..., Any]) -> bool:
+    """Whether a function makes an agent: its first argument is called ``env``."""
+    return next(iter(inspect.signature(function).parameters), None) == "env"
+
+
+class Function:
+    """An agent that is a function of the observation.
+
+    Args:
+        function: Takes an observation, returns an action.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        """Acts as the function says."""
+        return self.function(observation), state
 
 
 def load(directory: str | Path, env: gym.Env[Any, Any], *, agent: str | None = None) -> Any:

@@ -35,7 +35,7 @@ INK = "#123456"
 """Stands for the colour of the page's text."""
 COLUMNS = 3
 """Panels of a plot, side by side."""
-STYLES = ("-", "--", ":", "-.")
+STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
 def color(name: str) -> str:
@@ -75,9 +75,9 @@ def _legend(figure: Any, axes: Sequence[Any]) -> None:
         )
 
 
-def _styles(called: Sequence[str]) -> dict[str, tuple[str, str]]:
+def _styles(called: Sequence[str]) -> dict[str, tuple[str, Any]]:
     """A colour and a line for each name: names of one colour differ by the line."""
-    styles: dict[str, tuple[str, str]] = {}
+    styles: dict[str, tuple[str, Any]] = {}
     for name in called:
         same = sum(own == color(name) for own, _ in styles.values())
         styles[name] = color(name), STYLES[same % len(STYLES)]
@@ -128,13 +128,13 @@ def learning_curves(results: Sequence[CellResult]) -> Any | None:
         for name, own in agents.items():
             shares, rates = _curves(own)
             shown, line = styles[name]
-            axes.plot(shares, rates.mean(axis=0), line, color=shown, label=name, linewidth=1.5)
+            axes.plot(shares, rates.mean(axis=0), linestyle=line, color=shown, label=name, linewidth=1.5)
             axes.fill_between(shares, rates.min(axis=0), rates.max(axis=0), color=shown, alpha=0.15, linewidth=0)
         _percent_axis(axes)
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.5, 1.0], ["0%", "50%", "100%"])
+        axes.set_xlabel("of the training", fontsize=8)
         axes.set_title(environment, fontsize=9, loc="left")
-    figure.supxlabel("of the training", fontsize=9)
     figure.supylabel("success", fontsize=9)
     _legend(figure, grid)
     return figure
@@ -178,7 +178,8 @@ def data_efficiency(table: Sequence[Row]) -> Any | None:
             own = sorted(unordered, key=lambda row: row.demonstrations or 0)
             counts = [row.demonstrations for row in own]
             shown, line = styles[name]
-            axes.plot(counts, [row.success_rate for row in own], f"{line}o", color=shown, label=name, markersize=3)
+            rates = [row.success_rate for row in own]
+            axes.plot(counts, rates, marker="o", linestyle=line, color=shown, label=name, markersize=3)
             low, high = [row.low for row in own], [row.high for row in own]
             axes.fill_between(counts, low, high, color=shown, alpha=0.18, linewidth=0)
         _percent_axis(axes)
@@ -186,8 +187,8 @@ def data_efficiency(table: Sequence[Row]) -> Any | None:
         ticks = sorted({row.demonstrations for own in agents.values() for row in own if row.demonstrations})
         axes.set_xticks(ticks, list(map(str, ticks)))
         axes.minorticks_off()
+        axes.set_xlabel("demonstrations", fontsize=8)
         axes.set_title(environment, fontsize=9, loc="left")
-    figure.supxlabel("demonstrations", fontsize=9)
     figure.supylabel("success at the last step", fontsize=9)
     _legend(figure, grid)
     return figure
@@ -215,8 +216,8 @@ def robustness(table: Sequence[Row]) -> Any | None:
         axes.set_yticks(range(len(conditions)), conditions)
         axes.set_ylim(len(conditions) - 0.4, -0.6)
         _percent_axis(axes, "x")
+        axes.set_xlabel("success at the last step", fontsize=8)
         axes.set_title(environment, fontsize=9, loc="left")
-    figure.supxlabel("success at the last step", fontsize=9)
     _legend(figure, grid)
     return figure
 
@@ -229,7 +230,7 @@ def profiles(ranked: Ranking) -> Any | None:
     styles = _styles(list(ranked.profiles))
     for name, profile in ranked.profiles.items():
         shown, line = styles[name]
-        axes.step(PROFILE_AT, profile, line, where="post", color=shown, label=name, linewidth=1.6)
+        axes.step(PROFILE_AT, profile, linestyle=line, where="post", color=shown, label=name, linewidth=1.6)
     _percent_axis(axes)
     _percent_axis(axes, "x")
     axes.set_xlabel("success rate, at least", fontsize=9)

@@ -21,6 +21,7 @@ from benchmarks.tables import Row, names, overviews, place, rows, shown
 from demos.files import write_atomically
 
 PLOT = "success.png"
+PROFILE = "Performance profile"
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,13 @@ class Figure:
         title: What it shows.
         picture: An SVG element.
         how: It was made.
+        single: Whether it is one panel.
     """
 
     title: str
     picture: Markup
     how: str
+    single: bool
 
 
 def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) -> list[Figure]:
@@ -136,7 +139,7 @@ def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking])
         ),
         *(
             (
-                f"Performance profile over {', '.join(each.environments)}",
+                f"{PROFILE} over {', '.join(each.environments)}",
                 lambda each=each: plots.profiles(each),
                 "The share of trainings, over these environments, that reach a success rate or more (Agarwal et al. "
                 "2021, section 4.2); further right and up is better.",
@@ -150,7 +153,8 @@ def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking])
         picture = plots.svg(draw)
         if picture is not None:
             # What it draws of names was escaped by matplotlib.
-            made.append(Figure(title, Markup(picture), how))  # noqa: S704
+            single = title.startswith(PROFILE)
+            made.append(Figure(title, Markup(picture), how, single))  # noqa: S704
     return made
 
 

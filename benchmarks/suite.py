@@ -7,7 +7,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.agent import Learning, find
+from agents.agent import ARCHIVE, Learning, find
 from benchmarks.conditions import AS_TRAINED, Condition
 from benchmarks.training import Watching
 
@@ -254,12 +254,12 @@ def _slug(text: str) -> str:
 
 
 def learns(agent: str) -> bool:
-    """Whether an agent has a way to learn.
+    """Whether an agent has a way to learn; what is in an archive has learned.
 
     Raises:
         ValueError: There is no such agent.
     """
-    return isinstance(find(agent), type) and issubclass(find(agent), Learning)
+    return not agent.endswith(ARCHIVE) and isinstance(find(agent), type) and issubclass(find(agent), Learning)
 
 
 def needs_demonstrations(agent: str) -> bool:

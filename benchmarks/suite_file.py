@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 import gymnasium as gym
 
 import lam_envs
+from agents import archive
+from agents.agent import ARCHIVE
 from benchmarks.conditions import AS_TRAINED, Condition
 from benchmarks.suite import Entry, Evaluating, Filming, SpeedSuite, Suite, learns, needs_demonstrations
 from benchmarks.training import Watching
@@ -31,8 +33,6 @@ LARGEST = 2**32
 """Seeds and numbers are below it."""
 EVERY = "all"
 """Of a suite of speed: all environments."""
-FOREIGN = ".zip"
-"""How the file of a stranger's model ends, which is code as much as data."""
 
 
 def suite_names() -> list[str]:
@@ -182,12 +182,14 @@ class _Reader:
         agent = own["agent"]
         if not isinstance(agent, str):
             self._fail(own.lines["agent"], "agent", f"found {agent!r}; expected a name, or package.module:Class")
-        if agent.endswith(FOREIGN) and not self._trust:
+        if agent.endswith(ARCHIVE) and not self._trust:
             self._fail(
                 own.lines["agent"],
                 "agent",
                 f"{agent} can hold code that runs when it is loaded; if you trust where it is from, add --trust",
             )
+        if agent.endswith(ARCHIVE):
+            self._tried(lambda: archive.algorithm_of(agent), own.lines["agent"], "agent")
         learned = self._tried(lambda: learns(agent), own.lines["agent"], "agent")
         label = own.get("label", agent)
         where = own.lines.get("label", line)

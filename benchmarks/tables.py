@@ -131,7 +131,8 @@ class Overview:
 
     Attributes:
         environments: Ids; the columns.
-        agents: Name and the row in each environment, None where it was not measured; the best first.
+        agents: Name and the row in each environment, None where it was not measured; those that were
+            measured in most environments come first, then the best.
     """
 
     environments: tuple[str, ...]
@@ -155,11 +156,11 @@ def _overview(table: list[Row]) -> Overview:
         for name in dict.fromkeys(called)
     ]
 
-    def mean(line: tuple[str, tuple[Row | None, ...]]) -> float:
+    def order(line: tuple[str, tuple[Row | None, ...]]) -> tuple[int, float, str]:
         rates = [row.success_rate for row in line[1] if row is not None]
-        return sum(rates) / len(rates)
+        return -len(rates), -sum(rates) / len(rates), line[0]
 
-    return Overview(environments, tuple(sorted(lines, key=lambda line: (-mean(line), line[0]))))
+    return Overview(environments, tuple(sorted(lines, key=order)))
 
 
 def variant(environment: str) -> str:

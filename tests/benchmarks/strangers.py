@@ -91,3 +91,26 @@ class ShyOfCameras(Stranger):
         if self._filmed:
             raise SystemExit("no pictures")
         return self._zero, None
+
+
+def rising(observation: Any) -> Any:
+    """An agent that is a function of the observation."""
+    return np.array([0.0, 0.0, 1.0, 0.0], dtype=np.float32)
+
+
+def made(env: gym.Env[Any, Any], speed: float = 1.0) -> Stranger:
+    """Makes an agent."""
+    agent = Stranger(env)
+    agent._zero = agent._zero + np.float32(speed)
+    return agent
+
+
+class Ready:
+    """An agent that was made already."""
+
+    def predict(self, observation: Any, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        return rising(observation), None
+
+
+ready = Ready()
+nothing = 3

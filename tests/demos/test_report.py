@@ -17,7 +17,7 @@ import pytest
 import demos
 from demos.recording import record, replayed
 from demos.report import report
-from tests.demos.browser import browsing
+from tests.browser import browsing
 
 SECTIONS = ("glance", "videos", "episodes", "coverage", "paths", "actions", "provenance")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'"
