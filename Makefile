@@ -11,7 +11,7 @@ FETCH := .venv-fetch
 # Readers of other formats.
 READERS := .venv-readers
 
-.PHONY: help install quickstart benchmark experts throughput data-speed learning-speed published test test-all test-newest lint format docs pictures clean
+.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed published test test-all test-newest lint format docs pictures clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,10 @@ quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach an
 
 benchmark: $(INSTALLED) ## measure what is not of this code of the published table, into results/core; takes hours
 	$(BIN)/python -m benchmarks run core --out results/core
+
+results: $(INSTALLED) ## write the tables of README and docs again from the committed results
+	$(BIN)/python -m benchmarks report results/core
+	$(BIN)/python -m docs.pages
 
 experts: $(INSTALLED) ## measure the published success of the experts again, into results/experts.json
 	$(BIN)/python -m benchmarks experts --overwrite --out results/experts.json

@@ -128,16 +128,13 @@ def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
         ValueError: No such agent, or it has no ``predict``.
     """
     found = find(name)
-    if isinstance(found, type):
+    acts = isinstance(found, Acting) and not isinstance(found, type)
+    if isinstance(found, type) or (callable(found) and not acts and _takes_env(found)):
         agent = found(env, **settings)
-    elif isinstance(found, Acting):
-        agent = found
-    elif callable(found):
-        agent = found(env, **settings) if _takes_env(found) else Function(found)
-    else:
-        agent = found
-    if settings and agent in (found, getattr(agent, "function", None)):
+    elif settings:
         raise ValueError(f"{name} is no class, and takes no settings: {', '.join(settings)}")
+    else:
+        agent = Function(found) if callable(found) and not acts else found
     if not isinstance(agent, Acting):
         raise ValueError(f"{name} makes a {type(agent).__name__} that has no predict(observation, ...)")
     return agent

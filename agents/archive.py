@@ -15,7 +15,7 @@ SIGNS = {
     "DQN": ("exploration_initial_eps",),
     "PPO": ("clip_range",),
     "TD3": ("target_policy_noise", "policy_delay"),
-    "A2C": ("gae_lambda", "rms_prop_eps"),
+    "A2C": ("gae_lambda", "normalize_advantage"),
 }
 """What an archive holds that only this algorithm has; the first that fits counts. It does not name it itself."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import json
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def address(determined_by: Mapping[str, Any], versions: Mapping[str, str]) -> st
 def versions_of(agent: str, environment: str) -> dict[str, str]:
     """Versions of all that decides an agent's result in an environment.
 
-    Of a stranger's model counts its file, of an environment that is not ours its module.
+    Of a stranger's model counts its file, of an environment that is not ours the modules it is made of.
 
     Args:
         agent: See :func:`agents.agent.find`.
@@ -38,16 +39,22 @@ def versions_of(agent: str, environment: str) -> dict[str, str]:
     found = versions(agent, environment.rpartition("-v")[0])
     if Path(agent).is_file():
         found["model"] = hashlib.sha256(Path(agent).read_bytes()).hexdigest()[:16]
-    own = environment.rpartition(":")[2]
+    module, _, own = environment.rpartition(":")
+    if module:
+        importlib.import_module(module)
     if own not in lam_envs.ENV_IDS and own in gym.registry:
-        origin = _origin(gym.registry[own].entry_point)
-        if origin is not None:
-            found["environment"] = hashlib.sha256(origin.read_bytes()).hexdigest()[:16]
+        found["environment"] = _fingerprint(module, gym.registry[own])
     return found
 
 
-def _origin(entry_point: Any) -> Path | None:
-    """The file that an environment's class is in."""
-    module = entry_point.partition(":")[0] if isinstance(entry_point, str) else entry_point.__module__
-    spec = importlib.util.find_spec(module)
-    return None if spec is None or spec.origin is None else Path(spec.origin)
+def _fingerprint(module: str, spec: Any) -> str:
+    """A hash of the files of an environment that is not ours: what registers it, its class, what it is made of."""
+    entry = spec.entry_point
+    modules = {module, entry.partition(":")[0] if isinstance(entry, str) else entry.__module__}
+    modules |= {type(value).__module__ for value in spec.kwargs.values()}
+    digest = hashlib.sha256()
+    for name in sorted(modules - {"", "builtins"}):
+        found = importlib.util.find_spec(name)
+        if found is not None and found.origin is not None and Path(found.origin).is_file():
+            digest.update(Path(found.origin).read_bytes())
+    return digest.hexdigest()[:16]

@@ -5,6 +5,7 @@ Each writes what it makes at once or not at all. One that fails writes down why,
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import time
@@ -80,8 +81,11 @@ def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
     Raises:
         ValueError: They share a seed.
     """
+    module, _, own = wanted.environment.rpartition(":")
+    if module:
+        importlib.import_module(module)
     dataset = demos.collect(
-        wanted.environment,
+        own,
         episodes=wanted.count,
         seed=wanted.seed,
         quality=wanted.quality,

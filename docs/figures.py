@@ -16,6 +16,8 @@ from docs.tables import table, title
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "results" / "core"
+PAGE = "core.html"
+"""Of the site: the whole report of the agents."""
 EXPERTS = ROOT / "results" / "experts.json"
 DATASETS = ROOT / "results" / "datasets.json"
 
@@ -29,6 +31,7 @@ def results() -> str:
         markdown_overview(CORE),
         "Success at the last step, with its 95% Wilson interval over all episodes of all trainings.",
         "![Success of each agent in each environment](results/success.png)",
+        f'<p><a href="{PAGE}">All of it on one page</a>, with ranking, curves, profiles and videos.</p>',
         markdown_table(CORE),
         "## Experts",
         experts(json.loads(EXPERTS.read_text())) if EXPERTS.exists() else "Not measured on every robot yet.",

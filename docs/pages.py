@@ -1,7 +1,7 @@
 """Writes pages from the code and the results: nothing here names a task, a robot, a control or an agent.
 
 ``python -m docs.pages`` (``make docs``) writes what readers of the repository see: ``docs/environments.md``, and the
-tables of the README and of ``docs/demonstrations.md``. The other pages are only in the site, which
+tables of :data:`WRITTEN`. The other pages are only in the site, which
 ``docs/website.py`` builds.
 """
 
@@ -22,7 +22,7 @@ import gymnasium as gym
 from agents.agent import AGENTS, find
 from agents.settings import CONFIGS, DEFAULT, shipped
 from benchmarks.report import markdown_overview
-from docs import pictures
+from docs import pictures, scaling
 from docs.figures import CORE, datasets, of_agent, results, speeds
 from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table, title
 from lam_envs import observation
@@ -318,6 +318,11 @@ def readme(text: str) -> str:
     return _between(text, "speeds", speeds([env_id(task) for task in TASKS]))
 
 
+def scale(text: str) -> str:
+    """Returns the page on scale with the table of the committed results between its marks."""
+    return _between(text, "scale", scaling.scale(CORE))
+
+
 def demonstrations(text: str) -> str:
     """Returns the page on demonstrations with the table of the committed results between its marks."""
     return _between(text, "speeds", datasets())
@@ -347,11 +352,15 @@ def generated() -> dict[str, str]:
     }
 
 
+WRITTEN = {"README.md": readme, "docs/demonstrations.md": demonstrations, "docs/scale.md": scale}
+"""Pages by hand that hold tables of the committed results."""
+
+
 def main() -> None:
     """Writes all of them."""
     (ROOT / "docs" / "environments.md").write_text(repository_page())
-    for file, written in ((ROOT / "README.md", readme), (ROOT / "docs" / "demonstrations.md", demonstrations)):
-        file.write_text(written(file.read_text()))
+    for place, written in WRITTEN.items():
+        (ROOT / place).write_text(written((ROOT / place).read_text()))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from sphinx.cmd.build import main as sphinx
 
 from agents.agent import AGENTS
+from benchmarks import report as reports
 from docs import figures, pages
 from lam_envs.registration import TASKS
 
@@ -33,7 +34,7 @@ PLACES = {
 """Where the site tells what these paths of the repository hold."""
 MENU = {
     "Environments": ("environments", "controls", "observations", "robots", "randomisation"),
-    "Learning": ("demonstrations", "training", "agents", "results"),
+    "Learning": ("demonstrations", "training", "agents", "benchmarks", "scale", "results"),
     "Extending": ("add_a_task", "add_a_robot", "contributing"),
     "Background": ("physics", "changes"),
 }
@@ -108,7 +109,11 @@ def build(out: Path, work: Path) -> int:
     assemble(work / "source")
     shutil.rmtree(out, ignore_errors=True)
     options = ["--quiet", "--fresh-env", "--fail-on-warning", "--keep-going", "--conf-dir", str(DOCS)]
-    return sphinx([*options, "--doctree-dir", str(work / "doctrees"), str(work / "source"), str(out)])
+    status = sphinx([*options, "--doctree-dir", str(work / "doctrees"), str(work / "source"), str(out)])
+    if status == 0:
+        reports.report(figures.CORE)
+        shutil.copy(figures.CORE / "report.html", out / figures.PAGE)
+    return status
 
 
 if __name__ == "__main__":
