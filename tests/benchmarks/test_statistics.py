@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rliable import library, metrics
 
-from benchmarks.statistics import Estimate, interquartile_mean
+from benchmarks.statistics import (
+    PROFILE_AT,
+    Estimate,
+    aggregate,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+)
 
 
 @settings(max_examples=10, deadline=None)
@@ -43,3 +52,55 @@ def test_the_same_scores_have_the_same_interval_whatever_was_drawn_before() -> N
         np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
     assert found[0] == found[1]
     assert interquartile_mean(scores, seed=1) != found[0]
+
+
+MATRIX = np.random.default_rng(7).uniform(0.2, 1.0, (5, 4)).round(2)
+"""Five trainings in four environments."""
+OTHER = np.random.default_rng(8).uniform(0.0, 0.9, (5, 4)).round(2)
+
+
+def test_aggregates_are_those_of_an_independent_reckoning() -> None:
+    found = aggregate(MATRIX.T.tolist())
+    assert found.interquartile_mean.point == pytest.approx(scipy.stats.trim_mean(MATRIX.flatten(), 0.25))
+    assert found.optimality_gap.point == pytest.approx(float((1.0 - MATRIX).mean()))
+
+
+def test_their_intervals_are_rliables_own() -> None:
+    np.random.seed(0)  # noqa: NPY002  (rliable draws from it)
+    _, intervals = library.get_interval_estimates(
+        {"agent": MATRIX},
+        lambda scores: np.array([metrics.aggregate_iqm(scores), metrics.aggregate_optimality_gap(scores)]),
+        reps=5000,
+    )
+    found = aggregate(MATRIX.T.tolist())
+    for estimate, own in zip((found.interquartile_mean, found.optimality_gap), intervals["agent"].T, strict=True):
+        assert (estimate.low, estimate.high) == pytest.approx(tuple(own))
+        assert estimate.low <= estimate.point <= estimate.high
+
+
+def test_the_probability_of_improvement_counts_pairs() -> None:
+    found = probability_of_improvement(MATRIX.T.tolist(), OTHER.T.tolist())
+    pairs = [
+        np.mean([1.0 if one > other else 0.5 if one == other else 0.0 for one in own for other in others])
+        for own, others in zip(MATRIX.T, OTHER.T, strict=True)
+    ]
+    assert found.point == pytest.approx(float(np.mean(pairs)))
+    assert found.low <= found.point <= found.high
+    assert probability_of_improvement(MATRIX.T.tolist(), MATRIX.T.tolist()).point == pytest.approx(0.5)
+
+
+def test_a_profile_is_the_share_of_trainings_at_each_rate() -> None:
+    profile = performance_profile(MATRIX.T.tolist())
+    assert profile[0] == 1.0
+    assert list(profile) == sorted(profile, reverse=True)
+    for at, share in zip(PROFILE_AT, profile, strict=True):
+        assert share == pytest.approx(float((at - 1e-9 <= MATRIX).mean()))
+
+
+def test_one_training_tells_nothing_of_others() -> None:
+    with pytest.raises(ValueError, match="at least 2 trainings in each"):
+        aggregate([[0.5], [0.7, 0.8]])
+    with pytest.raises(ValueError, match="of both in each of the same environments"):
+        probability_of_improvement([[0.5, 0.6]], [[0.5, 0.6], [0.1, 0.2]])
+    with pytest.raises(ValueError, match="of both in each of the same environments"):
+        probability_of_improvement([], [])

@@ -218,6 +218,47 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
     path.write_text(whole)
 
 
+def test_two_hundred_corruptions_of_results_are_found_and_nothing_is_overwritten(
+    results: Path, tmp_path: Path
+) -> None:
+    """Bytes that are lost, doubled or changed, in what was measured and in what says what the folder holds."""
+    folder = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("agents", "datasets")))
+    sound = read_results(folder)
+    files = [*sorted((folder / "cells").glob("*.json")), folder / "suite.json"]
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        path = files[number % len(files)]
+        whole = path.read_bytes()
+        at, kind, length = int(rng.integers(len(whole))), int(rng.integers(4)), int(rng.integers(1, 9))
+        noise = bytes(int(byte) for byte in rng.integers(0, 256, length))
+        damaged = (
+            whole[:at] + whole[at + length :],
+            whole[:at] + noise + whole[at + length :],
+            whole[: at + length] + whole[at:],
+            whole[:at],
+        )[kind]
+        path.write_bytes(damaged)
+        problem = complaint(folder)
+        if problem is None:
+            # Space between words, or what the suite says of what is not measured.
+            told = read_results(folder)[1]
+            assert [result for result in told if result not in sound[1]] == []
+        else:
+            assert str(folder) in problem
+        assert path.read_bytes() == damaged
+        path.write_bytes(whole)
+    assert read_results(folder) == sound
+
+
+def complaint(folder: Path) -> str | None:
+    """What is wrong with a folder of results; None if nothing is."""
+    try:
+        reports.report(folder)
+    except (ValueError, FileNotFoundError) as error:
+        return str(error)
+    return None
+
+
 def test_a_report_shows_what_was_measured(results: Path) -> None:
     files = reports.report(results)
     assert [file.name for file in files] == ["success.png", "report.md", "report.html"]
