@@ -11,7 +11,7 @@ FETCH := .venv-fetch
 # Readers of other formats.
 READERS := .venv-readers
 
-.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed published test test-all test-newest lint format docs pictures clean
+.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost published test test-all test-newest lint format docs pictures clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ data-speed: $(INSTALLED) ## measure again how fast demonstrations are recorded a
 
 learning-speed: $(INSTALLED) ## measure again how fast agents learn, into results/learning.json
 	$(BIN)/python -m benchmarks learning --out results/learning.json
+
+running-cost: $(INSTALLED) ## measure again what the runner of suites costs, into results/running.json
+	$(BIN)/python -m benchmarks running --out results/running.json
 
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
 	$(BIN)/python -m demos.ready_made

@@ -1,4 +1,4 @@
-"""Command line: python -m benchmarks run|report|compare|export|experts|throughput|datasets|learning."""
+"""Command line: python -m benchmarks run|report|compare|export|experts|throughput|datasets|learning|running."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from benchmarks import export as exporting
 from benchmarks import learning as learning_speed
 from benchmarks import report as reports
 from benchmarks import runner
+from benchmarks import running as running_cost
 from benchmarks import throughput as speed
 from benchmarks.conditions import AS_TRAINED
 from benchmarks.measuring import Measured
@@ -325,6 +326,25 @@ def learning(
         figures = _measured(learning_speed.measure(episodes=episodes, epochs=epochs, rounds=rounds))
         if out is not None:
             content = learning_speed.as_json(figures, episodes=episodes, epochs=epochs, rounds=rounds)
+            console.print(f"wrote {write_json(out, content)}")
+
+
+@app.command(epilog="Example: python -m benchmarks running --trainings 4 --episodes 50")
+def running(
+    trainings: Annotated[int, typer.Option(help="Of the suite that is carried out.")] = 8,
+    episodes: Annotated[int, typer.Option(help="Of each evaluation.")] = 200,
+    rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 3,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+) -> None:
+    """Measure what the runner of suites costs beside its jobs, and what a second worker gives."""
+    with clear_errors():
+        if trainings < 1 or episodes < 1 or rounds < 1:
+            raise ValueError(
+                f"trainings is {trainings}, episodes {episodes}, rounds {rounds}; expected at least 1 each"
+            )
+        figures = _measured(running_cost.measure(trainings=trainings, episodes=episodes, rounds=rounds))
+        if out is not None:
+            content = running_cost.as_json(figures, trainings=trainings, episodes=episodes, rounds=rounds)
             console.print(f"wrote {write_json(out, content)}")
 
 

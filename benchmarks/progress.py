@@ -18,10 +18,13 @@ class Showing:
         total: How many jobs.
         note: Shown beside the whole.
         disable: Show nothing.
+
+    Attributes:
+        bar: Of rich.
     """
 
     def __init__(self, what: str, total: int, note: str = "", *, disable: bool = False) -> None:
-        self._bar = Progress(
+        self.bar = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[of]}"),
@@ -31,33 +34,33 @@ class Showing:
         )
         self._total = total
         self._done = self._failed = 0
-        self._whole = self._bar.add_task(f"[bold]{what}", total=max(1, total), of=f"0/{total}", note=note)
+        self._whole = self.bar.add_task(f"[bold]{what}", total=max(1, total), of=f"0/{total}", note=note)
         self._jobs: dict[str, TaskID] = {}
 
     def __enter__(self) -> Showing:
-        self._bar.start()
+        self.bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for name in list(self._jobs):
-            self._bar.remove_task(self._jobs.pop(name))
-        self._bar.stop()
+            self.bar.remove_task(self._jobs.pop(name))
+        self.bar.stop()
 
     def watch(self, job: Job, share: float) -> None:
         """Shows that a job runs, and how far it is."""
         if job.name not in self._jobs:
-            self._jobs[job.name] = self._bar.add_task(f"  {job.name}", total=1.0, of="", note="")
+            self._jobs[job.name] = self.bar.add_task(f"  {job.name}", total=1.0, of="", note="")
         of = f"{100 * share:3.0f}%" if share else ""
-        self._bar.update(self._jobs[job.name], completed=share, of=of)
+        self.bar.update(self._jobs[job.name], completed=share, of=of)
 
     def ended(self, job: Job, *, failed: bool) -> None:
         """Takes a job away, and counts it."""
         if job.name in self._jobs:
-            self._bar.remove_task(self._jobs.pop(job.name))
+            self.bar.remove_task(self._jobs.pop(job.name))
         self._done += 1
         self._failed += failed
         note = f"{'FAILED' if failed else 'finished'} {job.name}"
         counted = f"{self._done}/{self._total}" + (f", {self._failed} failed" if self._failed else "")
-        self._bar.update(self._whole, completed=self._done, of=counted, note=note)
+        self.bar.update(self._whole, completed=self._done, of=counted, note=note)

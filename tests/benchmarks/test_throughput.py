@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
+import pytest
 from typer.testing import CliRunner
 
 from benchmarks import throughput
 from benchmarks.__main__ import app
+from benchmarks.suite_file import read_speed_suite
 
 
 def test_shares_and_rates_are_in_their_ranges() -> None:
@@ -68,3 +70,32 @@ def test_bad_requests_are_refused() -> None:
         failed = CliRunner().invoke(app, ["throughput", *arguments])
         assert failed.exit_code == 2
         assert message in failed.stderr
+
+
+def test_a_suite_of_speed_is_carried_out(tmp_path: Path) -> None:
+    file = tmp_path / "fast.yaml"
+    file.write_text("name: fast\nenvironments: [LamReach-v0]\nsteps: 20\nrounds: 1\n")
+    command = ["run", str(file), "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(app, [*command, "--dry-run"])
+    assert said.exit_code == 0
+    assert "1 environments, 1 rounds of 20 steps" in said.output
+    assert not (tmp_path / "out").exists()
+    assert CliRunner().invoke(app, command).exit_code == 0
+    content = json.loads((tmp_path / "out" / "throughput.json").read_text())
+    assert [speed["env_id"] for speed in content["speeds"]] == ["LamReach-v0"]
+    assert CliRunner().invoke(app, [*command, "--agent", "bc"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("steps: 0", "line 3, steps: found 0; expected a whole number of at least 1"),
+        ("pace: 3", "line 3, the suite: unknown key 'pace'"),
+        ("steps: [1]", "line 3, steps: found"),
+    ],
+)
+def test_a_bad_suite_of_speed_says_what_is_wrong(line: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "fast.yaml"
+    file.write_text(f"name: fast\nenvironments: [LamReach-v0]\n{line}\nrounds: 1\n")
+    with pytest.raises(ValueError, match=message):
+        read_speed_suite(str(file))
