@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import stable_baselines3
 
 SIGNS = {
     "SAC": ("target_entropy", "ent_coef"),
@@ -51,6 +50,8 @@ def load(path: str | Path, env: gym.Env[Any, Any]) -> Any:
         FileNotFoundError: There is no such file.
         ValueError: It is no such archive, of an unknown algorithm, or for other spaces.
     """
+    import stable_baselines3  # late: it brings PyTorch, and to tell what an archive is takes none
+
     model = getattr(stable_baselines3, algorithm_of(path)).load(path, device="cpu")
     for what in ("observation_space", "action_space"):
         own, wanted = getattr(model, what), getattr(env, what)

@@ -71,7 +71,7 @@ def _moved(text: str, origin: str, place: str) -> str:
         path = os.path.normpath(PurePosixPath(origin).parent / target)
         if path in PLACES:
             path = PLACES[path]
-        elif path.startswith("docs/"):
+        elif path.startswith("docs/") and not path.endswith(".yaml"):
             path = path.removeprefix("docs/")
         elif (ROOT / path).exists():
             return label.removeprefix("!").strip("[]")  # in the repository, and no page of the site

@@ -97,6 +97,7 @@ def test_demonstrations_collected_on_a_cluster_are_the_same(cluster: Any, tmp_pa
     assert checksum(there) == checksum(here)
 
 
+@pytest.mark.slow
 def test_jobs_of_a_lost_machine_are_done_by_another(cluster: Any) -> None:
     lost = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
