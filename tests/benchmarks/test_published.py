@@ -31,6 +31,10 @@ FLOORS = {
     ("bc", "LamInsert-v0"): 0.75,
     ("dqfd", "LamReachDiscrete-v0"): 0.95,
     ("dqfd", "LamGraspDiscrete-v0"): 0.95,
+    ("gail", "LamReach-v0"): 0.95,
+    ("gail", "LamGrasp-v0"): 0.97,
+    ("airl", "LamReach-v0"): 0.90,
+    ("airl", "LamGrasp-v0"): 0.80,
 }
 """Success that is promised of an agent as it is called in the suite, mean of five trainings."""
 TRAINING_SECONDS = 300.0
@@ -43,6 +47,21 @@ def test_the_published_agents_reach_what_is_promised(agent: str, env_id: str) ->
     assert row.trainings == 5
     assert row.episodes == 1000
     assert row.success_rate >= FLOORS[agent, env_id]
+
+
+def test_the_published_practice_against_a_discriminator_is_no_worse_than_cloning_the_same_demonstrations() -> None:
+    practised, cloned = CORE["gail", "LamPickPlace-v0"], CORE["bc-100", "LamPickPlace-v0"]
+    assert practised.demonstrations == cloned.demonstrations == 100
+    assert practised.success_rate >= cloned.success_rate
+    assert practised.environment_steps is not None
+    assert practised.environment_steps <= 300_000
+
+
+def test_the_published_ablations_of_dqfd_are_all_there() -> None:
+    for environment in ("LamReachDiscrete-v0", "LamGraspDiscrete-v0"):
+        for part in ("no-margin", "no-n-step", "uniform-replay", "no-pretraining"):
+            assert CORE[f"dqfd-{part}", environment].episodes == 1000
+        assert CORE["dqfd", environment].environment_steps <= 100_000
 
 
 def test_the_published_clones_were_trained_in_five_minutes() -> None:
