@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 
 
+@pytest.mark.slow
 def test_learning_is_measured_and_written_with_its_conditions(tmp_path: Path) -> None:
     out = tmp_path / "learning.json"
     command = ["learning", "--episodes", "4", "--epochs", "1", "--rounds", "1", "--out", str(out)]

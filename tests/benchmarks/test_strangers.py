@@ -148,6 +148,7 @@ def forward(observation):
 '''
 
 
+@pytest.mark.slow
 def test_an_environment_and_an_agent_of_a_stranger_are_measured(tmp_path: Path) -> None:
     (tmp_path / "line.py").write_text(OWN)
     file = suite(tmp_path, environments=["line:Line-v0"], agents=["random", "line:forward"], videos=None)
