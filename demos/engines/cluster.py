@@ -19,6 +19,8 @@ from demos.engines.local import THREADS
 RETRIES = 2
 """How often a job is begun again whose machine or process was lost."""
 POLL_SECONDS = 0.5
+LOCAL = "local"
+"""The address of a cluster that is started here."""
 
 Files = dict[str, bytes | None]
 """Content by relative path, with ``/``; None of a folder."""
@@ -28,7 +30,8 @@ class RayEngine:
     """Runs jobs on a Ray cluster.
 
     A job whose machine is lost is begun again on another. lam-envs and the agents that are measured are to be
-    installed on every machine.
+    installed on every machine. Ray listens to the network and asks for no password, so start it only where the network
+    is to be trusted.
 
     Args:
         workers: How many at a time; by default one a core of the cluster.
@@ -52,7 +55,9 @@ class RayEngine:
         self._shared = shared
         if not ray.is_initialized():
             try:
-                self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+                # A page that nobody asked for is not served.
+                quiet = {"include_dashboard": False} if address == LOCAL else {}
+                self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **quiet)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise ValueError(
                     f"no Ray cluster at {address!r} ({error}): start one by `ray start --head`, give --address "
