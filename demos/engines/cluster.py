@@ -30,8 +30,8 @@ class RayEngine:
     """Runs jobs on a Ray cluster.
 
     A job whose machine is lost is begun again on another. lam-envs and the agents that are measured are to be
-    installed on every machine. Ray listens to the network and asks for no password, so start it only where the network
-    is to be trusted.
+    installed on every machine. Ray listens to the network and asks for no password: start it only in a network that
+    you trust.
 
     Args:
         workers: How many at a time; by default one a core of the cluster.
