@@ -13,7 +13,7 @@ from benchmarks.conditions import AS_TRAINED
 from benchmarks.ranking import Ranking
 from benchmarks.results import CellResult
 from benchmarks.statistics import PROFILE_AT
-from benchmarks.tables import Row, names, place, short_names
+from benchmarks.tables import Row, names, place, rows, short_names
 from demos.files import write_atomically
 
 KNOWN_COLORS = {
@@ -112,21 +112,22 @@ def success(table: Sequence[Row]) -> Any:
 
 def learning_curves(results: Sequence[CellResult]) -> Any | None:
     """Draws how success grew over the trainings: mean and range; None if none was watched."""
-    groups: dict[str, dict[str, list[CellResult]]] = {}
-    trained = [one for one in results if one.training is not None and one.cell.condition == AS_TRAINED]
-    for result in trained:
-        curve = result.training.curve if result.training is not None else None
-        if curve is not None and curve.done:
-            name = result.cell.label
-            groups.setdefault(result.cell.environment, {}).setdefault(name, []).append(result)
+    table = [row for row in rows(results) if row.condition == AS_TRAINED]
+    called = dict(zip((row.group for row in table), names(table), strict=True))
+    groups: dict[str, dict[str, list[Growth]]] = {}
+    for result in results:
+        own = growth(result)
+        if own is not None and result.cell.group in called:
+            name = called[result.cell.group]
+            groups.setdefault(result.cell.environment, {}).setdefault(name, []).append(own)
     if not groups:
         return None
     groups = {name: groups[name] for name in sorted(groups, key=place)}
     styles = _styles(list(dict.fromkeys(name for own in groups.values() for name in own)))
     figure, grid = _panels(len(groups), 2.6)
     for axes, (environment, agents) in zip(grid, groups.items(), strict=True):
-        for name, own in agents.items():
-            shares, rates = _curves(own)
+        for name, grown in agents.items():
+            shares, rates = _together(grown)
             shown, line = styles[name]
             axes.plot(shares, rates.mean(axis=0), linestyle=line, color=shown, label=name, linewidth=1.5)
             axes.fill_between(shares, rates.min(axis=0), rates.max(axis=0), color=shown, alpha=0.15, linewidth=0)
@@ -140,19 +141,29 @@ def learning_curves(results: Sequence[CellResult]) -> Any | None:
     return figure
 
 
-def _curves(own: Sequence[CellResult]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Success at shares of the training, a row a training; the last is what was measured in the end."""
+Growth = tuple[list[float], list[float]]
+"""Shares of a training that were done, and the success then."""
+
+
+def growth(result: CellResult) -> Growth | None:
+    """Returns how success grew over a training, to what was measured in the end; None if nobody watched.
+
+    Args:
+        result: Of one training.
+    """
+    curve = None if result.training is None else result.training.curve
+    if result.training is None or curve is None or not curve.done:
+        return None
+    # What practises may not be looked at when it ends, but its steps are counted; what counts epochs is.
+    total = max(curve.done[-1], result.training.environment_steps if curve.unit == "steps" else 0.0)
+    before = [(done / total, rate) for done, rate in zip(curve.done, curve.success, strict=True) if done < total]
+    return [share for share, _ in before] + [1.0], [rate for _, rate in before] + [result.evaluation.success_rate]
+
+
+def _together(grown: Sequence[Growth]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Success of several trainings at the same shares, a row a training, from where all are known."""
     shares = np.linspace(0.0, 1.0, 41)
-    rows = []
-    for result in own:
-        curve = result.training.curve if result.training is not None else None
-        assert curve is not None  # noqa: S101  (chosen so)
-        # As many looks as there are, equally far from each other; the end is the measurement itself.
-        last = max(curve.done[-1] * (len(curve.done) + 1) / len(curve.done), 1e-9)
-        at = [done / last for done in curve.done] + [1.0]
-        rates = [*curve.success, result.evaluation.success_rate]
-        rows.append(np.interp(shares, at, rates, left=np.nan))
-    stacked = np.array(rows)
+    stacked = np.array([np.interp(shares, at, rates, left=np.nan) for at, rates in grown])
     known = ~np.isnan(stacked).any(axis=0)
     return shares[known], stacked[:, known]
 
@@ -201,8 +212,8 @@ def robustness(table: Sequence[Row]) -> Any | None:
     if len(conditions) < 2:
         return None
     panels: dict[str, dict[str, dict[str, Row]]] = {}
-    for row in table:
-        panels.setdefault(row.environment, {}).setdefault(row.agent, {})[row.condition] = row
+    for row, name in zip(table, names(table, conditions=False), strict=True):
+        panels.setdefault(row.environment, {}).setdefault(name, {})[row.condition] = row
     figure, grid = _panels(len(panels), 0.9 + 0.24 * len(conditions) * max(map(len, panels.values())))
     for axes, (environment, agents) in zip(grid, panels.items(), strict=True):
         height = 0.8 / len(agents)

@@ -17,6 +17,7 @@ from benchmarks.conditions import AS_TRAINED
 from benchmarks.ranking import Ranking, ranking
 from benchmarks.results import FILMED, CellResult, filming_file, read_results, video_file
 from benchmarks.statistics import Estimate
+from benchmarks.suite_file import suite_names
 from benchmarks.tables import Row, names, overviews, place, rows, shown
 from demos.files import write_atomically
 
@@ -89,7 +90,8 @@ def _content(base: Path) -> dict[str, Any]:
         "planned": len(suite["cells"]),
         "seeds": _seeds(suite),
         "called": _called(suite),
-        "command": f"python -m benchmarks run {suite['name']}",
+        # A suite of one's own is in a file, whose place nobody wrote down.
+        "command": f"python -m benchmarks run {suite['name'] if suite['name'] in suite_names() else 'SUITE.yaml'}",
         "color": plots.color,
     }
 
@@ -192,11 +194,11 @@ def _under(table: list[Row]) -> list[tuple[str, list[str], list[tuple[str, list[
     found = []
     for environment in dict.fromkeys(row.environment for row in table):
         own = [row for row in table if row.environment == environment]
+        called = names(own, conditions=False)
         conditions = sorted({row.condition for row in own}, key=lambda name: (name != AS_TRAINED, name))
-        there = {(row.agent, row.condition): row for row in own}
+        there = {(name, row.condition): row for name, row in zip(called, own, strict=True)}
         agents = [
-            (agent, [there.get((agent, condition)) for condition in conditions])
-            for agent in dict.fromkeys(row.agent for row in own)
+            (name, [there.get((name, condition)) for condition in conditions]) for name in dict.fromkeys(called)
         ]
         found.append((environment, conditions, agents))
     return found

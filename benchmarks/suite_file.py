@@ -125,11 +125,8 @@ class _Reader:
                 self._fail(
                     seeds.lines[place], "training_seeds", f"{seed} comes twice, which would count one training twice"
                 )
-        entries = [
-            self._entry(given, agents.lines[place], data)
-            for agents in [self._list(data, "agents")]
-            for place, given in enumerate(agents)
-        ]
+        agents = self._list(data, "agents")
+        entries = [self._entry(given, agents.lines[place], data) for place, given in enumerate(agents)]
         own = [entry.label for entry in entries]
         entries += [
             self._entry(agent, data.lines["agents"], data) for agent in dict.fromkeys(self._extra) if agent not in own

@@ -69,8 +69,13 @@ class Row:
     spread: float | None
     runs: tuple[float, ...]
 
+    @property
+    def group(self) -> tuple[str, str, int | None, str | None, str]:
+        """What its results have in common, as :attr:`benchmarks.suite.Cell.group`."""
+        return self.environment, self.agent, self.demonstrations, self.quality, self.condition
 
-def rows(results: list[CellResult]) -> list[Row]:
+
+def rows(results: Sequence[CellResult]) -> list[Row]:
     """Sums up results, from easy environments to hard ones, and the best agents first."""
     groups: dict[tuple[str, str, int | None, str | None, str], list[CellResult]] = {}
     for result in results:
@@ -174,8 +179,13 @@ def place(environment: str) -> int:
     return lam_envs.ENV_IDS.index(environment) if environment in lam_envs.ENV_IDS else len(lam_envs.ENV_IDS)
 
 
-def names(table: Sequence[Row]) -> list[str]:
-    """Names rows by label, and by what else tells them apart: demonstrations, their quality, the condition."""
+def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
+    """Names rows by label, and by what else tells them apart: demonstrations, their quality, the condition.
+
+    Args:
+        table: Rows.
+        conditions: Whether the condition is named; not where it has a column of its own.
+    """
     several: dict[str, set[str]] = {}
     for what in ("demonstrations", "quality"):
         kinds: dict[tuple[str, str], set[object]] = {}
@@ -189,7 +199,7 @@ def names(table: Sequence[Row]) -> list[str]:
             parts.append(str(row.demonstrations))
         if row.agent in several["quality"]:
             parts.append(str(row.quality))
-        if row.condition != AS_TRAINED:
+        if conditions and row.condition != AS_TRAINED:
             parts.append(row.condition)
         called.append(", ".join(parts))
     return called

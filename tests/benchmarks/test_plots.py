@@ -1,0 +1,66 @@
+"""Plots show what the results say: where a look was taken, and each number of demonstrations for itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from benchmarks import plots
+from benchmarks.report import _under
+from benchmarks.results import CellResult, read_results
+from benchmarks.tables import names, rows
+from benchmarks.training import Curve
+
+RESULTS = read_results(Path(__file__).parents[2] / "results" / "core")[1]
+
+
+def trained(label: str, done: tuple[float, ...], unit: str) -> CellResult:
+    """A published training, as if it had been watched like this."""
+    result = next(one for one in RESULTS if one.cell.label == label and one.training is not None)
+    assert result.training is not None
+    curve = Curve(unit, 10, done, tuple(0.1 for _ in done))
+    return dataclasses.replace(result, training=dataclasses.replace(result.training, curve=curve))
+
+
+def test_a_look_stands_where_it_was_taken_and_the_end_is_the_measurement() -> None:
+    clone = trained("bc", (50.0, 100.0), "epochs")
+    assert plots.growth(clone) == ([0.5, 1.0], [0.1, clone.evaluation.success_rate])
+    practised = trained("dqfd", (1000.0, 2000.0), "steps")
+    assert practised.training is not None
+    total = practised.training.environment_steps
+    end = practised.evaluation.success_rate
+    assert plots.growth(practised) == ([1000.0 / total, 2000.0 / total, 1.0], [0.1, 0.1, end])
+    assert plots.growth(trained("bc", (), "epochs")) is None
+
+
+def test_numbers_of_demonstrations_are_not_mixed_under_conditions_nor_in_curves() -> None:
+    clone = trained("bc", (50.0, 100.0), "epochs")
+    results = [
+        dataclasses.replace(clone, cell=dataclasses.replace(clone.cell, demonstrations=count, condition=condition))
+        for count in (10, 20)
+        for condition in ("as trained", "noise")
+    ]
+    table = rows(results)
+    assert set(names(table)) == {"bc, 10", "bc, 20", "bc, 10, noise", "bc, 20, noise"}
+    [(_, conditions, agents)] = _under(table)
+    assert conditions == ["as trained", "noise"]
+    shown = {name: [None if row is None else row.demonstrations for row in own] for name, own in agents}
+    assert shown == {"bc, 10": [10, 10], "bc, 20": [20, 20]}
+    for draw in (lambda: plots.learning_curves(results), lambda: plots.robustness(table)):
+        figure = draw()
+        assert figure is not None
+        assert {text.get_text() for text in figure.legends[0].get_texts()} == {"bc, 10", "bc, 20"}
+
+
+@pytest.mark.parametrize("label", ["bc", "dqfd", "gail", "dqn"])
+def test_every_published_curve_ends_with_its_training(label: str) -> None:
+    found = [plots.growth(one) for one in RESULTS if one.cell.label == label]
+    assert found
+    for grown in found:
+        assert grown is not None
+        shares, _ = grown
+        assert shares == sorted(set(shares))
+        assert shares[-1] == 1.0
+        assert shares[-2] == pytest.approx(0.9, abs=0.06)
