@@ -45,12 +45,12 @@ class RayEngine:
     """
 
     def __init__(self, workers: int | None = None, *, address: str = "auto", shared: bool = False) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers is {workers}; expected at least 1")
         try:
             import ray
         except ImportError as error:
             raise ImportError("the engine ray needs Ray: pip install 'lam-envs[ray]'") from error
-        if workers is not None and workers < 1:
-            raise ValueError(f"workers is {workers}; expected at least 1")
         self._ray: Any = ray
         self._shared = shared
         if not ray.is_initialized():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -40,26 +41,39 @@ def test_where_nobody_is_told_it_is_an_error() -> None:
         list(LocalEngine(2).run(jobs()))
 
 
-def append(path: Path, text: str) -> list[str]:
+CHORES = """
+import time
+from demos.engines import progress
+
+def append(path, text):
     before = path.read_text().split() if path.is_file() else []
     path.write_text(" ".join([*before, text]))
     return before
 
-
-def halfway(seconds: float) -> str:
+def halfway(seconds):
     progress.tell(0.5)
     time.sleep(seconds)
     return "done"
 
-
-def failing() -> None:
+def failing():
     raise ValueError("a mistake of mine")
+"""
+
+
+@pytest.fixture
+def chores(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module that workers can import, wherever these tests are imported from."""
+    folder = tmp_path_factory.mktemp("chores")
+    (folder / "chores.py").write_text(CHORES)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "chores", raising=False)
+    return importlib.import_module("chores")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_job_begins_when_those_before_it_have_ended(workers: int, tmp_path: Path) -> None:
+def test_a_job_begins_when_those_before_it_have_ended(workers: int, chores: Any, tmp_path: Path) -> None:
     order = [("c", ("b", "elsewhere")), ("b", ("a",)), ("d", ("c",)), ("a", ())]
-    chain = [Job(name, append, (Here("log"), name), folder=tmp_path, after=after) for name, after in order]
+    chain = [Job(name, chores.append, (Here("log"), name), folder=tmp_path, after=after) for name, after in order]
     results = {job.name: before for job, before in LocalEngine(workers).run(chain)}
     assert results == {"a": [], "b": ["a"], "c": ["a", "b"], "d": ["a", "b", "c"]}
 
@@ -70,10 +84,14 @@ def test_a_job_that_dies_lets_those_after_it_begin() -> None:
     assert results == {"bad": "died", "after": 1, "other": 2}
 
 
-def test_what_runs_tells_how_far_it_is() -> None:
+def test_what_runs_tells_how_far_it_is(chores: Any) -> None:
     seen: list[tuple[str, float]] = []
     engine = LocalEngine(2)
-    work = [Job("one", halfway, (1.0,)), Job("two", halfway, (1.0,)), Job("three", halfway, (1.0,))]
+    work = [
+        Job("one", chores.halfway, (1.0,)),
+        Job("two", chores.halfway, (1.0,)),
+        Job("three", chores.halfway, (1.0,)),
+    ]
     assert len(list(engine.run(work, watch=lambda job, share: seen.append((job.name, share))))) == 3
     assert {name for name, share in seen if share == 0.0} == {"one", "two", "three"}
     assert ("one", 0.5) in seen
@@ -93,9 +111,9 @@ def test_an_impossible_order_is_refused(chain: list[tuple[str, tuple[str, ...]]]
         list(LocalEngine(1).run([Job(name, abs, (-1,), after=after) for name, after in chain]))
 
 
-def test_an_error_in_a_job_ends_all() -> None:
+def test_an_error_in_a_job_ends_all(chores: Any) -> None:
     with pytest.raises(ValueError, match="a mistake of mine"):
-        list(LocalEngine(2).run([Job("bad", failing, ()), Job("slow", time.sleep, (30,))]))
+        list(LocalEngine(2).run([Job("bad", chores.failing, ()), Job("slow", time.sleep, (30,))]))
 
 
 @pytest.mark.parametrize(
