@@ -43,11 +43,12 @@ $(READERS)/.installed: $(INSTALLED)
 quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach and Grasp, in a few minutes
 	$(BIN)/python -m benchmarks run quickstart
 
-benchmark: $(INSTALLED) ## measure what is not of this code of the published table, into results/core; takes hours
-	$(BIN)/python -m benchmarks run core --out results/core
+SUITE ?= core
+benchmark: $(INSTALLED) ## measure what is not of this code of the published results (SUITE=core); takes hours
+	$(BIN)/python -m benchmarks run $(SUITE) --out results/$(SUITE)
 
 results: $(INSTALLED) ## write the tables of README and docs again from the committed results
-	$(BIN)/python -m benchmarks report results/core
+	for suite in results/*/suite.json; do $(BIN)/python -m benchmarks report $$(dirname $$suite) || exit; done
 	$(BIN)/python -m docs.pages
 
 experts: $(INSTALLED) ## measure the published success of the experts again, into results/experts.json

@@ -1,4 +1,4 @@
-"""Plots of a report: the picture of success as PNG, and all plots as SVG that takes the colours of its page."""
+"""Plots of a report, as PNG for Markdown and as SVG that takes the colours of its page."""
 
 from __future__ import annotations
 
@@ -250,10 +250,12 @@ def profiles(ranked: Ranking) -> Any | None:
     return figure
 
 
-def png(draw: Callable[[], Any], path: Path) -> Path:
-    """Draws into a PNG file."""
+def png(draw: Callable[[], Any | None], path: Path) -> Path | None:
+    """Draws into a PNG file; None if there is nothing to draw."""
     with _colors("#1f2933"):
         figure = draw()
+        if figure is None:
+            return None
         figure.patch.set_alpha(1.0)
         picture = io.BytesIO()
         # No date in the file: the same results give the same picture.

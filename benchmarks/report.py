@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
+from agents.agent import ARCHIVE
 from benchmarks import plots
 from benchmarks.conditions import AS_TRAINED
 from benchmarks.ranking import Ranking, ranking
@@ -21,7 +24,12 @@ from benchmarks.suite_file import suite_names
 from benchmarks.tables import Row, names, overviews, place, rows, shown
 from demos.files import write_atomically
 
-PLOT = "success.png"
+PICTURES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
+    "success.png": ("Success rates with their intervals", plots.success),
+    "data_efficiency.png": ("Success against the number of demonstrations", plots.data_efficiency),
+    "robustness.png": ("Success under each condition", plots.robustness),
+}
+"""Beside the Markdown: what they show, and what draws them where there is something to draw."""
 PROFILE = "Performance profile"
 
 
@@ -45,7 +53,7 @@ class Film:
 
 
 def report(folder: str | Path) -> list[Path]:
-    """Writes ``report.md``, ``report.html`` and ``success.png`` into a results folder.
+    """Writes ``report.md``, its pictures and ``report.html`` into a results folder.
 
     The page holds all it shows, plots and videos included: it can be sent as one file.
 
@@ -59,7 +67,12 @@ def report(folder: str | Path) -> list[Path]:
     base = Path(folder)
     content = _content(base)
     table = content["rows"]
-    written = [plots.png(lambda: plots.success(table), base / PLOT)]
+    written = []
+    for name, (shows, draw) in PICTURES.items():
+        picture = plots.png(partial(draw, table), base / name)
+        if picture is not None:
+            written.append(picture)
+            content["pictures"][name] = shows
     templates = _templates()
     for name in ("report.md", "report.html"):
         text = templates.get_template(f"{name}.jinja").render(content)
@@ -82,7 +95,7 @@ def _content(base: Path) -> dict[str, Any]:
         "under": _under(table),
         "rankings": ranked,
         "figures": _figures(table, results, ranked),
-        "plot": PLOT,
+        "pictures": {},
         "films": films,
         "played": {film.file: _data_uri(base / film.file, "video/mp4") for film in films},
         "versions": _versions(results),
@@ -90,10 +103,18 @@ def _content(base: Path) -> dict[str, Any]:
         "planned": len(suite["cells"]),
         "seeds": _seeds(suite),
         "called": _called(suite),
-        # A suite of one's own is in a file, whose place nobody wrote down.
-        "command": f"python -m benchmarks run {suite['name'] if suite['name'] in suite_names() else 'SUITE.yaml'}",
+        "command": _command(suite),
         "color": plots.color,
     }
+
+
+def _command(suite: dict[str, Any]) -> str:
+    """What carries the suite out: one of one's own is in a file, whose place nobody wrote down."""
+    words = ["python -m benchmarks run", suite["name"] if suite["name"] in suite_names() else "SUITE.yaml"]
+    words += [f"--agent {shlex.quote(agent)}" for agent in suite["added"]]
+    if any(entry["agent"].endswith(ARCHIVE) for entry in suite["agents"]):
+        words.append("--trust")
+    return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -209,6 +230,12 @@ def markdown_table(folder: str | Path) -> str:
     _, results = read_results(folder)
     table = rows(results)
     return _templates().get_template("table.md.jinja").render(rows=table, names=names(table)).strip()
+
+
+def markdown_conditions(folder: str | Path) -> str:
+    """Returns the success under each condition in Markdown: a table an environment, none where there is only one."""
+    _, results = read_results(folder)
+    return _templates().get_template("conditions.md.jinja").render(under=_under(rows(results))).strip()
 
 
 def markdown_overview(folder: str | Path) -> str:

@@ -239,8 +239,10 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         for entry in suite["agents"]:
-            if not isinstance(entry["settings"], dict) or not isinstance(entry["label"], str):
+            if not isinstance(entry["settings"], dict) or not isinstance(entry["label"] + entry["agent"], str):
                 raise TypeError(f"an agent is {entry!r}")
+        if not all(isinstance(agent, str) for agent in suite["added"]):
+            raise TypeError(f"the agents that were added are {suite['added']!r}")
         for cell in cells:
             for text in (cell.label, cell.environment, cell.condition, cell.name):
                 if not isinstance(text, str):

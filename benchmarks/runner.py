@@ -23,7 +23,7 @@ from benchmarks.results import (
     write_suite,
 )
 from benchmarks.suite import Cell, Demonstrations, Suite
-from benchmarks.trained import ToTrain, is_trained
+from benchmarks.trained import ToTrain, is_trained, remove_older
 from demos.engines import Engine, Here, Job
 from demos.files import write_atomically
 
@@ -220,6 +220,9 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     with Showing(f"suite {suite.name}", len(work), note, disable=not progress) as shown:
         for job, problem in engine.run(work, died=_died, watch=shown.watch if progress else None):
             shown.ended(job, failed=bool(problem))
+    for each in todo.trainings:
+        if is_trained(base, each, watched=False):
+            remove_older(base, each)
     return base
 
 

@@ -163,6 +163,7 @@ class Suite:
         videos: What is filmed; None for nothing.
         curves: How closely the success of each training is watched as it goes; None for not at all.
         conditions: What each agent is measured under, by name.
+        added: Those of the agents that were named beside the file.
     """
 
     name: str
@@ -173,6 +174,7 @@ class Suite:
     videos: Filming | None = None
     curves: Watching | None = None
     conditions: dict[str, dict[str, Any]] = field(default_factory=lambda: {AS_TRAINED: {}})
+    added: tuple[str, ...] = ()
 
     @property
     def environments(self) -> tuple[str, ...]:

@@ -128,9 +128,8 @@ class _Reader:
         agents = self._list(data, "agents")
         entries = [self._entry(given, agents.lines[place], data) for place, given in enumerate(agents)]
         own = [entry.label for entry in entries]
-        entries += [
-            self._entry(agent, data.lines["agents"], data) for agent in dict.fromkeys(self._extra) if agent not in own
-        ]
+        added = tuple(agent for agent in dict.fromkeys(self._extra) if agent not in own)
+        entries += [self._entry(agent, data.lines["agents"], data) for agent in added]
         suite = Suite(
             name=name,
             agents=tuple(entries),
@@ -142,6 +141,7 @@ class _Reader:
             videos=self._videos(data, own),
             curves=Watching(**self._numbers(data, "curves", ("points", "episodes"))) if "curves" in data else None,
             conditions=self._conditions(data, entries),
+            added=added,
         )
         self._check_names(suite, data)
         return suite

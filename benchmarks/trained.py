@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import os
 import shutil
@@ -49,11 +51,16 @@ class ToTrain:
         return address(asdict(self), versions_of(self.agent, self.environment))
 
     @property
+    def stem(self) -> str:
+        """How names of folders begin: the same for other code."""
+        letters = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in self.agent)
+        environment = self.environment.rpartition(":")[2].removesuffix("-v0")
+        return f"{environment}-{letters[-40:]}-seed{self.seed}-"
+
+    @property
     def name(self) -> str:
         """A name of a folder."""
-        letters = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in self.agent)
-        stem = self.environment.rpartition(":")[2].removesuffix("-v0")
-        return f"{stem}-{letters[-40:]}-seed{self.seed}-{self.address[:12]}"
+        return f"{self.stem}{self.address[:12]}"
 
     @property
     def path(self) -> str:
@@ -115,3 +122,17 @@ def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training) -> Path:
     )
     os.replace(partial, target)
     return target
+
+
+def remove_older(folder: Path, wanted: ToTrain) -> None:
+    """Removes agents of the same training by other code, once there is the one of this code.
+
+    Args:
+        folder: Of results.
+        wanted: Which is there.
+    """
+    for path in (folder / AGENTS).glob(f"{glob.escape(wanted.stem)}*/{TRAINING_FILE}"):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            content = json.loads(path.read_text())
+            if content["trained"] == asdict(wanted) and content["address"] != wanted.address:
+                shutil.rmtree(path.parent)

@@ -8,39 +8,84 @@ from pathlib import Path
 from typing import Any
 
 import lam_envs
-from benchmarks.report import markdown_overview, markdown_table
-from benchmarks.results import read_results
+from benchmarks.report import PICTURES, markdown_conditions, markdown_overview, markdown_table
+from benchmarks.results import SUITE_FILE, read_results
 from benchmarks.tables import rows, shown
 from demos.intervals import wilson_interval
 from docs.tables import table, title
 
 ROOT = Path(__file__).parents[1]
-CORE = ROOT / "results" / "core"
-PAGE = "core.html"
-"""Of the site: the whole report of the agents."""
-EXPERTS = ROOT / "results" / "experts.json"
-DATASETS = ROOT / "results" / "datasets.json"
+RESULTS = ROOT / "results"
+CORE = RESULTS / "core"
+SUITES = {
+    "core": ("Agents", "What each agent reaches with its shipped settings."),
+    "data": ("Numbers of demonstrations", "How success grows with what is shown."),
+    "quality": ("Qualities of demonstrations", "What demonstrations other than the expert's are worth."),
+    "robustness": ("Other conditions", "Trained agents meet what they were not trained for."),
+}
+"""Suites whose results may be published: title and subject."""
+EXPERTS = RESULTS / "experts.json"
+DATASETS = RESULTS / "datasets.json"
+RUNNING = RESULTS / "running.json"
 
 
 def results() -> str:
     """Returns the page of the committed results."""
     parts = [
-        "# Results\n\nEvery figure is of a file that `make benchmark`, `make experts`, `make throughput` or "
-        "`make data-speed` writes.",
-        "## Agents",
-        markdown_overview(CORE),
-        "Success at the last step, with its 95% Wilson interval over all episodes of all trainings.",
-        "![Success of each agent in each environment](results/success.png)",
-        f'<p><a href="{PAGE}">All of it on one page</a>, with ranking, curves, profiles and videos.</p>',
-        markdown_table(CORE),
+        "# Results\n\nEvery figure is of a committed file that `make benchmark`, `make experts`, `make throughput`, "
+        "`make data-speed` or `make running-cost` writes.",
+        *(_suite(folder) for folder in published()),
         "## Experts",
         experts(json.loads(EXPERTS.read_text())) if EXPERTS.exists() else "Not measured on every robot yet.",
         "## Speed",
         speeds(lam_envs.ENV_IDS),
         "## Demonstrations",
         datasets(),
+        "## The runner of suites",
+        running(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def published() -> list[Path]:
+    """Returns the folders of the suites whose results are committed."""
+    return [RESULTS / name for name in SUITES if (RESULTS / name / SUITE_FILE).is_file()]
+
+
+def _suite(folder: Path) -> str:
+    heading, subject = SUITES[folder.name]
+    pictures = [
+        f"![{shows}](results/{folder.name}/{name})"
+        for name, (shows, _) in PICTURES.items()
+        if (folder / name).is_file()
+    ]
+    parts = [
+        f"## {heading}",
+        f"{subject} Success is at the last step, with its 95% Wilson interval over all episodes of all trainings. "
+        f"`make benchmark SUITE={folder.name}` measures it.",
+        *pictures,
+        markdown_conditions(folder) or markdown_overview(folder),
+        f'<p><a href="{folder.name}.html">All of it on one page</a>, with what there is of rankings, curves, '
+        "profiles and videos.</p>",
+        markdown_table(folder),
+    ]
+    return "\n\n".join(parts)
+
+
+def brief() -> str:
+    """Returns what the README shows of the published suites beside the first: a picture or a table each."""
+    parts = []
+    for folder in published():
+        heading, subject = SUITES[folder.name]
+        if folder == CORE:
+            continue
+        pictures = [name for name in PICTURES if (folder / name).is_file()]
+        what = markdown_overview(folder)
+        if len(pictures) > 1:
+            # The last of them is of what is particular to the suite.
+            what = f"![{PICTURES[pictures[-1]][0]}](results/{folder.name}/{pictures[-1]})"
+        parts.append(f"**{heading}.** {subject} [All of it](results/{folder.name}/report.md).\n\n{what}")
+    return "\n\n".join(parts)
 
 
 def of_agent(name: str) -> str:
@@ -144,7 +189,15 @@ def speeds(env_ids: Container[str]) -> str:
 
 def datasets() -> str:
     """Returns the table of how fast demonstrations are recorded and read, and the memory that takes."""
-    content = json.loads(DATASETS.read_text())
+    return _measured(json.loads(DATASETS.read_text()))
+
+
+def running() -> str:
+    """Returns the table of what the runner of suites costs."""
+    return _measured(json.loads(RUNNING.read_text()))
+
+
+def _measured(content: dict[str, Any]) -> str:
     machine = content["machine"]
     rows = [
         [

@@ -23,7 +23,7 @@ from agents.agent import AGENTS, find
 from agents.settings import CONFIGS, DEFAULT, shipped
 from benchmarks.report import markdown_overview
 from docs import pictures, scaling
-from docs.figures import CORE, datasets, of_agent, results, speeds
+from docs.figures import CORE, brief, datasets, of_agent, results, speeds
 from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table, title
 from lam_envs import observation
 from lam_envs import robots as robot_files
@@ -315,6 +315,7 @@ def task_file(task: str) -> str:
 def readme(text: str) -> str:
     """Returns the README with the tables of the committed results between its marks."""
     text = _between(text, "results", markdown_overview(CORE))
+    text = _between(text, "suites", brief())
     return _between(text, "speeds", speeds([env_id(task) for task in TASKS]))
 
 

@@ -46,8 +46,10 @@ def assemble(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("pictures", "static"):
         shutil.copytree(DOCS / name, folder / name)
-    (folder / "results").mkdir()
-    shutil.copy(figures.CORE / "success.png", folder / "results")
+    for suite in figures.published():
+        (folder / "results" / suite.name).mkdir(parents=True)
+        for picture in suite.glob("*.png"):
+            shutil.copy(picture, folder / "results" / suite.name)
     texts = {place: _moved((ROOT / name).read_text(), name, place) for name, place in OUTSIDE.items()}
     for file in sorted(DOCS.rglob("*.md")):
         place = file.relative_to(DOCS).as_posix()
@@ -111,8 +113,9 @@ def build(out: Path, work: Path) -> int:
     options = ["--quiet", "--fresh-env", "--fail-on-warning", "--keep-going", "--conf-dir", str(DOCS)]
     status = sphinx([*options, "--doctree-dir", str(work / "doctrees"), str(work / "source"), str(out)])
     if status == 0:
-        reports.report(figures.CORE)
-        shutil.copy(figures.CORE / "report.html", out / figures.PAGE)
+        for suite in figures.published():
+            reports.report(suite)
+            shutil.copy(suite / "report.html", out / f"{suite.name}.html")
     return status
 
 

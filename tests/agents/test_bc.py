@@ -21,6 +21,7 @@ from agents.settings import read_settings
 from demos.statistics import statistics
 
 from ..conftest import Make
+from .pictures import check_that_it_sees
 
 
 def test_observations_are_standardised_by_the_demonstrations_and_what_never_varied_is_left(datasets: Any) -> None:
@@ -129,13 +130,7 @@ def test_pictures_are_cloned_from(make: Make, tmp_path: Path) -> None:
     dataset = demos.collect("LamReachPixels-v0", episodes=4, env_kwargs=keywords, root=tmp_path)
     agent = agents.make("bc", env, batch_size=32)
     agent.learn(dataset, env, seed=0, budget=2)
-    observation, _ = env.reset(seed=0)
-    action = agent.predict(observation, deterministic=True)[0]
-    assert env.action_space.contains(action)
-    loaded = agents.load(agent.save(tmp_path / "agent"), env)
-    np.testing.assert_array_equal(loaded.predict(observation, deterministic=True)[0], action)
-    blank = {**observation, "front": np.zeros_like(observation["front"])}
-    assert not np.array_equal(loaded.predict(blank, deterministic=True)[0], action)
+    check_that_it_sees(agent, env, tmp_path)
 
 
 def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

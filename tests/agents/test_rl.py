@@ -16,6 +16,7 @@ from agents.run import Run
 from agents.stable_baselines import SeededEpisodes, training_envs
 
 from ..conftest import Make
+from .pictures import check_that_it_sees
 from .test_runs import Fragile, KilledError
 
 OFF_POLICY: dict[str, Any] = {"learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "train_freq": 4}
@@ -110,13 +111,7 @@ def test_pictures_are_learned_from(name: str, settings: dict[str, Any], make: Ma
     env = make("LamReachPixels-v0", image_width=24, image_height=28)
     agent = agents.make(name, env, hidden_sizes=[8], **settings)
     agent.learn(None, env, seed=0, budget=320 if name == "ppo" else 40)
-    observation, _ = env.reset(seed=0)
-    action = agent.predict(observation, deterministic=True)[0]
-    assert env.action_space.contains(action)
-    loaded = agents.load(agent.save(tmp_path / "agent"), env)
-    np.testing.assert_array_equal(loaded.predict(observation, deterministic=True)[0], action)
-    blank = {**observation, "front": np.zeros_like(observation["front"])}
-    assert not np.array_equal(loaded.predict(blank, deterministic=True)[0], action)
+    check_that_it_sees(agent, env, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["dqn", "sac"])

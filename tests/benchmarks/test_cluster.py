@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,16 @@ from benchmarks import runner
 from benchmarks.suite_file import read_suite
 from demos.engines import LocalEngine, make_engine
 
-from .test_suites import finished, written
+from ..clusters import small_cluster
+from .suites import finished, written
 
 SMALLER: dict[str, Any] = {"curves": {"points": 2, "episodes": 1}, "videos": None}
 
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    with small_cluster() as made:
+        yield made
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from benchmarks.suite_file import read_suite
 from demos.engines import LocalEngine
 
 from ..conftest import Make
-from .test_suites import SMALL
+from .suites import SMALL
 
 HERE = "tests.benchmarks.strangers"
 

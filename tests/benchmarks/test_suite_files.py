@@ -12,7 +12,7 @@ import yaml
 from benchmarks.suite_file import SUITES, is_of_speed, read_speed_suite, read_suite, suite_names
 from demos import ready_made
 
-from .test_suites import SMALL
+from .suites import SMALL
 
 PUBLISHED = [
     "quickstart",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -17,16 +16,13 @@ from demos.checksum import checksum
 from demos.engines import Here, Job, LocalEngine, make_engine, progress
 from demos.engines.cluster import packed, put
 
+from ..clusters import small_cluster
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    with small_cluster() as made:
+        yield made
 
 
 def double(folder: Path) -> str:

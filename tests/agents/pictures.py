@@ -1,0 +1,23 @@
+"""What every agent that learns from pictures must do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+import agents
+from agents.agent import Agent
+
+
+def check_that_it_sees(agent: Agent, env: gym.Env[Any, Any], folder: Path) -> None:
+    """Its actions are of the environment, depend on the picture of camera `front`, and stay the same once saved."""
+    observation, _ = env.reset(seed=0)
+    action = agent.predict(observation, deterministic=True)[0]
+    assert env.action_space.contains(action)
+    loaded = agents.load(agent.save(folder / "agent"), env)
+    np.testing.assert_array_equal(loaded.predict(observation, deterministic=True)[0], action)
+    blank = {**observation, "front": np.zeros_like(observation["front"])}
+    assert not np.array_equal(loaded.predict(blank, deterministic=True)[0], action)

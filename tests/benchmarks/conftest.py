@@ -1,0 +1,27 @@
+"""What the small suite gives, measured once for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from benchmarks import runner
+from benchmarks.suite_file import read_suite
+from demos.engines import LocalEngine
+
+from .suites import written
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Measured once, by whichever of the processes that run the tests comes first: a run goes on where it was."""
+    together = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if together else base) / "suite"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        suite = read_suite(written(folder), ("tests.agents.test_agents:StillAgent",))
+        return runner.run(suite, folder / "results", LocalEngine(2))

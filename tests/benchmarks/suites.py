@@ -1,0 +1,41 @@
+"""A small suite that the tests of the runner carry out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.results import read_cell
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "environments": ["LamReach-v0"],
+    "agents": ["random", "expert", "bc"],
+    "demonstrations": 8,
+    "demonstration_seed": 0,
+    "training_seeds": [0, 1],
+    "evaluation": {"first_seed": 1000, "episodes": 6},
+    "videos": {"agent": "bc", "size": 64},
+    "curves": {"points": 4, "episodes": 2},
+}
+
+
+CLONE = "LamReach-v0-bc-8-expert-seed0"
+
+
+def written(folder: Path, **changes: Any) -> str:
+    path = folder / "small.yaml"
+    content = {name: value for name, value in {**SMALL, **changes}.items() if value is not None}
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """What the result files say, times aside."""
+    told = {}
+    for path in sorted((folder / "cells").glob("*.json")):
+        result = read_cell(path)
+        told[path.name] = (result.cell, result.evaluation.episodes, result.versions, result.training)
+    return told

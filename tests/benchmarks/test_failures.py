@@ -1,0 +1,105 @@
+"""What fails is reported with its reason, and stops only what needs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import runner
+from benchmarks.results import read_results
+from benchmarks.suite_file import read_suite
+from demos.engines import Job, LocalEngine
+
+from .suites import CLONE, written
+
+
+def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Path) -> None:
+    strangers = {
+        "Raising": "KeyError: 'a mistake of mine'",
+        "NotANumber": "ValueError: .*nan",
+        "WrongShape": r"ValueError: .*\(9,\)",
+        "Hanging": "TookTooLong: an episode took longer than 1 s",
+        "Stubborn": "TookTooLong: an episode took longer than 1 s",
+        "Interrupting": "KeyboardInterrupt",
+        "Killing": "its process died",
+        "Garbled": r"ValueError: \\udcff bad",
+        "Exiting": "SystemExit: 3",
+    }
+    places = {f"tests.benchmarks.strangers:{name}": told for name, told in strangers.items()}
+    still, wandering = (f"tests.benchmarks.strangers:{name}" for name in ("Stranger", "Wandering"))
+    suite = written(
+        tmp_path,
+        agents=[*places, wandering, still, "expert"],
+        evaluation={"first_seed": 1000, "episodes": 3, "episode_seconds": 1},
+        videos={"agent": "tests.benchmarks.strangers:Raising", "size": 32},
+    )
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "run", suite, "--out", "out"],
+        capture_output=True, text=True, timeout=200, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"{len(places) + 1} jobs failed" in done.stderr
+    rates = {result.cell.label: result.evaluation.success_rate for result in read_results(out)[1]}
+    assert rates == {still: 0.0, wandering: 0.0, "expert": 1.0}
+    failed = runner.failures(read_suite(suite), out)
+    assert len(failed) == len(places) + 1, "the film of one, too"
+    for cell in read_suite(suite).cells():
+        if cell.agent in places:
+            assert re.search(places[cell.agent], failed[cell.name].splitlines()[-1])
+            assert f"{cell.name} failed: " in done.stderr
+
+
+def test_what_failed_is_told_with_what_was_to_be_made_of_it_and_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "agents").write_text("a file where agents would be saved")
+    suite = read_suite(written(tmp_path, agents=["bc", "random"], training_seeds=[0], videos=None))
+    runner.run(suite, tmp_path, LocalEngine(1))
+    failed = runner.failures(suite, tmp_path)
+    training, measurement = failed
+    assert training.startswith("LamReach-bc-seed0-")
+    assert measurement == CLONE
+    assert f"its training failed: see failures/{training}.txt" in failed[measurement]
+    (tmp_path / "agents").unlink()
+    runner.run(suite, tmp_path, LocalEngine(1))
+    assert runner.failures(suite, tmp_path) == {}
+    assert len(read_results(tmp_path)[1]) == 2
+
+
+def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path) -> None:
+    from demos.plan import episode_seed
+
+    evaluation = {"first_seed": episode_seed(0, 3), "episodes": 1}
+    suite = read_suite(
+        written(tmp_path, agents=["bc", "expert"], training_seeds=[0], evaluation=evaluation, videos=None)
+    )
+    runner.run(suite, tmp_path / "out", LocalEngine(2))
+    told = list(runner.failures(suite, tmp_path / "out").values())
+    assert "share the seeds" in told[0]
+    assert "its demonstrations were not collected: see failures/LamReach-expert-8-seed0-v0.txt" in told[1]
+    assert "its training failed" in told[2]
+    assert [result.cell.label for result in read_results(tmp_path / "out")[1]] == ["expert"]
+
+
+def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -> None:
+    agent = "tests.benchmarks.strangers:ShyOfCameras"
+    suite = read_suite(written(tmp_path, agents=[agent], videos={"agent": agent, "size": 32}))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    cell = read_results(folder)[1][0].cell
+    failed = runner.failures(suite, folder)
+    assert list(failed) == [f"film-of-{cell.name}"]
+    assert failed[f"film-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
+
+
+def fail() -> None:
+    raise ValueError("this job fails")
+
+
+def test_an_error_in_a_job_reaches_the_caller() -> None:
+    with pytest.raises(ValueError, match="this job fails"):
+        list(LocalEngine(2).run([Job("bad", fail, ())]))

@@ -1,0 +1,79 @@
+"""A report shows what the last suite measured, whole by itself and the same each time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report as reports
+from benchmarks import runner
+from benchmarks.results import read_cell, read_results, write_cell
+from benchmarks.suite import Cell
+from benchmarks.suite_file import read_suite
+from benchmarks.tables import rows as rows_of
+from demos.engines import LocalEngine
+
+from .suites import CLONE, written
+
+
+def test_a_report_shows_what_was_measured(results: Path) -> None:
+    files = reports.report(results)
+    assert [file.name for file in files] == ["success.png", "report.md", "report.html"]
+    rows = {row.agent: row for row in rows_of(read_results(results)[1])}
+    assert rows["expert"].success_rate == 1.0
+    assert rows["bc"].trainings == 2
+    assert rows["expert"].trainings is None
+    assert rows["bc"].episodes == 12
+    assert rows["bc"].demonstrations == 8
+    assert rows["expert"].training_seconds is None
+    times = [result.training_seconds for result in read_results(results)[1] if result.cell.agent == "bc"]
+    assert rows["bc"].training_seconds == pytest.approx(sum(times) / 2)
+    assert min(times) > 0.0
+    assert rows["bc"].over_runs is not None
+    for file in files[1:]:
+        text = file.read_text()
+        for row in rows.values():
+            assert f"{100 * row.success_rate:.1f}%" in text
+            assert f"{100 * row.low:.1f}% to {100 * row.high:.1f}%" in text
+        assert "1000 to 1005" in text
+        assert "python -m benchmarks run SUITE.yaml --agent tests.agents.test_agents:StillAgent" in text
+    assert f"videos/{CLONE}-median.mp4" in files[1].read_text()
+    page = files[2].read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert [source[:22] for source in sources].count("data:video/mp4;base64,") == 2
+    assert all(source.startswith(("data:", "#")) for source in sources), "the page is whole by itself"
+    assert not re.search(r"https?://(?!www\.w3\.org)|<script|@import|url\(http", page)
+    assert re.findall("<h3>([^<]+)</h3>", page) == ["Success", "Learning curves", "How they act"]
+
+
+def test_a_report_of_the_same_results_is_the_same(results: Path) -> None:
+    first = [file.read_bytes() for file in reports.report(results)]
+    assert [file.read_bytes() for file in reports.report(results)] == first
+
+
+def test_a_report_holds_the_last_suite_alone(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    fewer = {"agents": ["expert"], "evaluation": {"first_seed": 5, "episodes": 2}, "videos": None}
+    runner.run(read_suite(written(tmp_path, **fewer)), folder, LocalEngine(1))
+    _, cells = read_results(folder)
+    assert [result.cell.agent for result in cells] == ["expert"]
+    assert [episode.seed for episode in cells[0].evaluation.episodes] == [5, 6]
+
+
+def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    content = json.loads((results / "cells" / "LamReach-v0-expert.json").read_text())
+    content["cell"]["label"] = "<script>alert(1)</script>"
+    result = read_cell(results / "cells" / "LamReach-v0-expert.json")
+    write_cell(tmp_path, dataclasses.replace(result, cell=Cell(**content["cell"])))
+    suite = json.loads((results / "suite.json").read_text())
+    (tmp_path / "suite.json").write_text(json.dumps({**suite, "cells": [content["cell"]]}))
+    reports.report(tmp_path)
+    for name in ("report.html", "report.md"):
+        assert "<script>alert" not in (tmp_path / name).read_text()

@@ -1,0 +1,96 @@
+"""Damaged and foreign results are found, told by name, and never taken for measured ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import report as reports
+from benchmarks import results as results_module
+from benchmarks import runner
+from benchmarks.results import read_cell, read_results
+from benchmarks.suite_file import read_suite
+from demos.engines import LocalEngine
+
+from .suites import written
+
+
+def complaint(folder: Path) -> str | None:
+    """What is wrong with a folder of results; None if nothing is."""
+    try:
+        reports.report(folder)
+    except (ValueError, FileNotFoundError) as error:
+        return str(error)
+    return None
+
+
+def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(results: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(results, tmp_path / "copy"))
+    path = folder / "cells" / "LamReach-v0-expert.json"
+    whole = path.read_text()
+    before = read_cell(path)
+    path.write_text(whole[:200])
+    with pytest.raises(ValueError, match="is damaged"):
+        read_results(folder)
+    runner.run(read_suite(written(tmp_path)), folder, LocalEngine(1))
+    assert read_cell(path) == before
+    for change in (
+        {"versions": {}},
+        {"step_seconds": "fast"},
+        {"episodes": {**json.loads(whole)["episodes"], "jerk": ["much"] * 6}},
+        {"episodes": {**json.loads(whole)["episodes"], "seed": [1] * 6}},
+        {"episodes": {name: column[:5] for name, column in json.loads(whole)["episodes"].items()}},
+        {"success_rate": 0.123},
+        {"decision_ms": float("nan")},
+        {"address": "0" * 32},
+    ):
+        content = {**json.loads(whole), **change}
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r"is damaged .*its checksum is of something else"):
+            read_results(folder)
+        # Whoever takes the trouble to mend the checksum is found out by what does not fit together.
+        path.write_text(json.dumps({**content, "checksum": results_module._checksum(content)}))
+        with pytest.raises(
+            ValueError, match=r"is damaged|does not have the episodes|success rate that its|what its address says"
+        ):
+            read_results(folder)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="is damaged"):
+        read_results(folder)
+    path.write_text(whole)
+
+
+def test_two_hundred_corruptions_of_results_are_found_and_nothing_is_overwritten(
+    results: Path, tmp_path: Path
+) -> None:
+    """Bytes that are lost, doubled or changed, in what was measured and in what says what the folder holds."""
+    folder = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("agents", "datasets")))
+    sound = read_results(folder)
+    files = [*sorted((folder / "cells").glob("*.json")), folder / "suite.json"]
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        path = files[number % len(files)]
+        whole = path.read_bytes()
+        at, kind, length = int(rng.integers(len(whole))), int(rng.integers(4)), int(rng.integers(1, 9))
+        noise = bytes(int(byte) for byte in rng.integers(0, 256, length))
+        damaged = (
+            whole[:at] + whole[at + length :],
+            whole[:at] + noise + whole[at + length :],
+            whole[: at + length] + whole[at:],
+            whole[:at],
+        )[kind]
+        path.write_bytes(damaged)
+        problem = complaint(folder)
+        if problem is None:
+            # Space between words, or what the suite says of what is not measured.
+            told = read_results(folder)[1]
+            assert [result for result in told if result not in sound[1]] == []
+        else:
+            assert str(folder) in problem
+        assert path.read_bytes() == damaged
+        path.write_bytes(whole)
+    assert read_results(folder) == sound

@@ -1,0 +1,202 @@
+"""A run measures every cell once, on the same seeds, and again only what other code or versions would change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.provenance import versions
+from benchmarks import report as reports
+from benchmarks import runner
+from benchmarks.results import read_cell, read_results, write_cell
+from benchmarks.suite_file import read_suite
+from benchmarks.tables import overviews
+from benchmarks.tables import rows as rows_of
+from benchmarks.trained import ToTrain
+from demos.engines import LocalEngine
+
+from .suites import CLONE, finished, written
+
+
+def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
+    _, cells = read_results(results)
+    names = sorted(result.cell.name for result in cells)
+    assert names == [
+        "LamReach-v0-bc-8-expert-seed0",
+        "LamReach-v0-bc-8-expert-seed1",
+        "LamReach-v0-expert",
+        "LamReach-v0-random",
+        "LamReach-v0-tests_agents_test_agents_StillAgent-7a7d03b1",
+    ]
+    assert {tuple(episode.seed for episode in result.evaluation.episodes) for result in cells} == {
+        tuple(range(1000, 1006))
+    }
+    assert all(result.versions["pybullet"] for result in cells)
+    for which in ("median", "worst"):
+        assert (results / "videos" / f"{CLONE}-{which}.mp4").stat().st_size > 1000
+    assert len(list((results / "agents").iterdir())) == 2
+
+
+def test_a_second_run_measures_nothing_again(results: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")}
+    suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
+    runner.run(suite, results, LocalEngine(2))
+    assert {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")} == before
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_path: Path) -> None:
+    def told(suite: str, out: Path) -> str:
+        command = [sys.executable, "-m", "benchmarks", "run", suite, "--out", str(out), "--dry-run", "--workers", "2"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    suite = written(tmp_path)
+    said = told(suite, tmp_path / "out")
+    assert "1 datasets, 2 trainings, 4 of 4 measurements and 1 films are to be made" in said
+    assert "6 trainings and measurements of which nothing is known yet" in said
+    assert not (tmp_path / "out").exists()
+    folder = shutil.copytree(results, tmp_path / "copy")
+    for name in ("LamReach-v0-bc-8-expert-seed0", "LamReach-v0-expert"):
+        (folder / "cells" / f"{name}.json").unlink()
+    before = sorted(folder.rglob("*"))
+    said = told(suite, folder)
+    assert sorted(folder.rglob("*")) == before
+    assert "0 datasets, 0 trainings, 2 of 4 measurements and 0 films" in said
+    assert "1 trainings and measurements of which nothing is known yet" in said
+    other = read_cell(folder / "cells" / "LamReach-v0-bc-8-expert-seed1.json")
+    assert re.search(rf"LamReach-v0 +bc +- +1 +{other.evaluation_seconds:.0f} s", said)
+    shutil.rmtree(folder / "agents")
+    said = told(suite, folder)
+    assert "1 datasets, 1 trainings, 2 of 4 measurements and 0 films" in said
+    took = (other.training_seconds or 0.0) + other.evaluation_seconds
+    assert re.search(rf"LamReach-v0 +bc +1 +1 +{took:.0f} s", said)
+
+
+def test_changed_code_of_an_agent_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        "import agents\nclass Mine:\n"
+        "    def __init__(self, env): self.acting = agents.make('{}', env)\n"
+        "    def predict(self, *arguments, **keywords): return self.acting.predict(*arguments, **keywords)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "benchmarks", "run", written(tmp_path, agents=["mine:Mine"], videos=None)]
+    rates = []
+    for name in ("random", "expert"):
+        (tmp_path / "mine.py").write_text(source.format(name))
+        done = subprocess.run([*command, "--out", "out"], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        rates.append(read_results(tmp_path / "out")[1][0].evaluation.success_rate)
+    assert rates == [0.0, 1.0]
+
+
+def test_results_of_other_versions_are_made_again(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    metadata = next((folder / "datasets").glob("*/data/metadata.json"))
+    metadata.write_text(metadata.read_text().replace(versions("expert")["pybullet"], "0.0.1"))
+    for path in (folder / "cells").glob("*.json"):
+        result = read_cell(path)
+        write_cell(folder, dataclasses.replace(result, versions={**result.versions, "pybullet": "0.0.1"}))
+    for path in (folder / "agents").glob("*/training.json"):
+        path.write_text(path.read_text().replace('"address": "', '"address": "0'))
+        os.rename(path.parent, path.parent.with_name(f"{path.parent.name.rpartition('-')[0]}-0123456789ab"))
+    (folder / "videos" / f"{CLONE}.json").unlink()
+    runner.run(read_suite(written(tmp_path)), folder, LocalEngine(2))
+    assert {result.versions["pybullet"] for result in read_results(folder)[1]} == {versions("expert")["pybullet"]}
+    assert (folder / "videos" / f"{CLONE}.json").exists()
+    trained = [ToTrain.of(result.cell) for result in read_results(folder)[1]]
+    names = {each.name for each in trained if each is not None}
+    assert {path.name for path in (folder / "agents").iterdir()} == names, "agents of other versions are gone"
+
+
+def test_a_folder_of_results_alone_can_be_filmed(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clone"
+    shutil.copytree(results, folder, ignore=shutil.ignore_patterns("agents", "datasets", "videos"))
+    suite = read_suite(written(tmp_path))
+    todo = runner.missing(suite, folder)
+    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 1, 0, 1]
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")}
+    runner.run(suite, folder, LocalEngine(2))
+    assert (folder / "videos" / f"{CLONE}-median.mp4").is_file()
+    assert {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")} == before
+
+
+def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: Path) -> None:
+    quick = {"epochs": 1, "batch_size": 32}
+    agents = [
+        {"agent": "bc", "label": "one-epoch", "settings": quick},
+        {"agent": "bc", "label": "more-shown", "settings": quick, "demonstrations": 9, "quality": "noisy"},
+        {
+            "agent": "dqn",
+            "settings": {"steps": 80, "learning_starts": 40},
+            "environments": ["LamReachDiscrete-v0"],
+        },
+    ]
+    videos = {"agent": "one-epoch", "size": 64}
+    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], videos=videos))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(2))
+    cells = {result.cell.name: result.cell for result in read_results(folder)[1]}
+    assert set(cells) == {
+        "LamReach-v0-one-epoch-8-expert-seed0",
+        "LamReach-v0-more-shown-9-noisy-seed0",
+        "LamReachDiscrete-v0-dqn-seed0",
+    }
+    assert [cell.demonstrations for _, cell in sorted(cells.items())] == [9, 8, None]
+    assert [cell.quality for _, cell in sorted(cells.items())] == ["noisy", "expert", None]
+    trained = {name: ToTrain.of(cell) for name, cell in cells.items()}
+    saved = {
+        name: json.loads((folder / each.path / "agent.json").read_text())
+        for name, each in trained.items()
+        if each is not None
+    }
+    assert [saved[name]["settings"]["epochs"] for name in sorted(cells)[:2]] == [1, 1]
+    assert saved["LamReachDiscrete-v0-dqn-seed0"]["training"]["demonstrations"] is None
+    assert sorted(file.stem for file in (folder / "videos").glob("*.mp4")) == [
+        "LamReach-v0-one-epoch-8-expert-seed0-median",
+        "LamReach-v0-one-epoch-8-expert-seed0-worst",
+    ]
+    for file in reports.report(folder)[1:]:
+        text = file.read_text()
+        assert "bc, batch_size 32, epochs 1" in text
+        assert "9 noisy" in text
+        assert "| one-epoch | " in text or "</span>one-epoch</td>" in text
+    discrete, tasks = reversed(overviews(rows_of(read_results(folder)[1])))
+    assert tasks.environments == ("LamReach-v0",)
+    assert {agent for agent, _ in tasks.agents} == {"one-epoch", "more-shown"}
+    assert [agent for agent, _ in discrete.agents] == ["dqn"]
+
+
+def test_an_agent_is_trained_once_for_all_that_measure_it(tmp_path: Path) -> None:
+    quick = {"epochs": 1, "batch_size": 32}
+    agents = [{"agent": "bc", "settings": quick}, {"agent": "bc", "label": "again", "settings": quick}]
+    conditions = {"as trained": {}, "noise": {"action_noise": 0.3}, "another arm": {"env": {"robot": "xarm6"}}}
+    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], conditions=conditions, videos=None))
+    todo = runner.missing(suite, tmp_path / "out")
+    assert (len(todo.datasets), len(todo.trainings), len(todo.cells)) == (1, 1, 6)
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(2))
+    assert len(list((folder / "agents").iterdir())) == 1
+    _, found = read_results(folder)
+    ends = {(one.cell.label, one.cell.condition): one.evaluation.episodes for one in found}
+    assert len(ends) == 6
+    for condition in conditions:
+        assert ends["bc", condition] == ends["again", condition]
+    assert len({ends["bc", condition] for condition in conditions}) == 3
+    files = {file.name: file for file in reports.report(folder)}
+    assert list(files) == ["success.png", "robustness.png", "report.md", "report.html"]
+    text = files["report.md"].read_text()
+    assert "| LamReach-v0 | as trained | another arm | noise |" in text
+    assert "Under other conditions" in (folder / "report.html").read_text()
+
+
+def test_one_worker_gives_the_results_of_two(results: Path, tmp_path: Path) -> None:
+    suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
+    assert finished(runner.run(suite, tmp_path / "out", LocalEngine(1))) == finished(results)
