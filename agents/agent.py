@@ -89,6 +89,17 @@ ARCHIVE = ".zip"
 """How the name of an archive of Stable-Baselines3 ends."""
 
 
+def place_of(name: str) -> str:
+    """Returns ``package.module:Name`` of an agent that has a name, else what is given.
+
+    Args:
+        name: See :func:`find`.
+    """
+    if name in AGENTS:
+        return AGENTS[name]
+    return next((str(entry.value) for entry in _installed() if entry.name == name), name)
+
+
 def find(name: str) -> Any:
     """Returns an agent's class, or what else stands for an agent.
 
@@ -104,13 +115,14 @@ def find(name: str) -> Any:
             f"{name} can hold code that runs when it is loaded; if you trust where it is from: "
             f"agents.archive.load({name!r}, env)"
         )
-    if name in AGENTS:
-        return imported(AGENTS[name], "agent")
-    for entry in _installed():
-        if entry.name == name:
-            return entry.load()
-    if ":" in name:
-        return imported(name, "agent")
+    place = place_of(name)
+    if ":" in place:
+        try:
+            return imported(place, "agent")
+        except ValueError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"agent {name!r} fails when it is imported: {error!r}") from error
     raise ValueError(f"unknown agent {name!r}; expected one of {', '.join(names())}, or package.module:Class")
 
 

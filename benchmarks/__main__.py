@@ -74,6 +74,7 @@ def run_(
         read = read_suite(suite, tuple(agent), trust=trust)
         out = out or Path("runs") / read.name
         chosen = make_engine(engine, workers, address=address, shared=shared)
+        runner.check_folder(read, out)
         if dry_run:
             _foretell(read, out, chosen.workers)
             return
@@ -90,7 +91,8 @@ def run_(
 
 def _foretell(suite: Suite, folder: Path, workers: int) -> None:
     """Shows what a run would do; how long it takes is told by the results there, or those that are published."""
-    todo = runner.missing(suite, folder)
+    with console.status("comparing what is there with what is asked"):
+        todo = runner.missing(suite, folder)
     expected = runner.expected_seconds(todo, [folder, Path("results") / suite.name])
     table = Table("environment", "agent", "to train", "to measure", "expected", box=None)
     kinds = [(cell.environment, cell.label, cell.condition) for cell in todo.cells]
@@ -137,12 +139,13 @@ def compare(
     """Say whose success changed between two results folders by more than noise."""
     with clear_errors():
         changes = comparing.compare(before, after)
-        table = Table("environment", "agent", "before", "after", "difference, 95%", "verdict", box=None)
+        table = Table("environment", "agent", "before", "after", "difference, 95%", "verdict", "differs in", box=None)
         for change in changes:
             rates = ["-" if rate is None else f"{100 * rate:.1f}%" for rate in (change.before, change.after)]
             ends = change.interval
             interval = "-" if ends is None else f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}"
-            table.add_row(change.environment, change.agent, *rates, interval, change.verdict)
+            other = ", ".join(change.differs)
+            table.add_row(change.environment, change.agent, *rates, interval, change.verdict, other)
         console.print(table)
         told = [change.verdict for change in changes]
         kinds = ", ".join(f"{told.count(kind)} {kind}" for kind in dict.fromkeys(told))
@@ -168,9 +171,10 @@ def export(
 
 
 def _show(folder: Path) -> None:
-    written = reports.report(folder)
-    suite, results = read_results(folder)
-    found = rows(results)
+    with console.status("drawing tables, plots and the page"):
+        written = reports.report(folder)
+        suite, results = read_results(folder)
+        found = rows(results)
     called = names(found)
     short = short_names(list(dict.fromkeys(called)))
     table = Table("environment", "agent", "success", "95% interval", "seconds", "return", box=None)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
 import json
+import sysconfig
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
 import lam_envs
+from agents.agent import AGENTS, place_of
 from agents.provenance import versions
 
 
@@ -30,31 +34,95 @@ def address(determined_by: Mapping[str, Any], versions: Mapping[str, str]) -> st
 def versions_of(agent: str, environment: str) -> dict[str, str]:
     """Versions of all that decides an agent's result in an environment.
 
-    Of a stranger's model counts its file, of an environment that is not ours the modules it is made of.
+    Of a stranger's agent counts its module, or the file of a model, and of an environment that is not ours what
+    registers it, its class and what it is made of; and of both all that these import which is neither Python's own
+    nor installed, or of the same package.
 
     Args:
         agent: See :func:`agents.agent.find`.
         environment: An id.
     """
-    found = versions(agent, environment.rpartition("-v")[0])
+    stem = environment.rpartition("-v")[0]
+    place = place_of(agent)
+    strange = agent not in AGENTS and ":" in place
+    try:
+        found = versions(place if strange else agent, stem)
+    except (SyntaxError, ValueError):
+        # Of a stranger's compiled code the bytes count.
+        found = versions("", stem)
+    if strange:
+        found["agent"] = _fingerprint(frozenset({place.partition(":")[0]}))
     if Path(agent).is_file():
         found["model"] = hashlib.sha256(Path(agent).read_bytes()).hexdigest()[:16]
     module, _, own = environment.rpartition(":")
     if module:
         importlib.import_module(module)
     if own not in lam_envs.ENV_IDS and own in gym.registry:
-        found["environment"] = _fingerprint(module, gym.registry[own])
+        found["environment"] = _fingerprint(_modules_of(module, gym.registry[own]))
     return found
 
 
-def _fingerprint(module: str, spec: Any) -> str:
-    """A hash of the files of an environment that is not ours: what registers it, its class, what it is made of."""
+def _modules_of(module: str, spec: Any) -> frozenset[str]:
+    """What registers an environment that is not ours, its class, and what it is made of."""
     entry = spec.entry_point
     modules = {module, entry.partition(":")[0] if isinstance(entry, str) else entry.__module__}
     modules |= {type(value).__module__ for value in spec.kwargs.values()}
+    return frozenset(modules - {"", "builtins"})
+
+
+@cache
+def _fingerprint(modules: frozenset[str]) -> str:
+    """A hash of the files of modules and of what these import; code does not change while a process runs."""
+    packages = {name.partition(".")[0] for name in modules}
     digest = hashlib.sha256()
-    for name in sorted(modules - {"", "builtins"}):
-        found = importlib.util.find_spec(name)
-        if found is not None and found.origin is not None and Path(found.origin).is_file():
-            digest.update(Path(found.origin).read_bytes())
+    waiting, seen = sorted(modules), set[str]()
+    files: dict[str, bytes] = {}
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name)
+        if name in seen or path is None or not (name.partition(".")[0] in packages or _is_loose(path)):
+            continue
+        seen.add(name)
+        files[name] = path.read_bytes()
+        waiting += _imports(name, files[name]) if path.suffix == ".py" else []
+    for name, content in sorted(files.items()):
+        digest.update(f"{name} {len(content)} ".encode())
+        digest.update(content)
     return digest.hexdigest()[:16]
+
+
+def _file_of(module: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        return None
+    return Path(found.origin)
+
+
+def _is_loose(path: Path) -> bool:
+    """Whether a file is neither Python's own nor installed."""
+    places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return not any(path.is_relative_to(place) for place in places)
+
+
+def _imports(module: str, source: bytes) -> list[str]:
+    """Names that a module imports, wherever in its code; some may be no modules."""
+    names: list[str] = []
+    is_package = (_file_of(module) or Path()).name == "__init__.py"
+    package = module if is_package else module.rpartition(".")[0]
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return names
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            try:
+                origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            except (ImportError, ValueError):
+                continue
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return names

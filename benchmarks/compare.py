@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.results import read_results
+from benchmarks.suite import Cell
 from benchmarks.tables import Row, names, rows
+
+DEFINING = ("agent", "settings", "changes")
+"""What makes two measurements ones of different things, whatever they are called."""
+NOTED = ("demonstration_seed", "first_seed", "episodes")
+"""What may differ between measurements of the same thing."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +22,11 @@ class Change:
 
     Attributes:
         environment: An id.
-        agent: Its label.
+        agent: Its label, with what tells it apart.
         before: Success in the first folder; None where it was not measured.
         after: Success in the second folder; None likewise.
         interval: 95%, of the difference; None where there is none.
+        differs: What else is not the same in both folders: parts of a :class:`benchmarks.suite.Cell`.
     """
 
     environment: str
@@ -27,12 +34,15 @@ class Change:
     before: float | None
     after: float | None
     interval: tuple[float, float] | None
+    differs: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``within noise``, ``new`` or ``gone``."""
+        """``better``, ``worse``, ``within noise``, ``new``, ``gone``, or ``of something else`` by the same name."""
         if self.interval is None:
             return "new" if self.before is None else "gone"
+        if set(self.differs) & set(DEFINING):
+            return "of something else"
         low, high = self.interval
         return "better" if low > 0.0 else "worse" if high < 0.0 else "within noise"
 
@@ -41,7 +51,8 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
     """Compares the success of all agents in two folders of results.
 
     The interval of the difference is Newcombe's (1998, method 10), of the Wilson intervals of both, over all episodes
-    of all trainings: it tells whether these trainings differ, not whether others of other seeds would.
+    of all trainings: it tells whether these trainings differ, not whether others of other seeds would. Compared is
+    what has the same label and learned from as many demonstrations of the same quality, under the same condition.
 
     Args:
         before: A folder of results.
@@ -54,16 +65,32 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
         FileNotFoundError: There are no results in one.
         ValueError: A result is damaged.
     """
-    old, new = (_rows(folder) for folder in (before, after))
-    return [_change(key, old.get(key), new.get(key)) for key in sorted({*old, *new})]
+    (old, before_cells), (new, after_cells) = (_read(folder) for folder in (before, after))
+    # What tells rows apart in one folder does so in the other.
+    table = list({**old, **new}.values())
+    called = dict(zip([row.group for row in table], names(table), strict=True))
+    changes = []
+    for group in {**old, **new}:
+        told = before_cells.get(group), after_cells.get(group)
+        differs = tuple(
+            part
+            for part in (*DEFINING, *NOTED)
+            if None not in told and getattr(told[0], part) != getattr(told[1], part)
+        )
+        changes.append(_change((group[0], called[group]), old.get(group), new.get(group), differs))
+    return sorted(changes, key=lambda change: (change.environment, change.agent))
 
 
-def _rows(folder: str | Path) -> dict[tuple[str, str], Row]:
-    table = rows(read_results(folder)[1])
-    return {(row.environment, name): row for row, name in zip(table, names(table), strict=True)}
+Group = tuple[str, str, int | None, str | None, str]
 
 
-def _change(key: tuple[str, str], old: Row | None, new: Row | None) -> Change:
+def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, Cell]]:
+    """Rows, and one of the cells that each sums up."""
+    results = read_results(folder)[1]
+    return {row.group: row for row in rows(results)}, {result.cell.group: result.cell for result in results}
+
+
+def _change(key: tuple[str, str], old: Row | None, new: Row | None, differs: tuple[str, ...] = ()) -> Change:
     environment, agent = key
     if old is None or new is None:
         before, after = (None if row is None else row.success_rate for row in (old, new))
@@ -73,4 +100,4 @@ def _change(key: tuple[str, str], old: Row | None, new: Row | None) -> Change:
         q - p - math.hypot(q - new.low, old.high - p),
         q - p + math.hypot(new.high - q, p - old.low),
     )
-    return Change(environment, agent, p, q, interval)
+    return Change(environment, agent, p, q, interval, differs)

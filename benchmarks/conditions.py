@@ -13,6 +13,9 @@ from agents.evaluation import make_env
 
 AS_TRAINED = "as trained"
 """The condition that changes nothing."""
+MOST_SHOVES = 100
+DECIDED = {"render_mode", "autoreset"}
+"""Keywords of ``gym.make`` that no condition has."""
 SHOVE_STEPS = 3
 """How long the arm is shoved: 0.15 s."""
 
@@ -36,10 +39,13 @@ class Condition:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        if not 0.0 <= self.action_noise < float("inf") or self.shoves < 0:
-            raise ValueError(
-                f"action_noise is {self.action_noise} and shoves is {self.shoves}; expected numbers of at least 0"
-            )
+        if not 0.0 <= self.action_noise < float("inf"):
+            raise ValueError(f"action_noise is {self.action_noise}; expected a number of at least 0")
+        if type(self.shoves) is not int or not 0 <= self.shoves <= MOST_SHOVES:
+            raise ValueError(f"shoves is {self.shoves}; expected a whole number from 0 to {MOST_SHOVES}")
+        decided = sorted(DECIDED & set(self.env))
+        if decided:
+            raise ValueError(f"env has {', '.join(decided)}, on which the measurement itself decides")
 
     def make(self, environment: str, **keywords: Any) -> gym.Env[Any, Any]:
         """Makes an environment under the condition.

@@ -34,6 +34,7 @@ def as_csv(table: list[Row]) -> str:
     writer: csv.DictWriter[str] | None = None
     for row in table:
         content = asdict(row)
+        content = {name: _harmless(value) if isinstance(value, str) else value for name, value in content.items()}
         content["runs"] = " ".join(map(str, row.runs))
         over_runs = content.pop("over_runs") or {"point": None, "low": None, "high": None}
         content |= {f"interquartile_mean_{name}": value for name, value in over_runs.items()}
@@ -42,6 +43,11 @@ def as_csv(table: list[Row]) -> str:
             writer.writeheader()
         writer.writerow(content)
     return written.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def as_latex(table: list[Row]) -> str:
@@ -55,7 +61,8 @@ def as_latex(table: list[Row]) -> str:
             r"\midrule",
         ]
         for agent, own in overview.agents:
-            lines.append(" & ".join([_escaped(agent), *map(_cell, own)]) + r" \\")
+            # Braces: after the end of a line LaTeX takes brackets and stars for its own.
+            lines.append(" & ".join([f"{{{_escaped(agent)}}}", *map(_cell, own)]) + r" \\")
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""]))
     return "\n".join(parts)
 

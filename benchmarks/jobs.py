@@ -8,12 +8,16 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import random
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import agents
 import demos
@@ -22,7 +26,7 @@ from agents.agent import ARCHIVE
 from agents.evaluation import evaluate
 from benchmarks.addresses import versions_of
 from benchmarks.conditions import Condition
-from benchmarks.deadline import Deadline
+from benchmarks.deadline import Alarm, Deadline
 from benchmarks.results import (
     FILMED,
     CellResult,
@@ -35,7 +39,7 @@ from benchmarks.results import (
     write_cell,
 )
 from benchmarks.suite import Cell, Demonstrations, Filming
-from benchmarks.trained import ToTrain, keep, read_training
+from benchmarks.trained import ToTrain, keep, read_training, seeds_of_demonstrations
 from benchmarks.training import Watching, train
 from demos.dataset import episode_seeds
 from demos.engines import progress
@@ -44,6 +48,8 @@ from demos.recording import Acting
 from demos.video import policy_frames, write_video
 
 DATASETS = "datasets"
+MAKING_SECONDS = 600.0
+"""That an agent may take to be made or loaded; how long it learns is its own affair."""
 
 
 def attempt(name: str, work: Callable[..., None], folder: Path, *arguments: Any) -> str | None:
@@ -59,6 +65,10 @@ def attempt(name: str, work: Callable[..., None], folder: Path, *arguments: Any)
         The traceback; None if nothing failed.
     """
     _quieten()
+    # What a stranger draws from global generators is the same each time.
+    seed = zlib.crc32(name.encode())
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     path = folder / failure_file(name)
     try:
         work(folder, *arguments)
@@ -71,7 +81,7 @@ def attempt(name: str, work: Callable[..., None], folder: Path, *arguments: Any)
 
 
 def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
-    """Collects demonstrations, and checks that no evaluation has their seeds.
+    """Collects demonstrations, and checks that the evaluation does not have their seeds.
 
     Args:
         folder: Of results.
@@ -94,10 +104,14 @@ def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
         # What was collected by other code or with other settings is of no use here.
         overwrite=True,
     )
-    shared = set(episode_seeds(dataset)) & set(unseen)
+    _check_unseen(wanted.environment, episode_seeds(dataset), unseen)
+
+
+def _check_unseen(environment: str, shown: Sequence[int], unseen: range) -> None:
+    shared = set(shown) & set(unseen)
     if shared:
         raise ValueError(
-            f"demonstrations and evaluation of {wanted.environment} share the seeds {sorted(shared)}: "
+            f"demonstrations and evaluation of {environment} share the seeds {sorted(shared)}: "
             "choose another first_seed"
         )
 
@@ -121,7 +135,7 @@ def train_agent(folder: Path, wanted: ToTrain, watching: Watching | None) -> Non
         agent = agents.make(wanted.agent, env, **wanted.settings)
         demonstrations = None if shown is None else demos.load(shown.id, folder / DATASETS)
         took = train(agent, demonstrations, env, seed=wanted.seed, watching=watching)
-        keep(folder, wanted, agent, took)
+        keep(folder, wanted, agent, took, [] if demonstrations is None else episode_seeds(demonstrations))
     finally:
         env.close()
 
@@ -137,15 +151,20 @@ def measure(folder: Path, cell: Cell, episode_seconds: int) -> None:
     Raises:
         FileNotFoundError: Its training failed.
         TookTooLong: An episode took longer.
+        ValueError: It learned from an episode with a seed of the evaluation.
     """
     wanted = ToTrain.of(cell)
+    seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
     env = cell.under.make(cell.environment)
     try:
-        agent = _agent(folder, cell, env)
+        with Alarm(MAKING_SECONDS, "making or loading the agent"):
+            agent = _agent(folder, cell, env)
         took = None if wanted is None else read_training(folder, wanted)
+        if wanted is not None:
+            _check_unseen(cell.environment, seeds_of_demonstrations(folder, wanted), seeds)
         began = time.perf_counter()
         with Deadline(_Counting(agent, cell.episodes), episode_seconds) as limited:
-            result = evaluate(limited, env, seeds=range(cell.first_seed, cell.first_seed + cell.episodes))
+            result = evaluate(limited, env, seeds=seeds)
         evaluated = round(time.perf_counter() - began, 1)
     finally:
         env.close()
@@ -210,7 +229,14 @@ class _Counting:
         if episode_start is not None and episode_start[0]:
             progress.tell(self._begun / self._episodes)
             self._begun += 1
-        return self._agent.predict(observation, state=state, episode_start=episode_start, deterministic=deterministic)
+        found = self._agent.predict(
+            observation, state=state, episode_start=episode_start, deterministic=deterministic
+        )
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise TypeError(
+                f"predict returned a {type(found).__name__}; expected an action and a memory: (action, state)"
+            )
+        return found
 
 
 def _quieten() -> None:

@@ -283,6 +283,8 @@ def _colors(ink: str) -> Any:
     settings: Any = {
         **dict.fromkeys(names_of_ink, ink),
         "svg.fonttype": "none",
+        # A name with dollars is no formula.
+        "text.parse_math": False,
         # Names of parts are the same each time.
         "svg.hashsalt": "lam-envs",
     }

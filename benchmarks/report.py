@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from benchmarks.conditions import AS_TRAINED
 from benchmarks.ranking import Ranking, ranking
 from benchmarks.results import FILMED, CellResult, filming_file, read_results, video_file
 from benchmarks.statistics import Estimate
-from benchmarks.suite_file import suite_names
+from benchmarks.suite_file import read_suite, suite_names
 from benchmarks.tables import Row, names, overviews, place, rows, shown
 from demos.files import write_atomically
 
@@ -97,7 +98,7 @@ def _content(base: Path) -> dict[str, Any]:
         "figures": _figures(table, results, ranked),
         "pictures": {},
         "films": films,
-        "played": {film.file: _data_uri(base / film.file, "video/mp4") for film in films},
+        "played": {film.file: _data_uri(base, film.file, "video/mp4") for film in films},
         "versions": _versions(results),
         "done": len(results),
         "planned": len(suite["cells"]),
@@ -110,11 +111,22 @@ def _content(base: Path) -> dict[str, Any]:
 
 def _command(suite: dict[str, Any]) -> str:
     """What carries the suite out: one of one's own is in a file, whose place nobody wrote down."""
-    words = ["python -m benchmarks run", suite["name"] if suite["name"] in suite_names() else "SUITE.yaml"]
+    words = ["python -m benchmarks run", suite["name"] if _is_shipped(suite) else "SUITE.yaml"]
     words += [f"--agent {shlex.quote(agent)}" for agent in suite["added"]]
     if any(entry["agent"].endswith(ARCHIVE) for entry in suite["agents"]):
         words.append("--trust")
     return " ".join(words)
+
+
+def _is_shipped(suite: dict[str, Any]) -> bool:
+    """Whether it is a suite of the package, apart from agents that were added, and not one of the same name."""
+    if suite["name"] not in suite_names():
+        return False
+    shipped = json.loads(json.dumps(read_suite(suite["name"]).as_json()))
+    own = [entry for entry in suite["agents"] if entry["agent"] not in suite["added"]]
+    return all(
+        shipped[part] == told for part, told in {**suite, "agents": own}.items() if part not in ("cells", "added")
+    )
 
 
 @dataclass(frozen=True)
@@ -204,7 +216,11 @@ def _films(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list
     return found
 
 
-def _data_uri(path: Path, kind: str) -> str:
+def _data_uri(base: Path, file: str, kind: str) -> str:
+    path = base / file
+    if not path.resolve().is_relative_to(base.resolve()):
+        # Whoever reads the page is not to see what is there.
+        raise ValueError(f"{path} leads out of its folder: remove it and run the suite again")
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
@@ -252,7 +268,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(percent=_percent, number=_number, shown=shown, estimate=_estimate)
+    templates.filters.update(percent=_percent, number=_number, shown=shown, estimate=_estimate, text=_text)
     return templates
 
 
@@ -281,6 +297,11 @@ def _called(suite: dict[str, Any]) -> dict[str, str]:
 def _seeds(suite: dict[str, Any]) -> str:
     first, episodes = suite["evaluation"]["first_seed"], suite["evaluation"]["episodes"]
     return f"{first} to {first + episodes - 1}"
+
+
+def _text(name: str) -> str:
+    """A name that is nothing else in Markdown."""
+    return re.sub(r"([\\`*\[\]])", r"\\\1", name)
 
 
 def _percent(rate: float) -> str:

@@ -147,6 +147,8 @@ def read_cell(path: Path) -> CellResult:
         raise ValueError(f"the result {path} does not have the episodes that it says: remove it")
     if content["address"] != found:
         raise ValueError(f"the result {path} is not of what its address says: remove it")
+    if path.stem != result.cell.name:
+        raise ValueError(f"the result {path} is of {result.cell.name}: remove it")
     return result
 
 
@@ -163,6 +165,7 @@ def _check_types(result: CellResult) -> None:
     wholes = [cell.first_seed, cell.episodes]
     numbers = [result.evaluation.step_seconds, result.evaluation.decision_ms, result.evaluation_seconds]
     perhaps: list[Any] = [cell.training_seed, cell.demonstrations]
+    texts += [] if cell.quality is None else [cell.quality]
     for episode in result.evaluation.episodes:
         wholes += [episode.seed, episode.length]
         numbers.append(episode.episode_return)
@@ -249,8 +252,11 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
                     raise TypeError(f"a cell is {cell!r}")
         int(suite["evaluation"]["first_seed"]) + int(suite["evaluation"]["episodes"])
         list(suite["training_seeds"])
-        dict(suite["conditions"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if not suite["conditions"] or not all(isinstance(one, dict) for one in suite["conditions"].values()):
+            raise TypeError(f"the conditions are {suite['conditions']!r}")
+        if suite["videos"] is not None:
+            str(suite["videos"]["agent"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
     paths = dict.fromkeys(cell_path(base, cell) for cell in cells)
     found = [read_cell(path) for path in paths if path.is_file()]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from agents.agent import AGENTS
 from benchmarks import jobs
 from benchmarks.progress import Showing
 from benchmarks.results import (
     CELLS,
     FILMED,
+    SUITE_FILE,
     cell_file,
     failure_file,
     film_name,
@@ -26,6 +31,9 @@ from benchmarks.suite import Cell, Demonstrations, Suite
 from benchmarks.trained import ToTrain, is_trained, remove_older
 from demos.engines import Engine, Here, Job
 from demos.files import write_atomically
+
+LOCK = ".lock"
+"""Who works in a folder holds it."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +120,11 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
             reads=(*reads, *map(failure_file, after)),
             writes=(*writes, failure_file(name)),
             after=tuple(after),
+            imports=imports,
         )
 
+    # Ours alone: what a stranger's does when it is imported is that job's own affair.
+    imports = tuple({AGENTS[entry.agent].partition(":")[0]: None for entry in suite.agents if entry.agent in AGENTS})
     made = [
         job(
             each.id,
@@ -126,13 +137,11 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
         )
         for each in todo.datasets
     ]
-    for each in todo.trainings:
-        shown = [] if each.demonstrations is None else [each.demonstrations.id]
-        data = [f"{jobs.DATASETS}/{name}" for name in shown]
-        made.append(job(each.name, jobs.train_agent, each, suite.curves, reads=data, writes=[each.path], after=shown))
+    measurements: dict[str, list[Job]] = {}
     for cell in todo.cells:
         trained = _trainings([cell])
-        made.append(
+        needed = [each.name for each in trained if each in todo.trainings]
+        measurements.setdefault("".join(needed), []).append(
             job(
                 cell.name,
                 jobs.measure,
@@ -143,6 +152,13 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
                 after=[each.name for each in trained],
             )
         )
+    for each in todo.trainings:
+        shown = [] if each.demonstrations is None else [each.demonstrations.id]
+        data = [f"{jobs.DATASETS}/{name}" for name in shown]
+        made.append(job(each.name, jobs.train_agent, each, suite.curves, reads=data, writes=[each.path], after=shown))
+        # What is trained is measured next: results come as the suite goes.
+        made += measurements.pop(each.name, [])
+    made += [one for rest in measurements.values() for one in rest]
     for cell in todo.films:
         trained = _trainings([cell])
         made.append(
@@ -206,10 +222,50 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
 
     Returns:
         The folder.
+
+    Raises:
+        NotADirectoryError: The folder is a file.
+        ValueError: The folder holds what is not of this suite, or another run works there.
     """
     # Whole: an agent may go to another folder.
     base = Path(folder).absolute()
+    check_folder(suite, base)
     base.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(base / LOCK, timeout=0)
+    try:
+        with lock:
+            _carry_out(suite, base, engine, progress=progress)
+    except Timeout as error:
+        raise ValueError(f"another run works in {base}: wait for it, or choose another folder by --out") from error
+    (base / LOCK).unlink(missing_ok=True)
+    return base
+
+
+def check_folder(suite: Suite, folder: str | Path) -> None:
+    """Refuses to write where others' files would be replaced.
+
+    Raises:
+        NotADirectoryError: It is a file.
+        ValueError: It holds results of another suite, or files of others by the names of ours.
+    """
+    base = Path(folder)
+    if base.exists() and not base.is_dir():
+        raise NotADirectoryError(f"{base} is a file; choose a folder by --out")
+    told = base / SUITE_FILE
+    if not told.is_file():
+        foreign = [name for name in ("report.md", "report.html") if (base / name).exists()]
+        if foreign:
+            raise ValueError(f"{base} holds {', '.join(foreign)} and no {SUITE_FILE}: choose another folder by --out")
+        return
+    try:
+        name = json.loads(told.read_text())["name"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{told} is of no suite: choose another folder by --out, or remove it") from error
+    if name != suite.name:
+        raise ValueError(f"{base} holds results of the suite {name!r}: choose another folder by --out")
+
+
+def _carry_out(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     write_suite(base, suite)
     todo = missing(suite, base)
     work = graph(suite, todo, base)
@@ -223,12 +279,11 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     for each in todo.trainings:
         if is_trained(base, each, watched=False):
             remove_older(base, each)
-    return base
 
 
 def _died(job: Job) -> str:
     """Writes down that a job took its process down with it."""
-    told = f"{job.name}: its process died, killed or out of memory\n"
+    told = f"{job.name}: its process died: killed, out of memory, or it did not let itself be interrupted\n"
     assert job.folder is not None  # noqa: S101  (all jobs of a suite have one)
     write_atomically(job.folder / failure_file(job.name), told)
     return told

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.agent import ARCHIVE, Learning, find
+from agents.agent import AGENTS, ARCHIVE, Learning, find
+from agents.settings import read_settings
 from benchmarks.conditions import AS_TRAINED, Condition
 from benchmarks.training import Watching
 
@@ -259,9 +262,36 @@ def learns(agent: str) -> bool:
     """Whether an agent has a way to learn; what is in an archive has learned.
 
     Raises:
-        ValueError: There is no such agent.
+        ValueError: There is no such agent, or it learns and cannot be kept.
     """
-    return not agent.endswith(ARCHIVE) and isinstance(find(agent), type) and issubclass(find(agent), Learning)
+    if agent.endswith(ARCHIVE) or not isinstance(find(agent), type):
+        return False
+    lacking = [name for name in ("save", "load") if not hasattr(find(agent), name)]
+    if hasattr(find(agent), "learn") and lacking:
+        raise ValueError(
+            f"agent {agent!r} has learn, and lacks {' and '.join(lacking)}: what it learns could not be kept"
+        )
+    return issubclass(find(agent), Learning)
+
+
+def check_settings(agent: str, settings: dict[str, Any]) -> None:
+    """Checks settings as far as that needs no environment.
+
+    Raises:
+        TypeError: The agent takes no such setting.
+        ValueError: Likewise, or a value is of another type or out of range.
+    """
+    if agent.endswith(ARCHIVE):
+        raise ValueError("a model that was saved takes no settings")
+    found = find(agent)
+    # Ours tell what they take by a dataclass of their own, or of their module.
+    kind = getattr(found, "settings_type", None) or getattr(
+        importlib.import_module(found.__module__), "Settings", None
+    )
+    if agent in AGENTS and kind is not None:
+        read_settings(agent, kind, settings)
+    elif callable(found):
+        inspect.signature(found).bind("env", **settings)
 
 
 def needs_demonstrations(agent: str) -> bool:

@@ -21,8 +21,18 @@ import gymnasium as gym
 import lam_envs
 from agents import archive
 from agents.agent import ARCHIVE
+from agents.run import FIRST_SEED as WATCHED_FROM
 from benchmarks.conditions import AS_TRAINED, Condition
-from benchmarks.suite import Entry, Evaluating, Filming, SpeedSuite, Suite, learns, needs_demonstrations
+from benchmarks.suite import (
+    Entry,
+    Evaluating,
+    Filming,
+    SpeedSuite,
+    Suite,
+    check_settings,
+    learns,
+    needs_demonstrations,
+)
 from benchmarks.training import Watching
 from benchmarks.yaml_lines import Mapping, Sequence, plain, read
 from demos.qualities import MIXED, QUALITIES
@@ -31,6 +41,7 @@ from lam_envs.keywords import MAX_PIXELS
 SUITES = Path(__file__).with_name("suites")
 LARGEST = 2**32
 """Seeds and numbers are below it."""
+NAME = "a text in one line without '|' and ','"
 EVERY = "all"
 """Of a suite of speed: all environments."""
 
@@ -118,6 +129,12 @@ class _Reader:
         evaluation = self._numbers(
             data, "evaluation", ("first_seed", "episodes"), ("episode_seconds",), from_0=("first_seed",)
         )
+        if evaluation["first_seed"] + evaluation["episodes"] > WATCHED_FROM:
+            self._fail(
+                data["evaluation"].lines["first_seed"],
+                "evaluation.first_seed",
+                f"found {evaluation['first_seed']}; from 2**30 on are the seeds by which trainings are watched",
+            )
         seeds = self._list(data, "training_seeds")
         for place, seed in enumerate(seeds):
             self._whole(seed, seeds.lines[place], "training_seeds", at_least=0)
@@ -190,14 +207,16 @@ class _Reader:
         learned = self._tried(lambda: learns(agent), own.lines["agent"], "agent")
         label = own.get("label", agent)
         where = own.lines.get("label", line)
-        if not isinstance(label, str) or not label.isprintable() or not label.strip() or "|" in label:
-            self._fail(where, "label", f"found {label!r}; expected a text in one line without '|'")
+        if not _is_name(label):
+            self._fail(where, "label", f"found {label!r}; expected {NAME}")
         environments = self._environments(own if "environments" in own else data, label, line)
         settings = plain(own.get("settings", {}))
         where = own.lines.get("settings", line)
         if not isinstance(settings, dict):
             self._fail(where, "settings", f"found {settings!r}; expected a mapping")
         self._tried(lambda: json.dumps(settings, allow_nan=False), where, "settings")
+        if settings:
+            self._tried(lambda: check_settings(agent, settings), where, "settings")
         counts = {}
         if learned and needs_demonstrations(agent):
             shown = own if "demonstrations" in own else data
@@ -212,7 +231,11 @@ class _Reader:
             )
         found = self._list(data, "environments")
         for place, name in enumerate(found):
-            if not isinstance(name, str) or not _is_known(name):
+            if not isinstance(name, str) or not self._tried(
+                lambda name=name: _is_known(name),  # type: ignore[misc]
+                found.lines[place],
+                "environments",
+            ):
                 self._fail(
                     found.lines[place],
                     "environments",
@@ -270,10 +293,14 @@ class _Reader:
         found = {}
         for name, changes in given.items():
             where, key = given.lines[name], f"conditions.{name}"
-            if not name.isprintable() or not name.strip() or "|" in name:
-                self._fail(where, key, f"found {name!r}; expected a name in one line without '|'")
+            if not _is_name(name):
+                self._fail(where, key, f"found {name!r}; expected {NAME}")
             if not isinstance(changes, Mapping):
                 self._fail(where, key, f"found {changes!r}; expected a mapping of what changes, or {{}}")
+            if name == AS_TRAINED and changes:
+                self._fail(
+                    where, key, f"found {plain(changes)!r}; as agents are trained, nothing changes: expected {{}}"
+                )
             changes = self._mapping(changes, where, key, optional=("env", "action_noise", "shoves"))
             found[name] = plain(changes)
             if not isinstance(found[name].get("env", {}), dict):
@@ -347,8 +374,8 @@ class _Reader:
     def _tried(self, call: Callable[[], Any], line: int, key: str) -> Any:
         try:
             return call()
-        except (ValueError, TypeError, ImportError, AttributeError, FileNotFoundError) as error:
-            self._fail(line, key, str(error))
+        except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+            self._fail(line, key, str(error) or repr(error))
 
     def _fail(self, line: int, key: str, problem: str) -> NoReturn:
         raise ValueError(f"{self._path}, line {line}, {key}: {problem}")
@@ -360,6 +387,13 @@ def _is_known(name: str) -> bool:
     if colon:
         try:
             importlib.import_module(module)
-        except ImportError:
+        except ModuleNotFoundError:
             return False
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"module {module!r} of {name} fails when it is imported: {error!r}") from error
     return own in gym.registry
+
+
+def _is_name(text: Any) -> bool:
+    """Whether it can stand in a table: commas join a label to what else tells rows apart."""
+    return isinstance(text, str) and text.isprintable() and bool(text.strip()) and not set("|,") & set(text)

@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,22 @@ def read_training(folder: Path, wanted: ToTrain) -> Training:
     return took
 
 
-def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training) -> Path:
+def seeds_of_demonstrations(folder: Path, wanted: ToTrain) -> list[int]:
+    """Reads the seeds of the episodes that an agent learned from.
+
+    Raises:
+        FileNotFoundError: It was not trained.
+        ValueError: The file is damaged.
+    """
+    read_training(folder, wanted)
+    path = folder / wanted.path / TRAINING_FILE
+    seeds = json.loads(path.read_text()).get("seeds_of_demonstrations")
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        raise ValueError(f"{path} does not tell the seeds of the demonstrations: remove its folder and run again")
+    return seeds
+
+
+def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training, seeds: Sequence[int]) -> Path:
     """Saves a trained agent with what its training took, at once or not at all.
 
     Args:
@@ -109,6 +125,7 @@ def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training) -> Path:
         wanted: Which it is.
         agent: With ``save``.
         took: Its training.
+        seeds: Of the episodes that it learned from.
     """
     target = folder / wanted.path
     partial = target.with_name(f".{target.name}.partial")
@@ -118,7 +135,12 @@ def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training) -> Path:
     agent.save(partial)
     write_json(
         partial / TRAINING_FILE,
-        {"address": wanted.address, "trained": asdict(wanted), "training": asdict(took)},
+        {
+            "address": wanted.address,
+            "trained": asdict(wanted),
+            "training": asdict(took),
+            "seeds_of_demonstrations": list(seeds),
+        },
     )
     os.replace(partial, target)
     return target

@@ -18,30 +18,28 @@ from demos.files import write_json
 PUBLISHED = "published.json"
 
 
-def _plan(env_id: str, episodes: int, seed: int, **other: Any) -> dict[str, Any]:
-    return {"env_id": env_id, "episodes": episodes, "seed": seed, **other}
+TASKS = ("LamReach", "LamPush", "LamGrasp", "LamPickPlace", "LamStack", "LamInsert")
+DISCRETE = ("LamReachDiscrete", "LamGraspDiscrete")
+COUNTS = (10, 25, 50, 100, 200)
+"""Episodes from which it is measured how success grows."""
 
 
-PLANS: dict[str, dict[str, Any]] = {
-    "LamReach-100": _plan("LamReach-v0", 100, 0),
-    "LamPush-100": _plan("LamPush-v0", 100, 0),
-    "LamGrasp-100": _plan("LamGrasp-v0", 100, 0),
-    "LamPickPlace-100": _plan("LamPickPlace-v0", 100, 0),
-    "LamStack-100": _plan("LamStack-v0", 100, 0),
-    "LamInsert-100": _plan("LamInsert-v0", 100, 0),
-    # For results: on demonstrations of seed 0 settings were tuned.
-    "LamReach-50-seed1": _plan("LamReach-v0", 50, 1),
-    "LamPush-100-seed1": _plan("LamPush-v0", 100, 1),
-    "LamPush-200-seed1": _plan("LamPush-v0", 200, 1),
-    "LamPush-noisy-200-seed1": _plan("LamPush-v0", 200, 1, quality="noisy"),
-    "LamGrasp-100-seed1": _plan("LamGrasp-v0", 100, 1),
-    "LamPickPlace-100-seed1": _plan("LamPickPlace-v0", 100, 1),
-    "LamPickPlace-200-seed1": _plan("LamPickPlace-v0", 200, 1),
-    "LamStack-300-seed1": _plan("LamStack-v0", 300, 1),
-    "LamInsert-300-seed1": _plan("LamInsert-v0", 300, 1),
-    "LamReachDiscrete-100-seed1": _plan("LamReachDiscrete-v0", 100, 1),
-    "LamGraspDiscrete-100-seed1": _plan("LamGraspDiscrete-v0", 100, 1),
-}
+def _plan(task: str, episodes: int, seed: int, **other: Any) -> tuple[str, dict[str, Any]]:
+    """The name of a dataset, and what it is made of."""
+    parts = [task, *other.values(), str(episodes), *([f"seed{seed}"] if seed else [])]
+    return "-".join(parts), {"env_id": f"{task}-v0", "episodes": episodes, "seed": seed, **other}
+
+
+PLANS: dict[str, dict[str, Any]] = dict(
+    [
+        *(_plan(task, 100, 0) for task in TASKS),
+        # For results: on demonstrations of seed 0 settings were tuned.
+        *(_plan(task, count, 1) for task in (*TASKS, *DISCRETE) for count in COUNTS),
+        *(_plan(task, 300, 1) for task in ("LamStack", "LamInsert")),
+        *(_plan(task, 100, 1, quality=quality) for task in TASKS for quality in ("noisy", "novice", "mixed")),
+        _plan("LamPush", 200, 1, quality="noisy"),
+    ]
+)
 """The arguments of :func:`demos.collect` for each published dataset."""
 
 

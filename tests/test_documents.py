@@ -208,9 +208,10 @@ def test_the_readme_shows_all_agents_and_its_table_does_not_drift() -> None:
     assert pages.readme(drifted) == text
 
 
-def test_the_committed_report_is_that_of_the_results(tmp_path: Path) -> None:
-    core = ROOT / "results" / "core"
-    folder = shutil.copytree(core, tmp_path / "core", ignore=shutil.ignore_patterns("agents", "datasets"))
+@pytest.mark.parametrize("suite", [folder.name for folder in figures.published()])
+def test_the_committed_report_is_that_of_the_results(suite: str, tmp_path: Path) -> None:
+    published = ROOT / "results" / suite
+    folder = shutil.copytree(published, tmp_path / suite, ignore=shutil.ignore_patterns("agents", "datasets"))
     committed = (folder / "report.md").read_text()
     reports.report(folder)
     assert (folder / "report.md").read_text() == committed, "run make results"

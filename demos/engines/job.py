@@ -35,6 +35,7 @@ class Job:
         reads: Files and folders there, by relative paths, that it needs if they are there.
         writes: Those that it makes, replaces or removes.
         after: Names of jobs that are to end before it begins; those that are not in the run have.
+        imports: Modules that it uses, besides its function's: they may be imported once for all jobs.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Job:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
 
     def called_in(self, folder: Path | None) -> tuple[Any, ...]:
         """Returns the arguments for a call with the job's files in a folder."""

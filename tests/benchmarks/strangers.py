@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
+import subprocess
+import sys
+import threading
 import time
 from typing import Any
 
@@ -80,6 +84,66 @@ class Wandering(Stranger):
 class Killing(Stranger):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         os._exit(3)
+
+
+class Swallowing(Stranger):
+    """Hangs, and catches whatever interrupts it."""
+
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        while True:
+            try:
+                time.sleep(0.01)
+            except BaseException:  # noqa: S112
+                continue
+
+
+class Bare(Stranger):
+    """Returns no memory."""
+
+    def predict(self, *args: Any, **keywords: Any) -> Any:
+        return self._zero
+
+
+class Cheating(Stranger):
+    """Changes the environment for all who come after it in the same process."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        kind: Any = type(env.unwrapped)
+        honest = kind.step
+
+        def step(own: Any, action: Any) -> Any:
+            *rest, info = honest(own, action)
+            return (*rest, {**info, "is_success": True})
+
+        kind.step = step
+
+
+class Littering(Stranger):
+    """Leaves a thread and a process behind that do not end."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        threading.Thread(target=time.sleep, args=(600.0,)).start()
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+
+class Drawing(Stranger):
+    """Draws from global generators, and remembers what it did before."""
+
+    acted = 0
+
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        Drawing.acted += 1
+        drawn = np.random.uniform(-1.0, 1.0, self._zero.shape) + random.random() / Drawing.acted  # noqa: NPY002, S311
+        return np.clip(drawn, -1.0, 1.0).astype(np.float32), None
+
+
+class Unkept(Stranger):
+    """Learns, and cannot be saved."""
+
+    def learn(self, *args: Any, **keywords: Any) -> None:
+        raise AssertionError("nobody asks")
 
 
 class ShyOfCameras(Stranger):

@@ -76,6 +76,26 @@ def test_what_is_in_one_folder_alone_is_new_or_gone(tmp_path: Path) -> None:
     assert "1 gone" in said.output
 
 
+def test_what_has_the_same_name_alone_is_not_called_better(tmp_path: Path) -> None:
+    folder = changed(tmp_path / "other", 20)
+    suite = json.loads((folder / "suite.json").read_text())
+    for result in read_results(folder)[1]:
+        if (result.cell.environment, result.cell.label) == CLONE:
+            cell = dataclasses.replace(result.cell, settings={"epochs": 1})
+            suite["cells"][suite["cells"].index(dataclasses.asdict(result.cell))] = dataclasses.asdict(cell)
+            write_cell(folder, dataclasses.replace(result, cell=cell))
+    (folder / "suite.json").write_text(json.dumps(suite))
+    found = {(one.environment, one.agent): one for one in compare(CORE, folder)}
+    assert (found[CLONE].verdict, found[CLONE].differs) == ("of something else", ("settings",))
+    assert {one.verdict for key, one in found.items() if key != CLONE} == {"within noise"}
+
+
+def test_a_label_is_no_formula_of_a_spreadsheet() -> None:
+    row = dataclasses.replace(rows_of(read_results(CORE)[1])[0], agent="=cmd()")
+    (line,) = csv.DictReader(io.StringIO(as_csv([row])))
+    assert line["agent"] == "'=cmd()"
+
+
 def test_a_csv_holds_every_row() -> None:
     table = rows_of(read_results(CORE)[1])
     read = list(csv.DictReader(io.StringIO(as_csv(table))))
@@ -89,7 +109,8 @@ def test_a_csv_holds_every_row() -> None:
 def test_latex_has_every_agent_and_escapes_what_is_special() -> None:
     table = rows_of(read_results(CORE)[1])
     strange = dataclasses.replace(table[0], agent="mine_50% {a}\\b")
-    text = as_latex([*table, strange])
+    text = as_latex([*table, strange, dataclasses.replace(table[0], agent="[x]")])
+    assert "\n{[x]} & " in text, "brackets after a line's end would be LaTeX's"
     assert r"mine\_50\% \{a\}\textbackslash{}b" in text
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == len(overviews(table))
     for row in table:

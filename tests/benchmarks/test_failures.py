@@ -29,6 +29,8 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
         "Killing": "its process died",
         "Garbled": r"ValueError: \\udcff bad",
         "Exiting": "SystemExit: 3",
+        "Swallowing": "its process died: .*or it did not let itself be interrupted",
+        "Bare": r"TypeError: predict returned a ndarray; expected an action and a memory: \(action, state\)",
     }
     places = {f"tests.benchmarks.strangers:{name}": told for name, told in strangers.items()}
     still, wandering = (f"tests.benchmarks.strangers:{name}" for name in ("Stranger", "Wandering"))
@@ -74,7 +76,8 @@ def test_what_failed_is_told_with_what_was_to_be_made_of_it_and_is_tried_again(t
 def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path) -> None:
     from demos.plan import episode_seed
 
-    evaluation = {"first_seed": episode_seed(0, 3), "episodes": 1}
+    shown = next(seed for seed in (episode_seed(0, number) for number in range(8)) if seed < 2**30)
+    evaluation = {"first_seed": shown, "episodes": 1}
     suite = read_suite(
         written(tmp_path, agents=["bc", "expert"], training_seeds=[0], evaluation=evaluation, videos=None)
     )
@@ -86,6 +89,22 @@ def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path
     assert [result.cell.label for result in read_results(tmp_path / "out")[1]] == ["expert"]
 
 
+def test_a_trained_agent_is_not_measured_on_a_seed_of_its_demonstrations(tmp_path: Path) -> None:
+    from demos.plan import episode_seed
+
+    shown = next(seed for seed in (episode_seed(0, number) for number in range(8)) if seed < 2**30)
+    quick = [{"agent": "bc", "settings": {"epochs": 1}}]
+    for first, told in ((1000, []), (shown, [f"share the seeds [{shown}]"])):
+        evaluation = {"first_seed": first, "episodes": 1}
+        suite = read_suite(
+            written(tmp_path, agents=quick, training_seeds=[0], evaluation=evaluation, videos=None, curves=None)
+        )
+        runner.run(suite, tmp_path / "out", LocalEngine(1))
+        failed = list(runner.failures(suite, tmp_path / "out").values())
+        assert len(failed) == len(told)
+        assert all(words in text for words, text in zip(told, failed, strict=True))
+
+
 def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -> None:
     agent = "tests.benchmarks.strangers:ShyOfCameras"
     suite = read_suite(written(tmp_path, agents=[agent], videos={"agent": agent, "size": 32}))
@@ -94,6 +113,22 @@ def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -
     failed = runner.failures(suite, folder)
     assert list(failed) == [f"film-of-{cell.name}"]
     assert failed[f"film-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
+
+
+def test_what_an_agent_leaves_behind_decides_nothing_and_holds_nothing_up(tmp_path: Path) -> None:
+    cheating, littering, drawing = (
+        f"tests.benchmarks.strangers:{name}" for name in ("Cheating", "Littering", "Drawing")
+    )
+    once = {"evaluation": {"first_seed": 1000, "episodes": 2}, "videos": None, "curves": None}
+    twice = {"conditions": {"as trained": {}, "again": {"shoves": 0}}}
+    suite = read_suite(written(tmp_path, agents=[cheating, littering, drawing, "random"], **once, **twice))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    found = {(one.cell.label, one.cell.condition): one.evaluation for one in read_results(folder)[1]}
+    assert len(found) == 8
+    assert found[cheating, "again"].success_rate == 1.0
+    assert found["random", "as trained"].success_rate == 0.0
+    alone = runner.run(read_suite(written(tmp_path, agents=[drawing], **once)), tmp_path / "alone", LocalEngine(1))
+    assert read_results(alone)[1][0].evaluation.episodes == found[drawing, "as trained"].episodes
 
 
 def fail() -> None:

@@ -77,3 +77,32 @@ def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
     reports.report(tmp_path)
     for name in ("report.html", "report.md"):
         assert "<script>alert" not in (tmp_path / name).read_text()
+
+
+def test_a_name_is_neither_formula_nor_markup(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    result = read_cell(results / "cells" / "LamReach-v0-expert.json")
+    cell = dataclasses.replace(result.cell, label=r"cost $\frac{$ [x](y) *b*")
+    write_cell(tmp_path, dataclasses.replace(result, cell=cell))
+    suite = json.loads((results / "suite.json").read_text())
+    (tmp_path / "suite.json").write_text(json.dumps({**suite, "cells": [dataclasses.asdict(cell)]}))
+    reports.report(tmp_path)
+    assert r"| cost $\\frac{$ \[x\](y) \*b\* |" in (tmp_path / "report.md").read_text()
+
+
+def test_a_video_that_leads_elsewhere_is_not_shown(results: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("agents", "datasets")))
+    (tmp_path / "secret").write_text("a secret")
+    video = folder / "videos" / f"{CLONE}-median.mp4"
+    video.unlink()
+    video.symlink_to(tmp_path / "secret")
+    with pytest.raises(ValueError, match="leads out of its folder"):
+        reports.report(folder)
+
+
+def test_a_suite_of_ones_own_by_the_name_of_ours_is_not_taken_for_ours(tmp_path: Path) -> None:
+    folder = runner.run(
+        read_suite(written(tmp_path, name="core", agents=["random"], videos=None)), tmp_path / "out", LocalEngine(1)
+    )
+    reports.report(folder)
+    assert "**Made** by `python -m benchmarks run SUITE.yaml`" in (folder / "report.md").read_text()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,3 +96,22 @@ def test_two_hundred_corruptions_of_results_are_found_and_nothing_is_overwritten
         assert path.read_bytes() == damaged
         path.write_bytes(whole)
     assert read_results(folder) == sound
+
+
+def test_a_result_that_was_copied_over_another_is_found(results: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("agents", "datasets")))
+    shutil.copy(folder / "cells" / "LamReach-v0-expert.json", folder / "cells" / "LamReach-v0-random.json")
+    with pytest.raises(ValueError, match=r"LamReach-v0-random\.json is of LamReach-v0-expert"):
+        read_results(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"videos": "x"}, {"conditions": []}, {"conditions": {"a": 3}}, {"evaluation": {"first_seed": math.inf}}],
+    ids=str,
+)
+def test_a_damaged_description_of_a_suite_is_told(change: dict[str, Any], results: Path, tmp_path: Path) -> None:
+    content = json.loads((results / "suite.json").read_text())
+    (tmp_path / "suite.json").write_text(json.dumps({**content, **change}))
+    with pytest.raises(ValueError, match=r"suite\.json is damaged"):
+        read_results(tmp_path)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from agents.provenance import versions
 from benchmarks import report as reports
@@ -200,3 +201,30 @@ def test_an_agent_is_trained_once_for_all_that_measure_it(tmp_path: Path) -> Non
 def test_one_worker_gives_the_results_of_two(results: Path, tmp_path: Path) -> None:
     suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
     assert finished(runner.run(suite, tmp_path / "out", LocalEngine(1))) == finished(results)
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+    suite = read_suite(written(tmp_path, agents=["random"], videos=None))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "report.md").write_text("of somebody else")
+    with pytest.raises(ValueError, match=r"holds report\.md and no suite\.json: choose another folder by --out"):
+        runner.run(suite, folder, LocalEngine(1))
+    (folder / "suite.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"suite\.json is of no suite: choose another"):
+        runner.run(suite, folder, LocalEngine(1))
+    (folder / "suite.json").write_text('{"name": "another"}')
+    with pytest.raises(ValueError, match="holds results of the suite 'another': choose another"):
+        runner.run(suite, folder, LocalEngine(1))
+    assert sorted(path.name for path in folder.iterdir()) == ["report.md", "suite.json"]
+    with pytest.raises(NotADirectoryError, match="is a file; choose a folder"):
+        runner.run(suite, folder / "report.md", LocalEngine(1))
+
+
+def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    suite = read_suite(written(tmp_path, agents=["random"], videos=None))
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(ValueError, match="another run works in"):
+        runner.run(suite, tmp_path / "out", LocalEngine(1))
+    assert len(read_results(runner.run(suite, tmp_path / "out", LocalEngine(1)))[1]) == 1
+    assert not (tmp_path / "out" / ".lock").exists()
