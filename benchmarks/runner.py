@@ -152,13 +152,14 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
                 after=[each.name for each in trained],
             )
         )
+    # What needs nothing more is measured at once.
+    made += measurements.pop("", [])
     for each in todo.trainings:
         shown = [] if each.demonstrations is None else [each.demonstrations.id]
         data = [f"{jobs.DATASETS}/{name}" for name in shown]
         made.append(job(each.name, jobs.train_agent, each, suite.curves, reads=data, writes=[each.path], after=shown))
         # What is trained is measured next: results come as the suite goes.
         made += measurements.pop(each.name, [])
-    made += [one for rest in measurements.values() for one in rest]
     for cell in todo.films:
         trained = _trainings([cell])
         made.append(
