@@ -199,7 +199,7 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         table = Table("what", "value", box=None)
         table.add_row("agent", name)
         table.add_row("environment", str(training.get("environment", "unknown")))
-        for keyword, value in training.get("keywords", {}).items():
+        for keyword, value in (training.get("keywords") or {}).items():
             table.add_row(f"  {keyword}", str(value))
         table.add_row("demonstrations", f"{learned.get('id', 'none')} ({learned.get('episodes', 0)} episodes)")
         table.add_row("  SHA-256", str(learned.get("checksum", "-")))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,8 +122,8 @@ def tune(
     Raises:
         ValueError: There is nothing to tune, or the study is of something else.
     """
-    for what, number in (("trials", trials), ("seeds", seeds), ("episodes", episodes)):
-        if number < 1:
+    for what, number in (("trials", trials), ("seeds", seeds), ("episodes", episodes), ("budget", budget)):
+        if number is not None and number < 1:
             raise ValueError(f"{what} is {number}; expected at least 1")
     settings = dict(settings or {})
     # What cannot be is said before a study is made of it.
@@ -173,15 +175,25 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def _is_database(path: Path) -> bool:
-    """Whether a file is SQLite's; an empty one will be."""
+def _is_study(path: Path) -> bool:
+    """Whether a file is a database of Optuna's; an empty one will be."""
     with path.open("rb") as file:
-        return file.read(16) in (b"", b"SQLite format 3\0")
+        start = file.read(16)
+    if start != b"SQLite format 3\0":
+        return start == b""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError:
+        return False
+    return not tables or "studies" in tables
 
 
 def _opened(path: Path, of: dict[str, Any]) -> optuna.Study:
     """Opens a study, or makes it."""
-    if path.is_dir() or (path.is_file() and not _is_database(path)):
+    if "?" in str(path.resolve()):
+        raise ValueError(f"{path} has a '?', with which the address of a database ends: choose another file")
+    if path.is_dir() or (path.is_file() and not _is_study(path)):
         raise ValueError(f"{path} is no study: choose a file that is not there yet, or one of `agents tune`")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -223,7 +223,7 @@ TRAININGS: dict[str, tuple[str, list[str]]] = {
 def trained(name: str, out: Path, root: Path) -> list[str]:
     env_id, settings = TRAININGS[name]
     data = (
-        ["--demos", "data/shown-v0", "--root", str(root)] if getattr(find(name), "needs_demonstrations", True) else []
+        ["--demos", "kills/shown-v0", "--root", str(root)] if getattr(find(name), "needs_demonstrations", True) else []
     )
     return [
         sys.executable, "-m", "agents", "train", name, "--env", env_id, "--out", str(out), "--judge", "0", *data,
@@ -235,7 +235,7 @@ def trained(name: str, out: Path, root: Path) -> list[str]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(name: str, tmp_path: Path) -> None:
-    demos.collect(TRAININGS[name][0], episodes=6, seed=7, root=tmp_path, dataset_id="data/shown-v0")
+    demos.collect(TRAININGS[name][0], episodes=6, seed=7, root=tmp_path, dataset_id="kills/shown-v0")
     subprocess.run(trained(name, tmp_path / "whole", tmp_path), check=True, capture_output=True, timeout=300)
     rng, log = np.random.default_rng(0), tmp_path / "log"
     checkpoint = tmp_path / "killed.training" / CHECKPOINT

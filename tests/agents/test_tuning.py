@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -87,9 +89,16 @@ def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
 def test_what_is_no_study_or_cannot_be_tried_is_refused_before_anything_is_made(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     (tmp_path / "notes.txt").write_text("my notes, which are no database")
-    for path in (tmp_path, tmp_path / "notes.txt"):
+    (tmp_path / "torn.db").write_bytes(b"SQLite format 3\0" + bytes(range(200)))
+    with contextlib.closing(sqlite3.connect(tmp_path / "addresses.db")) as others:
+        others.execute("CREATE TABLE friends (name TEXT)")
+    for path in (tmp_path, *(tmp_path / name for name in ("notes.txt", "torn.db", "addresses.db"))):
         with pytest.raises(ValueError, match="is no study"):
             tuning.tune("bc", env, None, path, trials=1)
+    with pytest.raises(ValueError, match="has a '\\?'"):
+        tuning.tune("bc", env, None, tmp_path / "a?b.db", trials=1)
+    with pytest.raises(ValueError, match="budget is 0; expected at least 1"):
+        tuning.tune("bc", env, None, tmp_path / "study.db", trials=1, budget=0)
     with pytest.raises(ValueError, match="unknown setting 'nope'"):
         tuning.tune("bc", env, None, tmp_path / "study.db", {"nope": 3}, trials=1)
     assert not (tmp_path / "study.db").exists()
