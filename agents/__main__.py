@@ -87,7 +87,7 @@ def train(
             learner.learn(dataset, made, seed=seed, budget=budget, progress=True)
         # Another training may have been saved there meanwhile.
         _check_free(out, overwrite=overwrite)
-        console.print(f"saved in {learner.save(out)}", soft_wrap=True)
+        console.print(f"saved in {learner.save(out) or out}", soft_wrap=True)
         run.forget()
 
 

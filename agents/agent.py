@@ -123,7 +123,10 @@ def find(name: str) -> Any:
             raise
         except (Exception, SystemExit) as error:
             raise ValueError(f"agent {name!r} fails when it is imported: {error!r}") from error
-    raise ValueError(f"unknown agent {name!r}; expected one of {', '.join(names())}, or package.module:Class")
+    raise ValueError(
+        f"unknown agent {name!r}; expected one of {', '.join(names())}, package.module:Name, the folder of a saved "
+        f"agent, or an archive of Stable-Baselines3 ({ARCHIVE})"
+    )
 
 
 def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
@@ -199,6 +202,11 @@ def load(directory: str | Path, env: gym.Env[Any, Any], *, agent: str | None = N
             f"{directory} names agent {name!r}, which keeps nothing: it has no learn(), save() and load()"
         )
     return kind.load(directory, env)
+
+
+def is_saved(name: str) -> bool:
+    """Whether a name is the folder of a saved agent."""
+    return (Path(name) / DESCRIPTION).is_file()
 
 
 def read_description(directory: str | Path) -> dict[str, Any]:

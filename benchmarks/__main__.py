@@ -64,6 +64,13 @@ def run_(
     engine: EngineName = "local",
     address: Address = None,
     shared: Shared = False,
+    again: Annotated[
+        list[str],
+        typer.Option(
+            help="Measure the agent of this label again, as when it reads files of its own that have changed; may be "
+            "repeated."
+        ),
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to be done, and how long.")] = False,
 ) -> None:
     """Carry out a suite and report. Interrupted, the same command goes on where it was."""
@@ -78,6 +85,10 @@ def run_(
         if dry_run:
             _foretell(read, out, chosen.workers)
             return
+        for label in runner.left_out(read, out):
+            errors.print(f"{label} is in {out} and not in this run: name it by --agent to keep it", markup=False)
+        for label in again:
+            runner.forget(read, out, label)
         folder = runner.run(read, out, chosen, progress=True)
         failed = runner.failures(read, folder)
         for name, told in failed.items():
@@ -115,9 +126,13 @@ def _foretell(suite: Suite, folder: Path, workers: int) -> None:
         soft_wrap=True,
     )
     unknown = len(todo.cells) + len(todo.trainings) - len(expected)
-    rest = f", and {unknown} trainings and measurements of which nothing is known yet" if unknown else ""
-    told = f"expected: {_duration(sum(expected.values()) / workers)} by {workers} workers{rest}"
-    console.print(told, soft_wrap=True)
+    parts = [f"{_duration(sum(expected.values()) / workers)} by {workers} workers"] if expected else []
+    parts += [f"{unknown} trainings and measurements of which nothing is known yet"] if unknown else []
+    if parts:
+        console.print(f"expected, demonstrations and films apart: {' and '.join(parts)}", soft_wrap=True)
+    published = Path("results") / suite.name
+    if published.is_dir() and published.resolve() != folder.resolve():
+        console.print(f"what is published is in {published}: add --out {published} to go on from it", soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:
@@ -185,7 +200,7 @@ def _show(folder: Path) -> None:
         table.add_row(row.environment, short[name], rate, interval, seconds, f"{row.mean_return:.2f}")
     console.print(table)
     if len(results) < len(suite["cells"]):
-        console.print(f"{len(results)} of {len(suite['cells'])} measurements are done: run the suite again")
+        console.print(f"{len(results)} of {len(suite['cells'])} measurements are done")
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True)
 

@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 
 import lam_envs
-from agents.agent import AGENTS, place_of
+from agents.agent import AGENTS, is_saved, place_of, read_description
 from agents.provenance import versions
 
 
@@ -34,15 +34,18 @@ def address(determined_by: Mapping[str, Any], versions: Mapping[str, str]) -> st
 def versions_of(agent: str, environment: str) -> dict[str, str]:
     """Versions of all that decides an agent's result in an environment.
 
-    Of a stranger's agent counts its module, or the file of a model, and of an environment that is not ours what
-    registers it, its class and what it is made of; and of both all that these import which is neither Python's own
-    nor installed, or of the same package.
+    Of a stranger's agent counts its module, of a saved one what was saved, and of an environment that is not ours
+    what registers it, its class and what it is made of; and of both all that these import which is neither Python's
+    own nor installed, or of the same package.
 
     Args:
         agent: See :func:`agents.agent.find`.
         environment: An id.
     """
     stem = environment.rpartition("-v")[0]
+    saved = sorted(Path(agent).iterdir()) if is_saved(agent) else [Path(agent)] if Path(agent).is_file() else []
+    if is_saved(agent):
+        agent = str(read_description(agent)["agent"])
     place = place_of(agent)
     strange = agent not in AGENTS and ":" in place
     try:
@@ -52,8 +55,8 @@ def versions_of(agent: str, environment: str) -> dict[str, str]:
         found = versions("", stem)
     if strange:
         found["agent"] = _fingerprint(frozenset({place.partition(":")[0]}))
-    if Path(agent).is_file():
-        found["model"] = hashlib.sha256(Path(agent).read_bytes()).hexdigest()[:16]
+    if saved:
+        found["model"] = hashlib.sha256(b"".join(path.read_bytes() for path in saved)).hexdigest()[:16]
     module, _, own = environment.rpartition(":")
     if module:
         importlib.import_module(module)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.results import read_results
-from benchmarks.suite import Cell
+from benchmarks.results import CellResult, read_results
 from benchmarks.tables import Row, names, rows
 
 DEFINING = ("agent", "settings", "changes")
@@ -26,7 +25,8 @@ class Change:
         before: Success in the first folder; None where it was not measured.
         after: Success in the second folder; None likewise.
         interval: 95%, of the difference; None where there is none.
-        differs: What else is not the same in both folders: parts of a :class:`benchmarks.suite.Cell`.
+        differs: What else is not the same in both folders: parts of a :class:`benchmarks.suite.Cell`, or ``code``.
+        same: Whether every episode is.
     """
 
     environment: str
@@ -35,14 +35,17 @@ class Change:
     after: float | None
     interval: tuple[float, float] | None
     differs: tuple[str, ...] = ()
+    same: bool = False
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``within noise``, ``new``, ``gone``, or ``of something else`` by the same name."""
+        """``better``, ``worse``, ``within noise``, ``the same``, ``new``, ``gone``, or ``of something else``."""
         if self.interval is None:
             return "new" if self.before is None else "gone"
         if set(self.differs) & set(DEFINING):
             return "of something else"
+        if self.same:
+            return "the same"
         low, high = self.interval
         return "better" if low > 0.0 else "worse" if high < 0.0 else "within noise"
 
@@ -65,32 +68,38 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
         FileNotFoundError: There are no results in one.
         ValueError: A result is damaged.
     """
-    (old, before_cells), (new, after_cells) = (_read(folder) for folder in (before, after))
+    (old, before_results), (new, after_results) = (_read(folder) for folder in (before, after))
     # What tells rows apart in one folder does so in the other.
     table = list({**old, **new}.values())
     called = dict(zip([row.group for row in table], names(table), strict=True))
     changes = []
     for group in {**old, **new}:
-        told = before_cells.get(group), after_cells.get(group)
-        differs = tuple(
-            part
-            for part in (*DEFINING, *NOTED)
-            if None not in told and getattr(told[0], part) != getattr(told[1], part)
-        )
-        changes.append(_change((group[0], called[group]), old.get(group), new.get(group), differs))
+        key = group[0], called[group]
+        if group not in old or group not in new:
+            changes.append(_change(key, old.get(group), new.get(group)))
+            continue
+        first, second = before_results[group], after_results[group]
+        cells = first[0].cell, second[0].cell
+        differs = [part for part in (*DEFINING, *NOTED) if getattr(cells[0], part) != getattr(cells[1], part)]
+        differs += ["code"] if first[0].versions != second[0].versions else []
+        same = [one.evaluation.episodes for one in first] == [one.evaluation.episodes for one in second]
+        changes.append(replace(_change(key, old[group], new[group]), differs=tuple(differs), same=same))
     return sorted(changes, key=lambda change: (change.environment, change.agent))
 
 
 Group = tuple[str, str, int | None, str | None, str]
 
 
-def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, Cell]]:
-    """Rows, and one of the cells that each sums up."""
-    results = read_results(folder)[1]
-    return {row.group: row for row in rows(results)}, {result.cell.group: result.cell for result in results}
+def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, list[CellResult]]]:
+    """Rows, and the results that each sums up, in the order of the trainings."""
+    found: dict[Group, list[CellResult]] = {}
+    results = sorted(read_results(folder)[1], key=lambda result: result.cell.training_seed or 0)
+    for result in results:
+        found.setdefault(result.cell.group, []).append(result)
+    return {row.group: row for row in rows(results)}, found
 
 
-def _change(key: tuple[str, str], old: Row | None, new: Row | None, differs: tuple[str, ...] = ()) -> Change:
+def _change(key: tuple[str, str], old: Row | None, new: Row | None) -> Change:
     environment, agent = key
     if old is None or new is None:
         before, after = (None if row is None else row.success_rate for row in (old, new))
@@ -100,4 +109,4 @@ def _change(key: tuple[str, str], old: Row | None, new: Row | None, differs: tup
         q - p - math.hypot(q - new.low, old.high - p),
         q - p + math.hypot(new.high - q, p - old.low),
     )
-    return Change(environment, agent, p, q, interval, differs)
+    return Change(environment, agent, p, q, interval)

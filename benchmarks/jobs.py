@@ -22,7 +22,7 @@ import numpy as np
 import agents
 import demos
 from agents import archive
-from agents.agent import ARCHIVE
+from agents.agent import ARCHIVE, is_saved
 from agents.evaluation import evaluate
 from benchmarks.addresses import versions_of
 from benchmarks.conditions import Condition
@@ -205,6 +205,8 @@ def _agent(folder: Path, cell: Cell, env: Any) -> Any:
     if cell.agent.endswith(ARCHIVE):
         # Whoever let it into the suite trusts it.
         return archive.load(cell.agent, env)
+    if is_saved(cell.agent):
+        return agents.load(cell.agent, env)
     wanted = ToTrain.of(cell)
     if wanted is None:
         return agents.make(cell.agent, env, **cell.settings)

@@ -19,8 +19,9 @@ from agents.agent import ARCHIVE
 from benchmarks import plots
 from benchmarks.conditions import AS_TRAINED
 from benchmarks.ranking import Ranking, ranking
-from benchmarks.results import FILMED, CellResult, filming_file, read_results, video_file
+from benchmarks.results import FILMED, CellResult, failure_file, filming_file, read_results, video_file
 from benchmarks.statistics import Estimate
+from benchmarks.suite import Cell
 from benchmarks.suite_file import read_suite, suite_names
 from benchmarks.tables import Row, names, overviews, place, rows, shown
 from demos.files import write_atomically
@@ -32,6 +33,8 @@ PICTURES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
 }
 """Beside the Markdown: what they show, and what draws them where there is something to draw."""
 PROFILE = "Performance profile"
+MOST_TOLD = 300
+"""Letters of why a measurement failed."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,38 @@ def _content(base: Path) -> dict[str, Any]:
         "films": films,
         "played": {film.file: _data_uri(base, film.file, "video/mp4") for film in films},
         "versions": _versions(results),
-        "done": len(results),
-        "planned": len(suite["cells"]),
+        **_progress(suite, results),
+        "failed": _failed(base, suite, results),
         "seeds": _seeds(suite),
         "called": _called(suite),
         "command": _command(suite),
         "color": plots.color,
     }
+
+
+def _progress(suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any]:
+    """What is measured of what the suite asks for, and whose measurements are lacking."""
+    cells = [Cell(**cell) for cell in suite["cells"]]
+    done = {result.cell.name for result in results}
+    lacking = [cell for cell in cells if cell.name not in done]
+    return {
+        "done": len(results),
+        "planned": len(cells),
+        "lacking": list(dict.fromkeys(cell.label for cell in lacking)),
+        "pending": {(cell.label, cell.environment) for cell in lacking},
+    }
+
+
+def _failed(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[tuple[str, str]]:
+    """Measurements that were tried and failed: their names, and the last line of why."""
+    done = {result.cell.name for result in results}
+    found = []
+    for cell in (Cell(**cell) for cell in suite["cells"]):
+        path = base / failure_file(cell.name)
+        if cell.name not in done and path.is_file() and path.resolve().is_relative_to(base.resolve()):
+            told = path.read_text(errors="replace").strip().splitlines()
+            found.append((cell.name, told[-1][:MOST_TOLD] if told else "nothing was told"))
+    return found
 
 
 def _command(suite: dict[str, Any]) -> str:
@@ -258,7 +286,7 @@ def markdown_overview(folder: str | Path) -> str:
     """Returns the success of all agents in a results folder in Markdown, as the README shows it."""
     suite, results = read_results(folder)
     template = _templates().get_template("overview.md.jinja")
-    return template.render(overviews=overviews(rows(results)), done=len(results), planned=len(suite["cells"])).strip()
+    return template.render(overviews=overviews(rows(results)), **_progress(suite, results)).strip()
 
 
 def _templates() -> Environment:
@@ -287,11 +315,25 @@ def _versions(results: list[CellResult]) -> list[str]:
 def _called(suite: dict[str, Any]) -> dict[str, str]:
     """What is behind the labels that are no names of agents as they are."""
     return {
-        entry["label"]: entry["agent"]
-        + "".join(f", {name} {value}" for name, value in sorted(entry["settings"].items()))
+        entry["label"]: ", ".join(
+            [
+                entry["agent"],
+                *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
+                *_taught(entry["demonstrations"], entry["qualities"]),
+            ]
+        )
         for entry in suite["agents"]
         if entry["settings"] or entry["label"] != entry["agent"]
     }
+
+
+def _taught(demonstrations: dict[str, list[int]], qualities: list[str]) -> list[str]:
+    """What an agent learns from, in words; nothing for one that learns from none."""
+    if not demonstrations:
+        return []
+    kinds = [quality for quality in qualities if quality != "expert"]
+    counts = sorted({count for own in demonstrations.values() for count in own})
+    return [" ".join([" and ".join(map(str, counts)), *kinds, "demonstrations"])]
 
 
 def _seeds(suite: dict[str, Any]) -> str:

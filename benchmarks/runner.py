@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from benchmarks import jobs
 from benchmarks.progress import Showing
 from benchmarks.results import (
     CELLS,
+    FAILURES,
     FILMED,
     SUITE_FILE,
     cell_file,
@@ -242,6 +244,39 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     return base
 
 
+def left_out(suite: Suite, folder: str | Path) -> list[str]:
+    """Returns agents that were added to the last run in a folder and are not in this suite."""
+    try:
+        added = json.loads((Path(folder) / SUITE_FILE).read_text())["added"]
+        labels = {entry.label for entry in suite.agents}
+        return [str(label) for label in added if label not in labels]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []
+
+
+def forget(suite: Suite, folder: str | Path, label: str) -> None:
+    """Removes what was trained, measured and filmed of an agent, which is then made again.
+
+    Args:
+        suite: Has the agent.
+        folder: Of :func:`run`.
+        label: Of the agent.
+
+    Raises:
+        ValueError: The suite has no such agent.
+    """
+    base = Path(folder)
+    own = [cell for cell in suite.cells() if cell.label == label]
+    if not own:
+        labels = ", ".join(dict.fromkeys(entry.label for entry in suite.agents))
+        raise ValueError(f"no agent is called {label!r}; expected one of {labels}")
+    for cell in own:
+        for file in (cell_file(cell), filming_file(cell)):
+            (base / file).unlink(missing_ok=True)
+    for each in _trainings(own):
+        shutil.rmtree(base / each.path, ignore_errors=True)
+
+
 def check_folder(suite: Suite, folder: str | Path) -> None:
     """Refuses to write where others' files would be replaced.
 
@@ -270,8 +305,8 @@ def _carry_out(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> N
     write_suite(base, suite)
     todo = missing(suite, base)
     work = graph(suite, todo, base)
-    for name in todo.names():
-        (base / failure_file(name)).unlink(missing_ok=True)
+    # Whatever failed is tried again, or belongs to what the suite does not ask for any more.
+    shutil.rmtree(base / FAILURES, ignore_errors=True)
     done = len(suite.cells()) - len(todo.cells)
     note = f"{done} measurements of this code were there already" if done else ""
     with Showing(f"suite {suite.name}", len(work), note, disable=not progress) as shown:

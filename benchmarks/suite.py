@@ -9,7 +9,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.agent import AGENTS, ARCHIVE, Learning, find
+from agents.agent import AGENTS, ARCHIVE, Learning, find, is_saved, names, read_description
 from agents.settings import read_settings
 from benchmarks.conditions import AS_TRAINED, Condition
 from benchmarks.training import Watching
@@ -160,7 +160,7 @@ class Suite:
     Attributes:
         name: Of the suite.
         agents: What is measured where.
-        demonstration_seed: Of the collection of demonstrations.
+        demonstration_seed: Of the collection of demonstrations; None where none are needed.
         training_seeds: One training each.
         evaluation: Unseen seeds, the same for every agent.
         videos: What is filmed; None for nothing.
@@ -171,7 +171,7 @@ class Suite:
 
     name: str
     agents: tuple[Entry, ...]
-    demonstration_seed: int
+    demonstration_seed: int | None
     training_seeds: tuple[int, ...]
     evaluation: Evaluating
     videos: Filming | None = None
@@ -259,12 +259,12 @@ def _slug(text: str) -> str:
 
 
 def learns(agent: str) -> bool:
-    """Whether an agent has a way to learn; what is in an archive has learned.
+    """Whether an agent has a way to learn; what is in an archive or a folder has learned.
 
     Raises:
         ValueError: There is no such agent, or it learns and cannot be kept.
     """
-    if agent.endswith(ARCHIVE) or not isinstance(find(agent), type):
+    if has_learned(agent) or not isinstance(find(agent), type):
         return False
     lacking = [name for name in ("save", "load") if not hasattr(find(agent), name)]
     if hasattr(find(agent), "learn") and lacking:
@@ -274,6 +274,20 @@ def learns(agent: str) -> bool:
     return issubclass(find(agent), Learning)
 
 
+def has_learned(agent: str) -> bool:
+    """Whether it is a saved agent's folder, or an archive.
+
+    Raises:
+        ValueError: A folder names an agent that has no name here: it may not say which code is run.
+    """
+    if not is_saved(agent):
+        return agent.endswith(ARCHIVE)
+    name = read_description(agent).get("agent")
+    if name not in names():
+        raise ValueError(f"{agent} was saved by agent {name!r}, which has no name here (known: {', '.join(names())})")
+    return True
+
+
 def check_settings(agent: str, settings: dict[str, Any]) -> None:
     """Checks settings as far as that needs no environment.
 
@@ -281,8 +295,8 @@ def check_settings(agent: str, settings: dict[str, Any]) -> None:
         TypeError: The agent takes no such setting.
         ValueError: Likewise, or a value is of another type or out of range.
     """
-    if agent.endswith(ARCHIVE):
-        raise ValueError("a model that was saved takes no settings")
+    if has_learned(agent):
+        raise ValueError("an agent that was saved takes no settings")
     found = find(agent)
     # Ours tell what they take by a dataclass of their own, or of their module.
     kind = getattr(found, "settings_type", None) or getattr(

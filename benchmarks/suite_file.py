@@ -62,6 +62,8 @@ def suite_path(name: str) -> Path:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else SUITES / f"{name}.yaml"
     if not path.is_file():
+        if path.suffix in (".yaml", ".yml") and path.parent != SUITES:
+            raise FileNotFoundError(f"there is no file {name}")
         there = ", ".join(suite_names())
         raise FileNotFoundError(f"no suite {name!r}; expected one of {there}, or the path of a YAML file")
     return path
@@ -121,9 +123,18 @@ class _Reader:
             data,
             1,
             "the suite",
-            needed=("name", "agents", "demonstration_seed", "training_seeds", "evaluation"),
+            needed=("name", "agents", "evaluation"),
             # What it says of environments and demonstrations holds for agents that say nothing themselves.
-            optional=("environments", "demonstrations", "quality", "videos", "curves", "conditions"),
+            optional=(
+                "environments",
+                "demonstrations",
+                "quality",
+                "demonstration_seed",
+                "training_seeds",
+                "videos",
+                "curves",
+                "conditions",
+            ),
         )
         name = self._name(data)
         evaluation = self._numbers(
@@ -135,7 +146,7 @@ class _Reader:
                 "evaluation.first_seed",
                 f"found {evaluation['first_seed']}; from 2**30 on are the seeds by which trainings are watched",
             )
-        seeds = self._list(data, "training_seeds")
+        seeds = self._list(data, "training_seeds") if "training_seeds" in data else Sequence()
         for place, seed in enumerate(seeds):
             self._whole(seed, seeds.lines[place], "training_seeds", at_least=0)
             if seeds.index(seed) != place:
@@ -146,13 +157,15 @@ class _Reader:
         entries = [self._entry(given, agents.lines[place], data) for place, given in enumerate(agents)]
         own = [entry.label for entry in entries]
         added = tuple(agent for agent in dict.fromkeys(self._extra) if agent not in own)
-        entries += [self._entry(agent, data.lines["agents"], data) for agent in added]
+        entries += [self._added(agent, data) for agent in added]
         suite = Suite(
             name=name,
             agents=tuple(entries),
             demonstration_seed=self._whole(
                 data["demonstration_seed"], data.lines["demonstration_seed"], "demonstration_seed", at_least=0
-            ),
+            )
+            if "demonstration_seed" in data
+            else None,
             training_seeds=tuple(seeds),
             evaluation=Evaluating(**evaluation),
             videos=self._videos(data, own),
@@ -180,6 +193,14 @@ class _Reader:
             self._fail(data.lines["name"], "name", f"found {name!r}; expected letters, digits, '-' and '_'")
         return name
 
+    def _added(self, agent: str, data: Mapping) -> Entry:
+        """Reads an agent that is not in the file."""
+        try:
+            return self._entry(agent, data.lines["agents"], data)
+        except ValueError as error:
+            told = str(error).removeprefix(f"{self._path}, line {data.lines['agents']}, agent: ")
+            raise ValueError(f"--agent {agent}: {told}") from error
+
     def _entry(self, given: Any, line: int, data: Mapping) -> Entry:
         """Reads an agent: what it does not say itself is said for all."""
         if isinstance(given, str):
@@ -205,6 +226,10 @@ class _Reader:
         if agent.endswith(ARCHIVE):
             self._tried(lambda: archive.algorithm_of(agent), own.lines["agent"], "agent")
         learned = self._tried(lambda: learns(agent), own.lines["agent"], "agent")
+        shown = learned and needs_demonstrations(agent)
+        for key, wanted in (("training_seeds", learned), ("demonstration_seed", shown)):
+            if wanted and key not in data:
+                self._fail(own.lines["agent"], "agent", f"{agent} learns, and the suite lacks {key}")
         label = own.get("label", agent)
         where = own.lines.get("label", line)
         if not _is_name(label):
@@ -218,9 +243,9 @@ class _Reader:
         if settings:
             self._tried(lambda: check_settings(agent, settings), where, "settings")
         counts = {}
-        if learned and needs_demonstrations(agent):
-            shown = own if "demonstrations" in own else data
-            counts = {name: self._counts(shown, name, label, line) for name in environments}
+        if shown:
+            told = own if "demonstrations" in own else data
+            counts = {name: self._counts(told, name, label, line) for name in environments}
         qualities = self._qualities(own if "quality" in own else data, line)
         return Entry(agent, label, settings, environments, counts, qualities)
 

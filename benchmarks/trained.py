@@ -132,6 +132,7 @@ def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training, seeds: Seque
     for stale in (partial, target):
         if stale.exists():
             shutil.rmtree(stale)
+    partial.mkdir(parents=True)
     agent.save(partial)
     write_json(
         partial / TRAINING_FILE,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from demos.commands import collecting, curating, exchanging, looking, verifying
+from demos.console import clear_errors
 
 app = typer.Typer(
     help="Collect, inspect, verify, change, exchange and film demonstrations.",
@@ -18,6 +21,18 @@ app = typer.Typer(
 )
 for group in (collecting, looking, verifying, curating, exchanging):
     group.add_to(app)
+
+
+@app.callback()
+def imports(
+    module: Annotated[
+        list[str], typer.Option("--import", help="Module that registers environments of your own; may be repeated.")
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+) -> None:
+    """Imports what the commands are to know."""
+    with clear_errors():
+        for name in module:
+            importlib.import_module(name)
 
 
 def main() -> None:

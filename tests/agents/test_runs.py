@@ -223,7 +223,9 @@ TRAININGS: dict[str, tuple[str, list[str]]] = {
 def trained(name: str, out: Path, root: Path) -> list[str]:
     env_id, settings = TRAININGS[name]
     data = (
-        ["--demos", "kills/shown-v0", "--root", str(root)] if getattr(find(name), "needs_demonstrations", True) else []
+        ["--demos", "kills/shown-v0", "--root", str(root)]
+        if getattr(find(name), "needs_demonstrations", True)
+        else []
     )
     return [
         sys.executable, "-m", "agents", "train", name, "--env", env_id, "--out", str(out), "--judge", "0", *data,

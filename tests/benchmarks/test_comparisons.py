@@ -44,7 +44,7 @@ def test_what_is_beyond_noise_is_told_apart_from_what_is_not(tmp_path: Path) -> 
         for name, other in (("few", few), ("nearly", nearly))
     }
     assert verdicts["few"].pop(CLONE) == "worse"
-    assert set(verdicts["few"].values()) == {"within noise"}
+    assert set(verdicts["few"].values()) == {"the same"}
     assert verdicts["nearly"][CLONE] == "within noise"
     assert {(one.environment, one.agent): one.verdict for one in compare(few, many)}[CLONE] == "better"
 
@@ -87,7 +87,7 @@ def test_what_has_the_same_name_alone_is_not_called_better(tmp_path: Path) -> No
     (folder / "suite.json").write_text(json.dumps(suite))
     found = {(one.environment, one.agent): one for one in compare(CORE, folder)}
     assert (found[CLONE].verdict, found[CLONE].differs) == ("of something else", ("settings",))
-    assert {one.verdict for key, one in found.items() if key != CLONE} == {"within noise"}
+    assert {one.verdict for key, one in found.items() if key != CLONE} == {"the same"}
 
 
 def test_a_label_is_no_formula_of_a_spreadsheet() -> None:

@@ -52,6 +52,10 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
     assert rates == {still: 0.0, wandering: 0.0, "expert": 1.0}
     failed = runner.failures(read_suite(suite), out)
     assert len(failed) == len(places) + 1, "the film of one, too"
+    for page in ("report.md", "report.html"):
+        text = (out / page).read_text()
+        assert "a mistake of mine" in text
+        assert all(cell.name in text for cell in read_suite(suite).cells() if cell.agent in places)
     for cell in read_suite(suite).cells():
         if cell.agent in places:
             assert re.search(places[cell.agent], failed[cell.name].splitlines()[-1])

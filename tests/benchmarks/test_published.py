@@ -49,12 +49,25 @@ def test_the_published_agents_reach_what_is_promised(agent: str, env_id: str) ->
     assert row.success_rate >= FLOORS[agent, env_id]
 
 
-def test_the_published_practice_against_a_discriminator_is_no_worse_than_cloning_the_same_demonstrations() -> None:
-    practised, cloned = CORE["gail", "LamPickPlace-v0"], CORE["bc-100", "LamPickPlace-v0"]
+@pytest.mark.parametrize("env_id", ["LamPickPlace-v0", "LamPush-v0"])
+def test_the_published_practice_against_a_discriminator_is_no_worse_than_cloning_the_same_demonstrations(
+    env_id: str,
+) -> None:
+    practised, cloned = CORE["gail", env_id], CORE["bc-100", env_id]
     assert practised.demonstrations == cloned.demonstrations == 100
     assert practised.success_rate >= cloned.success_rate
     assert practised.environment_steps is not None
     assert practised.environment_steps <= 300_000
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_published_agents_that_ask_the_expert_are_no_worse_than_clones_of_as_many_labels(task: str) -> None:
+    asked, cloned = CORE["dagger", lam_envs.env_id(task)], CORE["bc", lam_envs.env_id(task)]
+    assert asked.trainings == cloned.trainings == 5
+    assert asked.demonstrations == cloned.demonstrations
+    assert asked.success_rate >= cloned.success_rate
+    if task in ("push", "pick_place", "stack"):
+        assert asked.success_rate >= 0.95
 
 
 def test_the_published_ablations_of_dqfd_are_all_there() -> None:

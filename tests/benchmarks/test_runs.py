@@ -228,3 +228,45 @@ def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
         runner.run(suite, tmp_path / "out", LocalEngine(1))
     assert len(read_results(runner.run(suite, tmp_path / "out", LocalEngine(1)))[1]) == 1
     assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(results, tmp_path / "copy"))
+    suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
+    runner.forget(suite, folder, "bc")
+    todo = runner.missing(suite, folder)
+    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 2, 2, 1]
+    with pytest.raises(ValueError, match="no agent is called 'bd'; expected one of random, expert, bc"):
+        runner.forget(suite, folder, "bd")
+    assert runner.left_out(suite, folder) == []
+    assert runner.left_out(read_suite(written(tmp_path)), folder) == ["tests.agents.test_agents:StillAgent"]
+
+
+def test_what_learns_nothing_needs_no_seeds_of_learning(tmp_path: Path) -> None:
+    without = {"demonstrations": None, "demonstration_seed": None, "training_seeds": None, "videos": None}
+    suite = read_suite(written(tmp_path, agents=["random"], **without))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    reports.report(folder)
+    text = (folder / "report.md").read_text()
+    assert "raining seeds" not in text
+    assert "emonstrations of seed" not in text
+    for lacking, needed in (("training_seeds", "bc"), ("demonstration_seed", "bc")):
+        with pytest.raises(ValueError, match=f"line .*, agent: {needed} learns, and the suite lacks {lacking}"):
+            read_suite(written(tmp_path, agents=[needed], **{lacking: None}))
+
+
+def test_a_saved_agent_is_measured_as_it_is(results: Path, tmp_path: Path) -> None:
+    trained = next(path for path in sorted((results / "agents").iterdir()) if "-bc-seed0-" in path.name)
+    saved = str(shutil.copytree(trained, tmp_path / "saved", ignore=shutil.ignore_patterns("training.json")))
+    suite = read_suite(written(tmp_path, agents=["random"], videos=None), (saved,))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    found = {one.cell.label: one for one in read_results(folder)[1]}
+    clone = read_cell(results / "cells" / f"{CLONE}.json")
+    assert found[saved].evaluation.episodes == clone.evaluation.episodes
+    assert runner.missing(suite, folder).cells == ()
+    description = tmp_path / "saved" / "agent.json"
+    description.write_text(description.read_text().replace('"epochs"', '"epochs" '))
+    assert [cell.label for cell in runner.missing(suite, folder).cells] == [saved]
+    description.write_text(json.dumps({"agent": "os:system"}))
+    with pytest.raises(ValueError, match="was saved by agent 'os:system', which has no name here"):
+        read_suite(written(tmp_path), (saved,))

@@ -61,7 +61,7 @@ def test_functions_objects_and_factories_are_agents(make: Make) -> None:
 def test_a_model_of_stable_baselines_is_measured_only_by_who_trusts_it(model: Path, tmp_path: Path) -> None:
     places = (f"{HERE}:rising", str(model))
     file = suite(tmp_path, agents=["expert"], videos=None)
-    with pytest.raises(ValueError, match=r"line \d+, agent: .*sac.zip can hold code .* add --trust"):
+    with pytest.raises(ValueError, match=r"--agent .*sac.zip can hold code .* add --trust"):
         read_suite(file, places)
     read = read_suite(file, places, trust=True)
     folder = runner.run(read, tmp_path / "out", LocalEngine(2))
