@@ -14,7 +14,7 @@ from demos.recording import Acting
 
 AGAIN = 0.5
 """Seconds between interruptions after the first."""
-PATIENCE = 5.0
+PATIENCE = 3.0
 """Seconds after which what does not let itself be interrupted is ended with its process."""
 
 

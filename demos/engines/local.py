@@ -20,7 +20,7 @@ from demos.engines.job import Died, Job, Schedule, Watch, progress
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries ask at their import how many threads they may use."""
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 2.0
 """That a process has to end when its job has: what a job leaves behind does not hold up the rest."""
 TOLD, DONE, FAILED = "told", "done", "failed"
 """What a process says: how far it is, and how it ended."""

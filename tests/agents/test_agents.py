@@ -195,7 +195,10 @@ def test_a_strangers_agent_is_found_by_its_place(make: Make) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("bd", "unknown agent 'bd'; expected one of .*bc, .*random, .*or package.module:Class"),
+        (
+            "bd",
+            "unknown agent 'bd'; expected one of .*bc, .*random, .*package.module:Name, the folder of a saved agent",
+        ),
         ("no_such_module:Agent", "cannot import agent 'no_such_module:Agent'"),
         ("tests.agents.test_agents:Missing", "cannot import agent"),
         ("tests.agents.test_agents:NoAgent", "has no predict"),
