@@ -53,7 +53,13 @@ def run(command: list[str], folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("document", documents())
+LONG = ("training.md",)
+"""Documents whose blocks take a minute: `make test-all` runs them."""
+
+
+@pytest.mark.parametrize(
+    "document", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in documents()]
+)
 def test_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
     for language, code in documents()[document]:
         if language == "python":
