@@ -42,7 +42,7 @@ def results() -> str:
         "## Demonstrations",
         datasets(),
         "## The runner of suites",
-        running(),
+        running() if RUNNING.exists() else "Not measured yet since each job has a process of its own.",
     ]
     return "\n\n".join(parts) + "\n"
 
