@@ -86,6 +86,9 @@ class _Running:
 
     def receive(self) -> tuple[str, Any] | None:
         """What its process says; None if that died."""
+        # What it began may hold its end of the pipe when it is gone itself.
+        if not self.heard.poll():
+            return None
         try:
             kind, content = ForkingPickler.loads(self.heard.recv_bytes())
         except (EOFError, OSError):
@@ -118,8 +121,8 @@ def _begin(context: Any, job: Job, watch: Watch | None) -> _Running:
 
 def _heard_of(running: Sequence[_Running]) -> list[_Running]:
     """Waits until some process says something or ends."""
-    ready = wait([one.heard for one in running])
-    return [one for one in running if one.heard in ready]
+    ready = wait([part for one in running for part in (one.heard, one.process.sentinel)])
+    return [one for one in running if one.heard in ready or one.process.sentinel in ready]
 
 
 def _result(ended: _Running, message: tuple[str, Any] | None, died: Died | None) -> Any:

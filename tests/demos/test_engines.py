@@ -32,6 +32,7 @@ def test_where_nobody_is_told_it_is_an_error() -> None:
 
 
 CHORES = """
+import os
 import subprocess
 import threading
 import time
@@ -55,6 +56,11 @@ remembered = []
 def remember(what):
     remembered.append(what)
     return list(remembered)
+
+def fork_and_die():
+    if os.fork():
+        os._exit(3)
+    time.sleep(600)
 
 def wait_for_ever():
     threading.Thread(target=time.sleep, args=(600,)).start()
@@ -103,6 +109,12 @@ def test_what_runs_tells_how_far_it_is(chores: Any) -> None:
 def test_no_job_knows_of_another(chores: Any) -> None:
     work = [Job(name, chores.remember, (name,)) for name in ("one", "two", "three")]
     assert sorted(result for _, result in LocalEngine(1).run(work)) == [["one"], ["three"], ["two"]]
+
+
+def test_a_job_that_dies_is_told_though_what_it_began_lives(chores: Any) -> None:
+    work = [Job("bad", chores.fork_and_die, ()), Job("good", abs, (-1,))]
+    results = {job.name: result for job, result in LocalEngine(2).run(work, died=lambda job: "died")}
+    assert results == {"bad": "died", "good": 1}
 
 
 def test_what_a_job_leaves_behind_ends_with_it(chores: Any) -> None:
