@@ -92,13 +92,11 @@ class RayEngine:
                 if watch is not None:
                     self._show(board, running, watch)
                 for reference in ended:
-                    job = running[reference]
+                    job = running.pop(reference)
                     yield job, self._taken(job, reference, died, stored)
-                    del running[reference]
                     schedule.end(job)
         finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
+            self._cancel(list(running))
             if board is not None:
                 ray.kill(board)
 
@@ -129,6 +127,13 @@ class RayEngine:
                 # Who reads it from now on reads this.
                 stored.pop((job.folder, name), None)
         return result
+
+    def _cancel(self, references: list[Any]) -> None:
+        """Ends what still runs; Ray 2.60 aborts a process that cancels what has just ended."""
+        if references:
+            _, unfinished = self._ray.wait(references, num_returns=len(references), timeout=0)
+            for reference in unfinished:
+                self._ray.cancel(reference, force=True)
 
     def _show(self, board: Any, running: dict[Any, Job], watch: Watch) -> None:
         named = {job.name: job for job in running.values()}
