@@ -34,6 +34,8 @@ from benchmarks.trained import ToTrain, is_trained, remove_older
 from demos.engines import Engine, Here, Job
 from demos.files import write_atomically
 
+IMPORTED_LATE = ("scipy.stats", "torch._dynamo")
+"""What training and measuring would import in each process anew, a second each, though few begin by it."""
 LOCK = ".lock"
 """Who works in a folder holds it."""
 
@@ -126,7 +128,8 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
         )
 
     # Ours alone: what a stranger's does when it is imported is that job's own affair.
-    imports = tuple({AGENTS[entry.agent].partition(":")[0]: None for entry in suite.agents if entry.agent in AGENTS})
+    own = {AGENTS[entry.agent].partition(":")[0]: None for entry in suite.agents if entry.agent in AGENTS}
+    imports = (*own, *IMPORTED_LATE)
     made = [
         job(
             each.id,
