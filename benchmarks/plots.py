@@ -69,10 +69,13 @@ def _percent_axis(axes: Any, which: str = "y") -> None:
 def _legend(figure: Any, axes: Sequence[Any]) -> None:
     """One legend below all panels."""
     found = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
-    if found:
-        figure.legend(
-            found.values(), found, loc="outside lower center", ncols=min(len(found), 6), fontsize=8, frameon=False
+    for columns in range(min(len(found), 6), 0, -1):
+        legend = figure.legend(
+            found.values(), found, loc="outside lower center", ncols=columns, fontsize=8, frameon=False
         )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _styles(called: Sequence[str]) -> dict[str, tuple[str, Any]]:

@@ -54,6 +54,18 @@ def test_numbers_of_demonstrations_are_not_mixed_under_conditions_nor_in_curves(
         assert {text.get_text() for text in figure.legends[0].get_texts()} == {"bc, 10", "bc, 20"}
 
 
+def test_a_legend_of_long_names_stays_on_the_paper() -> None:
+    labels = [f"an-agent-with-a-name-that-is-long-{number}" for number in range(9)]
+    clone = trained("bc", (50.0, 100.0), "epochs")
+    figure = plots.learning_curves(
+        [dataclasses.replace(clone, cell=dataclasses.replace(clone.cell, label=label)) for label in labels]
+    )
+    assert figure is not None
+    [legend] = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == set(labels)
+    assert 0 < legend.get_window_extent().width <= figure.bbox.width
+
+
 @pytest.mark.parametrize("label", ["bc", "dqfd", "gail", "dqn"])
 def test_every_published_curve_ends_with_its_training(label: str) -> None:
     found = [plots.growth(one) for one in RESULTS if one.cell.label == label]
