@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import gymnasium as gym
 
@@ -34,13 +34,12 @@ from benchmarks.suite import (
     needs_demonstrations,
 )
 from benchmarks.training import Watching
+from benchmarks.yaml_checks import Checks
 from benchmarks.yaml_lines import Mapping, Sequence, plain, read
 from demos.qualities import MIXED, QUALITIES
 from lam_envs.keywords import MAX_PIXELS
 
 SUITES = Path(__file__).with_name("suites")
-LARGEST = 2**32
-"""Seeds and numbers are below it."""
 NAME = "a text in one line without '|' and ','"
 EVERY = "all"
 """Of a suite of speed: all environments."""
@@ -110,16 +109,16 @@ def read_speed_suite(name: str) -> SpeedSuite:
     return _Reader(path, (), trust=False).speed_suite(read(path))
 
 
-class _Reader:
+class _Reader(Checks):
     """Reads one file."""
 
     def __init__(self, path: Path, extra_agents: tuple[str, ...], *, trust: bool) -> None:
-        self._path = path
+        super().__init__(path)
         self._extra = extra_agents
         self._trust = trust
 
     def suite(self, data: Any) -> Suite:
-        data = self._mapping(
+        data = self.mapping(
             data,
             1,
             "the suite",
@@ -137,23 +136,23 @@ class _Reader:
             ),
         )
         name = self._name(data)
-        evaluation = self._numbers(
+        evaluation = self.numbers(
             data, "evaluation", ("first_seed", "episodes"), ("episode_seconds",), from_0=("first_seed",)
         )
         if evaluation["first_seed"] + evaluation["episodes"] > WATCHED_FROM:
-            self._fail(
+            self.fail(
                 data["evaluation"].lines["first_seed"],
                 "evaluation.first_seed",
                 f"found {evaluation['first_seed']}; from 2**30 on are the seeds by which trainings are watched",
             )
-        seeds = self._list(data, "training_seeds") if "training_seeds" in data else Sequence()
+        seeds = self.items(data, "training_seeds") if "training_seeds" in data else Sequence()
         for place, seed in enumerate(seeds):
-            self._whole(seed, seeds.lines[place], "training_seeds", at_least=0)
+            self.whole(seed, seeds.lines[place], "training_seeds", at_least=0)
             if seeds.index(seed) != place:
-                self._fail(
+                self.fail(
                     seeds.lines[place], "training_seeds", f"{seed} comes twice, which would count one training twice"
                 )
-        agents = self._list(data, "agents")
+        agents = self.items(data, "agents")
         entries = [self._entry(given, agents.lines[place], data) for place, given in enumerate(agents)]
         own = [entry.label for entry in entries]
         added = tuple(agent for agent in dict.fromkeys(self._extra) if agent not in own)
@@ -161,7 +160,7 @@ class _Reader:
         suite = Suite(
             name=name,
             agents=tuple(entries),
-            demonstration_seed=self._whole(
+            demonstration_seed=self.whole(
                 data["demonstration_seed"], data.lines["demonstration_seed"], "demonstration_seed", at_least=0
             )
             if "demonstration_seed" in data
@@ -169,7 +168,7 @@ class _Reader:
             training_seeds=tuple(seeds),
             evaluation=Evaluating(**evaluation),
             videos=self._videos(data, own),
-            curves=Watching(**self._numbers(data, "curves", ("points", "episodes"))) if "curves" in data else None,
+            curves=Watching(**self.numbers(data, "curves", ("points", "episodes"))) if "curves" in data else None,
             conditions=self._conditions(data, entries),
             added=added,
         )
@@ -177,20 +176,20 @@ class _Reader:
         return suite
 
     def speed_suite(self, data: Any) -> SpeedSuite:
-        data = self._mapping(data, 1, "the suite", needed=("name", "environments", "steps", "rounds"))
+        data = self.mapping(data, 1, "the suite", needed=("name", "environments", "steps", "rounds"))
         every = data["environments"] == EVERY
         return SpeedSuite(
             name=self._name(data),
             environments=lam_envs.ENV_IDS if every else self._environments(data, "of the suite", 1),
-            steps=self._whole(data["steps"], data.lines["steps"], "steps", at_least=1),
-            rounds=self._whole(data["rounds"], data.lines["rounds"], "rounds", at_least=1),
+            steps=self.whole(data["steps"], data.lines["steps"], "steps", at_least=1),
+            rounds=self.whole(data["rounds"], data.lines["rounds"], "rounds", at_least=1),
             compared=every,
         )
 
     def _name(self, data: Mapping) -> str:
         name = data["name"]
         if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
-            self._fail(data.lines["name"], "name", f"found {name!r}; expected letters, digits, '-' and '_'")
+            self.fail(data.lines["name"], "name", f"found {name!r}; expected letters, digits, '-' and '_'")
         return name
 
     def _added(self, agent: str, data: Mapping) -> Entry:
@@ -198,7 +197,7 @@ class _Reader:
         try:
             return self._entry(agent, data.lines["agents"], data)
         except ValueError as error:
-            told = str(error).removeprefix(f"{self._path}, line {data.lines['agents']}, agent: ")
+            told = str(error).removeprefix(f"{self.path}, line {data.lines['agents']}, agent: ")
             raise ValueError(f"--agent {agent}: {told}") from error
 
     def _entry(self, given: Any, line: int, data: Mapping) -> Entry:
@@ -207,7 +206,7 @@ class _Reader:
             own = Mapping(agent=given)
             own.line, own.lines = line, {"agent": line}
         else:
-            own = self._mapping(
+            own = self.mapping(
                 given,
                 line,
                 "an agent",
@@ -216,32 +215,32 @@ class _Reader:
             )
         agent = own["agent"]
         if not isinstance(agent, str):
-            self._fail(own.lines["agent"], "agent", f"found {agent!r}; expected a name, or package.module:Class")
+            self.fail(own.lines["agent"], "agent", f"found {agent!r}; expected a name, or package.module:Class")
         if agent.endswith(ARCHIVE) and not self._trust:
-            self._fail(
+            self.fail(
                 own.lines["agent"],
                 "agent",
                 f"{agent} can hold code that runs when it is loaded; if you trust where it is from, add --trust",
             )
         if agent.endswith(ARCHIVE):
-            self._tried(lambda: archive.algorithm_of(agent), own.lines["agent"], "agent")
-        learned = self._tried(lambda: learns(agent), own.lines["agent"], "agent")
+            self.tried(lambda: archive.algorithm_of(agent), own.lines["agent"], "agent")
+        learned = self.tried(lambda: learns(agent), own.lines["agent"], "agent")
         shown = learned and needs_demonstrations(agent)
         for key, wanted in (("training_seeds", learned), ("demonstration_seed", shown)):
             if wanted and key not in data:
-                self._fail(own.lines["agent"], "agent", f"{agent} learns, and the suite lacks {key}")
+                self.fail(own.lines["agent"], "agent", f"{agent} learns, and the suite lacks {key}")
         label = own.get("label", agent)
         where = own.lines.get("label", line)
         if not _is_name(label):
-            self._fail(where, "label", f"found {label!r}; expected {NAME}")
+            self.fail(where, "label", f"found {label!r}; expected {NAME}")
         environments = self._environments(own if "environments" in own else data, label, line)
         settings = plain(own.get("settings", {}))
         where = own.lines.get("settings", line)
         if not isinstance(settings, dict):
-            self._fail(where, "settings", f"found {settings!r}; expected a mapping")
-        self._tried(lambda: json.dumps(settings, allow_nan=False), where, "settings")
+            self.fail(where, "settings", f"found {settings!r}; expected a mapping")
+        self.tried(lambda: json.dumps(settings, allow_nan=False), where, "settings")
         if settings:
-            self._tried(lambda: check_settings(agent, settings), where, "settings")
+            self.tried(lambda: check_settings(agent, settings), where, "settings")
         counts = {}
         if shown:
             told = own if "demonstrations" in own else data
@@ -251,17 +250,15 @@ class _Reader:
 
     def _environments(self, data: Mapping, label: str, line: int) -> tuple[str, ...]:
         if "environments" not in data:
-            self._fail(
-                line, "environments", f"agent {label} has none; expected a list of ids, here or for all agents"
-            )
-        found = self._list(data, "environments")
+            self.fail(line, "environments", f"agent {label} has none; expected a list of ids, here or for all agents")
+        found = self.items(data, "environments")
         for place, name in enumerate(found):
-            if not isinstance(name, str) or not self._tried(
+            if not isinstance(name, str) or not self.tried(
                 lambda name=name: _is_known(name),  # type: ignore[misc]
                 found.lines[place],
                 "environments",
             ):
-                self._fail(
+                self.fail(
                     found.lines[place],
                     "environments",
                     f"unknown environment {name!r}; expected one of {', '.join(lam_envs.ENV_IDS)}, or module:Id-v0 "
@@ -275,12 +272,12 @@ class _Reader:
             where = shown.lines.get(environment, where)
             shown = shown.get(environment)
         if shown is None:
-            self._fail(where, "demonstrations", f"agent {label} lacks a number for {environment}")
+            self.fail(where, "demonstrations", f"agent {label} lacks a number for {environment}")
         counts = shown if isinstance(shown, list) else [shown]
         for count in counts:
-            self._whole(count, where, "demonstrations", at_least=1)
+            self.whole(count, where, "demonstrations", at_least=1)
         if not counts or len(set(counts)) < len(counts):
-            self._fail(where, "demonstrations", f"found {plain(shown)!r}; expected numbers, none twice")
+            self.fail(where, "demonstrations", f"found {plain(shown)!r}; expected numbers, none twice")
         return tuple(counts)
 
     def _qualities(self, data: Mapping, line: int) -> tuple[str, ...]:
@@ -289,21 +286,21 @@ class _Reader:
         known = (*QUALITIES, MIXED)
         for name in named:
             if name not in known:
-                self._fail(where, "quality", f"unknown quality {name!r}; expected one of {', '.join(known)}")
+                self.fail(where, "quality", f"unknown quality {name!r}; expected one of {', '.join(known)}")
         if not named or len(set(named)) < len(named):
-            self._fail(where, "quality", f"found {plain(given)!r}; expected names, none twice")
+            self.fail(where, "quality", f"found {plain(given)!r}; expected names, none twice")
         return tuple(named)
 
     def _videos(self, data: Mapping, labels: Iterable[str]) -> Filming | None:
         if "videos" not in data:
             return None
         line = data.lines["videos"]
-        videos = self._mapping(data["videos"], line, "videos", needed=("agent", "size"))
+        videos = self.mapping(data["videos"], line, "videos", needed=("agent", "size"))
         if videos["agent"] not in labels:
-            self._fail(videos.lines["agent"], "videos.agent", f"{videos['agent']!r} is not among the agents")
-        size = self._whole(videos["size"], videos.lines["size"], "videos.size", at_least=2)
+            self.fail(videos.lines["agent"], "videos.agent", f"{videos['agent']!r} is not among the agents")
+        size = self.whole(videos["size"], videos.lines["size"], "videos.size", at_least=2)
         if size > MAX_PIXELS or size % 2:
-            self._fail(
+            self.fail(
                 videos.lines["size"], "videos.size", f"found {size}; expected an even number of at most {MAX_PIXELS}"
             )
         return Filming(videos["agent"], size)
@@ -314,24 +311,24 @@ class _Reader:
         line = data.lines["conditions"]
         given = data["conditions"]
         if not isinstance(given, Mapping) or not given:
-            self._fail(line, "conditions", f"found {given!r}; expected a mapping of names to what changes")
+            self.fail(line, "conditions", f"found {given!r}; expected a mapping of names to what changes")
         found = {}
         for name, changes in given.items():
             where, key = given.lines[name], f"conditions.{name}"
             if not _is_name(name):
-                self._fail(where, key, f"found {name!r}; expected {NAME}")
+                self.fail(where, key, f"found {name!r}; expected {NAME}")
             if not isinstance(changes, Mapping):
-                self._fail(where, key, f"found {changes!r}; expected a mapping of what changes, or {{}}")
+                self.fail(where, key, f"found {changes!r}; expected a mapping of what changes, or {{}}")
             if name == AS_TRAINED and changes:
-                self._fail(
+                self.fail(
                     where, key, f"found {plain(changes)!r}; as agents are trained, nothing changes: expected {{}}"
                 )
-            changes = self._mapping(changes, where, key, optional=("env", "action_noise", "shoves"))
+            changes = self.mapping(changes, where, key, optional=("env", "action_noise", "shoves"))
             found[name] = plain(changes)
             if not isinstance(found[name].get("env", {}), dict):
-                self._fail(changes.lines["env"], f"{key}.env", "expected a mapping of keywords of gym.make")
+                self.fail(changes.lines["env"], f"{key}.env", "expected a mapping of keywords of gym.make")
             for environment in dict.fromkeys(name for entry in entries for name in entry.environments):
-                self._tried(
+                self.tried(
                     lambda changes=found[name], made=environment: Condition(**changes).make(made).close(),  # type: ignore[misc]
                     where,
                     key,
@@ -344,66 +341,14 @@ class _Reader:
         measured = [(environment, entry.label) for entry in suite.agents for environment in entry.environments]
         for environment, label in measured:
             if measured.count((environment, label)) > 1:
-                self._fail(line, "agents", f"two are called {label!r} in {environment}; give one another label")
+                self.fail(line, "agents", f"two are called {label!r} in {environment}; give one another label")
         # Some systems take upper and lower case for the same.
         names: set[str] = set()
         for cell in suite.cells():
             name = cell.name.casefold()
             if name in names:
-                self._fail(
-                    line, "agents", f"two measurements would be kept as {name!r}; give one agent another label"
-                )
+                self.fail(line, "agents", f"two measurements would be kept as {name!r}; give one agent another label")
             names.add(name)
-
-    def _mapping(
-        self, data: Any, line: int, key: str, *, needed: tuple[str, ...] = (), optional: tuple[str, ...] = ()
-    ) -> Mapping:
-        if not isinstance(data, Mapping):
-            self._fail(line, key, f"found {plain(data)!r}; expected a mapping with {', '.join(needed or optional)}")
-        for name in data:
-            if name not in (*needed, *optional):
-                expected = ", ".join((*needed, *optional))
-                self._fail(data.lines[name], key, f"unknown key {name!r}; expected some of {expected}")
-        missing = [name for name in needed if name not in data]
-        if missing:
-            self._fail(line, key, f"lacks {', '.join(missing)}")
-        return data
-
-    def _list(self, data: Mapping, key: str) -> Sequence:
-        if not isinstance(data[key], Sequence) or not data[key]:
-            self._fail(data.lines[key], key, f"found {plain(data[key])!r}; expected a list of at least one")
-        found: Sequence = data[key]
-        return found
-
-    def _numbers(
-        self,
-        data: Mapping,
-        key: str,
-        needed: tuple[str, ...],
-        optional: tuple[str, ...] = (),
-        from_0: tuple[str, ...] = (),
-    ) -> dict[str, int]:
-        part = self._mapping(data[key], data.lines[key], key, needed=needed, optional=optional)
-        return {
-            name: self._whole(value, part.lines[name], f"{key}.{name}", at_least=0 if name in from_0 else 1)
-            for name, value in part.items()
-        }
-
-    def _whole(self, number: Any, line: int, key: str, *, at_least: int) -> int:
-        if type(number) is not int or not at_least <= number < LARGEST:
-            self._fail(
-                line, key, f"found {plain(number)!r}; expected a whole number of at least {at_least}, below 2**32"
-            )
-        return int(number)
-
-    def _tried(self, call: Callable[[], Any], line: int, key: str) -> Any:
-        try:
-            return call()
-        except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-            self._fail(line, key, str(error) or repr(error))
-
-    def _fail(self, line: int, key: str, problem: str) -> NoReturn:
-        raise ValueError(f"{self._path}, line {line}, {key}: {problem}")
 
 
 def _is_known(name: str) -> bool:
