@@ -60,7 +60,7 @@ def test_the_published_practice_against_a_discriminator_is_no_worse_than_cloning
     assert practised.environment_steps <= 300_000
 
 
-@pytest.mark.parametrize("task", ["reach", "push", "grasp", "pick_place", "stack"])
+@pytest.mark.parametrize("task", TASKS)
 def test_the_published_agents_that_ask_the_expert_are_no_worse_than_clones_of_as_many_labels(task: str) -> None:
     asked, cloned = CORE["dagger", lam_envs.env_id(task)], CORE["bc", lam_envs.env_id(task)]
     assert asked.trainings == cloned.trainings == 5
