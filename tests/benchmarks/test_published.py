@@ -78,6 +78,16 @@ def test_the_published_ablations_of_dqfd_are_all_there() -> None:
         assert CORE["dqfd", environment].environment_steps <= 100_000
 
 
+@pytest.mark.parametrize("agent", ["gail-from-nothing", "ppo"])
+@pytest.mark.parametrize("task", ["reach", "push", "grasp", "pick_place"])
+def test_what_starts_from_nothing_is_published_beside_what_practised_from_a_clone(agent: str, task: str) -> None:
+    row = CORE[agent, lam_envs.env_id(task)]
+    assert row.episodes == 1000
+    # A round of practice is finished.
+    assert row.environment_steps == pytest.approx(300_000, rel=0.01)
+    assert row.success_rate <= CORE["gail", lam_envs.env_id(task)].success_rate
+
+
 def test_the_published_clones_were_trained_in_five_minutes() -> None:
     # Others may have used the machine too: what counts is the time on one core.
     times = [row.training_cpu_seconds for (agent, _), row in CORE.items() if agent.partition("-")[0] == "bc"]
