@@ -35,7 +35,7 @@ from demos.engines import Engine, Here, Job
 from demos.files import write_atomically
 
 IMPORTED_LATE = ("scipy.stats", "torch._dynamo")
-"""What training and measuring would import in each process anew, a second each, though few begin by it."""
+"""What training and measuring import only when they need it: a second each, once and not in every process."""
 LOCK = ".lock"
 """Who works in a folder holds it."""
 
