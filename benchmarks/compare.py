@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.results import CellResult, read_results
+from benchmarks.statistics import difference_over_trainings
 from benchmarks.tables import Row, names, rows
 
 DEFINING = ("agent", "settings", "changes")
@@ -53,9 +54,11 @@ class Change:
 def compare(before: str | Path, after: str | Path) -> list[Change]:
     """Compares the success of all agents in two folders of results.
 
-    The interval of the difference is Newcombe's (1998, method 10), of the Wilson intervals of both, over all episodes
-    of all trainings: it tells whether these trainings differ, not whether others of other seeds would. Compared is
-    what has the same label and learned from as many demonstrations of the same quality, under the same condition.
+    The interval of the difference holds two noises. That of the episodes is Newcombe's (1998, method 10), of the
+    Wilson intervals of both, over all episodes of all trainings. That of the trainings, where both were trained more
+    than once, is Welch's: trainings of other seeds, or of code that rounds otherwise, come out differently by more
+    than their episodes tell. The interval reaches as far as the farther of both. Compared is what has the same label
+    and learned from as many demonstrations of the same quality, under the same condition.
 
     Args:
         before: A folder of results.
@@ -105,8 +108,9 @@ def _change(key: tuple[str, str], old: Row | None, new: Row | None) -> Change:
         before, after = (None if row is None else row.success_rate for row in (old, new))
         return Change(environment, agent, before, after, None)
     p, q = old.success_rate, new.success_rate
-    interval = (
-        q - p - math.hypot(q - new.low, old.high - p),
-        q - p + math.hypot(new.high - q, p - old.low),
-    )
-    return Change(environment, agent, p, q, interval)
+    low = q - p - math.hypot(q - new.low, old.high - p)
+    high = q - p + math.hypot(new.high - q, p - old.low)
+    if min(len(old.runs), len(new.runs)) > 1:
+        over_trainings = difference_over_trainings(new.runs, old.runs)
+        low, high = min(low, over_trainings[0]), max(high, over_trainings[1])
+    return Change(environment, agent, p, q, (low, high))

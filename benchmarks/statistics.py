@@ -1,14 +1,18 @@
-"""Statistics over training runs: interquartile mean with a stratified bootstrap interval."""
+"""Statistics over training runs: stratified bootstraps, and the noise of a difference."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from statistics import fmean, variance
 
 import numpy as np
+
+from demos.intervals import CONFIDENCE
 
 BOOTSTRAPS = 5000
 """Enough for two digits of a 95% interval."""
@@ -162,6 +166,35 @@ def _probability(runs: tuple[tuple[float, ...], ...], others: tuple[tuple[float,
             reps=BOOTSTRAPS // 5,
         )
     return _estimate(points["pair"][0], intervals["pair"][:, 0])
+
+
+def difference_over_trainings(runs: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+    """95% interval of the difference of two mean success rates, were both trained again with other seeds.
+
+    Welch's t (Welch 1947, Biometrika 34, 28-35): each training counts as one draw.
+
+    Args:
+        runs: Success rate of each training of the one.
+        others: Of the other.
+
+    Returns:
+        The ends of the interval of mean(runs) - mean(others).
+
+    Raises:
+        ValueError: Fewer than two trainings of one have no spread to estimate.
+    """
+    if min(len(runs), len(others)) < 2:
+        raise ValueError(f"{len(runs)} and {len(others)} trainings; expected at least 2 of both")
+    middle = fmean(runs) - fmean(others)
+    # Squares of the standard errors of both means. SciPy's own interval warns where all trainings come out alike.
+    one, other = variance(runs) / len(runs), variance(others) / len(others)
+    if one + other == 0.0:
+        return middle, middle
+    from scipy.stats import t
+
+    freedom = (one + other) ** 2 / (one**2 / (len(runs) - 1) + other**2 / (len(others) - 1))
+    reach = float(t.ppf((1.0 + CONFIDENCE) / 2.0, freedom)) * math.sqrt(one + other)
+    return middle - reach, middle + reach
 
 
 PROFILE_AT = tuple(round(0.02 * step, 2) for step in range(51))

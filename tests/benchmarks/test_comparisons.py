@@ -23,13 +23,15 @@ CORE = Path(__file__).parents[2] / "results" / "core"
 CLONE = ("LamGrasp-v0", "bc")
 
 
-def changed(folder: Path, successes: int, *, label: str = "bc") -> Path:
-    """A copy of the published results in which clones of Grasp succeed so often in each training."""
+def changed(folder: Path, *successes: int) -> Path:
+    """A copy of the published results in which clones of Grasp succeed so often: one number, or one a training."""
     shutil.copytree(CORE, folder, ignore=shutil.ignore_patterns("videos"))
     for result in read_results(folder)[1]:
         if (result.cell.environment, result.cell.label) == CLONE:
             episodes = tuple(
-                dataclasses.replace(episode, success=number < successes)
+                dataclasses.replace(
+                    episode, success=number < successes[(result.cell.training_seed or 0) % len(successes)]
+                )
                 for number, episode in enumerate(result.evaluation.episodes)
             )
             evaluation = dataclasses.replace(result.evaluation, episodes=episodes)
@@ -49,7 +51,23 @@ def test_what_is_beyond_noise_is_told_apart_from_what_is_not(tmp_path: Path) -> 
     assert {(one.environment, one.agent): one.verdict for one in compare(few, many)}[CLONE] == "better"
 
 
-def test_the_interval_of_a_difference_is_newcombes(tmp_path: Path) -> None:
+def test_trainings_that_come_out_differently_make_their_difference_noise(tmp_path: Path) -> None:
+    # 875 and 950 of 1000 episodes, which one training of 1000 would tell apart; of five, one had bad luck.
+    before, alike, spread = (
+        changed(tmp_path / "before", 175),
+        changed(tmp_path / "alike", 190),
+        changed(tmp_path / "spread", 200, 200, 200, 150, 200),
+    )
+    found = {
+        other: next(one for one in compare(before, other) if (one.environment, one.agent) == CLONE)
+        for other in (alike, spread)
+    }
+    assert {one.after for one in found.values()} == {0.95}
+    assert found[alike].verdict == "better"
+    assert found[spread].verdict == "within noise"
+
+
+def test_a_single_training_is_compared_by_its_episodes() -> None:
     # Newcombe 1998, table II, a: 56 of 70 and 48 of 80 differ by 0.2, 95% from 0.0524 to 0.3339.
     row = dataclasses.replace(rows_of(read_results(CORE)[1])[0])
     from benchmarks.compare import _change
@@ -57,7 +75,7 @@ def test_the_interval_of_a_difference_is_newcombes(tmp_path: Path) -> None:
 
     def of(successes: int, episodes: int) -> Row:
         low, high = wilson_interval(successes, episodes)
-        return dataclasses.replace(row, success_rate=successes / episodes, low=low, high=high)
+        return dataclasses.replace(row, success_rate=successes / episodes, low=low, high=high, runs=(low,))
 
     found = _change(CLONE, of(48, 80), of(56, 70)).interval
     assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)

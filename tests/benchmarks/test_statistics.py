@@ -13,6 +13,7 @@ from benchmarks.statistics import (
     PROFILE_AT,
     Estimate,
     aggregate,
+    difference_over_trainings,
     interquartile_mean,
     performance_profile,
     probability_of_improvement,
@@ -87,6 +88,18 @@ def test_the_probability_of_improvement_counts_pairs() -> None:
     assert found.point == pytest.approx(float(np.mean(pairs)))
     assert found.low <= found.point <= found.high
     assert probability_of_improvement(MATRIX.T.tolist(), MATRIX.T.tolist()).point == pytest.approx(0.5)
+
+
+def test_the_noise_of_trainings_is_that_of_welchs_test() -> None:
+    one, other = MATRIX[:, 0].tolist(), OTHER[:4, 0].tolist()
+    reference = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    assert difference_over_trainings(one, other) == pytest.approx((reference.low, reference.high))
+
+
+def test_trainings_that_all_come_out_alike_have_no_noise() -> None:
+    assert difference_over_trainings([1.0, 1.0], [0.5, 0.5, 0.5]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="1 and 2 trainings; expected at least 2 of both"):
+        difference_over_trainings([1.0], [0.5, 0.6])
 
 
 def test_a_profile_is_the_share_of_trainings_at_each_rate() -> None:
