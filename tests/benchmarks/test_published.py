@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -86,6 +87,22 @@ def test_what_starts_from_nothing_is_published_beside_what_practised_from_a_clon
     # A round of practice is finished.
     assert row.environment_steps == pytest.approx(300_000, rel=0.01)
     assert row.success_rate <= CORE["gail", lam_envs.env_id(task)].success_rate
+
+
+@pytest.mark.parametrize(
+    ("agent", "env_id"),
+    [
+        *itertools.product(["sac"], ["LamReach-v0", "LamGrasp-v0"]),
+        *itertools.product(["sac-hindsight"], ["LamReachGoal-v0", "LamPushGoal-v0"]),
+        *itertools.product(["dqn"], ["LamReachDiscrete-v0", "LamGraspDiscrete-v0"]),
+    ],
+)
+def test_what_remembers_its_practice_is_published_with_the_steps_that_dqfd_may_take(agent: str, env_id: str) -> None:
+    row = CORE[agent, env_id]
+    assert row.trainings == 5
+    assert row.episodes == 1000
+    assert row.demonstrations is None
+    assert row.environment_steps == 100_000
 
 
 def test_the_published_clones_were_trained_in_five_minutes() -> None:
