@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from pathlib import Path
@@ -92,9 +91,12 @@ def test_what_starts_from_nothing_is_published_beside_what_practised_from_a_clon
 @pytest.mark.parametrize(
     ("agent", "env_id"),
     [
-        *itertools.product(["sac"], ["LamReach-v0", "LamGrasp-v0"]),
-        *itertools.product(["sac-hindsight"], ["LamReachGoal-v0", "LamPushGoal-v0"]),
-        *itertools.product(["dqn"], ["LamReachDiscrete-v0", "LamGraspDiscrete-v0"]),
+        ("sac", "LamReach-v0"),
+        ("sac", "LamGrasp-v0"),
+        ("sac-hindsight", "LamReachGoal-v0"),
+        ("sac-hindsight", "LamPushGoal-v0"),
+        ("dqn", "LamReachDiscrete-v0"),
+        ("dqn", "LamGraspDiscrete-v0"),
     ],
 )
 def test_what_remembers_its_practice_is_published_with_the_steps_that_dqfd_may_take(agent: str, env_id: str) -> None:
