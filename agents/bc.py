@@ -77,8 +77,9 @@ class BehaviorCloning:
     are drawn from a generator of our own, so that a seed gives the same weights. `held_out` and `patience` stop the
     training when whole episodes that it does not learn from are explained no better. `mirror` and `turn` make more
     of the demonstrations where the task looks alike from other sides, as pushing does; features that are `ignored`
-    cannot mislead it where demonstrations are few. Several `members` act by their
-    mean, and `uncertainty` says how far they disagree.
+    cannot mislead it where demonstrations are few. Pushing ignores the tool's lag and speed too: they tell what was
+    just done, and a clone would do it again for that reason alone (de Haan et al. 2019, Causal Confusion in Imitation
+    Learning). Several `members` act by their mean, and `uncertainty` says how far they disagree.
 
     **When not to use it.** Where demonstrations are few and errors do not heal, where experts do different things in
     the same state (their mean may be neither), or where an environment to practise in is at hand.

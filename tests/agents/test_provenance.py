@@ -71,7 +71,7 @@ def test_settings_count_without_where_better_ones_are_looked_for(
     assert code(shipped.replace("high: 0.003", "high: 0.004")) == first
     assert code(shipped.replace("epochs: 100 ", "epochs: 101 ")) != first
     # What is said of another environment decides nothing here.
-    others = shipped.replace("epochs: 200", "epochs: 201")
+    others = shipped.replace("epochs: 400", "epochs: 401")
     assert others != shipped
     assert code(others) == first
     assert code(others, environment="LamPush") != code(shipped, environment="LamPush")

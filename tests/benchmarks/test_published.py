@@ -25,6 +25,7 @@ CORE = {(row.agent, row.environment): row for row in rows(read_results(RESULTS /
 FLOORS = {
     ("bc", "LamReach-v0"): 0.99,
     ("bc", "LamGrasp-v0"): 0.97,
+    ("bc", "LamPush-v0"): 0.90,
     ("bc-noisy", "LamPush-v0"): 0.90,
     ("bc", "LamPickPlace-v0"): 0.93,
     ("bc", "LamStack-v0"): 0.85,
