@@ -89,9 +89,9 @@ class DAgger(PolicyAgent):
 
     **What we do differently.** The scripted experts label any state, so nobody has to sit and watch. The labels are
     counted: by default it gets no more than the demonstrations hold, starts from some of these and asks for the rest.
-    Each policy is cloned from nothing, as `bc` would with its settings for the environment: a learning curve falls
-    where a new one has just begun. The rounds are ours: imitation's `DAggerTrainer` keeps its rounds as files of
-    pickles.
+    Each policy is cloned from nothing, as `bc` would with its settings for the environment (pushing in fewer
+    passes): a learning curve falls where a new one has just begun. The rounds are ours: imitation's `DAggerTrainer`
+    keeps its rounds as files of pickles.
 
     **When not to use it.** Where no expert can be asked while the policy acts, or where its mistakes break something.
 
