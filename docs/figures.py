@@ -42,7 +42,7 @@ def results() -> str:
         "## Demonstrations",
         datasets(),
         "## The runner of suites",
-        running() if RUNNING.exists() else "Not measured yet since each job has a process of its own.",
+        running(),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -201,6 +201,21 @@ def test_the_published_tree_draws_ten_times_faster_than_all_priorities_can_be_dr
     assert ratio >= 10.0
 
 
+def running_figure(what: str) -> float:
+    found = [
+        figure["value"]
+        for figure in json.loads((RESULTS / "running.json").read_text())["figures"]
+        if re.fullmatch(what, figure["what"])
+    ]
+    assert len(found) == 1
+    return float(found[0])
+
+
+def test_the_published_runner_costs_little_beside_its_jobs_and_two_workers_are_nearly_twice_as_fast() -> None:
+    assert running_figure("overhead of the runner, one worker") < 5.0
+    assert running_figure("one worker over two") >= 1.7
+
+
 def expert_floor(task: str, condition: str) -> float:
     if condition == "ee":
         return 0.98 if task == "insert" else 0.995
