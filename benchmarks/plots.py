@@ -13,7 +13,7 @@ from benchmarks.conditions import AS_TRAINED
 from benchmarks.ranking import Ranking
 from benchmarks.results import CellResult
 from benchmarks.statistics import PROFILE_AT
-from benchmarks.tables import Row, names, place, rows, short_names
+from benchmarks.tables import Row, conditions_of, names, place, rows, short_names
 from demos.files import write_atomically
 
 KNOWN_COLORS = {
@@ -209,18 +209,19 @@ def data_efficiency(table: Sequence[Row]) -> Any | None:
 
 
 def robustness(table: Sequence[Row]) -> Any | None:
-    """Draws success under each condition; None where there is only one."""
-    conditions = list(dict.fromkeys(row.condition for row in table))
-    conditions.sort(key=lambda name: name != AS_TRAINED)
+    """Draws success under each condition, agents in the same order everywhere; None where there is only one."""
+    conditions = conditions_of(table)
     if len(conditions) < 2:
         return None
+    called = names(table, conditions=False)
     panels: dict[str, dict[str, dict[str, Row]]] = {}
-    for row, name in zip(table, names(table, conditions=False), strict=True):
+    for row, name in zip(table, called, strict=True):
         panels.setdefault(row.environment, {}).setdefault(name, {})[row.condition] = row
     figure, grid = _panels(len(panels), 0.9 + 0.24 * len(conditions) * max(map(len, panels.values())))
     for axes, (environment, agents) in zip(grid, panels.items(), strict=True):
         height = 0.8 / len(agents)
-        for number, (name, own) in enumerate(agents.items()):
+        for number, name in enumerate(name for name in dict.fromkeys(called) if name in agents):
+            own = agents[name]
             at = [conditions.index(condition) + (number - (len(agents) - 1) / 2) * height for condition in own]
             rates = [row.success_rate for row in own.values()]
             below = [row.success_rate - row.low for row in own.values()]

@@ -23,7 +23,7 @@ from benchmarks.results import FILMED, CellResult, failure_file, filming_file, r
 from benchmarks.statistics import Estimate
 from benchmarks.suite import Cell
 from benchmarks.suite_file import read_suite, suite_names
-from benchmarks.tables import Row, names, overviews, place, rows, shown
+from benchmarks.tables import Row, conditions_of, names, overviews, place, rows, shown
 from demos.files import write_atomically
 
 PICTURES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
@@ -254,13 +254,13 @@ def _data_uri(base: Path, file: str, kind: str) -> str:
 
 def _under(table: list[Row]) -> list[tuple[str, list[str], list[tuple[str, list[Row | None]]]]]:
     """Success under each condition: an environment, its conditions, and its agents with a row each."""
-    if len({row.condition for row in table}) < 2:
+    if len(conditions_of(table)) < 2:
         return []
     found = []
     for environment in dict.fromkeys(row.environment for row in table):
         own = [row for row in table if row.environment == environment]
         called = names(own, conditions=False)
-        conditions = sorted({row.condition for row in own}, key=lambda name: (name != AS_TRAINED, name))
+        conditions = conditions_of(own)
         there = {(name, row.condition): row for name, row in zip(called, own, strict=True)}
         agents = [
             (name, [there.get((name, condition)) for condition in conditions]) for name in dict.fromkeys(called)

@@ -179,6 +179,11 @@ def place(environment: str) -> int:
     return lam_envs.ENV_IDS.index(environment) if environment in lam_envs.ENV_IDS else len(lam_envs.ENV_IDS)
 
 
+def conditions_of(table: Sequence[Row]) -> list[str]:
+    """The conditions of rows, the one that agents were trained under first."""
+    return sorted({row.condition for row in table}, key=lambda name: (name != AS_TRAINED, name))
+
+
 def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
     """Names rows by label, and by what else tells them apart: demonstrations, their quality, the condition.
 

@@ -195,7 +195,7 @@ def test_a_link_that_leads_nowhere_fails_the_build(
     assert "nowhere.md" in warnings[0]
 
 
-def test_the_experts_get_their_table_once_they_are_measured() -> None:
+def test_a_row_of_an_expert_tells_its_interval() -> None:
     row = {"task": "reach", "robot": "panda", "condition": "default", "successes": 50, "episodes": 50}
     assert "| Reach | `panda` | default | 50 | 100.00% | 92.9% to 100.0% |" in figures.experts({"rows": [row]})
 

@@ -13,7 +13,8 @@ from benchmarks.results import CellResult, read_results
 from benchmarks.tables import names, rows
 from benchmarks.training import Curve
 
-RESULTS = read_results(Path(__file__).parents[2] / "results" / "core")[1]
+PUBLISHED = Path(__file__).parents[2] / "results"
+RESULTS = read_results(PUBLISHED / "core")[1]
 
 
 def trained(label: str, done: tuple[float, ...], unit: str) -> CellResult:
@@ -52,6 +53,17 @@ def test_numbers_of_demonstrations_are_not_mixed_under_conditions_nor_in_curves(
         figure = draw()
         assert figure is not None
         assert {text.get_text() for text in figure.legends[0].get_texts()} == {"bc, 10", "bc, 20"}
+
+
+def test_under_conditions_the_same_agent_is_at_the_same_place_in_every_panel() -> None:
+    table = rows(read_results(PUBLISHED / "robustness")[1])
+    best = {row.environment: row.agent for row in reversed(table)}
+    assert len(set(best.values())) > 1
+    figure = plots.robustness(table)
+    assert figure is not None
+    orders = [tuple(axes.get_legend_handles_labels()[1]) for axes in figure.axes if axes.get_title(loc="left")]
+    assert set(orders) == {tuple(text.get_text() for text in figure.legends[0].get_texts())}
+    assert len(orders) == len(best)
 
 
 def test_a_legend_of_long_names_stays_on_the_paper() -> None:
