@@ -15,8 +15,10 @@ import agents
 import demos
 import lam_envs
 from benchmarks import experts
-from benchmarks.results import read_results
+from benchmarks.results import CELLS, read_results
+from benchmarks.suite_file import read_suite
 from benchmarks.tables import rows
+from docs.figures import SUITES
 from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS
 
@@ -48,6 +50,12 @@ def test_the_published_agents_reach_what_is_promised(agent: str, env_id: str) ->
     assert row.trainings == 5
     assert row.episodes == 1000
     assert row.success_rate >= FLOORS[agent, env_id]
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_of_a_published_suite_everything_is_measured_and_nothing_else(name: str) -> None:
+    measured = {path.stem for path in (RESULTS / name / CELLS).iterdir()}
+    assert measured == {cell.name for cell in read_suite(name).cells()}, f"run `make benchmark SUITE={name}`"
 
 
 @pytest.mark.parametrize("env_id", ["LamPickPlace-v0", "LamPush-v0"])
