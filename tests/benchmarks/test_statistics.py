@@ -12,6 +12,8 @@ from rliable import library, metrics
 from benchmarks.statistics import (
     PROFILE_AT,
     Estimate,
+    _middle_mean,
+    _share_won,
     aggregate,
     difference_over_trainings,
     interquartile_mean,
@@ -77,6 +79,18 @@ def test_their_intervals_are_rliables_own() -> None:
     for estimate, own in zip((found.interquartile_mean, found.optimality_gap), intervals["agent"].T, strict=True):
         assert (estimate.low, estimate.high) == pytest.approx(tuple(own))
         assert estimate.low <= estimate.point <= estimate.high
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(2, 8), st.integers(2, 8), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_what_is_drawn_again_and_again_is_rliables_own_to_the_bit(
+    runs: int, others: int, tasks: int, seed: int
+) -> None:
+    draws = np.random.default_rng(seed)
+    # Rates of few episodes: many are equal.
+    one, other = (draws.integers(0, 11, (count, tasks)) / 10.0 for count in (runs, others))
+    assert _middle_mean(one) == metrics.aggregate_iqm(one)
+    assert _share_won(one, other) == metrics.probability_of_improvement(one, other)
 
 
 def test_the_probability_of_improvement_counts_pairs() -> None:
