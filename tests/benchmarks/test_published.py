@@ -15,7 +15,7 @@ import agents
 import demos
 import lam_envs
 from benchmarks import experts
-from benchmarks.results import CELLS, read_results
+from benchmarks.results import CELLS, VIDEOS, read_results
 from benchmarks.suite_file import read_suite
 from benchmarks.tables import rows
 from docs.figures import SUITES
@@ -56,6 +56,14 @@ def test_the_published_agents_reach_what_is_promised(agent: str, env_id: str) ->
 def test_of_a_published_suite_everything_is_measured_and_nothing_else(name: str) -> None:
     measured = {path.stem for path in (RESULTS / name / CELLS).iterdir()}
     assert measured == {cell.name for cell in read_suite(name).cells()}, f"run `make benchmark SUITE={name}`"
+
+
+def test_the_published_films_are_of_the_agents_that_were_measured() -> None:
+    filmed = sorted((RESULTS / "core" / VIDEOS).glob("*.json"))
+    assert filmed
+    for path in filmed:
+        measured = json.loads((RESULTS / "core" / CELLS / path.name).read_text())
+        assert json.loads(path.read_text())["address"] == measured["address"], path.name
 
 
 @pytest.mark.parametrize("env_id", ["LamPickPlace-v0", "LamPush-v0"])
