@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -61,22 +61,28 @@ def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
 
 @cache
 def _interquartile_mean(scores: tuple[float, ...], seed: int) -> Estimate:
+    column = np.asarray(scores, dtype=np.float64)[:, None]
+    return _bootstrap((column,), lambda runs: [_middle_mean(runs)], BOOTSTRAPS, seed)[0]
+
+
+def _bootstrap(
+    scores: tuple[Scores, ...], statistics: Callable[..., list[float]], draws: int, seed: int
+) -> list[Estimate]:
+    """Bootstraps, stratified, by rliable, what ``statistics`` tells of one or two agents' ``scores``."""
     # Seconds of imports that only this needs.
     from rliable import library
 
-    column = {"runs": np.asarray(scores, dtype=np.float64)[:, None]}
     with warnings.catch_warnings(), _global_draws(seed):
         # rliable calls its bootstrap by an older name of an argument.
         warnings.filterwarnings("ignore", "random_state is deprecated", FutureWarning)
         points, intervals = library.get_interval_estimates(
-            column,
-            lambda runs: np.array([_middle_mean(runs)]),
-            reps=BOOTSTRAPS,
+            {"scores": scores if len(scores) > 1 else scores[0]},
+            lambda *drawn: np.array(statistics(*drawn)),
+            reps=draws,
         )
-    point = float(points["runs"][0])
-    low, high = (float(bound) for bound in intervals["runs"][:, 0])
+    found = zip(points["scores"].tolist(), *intervals["scores"].tolist(), strict=True)
     # The percentile method may round past the point when all runs are equal.
-    return Estimate(point, min(low, point), max(high, point))
+    return [Estimate(point, min(low, point), max(high, point)) for point, low, high in found]
 
 
 def _middle_mean(scores: Scores) -> float:
@@ -84,13 +90,6 @@ def _middle_mean(scores: Scores) -> float:
     count = scores.size
     cut = count // 4
     return float(np.partition(scores, (cut, count - cut - 1), axis=None)[cut : count - cut].mean())
-
-
-def _share_won(runs: Scores, others: Scores) -> float:
-    """What rliable's ``probability_of_improvement`` gives, to the bit, without a test of significance for each."""
-    one, other = runs[:, None], others[None]
-    won = ((one > other) + 0.5 * (one == other)).sum(axis=(0, 1))
-    return float((won / (len(runs) * len(others))).mean())
 
 
 @dataclass(frozen=True)
@@ -133,21 +132,16 @@ def aggregate(runs: Sequence[Sequence[float]], seed: int = 0) -> Aggregate:
 
 @cache
 def _aggregate(runs: tuple[tuple[float, ...], ...], seed: int) -> Aggregate:
-    from rliable import library, metrics
+    from rliable.metrics import aggregate_optimality_gap
 
-    with warnings.catch_warnings(), _global_draws(seed):
-        warnings.filterwarnings("ignore", "random_state is deprecated", FutureWarning)
-        points, intervals = library.get_interval_estimates(
-            {"agent": _matrix(runs)},
-            lambda scores: np.array([_middle_mean(scores), metrics.aggregate_optimality_gap(scores)]),
-            reps=BOOTSTRAPS,
+    return Aggregate(
+        *_bootstrap(
+            (_matrix(runs),),
+            lambda scores: [_middle_mean(scores), aggregate_optimality_gap(scores)],
+            BOOTSTRAPS,
+            seed,
         )
-    return Aggregate(*(_estimate(points["agent"][at], intervals["agent"][:, at]) for at in (0, 1)))
-
-
-def _estimate(point: float, interval: Sequence[float]) -> Estimate:
-    point, low, high = float(point), float(interval[0]), float(interval[1])
-    return Estimate(point, min(low, point), max(high, point))
+    )
 
 
 def probability_of_improvement(
@@ -172,16 +166,19 @@ def probability_of_improvement(
 
 @cache
 def _probability(runs: tuple[tuple[float, ...], ...], others: tuple[tuple[float, ...], ...], seed: int) -> Estimate:
-    from rliable import library
+    return _bootstrap(
+        (_matrix(runs), _matrix(others)),
+        lambda one, other: [_share_won(one, other)],
+        BOOTSTRAPS // 5,
+        seed,
+    )[0]
 
-    with warnings.catch_warnings(), _global_draws(seed):
-        warnings.filterwarnings("ignore", "random_state is deprecated", FutureWarning)
-        points, intervals = library.get_interval_estimates(
-            {"pair": (_matrix(runs), _matrix(others))},
-            lambda one, other: np.array([_share_won(one, other)]),
-            reps=BOOTSTRAPS // 5,
-        )
-    return _estimate(points["pair"][0], intervals["pair"][:, 0])
+
+def _share_won(runs: Scores, others: Scores) -> float:
+    """What rliable's ``probability_of_improvement`` gives, to the bit, without a test of significance for each."""
+    one, other = runs[:, None], others[None]
+    won = ((one > other) + 0.5 * (one == other)).sum(axis=(0, 1))
+    return float((won / (len(runs) * len(others))).mean())
 
 
 def difference_over_trainings(runs: Sequence[float], others: Sequence[float]) -> tuple[float, float]:

@@ -165,19 +165,22 @@ def test_the_published_steps_are_physics_and_resets_are_cheap() -> None:
     assert all(speed["reset_steps"] <= 3.0 for speed in speeds.values())
 
 
-def data_figure(what: str) -> dict[str, Any]:
-    found = [figure for figure in DATASETS["figures"] if re.fullmatch(what, figure["what"])]
-    assert len(found) == 1
-    return dict(found[0])
+def figures(content: dict[str, Any], what: str) -> list[float]:
+    return [figure["value"] for figure in content["figures"] if re.fullmatch(what, figure["what"])]
+
+
+def figure(content: dict[str, Any], what: str) -> float:
+    [value] = figures(content, what)
+    return value
 
 
 def test_the_published_collections_cost_little_more_than_bare_roll_outs() -> None:
     assert DATASETS["episodes"] == 1000
-    assert data_figure("its time, as a multiple of bare .*")["value"] <= 1.3
+    assert figure(DATASETS, "its time, as a multiple of bare .*") <= 1.3
 
 
 def test_the_published_collections_take_no_more_memory_for_more_episodes() -> None:
-    few, many = (data_figure(f"its peak memory, {count} episodes")["value"] for count in (250, 1000))
+    few, many = (figure(DATASETS, f"its peak memory, {count} episodes") for count in (250, 1000))
     assert many <= few + 20.0
 
 
@@ -193,43 +196,35 @@ def test_the_published_windows_stream_fast_from_a_warm_file() -> None:
 
 
 def test_the_published_twenty_gigabytes_stream_in_little_memory() -> None:
-    assert data_figure("size of the dataset that is streamed")["value"] >= 20.0
-    assert data_figure("peak memory of that")["value"] < 1000.0
+    assert figure(DATASETS, "size of the dataset that is streamed") >= 20.0
+    assert figure(DATASETS, "peak memory of that") < 1000.0
 
 
 LEARNING = json.loads((RESULTS / "learning.json").read_text())
 
 
-def learning_figures(what: str) -> list[float]:
-    return [figure["value"] for figure in LEARNING["figures"] if re.fullmatch(what, figure["what"])]
-
-
 def test_the_published_cloning_is_as_fast_as_imitations_own_and_takes_no_more_memory_for_more_epochs() -> None:
-    ours, theirs = learning_figures("samples that bc learns from"), learning_figures("samples that imitation's BC .*")
+    ours, theirs = (
+        figures(LEARNING, "samples that bc learns from"),
+        figures(LEARNING, "samples that imitation's BC .*"),
+    )
     assert ours[0] >= theirs[0]
-    few, many = learning_figures(r"peak memory of bc, \d+ epochs")
+    few, many = figures(LEARNING, r"peak memory of bc, \d+ epochs")
     assert LEARNING["epochs"] == 100
     assert many <= few + 20.0
 
 
 def test_the_published_tree_draws_ten_times_faster_than_all_priorities_can_be_drawn_from() -> None:
-    ratio, *_ = learning_figures("the first over that")
+    ratio, *_ = figures(LEARNING, "the first over that")
     assert ratio >= 10.0
 
 
-def running_figure(what: str) -> float:
-    found = [
-        figure["value"]
-        for figure in json.loads((RESULTS / "running.json").read_text())["figures"]
-        if re.fullmatch(what, figure["what"])
-    ]
-    assert len(found) == 1
-    return float(found[0])
+RUNNING = json.loads((RESULTS / "running.json").read_text())
 
 
 def test_the_published_runner_costs_little_beside_its_jobs_and_two_workers_are_nearly_twice_as_fast() -> None:
-    assert running_figure("overhead of the runner, one worker") < 5.0
-    assert running_figure("one worker over two") >= 1.7
+    assert figure(RUNNING, "overhead of the runner, one worker") < 5.0
+    assert figure(RUNNING, "one worker over two") >= 1.7
 
 
 def expert_floor(task: str, condition: str) -> float:
