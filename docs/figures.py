@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import lam_envs
 from benchmarks.report import PICTURES, markdown_conditions, markdown_overview, markdown_table
-from benchmarks.results import SUITE_FILE, read_results
+from benchmarks.results import SUITE_FILE, CellResult, read_results
 from benchmarks.tables import rows, shown
 from demos.intervals import wilson_interval
 from docs.tables import table, title
@@ -94,7 +95,7 @@ def of_agent(name: str) -> str:
     Args:
         name: Of the registry.
     """
-    suite, results = read_results(CORE)
+    suite, results = _core()
     own = rows([result for result in results if result.cell.agent == name])
     if not own:
         return ""
@@ -128,6 +129,12 @@ def of_agent(name: str) -> str:
         "time given, and that time on one core of the processor. `make benchmark` measures this again."
     )
     return f"{table(head, lines)}\n\n{told}"
+
+
+@cache
+def _core() -> tuple[dict[str, Any], list[CellResult]]:
+    """The suite of all agents and its results, of which each agent's page shows a part."""
+    return read_results(CORE)
 
 
 def experts(figures: dict[str, Any]) -> str:
