@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks.results import CellResult, read_results
-from benchmarks.statistics import difference_over_trainings
+from benchmarks.statistics import Outcomes, difference_over_episodes, difference_over_trainings
 from benchmarks.tables import Row, names, rows
 
 DEFINING = ("agent", "settings", "changes")
@@ -54,11 +54,11 @@ class Change:
 def compare(before: str | Path, after: str | Path) -> list[Change]:
     """Compares the success of all agents in two folders of results.
 
-    The interval of the difference holds two noises. That of the episodes is Newcombe's (1998, method 10), of the
-    Wilson intervals of both, over all episodes of all trainings. That of the trainings, where both were trained more
-    than once, is Welch's: trainings of other seeds, or of code that rounds otherwise, come out differently by more
-    than their episodes tell. The interval reaches as far as the farther of both. Compared is what has the same label
-    and learned from as many demonstrations of the same quality, under the same condition.
+    The interval of the difference holds two noises. That of the episodes is Newcombe's, paired where both met the
+    same episodes (:func:`benchmarks.statistics.difference_over_episodes`). That of the trainings, where both were
+    trained more than once, is Welch's: trainings of other seeds, or of code that rounds otherwise, come out
+    differently by more than their episodes tell. The interval reaches as far as the farther of both. Compared is what
+    has the same label and learned from as many demonstrations of the same quality, under the same condition.
 
     Args:
         before: A folder of results.
@@ -77,16 +77,11 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
     called = dict(zip([row.group for row in table], names(table), strict=True))
     changes = []
     for group in {**old, **new}:
-        key = group[0], called[group]
-        if group not in old or group not in new:
-            changes.append(_change(key, old.get(group), new.get(group)))
-            continue
-        first, second = before_results[group], after_results[group]
-        cells = first[0].cell, second[0].cell
-        differs = [part for part in (*DEFINING, *NOTED) if getattr(cells[0], part) != getattr(cells[1], part)]
-        differs += ["code"] if first[0].versions != second[0].versions else []
-        same = [one.evaluation.episodes for one in first] == [one.evaluation.episodes for one in second]
-        changes.append(replace(_change(key, old[group], new[group]), differs=tuple(differs), same=same))
+        rates = [found[group].success_rate if group in found else None for found in (old, new)]
+        change = Change(group[0], called[group], rates[0], rates[1], None)
+        if group in old and group in new:
+            change = _compared(change, before_results[group], after_results[group])
+        changes.append(change)
     return sorted(changes, key=lambda change: (change.environment, change.agent))
 
 
@@ -102,15 +97,24 @@ def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, list[CellRe
     return {row.group: row for row in rows(results)}, found
 
 
-def _change(key: tuple[str, str], old: Row | None, new: Row | None) -> Change:
-    environment, agent = key
-    if old is None or new is None:
-        before, after = (None if row is None else row.success_rate for row in (old, new))
-        return Change(environment, agent, before, after, None)
-    p, q = old.success_rate, new.success_rate
-    low = q - p - math.hypot(q - new.low, old.high - p)
-    high = q - p + math.hypot(new.high - q, p - old.low)
-    if min(len(old.runs), len(new.runs)) > 1:
-        over_trainings = difference_over_trainings(new.runs, old.runs)
+def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> Change:
+    """Adds what tells whether a change is one."""
+    cells = old[0].cell, new[0].cell
+    differs = [part for part in (*DEFINING, *NOTED) if getattr(cells[0], part) != getattr(cells[1], part)]
+    differs += ["code"] if old[0].versions != new[0].versions else []
+    interval = _noise(
+        [one.outcomes for one in old],
+        [one.outcomes for one in new],
+        paired=not {"first_seed", "episodes"} & set(differs),
+    )
+    same = [one.evaluation.episodes for one in old] == [one.evaluation.episodes for one in new]
+    return replace(change, interval=interval, differs=tuple(differs), same=same)
+
+
+def _noise(old: Outcomes, new: Outcomes, *, paired: bool) -> tuple[float, float]:
+    """The interval of the difference of two success rates."""
+    low, high = difference_over_episodes(new, old, paired=paired)
+    if min(len(old), len(new)) > 1:
+        over_trainings = difference_over_trainings(*([fmean(own) for own in trainings] for trainings in (new, old)))
         low, high = min(low, over_trainings[0]), max(high, over_trainings[1])
-    return Change(environment, agent, p, q, (low, high))
+    return low, high

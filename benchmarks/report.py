@@ -180,7 +180,7 @@ def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking])
             "Success",
             lambda: plots.success(table),
             "A bar an agent: the share of all episodes of all its trainings that ended in success, with its 95% "
-            "Wilson interval.",
+            "interval over episodes.",
         ),
         (
             "Learning curves",
@@ -191,14 +191,13 @@ def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking])
         (
             "Data efficiency",
             lambda: plots.data_efficiency(table),
-            "Success of agents that learned from so many demonstrations, with the 95% Wilson interval over all "
-            "episodes of all trainings.",
+            "Success of agents that learned from so many demonstrations, with its 95% interval over episodes.",
         ),
         (
             "Robustness",
             lambda: plots.robustness(table),
-            "The same trained agents, measured under conditions that they were not trained for, with 95% Wilson "
-            "intervals.",
+            "The same trained agents, measured under conditions that they were not trained for, with 95% intervals "
+            "over episodes.",
         ),
         *(
             (

@@ -51,6 +51,11 @@ class CellResult:
         """Its time on the processor; None likewise."""
         return None if self.training is None else self.training.cpu_seconds
 
+    @property
+    def outcomes(self) -> tuple[bool, ...]:
+        """Whether each episode ended in success."""
+        return tuple(episode.success for episode in self.evaluation.episodes)
+
 
 def cell_file(cell: Cell) -> str:
     """Where a cell's result is, in a results folder."""

@@ -1,4 +1,4 @@
-"""Statistics over training runs: stratified bootstraps, and the noise of a difference."""
+"""Statistics of success: the noise of episodes, of trainings (stratified bootstraps), and of differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from statistics import fmean, variance
+from statistics import NormalDist, fmean, variance
 
 import numpy as np
 
@@ -18,6 +18,10 @@ BOOTSTRAPS = 5000
 """Enough for two digits of a 95% interval."""
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 """Trainings by environments."""
+Rates = np.ndarray[tuple[int], np.dtype[np.float64]]
+"""One an episode."""
+Outcomes = Sequence[Sequence[bool]]
+"""What succeeded: a training each, of the same episodes in the same order."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,92 @@ def _share_won(runs: Scores, others: Scores) -> float:
     one, other = runs[:, None], others[None]
     won = ((one > other) + 0.5 * (one == other)).sum(axis=(0, 1))
     return float((won / (len(runs) * len(others))).mean())
+
+
+def success_interval(outcomes: Outcomes) -> tuple[float, float]:
+    """95% interval of the success rate over all trainings, were they measured in other episodes.
+
+    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212) of an effective number of episodes (Korn
+    and Graubard 1998, Survey Methodology 24, 193-201). Trainings meet the same episodes and tend to fail in the same
+    ones, so that N outcomes tell as much as N / d independent ones. The design effect d (Kish 1965, Survey Sampling)
+    is the variance of an episode's mean over the trainings, in units of what it would be if they had nothing to do
+    with each other; it is at least 1, and the number of trainings where these always agree. It is estimated with two
+    episodes more, one in which all succeed and one in which all fail, or else a rare failure would prove
+    independence. Of one training, this is Wilson's interval.
+
+    Args:
+        outcomes: Of at least one training in at least one episode.
+
+    Returns:
+        The ends of the interval, which holds the rate.
+
+    Raises:
+        ValueError: No outcome, or trainings that met different numbers of episodes.
+    """
+    means = _means(outcomes)
+    padded = np.append(means, (0.0, 1.0))
+    middle = float(padded.mean())
+    effect = max(1.0, len(outcomes) * float(padded.var()) / (middle * (1.0 - middle)))
+    rate, count = float(means.mean()), len(outcomes) * len(means) / effect
+    share = _QUANTILE**2 / count
+    centre = (rate + share / 2.0) / (1.0 + share)
+    reach = math.sqrt(share * (rate * (1.0 - rate) + share / 4.0)) / (1.0 + share)
+    # Rounding may put the bound of a rate of 0 or 1 on its wrong side.
+    return max(0.0, min(centre - reach, rate)), min(1.0, max(centre + reach, rate))
+
+
+def difference_over_episodes(outcomes: Outcomes, others: Outcomes, *, paired: bool) -> tuple[float, float]:
+    """95% interval of the difference of two success rates, were both measured in other episodes.
+
+    Newcombe's, of the intervals of both (:func:`success_interval`): of the same episodes with the correlation between
+    both (Newcombe 1998, Stat. Med. 17, 2635-2650, method 10; for other than single outcomes as Zou and Donner 2008,
+    Stat. Med. 27, 1693-1702), of different ones without (Newcombe 1998, Stat. Med. 17, 873-890, method 10).
+
+    Args:
+        outcomes: Of the one.
+        others: Of the other, which may have another number of trainings.
+        paired: Whether both met the same episodes, in the same order.
+
+    Returns:
+        The ends of the interval of rate(outcomes) - rate(others).
+
+    Raises:
+        ValueError: As :func:`success_interval`; or different numbers of episodes that are said to be the same.
+    """
+    one, other = _means(outcomes), _means(others)
+    if paired and len(one) != len(other):
+        raise ValueError(f"{len(one)} and {len(other)} episodes cannot be the same")
+    together = _correlation(one, other) if paired else 0.0
+    p, q = float(one.mean()), float(other.mean())
+    (p_low, p_high), (q_low, q_high) = success_interval(outcomes), success_interval(others)
+
+    def reach(of_p: float, of_q: float) -> float:
+        return math.sqrt(max(0.0, of_p**2 + of_q**2 - 2.0 * together * of_p * of_q))
+
+    return p - q - reach(p - p_low, q_high - q), p - q + reach(p_high - p, q - q_low)
+
+
+def _means(outcomes: Outcomes) -> Rates:
+    """Mean over the trainings, an episode each."""
+    lengths = {len(own) for own in outcomes}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"trainings of {sorted(lengths)} episodes; expected the same number, at least 1, of each")
+    means: Rates = np.array(outcomes, dtype=np.float64).mean(axis=0)
+    return means
+
+
+def _correlation(one: Rates, other: Rates) -> float:
+    """Of two rates in the same episodes, with Newcombe's correction for continuity."""
+    spread = float(one.std() * other.std())
+    if spread == 0.0:
+        return 0.0
+    covariance = float(((one - one.mean()) * (other - other.mean())).mean())
+    if covariance > 0.0:
+        covariance = max(0.0, covariance - 0.5 / len(one))
+    return covariance / spread
+
+
+_QUANTILE = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
 
 
 def difference_over_trainings(runs: Sequence[float], others: Sequence[float]) -> tuple[float, float]:

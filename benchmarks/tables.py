@@ -10,8 +10,7 @@ import lam_envs
 from agents.evaluation import Evaluation
 from benchmarks.conditions import AS_TRAINED
 from benchmarks.results import CellResult
-from benchmarks.statistics import Estimate, interquartile_mean
-from demos.intervals import wilson_interval
+from benchmarks.statistics import Estimate, interquartile_mean, success_interval
 from lam_envs.registration import VARIANTS
 
 
@@ -28,7 +27,7 @@ class Row:
         trainings: How many; None for an agent that does not learn.
         episodes: Over all runs.
         success_rate: Over all episodes.
-        low: Lower end of its 95% Wilson interval.
+        low: Lower end of its 95% interval over episodes, see :func:`benchmarks.statistics.success_interval`.
         high: Upper end.
         steps: Mean steps to success; None without success.
         seconds: The same in simulated seconds.
@@ -96,7 +95,7 @@ def _row(group: list[CellResult]) -> Row:
         group[0].evaluation.step_seconds,
         sum(result.evaluation.decision_ms for result in group) / len(group),
     )
-    low, high = wilson_interval(merged.successes, len(merged.episodes))
+    low, high = success_interval([result.outcomes for result in group])
     rates = [result.evaluation.success_rate for result in group]
     return Row(
         environment=cell.environment,

@@ -62,7 +62,7 @@ def _suite(folder: Path) -> str:
     ]
     parts = [
         f"## {heading}",
-        f"{subject} Success is at the last step, with its 95% Wilson interval over all episodes of all trainings. "
+        f"{subject} Success is at the last step, with its 95% interval over episodes. "
         f"`make benchmark SUITE={folder.name}` measures it.",
         *pictures,
         markdown_conditions(folder) or markdown_overview(folder),
@@ -124,9 +124,9 @@ def of_agent(name: str) -> str:
     ]
     episodes = suite["evaluation"]["episodes"]
     told = (
-        f"Of the last checkpoint, in {episodes} unseen episodes a training; intervals are Wilson's over all "
-        "episodes, and of the interquartile mean over trainings (stratified bootstrap). A training takes the wall "
-        "time given, and that time on one core of the processor. `make benchmark` measures this again."
+        f"Of the last checkpoint, in {episodes} unseen episodes a training. Intervals tell what other episodes "
+        "would give (Wilson's), and other trainings (of the interquartile mean, stratified bootstrap). A training "
+        "takes the wall time given, and that time on one core of the processor. `make benchmark` measures this again."
     )
     return f"{table(head, lines)}\n\n{told}"
 

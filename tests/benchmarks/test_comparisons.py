@@ -8,18 +8,17 @@ import io
 import json
 import shutil
 from pathlib import Path
-from statistics import fmean
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.compare import _change, compare
+from benchmarks.compare import _noise, compare
 from benchmarks.export import as_csv, as_latex, export
 from benchmarks.results import read_results, write_cell
-from benchmarks.tables import Row, overviews
+from benchmarks.tables import overviews
 from benchmarks.tables import rows as rows_of
-from demos.intervals import wilson_interval
 
 CORE = Path(__file__).parents[2] / "results" / "core"
 CLONE = ("LamGrasp-v0", "bc")
@@ -51,27 +50,46 @@ def test_what_is_beyond_noise_is_told_apart_from_what_is_not(tmp_path: Path) -> 
     assert {(one.environment, one.agent): one.verdict for one in compare(few, many)}[CLONE] == "better"
 
 
-def row_of(episodes: int, *successes: int) -> Row:
-    """A row of trainings that succeeded so often in so many episodes each."""
-    row = rows_of(read_results(CORE)[1])[0]
-    low, high = wilson_interval(sum(successes), len(successes) * episodes)
-    runs = tuple(count / episodes for count in successes)
-    return dataclasses.replace(row, success_rate=fmean(runs), low=low, high=high, runs=runs)
+def succeeded(episodes: int, *successes: int) -> list[list[bool]]:
+    """Trainings that succeeded in so many of the first of so many episodes each."""
+    return [[number < count for number in range(episodes)] for count in successes]
 
 
 def test_trainings_that_come_out_differently_make_their_difference_noise() -> None:
     # 875 and 950 of 1000 episodes, which one training of 1000 would tell apart; of five, one had bad luck.
-    before = row_of(200, 175, 175, 175, 175, 175)
-    alike, spread = row_of(200, 190, 190, 190, 190, 190), row_of(200, 200, 200, 200, 150, 200)
-    assert alike.success_rate == spread.success_rate == 0.95
-    assert _change(CLONE, before, alike).verdict == "better"
-    assert _change(CLONE, before, spread).verdict == "within noise"
+    before = succeeded(200, 175, 175, 175, 175, 175)
+    alike, spread = succeeded(200, 190, 190, 190, 190, 190), succeeded(200, 200, 200, 200, 150, 200)
+    assert np.mean(alike) == np.mean(spread) == 0.95
+    assert _noise(before, alike, paired=True)[0] > 0.0
+    assert _noise(before, spread, paired=True)[0] < 0.0
 
 
-def test_a_single_training_is_compared_by_its_episodes() -> None:
-    # Newcombe 1998, table II, a: 56 of 70 and 48 of 80 differ by 0.2, 95% from 0.0524 to 0.3339.
-    found = _change(CLONE, row_of(80, 48), row_of(70, 56)).interval
-    assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)
+def test_episodes_that_both_met_tell_more_than_others() -> None:
+    # Thirteen episodes more, and none less: so large a difference between other episodes may be chance.
+    before, after = succeeded(200, 160), succeeded(200, 173)
+    assert _noise(before, after, paired=True)[0] > 0.0
+    assert _noise(before, after, paired=False)[0] < 0.0
+
+
+def test_episodes_of_other_seeds_are_not_paired(tmp_path: Path) -> None:
+    folder = changed(tmp_path / "elsewhere", 150)
+    suite = json.loads((folder / "suite.json").read_text())
+    before = {(one.environment, one.agent): one for one in compare(CORE, folder)}[CLONE]
+    for result in read_results(folder)[1]:
+        if (result.cell.environment, result.cell.label) == CLONE:
+            cell = dataclasses.replace(result.cell, first_seed=result.cell.first_seed + 1000)
+            suite["cells"][suite["cells"].index(dataclasses.asdict(result.cell))] = dataclasses.asdict(cell)
+            episodes = tuple(
+                dataclasses.replace(episode, seed=episode.seed + 1000) for episode in result.evaluation.episodes
+            )
+            evaluation = dataclasses.replace(result.evaluation, episodes=episodes)
+            write_cell(folder, dataclasses.replace(result, cell=cell, evaluation=evaluation))
+    (folder / "suite.json").write_text(json.dumps(suite))
+    found = {(one.environment, one.agent): one for one in compare(CORE, folder)}[CLONE]
+    old = [one.outcomes for one in read_results(CORE)[1] if (one.cell.environment, one.cell.label) == CLONE]
+    assert (found.differs, found.verdict) == (("first_seed",), "worse")
+    assert found.interval == _noise(old, succeeded(200, *[150] * len(old)), paired=False)
+    assert before.interval == _noise(old, succeeded(200, *[150] * len(old)), paired=True)
 
 
 def test_what_is_in_one_folder_alone_is_new_or_gone(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
-"""Intervals over training runs."""
+"""Intervals over episodes, over trainings, and of differences."""
 
 from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +18,14 @@ from benchmarks.statistics import (
     _middle_mean,
     _share_won,
     aggregate,
+    difference_over_episodes,
     difference_over_trainings,
     interquartile_mean,
     performance_profile,
     probability_of_improvement,
+    success_interval,
 )
+from demos.intervals import wilson_interval
 
 
 @settings(max_examples=10, deadline=None)
@@ -108,6 +114,97 @@ def test_the_noise_of_trainings_is_that_of_welchs_test() -> None:
     one, other = MATRIX[:, 0].tolist(), OTHER[:4, 0].tolist()
     reference = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
     assert difference_over_trainings(one, other) == pytest.approx((reference.low, reference.high))
+
+
+def drawn(rng: np.random.Generator, rates: list[float], trainings: int, episodes: int, alike: float) -> list[Any]:
+    """Outcomes of agents with such rates, in which what an episode is like decides so much of 1."""
+    difficulty = rng.standard_normal(episodes)
+    luck = rng.standard_normal((len(rates), trainings, episodes))
+    limits = np.array([NormalDist().inv_cdf(rate) for rate in rates])[:, None, None]
+    return list(np.sqrt(alike) * difficulty + np.sqrt(1.0 - alike) * luck < limits)
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.98])
+def test_the_rate_is_held_as_often_as_the_interval_says_however_alike_trainings_are(
+    rate: float, alike: float
+) -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        low, high = success_interval(drawn(rng, [rate], 5, 200, alike)[0])
+        held += low <= rate <= high
+    # Fewer of 1000 intervals of 95% are so once in 300 times.
+    assert held > 930
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize(("rates", "trainings"), [([0.5, 0.5], 1), ([0.95, 0.9], 1), ([0.8, 0.75], 3)])
+def test_a_paired_difference_is_held_as_often_as_its_interval_says(
+    rates: list[float], trainings: int, alike: float
+) -> None:
+    rng = np.random.default_rng(0)
+    held, widths = 0, np.zeros(2)
+    for _ in range(1000):
+        one, other = drawn(rng, rates, trainings, 200, alike)
+        low, high = difference_over_episodes(one, other, paired=True)
+        held += low <= rates[0] - rates[1] <= high
+        unpaired = difference_over_episodes(one, other, paired=False)
+        widths += high - low, unpaired[1] - unpaired[0]
+    assert held > 930
+    if alike:
+        assert widths[0] < 0.95 * widths[1]
+
+
+def test_of_one_training_it_is_wilsons_interval() -> None:
+    for successes in range(201):
+        own = [number < successes for number in range(200)]
+        assert success_interval([own]) == pytest.approx(wilson_interval(successes, 200), abs=1e-12)
+
+
+def test_trainings_that_always_agree_count_as_one() -> None:
+    own = [number < 150 for number in range(200)]
+    assert success_interval([own] * 5) == pytest.approx(success_interval([own]), abs=1e-12)
+    assert success_interval([[True] * 200] * 5) == pytest.approx(wilson_interval(200, 200), abs=1e-12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 40), st.randoms(use_true_random=False))
+def test_intervals_hold_their_points_and_are_rates(trainings: int, episodes: int, draws: Any) -> None:
+    share = draws.random()
+    one, other = ([[draws.random() < share for _ in range(episodes)] for _ in range(trainings)] for _ in range(2))
+    low, high = success_interval(one)
+    assert 0.0 <= low <= np.mean(one) <= high <= 1.0
+    for paired in (True, False):
+        low, high = difference_over_episodes(one, other, paired=paired)
+        assert -1.0 <= low <= np.mean(one) - np.mean(other) <= high <= 1.0
+
+
+def in_pairs(both: int, one: int, other: int, neither: int) -> tuple[list[list[bool]], list[list[bool]]]:
+    first = [True] * (both + one) + [False] * (other + neither)
+    second = [True] * both + [False] * one + [True] * other + [False] * neither
+    return [first], [second]
+
+
+def test_differences_are_newcombes() -> None:
+    # Newcombe 1998, Stat. Med. 17, 873-890, table II, a: 56 of 70 and 48 of 80.
+    one, other = [[number < 56 for number in range(70)]], [[number < 48 for number in range(80)]]
+    assert difference_over_episodes(one, other, paired=False) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    # In pairs: what R's contingencytables gives for the data of Cavo et al. 2012, and a table of Newcombe's.
+    found = difference_over_episodes(*in_pairs(59, 6, 16, 80), paired=True)
+    assert found == pytest.approx((-0.1186, -0.0046), abs=5e-5)
+    found = difference_over_episodes(*in_pairs(36, 12, 2, 0), paired=True)
+    assert found == pytest.approx((0.0569, 0.3404), abs=5e-5)
+
+
+def test_outcomes_that_do_not_belong_together_are_refused() -> None:
+    for nothing in ([], [[]]):
+        with pytest.raises(ValueError, match="at least 1, of each"):
+            success_interval(nothing)
+    with pytest.raises(ValueError, match=r"trainings of \[1, 2\] episodes; expected the same number"):
+        success_interval([[True], [True, False]])
+    with pytest.raises(ValueError, match="2 and 1 episodes cannot be the same"):
+        difference_over_episodes([[True, False]], [[True]], paired=True)
 
 
 def test_trainings_that_all_come_out_alike_have_no_noise() -> None:
