@@ -255,7 +255,10 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
             for text in (cell.label, cell.environment, cell.condition, cell.name):
                 if not isinstance(text, str):
                     raise TypeError(f"a cell is {cell!r}")
-        int(suite["evaluation"]["first_seed"]) + int(suite["evaluation"]["episodes"])
+        met = int(suite["evaluation"]["first_seed"]), int(suite["evaluation"]["episodes"])
+        for cell in cells:
+            if (cell.first_seed, cell.episodes) != met:
+                raise ValueError(f"{cell.name} is of other episodes than the suite")
         list(suite["training_seeds"])
         if not suite["conditions"] or not all(isinstance(one, dict) for one in suite["conditions"].values()):
             raise TypeError(f"the conditions are {suite['conditions']!r}")

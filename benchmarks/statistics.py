@@ -186,15 +186,16 @@ def _share_won(runs: Scores, others: Scores) -> float:
 
 
 def success_interval(outcomes: Outcomes) -> tuple[float, float]:
-    """95% interval of the success rate over all trainings, were they measured in other episodes.
+    """95% interval of the success rate of these trainings in all episodes that may be drawn.
 
-    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212) of an effective number of episodes (Korn
-    and Graubard 1998, Survey Methodology 24, 193-201). Trainings meet the same episodes and tend to fail in the same
-    ones, so that N outcomes tell as much as N / d independent ones. The design effect d (Kish 1965, Survey Sampling)
-    is the variance of an episode's mean over the trainings, in units of what it would be if they had nothing to do
-    with each other; it is at least 1, and the number of trainings where these always agree. It is estimated with two
-    episodes more, one in which all succeed and one in which all fail, or else a rare failure would prove
-    independence. Of one training, this is Wilson's interval.
+    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212) of an effective number of episodes, such as
+    Korn and Graubard (1998, Survey Methodology 24, 193-201) put into the exact interval. Trainings meet the same
+    episodes and tend to fail in the same ones, so that N outcomes tell as much as N / d independent ones. The design
+    effect d (Kish 1965, Survey Sampling) is the variance of an episode's mean over the trainings, in units of what it
+    would be if all outcomes were independent: the number of trainings where these always agree. It is estimated with
+    two episodes more, one in which all succeed and one in which all fail, or else a rare failure would prove
+    independence. Where it is below 1, as trainings differ in skill, it counts as 1: the interval is wider than it
+    need be. Of one training, it is Wilson's.
 
     Args:
         outcomes: Of at least one training in at least one episode.
@@ -218,7 +219,7 @@ def success_interval(outcomes: Outcomes) -> tuple[float, float]:
 
 
 def difference_over_episodes(outcomes: Outcomes, others: Outcomes, *, paired: bool) -> tuple[float, float]:
-    """95% interval of the difference of two success rates, were both measured in other episodes.
+    """95% interval of the difference of two success rates of these trainings in all episodes that may be drawn.
 
     Newcombe's, of the intervals of both (:func:`success_interval`): of the same episodes with the correlation between
     both (Newcombe 1998, Stat. Med. 17, 2635-2650, method 10; for other than single outcomes as Zou and Donner 2008,
@@ -238,7 +239,7 @@ def difference_over_episodes(outcomes: Outcomes, others: Outcomes, *, paired: bo
     one, other = _means(outcomes), _means(others)
     if paired and len(one) != len(other):
         raise ValueError(f"{len(one)} and {len(other)} episodes cannot be the same")
-    together = _correlation(one, other) if paired else 0.0
+    together = _covariance(one, other) / (_spread(outcomes) * _spread(others)) if paired else 0.0
     p, q = float(one.mean()), float(other.mean())
     (p_low, p_high), (q_low, q_high) = success_interval(outcomes), success_interval(others)
 
@@ -252,20 +253,23 @@ def _means(outcomes: Outcomes) -> Rates:
     """Mean over the trainings, an episode each."""
     lengths = {len(own) for own in outcomes}
     if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"trainings of {sorted(lengths)} episodes; expected the same number, at least 1, of each")
+        told = ", ".join(map(str, sorted(lengths))) or "no"
+        raise ValueError(f"trainings of {told} episodes; expected the same number, at least 1, of each")
     means: Rates = np.array(outcomes, dtype=np.float64).mean(axis=0)
     return means
 
 
-def _correlation(one: Rates, other: Rates) -> float:
+def _covariance(one: Rates, other: Rates) -> float:
     """Of two rates in the same episodes, with Newcombe's correction for continuity."""
-    spread = float(one.std() * other.std())
-    if spread == 0.0:
-        return 0.0
     covariance = float(((one - one.mean()) * (other - other.mean())).mean())
-    if covariance > 0.0:
-        covariance = max(0.0, covariance - 0.5 / len(one))
-    return covariance / spread
+    return max(0.0, covariance - 0.5 / len(one)) if covariance > 0.0 else covariance
+
+
+def _spread(outcomes: Outcomes) -> float:
+    """Standard deviation of a rate in an episode, as wide as :func:`success_interval` takes it to be."""
+    means = _means(outcomes)
+    rate = float(means.mean())
+    return math.sqrt(max(float(means.var()), rate * (1.0 - rate) / len(outcomes))) or 1.0
 
 
 _QUANTILE = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)

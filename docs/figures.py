@@ -124,9 +124,10 @@ def of_agent(name: str) -> str:
     ]
     episodes = suite["evaluation"]["episodes"]
     told = (
-        f"Of the last checkpoint, in {episodes} unseen episodes a training. Intervals tell what other episodes "
-        "would give (Wilson's), and other trainings (of the interquartile mean, stratified bootstrap). A training "
-        "takes the wall time given, and that time on one core of the processor. `make benchmark` measures this again."
+        f"Of the last checkpoint, in {episodes} unseen episodes a training. Intervals are of the rate of these "
+        "trainings in all episodes that may be drawn, and of the interquartile mean over all trainings that may be "
+        "made (stratified bootstrap). A training takes the wall time given, and that time on one core of the "
+        "processor. `make benchmark` measures this again."
     )
     return f"{table(head, lines)}\n\n{told}"
 

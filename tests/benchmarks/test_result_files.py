@@ -105,6 +105,14 @@ def test_a_result_that_was_copied_over_another_is_found(results: Path, tmp_path:
         read_results(folder)
 
 
+def test_a_measurement_in_other_episodes_than_the_rest_is_named(results: Path, tmp_path: Path) -> None:
+    content = json.loads((results / "suite.json").read_text())
+    content["cells"][1]["first_seed"] += 1
+    (tmp_path / "suite.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"suite\.json is damaged: .* is of other episodes than the suite"):
+        read_results(tmp_path)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"videos": "x"}, {"conditions": []}, {"conditions": {"a": 3}}, {"evaluation": {"first_seed": math.inf}}],
