@@ -12,7 +12,9 @@ from benchmarks.tables import Row, names, rows
 
 DEFINING = ("agent", "settings", "changes")
 """What makes two measurements ones of different things, whatever they are called."""
-NOTED = ("demonstration_seed", "first_seed", "episodes")
+EPISODES = ("first_seed", "episodes")
+"""Which episodes an agent met."""
+NOTED = ("demonstration_seed", *EPISODES)
 """What may differ between measurements of the same thing."""
 
 
@@ -105,7 +107,7 @@ def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> C
     interval = _noise(
         [one.outcomes for one in old],
         [one.outcomes for one in new],
-        paired=not {"first_seed", "episodes"} & set(differs),
+        paired=not set(EPISODES) & set(differs),
     )
     same = [one.evaluation.episodes for one in old] == [one.evaluation.episodes for one in new]
     return replace(change, interval=interval, differs=tuple(differs), same=same)

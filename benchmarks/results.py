@@ -251,12 +251,11 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
                 raise TypeError(f"an agent is {entry!r}")
         if not all(isinstance(agent, str) for agent in suite["added"]):
             raise TypeError(f"the agents that were added are {suite['added']!r}")
+        met = int(suite["evaluation"]["first_seed"]), int(suite["evaluation"]["episodes"])
         for cell in cells:
             for text in (cell.label, cell.environment, cell.condition, cell.name):
                 if not isinstance(text, str):
                     raise TypeError(f"a cell is {cell!r}")
-        met = int(suite["evaluation"]["first_seed"]), int(suite["evaluation"]["episodes"])
-        for cell in cells:
             if (cell.first_seed, cell.episodes) != met:
                 raise ValueError(f"{cell.name} is of other episodes than the suite")
         list(suite["training_seeds"])

@@ -22,6 +22,7 @@ Rates = np.ndarray[tuple[int], np.dtype[np.float64]]
 """One an episode."""
 Outcomes = Sequence[Sequence[bool]]
 """What succeeded: a training each, of the same episodes in the same order."""
+_QUANTILE = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
 
 
 @dataclass(frozen=True)
@@ -207,11 +208,8 @@ def success_interval(outcomes: Outcomes) -> tuple[float, float]:
         ValueError: No outcome, or trainings that met different numbers of episodes.
     """
     means = _means(outcomes)
-    padded = np.append(means, (0.0, 1.0))
-    middle = float(padded.mean())
-    effect = max(1.0, len(outcomes) * float(padded.var()) / (middle * (1.0 - middle)))
-    rate, count = float(means.mean()), len(outcomes) * len(means) / effect
-    share = _QUANTILE**2 / count
+    rate = float(means.mean())
+    share = _QUANTILE**2 * _design_effect(means, len(outcomes)) / (len(outcomes) * len(means))
     centre = (rate + share / 2.0) / (1.0 + share)
     reach = math.sqrt(share * (rate * (1.0 - rate) + share / 4.0)) / (1.0 + share)
     # Rounding may put the bound of a rate of 0 or 1 on its wrong side.
@@ -239,7 +237,9 @@ def difference_over_episodes(outcomes: Outcomes, others: Outcomes, *, paired: bo
     one, other = _means(outcomes), _means(others)
     if paired and len(one) != len(other):
         raise ValueError(f"{len(one)} and {len(other)} episodes cannot be the same")
-    together = _covariance(one, other) / (_spread(outcomes) * _spread(others)) if paired else 0.0
+    together = (
+        _covariance(one, other) / (_spread(one, len(outcomes)) * _spread(other, len(others))) if paired else 0.0
+    )
     p, q = float(one.mean()), float(other.mean())
     (p_low, p_high), (q_low, q_high) = success_interval(outcomes), success_interval(others)
 
@@ -259,20 +259,23 @@ def _means(outcomes: Outcomes) -> Rates:
     return means
 
 
+def _design_effect(means: Rates, trainings: int) -> float:
+    """See :func:`success_interval`."""
+    padded = np.append(means, (0.0, 1.0))
+    rate = float(padded.mean())
+    return max(1.0, trainings * float(padded.var()) / (rate * (1.0 - rate)))
+
+
+def _spread(means: Rates, trainings: int) -> float:
+    """Standard deviation of a rate in an episode, as wide as :func:`success_interval` takes it to be."""
+    rate = float(means.mean())
+    return math.sqrt(_design_effect(means, trainings) * rate * (1.0 - rate) / trainings) or 1.0
+
+
 def _covariance(one: Rates, other: Rates) -> float:
     """Of two rates in the same episodes, with Newcombe's correction for continuity."""
     covariance = float(((one - one.mean()) * (other - other.mean())).mean())
     return max(0.0, covariance - 0.5 / len(one)) if covariance > 0.0 else covariance
-
-
-def _spread(outcomes: Outcomes) -> float:
-    """Standard deviation of a rate in an episode, as wide as :func:`success_interval` takes it to be."""
-    means = _means(outcomes)
-    rate = float(means.mean())
-    return math.sqrt(max(float(means.var()), rate * (1.0 - rate) / len(outcomes))) or 1.0
-
-
-_QUANTILE = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
 
 
 def difference_over_trainings(runs: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
