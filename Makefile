@@ -11,7 +11,7 @@ FETCH := .venv-fetch
 # Readers of other formats.
 READERS := .venv-readers
 
-.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost published test test-all test-newest lint format docs pictures clean
+.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-newest lint format docs pictures clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ learning-speed: $(INSTALLED) ## measure again how fast agents learn, into result
 
 running-cost: $(INSTALLED) ## measure again what the runner of suites costs, into results/running.json
 	$(BIN)/python -m benchmarks running --out results/running.json
+
+golden: $(INSTALLED) ## record what canonical runs give again, where a version was raised
+	$(BIN)/python -m tests.golden
 
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
 	$(BIN)/python -m demos.ready_made

@@ -44,6 +44,7 @@ class AIRLAgent(AdversarialAgent):
     """
 
     name = "airl"
+    version = 1
 
     def new_reward_net(self) -> RewardNet:
         """Makes reward and potential."""

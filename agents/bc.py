@@ -99,6 +99,7 @@ class BehaviorCloning:
     """
 
     name = "bc"
+    version = 1
     check_target = staticmethod(check_target)
     """Says before the training whether its result could be saved."""
 

@@ -106,6 +106,7 @@ class DAgger(PolicyAgent):
     """
 
     name = "dagger"
+    version = 1
     settings_type = Settings
 
     def new_policy(self) -> BasePolicy:

@@ -86,6 +86,7 @@ class DQNAgent(ReinforcementAgent):
     """
 
     name = "dqn"
+    version = 1
     settings_type = DQNSettings
 
     def new_policy(self) -> BasePolicy:

@@ -17,6 +17,9 @@ from demos.intervals import wilson_interval
 from demos.recording import Acting, rollout
 from lam_envs.env import ManipulationEnv
 
+VERSION = 1
+"""Raise it when the same agent gets another result in the same episodes: all results are then outdated."""
+
 
 @dataclass(frozen=True)
 class EpisodeResult:

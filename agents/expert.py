@@ -16,5 +16,7 @@ class ExpertAgent(ExpertPolicy):
         env: A lam_envs environment.
     """
 
+    version = 1
+
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(make_expert(env).expert, env)

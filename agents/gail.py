@@ -50,6 +50,7 @@ class GAILAgent(AdversarialAgent):
     """
 
     name = "gail"
+    version = 1
 
     def new_reward_net(self) -> RewardNet:
         """Makes the discriminator, whose output is the logit of being the expert's."""

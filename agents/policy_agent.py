@@ -39,6 +39,8 @@ class PolicyAgent(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int]
+    """Raise it when the same training gives another agent: results of it are then outdated."""
     settings_type: ClassVar[type[Any]]
     check_target = staticmethod(check_target)
     """Says before the training whether its result could be saved."""

@@ -86,6 +86,7 @@ class PPOAgent(ReinforcementAgent):
     """
 
     name = "ppo"
+    version = 1
     settings_type = PPOSettings
     environments = 8
 

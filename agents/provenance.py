@@ -16,7 +16,7 @@ import minari
 import yaml
 
 import lam_envs
-from agents.agent import AGENTS
+from agents.agent import AGENTS, find
 from agents.settings import CONFIGS, DEFAULT, LIKE, stem
 from demos.checksum import checksum
 from demos.files import code_fingerprint
@@ -49,6 +49,15 @@ def versions(agent: str, environment: str = "") -> dict[str, str]:
         "python": platform.python_version(),
         **found,
     }
+
+
+def agent_versions(name: str) -> dict[str, int]:
+    """Return the version of an agent of ours.
+
+    Args:
+        name: One of :data:`agents.agent.AGENTS`.
+    """
+    return {f"agent {name}": int(find(name).version)}
 
 
 @cache

@@ -17,6 +17,8 @@ class RandomAgent:
         seed: Of its own generator.
     """
 
+    version = 1
+
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
         self._actions = copy.deepcopy(env.action_space)
         self._actions.seed(seed)

@@ -85,6 +85,7 @@ class SACAgent(ReinforcementAgent):
     """
 
     name = "sac"
+    version = 1
     settings_type = SACSettings
 
     def new_policy(self) -> BasePolicy:

@@ -69,6 +69,7 @@ class SQIL(PolicyAgent):
     """
 
     name = "sqil"
+    version = 1
     settings_type = Settings
 
     def new_policy(self) -> BasePolicy:

@@ -77,6 +77,9 @@ class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
         scale: Standard deviation, of actions in [-1, 1].
     """
 
+    version = 1
+    """Raise it when the same seed gives other noise: results under the condition are then outdated."""
+
     def __init__(self, env: gym.Env[Any, Any], scale: float) -> None:
         super().__init__(env)
         self._scale = scale
@@ -104,6 +107,9 @@ class Shoved(gym.Wrapper[Any, Any, Any, Any]):
         env: With a continuous action space and a time limit.
         shoves: Of an episode.
     """
+
+    version = 1
+    """Raise it when the same seed gives other shoves: results under the condition are then outdated."""
 
     def __init__(self, env: gym.Env[Any, Any], shoves: int) -> None:
         super().__init__(env)

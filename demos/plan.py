@@ -15,6 +15,8 @@ from demos.qualities import MIXED, QUALITIES
 from demos.strategies import STRATEGIES
 from lam_envs.keywords import known_name
 
+VERSION = 1
+"""Raise it when the same plan gives other episodes: datasets, and results from these, are then outdated."""
 PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
 ALL_STRATEGIES = "all"
 

@@ -60,6 +60,8 @@ class Demonstrator(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raise it when the demonstrator acts differently: datasets of it, and results from these, are then outdated."""
 
     def __init__(self, env: gym.Env[Any, Any], strategy: Strategy = STRATEGIES["direct"]) -> None:
         self.env: Any = env.unwrapped
@@ -80,6 +82,7 @@ class ExpertDemonstrator(Demonstrator):
     """The scripted expert, as good as it is."""
 
     name = "expert"
+    version = 1
 
     def __init__(self, env: gym.Env[Any, Any], strategy: Strategy = STRATEGIES["direct"]) -> None:
         super().__init__(env, strategy)
@@ -103,6 +106,7 @@ class NoisyDemonstrator(ExpertDemonstrator):
     """
 
     name = "noisy"
+    version = 1
 
     def act(self, observation: Any) -> Act:
         """See :class:`Demonstrator`."""
@@ -119,6 +123,7 @@ class NoviceDemonstrator(ExpertDemonstrator):
     """Somebody who knows what to do and does it slowly, with a detour, hesitating and wavering."""
 
     name = "novice"
+    version = 1
 
     def begin(self, rng: np.random.Generator) -> None:
         """See :class:`Demonstrator`."""
@@ -168,6 +173,7 @@ class RandomDemonstrator(Demonstrator):
     """Anything that the action space allows."""
 
     name = "random"
+    version = 1
 
     def begin(self, rng: np.random.Generator) -> None:
         """See :class:`Demonstrator`."""
@@ -190,6 +196,7 @@ class PolicyDemonstrator(Demonstrator):
     """
 
     name = "policy"
+    version = 1
 
     def __init__(self, env: gym.Env[Any, Any], policy: Acting) -> None:
         super().__init__(env)

@@ -21,10 +21,12 @@ class Strategy:
     Attributes:
         aside: How far to the left (seen along the way) it swings, as a share of the way left.
         above: How far it swings upwards, as a share of the way left.
+        version: Raise it when the strategy changes: datasets of it, and results from these, are then outdated.
     """
 
     aside: float = 0.0
     above: float = 0.0
+    version: int = 1
 
     def bend(self, command: ToolCommand, features: Features) -> ToolCommand:
         """Turns an expert's command into one that leads there in an arc."""

@@ -70,6 +70,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
         ValueError: An unknown name, or a value that cannot be.
     """
 
+    version = 1
+    """Raise it when episodes of all tasks change: all results and datasets are then outdated."""
     metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares an instance variable)
         "render_modes": list(RENDER_MODES),
         "render_fps": CONTROL_HZ,

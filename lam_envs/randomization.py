@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 from lam_envs.keywords import known_name, unknown_field
 
+VERSION = 1
+"""Raise it when what a seed draws, or what that does, changes: what varies is then outdated."""
+
 Range = tuple[float, float]
 
 MAX_DELAY = 10

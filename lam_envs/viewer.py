@@ -18,6 +18,9 @@ from lam_envs.world import World
 RENDER_MODES = ("rgb_array", "depth_array", "human")
 RENDERERS: tuple[Renderer, ...] = ("tiny", "egl")
 
+VERSION = 1
+"""Raise it when images change: results and datasets of image observations are then outdated."""
+
 Shown = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | None
 
 

@@ -145,6 +145,7 @@ class DQfDAgent(PolicyAgent):
     """
 
     name = "dqfd"
+    version = 1
     settings_type = Settings
 
     def new_policy(self) -> BasePolicy:

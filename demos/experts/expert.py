@@ -16,7 +16,12 @@ class Expert(Protocol):
     """A stateless rule: named features in, a tool command out.
 
     Having no memory, it can label any state and recovers from any push.
+
+    Attributes:
+        version: Raise it when the expert acts differently: results and datasets of it are then outdated.
     """
+
+    version: int
 
     def act(self, features: Features) -> ToolCommand:
         """Says where the tool should go and how far the gripper should open."""

@@ -13,6 +13,8 @@ CARRY_HEIGHT = 0.15
 class GraspExpert:
     """Over the cube, down a funnel onto it, close, lift."""
 
+    version = 1
+
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
         if is_held(features):

@@ -31,6 +31,8 @@ PUSH = 0.045
 class InsertExpert:
     """Takes the peg near its upper end, carries it over the hole, pushes it in and lets go."""
 
+    version = 1
+
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
         x, y, z = features["hole/relative"].tolist()

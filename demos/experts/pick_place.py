@@ -23,6 +23,8 @@ PLACED_ASIDE, PLACED_HEIGHT = 0.01, 0.004
 class PickPlaceExpert:
     """Takes the cube, carries it over the goal and down to it; there it holds it in the air, or lets it go."""
 
+    version = 1
+
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
         x, y, z = features["goal/relative"].tolist()

@@ -48,6 +48,8 @@ WIDE = 0.02
 class PushExpert:
     """Comes down behind the slab, seen from the goal, and pushes it there."""
 
+    version = 1
+
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
         x, y, _ = features["object/position"].tolist()

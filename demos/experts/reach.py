@@ -9,6 +9,8 @@ from lam_envs.observation import Features
 class ReachExpert:
     """Goes straight to the goal, and leaves the gripper as it is."""
 
+    version = 1
+
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
         x, y, z = features["goal/position"].tolist()

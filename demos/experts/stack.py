@@ -25,6 +25,8 @@ SLOW = 0.04
 class StackExpert:
     """Takes the red cube, sets it on the blue one, lets go and leaves upwards."""
 
+    version = 1
+
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
         x, y, z = features["goal/relative"].tolist()

@@ -58,6 +58,8 @@ class Control(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raise it when the same actions give other episodes: results and datasets of the control are then outdated."""
     space: spaces.Space[Any]
     action_size: int
     """How many numbers record an action."""

@@ -35,6 +35,7 @@ class DiscreteControl(Control):
     """
 
     name = "discrete"
+    version = 1
     action_size = 1
     HOLD = 0
     OPEN = 1 + 6 * len(DISCRETE_STEPS)

@@ -38,6 +38,7 @@ class EndEffectorControl(Control):
     """
 
     name = "ee"
+    version = 1
     action_size = 4
 
     def __init__(self, model: RobotModel) -> None:
@@ -69,6 +70,7 @@ class TurningControl(EndEffectorControl):
     """
 
     name = "ee_yaw"
+    version = 1
     action_size = 5
 
     @property

@@ -37,6 +37,7 @@ class JointControl(Control):
     """
 
     name = "joint"
+    version = 1
 
     def __init__(self, model: RobotModel) -> None:
         super().__init__(model)

@@ -63,6 +63,7 @@ class RobotModel:
         hand_yaw: From the last link's x axis to the tool's, about z, radians.
         max_width: Widest opening between the fingers, metres.
         finger_force: Largest force of one finger, newtons.
+        version: Raise it when episodes with the robot change: results and datasets of it are then outdated.
 
     Raises:
         TypeError: A description is not named by a path.
@@ -83,6 +84,7 @@ class RobotModel:
     hand_yaw: float
     max_width: float
     finger_force: float
+    version: int = 1
 
     def __post_init__(self) -> None:
         """Checks what can be checked without the descriptions."""

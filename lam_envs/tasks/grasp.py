@@ -86,6 +86,7 @@ class Grasp(Task):
     """
 
     name = "grasp"
+    version = 1
     features = (TOUCH, *object_features("cube"))
     goal_low = (0.0, -2.0, 0.0)
     goal_high = (FAR, 2.0, 1.0)

@@ -117,6 +117,7 @@ class Insert(Task):
     """
 
     name = "insert"
+    version = 1
     features = (
         TOUCH,
         *object_features("peg"),

@@ -102,6 +102,7 @@ class PickPlace(Task):
     """
 
     name = "pick_place"
+    version = 1
     features = (
         TOUCH,
         *object_features("cube"),

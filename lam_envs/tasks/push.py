@@ -95,6 +95,7 @@ class Push(Task):
     """
 
     name = "push"
+    version = 1
     features = (
         *object_features("slab"),
         Feature("goal/position", 3, "m", "where the slab should be", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),

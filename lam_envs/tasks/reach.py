@@ -64,6 +64,7 @@ class Reach(Task):
     """
 
     name = "reach"
+    version = 1
     features = (
         Feature("goal/position", 3, "m", "where the tool should be", (0.5, 0.0, 0.2), 0.2, 1.0, noisy=False),
         Feature("goal/relative", 3, "m", "goal minus tool position", 0.0, 0.1, 1.0),

@@ -102,6 +102,7 @@ class Stack(Task):
     """
 
     name = "stack"
+    version = 1
     features = (
         TOUCH,
         *object_features("red cube"),

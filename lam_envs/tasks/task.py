@@ -54,6 +54,8 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raise it when episodes of the task change: results and datasets of it are then outdated."""
     features: ClassVar[tuple[Feature, ...]]
     """What the task adds to the robot's features."""
     goal_low: ClassVar[tuple[float, ...]]

@@ -1,0 +1,51 @@
+"""Versions of what decides the episodes of an environment: while none is raised, results of it stay up to date."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import gymnasium as gym
+
+from lam_envs import randomization, viewer
+from lam_envs.control import CONTROLS
+from lam_envs.env import ManipulationEnv
+from lam_envs.registration import is_ours
+from lam_envs.robots import ROBOTS, RobotModel
+from lam_envs.tasks import Task, make_task
+
+
+def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
+    """Return the version of each part that decides the episodes of an environment.
+
+    Args:
+        env_id: A registered id.
+        keywords: Keywords for ``gym.make``.
+
+    Returns:
+        Versions by part, such as ``{"environment": 1, "task reach": 1, "robot panda": 1, "control ee": 1}``; empty
+        for an environment that is not of this package.
+
+    Raises:
+        KeyError: An unknown task, robot or control.
+    """
+    if not is_ours(env_id):
+        return {}
+    made_with = {**gym.registry[env_id].kwargs, **keywords}
+
+    def value(name: str) -> Any:
+        return made_with.get(name, inspect.signature(ManipulationEnv.__init__).parameters[name].default)
+
+    task = value("task") if isinstance(value("task"), Task) else make_task(value("task"))
+    robot = value("robot") if isinstance(value("robot"), RobotModel) else ROBOTS[value("robot")]
+    versions = {
+        "environment": ManipulationEnv.version,
+        f"task {task.name}": task.version,
+        f"robot {robot.name}": robot.version,
+        f"control {value('control')}": CONTROLS[value("control")].version,
+    }
+    if value("randomize") != "none":
+        versions["randomization"] = randomization.VERSION
+    if value("obs") == "pixels":
+        versions["images"] = viewer.VERSION
+    return versions

@@ -1,0 +1,65 @@
+"""Golden demonstrations: each expert, each demonstrator, each strategy, and a collected dataset."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+
+import gymnasium as gym
+
+import demos
+from demos.checksum import checksum
+from demos.experts import EXPERTS
+from demos.plan import Plan
+from demos.qualities import QUALITIES
+from demos.shards import Recorder
+from demos.strategies import STRATEGIES
+from demos.versions import demonstration_versions
+from lam_envs.registration import env_id
+from tests.golden.case import Case, digest
+
+
+def recording(plan: Plan) -> str:
+    """Hash the first episode of a collection: labels, executed actions, observations, rewards."""
+    env = gym.make(plan.env_id, **plan.env_kwargs)
+    try:
+        episode, failed = Recorder(plan, env).episode(0)
+    finally:
+        env.close()
+    parts = (episode.observations, episode.actions, episode.executed_actions, episode.rewards)
+    return digest([*parts, episode.success, episode.seed, failed])
+
+
+def collection(plan: Plan) -> str:
+    """Return the checksum of a collected dataset."""
+    with tempfile.TemporaryDirectory() as root:
+        dataset = demos.collect(
+            plan.env_id,
+            episodes=plan.episodes,
+            seed=plan.seed,
+            quality=plan.quality,
+            strategy=plan.strategy,
+            root=root,
+        )
+        return checksum(dataset)
+
+
+def cases() -> Iterator[Case]:
+    """Yield the canonical demonstrations."""
+
+    def case(name: str, plan: Plan, run: object = recording) -> Case:
+        versions = demonstration_versions(plan.env_id, plan.env_kwargs, plan.qualities, plan.strategies)
+        return Case("demonstrations", name, versions, partial(run, plan))  # type: ignore[arg-type]
+
+    for task in EXPERTS:
+        yield case(f"expert of {task}", Plan(env_id(task), seed=3))
+    for control in ("ee_yaw", "joint", "discrete"):
+        yield case(f"expert by {control}", Plan("LamGrasp-v0", {"control": control}, seed=3))
+    for quality in QUALITIES:
+        yield case(f"{quality} demonstrator", Plan("LamGrasp-v0", seed=3, quality=quality))
+    yield case("noisy discrete demonstrator", Plan("LamReachDiscrete-v0", seed=3, quality="noisy"))
+    for strategy in STRATEGIES:
+        yield case(f"strategy {strategy}", Plan("LamPickPlace-v0", seed=3, strategy=strategy))
+    mixed = Plan("LamReach-v0", episodes=6, seed=3, quality="mixed", strategy="all")
+    yield case("mixed dataset", mixed, collection)

@@ -1,0 +1,87 @@
+"""Behavior is held still: canonical runs give what was recorded, or a version was raised."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agents.agent import AGENTS
+from demos.experts import EXPERTS
+from demos.qualities import QUALITIES
+from demos.strategies import STRATEGIES
+from lam_envs.control import CONTROLS
+from lam_envs.registration import TASKS
+from lam_envs.robots import ROBOTS
+from tests.golden.case import Case, difference, message, path_of, recorded, unraised, update
+from tests.golden.suite import all_cases
+
+CASES = all_cases()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_behavior_is_as_recorded(case: Case) -> None:
+    entry = recorded(case.group)[case.name]
+    if not unraised(case, entry):
+        pytest.fail(f"{case}: a version was raised ({case.versions}); run make golden")
+    changed = difference(entry["output"], json.loads(json.dumps(case.run())))
+    assert changed is None, message(case, str(changed))
+
+
+def test_every_versioned_part_has_a_golden_case() -> None:
+    covered = {name for case in CASES for name in case.versions}
+    parts = {
+        *(f"task {name}" for name in TASKS),
+        *(f"robot {name}" for name in ROBOTS),
+        *(f"control {name}" for name in CONTROLS),
+        *(f"expert {name}" for name in EXPERTS),
+        *(f"demonstrator {name}" for name in QUALITIES),
+        *(f"strategy {name}" for name in STRATEGIES),
+        *(f"agent {name}" for name in AGENTS),
+        *("environment", "randomization", "images", "collection", "evaluation", "action noise", "shoves"),
+    }
+    assert parts <= covered
+
+
+def test_nothing_is_recorded_that_no_case_gives() -> None:
+    for group in {case.group for case in CASES}:
+        assert recorded(group).keys() == {case.name for case in CASES if case.group == group}
+
+
+def test_changed_behavior_is_recorded_only_with_a_raised_version(tmp_path: Path) -> None:
+    case = Case("things", "one", {"part": 1}, lambda: {"numbers": [1.0, 2.0], "hash": "aa"})
+    assert update([case], tmp_path) == []
+    before = path_of("things", tmp_path).read_bytes()
+    changed = replace(case, run=lambda: {"numbers": [1.0, 2.1], "hash": "aa"})
+    (refusal,) = update([changed], tmp_path)
+    assert "raise the version of the part that changed (part)" in refusal
+    assert path_of("things", tmp_path).read_bytes() == before
+    raised = replace(changed, versions={"part": 2})
+    assert update([raised], tmp_path) == []
+    assert recorded("things", tmp_path) == {"one": {"versions": {"part": 2}, "output": changed.run()}}
+
+
+def test_other_digits_of_another_processor_are_no_change(tmp_path: Path) -> None:
+    case = Case("things", "one", {"part": 1}, lambda: [1.0, 200.0])
+    update([case], tmp_path)
+    before = path_of("things", tmp_path).read_bytes()
+    assert update([replace(case, run=lambda: [1.00001, 200.001])], tmp_path) == []
+    assert path_of("things", tmp_path).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "at"),
+    [
+        ([1.0, 2.0], [1.0, 2.001], "output[1] was 2.0 and is 2.001"),
+        ({"a": [1.0]}, {"a": [1.0, 1.0]}, "output.a was [1.0] and is [1.0, 1.0]"),
+        ({"a": 1.0}, {"b": 1.0}, "output was {'a': 1.0} and is {'b': 1.0}"),
+        ("aa", "ab", "output was 'aa' and is 'ab'"),
+        ([True], [False], "output[0] was True and is False"),
+        ([1], [2], "output[0] was 1 and is 2"),
+    ],
+)
+def test_a_difference_is_named(expected: object, found: object, at: str) -> None:
+    assert difference(expected, found) == at
+    assert difference(expected, expected) is None

@@ -1,0 +1,127 @@
+"""Golden trainings: losses and some actions of each agent after a few updates."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+import agents
+import demos
+from agents.agent import AGENTS
+from agents.provenance import agent_versions
+from agents.run import Run
+from demos.episode import mapped
+from demos.versions import demonstration_versions
+from tests.golden.case import Case
+
+EPISODES = 5
+SMALL: dict[str, Any] = {"hidden_sizes": (32,), "batch_size": 32}
+OFF_POLICY: dict[str, Any] = {**SMALL, "steps": 160, "learning_starts": 40}
+ADVERSARIAL: dict[str, Any] = {"hidden_sizes": (32,), "warm_start_epochs": 2, "round_steps": 320}
+
+
+@dataclass(frozen=True)
+class Training:
+    """A short training of an agent.
+
+    Attributes:
+        agent: Its name.
+        env_id: Where it is trained.
+        settings: That differ from the agent's own.
+        budget: In the agent's unit; None for the setting.
+    """
+
+    agent: str
+    env_id: str
+    settings: dict[str, Any]
+    budget: int | None = None
+
+
+TRAININGS: dict[str, Training] = {
+    "bc": Training("bc", "LamReach-v0", SMALL, 3),
+    "bc, mirrored and masked": Training("bc", "LamPush-v0", {"hidden_sizes": (32,), "members": 2}, 1),
+    "dagger": Training("dagger", "LamReach-v0", {**SMALL, "epochs": 2, "round_updates": 10}),
+    "gail": Training("gail", "LamReach-v0", ADVERSARIAL, 640),
+    "airl": Training("airl", "LamReach-v0", ADVERSARIAL, 640),
+    "dqfd": Training("dqfd", "LamReachDiscrete-v0", {**SMALL, "pretraining_steps": 30, "steps": 120}),
+    "dqn": Training("dqn", "LamReachDiscrete-v0", OFF_POLICY),
+    "ppo": Training("ppo", "LamReach-v0", {**SMALL, "round_steps": 320, "epochs": 2}, 640),
+    "sac": Training("sac", "LamReach-v0", OFF_POLICY),
+    "sac, hindsight": Training("sac", "LamReachGoal-v0", OFF_POLICY),
+    "sqil": Training("sqil", "LamReachDiscrete-v0", OFF_POLICY),
+}
+
+
+class Noted(Run):
+    """A run that keeps the numbers that it is to show or log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[list[float]] = []
+
+    def log(self, done: int, numbers: Mapping[str, float]) -> None:
+        """Keep the numbers, in the order of their names."""
+        if numbers:
+            self.numbers.append([float(done), *(float(numbers[name]) for name in sorted(numbers))])
+        super().log(done, numbers)
+
+
+def trained(training: Training) -> dict[str, Any]:
+    """Train an agent for a moment; return what it logged, and its actions on observations of a demonstration."""
+    env = gym.make(training.env_id)
+    run = Noted()
+    try:
+        with tempfile.TemporaryDirectory() as root:
+            dataset = demos.collect(training.env_id, episodes=EPISODES, seed=3, root=root)
+            agent = agents.make(training.agent, env, **training.settings)
+            agent.learn(dataset, env, seed=5, budget=training.budget, run=run)
+            observations = next(dataset.iterate_episodes()).observations
+        seen = [mapped(lambda values, at=at: values[at], observations) for at in range(0, 30, 6)]
+        actions = [agent.predict(each, deterministic=True)[0] for each in seen]
+    finally:
+        env.close()
+    return {"logged": run.numbers, "actions": plain(actions), "norms of weights": norms(agent)}
+
+
+def norms(agent: Any) -> list[float]:
+    """Return the norm of each tensor of an agent's first policy."""
+    policy = agent.policies[0] if hasattr(agent, "policies") else agent.policy
+    return [float(tensor.float().norm()) for tensor in policy.state_dict().values()]
+
+
+def acting(name: str) -> list[Any]:
+    """Return actions of an agent that does not learn."""
+    env = gym.make("LamGrasp-v0")
+    try:
+        agent = agents.make(name, env)
+        observation, _ = env.reset(seed=3)
+        actions = []
+        for _ in range(3):
+            action, _ = agent.predict(observation, deterministic=True)
+            observation, *_ = env.step(action)
+            actions.append(action)
+    finally:
+        env.close()
+    return plain(actions)
+
+
+def plain(actions: list[Any]) -> list[Any]:
+    """Return actions as lists of numbers."""
+    return [np.asarray(action).tolist() for action in actions]
+
+
+def cases() -> Iterator[Case]:
+    """Yield the canonical trainings."""
+    for name, training in TRAININGS.items():
+        versions = {**demonstration_versions(training.env_id), **agent_versions(training.agent)}
+        yield Case("agents", name, versions, partial(trained, training))
+    learning = {training.agent for training in TRAININGS.values()}
+    for name in (name for name in AGENTS if name not in learning):
+        versions = {**demonstration_versions("LamGrasp-v0"), **agent_versions(name)}
+        yield Case("agents", name, versions, partial(acting, name))
