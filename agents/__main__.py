@@ -16,7 +16,7 @@ import agents
 import demos
 from agents.agent import DESCRIPTION, Learning, read_description
 from agents.evaluation import make_env
-from agents.provenance import versions
+from agents.provenance import outdated_parts
 from agents.run import Run
 from demos.console import clear_errors, console, keywords
 
@@ -206,7 +206,7 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         table.add_row("seed", str(training.get("seed", "-")))
         budget = training.get("budget")
         table.add_row("budget", "as its settings say" if budget is None else str(budget))
-        for section in ("settings", "versions"):
+        for section in ("settings", "versions", "libraries"):
             table.add_row(section, "")
             content = (description if section == "settings" else training).get(section) or {}
             if not isinstance(content, dict):
@@ -214,9 +214,9 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
             for key, value in content.items():
                 table.add_row(f"  {key}", str(value))
         console.print(table)
-        now = versions(name, str(training.get("section", ""))) if name in agents.names() else None
-        if now is not None and training.get("versions") not in (None, now):
-            console.print("Trained by other code or versions than are installed here: training again may differ.")
+        outdated = outdated_parts(training)
+        if outdated:
+            console.print(f"Trained by other versions of {', '.join(outdated)}: training again may differ.")
 
 
 def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any], kind: str | None) -> Any:

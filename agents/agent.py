@@ -35,7 +35,7 @@ AGENTS: dict[str, str] = {
 
 DESCRIPTION = "agent.json"
 """The file of a saved agent that says what it is."""
-PARTS = ("demonstrations", "keywords", "settings", "versions")
+PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
 """Of the description of its training."""
 
 

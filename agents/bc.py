@@ -100,6 +100,7 @@ class BehaviorCloning:
 
     name = "bc"
     version = 1
+    settings_type = Settings
     check_target = staticmethod(check_target)
     """Says before the training whether its result could be saved."""
 

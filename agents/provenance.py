@@ -1,126 +1,56 @@
-"""Where an agent comes from: with what it was trained, on which demonstrations, by which versions."""
+"""Provenance of agents: with what, on which demonstrations and by which versions an agent was trained."""
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-import platform
 from collections.abc import Mapping
-from functools import cache
-from importlib import metadata as packages
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import gymnasium as gym
 import minari
-import yaml
 
-import lam_envs
 from agents.agent import AGENTS, find
-from agents.settings import CONFIGS, DEFAULT, LIKE, stem
+from agents.settings import settings_of, stem
 from demos.checksum import checksum
-from demos.files import code_fingerprint
+from demos.versions import expert_versions, library_versions, major_versions
+from lam_envs.registration import is_ours
+from lam_envs.versions import environment_versions
 
 PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
 
 
-LAYERS = ("agents", "demos")
-"""Of their code counts what is imported."""
-ROOTS = ("agents.evaluation", "demos.collect", "demos.dataset")
-"""These decide the results of all agents."""
-NEUTRAL = ("agents", "agents.agent", "demos", "demos.console", "demos.engines")
-"""They name things, show and run them, and decide nothing: a new agent leaves the results of others as they are."""
-
-
-def versions(agent: str, environment: str = "") -> dict[str, str]:
-    """Versions of everything that decides an agent's result, and a fingerprint of the code itself.
-
-    Of the code of agents and demonstrations that counts which the agent's file imports, collection and evaluation
-    besides, with the settings that belong to the agent there.
-
-    Args:
-        agent: A name, or ``package.module:Class``.
-        environment: What settings call the environment (:func:`agents.settings.stem`).
-    """
-    found = {name: packages.version(name) for name in PACKAGES}
-    return {
-        "lam_envs": lam_envs.__version__,
-        "code": _code_of(agent, environment),
-        "python": platform.python_version(),
-        **found,
-    }
-
-
 def agent_versions(name: str) -> dict[str, int]:
-    """Return the version of an agent of ours.
+    """Return the version of an agent; empty for a third party's, whose code is hashed instead.
 
     Args:
-        name: One of :data:`agents.agent.AGENTS`.
+        name: See :func:`agents.agent.find`.
     """
-    return {f"agent {name}": int(find(name).version)}
+    return {f"agent {name}": int(find(name).version)} if name in AGENTS else {}
 
 
-@cache
-def _code_of(agent: str, environment: str) -> str:
-    """The fingerprint of what decides an agent's result; code does not change while a process runs."""
-    place = AGENTS.get(agent, agent)
-    modules = ["lam_envs", *imported_with(*([place.partition(":")[0]] if ":" in place else []))]
-    settings = {
-        name: _settings(name, environment) for name, its in AGENTS.items() if its.partition(":")[0] in modules
-    }
-    settings = {name: own for name, own in settings.items() if own}
-    return code_fingerprint(*modules, settings=settings)
-
-
-def imported_with(*modules: str) -> list[str]:
-    """Returns modules, those that decide all results, and all of ours that these import, directly or not.
+def settings_type(name: str) -> type[Any] | None:
+    """Return the dataclass of an agent's settings; None for an agent without settings, or a third party's.
 
     Args:
-        modules: Importable names; a stranger's stands alone.
+        name: See :func:`agents.agent.find`.
+    """
+    return getattr(find(name), "settings_type", None) if name in AGENTS else None
+
+
+def effective_settings(name: str, changed: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """Return all settings that an agent is trained with in an environment.
+
+    Args:
+        name: See :func:`agents.agent.find`.
+        changed: Settings that differ from those of the agent's file.
+        section: What settings call the environment (:func:`agents.settings.stem`).
 
     Raises:
-        ValueError: One has no source.
+        ValueError: A setting that the agent does not have, or a value of another type or out of range.
     """
-    found: set[str] = set()
-    waiting = [*modules, *ROOTS]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in NEUTRAL:
-            continue
-        found.add(name)
-        waiting += _imports(name)
-    return sorted(found)
-
-
-def _imports(module: str) -> list[str]:
-    """Modules of agents and demonstrations that a module imports, wherever in its code."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"module {module!r} has no source to take a fingerprint of")
-    names = []
-    for node in ast.walk(ast.parse(Path(spec.origin).read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.partition(".")[0] in LAYERS and _is_module(name)]
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-def _settings(agent: str, environment: str) -> Any:
-    """What an agent's file of settings says of an environment; None without such a file."""
-    path = CONFIGS / f"{agent}.yaml"
-    if not path.is_file():
-        return None
-    content = yaml.safe_load(path.read_text())
-    own = {**content[DEFAULT], **content.get(environment, {})}
-    return [own, _settings(content[LIKE], environment)] if LIKE in content else own
+    kind = settings_type(name)
+    found = dict(changed) if kind is None else asdict(settings_of(name, kind, changed, section))
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 def training_of(
@@ -135,7 +65,7 @@ def training_of(
     """Describes a training as JSON: two of equal descriptions give equal agents on one machine.
 
     Args:
-        agent: A name, or ``package.module:Class``.
+        agent: One of :data:`agents.agent.AGENTS`.
         settings: Of the agent.
         env: What it is trained for.
         demonstrations: What it learns from; None for the reward alone.
@@ -158,5 +88,34 @@ def training_of(
         },
         "seed": seed,
         "budget": budget,
-        "versions": versions(agent, stem(env)),
+        "versions": training_versions(agent, env),
+        "libraries": library_versions(PACKAGES),
     }
+
+
+def training_versions(agent: str, env: gym.Env[Any, Any]) -> dict[str, int]:
+    """Return the version of each part that decides what an agent learns from given demonstrations.
+
+    Args:
+        agent: See :func:`agents.agent.find`.
+        env: What it is trained for.
+    """
+    spec = env.spec
+    if spec is None:
+        return agent_versions(agent)
+    return {**environment_versions(spec.id, **spec.kwargs), **expert_versions(spec.id), **agent_versions(agent)}
+
+
+def outdated_parts(training: Mapping[str, Any]) -> list[str]:
+    """Return what has another version here than where an agent was trained: parts, and libraries by major version.
+
+    Args:
+        training: Of :func:`training_of`, as a saved agent holds it.
+    """
+    before = {**training.get("versions", {}), **major_versions(training.get("libraries", {}))}
+    now: dict[str, int | str] = dict(major_versions(library_versions(PACKAGES)))
+    env_id = str(training.get("environment"))
+    if is_ours(env_id):
+        now |= {**environment_versions(env_id), **expert_versions(env_id)}
+    now |= agent_versions(str(training.get("agent")))
+    return [name for name in before if name in now and now[name] != before[name]]

@@ -40,9 +40,24 @@ def read_settings(
     Raises:
         ValueError: A field that the dataclass does not have, or a value of another type or out of range.
     """
+    return settings_of(name, kind, changed, stem(env))
+
+
+def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, Any], section: str) -> SettingsType:
+    """Returns an agent's settings for an environment that settings call by a name.
+
+    Args:
+        name: Of the agent.
+        kind: A dataclass.
+        changed: Fields that differ from the file.
+        section: What settings call the environment (:func:`stem`).
+
+    Raises:
+        ValueError: See :func:`read_settings`.
+    """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # a dataclass
     sections = shipped(name, fields)
-    merged: dict[str, Any] = {**sections[DEFAULT], **sections.get(stem(env), {}), **changed}
+    merged: dict[str, Any] = {**sections[DEFAULT], **sections.get(section, {}), **changed}
     for key in merged:
         if key not in fields:
             raise ValueError(f"unknown setting {key!r} of agent {name}; expected one of {', '.join(fields)}")

@@ -130,7 +130,7 @@ def tune(
     agents.make(agent, env, **settings)
     space = search_space(agent, settings)
     of = training_of(agent, settings, env, demonstrations, seed=seeds, budget=budget)
-    del of["versions"]
+    del of["versions"], of["libraries"]
     opened = _opened(Path(study), {**of, "space": space, "episodes": episodes})
     bar = Progress(
         TextColumn("[bold]tuning {task.fields[agent]}"),

@@ -28,7 +28,8 @@ class Change:
         before: Success in the first folder; None where it was not measured.
         after: Success in the second folder; None likewise.
         interval: 95%, of the difference; None where there is none.
-        differs: What else is not the same in both folders: parts of a :class:`benchmarks.suite.Cell`, or ``code``.
+        differs: What else is not the same in both folders: parts of a :class:`benchmarks.suite.Cell`, or
+            ``versions``.
         same: Whether every episode is.
     """
 
@@ -103,7 +104,7 @@ def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> C
     """Adds what tells whether a change is one."""
     cells = old[0].cell, new[0].cell
     differs = [part for part in (*DEFINING, *NOTED) if getattr(cells[0], part) != getattr(cells[1], part)]
-    differs += ["code"] if old[0].versions != new[0].versions else []
+    differs += ["versions"] if old[0].provenance != new[0].provenance else []
     interval = _noise(
         [one.outcomes for one in old],
         [one.outcomes for one in new],

@@ -10,6 +10,7 @@ import numpy as np
 from typing_extensions import override
 
 from agents.evaluation import make_env
+from lam_envs.versions import environment_versions
 
 AS_TRAINED = "as trained"
 """The condition that changes nothing."""
@@ -46,6 +47,19 @@ class Condition:
         decided = sorted(DECIDED & set(self.env))
         if decided:
             raise ValueError(f"env has {', '.join(decided)}, on which the measurement itself decides")
+
+    def versions(self, environment: str) -> dict[str, int]:
+        """Return the version of each part that the condition brings in.
+
+        Args:
+            environment: A registered id.
+        """
+        parts = environment_versions(environment, **self.env)
+        if self.action_noise:
+            parts["action noise"] = NoisyActions.version
+        if self.shoves:
+            parts["shoves"] = Shoved.version
+        return parts
 
     def make(self, environment: str, **keywords: Any) -> gym.Env[Any, Any]:
         """Makes an environment under the condition.

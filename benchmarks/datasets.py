@@ -18,7 +18,6 @@ import lam_envs
 from benchmarks.measuring import Measured, alone, median
 from benchmarks.throughput import machine
 from demos.engines import Job, LocalEngine
-from demos.files import code_fingerprint
 from demos.plan import episode_seed
 from demos.recording import rollout
 from demos.shards import shards_of
@@ -154,7 +153,6 @@ def as_json(measured: list[Measured], *, episodes: int, rounds: int, gigabytes: 
         "gigabytes": gigabytes,
         "versions": {
             "lam_envs": lam_envs.__version__,
-            "code": code_fingerprint("lam_envs", "demos"),
             "python": platform.python_version(),
             **{
                 name: packages.version(name) for name in ("gymnasium", "h5py", "minari", "numpy", "pybullet", "torch")

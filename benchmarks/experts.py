@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from filelock import FileLock, Timeout
 
-import lam_envs
+from agents import evaluation
 from agents.evaluation import evaluate
 from benchmarks.conditions import NoisyActions
 from demos.engines import Engine, Job
 from demos.experts import make_expert
-from demos.files import code_fingerprint, write_json
+from demos.files import write_json
 from demos.intervals import wilson_interval
+from demos.versions import expert_versions, library_versions, major_versions
 from lam_envs.registration import TASKS, env_id
+from lam_envs.robots import ROBOTS
+from lam_envs.versions import environment_versions
 
 FIRST_SEED = 300_000
 """Experts and physics were tuned on other seeds."""
@@ -99,21 +100,21 @@ def run(
     """Measures what the file does not hold yet of some cells, and writes it after each piece.
 
     Args:
-        out: The file: of the same code, seeds, conditions and versions it is completed.
+        out: The file: pieces that it holds and that are up to date are not measured again.
         engine: Runs the pieces.
         tasks: Names of tasks.
         robots: Names of robots.
         episodes: Of each cell, one a seed.
         first: The first seed.
-        overwrite: Measure a file of other code, seeds, conditions or versions anew.
+        overwrite: Replace a file of other seeds, conditions or major versions of libraries.
         progress: Is told a cell's name, the pieces done and all pieces, after each.
 
     Returns:
         The content of the file; its ``rows`` are of all cells that it holds.
 
     Raises:
-        ValueError: Fewer than one episode; or the file is not of this measurement, or of other code, seeds,
-            conditions or versions, or being written by another process.
+        ValueError: Fewer than one episode; or the file is not of this measurement, or of other seeds,
+            conditions or major versions of libraries, or being written by another process.
     """
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}; expected at least 1")
@@ -149,18 +150,26 @@ def _provenance(first: int) -> dict[str, Any]:
     return {
         "first_seed": first,
         "conditions": {name: {"keywords": met.keywords, "noise": met.noise} for name, met in CONDITIONS.items()},
-        "versions": {
-            "lam_envs": lam_envs.__version__,
-            "code": code_fingerprint("lam_envs", "demos.experts"),
-            "python": platform.python_version(),
-            **{name: packages.version(name) for name in ("gymnasium", "numpy", "pybullet")},
-        },
+        "libraries": library_versions(("gymnasium", "numpy", "pybullet")),
     }
+
+
+def parts_of(task: str, robot: str, condition: str) -> dict[str, int]:
+    """Return the version of each part that decides how often an expert succeeds."""
+    met = CONDITIONS[condition]
+    environment = env_id(task)
+    noise = {"action noise": NoisyActions.version} if met.noise else {}
+    versions = environment_versions(environment, robot=robot, **met.keywords)
+    return {**versions, **expert_versions(environment), **noise, "evaluation": evaluation.VERSION}
 
 
 def _measured(content: dict[str, Any], out: Path) -> dict[str, Any]:
     """Writes the file, with the rows of the pieces that it holds."""
-    content = {**content, "rows": _rows(content["pieces"]), "pieces": content["pieces"]}
+    pieces = content["pieces"]
+    versions: dict[str, int] = {}
+    for task, robot, condition in sorted({_parsed(key)[:3] for key in pieces}):
+        versions |= parts_of(task, robot, condition)
+    content = {**content, "versions": versions, "rows": _rows(pieces), "pieces": pieces}
     write_json(out, content)
     return content
 
@@ -189,15 +198,31 @@ def _held(out: Path, provenance: dict[str, Any], *, overwrite: bool) -> dict[str
         for key, seeds in pieces.items()
     ):
         raise ValueError(f"{out} holds no measurements of experts; name another file")
-    changed = [name for name, value in provenance.items() if held.get(name) != value]
+    changed = [name for name, value in provenance.items() if not _same(name, held.get(name), value)]
     if not changed:
-        return {**provenance, "pieces": pieces}
+        return {**provenance, "pieces": {key: failed for key, failed in pieces.items() if _up_to_date(key, held)}}
     if overwrite:
         return empty
     raise ValueError(
         f"{out} was measured with another {' and another '.join(changed)}: name another file, or measure it anew "
         "with --overwrite"
     )
+
+
+def _same(name: str, held: Any, now: Any) -> bool:
+    """Whether a part of the provenance is the same; of libraries the major versions count."""
+    if name != "libraries":
+        return bool(held == now)
+    return isinstance(held, dict) and major_versions(held) == major_versions(now)
+
+
+def _up_to_date(key: str, held: dict[str, Any]) -> bool:
+    """Whether a piece was measured with the versions of today; of a cell that is not known any more it was not."""
+    task, robot, condition, *_ = _parsed(key)
+    if task not in TASKS or robot not in ROBOTS or condition not in CONDITIONS:
+        return False
+    before = held.get("versions", {})
+    return all(before.get(name) == version for name, version in parts_of(task, robot, condition).items())
 
 
 def _rows(pieces: dict[str, list[int]]) -> list[dict[str, Any]]:

@@ -24,13 +24,13 @@ import demos
 from agents import archive
 from agents.agent import ARCHIVE, is_saved
 from agents.evaluation import evaluate
-from benchmarks.addresses import versions_of
 from benchmarks.conditions import Condition
 from benchmarks.deadline import Alarm, Deadline
 from benchmarks.results import (
     FILMED,
     CellResult,
     cell_path,
+    cell_provenance,
     failure_file,
     filming,
     filming_file,
@@ -168,7 +168,7 @@ def measure(folder: Path, cell: Cell, episode_seconds: int) -> None:
         evaluated = round(time.perf_counter() - began, 1)
     finally:
         env.close()
-    write_cell(folder, CellResult(cell, result, versions_of(cell.agent, cell.environment), took, evaluated))
+    write_cell(folder, CellResult(cell, result, cell_provenance(cell), took, evaluated))
 
 
 def film(folder: Path, cell: Cell, videos: Filming) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 import agents
 import demos
 import lam_envs
-from agents.provenance import versions
 from benchmarks.measuring import Measured, alone, median
 from benchmarks.throughput import machine
 
@@ -183,7 +182,6 @@ def as_json(measured: list[Measured], *, episodes: int, epochs: int, rounds: int
         "rounds": rounds,
         "versions": {
             "lam_envs": lam_envs.__version__,
-            "code": {name: versions(name, "LamGrasp")["code"] for name in ("bc", "dqfd")},
             "python": platform.python_version(),
             **{name: packages.version(name) for name in ("imitation", "numpy", "stable-baselines3", "torch")},
         },

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from agents.agent import ARCHIVE
 from benchmarks import plots
 from benchmarks.conditions import AS_TRAINED
 from benchmarks.ranking import Ranking, ranking
-from benchmarks.results import FILMED, CellResult, failure_file, filming_file, read_results, video_file
+from benchmarks.results import FILMED, CellResult, failure_file, filming_file, outdated_by, read_results, video_file
 from benchmarks.statistics import Estimate
 from benchmarks.suite import Cell
 from benchmarks.suite_file import read_suite, suite_names
@@ -103,6 +103,7 @@ def _content(base: Path) -> dict[str, Any]:
         "films": films,
         "played": {film.file: _data_uri(base, film.file, "video/mp4") for film in films},
         "versions": _versions(results),
+        "outdated": _outdated(results),
         **_progress(suite, results),
         "failed": _failed(base, suite, results),
         "seeds": _seeds(suite),
@@ -300,14 +301,32 @@ def _templates() -> Environment:
 
 
 def _versions(results: list[CellResult]) -> list[str]:
-    """Every combination of versions that the results were made with, and of which agents each code is."""
-    codes: dict[str, dict[str, set[str]]] = {}
+    """Every combination of libraries that the results were made with, and the versions of all parts of ours."""
+    libraries = {_listed(result.provenance.libraries) for result in results}
+    parts: dict[str, set[int]] = {}
     for result in results:
-        rest = ", ".join(f"{name} {version}" for name, version in result.versions.items() if name != "code")
-        codes.setdefault(rest, {}).setdefault(result.versions["code"], set()).add(result.cell.agent)
+        for name, version in result.provenance.versions.items():
+            parts.setdefault(name, set()).add(version)
+    versions = {name: " and ".join(map(str, sorted(found))) for name, found in sorted(parts.items())}
+    return [*sorted(libraries), _listed(versions)]
+
+
+def _listed(versions: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _outdated(results: list[CellResult]) -> list[str]:
+    """What was measured with other versions or settings than those of today, and which; trainings together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        changes = "; ".join(outdated_by(result))
+        if changes:
+            cell = result.cell
+            condition = "" if cell.condition == AS_TRAINED else f", {cell.condition}"
+            found.setdefault((changes, f"{cell.label}{condition}"), []).append(cell.environment)
     return [
-        f"{rest}; code " + ", ".join(f"{code} ({' '.join(sorted(agents))})" for code, agents in sorted(found.items()))
-        for rest, found in sorted(codes.items())
+        f"{what} in {', '.join(dict.fromkeys(environments))} ({changes})"
+        for (changes, what), environments in found.items()
     ]
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from agents import evaluation
 from agents.evaluation import EpisodeResult, Evaluation
-from benchmarks.addresses import address, versions_of
+from benchmarks.cache_keys import Provenance, provenance_of
 from benchmarks.suite import Cell, Filming, Suite
 from benchmarks.training import Training, training_from
 from demos.files import write_atomically, write_json
+from demos.versions import major_versions
 
 CELLS = "cells"
 VIDEOS = "videos"
@@ -30,16 +32,21 @@ class CellResult:
     Attributes:
         cell: What was to be measured.
         evaluation: What came out.
-        versions: Of all that decides it.
+        provenance: What decides it besides the cell.
         training: What the training took; None for an agent that does not learn.
         evaluation_seconds: Wall time of the evaluation.
     """
 
     cell: Cell
     evaluation: Evaluation
-    versions: dict[str, str]
+    provenance: Provenance
     training: Training | None
     evaluation_seconds: float = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        """The cache key under which it was measured."""
+        return key_of(self.cell, self.provenance)
 
     @property
     def training_seconds(self) -> float | None:
@@ -91,8 +98,8 @@ def write_cell(folder: Path, result: CellResult) -> Path:
     """Writes a result; a kill leaves either all of it or nothing."""
     content = {
         "cell": asdict(result.cell),
-        "address": address_of(result.cell, result.versions),
-        "versions": result.versions,
+        "key": result.key,
+        **result.provenance.as_json(),
         "training": None if result.training is None else asdict(result.training),
         "evaluation_seconds": result.evaluation_seconds,
         "step_seconds": result.evaluation.step_seconds,
@@ -116,9 +123,24 @@ def _checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def address_of(cell: Cell, versions: dict[str, str]) -> str:
-    """The address of a measurement."""
-    return address(asdict(cell), versions)
+def cell_provenance(cell: Cell) -> Provenance:
+    """Returns what decides a measurement now, besides its cell."""
+    learns = cell.training_seed is not None
+    quality = None if cell.dataset is None else cell.dataset.quality
+    found = provenance_of(cell.agent, cell.environment, cell.settings, quality=quality, learns=learns)
+    met = cell.under.versions(cell.environment.rpartition(":")[2])
+    return replace(found, versions={**found.versions, **met, "evaluation": evaluation.VERSION})
+
+
+def key_of(cell: Cell, provenance: Provenance) -> str:
+    """Returns the cache key of a measurement; what reports call it decides nothing.
+
+    Args:
+        cell: What is measured.
+        provenance: What decides it besides.
+    """
+    named = ("label", "condition", "settings")
+    return provenance.key({name: value for name, value in asdict(cell).items() if name not in named})
 
 
 def read_cell(path: Path) -> CellResult:
@@ -136,13 +158,13 @@ def read_cell(path: Path) -> CellResult:
         result = CellResult(
             Cell(**content["cell"]),
             Evaluation(episodes, float(content["step_seconds"]), float(content["decision_ms"])),
-            dict(content["versions"]),
+            Provenance(*(dict(content[part.name]) for part in fields(Provenance))),
             training_from(content["training"]),
             float(content["evaluation_seconds"]),
         )
         _check_types(result)
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
-        found = address_of(result.cell, result.versions)
+        found = result.key
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
         raise ValueError(f"the result {path} is damaged ({error!r}): remove it and run the suite again") from error
     if not consistent:
@@ -150,8 +172,8 @@ def read_cell(path: Path) -> CellResult:
     seeds = [episode.seed for episode in episodes]
     if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
         raise ValueError(f"the result {path} does not have the episodes that it says: remove it")
-    if content["address"] != found:
-        raise ValueError(f"the result {path} is not of what its address says: remove it")
+    if content["key"] != found:
+        raise ValueError(f"the result {path} has the key of another measurement: remove it")
     if path.stem != result.cell.name:
         raise ValueError(f"the result {path} is of {result.cell.name}: remove it")
     return result
@@ -165,9 +187,10 @@ def _check_types(result: CellResult) -> None:
         ValueError: A number is no number.
     """
     cell = result.cell
-    texts = [cell.environment, cell.agent, cell.label, cell.condition, result.versions["code"]]
-    texts += result.versions.values()
-    wholes = [cell.first_seed, cell.episodes]
+    provenance = result.provenance
+    texts = [cell.environment, cell.agent, cell.label, cell.condition]
+    texts += [*provenance.libraries.values(), *provenance.sources.values()]
+    wholes = [cell.first_seed, cell.episodes, *provenance.versions.values()]
     numbers = [result.evaluation.step_seconds, result.evaluation.decision_ms, result.evaluation_seconds]
     perhaps: list[Any] = [cell.training_seed, cell.demonstrations]
     texts += [] if cell.quality is None else [cell.quality]
@@ -185,8 +208,31 @@ def _check_types(result: CellResult) -> None:
                 raise ValueError(f"found {value}; expected a number")
 
 
+def outdated_by(result: CellResult) -> list[str]:
+    """Returns what is another now than when a cell was measured, in words; nothing for what is up to date.
+
+    Args:
+        result: A measurement of ours; what decides a third party's agent may not be here.
+    """
+    try:
+        now = cell_provenance(result.cell)
+    except (ImportError, OSError, ValueError):
+        return []
+    found = []
+    for what, before, after in (
+        ("", result.provenance.versions, now.versions),
+        ("setting ", result.provenance.settings, now.settings),
+        ("major version of ", major_versions(result.provenance.libraries), major_versions(now.libraries)),
+        ("code of the ", result.provenance.sources, now.sources),
+    ):
+        for name in sorted(before.keys() | after.keys()):
+            if before.get(name) != after.get(name):
+                found.append(f"{what}{name} was {before.get(name, 'absent')}, is {after.get(name, 'absent')}")
+    return found
+
+
 def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
-    """Whether a cell has a whole result under its address: of the same cell, by the same code.
+    """Whether a cell has a whole result that is up to date.
 
     Args:
         folder: Of results.
@@ -201,14 +247,12 @@ def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
     except ValueError:
         return False
     lacks_curve = watched and found.training is not None and found.training.curve is None
-    own = versions_of(cell.agent, cell.environment)
-    return address_of(found.cell, found.versions) == address_of(cell, own) and not lacks_curve
+    return found.key == key_of(cell, cell_provenance(cell)) and not lacks_curve
 
 
 def filming(cell: Cell, videos: Filming) -> dict[str, Any]:
-    """What videos of a cell show, and of which code."""
-    own = versions_of(cell.agent, cell.environment)
-    return {"cell": asdict(cell), "videos": asdict(videos), "address": address_of(cell, own)}
+    """What videos of a cell show, and the key of that."""
+    return {"cell": asdict(cell), "videos": asdict(videos), "key": key_of(cell, cell_provenance(cell))}
 
 
 def is_filmed(folder: Path, cell: Cell, videos: Filming) -> bool:

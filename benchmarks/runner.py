@@ -72,7 +72,7 @@ class Missing:
 
 
 def missing(suite: Suite, folder: str | Path) -> Missing:
-    """Returns what a results folder lacks of a suite, or has of other code; nothing is changed.
+    """Returns what a results folder lacks of a suite, or has outdated; nothing is changed.
 
     What is there already needs nothing of what it was made of: results are whole without their agents.
 
@@ -95,7 +95,7 @@ def _trainings(cells: Sequence[Cell]) -> list[ToTrain]:
     for cell in cells:
         wanted = ToTrain.of(cell)
         if wanted is not None:
-            found.setdefault(wanted.address, wanted)
+            found.setdefault(wanted.key, wanted)
     return list(found.values())
 
 
@@ -311,7 +311,7 @@ def _carry_out(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> N
     # Whatever failed is tried again, or belongs to what the suite does not ask for any more.
     shutil.rmtree(base / FAILURES, ignore_errors=True)
     done = len(suite.cells()) - len(todo.cells)
-    note = f"{done} measurements of this code were there already" if done else ""
+    note = f"{done} measurements are up to date" if done else ""
     with Showing(f"suite {suite.name}", len(work), note, disable=not progress) as shown:
         for job, problem in engine.run(work, died=_died, watch=shown.watch if progress else None):
             shown.ended(job, failed=bool(problem))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.agent import AGENTS, ARCHIVE, Learning, find, is_saved, names, read_description
+from agents.agent import ARCHIVE, Learning, find, is_saved, names, read_description
+from agents.provenance import settings_type
 from agents.settings import read_settings
 from benchmarks.conditions import AS_TRAINED, Condition
 from benchmarks.training import Watching
@@ -298,11 +298,8 @@ def check_settings(agent: str, settings: dict[str, Any]) -> None:
     if has_learned(agent):
         raise ValueError("an agent that was saved takes no settings")
     found = find(agent)
-    # Ours tell what they take by a dataclass of their own, or of their module.
-    kind = getattr(found, "settings_type", None) or getattr(
-        importlib.import_module(found.__module__), "Settings", None
-    )
-    if agent in AGENTS and kind is not None:
+    kind = settings_type(agent)
+    if kind is not None:
         read_settings(agent, kind, settings)
     elif callable(found):
         inspect.signature(found).bind("env", **settings)

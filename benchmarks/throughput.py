@@ -22,7 +22,6 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv
 
 import lam_envs
-from demos.files import code_fingerprint
 from lam_envs.bullet import pybullet
 from lam_envs.quiet import Silenced
 
@@ -375,7 +374,6 @@ def as_json(speeds: list[Speed], compared: list[Ratio], *, steps: int, rounds: i
         "rounds": rounds,
         "versions": {
             "lam_envs": lam_envs.__version__,
-            "code": code_fingerprint("lam_envs"),
             "python": platform.python_version(),
             **{name: packages.version(name) for name in ("gymnasium", "numpy", "pybullet", *others)},
         },

@@ -1,4 +1,4 @@
-"""Trained agents of a results folder: each is kept under the address of all that determines it."""
+"""Trained agents of a results folder: each is kept under the key of all that determines it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.addresses import address, versions_of
+from benchmarks.cache_keys import Provenance, provenance_of
 from benchmarks.suite import Cell, Demonstrations
 from benchmarks.training import Training, training_from
 from demos.files import write_json
@@ -47,13 +47,20 @@ class ToTrain:
         return cls(cell.environment, cell.agent, cell.settings, cell.training_seed, cell.dataset)
 
     @property
-    def address(self) -> str:
-        """Tells it from all others, also from those of other code."""
-        return address(asdict(self), versions_of(self.agent, self.environment))
+    def provenance(self) -> Provenance:
+        """What decides it besides."""
+        quality = None if self.demonstrations is None else self.demonstrations.quality
+        return provenance_of(self.agent, self.environment, self.settings, quality=quality, learns=True)
+
+    @property
+    def key(self) -> str:
+        """The cache key: it tells the training from all others, also from outdated ones."""
+        asked = {name: value for name, value in asdict(self).items() if name != "settings"}
+        return self.provenance.key(asked)
 
     @property
     def stem(self) -> str:
-        """How names of folders begin: the same for other code."""
+        """How names of folders begin: the same for an outdated one."""
         letters = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in self.agent)
         environment = self.environment.rpartition(":")[2].removesuffix("-v0")
         return f"{environment}-{letters[-40:]}-seed{self.seed}-"
@@ -61,7 +68,7 @@ class ToTrain:
     @property
     def name(self) -> str:
         """A name of a folder."""
-        return f"{self.stem}{self.address[:12]}"
+        return f"{self.stem}{self.key[:12]}"
 
     @property
     def path(self) -> str:
@@ -95,7 +102,7 @@ def read_training(folder: Path, wanted: ToTrain) -> Training:
     try:
         content = json.loads(path.read_text())
         took = training_from(content["training"])
-        if content["address"] != wanted.address or took is None:
+        if content["key"] != wanted.key or took is None:
             raise ValueError("it is of another training")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove its folder and run the suite again") from error
@@ -137,7 +144,7 @@ def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training, seeds: Seque
     write_json(
         partial / TRAINING_FILE,
         {
-            "address": wanted.address,
+            "key": wanted.key,
             "trained": asdict(wanted),
             "training": asdict(took),
             "seeds_of_demonstrations": list(seeds),
@@ -148,7 +155,7 @@ def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training, seeds: Seque
 
 
 def remove_older(folder: Path, wanted: ToTrain) -> None:
-    """Removes agents of the same training by other code, once there is the one of this code.
+    """Removes outdated agents of a training, once there is the one that is up to date.
 
     Args:
         folder: Of results.
@@ -157,5 +164,5 @@ def remove_older(folder: Path, wanted: ToTrain) -> None:
     for path in (folder / AGENTS).glob(f"{glob.escape(wanted.stem)}*/{TRAINING_FILE}"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             content = json.loads(path.read_text())
-            if content["trained"] == asdict(wanted) and content["address"] != wanted.address:
+            if content["trained"] == asdict(wanted) and content["key"] != wanted.key:
                 shutil.rmtree(path.parent)

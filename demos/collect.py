@@ -27,6 +27,7 @@ from demos.plan import Plan
 from demos.qualities import policy_demonstrator
 from demos.recording import check_spaces
 from demos.shards import Shard, begin_run, merge, shards_of, write_shard
+from demos.versions import major_versions
 from demos.writing import check_replaceable, publish
 from lam_envs.registration import is_ours
 
@@ -193,13 +194,22 @@ def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool
 
 
 def _check_same(name: str, found: dict[str, Any], wanted: dict[str, Any], advice: str) -> None:
-    # Versions stand beside the settings, so that only what differs is named.
-    asked = {**wanted, **wanted["versions"], "versions": None}
-    there = {**found, **(found.get("versions") or {}), "versions": None}
+    asked, there = _compared(wanted), _compared(found)
     different = [key for key in asked if there.get(key) != asked[key]]
     if different:
         details = "; ".join(f"{key}: found {there.get(key)!r}, asked {asked[key]!r}" for key in different)
         raise FileExistsError(f"dataset {name} exists with other settings ({details}): {advice}")
+
+
+def _compared(plan: dict[str, Any]) -> dict[str, Any]:
+    """What has to be equal of two plans: settings, versions of parts, major versions of libraries."""
+    settings = {name: value for name, value in plan.items() if name not in ("versions", "libraries")}
+    versions, libraries = plan.get("versions"), plan.get("libraries")
+    # Whatever a file says that somebody else wrote.
+    parts = versions if isinstance(versions, dict) else {}
+    named = libraries if isinstance(libraries, dict) else {}
+    majors = major_versions({name: str(version) for name, version in named.items()})
+    return {**settings, **parts, **{f"major version of {name}": version for name, version in majors.items()}}
 
 
 def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwrite: bool) -> None:

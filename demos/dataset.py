@@ -306,6 +306,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
         "size in MB": float(dataset.storage.get_size()),
         "folder": str(dataset.storage.data_path),
         "versions": plan.get("versions", {}),
+        "libraries": plan.get("libraries", {}),
     }
 
 

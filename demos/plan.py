@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict, dataclass, field
-from importlib import metadata as packages
 from typing import Any
 
 import numpy as np
 
-import lam_envs
-from demos.files import code_fingerprint
 from demos.qualities import MIXED, QUALITIES
 from demos.strategies import STRATEGIES
+from demos.versions import demonstration_versions, library_versions
 from lam_envs.keywords import known_name
 
-VERSION = 1
-"""Raise it when the same plan gives other episodes: datasets, and results from these, are then outdated."""
 PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
 ALL_STRATEGIES = "all"
 
@@ -73,12 +68,10 @@ class Plan:
         return f"lam/{safe}-v0"
 
     def as_json(self) -> dict[str, Any]:
-        """The plan with the versions of the code that carries it out."""
-        versions = {name: packages.version(name) for name in PACKAGES}
-        versions |= {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
-        versions["code"] = code_fingerprint("lam_envs", "demos")
+        """The plan with the versions of the parts and of the libraries that carry it out."""
         acted = {"qualities": list(self.qualities), "strategies": list(self.strategies)}
-        return {**asdict(self), **acted, "versions": versions}
+        versions = demonstration_versions(self.env_id, self.env_kwargs, self.qualities, self.strategies)
+        return {**asdict(self), **acted, "versions": versions, "libraries": library_versions(PACKAGES)}
 
     @property
     def qualities(self) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def fetch_or_make(
     if found != entry["checksum"]:
         raise ValueError(
             f"{name} at {dataset.storage.data_path} has the checksum {found}; published is {entry['checksum']}, made "
-            f"with {entry['versions']}. Other versions or another processor give other episodes; python -m demos "
+            f"with {entry['libraries']}. Other versions or another processor give other episodes; python -m demos "
             f"check {entry['id']} tells whether it is damaged"
         )
     return dataset
@@ -91,8 +91,8 @@ def publish(path: Path) -> None:
     with tempfile.TemporaryDirectory() as root:
         for name, plan in PLANS.items():
             made = collect(**plan, root=root, progress=True)
-            versions = {name: text for name, text in plan_of(made)["versions"].items() if name != "code"}
-            entries[name] = {"id": made.id, "plan": plan, "checksum": checksum(made), "versions": versions}
+            libraries = plan_of(made)["libraries"]
+            entries[name] = {"id": made.id, "plan": plan, "checksum": checksum(made), "libraries": libraries}
     write_json(path, entries)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import metadata as packages
 from typing import Any
 
 import gymnasium as gym
 
-from demos import plan
+import lam_envs
 from demos.experts import EXPERTS
-from demos.qualities import QUALITIES, PolicyDemonstrator
+from demos.qualities import QUALITIES, Demonstrator, PolicyDemonstrator
 from demos.strategies import STRATEGIES
 from lam_envs.versions import environment_versions
+
+COLLECTION = 1
+"""Raise it when the same plan gives other episodes: datasets, and results from these, are then outdated."""
+DECIDING = frozenset({"imitation", "numpy", "pybullet", "stable-baselines3", "torch"})
+"""Libraries whose major version decides numbers. Gymnasium's does not: the golden files hold on 0.29 and on 1.x."""
 
 
 def expert_versions(env_id: str) -> dict[str, int]:
@@ -20,7 +28,7 @@ def expert_versions(env_id: str) -> dict[str, int]:
     Args:
         env_id: A registered id.
     """
-    task = gym.registry[env_id].kwargs.get("task")
+    task = gym.registry[env_id].kwargs.get("task") if env_id in gym.registry else None
     name = getattr(task, "name", task)
     return {f"expert {name}": EXPERTS[name].version} if name in EXPERTS else {}
 
@@ -39,12 +47,41 @@ def demonstration_versions(
         qualities: Demonstrators that act; ``policy`` is a third party's.
         strategies: How they approach things.
     """
-    demonstrators = {**QUALITIES, PolicyDemonstrator.name: PolicyDemonstrator}
+    demonstrators: dict[str, type[Demonstrator]] = {**QUALITIES, PolicyDemonstrator.name: PolicyDemonstrator}
     acting = tuple(qualities)
     return {
         **environment_versions(env_id, **(env_kwargs or {})),
         **({} if acting == (PolicyDemonstrator.name,) else expert_versions(env_id)),
-        "collection": plan.VERSION,
+        "collection": COLLECTION,
         **{f"demonstrator {name}": demonstrators[name].version for name in acting},
         **{f"strategy {name}": STRATEGIES[name].version for name in strategies},
     }
+
+
+@cache
+def _library(name: str) -> str:
+    return packages.version(name)
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of this package, of Python and of installed libraries.
+
+    Args:
+        names: Libraries; those that are not installed are left out.
+    """
+    found = {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = _library(name)
+        except packages.PackageNotFoundError:
+            continue
+    return found
+
+
+def major_versions(libraries: Mapping[str, str]) -> dict[str, str]:
+    """Return the major versions of those libraries that decide numbers.
+
+    Args:
+        libraries: Versions by name.
+    """
+    return {name: libraries[name].partition(".")[0] for name in sorted(DECIDING & libraries.keys())}

@@ -25,9 +25,6 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     Returns:
         Versions by part, such as ``{"environment": 1, "task reach": 1, "robot panda": 1, "control ee": 1}``; empty
         for an environment that is not of this package.
-
-    Raises:
-        KeyError: An unknown task, robot or control.
     """
     if not is_ours(env_id):
         return {}
@@ -37,13 +34,14 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
         return made_with.get(name, inspect.signature(ManipulationEnv.__init__).parameters[name].default)
 
     task = value("task") if isinstance(value("task"), Task) else make_task(value("task"))
-    robot = value("robot") if isinstance(value("robot"), RobotModel) else ROBOTS[value("robot")]
-    versions = {
-        "environment": ManipulationEnv.version,
-        f"task {task.name}": task.version,
-        f"robot {robot.name}": robot.version,
-        f"control {value('control')}": CONTROLS[value("control")].version,
-    }
+    robot = value("robot") if isinstance(value("robot"), RobotModel) else ROBOTS.get(value("robot"))
+    control = CONTROLS.get(value("control"))
+    versions = {"environment": ManipulationEnv.version, f"task {task.name}": task.version}
+    # An unknown name is refused where the environment is made, by a message that lists those that are known.
+    if robot is not None:
+        versions[f"robot {robot.name}"] = robot.version
+    if control is not None:
+        versions[f"control {control.name}"] = control.version
     if value("randomize") != "none":
         versions["randomization"] = randomization.VERSION
     if value("obs") == "pixels":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import minari
 
@@ -75,10 +76,16 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
 def _versions(dataset: minari.MinariDataset) -> str:
     """The versions that made the dataset and those that are here, where they differ."""
     plan = plan_of(dataset)
-    here = Plan(plan["env_id"]).as_json()["versions"]
-    made = plan.get("versions")
-    made = made if isinstance(made, dict) else {}
+    here = _flat(Plan(plan["env_id"], dict(plan.get("env_kwargs") or {})).as_json())
+    made = _flat(plan)
     different = [name for name in sorted(here.keys() | made.keys()) if here.get(name) != made.get(name)]
     if not different:
         return "the versions are those that made it"
     return "; ".join(f"{name} was {made.get(name, 'unknown')}, is {here.get(name, 'absent')}" for name in different)
+
+
+def _flat(plan: dict[str, Any]) -> dict[str, Any]:
+    """Versions of parts and libraries of a plan, in one table; who acts and how decides nothing here."""
+    tables = (plan.get("versions"), plan.get("libraries"))
+    found = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
+    return {name: value for name, value in found.items() if not name.startswith(("demonstrator ", "strategy "))}

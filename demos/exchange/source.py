@@ -94,7 +94,7 @@ class Source:
     @property
     def version(self) -> str:
         """Of the package whose environment it is."""
-        return str((self.plan.get("versions") or {}).get("lam_envs", lam_envs.__version__))
+        return str((self.plan.get("libraries") or {}).get("lam_envs", lam_envs.__version__))
 
     def named(self, part: str) -> dict[str, Column]:
         """Returns the columns of a part by their way within it: of ``observations`` for example ``robot``."""

@@ -94,7 +94,7 @@ def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
         ("history", "; ".join(map(_listed, history_of(dataset))) or ("as collected" if plan else None)),
         ("observations", _space(dataset.observation_space)),
         ("actions", _space(dataset.action_space)),
-        ("versions", _listed(plan.get("versions")) or f"minari {metadata.get('minari_version', 'unknown')}"),
+        ("versions", _listed(plan.get("libraries")) or f"minari {metadata.get('minari_version', 'unknown')}"),
         ("author", ", ".join(map(str, metadata.get("author") or []))),
         ("SHA-256 of the episodes", digest),
     ]

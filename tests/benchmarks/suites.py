@@ -37,5 +37,5 @@ def finished(folder: Path) -> dict[str, Any]:
     told = {}
     for path in sorted((folder / "cells").glob("*.json")):
         result = read_cell(path)
-        told[path.name] = (result.cell, result.evaluation.episodes, result.versions, result.training)
+        told[path.name] = (result.cell, result.evaluation.episodes, result.provenance, result.training)
     return told

@@ -63,7 +63,7 @@ def test_the_published_films_are_of_the_agents_that_were_measured() -> None:
     assert filmed
     for path in filmed:
         measured = json.loads((RESULTS / "core" / CELLS / path.name).read_text())
-        assert json.loads(path.read_text())["address"] == measured["address"], path.name
+        assert json.loads(path.read_text())["key"] == measured["key"], path.name
 
 
 @pytest.mark.parametrize("env_id", ["LamPickPlace-v0", "LamPush-v0"])

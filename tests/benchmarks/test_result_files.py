@@ -42,13 +42,16 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
     assert read_cell(path) == before
     for change in (
         {"versions": {}},
+        {"versions": {"environment": "one"}},
+        {"settings": {"epochs": 1}},
+        {"sources": {"agent": 7}},
         {"step_seconds": "fast"},
         {"episodes": {**json.loads(whole)["episodes"], "jerk": ["much"] * 6}},
         {"episodes": {**json.loads(whole)["episodes"], "seed": [1] * 6}},
         {"episodes": {name: column[:5] for name, column in json.loads(whole)["episodes"].items()}},
         {"success_rate": 0.123},
         {"decision_ms": float("nan")},
-        {"address": "0" * 32},
+        {"key": "0" * 32},
     ):
         content = {**json.loads(whole), **change}
         path.write_text(json.dumps(content))
@@ -57,7 +60,8 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
         # Whoever takes the trouble to mend the checksum is found out by what does not fit together.
         path.write_text(json.dumps({**content, "checksum": results_module._checksum(content)}))
         with pytest.raises(
-            ValueError, match=r"is damaged|does not have the episodes|success rate that its|what its address says"
+            ValueError,
+            match=r"is damaged|does not have the episodes|success rate that its|the key of another measurement",
         ):
             read_results(folder)
     path.write_text("[" * 100_000)

@@ -1,4 +1,4 @@
-"""A run measures every cell once, on the same seeds, and again only what other code or versions would change."""
+"""A run measures every cell once, on the same seeds, and again only what is outdated."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from agents.provenance import versions
 from benchmarks import report as reports
 from benchmarks import runner
-from benchmarks.results import read_cell, read_results, write_cell
+from benchmarks.results import cell_provenance, read_cell, read_results, write_cell
+from benchmarks.suite import Demonstrations
 from benchmarks.suite_file import read_suite
 from benchmarks.tables import overviews
 from benchmarks.tables import rows as rows_of
 from benchmarks.trained import ToTrain
 from demos.engines import LocalEngine
+from demos.experts.reach import ReachExpert
 
 from .suites import CLONE, finished, written
 
@@ -40,7 +41,7 @@ def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
     assert {tuple(episode.seed for episode in result.evaluation.episodes) for result in cells} == {
         tuple(range(1000, 1006))
     }
-    assert all(result.versions["pybullet"] for result in cells)
+    assert all(result.provenance.libraries["pybullet"] for result in cells)
     for which in ("median", "worst"):
         assert (results / "videos" / f"{CLONE}-{which}.mp4").stat().st_size > 1000
     assert len(list((results / "agents").iterdir())) == 2
@@ -99,24 +100,33 @@ def test_changed_code_of_an_agent_is_measured_again(tmp_path: Path, monkeypatch:
     assert rates == [0.0, 1.0]
 
 
-def test_results_of_other_versions_are_made_again(results: Path, tmp_path: Path) -> None:
+def test_outdated_results_are_measured_again(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(results, folder)
-    metadata = next((folder / "datasets").glob("*/data/metadata.json"))
-    metadata.write_text(metadata.read_text().replace(versions("expert")["pybullet"], "0.0.1"))
-    for path in (folder / "cells").glob("*.json"):
-        result = read_cell(path)
-        write_cell(folder, dataclasses.replace(result, versions={**result.versions, "pybullet": "0.0.1"}))
-    for path in (folder / "agents").glob("*/training.json"):
-        path.write_text(path.read_text().replace('"address": "', '"address": "0'))
-        os.rename(path.parent, path.parent.with_name(f"{path.parent.name.rpartition('-')[0]}-0123456789ab"))
+    suite = read_suite(written(tmp_path))
+    with monkeypatch.context() as patched:
+        # As if all of it had been made before the version was raised.
+        patched.setattr(ReachExpert, "version", 0)
+        for path in (folder / "cells").glob("*.json"):
+            result = read_cell(path)
+            write_cell(folder, dataclasses.replace(result, provenance=cell_provenance(result.cell)))
+        for path in (folder / "agents").glob("*/training.json"):
+            content = json.loads(path.read_text())
+            shown = content["trained"]["demonstrations"]
+            wanted = ToTrain(**{**content["trained"], "demonstrations": shown and Demonstrations(**shown)})
+            path.write_text(json.dumps({**content, "key": wanted.key}))
+            os.rename(path.parent, folder / wanted.path)
+    for path in (folder / "datasets").glob("*/data/metadata.json"):
+        path.write_text(path.read_text().replace(r"\"expert reach\": 1", r"\"expert reach\": 0"))
     (folder / "videos" / f"{CLONE}.json").unlink()
-    runner.run(read_suite(written(tmp_path)), folder, LocalEngine(2))
-    assert {result.versions["pybullet"] for result in read_results(folder)[1]} == {versions("expert")["pybullet"]}
+    todo = runner.missing(suite, folder)
+    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 2, 3, 1]
+    runner.run(suite, folder, LocalEngine(2))
+    assert runner.missing(suite, folder).names() == []
     assert (folder / "videos" / f"{CLONE}.json").exists()
     trained = [ToTrain.of(result.cell) for result in read_results(folder)[1]]
     names = {each.name for each in trained if each is not None}
-    assert {path.name for path in (folder / "agents").iterdir()} == names, "agents of other versions are gone"
+    assert {path.name for path in (folder / "agents").iterdir()} == names, "outdated agents are gone"
 
 
 def test_a_folder_of_results_alone_can_be_filmed(results: Path, tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def test_a_model_of_stable_baselines_is_measured_only_by_who_trusts_it(model: Pa
     _, found = read_results(folder)
     assert {result.cell.label for result in found} == {"expert", *places}
     assert all(result.training is None for result in found)
-    versions = next(result.versions for result in found if result.cell.label == str(model))
-    assert len(versions["model"]) == 16
+    sources = next(result.provenance.sources for result in found if result.cell.label == str(model))
+    assert len(sources["model"]) == 16
     # Another model under the same name is another agent.
     before = {result.cell.label: result for result in found}
     with zipfile.ZipFile(model, "a") as changed:

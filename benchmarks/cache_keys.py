@@ -1,0 +1,177 @@
+"""Cache keys: a hash of what determines a result. A result is outdated when the key of its cell is another one.
+
+A key holds versions of parts, settings, seeds and major versions of libraries. It holds no hash of our source code:
+renaming a module, changing a message or adding a task makes no result outdated. The code of a third party's agent or
+environment, which has no version, is hashed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import json
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+import lam_envs
+from agents.agent import AGENTS, is_saved, place_of, read_description
+from agents.provenance import PACKAGES, agent_versions, effective_settings
+from demos.experts import ExpertPolicy
+from demos.places import imported
+from demos.plan import Plan
+from demos.versions import demonstration_versions, expert_versions, library_versions, major_versions
+from lam_envs.versions import environment_versions
+
+ACTING = ("gymnasium", "numpy", "pybullet")
+"""Libraries of an agent of ours that does not learn."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What decides a result besides what the suite asks for.
+
+    Attributes:
+        versions: Version of each part of ours that takes part.
+        settings: Settings that the agent is trained with.
+        libraries: Versions of libraries; their major versions count.
+        sources: Hashes of what has no version: a third party's agent or environment, or a saved model.
+    """
+
+    versions: dict[str, int]
+    settings: dict[str, Any]
+    libraries: dict[str, str] = field(compare=False)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def key(self, asked: Mapping[str, Any]) -> str:
+        """Return the cache key of a result.
+
+        Args:
+            asked: What the suite asks for, as plain data.
+        """
+        libraries = major_versions(self.libraries)
+        content = [asked, self.versions, self.settings, libraries, self.sources]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+def provenance_of(
+    agent: str,
+    environment: str,
+    settings: Mapping[str, Any],
+    *,
+    quality: str | None = None,
+    learns: bool,
+) -> Provenance:
+    """Return what decides an agent's training in an environment, or its acting if it does not learn.
+
+    Args:
+        agent: See :func:`agents.agent.find`.
+        environment: An id.
+        settings: That differ from the agent's own.
+        quality: Of the demonstrations that it learns from; None if there are none.
+        learns: Whether it learns.
+    """
+    module, _, env_id = environment.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    # A plain folder or archive; what is in it has learned.
+    saved = sorted(Path(agent).iterdir()) if is_saved(agent) else [Path(agent)] if Path(agent).is_file() else []
+    name = str(read_description(agent)["agent"]) if is_saved(agent) else agent
+    parts = environment_versions(env_id)
+    if quality is not None:
+        parts |= demonstration_versions(env_id, qualities=Plan(env_id, quality=quality).qualities)
+    elif _is_expert(name):
+        parts |= expert_versions(env_id)
+    sources = {}
+    place = place_of(name)
+    if name not in AGENTS and ":" in place:
+        sources["agent"] = _fingerprint(frozenset({place.partition(":")[0]}))
+    if saved:
+        sources["model"] = hashlib.sha256(b"".join(path.read_bytes() for path in saved)).hexdigest()[:16]
+    if env_id not in lam_envs.ENV_IDS and env_id in gym.registry:
+        sources["environment"] = _fingerprint(_modules_of(module, gym.registry[env_id]))
+    chosen = dict(settings) if saved else effective_settings(name, settings, env_id.rpartition("-v")[0])
+    libraries = PACKAGES if learns or saved or name not in AGENTS else ACTING
+    return Provenance({**parts, **agent_versions(name)}, chosen, library_versions(libraries), sources)
+
+
+def _is_expert(agent: str) -> bool:
+    """Whether an agent of ours is the scripted expert."""
+    return agent in AGENTS and issubclass(imported(AGENTS[agent], "agent"), ExpertPolicy)
+
+
+def _modules_of(module: str, spec: Any) -> frozenset[str]:
+    """What registers an environment that is not ours, its class, and what it is made of."""
+    entry = spec.entry_point
+    modules = {module, entry.partition(":")[0] if isinstance(entry, str) else entry.__module__}
+    modules |= {type(value).__module__ for value in spec.kwargs.values()}
+    return frozenset(modules - {"", "builtins"})
+
+
+@cache
+def _fingerprint(modules: frozenset[str]) -> str:
+    """A hash of the files of modules and of what these import; code does not change while a process runs."""
+    packages = {name.partition(".")[0] for name in modules}
+    digest = hashlib.sha256()
+    waiting, seen = sorted(modules), set[str]()
+    files: dict[str, bytes] = {}
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name)
+        if name in seen or path is None or not (name.partition(".")[0] in packages or _is_loose(path)):
+            continue
+        seen.add(name)
+        files[name] = path.read_bytes()
+        waiting += _imports(name, files[name]) if path.suffix == ".py" else []
+    for name, content in sorted(files.items()):
+        digest.update(f"{name} {len(content)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _file_of(module: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        return None
+    return Path(found.origin)
+
+
+def _is_loose(path: Path) -> bool:
+    """Whether a file is neither Python's own nor installed."""
+    places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return not any(path.is_relative_to(place) for place in places)
+
+
+def _imports(module: str, source: bytes) -> list[str]:
+    """Names that a module imports, wherever in its code; some may be no modules."""
+    names: list[str] = []
+    is_package = (_file_of(module) or Path()).name == "__init__.py"
+    package = module if is_package else module.rpartition(".")[0]
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return names
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            try:
+                origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            except (ImportError, ValueError):
+                continue
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return names

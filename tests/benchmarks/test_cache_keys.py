@@ -1,0 +1,218 @@
+"""A result is outdated when, and only when, what decides it has another version, setting or source.
+
+Our own parts count by their versions, and what has none, such as a third party's agent, by its code.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agents.agent
+import agents.settings
+import lam_envs.versions
+from agents.agent import AGENTS
+from agents.bc import BehaviorCloning
+from agents.provenance import effective_settings
+from benchmarks import cache_keys
+from benchmarks.cache_keys import provenance_of
+from benchmarks.conditions import NoisyActions, Shoved
+from benchmarks.results import CellResult, cell_provenance, is_done, key_of, outdated_by, read_results
+from demos.experts import EXPERTS
+from lam_envs.registration import TASKS, TaskEntry
+from lam_envs.robots import ROBOTS, RobotModel
+
+FILES = {
+    "loose_agent.py": "import loose_helper\n\ndef act(observation):\n    return loose_helper.ACTION\n",
+    "loose_helper.py": "ACTION = 1\n",
+    "boxed/__init__.py": "",
+    "boxed/acting.py": "from . import deciding\n\ndef act(observation):\n    return deciding.ACTION\n",
+    "boxed/deciding.py": "from boxed.deep.down import ACTION\n",
+    "boxed/deep/__init__.py": "",
+    "boxed/deep/down.py": "ACTION = 1\n",
+}
+
+
+@pytest.fixture
+def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a module and a package of somebody else's."""
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("boxed", "loose_agent", "loose_helper")]:
+        monkeypatch.delitem(sys.modules, name)
+    return tmp_path
+
+
+def version(agent: str) -> str:
+    cache_keys._fingerprint.cache_clear()  # as in another process
+    return provenance_of(agent, "LamReach-v0", {}, learns=False).sources["agent"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "helper"), [("loose_agent:act", "loose_helper.py"), ("boxed.acting:act", "boxed/deep/down.py")]
+)
+def test_what_a_strangers_agent_imports_counts(agent: str, helper: str, strangers: Path) -> None:
+    before = version(agent)
+    assert version(agent) == before
+    (strangers / "beside.py").write_text("ACTION = 2\n")
+    assert version(agent) == before
+    (strangers / helper).write_text("ACTION = 2\n")
+    assert version(agent) != before
+
+
+def test_an_agent_that_a_package_names_counts_with_its_code(strangers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Named:
+        name, value = "mine", "boxed.acting:act"
+
+    def installed() -> Any:
+        yield Named()
+
+    monkeypatch.setattr(agents.agent, "_installed", installed)
+    assert agents.agent.find("mine")(None) == 1
+    assert version("mine") == version("boxed.acting:act")
+    before = version("mine")
+    (strangers / "boxed" / "deciding.py").write_text("ACTION = 3\n")
+    assert version("mine") != before
+
+
+def test_compiled_code_counts_by_its_bytes(strangers: Path) -> None:
+    import py_compile
+
+    (strangers / "source.py").write_text("def act(observation):\n    return 1\n")
+    py_compile.compile(str(strangers / "source.py"), cfile=str(strangers / "compiled.pyc"))
+    before = version("compiled:act")
+    (strangers / "source.py").write_text("def act(observation):\n    return 2\n")
+    py_compile.compile(str(strangers / "source.py"), cfile=str(strangers / "compiled.pyc"))
+    assert version("compiled:act") != before
+
+
+def test_our_agents_count_by_their_version_alone() -> None:
+    for agent in AGENTS:
+        found = provenance_of(agent, "LamReach-v0", {}, quality="expert", learns=True)
+        assert found.sources == {}
+        assert found.versions[f"agent {agent}"] >= 1
+
+
+PUBLISHED = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, list[CellResult]]:
+    """The committed results that are up to date, by suite."""
+    found = {name: read_results(PUBLISHED / name)[1] for name in ("core", "robustness")}
+    return {name: [each for each in cells if not outdated_by(each)] for name, cells in found.items()}
+
+
+def outdated(cells: list[CellResult]) -> set[str]:
+    return {each.cell.name for each in cells if each.key != key_of(each.cell, cell_provenance(each.cell))}
+
+
+def test_raising_the_version_of_an_agent_makes_exactly_its_cells_outdated(
+    published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BehaviorCloning, "version", BehaviorCloning.version + 1)
+    cells = published["core"]
+    own = {each.cell.name for each in cells if each.cell.agent == "bc"}
+    assert own
+    assert outdated(cells) == own
+    one = next(each for each in cells if each.cell.agent == "bc")
+    assert outdated_by(one) == [f"agent bc was {BehaviorCloning.version - 1}, is {BehaviorCloning.version}"]
+    assert not is_done(PUBLISHED / "core", one.cell)
+
+
+@pytest.mark.parametrize(
+    ("changed", "condition"), [(NoisyActions, "action noise"), (Shoved, "shoves"), (RobotModel, "another arm")]
+)
+def test_raising_the_version_of_a_condition_makes_what_met_it_outdated(
+    changed: Any, condition: str, published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if changed is RobotModel:
+        monkeypatch.setitem(ROBOTS, "xarm6", replace(ROBOTS["xarm6"], version=ROBOTS["xarm6"].version + 1))
+    else:
+        monkeypatch.setattr(changed, "version", changed.version + 1)
+    cells = published["robustness"]
+    met = {each.cell.name for each in cells if each.cell.condition == condition}
+    assert outdated(cells) == met
+    assert outdated(published["core"]) == set()
+
+
+def test_raising_the_version_of_an_expert_makes_what_learned_from_it_outdated(
+    published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EXPERTS["reach"], "version", EXPERTS["reach"].version + 1)
+    cells = published["core"]
+    learned = {
+        each.cell.name
+        for each in cells
+        if "Reach" in each.cell.environment and (each.cell.demonstrations is not None or each.cell.agent == "expert")
+    }
+    assert outdated(cells) == learned
+    assert not learned & {each.cell.name for each in cells if each.cell.agent in ("ppo", "random")}
+
+
+def test_a_new_task_a_renamed_module_and_another_message_make_nothing_outdated(
+    published: dict[str, list[CellResult]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(sys.modules[BehaviorCloning.__module__].__file__ or "").read_text()
+    assert "expected at least 1" in source
+    (tmp_path / "renamed_cloning.py").write_text(source.replace("expected at least 1", "give a positive number"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(AGENTS, "bc", "renamed_cloning:BehaviorCloning")
+    monkeypatch.setitem(TASKS, "hover", TaskEntry("hovering:Hover", 40))
+    for name, cells in published.items():
+        assert outdated(cells) == set(), name
+    assert agents.agent.find("bc").__module__ == "renamed_cloning"
+
+
+def test_a_changed_setting_makes_the_cells_that_have_it_outdated(
+    published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = agents.settings.shipped
+
+    def changed(name: str, fields: Any) -> Any:
+        sections = before(name, fields)
+        if name == "bc":
+            sections["LamPush"] = {**sections["LamPush"], "epochs": 401}
+        return sections
+
+    monkeypatch.setattr(agents.settings, "shipped", changed)
+    assert effective_settings("bc", {}, "LamPush")["epochs"] == 401
+    cells = published["core"]
+    own = {each.cell.name for each in cells if each.cell.agent == "bc" and each.cell.environment == "LamPush-v0"}
+    assert own
+    assert outdated(cells) == own
+
+
+def test_a_major_version_of_a_library_that_decides_numbers_counts(published: dict[str, list[CellResult]]) -> None:
+    one = next(each for each in published["core"] if each.cell.agent == "bc")
+    assert key_of(one.cell, one.provenance) == one.key
+    for library, version, counts in (
+        ("torch", "3.0.0", True),
+        ("torch", "2.99.0", False),
+        ("gymnasium", "1.4.0", False),
+        ("pybullet", "4.0", True),
+    ):
+        other = replace(one.provenance, libraries={**one.provenance.libraries, library: version})
+        assert (key_of(one.cell, other) != one.key) == counts, (library, version)
+
+
+def test_what_a_cell_is_called_decides_nothing(published: dict[str, list[CellResult]]) -> None:
+    one = next(each for each in published["robustness"] if each.cell.condition == "shoves")
+    renamed = replace(one.cell, label="other", condition="pushes")
+    assert key_of(renamed, cell_provenance(renamed)) == one.key
+
+
+def test_every_part_of_an_environment_counts() -> None:
+    found = lam_envs.versions.environment_versions(
+        "LamGraspPixels-v0", robot="iiwa", control="joint", randomize="visual"
+    )
+    assert found.keys() == {
+        *("environment", "task grasp", "robot iiwa", "control joint", "randomization", "images"),
+    }
+    assert lam_envs.versions.environment_versions("CartPole-v1") == {}
