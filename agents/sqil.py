@@ -8,13 +8,15 @@ from typing import Any
 import gymnasium as gym
 import minari
 import numpy as np
+import torch
 from imitation.algorithms import sqil
 from imitation.data.types import Transitions
-from imitation.util.logger import HierarchicalLogger
+from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.demonstrations import check_spaces
@@ -38,6 +40,28 @@ class Settings(DQNSettings):
     standardize: bool
 
 
+class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
+    """Replay buffer of imitation's SQIL, for every version of Stable-Baselines3.
+
+    imitation 1.0.1 concatenates every field of its samples, and fails at `discounts`. Stable-Baselines3 2.7 added
+    this field, and leaves it None for returns of one step.
+    """
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
+        """Draw a batch: first half the agent's transitions (rounded down), second half demonstrated ones.
+
+        Args:
+            batch_size: Number of transitions in all.
+            env: Normalizes observations and rewards; None for no normalization.
+        """
+        own = ReplayBuffer.sample(self, batch_size // 2, env)
+        demonstrated = self.expert_buffer.sample(batch_size - batch_size // 2, env)
+        fields = zip(own, demonstrated, strict=True)
+        return ReplayBufferSamples(
+            *(None if first is None else torch.cat((first, second)) for first, second in fields)
+        )
+
+
 class SQIL(PolicyAgent):
     """SQIL: Q-learning with reward 1 for every demonstrated step, and 0 for every step of its own.
 
@@ -48,8 +72,8 @@ class SQIL(PolicyAgent):
     **Equation.** DQN's loss on batches of both, with r = 1 on demonstrated transitions and r = 0 on others.
 
     **Paper.** Reddy, Dragan, Levine 2020, SQIL: Imitation Learning via Reinforcement Learning with Sparse Rewards,
-    algorithm 1. Buffer and rewards are imitation's `SQIL`, on Stable-Baselines3's DQN; the paper uses soft
-    Q-learning.
+    algorithm 1. Buffer and rewards are those of imitation's `SQIL`, the algorithm is Stable-Baselines3's DQN; the
+    paper uses soft Q-learning.
 
     **What we do differently.** The end of an episode by its time limit does not count as an end: imitation's buffer
     takes the value after it for 0. Observations are standardised by the demonstrations, episodes are seeded by their
@@ -125,14 +149,15 @@ class SQIL(PolicyAgent):
         self, envs: VecEnv, demonstrations: minari.MinariDataset, shown: Transitions, device: str
     ) -> BaseAlgorithm:
         keywords = {name: value for name, value in asdict(self.settings).items() if name not in _NOT_OF_DQN}
-        trainer = sqil.SQIL(
-            venv=envs,
-            demonstrations=shown,
-            policy=DQNPolicy,
-            custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
-            rl_kwargs={**keywords, "policy_kwargs": policy_keywords(self.settings.hidden_sizes), "device": device},
+        model: Any = DQN(
+            DQNPolicy,
+            envs,
+            replay_buffer_class=HalfDemonstratedBuffer,
+            replay_buffer_kwargs={"demonstrations": shown},
+            policy_kwargs=policy_keywords(self.settings.hidden_sizes),
+            device=device,
+            **keywords,
         )
-        model: Any = trainer.rl_algo
         if self.settings.standardize:
             found = statistics(demonstrations)
             for network in (model.q_net, model.q_net_target):
