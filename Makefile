@@ -3,15 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Environments with the newest Gymnasium: the core alone, and with demonstrations and Stable-Baselines3.
-CORE := .venv-core
-NEWEST := .venv-newest
-# The Fetch environments and MuJoCo, to compare with: apart, as they load themselves whenever Gymnasium is imported.
+# The oldest supported stack: the core alone, and with demonstrations, agents and benchmarks.
+OLDEST_CORE := .venv-oldest-core
+OLDEST := .venv-oldest
+# The Fetch environments and MuJoCo, to compare with: apart, as nothing else needs them.
 FETCH := .venv-fetch
 # Readers of other formats.
 READERS := .venv-readers
 
-.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-newest lint format docs pictures clean
+.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-oldest lint format docs pictures clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,12 +21,14 @@ install: $(INSTALLED) ## install everything into .venv
 # An environment whose making was interrupted has no pip, and is made anew.
 MAKE_ENV = $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(1)
 
-# torch first and by its locked number: nothing that follows may then take another build of it.
-$(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt
+# torch first and by its locked number: nothing that follows may then take another build of it. imitation without its
+# dependencies: it pins versions of 2023, and what of it is used here runs on those of constraints.txt.
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the locked install needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	$(call MAKE_ENV,$(VENV))
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
+	$(BIN)/python -m pip install --quiet --no-deps imitation==1.0.1
 	touch $@
 
 $(FETCH)/.installed: $(INSTALLED)
@@ -78,35 +80,35 @@ test: $(INSTALLED) ## the tests, in less than ten minutes
 test-all: $(INSTALLED) $(READERS)/.installed ## the tests and those that take minutes each
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# Ray belongs to the full install.
-test-newest: $(CORE)/.installed $(NEWEST)/.installed ## lam_envs and demos on the newest Gymnasium
-	$(CORE)/bin/python tests/lam_envs/core_alone.py
-	$(NEWEST)/bin/python -P -m pytest -n auto --dist worksteal --import-mode=importlib -m "not slow and not imitation" --ignore=tests/demos/test_cluster.py tests/lam_envs tests/demos
+# Installed as users do, from a wheel. make test-oldest PYTHON=python3.10 does the same for another Python.
+OLDEST_TESTS := tests/lam_envs tests/demos tests/agents/test_sqil.py
+test-oldest: $(OLDEST_CORE)/.installed $(OLDEST)/.installed ## tests on the oldest supported versions of Gymnasium and the rest
+	$(OLDEST_CORE)/bin/python tests/lam_envs/core_alone.py
+	$(OLDEST)/bin/python -P -m pytest -n auto --dist worksteal --import-mode=importlib -m "not slow" $(OLDEST_TESTS)
 
-# Installed as users do, from a wheel that is built anew whenever the code changed.
-CODE := setup.cfg setup.py lam_envs.pth _lam_envs_autoload.py \
-	$(shell find lam_envs demos agents benchmarks -name '*.py' -o -name '*.urdf' -o -name '*.yaml' -o -name '*.jinja' \
-	-o -name '*.css' -o -name '*.js' -o -name '*.json')
+# Built anew whenever what goes into it changed.
 WHEEL := build/wheel/.built
+PACKAGED := setup.cfg pyproject.toml README.md $(shell find lam_envs demos agents benchmarks -type f -not -path '*/__pycache__/*')
 
-$(WHEEL): $(CODE)
-	rm -rf build
+$(WHEEL): $(PACKAGED)
+	rm -rf build/wheel build/lib build/bdist.*
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	touch $@
 
-$(CORE)/.installed: $(WHEEL)
-	$(call MAKE_ENV,$(CORE))
-	$(CORE)/bin/python -m pip install --quiet --upgrade gymnasium
-	$(CORE)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
-	$(CORE)/bin/python -m pip install --quiet build/wheel/*.whl
+$(OLDEST_CORE)/.installed: $(WHEEL) tests/oldest.txt
+	$(call MAKE_ENV,$(OLDEST_CORE))
+	$(OLDEST_CORE)/bin/python -m pip install --quiet --constraint tests/oldest.txt build/wheel/*.whl
+	$(OLDEST_CORE)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
 	touch $@
 
-$(NEWEST)/.installed: $(WHEEL)
-	$(call MAKE_ENV,$(NEWEST))
-	$(NEWEST)/bin/python -m pip install --quiet torch==2.13.0
-	$(NEWEST)/bin/python -m pip install --quiet --upgrade gymnasium stable-baselines3 pytest pytest-timeout pytest-xdist hypothesis
-	$(NEWEST)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
-	$(NEWEST)/bin/python -m pip install --quiet "$$(echo build/wheel/*.whl)[demos]"
+# torch first, as above. Ray and what benchmarks need belong to the full install.
+$(OLDEST)/.installed: $(WHEEL) tests/oldest.txt
+	$(call MAKE_ENV,$(OLDEST))
+	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt torch
+	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt "$$(echo build/wheel/*.whl)[agents]" \
+		pytest pytest-timeout pytest-xdist hypothesis datasets jsonpickle
+	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt --no-deps imitation
+	$(OLDEST)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
 	touch $@
 
 lint: $(INSTALLED) ## ruff, mypy, import-linter
@@ -128,6 +130,6 @@ pictures: $(INSTALLED) ## draw the pictures of the documentation again
 	$(BIN)/python -m docs.pictures
 
 clean: ## remove what was installed and made; committed results stay
-	rm -rf $(VENV) $(CORE) $(NEWEST) $(FETCH) $(READERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

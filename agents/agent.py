@@ -33,6 +33,9 @@ AGENTS: dict[str, str] = {
 }
 """The table of our agents: a new one is one file, its settings in ``configs``, and one line here."""
 
+INSTALL_IMITATION = "pip install --no-deps imitation==1.0.1"
+"""imitation pins versions of 2023, so no extra can list it; what our agents use of it runs on newer ones."""
+
 DESCRIPTION = "agent.json"
 """The file of a saved agent that says what it is."""
 PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
@@ -108,7 +111,8 @@ def find(name: str) -> Any:
             function of the observation.
 
     Raises:
-        ValueError: There is no such agent; says which there are. Or it is an archive, which can hold code.
+        ValueError: There is no such agent; says which there are. Or it is an archive, which can hold code. Or it
+            needs imitation, which is not installed.
     """
     if name.endswith(ARCHIVE):
         raise ValueError(
@@ -119,7 +123,10 @@ def find(name: str) -> Any:
     if ":" in place:
         try:
             return imported(place, "agent")
-        except ValueError:
+        except ValueError as error:
+            cause = error.__cause__
+            if isinstance(cause, ModuleNotFoundError) and str(cause.name).split(".")[0] == "imitation":
+                raise ValueError(f"agent {name!r} needs imitation: {INSTALL_IMITATION}") from error
             raise
         except (Exception, SystemExit) as error:
             raise ValueError(f"agent {name!r} fails when it is imported: {error!r}") from error

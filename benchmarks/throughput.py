@@ -56,9 +56,9 @@ NEIGHBOURS = (
     Neighbour("LamPush-v0", "PandaPush-v3", PANDA_GYM, draws=True),
     Neighbour("LamPickPlace-v0", "PandaPickAndPlace-v3", PANDA_GYM, draws=True),
     Neighbour("LamStack-v0", "PandaStack-v3", PANDA_GYM, draws=True),
-    Neighbour("LamReach-v0", "FetchReach-v2", FETCH),
-    Neighbour("LamPush-v0", "FetchPush-v2", FETCH),
-    Neighbour("LamPickPlace-v0", "FetchPickAndPlace-v2", FETCH),
+    Neighbour("LamReach-v0", "FetchReach-v4", FETCH),
+    Neighbour("LamPush-v0", "FetchPush-v4", FETCH),
+    Neighbour("LamPickPlace-v0", "FetchPickAndPlace-v4", FETCH),
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 
 import agents
 import demos
+from agents.agent import INSTALL_IMITATION
 from agents.bc import BehaviorCloning
 from demos.recording import Acting
 
@@ -207,6 +210,27 @@ def test_a_strangers_agent_is_found_by_its_place(make: Make) -> None:
 def test_an_unknown_agent_says_which_there_are(name: str, message: str, make: Make) -> None:
     with pytest.raises(ValueError, match=message):
         agents.make(name, make("LamReach-v0"))
+
+
+def test_agents_that_need_imitation_name_the_command_that_installs_it() -> None:
+    code = """
+import sys
+sys.modules["imitation"] = None  # Python then finds no such module
+import agents
+for name in agents.names():
+    try:
+        agents.find(name)
+    except ValueError as error:
+        print(name, error, sep=": ")
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    expected = ("airl", "bc", "dagger", "gail", "sqil")
+    assert told.splitlines() == [f"{name}: agent {name!r} needs imitation: {INSTALL_IMITATION}" for name in expected]
+    root = Path(__file__).parents[2]
+    assert INSTALL_IMITATION in (root / "README.md").read_text()
+    assert INSTALL_IMITATION.removeprefix("pip install --no-deps ") in (root / "Makefile").read_text()
 
 
 def test_unknown_settings_and_foreign_demonstrations_are_refused(datasets: Any, make: Make) -> None:

@@ -41,7 +41,6 @@ def test_a_robomimic_file_of_somebody_else_is_imported(tmp_path: Path) -> None:
     assert episode.infos["states"].shape == (5, 20)
 
 
-@pytest.mark.imitation
 def test_trajectories_of_somebody_else_are_imported(tmp_path: Path) -> None:
     serialize = importlib.import_module("imitation.data.serialize")
     types = importlib.import_module("imitation.data.types")

@@ -173,7 +173,6 @@ def test_bad_arrays_are_refused(arrays: dict[str, Any], match: str, tmp_path: Pa
     refused(tmp_path / "bad.npz", "npz", tmp_path, match)
 
 
-@pytest.mark.imitation
 def test_no_info_of_a_trajectory_is_made_into_an_object(tmp_path: Path) -> None:
     serialize = importlib.import_module("imitation.data.serialize")
     types = importlib.import_module("imitation.data.types")

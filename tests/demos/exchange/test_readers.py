@@ -23,7 +23,6 @@ from demos.exchange import export_dataset, import_dataset
 from .conftest import ENV_IDS, READERS
 
 
-@pytest.mark.imitation
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGraspGoal-v0", "LamGraspDiscrete-v0"])
 def test_imitation_reads_its_format(env_id: str, sources: dict[str, minari.MinariDataset], tmp_path: Path) -> None:
     serialize = importlib.import_module("imitation.data.serialize")
