@@ -134,7 +134,7 @@ def task_page(task: str) -> str:
         seen.strip(),
         *_other_robots(task),
         mark + judged,
-        f'## Try it\n\n```python\nimport gymnasium as gym\n\nenv = gym.make("{env_id(task)}")\n'
+        f'## Try it\n\n```python\nimport gymnasium as gym\n\nimport lam_envs\n\nenv = gym.make("{env_id(task)}")\n'
         "observation, info = env.reset(seed=0)\n"
         "observation, reward, terminated, truncated, info = env.step(env.action_space.sample())\n"
         'print(env.unwrapped.features(), reward, info["is_success"])\nenv.close()\n```',

@@ -1,7 +1,8 @@
 """Robot-manipulation environments for learning from demonstrations.
 
-``import lam_envs`` registers the ids with Gymnasium. So does installing the package, by an entry point and, for
-Gymnasium 1.0 and newer, by ``_lam_envs_autoload.py``: ``gym.make("LamGrasp-v0")`` needs no import.
+``import lam_envs`` registers the ids with Gymnasium. ``gym.make("lam_envs:LamGrasp-v0")`` imports this package by
+itself, also in worker processes that have not imported it. Gymnasium 0.29 needs neither: it loads the entry point
+``gymnasium.envs``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# First of all: Gymnasium loads the entry point while it is imported, and finds this package half imported then.
+# First: Gymnasium 0.29 loads the entry point during its own import, and would find this package half imported.
 import gymnasium as gym  # noqa: F401
 
 from lam_envs.registration import ENV_IDS, env_id, register_envs
@@ -31,7 +32,7 @@ LAZY = {
     "Randomization": "lam_envs.randomization",
     "ToolCommand": "lam_envs.control",
 }
-"""Gymnasium imports this package while it is imported itself, so Bullet must wait for its first use."""
+"""Imported at their first use: ``import lam_envs`` must not load Bullet."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The ids of the environments.
 
-Gymnasium calls this while it is being imported itself, for everyone who has the package installed: so nothing
-here imports Bullet, a task or a robot.
+``import lam_envs`` must be cheap, and Gymnasium 0.29 does it during its own import, for everyone who has the package
+installed. So nothing here imports Bullet, a task or a robot.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ def test_stable_baselines3_vectorises_in_processes(env_id: str) -> None:
 
     single = gym.make(env_id)
     single.reset(seed=0)
-    vector = make_vec_env(env_id, n_envs=2, seed=0, vec_env_cls=SubprocVecEnv)
+    # The workers import nothing of ours by themselves.
+    vector = make_vec_env(f"lam_envs:{env_id}", n_envs=2, seed=0, vec_env_cls=SubprocVecEnv)
     vector.reset()
     _, rewards, _, _ = vector.step([vector.action_space.sample() for _ in range(2)])  # type: ignore[arg-type]
     assert rewards.shape == (2,)

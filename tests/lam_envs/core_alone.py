@@ -1,42 +1,60 @@
-"""Checks an install of the core alone with the newest Gymnasium. A script: there is no pytest in that environment."""
+"""Checks an install of the core alone: a wheel and what it needs. A script, as there is no pytest there."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 import warnings
 
-CODE_WITHOUT_IMPORT = """
 import gymnasium as gym
-env = gym.make("LamGrasp-v0")
+from gymnasium.utils.env_checker import check_env
+
+import lam_envs
+
+AN_EPISODE_BEGINS = """
 observation, info = env.reset(seed=0)
 assert observation in env.observation_space
 env.close()
 """
-CODE_LIGHT_IMPORT = """
-import sys
-import lam_envs
+REGISTERED_BY_IMPORT = 'import gymnasium as gym, lam_envs\nenv = gym.make("LamGrasp-v0")' + AN_EPISODE_BEGINS
+REGISTERED_BY_PREFIX = 'import gymnasium as gym\nenv = gym.make("lam_envs:LamGrasp-v0")' + AN_EPISODE_BEGINS
+LIGHT_IMPORT = """
+import sys, lam_envs
 heavy = {"torch", "minari", "stable_baselines3", "imitation", "pybullet"} & set(sys.modules)
 assert not heavy, heavy
+"""
+PLUGIN = """
+import gymnasium
+registered = "LamGrasp-v0" in gymnasium.registry
+assert registered == gymnasium.__version__.startswith("0."), registered
+"""
+"""Gymnasium 0.29 loads the entry point; 1.0 and newer load nothing, and nothing of ours runs at their import."""
+COMPLETE = """
+from importlib.metadata import files
+names = {str(file) for file in files("lam-envs")}
+kinds = {
+    "lam_envs/assets/": ".urdf",
+    "agents/configs/": ".yaml",
+    "benchmarks/suites/": ".yaml",
+    "benchmarks/templates/": ".jinja",
+    "demos/report/templates/": ".jinja",
+}
+for folder, ending in kinds.items():
+    assert any(name.startswith(folder) and name.endswith(ending) for name in names), folder
+for package in ("lam_envs", "demos", "agents", "benchmarks"):
+    assert f"{package}/py.typed" in names, package
+top = {name.split("/")[0] for name in names if not name.startswith("..")}
+others = {name for name in top if not name.startswith("lam_envs-")} - {"lam_envs", "demos", "agents", "benchmarks"}
+assert not others, others
 """
 
 
 def main() -> None:
-    for code in (CODE_WITHOUT_IMPORT, CODE_LIGHT_IMPORT):
+    for code in (REGISTERED_BY_IMPORT, REGISTERED_BY_PREFIX, LIGHT_IMPORT, PLUGIN, COMPLETE):
         # In a folder of its own: what is installed is to be tested, not the checkout.
         with tempfile.TemporaryDirectory() as elsewhere:
             subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=elsewhere)
-    lookup = "import importlib.util; assert importlib.util.find_spec('gymnasium');" + CODE_WITHOUT_IMPORT
-    subprocess.run([sys.executable, "-P", "-c", lookup], check=True)
-    off = "import gymnasium; assert 'LamGrasp-v0' not in gymnasium.registry"
-    subprocess.run([sys.executable, "-P", "-c", off], check=True, env={**os.environ, "LAM_ENVS_AUTOLOAD": "0"})
-    import gymnasium as gym
-    from gymnasium.utils.env_checker import check_env
-
-    import lam_envs
-
     for env_id in lam_envs.ENV_IDS:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from functools import partial
+from typing import Any
 
 import gymnasium as gym
 import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
+from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import lam_envs
@@ -51,9 +54,22 @@ def test_gymnasium_finds_nothing_to_warn_of_in_pictures(make: Make) -> None:
         gymnasium_check(env.unwrapped, skip_render_check=False)
 
 
-def test_make_needs_no_import_of_ours() -> None:
-    code = "import gymnasium; gymnasium.make('LamGrasp-v0').reset(seed=0)"
+def test_the_prefix_of_an_id_imports_the_package() -> None:
+    code = "import gymnasium; gymnasium.make('lam_envs:LamGrasp-v0').reset(seed=0)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_workers_that_import_nothing_make_environments() -> None:
+    """By the specification that ``make_vec`` hands over, and by the prefix of an id."""
+    given: dict[str, Any] = {"num_envs": 2, "vectorization_mode": "async", "vector_kwargs": {"context": "spawn"}}
+    vectors = (
+        gym.make_vec("LamReach-v0", **given),
+        AsyncVectorEnv([partial(gym.make, "lam_envs:LamReach-v0")] * 2, context="spawn"),
+    )
+    for vector in vectors:
+        observations, _ = vector.reset(seed=0)
+        assert observations.shape == (2, 18)
+        vector.close()
 
 
 @pytest.mark.parametrize("first", ["gymnasium", "lam_envs", "lam_envs.env", "lam_envs.registration"])
