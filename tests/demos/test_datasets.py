@@ -45,7 +45,8 @@ def test_a_dataset_has_what_is_needed_to_repeat_it(datasets: Any) -> None:
     assert make_env(dataset).spec.id == "LamGrasp-v0"  # type: ignore[union-attr]
     about = demos.describe(dataset)
     assert about["success rate"] == 1.0
-    assert about["versions"]["pybullet"]
+    assert about["libraries"]["pybullet"]
+    assert about["versions"]["task grasp"] == 1
 
 
 def test_minari_itself_reads_a_dataset(datasets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
