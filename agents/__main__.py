@@ -94,7 +94,11 @@ def train(
 def _check_free(out: Path, *, overwrite: bool) -> None:
     """Refuses to replace an agent, unless that is wanted; an empty folder is free."""
     if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise FileExistsError(f"{out} holds an agent already: choose another --out, or --overwrite it")
+        raise FileExistsError(
+            f"{out} holds an agent already: choose another --out, or --overwrite it. A finished training does not go "
+            "on with a larger --budget: its learning rate follows the budget, so train with the larger one from the "
+            "start, or fine-tune the agent with RL (docs/training.md)"
+        )
 
 
 def _settings(assignments: list[str]) -> dict[str, Any]:

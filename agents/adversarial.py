@@ -246,8 +246,8 @@ class AdversarialAgent(PolicyAgent):
                     done = model.num_timesteps
                     run.log(done, numbers)
                     run.show(done, accuracy=numbers["discriminator/accuracy"])
-                    run.keep(practice.state)
                     run.judge(model.policy, env, done)
+                    run.keep(practice.state)
                 run.show(total)
         finally:
             envs.close()

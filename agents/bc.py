@@ -185,9 +185,9 @@ class BehaviorCloning:
                         training.epoch()
                         done = number * epochs + training.done
                         run.show(done, **training.losses)
-                        run.keep(lambda: {"finished": finished, "member": training.state()})  # noqa: B023
                         self.policies[number] = training.policy
                         run.judge(training.policy, env, done)
+                        run.keep(lambda: {"finished": finished, "member": training.state()})  # noqa: B023
                     self.policies[number] = training.result()
                 finished.append(self.policies[number].state_dict())
             run.show(total)

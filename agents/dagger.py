@@ -253,8 +253,8 @@ class DAgger(PolicyAgent):
                 self.policy = fitted.policy
                 done = each.before + fitted.done
                 run.show(done, labels=len(labels), **fitted.losses)
-                run.keep(lambda: {**state, "fitting": fitted.state()})
                 run.judge(fitted.policy, env, done)
+                run.keep(lambda: {**state, "fitting": fitted.state()})
             self.policy = fitted.result()
 
     def _practised(self, each: _Round, practice: SeededEpisodes, expert: Acting, seed: int) -> Transitions:

@@ -16,6 +16,8 @@ from agents.evaluation import evaluate
 from demos.recording import Acting
 
 CHECKPOINT = "checkpoint.safetensors"
+EVENTS = "events.out.tfevents."
+"""Names of TensorBoard's files begin so."""
 DEVICES = ("auto", "cpu", "cuda")
 FIRST_SEED = 2**30
 """Of the episodes that show success as the training goes: results are never measured on these."""
@@ -29,7 +31,8 @@ class Run:
     from a checkpoint ends with the same weights.
 
     Attributes:
-        folder: For checkpoints and TensorBoard; None keeps nothing.
+        folder: For checkpoints and TensorBoard; None keeps nothing. A training that starts there from its beginning
+            removes the log of an earlier one, and one that resumes hides what was logged after its checkpoint.
         progress: Show a bar.
         device: ``auto``, ``cpu`` or ``cuda``.
         episodes: How many show the success as it goes; 0 for none.
@@ -68,6 +71,8 @@ class Run:
         self._due = time.monotonic() + self.seconds
         self._tensorboard: Any = None
         self._evaluated = 0
+        self._logged = 0
+        self._resumed_at: int | None = None
         self._numbers: dict[str, float] = {}
 
     @contextmanager
@@ -84,10 +89,6 @@ class Run:
         """
         if self.device == "cuda":
             _require_cuda()
-        if self.folder is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._tensorboard = SummaryWriter(str(self.folder))
         self._total = total
         try:
             with self._bar:
@@ -103,6 +104,7 @@ class Run:
         finally:
             if self._tensorboard is not None:
                 self._tensorboard.close()
+                self._tensorboard = None
 
     def restored(self) -> Any:
         """Returns the state of the last checkpoint; None where there is none.
@@ -124,10 +126,11 @@ class Run:
             if self.overwrite:
                 return None
             raise ValueError(
-                f"{self.folder} holds an unfinished training with other settings, data or code: "
-                "choose another folder, or overwrite it to start anew"
+                f"{self.folder} holds an unfinished training with another {_different(kept, self.identity)}: "
+                "choose another folder, or overwrite it to start from the beginning"
             )
         self._evaluated = kept["evaluated"]
+        self._logged = self._resumed_at = kept["logged"]
         return kept["state"]
 
     def keep(self, state: Callable[[], Any], *, now: bool = False) -> None:
@@ -142,7 +145,12 @@ class Run:
             return
         from agents.checkpoints import write_state  # late, as above
 
-        kept = {"identity": self.identity, "evaluated": self._evaluated, "state": state()}
+        kept = {
+            "identity": self.identity,
+            "evaluated": self._evaluated,
+            "logged": self._logged,
+            "state": state(),
+        }
         write_state(self.folder / CHECKPOINT, kept)
         ended = time.monotonic()
         self._due = ended + max(self.seconds, 20.0 * (ended - began))
@@ -172,9 +180,23 @@ class Run:
             done: How much is done of the total.
             numbers: By name.
         """
-        if self._tensorboard is not None:
+        self._logged = max(self._logged, done)
+        if self.folder is not None and numbers:
+            if self._tensorboard is None:
+                self._tensorboard = self._writer(self.folder)
             for name, number in numbers.items():
                 self._tensorboard.add_scalar(name, number, done)
+
+    def _writer(self, folder: Path) -> Any:
+        """Open the log: after the steps of the checkpoint that the training resumed from, or empty."""
+        from torch.utils.tensorboard import SummaryWriter  # late, as above
+
+        if self._resumed_at is None:
+            for stale in folder.glob(f"{EVENTS}*"):
+                stale.unlink()
+            return SummaryWriter(str(folder))
+        # TensorBoard hides what was logged from this step on before.
+        return SummaryWriter(str(folder), purge_step=self._resumed_at + 1)
 
     def judge(self, agent: Acting, env: gym.Env[Any, Any], done: int) -> None:
         """Measures the success so far, if it is time to, in an environment of its own.
@@ -198,6 +220,14 @@ class Run:
         finally:
             made.close()
         self.show(done, success=result.success_rate)
+
+
+def _different(kept: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    """The parts of a training's description that differ, in words."""
+    before = kept.get("identity")
+    known = before if isinstance(before, dict) else {}
+    names = sorted(name for name in known.keys() | identity.keys() if known.get(name) != identity.get(name))
+    return ", ".join(names) or "description"
 
 
 def _require_cuda() -> None:

@@ -208,8 +208,8 @@ class _Watching(BaseCallback):
         }
         self._run.log(done, numbers)
         self._run.show(done)
-        self._run.keep(lambda: state_of(self.model))
         self._run.judge(self.model.policy, self._env, done)
+        self._run.keep(lambda: state_of(self.model))
 
     def _on_step(self) -> bool:
         return True

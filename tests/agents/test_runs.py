@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents
 import demos
@@ -100,6 +101,58 @@ def test_watching_a_training_does_not_change_it(datasets: Any, make: Make, tmp_p
     assert list(tmp_path.glob("events.out.tfevents*"))
 
 
+class DyingLate(Run):
+    """Writes its third checkpoint alone, and dies two epochs after it."""
+
+    calls = 0
+
+    def keep(self, state: Any, *, now: bool = False) -> None:
+        self.calls += 1
+        if self.calls == 3:
+            super().keep(state, now=True)
+        if self.calls == 5:
+            raise KilledError
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows of a folder: steps and values by name."""
+    shown = EventAccumulator(str(folder))
+    shown.Reload()
+    return {tag: [(each.step, each.value) for each in shown.Scalars(tag)] for tag in shown.Tags()["scalars"]}
+
+
+def test_a_resumed_training_has_the_curves_of_an_uninterrupted_one(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
+    watched = {"episodes": 1, "evaluations": 4, "seconds": 1000.0}
+
+    def learn(run: Run) -> None:
+        agents.make("bc", env).learn(dataset, env, seed=0, budget=8, run=run)
+
+    learn(Run(tmp_path / "whole", **watched))
+    with pytest.raises(KilledError):
+        learn(DyingLate(tmp_path / "resumed", **watched))
+    learn(Run(tmp_path / "resumed", **watched))
+    whole = curves(tmp_path / "whole")
+    assert [step for step, _ in whole["loss"]] == list(range(1, 9))
+    assert [step for step, _ in whole["success"]] == [2, 4, 6, 8]
+    assert curves(tmp_path / "resumed") == whole
+
+
+def test_a_training_from_the_start_removes_the_curves_of_an_earlier_one(
+    datasets: Any, make: Make, tmp_path: Path
+) -> None:
+    root, ids = datasets
+    dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
+    (tmp_path / "notes.txt").write_text("mine")
+    for seed in (0, 1):
+        agents.make("bc", env).learn(dataset, env, seed=seed, budget=3, run=Run(tmp_path, overwrite=True))
+        (tmp_path / CHECKPOINT).unlink(missing_ok=True)
+    assert [step for step, _ in curves(tmp_path)["loss"]] == [1, 2, 3]
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
@@ -157,8 +210,8 @@ def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, 
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
     with pytest.raises(KilledError):
         agents.make("bc", env).learn(dataset, env, seed=0, run=Fragile(tmp_path))
-    for seed, settings in ((1, {}), (0, {"l2_weight": 0.1})):
-        with pytest.raises(ValueError, match="holds an unfinished training with other settings, data or code"):
+    for seed, settings, what in ((1, {}, "seed"), (0, {"l2_weight": 0.1}, "settings")):
+        with pytest.raises(ValueError, match=f"holds an unfinished training with another {what}: choose another"):
             agents.make("bc", env, **settings).learn(dataset, env, seed=seed, run=Run(tmp_path))
     other, plain = agents.make("bc", env), agents.make("bc", env)
     plain.learn(dataset, env, seed=1, budget=2)
