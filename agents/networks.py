@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
@@ -25,6 +26,10 @@ LEAST_SPREAD = 0.01
 FARTHEST = 10.0
 """Standardised numbers are clipped here: what was never seen does not drive the network out of all bounds."""
 PICTURE_FEATURES = 128
+LEAST_LOG_STD = -20.0
+"""Smallest logarithm of the noise. Where an action is always the same, cloning shrinks its noise with each update.
+Adam squares gradients of about 1 / exp(2 * log_std): above -20 these squares stay within 32-bit numbers; at -25 they
+overflow at the first other label."""
 # A saved agent is a stranger's file: what it may ask of memory has a bound.
 MAX_UNITS = 2048
 MAX_LAYERS = 8
@@ -148,7 +153,8 @@ class _Squash(nn.Module):
 class BoundedPolicy(ActorCriticPolicy):
     """An actor-critic policy whose mean action is squashed into the action space by tanh.
 
-    So what it does without noise is what SAC's actor of the same weights does.
+    So what it does without noise is what SAC's actor of the same weights does. The logarithm of its noise stays above
+    :data:`LEAST_LOG_STD`, so that no demonstrated action is so unlikely that a loss or a gradient overflows.
 
     Args:
         args: Of Stable-Baselines3's ``ActorCriticPolicy``.
@@ -165,6 +171,12 @@ class BoundedPolicy(ActorCriticPolicy):
         if self.squash and isinstance(self.action_space, spaces.Box):
             # No new weights: the optimizer knows all of them.
             self.action_net = nn.Sequential(self.action_net, _Squash(self.action_space))
+
+    def _get_action_dist_from_latent(self, latent_pi: torch.Tensor) -> Distribution:
+        if isinstance(self.action_dist, DiagGaussianDistribution):
+            with torch.no_grad():
+                self.log_std.clamp_(min=LEAST_LOG_STD)
+        return super()._get_action_dist_from_latent(latent_pi)
 
 
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -16,7 +16,10 @@ import demos
 from agents import cloning
 from agents import settings as settings_module
 from agents.bc import BehaviorCloning, Settings
-from agents.networks import BoundedPolicy, Standardizing, policy_keywords
+from agents.cloning import Cloning, Fitting, new_clone
+from agents.demonstrations import Transitions
+from agents.networks import LEAST_LOG_STD, BoundedPolicy, Standardizing, policy_keywords
+from agents.randomness import own_randomness
 from agents.settings import read_settings
 from demos.statistics import statistics
 
@@ -178,3 +181,24 @@ def test_a_clone_knows_what_it_learned_from(datasets: Any, make: Make, tmp_path:
     assert loaded.training == agent.training
     assert loaded.training["demonstrations"]["id"] == ids["LamReach-v0"]
     assert loaded.training["seed"] == 5
+
+
+def test_an_action_that_is_nearly_always_the_same_ends_no_training() -> None:
+    """The noise of such an action shrinks with each update, until another label of it would overflow."""
+    rng = np.random.default_rng(0)
+    seen = rng.uniform(-1.0, 1.0, (512, 3)).astype(np.float32)
+    done = np.stack([0.5 * seen[:, 0], np.where(seen[:, 1] > 0.9, 1.0, -1.0)], axis=1).astype(np.float32)
+    spaces = (gym.spaces.Box(-1.0, 1.0, (3,)), gym.spaces.Box(-1.0, 1.0, (2,)))
+    with own_randomness(0):
+        policy = new_clone(*spaces, (32,), squash=True)
+        with torch.no_grad():
+            policy.log_std[1] = -33.0  # where published trainings of 75,000 updates had come to without a bound
+        training = Cloning(
+            policy, Transitions(torch.from_numpy(seen), torch.from_numpy(done)), Fitting(40, 64, 1e-3), seed=0
+        )
+        while not training.is_done:
+            training.epoch()
+    assert all(bool(torch.isfinite(weights).all()) for weights in policy.parameters())
+    assert float(policy.log_std.min()) >= LEAST_LOG_STD
+    acted, _ = policy.predict(seen, deterministic=True)
+    assert np.abs(acted[:, 0] - done[:, 0]).mean() < 0.1, "the other action is learned all the same"
