@@ -149,7 +149,7 @@ class DAgger(PolicyAgent):
             with own_randomness(seed):
                 self._learn(demonstrations, env, practice, expert or make_expert(practice), seed, budget, run)
         finally:
-            practice.close()  # type: ignore[no-untyped-call]
+            practice.close()
 
     def _learn(
         self,

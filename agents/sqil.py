@@ -56,9 +56,9 @@ class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
         """
         own = ReplayBuffer.sample(self, batch_size // 2, env)
         demonstrated = self.expert_buffer.sample(batch_size - batch_size // 2, env)
-        fields = zip(own, demonstrated, strict=True)
+        fields = {name: values for name, values in own._asdict().items() if values is not None}
         return ReplayBufferSamples(
-            *(None if first is None else torch.cat((first, second)) for first, second in fields)
+            **{name: torch.cat((values, getattr(demonstrated, name))) for name, values in fields.items()}
         )
 
 
