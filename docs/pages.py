@@ -41,6 +41,10 @@ ENVIRONMENTS = f"""# Environments
 
 *Written by `make docs` from the docstrings and spaces of the code.*
 
+`import lam_envs` registers the ids. `gym.make("lam_envs:LamGrasp-v0")` imports it by itself: use this form where
+another process makes the environment, such as spawned workers of an `AsyncVectorEnv` or a `SubprocVecEnv`.
+`gym.make_vec("LamGrasp-v0", ...)` needs no prefix.
+
 Every environment is the same class with keyword arguments. Control runs at 20 Hz of simulated time, physics at 240.
 Episodes have a fixed length; success does not end them unless `terminate_on_success` says so. Judge an episode by
 `info["is_success"]` at its last step.
