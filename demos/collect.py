@@ -83,6 +83,8 @@ def collect(
         FileExistsError: A dataset of that name has other settings, or another process is collecting it.
         RuntimeError: What acts fails again and again.
     """
+    # With Gymnasium's prefix or without it is the same environment, and the same dataset.
+    env_id = env_id.removeprefix("lam_envs:")
     if policy is None and not is_ours(env_id):
         raise ValueError(
             f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}, or a policy to act in it"

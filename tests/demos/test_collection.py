@@ -49,6 +49,15 @@ def test_two_workers_record_what_one_does(tmp_path: Path) -> None:
     assert demos.replay(two).identical == 60
 
 
+def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
+    plain, prefixed = (
+        demos.collect(env_id, episodes=1, root=tmp_path / str(len(env_id)))
+        for env_id in ("LamReach-v0", "lam_envs:LamReach-v0")
+    )
+    assert prefixed.id == plain.id
+    assert checksum(prefixed) == checksum(plain)
+
+
 def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
     arguments = ["LamReach-v0", "--episodes", "150", "--id", "made-v0", "--workers", "2"]
     command = [*COLLECT, *arguments, "--root", str(tmp_path / "killed")]
