@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from agents.storage import brief
+from demos.dataset import environment_rate, rate_of
 from demos.episode import episodes_of, mapped
 
 
@@ -88,7 +89,7 @@ def transitions(
         indices: Numbers of the episodes; by default all.
 
     Raises:
-        ValueError: The dataset has other spaces.
+        ValueError: The dataset has other spaces or another rate.
     """
     check_spaces(demonstrations, observation_space, action_space)
     episodes = list(episodes_of(demonstrations, indices))
@@ -101,7 +102,7 @@ def transitions(
 def check_spaces(
     demonstrations: minari.MinariDataset, observation_space: gym.Space[Any], action_space: gym.Space[Any]
 ) -> None:
-    """Refuses demonstrations of other spaces.
+    """Refuses demonstrations of other spaces, or of another rate than that of the environment they come from.
 
     Raises:
         ValueError: They are.
@@ -115,6 +116,12 @@ def check_spaces(
                 f"dataset {demonstrations.id} has {what}s of {brief(str(found))}; "
                 f"this agent's environment has {brief(str(own))}"
             )
+    rate, played = rate_of(demonstrations), environment_rate(demonstrations)
+    if rate is not None and played is not None and rate != played:
+        raise ValueError(
+            f"dataset {demonstrations.id} has {rate:g} steps per second and its environment has {played:g}: its "
+            f"actions are for another rate. Learn from the dataset that it was made of, or resample it to {played:g}"
+        )
 
 
 def _joined(parts: list[Any]) -> Any:

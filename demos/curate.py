@@ -11,7 +11,7 @@ import minari
 import numpy as np
 
 from demos.checksum import DIGEST
-from demos.dataset import DATA_FILE, HISTORY, PLAN, checked_id, load
+from demos.dataset import DATA_FILE, FORM, HISTORY, PLAN, checked_id, load, rate_of
 from demos.episode import QUALITY, STRATEGY, Episode, episodes_of
 from demos.writing import Draft, derived_metadata, draft_of
 
@@ -175,7 +175,8 @@ def merge(
         overwrite: Replace a dataset of that name.
 
     Raises:
-        ValueError: Fewer than two, other spaces or environments, or an episode that is in two of them.
+        ValueError: Fewer than two, other spaces, rates, features or environments, or an episode that is in two of
+            them.
         FileExistsError: There is a dataset of that name.
     """
     if len(datasets) < 2:
@@ -187,6 +188,7 @@ def merge(
                 raise ValueError(f"{first.id} and {other.id} differ in their {what}: they cannot be merged")
         if first.storage.jpeg_encoding != other.storage.jpeg_encoding:
             raise ValueError(f"one of {first.id} and {other.id} stores pictures as JPEG, the other as they are seen")
+        _check_alike(first, other)
     plan = _joined_plan(datasets)
     _check_different(datasets)
     metadata = derived_metadata(
@@ -290,6 +292,23 @@ def _joined_plan(datasets: Sequence[minari.MinariDataset]) -> dict[str, Any] | N
     for names in NOTED.values():
         joined[names] = list(dict.fromkeys(name for plan in known for name in plan.get(names, [])))
     return joined
+
+
+def _check_alike(first: minari.MinariDataset, other: minari.MinariDataset) -> None:
+    """Refuses to join episodes whose numbers have equal spaces and another meaning.
+
+    Raises:
+        ValueError: Other rates or features.
+    """
+    rates = [rate_of(dataset) or "unknown" for dataset in (first, other)]
+    if rates[0] != rates[1]:
+        raise ValueError(
+            f"the steps per second of {first.id} are {rates[0]} and those of {other.id} {rates[1]}: they cannot be "
+            "merged; resample one of them first"
+        )
+    forms = [dataset.storage.read_raw_metadata(dataset.storage.data_path).get(FORM) for dataset in (first, other)]
+    if None not in forms and forms[0].get("columns") != forms[1].get("columns"):
+        raise ValueError(f"{first.id} and {other.id} have other features: they cannot be merged")
 
 
 def _check_different(datasets: Sequence[minari.MinariDataset]) -> None:

@@ -23,16 +23,21 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 import lam_envs
 from demos.episode import episodes_of
 from lam_envs.registration import is_ours
+from lam_envs.simulation import CONTROL_HZ
 
 PLAN = "lam_envs_plan"
 """Key of the metadata that hold what :func:`demos.collect` was asked for."""
 HISTORY = "lam_envs_history"
 """Key of the metadata that list what was done to the episodes since they were collected, first things first."""
+FORM = "lam_envs_form"
+"""Key of the metadata that hold the rate and the features of a dataset whose environment no longer tells them."""
 TOLD_APART = ("step", "replays", "executes", "of")
 """Keys of a step of the history that are no settings."""
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
 """Ids of which every part is a name that no tool takes for an option or a hidden file."""
 DATA_FILE = "main_data.hdf5"
+HIGHEST_RATE = 10_000.0
+"""Steps per second: beyond it an episode would only fill the memory."""
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
 """Bytes of descriptions of arrays that are kept; by default HDF5 keeps 32 times as much, and takes more."""
 
@@ -261,6 +266,47 @@ def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
     return gym.make(plan["env_id"], **{**plan.get("env_kwargs", {}), **kwargs})
 
 
+def rate_of(dataset: minari.MinariDataset) -> float | None:
+    """Returns the steps per second of a dataset's episodes, which preprocessing may have changed.
+
+    Returns:
+        The rate that the metadata hold, or else that of the environment; None if neither is known.
+
+    Raises:
+        ValueError: The metadata hold a rate that is no positive number.
+    """
+    metadata = dataset.storage.read_raw_metadata(dataset.storage.data_path)
+    if FORM in metadata:
+        saved = metadata[FORM]
+        return checked_rate(saved.get("rate") if isinstance(saved, dict) else saved)
+    return environment_rate(dataset)
+
+
+def environment_rate(dataset: minari.MinariDataset) -> float | None:
+    """Returns the steps per second of the environment that a dataset comes from; None if it is none of lam_envs."""
+    try:
+        env_id = plan_of(dataset)["env_id"]
+    except ValueError:
+        env_id = None if dataset.env_spec is None else dataset.env_spec.id
+    return float(CONTROL_HZ) if is_ours(env_id) else None
+
+
+def checked_rate(rate: Any) -> float | None:
+    """Returns a rate that was read, None if it is unknown.
+
+    Raises:
+        ValueError: It is no positive number.
+    """
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 < rate <= HIGHEST_RATE:
+        raise ValueError(
+            f"the metadata of the dataset are damaged: the rate is {rate!r}; "
+            f"expected a positive number of steps per second, at most {HIGHEST_RATE:g}"
+        )
+    return float(rate)
+
+
 def episode_seeds(dataset: minari.MinariDataset) -> list[int]:
     """Returns the seed that each episode was reset with.
 
@@ -279,7 +325,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     """Returns what one wants to know of a dataset first.
 
     Returns:
-        Id, environment, keywords, seed, episodes, steps,
+        Id, environment, keywords, seed, episodes, steps, steps per second,
         success rate at the last step, mean return, size in MB, folder,
         and the versions that made it.
     """
@@ -299,6 +345,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
         "seed": plan.get("seed"),
         "episodes": episodes,
         "steps": dataset.total_steps,
+        "steps per second": rate_of(dataset) or "unknown",
         "success rate": successes / episodes if episodes else 0.0,
         "mean return": sum(returns) / episodes if episodes else 0.0,
         "history": "; ".join(_told(step) for step in history_of(dataset)) or "as collected",

@@ -132,7 +132,8 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
     """
     differences: list[int] = []
     successes = moments = alike = 0
-    env = make_env(dataset)
+    # Observed images would only take time.
+    env = make_env(dataset, obs="state")
     inner: Any = env.unwrapped
     try:
         for number, episode in _shown(dataset, progress=progress):

@@ -15,14 +15,14 @@ import numpy.typing as npt
 from imageio_ffmpeg import count_frames_and_secs
 from rich.progress import track
 
-from demos.dataset import episode_seeds, make_env
-from demos.episode import episodes_of
+from demos.dataset import changes_of, make_env, rate_of
+from demos.episode import STATE, Episode, episodes_of
 from demos.recording import Acting, replayed, rollout
 
 Frame = npt.NDArray[np.uint8]
 
 
-def write_video(frames: Iterable[Frame], path: str | Path, fps: int) -> Path:
+def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
     """Writes an MP4; an interrupted one leaves no file behind under that name.
 
     Args:
@@ -78,10 +78,13 @@ def render(
     camera: str = "overview",
     progress: bool = False,
 ) -> Path:
-    """Films the first episodes of a dataset by re-executing them.
+    """Writes a video of the first episodes of a dataset, at its own rate.
+
+    Sets the recorded states, so that the video shows what was recorded, also where preprocessing has changed the
+    actions. Only episodes without states are re-executed.
 
     Args:
-        dataset: A dataset of :func:`demos.collect`.
+        dataset: A dataset of an environment of lam_envs.
         path: The MP4 to write.
         episodes: How many.
         size: Width and height in pixels, even.
@@ -92,24 +95,55 @@ def render(
         The path.
 
     Raises:
-        ValueError: A size that is not even and positive, no episodes, or a path that is no MP4.
+        ValueError: A size that is not even and positive, no episodes, a path that is no MP4, or episodes that hold no
+            states and whose actions do not give them.
     """
     if size < 2 or size % 2:
         raise ValueError(f"size is {size}; expected an even number of pixels")
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}; expected at least 1")
-    env = make_env(dataset, render_mode="rgb_array", render_width=size, render_height=size, camera=camera)
-    recorded = list(zip(episode_seeds(dataset), episodes_of(dataset), strict=True))[:episodes]
+    # Observed images would only take time.
+    env = make_env(
+        dataset, obs="state", render_mode="rgb_array", render_width=size, render_height=size, camera=camera
+    )
+    shown = dataset.episode_indices[:episodes]
 
     def frames() -> Iterator[Frame]:
-        for seed, episode in track(recorded, "filming", disable=not progress):
-            for _ in replayed(env, episode.executed_actions, seed):
-                yield _frame(env)
+        recorded = episodes_of(dataset, shown)
+        for episode in track(recorded, "rendering", total=len(shown), disable=not progress):
+            yield from _recorded_frames(env, dataset, episode)
 
     try:
-        return write_video(frames(), path, fps=env.metadata["render_fps"])
+        return write_video(frames(), path, fps=rate_of(dataset) or env.metadata["render_fps"])
     finally:
         env.close()
+
+
+def state_frames(env: gym.Env[Any, Any], states: Iterable[Any]) -> Iterator[Frame]:
+    """Yields what :meth:`render` draws of each of some states.
+
+    Args:
+        env: Of lam_envs, made with ``render_mode="rgb_array"``.
+        states: Of its ``physical_state``.
+    """
+    inner: Any = env.unwrapped
+    for state in states:
+        inner.set_state(state)
+        yield _frame(inner)
+
+
+def _recorded_frames(env: gym.Env[Any, Any], dataset: minari.MinariDataset, episode: Episode) -> Iterator[Frame]:
+    if STATE in episode.infos:
+        yield from state_frames(env, episode.infos[STATE])
+        return
+    changed = changes_of(dataset)
+    if changed or episode.seed is None:
+        reason = f"were changed by {', '.join(changed)}" if changed else "have no seed"
+        raise ValueError(
+            f"the episodes of {dataset.id} hold no states and {reason}: neither states nor actions give them again"
+        )
+    for _ in replayed(env, episode.executed_actions, episode.seed):
+        yield _frame(env)
 
 
 def _frame(env: gym.Env[Any, Any]) -> Frame:

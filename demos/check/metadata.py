@@ -9,7 +9,7 @@ from typing import Any
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.checksum import SEAL, file_digest, metadata_digest
-from demos.dataset import DATA_FILE, HISTORY, PLAN, checked_id
+from demos.dataset import DATA_FILE, FORM, HISTORY, PLAN, checked_id
 
 OURS = "lam_envs_"
 """What the keys begin with that only this package writes."""
@@ -22,7 +22,14 @@ REQUIRED: dict[str, type] = {
     "total_episodes": int,
     "total_steps": int,
 }
-OPTIONAL: dict[str, type] = {"env_spec": str, "jpeg_encoding": bool, PLAN: dict, HISTORY: list, SEAL: dict}
+OPTIONAL: dict[str, type] = {
+    "env_spec": str,
+    "jpeg_encoding": bool,
+    PLAN: dict,
+    HISTORY: list,
+    FORM: dict,
+    SEAL: dict,
+}
 
 
 def read_metadata(folder: Path) -> tuple[dict[str, Any], list[str]]:

@@ -25,9 +25,11 @@ from demos.exchange import imitation, lerobot, npz, robomimic
 from demos.exchange.format import Arrival, Foreign, Format, appearing, read_all, reading
 from demos.exchange.source import source_of
 from demos.exchange.spaces import fitted, leaf_spaces
+from demos.preprocess.form import Form, form_of_env
 from demos.writing import Draft, draft_of
 from lam_envs.keywords import known_name
 from lam_envs.registration import is_ours
+from lam_envs.simulation import CONTROL_HZ
 
 FORMATS: dict[str, Format] = {
     "robomimic": robomimic.FORMAT,
@@ -116,6 +118,7 @@ def import_dataset(
         foreign, spec, plan = _placed(foreign, source, env_id, env_kwargs or {})
         came = foreign.provenance
         metadata = {**(came.metadata if came is not None else {}), **({PLAN: plan} if plan else {})}
+        metadata |= _rate_metadata(foreign, plan)
         step = {"step": "import", "format": format, **foreign.notes}
         with draft_of(
             dataset_id,
@@ -172,6 +175,20 @@ def _placed(
         leaf_spaces(env.observation_space), leaf_spaces(env.action_space)
         placed = replace(foreign, observation_space=env.observation_space, action_space=env.action_space)
         return placed, env.spec, {**plan, "env_id": env_id, "env_kwargs": env_kwargs}
+    finally:
+        env.close()
+
+
+def _rate_metadata(foreign: Foreign, plan: dict[str, Any]) -> dict[str, Any]:
+    """The rate that the file tells, where it is not that of the environment."""
+    named = is_ours(plan.get("env_id"))
+    if foreign.rate is None or (named and foreign.rate == CONTROL_HZ):
+        return {}
+    if not named:
+        return Form(foreign.observation_space, foreign.action_space, None, foreign.rate, None, None).metadata()
+    env = gym.make(plan["env_id"], **plan["env_kwargs"])
+    try:
+        return replace(form_of_env(env, plan), rate=foreign.rate).metadata()
     finally:
         env.close()
 

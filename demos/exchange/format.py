@@ -59,6 +59,7 @@ class Foreign:
         total: How many episodes there are.
         arrivals: The episodes, one at a time.
         notes: What had to be supplied because the file does not tell it, for the history.
+        rate: Steps per second of the episodes; None where the file does not tell, or the provenance does.
     """
 
     observation_space: gym.Space[Any]
@@ -67,6 +68,7 @@ class Foreign:
     total: int
     arrivals: Iterator[Arrival]
     notes: dict[str, Any] = field(default_factory=dict)
+    rate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ def _write(source: Source, path: Path) -> list[str]:
         writer.close()
     kept = f"(kept in {SIDECAR} for an import)"
     losses = [f"which steps terminated and which were truncated: only that trajectories end {kept}"]
+    if source.rate is not None:
+        losses.append(f"the rate, {source.rate:g} steps per second {kept}")
     if source.named("infos"):
         losses.append(f"the infos of the reset {kept}")
         losses.append(f"the number types of infos: they are numbers of JSON {kept}")

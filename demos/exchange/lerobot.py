@@ -9,6 +9,8 @@ Of dict observations, the entry named ``observation`` or ``state``, or the only 
 
 What frames have no place for is in ``meta/lam_envs``, which LeRobot does not look at: the provenance, and of every
 episode the seed, a checksum, and the last observation and infos.
+
+LeRobot has whole frames per second: a dataset of another rate is refused.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.envs.registration import registry
 
+from demos.dataset import HIGHEST_RATE
 from demos.episode import Episode, leaves, nested
 from demos.exchange.arrow import list_feature, nested_rows, numbers, pyarrow, value_feature, with_features
 from demos.exchange.films import FILES_A_CHUNK, FilmWriter, pyav, read_frames
@@ -56,6 +59,7 @@ SMALLEST_FILM = 16
 STATE, IMAGES = "observation.state", "observation.images"
 WHOLE = ("observation", "state")
 """Entries of dict observations that are LeRobot's state."""
+DEFAULT_ROBOT = "panda"
 MOST_AXES = 5
 """Of an array in LeRobot."""
 DEFAULTS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64",
@@ -101,6 +105,7 @@ def _write(source: Source, path: Path) -> list[str]:
     layout = _layout(source.dataset.observation_space, source.named("infos"))
     if layout.films:
         pyav()
+    _fps(source)
     wide = [name for name, column in source.columns.items() if len(column.shape) > MOST_AXES]
     if wide:
         raise ValueError(f"{', '.join(wide)} have more than {MOST_AXES} axes; expected no more")
@@ -113,9 +118,25 @@ def _write(source: Source, path: Path) -> list[str]:
     if layout.films:
         cameras = ", ".join(layout.observations[way] for way in layout.films)
         losses.append(f"the exact pixels of {cameras}: films are compressed with loss")
-    if source.fps is None:
+    if source.rate is None:
         losses.append(f"the time: nothing tells the steps a second, and {UNKNOWN_FPS} are written")
     return losses
+
+
+def _fps(source: Source) -> int:
+    """Frames per second of a dataset.
+
+    Raises:
+        ValueError: They are no whole number.
+    """
+    if source.rate is None:
+        return UNKNOWN_FPS
+    if not source.rate.is_integer():
+        raise ValueError(
+            f"{source.dataset.id} has {source.rate:g} steps per second; LeRobot expects a whole number. Resample it "
+            f"first, such as by: python -m demos preprocess --step resample:rate={max(round(source.rate), 1)}"
+        )
+    return int(source.rate)
 
 
 class _Writing:
@@ -123,7 +144,7 @@ class _Writing:
 
     def __init__(self, source: Source, path: Path, layout: _Layout) -> None:
         self._source, self._path, self._layout = source, path, layout
-        self._fps = source.fps or UNKNOWN_FPS
+        self._fps = _fps(source)
         self._features = _features(source, layout)
         self._stats: dict[str, Statistics] = {}
         self._frames = self._episodes = 0
@@ -219,8 +240,11 @@ class _Writing:
         return film
 
     def _robot(self) -> str | None:
-        ours = is_ours(self._source.env_id)
-        return str(self._source.env_kwargs.get("robot", "panda")) if ours else None
+        env_id = self._source.env_id
+        if env_id is None or not is_ours(env_id):
+            return None
+        robot = {"robot": DEFAULT_ROBOT, **registry[env_id].kwargs, **self._source.env_kwargs}["robot"]
+        return str(getattr(robot, "name", robot))
 
 
 def _features(source: Source, layout: _Layout) -> dict[str, Any]:
@@ -332,7 +356,7 @@ def _read(path: Path) -> Iterator[Foreign]:
             "convert_dataset_v21_to_v30"
         )
     features, fps = _checked_features(info["features"]), float(info["fps"])
-    if not 0 < fps <= 10_000:
+    if not 0 < fps <= HIGHEST_RATE:
         raise ValueError(f"{INFO} says {fps} frames a second; expected a number above 0")
     total = int(info["total_episodes"])
     if (path / PROVENANCE).exists():
@@ -355,6 +379,7 @@ def _read(path: Path) -> Iterator[Foreign]:
         total,
         _others_episodes(path, features, fps),
         {"last_observation": "the one before it", **({} if "next.reward" in features else {"rewards": "zeros"})},
+        fps,
     )
 
 

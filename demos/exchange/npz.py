@@ -7,6 +7,7 @@ Arrays of all episodes one after the other, N steps of M episodes:
 - ``actions``, ``rewards``, ``terminations``, ``truncations``: shape (N, ...).
 - ``observations``, or of dicts ``observations/<key>``, and ``infos/<key>``: shape (N + M, ...): the episode i has one
   more than its steps, and begins at ``episode_ends[i - 1] + i``.
+- ``rate``: float64, shape (1,); steps per second. Not there where nobody knows.
 - ``metadata``: uint8; JSON in UTF-8 with the provenance, and a seed and a checksum for each episode. Need not be.
 """
 
@@ -24,13 +25,14 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from demos.dataset import HIGHEST_RATE
 from demos.episode import Episode, leaves, nested
 from demos.exchange.format import Arrival, Foreign, Format, ends
 from demos.exchange.provenance import parsed_provenance, provenance_text
 from demos.exchange.source import Column, Source
 from demos.exchange.spaces import implied_action_space, implied_space
 
-ENDS, METADATA = "episode_ends", "metadata"
+ENDS, RATE, METADATA = "episode_ends", "rate", "metadata"
 STEPS = ("actions", "rewards", "terminations", "truncations")
 """Arrays with a number for each step; others have one more an episode."""
 LARGEST_RATIO = 1100
@@ -53,7 +55,10 @@ def _write(source: Source, path: Path) -> list[str]:
                 "sha256": [signature.sha256 for signature in source.signatures],
             }
             text = np.frombuffer(json.dumps(metadata).encode(), dtype=np.uint8)
-            for name, values in ((ENDS, np.cumsum(source.lengths, dtype=np.int64)), (METADATA, text)):
+            arrays: dict[str, npt.NDArray[Any]] = {ENDS: np.cumsum(source.lengths, dtype=np.int64), METADATA: text}
+            if source.rate is not None:
+                arrays[RATE] = np.array([source.rate])
+            for name, values in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, values, allow_pickle=False)
     finally:
@@ -158,7 +163,8 @@ def _read(path: Path) -> Iterator[Foreign]:
             raise ValueError("its parts claim to be larger than the file")
         lengths = _lengths(_whole(archive, ENDS))
         metadata = json.loads(bytes(_whole(archive, METADATA))) if METADATA in names else None
-        parts = [name for name in names if name not in (ENDS, METADATA)]
+        rate = None
+        parts = [name for name in names if name not in (ENDS, RATE, METADATA)]
         arrays = {name: _Rows(archive, name) for name in parts}
         for rows in arrays.values():
             stack.callback(rows.close)
@@ -173,6 +179,7 @@ def _read(path: Path) -> Iterator[Foreign]:
             observations, actions = provenance.observation_space, provenance.action_space
         else:
             provenance, seeds, digests = None, [None] * len(lengths), [None] * len(lengths)
+            rate = _rate(_whole(archive, RATE)) if RATE in names else None
             observations = _implied(arrays, "observations")
             actions = implied_action_space([_whole(archive, "actions")])
         arrivals = (
@@ -180,14 +187,21 @@ def _read(path: Path) -> Iterator[Foreign]:
             for steps, seed, digest in zip(lengths, seeds, digests, strict=True)
         )
         notes = {} if "rewards" in arrays else {"rewards": "zeros"}
-        yield Foreign(observations, actions, provenance, len(lengths), arrivals, notes)
+        yield Foreign(observations, actions, provenance, len(lengths), arrivals, notes, rate)
 
 
 def _is_array_name(name: str) -> bool:
     part, slash, way = name.partition("/")
     if slash:
         return part in ("observations", "infos") and all(key not in ("", ".", "..") for key in way.split("/"))
-    return name in ("observations", *STEPS, ENDS, METADATA)
+    return name in ("observations", *STEPS, ENDS, RATE, METADATA)
+
+
+def _rate(values: npt.NDArray[Any]) -> float:
+    """Steps per second."""
+    if values.shape != (1,) or not 0 < values[0] <= HIGHEST_RATE:
+        raise ValueError(f"{RATE} is {values[:3]}; expected one positive number, at most {HIGHEST_RATE:g}")
+    return float(values[0])
 
 
 def _lengths(last: npt.NDArray[Any]) -> list[int]:

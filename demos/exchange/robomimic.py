@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from demos.dataset import HIGHEST_RATE, changes_of, environment_rate
 from demos.episode import STATE, Episode, leaves, nested
 from demos.exchange.format import Arrival, Foreign, Format, ends, with_last
 from demos.exchange.provenance import Provenance, parsed_provenance, provenance_text
@@ -69,9 +70,27 @@ def _write(source: Source, path: Path) -> list[str]:
         for name, demos in _split(len(source.lengths)).items():
             file[f"mask/{name}"] = np.array(demos, dtype="S")
         file[PROVENANCE] = provenance_text(source)
+    losses = []
     if low < -1 or high > 1:
-        return [f"actions within [-1, 1], as robomimic wants them: they are from {low:g} to {high:g}, and not scaled"]
-    return []
+        losses.append(
+            f"actions within [-1, 1], as robomimic wants them: they are from {low:g} to {high:g}, and not scaled"
+        )
+    return losses + _environment_losses(source)
+
+
+def _environment_losses(source: Source) -> list[str]:
+    """What ``env_args`` leave out, which name the environment in which robomimic plays actions and evaluates."""
+    losses = []
+    played = environment_rate(source.dataset)
+    if source.rate is not None and source.rate != played:
+        where = "no environment tells it" if played is None else f"{source.env_id} has {played:g}"
+        losses.append(f"the rate, {source.rate:g} steps per second: {where} (kept in {PROVENANCE} for an import)")
+    if changed := changes_of(source.dataset):
+        losses.append(
+            f"that actions do not replay: the episodes were changed by {', '.join(changed)}, and env_args name the "
+            f"environment from before (kept in {PROVENANCE} for an import)"
+        )
+    return losses
 
 
 def _write_demo(
@@ -149,7 +168,17 @@ def _read(path: Path) -> Iterator[Foreign]:
             _array(_group(data, name), "actions", length, size) for name, length in lengths.items()
         )
         arrivals = (_others(demo, only is not None, size) for demo in demos)
-        yield Foreign(observations if only is None else only, actions, None, len(names), arrivals, _noted(first))
+        seen_space = observations if only is None else only
+        yield Foreign(seen_space, actions, None, len(names), arrivals, _noted(first), _rate(data))
+
+
+def _rate(data: Any) -> float | None:
+    """Steps per second, which robosuite's environments call ``control_freq``; None where nothing tells."""
+    try:
+        rate = float(json.loads(data.attrs["env_args"])["env_kwargs"]["control_freq"])
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return rate if 0 < rate <= HIGHEST_RATE else None
 
 
 def _noted(demo: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import h5py
@@ -14,11 +15,9 @@ from rich.progress import track
 
 import lam_envs
 from demos.checksum import DIGEST, episode_digest
-from demos.dataset import DATA_FILE, PLAN
+from demos.dataset import DATA_FILE, PLAN, rate_of
 from demos.episode import Episode, episodes_of, leaves, nested
 from demos.exchange.spaces import leaf_spaces
-from lam_envs.env import ManipulationEnv
-from lam_envs.registration import is_ours
 
 UNKNOWN_FPS = 20
 """Frames a second of episodes whose environment does not say, where a format wants a number."""
@@ -86,10 +85,10 @@ class Source:
         """The keywords that the environment was made with."""
         return dict(self.plan.get("env_kwargs") or {})
 
-    @property
-    def fps(self) -> int | None:
-        """Steps a second of simulated time; None if nobody knows."""
-        return int(ManipulationEnv.metadata["render_fps"]) if is_ours(self.plan.get("env_id")) else None
+    @cached_property
+    def rate(self) -> float | None:
+        """Steps per second of the episodes, which preprocessing may have changed; None if nobody knows."""
+        return rate_of(self.dataset)
 
     @property
     def version(self) -> str:

@@ -95,10 +95,11 @@ def fitted(part: Any, space: gym.Space[Any], length: int, name: str, *, cast_to_
         space: What they should be of.
         length: How many moments.
         name: What they are, for the error.
-        cast_to_space: Give them the space's number types, if that changes none in kind.
+        cast_to_space: Give them the space's number types, if that changes none in kind, and refuse numbers outside of
+            it.
 
     Raises:
-        ValueError: Other names, types or shapes, or a number that is not finite.
+        ValueError: Other names, types or shapes, or a number that is not finite or outside of the space.
     """
     if isinstance(space, spaces.Dict):
         if not isinstance(part, dict) or set(part) != set(space.spaces):
@@ -114,8 +115,12 @@ def fitted(part: Any, space: gym.Space[Any], length: int, name: str, *, cast_to_
         raise ValueError(f"{name} are {found}; expected numbers of shape {shape}")
     if part.dtype.kind == "f" and not np.isfinite(part).all():
         raise ValueError(f"{name} hold a number that is not finite; expected none")
-    if cast_to_space and part.dtype != space.dtype:
-        if not np.can_cast(part.dtype, cast(Any, space.dtype), "same_kind"):
-            raise ValueError(f"{name} are {part.dtype}; expected {space.dtype}")
-        return part.astype(space.dtype)
+    if not cast_to_space:
+        return part
+    if not np.can_cast(part.dtype, cast(Any, space.dtype), "same_kind"):
+        raise ValueError(f"{name} are {part.dtype}; expected {space.dtype}")
+    part = part.astype(space.dtype, copy=False)
+    outside = next((number for number, moment in enumerate(part) if not space.contains(moment)), None)
+    if outside is not None:
+        raise ValueError(f"{name} of moment {outside} are outside of {space}; import without env_id")
     return part

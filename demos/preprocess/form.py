@@ -15,16 +15,15 @@ import minari
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
-from demos.dataset import PLAN, make_env
+from demos.dataset import FORM, PLAN, checked_rate, make_env, rate_of
 from demos.episode import Episode, episodes_of, leaves
 from lam_envs.control import CONTROLS
 from lam_envs.observation import ROBOT_KEY
 from lam_envs.registration import is_ours
 from lam_envs.simulation import CONTROL_HZ
 
-FORM = "lam_envs_form"
-"""Key of the metadata that hold rate and features of a dataset whose environment no longer tells them."""
 VECTOR_KEYS = ("observation", ROBOT_KEY)
 ABSOLUTE_PARTS = 1
 """How many numbers at the end of a continuous action are no displacements: the opening of the gripper."""
@@ -52,6 +51,7 @@ class Form:
         columns: Features of the vector by name; None if nobody knows.
         displacements: How many numbers of an action, from the first, are displacements; None if nobody knows.
         info_sizes: How many numbers each info has at a moment, by name: ``randomization/mass``.
+        env_spec: The environment that has these spaces; None if none is known.
     """
 
     observation_space: gym.Space[Any]
@@ -61,6 +61,7 @@ class Form:
     columns: dict[str, Column] | None
     displacements: int | None
     info_sizes: dict[str, int] = field(default_factory=dict)
+    env_spec: EnvSpec | None = None
 
     @property
     def vector_key(self) -> str | None:
@@ -92,7 +93,11 @@ class Form:
         """The same with another space of the vector."""
         key, space = self.vector_key, self.observation_space
         whole = spaces.Dict({**space.spaces, key: vector}) if key and isinstance(space, spaces.Dict) else vector
-        return replace(self, observation_space=whole)
+        return replace(self, observation_space=whole, env_spec=self.env_spec if vector == self.vector_space else None)
+
+    def with_action_space(self, actions: gym.Space[Any]) -> Form:
+        """The same with another space of the actions."""
+        return replace(self, action_space=actions, env_spec=self.env_spec if actions == self.action_space else None)
 
     def vectors(self, episode: Episode) -> npt.NDArray[Any]:
         """The vectors of an episode, shape (T + 1, size)."""
@@ -155,16 +160,23 @@ def form_of(dataset: minari.MinariDataset) -> Form:
     plan = plan if isinstance(plan, dict) else None
     infos = next(episodes_of(dataset, dataset.episode_indices[:1])).infos
     sizes = {name: int(np.prod(values.shape[1:])) for name, values in leaves(infos)}
-    form = Form(dataset.observation_space, dataset.action_space, plan, None, None, None, sizes)
+    observations, actions = dataset.observation_space, dataset.action_space
+    form = Form(observations, actions, plan, rate_of(dataset), None, None, sizes, dataset.env_spec)
     if FORM in metadata:
         return _read(form, metadata[FORM])
     if plan is None or not is_ours(plan.get("env_id")):
         return form
     env = make_env(dataset)
     try:
-        return replace(form_of_env(env, plan), info_sizes=sizes)
+        own = form_of_env(env, plan)
     finally:
         env.close()
+    # A wrapper, or another version of the environment, gives other numbers: these have no names.
+    return replace(
+        form,
+        columns=own.columns if own.observation_space == observations else None,
+        displacements=own.displacements if own.action_space == actions else None,
+    )
 
 
 def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> Form:
@@ -179,7 +191,8 @@ def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> Form:
         name: Column(part.slice.start, part.slice.stop - part.slice.start, part.scale, tuple(part.center))
         for name, part in inner.layout.items()
     }
-    form = Form(env.observation_space, env.action_space, plan, float(CONTROL_HZ), columns, None)
+    rate = float(CONTROL_HZ)
+    form = Form(env.observation_space, env.action_space, plan, rate, columns, None, env_spec=env.spec)
     return replace(form, displacements=_displacements(form))
 
 
@@ -203,10 +216,10 @@ def _read(form: Form, saved: Any) -> Form:
             )
             for name, column in (saved["columns"] or {}).items()
         }
-        rate, displacements = saved["rate"], saved["displacements"]
+        rate, displacements = checked_rate(saved["rate"]), saved["displacements"]
         return replace(
             form,
-            rate=None if rate is None else float(rate),
+            rate=rate,
             columns=columns or None,
             displacements=None if displacements is None else int(displacements),
         )

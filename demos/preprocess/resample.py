@@ -10,12 +10,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
+from demos.dataset import HIGHEST_RATE
 from demos.episode import Episode, mapped
 from demos.preprocess.form import Form
 from demos.preprocess.preprocessor import Preprocessor, Running
-
-HIGHEST_RATE = 10_000.0
-"""Moments a second: beyond it an episode would only fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,8 @@ class Resample(Preprocessor):
             raise ValueError("the dataset does not say how many numbers of its actions are displacements: give it")
         ratio, displaced = form.rate / self.rate, displaced or 0
         actions = _stretched(form.action_space, ratio, displaced)
-        return _Resampling(
-            replace(form, displacements=displaced, rate=self.rate, action_space=actions), ratio, displaced
-        )
+        made = form.with_action_space(actions)
+        return _Resampling(replace(made, displacements=displaced, rate=self.rate), ratio, displaced)
 
 
 class _Resampling(Running):

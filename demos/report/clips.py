@@ -17,9 +17,10 @@ import minari
 import numpy as np
 from rich.progress import track
 
+from demos.dataset import rate_of
 from demos.episode import STATE, Episode, episodes_of, leaves
 from demos.report.positions import own_env
-from demos.video import Frame, write_video
+from demos.video import Frame, state_frames, write_video
 
 SIZE = 240
 """Width and height of a filmed picture."""
@@ -29,6 +30,7 @@ MOST_FRAMES = 64
 """Of longer episodes not every moment is shown."""
 THUMBNAILS = 6
 DEFAULT_FPS = 20
+"""Frames per second of episodes whose rate nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,11 @@ def clips(dataset: minari.MinariDataset, numbers: list[int], *, progress: bool =
     """
     indices = [int(dataset.episode_indices[number]) for number in numbers]
     episodes = track(episodes_of(dataset, indices), "filming", len(indices), disable=not progress, transient=True)
+    rate = rate_of(dataset) or DEFAULT_FPS
     if _pictures(dataset):
-        fps = _fps(dataset)
-        return [_clip(_recorded_frames(dataset, episode), _moments(episode), fps) for episode in episodes]
+        return [_clip(_recorded_frames(dataset, episode), _moments(episode), rate) for episode in episodes]
     with _filming(dataset) as env:
-        fps = int(env.metadata["render_fps"])
-        return [_clip(list(_state_frames(env, episode)), _moments(episode), fps) for episode in episodes]
+        return [_clip(list(_state_frames(env, episode)), _moments(episode), rate) for episode in episodes]
 
 
 def _pictures(dataset: minari.MinariDataset) -> list[str]:
@@ -119,15 +120,6 @@ def _recorded_frames(dataset: minari.MinariDataset, episode: Episode) -> list[Fr
     return list(frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2])
 
 
-def _fps(dataset: minari.MinariDataset) -> int:
-    try:
-        env = own_env(dataset)
-    except ValueError:
-        return DEFAULT_FPS
-    env.close()
-    return int(env.metadata["render_fps"])
-
-
 @contextmanager
 def _filming(dataset: minari.MinariDataset) -> Iterator[gym.Env[Any, Any]]:
     env = own_env(dataset, obs="state", render_mode="rgb_array", render_width=SIZE, render_height=SIZE)
@@ -141,16 +133,13 @@ def _state_frames(env: gym.Env[Any, Any], episode: Episode) -> Iterator[Frame]:
     """Shows what was recorded, also where other versions or changed actions would give another episode."""
     if STATE not in episode.infos:
         raise ValueError("the episodes hold no states of the simulator")
-    inner: Any = env.unwrapped
-    for moment in _moments(episode):
-        inner.set_state(episode.infos[STATE][moment])
-        yield np.asarray(inner.render(), dtype=np.uint8)
+    yield from state_frames(env, episode.infos[STATE][_moments(episode)])
 
 
-def _clip(frames: list[Frame], moments: list[int], fps: int) -> Clip:
+def _clip(frames: list[Frame], moments: list[int], rate: float) -> Clip:
     height, width, _ = frames[0].shape
     # As fast as it was, whatever is left out.
-    shown_fps = max(1, round(fps * len(frames) / (moments[-1] + 1)))
+    shown_fps = rate * len(frames) / (moments[-1] + 1)
     with tempfile.TemporaryDirectory() as folder:
         content = write_video(frames, Path(folder) / "clip.mp4", shown_fps).read_bytes()
     places = sorted(set(np.linspace(0, len(frames) - 1, THUMBNAILS).round().astype(int).tolist()))

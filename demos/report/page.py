@@ -14,8 +14,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from demos.dataset import rate_of
 from demos.files import write_atomically
-from demos.report.clips import Clip, clips
+from demos.report.clips import DEFAULT_FPS, Clip, clips
 from demos.report.contents import Contents, Summary, contents_of
 from demos.report.facts import facts_of, groups, headline, number_text
 from demos.report.figures import MOST_CHOICES, Series, Stack, bars, bin_edges, choices, top_view
@@ -63,6 +64,7 @@ def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = Tru
         "found": found,
         "films": films,
         "no_films": no_films,
+        "unknown_rate": DEFAULT_FPS if rate_of(dataset) is None else None,
         "facts": facts_of(dataset),
     }
     return write_atomically(Path(out), _page(content))
