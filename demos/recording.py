@@ -120,7 +120,7 @@ def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
     done = taken[1:]
     return Episode(
         seed=seed,
-        observations=_stack([step.observation for step in taken]),
+        observations=stack([step.observation for step in taken]),
         actions=np.array([step.action for step in done]),
         rewards=np.array([step.reward for step in done]),
         terminations=np.array([step.terminated for step in done], dtype=bool),
@@ -182,7 +182,8 @@ def _numbers(infos: list[dict[str, Any]], depth: int = 1) -> dict[str, Any]:
     return stacked
 
 
-def _stack(moments: list[Any]) -> Any:
+def stack(moments: list[Any]) -> Any:
+    """Returns moments of arrays, or of dicts of such, as one array or dict of them."""
     if isinstance(moments[0], dict):
-        return {name: _stack([moment[name] for moment in moments]) for name in moments[0]}
+        return {name: stack([moment[name] for moment in moments]) for name in moments[0]}
     return np.array(moments)

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import gymnasium as gym
 import minari
+from minari.dataset.minari_storage import is_image_space
 from rich.progress import track
 
 from demos.dataset import HISTORY, load
@@ -20,10 +22,11 @@ from demos.preprocess.preprocessor import Preprocessor, Running
 from demos.preprocess.relabel import Relabel
 from demos.preprocess.resample import Resample
 from demos.preprocess.smooth import Smooth
+from demos.preprocess.states_to_obs import StatesToObs
 from demos.writing import derived_metadata, draft_of
 
 PREPROCESSORS: dict[str, type[Preprocessor]] = {
-    kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features)
+    kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features, StatesToObs)
 }
 """Every step by its name. A new one is a file here and a line in this table."""
 
@@ -36,6 +39,7 @@ __all__ = [
     "Resample",
     "Running",
     "Smooth",
+    "StatesToObs",
     "preprocess",
 ]
 
@@ -78,15 +82,14 @@ def preprocess(
             stack.callback(running[-1].close)
             form = running[-1].form
         metadata: dict[str, Any] = {}
-        spec = dataset.env_spec if (form.observation_space, form.action_space) == _spaces(dataset) else None
         with draft_of(
             dataset_id,
             form.observation_space,
             form.action_space,
-            spec,
+            form.env_spec,
             metadata,
             root=root,
-            jpeg=dataset.storage.jpeg_encoding,
+            jpeg=dataset.storage.jpeg_encoding and _holds_images(dataset.observation_space),
             overwrite=overwrite,
         ) as draft:
             episodes = track(
@@ -102,8 +105,10 @@ def preprocess(
     return load(dataset_id, root)
 
 
-def _spaces(dataset: minari.MinariDataset) -> tuple[Any, Any]:
-    return dataset.observation_space, dataset.action_space
+def _holds_images(space: gym.Space[Any]) -> bool:
+    if isinstance(space, gym.spaces.Dict):
+        return any(map(_holds_images, space.values()))
+    return bool(is_image_space(space))
 
 
 def _through(running: Sequence[Running], episode: Episode) -> Episode | None:

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from typing_extensions import override
 
-from demos.episode import EXECUTED, NOTES, Episode
+from demos.episode import EXECUTED, NOTES, STATE, Episode, leaves
 from demos.preprocess.form import Form, form_of_env
 from demos.preprocess.preprocessor import Preprocessor, Running
 from demos.recording import Step, commanded, record
@@ -61,7 +61,19 @@ class Relabel(Preprocessor):
             form.column(name)
         plan = {**plan, "env_kwargs": {**plan.get("env_kwargs", {}), "control": self.control}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
-        return _Following(form_of_env(env, plan), form, env)
+        made = replace(form_of_env(env, plan), info_sizes={**_info_sizes(env), **_note_sizes(form)})
+        return _Following(made, form, env)
+
+
+def _info_sizes(env: gym.Env[Any, Any]) -> dict[str, int]:
+    """Sizes of the infos that are recorded in an environment."""
+    inner: Any = env.unwrapped
+    info = env.reset(seed=0)[1]
+    return {name: int(np.size(value)) for name, value in leaves({**info, STATE: inner.physical_state()})}
+
+
+def _note_sizes(form: Form) -> dict[str, int]:
+    return {name: size for name, size in form.info_sizes.items() if name in NOTES and name != EXECUTED}
 
 
 class _Following(Running):

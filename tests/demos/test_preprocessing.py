@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import minari
 import numpy as np
 import pytest
@@ -12,7 +14,17 @@ import pytest
 import demos
 from demos.dataset import history_of, make_env, plan_of
 from demos.episode import episodes_of
-from demos.preprocess import PREPROCESSORS, CutIdle, Features, Preprocessor, Relabel, Resample, Smooth, preprocess
+from demos.preprocess import (
+    PREPROCESSORS,
+    CutIdle,
+    Features,
+    Preprocessor,
+    Relabel,
+    Resample,
+    Smooth,
+    StatesToObs,
+    preprocess,
+)
 from demos.preprocess.form import form_of
 from demos.preprocess.parsing import parsed
 from demos.replay import replay, replay_states
@@ -190,6 +202,8 @@ def test_steps_say_what_they_cannot_work_on(grasps: minari.MinariDataset, root: 
         ("smooth:window=9,features=tool/position+tool/velocity", Smooth(9, 2, ("tool/position", "tool/velocity"))),
         ("relabel:control=joint", Relabel("joint")),
         ("features:add=time", Features(add=("time",))),
+        ("states-to-obs", StatesToObs()),
+        ("states-to-obs:cameras=side+wrist,depth=true", StatesToObs(cameras=("side", "wrist"), depth=True)),
     ],
 )
 def test_steps_are_read_from_texts(text: str, step: Preprocessor) -> None:
@@ -207,8 +221,81 @@ def test_steps_are_read_from_texts(text: str, step: Preprocessor) -> None:
         ("smooth:window=4", "expected an odd window"),
         ("relabel:control=mind", "control"),
         ("cut-idle:keep=1.5", "expected a whole number"),
+        ("states-to-obs:depth=yes", "expected true or false"),
     ],
 )
 def test_texts_that_are_no_steps_are_refused(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         parsed(text, PREPROCESSORS)
+
+
+SMALL = {"image_width": 24, "image_height": 16}
+
+
+def test_states_show_what_a_live_episode_sees(root: Path) -> None:
+    randomized = {**SMALL, "randomize": "full"}
+    live = demos.collect("LamGraspPixels-v0", episodes=1, quality="novice", env_kwargs=randomized, root=root)
+    shown = processed(live, root, StatesToObs(cameras=("wrist", "side"), image_width=32, depth=True, renderer="tiny"))
+    assert shown.observation_space["side"].shape == (16, 32, 3)
+    assert set(shown.observation_space.spaces) == {"wrist", "side", "wrist_depth", "side_depth", "robot"}
+    back = processed(shown, root, StatesToObs(cameras=("front", "wrist"), image_width=24, depth=False))
+    again = processed(live, root, StatesToObs())
+    for dataset in (back, again):
+        assert dataset.observation_space == live.observation_space
+        for before, after in zip(episodes_of(live), episodes_of(dataset), strict=True):
+            for camera in ("front", "wrist"):
+                np.testing.assert_array_equal(before.observations[camera], after.observations[camera])
+            np.testing.assert_allclose(before.observations["robot"], after.observations["robot"], atol=1e-5)
+            assert before.differs_from(replace(after, observations=before.observations)) is None
+
+
+def test_states_are_shown_to_other_observation_modes(grasps: minari.MinariDataset, root: Path) -> None:
+    few = demos.subsample(grasps, "ours/few-v0", 2, root=root)
+    resampled = processed(few, root, Resample(5), StatesToObs(cameras=("front",), **SMALL))
+    env = make_env(resampled)
+    assert env.observation_space == resampled.observation_space
+    env.close()
+    assert resampled.env_spec is None, "no environment has these actions"
+    assert (form_of(resampled).rate, form_of(resampled).action_space) == (5, resampled.action_space)
+    goal = processed(few, root, StatesToObs("goal"))
+    assert goal.env_spec is not None
+    assert goal.env_spec.kwargs["obs"] == "goal"
+    recovered = goal.recover_environment()
+    assert recovered.observation_space == goal.observation_space
+    recovered.close()
+    for before, after in zip(episodes_of(few), episodes_of(goal), strict=True):
+        # Only touch is found by a step and not by setting a state.
+        names = [name for name in form_of(few).columns or {} if name in (form_of(goal).columns or {})]
+        for name in set(names) - {"gripper/touch"}:
+            old, new = (form_of(d).physical(e, name) for d, e in ((few, before), (goal, after)))
+            np.testing.assert_allclose(old, new, atol=1e-5)
+    assert demos.check(goal.storage.data_path).problems == ()
+    assert history_of(goal)[-1]["obs"] == "goal"
+
+
+def test_relabelled_states_can_be_shown(root: Path) -> None:
+    reaches = demos.collect("LamReach-v0", episodes=1, root=root)
+    shown = processed(reaches, root, Relabel("ee_yaw"), Features(add=("info/quality",)), StatesToObs(**SMALL))
+    assert plan_of(shown)["env_kwargs"] == {"control": "ee_yaw", "obs": "pixels", **SMALL}
+    assert shown.env_spec is not None
+    assert shown.env_spec.kwargs["control"] == "ee_yaw"
+    assert shown.env_spec.to_json()
+
+
+def test_states_that_cannot_be_shown_are_named(grasps: minari.MinariDataset, root: Path) -> None:
+    with pytest.raises(ValueError, match="unknown obs 'smell'"):
+        StatesToObs("smell")
+    with pytest.raises(ValueError, match="'nose'"):
+        processed(grasps, root, StatesToObs(cameras=("nose",)))
+    foreign = demos.filter_episodes(grasps, "ours/foreign-v0", root=root)
+    with h5py.File(foreign.storage.data_path / "main_data.hdf5", "a") as file:
+        for group in file.values():
+            del group["infos/state"]
+    with pytest.raises(ValueError, match="there is no info 'state' to set"):
+        processed(foreign, root, StatesToObs())
+
+
+def test_images_of_datasets_without_any_are_stored_exactly(root: Path) -> None:
+    jpeg = demos.collect("LamReach-v0", episodes=1, jpeg=True, root=root)
+    shown = processed(jpeg, root, StatesToObs(image_width=32, image_height=32))
+    assert not shown.storage.jpeg_encoding

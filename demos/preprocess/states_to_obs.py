@@ -1,0 +1,81 @@
+"""Record what other observations see in the recorded states."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import gymnasium as gym
+from typing_extensions import override
+
+from demos.episode import STATE, Episode
+from demos.preprocess.form import Form, form_of_env
+from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.recording import stack
+from lam_envs.env import OBSERVATIONS
+from lam_envs.keywords import known_name
+from lam_envs.registration import is_ours
+
+
+@dataclass(frozen=True)
+class StatesToObs(Preprocessor):
+    """Sets every recorded state and replaces the observations by what the environment shows there.
+
+    Actions, rewards, infos and the rate stay as they are. A finger that only just touches is found to touch by a step
+    and not by setting a state, so features of touch may differ from those of a live episode; images do not.
+
+    Attributes:
+        obs: Observation mode of :class:`lam_envs.env.ManipulationEnv`: ``state``, ``goal`` or ``pixels``.
+        cameras: Names of cameras; by default those of the dataset's environment. The same holds for what follows.
+        image_width: Pixels.
+        image_height: Pixels.
+        depth: Record depth (meters) beside each image.
+        renderer: ``tiny`` or ``egl``.
+    """
+
+    name = "states-to-obs"
+    obs: str = "pixels"
+    cameras: tuple[str, ...] = ()
+    image_width: int | None = None
+    image_height: int | None = None
+    depth: bool | None = None
+    renderer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks what needs no environment.
+
+        Raises:
+            ValueError: There is no such observation mode.
+        """
+        known_name("obs", self.obs, OBSERVATIONS)
+
+    @override
+    def begin(self, form: Form) -> Running:
+        plan = form.plan
+        if plan is None or not is_ours(plan.get("env_id")):
+            raise ValueError("states can only be set in an environment of lam_envs; the dataset names none")
+        if STATE not in form.info_sizes:
+            raise ValueError(f"there is no info {STATE!r} to set; known: {', '.join(form.info_sizes) or 'none'}")
+        given = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        given |= {"cameras": list(self.cameras)} if self.cameras else {}
+        plan = {**plan, "env_kwargs": {**plan.get("env_kwargs", {}), **given}}
+        env = gym.make(plan["env_id"], **plan["env_kwargs"])
+        made = replace(form_of_env(env, plan), rate=form.rate, info_sizes=form.info_sizes)
+        return _Showing(replace(made.with_action_space(form.action_space), displacements=form.displacements), env)
+
+
+class _Showing(Running):
+    """Sets the states of episodes in ``env``."""
+
+    def __init__(self, form: Form, env: gym.Env[Any, Any]) -> None:
+        super().__init__(form)
+        self._env = env
+
+    @override
+    def apply(self, episode: Episode) -> Episode | None:
+        inner: Any = self._env.unwrapped
+        return replace(episode, observations=stack([inner.set_state(state)[0] for state in episode.infos[STATE]]))
+
+    @override
+    def close(self) -> None:
+        self._env.close()
