@@ -14,6 +14,7 @@ from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.bc import BehaviorCloning
+from agents.demonstrations import check_spaces
 from agents.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
 from demos.episode import episodes_of, mapped
 
@@ -91,8 +92,9 @@ def remember(model: SAC, demonstrations: minari.MinariDataset) -> int:
         How many transitions were added.
 
     Raises:
-        ValueError: The buffer is of another kind.
+        ValueError: The buffer is of another kind, or the demonstrations have other spaces or another rate.
     """
+    check_spaces(demonstrations, model.observation_space, model.action_space)
     buffer: Any = model.replay_buffer
     if type(buffer) not in (ReplayBuffer, DictReplayBuffer) or buffer.n_envs != 1:
         raise ValueError(

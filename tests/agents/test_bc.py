@@ -17,10 +17,11 @@ from agents import cloning
 from agents import settings as settings_module
 from agents.bc import BehaviorCloning, Settings
 from agents.cloning import Cloning, Fitting, new_clone
-from agents.demonstrations import Transitions
+from agents.demonstrations import Transitions, transitions
 from agents.networks import LEAST_LOG_STD, BoundedPolicy, Standardizing, policy_keywords
 from agents.randomness import own_randomness
 from agents.settings import read_settings
+from demos.preprocess import Resample
 from demos.statistics import statistics
 
 from ..conftest import Make
@@ -65,6 +66,17 @@ def test_what_is_ignored_is_not_looked_at(datasets: Any, make: Make, tmp_path: P
             agents.make("bc", env, ignored=[strange]).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
     with pytest.raises(ValueError, match="which needs standardize=true"):
         agents.make("bc", env, ignored=["tool/velocity"], standardize=False)
+
+
+def test_demonstrations_of_another_rate_are_refused(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    dataset = demos.load(ids["LamReach-v0"], root)
+    fast = demos.preprocess(dataset, [Resample(40)], "ours/fast-v0", root=tmp_path)
+    spaces = dataset.observation_space, dataset.action_space
+    assert (fast.observation_space, fast.action_space) == spaces
+    with pytest.raises(ValueError, match="has 40 steps per second and its environment has 20"):
+        transitions(fast, *spaces)
+    assert len(transitions(dataset, *spaces)) == dataset.total_steps
 
 
 def test_squashed_actions_stay_in_their_space() -> None:
