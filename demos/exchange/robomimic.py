@@ -87,8 +87,8 @@ def _environment_losses(source: Source) -> list[str]:
         losses.append(f"the rate, {source.rate:g} steps per second: {where} (kept in {PROVENANCE} for an import)")
     if changed := changes_of(source.dataset):
         losses.append(
-            f"that actions do not replay: the episodes were changed by {', '.join(changed)}, and env_args name the "
-            f"environment from before (kept in {PROVENANCE} for an import)"
+            f"that the actions no longer give the episodes in the environment of env_args: they were changed by "
+            f"{', '.join(changed)} (kept in {PROVENANCE} for an import)"
         )
     return losses
 

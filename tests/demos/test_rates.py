@@ -91,7 +91,10 @@ def test_other_formats_hold_the_rate_or_report_it_lost(halved: minari.MinariData
     assert losses["npz"] == ""
     assert np.load(tmp_path / "npz")["rate"] == [12.5]
     assert "the rate, 12.5 steps per second: LamReach-v0 has 20" in losses["robomimic"]
-    assert "actions do not replay: the episodes were changed by resample" in losses["robomimic"]
+    assert (
+        "actions no longer give the episodes in the environment of env_args: they were changed by resample"
+        in losses["robomimic"]
+    )
     assert "the rate, 12.5 steps per second" in losses["imitation"]
     for name in losses:
         back = import_dataset(tmp_path / name, name, f"came/{name}-v0", root=tmp_path / "root")
