@@ -126,7 +126,7 @@ def preprocess(
     overwrite: Overwrite = False,
     root: Root = None,
 ) -> None:
-    """Cut, resample, smooth, relabel, change features: each step is recorded in the new dataset."""
+    """Cut, resample, smooth, relabel, change features or observations: each step is recorded in the new dataset."""
     with clear_errors():
         steps = [parsed(text, PREPROCESSORS) for text in step]
         made = preprocess_dataset(load(dataset, root), steps, id_, root=root, overwrite=overwrite, progress=True)
