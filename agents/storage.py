@@ -140,6 +140,8 @@ def read_weights(
     path = Path(directory) / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"no weights in {directory}: there is no {WEIGHTS}")
+    # Of a file that may not be read, safetensors says that it is missing: that is no damage.
+    path.open("rb").close()
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
+from demos.access import access_error
 from demos.checksum import SEAL, file_digest, metadata_digest
 from demos.dataset import DATA_FILE, FORM, HISTORY, PLAN, checked_id
 
@@ -37,6 +38,9 @@ def read_metadata(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
     Args:
         folder: Of the dataset's files.
+
+    Raises:
+        OSError: The file may not be read.
     """
     path = folder / METADATA_FILE_NAME
     if not path.is_file():
@@ -44,6 +48,8 @@ def read_metadata(folder: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         metadata = json.loads(path.read_bytes().decode())
     except (OSError, ValueError, RecursionError) as error:
+        if (locked := access_error(error, path)) is not None:
+            raise locked from error
         return {}, [f"is no JSON: {error}"]
     if not isinstance(metadata, dict):
         return {}, [f"is a {type(metadata).__name__}, expected a JSON object"]

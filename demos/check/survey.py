@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 from minari.serialization import deserialize_space
 
+from demos.access import access_error
 from demos.check.isolation import SILENCE_SECONDS, DiedError, Tell, limit_memory, messages_of
 from demos.check.soundness import Expected, Findings, examined, shown
 
@@ -58,12 +59,15 @@ def survey(
         observation_space: As the metadata have it.
         action_space: As the metadata have it.
         jpeg: Whether pictures are stored as JPEG.
-        ours: Whether this package wrote it.
+        ours: Whether this package collected the episodes.
         seeded: Whether each episode should have a seed.
         tells_success: Whether each info should tell success.
         episodes: How many the metadata promise.
         silence: Seconds that one array may take.
         advance: Is called after each episode.
+
+    Raises:
+        OSError: The file is locked or may not be read: that is no damage.
     """
     found = Survey()
     settings = {
@@ -87,6 +91,8 @@ def survey(
                     advance()
                 elif "spaces" in message:
                     found.space_faults = message["spaces"]
+                elif "no_access" in message:
+                    raise OSError(message["no_access"])
                 elif "file" in message:
                     found.faults = message["file"]
             return found
@@ -118,7 +124,8 @@ def examine(settings: dict[str, Any], tell: Tell) -> None:
     try:
         file = h5py.File(path, "r")
     except Exception as error:  # A damaged file may have h5py raise anything.
-        tell({"file": [shown(f"cannot be opened: {error}")]})
+        locked = access_error(error, path)
+        tell({"no_access": str(locked)} if locked else {"file": [shown(f"cannot be opened: {error}")]})
         return
     with file:
         numbers, faults = _listed(file, settings["episodes"], expected)

@@ -18,6 +18,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from demos.access import access_error
 from demos.episode import Episode
 from demos.exchange.provenance import Provenance
 from demos.exchange.source import Source
@@ -131,6 +132,7 @@ def reading(path: Path, title: str) -> Iterator[None]:
     """Turns whatever goes wrong within the block into one kind of error.
 
     Raises:
+        OSError: The file is locked or may not be read: that is no damage.
         ValueError: Names the file and what was expected.
     """
     try:
@@ -140,6 +142,8 @@ def reading(path: Path, title: str) -> Iterator[None]:
             raise
         raise ValueError(f"{path}: {error}. Expected {title}.") from error
     except DAMAGED as error:
+        if (locked := access_error(error, path)) is not None:
+            raise locked from error
         reason = str(error) or type(error).__name__
         raise ValueError(f"{path} is damaged or incomplete ({reason}). Expected {title}.") from error
 
