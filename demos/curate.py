@@ -10,9 +10,22 @@ from typing import Any
 import minari
 import numpy as np
 
-from demos.checksum import DIGEST
-from demos.dataset import DATA_FILE, FORM, HISTORY, PLAN, checked_id, load, rate_of
-from demos.episode import QUALITY, STRATEGY, Episode, episodes_of
+from demos.checksum import digest_of
+from demos.dataset import (
+    DATA_FILE,
+    FORM,
+    HISTORY,
+    PLAN,
+    WITH_OTHERS,
+    checked_id,
+    is_collected,
+    load,
+    open_data,
+    plan_of,
+    rate_of,
+    stores_jpeg,
+)
+from demos.episode import QUALITY, STRATEGY, SUCCESS, Episode, episodes_of
 from demos.writing import Draft, derived_metadata, draft_of
 
 NOTED = {QUALITY: "qualities", STRATEGY: "strategies"}
@@ -68,17 +81,26 @@ def filter_episodes(
     }
 
     def is_kept(episode: Episode) -> bool:
-        if success is not None and episode.success is None:
-            raise ValueError(f"the episodes of {dataset.id} do not say whether they succeeded")
+        # An episode that does not say what is asked for does not meet the condition.
         return (
-            (success is None or episode.success == success)
+            (success is None or episode.success is success)
             and min_return <= episode.total_return <= max_return
             and min_length <= len(episode) <= (len(episode) if max_length is None else max_length)
-            and all(int(_note(dataset, episode, info)) == number for info, number in numbers.items())
+            and all(info in episode.infos and episode.infos[info][-1] == number for info, number in numbers.items())
         )
 
     indices = [int(index) for index in dataset.episode_indices]
-    chosen = [index for index, episode in zip(indices, episodes_of(dataset), strict=True) if is_kept(episode)]
+    chosen = []
+    says_success = False
+    for index, episode in zip(indices, episodes_of(dataset), strict=True):
+        says_success |= episode.success is not None
+        if is_kept(episode):
+            chosen.append(index)
+    if success is not None and not says_success:
+        raise ValueError(
+            f"the episodes of {dataset.id} do not say whether they succeeded: they have none of the infos "
+            f"{', '.join(SUCCESS)}. Filter by --min-return instead"
+        )
     asked = {name: value for name, value in conditions.items() if value is not None}
     if not chosen:
         raise ValueError(f"none of the {len(indices)} episodes of {dataset.id} meets {asked}")
@@ -186,7 +208,7 @@ def merge(
         for what in ("observation_space", "action_space"):
             if getattr(first, what) != getattr(other, what):
                 raise ValueError(f"{first.id} and {other.id} differ in their {what}: they cannot be merged")
-        if first.storage.jpeg_encoding != other.storage.jpeg_encoding:
+        if stores_jpeg(first) != stores_jpeg(other):
             raise ValueError(f"one of {first.id} and {other.id} stores pictures as JPEG, the other as they are seen")
         _check_alike(first, other)
     plan = _joined_plan(datasets)
@@ -205,7 +227,8 @@ def merge(
     metadata.pop(PLAN, None)
     if plan is not None:
         metadata[PLAN] = plan
-    with _like(first, dataset_id, metadata, root, overwrite=overwrite) as draft:
+    with_spec = next((dataset for dataset in datasets if dataset.env_spec is not None), first)
+    with _like(with_spec, dataset_id, metadata, root, overwrite=overwrite) as draft:
         for dataset in datasets:
             _append(draft, dataset, plan)
     return load(dataset_id, root)
@@ -272,23 +295,18 @@ def _number(dataset: minari.MinariDataset, names: str, wanted: str) -> int:
     return int(known.index(wanted))
 
 
-def _note(dataset: minari.MinariDataset, episode: Episode, info: str) -> Any:
-    if info not in episode.infos:
-        raise ValueError(f"an episode of {dataset.id} does not say its {info}")
-    return episode.infos[info][-1]
-
-
 def _joined_plan(datasets: Sequence[minari.MinariDataset]) -> dict[str, Any] | None:
-    """What the plans have in common, with every quality and strategy; None where a dataset has none."""
-    plans = [_plan(dataset) for dataset in datasets]
-    known = [plan for plan in plans if plan is not None]
+    """What the plans have in common, with every quality and strategy; None where no dataset names its environment."""
+    known = [plan for plan in map(_known_plan, datasets) if plan is not None]
     for key in ("env_id", "env_kwargs"):
         values = [plan.get(key) for plan in known]
         if any(value != values[0] for value in values):
             raise ValueError(f"the datasets have different {key}: {values}; they cannot be merged")
-    if len(known) < len(plans):
+    if not known:
         return None
     joined = {key: value for key, value in known[0].items() if all(plan.get(key) == value for plan in known)}
+    if not all(is_collected(dataset.storage.metadata) for dataset in datasets):
+        joined[WITH_OTHERS] = True
     for names in NOTED.values():
         joined[names] = list(dict.fromkeys(name for plan in known for name in plan.get(names, [])))
     return joined
@@ -311,17 +329,25 @@ def _check_alike(first: minari.MinariDataset, other: minari.MinariDataset) -> No
         raise ValueError(f"{first.id} and {other.id} have other features: they cannot be merged")
 
 
+def _known_plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
+    """The plan, or the environment alone, if the dataset says it."""
+    try:
+        return plan_of(dataset)
+    except ValueError:
+        return None
+
+
 def _check_different(datasets: Sequence[minari.MinariDataset]) -> None:
     """Refuses to count an episode twice."""
     seen: dict[str, str] = {}
     for dataset in datasets:
-        for metadata in dataset.storage.get_episode_metadata(map(int, dataset.episode_indices)):
-            digest = metadata.get(DIGEST)
-            if digest in seen:
-                raise ValueError(
-                    f"episode {metadata.get('id')} of {dataset.id} is in {seen[digest]} too: it would count twice"
-                )
-            if isinstance(digest, str):
+        with open_data(dataset.storage.data_path / DATA_FILE) as file:
+            for index in dataset.episode_indices:
+                digest = digest_of(file[f"episode_{index}"])
+                if digest in seen:
+                    raise ValueError(
+                        f"episode {index} of {dataset.id} is in {seen[digest]} too: it would count twice"
+                    )
                 seen[digest] = dataset.id
 
 

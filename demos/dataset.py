@@ -17,16 +17,20 @@ from typing import Any
 import gymnasium as gym
 import h5py
 import minari
+from gymnasium.envs.registration import EnvSpec, registry
 from minari.dataset.minari_dataset import DATASET_ID_RE
-from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
+from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage, is_image_space
 
 import lam_envs
+from demos.access import access_error
 from demos.episode import episodes_of
 from lam_envs.registration import is_ours
 from lam_envs.simulation import CONTROL_HZ
 
 PLAN = "lam_envs_plan"
 """Key of the metadata that hold what :func:`demos.collect` was asked for."""
+WITH_OTHERS = "with_others"
+"""Key of the plan of a merge that says that not all episodes were collected."""
 HISTORY = "lam_envs_history"
 """Key of the metadata that list what was done to the episodes since they were collected, first things first."""
 FORM = "lam_envs_form"
@@ -38,6 +42,10 @@ PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
 DATA_FILE = "main_data.hdf5"
 HIGHEST_RATE = 10_000.0
 """Steps per second: beyond it an episode would only fill the memory."""
+DRAWING = ("render_mode", "render_width", "render_height", "camera")
+"""Keywords of environments that decide how :meth:`render` draws, and nothing of the episodes."""
+PLAIN_TEXT = re.compile(r"[\w -]*")
+"""Texts that name no file and nothing to import."""
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
 """Bytes of descriptions of arrays that are kept; by default HDF5 keeps 32 times as much, and takes more."""
 
@@ -86,18 +94,25 @@ def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDa
 
     Raises:
         FileNotFoundError: There is no such dataset; says which there are.
-        ValueError: The files are damaged, incomplete or not a dataset.
+        OSError: The files are sound as far as is known, but locked or not readable by this user.
+        ValueError: The files are damaged, incomplete, not a dataset, or of a format or version that is not read here.
     """
     folder = find(dataset, root)
     try:
         metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
-        _check_complete(folder, metadata)
-        opened = minari.MinariDataset(MinariStorage.read(folder))
+        unread = _unread_format(metadata)
+        if unread is None:
+            _check_complete(folder, metadata)
+            opened = minari.MinariDataset(MinariStorage.read(folder))
     except Exception as error:  # A damaged file may have h5py and Minari raise anything.
+        if (locked := access_error(error, folder)) is not None:
+            raise locked from error
         raise ValueError(
             f"the dataset at {folder} is damaged or incomplete ({error}). python -m demos check tells what is sound "
             "in it, and --repair keeps that; or make it anew."
         ) from error
+    if unread is not None:
+        raise ValueError(f"the dataset at {folder} {unread}")
     return opened
 
 
@@ -147,11 +162,24 @@ def open_data(path: Path) -> h5py.File:
     return file
 
 
+def _unread_format(metadata: Mapping[str, Any]) -> str | None:
+    """How a sound dataset of Minari is stored that cannot be read here, and what to do; None if it can be read."""
+    data_format, version = metadata.get("data_format", "hdf5"), metadata.get("minari_version")
+    if data_format != "hdf5":
+        return f"is stored as {data_format!r}; expected 'hdf5': write it again with data_format='hdf5'"
+    if isinstance(version, str) and version not in minari.supported_dataset_versions:
+        return (
+            f"was written by Minari {version}, and Minari {minari.__version__} does not read that; expected one of "
+            f"{', '.join(sorted(minari.supported_dataset_versions))}"
+        )
+    return None
+
+
 def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
     for key in ("dataset_id", "minari_version", "observation_space", "action_space", "total_episodes"):
         if key not in metadata:
             raise ValueError(f"{METADATA_FILE_NAME} lacks {key!r}")
-    episodes = metadata["total_episodes"]
+    episodes, collected = metadata["total_episodes"], is_collected(metadata)
     with open_data(folder / DATA_FILE) as file:
         # A damaged number may be too large to count to.
         if len(file) != episodes or set(file) != {f"episode_{number}" for number in range(episodes)}:
@@ -165,20 +193,22 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
             steps = int(group.attrs["total_steps"])
             if int(group.attrs.get("seed", 0)) < 0:
                 raise ValueError(f"{name} has a negative seed")
-            _check_lengths(name, group, steps)
-            if is_ours(metadata.get(PLAN, {}).get("env_id")) and "is_success" not in group["infos"]:
+            _check_lengths(name, group, steps, recorded_here=collected)
+            if collected and is_ours(metadata[PLAN].get("env_id")) and "is_success" not in group["infos"]:
                 raise ValueError(f"{name} does not say whether it succeeded")
 
 
-def _check_lengths(name: str, group: h5py.Group, steps: int) -> None:
+def _check_lengths(name: str, group: h5py.Group, steps: int, *, recorded_here: bool) -> None:
     lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
-    # Minari's datasets need no infos.
-    lengths |= dict.fromkeys(("observations", *["infos"] * ("infos" in group)), steps + 1)
+    lengths |= dict.fromkeys(("observations", "infos"), steps + 1)
     for part, length in lengths.items():
+        # Minari's datasets need no infos, and those that are there may be anything.
+        if part == "infos" and part not in group and not recorded_here:
+            continue
         for key, array in _leaves(part, group[part]):
             found = array.shape[:1] if isinstance(array, h5py.Dataset) else None
-            if found != (length,):
-                raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}")
+            if found != (length,) and (part != "infos" or recorded_here):
+                raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}; expected {length} moments")
             if array.external or array.is_virtual:
                 raise ValueError(f"{key} of {name} lies in another file")
 
@@ -206,21 +236,56 @@ def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, A
             if not isinstance(metadata, dict):
                 raise ValueError(f"{METADATA_FILE_NAME} is no JSON object")
         except (OSError, ValueError, RecursionError) as error:
-            warnings.warn(f"the dataset at {folder} is damaged: {error}", stacklevel=2)
+            fault = access_error(error, folder) or f"the dataset at {folder} is damaged: {error}"
+            warnings.warn(str(fault), stacklevel=2)
             metadata = {}
         yield relative.as_posix(), metadata
+
+
+def is_collected(metadata: Mapping[str, Any]) -> bool:
+    """Return whether :func:`demos.collect` recorded the episodes, with all that it notes of them.
+
+    Datasets that Minari or an import wrote may lack seeds, infos and the flag of success.
+
+    Args:
+        metadata: Of the dataset.
+    """
+    plan = metadata.get(PLAN)
+    return isinstance(plan, dict) and "qualities" in plan and not plan.get(WITH_OTHERS)
 
 
 def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
     """Returns what the dataset was collected with: ``env_id``, ``env_kwargs``, ``seed``, versions and so on.
 
+    Of a dataset that was not collected by :func:`demos.collect`, only ``env_id`` and ``env_kwargs`` are known, from
+    its ``env_spec``.
+
     Raises:
-        ValueError: The dataset was not collected by :func:`demos.collect`.
+        ValueError: The dataset does not say which environment it comes from.
     """
     plan = dataset.storage.metadata.get(PLAN)
+    if plan is None and dataset.env_spec is not None:
+        plan = {"env_id": dataset.env_spec.id, "env_kwargs": _given_kwargs(dataset.env_spec)}
     if not isinstance(plan, dict) or not isinstance(plan.get("env_id"), str):
-        raise ValueError(f"dataset {dataset.id} does not say which lam_envs environment it comes from")
+        raise ValueError(
+            f"dataset {dataset.id} does not say which environment it comes from: it has no env_spec. Write it again "
+            "with env=..., as minari.create_dataset_from_buffers takes it"
+        )
     return plan
+
+
+def _given_kwargs(spec: EnvSpec) -> dict[str, Any]:
+    """The keywords of ``gym.make`` that made an environment, without those that only decide how it is drawn."""
+    known = registry.get(spec.id)
+    registered = {} if known is None else known.kwargs
+    given = {
+        name: value
+        for name, value in spec.kwargs.items()
+        if name not in DRAWING and not (name in registered and registered[name] == value)
+    }
+    if known is not None and spec.max_episode_steps not in (None, known.max_episode_steps):
+        given["max_episode_steps"] = spec.max_episode_steps
+    return given
 
 
 def history_of(dataset: minari.MinariDataset) -> list[dict[str, Any]]:
@@ -249,21 +314,58 @@ def changes_of(dataset: minari.MinariDataset) -> list[str]:
 def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
     """Makes the environment that a dataset was collected in.
 
-    Only registered ids of lam_envs are made, those of one's own tasks included: a dataset names no code to import.
+    Only registered ids are made, those of one's own tasks included, and from what is registered under the id: a
+    dataset names no code to import.
 
     Args:
-        dataset: A dataset of :func:`demos.collect`.
+        dataset: Any dataset of Minari.
         kwargs: What to set besides, such as ``render_mode``.
 
     Raises:
-        ValueError: The dataset names no environment of lam_envs.
+        ValueError: The dataset names no environment, or one that is not registered or cannot be made.
     """
     plan = plan_of(dataset)
-    if not is_ours(plan["env_id"]):
+    env_id, given = plan["env_id"], plan.get("env_kwargs") or {}
+    if env_id not in registry:
         raise ValueError(
-            f"dataset {dataset.id} was collected in {plan['env_id']!r}; known: {', '.join(lam_envs.ENV_IDS)}"
+            f"dataset {dataset.id} was collected in {env_id!r}; known: {', '.join(lam_envs.ENV_IDS)}, and what else "
+            "is registered: import the package of the environment first"
         )
-    return gym.make(plan["env_id"], **{**plan.get("env_kwargs", {}), **kwargs})
+    if not isinstance(given, dict):
+        raise ValueError(f"dataset {dataset.id} has env_kwargs {given!r}; expected keywords by name")
+    if not is_ours(env_id) and not _is_plain(given):
+        raise ValueError(
+            f"dataset {dataset.id} was collected in {env_id!r} with {given}; of environments other than those of "
+            "lam_envs, expected numbers and plain names: other values could name files, or code to run"
+        )
+    return gym.make(env_id, **{**given, **kwargs})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value of JSON holds nothing but numbers and texts that name no file and no code."""
+    if isinstance(value, dict):
+        return all(_is_plain(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return not isinstance(value, str) or PLAIN_TEXT.fullmatch(value) is not None
+
+
+def stores_jpeg(dataset: minari.MinariDataset) -> bool:
+    """Return whether a dataset holds images that are stored as JPEG, which are not exactly what was seen.
+
+    Minari notes ``jpeg_encoding`` by default, also of datasets without images.
+    """
+    images = holds_images(dataset.observation_space) or holds_images(dataset.action_space)
+    return bool(dataset.storage.jpeg_encoding) and images
+
+
+def holds_images(space: gym.Space[Any]) -> bool:
+    """Return whether a space has parts that Minari takes for images."""
+    if isinstance(space, gym.spaces.Dict):
+        return any(map(holds_images, space.spaces.values()))
+    if isinstance(space, gym.spaces.Tuple):
+        return any(map(holds_images, space.spaces))
+    return bool(is_image_space(space))
 
 
 def rate_of(dataset: minari.MinariDataset) -> float | None:
@@ -316,7 +418,10 @@ def episode_seeds(dataset: minari.MinariDataset) -> list[int]:
     seeds: list[int] = []
     for metadata in dataset.storage.get_episode_metadata(dataset.episode_indices):
         if metadata.get("seed") is None:
-            raise ValueError(f"episode {metadata.get('id')} of dataset {dataset.id} has no seed")
+            raise ValueError(
+                f"episode {metadata.get('id')} of dataset {dataset.id} has no seed: its actions cannot be "
+                "re-executed from its start. If states were recorded, replay these: python -m demos replay --states"
+            )
         seeds.append(int(metadata["seed"]))
     return seeds
 
@@ -326,27 +431,29 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
 
     Returns:
         Id, environment, keywords, seed, episodes, steps, steps per second,
-        success rate at the last step, mean return, size in MB, folder,
+        success rate at the last step of the episodes that say it, None if none does, mean return, size in MB, folder,
         and the versions that made it.
     """
-    plan = dataset.storage.metadata.get(PLAN)
-    plan = plan if isinstance(plan, dict) else {}
-    spec = dataset.spec.env_spec
+    try:
+        plan = plan_of(dataset)
+    except ValueError:
+        plan = {}
     returns: list[float] = []
-    successes = 0
+    successes: list[bool] = []
     for episode in episodes_of(dataset):
         returns.append(episode.total_return)
-        successes += bool(episode.success)
+        if episode.success is not None:
+            successes.append(episode.success)
     episodes = len(returns)
     return {
         "id": dataset.id,
-        "environment": plan.get("env_id") or (spec.id if spec is not None else "unknown"),
+        "environment": plan.get("env_id", "unknown"),
         "keywords": plan.get("env_kwargs", {}),
         "seed": plan.get("seed"),
         "episodes": episodes,
         "steps": dataset.total_steps,
         "steps per second": rate_of(dataset) or "unknown",
-        "success rate": successes / episodes if episodes else 0.0,
+        "success rate": sum(successes) / len(successes) if successes else None,
         "mean return": sum(returns) / episodes if episodes else 0.0,
         "history": "; ".join(_told(step) for step in history_of(dataset)) or "as collected",
         "attempts that failed and are left out": dataset.storage.metadata.get("lam_envs_dropped", 0),

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import minari
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
 STATE = "state"
@@ -34,6 +36,7 @@ class Episode:
         terminations: Shape (T,).
         truncations: Shape (T,).
         infos: T + 1 values of each info, and of the simulator's state; a dict of such for a dict.
+        options: What ``reset`` was given besides; None where nothing is noted.
     """
 
     seed: int | None
@@ -43,6 +46,7 @@ class Episode:
     terminations: npt.NDArray[np.bool_]
     truncations: npt.NDArray[np.bool_]
     infos: dict[str, Any]
+    options: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         """Steps."""
@@ -54,14 +58,20 @@ class Episode:
         return float(np.sum(self.rewards))
 
     @property
-    def success(self) -> bool | None:
-        """Whether it succeeded at its end; None if its environment does not say."""
+    def success_flags(self) -> npt.NDArray[Any] | None:
+        """Whether each moment is one of success, shape (T + 1,); None if its environment does not say."""
         for name in SUCCESS:
             flags = self.infos.get(name)
             # Somebody else may call a dict or a vector so.
             if flags is not None and not isinstance(flags, dict) and np.ndim(flags) == 1:
-                return bool(flags[-1])
+                return np.asarray(flags)
         return None
+
+    @property
+    def success(self) -> bool | None:
+        """Whether it succeeded at its end; None if its environment does not say."""
+        flags = self.success_flags
+        return None if flags is None else bool(flags[-1])
 
     @property
     def executed_actions(self) -> Any:
@@ -79,6 +89,7 @@ class Episode:
         """The same for Minari."""
         return EpisodeBuffer(
             seed=self.seed,
+            options=self.options,
             observations=self.observations,
             actions=self.actions,
             rewards=self.rewards.tolist(),
@@ -91,22 +102,94 @@ class Episode:
 def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = None) -> Iterator[Episode]:
     """Reads episodes of a dataset, one at a time.
 
+    Datasets of others may store numbers of another type than their spaces have, such as Python's floats: these are
+    read as the spaces have them, and what was executed is kept under :data:`EXECUTED`. Infos that have a value for
+    each step and none for the reset get the first value twice; what has no value for each step is left out.
+
     Args:
         dataset: Any dataset of Minari.
         indices: Which, by their numbers in the file; by default those of the dataset, in its order.
+
+    Raises:
+        ValueError: An episode holds numbers that the type of its space cannot hold.
     """
     chosen = [int(index) for index in (dataset.episode_indices if indices is None else indices)]
     storage = dataset.storage
     for metadata, parts in zip(storage.get_episode_metadata(chosen), storage.get_episodes(chosen), strict=True):
+        name = f"episode {metadata.get('id')} of {dataset.id}"
+        steps = len(parts["rewards"])
+        actions = _as_in_space(parts["actions"], dataset.action_space, f"the actions of {name}")
+        infos = _by_moment(parts["infos"] or {}, steps)
+        if isinstance(actions, np.ndarray) and not np.array_equal(actions, parts["actions"]):
+            infos = {EXECUTED: _with_reset(parts["actions"]), **infos}
         yield Episode(
             seed=metadata.get("seed"),
-            observations=parts["observations"],
-            actions=parts["actions"],
+            observations=_as_in_space(
+                parts["observations"], dataset.observation_space, f"the observations of {name}"
+            ),
+            actions=actions,
             rewards=parts["rewards"],
-            terminations=parts["terminations"],
-            truncations=parts["truncations"],
-            infos=parts["infos"] or {},
+            terminations=np.asarray(parts["terminations"], dtype=bool),
+            truncations=np.asarray(parts["truncations"], dtype=bool),
+            infos=infos,
+            options=_options(metadata.get("options")),
         )
+
+
+def _options(noted: Any) -> dict[str, Any] | None:
+    """What the environment was reset with, without what Minari's DataCollector takes for itself."""
+    options = noted if isinstance(noted, dict) else {}
+    return {name: value for name, value in options.items() if name != "minari_autoseed"} or None
+
+
+def read_dtype(stored: np.dtype[Any], space: gym.Space[Any]) -> np.dtype[Any]:
+    """Return the type as which numbers of a space are read: that of the space, if it is of the same kind.
+
+    Args:
+        stored: The type in the file.
+        space: Of the numbers.
+    """
+    if not isinstance(space, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
+        return stored
+    own = np.dtype(space.dtype)
+    whole = stored.kind in "biu" and own.kind in "iu"
+    return own if whole or stored.kind == own.kind == "f" else stored
+
+
+def _as_in_space(part: Any, space: gym.Space[Any], name: str) -> Any:
+    """A part of an episode with the number types of its space; the part itself where it has them."""
+    if isinstance(part, dict) and isinstance(space, spaces.Dict):
+        inner = {key: _as_in_space(value, space[key], f"{key} in {name}") for key, value in part.items()}
+        return inner if any(inner[key] is not part[key] for key in part) else part
+    if not isinstance(part, np.ndarray) or read_dtype(part.dtype, space) == part.dtype:
+        return part
+    with np.errstate(over="ignore"):
+        read = part.astype(read_dtype(part.dtype, space))
+    kept = np.isfinite(read) == np.isfinite(part) if read.dtype.kind == "f" else read == part
+    if not kept.all():
+        raise ValueError(f"{name} are {part.dtype} and hold {part[~kept][0]}; expected {read.dtype}, as {space} says")
+    return read
+
+
+def _by_moment(infos: dict[str, Any], steps: int) -> dict[str, Any]:
+    """The infos with a value for each moment."""
+    found: dict[str, Any] = {}
+    for name, values in infos.items():
+        if isinstance(values, dict):
+            found[name] = _by_moment(values, steps)
+        elif has_moments(np.shape(values), steps):
+            found[name] = np.concatenate([values[:1], values]) if len(values) == steps else values
+    return found
+
+
+def has_moments(shape: tuple[int, ...], steps: int) -> bool:
+    """Return whether an info of that shape has a value for each step of an episode, with or without the reset."""
+    return len(shape) > 0 and shape[0] in (steps, steps + 1)
+
+
+def _with_reset(actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The actions with zeros in front, as infos have a moment more than there are steps."""
+    return np.concatenate([np.zeros_like(actions[:1]), actions])
 
 
 def mapped(function: Any, part: Any) -> Any:

@@ -72,9 +72,11 @@ def rollout(env: gym.Env[Any, Any], policy: Acting, seed: int) -> Iterator[Step]
         yield step
 
 
-def replayed(env: gym.Env[Any, Any], actions: Iterable[Any], seed: int) -> Iterator[Step]:
-    """Repeats recorded actions from a seed; yields the reset, then every step."""
-    observation, info = env.reset(seed=seed)
+def replayed(
+    env: gym.Env[Any, Any], actions: Iterable[Any], seed: int, options: dict[str, Any] | None = None
+) -> Iterator[Step]:
+    """Repeats recorded actions from a seed, and from the options of the reset; yields the reset, then every step."""
+    observation, info = env.reset(seed=seed, options=options)
     yield Step(None, observation, 0.0, False, False, info)
     for action in actions:
         step = Step(action, *_stepped(env, action))

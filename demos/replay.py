@@ -8,12 +8,17 @@ from typing import Any
 
 import gymnasium as gym
 import minari
+import numpy as np
 from rich.progress import track
 
-from demos.dataset import changes_of, episode_seeds, make_env
-from demos.episode import NOTES, STATE, SUCCESS, Episode, episodes_of
+from demos.dataset import changes_of, episode_seeds, is_collected, make_env, plan_of, stores_jpeg
+from demos.episode import NOTES, STATE, SUCCESS, Episode, episodes_of, leaves
 from demos.recording import commanded, record, replayed
+from lam_envs.env import ManipulationEnv
+from lam_envs.registration import is_ours
 
+JUDGED = SUCCESS[0]
+"""Info in which environments of lam_envs say whether a state is one of success."""
 HELD_STEPS = 3
 """For how long the end of an episode is held before it is judged anew, 0.15 s."""
 
@@ -46,8 +51,9 @@ class StatesReport:
         episodes: How many were replayed.
         differences: Numbers of the episodes that end with another success than was recorded.
         successes: How many replayed episodes ended in success.
-        moments: How many states were set.
+        moments: How many states were set whose success was recorded.
         moments_alike: How many of them, just set, are judged as they were recorded.
+        without_success: How many episodes do not say whether they succeeded: nothing can be compared with these.
     """
 
     episodes: int
@@ -55,23 +61,24 @@ class StatesReport:
     successes: int
     moments: int
     moments_alike: int
+    without_success: int = 0
 
     @property
     def alike(self) -> int:
         """How many episodes ended with the success that was recorded."""
-        return self.episodes - len(self.differences)
+        return self.episodes - len(self.differences) - self.without_success
 
 
 def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayReport:
     """Replays the actions of every episode in a fresh environment and compares everything that was recorded.
 
     Args:
-        dataset: A dataset of :func:`demos.collect`, or some of its episodes.
+        dataset: Any dataset of Minari that names a registered environment, or some of its episodes.
         progress: Show a bar.
 
     Raises:
-        ValueError: The dataset names no environment of lam_envs, has no seeds, its episodes were changed since they
-            were collected, or its pictures are stored as JPEG.
+        ValueError: The dataset names no registered environment or one of other actions, has no seeds, its episodes
+            were changed since they were collected, or its pictures are stored as JPEG.
     """
     changed = changes_of(dataset)
     if changed:
@@ -79,18 +86,20 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
             f"the episodes of {dataset.id} were changed ({', '.join(changed)}): their actions no longer give them. "
             "Replay the states instead: python -m demos replay --states"
         )
-    if dataset.storage.jpeg_encoding:
+    if stores_jpeg(dataset):
         raise ValueError(
             f"the pictures of {dataset.id} are stored as JPEG and are not what was seen: nothing is bit-identical. "
             "Replay the states instead: python -m demos replay --states"
         )
     differences: list[tuple[int, str]] = []
     successes = 0
+    collected = is_collected(dataset.storage.metadata)
     env = make_env(dataset)
     try:
+        _check_actions(env, dataset)
         episode_seeds(dataset)
         for number, episode in _shown(dataset, progress=progress):
-            difference, success = replayed_difference(env, episode)
+            difference, success = replayed_difference(env, episode, all_infos=collected)
             successes += success
             if difference is not None:
                 differences.append((number, difference))
@@ -99,22 +108,61 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
     return ReplayReport(dataset.total_episodes, tuple(differences), successes)
 
 
-def replayed_difference(env: gym.Env[Any, Any], episode: Episode) -> tuple[str | None, bool]:
+def _check_actions(env: gym.Env[Any, Any], dataset: minari.MinariDataset) -> None:
+    """Refuses to execute actions of another space, which wrappers around the environment may have had.
+
+    Raises:
+        ValueError: They are.
+    """
+    if env.action_space != dataset.action_space:
+        raise ValueError(
+            f"{plan_of(dataset)['env_id']} has actions of {env.action_space}, and {dataset.id} has those of "
+            f"{dataset.action_space}: they cannot be executed in it"
+        )
+
+
+def replayed_difference(
+    env: gym.Env[Any, Any], episode: Episode, *, all_infos: bool = True
+) -> tuple[str | None, bool]:
     """Replays the actions of one episode.
 
     Args:
         env: What it was recorded in.
         episode: With a seed.
+        all_infos: Whether the recorder kept every info, as :func:`demos.collect` does. Otherwise the infos that both
+            have are compared, rewards as precisely as they were recorded, and an episode may have been cut off.
 
     Returns:
         The first part that is not bit-identical, or None; and whether the replayed episode ended in success.
     """
     assert episode.seed is not None  # noqa: S101  (what has none was refused)
-    again = record(env, replayed(env, episode.executed_actions, episode.seed), episode.seed)
+    steps = replayed(env, episode.executed_actions, episode.seed, episode.options)
+    again = record(env, steps, episode.seed)
     # What the collection noted, the environment does not tell.
     noted = {name: episode.infos[name] for name in NOTES if name in episode.infos}
+    success = bool(again.success)
     again = replace(again, actions=episode.actions, infos={**again.infos, **noted})
-    return episode.differs_from(again), bool(again.success)
+    if not all_infos:
+        episode, again = _comparable(episode, again)
+    return episode.differs_from(again), success
+
+
+def _comparable(episode: Episode, again: Episode) -> tuple[Episode, Episode]:
+    """What two episodes have in common, of which the first was recorded by somebody else."""
+    recorded, given = dict(leaves(episode.infos)), dict(leaves(again.infos))
+    both = [name for name in recorded if name in given]
+    # The infos of the reset may not have been recorded.
+    kept = {name: recorded[name][1:] for name in both}
+    found = {name: np.asarray(given[name][1:], dtype=kept[name].dtype) for name in both}
+    truncations = again.truncations
+    if len(again) == len(episode) and not again.terminations[-1]:
+        # Who records may stop at any moment, and Minari's DataCollector calls that a truncation.
+        truncations = np.append(truncations[:-1], episode.truncations[-1])
+    rewards = np.asarray(again.rewards, dtype=episode.rewards.dtype)
+    return (
+        replace(episode, infos=kept),
+        replace(again, rewards=rewards, truncations=truncations, infos=found),
+    )
 
 
 def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> StatesReport:
@@ -124,33 +172,44 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
     what it holds is found to touch by a step, and not by setting a state.
 
     Args:
-        dataset: A dataset of :func:`demos.collect`, changed since or not.
+        dataset: Any dataset of Minari whose infos hold the states of an environment of lam_envs as ``state``, changed
+            since or not.
         progress: Show a bar.
 
     Raises:
         ValueError: The dataset names no environment of lam_envs, or holds no states of it.
     """
     differences: list[int] = []
-    successes = moments = alike = 0
-    # Observed images would only take time.
-    env = make_env(dataset, obs="state")
+    successes = moments = alike = unsaid = 0
+    # Observed images would only take time; only environments of lam_envs have this keyword.
+    ours = is_ours(plan_of(dataset)["env_id"])
+    env = make_env(dataset, **({"obs": "state"} if ours else {}))
     inner: Any = env.unwrapped
     try:
+        if not isinstance(inner, ManipulationEnv):
+            raise ValueError(
+                f"states of {plan_of(dataset)['env_id']} cannot be set: it is no environment of lam_envs"
+            )
         for number, episode in _shown(dataset, progress=progress):
-            name = next((name for name in SUCCESS if name in episode.infos), None)
-            if STATE not in episode.infos or name is None:
-                raise ValueError(f"episode {number} of dataset {dataset.id} has no states, or says no success")
-            recorded = [bool(flag) for flag in episode.infos[name]]
-            for state, before in zip(episode.infos[STATE], recorded, strict=True):
-                alike += inner.set_state(state)[1][name] == before
-                moments += 1
-            now = _held(inner)[name]
+            if STATE not in episode.infos:
+                raise ValueError(
+                    f"episode {number} of dataset {dataset.id} has no states: the info {STATE!r} is missing. If it "
+                    "has a seed, replay the actions instead: python -m demos replay"
+                )
+            judged = [bool(inner.set_state(state)[1][JUDGED]) for state in episode.infos[STATE]]
+            now = bool(_held(inner)[JUDGED])
             successes += now
-            if now != recorded[-1]:
+            flags = episode.success_flags
+            if flags is None:
+                unsaid += 1
+                continue
+            moments += len(flags)
+            alike += sum(bool(before) == again for before, again in zip(flags, judged, strict=True))
+            if now != episode.success:
                 differences.append(number)
     finally:
         env.close()
-    return StatesReport(dataset.total_episodes, tuple(differences), successes, moments, alike)
+    return StatesReport(dataset.total_episodes, tuple(differences), successes, moments, alike, unsaid)
 
 
 def _held(inner: Any) -> dict[str, Any]:

@@ -15,10 +15,14 @@ import numpy.typing as npt
 from imageio_ffmpeg import count_frames_and_secs
 from rich.progress import track
 
-from demos.dataset import changes_of, make_env, rate_of
+from demos.dataset import changes_of, make_env, plan_of, rate_of
 from demos.episode import STATE, Episode, episodes_of
 from demos.recording import Acting, replayed, rollout
+from lam_envs.env import ManipulationEnv
+from lam_envs.registration import is_ours
 
+DEFAULT_FPS = 20
+"""Frames a second of environments that do not say it."""
 Frame = npt.NDArray[np.uint8]
 
 
@@ -84,28 +88,28 @@ def render(
     actions. Only episodes without states are re-executed.
 
     Args:
-        dataset: A dataset of an environment of lam_envs.
+        dataset: Any dataset of Minari that names a registered environment.
         path: The MP4 to write.
         episodes: How many.
-        size: Width and height in pixels, even.
-        camera: A named camera.
+        size: Width and height in pixels, even; of environments other than those of lam_envs, theirs.
+        camera: A named camera; of other environments, theirs.
         progress: Show a bar.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: A size that is not even and positive, no episodes, a path that is no MP4, or episodes that hold no
-            states and whose actions do not give them.
+        ValueError: A size that is not even and positive, no episodes, a path that is no MP4, a dataset without a
+            registered environment, or episodes that hold no states and whose actions do not give them.
     """
     if size < 2 or size % 2:
         raise ValueError(f"size is {size}; expected an even number of pixels")
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}; expected at least 1")
+    ours = is_ours(plan_of(dataset)["env_id"])
     # Observed images would only take time.
-    env = make_env(
-        dataset, obs="state", render_mode="rgb_array", render_width=size, render_height=size, camera=camera
-    )
+    drawing: dict[str, Any] = {"render_width": size, "render_height": size, "camera": camera, "obs": "state"}
+    env = make_env(dataset, render_mode="rgb_array", **(drawing if ours else {}))
     shown = dataset.episode_indices[:episodes]
 
     def frames() -> Iterator[Frame]:
@@ -114,7 +118,7 @@ def render(
             yield from _recorded_frames(env, dataset, episode)
 
     try:
-        return write_video(frames(), path, fps=rate_of(dataset) or env.metadata["render_fps"])
+        return write_video(frames(), path, fps=rate_of(dataset) or env.metadata.get("render_fps", DEFAULT_FPS))
     finally:
         env.close()
 
@@ -133,7 +137,7 @@ def state_frames(env: gym.Env[Any, Any], states: Iterable[Any]) -> Iterator[Fram
 
 
 def _recorded_frames(env: gym.Env[Any, Any], dataset: minari.MinariDataset, episode: Episode) -> Iterator[Frame]:
-    if STATE in episode.infos:
+    if STATE in episode.infos and isinstance(env.unwrapped, ManipulationEnv):
         yield from state_frames(env, episode.infos[STATE])
         return
     changed = changes_of(dataset)
@@ -142,7 +146,7 @@ def _recorded_frames(env: gym.Env[Any, Any], dataset: minari.MinariDataset, epis
         raise ValueError(
             f"the episodes of {dataset.id} hold no states and {reason}: neither states nor actions give them again"
         )
-    for _ in replayed(env, episode.executed_actions, episode.seed):
+    for _ in replayed(env, episode.executed_actions, episode.seed, episode.options):
         yield _frame(env)
 
 

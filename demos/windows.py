@@ -8,16 +8,17 @@ from __future__ import annotations
 import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import gymnasium as gym
 import h5py
 import minari
 import numpy as np
 import numpy.typing as npt
 
 from demos.dataset import DATA_FILE, open_data
-from demos.episode import episodes_of, leaves, nested
+from demos.episode import episodes_of, leaves, nested, read_dtype
 
 FORGET_BYTES = 256 * 2**20
 """After having read so much, the mapped pages are given back: they would count as memory of the process."""
@@ -48,6 +49,8 @@ class Windows:
         self.history = history
         self.chunk = chunk
         self._path = dataset.storage.data_path / DATA_FILE
+        spaces = {"observations": dataset.observation_space, "actions": dataset.action_space}
+        self._spaces = {name: space for part, whole in spaces.items() for name, space in _leaf_spaces(whole, part)}
         self._indices = [int(index) for index in dataset.episode_indices]
         with open_data(self._path) as file:
             lengths = [int(file[f"episode_{index}"].attrs["total_steps"]) for index in self._indices]
@@ -128,7 +131,9 @@ class Windows:
         views = source.views(name, [self._indices[episode] for episode in set(which)])
         indices = self._indices
         sample = views[indices[which[0]]]
-        out = np.empty((len(which), size, *sample.shape[1:]), dtype=sample.dtype)
+        # Datasets of others may hold numbers of another type than their spaces.
+        dtype = read_dtype(sample.dtype, self._spaces[name]) if name in self._spaces else sample.dtype
+        out = np.empty((len(which), size, *sample.shape[1:]), dtype=dtype)
         back = ahead - size + 1
         for row, (episode, step) in enumerate(zip(which, at, strict=True)):
             view = views[indices[episode]]
@@ -239,6 +244,14 @@ def _datasets(part: Any, name: str = "") -> list[tuple[str, Any]]:
     for key in part:
         found += _datasets(part[key], f"{name}/{key}" if name else key)
     return found
+
+
+def _leaf_spaces(space: gym.Space[Any], name: str) -> Iterator[tuple[str, gym.Space[Any]]]:
+    if isinstance(space, gym.spaces.Dict):
+        for key, inner in space.spaces.items():
+            yield from _leaf_spaces(inner, f"{name}/{key}")
+    else:
+        yield name, space
 
 
 def _first(part: Any) -> Any:

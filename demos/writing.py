@@ -22,9 +22,20 @@ from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_storage import MinariStorage
 
 from demos.checksum import DIGEST, content_digest, episode_digest, seal
-from demos.dataset import DATA_FILE, HISTORY, dataset_folder, datasets_root, holds_dataset, open_data
-from demos.episode import Episode
+from demos.dataset import DATA_FILE, HISTORY, dataset_folder, datasets_root, holds_dataset, holds_images, open_data
+from demos.episode import Episode, leaves
 
+NOTES_OF_MINARI: dict[str, Any] = {
+    "algorithm_name": str,
+    "code_permalink": str,
+    "description": str,
+    "requirements": list,
+    "eval_env_spec": str,
+    "ref_min_score": (int, float),
+    "ref_max_score": (int, float),
+    "num_episodes_average_score": int,
+}
+"""Minari's metadata of the whole dataset that stay true of a part of it, with their types."""
 PARTS = ("observations", "actions", "rewards", "terminations", "truncations", "infos")
 """Of an episode."""
 
@@ -51,6 +62,8 @@ class Draft:
     ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
+        # Without images there is nothing to store so, and Minari's own writing is slow.
+        jpeg = jpeg and (holds_images(observation_space) or holds_images(action_space))
         self.folder = folder
         self.storage = MinariStorage.new(
             folder, observation_space, action_space, _storable(env_spec), jpeg_encoding=jpeg
@@ -73,8 +86,7 @@ class Draft:
                 group = file[f"episode_{self.episodes}"]
                 group.attrs[DIGEST] = episode_digest(group)
         else:
-            attributes = {"total_steps": len(episode), **({} if episode.seed is None else {"seed": episode.seed})}
-            parts = {name: getattr(episode, name) for name in PARTS}
+            attributes, parts = written_form(episode)
             with h5py.File(self.data_file, "a", track_order=True) as file:
                 group = file.create_group(f"episode_{self.episodes}")
                 group.attrs["id"] = self.episodes
@@ -85,7 +97,7 @@ class Draft:
         self.episodes += 1
 
     def copy(self, source: Path, indices: Iterable[int]) -> None:
-        """Appends episodes of a data file as they are, seeds and checksums included.
+        """Appends episodes of a data file as they are, seeds and checksums included; signs those that are not signed.
 
         Args:
             source: The data file of another dataset of the same spaces.
@@ -101,6 +113,8 @@ class Draft:
                     _copy(there, file.create_group(name))
                 group = file[name]
                 group.attrs["id"] = self.episodes
+                if not isinstance(group.attrs.get(DIGEST), str):
+                    group.attrs[DIGEST] = episode_digest(group)
                 self._steps += int(group.attrs["total_steps"])
                 self.episodes += 1
 
@@ -222,22 +236,31 @@ def derived_metadata(source: minari.MinariDataset, **step: Any) -> dict[str, Any
         for name, value in metadata.items()
         if name.startswith("lam_envs_") and name not in ("lam_envs_seal", HISTORY, "lam_envs_dropped")
     }
-    for name in ("algorithm_name", "description", "requirements"):
-        if name in metadata:
+    for name, kind in NOTES_OF_MINARI.items():
+        if isinstance(metadata.get(name), kind):
             kept[name] = metadata[name]
     for name in ("author", "author_email"):
-        if name in metadata:
-            kept[name] = set(metadata[name])
+        if isinstance(metadata.get(name), list):
+            kept[name] = set(map(str, metadata[name]))
     return {**kept, HISTORY: [*metadata.get(HISTORY, []), {**step, "of": source.id}]}
 
 
+def written_form(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the attributes and the parts as which a data file holds an episode, but for its number and digest."""
+    attributes: dict[str, Any] = {"total_steps": len(episode)}
+    if episode.seed is not None:
+        attributes["seed"] = episode.seed
+    attributes |= dict(leaves(episode.options or {}, "options"))
+    return attributes, {name: getattr(episode, name) for name in PARTS}
+
+
 def _storable(spec: EnvSpec | None) -> EnvSpec | None:
-    """The specification for Minari; None where it holds a task or robot itself, which JSON cannot."""
+    """The specification for Minari; None where it holds a task, robot or class itself, which JSON cannot."""
     if spec is None:
         return None
     try:
         spec.to_json()
-    except TypeError:
+    except (TypeError, ValueError):
         return None
     return spec
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,23 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from rich.progress import Progress
 
 from demos.check.metadata import OURS, broken_data_seal, broken_metadata_seal, read_metadata
-from demos.check.problems import Problem, changed_file_problems, content_problems, promised_episodes
+from demos.check.problems import (
+    Problem,
+    changed_file_problems,
+    content_problems,
+    layout_problems,
+    promised_episodes,
+)
 from demos.check.reexecution import environment_faults, reexecuted
 from demos.check.soundness import shown
 from demos.check.survey import Survey, survey
 from demos.checksum import SEAL
-from demos.dataset import DATA_FILE, HISTORY, PLAN, dataset_folder, find, load
+from demos.dataset import DATA_FILE, HISTORY, PLAN, dataset_folder, find, is_collected, load, plan_of
 from demos.writing import check_free, derived_metadata, draft_of
 from lam_envs.registration import is_ours
+
+MOST_NOTES = 10
+"""Notes on the infos of single episodes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ def check(
 
     Raises:
         FileNotFoundError: There is no such dataset.
+        OSError: A file is locked or may not be read: that is no damage.
         ValueError: A negative number of episodes to re-execute.
     """
     if replay < 0:
@@ -79,7 +90,7 @@ def check(
     unsound = {problem.episode for problem in data_problems}
     sound = tuple(number for number in sorted(found.episodes) if number not in unsound)
     notes = _notes(metadata, found)
-    if replay and PLAN in metadata and sound:
+    if replay and (PLAN in metadata or "env_spec" in metadata) and sound:
         environment_problems, more_notes = _environment(folder, metadata, sound[:replay], in_doubt=bool(faults))
         problems += environment_problems
         notes += more_notes
@@ -185,13 +196,8 @@ def _is_signed(found: Survey) -> bool:
     return any(findings.digest is not None for findings in found.episodes.values())
 
 
-def _is_collected(metadata: dict[str, Any]) -> bool:
-    """Whether :func:`demos.collect` wrote the episodes."""
-    return isinstance(metadata.get(PLAN), dict)
-
-
 def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool) -> Survey:
-    collected = _is_collected(metadata)
+    collected = is_collected(metadata)
     with Progress(disable=not progress) as bar:
         shown_bar = bar.add_task("checking", total=promised_episodes(metadata) or None)
         return survey(
@@ -223,24 +229,40 @@ def _data_problems(
 
 
 def _notes(metadata: dict[str, Any], found: Survey) -> list[str]:
+    notes = []
     ours = any(name.startswith(OURS) for name in metadata)
     if metadata and SEAL not in metadata and not ours and not _is_signed(found):
-        return ["this dataset was never signed or sealed: only its structure was checked"]
-    return []
+        notes.append("this dataset was never signed or sealed: only its structure was checked")
+    counts = Counter(note for findings in found.episodes.values() for note in findings.notes)
+    notes += [f"{_episodes(count)}: {note}" for note, count in counts.items()]
+    if metadata and not is_collected(metadata):
+        notes += [f"episode {problem.episode}: {problem.what}" for problem in layout_problems(found)][:MOST_NOTES]
+    return notes
+
+
+def _episodes(count: int) -> str:
+    return f"{count} episode{'s' * (count != 1)}"
 
 
 def _environment(
     folder: Path, metadata: dict[str, Any], numbers: tuple[int, ...], *, in_doubt: bool
 ) -> tuple[list[Problem], list[str]]:
-    """Compares the environment of today with the recorded one."""
+    """Compares the environment of today with the recorded one; what others recorded need not come out of it."""
     if in_doubt:
         return [], [f"nothing was re-executed: {METADATA_FILE_NAME}, which names the environment, is damaged"]
-    plan = metadata[PLAN]
-    if not is_ours(plan.get("env_id")):
-        return [], [f"nothing was re-executed: {shown(repr(plan.get('env_id')))} is no environment of lam_envs"]
     dataset = _opened(folder)
-    faults = environment_faults(dataset)
-    if faults:
-        return [Problem(METADATA_FILE_NAME, None, fault) for fault in faults], []
-    differences, note = reexecuted(dataset, numbers)
-    return [Problem(DATA_FILE, number, what) for number, what in differences], [note] if note else []
+    try:
+        env_id = plan_of(dataset)["env_id"]
+    except ValueError as error:
+        return [], [shown(f"nothing was re-executed: {error}")]
+    if not is_ours(env_id):
+        return [], [f"nothing was re-executed: {shown(repr(env_id))} is no environment of lam_envs"]
+    problems = [Problem(METADATA_FILE_NAME, None, fault) for fault in environment_faults(dataset)]
+    notes: list[str] = []
+    if not problems:
+        differences, note = reexecuted(dataset, numbers)
+        problems = [Problem(DATA_FILE, number, what) for number, what in differences]
+        notes += [note] if note else []
+    if is_collected(metadata):
+        return problems, notes
+    return [], [*notes, *map(str, problems)]

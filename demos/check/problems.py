@@ -12,7 +12,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.check.soundness import shown
 from demos.check.survey import Survey
-from demos.dataset import DATA_FILE
+from demos.dataset import DATA_FILE, is_collected
 
 MAX_MISSING = 1000
 """Missing episodes that are named one by one."""
@@ -55,7 +55,8 @@ def content_problems(found: Survey, metadata: dict[str, Any]) -> Iterator[Proble
         yield from (Problem(DATA_FILE, number, fault) for fault in findings.faults)
     if found.episodes or not found.faults:
         yield from _count_problems(found, metadata)
-    yield from _layout_problems(found)
+    if is_collected(metadata) or not metadata:
+        yield from layout_problems(found)
     yield from _copies(found)
     yield from _unsigned(found, metadata)
 
@@ -78,7 +79,7 @@ def _count_problems(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem
         )
 
 
-def _layout_problems(found: Survey) -> Iterator[Problem]:
+def layout_problems(found: Survey) -> Iterator[Problem]:
     """Compares the infos of the episodes that no checksum vouches for with those of most episodes."""
     layouts = Counter(tuple(sorted(findings.infos.items())) for findings in found.episodes.values())
     usual = dict(layouts.most_common(1)[0][0]) if layouts else {}

@@ -8,7 +8,7 @@ from typing import Any
 import minari
 
 from demos.check.soundness import shown
-from demos.dataset import changes_of, make_env, plan_of
+from demos.dataset import changes_of, is_collected, make_env, plan_of, stores_jpeg
 from demos.episode import episodes_of
 from demos.plan import Plan
 from demos.replay import replayed_difference
@@ -53,8 +53,9 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
     changed = changes_of(dataset)
     if changed:
         return [], f"nothing was re-executed: the episodes were changed by {', '.join(changed)}"
-    if dataset.storage.jpeg_encoding:
+    if stores_jpeg(dataset):
         return [], "nothing was re-executed: pictures stored as JPEG are not what was seen"
+    collected = is_collected(dataset.storage.metadata)
     differences = []
     env = make_env(dataset, render_mode=None)
     try:
@@ -63,7 +64,7 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
                 differences.append((number, "has no seed, which re-executing it needs"))
                 continue
             try:
-                difference = replayed_difference(env, episode)[0]
+                difference = replayed_difference(env, episode, all_infos=collected)[0]
             except Exception as error:  # What was recorded otherwise may fail in any way.
                 difference = f"an error ({shown(str(error))})"
             if difference is not None:
@@ -76,6 +77,8 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
 def _versions(dataset: minari.MinariDataset) -> str:
     """The versions that made the dataset and those that are here, where they differ."""
     plan = plan_of(dataset)
+    if "versions" not in plan:
+        return "the versions that made it are not known"
     here = _flat(Plan(plan["env_id"], dict(plan.get("env_kwargs") or {})).as_json())
     made = _flat(plan)
     different = [name for name in sorted(here.keys() | made.keys()) if here.get(name) != made.get(name)]

@@ -21,6 +21,7 @@ from minari.dataset.minari_storage import is_image_space
 from PIL import Image
 
 from demos.checksum import DIGEST, episode_digest
+from demos.episode import has_moments, read_dtype
 
 STEPWISE = ("rewards", "terminations", "truncations")
 PARTS = ("observations", "actions", *STEPWISE, "infos")
@@ -42,7 +43,8 @@ class Expected:
         observation_space: None if it is not known.
         action_space: None if it is not known.
         jpeg: Whether pictures are stored as JPEG.
-        ours: Whether this package wrote the file, which signs every episode and adds nothing to it.
+        ours: Whether this package collected the episodes: it signs each, adds nothing, and stores the very types of
+            the spaces. Of others, what can still be read is noted.
         seeded: Whether each episode has a seed.
         tells_success: Whether the environment tells success in each info.
         file_bytes: Size of the file.
@@ -63,6 +65,7 @@ class Findings:
 
     Attributes:
         faults: What is wrong with it.
+        notes: What is unusual, and no fault in a dataset of others.
         digest: The checksum that it is signed with, if any.
         vouched: Whether the checksum is right.
         steps: How many it has, if it says.
@@ -71,6 +74,7 @@ class Findings:
     """
 
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     digest: str | None = None
     vouched: bool = False
     steps: int | None = None
@@ -123,7 +127,7 @@ def _examine(
             found.faults.append(f"{way} has attributes ({shown(str(list(part.attrs)))}), expected none")
     found.faults += _part_faults(group, expected)
     if found.steps is not None:
-        found.faults += _content_faults(arrays, found.steps, expected, reading)
+        found.faults += _content_faults(arrays, found.steps, expected, reading, found.notes)
     found.infos = {
         way.removeprefix("infos/"): f"{part.dtype} of shape {part.shape[1:]}"
         for way, part in arrays.items()
@@ -238,7 +242,11 @@ def _part_faults(group: h5py.Group, expected: Expected) -> Iterator[str]:
 
 
 def _content_faults(
-    arrays: dict[str, h5py.Dataset], steps: int, expected: Expected, reading: Callable[[str], None]
+    arrays: dict[str, h5py.Dataset],
+    steps: int,
+    expected: Expected,
+    reading: Callable[[str], None],
+    notes: list[str],
 ) -> Iterator[str]:
     leaves: dict[str, gym.Space[Any]] = {}
     for name, space in (("observations", expected.observation_space), ("actions", expected.action_space)):
@@ -253,17 +261,26 @@ def _content_faults(
         reading(shown(way))
         length = steps + 1 if way.startswith(("observations", "infos")) else steps
         if part.shape[:1] != (length,):
-            yield f"{way} has shape {part.shape}, expected {length} moments of {steps} steps"
+            fault = f"{way} has shape {part.shape}, expected {length} moments of {steps} steps"
+            if expected.ours or not way.startswith("infos/"):
+                yield fault
+            else:
+                read = has_moments(part.shape, steps)
+                notes.append(f"{fault}: {'the first stands for the reset too' if read else 'it is not read'}")
         elif way in leaves:
-            yield from _leaf_faults(way, part, leaves[way], jpeg=expected.jpeg)
+            yield from _leaf_faults(way, part, leaves[way], expected, notes)
         elif way in STEPWISE:
-            values = part[()]
+            values = _truths(part[()], way) if not expected.ours else part[()]
             yield from _stepwise_faults(way, values)
             flags[way] = values
         elif part.dtype.kind == "f":
             yield from _number_faults(way, part[()])
     if {"terminations", "truncations"} <= flags.keys():
-        yield from _end_faults(flags["terminations"] | flags["truncations"])
+        ended = flags["terminations"] | flags["truncations"]
+        if expected.ours or ended.any():
+            yield from _end_faults(ended)
+        else:
+            notes.append("ends neither terminated nor truncated")
     if expected.tells_success and "infos/is_success" not in arrays:
         yield "lacks infos/is_success"
 
@@ -279,16 +296,24 @@ def _leaves(space: gym.Space[Any], way: str) -> dict[str, gym.Space[Any]]:
     return {key: leaf for name, part in inner.items() for key, leaf in _leaves(part, name).items()}
 
 
-def _leaf_faults(way: str, part: h5py.Dataset, space: gym.Space[Any], *, jpeg: bool) -> Iterator[str]:
-    if jpeg and is_image_space(space):
+def _leaf_faults(
+    way: str, part: h5py.Dataset, space: gym.Space[Any], expected: Expected, notes: list[str]
+) -> Iterator[str]:
+    read = part.dtype if expected.ours else read_dtype(part.dtype, space)
+    if expected.jpeg and is_image_space(space):
         yield from _picture_faults(way, part, space)
     elif isinstance(space, spaces.Text):
         texts = [text.decode() if isinstance(text, bytes) else text for text in part[()]]
         yield from (f"{way} is outside {space} at {i}" for i, text in enumerate(texts) if not space.contains(text))
-    elif part.dtype != space.dtype or part.shape[1:] != space.shape:
+    elif read != space.dtype or part.shape[1:] != space.shape:
         yield f"{way} is {part.dtype} of shape {part.shape}, expected {space.dtype} of shape (any, *{space.shape})"
     else:
         values = part[()]
+        if part.dtype != read:
+            notes.append(f"{way} is {part.dtype}, and {read} in its space: it is read as that")
+            # The limits of a space are rounded to its type; whole numbers beyond it would come back from below.
+            with np.errstate(over="ignore"):
+                values = values.astype(read) if read.kind == "f" else values
         yield from _number_faults(way, values)
         yield from _outside(way, values, space)
 
@@ -330,6 +355,13 @@ def _stepwise_faults(way: str, values: npt.NDArray[Any]) -> Iterator[str]:
     if values.ndim != 1 or values.dtype.kind not in kinds:
         raise DamageError(f"{way} is {values.dtype} of shape {values.shape}, expected one of {wanted} for each step")
     yield from _number_faults(way, values)
+
+
+def _truths(values: npt.NDArray[Any], way: str) -> npt.NDArray[Any]:
+    """Flags of 0 and 1 as truths; anything else as it is."""
+    if way != "rewards" and values.dtype.kind in "iu" and np.isin(values, (0, 1)).all():
+        return values.astype(bool)
+    return values
 
 
 def _end_faults(ended: npt.NDArray[np.bool_]) -> Iterator[str]:

@@ -61,7 +61,7 @@ def info(
         table.add_column()
         table.add_column(overflow="fold")
         for name, value in describe(opened).items():
-            told = f"{value:.3f}" if isinstance(value, float) else str(value)
+            told = f"{value:.3f}" if isinstance(value, float) else "unknown" if value is None else str(value)
             if isinstance(value, dict):
                 told = ", ".join(f"{key} {part}" for key, part in value.items()) or "-"
             table.add_row(name, told)

@@ -50,6 +50,8 @@ def _replay_states(opened: minari.MinariDataset) -> None:
         f"{report.alike} of {report.episodes} episodes end as they were recorded, {report.successes} successful; "
         f"{report.moments_alike} of {report.moments} states, just set, are judged as they were recorded"
     )
+    if report.without_success:
+        console.print(f"{report.without_success} episodes do not say whether they succeeded: nothing to compare with")
     for episode in report.differences:
         errors.print(f"episode {episode} ends with another success")
     if report.differences:

@@ -20,7 +20,7 @@ from rich.progress import track
 
 from demos.checksum import DIGEST
 from demos.dataset import HISTORY, PLAN, dataset_folder, load
-from demos.episode import SUCCESS, Episode
+from demos.episode import Episode
 from demos.exchange import imitation, lerobot, npz, robomimic
 from demos.exchange.format import Arrival, Foreign, Format, appearing, read_all, reading
 from demos.exchange.source import source_of
@@ -129,9 +129,9 @@ def import_dataset(
             root=root,
             overwrite=overwrite,
         ) as draft:
-            intact = _copy(foreign, draft, source, plan.get("env_id"), progress=progress)
+            intact = _copy(foreign, draft, source, progress=progress)
             origin = came.dataset_id if came is not None else source.name
-            step |= {"replays": intact and bool(plan), "of": origin}
+            step |= {"replays": intact and (bool(plan) or spec is not None), "of": origin}
             metadata[HISTORY] = [*metadata.get(HISTORY, []), step]
     return load(dataset_folder(dataset_id, root))
 
@@ -193,17 +193,12 @@ def _rate_metadata(foreign: Foreign, plan: dict[str, Any]) -> dict[str, Any]:
         env.close()
 
 
-def _copy(foreign: Foreign, draft: Draft, path: Path, env_id: str | None, *, progress: bool) -> bool:
+def _copy(foreign: Foreign, draft: Draft, path: Path, *, progress: bool) -> bool:
     """Writes all episodes; returns whether each is what it was when it was exported."""
     told: list[str | None] = []
     seeded = True
     for arrival in track(foreign.arrivals, "importing", total=foreign.total, disable=not progress):
         episode = _checked(arrival, foreign, f"{path}: episode {draft.episodes}")
-        if is_ours(env_id) and SUCCESS[0] not in episode.infos:
-            raise ValueError(
-                f"{path}: episode {draft.episodes} has no info {SUCCESS[0]!r}, which datasets of {env_id} have; "
-                "import it without env_id"
-            )
         draft.add(episode)
         told.append(arrival.sha256)
         seeded = seeded and episode.seed is not None
@@ -224,6 +219,6 @@ def _checked(arrival: Arrival, foreign: Foreign, name: str) -> Episode:
     rewards = np.asarray(episode.rewards)
     if steps < 1 or rewards.shape != (steps,) or not np.isfinite(rewards).all():
         raise ValueError(f"{name}: rewards are {rewards.dtype} {rewards.shape}; expected finite numbers, one a step")
-    if episode.seed is not None and not 0 <= episode.seed < 2**63:
-        raise ValueError(f"{name}: the seed is {episode.seed}; expected one from 0 below 2**63")
+    if episode.seed is not None and not 0 <= episode.seed < 2**64:
+        raise ValueError(f"{name}: the seed is {episode.seed}; expected one from 0 below 2**64")
     return replace(episode, observations=observations, actions=actions)

@@ -14,11 +14,13 @@ from minari.dataset.minari_storage import is_image_space
 from rich.progress import track
 
 import lam_envs
-from demos.checksum import DIGEST, episode_digest
-from demos.dataset import DATA_FILE, PLAN, rate_of
-from demos.episode import Episode, episodes_of, leaves, nested
+from demos.checksum import DIGEST, content_digest, digest_of
+from demos.dataset import DATA_FILE, open_data, plan_of, rate_of, stores_jpeg
+from demos.episode import Episode, episodes_of, has_moments, leaves, nested, read_dtype
 from demos.exchange.spaces import leaf_spaces
+from demos.writing import written_form
 
+FLAGS = ("terminations", "truncations")
 UNKNOWN_FPS = 20
 """Frames a second of episodes whose environment does not say, where a format wants a number."""
 
@@ -70,15 +72,16 @@ class Source:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What the dataset was collected with; nothing if it was not collected by this package."""
-        plan = self.dataset.storage.read_raw_metadata(self.dataset.storage.data_path).get(PLAN)
-        return plan if isinstance(plan, dict) else {}
+        """What the dataset was collected with, or at least its environment; nothing if it does not say that."""
+        try:
+            return plan_of(self.dataset)
+        except ValueError:
+            return {}
 
     @property
     def env_id(self) -> str | None:
         """The environment's id, if anything tells it."""
-        spec = self.dataset.spec.env_spec
-        return self.plan.get("env_id") or (spec.id if spec is not None else None)
+        return self.plan.get("env_id")
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
@@ -117,6 +120,7 @@ class Source:
                 episode.terminations,
                 episode.truncations,
                 infos,
+                episode.options,
             )
 
 
@@ -134,22 +138,30 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
     count: dict[str, int] = {}
     lengths, signatures, attributes = [], [], set[str]()
     indices = [int(index) for index in dataset.episode_indices]
-    with h5py.File(dataset.storage.data_path / DATA_FILE, "r") as file:
+    rounded, unread = set[str](), set[str]()
+    own = _spaces_by_array(dataset)
+    with open_data(dataset.storage.data_path / DATA_FILE) as file:
         for index in indices:
             group = file[f"episode_{index}"]
             seed = group.attrs.get("seed")
-            digest = group.attrs.get(DIGEST) or episode_digest(group)
-            signatures.append(Signature(None if seed is None else int(seed), str(digest)))
+            signatures.append(Signature(None if seed is None else int(seed), _digest(dataset, index, group)))
             lengths.append(int(group.attrs["total_steps"]))
             attributes |= set(group.attrs) - {"id", "seed", "total_steps", DIGEST}
             for name, part in _arrays("", group):
-                found.setdefault(name, set()).add(Column(part.dtype.str, part.shape[1:]))
+                if name.startswith("infos/") and not has_moments(part.shape, lengths[-1]):
+                    unread.add(name)
+                    continue
+                dtype = read_dtype(part.dtype, own[name]) if name in own else part.dtype
+                rounded |= {f"{name} as {part.dtype}"} if dtype != part.dtype else set()
+                found.setdefault(name, set()).add(
+                    Column(np.dtype(bool).str if name in FLAGS else dtype.str, part.shape[1:])
+                )
                 count[name] = count.get(name, 0) + 1
     found.update({name: {column} for name, column in _decoded_pictures(dataset).items()})
     alike = {
         name: next(iter(columns))
         for name, columns in found.items()
-        if len(columns) == 1 and count[name] == len(indices) and _is_number(next(iter(columns)))
+        if len(columns) == 1 and count.get(name) == len(indices) and _is_number(next(iter(columns)))
     }
     expected = [
         *(f"observations/{name}".rstrip("/") for name in leaf_spaces(dataset.observation_space)),
@@ -158,13 +170,32 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
     for name in expected:
         if name not in alike:
             raise ValueError(f"{name} of the episodes of {dataset.id} are not numbers of one type and shape")
-    left = sorted(name for name in set(found) - set(alike) if name.startswith("infos/"))
+    left = sorted(name for name in set(found) - set(alike) - unread if name.startswith("infos/"))
     losses = [f"{name}: not numbers of one type and shape in every episode" for name in left]
+    losses += [f"{name}: no value for each step" for name in sorted(unread)]
     losses += [f"the attribute {name} of episodes" for name in sorted(attributes)]
+    losses += [f"{name}: they are written as their space has them" for name in sorted(rounded)]
     if _decoded_pictures(dataset):
         losses.append("that pictures were stored as JPEG: they are written as they are decoded")
     columns = {name: alike[name] for name in sorted(alike) if name.startswith("infos/") or name in expected}
     return Source(dataset, columns, tuple(lengths), tuple(signatures), tuple(losses), progress)
+
+
+def _spaces_by_array(dataset: minari.MinariDataset) -> dict[str, Any]:
+    """The spaces of observations and actions by the way to their arrays in an episode."""
+    parts = {"observations": dataset.observation_space, "actions": dataset.action_space}
+    return {
+        f"{part}/{name}".rstrip("/"): leaf
+        for part, space in parts.items()
+        for name, leaf in leaf_spaces(space).items()
+    }
+
+
+def _digest(dataset: minari.MinariDataset, index: int, group: h5py.Group) -> str:
+    """What an episode is signed with; of one that is not signed, what an import of all that is read signs it with."""
+    if isinstance(group.attrs.get(DIGEST), str) or stores_jpeg(dataset):
+        return digest_of(group)
+    return content_digest(*written_form(next(episodes_of(dataset, [index]))))
 
 
 def _arrays(name: str, group: Any) -> Iterator[tuple[str, Any]]:

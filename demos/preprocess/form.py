@@ -6,6 +6,7 @@ entry ``robot`` of pixel observations.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
-from demos.dataset import FORM, PLAN, checked_rate, make_env, rate_of
+from demos.dataset import FORM, PLAN, checked_rate, make_env, plan_of, rate_of
 from demos.episode import Episode, episodes_of, leaves
 from lam_envs.control import CONTROLS
 from lam_envs.observation import ROBOT_KEY
@@ -156,8 +157,9 @@ def form_of(dataset: minari.MinariDataset) -> Form:
         ValueError: What it says is damaged.
     """
     metadata = dataset.storage.read_raw_metadata(dataset.storage.data_path)
-    plan = metadata.get(PLAN)
-    plan = plan if isinstance(plan, dict) else None
+    plan: dict[str, Any] | None = None
+    with contextlib.suppress(ValueError):
+        plan = plan_of(dataset)
     infos = next(episodes_of(dataset, dataset.episode_indices[:1])).infos
     sizes = {name: int(np.prod(values.shape[1:])) for name, values in leaves(infos)}
     observations, actions = dataset.observation_space, dataset.action_space

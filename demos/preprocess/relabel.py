@@ -89,7 +89,7 @@ class _Following(Running):
         if episode.seed is None:
             raise ValueError("relabelling needs the seed of every episode; one has none")
         again = record(self._env, self._steps(episode), episode.seed)
-        if again.success != episode.success:
+        if episode.success is not None and again.success != episode.success:
             self._left_out += 1
             return None
         # How it was acted is still known; what was executed is now what the label says.
@@ -111,7 +111,7 @@ class _Following(Running):
         """Follows the recorded path: the next moment comes when the tool is where it was, or has waited for it."""
         path = self._path(episode)
         inner: Any = self._env.unwrapped
-        observation, info = self._env.reset(seed=episode.seed)
+        observation, info = self._env.reset(seed=episode.seed, options=episode.options)
         step = Step(None, observation, 0.0, False, False, info)
         yield step
         moment, waited = 1, 0

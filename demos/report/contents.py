@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from demos.dataset import plan_of
-from demos.episode import EXECUTED, QUALITY, STRATEGY, SUCCESS, Episode, episodes_of
+from demos.episode import EXECUTED, QUALITY, STRATEGY, Episode, episodes_of
 from demos.report.positions import Area, Points, Positions, own_env
 from demos.report.tally import Tally, action_names
 
@@ -176,10 +176,10 @@ def _noted(episode: Episode, info: str, names: Any) -> str | None:
 
 
 def _steps_to_success(episode: Episode) -> int | None:
-    name = next((name for name in SUCCESS if name in episode.infos), None)
-    if name is None or not episode.success:
+    flags = episode.success_flags
+    if flags is None or not flags[-1]:
         return None
-    failed = np.flatnonzero(~np.asarray(episode.infos[name], dtype=bool))
+    failed = np.flatnonzero(~flags.astype(bool))
     return int(failed[-1]) + 1 if failed.size else 0
 
 

@@ -11,7 +11,7 @@ import gymnasium as gym
 import minari
 
 from demos.checksum import checksum
-from demos.dataset import history_of, plan_of, rate_of
+from demos.dataset import history_of, is_collected, plan_of, rate_of
 from demos.intervals import wilson_interval
 from demos.report.contents import Contents
 
@@ -80,10 +80,6 @@ def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
         plan = plan_of(dataset)
     except ValueError:
         plan = {}
-    try:
-        digest = checksum(dataset)
-    except ValueError:
-        digest = "none: the episodes are not signed"
     env_spec, rate = dataset.env_spec, rate_of(dataset)
     facts = [
         ("environment", plan.get("env_id") or (env_spec.id if env_spec is not None else None)),
@@ -91,13 +87,16 @@ def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
         ("seed", plan.get("seed")),
         ("acted by", metadata.get("algorithm_name")),
         ("failed attempts, left out", metadata.get("lam_envs_dropped")),
-        ("history", "; ".join(map(_listed, history_of(dataset))) or ("as collected" if plan else None)),
+        (
+            "history",
+            "; ".join(map(_listed, history_of(dataset))) or ("as collected" if is_collected(metadata) else None),
+        ),
         ("steps per second", "unknown" if rate is None else number_text(rate)),
         ("observations", _space(dataset.observation_space)),
         ("actions", _space(dataset.action_space)),
         ("versions", _listed(plan.get("libraries")) or f"minari {metadata.get('minari_version', 'unknown')}"),
         ("author", ", ".join(map(str, metadata.get("author") or []))),
-        ("SHA-256 of the episodes", digest),
+        ("SHA-256 of the episodes", checksum(dataset)),
     ]
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
 

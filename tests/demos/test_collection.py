@@ -339,7 +339,7 @@ def test_what_fails_from_the_start_leaves_its_name_free(tmp_path: Path) -> None:
 
 
 def test_pictures_stored_as_jpeg_are_replayed_by_states_only(tmp_path: Path) -> None:
-    size = {"image_width": 16, "image_height": 16}
+    size = {"image_width": 32, "image_height": 32}
     dataset = demos.collect("LamReachPixels-v0", episodes=1, jpeg=True, env_kwargs=size, root=tmp_path)
     with pytest.raises(ValueError, match=r"stored as JPEG.*--states"):
         demos.replay(dataset)

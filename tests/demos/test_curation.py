@@ -117,7 +117,7 @@ def test_a_merge_refuses_what_does_not_belong_together(root: Path) -> None:
         curate.merge([reach, curate.subsample(reach, "ours/part-v0", 1, root=root)], "ours/no-v0", root=root)
     with pytest.raises(ValueError, match="at least 2"):
         curate.merge([reach], "ours/no-v0", root=root)
-    pixels = {"episodes": 1, "env_kwargs": {"image_width": 16, "image_height": 16}, "root": root}
+    pixels = {"episodes": 1, "env_kwargs": {"image_width": 32, "image_height": 32}, "root": root}
     exact = demos.collect("LamReachPixels-v0", dataset_id="ours/exact-v0", **pixels)
     lossy = demos.collect("LamReachPixels-v0", dataset_id="ours/lossy-v0", jpeg=True, **pixels)
     for pair in ([exact, lossy], [lossy, exact]):
