@@ -9,12 +9,12 @@ from typing import Any
 import gymnasium as gym
 import minari
 import numpy as np
+from minari.dataset.minari_storage import is_image_space
 from rich.progress import track
 
 from demos.dataset import changes_of, episode_seeds, is_collected, make_env, plan_of, stores_jpeg
 from demos.episode import NOTES, STATE, SUCCESS, Episode, episodes_of, leaves
 from demos.recording import commanded, record, replayed
-from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_ours
 
 JUDGED = SUCCESS[0]
@@ -72,13 +72,15 @@ class StatesReport:
 def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayReport:
     """Replays the actions of every episode in a fresh environment and compares everything that was recorded.
 
+    Images that are stored as JPEG are not what was seen: they are not compared.
+
     Args:
         dataset: Any dataset of Minari that names a registered environment, or some of its episodes.
         progress: Show a bar.
 
     Raises:
-        ValueError: The dataset names no registered environment or one of other actions, has no seeds, its episodes
-            were changed since they were collected, or its pictures are stored as JPEG.
+        ValueError: The dataset names no registered environment or one of other actions, has no seeds, or its episodes
+            were changed since they were collected.
     """
     changed = changes_of(dataset)
     if changed:
@@ -86,20 +88,15 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
             f"the episodes of {dataset.id} were changed ({', '.join(changed)}): their actions no longer give them. "
             "Replay the states instead: python -m demos replay --states"
         )
-    if stores_jpeg(dataset):
-        raise ValueError(
-            f"the pictures of {dataset.id} are stored as JPEG and are not what was seen: nothing is bit-identical. "
-            "Replay the states instead: python -m demos replay --states"
-        )
     differences: list[tuple[int, str]] = []
     successes = 0
-    collected = is_collected(dataset.storage.metadata)
+    collected, jpeg = is_collected(dataset.storage.metadata), stores_jpeg(dataset)
     env = make_env(dataset)
     try:
         _check_actions(env, dataset)
         episode_seeds(dataset)
         for number, episode in _shown(dataset, progress=progress):
-            difference, success = replayed_difference(env, episode, all_infos=collected)
+            difference, success = replayed_difference(env, episode, all_infos=collected, jpeg=jpeg)
             successes += success
             if difference is not None:
                 differences.append((number, difference))
@@ -122,7 +119,7 @@ def _check_actions(env: gym.Env[Any, Any], dataset: minari.MinariDataset) -> Non
 
 
 def replayed_difference(
-    env: gym.Env[Any, Any], episode: Episode, *, all_infos: bool = True
+    env: gym.Env[Any, Any], episode: Episode, *, all_infos: bool = True, jpeg: bool = False
 ) -> tuple[str | None, bool]:
     """Replays the actions of one episode.
 
@@ -131,6 +128,7 @@ def replayed_difference(
         episode: With a seed.
         all_infos: Whether the recorder kept every info, as :func:`demos.collect` does. Otherwise the infos that both
             have are compared, rewards as precisely as they were recorded, and an episode may have been cut off.
+        jpeg: Whether images were stored as JPEG, and are not to be compared.
 
     Returns:
         The first part that is not bit-identical, or None; and whether the replayed episode ended in success.
@@ -142,9 +140,25 @@ def replayed_difference(
     noted = {name: episode.infos[name] for name in NOTES if name in episode.infos}
     success = bool(again.success)
     again = replace(again, actions=episode.actions, infos={**again.infos, **noted})
+    if jpeg:
+        episode, again = (
+            replace(one, observations=_without_images(one.observations, env.observation_space))
+            for one in (episode, again)
+        )
     if not all_infos:
         episode, again = _comparable(episode, again)
     return episode.differs_from(again), success
+
+
+def _without_images(observations: Any, space: gym.Space[Any]) -> Any:
+    """The observations without the parts that Minari takes for images."""
+    if isinstance(observations, dict) and isinstance(space, gym.spaces.Dict):
+        return {
+            name: _without_images(part, space[name])
+            for name, part in observations.items()
+            if not is_image_space(space[name])
+        }
+    return {} if is_image_space(space) else observations
 
 
 def _comparable(episode: Episode, again: Episode) -> tuple[Episode, Episode]:
@@ -181,15 +195,12 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
     """
     differences: list[int] = []
     successes = moments = alike = unsaid = 0
-    # Observed images would only take time; only environments of lam_envs have this keyword.
-    ours = is_ours(plan_of(dataset)["env_id"])
-    env = make_env(dataset, **({"obs": "state"} if ours else {}))
+    if not is_ours(plan_of(dataset)["env_id"]):
+        raise ValueError(f"states of {plan_of(dataset)['env_id']} cannot be set: it is no environment of lam_envs")
+    # Observed images would only take time.
+    env = make_env(dataset, obs="state")
     inner: Any = env.unwrapped
     try:
-        if not isinstance(inner, ManipulationEnv):
-            raise ValueError(
-                f"states of {plan_of(dataset)['env_id']} cannot be set: it is no environment of lam_envs"
-            )
         for number, episode in _shown(dataset, progress=progress):
             if STATE not in episode.infos:
                 raise ValueError(

@@ -48,14 +48,12 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
         numbers: Of the episodes.
 
     Returns:
-        Number and difference of each episode that did not come out bit-identical; and why none was re-executed.
+        Number and difference of each episode that did not come out bit-identical; and what was not compared.
     """
     changed = changes_of(dataset)
     if changed:
         return [], f"nothing was re-executed: the episodes were changed by {', '.join(changed)}"
-    if stores_jpeg(dataset):
-        return [], "nothing was re-executed: pictures stored as JPEG are not what was seen"
-    collected = is_collected(dataset.storage.metadata)
+    collected, jpeg = is_collected(dataset.storage.metadata), stores_jpeg(dataset)
     differences = []
     env = make_env(dataset, render_mode=None)
     try:
@@ -64,14 +62,14 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
                 differences.append((number, "has no seed, which re-executing it needs"))
                 continue
             try:
-                difference = replayed_difference(env, episode, all_infos=collected)[0]
+                difference = replayed_difference(env, episode, all_infos=collected, jpeg=jpeg)[0]
             except Exception as error:  # What was recorded otherwise may fail in any way.
                 difference = f"an error ({shown(str(error))})"
             if difference is not None:
                 differences.append((number, f"re-executed, it differs in {difference}; {_versions(dataset)}"))
     finally:
         env.close()
-    return differences, None
+    return differences, "images stored as JPEG are not what was seen: they were not compared" if jpeg else None
 
 
 def _versions(dataset: minari.MinariDataset) -> str:

@@ -13,7 +13,7 @@ from demos.check import repair as repair_dataset
 from demos.commands.arguments import EXAMPLE, Dataset, Overwrite, Root
 from demos.commands.collecting import tell
 from demos.console import clear_errors, console, errors
-from demos.dataset import load
+from demos.dataset import load, stores_jpeg
 from demos.replay import replay as replay_actions
 from demos.replay import replay_states
 
@@ -36,7 +36,10 @@ def replay(
             _replay_states(opened)
             return
         report = replay_actions(opened, progress=True)
-    console.print(f"{report.identical} of {report.episodes} episodes bit-identical, {report.successes} successful")
+    images = ", but for images stored as JPEG, which are not compared" if stores_jpeg(opened) else ""
+    console.print(
+        f"{report.identical} of {report.episodes} episodes bit-identical{images}, {report.successes} successful"
+    )
     for episode, part in report.differences:
         errors.print(f"episode {episode}: {part} differ")
     if report.differences:
