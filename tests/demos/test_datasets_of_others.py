@@ -80,6 +80,7 @@ def command(app: Any, *arguments: str | Path) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_a_persons_dataset_goes_the_whole_way(episodes: list[dict[str, Any]], save: Save, tmp_path: Path) -> None:
     save("person/first-v0", {**episodes[0], "seed": 0}, {**episodes[1], "seed": 1})
     save("person/second-v0", {**episodes[2], "seed": 2})
