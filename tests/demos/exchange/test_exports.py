@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,15 @@ def test_a_missing_library_is_named(
     with pytest.raises(ModuleNotFoundError, match=r"needs PyArrow: pip install 'lam-envs\[demos\]'"):
         export_dataset(sources["LamReach-v0"], "imitation", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lerobot_names_the_robot_that_an_id_is_registered_with(tmp_path: Path) -> None:
+    spec = gym.spec("LamReach-v0")
+    keywords = {**spec.kwargs, "robot": "xarm6"}
+    gym.register("OtherReach-v0", spec.entry_point, max_episode_steps=5, disable_env_checker=True, kwargs=keywords)
+    try:
+        dataset = demos.collect("OtherReach-v0", episodes=1, quality="random", keep_failures=True, root=tmp_path)
+        export_dataset(dataset, "lerobot", tmp_path / "out")
+    finally:
+        del gym.registry["OtherReach-v0"]
+    assert json.loads((tmp_path / "out" / "meta" / "info.json").read_text())["robot_type"] == "xarm6"
