@@ -316,12 +316,12 @@ def _check_alike(first: minari.MinariDataset, other: minari.MinariDataset) -> No
     """Refuses to join episodes whose numbers have equal spaces and another meaning.
 
     Raises:
-        ValueError: Other rates or features.
+        ValueError: Other rates or features, where both are known.
     """
-    rates = [rate_of(dataset) or "unknown" for dataset in (first, other)]
-    if rates[0] != rates[1]:
+    rates = rate_of(first), rate_of(other)
+    if None not in rates and rates[0] != rates[1]:
         raise ValueError(
-            f"the steps per second of {first.id} are {rates[0]} and those of {other.id} {rates[1]}: they cannot be "
+            f"the steps per second of {first.id} are {rates[0]:g} and those of {other.id} {rates[1]:g}: they cannot be "
             "merged; resample one of them first"
         )
     forms = [dataset.storage.read_raw_metadata(dataset.storage.data_path).get(FORM) for dataset in (first, other)]
