@@ -33,6 +33,7 @@ from lam_envs.env import OBSERVATIONS, ManipulationEnv
 from lam_envs.observation import Layout
 from lam_envs.randomization import PRESETS, Randomization
 from lam_envs.registration import TASKS, VARIANTS, env_id
+from lam_envs.reset_options import OPTIONS
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.tasks import make_task
 
@@ -58,6 +59,28 @@ episodes. `env.unwrapped.get_state()` returns an array from which `set_state` co
 ## Tasks
 
 """
+RESET_OPTIONS = """
+
+## Reset options
+
+The seed draws the initial state. Options of `reset` set parts of it instead, in physical units, for one episode:
+
+```python
+import gymnasium as gym
+import lam_envs
+
+env = gym.make("LamPickPlaceGoal-v0")
+goal = [0.5, 0.1, 0.02, 0.08, 1.0, 0.0]
+cube = [0.45, -0.1, 0.02, 0.0, 0.0, 0.0, 1.0]
+observation, info = env.reset(seed=0, options={"goal": goal, "poses": {"object": cube}})
+assert abs(observation["desired_goal"] - goal).max() < 1e-6
+```
+
+The seed draws the rest. The same seed and options give the same bits; the episodes that follow are the same with and
+without options. Objects start at rest, and bodies that overlap push each other apart. An unknown option or an invalid
+value raises `ValueError` and changes nothing.
+
+"""
 
 
 # Environments
@@ -80,7 +103,7 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
     ]
     parts = [ENVIRONMENTS, table(["task", "what to do", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
     parts += ["\n\nThe task's own page tells what its numbers mean.\n\n## Keywords\n\n", keywords()]
-    return "".join(parts) + "\n"
+    return "".join([*parts, RESET_OPTIONS, reset_options()]) + "\n"
 
 
 def ids(tasks: list[str]) -> str:
@@ -111,6 +134,12 @@ def keywords() -> str:
         if name in known and known[name].default is not inspect.Parameter.empty
     ]
     return table(["keyword", "default", "meaning"], rows)
+
+
+def reset_options() -> str:
+    """Returns the table of the options of ``reset``."""
+    rows = [[f"`{name}`", entries(change, "Args")["value"]] for name, change in OPTIONS.items()]
+    return table(["option", "value"], rows)
 
 
 def entries(of: Any, section: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from lam_envs import reset_options
 from lam_envs.cameras import CAMERAS
 from lam_envs.control import CONTROLS, ToolCommand
 from lam_envs.keywords import known_name, known_names, one_of, positive_number, truth, unknown_keyword
@@ -144,17 +145,28 @@ class ManipulationEnv(gym.Env[Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Starts an episode that depends on the seed alone.
+        """Starts an episode that depends on the seed and the options alone.
 
         Args:
             seed: Seeds the draws of this and the following episodes.
-            options: Not used.
+            options: Parts of the initial state to set instead of drawing them, for this episode alone. The following
+                episodes of the same seed stay the same.
+
+                - ``goal``: the desired goal in the units of the task's goal, shape (goal size,).
+                - ``poses``: a dict of poses by name of the task's movable objects. A pose has 7 numbers: x, y, z
+                  (metres) of the object's frame in world coordinates, and its orientation as a quaternion x, y, z,
+                  w. Objects that are not named keep the pose that the seed draws.
 
         Returns:
             The first observation, and an info with the keys that every step's info has.
+
+        Raises:
+            ValueError: An option is unknown, or its value cannot be. The episode has not changed then, nor has the
+                seed.
         """
+        changes = reset_options.changes(options, self._task)
         super().reset(seed=seed)
-        self._world.begin(self.np_random)
+        self._world.begin(self.np_random, changes)
         return self._begun()
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 IDENTITY: Quaternion = (0.0, 0.0, 0.0, 1.0)
+UNIT_TOLERANCE = 1e-3
+"""Largest difference of a given quaternion's length from 1."""
 
 
 class Motion(NamedTuple):
@@ -29,6 +33,21 @@ class Frame(NamedTuple):
     """Metres."""
     orientation: Quaternion
     """Quaternion x, y, z, w."""
+
+
+def check_orientation(what: str, quaternion: Sequence[float]) -> None:
+    """Refuse an orientation that is none.
+
+    Args:
+        what: Names the orientation in the error.
+        quaternion: x, y, z, w.
+
+    Raises:
+        ValueError: It is no unit quaternion.
+    """
+    length = math.sqrt(sum(number * number for number in quaternion))
+    if abs(length - 1.0) > UNIT_TOLERANCE:
+        raise ValueError(f"{what} has length {length:g}; expected a unit quaternion")
 
 
 def rotation_6d(orientation: Quaternion) -> tuple[float, float, float, float, float, float]:

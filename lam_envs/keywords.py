@@ -81,10 +81,20 @@ def truth(what: str, given: Any) -> bool:
 
 
 def unknown_keyword(given: str, function: Callable[..., Any]) -> str:
-    """Says which keyword was meant, and which the function knows."""
+    """Returns an error message that names the keyword that was meant, and those that the function knows.
+
+    It begins with Python's own words: TorchRL and Gymnasium look for them, to leave a keyword out and try again.
+    """
     parameters = inspect.signature(function).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-    return f"unknown keyword {given!r}{_hint(given, known)}. Known: {', '.join(known)}"
+    error = f"{function.__qualname__}() got an unexpected keyword argument {given!r}"
+    return f"{error}{_hint(given, known)}. Known: {', '.join(known)}"
+
+
+def unknown_name(what: str, given: Any, known: Iterable[str]) -> str:
+    """Returns an error message that names what was given, what was meant, and what is known."""
+    names = list(known)
+    return f"unknown {what} {given!r}{_hint(str(given), names)}. Known: {', '.join(names) or 'none'}"
 
 
 def unknown_field(what: str, given: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.control import Target
-from lam_envs.geometry import Motion, Vector3
+from lam_envs.geometry import Motion, Vector3, check_orientation
 from lam_envs.randomization import Physique, Variation
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.simulation import FINENESS, SUBSTEPS, Detail, Renderer, Simulation
@@ -174,9 +174,7 @@ class Scene:
         first = self.state_size - MOTION_SIZE * len(self.task.movable)
         for number, name in enumerate(self.task.movable):
             start = first + number * MOTION_SIZE + 3
-            length = float(np.linalg.norm(state[start : start + 4]))
-            if abs(length - 1.0) > 1e-3:
-                raise ValueError(f"the orientation of {name} has length {length:g}; expected a unit quaternion")
+            check_orientation(f"the orientation of {name}", state[start : start + 4].tolist())
         joints, arm = self.robot.joint_count, len(self.robot.limits)
         for what, angles in (("is", state[:arm]), ("is told", state[2 * joints : 2 * joints + arm])):
             for name, angle, (low, high) in zip(self.robot.model.arm_joints, angles, self.robot.limits, strict=True):

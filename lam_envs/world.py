@@ -17,6 +17,7 @@ from lam_envs import state as states
 from lam_envs.control import Control
 from lam_envs.observation import Layout
 from lam_envs.randomization import VARIATION_SIZE, Physique, Randomization, Variation, draw
+from lam_envs.reset_options import Change, check_goal
 from lam_envs.robots import RobotModel
 from lam_envs.scene import Scene
 from lam_envs.tasks import Draw, Reading, Task
@@ -61,11 +62,18 @@ class World:
 
     # Episodes
 
-    def begin(self, rng: np.random.Generator) -> None:
-        """Starts an episode that depends on the generator alone."""
+    def begin(self, rng: np.random.Generator, changes: Sequence[Change] = ()) -> None:
+        """Starts an episode that depends on the generator and the changes alone.
+
+        Args:
+            rng: Draws the initial state; the changes have no influence on how many numbers it draws.
+            changes: Made to the initial state that was drawn; see ``reset_options.py``.
+        """
         variation = Variation() if self.randomization is None else draw(self.randomization, rng)
         start = self.task.sample(rng, variation.object_size)
         self._check_draw(start)
+        for change in changes:
+            start = change(start)
         physical = self.scene(self.physique(variation)).initial_state(start)
         self._load(self._joined(physical, np.array(start.desired, np.float32), variation, 0, []))
 
@@ -206,25 +214,11 @@ class World:
         for action in actions:
             self.control.checked(action)
         self.scene().check(physical[: self.scene().state_size])
-        self._check_goal(physical[self.scene().state_size :][: self.desired.size])
+        check_goal("the desired goal", physical[self.scene().state_size :][: self.desired.size].tolist(), self.task)
         self._parts(physical)
         self._load(physical)
         for action in actions:
             self.advance(action)
-
-    def _check_goal(self, desired: npt.NDArray[np.float64]) -> None:
-        """Refuses a desired goal that no episode has.
-
-        Raises:
-            ValueError: It is outside of the goals' space.
-        """
-        low, high = (np.array(ends, np.float32) for ends in (self.task.goal_low, self.task.goal_high))
-        outside = (desired < low) | (desired > high)
-        if outside.any():
-            index = int(np.argmax(outside))
-            raise ValueError(
-                f"the desired goal's number {index} is {desired[index]:g}; expected {low[index]:g} to {high[index]:g}"
-            )
 
     @property
     def _variation_size(self) -> int:

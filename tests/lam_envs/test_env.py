@@ -249,7 +249,7 @@ def test_a_bad_value_names_what_was_given_and_what_was_expected(keywords: dict[s
 
 
 def test_an_unknown_keyword_is_named_with_the_nearest_known_one() -> None:
-    with pytest.raises(TypeError, match=r"unknown keyword 'robt' \(did you mean 'robot'\?\). Known: task, robot"):
+    with pytest.raises(TypeError, match=r"keyword argument 'robt' \(did you mean 'robot'\?\). Known: task, robot"):
         gym.make("LamGrasp-v0", robt="panda")
 
 

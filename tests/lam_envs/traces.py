@@ -69,9 +69,9 @@ def fingerprint(parts: list[Any]) -> str:
     return digest.hexdigest()
 
 
-def trace(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> str:
+def trace(env: gym.Env[Any, Any], seed: int, actions: list[Any], options: dict[str, Any] | None = None) -> str:
     """Fingerprints observations, rewards and infos of an episode."""
-    observation, info = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed, options=options)
     parts = [observation, info]
     for action in actions:
         observation, reward, terminated, truncated, info = env.step(action)
