@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, cast
 
@@ -34,6 +34,13 @@ OBSERVATIONS = ("state", "goal", "pixels")
 REWARDS = ("dense", "sparse")
 
 Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[Any]]
+
+info_flag: Callable[[Any], Any] = bool if gym.__version__.startswith("0.") else np.asarray
+"""Makes the value of a condition in an info: an array of bool, shape ().
+
+TorchRL's info reader needs a ``dtype``, which Python's bool lacks. Gymnasium's vector environments make an array of
+objects of ``np.bool_``, and of arrays too before Gymnasium 1.0: the sum of such objects is True and no count.
+"""
 
 
 class ManipulationEnv(gym.Env[Any, Any]):
@@ -175,6 +182,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Args:
             action: An element of ``action_space``; displacements out of range are clipped.
 
+        Returns:
+            The observation; the reward, a float; terminated and truncated, bools; and an info with ``is_success`` and
+            the task's other conditions as arrays of bool, shape (), and what :class:`lam_envs.Randomization` drew.
+
         Raises:
             ResetNeeded: There was no reset yet.
             ValueError: The action is not finite, or has a wrong shape. The episode has not advanced then.
@@ -183,7 +194,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         observation, reward, info = self._outcome()
         if self.render_mode == "human":
             self.render()
-        return observation, reward, self._terminates and info["is_success"], False, info
+        return observation, reward, self._terminates and bool(info["is_success"]), False, info
 
     def render(self) -> Any:
         """Draws the scene.
@@ -345,7 +356,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         """Observation, reward and info of the present scene."""
         world = self._world
         flags, reward = self._reward.judge(world.achieved, world.desired)
-        info: dict[str, Any] = {name: bool(flag) for name, flag in flags.items()}
+        info: dict[str, Any] = {name: info_flag(flag) for name, flag in flags.items()}
         if world.randomization is not None:
             info["randomization"] = world.variation.info()
         vector = self.layout.encode(self._seen(world.values), self._noise())

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
+from gymnasium.vector import SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -31,7 +32,25 @@ def test_reset_and_step_have_the_same_info_keys(env_id: str, make: Make) -> None
     *_, second = env.step(env.action_space.sample())
     assert list(first) == list(second)
     assert "is_success" in first
-    assert all(type(value) is bool for value in (*first.values(), *second.values()))
+    assert all(np.shape(value) == () and np.asarray(value).dtype == bool for value in second.values())
+
+
+def test_conditions_in_infos_have_a_dtype_and_terminated_is_a_bool(make: Make) -> None:
+    env = make("LamReach-v0", terminate_on_success=True)
+    _, info = env.reset(seed=0)
+    *_, terminated, truncated, _ = env.step(env.action_space.sample())
+    # TorchRL's info reader reads it; see test_other_libraries.py.
+    assert {value.dtype for value in info.values()} == {np.dtype(bool)}
+    assert type(terminated) is type(truncated) is bool
+
+
+def test_conditions_in_infos_of_a_vector_environment_can_be_counted() -> None:
+    vector = SyncVectorEnv([lambda: gym.make("LamReach-v0")] * 3)
+    vector.reset(seed=0)
+    *_, infos = vector.step(np.zeros((3, 4), np.float32))
+    vector.close()
+    assert infos["is_still"].dtype == infos["is_success"].dtype == bool
+    assert infos["is_still"].sum() == 3
 
 
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
