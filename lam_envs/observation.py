@@ -49,6 +49,21 @@ class Feature:
     limit: float
     noisy: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuses a feature that no number fits.
+
+        Raises:
+            ValueError: It has no numbers, another number of centers, or a scale or limit that is not above 0.
+        """
+        if self.size < 1:
+            raise ValueError(f"the feature {self.name!r} has size {self.size}; expected at least 1")
+        if isinstance(self.center, tuple) and len(self.center) != self.size:
+            raise ValueError(f"the feature {self.name!r} has {len(self.center)} centers; expected {self.size} or one")
+        if not (self.scale > 0.0 and self.limit > 0.0):
+            raise ValueError(
+                f"the feature {self.name!r} has scale {self.scale} and limit {self.limit}; expected numbers above 0"
+            )
+
 
 @dataclass(frozen=True)
 class FeatureSlice:

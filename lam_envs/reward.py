@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.one_goal import OneGoal
+from lam_envs.task_checks import check_many_goals
 from lam_envs.tasks import Task
 from lam_envs.tasks.task import Flags
 
@@ -49,10 +50,12 @@ class Reward:
         flags = self._task.evaluate(achieved, desired)
         if not self._has_judged:
             self._check_flags(flags)
-            self._has_judged = True
         progress = self._dense and self._task.progress(achieved, desired)
         if self._dense:
             self._check_progress(progress)
+        if not self._has_judged:
+            check_many_goals(self._task, achieved.array, desired.array, dense=self._dense)
+            self._has_judged = True
         return Judgement(flags, self._reward(flags["is_success"] * 1.0, progress))
 
     def _reward(self, success: Any, progress: Any) -> Any:

@@ -72,6 +72,11 @@ class Scene:
         self.simulation.add_ground("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
         self.robot = Robot(model, self.simulation)
         task.build(self.simulation, physique.size)
+        if missing := set(task.movable) - set(self.simulation.bodies):
+            raise ValueError(
+                f"movable of {type(task).__name__} names {', '.join(sorted(missing))}, which its build does not add; "
+                f"it adds {', '.join(self.simulation.bodies)}"
+            )
         self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)
         """What the robot is told to reach."""
         self.tool = self.robot.tool_state()

@@ -20,6 +20,7 @@ from lam_envs.randomization import VARIATION_SIZE, Physique, Randomization, Vari
 from lam_envs.reset_options import Change, check_goal
 from lam_envs.robots import RobotModel
 from lam_envs.scene import Scene
+from lam_envs.task_checks import check_declarations, check_goal_features
 from lam_envs.tasks import Draw, Reading, Task
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
@@ -37,6 +38,7 @@ class World:
     """
 
     def __init__(self, task: Task, model: RobotModel, control: Control, randomization: Randomization | None) -> None:
+        check_declarations(task)
         self.task = task
         self.model = model
         self.control = control
@@ -161,10 +163,12 @@ class World:
         """Refuses a start that does not fit what the task declares.
 
         Raises:
-            ValueError: The goal has another size or is not finite, or the objects are not those that can be moved.
+            ValueError: The goal has another size, is not finite or is outside of the goal space, or the objects are
+                not those that can be moved.
         """
         sample = f"{type(self.task).__name__}.sample"
         self._check_numbers(f"the desired goal of {sample}", start.desired, len(self.task.goal_low), "goal_low")
+        check_goal(f"the desired goal of {sample}", np.array(start.desired, np.float32).tolist(), self.task)
         if set(start.objects) != set(self.task.movable):
             raise ValueError(
                 f"{sample} places {', '.join(start.objects) or 'nothing'}; "
@@ -175,13 +179,14 @@ class World:
         """Refuses a first reading that does not fit what the task declares.
 
         Raises:
-            ValueError: Values or achieved goal have another size or are not finite.
+            ValueError: Values or achieved goal have another size or are not finite, or the goal is outside of the
+                goal space.
         """
         read = f"{type(self.task).__name__}.read"
         size = sum(feature.size for feature in self.task.features)
         self._check_numbers(f"the values of {read}", reading.values, size, "features")
         self._check_numbers(f"the achieved goal of {read}", reading.achieved, len(self.task.goal_low), "goal_low")
-        self._is_checked = True
+        check_goal(f"the achieved goal of {read}", self.achieved.tolist(), self.task)
 
     @staticmethod
     def _check_numbers(what: str, numbers: Sequence[float], size: int, declared: str) -> None:
@@ -281,13 +286,15 @@ class World:
     def _read(self, scene: Scene) -> None:
         scene.look()
         reading = self.task.read(scene.simulation, scene.robot, scene.tool, self.desired)
-        if not self._is_checked:
-            self._check_reading(reading)
         self.values = [
             *self.control.values(scene.robot, scene.tool, scene.gripper, scene.target),
             *reading.values,
         ]
         self.achieved = np.array(reading.achieved, dtype=np.float32)
+        if not self._is_checked:
+            self._check_reading(reading)
+            check_goal_features(self.task, self.layout, self.values, self.desired)
+            self._is_checked = True
         if not math.isfinite(sum(self.values)):
             # Such numbers stay in Bullet's caches: only a new client is free of them.
             self.close()

@@ -354,6 +354,80 @@ WRONG_TASKS = [
         ValueError,
         r"goal of Wrong\.sample has 1 numbers; expected 4",
     ),
+    (
+        "sample",
+        lambda self, *_: Draw((0.5, 0, 0.2), (0.0, 0.0, 0.0, -1.0), {"object": lying(0.5, 0.0, 0.025)}),
+        ValueError,
+        r"the desired goal of Wrong\.sample's number 3 is -1; expected 0 to 10",
+    ),
+    (
+        "read",
+        lambda *_: Reading([0.0] * 10, [0.0, 0.0, 3.0, 0.0]),
+        ValueError,
+        r"the achieved goal of Wrong\.read's number 2 is 3; expected -2 to 2",
+    ),
+    # Hooks and functions of many goals: what they give goes unnoticed until a goal environment needs it.
+    (
+        "goal_features",
+        Task.goal_features,
+        ValueError,
+        r"Wrong\.goal_features gives no features; expected goal/height",
+    ),
+    ("goal_features", lambda *_: None, ValueError, r"Wrong\.goal_features gives None; expected goal/height"),
+    (
+        "goal_features",
+        lambda _, features, desired: {"goal/heigth": desired[2:3]},
+        ValueError,
+        r"Wrong\.goal_features gives goal/heigth; expected goal/height",
+    ),
+    (
+        "goal_features",
+        lambda _, features, desired: {"goal/height": desired[2]},
+        ValueError,
+        r"Wrong\.goal_features gives goal/height of shape \(\); expected \(1,\)",
+    ),
+    (
+        "goal_features",
+        lambda _, features, desired: {"goal/height": desired[1:2]},
+        ValueError,
+        r"Wrong\.goal_features gives \[0\.\] for goal/height; expected \[0\.1.*\], as read gives it",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": achieved[3] <= desired[3]},
+        ValueError,
+        r"Wrong\.evaluate gives is_success of shape \(4,\) for goals of shape \(10, 4\); expected \(10,\)\. hind",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": bool(achieved[..., 3] <= desired[..., 3])},
+        ValueError,
+        r"Wrong\.evaluate fails for goals of shape \(10, 4\) and not for one: ValueError",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": np.linalg.norm((achieved - desired)[:3]) <= 0.02},
+        ValueError,
+        r"Wrong\.evaluate gives is_success of shape \(\) for goals",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": achieved[..., 2] > np.mean(achieved[..., 2]) - 0.01},
+        ValueError,
+        r"Wrong\.evaluate gives another is_success for goals of shape \(10, 4\) than for each",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": achieved.T[3] <= desired.T[3]},
+        ValueError,
+        r"Wrong\.evaluate gives is_success of shape \(5, 2\) for goals of shape \(2, 5, 4\)",
+    ),
+    (
+        "progress",
+        lambda _, achieved, desired: 1 / (1 + abs(achieved[2] - desired[2])),
+        ValueError,
+        r"Wrong\.progress gives progress of shape \(4,\) for goals of shape \(10, 4\)",
+    ),
 ]
 
 
@@ -366,6 +440,76 @@ def test_a_task_that_does_not_fit_itself_is_refused_by_name(
     with pytest.raises(error, match=message):
         env.reset(seed=0)
     env.close()
+
+
+def test_progress_that_no_reward_needs_is_not_checked() -> None:
+    env = ManipulationEnv(task=type("Wrong", (Above,), {"progress": lambda *_: None})(), reward="sparse")
+    env.reset(seed=0)
+    env.close()
+
+
+def test_a_task_is_not_checked_again_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {"evaluate": 0, "goal_features": 0}
+
+    class Counted(Above):
+        def evaluate(self, achieved: Any, desired: Any) -> dict[str, Any]:
+            calls["evaluate"] += 1
+            return super().evaluate(achieved, desired)
+
+        def goal_features(self, features: Any, desired: Any) -> Any:
+            calls["goal_features"] += 1
+            return super().goal_features(features, desired)
+
+    env = ManipulationEnv(task=Counted(), obs="goal")
+    env.reset(seed=0)
+    before = dict(calls)
+    env.step(np.zeros(4, np.float32))
+    env.reset()
+    copy.deepcopy(env).step(np.zeros(4, np.float32))
+    # The copy judges the state that it begins with, and its step.
+    assert {name: calls[name] - before[name] for name in calls} == {"evaluate": 3, "goal_features": 0}
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"goal_low": (-2.0,) * 3}, "goal_low and goal_high of Wrong have 3 and 4 numbers"),
+        ({"goal_low": (), "goal_high": ()}, "goal_low and goal_high of Wrong have 0 and 0 numbers"),
+        ({"goal_low": (3.0,) * 4}, r"goal_low and goal_high of Wrong are 3\.0 and 2\.0 at number 0"),
+        ({"goal_high": (np.inf,) * 4}, r"goal_low and goal_high of Wrong are -2\.0 and inf at number 0"),
+        ({"tool_low": (0.7, -0.15, 0.2)}, r"tool_low and tool_high of Wrong are 0\.7 and 0\.6 at number 0"),
+    ],
+)
+def test_limits_that_leave_no_room_are_refused_when_the_environment_is_made(change: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ManipulationEnv(task=type("Wrong", (Above,), change)())
+
+
+def test_a_movable_object_that_is_not_built_is_refused_by_name() -> None:
+    class Wrong(Above):
+        movable = ("object", "lid")
+
+        def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+            start = super().sample(rng, scale)
+            return dataclasses.replace(start, objects={**start.objects, "lid": lying(0.5, 0.3, 0.02)})
+
+    with pytest.raises(ValueError, match="movable of Wrong names lid, which its build does not add; it adds floor, "):
+        ManipulationEnv(task=Wrong()).reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 0}, "the feature 'goal/height' has size 0; expected at least 1"),
+        ({"center": (0.1, 0.1)}, "the feature 'goal/height' has 2 centers; expected 1 or one"),
+        ({"scale": 0.0}, r"the feature 'goal/height' has scale 0\.0 and limit 1\.0; expected numbers above 0"),
+        ({"limit": -1.0}, r"the feature 'goal/height' has scale 0\.1 and limit -1\.0; expected numbers above 0"),
+    ],
+)
+def test_a_feature_that_no_number_fits_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(Above.features[-1], **change)
 
 
 def test_two_features_of_one_name_are_refused() -> None:
