@@ -66,7 +66,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
         image_height: Pixels of an observed picture.
         depth: Observe depth (metres) beside each picture.
         renderer: What draws pictures: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
-            Their pixels differ; the light of ``egl`` is as bright in every episode.
+            Their pixels differ; the light of ``egl`` is as bright in every episode. A process
+            that was forked after its parent drew with ``egl`` cannot use it: start processes with ``spawn``.
         render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.
         camera: A name of ``lam_envs.cameras.CAMERAS``, for :meth:`render`.
         render_width: Pixels.

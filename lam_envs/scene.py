@@ -71,7 +71,9 @@ class Scene:
         self.simulation.add_ground("floor", size=FLOOR_SIZE, position=FLOOR_CENTER, color=FLOOR_COLOR)
         self.simulation.add_ground("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
         self.robot = Robot(model, self.simulation)
-        task.build(self.simulation, physique.size)
+        # Also for what a task makes by Bullet's own functions.
+        with self.simulation.opengl:
+            task.build(self.simulation, physique.size)
         if missing := set(task.movable) - set(self.simulation.bodies):
             raise ValueError(
                 f"movable of {type(task).__name__} names {', '.join(sorted(missing))}, which its build does not add; "

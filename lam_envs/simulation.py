@@ -12,6 +12,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -100,8 +101,7 @@ class Simulation:
         self.detail = detail
         self.physique = physique
         if window:
-            with Silenced():
-                self.client = pybullet.connect(pybullet.GUI)
+            self.client = _open_window()
         else:
             self.client = pybullet.connect(pybullet.DIRECT)
         if self.client < 0:
@@ -109,12 +109,18 @@ class Simulation:
         if detail == "physics":
             # Comparing every pair of a dozen boxes costs less than keeping a tree of them: 5% of a step.
             pybullet.resetSimulation(pybullet.RESET_USE_SIMPLE_BROADPHASE, physicsClientId=self.client)
+        self.opengl: AbstractContextManager[None] = contextlib.nullcontext()
+        """To be entered while bodies that are drawn are made, changed or drawn. This class does so itself."""
+        self._renderer, self._unshown = int(pybullet.ER_TINY_RENDERER), 0
+        if renderer == "egl":
+            # The plugin draws only bodies that were made after it was loaded.
+            self.opengl = _load_egl(self.client)
+            self._renderer, self._unshown = egl.RENDERER, egl.WARM_UP
         self._pid = os.getpid()
         # A client that is forgotten without close() would hold its memory for good.
-        self._disconnect = weakref.finalize(self, _disconnect, self.client, self._pid, noisy=renderer == "egl")
-        # The plugin draws only bodies that were made after it was loaded.
-        self._renderer = egl.load(self.client) if renderer == "egl" else pybullet.ER_TINY_RENDERER
-        self._unshown = egl.WARM_UP if renderer == "egl" else 0
+        self._disconnect = weakref.finalize(
+            self, _disconnect, self.client, self._pid, self.opengl, noisy=renderer == "egl"
+        )
         self.bodies: dict[str, Body] = {}
         self._plates: dict[str, Plate] = {}
         self._snapshot: int | None = None
@@ -179,15 +185,16 @@ class Simulation:
             **shapes, collisionFramePositions=positions, collisionFrameOrientations=turns, physicsClientId=self.client
         )
         visual = -1
-        if self.detail != "physics":
-            visual = pybullet.createVisualShapeArray(
-                **shapes,
-                rgbaColors=[[*color, 1.0]] * len(parts),
-                visualFramePositions=positions,
-                visualFrameOrientations=turns,
-                physicsClientId=self.client,
-            )
-        body = self._add(name, self._mass(mass), collision, visual, position)
+        with self.opengl:
+            if self.detail != "physics":
+                visual = pybullet.createVisualShapeArray(
+                    **shapes,
+                    rgbaColors=[[*color, 1.0]] * len(parts),
+                    visualFramePositions=positions,
+                    visualFrameOrientations=turns,
+                    physicsClientId=self.client,
+                )
+            body = self._add(name, self._mass(mass), collision, visual, position)
         body.size, body.color = parts[0].size, (*color, 1.0)
         self._rub(body, mass, friction)
         return body
@@ -219,8 +226,9 @@ class Simulation:
             "ball": {"shapeType": pybullet.GEOM_SPHERE, "radius": size[0] / 2},
             "cylinder": {"shapeType": pybullet.GEOM_CYLINDER, "radius": size[0] / 2, "length": size[2]},
         }
-        visual = pybullet.createVisualShape(**kinds[shape], rgbaColor=color, physicsClientId=self.client)
-        body = self._add(name, 0.0, -1, visual, (0.0, 0.0, 0.0))
+        with self.opengl:
+            visual = pybullet.createVisualShape(**kinds[shape], rgbaColor=color, physicsClientId=self.client)
+            body = self._add(name, 0.0, -1, visual, (0.0, 0.0, 0.0))
         body.size, body.color = size, color
         return body
 
@@ -256,9 +264,10 @@ class Simulation:
         if name in self._plates:
             self._plates[name].color = (red, green, blue)
             return
-        pybullet.changeVisualShape(
-            body.id, -1, rgbaColor=(red, green, blue, body.color[3]), physicsClientId=self.client
-        )
+        with self.opengl:
+            pybullet.changeVisualShape(
+                body.id, -1, rgbaColor=(red, green, blue, body.color[3]), physicsClientId=self.client
+            )
 
     def load_urdf(self, path: Path, base: Vector3) -> int:
         """Loads a robot fixed to the world at ``base`` and returns Bullet's number of it.
@@ -282,9 +291,10 @@ class Simulation:
 
     def _load_urdf(self, path: Path, base: Vector3) -> int:
         try:
-            return int(
-                pybullet.loadURDF(str(path), basePosition=base, useFixedBase=True, physicsClientId=self.client)
-            )
+            with self.opengl:
+                return int(
+                    pybullet.loadURDF(str(path), basePosition=base, useFixedBase=True, physicsClientId=self.client)
+                )
         except pybullet.error as error:
             raise ValueError(f"{path.name} is no robot description that Bullet can read: {error}") from None
 
@@ -400,12 +410,13 @@ class Simulation:
             flags=pybullet.ER_NO_SEGMENTATION_MASK,
             physicsClientId=self.client,
         )
-        if self._unshown:
-            with Silenced():
-                for _ in range(self._unshown):
-                    draw()
-            self._unshown = 0
-        _, _, drawn, distances, _ = draw()
+        with self.opengl:
+            if self._unshown:
+                with Silenced():
+                    for _ in range(self._unshown):
+                        draw()
+                self._unshown = 0
+            _, _, drawn, distances, _ = draw()
         pixels = np.reshape(np.asarray(drawn, dtype=np.uint8), (height, width, 4))
         buffer = np.reshape(np.asarray(distances, dtype=np.float32), (height, width))
         if self._plates:
@@ -426,9 +437,35 @@ class Simulation:
         self.client = -1
 
 
-def _disconnect(client: int, pid: int, *, noisy: bool) -> None:
+def _open_window() -> int:
+    """Connects to a new window.
+
+    Raises:
+        RuntimeError: This process has one already.
+    """
+    try:
+        with Silenced():
+            return int(pybullet.connect(pybullet.GUI))
+    except pybullet.error:
+        raise RuntimeError(
+            "render_mode='human' opens one window in a process, and this process (or the one it was forked from) has "
+            "one already. Close the environment that it belongs to, use render_mode='rgb_array', or start the "
+            'process with "spawn".'
+        ) from None
+
+
+def _load_egl(client: int) -> AbstractContextManager[None]:
+    try:
+        return egl.load(client)
+    except RuntimeError:
+        if pybullet.isConnected(client):
+            pybullet.disconnect(client)
+        raise
+
+
+def _disconnect(client: int, pid: int, opengl: AbstractContextManager[None], *, noisy: bool) -> None:
     if os.getpid() == pid and pybullet.isConnected(client):
-        with Silenced() if noisy else contextlib.nullcontext():
+        with opengl, Silenced() if noisy else contextlib.nullcontext():
             pybullet.disconnect(client)
 
 

@@ -113,3 +113,33 @@ def test_a_window_opens_and_shows_the_same_episode() -> None:
     assert shutil.which("xvfb-run"), "this test needs a virtual display: install xvfb"
     environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
     subprocess.run(["xvfb-run", "-a", sys.executable, "-c", WINDOW], check=True, timeout=120, env=environment)
+
+
+SECOND_WINDOW = """
+import multiprocessing
+import gymnasium as gym
+import lam_envs
+
+def refused():
+    try:
+        gym.make("LamReach-v0", render_mode="human").reset(seed=0)
+    except RuntimeError as error:
+        return "one window in a process" in str(error)
+    return False
+
+env = gym.make("LamReach-v0", render_mode="human")
+env.reset(seed=0)
+assert refused()
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert pool.apply_async(refused).get(60)
+env.step(env.action_space.sample())
+env.close()
+gym.make("LamReach-v0", render_mode="human").reset(seed=0)
+"""
+
+
+@pytest.mark.slow
+def test_a_second_window_of_a_process_is_refused() -> None:
+    assert shutil.which("xvfb-run"), "this test needs a virtual display: install xvfb"
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    subprocess.run(["xvfb-run", "-a", sys.executable, "-c", SECOND_WINDOW], check=True, timeout=240, env=environment)
