@@ -59,6 +59,35 @@ episodes. `env.unwrapped.get_state()` returns an array from which `set_state` co
 ## Tasks
 
 """
+CAMERA_MATRICES = """
+
+## Point clouds from depth
+
+`env.unwrapped.camera_matrices()` returns the 3x3 intrinsics and the 4x4 pose of every camera at this moment, also of
+cameras that `randomize` moves and of the one on the hand. The convention is OpenCV's: x points right in the image, y
+down, z forward, and the pose transforms points from the camera's frame to the world's. For images of `render()` pass
+their size, `camera_matrices(480, 480)`; in a vector environment use `envs.call("camera_matrices")`.
+
+```python
+import gymnasium as gym
+import lam_envs
+import numpy as np
+
+CAMERAS = ("front", "overview", "side", "wrist")
+env = gym.make("LamStackPixels-v0", cameras=CAMERAS, depth=True, randomize="visual")
+observation, info = env.reset(seed=0)
+clouds = []
+for name, (intrinsics, pose) in env.unwrapped.camera_matrices().items():
+    depth = observation[f"{name}_depth"]  # (height, width, 1), meters
+    rows, columns = np.indices(depth.shape[:2])
+    pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
+    points = depth * (pixels @ np.linalg.inv(intrinsics).T)  # in the camera's frame
+    clouds.append((points @ pose[:3, :3].T + pose[:3, 3]).reshape(-1, 3))  # in the world
+cloud = np.concatenate(clouds)
+print(cloud.shape, (np.abs(cloud[:, 2]) < 0.001).mean())  # the table's top is the plane z = 0
+env.close()
+```
+"""
 RESET_OPTIONS = """
 
 ## Reset options
@@ -103,7 +132,7 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
     ]
     parts = [ENVIRONMENTS, table(["task", "what to do", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
     parts += ["\n\nThe task's own page tells what its numbers mean.\n\n## Keywords\n\n", keywords()]
-    return "".join([*parts, RESET_OPTIONS, reset_options()]) + "\n"
+    return "".join([*parts, RESET_OPTIONS, reset_options(), CAMERA_MATRICES])
 
 
 def ids(tasks: list[str]) -> str:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lam_envs.bullet import pybullet
 from lam_envs.geometry import IDENTITY, Frame, Vector3
+
+
+class CameraMatrices(NamedTuple):
+    """Intrinsics and pose of a camera, in OpenCV's convention: x points right in the image, y down, z forward."""
+
+    intrinsics: npt.NDArray[np.float64]
+    """Shape (3, 3), pixels. The center of the pixel in column ``u`` and row ``v`` is at ``(u, v)``."""
+    pose: npt.NDArray[np.float64]
+    """Shape (4, 4), meters: transforms points from the camera's frame to the world's."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,30 @@ class Camera:
         view = pybullet.computeViewMatrix(eye, target, up)
         projection = pybullet.computeProjectionMatrixFOV(self.field_of_view, aspect, self.near, self.far)
         return view, projection
+
+    def opencv_matrices(
+        self, tool: Frame, width: int, height: int, pixel_center: tuple[float, float]
+    ) -> CameraMatrices:
+        """Return intrinsics and pose.
+
+        Args:
+            tool: Pose of the tool.
+            width: Width of the image, pixels.
+            height: Height of the image, pixels.
+            pixel_center: Point of the first pixel that the renderer draws: its distance from the left and the upper
+                edge of the image, pixels.
+        """
+        view, projection = (np.reshape(matrix, (4, 4)).T for matrix in self.matrices(tool, width / height))
+        column, row = pixel_center
+        intrinsics = np.array(
+            [
+                [projection[0, 0] * width / 2, 0.0, width / 2 - column],
+                [0.0, projection[1, 1] * height / 2, height / 2 - row],
+                [0.0, 0.0, 1.0],
+            ]
+        )
+        # OpenGL's camera has y up and looks against its z axis.
+        return CameraMatrices(intrinsics, np.linalg.inv(view) @ np.diag([1.0, -1.0, -1.0, 1.0]))
 
 
 CAMERAS = {

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs import reset_options
-from lam_envs.cameras import CAMERAS
+from lam_envs.cameras import CAMERAS, CameraMatrices
 from lam_envs.control import CONTROLS, ToolCommand
 from lam_envs.keywords import known_name, known_names, one_of, positive_number, truth, unknown_keyword
 from lam_envs.observation import (
@@ -27,7 +27,7 @@ from lam_envs.reward import Reward
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.simulation import CONTROL_HZ, Renderer, Simulation
 from lam_envs.tasks import TASKS, Task, make_task
-from lam_envs.viewer import RENDER_MODES, RENDERERS, Viewer
+from lam_envs.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matrices
 from lam_envs.world import World
 
 OBSERVATIONS = ("state", "goal", "pixels")
@@ -343,6 +343,33 @@ class ManipulationEnv(gym.Env[Any, Any]):
         if self._depth:
             parts.update({name + DEPTH_SUFFIX: picture.depth[..., None] for name, picture in seen.items()})
         return parts
+
+    def camera_matrices(self, width: int | None = None, height: int | None = None) -> dict[str, CameraMatrices]:
+        """Return each camera's intrinsics and pose at this moment, to turn depth into points.
+
+        The convention is OpenCV's: in the camera's frame x points right in the image, y down and z forward, and the
+        center of the pixel in column ``u`` and row ``v`` is at ``(u, v)``. A pixel with depth ``d`` shows the point
+        ``p = d * inv(intrinsics) @ (u, v, 1)`` of the camera's frame, which is ``pose @ (*p, 1)`` in the world. Depth
+        is the camera's ``far`` where it sees nothing.
+        Randomized cameras and the camera on the hand are where the present image is taken from.
+
+        Args:
+            width: Width of the image, pixels; by default ``image_width``. For images of :meth:`render` pass its size.
+            height: Height of the image, pixels; by default ``image_height``.
+
+        Returns:
+            For each name of ``lam_envs.cameras.CAMERAS``: ``intrinsics``, float64, shape (3, 3), pixels; ``pose``,
+            float64, shape (4, 4), meters, from the camera's frame to the world's.
+
+        Raises:
+            ResetNeeded: There was no reset yet.
+            ValueError: A width or height that is no positive whole number.
+        """
+        size = (
+            self._image_size[0] if width is None else positive_number("width", width),
+            self._image_size[1] if height is None else positive_number("height", height),
+        )
+        return {name: camera_matrices(self._world, name, *size, self._renderer) for name in CAMERAS}
 
     # Inside
 

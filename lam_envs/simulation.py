@@ -61,6 +61,8 @@ JOINT_ERP = 0.8
 Detail = Literal["physics", "fast", "full"]
 """What a client is for: to be stepped; to be drawn fast, with few polygons; to be drawn for people."""
 Renderer = Literal["tiny", "egl"]
+PIXEL_CENTER: dict[Renderer, tuple[float, float]] = {"tiny": (0.0, 1.0), "egl": (0.5, 0.5)}
+"""Point of the first pixel that a renderer draws: distance from the left and the upper edge of the image, pixels."""
 MarkerShape = Literal["box", "ball", "cylinder"]
 
 DATA_PACKAGE = "package://pybullet_data"

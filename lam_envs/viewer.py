@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lam_envs.cameras import CAMERAS, Picture
+from lam_envs.cameras import CAMERAS, Camera, CameraMatrices, Picture
 from lam_envs.geometry import Frame
 from lam_envs.randomization import Physique, Variation
 from lam_envs.scene import Scene
-from lam_envs.simulation import CONTROL_HZ, Renderer
+from lam_envs.simulation import CONTROL_HZ, PIXEL_CENTER, Renderer
 from lam_envs.world import World
 
 RENDER_MODES = ("rgb_array", "depth_array", "human")
@@ -22,6 +22,28 @@ VERSION = 1
 """Raise it when images change: results and datasets of image observations are then outdated."""
 
 Shown = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | None
+
+
+def camera_matrices(world: World, name: str, width: int, height: int, renderer: Renderer) -> CameraMatrices:
+    """Return intrinsics and pose of a camera in the world's present moment.
+
+    Args:
+        world: World that the camera sees.
+        name: A name of ``lam_envs.cameras.CAMERAS``.
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
+        renderer: Renderer that draws the image.
+
+    Raises:
+        ResetNeeded: There was no reset yet.
+    """
+    tool = world.running().robot.tool_frame()
+    return _camera(world, name).opencv_matrices(tool, width, height, PIXEL_CENTER[renderer])
+
+
+def _camera(world: World, name: str) -> Camera:
+    """Return a camera where the episode's variation puts it."""
+    return CAMERAS[name].shifted(world.variation.camera_position, world.variation.camera_target)
 
 
 class Viewer:
@@ -73,9 +95,13 @@ class Viewer:
             height: Pixels.
         """
         variation = self._world.variation
-        shifted = CAMERAS[camera].shifted(variation.camera_position, variation.camera_target)
         return self._scene.simulation.picture(
-            shifted, self._tool, width, height, light=variation.light, brightness=variation.brightness
+            _camera(self._world, camera),
+            self._tool,
+            width,
+            height,
+            light=variation.light,
+            brightness=variation.brightness,
         )
 
     @property

@@ -12,14 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 from lam_envs import egl
 
 from ..conftest import Make
+from .test_cameras import point_cloud
 from .traces import fingerprint
 
-SMALL: dict[str, Any] = {"renderer": "egl", "image_width": 32, "image_height": 32}
+SMALL: dict[str, Any] = {"renderer": "egl", "image_width": 32, "image_height": 32, "depth": True}
 LOOKED_AT: dict[str, Any] = {"renderer": "egl", "render_mode": "rgb_array", "render_width": 32, "render_height": 32}
 SEED = 3
 
@@ -79,6 +81,18 @@ def test_any_thread_draws_an_environment(make: Make, alone: Alone | None) -> Non
         assert list(threads.map(observed, (env, elsewhere))) == [seen, seen]
     assert observed(env) == seen
     assert observed(elsewhere) == seen
+
+
+def test_camera_matrices_are_those_of_the_pixels_that_it_draws(alone: Alone | None) -> None:
+    if alone is None:
+        return
+    env: Any = alone[0]
+    depth = env.reset(seed=SEED)[0]["front_depth"][..., 0]
+    points = point_cloud(depth, env.unwrapped.camera_matrices()["front"])
+    level = points[..., 2][np.abs(points[..., 2]) < 0.02]
+    # A pixel is 28 mm wide on the table.
+    assert level.size > 0.4 * depth.size
+    assert np.quantile(np.abs(level), 0.9) < 0.001
 
 
 AFTER_A_FORK = """
