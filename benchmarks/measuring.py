@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,12 @@ def median(what: str, values: list[float], unit: str) -> Measured:
 
 
 def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float]:
-    """Calls a function in a new process; returns its result and the largest memory of it or its workers, MB."""
+    """Calls a function in a new process; returns its result and the largest memory of it or its workers, MB.
+
+    Raises:
+        RuntimeError: The function failed, or the system does not measure memory.
+    """
+    _resource()
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_tell, args=(theirs, function, arguments))
@@ -54,5 +60,23 @@ def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float
 
 def _tell(pipe: Connection, function: Callable[..., float], arguments: tuple[Any, ...]) -> None:
     result = function(*arguments)
+    pipe.send((result, _largest_memory()))
+
+
+def _largest_memory() -> float:
+    """The largest memory that this process, or one that it waited for, ever had, MB."""
+    resource = _resource()
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    pipe.send((result, max(peaks) * 1024 / MEGABYTE))
+    # In kilobytes, but on macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(max(peaks) * unit / MEGABYTE)
+
+
+def _resource() -> ModuleType:
+    try:
+        import resource
+    except ImportError:
+        raise RuntimeError(
+            f"measuring memory needs Python's module 'resource', which {sys.platform} lacks: use Linux or macOS"
+        ) from None
+    return resource

@@ -11,7 +11,6 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -197,6 +196,8 @@ def _context(modules: set[str]) -> Any:
     """
     if sys.platform != "linux" or sys.version_info < (3, 11):
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
     context = multiprocessing.get_context("forkserver")
     wanted = {name for name in modules if name not in ("builtins", "__main__")}
     if not wanted <= _imported:
