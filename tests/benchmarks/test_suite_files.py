@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,26 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
     speed = read_speed_suite("throughput")
     assert len(speed.environments) == 24
     assert speed.compared
+
+
+def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+    told = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", text, re.MULTILINE))
+    least = {"name": "a", "agents": ["random"], "evaluation": {"first_seed": 0, "episodes": 1}}
+    file = tmp_path / "least.yaml"
+    file.write_text(yaml.safe_dump({**least, "environments": ["LamReach-v0"]}))
+    suite = read_suite(str(file))
+    (condition,), (agent,) = suite.conditions, suite.agents
+    assert told["evaluation"] == f"needed; {suite.evaluation.episode_seconds} s"
+    assert told["quality"] == f"`{agent.qualities[0]}`"
+    assert told["conditions"] == f"`{condition}: {{}}`"
+    assert (suite.curves, suite.videos) == (None, None)
+    assert told["curves"] == told["videos"] == "none"
+    for key in least:
+        assert told[key].startswith("needed"), key
+        file.write_text(yaml.safe_dump({name: value for name, value in least.items() if name != key}))
+        with pytest.raises(ValueError, match=f"lacks {key}"):
+            read_suite(str(file))
 
 
 @pytest.mark.parametrize(
