@@ -15,7 +15,7 @@ from rich.table import Table
 import agents
 import demos
 from agents.agent import DESCRIPTION, Learning, read_description
-from agents.evaluation import make_env
+from agents.evaluation import EPISODE_SECONDS, make_env
 from agents.provenance import outdated_parts
 from agents.run import Run
 from demos.console import clear_errors, console, keywords
@@ -133,13 +133,16 @@ def evaluate(
     ] = None,
     set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_set: Keywords = [],  # noqa: B006
+    episode_seconds: Annotated[
+        float, typer.Option(help="Seconds of wall time that an episode may take.")
+    ] = EPISODE_SECONDS,
 ) -> None:
     """Measure an agent on unseen seeds."""
     with clear_errors():
         made = make_env(env, **keywords(env_set))
         acting = _agent(agent, made, _settings(set_), as_)
         seeds = range(first_seed, first_seed + episodes)
-        result = agents.evaluate(acting, made, seeds=seeds, progress=True)
+        result = agents.evaluate(acting, made, seeds=seeds, progress=True, episode_seconds=episode_seconds)
         made.close()
         low, high = result.interval
         steps, seconds = result.mean_steps_to_success, result.mean_seconds_to_success

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,12 +15,15 @@ import numpy.typing as npt
 from rich.progress import track
 
 import lam_envs
+from agents.deadline import Deadline
 from demos.intervals import wilson_interval
 from demos.recording import Acting, rollout
 from lam_envs.env import ManipulationEnv
 
 VERSION = 1
 """Raise it when the same agent gets another result in the same episodes: all results are then outdated."""
+EPISODE_SECONDS = 3600.0
+"""Wall time of an episode after which its agent is taken to hang; slow models on slow machines need far less."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ def evaluate(
     *,
     seeds: Iterable[int],
     progress: bool = False,
+    episode_seconds: float | None = EPISODE_SECONDS,
     **env_kwargs: Any,
 ) -> Evaluation:
     """Lets an agent act for one episode a seed.
@@ -146,17 +152,22 @@ def evaluate(
     The seeds are fixed before the first step, so that long and short episodes count alike; success is judged at
     the last step.
 
+    An episode that takes too long is interrupted. Compiled code that hangs cannot be: some seconds later the process
+    writes to stderr where it hangs, and ends with exit code 1 (:class:`agents.deadline.Deadline`).
+
     Args:
         agent: Anything with ``predict``; it acts deterministically.
         env: Id of an environment, or one with a time limit.
         seeds: Of the episodes: not those of the demonstrations.
         progress: Show a bar.
+        episode_seconds: Wall time that an episode may take, seconds; None for no limit.
         env_kwargs: Keywords for ``gym.make``.
 
     Raises:
+        TimeoutError: An episode took longer than ``episode_seconds``; names its seed.
         TypeError: The agent has no ``predict``.
-        ValueError: No seeds, an unknown id, keywords for an environment that is made already, or an environment
-            whose info has no ``is_success``.
+        ValueError: No seeds, an unknown id, keywords for an environment that is made already, an environment
+            whose info has no ``is_success``, or a time limit that is no positive number.
     """
     if not isinstance(agent, Acting):
         raise TypeError(f"a {type(agent).__name__} is no agent: it has no predict(observation, ...)")
@@ -167,15 +178,26 @@ def evaluate(
         raise ValueError(f"seed {min(chosen)} is negative; expected seeds of at least 0")
     if env_kwargs and not isinstance(env, str):
         raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that is made already: give its id")
+    if episode_seconds is not None and not (math.isfinite(episode_seconds) and episode_seconds > 0):
+        raise ValueError(
+            f"episode_seconds is {episode_seconds}; expected seconds above 0, or None for no limit to an episode"
+        )
     made = make_env(env, **env_kwargs) if isinstance(env, str) else env
     timed = _Timed(agent)
+    episodes = []
     try:
-        shown = track(chosen, "evaluating", disable=not progress)
-        episodes = tuple(_episode(timed, made, seed) for seed in shown)
+        for seed in track(chosen, "evaluating", disable=not progress):
+            with _limit(episode_seconds, seed):
+                episodes.append(_episode(timed, made, seed))
     finally:
         if isinstance(env, str):
             made.close()
-    return Evaluation(episodes, _step_seconds(made), 1000.0 * float(np.median(timed.seconds)))
+    return Evaluation(tuple(episodes), _step_seconds(made), 1000.0 * float(np.median(timed.seconds)))
+
+
+def _limit(seconds: float | None, seed: int) -> contextlib.AbstractContextManager[Any]:
+    """Limits the wall time of an episode; None for no limit."""
+    return contextlib.nullcontext() if seconds is None else Deadline(seconds, f"the episode with seed {seed}")
 
 
 def _step_seconds(env: gym.Env[Any, Any]) -> float:

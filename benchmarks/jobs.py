@@ -23,9 +23,9 @@ import agents
 import demos
 from agents import archive
 from agents.agent import ARCHIVE, is_saved
+from agents.deadline import Deadline
 from agents.evaluation import evaluate
 from benchmarks.conditions import Condition
-from benchmarks.deadline import Alarm, Deadline
 from benchmarks.results import (
     FILMED,
     CellResult,
@@ -50,6 +50,8 @@ from demos.video import policy_frames, write_video
 DATASETS = "datasets"
 MAKING_SECONDS = 600.0
 """That an agent may take to be made or loaded; how long it learns is its own affair."""
+DRAWING_SECONDS = 600.0
+"""Wall time that the images of an episode may take, beside the time of its agent."""
 
 
 def attempt(name: str, work: Callable[..., None], folder: Path, *arguments: Any) -> str | None:
@@ -150,37 +152,38 @@ def measure(folder: Path, cell: Cell, episode_seconds: int) -> None:
 
     Raises:
         FileNotFoundError: Its training failed.
-        TookTooLong: An episode took longer.
+        TimeoutError: An episode took longer, or the agent took too long to load.
         ValueError: It learned from an episode with a seed of the evaluation.
     """
     wanted = ToTrain.of(cell)
     seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
     env = cell.under.make(cell.environment)
     try:
-        with Alarm(MAKING_SECONDS, "making or loading the agent"):
+        with Deadline(MAKING_SECONDS, "making or loading the agent"):
             agent = _agent(folder, cell, env)
         took = None if wanted is None else read_training(folder, wanted)
         if wanted is not None:
             _check_unseen(cell.environment, seeds_of_demonstrations(folder, wanted), seeds)
         began = time.perf_counter()
-        with Deadline(_Counting(agent, cell.episodes), episode_seconds) as limited:
-            result = evaluate(limited, env, seeds=seeds)
+        result = evaluate(_Counting(agent, cell.episodes), env, seeds=seeds, episode_seconds=episode_seconds)
         evaluated = round(time.perf_counter() - began, 1)
     finally:
         env.close()
     write_cell(folder, CellResult(cell, result, cell_provenance(cell), took, evaluated))
 
 
-def film(folder: Path, cell: Cell, videos: Filming) -> None:
+def film(folder: Path, cell: Cell, videos: Filming, episode_seconds: int) -> None:
     """Films the median and the worst episode of a cell, by success and then by return.
 
     Args:
         folder: Of results.
         cell: As it was measured.
         videos: How large.
+        episode_seconds: Wall time that an episode may take, apart from drawing it.
 
     Raises:
         FileNotFoundError: It was not measured.
+        TimeoutError: An episode took longer, or the agent took too long to load.
     """
     if (folder / failure_file(cell.name)).is_file():
         raise FileNotFoundError(f"{cell.name} failed")
@@ -190,10 +193,12 @@ def film(folder: Path, cell: Cell, videos: Filming) -> None:
     size = {"render_width": videos.size, "render_height": videos.size}
     env = cell.under.make(cell.environment, render_mode="rgb_array", **size)
     try:
-        agent = _agent(folder, cell, env)
+        with Deadline(MAKING_SECONDS, "making or loading the agent"):
+            agent = _agent(folder, cell, env)
         for which, episode in chosen.items():
-            frames = policy_frames(env, agent, [episode.seed])
-            write_video(frames, folder / video_file(cell, which), fps=env.metadata["render_fps"])
+            with Deadline(episode_seconds + DRAWING_SECONDS, f"filming the episode with seed {episode.seed}"):
+                frames = policy_frames(env, agent, [episode.seed])
+                write_video(frames, folder / video_file(cell, which), fps=env.metadata["render_fps"])
     finally:
         env.close()
     shown = {which: {"seed": each.seed, "success": each.success} for which, each in chosen.items()}

@@ -173,6 +173,7 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
                 jobs.film,
                 cell,
                 suite.videos,
+                suite.evaluation.episode_seconds,
                 reads=[cell_file(cell), *(each.path for each in trained)],
                 writes=[filming_file(cell), *(video_file(cell, which) for which in FILMED)],
                 after=[cell.name, *(each.name for each in trained)],

@@ -157,6 +157,13 @@ class ShyOfCameras(Stranger):
         return self._zero, None
 
 
+class HangingWhenFilmed(ShyOfCameras):
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        while self._filmed:
+            time.sleep(0.01)
+        return self._zero, None
+
+
 def rising(observation: Any) -> Any:
     """An agent that is a function of the observation."""
     return np.array([0.0, 0.0, 1.0, 0.0], dtype=np.float32)

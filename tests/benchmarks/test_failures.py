@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import runner
+from benchmarks import jobs, runner
 from benchmarks.results import read_results
 from benchmarks.suite_file import read_suite
 from demos.engines import Job, LocalEngine
@@ -23,8 +23,8 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
         "Raising": "KeyError: 'a mistake of mine'",
         "NotANumber": "ValueError: .*nan",
         "WrongShape": r"ValueError: .*\(9,\)",
-        "Hanging": "TookTooLong: an episode took longer than 1 s",
-        "Stubborn": "TookTooLong: an episode took longer than 1 s",
+        "Hanging": "TimeoutError: the episode with seed 1000 took longer than 1 s",
+        "Stubborn": "TimeoutError: the episode with seed 1000 took longer than 1 s",
         "Interrupting": "KeyboardInterrupt",
         "Killing": "its process died",
         "Garbled": r"ValueError: \\udcff bad",
@@ -117,6 +117,18 @@ def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -
     failed = runner.failures(suite, folder)
     assert list(failed) == [f"film-of-{cell.name}"]
     assert failed[f"film-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
+
+
+def test_a_film_whose_agent_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = "tests.benchmarks.strangers:HangingWhenFilmed"
+    evaluation = {"first_seed": 1000, "episodes": 1}
+    suite = read_suite(written(tmp_path, agents=[agent], evaluation=evaluation, videos={"agent": agent, "size": 32}))
+    cell = suite.cells()[0]
+    jobs.measure(tmp_path, cell, 100)
+    monkeypatch.setattr(jobs, "DRAWING_SECONDS", 0.1)
+    assert suite.videos is not None
+    with pytest.raises(TimeoutError, match=r"filming the episode with seed 1000 took longer than 1\.1 s"):
+        jobs.film(tmp_path, cell, suite.videos, 1)
 
 
 def test_what_an_agent_leaves_behind_decides_nothing_and_holds_nothing_up(tmp_path: Path) -> None:
