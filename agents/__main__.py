@@ -151,6 +151,7 @@ def evaluate(
             "success rate",
             f"{result.success_rate:.3f} [{low:.3f}, {high:.3f}] (95% Wilson)",
         )
+        table.add_row("success at any step", f"{result.ever_success_rate:.3f}")
         table.add_row("episodes", f"{episodes}, seeds {seeds.start} to {seeds.stop - 1}")
         table.add_row("steps to success", "-" if steps is None else f"{steps:.1f}")
         table.add_row("seconds to success", "-" if seconds is None else f"{seconds:.2f} (simulated)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,21 @@ def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) 
         assert evaluated.returncode == 0, evaluated.stderr
         assert "success rate" in evaluated.stdout
         assert "seeds 1000 to 1003" in evaluated.stdout
+
+
+def test_success_at_any_step_is_shown_beside_success_at_the_end() -> None:
+    agent = "tests.agents.test_evaluation:ReachAndLeave"
+    done = CliRunner().invoke(app, ["evaluate", agent, "--env", "LamReach-v0", "--episodes", "2"])
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"success rate +0\.000", done.stdout)
+    assert re.search(r"success at any step +1\.000", done.stdout)
+
+
+def test_an_agent_that_hangs_is_an_error() -> None:
+    command = ["evaluate", "tests.benchmarks.strangers:Hanging", "--env", "LamReach-v0", "--episodes", "1"]
+    done = CliRunner().invoke(app, [*command, "--episode-seconds", "0.5"])
+    assert done.exit_code == 2
+    assert "error: the episode with seed 1000 took longer than 0.5 s" in done.stderr
 
 
 def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
