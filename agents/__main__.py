@@ -14,7 +14,8 @@ from rich.table import Table
 
 import agents
 import demos
-from agents.agent import DESCRIPTION, Learning, read_description
+from agents import archive
+from agents.agent import ARCHIVE, DESCRIPTION, Learning, read_description
 from agents.evaluation import EPISODE_SECONDS, make_env
 from agents.provenance import outdated_parts
 from agents.run import Run
@@ -123,7 +124,12 @@ def _demonstrations(name: str, learner: Any, demonstrations: str | None, root: P
 
 @app.command(epilog="Example: python -m agents evaluate runs/bc --env LamGrasp-v0 --episodes 200")
 def evaluate(
-    agent: Annotated[str, typer.Argument(help="Folder of a saved agent, a name, or package.module:Class.")],
+    agent: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a saved agent, a name, package.module:Class, or a Stable-Baselines3 archive (.zip)."
+        ),
+    ],
     env: Env,
     episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 200,
     first_seed: Annotated[int, typer.Option(help="Seed of the first episode; the others follow it.")] = 1000,
@@ -133,14 +139,31 @@ def evaluate(
     ] = None,
     set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_set: Keywords = [],  # noqa: B006
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Load an archive (.zip), whose code then runs.")
+    ] = False,
     episode_seconds: Annotated[
         float, typer.Option(help="Seconds of wall time that an episode may take.")
     ] = EPISODE_SECONDS,
 ) -> None:
-    """Measure an agent on unseen seeds."""
+    """Measure an agent on unseen seeds.
+
+    Settings of an archive are `vecnormalize` (file with the statistics of VecNormalize, or false) and `algorithm`
+    (package.module:Class that loads it).
+    """
     with clear_errors():
         made = make_env(env, **keywords(env_set))
-        acting = _agent(agent, made, _settings(set_), as_)
+        settings = _settings(set_)
+        if agent.endswith(ARCHIVE):
+            if not allow_pickle:
+                raise ValueError(
+                    f"{agent} can hold code that runs when it is loaded; if you trust where it is from, add "
+                    "--allow-pickle"
+                )
+            settings = archive.settings_of(agent, settings)
+            acting: Any = archive.load(agent, made, **settings)
+        else:
+            acting = _agent(agent, made, settings, as_)
         seeds = range(first_seed, first_seed + episodes)
         result = agents.evaluate(acting, made, seeds=seeds, progress=True, episode_seconds=episode_seconds)
         made.close()
@@ -156,6 +179,8 @@ def evaluate(
         table.add_row("steps to success", "-" if steps is None else f"{steps:.1f}")
         table.add_row("seconds to success", "-" if seconds is None else f"{seconds:.2f} (simulated)")
         table.add_row("return", f"{result.mean_return:.2f}")
+        if settings.get("vecnormalize"):
+            table.add_row("observations", f"normalized by {settings['vecnormalize']}")
         console.print(table)
 
 

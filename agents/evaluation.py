@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -156,7 +157,8 @@ def evaluate(
     writes to stderr where it hangs, and ends with exit code 1 (:class:`agents.deadline.Deadline`).
 
     Args:
-        agent: Anything with ``predict``; it acts deterministically.
+        agent: Anything with ``predict``; it acts deterministically. A model of Stable-Baselines3 that has its
+            training environment sees observations as there, normalized by VecNormalize or stacked by VecFrameStack.
         env: Id of an environment, or one with a time limit.
         seeds: Of the episodes: not those of the demonstrations.
         progress: Show a bar.
@@ -183,6 +185,10 @@ def evaluate(
             f"episode_seconds is {episode_seconds}; expected seconds above 0, or None for no limit to an episode"
         )
     made = make_env(env, **env_kwargs) if isinstance(env, str) else env
+    if "stable_baselines3" in sys.modules:
+        from agents import vecenv  # late: it brings PyTorch
+
+        agent = vecenv.as_trained(agent, made)
     timed = _Timed(agent)
     episodes = []
     try:

@@ -59,7 +59,9 @@ def run_(
             "Stable-Baselines3 archive (.zip); may be repeated."
         ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    trust: Annotated[bool, typer.Option("--trust", help="Load archives, whose code then runs.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", "--allow-pickle", help="Load archives, whose code then runs.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
     engine: EngineName = "local",
     address: Address = None,

@@ -209,7 +209,7 @@ def _agent(folder: Path, cell: Cell, env: Any) -> Any:
     """A cell's agent: what was saved, as a report's figures are to hold for the files that others load."""
     if cell.agent.endswith(ARCHIVE):
         # Whoever let it into the suite trusts it.
-        return archive.load(cell.agent, env)
+        return archive.load(cell.agent, env, **cell.settings)
     if is_saved(cell.agent):
         return agents.load(cell.agent, env)
     wanted = ToTrain.of(cell)

@@ -223,7 +223,7 @@ class _Reader(Checks):
                 f"{agent} can hold code that runs when it is loaded; if you trust where it is from, add --trust",
             )
         if agent.endswith(ARCHIVE):
-            self.tried(lambda: archive.algorithm_of(agent), own.lines["agent"], "agent")
+            self.tried(lambda: archive.check(agent), own.lines["agent"], "agent")
         learned = self.tried(lambda: learns(agent), own.lines["agent"], "agent")
         shown = learned and needs_demonstrations(agent)
         for key, wanted in (("training_seeds", learned), ("demonstration_seed", shown)):
@@ -239,7 +239,10 @@ class _Reader(Checks):
         if not isinstance(settings, dict):
             self.fail(where, "settings", f"found {settings!r}; expected a mapping")
         self.tried(lambda: json.dumps(settings, allow_nan=False), where, "settings")
-        if settings:
+        if agent.endswith(ARCHIVE):
+            # With the statistics that are used, which count like the archive itself.
+            settings = self.tried(lambda: archive.settings_of(agent, settings), where, "settings")
+        elif settings:
             self.tried(lambda: check_settings(agent, settings), where, "settings")
         counts = {}
         if shown:

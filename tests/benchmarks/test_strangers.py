@@ -80,6 +80,31 @@ def test_a_model_of_stable_baselines_is_measured_only_by_who_trusts_it(model: Pa
     assert before
 
 
+def test_the_statistics_of_a_model_count_like_the_model(model: Path, tmp_path: Path) -> None:
+    entry: dict[str, Any] = {"agent": str(model), "settings": {"vecnormalize": False}}
+    statistics = tmp_path / "vecnormalize.pkl"
+
+    def settings(**own: Any) -> dict[str, Any]:
+        read = read_suite(suite(tmp_path, agents=[{**entry, **own}], videos=None), trust=True)
+        return read.cells()[0].settings
+
+    assert settings() == {"vecnormalize": False}
+    with pytest.warns(UserWarning, match="may have been trained under VecNormalize"):
+        assert settings(settings={}) == {}
+    statistics.write_bytes(b"one")
+    one = settings(settings={})
+    assert one["vecnormalize"] == str(statistics)
+    statistics.write_bytes(b"other")
+    other = settings(settings={})
+    assert one != other
+    with pytest.raises(ValueError, match=r"line \d+, settings: .*sac\.zip takes no setting epochs"):
+        settings(settings={"epochs": 1})
+    with pytest.raises(
+        ValueError, match=r"line \d+, settings: vecnormalize is 'none\.pkl', and there is no such file"
+    ):
+        settings(settings={"vecnormalize": "none.pkl"})
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return os.system, ("touch evil",)
@@ -87,7 +112,7 @@ class Evil:
 
 def test_no_archive_is_run_to_see_what_it_is(model: Path, make: Make, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    assert archive.algorithm_of(model) == "SAC"
+    archive.check(model)
     with pytest.raises(ValueError, match=r"if you trust where it is from: agents\.archive\.load"):
         agents.make(str(model), make("LamReach-v0"))
     with pytest.raises(ValueError, match=r"the model in .* has the observation_space"):
@@ -99,27 +124,15 @@ def test_no_archive_is_run_to_see_what_it_is(model: Path, make: Make, tmp_path: 
     ):
         bad.write_bytes(content)
         with pytest.raises(ValueError, match=message):
-            archive.algorithm_of(bad)
+            archive.check(bad)
     for data in ("[1]", "{}", "[" * 10_000, json.dumps({"policy": 1})):
         with zipfile.ZipFile(bad, "w") as written:
             written.writestr("data", data)
-        with pytest.raises(ValueError, match=r"unknown algorithm|no archive"):
-            archive.algorithm_of(bad)
+        with pytest.raises(ValueError, match="no archive of a model"):
+            archive.check(bad)
     with pytest.raises(FileNotFoundError, match="no file"):
-        archive.algorithm_of(tmp_path / "none.zip")
+        archive.check(tmp_path / "none.zip")
     assert not (tmp_path / "evil").exists()
-
-
-@pytest.mark.parametrize("name", ["A2C", "PPO", "TD3", "DQN"])
-def test_the_algorithm_of_an_archive_is_told(name: str, make: Make, tmp_path: Path) -> None:
-    env = make("LamReachDiscrete-v0" if name == "DQN" else "LamReach-v0")
-    model = getattr(stable_baselines3, name)("MlpPolicy", env)
-    model.save(tmp_path / "model.zip")
-    assert archive.algorithm_of(tmp_path / "model.zip") == name
-    loaded = archive.load(tmp_path / "model.zip", env)
-    observation, _ = env.reset(seed=0)
-    expected = model.predict(observation, deterministic=True)[0]
-    assert (loaded.predict(observation, deterministic=True)[0] == expected).all()
 
 
 OWN = '''
