@@ -268,6 +268,9 @@ def test_an_archive_that_its_policy_alone_cannot_load_asks_for_its_algorithm(
     assert isinstance(loaded, PPO)
     with pytest.raises(ValueError, match="cannot import algorithm 'stable_baselines3:PPP'"):
         archive.load(path, env, algorithm="stable_baselines3:PPP")
+    for algorithm in ("stable_baselines3:DQN", "os:getcwd"):
+        with pytest.raises(ValueError, match=rf"{algorithm} cannot load .*odd\.zip: "):
+            archive.load(path, env, algorithm=algorithm)
 
 
 def test_a_model_in_memory_is_measured_with_its_own_normalization(make: Make) -> None:
