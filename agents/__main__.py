@@ -161,7 +161,8 @@ def evaluate(
                     "--allow-pickle"
                 )
             settings = archive.settings_of(agent, settings)
-            acting: Any = archive.load(agent, made, **settings)
+            # What was found is settled, and warned of once.
+            acting: Any = archive.load(agent, made, **{"vecnormalize": False, **settings})
         else:
             acting = _agent(agent, made, settings, as_)
         seeds = range(first_seed, first_seed + episodes)
