@@ -40,6 +40,10 @@ PRESSED = 3.0
 jammed in its hole under joint control and noisy actions; at 3, none of 120."""
 LIMIT_TOLERANCE = 0.01
 """How far beyond its limits a joint of a given state may be, radians."""
+WAYPOINTS = 3
+"""Into how many equal parts a control step divides the way of the joints, where the robot interpolates it. Driven to the
+end at once, a motor at its torque limit lags behind the others: the hand of the xArm 6 dips by 3.5 mm at full speed.
+With two parts by 2.4, with three by 1.4; each part costs one more call, 2% of a step."""
 MOTION_SIZE = 13
 """Numbers of a free body: position 3, quaternion 4, velocity 3, angular velocity 3."""
 
@@ -86,6 +90,8 @@ class Scene:
         self.gripper = self.robot.gripper_state()
         """How far the gripper was open then."""
         self._width = self.gripper.width
+        self._joints = self.target.joints
+        """Where the motors drive the arm at the moment."""
         self._fineness = 1
         self._is_fresh = True
         if detail == "physics":
@@ -95,14 +101,29 @@ class Scene:
         """Drives the robot towards its target for one control step, in smaller steps while something is critical."""
         most = 2 * FINGER_LEAD
         self._width = min(max(self.target.width, self.gripper.width - most), self.gripper.width + most)
-        self._drive()
-        if self._is_calm():
+        is_calm = self._is_calm()
+        is_hasty = _faster(self.tool.velocity, HASTY)
+        waypoints = self._waypoints()
+        for self._joints in waypoints:
+            self._drive()
+            self._step(SUBSTEPS // len(waypoints), is_calm=is_calm, is_hasty=is_hasty)
+
+    def _waypoints(self) -> list[list[float]]:
+        """Joint angles to which the motors drive the arm one after another: at last those of the target."""
+        if not self.robot.model.interpolate_targets:
+            return [self.target.joints]
+        ends = list(zip(self._joints, self.target.joints, strict=True))
+        shares = [number / WAYPOINTS for number in range(1, WAYPOINTS + 1)]
+        return [[(1.0 - share) * start + share * end for start, end in ends] for share in shares]
+
+    def _step(self, substeps: int, *, is_calm: bool, is_hasty: bool) -> None:
+        """Advances by physics steps, in smaller ones while something is critical."""
+        if is_calm:
             self._is_fresh = False
             self._refine(1)
-            self.simulation.step()
+            self.simulation.step(substeps)
             return
-        is_hasty = _faster(self.tool.velocity, HASTY)
-        for _ in range(SUBSTEPS):
+        for _ in range(substeps):
             self._refine(FINENESS if self._is_fresh or is_hasty or self._is_critical() else 1)
             self._is_fresh = False
             self.simulation.step(self._fineness)
@@ -133,7 +154,7 @@ class Scene:
             self._drive()
 
     def _drive(self) -> None:
-        self.robot.drive(self.target.joints, self._width, self._fineness)
+        self.robot.drive(self._joints, self._width, self._fineness)
 
     def look(self) -> None:
         """Reads where the tool and the fingers are."""
@@ -207,6 +228,7 @@ class Scene:
         at += arm
         x, y, z, yaw, width = numbers[at : at + 5]
         self.target = Target(commanded, (x, y, z), yaw, width)
+        self._joints = commanded
         at += 5
         for name in self.task.movable:
             self.simulation.bodies[name].place(_motion(numbers[at : at + MOTION_SIZE]))

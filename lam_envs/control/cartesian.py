@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lam_envs.control.control import Target
 from lam_envs.geometry import Vector3
 from lam_envs.robots import Robot
@@ -36,11 +38,24 @@ def displaced(target: Target, tool: ToolState, step: Vector3, width: float, robo
         _bounded(y + step[1], tool_y, WORKSPACE_LOW[1], WORKSPACE_HIGH[1]),
         _bounded(z + step[2], tool_z, WORKSPACE_LOW[2], WORKSPACE_HIGH[2]),
     )
-    joints = [
-        before - MAX_TURN if now < before - MAX_TURN else before + MAX_TURN if now > before + MAX_TURN else now
-        for now, before in zip(robot.solve(position, yaw, target.joints), target.joints, strict=True)
+    joints = robot.solve(position, yaw, target.joints)
+    limited = _together if robot.model.interpolate_targets else _each
+    return Target(limited(joints, target.joints), position, yaw, width)
+
+
+def _together(wanted: Sequence[float], before: Sequence[float]) -> list[float]:
+    """Shortens the turns of all joints by one factor, so that none turns too far and the hand stays upright."""
+    longest = max(abs(now - old) for now, old in zip(wanted, before, strict=True))
+    share = MAX_TURN / max(longest, MAX_TURN)
+    return [old + share * (now - old) for now, old in zip(wanted, before, strict=True)]
+
+
+def _each(wanted: Sequence[float], before: Sequence[float]) -> list[float]:
+    """Shortens the turn of each joint that turns too far; the hand then leaves its path."""
+    return [
+        old - MAX_TURN if now < old - MAX_TURN else old + MAX_TURN if now > old + MAX_TURN else now
+        for now, old in zip(wanted, before, strict=True)
     ]
-    return Target(joints, position, yaw, width)
 
 
 def _bounded(wanted: float, tool: float, low: float, high: float) -> float:

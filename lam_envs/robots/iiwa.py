@@ -32,4 +32,5 @@ IIWA = RobotModel(
     max_width=0.084,
     # The Panda's: the pads and what they hold are the same.
     finger_force=20.0,
+    interpolate_targets=True,
 )
