@@ -33,4 +33,5 @@ IIWA = RobotModel(
     # The Panda's: the pads and what they hold are the same.
     finger_force=20.0,
     interpolate_targets=True,
+    version=2,
 )

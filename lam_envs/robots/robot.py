@@ -65,8 +65,8 @@ class RobotModel:
         finger_force: Largest force of one finger, newtons.
         interpolate_targets: Move the targets of all joints together, so that the hand stays upright and at its height
             while it moves fast: in three equal parts of a control step, and shortened by one factor for all joints
-            where one would turn too fast. Without it a weak or a nearly straight arm touches the table from the lowest
-            height. Recommended; False keeps the episodes of the Panda as they were published.
+            where one would turn too fast. Without it a weak or a nearly straight arm touches the table from the
+            lowest height. Recommended; False keeps the episodes of the Panda as they were published.
         version: Raise it when episodes with the robot change: results and datasets of it are then outdated.
 
     Raises:
