@@ -10,7 +10,7 @@ from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
 
 # Where the commanded tool position may be, metres: in front of the arm, above the table. The lowest point
-# keeps the fingertips 3 mm off the table at rest, and in motion off it too, but for the fastest diagonals of the Panda
+# keeps the fingertips 3 mm off the table at rest, and off it in motion too, but for the Panda's fastest diagonals
 # (``docs/physics.md``).
 WORKSPACE_LOW: Vector3 = (0.28, -0.35, 0.012)
 WORKSPACE_HIGH: Vector3 = (0.72, 0.35, 0.45)
