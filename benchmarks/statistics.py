@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist, fmean, variance
@@ -16,10 +14,10 @@ from demos.intervals import CONFIDENCE
 
 BOOTSTRAPS = 5000
 """Enough for two digits of a 95% interval."""
-Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
-"""Trainings by environments."""
+Scores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+"""Trainings by environments; a draw each before, where there are several."""
 Rates = np.ndarray[tuple[int], np.dtype[np.float64]]
-"""One an episode."""
+"""One an episode, or one a draw."""
 Outcomes = Sequence[Sequence[bool]]
 """What succeeded: a training each, of the same episodes in the same order."""
 _QUANTILE = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
@@ -36,17 +34,6 @@ class Estimate:
     def __post_init__(self) -> None:
         if not self.low <= self.point <= self.high:
             raise ValueError(f"the interval [{self.low}, {self.high}] does not hold its point {self.point}")
-
-
-@contextmanager
-def _global_draws(seed: int) -> Iterator[None]:
-    """Seeds NumPy's global generator, and gives it back as it was: rliable draws from it, whatever it is given."""
-    before = np.random.get_state()  # noqa: NPY002
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
 
 
 def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
@@ -67,34 +54,49 @@ def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
 @cache
 def _interquartile_mean(scores: tuple[float, ...], seed: int) -> Estimate:
     column = np.asarray(scores, dtype=np.float64)[:, None]
-    return _bootstrap((column,), lambda runs: [_middle_mean(runs)], BOOTSTRAPS, seed)[0]
+    return _bootstrap((column,), lambda runs: [_middle_means(runs)], BOOTSTRAPS, seed)[0]
 
 
 def _bootstrap(
-    scores: tuple[Scores, ...], statistics: Callable[..., list[float]], draws: int, seed: int
+    scores: tuple[Scores, ...], statistics: Callable[..., list[Rates]], draws: int, seed: int
 ) -> list[Estimate]:
-    """Bootstraps, stratified, by rliable, what ``statistics`` tells of one or two agents' ``scores``."""
-    # Seconds of imports that only this needs.
-    from rliable import library
+    """Percentile intervals by a stratified bootstrap of one or two agents' ``scores``, with the draws of rliable.
 
-    with warnings.catch_warnings(), _global_draws(seed):
-        # rliable calls its bootstrap by an older name of an argument.
-        warnings.filterwarnings("ignore", "random_state is deprecated", FutureWarning)
-        points, intervals = library.get_interval_estimates(
-            {"scores": scores if len(scores) > 1 else scores[0]},
-            lambda *drawn: np.array(statistics(*drawn)),
-            reps=draws,
-        )
-    found = zip(points["scores"].tolist(), *intervals["scores"].tolist(), strict=True)
+    Args:
+        scores: One array an agent, trainings by environments.
+        statistics: Takes the drawn scores of each agent, with the draws as one more axis before. Returns arrays with
+            one number a draw.
+        draws: How many.
+        seed: Of NumPy's older generator, from which rliable draws.
+    """
+    rng = np.random.RandomState(seed)
+    indices = [[rng.randint(0, len(own), own.shape) for own in scores] for _ in range(draws)]
+    drawn = [
+        np.take_along_axis(own[None], np.array(each), axis=1)
+        for own, each in zip(scores, zip(*indices, strict=True), strict=True)
+    ]
+    points = [float(found[0]) for found in statistics(*(own[None] for own in scores))]
+    ends = 100.0 * (1.0 - CONFIDENCE) / 2.0, 100.0 * (1.0 + CONFIDENCE) / 2.0
+    intervals = [np.percentile(found, ends).tolist() for found in statistics(*drawn)]
     # The percentile method may round past the point when all runs are equal.
-    return [Estimate(point, min(low, point), max(high, point)) for point, low, high in found]
+    return [
+        Estimate(point, min(low, point), max(high, point))
+        for point, (low, high) in zip(points, intervals, strict=True)
+    ]
 
 
-def _middle_mean(scores: Scores) -> float:
-    """What rliable's ``aggregate_iqm`` gives, to the bit, without SciPy's checks: a bootstrap asks 5000 times."""
-    count = scores.size
+def _middle_means(scores: Scores) -> Rates:
+    """Return what rliable's ``aggregate_iqm`` gives, to the bit, of each draw."""
+    flat = scores.reshape(len(scores), -1)
+    count = flat.shape[1]
     cut = count // 4
-    return float(np.partition(scores, (cut, count - cut - 1), axis=None)[cut : count - cut].mean())
+    return np.partition(flat, (cut, count - cut - 1), axis=1)[:, cut : count - cut].mean(axis=1)
+
+
+def _gaps(scores: Scores) -> Rates:
+    """Return what rliable's ``aggregate_optimality_gap`` gives, to the bit, of each draw."""
+    # Summed in the order of memory, as NumPy's mean of a matrix: a last bit decides where a half is rounded.
+    return 1.0 - np.minimum(scores, 1.0).reshape(len(scores), -1, order="A").mean(axis=1)
 
 
 @dataclass(frozen=True)
@@ -137,15 +139,8 @@ def aggregate(runs: Sequence[Sequence[float]], seed: int = 0) -> Aggregate:
 
 @cache
 def _aggregate(runs: tuple[tuple[float, ...], ...], seed: int) -> Aggregate:
-    from rliable.metrics import aggregate_optimality_gap
-
     return Aggregate(
-        *_bootstrap(
-            (_matrix(runs),),
-            lambda scores: [_middle_mean(scores), aggregate_optimality_gap(scores)],
-            BOOTSTRAPS,
-            seed,
-        )
+        *_bootstrap((_matrix(runs),), lambda scores: [_middle_means(scores), _gaps(scores)], BOOTSTRAPS, seed)
     )
 
 
@@ -173,17 +168,17 @@ def probability_of_improvement(
 def _probability(runs: tuple[tuple[float, ...], ...], others: tuple[tuple[float, ...], ...], seed: int) -> Estimate:
     return _bootstrap(
         (_matrix(runs), _matrix(others)),
-        lambda one, other: [_share_won(one, other)],
+        lambda one, other: [_shares_won(one, other)],
         BOOTSTRAPS // 5,
         seed,
     )[0]
 
 
-def _share_won(runs: Scores, others: Scores) -> float:
-    """What rliable's ``probability_of_improvement`` gives, to the bit, without a test of significance for each."""
-    one, other = runs[:, None], others[None]
-    won = ((one > other) + 0.5 * (one == other)).sum(axis=(0, 1))
-    return float((won / (len(runs) * len(others))).mean())
+def _shares_won(runs: Scores, others: Scores) -> Rates:
+    """Return what rliable's ``probability_of_improvement`` gives, to the bit, of each draw."""
+    one, other = runs[:, :, None], others[:, None]
+    won = ((one > other) + 0.5 * (one == other)).sum(axis=(1, 2))
+    return (won / (runs.shape[1] * others.shape[1])).mean(axis=1)
 
 
 def success_interval(outcomes: Outcomes) -> tuple[float, float]:
