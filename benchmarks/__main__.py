@@ -203,6 +203,8 @@ def _show(folder: Path) -> None:
     console.print(table)
     if len(results) < len(suite["cells"]):
         console.print(f"{len(results)} of {len(suite['cells'])} measurements are done")
+    for line in reports.unexpected_lines(suite, found):
+        console.print(f"unexpected: {line}", soft_wrap=True, markup=False)
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True)
 

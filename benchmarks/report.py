@@ -18,6 +18,7 @@ from markupsafe import Markup
 from agents.agent import ARCHIVE
 from benchmarks import plots
 from benchmarks.conditions import AS_TRAINED
+from benchmarks.expectations import EXPECTATIONS, suite_figures, unexpected
 from benchmarks.ranking import Ranking, ranking
 from benchmarks.results import FILMED, CellResult, failure_file, filming_file, outdated_by, read_results, video_file
 from benchmarks.statistics import Estimate
@@ -106,6 +107,7 @@ def _content(base: Path) -> dict[str, Any]:
         "outdated": _outdated(results),
         **_progress(suite, results),
         "failed": _failed(base, suite, results),
+        "unexpected": unexpected_lines(suite, table),
         "seeds": _seeds(suite),
         "called": _called(suite),
         "command": _command(suite),
@@ -136,6 +138,17 @@ def _failed(base: Path, suite: dict[str, Any], results: list[CellResult]) -> lis
             told = path.read_text(errors="replace").strip().splitlines()
             found.append((cell.name, told[-1][:MOST_TOLD] if told else "nothing was told"))
     return found
+
+
+def unexpected_lines(suite: dict[str, Any], table: list[Row]) -> list[str]:
+    """Return a line for each figure that is not as expected of a shipped suite.
+
+    Args:
+        suite: What :func:`benchmarks.results.read_results` returns.
+        table: Rows of its results.
+    """
+    expected = EXPECTATIONS.get(suite["name"], ())
+    return unexpected(expected, suite_figures(table)) if expected and _is_shipped(suite) else []
 
 
 def _command(suite: dict[str, Any]) -> str:

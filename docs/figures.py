@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import lam_envs
-from benchmarks.report import PICTURES, markdown_conditions, markdown_overview, markdown_table
+from benchmarks.expectations import EXPECTATIONS, file_figures, unexpected
+from benchmarks.report import PICTURES, markdown_conditions, markdown_overview, markdown_table, unexpected_lines
 from benchmarks.results import SUITE_FILE, CellResult, read_results
 from benchmarks.tables import rows, shown
 from demos.intervals import wilson_interval
@@ -35,6 +36,7 @@ def results() -> str:
     parts = [
         "# Results\n\nEvery figure is of a committed file that `make benchmark`, `make experts`, `make throughput`, "
         "`make data-speed` or `make running-cost` writes.",
+        *_unexpected(),
         *(_suite(folder) for folder in published()),
         "## Experts",
         experts(json.loads(EXPERTS.read_text())),
@@ -46,6 +48,20 @@ def results() -> str:
         running(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _unexpected() -> list[str]:
+    """A list of the figures that are not as expected; nothing if all are."""
+    lines = []
+    for folder in published():
+        suite, found = read_results(folder)
+        lines += [f"{folder.name}: {line}" for line in unexpected_lines(suite, rows(found))]
+    for name in EXPECTATIONS:
+        file = RESULTS / f"{name}.json"
+        if file.is_file():
+            found = unexpected(EXPECTATIONS[name], file_figures(json.loads(file.read_text())))
+            lines += [f"{name}: {line}" for line in found]
+    return ["\n".join(f"- unexpected: {line}" for line in lines)] if lines else []
 
 
 def published() -> list[Path]:

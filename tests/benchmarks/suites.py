@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.results import read_cell
+from benchmarks.results import CELLS, SUITE_FILE, read_cell
+from demos.files import write_json
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -30,6 +34,22 @@ def written(folder: Path, **changes: Any) -> str:
     content = {name: value for name, value in {**SMALL, **changes}.items() if value is not None}
     path.write_text(yaml.safe_dump(content))
     return str(path)
+
+
+CORE = Path(__file__).parents[2] / "results" / "core"
+
+
+def part_of_core(folder: Path, measured: Collection[tuple[str, str]]) -> Path:
+    """Copies the published results of some agents, by label and environment: all of them take seconds to read."""
+    suite = json.loads((CORE / SUITE_FILE).read_text())
+    suite["cells"] = [cell for cell in suite["cells"] if (cell["label"], cell["environment"]) in measured]
+    (folder / CELLS).mkdir(parents=True)
+    write_json(folder / SUITE_FILE, suite)
+    for path in (CORE / CELLS).glob("*.json"):
+        cell = json.loads(path.read_text())["cell"]
+        if (cell["label"], cell["environment"]) in measured:
+            shutil.copy(path, folder / CELLS)
+    return folder
 
 
 def finished(folder: Path) -> dict[str, Any]:

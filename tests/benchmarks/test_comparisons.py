@@ -20,13 +20,24 @@ from benchmarks.results import read_results, write_cell
 from benchmarks.tables import overviews
 from benchmarks.tables import rows as rows_of
 
-CORE = Path(__file__).parents[2] / "results" / "core"
+from .suites import part_of_core
+
 CLONE = ("LamGrasp-v0", "bc")
+MEASURED = [
+    *((label, "LamGrasp-v0") for label in ("bc", "airl", "expert", "random")),
+    *((label, "LamGraspDiscrete-v0") for label in ("dqfd", "dqfd-no-margin", "expert")),
+]
 
 
-def changed(folder: Path, successes: int) -> Path:
-    """A copy of the published results in which clones of Grasp succeed so often in each training."""
-    shutil.copytree(CORE, folder, ignore=shutil.ignore_patterns("videos"))
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some of the published results; not to be changed."""
+    return part_of_core(tmp_path_factory.mktemp("core") / "results", MEASURED)
+
+
+def changed(core: Path, folder: Path, successes: int) -> Path:
+    """A copy of results in which clones of Grasp succeed so often in each training."""
+    shutil.copytree(core, folder)
     for result in read_results(folder)[1]:
         if (result.cell.environment, result.cell.label) == CLONE:
             episodes = tuple(
@@ -38,8 +49,8 @@ def changed(folder: Path, successes: int) -> Path:
     return folder
 
 
-def test_what_is_beyond_noise_is_told_apart_from_what_is_not(tmp_path: Path) -> None:
-    many, few, nearly = (changed(tmp_path / str(number), number) for number in (190, 150, 189))
+def test_what_is_beyond_noise_is_told_apart_from_what_is_not(core: Path, tmp_path: Path) -> None:
+    many, few, nearly = (changed(core, tmp_path / str(number), number) for number in (190, 150, 189))
     verdicts = {
         name: {(one.environment, one.agent): one.verdict for one in compare(many, other)}
         for name, other in (("few", few), ("nearly", nearly))
@@ -71,12 +82,12 @@ def test_episodes_that_both_met_tell_more_than_others() -> None:
     assert _noise(before, after, paired=False)[0] < 0.0
 
 
-def test_episodes_of_other_seeds_are_not_paired(tmp_path: Path) -> None:
-    folder = changed(tmp_path / "elsewhere", 150)
+def test_episodes_of_other_seeds_are_not_paired(core: Path, tmp_path: Path) -> None:
+    folder = changed(core, tmp_path / "elsewhere", 150)
     suite = json.loads((folder / "suite.json").read_text())
     suite["evaluation"]["first_seed"] += 1000
     suite["cells"] = [cell for cell in suite["cells"] if (cell["environment"], cell["label"]) == CLONE]
-    before = {(one.environment, one.agent): one for one in compare(CORE, folder)}[CLONE]
+    before = {(one.environment, one.agent): one for one in compare(core, folder)}[CLONE]
     for result in read_results(folder)[1]:
         if (result.cell.environment, result.cell.label) == CLONE:
             cell = dataclasses.replace(result.cell, first_seed=result.cell.first_seed + 1000)
@@ -87,28 +98,28 @@ def test_episodes_of_other_seeds_are_not_paired(tmp_path: Path) -> None:
             evaluation = dataclasses.replace(result.evaluation, episodes=episodes)
             write_cell(folder, dataclasses.replace(result, cell=cell, evaluation=evaluation))
     (folder / "suite.json").write_text(json.dumps(suite))
-    found = {(one.environment, one.agent): one for one in compare(CORE, folder)}[CLONE]
-    old = [one.outcomes for one in read_results(CORE)[1] if (one.cell.environment, one.cell.label) == CLONE]
+    found = {(one.environment, one.agent): one for one in compare(core, folder)}[CLONE]
+    old = [one.outcomes for one in read_results(core)[1] if (one.cell.environment, one.cell.label) == CLONE]
     assert (found.differs, found.verdict) == (("first_seed",), "worse")
     assert found.interval == _noise(old, succeeded(200, *[150] * len(old)), paired=False)
     assert before.interval == _noise(old, succeeded(200, *[150] * len(old)), paired=True)
 
 
-def test_what_is_in_one_folder_alone_is_new_or_gone(tmp_path: Path) -> None:
-    folder = changed(tmp_path / "less", 190)
+def test_what_is_in_one_folder_alone_is_new_or_gone(core: Path, tmp_path: Path) -> None:
+    folder = changed(core, tmp_path / "less", 190)
     suite = json.loads((folder / "suite.json").read_text())
     suite["cells"] = [cell for cell in suite["cells"] if (cell["environment"], cell["label"]) != CLONE]
     (folder / "suite.json").write_text(json.dumps(suite))
-    gone = [one for one in compare(CORE, folder) if one.verdict == "gone"]
+    gone = [one for one in compare(core, folder) if one.verdict == "gone"]
     assert [(one.environment, one.agent, one.after) for one in gone] == [(*CLONE, None)]
-    assert [one.verdict for one in compare(folder, CORE) if (one.environment, one.agent) == CLONE] == ["new"]
-    said = CliRunner().invoke(app, ["compare", str(CORE), str(folder)])
+    assert [one.verdict for one in compare(folder, core) if (one.environment, one.agent) == CLONE] == ["new"]
+    said = CliRunner().invoke(app, ["compare", str(core), str(folder)])
     assert said.exit_code == 0
     assert "1 gone" in said.output
 
 
-def test_what_has_the_same_name_alone_is_not_called_better(tmp_path: Path) -> None:
-    folder = changed(tmp_path / "other", 20)
+def test_what_has_the_same_name_alone_is_not_called_better(core: Path, tmp_path: Path) -> None:
+    folder = changed(core, tmp_path / "other", 20)
     suite = json.loads((folder / "suite.json").read_text())
     for result in read_results(folder)[1]:
         if (result.cell.environment, result.cell.label) == CLONE:
@@ -116,19 +127,19 @@ def test_what_has_the_same_name_alone_is_not_called_better(tmp_path: Path) -> No
             suite["cells"][suite["cells"].index(dataclasses.asdict(result.cell))] = dataclasses.asdict(cell)
             write_cell(folder, dataclasses.replace(result, cell=cell))
     (folder / "suite.json").write_text(json.dumps(suite))
-    found = {(one.environment, one.agent): one for one in compare(CORE, folder)}
+    found = {(one.environment, one.agent): one for one in compare(core, folder)}
     assert (found[CLONE].verdict, found[CLONE].differs) == ("of something else", ("settings",))
     assert {one.verdict for key, one in found.items() if key != CLONE} == {"the same"}
 
 
-def test_a_label_is_no_formula_of_a_spreadsheet() -> None:
-    row = dataclasses.replace(rows_of(read_results(CORE)[1])[0], agent="=cmd()")
+def test_a_label_is_no_formula_of_a_spreadsheet(core: Path) -> None:
+    row = dataclasses.replace(rows_of(read_results(core)[1])[0], agent="=cmd()")
     (line,) = csv.DictReader(io.StringIO(as_csv([row])))
     assert line["agent"] == "'=cmd()"
 
 
-def test_a_csv_holds_every_row() -> None:
-    table = rows_of(read_results(CORE)[1])
+def test_a_csv_holds_every_row(core: Path) -> None:
+    table = rows_of(read_results(core)[1])
     read = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert len(read) == len(table)
     for row, line in zip(table, read, strict=True):
@@ -137,8 +148,8 @@ def test_a_csv_holds_every_row() -> None:
         assert (line["interquartile_mean_point"] == "") == (row.over_runs is None)
 
 
-def test_latex_has_every_agent_and_escapes_what_is_special() -> None:
-    table = rows_of(read_results(CORE)[1])
+def test_latex_has_every_agent_and_escapes_what_is_special(core: Path) -> None:
+    table = rows_of(read_results(core)[1])
     strange = dataclasses.replace(table[0], agent="mine_50% {a}\\b")
     text = as_latex([*table, strange, dataclasses.replace(table[0], agent="[x]")])
     assert "\n{[x]} & " in text, "brackets after a line's end would be LaTeX's"
@@ -148,16 +159,16 @@ def test_latex_has_every_agent_and_escapes_what_is_special() -> None:
         assert f"{100 * row.success_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]" in text
 
 
-def test_an_export_is_written_once_and_nonsense_is_refused(tmp_path: Path) -> None:
+def test_an_export_is_written_once_and_nonsense_is_refused(core: Path, tmp_path: Path) -> None:
     out = tmp_path / "table.csv"
-    command = ["export", str(CORE), "--out", str(out)]
+    command = ["export", str(core), "--out", str(out)]
     assert CliRunner().invoke(app, command).exit_code == 0
-    assert out.read_text() == export(CORE, "csv")
+    assert out.read_text() == export(core, "csv")
     assert CliRunner().invoke(app, command).exit_code == 2
     assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
     with pytest.raises(ValueError, match="unknown kind 'xls'; expected one of csv, latex"):
-        export(CORE, "xls")
+        export(core, "xls")
     with pytest.raises(FileNotFoundError, match="no results in"):
         export(tmp_path, "csv")
     with pytest.raises(FileNotFoundError, match="no results in"):
-        compare(CORE, tmp_path)
+        compare(core, tmp_path)
