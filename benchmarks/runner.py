@@ -34,8 +34,10 @@ from benchmarks.trained import ToTrain, is_trained, remove_older
 from demos.engines import Engine, Here, Job
 from demos.files import write_atomically
 
-IMPORTED_LATE = ("scipy.stats", "torch._dynamo")
-"""What training and measuring import only when they need it: a second each, once and not in every process."""
+IMPORTED_LATE = ("scipy.stats",)
+"""What measuring imports only when it needs it: a second, once and not in every process."""
+IMPORTED_BY_TRAININGS = ("torch._dynamo",)
+"""Likewise, what training does: two seconds."""
 LOCK = ".lock"
 """Who works in a folder holds it."""
 
@@ -129,7 +131,7 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
 
     # Ours alone: what a stranger's does when it is imported is that job's own affair.
     own = {AGENTS[entry.agent].partition(":")[0]: None for entry in suite.agents if entry.agent in AGENTS}
-    imports = (*own, *IMPORTED_LATE)
+    imports = (*own, *IMPORTED_LATE, *(IMPORTED_BY_TRAININGS if todo.trainings else ()))
     made = [
         job(
             each.id,

@@ -202,9 +202,9 @@ def _context(modules: set[str]) -> Any:
     wanted = {name for name in modules if name not in ("builtins", "__main__")}
     if not wanted <= _imported:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
-        _imported.clear()
+        # It imports what it had imported as well: who runs jobs of several kinds in turn does not wait each time.
         _imported.update(wanted)
-        context.set_forkserver_preload(sorted(wanted))
+        context.set_forkserver_preload(sorted(_imported))
     # It is to find the same modules as this process.
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     with _environment(PYTHONPATH=path, PYTHONSAFEPATH="1", **dict.fromkeys(THREADS, "1")):
