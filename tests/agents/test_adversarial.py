@@ -203,17 +203,17 @@ def test_the_discriminator_looks_at_actions_or_not(name: str, use_actions: bool,
     assert np.array_equal(one, other) != use_actions
 
 
-@pytest.mark.parametrize("rehearsals", [0, 50])
-def test_a_policy_that_rehearses_stays_nearer_to_the_demonstrations(rehearsals: int, reach: Any) -> None:
+def test_a_policy_that_rehearses_stays_nearer_to_the_demonstrations(reach: Any) -> None:
     dataset, env = reach
-    agent = new("gail", env, rehearsals=rehearsals, learning_rate=0.003, target_kl=0.0, warm_start_epochs=40)
-    clone = agents.make("bc", env, hidden_sizes=SMALL["hidden_sizes"])
-    clone.learn(dataset, env, seed=0, budget=40)
-    agent.learn(dataset, env, seed=0, budget=4 * ROUND)
     shown = np.concatenate([episode.actions for episode in episodes_of(dataset)])
     seen = np.concatenate([episode.observations[:-1] for episode in episodes_of(dataset)])
-    off = {one.name: np.abs(one.predict(seen, deterministic=True)[0] - shown).mean() for one in (agent, clone)}
-    assert (off["gail"] < off["bc"]) == (rehearsals > 0)
+
+    def error(rehearsals: int) -> float:
+        agent = new("gail", env, rehearsals=rehearsals, learning_rate=0.003, target_kl=0.0, warm_start_epochs=20)
+        agent.learn(dataset, env, seed=0, budget=3 * ROUND)
+        return float(np.abs(agent.predict(seen, deterministic=True)[0] - shown).mean())
+
+    assert error(50) < 0.8 * error(0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -259,7 +259,7 @@ def test_what_it_cannot_learn_from_is_refused(name: str, datasets: Any, reach: A
         ({"discriminator_updates": 0}, "discriminator_updates is 0; expected at least 1"),
         ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate is 0.0; expected a positive number"),
         ({"gamma": 1.5}, "gamma is 1.5; expected 0 to 1"),
-        ({"reward_hidden_sizes": [0]}, r"layers .* is \(0,\)|hidden_sizes is \(0,\)"),
+        ({"reward_hidden_sizes": [0]}, r"hidden_sizes is \(0,\)"),
         ({"target_kl": -0.1}, "target_kl is -0.1; expected at least 0"),
     ],
     ids=str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import agents
 import demos
 from agents import cloning
 from agents import settings as settings_module
+from agents.agent import AGENTS, find
 from agents.bc import BehaviorCloning, Settings
 from agents.cloning import Cloning, Fitting, new_clone
 from agents.demonstrations import Transitions, transitions
@@ -23,6 +25,7 @@ from agents.randomness import own_randomness
 from agents.settings import read_settings
 from demos.preprocess import Resample
 from demos.statistics import statistics
+from lam_envs import registration
 
 from ..conftest import Make
 from .pictures import check_that_it_sees
@@ -160,9 +163,26 @@ def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monk
         assert read_settings("bc", Settings, {}, env).epochs == usual
 
 
-@pytest.mark.parametrize("env_id", [None, "LamReach-v0", "LamPush-v0", "LamGrasp-v0", "LamPickPlace-v0"])
-def test_shipped_settings_are_sound(env_id: str | None, make: Make) -> None:
-    read_settings("bc", Settings, {}, None if env_id is None else make(env_id))
+WITH_SETTINGS = sorted(file.stem for file in settings_module.CONFIGS.glob("*.yaml"))
+DISCRETE = {"dqfd", "dqn", "sqil"}
+"""Agents of discrete actions alone."""
+
+
+@pytest.mark.parametrize("variant", ["", "Discrete"])
+@pytest.mark.parametrize("task", registration.TASKS)
+def test_shipped_settings_are_sound(task: str, variant: str, make: Make) -> None:
+    own = registration.env_id(task, variant)
+    env, section = make(own), own.removesuffix("-v0")
+    assert set(WITH_SETTINGS) | {"random", "expert"} == set(AGENTS)
+    for name in WITH_SETTINGS:
+        file = yaml.safe_load((settings_module.CONFIGS / f"{name}.yaml").read_text())
+        kind = Settings if name == "bc" else find(name).settings_type
+        found = read_settings(name, kind, {}, env)
+        assert {field.name for field in dataclasses.fields(kind)} >= set(file[settings_module.SEARCH])
+        for key, value in {**file["default"], **file.get(section, {})}.items():
+            assert getattr(found, key) == (tuple(value) if isinstance(value, list) else value), (name, key)
+        if (name in DISCRETE) == (variant == "Discrete"):
+            assert agents.make(name, env).settings == found, name
 
 
 def test_settings_that_are_like_those_of_another_agent_follow_it(

@@ -90,24 +90,24 @@ def test_a_missing_dataset_is_an_error(tmp_path: Path) -> None:
         check("lam/none-v0", tmp_path)
 
 
-@pytest.mark.parametrize("left", [0, 100, 50_000])
+@pytest.mark.parametrize("left", [0, 50_000])
 def test_a_truncated_file_is_named(left: int, reach: Path) -> None:
     os.truncate(reach / DATA_FILE, left)
-    report = check(reach)
+    report = check(reach, replay=0)
     assert "cannot be opened" in told(report, DATA_FILE, None)
     assert report.sound == ()
 
 
 def test_a_missing_file_is_named(reach: Path) -> None:
     (reach / DATA_FILE).unlink()
-    assert "is missing" in told(check(reach), DATA_FILE, None)
+    assert "is missing" in told(check(reach, replay=0), DATA_FILE, None)
 
 
 def test_a_flipped_bit_is_found_in_its_episode(reach: Path) -> None:
     with h5py.File(reach / DATA_FILE) as file:
         place = file["episode_2/infos/state"].id.get_offset() + 100
     flip(reach / DATA_FILE, [8 * place])
-    report = check(reach)
+    report = check(reach, replay=0)
     assert "is not what was signed: its SHA-256 is" in told(report, DATA_FILE, 2)
     assert report.sound == (0, 1, 3)
 
@@ -115,7 +115,7 @@ def test_a_flipped_bit_is_found_in_its_episode(reach: Path) -> None:
 def test_bytes_outside_of_the_episodes_count(reach: Path) -> None:
     with (reach / DATA_FILE).open("ab") as file:
         file.write(b"more")
-    report = check(reach)
+    report = check(reach, replay=0)
     assert "bytes outside of the episodes changed" in told(report, DATA_FILE, None)
     assert report.sound == (0, 1, 2, 3)
     assert not report.is_sound
@@ -151,7 +151,7 @@ DAMAGES: list[tuple[Callable[[Any], Any], str]] = [
     (lambda group: group.attrs.modify("seed", 12), "is not what was signed"),
     (lambda group: group.attrs.create("seed", -12), "seed -12"),
     (lambda group: group.attrs.create("seed", "12"), "'seed' is of type .*, expected a whole number"),
-    (lambda group: group.attrs.create("total_steps", 39), "expected 39 moments|expected 40 moments"),
+    (lambda group: group.attrs.create("total_steps", 39), "expected 40 moments"),
     (lambda group: group.attrs.create("note", np.zeros(7_000)), "'note' has 56000 bytes, expected at most"),
     (lambda group: group.attrs.create("note", 1), "additional attribute 'note'"),
     (lambda group: group["actions"].attrs.create("note", 1), r"actions has attributes \(\['note'\]\)"),
@@ -225,11 +225,14 @@ def test_swapped_and_copied_episodes_are_told(reach: Path) -> None:
 )
 def test_metadata_that_are_none_are_told(content: bytes, message: str, reach: Path) -> None:
     (reach / METADATA).write_bytes(content)
-    report = check(reach)
+    report = check(reach, replay=0)
     assert message in told(report, METADATA, None)
     assert report.sound == (0, 1, 2, 3), "every episode is signed"
+
+
+def test_missing_metadata_are_told(reach: Path) -> None:
     (reach / METADATA).unlink()
-    assert "is missing" in told(check(reach), METADATA, None)
+    assert "is missing" in told(check(reach, replay=0), METADATA, None)
 
 
 @pytest.mark.parametrize(
@@ -247,27 +250,29 @@ def test_metadata_that_are_none_are_told(content: bytes, message: str, reach: Pa
 )
 def test_changed_metadata_are_told(values: dict[str, Any], message: str, reach: Path) -> None:
     rewritten(reach, **values)
-    report = check(reach)
+    report = check(reach, replay=0)
     assert re.search(message, told(report, METADATA, None)), told(report, METADATA, None)
     assert report.sound == (0, 1, 2, 3)
 
 
 def test_a_count_beyond_all_counting_is_told_at_once(reach: Path) -> None:
     rewritten(reach, total_episodes=10**15)
-    assert "has 4 episodes, expected 1000000000000000" in told(check(reach), DATA_FILE, None)
+    assert "has 4 episodes, expected 1000000000000000" in told(check(reach, replay=0), DATA_FILE, None)
     with pytest.raises(ValueError, match="damaged or incomplete"):
         demos.load(reach)
 
 
 def test_metadata_that_say_the_same_in_other_letters_are_told(reach: Path) -> None:
     (reach / METADATA).write_text(json.dumps(json.loads((reach / METADATA).read_text()), indent=1))
-    assert "in other letters" in told(check(reach), METADATA, None)
+    assert "in other letters" in told(check(reach, replay=0), METADATA, None)
 
 
 def test_a_seal_that_is_lost_is_told(reach: Path) -> None:
     metadata = json.loads((reach / METADATA).read_text())
     (reach / METADATA).write_text(json.dumps({key: metadata[key] for key in metadata if "lam_envs" not in key}))
-    assert "lacks its seal 'lam_envs_seal', and the episodes are signed" in told(check(reach), METADATA, None)
+    assert "lacks its seal 'lam_envs_seal', and the episodes are signed" in told(
+        check(reach, replay=0), METADATA, None
+    )
 
 
 def test_what_minari_cannot_open_is_told(reach: Path) -> None:

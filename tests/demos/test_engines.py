@@ -163,5 +163,5 @@ def test_an_error_in_a_job_ends_all(chores: Any) -> None:
     ],
 )
 def test_engines_that_cannot_be_are_refused(keywords: dict[str, Any], message: str) -> None:
-    with pytest.raises((ValueError, ImportError), match=message):
+    with pytest.raises(ValueError, match=message):
         make_engine(**keywords)

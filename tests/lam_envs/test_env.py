@@ -305,11 +305,22 @@ def test_goals_of_another_shape_are_refused(env_id: str, make: Make) -> None:
         inner.compute_reward(np.zeros(2), np.zeros(2), {})
 
 
-@pytest.mark.parametrize("goal", [np.nan, np.inf, 1e300, 1j, "1"])
-def test_goals_that_are_no_numbers_of_32_bits_are_refused_one_by_one_and_together(goal: Any, make: Make) -> None:
+@pytest.mark.parametrize(
+    ("goal", "problem"),
+    [
+        (np.nan, "not finite in 32 bits"),
+        (np.inf, "not finite in 32 bits"),
+        (1e300, "not finite in 32 bits"),
+        (1j, "no real numbers"),
+        ("1", "no real numbers"),
+    ],
+)
+def test_goals_that_are_no_numbers_of_32_bits_are_refused_one_by_one_and_together(
+    goal: Any, problem: str, make: Make
+) -> None:
     inner: Any = make("LamGraspGoal-v0").unwrapped
     for goals in ([goal] * 3, [[goal] * 3] * 2):
-        with pytest.raises(ValueError, match=r"goals are (no real numbers|not finite in 32 bits)"):
+        with pytest.raises(ValueError, match=f"goals are {problem}"):
             inner.compute_reward(np.array(goals), np.array(goals), {})
 
 

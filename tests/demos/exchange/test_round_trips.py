@@ -22,13 +22,19 @@ from demos.exchange import FORMATS, export_dataset, import_dataset
 from .conftest import ENV_IDS, LEAVES, SPACES, carried, random_dataset
 
 
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("env_id", ENV_IDS)
+@pytest.mark.parametrize(
+    ("env_id", "format"),
+    [
+        (env_id, format)
+        for env_id in ENV_IDS
+        for format in FORMATS
+        # Below: one is lossy, one cannot.
+        if not ("Pixels" in env_id and format in ("lerobot", "imitation"))
+    ],
+)
 def test_what_goes_out_comes_back_the_same(
     env_id: str, format: str, sources: dict[str, minari.MinariDataset], tmp_path: Path
 ) -> None:
-    if "Pixels" in env_id and format in ("lerobot", "imitation"):
-        return  # Below: one is lossy, one cannot.
     dataset = sources[env_id]
     back = carried(dataset, format, tmp_path)
     assert checksum(back) == checksum(dataset)
@@ -86,8 +92,12 @@ def test_pictures_stored_as_jpeg_go_out_as_they_are_decoded(tmp_path: Path) -> N
     assert history_of(back)[-1]["replays"] is False
 
 
+REFUSED = {"imitation": "cannot be written as one vector", "robomimic": "would both be named"}
+"""Why a format does not hold some names and shapes; the others hold all."""
+
+
 @pytest.mark.parametrize("format", FORMATS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(observations=SPACES, actions=LEAVES, seed=st.integers(0, 2**32 - 1))
 def test_any_numbers_come_back_the_same(
     format: str, observations: gym.Space[Any], actions: gym.Space[Any], seed: int
@@ -100,7 +110,7 @@ def test_any_numbers_come_back_the_same(
         except ValueError as error:
             refusal = str(error)
         if refusal:
-            assert any(words in refusal for words in ("be written as one vector", "same name", "both be named"))
+            assert REFUSED.get(format, "never") in refusal
             return
         assert checksum(back) == checksum(dataset)
         assert history_of(back)[-1]["replays"] is False, "without a plan nothing can be replayed"
