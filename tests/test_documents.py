@@ -5,6 +5,7 @@ What follows from the code is written by ``make docs`` and ``make pictures``; he
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -33,11 +34,15 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def documents() -> dict[str, list[tuple[str, str]]]:
-    """The blocks of every document that has any, in order: language and code."""
-    texts = {path.name: path.read_text() for path in DOCUMENTS} | {task: pages.task_page(task) for task in TASKS}
-    found = {name: BLOCK.findall(text) for name, text in texts.items()}
-    return {name: blocks for name, blocks in found.items() if blocks}
+TASK_PAGES = "task pages"
+
+
+def blocks(document: str) -> list[tuple[str, str]]:
+    """The blocks of a document in order: language and code."""
+    if document == TASK_PAGES:
+        return [block for task in TASKS for block in BLOCK.findall(pages.task_page(task))]
+    (path,) = (path for path in DOCUMENTS if path.name == document)
+    return BLOCK.findall(path.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -46,39 +51,57 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("reader")
 
 
-def run(command: list[str], folder: Path) -> None:
+def run(command: list[str], folder: Path, **keywords: Any) -> None:
     environment = {**os.environ, "MINARI_DATASETS_PATH": str(folder / "datasets"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, **keywords
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-LONG = ("training.md",)
+LONG = ("training.md", "benchmarks.md")
 """Documents whose blocks take a minute: `make test-all` runs them."""
+WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
+READER = """
+import json, runpy, sys
+
+for language, code in json.load(sys.stdin):
+    print(code, file=sys.stderr, flush=True)
+    if language == "python":
+        exec(compile(code, "<block>", "exec"), {"__name__": "__main__"})
+        continue
+    sys.argv = code
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+"""Runs blocks, and commands that begin by ``python -m``, one after the other: libraries are imported once."""
 
 
 @pytest.mark.parametrize(
-    "document", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in documents()]
+    "document",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in [*WITH_BLOCKS, TASK_PAGES]],
 )
 def test_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
-    for language, code in documents()[document]:
+    steps: list[tuple[str, Any]] = []
+    for language, code in blocks(document):
         if language == "python":
             named = re.match(r"# (\w+\.py)\n", code)
             if named:
                 (folder / named[1]).write_text(code)
-            run([sys.executable, "-c", code], folder)
-        else:
-            for line in code.strip().splitlines():
-                run_line(line, folder)
-
-
-def run_line(line: str, folder: Path) -> None:
-    command = shlex.split(line)
-    if command[0] == "make":
-        # CI calls the targets themselves; here they must exist and consist of commands.
-        run(["make", "--directory", str(ROOT), "--dry-run", *command[1:]], folder)
-    else:
-        assert command[0] == "python"
-        run([sys.executable, *command[1:]], folder)
+            steps.append((language, code))
+            continue
+        for line in code.strip().splitlines():
+            command = shlex.split(line)
+            if command[0] == "make":
+                # CI calls the targets themselves; here they must exist and consist of commands.
+                run(["make", "--directory", str(ROOT), "--dry-run", *command[1:]], folder)
+            else:
+                assert command[:2] == ["python", "-m"]
+                steps.append((language, command[2:]))
+    run([sys.executable, "-c", READER], folder, input=json.dumps(steps))
 
 
 def test_no_block_is_in_a_language_that_is_not_run() -> None:
@@ -179,6 +202,7 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
         assert not re.search(r"(url\(|@import )['\"]?(https?:)?//", file.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 def test_a_link_that_leads_nowhere_fails_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

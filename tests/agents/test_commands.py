@@ -8,27 +8,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from agents.__main__ import app
 
 
-def agents_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "agents", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     out = tmp_path / "bc"
-    trained = agents_command(
-        "train", "bc", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root), "--out", str(out),
-        "--budget", "2",
-    )  # fmt: skip
+    command = [
+        sys.executable, "-m", "agents", "train", "bc", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"],
+        "--root", str(root), "--out", str(out), "--budget", "2",
+    ]  # fmt: skip
+    trained = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert trained.returncode == 0, trained.stderr
     assert "UserWarning" not in trained.stderr
     for agent in (str(out), "expert"):
-        evaluated = agents_command("evaluate", agent, "--env", "LamReach-v0", "--episodes", "4")
-        assert evaluated.returncode == 0, evaluated.stderr
+        evaluated = CliRunner().invoke(app, ["evaluate", agent, "--env", "LamReach-v0", "--episodes", "4"])
+        assert evaluated.exit_code == 0, evaluated.stderr
         assert "success rate" in evaluated.stdout
         assert "seeds 1000 to 1003" in evaluated.stdout
 
@@ -92,25 +90,26 @@ class Keeps:
 
 
 def test_a_strangers_error_keeps_its_traceback_and_its_saved_agent_is_evaluated(
-    datasets: Any, tmp_path: Path
+    datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, ids = datasets
-    (tmp_path / "stranger.py").write_text(STRANGER)
+    (tmp_path / "raising_stranger.py").write_text(STRANGER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
 
-    def here(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "agents", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    def here(*arguments: str) -> Any:
+        return CliRunner().invoke(app, list(arguments))
 
-    failed = here("evaluate", "stranger:Raises", "--env", "LamReach-v0", "--episodes", "1")
-    assert failed.returncode == 2
-    assert "stranger.py" in failed.stderr
+    failed = here("evaluate", "raising_stranger:Raises", "--env", "LamReach-v0", "--episodes", "1")
+    assert failed.exit_code == 2
+    assert "raising_stranger.py" in failed.stderr
     assert "error: boom" in failed.stderr
     trained = here(
-        "train", "stranger:Keeps", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root),
+        "train", "raising_stranger:Keeps", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root),
         "--out", "kept",
     )  # fmt: skip
-    assert trained.returncode == 0, trained.stderr
+    assert trained.exit_code == 0, trained.stderr
     refused = here("evaluate", "kept", "--env", "LamReach-v0", "--episodes", "1")
     assert "--as package.module:Class" in refused.stderr
-    evaluated = here("evaluate", "kept", "--as", "stranger:Keeps", "--env", "LamReach-v0", "--episodes", "1")
-    assert evaluated.returncode == 0, evaluated.stderr
+    evaluated = here("evaluate", "kept", "--as", "raising_stranger:Keeps", "--env", "LamReach-v0", "--episodes", "1")
+    assert evaluated.exit_code == 0, evaluated.stderr

@@ -12,7 +12,7 @@ from stable_baselines3 import DQN, SAC, HerReplayBuffer
 
 import lam_envs  # noqa: F401  (registers the ids)
 
-STEPS = 800
+STEPS = 240
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def check(model: Any) -> None:
 
 
 def test_dqn_learns_on_discrete_actions() -> None:
-    check(DQN("MlpPolicy", "LamGraspDiscrete-v0", learning_starts=500, seed=0))
+    check(DQN("MlpPolicy", "LamGraspDiscrete-v0", learning_starts=100, seed=0))
 
 
 def test_sac_learns_on_end_effector_actions() -> None:
@@ -45,6 +45,7 @@ def test_sac_with_hindsight_learns_on_goals() -> None:
     check(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGraspGoal-v0"])
 def test_stable_baselines3_vectorises_in_processes(env_id: str) -> None:
     from stable_baselines3.common.env_util import make_vec_env

@@ -15,10 +15,12 @@ from typing import Any
 import optuna
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import agents
 import demos
 from agents import tuning
+from agents.__main__ import app
 from agents.agent import AGENTS, find
 from agents.settings import CONFIGS, SEARCH
 
@@ -81,7 +83,8 @@ def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
     time.sleep(1.0)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    done = CliRunner().invoke(app, command[3:])
+    assert done.exit_code == 0, done.stderr
     assert "best of 3 trials: success" in done.stdout
     assert "--set learning_rate=" in done.stdout
 

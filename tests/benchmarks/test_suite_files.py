@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from demos import ready_made
 
 from .suites import SMALL
 
+shipped = cache(read_suite)
 OF_AGENTS = [name for name in suite_names() if not is_of_speed(name)]
 
 
 @pytest.mark.parametrize("name", OF_AGENTS)
 def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: str) -> None:
     published = [entry["plan"] for entry in ready_made.published().values()]
-    for cell in read_suite(name).cells():
+    for cell in shipped(name).cells():
         shown = cell.dataset
         if shown is not None:
             quality = {} if shown.quality == "expert" else {"quality": shown.quality}
@@ -31,7 +33,7 @@ def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: st
 
 @pytest.mark.parametrize("name", OF_AGENTS)
 def test_every_suite_of_the_package_is_sound(name: str) -> None:
-    suite = read_suite(name)
+    suite = shipped(name)
     assert suite.name == name
     names = [cell.name for cell in suite.cells()]
     assert len(set(names)) == len(names)
@@ -39,7 +41,7 @@ def test_every_suite_of_the_package_is_sound(name: str) -> None:
 
 def test_the_suites_measure_what_they_are_called_after() -> None:
     assert {"core", "data", "quality", "quickstart", "robustness", "throughput"} == set(suite_names())
-    data, quality, robustness = (read_suite(name) for name in ("data", "quality", "robustness"))
+    data, quality, robustness = (shipped(name) for name in ("data", "quality", "robustness"))
     tasks = set(data.environments[:6])
     for environment in tasks:
         counts = {cell.demonstrations for cell in data.cells() if cell.environment == environment}
@@ -235,7 +237,9 @@ def complaint(path: Path) -> str | None:
 
 def test_two_hundred_corruptions_of_a_suite_are_told_clearly_or_change_what_it_says(tmp_path: Path) -> None:
     """Bytes that are lost, doubled or changed: either the file still is a suite, or the error names it."""
-    whole = (SUITES / "robustness.yaml").read_bytes()
+    # Fewer environments, in each of which each condition is made.
+    text = (SUITES / "robustness.yaml").read_text()
+    whole = re.sub("^environments: .*$", "environments: [LamReach-v0, LamPush-v0]", text, flags=re.MULTILINE).encode()
     path = tmp_path / "robustness.yaml"
     rng = np.random.default_rng(0)
     told = 0

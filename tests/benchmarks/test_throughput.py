@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import subprocess
-import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -55,8 +53,8 @@ def test_every_installed_neighbour_is_an_environment() -> None:
 def test_the_command_measures_what_is_named_and_writes_its_figures(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     command = ["throughput", "--env", "LamReach-v0", "--steps", "30", "--rounds", "1", "--out", str(out)]
-    done = subprocess.run([sys.executable, "-m", "benchmarks", *command], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
     figures = json.loads(out.read_text())
     assert [speed["env_id"] for speed in figures["speeds"]] == ["LamReach-v0"]
     assert figures["comparisons"] == []

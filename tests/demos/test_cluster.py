@@ -59,6 +59,7 @@ def chain(folder: Path) -> list[Job]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_what_a_job_writes_is_read_by_the_next(shared: bool, cluster: Any, tmp_path: Path) -> None:
     engine = make_engine("ray", 2, shared=shared)
@@ -76,6 +77,7 @@ def test_what_a_job_writes_is_read_by_the_next(shared: bool, cluster: Any, tmp_p
     assert ("add", 0.5) in seen
 
 
+@pytest.mark.slow
 def test_errors_and_deaths_are_told_as_on_one_machine(cluster: Any) -> None:
     engine = make_engine("ray", 2)
     with pytest.raises(ValueError, match="a mistake of mine"):
@@ -87,6 +89,7 @@ def test_errors_and_deaths_are_told_as_on_one_machine(cluster: Any) -> None:
         list(engine.run([Job("bad", os._exit, (3,))]))
 
 
+@pytest.mark.slow
 def test_demonstrations_collected_on_a_cluster_are_the_same(cluster: Any, tmp_path: Path) -> None:
     there = demos.collect("LamReach-v0", episodes=60, root=tmp_path / "there", engine=make_engine("ray", 2))
     here = demos.collect("LamReach-v0", episodes=60, root=tmp_path / "here", engine=LocalEngine(1))

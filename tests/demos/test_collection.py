@@ -41,12 +41,12 @@ def collected(root: Path, *arguments: str, **more: Any) -> minari.MinariDataset:
 
 
 def test_two_workers_record_what_one_does(tmp_path: Path) -> None:
-    arguments = ["LamGrasp-v0", "--episodes", "60", "--quality", "mixed", "--strategy", "all"]
+    arguments = ["LamGrasp-v0", "--episodes", "30", "--quality", "mixed", "--strategy", "all"]
     one = collected(tmp_path / "one", *arguments)
     two = collected(tmp_path / "two", *arguments, "--workers", "2")
-    assert one.total_episodes == two.total_episodes == 60
+    assert one.total_episodes == two.total_episodes == 30
     assert checksum(one) == checksum(two)
-    assert demos.replay(two).identical == 60
+    assert demos.replay(two).identical == 30
 
 
 def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
@@ -59,10 +59,10 @@ def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
-    arguments = ["LamReach-v0", "--episodes", "150", "--id", "made-v0", "--workers", "2"]
+    arguments = ["LamReach-v0", "--episodes", "80", "--id", "made-v0", "--workers", "2"]
     command = [*COLLECT, *arguments, "--root", str(tmp_path / "killed")]
     killed = 0
-    for wanted in (1, 3):
+    for wanted in (1, 2):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             deadline = time.monotonic() + 100
             while len(list((tmp_path / "killed").glob(".partial/*/shard-*"))) < wanted and process.poll() is None:
@@ -72,7 +72,7 @@ def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_p
             process.send_signal(signal.SIGKILL)
     assert killed
     resumed = collected(tmp_path / "killed", *arguments[:3], "--workers", "2")
-    whole = collected(tmp_path / "whole", *arguments[:3])
+    whole = demos.collect("LamReach-v0", episodes=80, dataset_id="made-v0", root=tmp_path / "whole")
     assert checksum(resumed) == checksum(whole)
 
 
@@ -129,9 +129,9 @@ def success_rate(dataset: minari.MinariDataset) -> float:
 def test_every_quality_repeats_bit_by_bit(quality: str, tmp_path: Path) -> None:
     for control in ("ee", "discrete"):
         dataset = demos.collect(
-            "LamGrasp-v0", episodes=4, quality=quality, env_kwargs={"control": control}, root=tmp_path
+            "LamGrasp-v0", episodes=2, quality=quality, env_kwargs={"control": control}, root=tmp_path
         )
-        assert demos.replay(dataset).identical == 4
+        assert demos.replay(dataset).identical == 2
 
 
 def test_labels_of_noisy_demonstrations_are_what_the_expert_would_do(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_novices_mostly_succeed_and_take_longer(task: str, tmp_path: Path) -> No
         return float(np.mean(first))
 
     made = {
-        quality: demos.collect(env_id(task), episodes=8, quality=quality, keep_failures=True, root=tmp_path)
+        quality: demos.collect(env_id(task), episodes=5, quality=quality, keep_failures=True, root=tmp_path)
         for quality in ("expert", "novice")
     }
     assert success_rate(made["novice"]) >= 0.6
@@ -240,7 +240,7 @@ def test_a_strangers_policy_in_a_strangers_environment_is_recorded(tmp_path: Pat
 def test_a_bad_request_is_refused_and_leaves_nothing_behind(
     keywords: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises((ValueError, TypeError), match=message):
+    with pytest.raises(ValueError, match=message):
         demos.collect("LamReach-v0", episodes=1, root=tmp_path / "root", **keywords)
     assert list(tmp_path.rglob("*")) == []
 

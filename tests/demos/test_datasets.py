@@ -92,7 +92,7 @@ def test_the_same_call_gives_the_same_dataset(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_collection_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
-    command = [*COLLECT, "LamReach-v0", "--episodes", "80", "--root", str(tmp_path / "killed")]
+    command = [*COLLECT, "LamReach-v0", "--episodes", "60", "--root", str(tmp_path / "killed")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     partial = tmp_path / "killed" / ".partial"
     deadline = time.monotonic() + 60
@@ -106,8 +106,8 @@ def test_an_interrupted_collection_goes_on_and_comes_out_the_same(tmp_path: Path
     assert len(shards) >= 2
     # Neither half a dataset nor a lock is in the way.
     assert list(demos.installed(tmp_path / "killed")) == []
-    resumed = demos.collect("LamReach-v0", episodes=80, root=tmp_path / "killed")
-    whole = demos.collect("LamReach-v0", episodes=80, root=tmp_path / "whole")
+    resumed = demos.collect("LamReach-v0", episodes=60, root=tmp_path / "killed")
+    whole = demos.collect("LamReach-v0", episodes=60, root=tmp_path / "whole")
     assert contents(resumed) == contents(whole)
     assert episode_seeds(resumed) == episode_seeds(whole)
     assert not list(partial.glob("*/shard-*"))

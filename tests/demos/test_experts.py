@@ -33,7 +33,7 @@ def success_rate(env: gym.Env[Any, Any], seeds: range) -> float:
 
 @pytest.mark.parametrize("name", lam_envs.ENV_IDS)
 def test_experts_succeed_in_every_variant(name: str, make: Make) -> None:
-    seeds = range(2000, 2003) if name.endswith("Pixels-v0") else range(2000, 2015)
+    seeds = range(2000, 2002) if name.endswith("Pixels-v0") else range(2000, 2006)
     assert success_rate(make(name), seeds) >= 0.9
 
 
@@ -41,14 +41,14 @@ def test_experts_succeed_in_every_variant(name: str, make: Make) -> None:
 @pytest.mark.parametrize("robot", ROBOTS)
 @pytest.mark.parametrize("task", TASKS)
 def test_experts_succeed_on_every_robot_in_every_control(task: str, robot: str, control: str, make: Make) -> None:
-    assert success_rate(make(env_id(task), robot=robot, control=control), range(3000, 3004)) >= 0.75
+    assert success_rate(make(env_id(task), robot=robot, control=control), range(3000, 3002)) == 1.0
 
 
 def test_a_push_does_not_stop_the_expert(make: Make) -> None:
     env = make("LamGrasp-v0")
     expert = make_expert(env)
     recovered = 0
-    for seed in range(20):
+    for seed in range(10):
         observation, info = env.reset(seed=seed)
         env.action_space.seed(seed)
         for step in range(60):
@@ -56,7 +56,7 @@ def test_a_push_does_not_stop_the_expert(make: Make) -> None:
             action = env.action_space.sample() if pushed else expert.predict(observation)[0]
             observation, *_, info = env.step(action)
         recovered += info["is_success"]
-    assert recovered >= 18
+    assert recovered >= 9
 
 
 class Halved(gym.ActionWrapper[Any, Any, Any]):
@@ -69,8 +69,8 @@ class Halved(gym.ActionWrapper[Any, Any, Any]):
 def test_an_expert_runs_past_its_goal_where_actions_come_late(make: Make) -> None:
     # Its rule asks for the whole distance in each step, and knows of no action that is still under way.
     late = {"action_delay": (2, 2)}
-    assert success_rate(make("LamReach-v0", randomize=late), range(1000, 1020)) <= 0.2
-    assert success_rate(Halved(make("LamReach-v0", randomize=late)), range(1000, 1020)) >= 0.9
+    assert success_rate(make("LamReach-v0", randomize=late), range(1000, 1010)) <= 0.2
+    assert success_rate(Halved(make("LamReach-v0", randomize=late)), range(1000, 1010)) >= 0.9
 
 
 def test_a_batch_of_observations_gets_the_actions_of_each(make: Make) -> None:

@@ -154,13 +154,15 @@ NAMES = [f"{case.task}-{case.name}" for case in CASES]
 
 def seeds_of(env: gym.Env[Any, Any], case: Case, count: int) -> list[int]:
     """Seeds whose goal the cheat can fake: one that is dropped onto a goal on the table is placed there in truth."""
-    seeds = []
+    seeds: list[int] = []
     for seed in range(100):
+        if len(seeds) == count:
+            break
         env.reset(seed=seed)
         inner: Any = env.unwrapped
         if case.name != "drop_through" or inner.features()["goal/position"][2] > 0.07:
             seeds.append(seed)
-    return seeds[:count]
+    return seeds
 
 
 def assert_is_no_success(env: gym.Env[Any, Any], case: Case, count: int) -> None:

@@ -22,27 +22,42 @@ from lam_envs.robots import ROBOTS
 from ..conftest import Make
 
 PLAIN_IDS = tuple(env_id(task) for task in TASKS)
+EVERY_ID = [(env_id, robot, {}) for env_id in lam_envs.ENV_IDS for robot in ROBOTS]
+EVERY_CONTROL = [
+    (env_id, robot, {"control": control}) for env_id in PLAIN_IDS for robot in ROBOTS for control in CONTROLS
+]
 
 
-@pytest.mark.parametrize("robot", ROBOTS)
-@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
-def test_the_checkers_find_nothing_to_warn_of(env_id: str, robot: str, make: Make) -> None:
+def check(env_id: str, robot: str, keywords: dict[str, Any], make: Make) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        gymnasium_check(make(env_id, robot=robot).unwrapped, skip_render_check=True)
-        sb3_check(make(env_id, robot=robot).unwrapped, warn=True, skip_render_check=True)
+        gymnasium_check(make(env_id, robot=robot, **keywords).unwrapped, skip_render_check=True)
+        sb3_check(make(env_id, robot=robot, **keywords).unwrapped, warn=True, skip_render_check=True)
 
 
-@pytest.mark.parametrize("control", CONTROLS)
-@pytest.mark.parametrize("robot", ROBOTS)
-@pytest.mark.parametrize("env_id", PLAIN_IDS)
-def test_the_checkers_find_nothing_to_warn_of_in_any_control(
-    env_id: str, robot: str, control: str, make: Make
+def with_each_other(cases: list[Any], seconds: int) -> list[Any]:
+    """Of cases in the order of a product those in which each first part meets one second part, in turn."""
+    return [cases[first * seconds + first % seconds] for first in range(len(cases) // seconds)]
+
+
+@pytest.mark.parametrize(("env_id", "robot", "keywords"), with_each_other(EVERY_ID, len(ROBOTS)))
+def test_the_checkers_find_nothing_to_warn_of(env_id: str, robot: str, keywords: dict[str, Any], make: Make) -> None:
+    check(env_id, robot, keywords, make)
+
+
+@pytest.mark.parametrize(("env_id", "robot", "keywords"), EVERY_CONTROL[: len(ROBOTS) * len(CONTROLS)])
+def test_the_checkers_find_nothing_to_warn_of_with_any_robot_in_any_control(
+    env_id: str, robot: str, keywords: dict[str, Any], make: Make
 ) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        gymnasium_check(make(env_id, robot=robot, control=control).unwrapped, skip_render_check=True)
-        sb3_check(make(env_id, robot=robot, control=control).unwrapped, warn=True, skip_render_check=True)
+    check(env_id, robot, keywords, make)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("env_id", "robot", "keywords"), [*EVERY_ID, *EVERY_CONTROL])
+def test_the_checkers_find_nothing_to_warn_of_in_the_whole_product(
+    env_id: str, robot: str, keywords: dict[str, Any], make: Make
+) -> None:
+    check(env_id, robot, keywords, make)
 
 
 def test_gymnasium_finds_nothing_to_warn_of_in_pictures(make: Make) -> None:

@@ -23,6 +23,7 @@ from lam_envs.robots import ROBOTS
 from . import traces
 
 EPISODES_BETWEEN = 10
+FEWER_BETWEEN = 3
 SEEDS = range(500, 550)
 STEPS = 40
 """How much of an episode is compared in the quick tests: enough for the hand to meet the objects several times."""
@@ -108,11 +109,11 @@ def in_a_fresh_environment(cell: Cell, seed: int, steps: int) -> str:
     return found
 
 
-def after_other_episodes(cell: Cell, seed: int, steps: int) -> tuple[str, bool]:
+def after_other_episodes(cell: Cell, seed: int, steps: int, between: int = EPISODES_BETWEEN) -> tuple[str, bool]:
     """Returns the fingerprint, and whether the robot met an object in the episodes before."""
     env = cell.make()
     met = False
-    for number in range(EPISODES_BETWEEN):
+    for number in range(between):
         traces.contact_rich_actions(env, 100_000 + 100 * seed + number, steps)
         scene = env.unwrapped._world.scene()  # type: ignore[attr-defined]
         met |= any(scene.robot.touch(scene.simulation.bodies[name]).anywhere for name in scene.task.movable)
@@ -152,16 +153,17 @@ def test_each_id_meets_each_robot_control_and_preset() -> None:
     assert {cell.preset for cell in ONE_OF_ID} == set(PRESETS)
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+# All of them are met in a fresh environment of another process.
+@pytest.mark.parametrize("cell", ONE_OF_ID, ids=str)
 def test_a_seed_gives_the_same_episode_in_a_fresh_environment(cell: Cell) -> None:
     assert in_a_fresh_environment(cell, SEED, STEPS) == recorded(cell, SEED, STEPS).print
 
 
 @pytest.mark.parametrize("cells", CELL_OF_ID.values(), ids=list(CELL_OF_ID))
-def test_a_seed_gives_the_same_episode_after_ten_contact_rich_ones(cells: list[Cell]) -> None:
+def test_a_seed_gives_the_same_episode_after_contact_rich_ones(cells: list[Cell]) -> None:
     touched = 0
     for cell in cells:
-        found, met = after_other_episodes(cell, SEED, STEPS)
+        found, met = after_other_episodes(cell, SEED, STEPS, FEWER_BETWEEN)
         assert found == recorded(cell, SEED, STEPS).print, cell
         touched += met
     if "Reach" not in cells[0].env_id:
@@ -187,7 +189,7 @@ def test_a_vector_gives_the_same_to_the_last_step_of_an_episode() -> None:
 
 def test_other_seeds_give_other_episodes() -> None:
     cell = Cell("LamGrasp-v0", "panda", "ee", "none")
-    assert len({recorded(cell, seed, 10).print for seed in SEEDS}) == len(SEEDS)
+    assert len({recorded(cell, seed, 10).print for seed in SEEDS[:10]}) == 10
 
 
 # The whole product, with whole episodes

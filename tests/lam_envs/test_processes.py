@@ -14,8 +14,8 @@ WAYS = (
     "fork",
     "spawn",
     "forkserver",
-    "data_loader",
-    "subproc_vec_env_fork",
+    pytest.param("data_loader", marks=pytest.mark.slow),
+    pytest.param("subproc_vec_env_fork", marks=pytest.mark.slow),
     "subproc_vec_env_forkserver",  # the default of Stable-Baselines3
     pytest.param("subproc_vec_env_spawn", marks=pytest.mark.slow),
 )

@@ -39,12 +39,12 @@ def check(what: str, amount: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mix", soak.MIXES)
-def test_twenty_thousand_steps_leave_nothing_behind(mix: str, tmp_path: Path) -> None:
-    check(mix, 20_000 // len(soak.MIXES), tmp_path)
+def test_ten_thousand_steps_leave_nothing_behind(mix: str, tmp_path: Path) -> None:
+    check(mix, 10_000 // len(soak.MIXES), tmp_path)
 
 
-def test_a_hundred_opened_environments_leave_nothing_behind(tmp_path: Path) -> None:
-    check("openings", soak.FIRST_OPENINGS + 100, tmp_path)
+def test_fifty_opened_environments_leave_nothing_behind(tmp_path: Path) -> None:
+    check("openings", soak.FIRST_OPENINGS + 50, tmp_path)
 
 
 @pytest.mark.slow

@@ -28,9 +28,9 @@ from ..test_runs import Fragile, KilledError
 SMALL: dict[str, Any] = {"pretraining_steps": 150, "batch_size": 16, "hidden_sizes": [16], "train_freq": 4}
 
 
-@pytest.fixture
-def shown(make: Make, tmp_path: Path) -> Any:
-    return demos.collect("LamReachDiscrete-v0", episodes=4, seed=7, root=tmp_path / "data")
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return demos.collect("LamReachDiscrete-v0", episodes=4, seed=7, root=tmp_path_factory.mktemp("shown"))
 
 
 def test_softmax_exploration_draws_by_softmax() -> None:
