@@ -115,6 +115,21 @@ class Batches:
             yield {"obs": observations, "acts": actions}
 
 
+LARGEST_GRADIENT = 1e18
+"""Adam squares gradients: beyond 1e19 the squares overflow 32-bit numbers. Where the noise of an action has nearly
+vanished, one other label of it gives gradients of 1e35."""
+
+
+class BoundedAdam(torch.optim.Adam):
+    """Adam whose gradients are bounded, each by itself, so that their squares do not overflow."""
+
+    def step(self, closure: Any = None) -> Any:
+        """Bound the gradients, and do one step."""
+        for group in self.param_groups:
+            torch.nn.utils.clip_grad_value_(group["params"], LARGEST_GRADIENT)
+        return super().step(closure)
+
+
 class _Losses(KVWriter):
     """Takes what imitation logs."""
 
@@ -203,6 +218,7 @@ class Cloning:
             rng=self._rng,
             policy=policy,
             batch_size=fitting.batch_size,
+            optimizer_cls=BoundedAdam,
             optimizer_kwargs={"lr": fitting.learning_rate},
             ent_weight=fitting.entropy_weight,
             l2_weight=fitting.l2_weight,

@@ -26,10 +26,9 @@ LEAST_SPREAD = 0.01
 FARTHEST = 10.0
 """Standardised numbers are clipped here: what was never seen does not drive the network out of all bounds."""
 PICTURE_FEATURES = 128
-LEAST_LOG_STD = -20.0
-"""Smallest logarithm of the noise. Where an action is always the same, cloning shrinks its noise with each update.
-Adam squares gradients of about 1 / exp(2 * log_std): above -20 these squares stay within 32-bit numbers; at -25 they
-overflow at the first other label."""
+LEAST_LOG_STD = -40.0
+"""Smallest logarithm of the noise. Where an action is always the same, cloning shrinks its noise with each update:
+published trainings come to -33. At -40 losses and their gradients still fit in 32-bit numbers."""
 # A saved agent is a stranger's file: what it may ask of memory has a bound.
 MAX_UNITS = 2048
 MAX_LAYERS = 8
@@ -153,8 +152,8 @@ class _Squash(nn.Module):
 class BoundedPolicy(ActorCriticPolicy):
     """An actor-critic policy whose mean action is squashed into the action space by tanh.
 
-    So what it does without noise is what SAC's actor of the same weights does. The logarithm of its noise stays above
-    :data:`LEAST_LOG_STD`, so that no demonstrated action is so unlikely that a loss or a gradient overflows.
+    So what it does without noise is what SAC's actor of the same weights does. The logarithm of its noise is at least
+    :data:`LEAST_LOG_STD`, so that no demonstrated action is so unlikely that a loss or its gradient overflows.
 
     Args:
         args: Of Stable-Baselines3's ``ActorCriticPolicy``.

@@ -90,13 +90,15 @@ def _middle_means(scores: Scores) -> Rates:
     flat = scores.reshape(len(scores), -1)
     count = flat.shape[1]
     cut = count // 4
-    return np.partition(flat, (cut, count - cut - 1), axis=1)[:, cut : count - cut].mean(axis=1)
+    means: Rates = np.partition(flat, (cut, count - cut - 1), axis=1)[:, cut : count - cut].mean(axis=1)
+    return means
 
 
 def _gaps(scores: Scores) -> Rates:
     """Return what rliable's ``aggregate_optimality_gap`` gives, to the bit, of each draw."""
     # Summed in the order of memory, as NumPy's mean of a matrix: a last bit decides where a half is rounded.
-    return 1.0 - np.minimum(scores, 1.0).reshape(len(scores), -1, order="A").mean(axis=1)
+    gaps: Rates = 1.0 - np.minimum(scores, 1.0).reshape(len(scores), -1, order="A").mean(axis=1)
+    return gaps
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,8 @@ def _shares_won(runs: Scores, others: Scores) -> Rates:
     """Return what rliable's ``probability_of_improvement`` gives, to the bit, of each draw."""
     one, other = runs[:, :, None], others[:, None]
     won = ((one > other) + 0.5 * (one == other)).sum(axis=(1, 2))
-    return (won / (runs.shape[1] * others.shape[1])).mean(axis=1)
+    shares: Rates = (won / (runs.shape[1] * others.shape[1])).mean(axis=1)
+    return shares
 
 
 def success_interval(outcomes: Outcomes) -> tuple[float, float]:

@@ -321,8 +321,8 @@ def _check_alike(first: minari.MinariDataset, other: minari.MinariDataset) -> No
     rates = rate_of(first), rate_of(other)
     if None not in rates and rates[0] != rates[1]:
         raise ValueError(
-            f"the steps per second of {first.id} are {rates[0]:g} and those of {other.id} {rates[1]:g}: they cannot be "
-            "merged; resample one of them first"
+            f"the steps per second of {first.id} are {rates[0]:g} and those of {other.id} {rates[1]:g}: they cannot "
+            "be merged; resample one of them first"
         )
     forms = [dataset.storage.read_raw_metadata(dataset.storage.data_path).get(FORM) for dataset in (first, other)]
     if None not in forms and forms[0].get("columns") != forms[1].get("columns"):

@@ -8,12 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-import gymnasium as gym
 import minari
-from minari.dataset.minari_storage import is_image_space
 from rich.progress import track
 
-from demos.dataset import HISTORY, load
+from demos.dataset import HISTORY, load, stores_jpeg
 from demos.episode import Episode, episodes_of
 from demos.preprocess.features import Features
 from demos.preprocess.form import form_of
@@ -89,7 +87,7 @@ def preprocess(
             form.env_spec,
             metadata,
             root=root,
-            jpeg=dataset.storage.jpeg_encoding and _holds_images(dataset.observation_space),
+            jpeg=stores_jpeg(dataset),
             overwrite=overwrite,
         ) as draft:
             episodes = track(
@@ -103,12 +101,6 @@ def preprocess(
             metadata |= {**derived_metadata(dataset), **form.metadata()}
             metadata[HISTORY] = [*metadata[HISTORY][:-1], *({**settings, "of": dataset.id} for settings in told)]
     return load(dataset_id, root)
-
-
-def _holds_images(space: gym.Space[Any]) -> bool:
-    if isinstance(space, gym.spaces.Dict):
-        return any(map(_holds_images, space.values()))
-    return bool(is_image_space(space))
 
 
 def _through(running: Sequence[Running], episode: Episode) -> Episode | None:
