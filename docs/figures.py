@@ -59,8 +59,8 @@ def _unexpected() -> list[str]:
     for name in EXPECTATIONS:
         file = RESULTS / f"{name}.json"
         if file.is_file():
-            broken = unexpected(EXPECTATIONS[name], file_figures(json.loads(file.read_text())))
-            lines += [f"{name}: {line}" for line in broken]
+            figures = file_figures(json.loads(file.read_text()))
+            lines += [f"{name}: {line}" for line in unexpected(EXPECTATIONS[name], figures)]
     return ["\n".join(f"- unexpected: {line}" for line in lines)] if lines else []
 
 

@@ -23,7 +23,7 @@ from lam_envs.robots import ROBOTS
 from . import traces
 
 EPISODES_BETWEEN = 10
-FEWER_BETWEEN = 3
+FEWER_BETWEEN = 6
 SEEDS = range(500, 550)
 STEPS = 40
 """How much of an episode is compared in the quick tests: enough for the hand to meet the objects several times."""
