@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(command: list[str], folder: Path, **keywords: Any) -> None:
     environment = {**os.environ, "MINARI_DATASETS_PATH": str(folder / "datasets"), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, **keywords
+        command, cwd=folder, env=environment, capture_output=True, text=True, **{"timeout": 300, **keywords}
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
@@ -80,6 +80,7 @@ for language, code in json.load(sys.stdin):
 """Runs blocks, and commands that begin by ``python -m``, one after the other: libraries are imported once."""
 
 
+@pytest.mark.timeout(900)  # all of a document, of which README trains an agent twice
 @pytest.mark.parametrize(
     "document",
     [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in [*WITH_BLOCKS, TASK_PAGES]],
@@ -101,7 +102,7 @@ def test_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
             else:
                 assert command[:2] == ["python", "-m"]
                 steps.append((language, command[2:]))
-    run([sys.executable, "-c", READER], folder, input=json.dumps(steps))
+    run([sys.executable, "-c", READER], folder, input=json.dumps(steps), timeout=800)
 
 
 def test_no_block_is_in_a_language_that_is_not_run() -> None:
