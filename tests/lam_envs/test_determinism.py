@@ -167,7 +167,7 @@ def test_a_seed_gives_the_same_episode_after_contact_rich_ones(cells: list[Cell]
         assert found == recorded(cell, SEED, STEPS).print, cell
         touched += met
     if "Reach" not in cells[0].env_id:
-        assert touched > len(cells) / 2, "the episodes between were not rich in contacts"
+        assert touched, "in none of the episodes between an object was touched"
 
 
 def test_a_seed_gives_the_same_episode_in_another_process() -> None:
