@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +75,8 @@ def shipped(name: str, fields: Iterable[str]) -> dict[str, dict[str, Any]]:
         name: Of the agent.
         fields: Which settings it has: of those of an agent that it is like, these count.
     """
-    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    path = CONFIGS / f"{name}.yaml"
+    content = _parsed(path, path.stat().st_mtime_ns)
     own = {key: values for key, values in content.items() if key not in (SEARCH, LIKE)}
     if LIKE not in content:
         return own
@@ -91,6 +93,12 @@ def shipped(name: str, fields: Iterable[str]) -> dict[str, dict[str, Any]]:
         }
         for section in {**other, **own}
     }
+
+
+@cache
+def _parsed(path: Path, modified: int) -> dict[str, Any]:
+    """The content of a file, parsed once while it does not change: a suite asks for it with each of its cells."""
+    return dict(yaml.safe_load(path.read_text()))
 
 
 SPACES = ("control", "obs")

@@ -14,6 +14,11 @@ from lam_envs.registration import is_ours
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.tasks import Task, make_task
 
+DEFAULTS = {
+    name: parameter.default for name, parameter in inspect.signature(ManipulationEnv.__init__).parameters.items()
+}
+"""Of the keywords of environments."""
+
 
 def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     """Return the version of each part that decides the episodes of an environment.
@@ -31,7 +36,7 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     made_with = {**gym.registry[env_id].kwargs, **keywords}
 
     def value(name: str) -> Any:
-        return made_with.get(name, inspect.signature(ManipulationEnv.__init__).parameters[name].default)
+        return made_with.get(name, DEFAULTS[name])
 
     task = value("task") if isinstance(value("task"), Task) else make_task(value("task"))
     robot = value("robot") if isinstance(value("robot"), RobotModel) else ROBOTS.get(value("robot"))

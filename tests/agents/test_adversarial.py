@@ -33,7 +33,8 @@ SMALL: dict[str, Any] = {
     "discriminator_batch_size": 64,
 }
 ROUND = 160
-NAMES = ("gail", "airl")
+NAMES = ("gail", pytest.param("airl", marks=pytest.mark.slow))
+"""What they share is tested of one quickly; golden files hold both."""
 
 
 @pytest.fixture(autouse=True)

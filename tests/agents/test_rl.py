@@ -21,9 +21,9 @@ from .test_runs import Fragile, KilledError
 
 OFF_POLICY: dict[str, Any] = {"learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "train_freq": 4}
 ALGORITHMS: list[tuple[str, str, int, dict[str, Any]]] = [
-    ("dqn", "LamReachDiscrete-v0", 400, OFF_POLICY),
-    ("sac", "LamReach-v0", 400, OFF_POLICY),
-    ("sac", "LamReachGoal-v0", 400, OFF_POLICY),
+    ("dqn", "LamReachDiscrete-v0", 200, OFF_POLICY),
+    ("sac", "LamReach-v0", 200, OFF_POLICY),
+    ("sac", "LamReachGoal-v0", 200, OFF_POLICY),
     ("ppo", "LamReach-v0", 3 * 320, {"round_steps": 320, "epochs": 2, "hidden_sizes": [16]}),
 ]
 

@@ -176,7 +176,14 @@ def test_a_gpu_that_is_not_there_is_not_trained_on(
         agents.make("bc", env).learn(dataset, env, seed=0, budget=1, run=Run(device="cuda"))
 
 
-@pytest.mark.parametrize(("name", "settings"), [("bc", {}), ("gail", {"warm_start": "none"}), ("ppo", {})])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("bc", {}),
+        pytest.param("gail", {"warm_start": "none"}, marks=pytest.mark.slow),
+        pytest.param("ppo", {}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_training_that_diverges_says_so_in_a_line(
     name: str, settings: dict[str, Any], datasets: Any, make: Make
 ) -> None:

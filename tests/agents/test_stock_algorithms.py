@@ -40,6 +40,7 @@ def test_sac_learns_on_end_effector_actions() -> None:
     check(SAC("MlpPolicy", "LamGrasp-v0", seed=0))
 
 
+@pytest.mark.slow
 def test_sac_with_hindsight_learns_on_goals() -> None:
     model = SAC("MultiInputPolicy", "LamGraspGoal-v0", replay_buffer_class=HerReplayBuffer, seed=0)
     check(model)

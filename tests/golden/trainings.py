@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import gymnasium as gym
+import minari
 import numpy as np
 
 import agents
@@ -72,16 +73,27 @@ class Noted(Run):
         super().log(done, numbers)
 
 
+@cache
+def folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for datasets that is removed when the process ends."""
+    return tempfile.TemporaryDirectory()
+
+
+@cache
+def demonstrations(env_id: str) -> minari.MinariDataset:
+    """Collect a few demonstrations, once for all trainings in an environment."""
+    return demos.collect(env_id, episodes=EPISODES, seed=3, root=folder().name)
+
+
 def trained(training: Training) -> dict[str, Any]:
     """Train an agent for a moment; return what it logged, and its actions on observations of a demonstration."""
     env = gym.make(training.env_id)
     run = Noted()
     try:
-        with tempfile.TemporaryDirectory() as root:
-            dataset = demos.collect(training.env_id, episodes=EPISODES, seed=3, root=root)
-            agent = agents.make(training.agent, env, **training.settings)
-            agent.learn(dataset, env, seed=5, budget=training.budget, run=run)
-            observations = next(dataset.iterate_episodes()).observations
+        dataset = demonstrations(training.env_id)
+        agent = agents.make(training.agent, env, **training.settings)
+        agent.learn(dataset, env, seed=5, budget=training.budget, run=run)
+        observations = next(dataset.iterate_episodes()).observations
         seen = [mapped(lambda values, at=at: values[at], observations) for at in range(0, 30, 6)]
         actions = [agent.predict(each, deterministic=True)[0] for each in seen]
     finally:

@@ -116,7 +116,7 @@ def test_parts_are_left_out_by_settings(shown: Any, make: Make) -> None:
             assert not same(results[one], results[other]), f"{one} and {other} made the same"
 
 
-@pytest.mark.parametrize("exploration", ["epsilon_greedy", "softmax"])
+@pytest.mark.parametrize("exploration", ["epsilon_greedy", pytest.param("softmax", marks=pytest.mark.slow)])
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     exploration: str, shown: Any, make: Make, tmp_path: Path
 ) -> None:
