@@ -81,7 +81,10 @@ test-all: $(INSTALLED) $(READERS)/.installed ## the tests and those that take mi
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Installed as users do, from a wheel. make test-oldest PYTHON=python3.10 does the same for another Python.
-OLDEST_TESTS := tests/lam_envs tests/demos tests/agents/test_sqil.py
+# A selection, for speed: the golden cases run every environment, expert, demonstrator and agent; the others run what
+# depends on the versions of Gymnasium, Minari, typer and Stable-Baselines3.
+OLDEST_TESTS := tests/golden tests/lam_envs/test_env.py tests/demos/test_collection.py \
+	tests/demos/exchange/test_round_trips.py tests/agents/test_sqil.py tests/agents/test_stock_algorithms.py
 test-oldest: $(OLDEST_CORE)/.installed $(OLDEST)/.installed ## tests on the oldest supported versions of Gymnasium and the rest
 	$(OLDEST_CORE)/bin/python tests/lam_envs/core_alone.py
 	$(OLDEST)/bin/python -P -m pytest -n auto --dist worksteal --import-mode=importlib -m "not slow" $(OLDEST_TESTS)
@@ -101,11 +104,11 @@ $(OLDEST_CORE)/.installed: $(WHEEL) tests/oldest.txt
 	$(OLDEST_CORE)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
 	touch $@
 
-# torch first, as above. Ray and what benchmarks need belong to the full install.
+# torch first, as above. Ray belongs to the full install. The golden cases of measurements need benchmarks.
 $(OLDEST)/.installed: $(WHEEL) tests/oldest.txt
 	$(call MAKE_ENV,$(OLDEST))
 	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt torch
-	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt "$$(echo build/wheel/*.whl)[agents]" \
+	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt "$$(echo build/wheel/*.whl)[benchmarks]" \
 		pytest pytest-timeout pytest-xdist hypothesis datasets jsonpickle
 	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt --no-deps imitation
 	$(OLDEST)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
