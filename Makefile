@@ -80,7 +80,7 @@ test: $(INSTALLED) ## the tests, in less than ten minutes
 test-all: $(INSTALLED) $(READERS)/.installed ## the tests and those that take minutes each
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# Installed as users do, from a wheel. make test-oldest PYTHON=python3.10 does the same for another Python.
+# Installed as users do, from a wheel. Needs Python 3.11, for its option -P.
 # A selection, for speed: the golden cases run every environment, expert, demonstrator and agent; the others run what
 # depends on the versions of Gymnasium, Minari, typer and Stable-Baselines3.
 OLDEST_TESTS := tests/golden tests/lam_envs/test_env.py tests/demos/test_collection.py \
