@@ -96,9 +96,9 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
     """Refuses to replace an agent, unless that is wanted; an empty folder is free."""
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise FileExistsError(
-            f"{out} holds an agent already: choose another --out, or --overwrite it. A finished training does not go "
-            "on with a larger --budget: its learning rate follows the budget, so train with the larger one from the "
-            "start, or fine-tune the agent with RL (docs/training.md)"
+            f"{out} holds an agent already: choose another --out, or --overwrite it. A finished training cannot be "
+            "continued with a larger --budget, because its learning rate follows the budget: train from scratch with "
+            "the larger budget, or fine-tune the agent with RL (docs/training.md)"
         )
 
 
@@ -140,7 +140,7 @@ def evaluate(
     set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_set: Keywords = [],  # noqa: B006
     allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Load an archive (.zip), whose code then runs.")
+        bool, typer.Option("--allow-pickle", help="Load an archive (.zip), which can run code.")
     ] = False,
     episode_seconds: Annotated[
         float, typer.Option(help="Seconds of wall time that an episode may take.")
@@ -157,11 +157,10 @@ def evaluate(
         if agent.endswith(ARCHIVE):
             if not allow_pickle:
                 raise ValueError(
-                    f"{agent} can hold code that runs when it is loaded; if you trust where it is from, add "
-                    "--allow-pickle"
+                    f"{agent} can hold code that runs when it is loaded: if you trust its source, add --allow-pickle"
                 )
             settings = archive.settings_of(agent, settings)
-            # What was found is settled, and warned of once.
+            # settings_of has searched for statistics and warned: load must not do so again.
             acting: Any = archive.load(agent, made, **{"vecnormalize": False, **settings})
         else:
             acting = _agent(agent, made, settings, as_)
@@ -250,7 +249,7 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         console.print(table)
         outdated = outdated_parts(training)
         if outdated:
-            console.print(f"Trained by other versions of {', '.join(outdated)}: training again may differ.")
+            console.print(f"Outdated: trained with other versions of {', '.join(outdated)}.")
 
 
 def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any], kind: str | None) -> Any:

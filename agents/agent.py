@@ -34,7 +34,8 @@ AGENTS: dict[str, str] = {
 """The table of our agents: a new one is one file, its settings in ``configs``, and one line here."""
 
 INSTALL_IMITATION = "pip install --no-deps imitation==1.0.1"
-"""imitation pins versions of 2023, so no extra can list it; what our agents use of it runs on newer ones."""
+"""Command that installs imitation. It pins versions of 2023, so no extra can list it; the parts used here run on
+newer ones."""
 
 DESCRIPTION = "agent.json"
 """The file of a saved agent that says what it is."""
@@ -111,8 +112,8 @@ def find(name: str) -> Any:
             function of the observation.
 
     Raises:
-        ValueError: There is no such agent; says which there are. Or it is an archive, which can hold code. Or it
-            needs imitation, which is not installed.
+        ValueError: The agent is unknown, is an archive (which can hold code), or needs imitation, which is not
+            installed.
     """
     if name.endswith(ARCHIVE):
         raise ValueError(

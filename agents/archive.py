@@ -1,10 +1,10 @@
 """Load a model that Stable-Baselines3, or a library like it, saved as an archive (.zip).
 
-An archive holds pickles, which can run any code when they are loaded: load only what you trust. Reading its JSON part
-(:func:`check`, :func:`settings_of`) runs nothing.
+An archive holds pickles, which can run any code when they are loaded: load only files that you trust. Reading the
+JSON part (:func:`check`, :func:`settings_of`) runs no code.
 
-Of the archive only the policy is loaded, by the class that it names. So the algorithm need not be known: models of
-sb3-contrib and of algorithms of your own load too, and no replay buffer is made.
+Only the policy of an archive is loaded, by the class that it names. So the algorithm need not be known: models of
+sb3-contrib and of your own algorithms load too, and no replay buffer is created.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from demos.recording import Acting
 POLICY = ("policy_class", "policy_kwargs", "observation_space", "action_space")
 """Parts of an archive that a policy is made of."""
 PACKAGES = {"sb3_contrib": "sb3-contrib"}
-"""Names of packages that are installed by another name than they are imported by."""
+"""Distribution names of packages whose import name is another one."""
 MASKABLE = "sb3_contrib.common.maskable"
-"""Where sb3-contrib has the policies of MaskablePPO."""
+"""Package of sb3-contrib with the policies of MaskablePPO."""
 STATISTICS = "vecnormalize.pkl"
-"""The file that rl_zoo3 saves the statistics of VecNormalize in."""
+"""Name of the file in which rl_zoo3 saves the statistics of VecNormalize."""
 
 
 def check(path: str | Path) -> None:
-    """Check that a file is an archive of a model that can be loaded here, as far as that runs none of its code.
+    """Check that a file is an archive of a model, without running code of it.
 
     Raises:
         FileNotFoundError: There is no such file.
         ModuleNotFoundError: The policy is one of sb3-contrib, which is not installed.
-        ValueError: The file is no such archive.
+        ValueError: The file is not an archive of a model.
 
     Warns:
-        UserWarning: The policy chooses among masked actions; here all actions are allowed.
+        UserWarning: The policy supports action masks, which are not given: all actions are allowed.
     """
     policy = _read(path)["policy_class"]
     module = str(policy.get("__module__", "")) if isinstance(policy, dict) else ""
@@ -55,14 +55,14 @@ def check(path: str | Path) -> None:
         raise _missing(path, package)
     if module.startswith(MASKABLE):
         warnings.warn(
-            f"the model in {path} may need action masks: it gets none, all actions are allowed", stacklevel=2
+            f"the model in {path} may need action masks, which are not given: all actions are allowed", stacklevel=2
         )
 
 
 def settings_of(path: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the settings of :func:`load` by the statistics of VecNormalize that are used, with their checksum.
+    """Return the settings of :func:`load` with the file of VecNormalize statistics that is used, and its checksum.
 
-    With them, a result records what its agent was. Nothing of the archive is run.
+    Results record these settings. No code of the archive is run.
 
     Args:
         path: The archive.
@@ -70,8 +70,8 @@ def settings_of(path: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]
 
     Raises:
         FileNotFoundError: There is no such file.
-        TypeError: There is no such setting.
-        ValueError: The file is no archive of a model, or lacks the statistics that its model needs.
+        TypeError: A setting is unknown.
+        ValueError: The file is not an archive of a model, or the statistics that the model needs are missing.
     """
     unknown = settings.keys() - {"algorithm", "vecnormalize", "vecnormalize_sha256"}
     if unknown:
@@ -93,19 +93,19 @@ def load(
     vecnormalize: str | Path | bool | None = None,
     vecnormalize_sha256: str | None = None,
 ) -> Acting:
-    """Load a model. Code in the archive and in the statistics beside it is run, so trust where they are from.
+    """Load a model. This can run code of the archive and of the statistics beside it: trust both files.
 
     An archive leaves out what VecEnv wrappers did to observations in training. VecFrameStack and VecTransposeImage
     follow from the observation space that it holds. The statistics of VecNormalize are looked for beside the archive,
     where CheckpointCallback and rl_zoo3 save them: ``PREFIX_vecnormalize_N_steps.pkl`` for ``PREFIX_N_steps.zip``,
-    ``vecnormalize.pkl``, and the same in a folder named like an environment. Nothing records other wrappers: an agent
-    of your own applies them.
+    ``vecnormalize.pkl``, and the same in a folder named like an environment. Other wrappers are not recorded: write
+    an agent that applies them.
 
     Args:
         path: The archive.
         env: Environment with the spaces of the model, before any wrapper of its training.
         algorithm: ``package.module:Class`` that loads the archive in place of its policy alone; needed for algorithms
-            that do more to act than to ask their policy, or save it in another way.
+            whose policy alone does not choose actions, or is saved in another way.
         vecnormalize: File with the statistics of VecNormalize; False if observations were not normalized. By default,
             one beside the archive.
         vecnormalize_sha256: Checksum that this file must have.
@@ -117,19 +117,20 @@ def load(
     Raises:
         FileNotFoundError: There is no such file.
         ModuleNotFoundError: The archive needs a package that is not installed.
-        ValueError: The file is no archive of a model, its model has other spaces or cannot be made again, or the
-            statistics that it needs are missing or of something else.
+        ValueError: The file is no archive of a model, its model has other spaces or cannot be rebuilt, or the
+            statistics that it needs are missing or do not fit.
 
     Warns:
-        UserWarning: The archive cannot tell whether observations were normalized, and there are no statistics.
+        UserWarning: The archive does not record whether observations were normalized, and there are no statistics.
     """
-    from agents import vecenv  # late: it brings PyTorch, and to tell what an archive is takes none
+    from agents import vecenv  # late: it imports PyTorch
 
     check(path)
     statistics = _statistics(path, vecnormalize)
     if vecnormalize_sha256 is not None and (statistics is None or _sha256(statistics) != vecnormalize_sha256):
         raise ValueError(
-            f"{statistics} is not the file of VecNormalize that was chosen for {path}: it was changed since"
+            f"the statistics of VecNormalize for {path} ({statistics}) were changed since they were chosen: "
+            "start the measurement again"
         )
     data = _read(path)
     parts = {name: _unpickled(path, name, data[name]) for name in POLICY}
@@ -165,7 +166,7 @@ def _read(path: str | Path) -> dict[str, Any]:
 
 
 def _unpickled(path: str | Path, name: str, value: Any) -> Any:
-    """Load a part of an archive; whoever calls this trusts it."""
+    """Load a part of an archive, which can run code: the caller trusts the archive."""
     if not (isinstance(value, dict) and ":serialized:" in value):
         return value
     try:
@@ -177,12 +178,12 @@ def _unpickled(path: str | Path, name: str, value: Any) -> Any:
 
 
 def _policy(path: str | Path, parts: Mapping[str, Any], *, use_sde: bool) -> Any:
-    """Make a policy again, with its weights."""
+    """Rebuild a policy with its weights."""
     from stable_baselines3.common.save_util import load_from_zip_file
 
     kind, settings = parts["policy_class"], dict(parts["policy_kwargs"])
     try:
-        # On-policy algorithms keep it beside the policy's own settings.
+        # On-policy algorithms save use_sde beside policy_kwargs.
         if use_sde:
             settings.setdefault("use_sde", True)
         schedule = [_no_learning] if "lr_schedule" in inspect.signature(kind).parameters or _takes_any(kind) else []
@@ -191,7 +192,7 @@ def _policy(path: str | Path, parts: Mapping[str, Any], *, use_sde: bool) -> Any
         policy.load_state_dict(weights["policy"])
     except Exception as error:  # a class may raise anything
         raise ValueError(
-            f"cannot make the policy in {path} again: {error!r}. Name the class whose load() reads the archive: "
+            f"cannot rebuild the policy in {path}: {error!r}. Name the class whose load() reads the archive: "
             "algorithm='package.module:Class', such as stable_baselines3:PPO"
         ) from error
     return policy
@@ -222,27 +223,29 @@ def _statistics(path: str | Path, chosen: str | Path | bool | None) -> Path | No
         return None
     if isinstance(chosen, str | Path):
         if not Path(chosen).is_file():
-            raise FileNotFoundError(f"vecnormalize is {str(chosen)!r}, and there is no such file")
+            raise FileNotFoundError(
+                f"vecnormalize is {str(chosen)!r}, and there is no such file; expected one that VecNormalize saved"
+            )
         return Path(chosen)
     if chosen is not None:
         raise ValueError(f"vecnormalize is {chosen!r}; expected a file, or False if observations were not normalized")
     normalized = _was_normalized(_read(path))
     found = None if normalized is False else _statistics_beside(Path(path))
     if found is None and normalized is not False:
-        told = "was trained under VecNormalize" if normalized else "may have been trained under VecNormalize"
+        training = "was trained under VecNormalize" if normalized else "may have been trained under VecNormalize"
         message = (
-            f"the model in {path} {told}, and there is no {STATISTICS} beside it. Give the file as "
+            f"the model in {path} {training}, and there is no {STATISTICS} beside it. Give the file as "
             "vecnormalize=PATH, or vecnormalize=false if its observations were not normalized"
         )
         if normalized:
             raise ValueError(message)
-        warnings.warn(f"{message}: they are not now", stacklevel=3)
+        warnings.warn(f"{message}. They are not normalized now", stacklevel=3)
     return found
 
 
 def _was_normalized(data: Mapping[str, Any]) -> bool | None:
-    """Return whether a model was trained under VecNormalize; None if its archive cannot tell."""
-    # PPO and its like keep an original observation only beside a normalized one; off-policy algorithms always do.
+    """Return whether a model was trained under VecNormalize; None if its archive does not record it."""
+    # On-policy algorithms save the original observation only beside a normalized one; off-policy ones always do.
     if not {"gae_lambda", "n_steps", "_last_original_obs"} <= data.keys():
         return None
     if data["_last_original_obs"] is not None:
@@ -251,7 +254,7 @@ def _was_normalized(data: Mapping[str, Any]) -> bool | None:
 
 
 def _statistics_beside(path: Path) -> Path | None:
-    """Find the statistics of VecNormalize beside an archive, under the names that are in use."""
+    """Find the statistics of VecNormalize beside an archive, under the names that other tools give them."""
     checkpoint = re.fullmatch(r"(.+)_(\d+)_steps", path.stem)
     names = [f"{checkpoint[1]}_vecnormalize_{checkpoint[2]}_steps.pkl"] if checkpoint else []
     for name in (*names, STATISTICS, f"{path.stem}/{STATISTICS}"):
@@ -260,8 +263,8 @@ def _statistics_beside(path: Path) -> Path | None:
     folders = [file for file in path.parent.glob(f"*/{STATISTICS}") if re.fullmatch(r".+-v\d+", file.parent.name)]
     if len(folders) > 1:
         raise ValueError(
-            f"beside {path} are {', '.join(map(str, sorted(folders)))}: choose one by vecnormalize=PATH, or "
-            "vecnormalize=false if its observations were not normalized"
+            f"several files of statistics are beside {path}, {', '.join(map(str, sorted(folders)))}: choose one by "
+            "vecnormalize=PATH, or vecnormalize=false if its observations were not normalized"
         )
     return folders[0] if folders else None
 

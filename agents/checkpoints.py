@@ -39,7 +39,7 @@ def read_state(path: Path) -> Any:
         OSError: The file may not be read.
         ValueError: The file is damaged.
     """
-    # Of such a file, safetensors says that it is missing, and nobody should delete it for that.
+    # safetensors reports a file that may not be read as missing: open raises the right error.
     path.open("rb").close()
     try:
         with safe_open(path, framework="pt") as file:

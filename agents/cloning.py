@@ -117,7 +117,7 @@ class Batches:
 
 LARGEST_GRADIENT = 1e18
 """Adam squares gradients: beyond 1e19 the squares overflow 32-bit numbers. Where the noise of an action has nearly
-vanished, one other label of it gives gradients of 1e35."""
+vanished, one deviating label gives gradients of 1e35."""
 
 
 class BoundedAdam(torch.optim.Adam):

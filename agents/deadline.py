@@ -13,13 +13,13 @@ from types import FrameType, TracebackType
 from typing import Any
 
 REPEAT_SECONDS = 0.5
-"""Between two interruptions: code may catch the first."""
+"""Time between two interruptions, as code may catch the first."""
 GRACE_SECONDS = 3.0
-"""After it, a block that did not let itself be interrupted is ended with its process."""
+"""Time after which the process of a block that cannot be interrupted is ended."""
 
 
 class Interrupted(BaseException):
-    """Raised in a block whose time is over; no Exception, as blocks may catch all of these and go on."""
+    """Raised in a block whose time is over; not an Exception, which blocks may catch and go on."""
 
 
 class Deadline:
@@ -54,7 +54,7 @@ class Deadline:
         self._previous = None
         if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
             self._previous = signal.getsignal(signal.SIGALRM)
-        # None: nothing could put back a handler that was not installed from Python.
+        # None: a handler that was not installed from Python could not be restored.
         self._by_signal = self._previous is not None
         self._until = time.monotonic() + self._seconds
         if self._by_signal:
@@ -62,7 +62,7 @@ class Deadline:
         self._watch = threading.Thread(target=self._run, name=f"deadline of {self._what}", daemon=True)
         self._watch.start()
         if sys.__stderr__ is not None:
-            # Needs no Python code to run, which compiled code can prevent: it comes last.
+            # The last resort: it runs no Python code, which compiled code can block.
             last = self._seconds + 2.0 * GRACE_SECONDS
             faulthandler.dump_traceback_later(last, exit=True, file=sys.__stderr__)
         return self
@@ -80,7 +80,7 @@ class Deadline:
             if self._by_signal:
                 signal.signal(signal.SIGALRM, self._previous)
             else:
-                # One that was not raised yet is taken back.
+                # Cancel an interruption that was not raised yet.
                 _raise_in(self._thread, None)
         if kind is Interrupted and self._is_over:
             raise TimeoutError(f"{self._what} took longer than {self._seconds:g} s") from error
@@ -108,7 +108,7 @@ class Deadline:
         if self._is_over and not self._has_ended:
             raise Interrupted
         if callable(self._previous):
-            # The alarm is that of somebody around the block, such as pytest-timeout.
+            # The alarm belongs to code around the block, such as pytest-timeout.
             self._previous(number, frame)
 
     def _end_process(self) -> None:
@@ -123,7 +123,7 @@ class Deadline:
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raises an error in a thread as soon as it runs Python code; None takes back one that was not raised yet."""
+    """Raise an error in a thread as soon as it runs Python code; None cancels one that was not raised yet."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
     )

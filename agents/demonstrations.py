@@ -120,7 +120,7 @@ def check_spaces(
     if rate is not None and played is not None and rate != played:
         raise ValueError(
             f"dataset {demonstrations.id} has {rate:g} steps per second and its environment has {played:g}: its "
-            f"actions are for another rate. Learn from the dataset that it was made of"
+            "actions do not fit. Learn from the dataset before it was resampled"
         )
 
 

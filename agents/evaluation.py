@@ -24,7 +24,7 @@ from lam_envs.env import ManipulationEnv
 VERSION = 1
 """Raise it when the same agent gets another result in the same episodes: all results are then outdated."""
 EPISODE_SECONDS = 3600.0
-"""Wall time of an episode after which its agent is taken to hang; slow models on slow machines need far less."""
+"""Default limit to the wall time of an episode. Slow models on slow machines need far less."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def evaluate(
         agent: Anything with ``predict``; it acts deterministically. A model of Stable-Baselines3 that has its
             training environment sees observations as there, normalized by VecNormalize or stacked by VecFrameStack.
         env: Id of an environment, or one with a time limit.
-        seeds: Of the episodes: not those of the demonstrations.
+        seeds: Seeds of the episodes: not those of the demonstrations.
         progress: Show a bar.
         episode_seconds: Wall time that an episode may take, seconds; None for no limit.
         env_kwargs: Keywords for ``gym.make``.
@@ -169,7 +169,7 @@ def evaluate(
         TimeoutError: An episode took longer than ``episode_seconds``; names its seed.
         TypeError: The agent has no ``predict``.
         ValueError: No seeds, an unknown id, keywords for an environment that is made already, an environment
-            whose info has no ``is_success``, or a time limit that is no positive number.
+            whose info has no ``is_success``, or a time limit that is not a positive number.
     """
     if not isinstance(agent, Acting):
         raise TypeError(f"a {type(agent).__name__} is no agent: it has no predict(observation, ...)")
@@ -186,7 +186,7 @@ def evaluate(
         )
     made = make_env(env, **env_kwargs) if isinstance(env, str) else env
     if "stable_baselines3" in sys.modules:
-        from agents import vecenv  # late: it brings PyTorch
+        from agents import vecenv  # late: it imports PyTorch
 
         agent = vecenv.as_trained(agent, made)
     timed = _Timed(agent)
@@ -202,7 +202,7 @@ def evaluate(
 
 
 def _limit(seconds: float | None, seed: int) -> contextlib.AbstractContextManager[Any]:
-    """Limits the wall time of an episode; None for no limit."""
+    """Limit the wall time of an episode; None for no limit."""
     return contextlib.nullcontext() if seconds is None else Deadline(seconds, f"the episode with seed {seed}")
 
 

@@ -1,4 +1,4 @@
-"""Provenance of agents: with what, on which demonstrations and by which versions an agent was trained."""
+"""Provenance of agents: the settings, demonstrations and versions that an agent was trained with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", 
 
 
 def agent_versions(name: str) -> dict[str, int]:
-    """Return the version of an agent; empty for a third party's, whose code is hashed instead.
+    """Return the version of an agent; empty for a third-party agent, whose code is hashed instead.
 
     Args:
         name: See :func:`agents.agent.find`.
@@ -29,7 +29,7 @@ def agent_versions(name: str) -> dict[str, int]:
 
 
 def settings_type(name: str) -> type[Any] | None:
-    """Return the dataclass of an agent's settings; None for an agent without settings, or a third party's.
+    """Return the dataclass of an agent's settings; None for an agent without settings and for a third-party agent.
 
     Args:
         name: See :func:`agents.agent.find`.
@@ -43,7 +43,7 @@ def effective_settings(name: str, changed: Mapping[str, Any], section: str) -> d
     Args:
         name: See :func:`agents.agent.find`.
         changed: Settings that differ from those of the agent's file.
-        section: What settings call the environment (:func:`agents.settings.stem`).
+        section: Name of the environment in files of settings (:func:`agents.settings.stem`).
 
     Raises:
         ValueError: A setting that the agent does not have, or a value of another type or out of range.
@@ -98,7 +98,7 @@ def training_versions(agent: str, env: gym.Env[Any, Any]) -> dict[str, int]:
 
     Args:
         agent: See :func:`agents.agent.find`.
-        env: What it is trained for.
+        env: Environment that it is trained for.
     """
     spec = env.spec
     if spec is None:
@@ -107,10 +107,10 @@ def training_versions(agent: str, env: gym.Env[Any, Any]) -> dict[str, int]:
 
 
 def outdated_parts(training: Mapping[str, Any]) -> list[str]:
-    """Return what has another version here than where an agent was trained: parts, and libraries by major version.
+    """Return the parts, and the libraries by major version, whose version changed since an agent was trained.
 
     Args:
-        training: Of :func:`training_of`, as a saved agent holds it.
+        training: Result of :func:`training_of`, as a saved agent holds it.
     """
     before = {**training.get("versions", {}), **major_versions(training.get("libraries", {}))}
     now: dict[str, int | str] = dict(major_versions(library_versions(PACKAGES)))

@@ -17,7 +17,7 @@ from demos.recording import Acting
 
 CHECKPOINT = "checkpoint.safetensors"
 EVENTS = "events.out.tfevents."
-"""Names of TensorBoard's files begin so."""
+"""Prefix of the names of TensorBoard's files."""
 DEVICES = ("auto", "cpu", "cuda")
 FIRST_SEED = 2**30
 """Of the episodes that show success as the training goes: results are never measured on these."""
@@ -31,8 +31,8 @@ class Run:
     from a checkpoint ends with the same weights.
 
     Attributes:
-        folder: For checkpoints and TensorBoard; None keeps nothing. A training that starts there from its beginning
-            removes the log of an earlier one, and one that resumes hides what was logged after its checkpoint.
+        folder: Folder of checkpoints and of TensorBoard's log; None saves nothing. A training from scratch deletes
+            the log of an earlier one, and a resumed training hides what was logged after its checkpoint.
         progress: Show a bar.
         device: ``auto``, ``cpu`` or ``cuda``.
         episodes: How many show the success as it goes; 0 for none.
@@ -188,7 +188,7 @@ class Run:
                 self._tensorboard.add_scalar(name, number, done)
 
     def _writer(self, folder: Path) -> Any:
-        """Open the log: after the steps of the checkpoint that the training resumed from, or empty."""
+        """Open the log: empty, or after the checkpoint that the training resumed from."""
         from torch.utils.tensorboard import SummaryWriter  # late, as above
 
         if self._resumed_at is None:
@@ -223,7 +223,7 @@ class Run:
 
 
 def _different(kept: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
-    """The parts of a training's description that differ, in words."""
+    """Return the names of the parts of a training's description that differ."""
     before = kept.get("identity")
     known = before if isinstance(before, dict) else {}
     names = sorted(name for name in known.keys() | identity.keys() if known.get(name) != identity.get(name))

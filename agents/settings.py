@@ -45,13 +45,13 @@ def read_settings(
 
 
 def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, Any], section: str) -> SettingsType:
-    """Returns an agent's settings for an environment that settings call by a name.
+    """Return an agent's settings for an environment, given its name in files of settings.
 
     Args:
-        name: Of the agent.
-        kind: A dataclass.
+        name: Name of the agent.
+        kind: Dataclass of its settings.
         changed: Fields that differ from the file.
-        section: What settings call the environment (:func:`stem`).
+        section: Name of the environment in files of settings (:func:`stem`).
 
     Raises:
         ValueError: See :func:`read_settings`.

@@ -140,7 +140,7 @@ def read_weights(
     path = Path(directory) / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"no weights in {directory}: there is no {WEIGHTS}")
-    # Of a file that may not be read, safetensors says that it is missing: that is no damage.
+    # safetensors reports a file that may not be read as missing: open raises the right error.
     path.open("rb").close()
     try:
         weights = load_file(path)

@@ -18,15 +18,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack,
 from demos.recording import Acting
 
 Wrappers = tuple[VecNormalize | VecFrameStack, ...]
-"""Those that change observations, in the order in which they did. Policies transpose images themselves."""
+"""Wrappers that change observations, in the order in which they apply. Policies transpose images themselves."""
 
 
 class Wrapped:
     """Agent that sees observations as they were in its training: normalized, stacked, or both.
 
     Args:
-        agent: Acts on these.
-        wrappers: What is applied to observations.
+        agent: Agent that acts on the changed observations.
+        wrappers: Wrappers that change them.
     """
 
     def __init__(self, agent: Acting, wrappers: Wrappers) -> None:
@@ -39,29 +39,29 @@ class Wrapped:
         """Choose an action.
 
         Args:
-            observation: Of one environment, without a batch dimension.
+            observation: Observation of one environment, without a batch dimension.
             state: Memory of the last call: the stacked observations, if there are any, with the agent's own.
             episode_start: Array of shape (1,): True if the observation is that of a reset.
-            deterministic: Choose the best action, and draw none.
+            deterministic: Choose the most likely action instead of sampling one.
         """
         begins = state is None or (episode_start is not None and bool(np.all(episode_start)))
         stacks, memory = ((), None) if begins else state
         batch: Any = _batch(observation)
-        kept: list[Any] = []
+        updated: list[Any] = []
         for wrapper in self.wrappers:
             if isinstance(wrapper, VecNormalize):
                 batch = wrapper.normalize_obs(batch)
             elif begins:
-                kept.append(copy.deepcopy(wrapper.stacked_obs))
-                batch = kept[-1].reset(batch)
+                updated.append(copy.deepcopy(wrapper.stacked_obs))
+                batch = updated[-1].reset(batch)
             else:
-                kept.append(copy.deepcopy(stacks[len(kept)]))
-                batch, _ = kept[-1].update(batch, np.array([False]), [{}])
+                updated.append(copy.deepcopy(stacks[len(updated)]))
+                batch, _ = updated[-1].update(batch, np.array([False]), [{}])
         seen = {name: value[0] for name, value in batch.items()} if isinstance(batch, dict) else batch[0]
         action, memory = self.agent.predict(
             seen, state=memory, episode_start=episode_start, deterministic=deterministic
         )
-        return action, (tuple(kept), memory)
+        return action, (tuple(updated), memory)
 
 
 def as_trained(agent: Any, env: gym.Env[Any, Any]) -> Any:
@@ -69,7 +69,7 @@ def as_trained(agent: Any, env: gym.Env[Any, Any]) -> Any:
 
     Args:
         agent: Any agent.
-        env: What it acts in. Observations that are stacked there already are left alone.
+        env: Environment that it acts in. Observations that it stacks already are not stacked again.
     """
     if not isinstance(agent, BaseAlgorithm):
         return agent
@@ -103,16 +103,16 @@ def wrappers(path: str | Path, seen: spaces.Space[Any], env: gym.Env[Any, Any], 
     for envs in _wrapped(path, env, _frames(seen, env.observation_space), statistics):
         if any(space == seen for space in _as_seen(envs)):
             return wrappers_of(envs)
-    told = "" if statistics is None else f" (normalized by {statistics})"
+    normalized = "" if statistics is None else f" (normalized by {statistics})"
     raise ValueError(
-        f"the model in {path} has the observation_space {seen}, the environment {env.observation_space}{told}. "
+        f"the model in {path} has the observation_space {seen}, the environment {env.observation_space}{normalized}. "
         "Measure it in the environment, and with the keywords, that it was trained in. If it was trained under "
         "wrappers of your own, write an agent that applies them to observations and loads it by agents.archive.load"
     )
 
 
 def wrappers_of(envs: VecEnv | None) -> Wrappers:
-    """Return those wrappers of a VecEnv that change observations, in the order in which they do."""
+    """Return the wrappers of a VecEnv that change observations, in the order in which they apply."""
     found: list[VecNormalize | VecFrameStack] = []
     while envs is not None:
         if isinstance(envs, VecFrameStack) or (isinstance(envs, VecNormalize) and envs.norm_obs):
@@ -128,7 +128,7 @@ def _wrapped(path: str | Path, env: gym.Env[Any, Any], frames: int, statistics: 
         return envs if statistics is None else _normalize(statistics, envs)
 
     for order in (None, "last", "first"):
-        # What does not fit these spaces fails one of the wrappers' own checks.
+        # Wrappers that do not fit these spaces fail their own checks.
         with contextlib.suppress(AssertionError, TypeError):
             envs = normalized(DummyVecEnv([lambda: env]))
             yield envs if frames == 1 else VecFrameStack(envs, frames, order)
@@ -138,7 +138,7 @@ def _wrapped(path: str | Path, env: gym.Env[Any, Any], frames: int, statistics: 
 
 
 def _frames(seen: spaces.Space[Any], own: spaces.Space[Any]) -> int:
-    """Return how many observations are stacked: how much larger the stacked ones are."""
+    """Return the number of stacked observations, from the ratio of the sizes."""
     sizes = []
     for space in (seen, own):
         sizes.append(spaces.flatdim(space) if isinstance(space, spaces.Box | spaces.Dict) else 0)
@@ -152,14 +152,16 @@ def _as_seen(envs: VecEnv) -> Iterator[spaces.Space[Any]]:
 
 
 def _normalize(statistics: Path, envs: VecEnv) -> VecNormalize:
-    """Load a VecNormalize; whoever calls this trusts the file."""
+    """Load a VecNormalize, which can run code: the caller trusts the file."""
     try:
         with statistics.open("rb") as file:
             found = pickle.load(file)  # noqa: S301  (trusted like the archive it belongs to)
     except Exception as error:  # a pickle may raise anything
         raise ValueError(f"cannot load the statistics of VecNormalize in {statistics}: {error!r}") from error
     if not isinstance(found, VecNormalize):
-        raise ValueError(f"{statistics} holds a {type(found).__name__}; expected a VecNormalize that was saved")
+        raise ValueError(
+            f"{statistics} holds a {type(found).__name__}; expected a VecNormalize, as its save() writes it"
+        )
     found.training = False
     found.set_venv(envs)
     return found

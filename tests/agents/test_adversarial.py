@@ -204,7 +204,7 @@ def test_the_discriminator_looks_at_actions_or_not(name: str, use_actions: bool,
     assert np.array_equal(one, other) != use_actions
 
 
-def test_a_policy_that_rehearses_stays_nearer_to_the_demonstrations(reach: Any) -> None:
+def test_bc_regularization_keeps_a_policy_nearer_to_the_demonstrations(reach: Any) -> None:
     dataset, env = reach
     shown = np.concatenate([episode.actions for episode in episodes_of(dataset)])
     seen = np.concatenate([episode.observations[:-1] for episode in episodes_of(dataset)])

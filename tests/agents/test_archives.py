@@ -26,7 +26,7 @@ from agents.evaluation import evaluate
 from ..conftest import Make
 
 STEPS = 6
-"""Of a comparison."""
+"""Number of steps of a comparison."""
 
 
 def small(**settings: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def small(**settings: Any) -> dict[str, Any]:
 
 
 class Counting(ActorCriticPolicy):
-    """Third-party policy with a memory: it acts by how often it was asked in this episode."""
+    """Third-party policy with a memory: its action depends on the number of steps of the episode."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -69,7 +69,7 @@ def acted(agent: Any, env: gym.Env[Any, Any]) -> list[Any]:
 
 
 def acted_in_training(model: Any, envs: VecEnv) -> list[Any]:
-    """The same where it was trained."""
+    """Actions in the environment of its training."""
     if isinstance(envs, VecNormalize):
         envs.training = False
     envs.seed(5)
@@ -148,7 +148,7 @@ def test_a_model_sees_observations_as_in_its_training(kind: str, make: Make, tmp
     envs.close()
 
 
-def test_stacked_observations_and_a_memory_go_together(make: Make, tmp_path: Path) -> None:
+def test_stacked_observations_work_with_a_recurrent_policy(make: Make, tmp_path: Path) -> None:
     envs = VecFrameStack(DummyVecEnv([lambda: make("LamReach-v0")]), 2)
     PPO(Counting, envs, **small(n_steps=2, batch_size=2)).save(tmp_path / "model.zip")
     loaded = archive.load(tmp_path / "model.zip", make("LamReach-v0"), vecnormalize=False)
@@ -193,11 +193,11 @@ def test_statistics_are_found_where_others_save_them(
     file = copied(normalized / "statistics", tmp_path / statistics)
     assert archive.settings_of(path, {})["vecnormalize"] == str(file)
     assert archive.settings_of(path, {"vecnormalize": False}) == {"vecnormalize": False}
-    # What an archive knows to be otherwise is not used.
+    # No statistics are used if the archive records that there was no normalization.
     assert archive.settings_of(copied(normalized / "plain.zip", path), {}) == {}
 
 
-def test_of_several_statistics_none_is_guessed(normalized: Path, tmp_path: Path) -> None:
+def test_several_files_of_statistics_are_an_error(normalized: Path, tmp_path: Path) -> None:
     path = copied(normalized / "sac.zip", tmp_path / "m.zip")
     for folder in ("LamReach-v0", "LamGrasp-v0"):
         copied(normalized / "statistics", tmp_path / folder / "vecnormalize.pkl")
@@ -205,7 +205,7 @@ def test_of_several_statistics_none_is_guessed(normalized: Path, tmp_path: Path)
         archive.settings_of(path, {})
 
 
-def test_it_is_warned_where_an_archive_cannot_tell_its_normalization(normalized: Path, make: Make) -> None:
+def test_an_archive_that_does_not_record_normalization_gives_a_warning(normalized: Path, make: Make) -> None:
     with pytest.warns(UserWarning, match="may have been trained under VecNormalize"):
         archive.load(normalized / "sac.zip", make("LamReach-v0"))
 
@@ -224,7 +224,7 @@ def test_wrong_statistics_are_refused(normalized: Path, make: Make, tmp_path: Pa
     VecNormalize(DummyVecEnv([lambda: make("LamGrasp-v0")])).save(str(bad))
     with pytest.raises(ValueError, match=r"(?s)has the observation_space .*normalized by .*bad\.pkl"):
         archive.load(path, env, vecnormalize=bad)
-    with pytest.raises(ValueError, match="it was changed since"):
+    with pytest.raises(ValueError, match="were changed since they were chosen"):
         archive.load(path, env, vecnormalize=normalized / "statistics", vecnormalize_sha256="0")
     with pytest.raises(TypeError, match=r"no setting normalise; expected some of algorithm, vecnormalize"):
         archive.settings_of(path, {"normalise": 1})
@@ -291,7 +291,7 @@ def test_a_model_in_memory_is_measured_with_its_own_normalization(make: Make) ->
     assert evaluate(model.policy, "LamReach-v0", seeds=[0]) != by_hand
 
 
-def test_the_command_loads_an_archive_only_with_consent_and_shows_its_statistics(
+def test_the_command_loads_an_archive_only_with_allow_pickle_and_shows_its_statistics(
     normalized: Path, tmp_path: Path
 ) -> None:
     command = ["evaluate", str(normalized / "ppo.zip"), "--env", "LamReach-v0", "--episodes", "1"]

@@ -114,16 +114,16 @@ evaluate(Hanging(), "LamReach-v0", seeds=[7], episode_seconds=0.3)
 
 
 @pytest.mark.parametrize(
-    ("hang", "told"),
+    ("hang", "message"),
     [
         ("count", "Timeout"),
         ("swallow", "error: the episode with seed 7 took longer than 0.3 s and cannot be interrupted"),
     ],
 )
-def test_a_process_that_cannot_be_interrupted_ends_and_says_where_it_hangs(hang: str, told: str) -> None:
+def test_a_process_that_cannot_be_interrupted_ends_and_says_where_it_hangs(hang: str, message: str) -> None:
     done = subprocess.run([sys.executable, "-c", HANGING, hang], capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert f"in {hang}\n" in done.stderr
     assert "in predict" in done.stderr
 

@@ -1,4 +1,4 @@
-"""A saved agent tells which versions of parts and libraries it was trained with, and which are others now."""
+"""A saved agent records the versions of parts and libraries it was trained with; changed ones are reported."""
 
 from __future__ import annotations
 
