@@ -60,7 +60,7 @@ def run_(
         ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     trust: Annotated[
-        bool, typer.Option("--trust", "--allow-pickle", help="Load archives, whose code then runs.")
+        bool, typer.Option("--trust", "--allow-pickle", help="Load archives, which can run code.")
     ] = False,
     workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
     engine: EngineName = "local",

@@ -1,8 +1,8 @@
-"""Cache keys: a hash of what determines a result. A result is outdated when the key of its cell is another one.
+"""Cache keys: hashes of all that decides a result. A result is outdated when the key of its cell has changed.
 
-A key holds versions of parts, settings, seeds and major versions of libraries. It holds no hash of our source code:
-renaming a module, changing a message or adding a task makes no result outdated. The code of a third party's agent or
-environment, which has no version, is hashed.
+A key depends on versions of parts, settings, seeds and major versions of libraries. It does not depend on our
+source code: renaming a module, changing a message or adding a task makes no result outdated. The code of a
+third-party agent or environment, which has no version, is hashed.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from demos.versions import demonstration_versions, expert_versions, library_vers
 from lam_envs.versions import environment_versions
 
 ACTING = ("gymnasium", "numpy", "pybullet")
-"""Libraries of an agent of ours that does not learn."""
+"""Libraries that decide the results of our agents that do not learn."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What decides a result besides what the suite asks for.
+    """Versions, settings, libraries and code that decide a result, besides what the suite asks for.
 
     Attributes:
-        versions: Version of each part of ours that takes part.
+        versions: Version of each part of ours that is used.
         settings: Settings that the agent is trained with.
         libraries: Versions of libraries; their major versions count.
-        sources: Hashes of what has no version: a third party's agent or environment, or a saved model.
+        sources: Hashes of code and files without a version: a third-party agent or environment, or a saved model.
     """
 
     versions: dict[str, int]
@@ -54,7 +54,7 @@ class Provenance:
         """Return the cache key of a result.
 
         Args:
-            asked: What the suite asks for, as plain data.
+            asked: Request of the suite, as plain data.
         """
         libraries = major_versions(self.libraries)
         content = [asked, self.versions, self.settings, libraries, self.sources]
@@ -73,19 +73,19 @@ def provenance_of(
     quality: str | None = None,
     learns: bool,
 ) -> Provenance:
-    """Return what decides an agent's training in an environment, or its acting if it does not learn.
+    """Return the provenance of an agent's training in an environment, or of its actions if it does not learn.
 
     Args:
         agent: See :func:`agents.agent.find`.
         environment: An id.
-        settings: That differ from the agent's own.
-        quality: Of the demonstrations that it learns from; None if there are none.
-        learns: Whether it learns.
+        settings: Settings that differ from the agent's own.
+        quality: Quality of the demonstrations that it learns from; None without demonstrations.
+        learns: True if it learns.
     """
     module, _, env_id = environment.rpartition(":")
     if module:
         importlib.import_module(module)
-    # A plain folder or archive; what is in it has learned.
+    # A saved agent or archive has learned already: its files count.
     saved = sorted(Path(agent).iterdir()) if is_saved(agent) else [Path(agent)] if Path(agent).is_file() else []
     name = str(read_description(agent)["agent"]) if is_saved(agent) else agent
     parts = environment_versions(env_id)
@@ -107,12 +107,12 @@ def provenance_of(
 
 
 def _is_expert(agent: str) -> bool:
-    """Whether an agent of ours is the scripted expert."""
+    """Return whether an agent of ours is the scripted expert."""
     return agent in AGENTS and issubclass(imported(AGENTS[agent], "agent"), ExpertPolicy)
 
 
 def _modules_of(module: str, spec: Any) -> frozenset[str]:
-    """What registers an environment that is not ours, its class, and what it is made of."""
+    """Return the modules of an environment that is not ours: those of its registration, class and keywords."""
     entry = spec.entry_point
     modules = {module, entry.partition(":")[0] if isinstance(entry, str) else entry.__module__}
     modules |= {type(value).__module__ for value in spec.kwargs.values()}
@@ -121,7 +121,7 @@ def _modules_of(module: str, spec: Any) -> frozenset[str]:
 
 @cache
 def _fingerprint(modules: frozenset[str]) -> str:
-    """A hash of the files of modules and of what these import; code does not change while a process runs."""
+    """Return a hash of the files of modules and of their imports. Code does not change while a process runs."""
     packages = {name.partition(".")[0] for name in modules}
     digest = hashlib.sha256()
     waiting, seen = sorted(modules), set[str]()
@@ -151,13 +151,13 @@ def _file_of(module: str) -> Path | None:
 
 
 def _is_loose(path: Path) -> bool:
-    """Whether a file is neither Python's own nor installed."""
+    """Return whether a file is neither Python's own nor installed."""
     places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     return not any(path.is_relative_to(place) for place in places)
 
 
 def _imports(module: str, source: bytes) -> list[str]:
-    """Names that a module imports, wherever in its code; some may be no modules."""
+    """Return the names that a module imports anywhere in its code; some may not be modules."""
     names: list[str] = []
     is_package = (_file_of(module) or Path()).name == "__init__.py"
     package = module if is_package else module.rpartition(".")[0]

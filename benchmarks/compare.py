@@ -28,7 +28,7 @@ class Change:
         before: Success in the first folder; None where it was not measured.
         after: Success in the second folder; None likewise.
         interval: 95%, of the difference; None where there is none.
-        differs: What else is not the same in both folders: parts of a :class:`benchmarks.suite.Cell`, or
+        differs: Names of what else differs between the folders: parts of a :class:`benchmarks.suite.Cell`, or
             ``versions``.
         same: Whether every episode is.
     """

@@ -49,7 +49,7 @@ class Condition:
             raise ValueError(f"env has {', '.join(decided)}, on which the measurement itself decides")
 
     def versions(self, environment: str) -> dict[str, int]:
-        """Return the version of each part that the condition brings in.
+        """Return the version of each part that the condition adds.
 
         Args:
             environment: A registered id.
@@ -123,7 +123,7 @@ class Shoved(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     version = 1
-    """Raise it when the same seed gives other shoves: results under the condition are then outdated."""
+    """Raise it when the same seed gives other pushes: results under the condition are then outdated."""
 
     def __init__(self, env: gym.Env[Any, Any], shoves: int) -> None:
         super().__init__(env)

@@ -1,4 +1,4 @@
-"""Bounds that published figures are expected to keep. Reports list the figures that do not; no test requires them."""
+"""Bounds in which published figures are expected. Reports list the figures outside; no test requires them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _success(agent: str, **floors: float) -> list[Expectation]:
 
 
 def _no_worse(agent: str, reference: str, *environments: str) -> list[Expectation]:
-    # The upper end of the interval: where both succeed nearly always, an episode more or less is chance.
+    # The upper end of the interval: where both nearly always succeed, one episode more or less is chance.
     return [
         Expectation(
             f"upper end of success of {agent} in {name}-v0",
@@ -46,7 +46,7 @@ def _no_worse(agent: str, reference: str, *environments: str) -> list[Expectatio
 
 
 def _expert(condition: str, floor: float, **floors: float) -> list[Expectation]:
-    # Nothing is expected where everything varies.
+    # Without expectations for randomize=full.
     return [
         Expectation(f"lower end of success: {task}, *, {condition}", at_least=floors.get(task, floor))
         for task in registration.TASKS
@@ -70,9 +70,9 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         *_success("dqfd", LamReachDiscrete=0.95, LamGraspDiscrete=0.95),
         *_success("gail", LamReach=0.95, LamGrasp=0.97),
         *_success("airl", LamReach=0.90, LamGrasp=0.80),
-        # Labels of the expert where the agent comes to are worth no less than as many of whole demonstrations.
+        # Labels in states that the agent visits are worth as much as the same number of demonstrated ones, or more.
         *_no_worse("dagger", "bc", *TASKS),
-        # Training against a discriminator does not lose what the same demonstrations gave before.
+        # Adversarial training does not make a BC policy from the same demonstrations worse.
         *_no_worse("gail", "bc-100", "LamPickPlace", "LamPush"),
         *_no_worse("gail", "gail-from-nothing", *ADVERSARIAL),
         *_no_worse("gail", "ppo", *ADVERSARIAL),
@@ -115,11 +115,11 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("one worker over two", at_least=1.7),
     ),
 }
-"""By the name of a shipped suite, or of a file of measurements."""
+"""Expectations by the name of a shipped suite, or of a file of measurements."""
 
 
 def unexpected(expectations: Sequence[Expectation], figures: Mapping[str, float]) -> list[str]:
-    """Return a line for each figure beyond its bounds. Figures that are not measured have none.
+    """Return a line for each figure outside of its bounds. Figures that are not measured give none.
 
     Args:
         expectations: Bounds.

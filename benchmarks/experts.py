@@ -100,7 +100,7 @@ def run(
     """Measures what the file does not hold yet of some cells, and writes it after each piece.
 
     Args:
-        out: The file: pieces that it holds and that are up to date are not measured again.
+        out: File to write. Pieces in it that are up to date are not measured again.
         engine: Runs the pieces.
         tasks: Names of tasks.
         robots: Names of robots.
@@ -210,14 +210,14 @@ def _held(out: Path, provenance: dict[str, Any], *, overwrite: bool) -> dict[str
 
 
 def _same(name: str, held: Any, now: Any) -> bool:
-    """Whether a part of the provenance is the same; of libraries the major versions count."""
+    """Return whether a part of the provenance is the same; major versions of libraries count."""
     if name != "libraries":
         return bool(held == now)
     return isinstance(held, dict) and major_versions(held) == major_versions(now)
 
 
 def _up_to_date(key: str, held: dict[str, Any]) -> bool:
-    """Whether a piece was measured with the versions of today; of a cell that is not known any more it was not."""
+    """Return whether a piece was measured with the current versions; False for a cell that is no longer known."""
     task, robot, condition, *_ = _parsed(key)
     if task not in TASKS or robot not in ROBOTS or condition not in CONDITIONS:
         return False

@@ -51,7 +51,7 @@ DATASETS = "datasets"
 MAKING_SECONDS = 600.0
 """That an agent may take to be made or loaded; how long it learns is its own affair."""
 DRAWING_SECONDS = 600.0
-"""Wall time that the images of an episode may take, beside the time of its agent."""
+"""Wall time for drawing the images of an episode, in addition to the time of its agent."""
 
 
 def attempt(name: str, work: Callable[..., None], folder: Path, *arguments: Any) -> str | None:
@@ -179,7 +179,7 @@ def film(folder: Path, cell: Cell, videos: Filming, episode_seconds: int) -> Non
         folder: Of results.
         cell: As it was measured.
         videos: How large.
-        episode_seconds: Wall time that an episode may take, apart from drawing it.
+        episode_seconds: Wall time that an episode may take, without drawing it, seconds.
 
     Raises:
         FileNotFoundError: It was not measured.
@@ -196,7 +196,7 @@ def film(folder: Path, cell: Cell, videos: Filming, episode_seconds: int) -> Non
         with Deadline(MAKING_SECONDS, "making or loading the agent"):
             agent = _agent(folder, cell, env)
         for which, episode in chosen.items():
-            with Deadline(episode_seconds + DRAWING_SECONDS, f"filming the episode with seed {episode.seed}"):
+            with Deadline(episode_seconds + DRAWING_SECONDS, f"the video of the episode with seed {episode.seed}"):
                 frames = policy_frames(env, agent, [episode.seed])
                 write_video(frames, folder / video_file(cell, which), fps=env.metadata["render_fps"])
     finally:

@@ -64,10 +64,10 @@ def _tell(pipe: Connection, function: Callable[..., float], arguments: tuple[Any
 
 
 def _largest_memory() -> float:
-    """The largest memory that this process, or one that it waited for, ever had, MB."""
+    """Return the peak memory of this process and of the processes that it waited for, MB."""
     resource = _resource()
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    # In kilobytes, but on macOS in bytes.
+    # ru_maxrss is in kilobytes, on macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return float(max(peaks) * unit / MEGABYTE)
 

@@ -141,10 +141,10 @@ def _failed(base: Path, suite: dict[str, Any], results: list[CellResult]) -> lis
 
 
 def unexpected_lines(suite: dict[str, Any], table: list[Row]) -> list[str]:
-    """Return a line for each figure that is not as expected of a shipped suite.
+    """Return a line for each figure of a shipped suite that is not as expected.
 
     Args:
-        suite: What :func:`benchmarks.results.read_results` returns.
+        suite: Suite that :func:`benchmarks.results.read_results` returns.
         table: Rows of its results.
     """
     expected = EXPECTATIONS.get(suite["name"], ())
@@ -314,7 +314,7 @@ def _templates() -> Environment:
 
 
 def _versions(results: list[CellResult]) -> list[str]:
-    """Every combination of libraries that the results were made with, and the versions of all parts of ours."""
+    """Return each combination of libraries that the results were made with, and the versions of our parts."""
     libraries = {_listed(result.provenance.libraries) for result in results}
     parts: dict[str, set[int]] = {}
     for result in results:
@@ -329,7 +329,7 @@ def _listed(versions: Mapping[str, object]) -> str:
 
 
 def _outdated(results: list[CellResult]) -> list[str]:
-    """What was measured with other versions or settings than those of today, and which; trainings together."""
+    """Return a line for each agent and condition whose results are outdated, with the changes."""
     found: dict[tuple[str, str], list[str]] = {}
     for result in results:
         changes = "; ".join(outdated_by(result))

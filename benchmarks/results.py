@@ -32,7 +32,7 @@ class CellResult:
     Attributes:
         cell: What was to be measured.
         evaluation: What came out.
-        provenance: What decides it besides the cell.
+        provenance: Versions, settings, libraries and code that decide it, besides the cell.
         training: What the training took; None for an agent that does not learn.
         evaluation_seconds: Wall time of the evaluation.
     """
@@ -124,7 +124,7 @@ def _checksum(content: dict[str, Any]) -> str:
 
 
 def cell_provenance(cell: Cell) -> Provenance:
-    """Returns what decides a measurement now, besides its cell."""
+    """Return the provenance that a measurement would have now."""
     learns = cell.training_seed is not None
     quality = None if cell.dataset is None else cell.dataset.quality
     found = provenance_of(cell.agent, cell.environment, cell.settings, quality=quality, learns=learns)
@@ -133,11 +133,11 @@ def cell_provenance(cell: Cell) -> Provenance:
 
 
 def key_of(cell: Cell, provenance: Provenance) -> str:
-    """Returns the cache key of a measurement; what reports call it decides nothing.
+    """Return the cache key of a measurement, in which names that are only for reports do not count.
 
     Args:
-        cell: What is measured.
-        provenance: What decides it besides.
+        cell: Cell that is measured.
+        provenance: Its provenance.
     """
     named = ("label", "condition", "settings")
     return provenance.key({name: value for name, value in asdict(cell).items() if name not in named})
@@ -173,7 +173,7 @@ def read_cell(path: Path) -> CellResult:
     if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
         raise ValueError(f"the result {path} does not have the episodes that it says: remove it")
     if content["key"] != found:
-        raise ValueError(f"the result {path} has the key of another measurement: remove it")
+        raise ValueError(f"the result {path} has the key of another measurement: remove it and run the suite again")
     if path.stem != result.cell.name:
         raise ValueError(f"the result {path} is of {result.cell.name}: remove it")
     return result
@@ -209,10 +209,10 @@ def _check_types(result: CellResult) -> None:
 
 
 def outdated_by(result: CellResult) -> list[str]:
-    """Returns what is another now than when a cell was measured, in words; nothing for what is up to date.
+    """Return what changed since a cell was measured, in words; empty if it is up to date.
 
     Args:
-        result: A measurement of ours; what decides a third party's agent may not be here.
+        result: A measurement; empty is also returned if its third-party agent or environment is not installed.
     """
     try:
         now = cell_provenance(result.cell)
@@ -232,7 +232,7 @@ def outdated_by(result: CellResult) -> list[str]:
 
 
 def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
-    """Whether a cell has a whole result that is up to date.
+    """Return whether a cell has a complete result that is up to date.
 
     Args:
         folder: Of results.
@@ -251,7 +251,7 @@ def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
 
 
 def filming(cell: Cell, videos: Filming) -> dict[str, Any]:
-    """What videos of a cell show, and the key of that."""
+    """Return the description of a cell's videos, with its cache key."""
     return {"cell": asdict(cell), "videos": asdict(videos), "key": key_of(cell, cell_provenance(cell))}
 
 

@@ -35,9 +35,9 @@ from demos.engines import Engine, Here, Job
 from demos.files import write_atomically
 
 IMPORTED_LATE = ("scipy.stats",)
-"""What measuring imports only when it needs it: a second, once and not in every process."""
+"""Modules that measuring imports late. Preloading them saves a second in every process."""
 IMPORTED_BY_TRAININGS = ("torch._dynamo",)
-"""Likewise, what training does: two seconds."""
+"""The same for training: two seconds."""
 LOCK = ".lock"
 """Who works in a folder holds it."""
 

@@ -15,9 +15,9 @@ from demos.intervals import CONFIDENCE
 BOOTSTRAPS = 5000
 """Enough for two digits of a 95% interval."""
 Scores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-"""Trainings by environments; a draw each before, where there are several."""
+"""Shape (trainings, environments), or (draws, trainings, environments)."""
 Rates = np.ndarray[tuple[int], np.dtype[np.float64]]
-"""One an episode, or one a draw."""
+"""Shape (episodes,) or (draws,)."""
 Outcomes = Sequence[Sequence[bool]]
 """What succeeded: a training each, of the same episodes in the same order."""
 _QUANTILE = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
@@ -64,10 +64,10 @@ def _bootstrap(
 
     Args:
         scores: One array an agent, trainings by environments.
-        statistics: Takes the drawn scores of each agent, with the draws as one more axis before. Returns arrays with
-            one number a draw.
-        draws: How many.
-        seed: Of NumPy's older generator, from which rliable draws.
+        statistics: Takes the drawn scores of each agent, with the draws as an additional first axis. Returns
+            arrays of shape (draws,).
+        draws: Number of bootstrap draws.
+        seed: Seed of NumPy's RandomState, which rliable uses.
     """
     rng = np.random.RandomState(seed)
     indices = [[rng.randint(0, len(own), own.shape) for own in scores] for _ in range(draws)]
@@ -86,7 +86,7 @@ def _bootstrap(
 
 
 def _middle_means(scores: Scores) -> Rates:
-    """Return what rliable's ``aggregate_iqm`` gives, to the bit, of each draw."""
+    """Return the interquartile mean of each draw, bit-identical to rliable's ``aggregate_iqm``."""
     flat = scores.reshape(len(scores), -1)
     count = flat.shape[1]
     cut = count // 4
@@ -95,8 +95,8 @@ def _middle_means(scores: Scores) -> Rates:
 
 
 def _gaps(scores: Scores) -> Rates:
-    """Return what rliable's ``aggregate_optimality_gap`` gives, to the bit, of each draw."""
-    # Summed in the order of memory, as NumPy's mean of a matrix: a last bit decides where a half is rounded.
+    """Return the optimality gap of each draw, bit-identical to rliable's ``aggregate_optimality_gap``."""
+    # Summed in memory order, as by NumPy's mean of a matrix: the last bit decides how a half is rounded.
     gaps: Rates = 1.0 - np.minimum(scores, 1.0).reshape(len(scores), -1, order="A").mean(axis=1)
     return gaps
 
@@ -177,7 +177,7 @@ def _probability(runs: tuple[tuple[float, ...], ...], others: tuple[tuple[float,
 
 
 def _shares_won(runs: Scores, others: Scores) -> Rates:
-    """Return what rliable's ``probability_of_improvement`` gives, to the bit, of each draw."""
+    """Return the probability of improvement of each draw, bit-identical to rliable's."""
     one, other = runs[:, :, None], others[:, None]
     won = ((one > other) + 0.5 * (one == other)).sum(axis=(1, 2))
     shares: Rates = (won / (runs.shape[1] * others.shape[1])).mean(axis=1)

@@ -240,7 +240,7 @@ class _Reader(Checks):
             self.fail(where, "settings", f"found {settings!r}; expected a mapping")
         self.tried(lambda: json.dumps(settings, allow_nan=False), where, "settings")
         if agent.endswith(ARCHIVE):
-            # With the statistics that are used, which count like the archive itself.
+            # The statistics of VecNormalize count like the archive itself.
             settings = self.tried(lambda: archive.settings_of(agent, settings), where, "settings")
         elif settings:
             self.tried(lambda: check_settings(agent, settings), where, "settings")

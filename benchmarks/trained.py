@@ -1,4 +1,4 @@
-"""Trained agents of a results folder: each is kept under the key of all that determines it."""
+"""Trained agents of a results folder: each is saved under its cache key."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ class ToTrain:
 
     @property
     def provenance(self) -> Provenance:
-        """What decides it besides."""
+        """Versions, settings, libraries and code that decide the training, besides these fields."""
         quality = None if self.demonstrations is None else self.demonstrations.quality
         return provenance_of(self.agent, self.environment, self.settings, quality=quality, learns=True)
 
     @property
     def key(self) -> str:
-        """The cache key: it tells the training from all others, also from outdated ones."""
+        """Cache key of the training."""
         asked = {name: value for name, value in asdict(self).items() if name != "settings"}
         return self.provenance.key(asked)
 
     @property
     def stem(self) -> str:
-        """How names of folders begin: the same for an outdated one."""
+        """Prefix of the folder's name, which does not change when the training is outdated."""
         letters = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in self.agent)
         environment = self.environment.rpartition(":")[2].removesuffix("-v0")
         return f"{environment}-{letters[-40:]}-seed{self.seed}-"
@@ -155,7 +155,7 @@ def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training, seeds: Seque
 
 
 def remove_older(folder: Path, wanted: ToTrain) -> None:
-    """Removes outdated agents of a training, once there is the one that is up to date.
+    """Removes outdated agents of a training, once an up-to-date one is saved.
 
     Args:
         folder: Of results.

@@ -157,7 +157,7 @@ class ShyOfCameras(Stranger):
         return self._zero, None
 
 
-class HangingWhenFilmed(ShyOfCameras):
+class HangingInItsVideo(ShyOfCameras):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         while self._filmed:
             time.sleep(0.01)

@@ -1,6 +1,6 @@
 """A result is outdated when, and only when, what decides it has another version, setting or source.
 
-Our own parts count by their versions, and what has none, such as a third party's agent, by its code.
+Our own parts count by their versions. The code of parts without a version, such as a third-party agent, is hashed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ FILES = {
 
 
 @pytest.fixture
-def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a module and a package of somebody else's."""
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder with a module and a package of a third party."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -57,16 +57,18 @@ def version(agent: str) -> str:
 @pytest.mark.parametrize(
     ("agent", "helper"), [("loose_agent:act", "loose_helper.py"), ("boxed.acting:act", "boxed/deep/down.py")]
 )
-def test_what_a_strangers_agent_imports_counts(agent: str, helper: str, strangers: Path) -> None:
+def test_the_imports_of_a_third_party_agent_count(agent: str, helper: str, third_party: Path) -> None:
     before = version(agent)
     assert version(agent) == before
-    (strangers / "beside.py").write_text("ACTION = 2\n")
+    (third_party / "beside.py").write_text("ACTION = 2\n")
     assert version(agent) == before
-    (strangers / helper).write_text("ACTION = 2\n")
+    (third_party / helper).write_text("ACTION = 2\n")
     assert version(agent) != before
 
 
-def test_an_agent_that_a_package_names_counts_with_its_code(strangers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_a_package_names_counts_with_its_code(
+    third_party: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Named:
         name, value = "mine", "boxed.acting:act"
 
@@ -77,18 +79,18 @@ def test_an_agent_that_a_package_names_counts_with_its_code(strangers: Path, mon
     assert agents.agent.find("mine")(None) == 1
     assert version("mine") == version("boxed.acting:act")
     before = version("mine")
-    (strangers / "boxed" / "deciding.py").write_text("ACTION = 3\n")
+    (third_party / "boxed" / "deciding.py").write_text("ACTION = 3\n")
     assert version("mine") != before
 
 
-def test_compiled_code_counts_by_its_bytes(strangers: Path) -> None:
+def test_compiled_code_counts_by_its_bytes(third_party: Path) -> None:
     import py_compile
 
-    (strangers / "source.py").write_text("def act(observation):\n    return 1\n")
-    py_compile.compile(str(strangers / "source.py"), cfile=str(strangers / "compiled.pyc"))
+    (third_party / "source.py").write_text("def act(observation):\n    return 1\n")
+    py_compile.compile(str(third_party / "source.py"), cfile=str(third_party / "compiled.pyc"))
     before = version("compiled:act")
-    (strangers / "source.py").write_text("def act(observation):\n    return 2\n")
-    py_compile.compile(str(strangers / "source.py"), cfile=str(strangers / "compiled.pyc"))
+    (third_party / "source.py").write_text("def act(observation):\n    return 2\n")
+    py_compile.compile(str(third_party / "source.py"), cfile=str(third_party / "compiled.pyc"))
     assert version("compiled:act") != before
 
 

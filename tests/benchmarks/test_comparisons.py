@@ -36,7 +36,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(core: Path, folder: Path, successes: int) -> Path:
-    """A copy of results in which clones of Grasp succeed so often in each training."""
+    """Copy results, with so many successes of each BC policy in Grasp."""
     shutil.copytree(core, folder)
     for result in read_results(folder)[1]:
         if (result.cell.environment, result.cell.label) == CLONE:
@@ -49,7 +49,7 @@ def changed(core: Path, folder: Path, successes: int) -> Path:
     return folder
 
 
-def test_what_is_beyond_noise_is_told_apart_from_what_is_not(core: Path, tmp_path: Path) -> None:
+def test_differences_beyond_noise_are_distinguished_from_noise(core: Path, tmp_path: Path) -> None:
     many, few, nearly = (changed(core, tmp_path / str(number), number) for number in (190, 150, 189))
     verdicts = {
         name: {(one.environment, one.agent): one.verdict for one in compare(many, other)}
@@ -132,7 +132,7 @@ def test_what_has_the_same_name_alone_is_not_called_better(core: Path, tmp_path:
     assert {one.verdict for key, one in found.items() if key != CLONE} == {"the same"}
 
 
-def test_a_label_is_no_formula_of_a_spreadsheet(core: Path) -> None:
+def test_a_label_is_not_run_as_a_formula_of_a_spreadsheet(core: Path) -> None:
     row = dataclasses.replace(rows_of(read_results(core)[1])[0], agent="=cmd()")
     (line,) = csv.DictReader(io.StringIO(as_csv([row])))
     assert line["agent"] == "'=cmd()"

@@ -37,7 +37,7 @@ def test_a_broken_expectation_is_a_line_of_the_report_and_one_that_holds_is_none
     assert f"<li>{line}</li>" in (folder / "report.html").read_text()
 
 
-def test_nothing_is_expected_of_a_suite_of_ones_own(tmp_path: Path) -> None:
+def test_a_suite_of_your_own_has_no_expectations(tmp_path: Path) -> None:
     folder = part_of_core(tmp_path / "results", AIRL)
     suite = json.loads((folder / "suite.json").read_text())
     write_json(folder / "suite.json", {**suite, "name": "core", "demonstration_seed": 2})
@@ -65,7 +65,7 @@ def test_bounds_are_of_every_figure_they_name_and_of_differences() -> None:
         "memory is 130, expected at most 120 (memory before: 100)"
     ]
     assert unexpected([Expectation("memory", at_most=30.0, reference="memory before")], figures) == []
-    # What is not measured yet is no surprise.
+    # Figures that are not measured yet give no line.
     assert unexpected([Expectation("memory", at_most=0.0, reference="no such figure")], figures) == []
     assert unexpected([Expectation("no such figure", at_most=0.0)], figures) == []
 

@@ -119,15 +119,15 @@ def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -
     assert failed[f"film-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
 
 
-def test_a_film_whose_agent_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = "tests.benchmarks.strangers:HangingWhenFilmed"
+def test_a_video_of_an_agent_that_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = "tests.benchmarks.strangers:HangingInItsVideo"
     evaluation = {"first_seed": 1000, "episodes": 1}
     suite = read_suite(written(tmp_path, agents=[agent], evaluation=evaluation, videos={"agent": agent, "size": 32}))
     cell = suite.cells()[0]
     jobs.measure(tmp_path, cell, 100)
     monkeypatch.setattr(jobs, "DRAWING_SECONDS", 0.1)
     assert suite.videos is not None
-    with pytest.raises(TimeoutError, match=r"filming the episode with seed 1000 took longer than 1\.1 s"):
+    with pytest.raises(TimeoutError, match=r"the video of the episode with seed 1000 took longer than 1\.1 s"):
         jobs.film(tmp_path, cell, suite.videos, 1)
 
 

@@ -1,4 +1,4 @@
-"""Published results are complete and consistent. Which figures they should show is in benchmarks.expectations."""
+"""Published results are complete and consistent. The figures expected of them are in benchmarks.expectations."""
 
 from __future__ import annotations
 

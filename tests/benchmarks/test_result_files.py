@@ -24,7 +24,7 @@ from .suites import written
 def complaint(folder: Path) -> str | None:
     """What is wrong with a folder of results; None if nothing is."""
     try:
-        # What a report reads first, and where it ends for most: what is drawn of the rest takes long.
+        # Most wrong files end the report while it reads them; drawing the others takes long.
         read_results(folder)
         reports.report(folder)
     except (ValueError, FileNotFoundError) as error:

@@ -230,7 +230,7 @@ def test_metadata_that_are_none_are_told(content: bytes, message: str, reach: Pa
     assert report.sound == (0, 1, 2, 3), "every episode is signed"
 
 
-def test_missing_metadata_are_told(reach: Path) -> None:
+def test_missing_metadata_are_reported(reach: Path) -> None:
     (reach / METADATA).unlink()
     assert "is missing" in told(check(reach, replay=0), METADATA, None)
 
