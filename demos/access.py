@@ -1,4 +1,4 @@
-"""Errors of files that cannot be opened here and now, which is no sign of damage: locks, permissions, open files."""
+"""Errors of opening a file that do not mean damage: locks, permissions, too many open files."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import errno
 from pathlib import Path
 
 LOCKED = "unable to lock file"
-"""What HDF5 says of a lock that it did not get."""
+"""Part of HDF5's message about a lock that it did not get."""
 MARKED = "already open for"
-"""What HDF5 says of a file that another program has open, or had open when it was killed."""
+"""Part of HDF5's message about a file that another program has open, or had open when it was killed."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""Errors of a lock in file systems that have none."""
+"""Error numbers of file systems without locks."""
 BESIDE_THE_FILE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
-"""Errors that come from permissions, limits of the process or the network, whatever is in the file."""
+"""Error numbers that come from permissions, limits of the process or the network, whatever is in the file."""
 
 
 def access_error(error: BaseException, path: Path) -> OSError | None:
-    """Return the error to raise in place of one that says nothing about what is in a file.
+    """Return an explanation of an error that does not come from the content of a file.
 
     Args:
-        error: What opening or reading the file raised.
+        error: Error that opening or reading the file raised.
         path: The file, or the folder that it is in.
 
     Returns:
-        An error that says what to do; None where the file itself may be damaged.
+        The error to raise instead, which says what to do; None if the file itself may be damaged.
     """
     if not isinstance(error, OSError):
         return None
@@ -35,7 +35,7 @@ def access_error(error: BaseException, path: Path) -> OSError | None:
         )
     if LOCKED in text:
         return BlockingIOError(
-            f"{path} is open elsewhere, and locked: close it there and try again. If nothing has it open, its file "
+            f"{path} is locked by another program: close it there and try again. If nothing has it open, its file "
             "system has no working locks: set the environment variable HDF5_USE_FILE_LOCKING=FALSE"
         )
     if MARKED in text:
@@ -44,5 +44,7 @@ def access_error(error: BaseException, path: Path) -> OSError | None:
             "killed, remove the mark with h5clear -s of the HDF5 tools"
         )
     if error.errno in BESIDE_THE_FILE:
-        return OSError(f"{path} cannot be opened ({error.strerror or error}): this says nothing about its content")
+        return OSError(
+            f"{path} cannot be opened ({error.strerror or error}): check permissions and limits of the process"
+        )
     return None

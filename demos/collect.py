@@ -83,7 +83,7 @@ def collect(
         FileExistsError: A dataset of that name has other settings, or another process is collecting it.
         RuntimeError: What acts fails again and again.
     """
-    # With Gymnasium's prefix or without it is the same environment, and the same dataset.
+    # With or without Gymnasium's prefix it is the same environment, so the same dataset.
     env_id = env_id.removeprefix("lam_envs:")
     if policy is None and not is_ours(env_id):
         raise ValueError(
@@ -204,10 +204,10 @@ def _check_same(name: str, found: dict[str, Any], wanted: dict[str, Any], advice
 
 
 def _compared(plan: dict[str, Any]) -> dict[str, Any]:
-    """What has to be equal of two plans: settings, versions of parts, major versions of libraries."""
+    """Return what must be equal in two plans: settings, versions of parts, major versions of libraries."""
     settings = {name: value for name, value in plan.items() if name not in ("versions", "libraries")}
     versions, libraries = plan.get("versions"), plan.get("libraries")
-    # Whatever a file says that somebody else wrote.
+    # The plan may come from a file of a third party, and hold anything.
     parts = versions if isinstance(versions, dict) else {}
     named = libraries if isinstance(libraries, dict) else {}
     majors = major_versions({name: str(version) for name, version in named.items()})

@@ -81,7 +81,7 @@ def filter_episodes(
     }
 
     def is_kept(episode: Episode) -> bool:
-        # An episode that does not say what is asked for does not meet the condition.
+        # An episode without the recorded value does not meet the condition.
         return (
             (success is None or episode.success is success)
             and min_return <= episode.total_return <= max_return
@@ -91,14 +91,14 @@ def filter_episodes(
 
     indices = [int(index) for index in dataset.episode_indices]
     chosen = []
-    says_success = False
+    records_success = False
     for index, episode in zip(indices, episodes_of(dataset), strict=True):
-        says_success |= episode.success is not None
+        records_success |= episode.success is not None
         if is_kept(episode):
             chosen.append(index)
-    if success is not None and not says_success:
+    if success is not None and not records_success:
         raise ValueError(
-            f"the episodes of {dataset.id} do not say whether they succeeded: they have none of the infos "
+            f"the episodes of {dataset.id} do not record success: they have none of the infos "
             f"{', '.join(SUCCESS)}. Filter by --min-return instead"
         )
     asked = {name: value for name, value in conditions.items() if value is not None}
@@ -296,7 +296,7 @@ def _number(dataset: minari.MinariDataset, names: str, wanted: str) -> int:
 
 
 def _joined_plan(datasets: Sequence[minari.MinariDataset]) -> dict[str, Any] | None:
-    """What the plans have in common, with every quality and strategy; None where no dataset names its environment."""
+    """Return what the plans have in common, with all qualities and strategies; None if none names its environment."""
     known = [plan for plan in map(_known_plan, datasets) if plan is not None]
     for key in ("env_id", "env_kwargs"):
         values = [plan.get(key) for plan in known]
@@ -313,10 +313,10 @@ def _joined_plan(datasets: Sequence[minari.MinariDataset]) -> dict[str, Any] | N
 
 
 def _check_alike(first: minari.MinariDataset, other: minari.MinariDataset) -> None:
-    """Refuses to join episodes whose numbers have equal spaces and another meaning.
+    """Refuse to join episodes of equal spaces whose numbers have different meanings.
 
     Raises:
-        ValueError: Other rates or features, where both are known.
+        ValueError: The rates or features differ, where both are known.
     """
     rates = rate_of(first), rate_of(other)
     if None not in rates and rates[0] != rates[1]:
@@ -326,11 +326,11 @@ def _check_alike(first: minari.MinariDataset, other: minari.MinariDataset) -> No
         )
     forms = [dataset.storage.read_raw_metadata(dataset.storage.data_path).get(FORM) for dataset in (first, other)]
     if None not in forms and forms[0].get("columns") != forms[1].get("columns"):
-        raise ValueError(f"{first.id} and {other.id} have other features: they cannot be merged")
+        raise ValueError(f"{first.id} and {other.id} differ in their features: they cannot be merged")
 
 
 def _known_plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
-    """The plan, or the environment alone, if the dataset says it."""
+    """Return the plan, or its environment alone; None if the dataset records neither."""
     try:
         return plan_of(dataset)
     except ValueError:

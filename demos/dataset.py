@@ -30,20 +30,20 @@ from lam_envs.simulation import CONTROL_HZ
 PLAN = "lam_envs_plan"
 """Key of the metadata that hold what :func:`demos.collect` was asked for."""
 WITH_OTHERS = "with_others"
-"""Key of the plan of a merge that says that not all episodes were collected."""
+"""Key of the plan of a merged dataset: True if not all episodes were collected by this package."""
 HISTORY = "lam_envs_history"
 """Key of the metadata that list what was done to the episodes since they were collected, first things first."""
 FORM = "lam_envs_form"
-"""Key of the metadata that hold the rate and the features of a dataset whose environment no longer tells them."""
+"""Key of the metadata that hold the rate and the features of a dataset that differ from its environment's."""
 TOLD_APART = ("step", "replays", "executes", "of")
 """Keys of a step of the history that are no settings."""
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
 """Ids of which every part is a name that no tool takes for an option or a hidden file."""
 DATA_FILE = "main_data.hdf5"
 HIGHEST_RATE = 10_000.0
-"""Steps per second: beyond it an episode would only fill the memory."""
+"""Largest rate, steps per second: episodes of higher rates would only fill the memory."""
 DRAWING = ("render_mode", "render_width", "render_height", "camera")
-"""Keywords of environments that decide how :meth:`render` draws, and nothing of the episodes."""
+"""Keywords of environments that change how :meth:`render` draws, and do not change episodes."""
 PLAIN_TEXT = re.compile(r"[\w -]*")
 """Texts that name no file and nothing to import."""
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
@@ -94,8 +94,8 @@ def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDa
 
     Raises:
         FileNotFoundError: There is no such dataset; says which there are.
-        OSError: The files are sound as far as is known, but locked or not readable by this user.
-        ValueError: The files are damaged, incomplete, not a dataset, or of a format or version that is not read here.
+        OSError: The files are locked or may not be read, which is not damage.
+        ValueError: The files are damaged, incomplete, not a dataset, or of an unsupported format or version.
     """
     folder = find(dataset, root)
     try:
@@ -163,7 +163,7 @@ def open_data(path: Path) -> h5py.File:
 
 
 def _unread_format(metadata: Mapping[str, Any]) -> str | None:
-    """How a sound dataset of Minari is stored that cannot be read here, and what to do; None if it can be read."""
+    """Return why a sound dataset of Minari cannot be read, and what to do; None if it can be read."""
     data_format, version = metadata.get("data_format", "hdf5"), metadata.get("minari_version")
     if data_format != "hdf5":
         return f"is stored as {data_format!r}; expected 'hdf5': write it again with data_format='hdf5'"
@@ -202,7 +202,7 @@ def _check_lengths(name: str, group: h5py.Group, steps: int, *, recorded_here: b
     lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
     lengths |= dict.fromkeys(("observations", "infos"), steps + 1)
     for part, length in lengths.items():
-        # Minari's datasets need no infos, and those that are there may be anything.
+        # Minari does not require infos, and they may be anything.
         if part == "infos" and part not in group and not recorded_here:
             continue
         for key, array in _leaves(part, group[part]):
@@ -243,12 +243,12 @@ def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, A
 
 
 def is_collected(metadata: Mapping[str, Any]) -> bool:
-    """Return whether :func:`demos.collect` recorded the episodes, with all that it notes of them.
+    """Return whether :func:`demos.collect` recorded all episodes of a dataset.
 
     Datasets that Minari or an import wrote may lack seeds, infos and the flag of success.
 
     Args:
-        metadata: Of the dataset.
+        metadata: Metadata of the dataset.
     """
     plan = metadata.get(PLAN)
     return isinstance(plan, dict) and "qualities" in plan and not plan.get(WITH_OTHERS)
@@ -261,21 +261,21 @@ def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
     its ``env_spec``.
 
     Raises:
-        ValueError: The dataset does not say which environment it comes from.
+        ValueError: The dataset does not record which environment it comes from.
     """
     plan = dataset.storage.metadata.get(PLAN)
     if plan is None and dataset.env_spec is not None:
         plan = {"env_id": dataset.env_spec.id, "env_kwargs": _given_kwargs(dataset.env_spec)}
     if not isinstance(plan, dict) or not isinstance(plan.get("env_id"), str):
         raise ValueError(
-            f"dataset {dataset.id} does not say which environment it comes from: it has no env_spec. Write it again "
-            "with env=..., as minari.create_dataset_from_buffers takes it"
+            f"dataset {dataset.id} does not record which environment it comes from: it has no env_spec. Write it "
+            "again with env=..., as minari.create_dataset_from_buffers takes it"
         )
     return plan
 
 
 def _given_kwargs(spec: EnvSpec) -> dict[str, Any]:
-    """The keywords of ``gym.make`` that made an environment, without those that only decide how it is drawn."""
+    """Return the keywords of ``gym.make`` that made an environment, without those of its rendering."""
     known = registry.get(spec.id)
     registered = {} if known is None else known.kwargs
     given = {
@@ -314,8 +314,8 @@ def changes_of(dataset: minari.MinariDataset) -> list[str]:
 def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
     """Makes the environment that a dataset was collected in.
 
-    Only registered ids are made, those of one's own tasks included, and from what is registered under the id: a
-    dataset names no code to import.
+    Only registered ids are made, your own included, by their registration here: a dataset cannot name code to
+    import.
 
     Args:
         dataset: Any dataset of Minari.
@@ -328,21 +328,21 @@ def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
     env_id, given = plan["env_id"], plan.get("env_kwargs") or {}
     if env_id not in registry:
         raise ValueError(
-            f"dataset {dataset.id} was collected in {env_id!r}; known: {', '.join(lam_envs.ENV_IDS)}, and what else "
-            "is registered: import the package of the environment first"
+            f"dataset {dataset.id} was collected in {env_id!r}, which is not registered: import the package of the "
+            f"environment first. Known: {', '.join(lam_envs.ENV_IDS)}"
         )
     if not isinstance(given, dict):
         raise ValueError(f"dataset {dataset.id} has env_kwargs {given!r}; expected keywords by name")
     if not is_ours(env_id) and not _is_plain(given):
         raise ValueError(
-            f"dataset {dataset.id} was collected in {env_id!r} with {given}; of environments other than those of "
-            "lam_envs, expected numbers and plain names: other values could name files, or code to run"
+            f"dataset {dataset.id} was collected in {env_id!r} with {given}; for environments outside of lam_envs, "
+            "expected numbers and plain names: other values could name files, or code to run"
         )
     return gym.make(env_id, **{**given, **kwargs})
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value of JSON holds nothing but numbers and texts that name no file and no code."""
+    """Return whether a value of JSON holds only numbers, and texts that name no file and no code."""
     if isinstance(value, dict):
         return all(_is_plain(part) for pair in value.items() for part in pair)
     if isinstance(value, list):
@@ -351,7 +351,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def stores_jpeg(dataset: minari.MinariDataset) -> bool:
-    """Return whether a dataset holds images that are stored as JPEG, which are not exactly what was seen.
+    """Return whether a dataset holds images that are stored as JPEG, which loses detail.
 
     Minari notes ``jpeg_encoding`` by default, also of datasets without images.
     """
@@ -385,7 +385,7 @@ def rate_of(dataset: minari.MinariDataset) -> float | None:
 
 
 def environment_rate(dataset: minari.MinariDataset) -> float | None:
-    """Returns the steps per second of the environment that a dataset comes from; None if it is none of lam_envs."""
+    """Returns the steps per second of the environment that a dataset comes from; None outside of lam_envs."""
     try:
         env_id = plan_of(dataset)["env_id"]
     except ValueError:
@@ -430,9 +430,8 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     """Returns what one wants to know of a dataset first.
 
     Returns:
-        Id, environment, keywords, seed, episodes, steps, steps per second,
-        success rate at the last step of the episodes that say it, None if none does, mean return, size in MB, folder,
-        and the versions that made it.
+        Id, environment, keywords, seed, episodes, steps, steps per second, success rate at the last step of the
+        episodes that record it (None if none does), mean return, size in MB, folder, and the versions that made it.
     """
     try:
         plan = plan_of(dataset)

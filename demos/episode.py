@@ -36,7 +36,7 @@ class Episode:
         terminations: Shape (T,).
         truncations: Shape (T,).
         infos: T + 1 values of each info, and of the simulator's state; a dict of such for a dict.
-        options: What ``reset`` was given besides; None where nothing is noted.
+        options: Options that ``reset`` was given; None if none are recorded.
     """
 
     seed: int | None
@@ -59,7 +59,7 @@ class Episode:
 
     @property
     def success_flags(self) -> npt.NDArray[Any] | None:
-        """Whether each moment is one of success, shape (T + 1,); None if its environment does not say."""
+        """Success at each moment, shape (T + 1,); None if it is not recorded."""
         for name in SUCCESS:
             flags = self.infos.get(name)
             # Somebody else may call a dict or a vector so.
@@ -69,7 +69,7 @@ class Episode:
 
     @property
     def success(self) -> bool | None:
-        """Whether it succeeded at its end; None if its environment does not say."""
+        """Success at the end; None if it is not recorded."""
         flags = self.success_flags
         return None if flags is None else bool(flags[-1])
 
@@ -102,9 +102,9 @@ class Episode:
 def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = None) -> Iterator[Episode]:
     """Reads episodes of a dataset, one at a time.
 
-    Datasets of others may store numbers of another type than their spaces have, such as Python's floats: these are
-    read as the spaces have them, and what was executed is kept under :data:`EXECUTED`. Infos that have a value for
-    each step and none for the reset get the first value twice; what has no value for each step is left out.
+    Third-party datasets may store numbers of another type than their spaces, such as Python's floats: these are
+    converted to the type of the space, and the original actions are saved under :data:`EXECUTED`. Infos with a value
+    for each step and none for the reset get the first value twice; infos without a value for each step are left out.
 
     Args:
         dataset: Any dataset of Minari.
@@ -137,7 +137,7 @@ def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = N
 
 
 def _options(noted: Any) -> dict[str, Any] | None:
-    """What the environment was reset with, without what Minari's DataCollector takes for itself."""
+    """Return the options of a reset, without the one that Minari's DataCollector itself uses."""
     options = noted if isinstance(noted, dict) else {}
     return {name: value for name, value in options.items() if name != "minari_autoseed"} or None
 
@@ -146,8 +146,8 @@ def read_dtype(stored: np.dtype[Any], space: gym.Space[Any]) -> np.dtype[Any]:
     """Return the type as which numbers of a space are read: that of the space, if it is of the same kind.
 
     Args:
-        stored: The type in the file.
-        space: Of the numbers.
+        stored: Type in the file.
+        space: Space of the numbers.
     """
     if not isinstance(space, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
         return stored
@@ -157,7 +157,7 @@ def read_dtype(stored: np.dtype[Any], space: gym.Space[Any]) -> np.dtype[Any]:
 
 
 def _as_in_space(part: Any, space: gym.Space[Any], name: str) -> Any:
-    """A part of an episode with the number types of its space; the part itself where it has them."""
+    """Return a part of an episode with the number types of its space; the part itself if it has them."""
     if isinstance(part, dict) and isinstance(space, spaces.Dict):
         inner = {key: _as_in_space(value, space[key], f"{key} in {name}") for key, value in part.items()}
         return inner if any(inner[key] is not part[key] for key in part) else part
@@ -165,14 +165,16 @@ def _as_in_space(part: Any, space: gym.Space[Any], name: str) -> Any:
         return part
     with np.errstate(over="ignore"):
         read = part.astype(read_dtype(part.dtype, space))
-    kept = np.isfinite(read) == np.isfinite(part) if read.dtype.kind == "f" else read == part
-    if not kept.all():
-        raise ValueError(f"{name} are {part.dtype} and hold {part[~kept][0]}; expected {read.dtype}, as {space} says")
+    same = np.isfinite(read) == np.isfinite(part) if read.dtype.kind == "f" else read == part
+    if not same.all():
+        raise ValueError(
+            f"{name} are {part.dtype} and hold {part[~same][0]}; expected {read.dtype}, the type of {space}"
+        )
     return read
 
 
 def _by_moment(infos: dict[str, Any], steps: int) -> dict[str, Any]:
-    """The infos with a value for each moment."""
+    """Return the infos that have a value for each moment."""
     found: dict[str, Any] = {}
     for name, values in infos.items():
         if isinstance(values, dict):
@@ -188,7 +190,7 @@ def has_moments(shape: tuple[int, ...], steps: int) -> bool:
 
 
 def _with_reset(actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The actions with zeros in front, as infos have a moment more than there are steps."""
+    """Return the actions after a row of zeros, as infos have one moment more than there are steps."""
     return np.concatenate([np.zeros_like(actions[:1]), actions])
 
 

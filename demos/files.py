@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Write files atomically: a file is complete or absent."""
 
 from __future__ import annotations
 

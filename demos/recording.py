@@ -185,7 +185,7 @@ def _numbers(infos: list[dict[str, Any]], depth: int = 1) -> dict[str, Any]:
 
 
 def stack(moments: list[Any]) -> Any:
-    """Returns moments of arrays, or of dicts of such, as one array or dict of them."""
+    """Return a list of arrays, or of dicts of arrays, as one array or dict of arrays."""
     if isinstance(moments[0], dict):
         return {name: stack([moment[name] for moment in moments]) for name in moments[0]}
     return np.array(moments)

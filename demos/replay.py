@@ -18,7 +18,7 @@ from demos.recording import commanded, record, replayed
 from lam_envs.registration import is_ours
 
 JUDGED = SUCCESS[0]
-"""Info in which environments of lam_envs say whether a state is one of success."""
+"""Info in which environments of lam_envs report success."""
 HELD_STEPS = 3
 """For how long the end of an episode is held before it is judged anew, 0.15 s."""
 
@@ -53,7 +53,7 @@ class StatesReport:
         successes: How many replayed episodes ended in success.
         moments: How many states were set whose success was recorded.
         moments_alike: How many of them, just set, are judged as they were recorded.
-        without_success: How many episodes do not say whether they succeeded: nothing can be compared with these.
+        without_success: How many episodes do not record success: these are not compared.
     """
 
     episodes: int
@@ -72,7 +72,7 @@ class StatesReport:
 def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayReport:
     """Replays the actions of every episode in a fresh environment and compares everything that was recorded.
 
-    Images that are stored as JPEG are not what was seen: they are not compared.
+    Images that are stored as JPEG have lost detail: they are not compared.
 
     Args:
         dataset: Any dataset of Minari that names a registered environment, or some of its episodes.
@@ -106,10 +106,10 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
 
 
 def _check_actions(env: gym.Env[Any, Any], dataset: minari.MinariDataset) -> None:
-    """Refuses to execute actions of another space, which wrappers around the environment may have had.
+    """Refuse to execute actions of another space, such as that of a wrapper around the environment.
 
     Raises:
-        ValueError: They are.
+        ValueError: The action spaces differ.
     """
     if env.action_space != dataset.action_space:
         raise ValueError(
@@ -126,7 +126,7 @@ def replayed_difference(
     Args:
         env: What it was recorded in.
         episode: With a seed.
-        all_infos: Whether the recorder kept every info, as :func:`demos.collect` does. Otherwise the infos that both
+        all_infos: Whether the recorder saved every info, as :func:`demos.collect` does. Otherwise the infos that both
             have are compared, rewards as precisely as they were recorded, and an episode may have been cut off.
         jpeg: Whether images were stored as JPEG, and are not to be compared.
 
@@ -151,7 +151,7 @@ def replayed_difference(
 
 
 def _without_images(observations: Any, space: gym.Space[Any]) -> Any:
-    """The observations without the parts that Minari takes for images."""
+    """Return the observations without the parts that Minari takes for images."""
     if isinstance(observations, dict) and isinstance(space, gym.spaces.Dict):
         return {
             name: _without_images(part, space[name])
@@ -162,19 +162,19 @@ def _without_images(observations: Any, space: gym.Space[Any]) -> Any:
 
 
 def _comparable(episode: Episode, again: Episode) -> tuple[Episode, Episode]:
-    """What two episodes have in common, of which the first was recorded by somebody else."""
+    """Return the comparable parts of two episodes, of which a third party recorded the first."""
     recorded, given = dict(leaves(episode.infos)), dict(leaves(again.infos))
     both = [name for name in recorded if name in given]
     # The infos of the reset may not have been recorded.
-    kept = {name: recorded[name][1:] for name in both}
-    found = {name: np.asarray(given[name][1:], dtype=kept[name].dtype) for name in both}
+    infos = {name: recorded[name][1:] for name in both}
+    found = {name: np.asarray(given[name][1:], dtype=infos[name].dtype) for name in both}
     truncations = again.truncations
     if len(again) == len(episode) and not again.terminations[-1]:
-        # Who records may stop at any moment, and Minari's DataCollector calls that a truncation.
+        # A recorder may stop at any moment, which Minari's DataCollector calls a truncation.
         truncations = np.append(truncations[:-1], episode.truncations[-1])
     rewards = np.asarray(again.rewards, dtype=episode.rewards.dtype)
     return (
-        replace(episode, infos=kept),
+        replace(episode, infos=infos),
         replace(again, rewards=rewards, truncations=truncations, infos=found),
     )
 
@@ -196,8 +196,10 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
     differences: list[int] = []
     successes = moments = alike = unsaid = 0
     if not is_ours(plan_of(dataset)["env_id"]):
-        raise ValueError(f"states of {plan_of(dataset)['env_id']} cannot be set: it is no environment of lam_envs")
-    # Observed images would only take time.
+        raise ValueError(
+            f"states of {plan_of(dataset)['env_id']} cannot be set: it is not an environment of lam_envs"
+        )
+    # Image observations are not needed, and take time.
     env = make_env(dataset, obs="state")
     inner: Any = env.unwrapped
     try:

@@ -1,4 +1,4 @@
-"""Versions of what decides demonstrations: while none is raised, datasets stay up to date."""
+"""Versions of the parts that decide demonstrations. Datasets are up to date until one of them is raised."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def demonstration_versions(
     Args:
         env_id: A registered id.
         env_kwargs: Keywords for ``gym.make``.
-        qualities: Demonstrators that act; ``policy`` is a third party's.
-        strategies: How they approach things.
+        qualities: Demonstrators that act; ``policy`` is a third-party policy.
+        strategies: Strategies by which they approach objects.
     """
     demonstrators: dict[str, type[Demonstrator]] = {**QUALITIES, PolicyDemonstrator.name: PolicyDemonstrator}
     acting = tuple(qualities)

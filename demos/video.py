@@ -22,7 +22,7 @@ from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_ours
 
 DEFAULT_FPS = 20
-"""Frames a second of environments that do not say it."""
+"""Frames per second of environments that do not specify them."""
 Frame = npt.NDArray[np.uint8]
 
 
@@ -84,15 +84,15 @@ def render(
 ) -> Path:
     """Writes a video of the first episodes of a dataset, at its own rate.
 
-    Sets the recorded states, so that the video shows what was recorded, also where preprocessing has changed the
+    Sets the recorded states, so that the video shows what was recorded, even if preprocessing has changed the
     actions. Only episodes without states are re-executed.
 
     Args:
         dataset: Any dataset of Minari that names a registered environment.
         path: The MP4 to write.
         episodes: How many.
-        size: Width and height in pixels, even; of environments other than those of lam_envs, theirs.
-        camera: A named camera; of other environments, theirs.
+        size: Width and height in pixels, even; other environments than those of lam_envs use their own.
+        camera: A named camera; other environments use their own.
         progress: Show a bar.
 
     Returns:
@@ -107,7 +107,7 @@ def render(
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}; expected at least 1")
     ours = is_ours(plan_of(dataset)["env_id"])
-    # Observed images would only take time.
+    # Image observations are not needed, and take time.
     drawing: dict[str, Any] = {"render_width": size, "render_height": size, "camera": camera, "obs": "state"}
     env = make_env(dataset, render_mode="rgb_array", **(drawing if ours else {}))
     shown = dataset.episode_indices[:episodes]
@@ -124,11 +124,11 @@ def render(
 
 
 def state_frames(env: gym.Env[Any, Any], states: Iterable[Any]) -> Iterator[Frame]:
-    """Yields what :meth:`render` draws of each of some states.
+    """Yield the image that :meth:`render` draws of each state.
 
     Args:
-        env: Of lam_envs, made with ``render_mode="rgb_array"``.
-        states: Of its ``physical_state``.
+        env: Environment of lam_envs, made with ``render_mode="rgb_array"``.
+        states: Arrays of its ``physical_state``.
     """
     inner: Any = env.unwrapped
     for state in states:
@@ -143,9 +143,7 @@ def _recorded_frames(env: gym.Env[Any, Any], dataset: minari.MinariDataset, epis
     changed = changes_of(dataset)
     if changed or episode.seed is None:
         reason = f"were changed by {', '.join(changed)}" if changed else "have no seed"
-        raise ValueError(
-            f"the episodes of {dataset.id} hold no states and {reason}: neither states nor actions give them again"
-        )
+        raise ValueError(f"the episodes of {dataset.id} hold no states and {reason}: they cannot be rendered")
     for _ in replayed(env, episode.executed_actions, episode.seed, episode.options):
         yield _frame(env)
 

@@ -131,7 +131,7 @@ class Windows:
         views = source.views(name, [self._indices[episode] for episode in set(which)])
         indices = self._indices
         sample = views[indices[which[0]]]
-        # Datasets of others may hold numbers of another type than their spaces.
+        # Third-party datasets may hold numbers of another type than their spaces.
         dtype = read_dtype(sample.dtype, self._spaces[name]) if name in self._spaces else sample.dtype
         out = np.empty((len(which), size, *sample.shape[1:]), dtype=dtype)
         back = ahead - size + 1

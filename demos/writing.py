@@ -62,7 +62,7 @@ class Draft:
     ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        # Without images there is nothing to store so, and Minari's own writing is slow.
+        # Without images there is nothing to store as JPEG, and Minari's own writing is slow.
         jpeg = jpeg and (holds_images(observation_space) or holds_images(action_space))
         self.folder = folder
         self.storage = MinariStorage.new(
@@ -246,7 +246,7 @@ def derived_metadata(source: minari.MinariDataset, **step: Any) -> dict[str, Any
 
 
 def written_form(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the attributes and the parts as which a data file holds an episode, but for its number and digest."""
+    """Return the attributes and parts of an episode as a data file holds them, without its number and digest."""
     attributes: dict[str, Any] = {"total_steps": len(episode)}
     if episode.seed is not None:
         attributes["seed"] = episode.seed
@@ -255,7 +255,7 @@ def written_form(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _storable(spec: EnvSpec | None) -> EnvSpec | None:
-    """The specification for Minari; None where it holds a task, robot or class itself, which JSON cannot."""
+    """The specification for Minari; None if it holds a task, robot or class itself, which JSON cannot hold."""
     if spec is None:
         return None
     try:

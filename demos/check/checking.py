@@ -28,7 +28,7 @@ from demos.writing import check_free, derived_metadata, draft_of
 from lam_envs.registration import is_ours
 
 MOST_NOTES = 10
-"""Notes on the infos of single episodes."""
+"""Largest number of notes on the infos of single episodes."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def check(
 
     Raises:
         FileNotFoundError: There is no such dataset.
-        OSError: A file is locked or may not be read: that is no damage.
+        OSError: A file is locked or may not be read, which is not damage.
         ValueError: A negative number of episodes to re-execute.
     """
     if replay < 0:
@@ -247,7 +247,7 @@ def _episodes(count: int) -> str:
 def _environment(
     folder: Path, metadata: dict[str, Any], numbers: tuple[int, ...], *, in_doubt: bool
 ) -> tuple[list[Problem], list[str]]:
-    """Compares the environment of today with the recorded one; what others recorded need not come out of it."""
+    """Compares the current environment with the recorded one; differences of third-party datasets are notes."""
     if in_doubt:
         return [], [f"nothing was re-executed: {METADATA_FILE_NAME}, which names the environment, is damaged"]
     dataset = _opened(folder)
@@ -256,7 +256,7 @@ def _environment(
     except ValueError as error:
         return [], [shown(f"nothing was re-executed: {error}")]
     if not is_ours(env_id):
-        return [], [f"nothing was re-executed: {shown(repr(env_id))} is no environment of lam_envs"]
+        return [], [f"nothing was re-executed: {shown(repr(env_id))} is not an environment of lam_envs"]
     problems = [Problem(METADATA_FILE_NAME, None, fault) for fault in environment_faults(dataset)]
     notes: list[str] = []
     if not problems:

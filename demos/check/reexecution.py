@@ -48,7 +48,7 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
         numbers: Of the episodes.
 
     Returns:
-        Number and difference of each episode that did not come out bit-identical; and what was not compared.
+        Number and difference of each episode that is not bit-identical; and a note on what was not compared.
     """
     changed = changes_of(dataset)
     if changed:
@@ -69,7 +69,7 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
                 differences.append((number, f"re-executed, it differs in {difference}; {_versions(dataset)}"))
     finally:
         env.close()
-    return differences, "images stored as JPEG are not what was seen: they were not compared" if jpeg else None
+    return differences, "images are stored as JPEG, with loss: they were not compared" if jpeg else None
 
 
 def _versions(dataset: minari.MinariDataset) -> str:
@@ -86,7 +86,7 @@ def _versions(dataset: minari.MinariDataset) -> str:
 
 
 def _flat(plan: dict[str, Any]) -> dict[str, Any]:
-    """Versions of parts and libraries of a plan, in one table; who acts and how decides nothing here."""
+    """Return the versions of a plan in one dict, without demonstrators and strategies: the actions are recorded."""
     tables = (plan.get("versions"), plan.get("libraries"))
     found = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
     return {name: value for name, value in found.items() if not name.startswith(("demonstrator ", "strategy "))}

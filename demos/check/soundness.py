@@ -43,8 +43,8 @@ class Expected:
         observation_space: None if it is not known.
         action_space: None if it is not known.
         jpeg: Whether pictures are stored as JPEG.
-        ours: Whether this package collected the episodes: it signs each, adds nothing, and stores the very types of
-            the spaces. Of others, what can still be read is noted.
+        ours: Whether this package collected the episodes: then each is signed and has exactly the types of the
+            spaces. In other datasets, deviations that can still be read are notes.
         seeded: Whether each episode has a seed.
         tells_success: Whether the environment tells success in each info.
         file_bytes: Size of the file.
@@ -65,7 +65,7 @@ class Findings:
 
     Attributes:
         faults: What is wrong with it.
-        notes: What is unusual, and no fault in a dataset of others.
+        notes: Unusual properties, which are not faults in a dataset of a third party.
         digest: The checksum that it is signed with, if any.
         vouched: Whether the checksum is right.
         steps: How many it has, if it says.
@@ -266,11 +266,11 @@ def _content_faults(
                 yield fault
             else:
                 read = has_moments(part.shape, steps)
-                notes.append(f"{fault}: {'the first stands for the reset too' if read else 'it is not read'}")
+                notes.append(f"{fault}: {'its first value is used for the reset too' if read else 'it is not read'}")
         elif way in leaves:
             yield from _leaf_faults(way, part, leaves[way], expected, notes)
         elif way in STEPWISE:
-            values = _truths(part[()], way) if not expected.ours else part[()]
+            values = _as_bools(part[()], way) if not expected.ours else part[()]
             yield from _stepwise_faults(way, values)
             flags[way] = values
         elif part.dtype.kind == "f":
@@ -310,8 +310,8 @@ def _leaf_faults(
     else:
         values = part[()]
         if part.dtype != read:
-            notes.append(f"{way} is {part.dtype}, and {read} in its space: it is read as that")
-            # The limits of a space are rounded to its type; whole numbers beyond it would come back from below.
+            notes.append(f"{way} is {part.dtype}, and its space {read}: it is converted to that")
+            # Limits of a space are rounded to its type. Integers stay, as those out of range would wrap around.
             with np.errstate(over="ignore"):
                 values = values.astype(read) if read.kind == "f" else values
         yield from _number_faults(way, values)
@@ -357,8 +357,8 @@ def _stepwise_faults(way: str, values: npt.NDArray[Any]) -> Iterator[str]:
     yield from _number_faults(way, values)
 
 
-def _truths(values: npt.NDArray[Any], way: str) -> npt.NDArray[Any]:
-    """Flags of 0 and 1 as truths; anything else as it is."""
+def _as_bools(values: npt.NDArray[Any], way: str) -> npt.NDArray[Any]:
+    """Return flags of 0 and 1 as bools; anything else unchanged."""
     if way != "rewards" and values.dtype.kind in "iu" and np.isin(values, (0, 1)).all():
         return values.astype(bool)
     return values

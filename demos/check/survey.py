@@ -67,7 +67,7 @@ def survey(
         advance: Is called after each episode.
 
     Raises:
-        OSError: The file is locked or may not be read: that is no damage.
+        OSError: The file is locked or may not be read, which is not damage.
     """
     found = Survey()
     settings = {

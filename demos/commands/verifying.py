@@ -36,7 +36,7 @@ def replay(
             _replay_states(opened)
             return
         report = replay_actions(opened, progress=True)
-    images = ", but for images stored as JPEG, which are not compared" if stores_jpeg(opened) else ""
+    images = " (images are stored as JPEG and not compared)" if stores_jpeg(opened) else ""
     console.print(
         f"{report.identical} of {report.episodes} episodes bit-identical{images}, {report.successes} successful"
     )
@@ -54,7 +54,7 @@ def _replay_states(opened: minari.MinariDataset) -> None:
         f"{report.moments_alike} of {report.moments} states, just set, are judged as they were recorded"
     )
     if report.without_success:
-        console.print(f"{report.without_success} episodes do not say whether they succeeded: nothing to compare with")
+        console.print(f"{report.without_success} episodes do not record success: they were not compared")
     for episode in report.differences:
         errors.print(f"episode {episode} ends with another success")
     if report.differences:

@@ -202,7 +202,7 @@ def _context(modules: set[str]) -> Any:
     wanted = {name for name in modules if name not in ("builtins", "__main__")}
     if not wanted <= _imported:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
-        # It imports what it had imported as well: who runs jobs of several kinds in turn does not wait each time.
+        # Preload earlier modules too: jobs of alternating kinds then do not import them each time.
         _imported.update(wanted)
         context.set_forkserver_preload(sorted(_imported))
     # It is to find the same modules as this process.

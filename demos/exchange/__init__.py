@@ -180,7 +180,7 @@ def _placed(
 
 
 def _rate_metadata(foreign: Foreign, plan: dict[str, Any]) -> dict[str, Any]:
-    """The rate that the file tells, where it is not that of the environment."""
+    """Return metadata with the rate in the file, if it is not the environment's."""
     named = is_ours(plan.get("env_id"))
     if foreign.rate is None or (named and foreign.rate == CONTROL_HZ):
         return {}
@@ -220,5 +220,5 @@ def _checked(arrival: Arrival, foreign: Foreign, name: str) -> Episode:
     if steps < 1 or rewards.shape != (steps,) or not np.isfinite(rewards).all():
         raise ValueError(f"{name}: rewards are {rewards.dtype} {rewards.shape}; expected finite numbers, one a step")
     if episode.seed is not None and not 0 <= episode.seed < 2**64:
-        raise ValueError(f"{name}: the seed is {episode.seed}; expected one from 0 below 2**64")
+        raise ValueError(f"{name}: the seed is {episode.seed}; expected a whole number from 0 to 2**64 - 1")
     return replace(episode, observations=observations, actions=actions)

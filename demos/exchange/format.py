@@ -60,7 +60,7 @@ class Foreign:
         total: How many episodes there are.
         arrivals: The episodes, one at a time.
         notes: What had to be supplied because the file does not tell it, for the history.
-        rate: Steps per second of the episodes; None where the file does not tell, or the provenance does.
+        rate: Steps per second of the episodes; None if the file does not record it, or its provenance does.
     """
 
     observation_space: gym.Space[Any]
@@ -132,7 +132,7 @@ def reading(path: Path, title: str) -> Iterator[None]:
     """Turns whatever goes wrong within the block into one kind of error.
 
     Raises:
-        OSError: The file is locked or may not be read: that is no damage.
+        OSError: The file is locked or may not be read, which is not damage.
         ValueError: Names the file and what was expected.
     """
     try:

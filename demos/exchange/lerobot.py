@@ -10,7 +10,7 @@ Of dict observations, the entry named ``observation`` or ``state``, or the only 
 What frames have no place for is in ``meta/lam_envs``, which LeRobot does not look at: the provenance, and of every
 episode the seed, a checksum, and the last observation and infos.
 
-LeRobot has whole frames per second: a dataset of another rate is refused.
+LeRobot needs a whole number of frames per second: a dataset of another rate is refused.
 """
 
 from __future__ import annotations
@@ -124,10 +124,10 @@ def _write(source: Source, path: Path) -> list[str]:
 
 
 def _fps(source: Source) -> int:
-    """Frames per second of a dataset.
+    """Return the frames per second of a dataset.
 
     Raises:
-        ValueError: They are no whole number.
+        ValueError: The rate is not a whole number.
     """
     if source.rate is None:
         return UNKNOWN_FPS
@@ -357,7 +357,7 @@ def _read(path: Path) -> Iterator[Foreign]:
         )
     features, fps = _checked_features(info["features"]), float(info["fps"])
     if not 0 < fps <= HIGHEST_RATE:
-        raise ValueError(f"{INFO} says {fps} frames a second; expected a number above 0")
+        raise ValueError(f"{INFO} has {fps} frames a second; expected a number above 0, at most {HIGHEST_RATE:g}")
     total = int(info["total_episodes"])
     if (path / PROVENANCE).exists():
         provenance = parsed_provenance((path / PROVENANCE).read_text())

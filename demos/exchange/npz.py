@@ -7,7 +7,7 @@ Arrays of all episodes one after the other, N steps of M episodes:
 - ``actions``, ``rewards``, ``terminations``, ``truncations``: shape (N, ...).
 - ``observations``, or of dicts ``observations/<key>``, and ``infos/<key>``: shape (N + M, ...): the episode i has one
   more than its steps, and begins at ``episode_ends[i - 1] + i``.
-- ``rate``: float64, shape (1,); steps per second. Not there where nobody knows.
+- ``rate``: float64, shape (1,); steps per second. Absent if it is unknown.
 - ``metadata``: uint8; JSON in UTF-8 with the provenance, and a seed and a checksum for each episode. Need not be.
 """
 
@@ -198,7 +198,11 @@ def _is_array_name(name: str) -> bool:
 
 
 def _rate(values: npt.NDArray[Any]) -> float:
-    """Steps per second."""
+    """Return the steps per second.
+
+    Raises:
+        ValueError: They are not one positive number.
+    """
     if values.shape != (1,) or not 0 < values[0] <= HIGHEST_RATE:
         raise ValueError(f"{RATE} is {values[:3]}; expected one positive number, at most {HIGHEST_RATE:g}")
     return float(values[0])

@@ -79,15 +79,15 @@ def _write(source: Source, path: Path) -> list[str]:
 
 
 def _environment_losses(source: Source) -> list[str]:
-    """What ``env_args`` leave out, which name the environment in which robomimic plays actions and evaluates."""
+    """Return what is lost as ``env_args`` only name the environment, in which robomimic replays and evaluates."""
     losses = []
     played = environment_rate(source.dataset)
     if source.rate is not None and source.rate != played:
-        where = "no environment tells it" if played is None else f"{source.env_id} has {played:g}"
+        where = "its environment's is unknown" if played is None else f"{source.env_id} has {played:g}"
         losses.append(f"the rate, {source.rate:g} steps per second: {where} (kept in {PROVENANCE} for an import)")
     if changed := changes_of(source.dataset):
         losses.append(
-            f"that the actions no longer give the episodes in the environment of env_args: they were changed by "
+            f"the reproduction of the episodes by their actions in the environment of env_args: they were changed by "
             f"{', '.join(changed)} (kept in {PROVENANCE} for an import)"
         )
     return losses
@@ -173,7 +173,7 @@ def _read(path: Path) -> Iterator[Foreign]:
 
 
 def _rate(data: Any) -> float | None:
-    """Steps per second, which robosuite's environments call ``control_freq``; None where nothing tells."""
+    """Steps per second, which robosuite's environments call ``control_freq``; None if it is not recorded."""
     try:
         rate = float(json.loads(data.attrs["env_args"])["env_kwargs"]["control_freq"])
     except (LookupError, TypeError, ValueError, RecursionError):

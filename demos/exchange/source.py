@@ -72,7 +72,7 @@ class Source:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What the dataset was collected with, or at least its environment; nothing if it does not say that."""
+        """Plan of the dataset, or its environment alone; empty if neither is recorded."""
         try:
             return plan_of(self.dataset)
         except ValueError:
@@ -90,7 +90,7 @@ class Source:
 
     @cached_property
     def rate(self) -> float | None:
-        """Steps per second of the episodes, which preprocessing may have changed; None if nobody knows."""
+        """Steps per second of the episodes, which preprocessing may have changed; None if unknown."""
         return rate_of(self.dataset)
 
     @property
@@ -174,7 +174,7 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
     losses = [f"{name}: not numbers of one type and shape in every episode" for name in left]
     losses += [f"{name}: no value for each step" for name in sorted(unread)]
     losses += [f"the attribute {name} of episodes" for name in sorted(attributes)]
-    losses += [f"{name}: they are written as their space has them" for name in sorted(rounded)]
+    losses += [f"{name}: they are converted to the type of their space" for name in sorted(rounded)]
     if _decoded_pictures(dataset):
         losses.append("that pictures were stored as JPEG: they are written as they are decoded")
     columns = {name: alike[name] for name in sorted(alike) if name.startswith("infos/") or name in expected}
@@ -182,7 +182,7 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
 
 
 def _spaces_by_array(dataset: minari.MinariDataset) -> dict[str, Any]:
-    """The spaces of observations and actions by the way to their arrays in an episode."""
+    """Return the spaces of observations and actions by the path of their arrays in an episode."""
     parts = {"observations": dataset.observation_space, "actions": dataset.action_space}
     return {
         f"{part}/{name}".rstrip("/"): leaf
@@ -192,7 +192,7 @@ def _spaces_by_array(dataset: minari.MinariDataset) -> dict[str, Any]:
 
 
 def _digest(dataset: minari.MinariDataset, index: int, group: h5py.Group) -> str:
-    """What an episode is signed with; of one that is not signed, what an import of all that is read signs it with."""
+    """Return the checksum of an episode; without a signature, the one that its import will have."""
     if isinstance(group.attrs.get(DIGEST), str) or stores_jpeg(dataset):
         return digest_of(group)
     return content_digest(*written_form(next(episodes_of(dataset, [index]))))

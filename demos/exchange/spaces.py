@@ -95,8 +95,8 @@ def fitted(part: Any, space: gym.Space[Any], length: int, name: str, *, cast_to_
         space: What they should be of.
         length: How many moments.
         name: What they are, for the error.
-        cast_to_space: Give them the space's number types, if that changes none in kind, and refuse numbers outside of
-            it.
+        cast_to_space: Convert them to the number type of the space, if it is of the same kind, and refuse numbers
+            outside of the space.
 
     Raises:
         ValueError: Other names, types or shapes, or a number that is not finite or outside of the space.

@@ -173,7 +173,7 @@ def form_of(dataset: minari.MinariDataset) -> Form:
         own = form_of_env(env, plan)
     finally:
         env.close()
-    # A wrapper, or another version of the environment, gives other numbers: these have no names.
+    # Observations of a wrapper or of another version of the environment differ: their features are unknown.
     return replace(
         form,
         columns=own.columns if own.observation_space == observations else None,

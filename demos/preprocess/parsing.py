@@ -7,7 +7,7 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from demos.preprocess.preprocessor import Preprocessor
 
-TRUTHS = {"true": True, "false": False}
+BOOLS = {"true": True, "false": False}
 
 
 def parsed(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
@@ -48,9 +48,9 @@ def _value(kind: Any, text: str, pair: str) -> Any:
     if get_origin(kind) is tuple:
         return tuple(text.split("+"))
     if kind is bool or bool in get_args(kind):
-        if text not in TRUTHS:
-            raise ValueError(f"{pair!r}: expected {' or '.join(TRUTHS)}")
-        return TRUTHS[text]
+        if text not in BOOLS:
+            raise ValueError(f"{pair!r}: expected {' or '.join(BOOLS)}")
+        return BOOLS[text]
     for choice in (int, float, str):
         if kind is choice or choice in get_args(kind):
             try:

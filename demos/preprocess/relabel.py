@@ -66,7 +66,7 @@ class Relabel(Preprocessor):
 
 
 def _info_sizes(env: gym.Env[Any, Any]) -> dict[str, int]:
-    """Sizes of the infos that are recorded in an environment."""
+    """Return the sizes of the infos that are recorded in an environment."""
     inner: Any = env.unwrapped
     info = env.reset(seed=0)[1]
     return {name: int(np.size(value)) for name, value in leaves({**info, STATE: inner.physical_state()})}

@@ -1,4 +1,4 @@
-"""Record what other observations see in the recorded states."""
+"""Replace observations by those of another observation mode or camera, from the recorded states."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from lam_envs.registration import is_ours
 
 @dataclass(frozen=True)
 class StatesToObs(Preprocessor):
-    """Sets every recorded state and replaces the observations by what the environment shows there.
+    """Set every recorded state and replace the observations by those of the environment in it.
 
-    Actions, rewards, infos and the rate stay as they are. A finger that only just touches is found to touch by a step
-    and not by setting a state, so features of touch may differ from those of a live episode; images do not.
+    Actions, rewards, infos and the rate do not change. Contacts are computed by a step and not by setting a state, so
+    features of touch may differ from those of a live episode where a finger barely touches; images do not.
 
     Attributes:
         obs: Observation mode of :class:`lam_envs.env.ManipulationEnv`: ``state``, ``goal`` or ``pixels``.
@@ -42,10 +42,10 @@ class StatesToObs(Preprocessor):
     renderer: str | None = None
 
     def __post_init__(self) -> None:
-        """Checks what needs no environment.
+        """Check the settings that need no environment.
 
         Raises:
-            ValueError: There is no such observation mode.
+            ValueError: The observation mode is unknown.
         """
         known_name("obs", self.obs, OBSERVATIONS)
 
@@ -65,7 +65,7 @@ class StatesToObs(Preprocessor):
 
 
 class _Showing(Running):
-    """Sets the states of episodes in ``env``."""
+    """Running step that sets the states of episodes in ``env``."""
 
     def __init__(self, form: Form, env: gym.Env[Any, Any]) -> None:
         super().__init__(form)

@@ -30,7 +30,7 @@ MOST_FRAMES = 64
 """Of longer episodes not every moment is shown."""
 THUMBNAILS = 6
 DEFAULT_FPS = 20
-"""Frames per second of episodes whose rate nobody knows."""
+"""Frames per second of episodes whose rate is unknown."""
 
 
 @dataclass(frozen=True)

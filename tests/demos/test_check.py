@@ -316,7 +316,7 @@ def test_no_environment_of_others_is_made(reach: Path) -> None:
     with_plan(reach, env_id="os:system-v0")
     report = check(reach)
     assert report.is_sound
-    assert report.notes == ("nothing was re-executed: 'os:system-v0' is no environment of lam_envs",)
+    assert report.notes == ("nothing was re-executed: 'os:system-v0' is not an environment of lam_envs",)
 
 
 def test_episodes_that_were_changed_are_not_re_executed(reach: Path, tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ def test_a_dataset_of_others_is_checked_by_its_structure(others: Path) -> None:
     assert report.problems == ()
     assert report.notes == (
         "this dataset was never signed or sealed: only its structure was checked",
-        "nothing was re-executed: 'CartPole-v1' is no environment of lam_envs",
+        "nothing was re-executed: 'CartPole-v1' is not an environment of lam_envs",
     )
     assert demos.load(others).total_episodes == 3
     with opened(others) as file:

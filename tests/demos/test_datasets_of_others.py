@@ -1,4 +1,4 @@
-"""Datasets that somebody else wrote with Minari's own API: they are learned from, curated, replayed and exported."""
+"""Datasets that third parties wrote with Minari's own API: they are learned from, curated, replayed and exported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Save = Callable[..., minari.MinariDataset]
 
 
 def recorded(env: gym.Env[Any, Any], act: Acting, seed: int) -> dict[str, Any]:
-    """An episode as a person's script records it: plain lists, and no word of ours."""
+    """An episode as a third party's script records it: plain lists, and nothing of lam_envs."""
     observation, _ = env.reset(seed=seed)
     parts: dict[str, Any] = {"observations": [observation], "actions": [], "rewards": []}
     parts |= {"terminations": [], "truncations": []}
@@ -63,7 +63,7 @@ def episodes(reach: gym.Env[Any, Any]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def save(reach: gym.Env[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Save:
-    """Has Minari write a dataset."""
+    """Write a dataset by Minari."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
 
     def save_one(name: str, *buffers: dict[str, Any], env: Any = reach, **kwargs: Any) -> minari.MinariDataset:
@@ -81,7 +81,9 @@ def command(app: Any, *arguments: str | Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_persons_dataset_goes_the_whole_way(episodes: list[dict[str, Any]], save: Save, tmp_path: Path) -> None:
+def test_a_third_party_dataset_works_with_every_command(
+    episodes: list[dict[str, Any]], save: Save, tmp_path: Path
+) -> None:
     save("person/first-v0", {**episodes[0], "seed": 0}, {**episodes[1], "seed": 1})
     save("person/second-v0", {**episodes[2], "seed": 2})
     assert "2 of 2 episodes are sound" in command(demos_app, "check", "person/first-v0")
@@ -103,9 +105,7 @@ def test_a_persons_dataset_goes_the_whole_way(episodes: list[dict[str, Any]], sa
     assert "success rate" in command(agents_app, "evaluate", tmp_path / "clone", *task, "--episodes", "1")
 
 
-def test_what_was_chosen_of_unsigned_episodes_is_signed_and_counts_once(
-    episodes: list[dict[str, Any]], save: Save
-) -> None:
+def test_filtered_unsigned_episodes_are_signed_and_count_once(episodes: list[dict[str, Any]], save: Save) -> None:
     source = save("person/all-v0", *episodes, author="a person", code_permalink="https://example.org/record.py")
     some = curate.subsample(source, "person/some-v0", 2)
     assert check("person/some-v0").is_sound
@@ -116,7 +116,7 @@ def test_what_was_chosen_of_unsigned_episodes_is_signed_and_counts_once(
         curate.merge([source, some], "person/twice-v0")
 
 
-def test_numbers_of_other_types_are_read_as_the_spaces_have_them(
+def test_numbers_of_other_types_are_converted_to_those_of_the_spaces(
     reach: gym.Env[Any, Any], save: Save, tmp_path: Path
 ) -> None:
     action = [0.1, -0.2, 0.3, 1.0]
@@ -129,7 +129,7 @@ def test_numbers_of_other_types_are_read_as_the_spaces_have_them(
     dataset = save("person/floats-v0", {**parts, "seed": 3, "infos": infos})
     report = check("person/floats-v0")
     assert report.is_sound
-    assert any("actions is float64, and float32 in its space: it is read as that" in note for note in report.notes)
+    assert any("actions is float64, and its space float32: it is converted to that" in note for note in report.notes)
     assert any("infos/age has shape (), expected 16 moments" in note for note in report.notes)
     (episode,) = episodes_of(dataset)
     assert episode.actions.dtype == episode.observations.dtype == np.float32
@@ -171,22 +171,20 @@ def test_states_are_replayed_where_there_are_no_seeds(reach: gym.Env[Any, Any], 
         demos.replay(dataset)
     report = demos.replay_states(dataset)
     assert (report.alike, report.without_success, report.differences) == (0, 1, ())
-    assert "1 episodes do not say whether they succeeded" in command(
-        demos_app, "replay", "person/states-v0", "--states"
-    )
+    assert "1 episodes do not record success" in command(demos_app, "replay", "person/states-v0", "--states")
     flags = save("person/flags-v0", {**parts, "infos": {"state": states, "success": [False] * 16}})
     assert demos.replay_states(flags).alike == 1
     with pytest.raises(ValueError, match=r"the info 'state' is missing\. If it has a seed, replay the actions"):
         demos.replay_states(save("person/bare-v0", parts))
 
 
-def test_a_dataset_without_an_environment_is_learned_from_and_says_what_it_lacks(
+def test_a_dataset_without_an_environment_can_be_learned_from_and_errors_name_what_is_missing(
     reach: gym.Env[Any, Any], episodes: list[dict[str, Any]], save: Save
 ) -> None:
     spaces = {"observation_space": reach.observation_space, "action_space": reach.action_space}
     nameless = save("person/nameless-v0", {**episodes[0], "seed": 0}, env=None, **spaces)
     assert len(transitions(nameless, *spaces.values())) == 15
-    with pytest.raises(ValueError, match=r"does not say which environment .* has no env_spec"):
+    with pytest.raises(ValueError, match=r"does not record which environment .* has no env_spec"):
         demos.replay(nameless)
     both = curate.merge([nameless, save("person/named-v0", {**episodes[1], "seed": 1})], "person/both-v0")
     assert plan_of(both)["env_id"] == "LamReach-v0"
@@ -194,7 +192,7 @@ def test_a_dataset_without_an_environment_is_learned_from_and_says_what_it_lacks
     assert demos.replay(both).identical == 2
 
 
-def test_an_environment_is_made_with_what_its_spec_says(episodes: list[dict[str, Any]], save: Save) -> None:
+def test_an_environment_is_made_with_the_keywords_of_its_spec(episodes: list[dict[str, Any]], save: Save) -> None:
     env = gym.make("LamReach-v0", reward="sparse", render_mode="rgb_array", render_width=32, max_episode_steps=15)
     dataset = save("person/sparse-v0", {**episodes[0], "seed": 0}, env=env)
     env.close()
@@ -207,7 +205,7 @@ def test_an_environment_is_made_with_what_its_spec_says(episodes: list[dict[str,
 
 
 class Dot(gym.Env[Any, Any]):
-    """A dot on a line, of somebody else."""
+    """Third-party environment: a dot on a line."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012  (as Gymnasium declares it)
     observation_space = gym.spaces.Box(-9, 9, (1,), np.float32)
@@ -268,13 +266,13 @@ def test_collected_and_other_episodes_are_one_dataset(
     assert demos.replay(both).identical == 2
     assert curate.filter_episodes(both, "person/expert-v0", quality="expert").total_episodes == 1
     assert curate.filter_episodes(both, "person/good-v0", success=True).total_episodes == 1
-    with pytest.raises(ValueError, match="do not say whether they succeeded"):
+    with pytest.raises(ValueError, match="do not record success"):
         curate.filter_episodes(demos.load("person/mine-v0"), "person/no-v0", success=True)
     again = preprocess(demos.load("person/mine-v0"), [Relabel("ee_yaw")], "person/yaw-v0")
     assert demos.replay(again).identical == 1
 
 
-def test_what_the_data_collector_notes_is_taken(episodes: list[dict[str, Any]], save: Save) -> None:
+def test_notes_of_the_data_collector_are_used(episodes: list[dict[str, Any]], save: Save) -> None:
     seed = 2**64 - 3
     env = gym.make("LamReach-v0", max_episode_steps=15)
     parts = recorded(env, lambda _: np.zeros(4, dtype=np.float32), seed)
@@ -297,7 +295,7 @@ def test_a_dataset_of_others_names_no_code_to_run(episodes: list[dict[str, Any]]
         (folder / "metadata.json").write_text(json.dumps({**metadata, "env_spec": json.dumps(spec)}))
         return demos.load(folder)
 
-    with pytest.raises(ValueError, match="was collected in 'os:system-v0'; known: LamReach-v0"):
+    with pytest.raises(ValueError, match="was collected in 'os:system-v0', which is not registered"):
         make_env(with_spec(id="os:system-v0", entry_point="os:system"))
     with pytest.raises(ValueError, match="other values could name files, or code to run"):
         make_env(with_spec(id="CartPole-v1", kwargs={"policy": ["os:system"]}))
@@ -335,7 +333,7 @@ def test_a_lock_is_no_damage(episodes: list[dict[str, Any]], save: Save, tmp_pat
             fcntl.flock(held, fcntl.LOCK_EX)
             result = CliRunner().invoke(demos_app, arguments)
         assert result.exit_code == 2
-        assert "is open elsewhere, and locked: close it there and try again" in result.stderr
+        assert "is locked by another program: close it there and try again" in result.stderr
         assert "damaged" not in result.stderr
         assert "--repair" not in result.stderr
 
@@ -357,13 +355,13 @@ def test_a_writer_that_was_killed_leaves_a_mark_and_no_damage(
     ("error", "message"),
     [
         (OSError(37, "unable to lock file, errno = 37"), "no file locks.*HDF5_USE_FILE_LOCKING=FALSE"),
-        (PermissionError(13, "Permission denied"), "cannot be opened .*says nothing about its content"),
-        (OSError(24, "Too many open files"), "cannot be opened .*says nothing about its content"),
+        (PermissionError(13, "Permission denied"), "cannot be opened .*check permissions"),
+        (OSError(24, "Too many open files"), "cannot be opened .*check permissions"),
         (OSError("truncated file: eof = 96"), None),
         (ValueError("unable to lock file"), None),
     ],
 )
-def test_errors_that_say_nothing_about_the_content_are_known(error: Exception, message: str | None) -> None:
+def test_errors_that_do_not_mean_damage_are_recognized(error: Exception, message: str | None) -> None:
     found = access_error(error, Path("data"))
     if message is None:
         assert found is None

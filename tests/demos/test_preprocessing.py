@@ -264,7 +264,7 @@ def test_states_are_shown_to_other_observation_modes(grasps: minari.MinariDatase
     assert recovered.observation_space == goal.observation_space
     recovered.close()
     for before, after in zip(episodes_of(few), episodes_of(goal), strict=True):
-        # Only touch is found by a step and not by setting a state.
+        # Only contacts are computed by a step and not by setting a state.
         names = [name for name in form_of(few).columns or {} if name in (form_of(goal).columns or {})]
         for name in set(names) - {"gripper/touch"}:
             old, new = (form_of(d).physical(e, name) for d, e in ((few, before), (goal, after)))

@@ -28,7 +28,7 @@ from .conftest import ENV_IDS, LEAVES, SPACES, carried, random_dataset
         (env_id, format)
         for env_id in ENV_IDS
         for format in FORMATS
-        # Below: one is lossy, one cannot.
+        # These are tested below: one is lossy, one refuses them.
         if not ("Pixels" in env_id and format in ("lerobot", "imitation"))
     ],
 )
