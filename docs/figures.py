@@ -51,7 +51,7 @@ def results() -> str:
 
 
 def _unexpected() -> list[str]:
-    """A list of the figures that are not as expected; nothing if all are."""
+    """Return a list of the figures that are not as expected; empty if all are."""
     lines = []
     for folder in published():
         suite, found = read_results(folder)

@@ -47,11 +47,11 @@ another process makes the environment, such as spawned workers of an `AsyncVecto
 `gym.make_vec("LamGrasp-v0", ...)` needs no prefix.
 
 Every environment is the same class with keyword arguments. Control runs at 20 Hz of simulated time, physics at 240.
-Episodes have a fixed length; success does not end them unless `terminate_on_success` says so. Judge an episode by
+Episodes have a fixed length; success does not end them unless `terminate_on_success` says so. Evaluate an episode by
 `info["is_success"]` at its last step.
 
 `render()` gives `rgb_array`, `depth_array` (metres) or, in a window, `human`, from the cameras
-{", ".join(f"`{name}`" for name in CAMERAS)}. The full-detail meshes take about 0.15 s a picture on a CPU.
+{", ".join(f"`{name}`" for name in CAMERAS)}. The full-detail meshes take about 0.15 s an image on a CPU.
 
 The same seed and actions give the same bits: observations, rewards and infos, in any process, after any other
 episodes. `env.unwrapped.get_state()` returns an array from which `set_state` continues exactly.
@@ -63,8 +63,8 @@ CAMERA_MATRICES = """
 
 ## Point clouds from depth
 
-`env.unwrapped.camera_matrices()` returns the 3x3 intrinsics and the 4x4 pose of every camera at this moment, also of
-cameras that `randomize` moves and of the one on the hand. The convention is OpenCV's: x points right in the image, y
+`env.unwrapped.camera_matrices()` returns the current 3x3 intrinsics and 4x4 pose of every camera, also of cameras
+that `randomize` moves and of the one on the hand. The convention is OpenCV's: x points right in the image, y
 down, z forward, and the pose transforms points from the camera's frame to the world's. For images of `render()` pass
 their size, `camera_matrices(480, 480)`; in a vector environment use `envs.call("camera_matrices")`.
 
@@ -131,7 +131,7 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
         for task in TASKS
     ]
     parts = [ENVIRONMENTS, table(["task", "what to do", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
-    parts += ["\n\nThe task's own page tells what its numbers mean.\n\n## Keywords\n\n", keywords()]
+    parts += ["\n\nThe page of each task explains its numbers.\n\n## Keywords\n\n", keywords()]
     return "".join([*parts, RESET_OPTIONS, reset_options(), CAMERA_MATRICES])
 
 
@@ -166,7 +166,7 @@ def keywords() -> str:
 
 
 def reset_options() -> str:
-    """Returns the table of the options of ``reset``."""
+    """Return the table of the options of ``reset``."""
     rows = [[f"`{name}`", entries(change, "Args")["value"]] for name, change in OPTIONS.items()]
     return table(["option", "value"], rows)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# First: Gymnasium 0.29 loads the entry point during its own import, and would find this package half imported.
+# First: Gymnasium 0.29 loads the entry point during its own import, and would find this package partly imported.
 import gymnasium as gym  # noqa: F401
 
 from lam_envs.registration import ENV_IDS, env_id, register_envs

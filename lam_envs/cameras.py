@@ -94,7 +94,7 @@ class Camera:
                 [0.0, 0.0, 1.0],
             ]
         )
-        # OpenGL's camera has y up and looks against its z axis.
+        # In OpenGL's camera frame y points up and z backward.
         return CameraMatrices(intrinsics, np.linalg.inv(view) @ np.diag([1.0, -1.0, -1.0, 1.0]))
 
 

@@ -34,12 +34,12 @@ EGL_DRAW, EGL_READ = 0x3059, 0x305A
 OBJECT_KINDS = ("Program", "Buffer", "VertexArray", "Texture", "Framebuffer")
 """Kinds of OpenGL objects that the plugin makes for each context."""
 MAX_NAME = 256
-"""Far above the names of what the plugin makes before the first body: 27 with Mesa."""
+"""Far above the names of the objects that the plugin makes before the first body: 27 with Mesa."""
 
 Names = tuple[tuple[int, ...], ...]
 
 _loaded_by: int | None = None
-"""The process that loaded the plugin first."""
+"""Id of the process that loaded the plugin first."""
 _first_names: Names | None = None
 """Names of the OpenGL objects that the plugin made in this process's first context."""
 
@@ -85,7 +85,7 @@ def load(client: int) -> Context:
 
     Raises:
         RuntimeError: There is no EGL here, this process was forked after another one had loaded the plugin, or the
-            driver cannot draw several scenes in a process. The client is connected still.
+            driver cannot draw several scenes in a process. The client stays connected.
     """
     global _loaded_by, _first_names
     if _loaded_by not in (None, os.getpid()):
@@ -106,7 +106,7 @@ def load(client: int) -> Context:
         _attach(client)
     context, names = Context(_binding()), _object_names()
     _bind(before)
-    # The plugin remembers the names of its shaders and lines once for all contexts.
+    # The plugin saves the names of its shaders and lines once, for all contexts.
     _first_names = _first_names or names
     if names != _first_names:
         with context, Silenced():
@@ -150,7 +150,7 @@ def _trouble() -> str | None:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """The EGL library that the plugin uses.
+    """Load the EGL library that the plugin uses.
 
     Raises:
         RuntimeError: There is none.
@@ -172,7 +172,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _binding() -> _Binding:
-    """Reads what is current in this thread."""
+    """Read the binding that is current in this thread."""
     egl = _library()
     return _Binding(
         egl.eglGetCurrentDisplay(),
@@ -183,28 +183,28 @@ def _binding() -> _Binding:
 
 
 def _bind(wanted: _Binding) -> None:
-    """Makes a context current in this thread, or none.
+    """Make a context current in this thread, or none.
 
     Raises:
         RuntimeError: EGL refuses.
     """
     egl = _library()
-    # No context is current in no display, which EGL does not take.
+    # EGL releases a context only through the display in which it is current.
     display = egl.eglGetCurrentDisplay() if wanted.context is None else wanted.display
     if display is not None and not egl.eglMakeCurrent(display, wanted.draw, wanted.read, wanted.context):
         raise RuntimeError(
-            f"EGL cannot use its OpenGL context in this thread (error {egl.eglGetError():#x}): does another thread "
-            "draw the same environment, or has this thread an OpenGL context of a window?"
+            f"EGL cannot use its OpenGL context in this thread (error {egl.eglGetError():#x}): another thread may "
+            "draw the same environment, or this thread may have an OpenGL context of a window. Draw in one thread."
         )
 
 
 def _object_names() -> Names:
-    """Reads the names of the objects in the current context, for each of :data:`OBJECT_KINDS`."""
+    """Read the names of the objects in the current context, for each of :data:`OBJECT_KINDS`."""
     return tuple(tuple(name for name in range(1, MAX_NAME) if _exists(kind)(name)) for kind in OBJECT_KINDS)
 
 
 @functools.cache
 def _exists(kind: str) -> Callable[[int], int]:
-    """OpenGL's function that says whether the current context has an object of a kind with some name."""
+    """Return OpenGL's function that reports whether the current context has an object of a kind with some name."""
     address = _library().eglGetProcAddress(f"glIs{kind}".encode())
     return ctypes.CFUNCTYPE(ctypes.c_ubyte, ctypes.c_uint)(address)

@@ -36,7 +36,7 @@ REWARDS = ("dense", "sparse")
 Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[Any]]
 
 info_flag: Callable[[Any], Any] = bool if gym.__version__.startswith("0.") else np.asarray
-"""Makes the value of a condition in an info: an array of bool, shape ().
+"""Convert the value of a condition in an info to an array of bool, shape (); before Gymnasium 1.0 to a bool.
 
 TorchRL's info reader needs a ``dtype``, which Python's bool lacks. Gymnasium's vector environments make an array of
 objects of ``np.bool_``, and of arrays too before Gymnasium 1.0: the sum of such objects is True and no count.
@@ -66,7 +66,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         image_height: Pixels of an observed picture.
         depth: Observe depth (metres) beside each picture.
         renderer: What draws pictures: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
-            Their pixels differ; the light of ``egl`` is as bright in every episode. A process
+            Their pixels differ; with ``egl`` the brightness of the light does not vary. A process
             that was forked after its parent drew with ``egl`` cannot use it: start processes with ``spawn``.
         render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.
         camera: A name of ``lam_envs.cameras.CAMERAS``, for :meth:`render`.
@@ -169,8 +169,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             The first observation, and an info with the keys that every step's info has.
 
         Raises:
-            ValueError: An option is unknown, or its value cannot be. The episode has not changed then, nor has the
-                seed.
+            ValueError: An option is unknown, or its value is invalid. The episode and the seed do not change then.
         """
         changes = reset_options.changes(options, self._task)
         super().reset(seed=seed)
@@ -345,13 +344,13 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return parts
 
     def camera_matrices(self, width: int | None = None, height: int | None = None) -> dict[str, CameraMatrices]:
-        """Return each camera's intrinsics and pose at this moment, to turn depth into points.
+        """Return the current intrinsics and pose of each camera, to turn depth into points.
 
         The convention is OpenCV's: in the camera's frame x points right in the image, y down and z forward, and the
         center of the pixel in column ``u`` and row ``v`` is at ``(u, v)``. A pixel with depth ``d`` shows the point
         ``p = d * inv(intrinsics) @ (u, v, 1)`` of the camera's frame, which is ``pose @ (*p, 1)`` in the world. Depth
         is the camera's ``far`` where it sees nothing.
-        Randomized cameras and the camera on the hand are where the present image is taken from.
+        Randomized cameras and the camera on the hand have the pose of the current image.
 
         Args:
             width: Width of the image, pixels; by default ``image_width``. For images of :meth:`render` pass its size.
@@ -363,7 +362,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
         Raises:
             ResetNeeded: There was no reset yet.
-            ValueError: A width or height that is no positive whole number.
+            ValueError: A width or height is not a positive whole number.
         """
         size = (
             self._image_size[0] if width is None else positive_number("width", width),

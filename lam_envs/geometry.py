@@ -36,14 +36,14 @@ class Frame(NamedTuple):
 
 
 def check_orientation(what: str, quaternion: Sequence[float]) -> None:
-    """Refuse an orientation that is none.
+    """Refuse an orientation that is not a unit quaternion.
 
     Args:
-        what: Names the orientation in the error.
+        what: Name of the orientation in the error.
         quaternion: x, y, z, w.
 
     Raises:
-        ValueError: It is no unit quaternion.
+        ValueError: The length of the quaternion is not 1.
     """
     length = math.sqrt(sum(number * number for number in quaternion))
     if abs(length - 1.0) > UNIT_TOLERANCE:

@@ -81,9 +81,9 @@ def truth(what: str, given: Any) -> bool:
 
 
 def unknown_keyword(given: str, function: Callable[..., Any]) -> str:
-    """Returns an error message that names the keyword that was meant, and those that the function knows.
+    """Return an error message with the closest known keyword and all that the function knows.
 
-    It begins with Python's own words: TorchRL and Gymnasium look for them, to leave a keyword out and try again.
+    It begins as Python's own message, by which TorchRL and Gymnasium recognize it to retry without the keyword.
     """
     parameters = inspect.signature(function).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
@@ -92,7 +92,7 @@ def unknown_keyword(given: str, function: Callable[..., Any]) -> str:
 
 
 def unknown_name(what: str, given: Any, known: Iterable[str]) -> str:
-    """Returns an error message that names what was given, what was meant, and what is known."""
+    """Return an error message with the given name, the closest known name and all known names."""
     names = list(known)
     return f"unknown {what} {given!r}{_hint(str(given), names)}. Known: {', '.join(names) or 'none'}"
 

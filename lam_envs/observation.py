@@ -50,7 +50,7 @@ class Feature:
     noisy: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses a feature that no number fits.
+        """Check the numbers of the feature.
 
         Raises:
             ValueError: It has no numbers, another number of centers, or a scale or limit that is not above 0.

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lam_envs.keywords import known_name, unknown_field
 
 VERSION = 1
-"""Raise it when what a seed draws, or what that does, changes: what varies is then outdated."""
+"""Raise it when a seed's draws or their effects change: results and datasets with randomization are then outdated."""
 
 Range = tuple[float, float]
 

@@ -1,4 +1,4 @@
-"""Options of ``reset``: parts of an initial state that the caller sets and the seed then does not decide.
+"""Options of ``reset``: parts of an initial state that the caller sets instead of drawing them.
 
 An option is one line in :data:`OPTIONS` and one function that checks its value.
 """
@@ -23,7 +23,7 @@ POSE_SIZE = 7
 """Numbers of a pose: position 3, quaternion 4."""
 
 WRAPPER_OPTIONS = ("minari_autoseed",)
-"""Read by wrappers, which pass them on to the environment: Minari's ``DataCollector``. Ignored here."""
+"""Options of wrappers that also reach the environment (Minari's ``DataCollector``). Ignored here."""
 
 
 def goal_change(value: Any, task: Task) -> Change:
@@ -36,7 +36,7 @@ def goal_change(value: Any, task: Task) -> Change:
     Raises:
         ValueError: The value has another shape, is not finite, or is outside of the goal space.
     """
-    # Goals are held in 32 bits, and so are their limits.
+    # Goals and their limits have 32 bits.
     desired = np.array(_numbers("reset option 'goal'", value, len(task.goal_low)), np.float32).tolist()
     check_goal("reset option 'goal': the desired goal", desired, task)
     return lambda start: dataclasses.replace(start, desired=tuple(desired))
@@ -52,7 +52,7 @@ def poses_change(value: Any, task: Task) -> Change:
         task: The task.
 
     Raises:
-        ValueError: A name is unknown, or a pose is none.
+        ValueError: A name is unknown, or a pose is invalid.
     """
     if not isinstance(value, Mapping):
         names = ", ".join(task.movable) or "none"
@@ -90,7 +90,7 @@ def changes(options: Any, task: Task) -> list[Change]:
         The changes to make to the drawn initial state.
 
     Raises:
-        ValueError: An option is unknown, or its value cannot be.
+        ValueError: An option is unknown, or its value is invalid.
     """
     if options is None:
         return []
@@ -106,7 +106,7 @@ def check_goal(what: str, desired: Sequence[float], task: Task) -> None:
     """Refuse a desired goal that is outside of the goal space.
 
     Args:
-        what: Names the goal in the error.
+        what: Name of the goal in the error.
         desired: Shape (goal size,).
         task: The task.
 
@@ -122,13 +122,13 @@ def check_goal(what: str, desired: Sequence[float], task: Task) -> None:
 
 
 def _numbers(what: str, value: Any, size: int, meaning: str = "") -> list[float]:
-    """The value as finite numbers."""
+    """Return a value as finite numbers."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
         array = np.array(None)
     is_vector = array.shape == (size,) and array.dtype.kind in "fiu"
-    # A number that is not finite is not below the largest one either.
+    # The comparison is also false for numbers that are not finite.
     if not is_vector or not (np.abs(array.astype(np.float64)) <= MAX_NUMBER).all():
         raise ValueError(f"{what} is {value!r}; expected {size} numbers of at most {MAX_NUMBER:g}{meaning}")
     numbers: list[float] = array.astype(np.float64).tolist()

@@ -41,8 +41,8 @@ jammed in its hole under joint control and noisy actions; at 3, none of 120."""
 LIMIT_TOLERANCE = 0.01
 """How far beyond its limits a joint of a given state may be, radians."""
 WAYPOINTS = 3
-"""Number of equal parts of a control step in which a robot that interpolates its targets moves them. When the motors
-are driven to the end at once, one at its torque limit lags behind the others: the fingers of the xArm 6 dip by 3.7 mm
+"""Number of equal parts of a control step in which a robot that interpolates its targets moves them. When the targets
+move to the end at once, a motor at its torque limit lags behind the others: the fingers of the xArm 6 dip by 3.7 mm
 at full speed, with two parts by 2.4, with three by 1.4."""
 MOTION_SIZE = 13
 """Numbers of a free body: position 3, quaternion 4, velocity 3, angular velocity 3."""
@@ -75,7 +75,7 @@ class Scene:
         self.simulation.add_ground("floor", size=FLOOR_SIZE, position=FLOOR_CENTER, color=FLOOR_COLOR)
         self.simulation.add_ground("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
         self.robot = Robot(model, self.simulation)
-        # Also for what a task makes by Bullet's own functions.
+        # A task may also add bodies by Bullet's own functions.
         with self.simulation.opengl:
             task.build(self.simulation, physique.size)
         if missing := set(task.movable) - set(self.simulation.bodies):
@@ -91,7 +91,7 @@ class Scene:
         """How far the gripper was open then."""
         self._width = self.gripper.width
         self._joints = self.target.joints
-        """Where the motors drive the arm at the moment."""
+        """Joint angles to which the motors drive the arm at the moment."""
         self._fineness = 1
         self._is_fresh = True
         if detail == "physics":
@@ -109,7 +109,7 @@ class Scene:
             self._step(SUBSTEPS // len(waypoints), is_calm=is_calm, is_hasty=is_hasty)
 
     def _waypoints(self) -> list[list[float]]:
-        """Joint angles to which the motors drive the arm one after another: at last those of the target."""
+        """Return the joint angles to which the motors drive the arm one after another; the last are the target's."""
         if not self.robot.model.interpolate_targets:
             return [self.target.joints]
         ends = list(zip(self._joints, self.target.joints, strict=True))

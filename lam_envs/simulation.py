@@ -112,7 +112,7 @@ class Simulation:
             # Comparing every pair of a dozen boxes costs less than keeping a tree of them: 5% of a step.
             pybullet.resetSimulation(pybullet.RESET_USE_SIMPLE_BROADPHASE, physicsClientId=self.client)
         self.opengl: AbstractContextManager[None] = contextlib.nullcontext()
-        """To be entered while bodies that are drawn are made, changed or drawn. This class does so itself."""
+        """Context for making, changing and drawing visible bodies. The methods of this class enter it themselves."""
         self._renderer, self._unshown = int(pybullet.ER_TINY_RENDERER), 0
         if renderer == "egl":
             # The plugin draws only bodies that were made after it was loaded.
@@ -440,7 +440,7 @@ class Simulation:
 
 
 def _open_window() -> int:
-    """Connects to a new window.
+    """Connect to a new window.
 
     Raises:
         RuntimeError: This process has one already.

@@ -1,4 +1,4 @@
-"""Check once that a task keeps to its contract: what it declares, and its functions of goals.
+"""Check once that a task follows the interface of tasks: its declarations, and its functions of goals.
 
 Nothing here runs in a step: a task is checked when its environment is made and at its first reset.
 """
@@ -18,20 +18,22 @@ from lam_envs.tasks import Task
 
 CLOSE = 1e-3
 """Largest difference of a goal feature from what ``read`` gives, as a share of its scale."""
-MANY = "hindsight relabelling judges many goals at once: read them by goal[..., number]"
+MANY = "hindsight relabelling evaluates many goals at once: read them by goal[..., number]"
 
 
 def check_declarations(task: Task) -> None:
-    """Refuse limits that leave no room.
+    """Check the limits of goals and of tool positions.
 
     Raises:
-        ValueError: Limits of different lengths, without a number, not finite, or with the lower above the upper one.
+        ValueError: Limits differ in length, are empty or not finite, or a lower one is above its upper one.
     """
     for low_name, high_name in (("goal_low", "goal_high"), ("tool_low", "tool_high")):
         low, high = getattr(task, low_name), getattr(task, high_name)
         names = f"{low_name} and {high_name} of {type(task).__name__}"
         if len(low) != len(high) or not len(low):
-            raise ValueError(f"{names} have {len(low)} and {len(high)} numbers; expected as many each, at least one")
+            raise ValueError(
+                f"{names} have {len(low)} and {len(high)} numbers; expected the same number, at least one"
+            )
         for index, (least, most) in enumerate(zip(low, high, strict=True)):
             if not (math.isfinite(least) and math.isfinite(most) and least <= most):
                 raise ValueError(
@@ -79,13 +81,13 @@ def check_many_goals(
         task: The task.
         achieved: A goal, shape (goal size,).
         desired: A goal, shape (goal size,).
-        dense: ``progress`` is used.
+        dense: True if ``progress`` is used.
 
     Raises:
-        ValueError: It fails for many goals, or names, shapes or values differ.
+        ValueError: The method fails for many goals, or names, shapes or values differ.
     """
-    # Goals between two goals are in their space too. There are more than a goal has numbers: else a function that
-    # takes the first goal for the first number could give the right shape.
+    # Goals between two goals are valid too. There are more goals than a goal has numbers: otherwise a function that
+    # mistakes the first goal for the first number could return the right shape.
     count = 2 * (achieved.size + 1)
     shares = np.linspace(0.0, 1.0, count)[:, None]
     pairs = (achieved + shares * (desired - achieved), desired + shares[::-1] * (achieved - desired))

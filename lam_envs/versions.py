@@ -1,4 +1,4 @@
-"""Versions of what decides the episodes of an environment: while none is raised, results of it stay up to date."""
+"""Versions of the parts that decide episodes. Results are up to date until one of them is raised."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     robot = value("robot") if isinstance(value("robot"), RobotModel) else ROBOTS.get(value("robot"))
     control = CONTROLS.get(value("control"))
     versions = {"environment": ManipulationEnv.version, f"task {task.name}": task.version}
-    # An unknown name is refused where the environment is made, by a message that lists those that are known.
+    # Making the environment refuses unknown names, and lists the known ones.
     if robot is not None:
         versions[f"robot {robot.name}"] = robot.version
     if control is not None:

@@ -25,7 +25,7 @@ Shown = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | None
 
 
 def camera_matrices(world: World, name: str, width: int, height: int, renderer: Renderer) -> CameraMatrices:
-    """Return intrinsics and pose of a camera in the world's present moment.
+    """Return the current intrinsics and pose of a camera.
 
     Args:
         world: World that the camera sees.

@@ -68,8 +68,8 @@ class World:
         """Starts an episode that depends on the generator and the changes alone.
 
         Args:
-            rng: Draws the initial state; the changes have no influence on how many numbers it draws.
-            changes: Made to the initial state that was drawn; see ``reset_options.py``.
+            rng: Generator of the initial state. It draws the same numbers with and without changes.
+            changes: Changes to the drawn initial state; see ``reset_options.py``.
         """
         variation = Variation() if self.randomization is None else draw(self.randomization, rng)
         start = self.task.sample(rng, variation.object_size)

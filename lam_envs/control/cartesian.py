@@ -45,14 +45,14 @@ def displaced(target: Target, tool: ToolState, step: Vector3, width: float, robo
 
 
 def _together(wanted: Sequence[float], before: Sequence[float]) -> list[float]:
-    """Shortens the turns of all joints by one factor, so that none turns too far and the hand stays upright."""
+    """Shorten the turns of all joints by one factor, so that none turns too far and the hand stays upright."""
     longest = max(abs(now - old) for now, old in zip(wanted, before, strict=True))
     share = MAX_TURN / max(longest, MAX_TURN)
     return [old + share * (now - old) for now, old in zip(wanted, before, strict=True)]
 
 
 def _each(wanted: Sequence[float], before: Sequence[float]) -> list[float]:
-    """Shortens the turn of each joint that turns too far; the hand then leaves its path."""
+    """Shorten the turn of each joint that turns too far; the hand then leaves its path."""
     return [
         old - MAX_TURN if now < old - MAX_TURN else old + MAX_TURN if now > old + MAX_TURN else now
         for now, old in zip(wanted, before, strict=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 RELATIVE = 1e-4
-"""How far numbers of trainings may be apart: processors round differently."""
+"""Largest relative difference of numbers of trainings: processors round differently."""
 ABSOLUTE = 1e-6
 
 
@@ -24,7 +24,7 @@ class Case:
 
     Attributes:
         group: Name of the file that holds the output.
-        name: Of the case, in this file.
+        name: Name of the case in this file.
         versions: Versions of the parts that decide the output.
         run: Returns the output: a hash, or nested lists and dicts of numbers.
     """
@@ -105,7 +105,7 @@ def update(cases: Iterable[Case], folder: Path = FOLDER) -> list[str]:
         found = {"versions": case.versions, "output": case.run()}
         changed = None if entry is None else difference(entry["output"], found["output"])
         if entry is not None and changed is None:
-            # Not the other digits of this processor.
+            # Rounding of this processor is not recorded.
             found["output"] = entry["output"]
         elif entry is not None and unraised(case, entry):
             refused.append(message(case, str(changed)))

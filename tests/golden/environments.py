@@ -21,7 +21,7 @@ IMAGE_STEPS = 2
 
 
 def episode(env_id: str, steps: int, keywords: dict[str, Any]) -> str:
-    """Hash an episode of actions that push and squeeze the object seven times in ten, and are random else."""
+    """Hash an episode of actions, of which seven in ten push and squeeze the object and the others are random."""
     env = gym.make(env_id, **keywords)
     inner: Any = env.unwrapped
     rng = np.random.default_rng(7)
@@ -43,7 +43,7 @@ def episode(env_id: str, steps: int, keywords: dict[str, Any]) -> str:
 
 
 def random_action(space: gym.Space[Any], rng: np.random.Generator) -> Any:
-    """Draw an action from our own generator: Gymnasium may draw otherwise in another version."""
+    """Draw an action from our own generator: versions of Gymnasium may draw differently."""
     if isinstance(space, spaces.Discrete):
         return int(rng.integers(space.n))
     assert isinstance(space, spaces.Box)

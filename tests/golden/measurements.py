@@ -1,4 +1,4 @@
-"""Golden measurements: the evaluation of an agent, and each condition that changes what it meets."""
+"""Golden measurements: the evaluation of an agent, and each condition."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONDITIONS = {
 
 
 def disturbed(condition: Condition) -> str:
-    """Hash an episode of the same action again and again, under a condition."""
+    """Hash an episode of one repeated action under a condition."""
     env = condition.make(ENV_ID)
     try:
         observation, _ = env.reset(seed=5)

@@ -1,4 +1,4 @@
-"""Behavior is held still: canonical runs give what was recorded, or a version was raised."""
+"""Behavior is fixed: canonical runs give the recorded output, unless a version was raised."""
 
 from __future__ import annotations
 

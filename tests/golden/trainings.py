@@ -60,14 +60,14 @@ TRAININGS: dict[str, Training] = {
 
 
 class Noted(Run):
-    """A run that keeps the numbers that it is to show or log."""
+    """Run that saves the numbers that it is to show or log."""
 
     def __init__(self) -> None:
         super().__init__()
         self.numbers: list[list[float]] = []
 
     def log(self, done: int, numbers: Mapping[str, float]) -> None:
-        """Keep the numbers, in the order of their names."""
+        """Save the numbers, in the order of their names."""
         if numbers:
             self.numbers.append([float(done), *(float(numbers[name]) for name in sorted(numbers))])
         super().log(done, numbers)
@@ -86,7 +86,7 @@ def demonstrations(env_id: str) -> minari.MinariDataset:
 
 
 def trained(training: Training) -> dict[str, Any]:
-    """Train an agent for a moment; return what it logged, and its actions on observations of a demonstration."""
+    """Train an agent for a few updates; return what it logged, and its actions on observations of a demonstration."""
     env = gym.make(training.env_id)
     run = Noted()
     try:

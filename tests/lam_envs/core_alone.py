@@ -1,4 +1,4 @@
-"""Checks an install of the core alone: a wheel and what it needs. A script, as there is no pytest there."""
+"""Check an install of the core alone, a wheel with its dependencies: a script, as pytest is not installed there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other libraries' own readers and checks on our environments and datasets. A script.
+"""Script that runs other libraries' own readers and checks on our environments and datasets.
 
 ``other_libraries.py DATASETS ID`` prints as JSON what each library read. TorchRL and d3rlpy are not in our install.
 """

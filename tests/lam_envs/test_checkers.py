@@ -36,7 +36,7 @@ def check(env_id: str, robot: str, keywords: dict[str, Any], make: Make) -> None
 
 
 def with_each_other(cases: list[Any], seconds: int) -> list[Any]:
-    """Of cases in the order of a product those in which each first part meets one second part, in turn."""
+    """Return the cases of an ordered product that combine each first part with one second part, in turn."""
     return [cases[first * seconds + first % seconds] for first in range(len(cases) // seconds)]
 
 
