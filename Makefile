@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# The oldest supported stack: the core alone, and with demonstrations, agents and benchmarks.
+# The oldest supported stack: the core alone, and with demonstrations and agents.
 OLDEST_CORE := .venv-oldest-core
 OLDEST := .venv-oldest
-# The Fetch environments and MuJoCo, to compare with: apart, as nothing else needs them.
+# The Fetch environments and MuJoCo, for comparison: in a folder of their own, as nothing else needs them.
 FETCH := .venv-fetch
-# Readers of other formats.
+# Readers of other formats, which need other versions.
 READERS := .venv-readers
 
 .PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-oldest lint format docs pictures clean
@@ -21,8 +21,8 @@ install: $(INSTALLED) ## install everything into .venv
 # An environment whose making was interrupted has no pip, and is made anew.
 MAKE_ENV = $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(1)
 
-# torch first and by its locked number: nothing that follows may then take another build of it. imitation without its
-# dependencies: it pins versions of 2023, and what of it is used here runs on those of constraints.txt.
+# torch first and at its locked version, so that no later step installs another build of it. imitation without its
+# dependencies: it pins versions of 2023, and the parts used here run on those of constraints.txt.
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the locked install needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	$(call MAKE_ENV,$(VENV))
@@ -46,7 +46,7 @@ quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach an
 	$(BIN)/python -m benchmarks run quickstart
 
 SUITE ?= core
-benchmark: $(INSTALLED) ## measure what is not of this code of the published results (SUITE=core); takes hours
+benchmark: $(INSTALLED) ## measure missing and outdated published results (SUITE=core); takes hours
 	$(BIN)/python -m benchmarks run $(SUITE) --out results/$(SUITE)
 
 results: $(INSTALLED) ## write the tables of README and docs again from the committed results
@@ -68,7 +68,7 @@ learning-speed: $(INSTALLED) ## measure again how fast agents learn, into result
 running-cost: $(INSTALLED) ## measure again what the runner of suites costs, into results/running.json
 	$(BIN)/python -m benchmarks running --out results/running.json
 
-golden: $(INSTALLED) ## record what canonical runs give again, where a version was raised
+golden: $(INSTALLED) ## record the golden files again, where a version was raised
 	$(BIN)/python -m tests.golden
 
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
@@ -89,7 +89,7 @@ test-oldest: $(OLDEST_CORE)/.installed $(OLDEST)/.installed ## tests on the olde
 	$(OLDEST_CORE)/bin/python tests/lam_envs/core_alone.py
 	$(OLDEST)/bin/python -P -m pytest -n auto --dist worksteal --import-mode=importlib -m "not slow" $(OLDEST_TESTS)
 
-# Built anew whenever what goes into it changed.
+# Rebuilt whenever a packaged file changed.
 WHEEL := build/wheel/.built
 PACKAGED := setup.cfg pyproject.toml README.md $(shell find lam_envs demos agents benchmarks -type f -not -path '*/__pycache__/*')
 
