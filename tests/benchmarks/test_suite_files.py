@@ -57,19 +57,19 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
 
 def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
-    told = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", text, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", text, re.MULTILINE))
     least = {"name": "a", "agents": ["random"], "evaluation": {"first_seed": 0, "episodes": 1}}
     file = tmp_path / "least.yaml"
     file.write_text(yaml.safe_dump({**least, "environments": ["LamReach-v0"]}))
     suite = read_suite(str(file))
     (condition,), (agent,) = suite.conditions, suite.agents
-    assert told["evaluation"] == f"needed; {suite.evaluation.episode_seconds} s"
-    assert told["quality"] == f"`{agent.qualities[0]}`"
-    assert told["conditions"] == f"`{condition}: {{}}`"
+    assert documented["evaluation"] == f"required; {suite.evaluation.episode_seconds} s"
+    assert documented["quality"] == f"`{agent.qualities[0]}`"
+    assert documented["conditions"] == f"`{condition}: {{}}`"
     assert (suite.curves, suite.videos) == (None, None)
-    assert told["curves"] == told["videos"] == "none"
+    assert documented["curves"] == documented["videos"] == "none"
     for key in least:
-        assert told[key].startswith("needed"), key
+        assert documented[key].startswith("required"), key
         file.write_text(yaml.safe_dump({name: value for name, value in least.items() if name != key}))
         with pytest.raises(ValueError, match=f"lacks {key}"):
             read_suite(str(file))
@@ -181,7 +181,7 @@ def test_a_bad_suite_says_what_is_wrong_and_in_which_line(
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "documented"),
     [
         ("1 / 0", r"ZeroDivisionError\('division by zero'\)"),
         ("def act(", "SyntaxError"),
@@ -189,7 +189,7 @@ def test_a_bad_suite_says_what_is_wrong_and_in_which_line(
     ],
 )
 def test_modules_that_fail_when_they_are_imported_are_told(
-    source: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, documented: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "failing_module.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -199,7 +199,7 @@ def test_modules_that_fail_when_they_are_imported_are_told(
         ({"environments": ["failing_module:My-v0"]}, "environments"),
     ):
         path.write_text(yaml.safe_dump({**SMALL, **changes}))
-        with pytest.raises(ValueError, match=rf"small.yaml, line \d+, {key}: .*fails when it is imported: {told}"):
+        with pytest.raises(ValueError, match=rf"small.yaml, line \d+, {key}: .*fails when it is imported: {documented}"):
             read_suite(str(path))
 
 
@@ -242,7 +242,7 @@ def test_two_hundred_corruptions_of_a_suite_are_told_clearly_or_change_what_it_s
     whole = re.sub("^environments: .*$", "environments: [LamReach-v0, LamPush-v0]", text, flags=re.MULTILINE).encode()
     path = tmp_path / "robustness.yaml"
     rng = np.random.default_rng(0)
-    told = 0
+    documented = 0
     for _ in range(200):
         at, kind = int(rng.integers(len(whole))), int(rng.integers(4))
         length = int(rng.integers(1, 9))
@@ -257,7 +257,7 @@ def test_two_hundred_corruptions_of_a_suite_are_told_clearly_or_change_what_it_s
         )
         problem = complaint(path)
         if problem is not None:
-            told += 1
+            documented += 1
             assert problem.startswith(str(path))
             assert len(problem) < 2000
-    assert told > 100
+    assert documented > 100
