@@ -181,7 +181,7 @@ def test_a_bad_suite_says_what_is_wrong_and_in_which_line(
 
 
 @pytest.mark.parametrize(
-    ("source", "documented"),
+    ("source", "told"),
     [
         ("1 / 0", r"ZeroDivisionError\('division by zero'\)"),
         ("def act(", "SyntaxError"),
@@ -189,7 +189,7 @@ def test_a_bad_suite_says_what_is_wrong_and_in_which_line(
     ],
 )
 def test_modules_that_fail_when_they_are_imported_are_told(
-    source: str, documented: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "failing_module.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -199,7 +199,7 @@ def test_modules_that_fail_when_they_are_imported_are_told(
         ({"environments": ["failing_module:My-v0"]}, "environments"),
     ):
         path.write_text(yaml.safe_dump({**SMALL, **changes}))
-        with pytest.raises(ValueError, match=rf"small.yaml, line \d+, {key}: .*fails when it is imported: {documented}"):
+        with pytest.raises(ValueError, match=rf"small.yaml, line \d+, {key}: .*fails when it is imported: {told}"):
             read_suite(str(path))
 
 
@@ -242,7 +242,7 @@ def test_two_hundred_corruptions_of_a_suite_are_told_clearly_or_change_what_it_s
     whole = re.sub("^environments: .*$", "environments: [LamReach-v0, LamPush-v0]", text, flags=re.MULTILINE).encode()
     path = tmp_path / "robustness.yaml"
     rng = np.random.default_rng(0)
-    documented = 0
+    told = 0
     for _ in range(200):
         at, kind = int(rng.integers(len(whole))), int(rng.integers(4))
         length = int(rng.integers(1, 9))
@@ -257,7 +257,7 @@ def test_two_hundred_corruptions_of_a_suite_are_told_clearly_or_change_what_it_s
         )
         problem = complaint(path)
         if problem is not None:
-            documented += 1
+            told += 1
             assert problem.startswith(str(path))
             assert len(problem) < 2000
-    assert documented > 100
+    assert told > 100
