@@ -10,6 +10,8 @@ OLDEST := .venv-oldest
 FETCH := .venv-fetch
 # Readers of other formats, which need other versions.
 READERS := .venv-readers
+# TorchRL, d3rlpy and what RLlib needs, to try our environments in them.
+OTHERS := .venv-others
 
 .PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-oldest lint format docs pictures clean
 
@@ -40,6 +42,15 @@ $(FETCH)/.installed: $(INSTALLED)
 $(READERS)/.installed: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(READERS) \
 		robomimic==0.3.0 lerobot==0.4.4 torchvision==0.25.0 termcolor==3.3.0 accelerate==1.15.0 draccus==0.11.6
+	touch $@
+
+# Without their dependencies: they pin versions of Gymnasium that they do not need.
+$(OTHERS)/.installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(OTHERS) torchrl==0.14.1 tensordict==0.14.3 \
+		pyvers==0.2.3 hoptorch==0.1.4 orjson==3.13.0 importlib_metadata==10.2.0 zipp==4.1.2 d3rlpy==2.8.1 gym==0.26.2 \
+		gym-notices==0.1.0 structlog==26.1.0 colorama==0.4.6 dataclasses-json==0.6.7 marshmallow==3.26.2 \
+		typing-inspect==0.9.0 mypy_extensions==1.1.0 scikit-learn==1.9.1 joblib==1.6.0 threadpoolctl==3.8.0 \
+		tensorboardX==2.6.5 dm-tree==0.1.10 lz4==4.4.5 ormsgpack==1.13.1
 	touch $@
 
 quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach and Grasp, in a few minutes
@@ -77,7 +88,7 @@ published: $(INSTALLED) ## collect the published datasets again and write down t
 test: $(INSTALLED) ## the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-test-all: $(INSTALLED) $(READERS)/.installed ## the tests and those that take minutes each
+test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed ## the tests and those that take minutes each
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Installed as users do, from a wheel. Needs Python 3.11, for its option -P.
@@ -133,6 +144,6 @@ pictures: $(INSTALLED) ## draw the pictures of the documentation again
 	$(BIN)/python -m docs.pictures
 
 clean: ## remove what was installed and made; committed results stay
-	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
