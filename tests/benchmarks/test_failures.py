@@ -77,6 +77,7 @@ def test_what_failed_is_told_with_what_was_to_be_made_of_it_and_is_tried_again(t
     assert len(read_results(tmp_path)[1]) == 2
 
 
+@pytest.mark.slow
 def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path) -> None:
     from demos.plan import episode_seed
 

@@ -95,6 +95,7 @@ def test_ten_kills_at_random_moments_change_no_result(results: Path, tmp_path: P
     assert finished(out) == {name: told for name, told in whole.items() if "StillAgent" not in name}
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_workers_and_says_that_nothing_is_lost(tmp_path: Path) -> None:
     with begun(written(tmp_path, demonstrations=5000), tmp_path, "datasets/.partial/*/shard-*") as (_, process):
         os.kill(process.pid, signal.SIGINT)
@@ -105,6 +106,7 @@ def test_an_interrupt_ends_the_workers_and_says_that_nothing_is_lost(tmp_path: P
         wait_for_the_end_of_all(process)
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     with begun(written(tmp_path, demonstrations=5000), tmp_path, "datasets/.partial/*/shard-*") as (_, process):
         os.kill(process.pid, signal.SIGKILL)

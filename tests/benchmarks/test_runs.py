@@ -84,6 +84,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
     assert re.search(rf"LamReach-v0 +bc +1 +1 +{took:.0f} s", said)
 
 
+@pytest.mark.slow
 def test_changed_code_of_an_agent_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (
         "import agents\nclass Mine:\n"
