@@ -109,9 +109,9 @@ $(WHEEL): $(PACKAGED)
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	touch $@
 
-$(OLDEST_CORE)/.installed: $(WHEEL) tests/oldest.txt
+$(OLDEST_CORE)/.installed: $(WHEEL) tests/oldest-core.txt
 	$(call MAKE_ENV,$(OLDEST_CORE))
-	$(OLDEST_CORE)/bin/python -m pip install --quiet --constraint tests/oldest.txt build/wheel/*.whl
+	$(OLDEST_CORE)/bin/python -m pip install --quiet --constraint tests/oldest-core.txt build/wheel/*.whl
 	$(OLDEST_CORE)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
 	touch $@
 
