@@ -43,6 +43,7 @@ def test_ten_thousand_steps_leave_nothing_behind(mix: str, tmp_path: Path) -> No
     check(mix, 10_000 // len(soak.MIXES), tmp_path)
 
 
+@pytest.mark.slow
 def test_fifty_opened_environments_leave_nothing_behind(tmp_path: Path) -> None:
     check("openings", soak.FIRST_OPENINGS + 50, tmp_path)
 
