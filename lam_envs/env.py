@@ -51,7 +51,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         robot: A name of ``lam_envs.robots.ROBOTS``, or a :class:`lam_envs.robots.RobotModel` of one's own.
         control: What actions mean: a name of ``lam_envs.control.CONTROLS``.
         obs: What agents see: ``state``, one vector whose parts ``layout`` names; ``goal``, the dict of
-            Gymnasium-Robotics with ``compute_reward``; or ``pixels``, a dict of pictures and the robot's own
+            Gymnasium-Robotics with ``compute_reward``; or ``pixels``, a dict of images and the robot's own
             features.
         reward: ``dense``, in [-1, 1], 1 exactly on success and at most 0 before it; or ``sparse``, 0 on success
             and -1 before it.
@@ -62,10 +62,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
             depends on success tells the reward to algorithms that should learn it (imitation's documentation,
             "variable horizon").
         cameras: Names of ``lam_envs.cameras.CAMERAS``, for pixel observations.
-        image_width: Pixels of an observed picture.
-        image_height: Pixels of an observed picture.
-        depth: Observe depth (metres) beside each picture.
-        renderer: What draws pictures: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
+        image_width: Pixels of an observed image.
+        image_height: Pixels of an observed image.
+        depth: Observe depth (meters) beside each image.
+        renderer: What draws images: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
             Their pixels differ; with ``egl`` the brightness of the light does not vary. A process
             that was forked after its parent drew with ``egl`` cannot use it: start processes with ``spawn``.
         render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.

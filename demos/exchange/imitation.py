@@ -56,7 +56,7 @@ def _write(source: Source, path: Path) -> list[str]:
             writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
             sidecar.write(json.dumps(_beside(episode, signature)) + "\n")
         writer.close()
-    kept = f"(kept in {SIDECAR} for an import)"
+    kept = f"(saved in {SIDECAR} for an import)"
     losses = [f"which steps terminated and which were truncated: only that trajectories end {kept}"]
     if source.rate is not None:
         losses.append(f"the rate, {source.rate:g} steps per second {kept}")

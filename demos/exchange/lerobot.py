@@ -113,7 +113,7 @@ def _write(source: Source, path: Path) -> list[str]:
         for episode, signature in zip(source.episodes(), source.signatures, strict=True):
             writer.add(episode, signature)
     writer.finish()
-    kept = f"(kept in {Path(PROVENANCE).parent} for an import)"
+    kept = f"(saved in {Path(PROVENANCE).parent} for an import)"
     losses = [f"the last observation and infos of each episode: a frame is what was there before an action {kept}"]
     if layout.films:
         cameras = ", ".join(layout.observations[way] for way in layout.films)

@@ -84,11 +84,11 @@ def _environment_losses(source: Source) -> list[str]:
     played = environment_rate(source.dataset)
     if source.rate is not None and source.rate != played:
         where = "its environment's is unknown" if played is None else f"{source.env_id} has {played:g}"
-        losses.append(f"the rate, {source.rate:g} steps per second: {where} (kept in {PROVENANCE} for an import)")
+        losses.append(f"the rate, {source.rate:g} steps per second: {where} (saved in {PROVENANCE} for an import)")
     if changed := changes_of(source.dataset):
         losses.append(
             f"the reproduction of the episodes by their actions in the environment of env_args: they were changed by "
-            f"{', '.join(changed)} (kept in {PROVENANCE} for an import)"
+            f"{', '.join(changed)} (saved in {PROVENANCE} for an import)"
         )
     return losses
 

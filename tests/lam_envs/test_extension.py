@@ -466,7 +466,7 @@ def test_a_task_is_not_checked_again_in_a_step(monkeypatch: pytest.MonkeyPatch) 
     env.step(np.zeros(4, np.float32))
     env.reset()
     copy.deepcopy(env).step(np.zeros(4, np.float32))
-    # The copy judges the state that it begins with, and its step.
+    # The copy evaluates its first state and its step.
     assert {name: calls[name] - before[name] for name in calls} == {"evaluate": 3, "goal_features": 0}
     env.close()
 
