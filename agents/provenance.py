@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -103,7 +105,8 @@ def training_versions(agent: str, env: gym.Env[Any, Any]) -> dict[str, int]:
     spec = env.spec
     if spec is None:
         return agent_versions(agent)
-    return {**environment_versions(spec.id, **spec.kwargs), **expert_versions(spec.id), **agent_versions(agent)}
+    expert = expert_versions(spec.id, **spec.kwargs)
+    return {**environment_versions(spec.id, **spec.kwargs), **expert, **agent_versions(agent)}
 
 
 def outdated_parts(training: Mapping[str, Any]) -> list[str]:
@@ -112,10 +115,22 @@ def outdated_parts(training: Mapping[str, Any]) -> list[str]:
     Args:
         training: Result of :func:`training_of`, as a saved agent holds it.
     """
-    before = {**training.get("versions", {}), **major_versions(training.get("libraries", {}))}
+    versions = training.get("versions") or {}
+    # Agents of older code have their libraries among the versions.
+    before = {**versions, **major_versions(training.get("libraries") or versions)}
     now: dict[str, int | str] = dict(major_versions(library_versions(PACKAGES)))
     env_id = str(training.get("environment"))
     if is_ours(env_id):
-        now |= {**environment_versions(env_id), **expert_versions(env_id)}
+        keywords = _read_keywords(training.get("keywords") or {})
+        now |= {**environment_versions(env_id, **keywords), **expert_versions(env_id, **keywords)}
     now |= agent_versions(str(training.get("agent")))
     return [name for name in before if name in now and now[name] != before[name]]
+
+
+def _read_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Read keywords as :func:`training_of` writes them; objects, such as a user's own task, cannot be read."""
+    found = {}
+    for name, text in keywords.items():
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            found[name] = ast.literal_eval(text)
+    return found

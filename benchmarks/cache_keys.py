@@ -86,17 +86,18 @@ def provenance_of(
     if module:
         importlib.import_module(module)
     # A saved agent or archive has learned already: its files count.
-    saved = sorted(Path(agent).iterdir()) if is_saved(agent) else [Path(agent)] if Path(agent).is_file() else []
-    name = str(read_description(agent)["agent"]) if is_saved(agent) else agent
+    inside = Path(agent).rglob("*") if is_saved(agent) else [Path(agent)]
+    saved = sorted(path for path in inside if path.is_file())
+    name = str(read_description(agent).get("agent")) if is_saved(agent) else agent
     parts = environment_versions(env_id)
     if quality is not None:
         parts |= demonstration_versions(env_id, qualities=Plan(env_id, quality=quality).qualities)
     elif _is_expert(name):
         parts |= expert_versions(env_id)
     sources = {}
-    place = place_of(name)
-    if name not in AGENTS and ":" in place:
-        sources["agent"] = _fingerprint(frozenset({place.partition(":")[0]}))
+    place, _, named = place_of(name).partition(":")
+    if name not in AGENTS and named and _file_of(place) is not None:
+        sources["agent"] = _fingerprint(frozenset({place}))
     if saved:
         sources["model"] = hashlib.sha256(b"".join(path.read_bytes() for path in saved)).hexdigest()[:16]
     if env_id not in lam_envs.ENV_IDS and env_id in gym.registry:
@@ -143,7 +144,7 @@ def _fingerprint(modules: frozenset[str]) -> str:
 def _file_of(module: str) -> Path | None:
     try:
         found = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
+    except Exception:  # The package of a third party's module is run, and may raise anything.
         return None
     if found is None or found.origin is None or not Path(found.origin).is_file():
         return None

@@ -216,7 +216,9 @@ def outdated_by(result: CellResult) -> list[str]:
     """
     try:
         now = cell_provenance(result.cell)
-    except (ImportError, OSError, ValueError):
+    except Exception:  # A third party's environment is imported, and may raise anything.
+        return []
+    if result.provenance.sources.keys() - now.sources.keys():
         return []
     found = []
     for what, before, after in (

@@ -22,15 +22,17 @@ DECIDING = frozenset({"imitation", "numpy", "pybullet", "stable-baselines3", "to
 """Libraries whose major version decides numbers. Gymnasium's does not: the golden files hold on 0.29 and on 1.x."""
 
 
-def expert_versions(env_id: str) -> dict[str, int]:
+def expert_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     """Return the version of the expert of an environment's task; empty where there is none.
 
     Args:
         env_id: A registered id.
+        keywords: Keywords for ``gym.make``.
     """
-    task = gym.registry[env_id].kwargs.get("task") if env_id in gym.registry else None
+    registered = gym.registry[env_id].kwargs if env_id in gym.registry else {}
+    task = {**registered, **keywords}.get("task")
     name = getattr(task, "name", task)
-    return {f"expert {name}": EXPERTS[name].version} if name in EXPERTS else {}
+    return {f"expert {name}": EXPERTS[name].version} if isinstance(name, str) and name in EXPERTS else {}
 
 
 def demonstration_versions(
@@ -51,7 +53,7 @@ def demonstration_versions(
     acting = tuple(qualities)
     return {
         **environment_versions(env_id, **(env_kwargs or {})),
-        **({} if acting == (PolicyDemonstrator.name,) else expert_versions(env_id)),
+        **({} if acting == (PolicyDemonstrator.name,) else expert_versions(env_id, **(env_kwargs or {}))),
         "collection": COLLECTION,
         **{f"demonstrator {name}": demonstrators[name].version for name in acting},
         **{f"strategy {name}": STRATEGIES[name].version for name in strategies},
@@ -78,10 +80,10 @@ def library_versions(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def major_versions(libraries: Mapping[str, str]) -> dict[str, str]:
+def major_versions(libraries: Mapping[str, Any]) -> dict[str, str]:
     """Return the major versions of those libraries that decide numbers.
 
     Args:
         libraries: Versions by name.
     """
-    return {name: libraries[name].partition(".")[0] for name in sorted(DECIDING & libraries.keys())}
+    return {name: str(libraries[name]).partition(".")[0] for name in sorted(DECIDING & libraries.keys())}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable, Container
+from typing import Any, TypeVar
 
 import gymnasium as gym
 
@@ -12,7 +13,9 @@ from lam_envs.control import CONTROLS
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_ours
 from lam_envs.robots import ROBOTS, RobotModel
-from lam_envs.tasks import Task, make_task
+from lam_envs.tasks import TASKS, Task, make_task
+
+Part = TypeVar("Part")
 
 DEFAULTS = {
     name: parameter.default for name, parameter in inspect.signature(ManipulationEnv.__init__).parameters.items()
@@ -38,17 +41,34 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     def value(name: str) -> Any:
         return made_with.get(name, DEFAULTS[name])
 
-    task = value("task") if isinstance(value("task"), Task) else make_task(value("task"))
-    robot = value("robot") if isinstance(value("robot"), RobotModel) else ROBOTS.get(value("robot"))
-    control = CONTROLS.get(value("control"))
-    versions = {"environment": ManipulationEnv.version, f"task {task.name}": task.version}
-    # Making the environment refuses unknown names, and lists the known ones.
+    task = _part(value("task"), Task, TASKS, make_task)  # type: ignore[type-abstract]
+    robot = _part(value("robot"), RobotModel, ROBOTS, ROBOTS.__getitem__)
+    control = _part(value("control"), type, CONTROLS, CONTROLS.__getitem__)
+    versions = {"environment": ManipulationEnv.version}
+    if task is not None:
+        versions[f"task {task.name}"] = task.version
     if robot is not None:
         versions[f"robot {robot.name}"] = robot.version
     if control is not None:
         versions[f"control {control.name}"] = control.version
-    if value("randomize") != "none":
+    if not _is_text(value("randomize"), "none"):
         versions["randomization"] = randomization.VERSION
-    if value("obs") == "pixels":
+    if _is_text(value("obs"), "pixels"):
         versions["images"] = viewer.VERSION
     return versions
+
+
+def _part(given: Any, kind: type[Part], known: Container[str], find: Callable[[str], Part]) -> Part | None:
+    """Return the part that a keyword stands for.
+
+    None for a value that stands for none: it is refused where the environment is made, by a message that lists what
+    is known.
+    """
+    if isinstance(given, kind):
+        return given
+    return find(given) if isinstance(given, str) and given in known else None
+
+
+def _is_text(given: Any, text: str) -> bool:
+    """Return whether a keyword is a text; other values, such as arrays, may compare to anything."""
+    return isinstance(given, str) and given == text

@@ -43,6 +43,24 @@ def test_a_raised_version_and_another_major_version_are_named(monkeypatch: pytes
     assert outdated_parts({}) == []
 
 
+def test_parts_of_keywords_are_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = described(robot="xarm6", task="push")
+    assert {"task push", "expert push"} < training["versions"].keys()
+    assert outdated_parts(training) == []
+    assert outdated_parts({**training, "versions": {**training["versions"], "robot xarm6": 0}}) == ["robot xarm6"]
+
+
+def test_agents_of_older_code_and_unreadable_keywords_make_nothing_outdated() -> None:
+    libraries = described()["libraries"]
+    assert outdated_parts({"agent": "bc", "environment": "LamReach-v0", "versions": libraries}) == []
+    assert outdated_parts({"versions": {**libraries, "torch": "1.13.1"}}) == ["torch"]
+    assert outdated_parts({"versions": None, "libraries": None, "keywords": None}) == []
+    unreadable = {"task": "<tasks.Mine object>", "robot": "['panda']", "control": 3}
+    assert (
+        outdated_parts({"environment": "LamReach-v0", "keywords": unreadable, "versions": {"environment": 1}}) == []
+    )
+
+
 @pytest.mark.parametrize("agent", AGENTS)
 def test_settings_are_those_of_the_file_the_environment_and_the_changes(agent: str) -> None:
     found = effective_settings(agent, {}, "")

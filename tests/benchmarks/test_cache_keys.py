@@ -221,3 +221,37 @@ def test_every_part_of_an_environment_counts() -> None:
         *("environment", "task grasp", "robot iiwa", "control joint", "randomization", "images"),
     }
     assert lam_envs.versions.environment_versions("CartPole-v1") == {}
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [{"task": "nope"}, {"task": ["push"]}, {"task": None}, {"robot": ["panda"]}, {"control": {}}, {"obs": [1, 2]}],
+)
+def test_a_value_that_names_no_part_is_left_to_the_environment_to_refuse(keyword: dict[str, Any]) -> None:
+    parts = lam_envs.versions.environment_versions("LamReach-v0", **keyword)
+    assert parts["environment"] == 1
+    assert not any("nope" in part for part in parts)
+
+
+@pytest.mark.parametrize("agent", ["gone.away:act", "gone", "gone/saved", "gone.zip", "failing.agent:act"])
+def test_a_third_party_agent_that_is_not_here_makes_no_result_outdated(
+    agent: str, published: dict[str, list[CellResult]], strangers: Path
+) -> None:
+    (strangers / "failing").mkdir()
+    (strangers / "failing" / "__init__.py").write_text("raise SystemError('no license')\n")
+    one = published["core"][0]
+    sources = {"model" if "/" in agent or ".zip" in agent else "agent": "0123456789abcdef"}
+    result = replace(one, cell=replace(one.cell, agent=agent), provenance=replace(one.provenance, sources=sources))
+    assert outdated_by(result) == []
+
+
+def test_everything_in_the_folder_of_a_saved_agent_counts(tmp_path: Path) -> None:
+    def key() -> str:
+        return provenance_of(str(tmp_path), "LamReach-v0", {}, learns=False).sources["model"]
+
+    (tmp_path / "agent.json").write_text("{}")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "weights").write_text("1")
+    before = key()
+    (tmp_path / "parts" / "weights").write_text("2")
+    assert key() != before
