@@ -18,6 +18,7 @@ from demos.dataset import (
     PLAN,
     WITH_OTHERS,
     checked_id,
+    history_of,
     is_collected,
     load,
     open_data,
@@ -216,9 +217,14 @@ def merge(
     metadata = derived_metadata(
         first,
         step="merge",
-        replays=all(step.get("replays") for dataset in datasets for step in _history(dataset)),
+        replays=all(step.get("replays") for dataset in datasets for step in history_of(dataset)),
         datasets=[
-            {"id": dataset.id, "episodes": dataset.total_episodes, "plan": _plan(dataset), HISTORY: _history(dataset)}
+            {
+                "id": dataset.id,
+                "episodes": dataset.total_episodes,
+                "plan": _plan(dataset),
+                HISTORY: history_of(dataset),
+            }
             for dataset in datasets
         ],
     )
@@ -281,10 +287,6 @@ def _shuffled(dataset: minari.MinariDataset, seed: int) -> list[int]:
 def _plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
     plan = dataset.storage.read_raw_metadata(dataset.storage.data_path).get(PLAN)
     return plan if isinstance(plan, dict) else None
-
-
-def _history(dataset: minari.MinariDataset) -> list[dict[str, Any]]:
-    return list(dataset.storage.read_raw_metadata(dataset.storage.data_path).get(HISTORY, []))
 
 
 def _number(dataset: minari.MinariDataset, names: str, wanted: str) -> int:

@@ -463,6 +463,16 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     }
 
 
+def libraries_of(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the versions of libraries of a plan; plans of older code have them among their versions.
+
+    Args:
+        plan: Of :func:`plan_of`.
+    """
+    found = plan.get("libraries") or plan.get("versions")
+    return found if isinstance(found, dict) else {}
+
+
 def _told(step: Mapping[str, Any]) -> str:
     """A step of the history in words."""
     settings = ", ".join(f"{name} {value}" for name, value in step.items() if name not in TOLD_APART)

@@ -22,7 +22,16 @@ from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_storage import MinariStorage
 
 from demos.checksum import DIGEST, content_digest, episode_digest, seal
-from demos.dataset import DATA_FILE, HISTORY, dataset_folder, datasets_root, holds_dataset, holds_images, open_data
+from demos.dataset import (
+    DATA_FILE,
+    HISTORY,
+    dataset_folder,
+    datasets_root,
+    history_of,
+    holds_dataset,
+    holds_images,
+    open_data,
+)
 from demos.episode import Episode, leaves
 
 NOTES_OF_MINARI: dict[str, Any] = {
@@ -242,7 +251,7 @@ def derived_metadata(source: minari.MinariDataset, **step: Any) -> dict[str, Any
     for name in ("author", "author_email"):
         if isinstance(metadata.get(name), list):
             kept[name] = set(map(str, metadata[name]))
-    return {**kept, HISTORY: [*metadata.get(HISTORY, []), {**step, "of": source.id}]}
+    return {**kept, HISTORY: [*history_of(source), {**step, "of": source.id}]}
 
 
 def written_form(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:

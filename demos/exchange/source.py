@@ -15,7 +15,7 @@ from rich.progress import track
 
 import lam_envs
 from demos.checksum import DIGEST, content_digest, digest_of
-from demos.dataset import DATA_FILE, open_data, plan_of, rate_of, stores_jpeg
+from demos.dataset import DATA_FILE, libraries_of, open_data, plan_of, rate_of, stores_jpeg
 from demos.episode import Episode, episodes_of, has_moments, leaves, nested, read_dtype
 from demos.exchange.spaces import leaf_spaces
 from demos.writing import written_form
@@ -96,7 +96,7 @@ class Source:
     @property
     def version(self) -> str:
         """Of the package whose environment it is."""
-        return str((self.plan.get("libraries") or {}).get("lam_envs", lam_envs.__version__))
+        return str(libraries_of(self.plan).get("lam_envs", lam_envs.__version__))
 
     def named(self, part: str) -> dict[str, Column]:
         """Returns the columns of a part by their way within it: of ``observations`` for example ``robot``."""

@@ -204,7 +204,7 @@ def _axis(number: int, size: int) -> str:
 
 def _displacements(form: Form) -> int | None:
     """How many numbers of our own actions are displacements."""
-    control = (form.plan or {}).get("env_kwargs", {}).get("control", "ee")
+    control = ((form.plan or {}).get("env_kwargs") or {}).get("control", "ee")
     if control not in CONTROLS or not isinstance(form.action_space, spaces.Box):
         return None
     return int(np.prod(form.action_space.shape)) - ABSOLUTE_PARTS

@@ -59,7 +59,7 @@ class Relabel(Preprocessor):
             raise ValueError("relabelling needs an environment of lam_envs; the dataset names none")
         for name in (POSITION, TARGET):
             form.column(name)
-        plan = {**plan, "env_kwargs": {**plan.get("env_kwargs", {}), "control": self.control}}
+        plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), "control": self.control}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
         made = replace(form_of_env(env, plan), info_sizes={**_info_sizes(env), **_note_sizes(form)})
         return _Following(made, form, env)

@@ -58,7 +58,7 @@ class StatesToObs(Preprocessor):
             raise ValueError(f"there is no info {STATE!r} to set; known: {', '.join(form.info_sizes) or 'none'}")
         given = {name: value for name, value in asdict(self).items() if value not in (None, ())}
         given |= {"cameras": list(self.cameras)} if self.cameras else {}
-        plan = {**plan, "env_kwargs": {**plan.get("env_kwargs", {}), **given}}
+        plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), **given}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
         made = replace(form_of_env(env, plan), rate=form.rate, info_sizes=form.info_sizes)
         return _Showing(replace(made.with_action_space(form.action_space), displacements=form.displacements), env)

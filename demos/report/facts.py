@@ -11,7 +11,7 @@ import gymnasium as gym
 import minari
 
 from demos.checksum import checksum
-from demos.dataset import history_of, is_collected, plan_of, rate_of
+from demos.dataset import history_of, is_collected, libraries_of, plan_of, rate_of
 from demos.intervals import wilson_interval
 from demos.report.contents import Contents
 
@@ -94,7 +94,7 @@ def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
         ("steps per second", "unknown" if rate is None else number_text(rate)),
         ("observations", _space(dataset.observation_space)),
         ("actions", _space(dataset.action_space)),
-        ("versions", _listed(plan.get("libraries")) or f"minari {metadata.get('minari_version', 'unknown')}"),
+        ("versions", _listed(libraries_of(plan)) or f"minari {metadata.get('minari_version', 'unknown')}"),
         ("author", ", ".join(map(str, metadata.get("author") or []))),
         ("SHA-256 of the episodes", checksum(dataset)),
     ]

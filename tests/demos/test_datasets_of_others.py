@@ -25,9 +25,11 @@ from demos.__main__ import app as demos_app
 from demos.access import access_error
 from demos.check import check
 from demos.checksum import checksum
-from demos.dataset import DATA_FILE, episode_seeds, history_of, is_collected, make_env, plan_of
+from demos.dataset import DATA_FILE, HISTORY, PLAN, episode_seeds, history_of, is_collected, make_env, plan_of
 from demos.episode import episodes_of
-from demos.preprocess import Relabel, preprocess
+from demos.exchange.source import source_of
+from demos.preprocess import Relabel, StatesToObs, preprocess
+from demos.report.facts import facts_of
 from demos.windows import Windows
 
 Acting = Callable[[Any], Any]
@@ -368,3 +370,21 @@ def test_errors_that_do_not_mean_damage_are_recognized(error: Exception, message
     else:
         with pytest.raises(OSError, match=message):
             raise found or AssertionError
+
+
+def test_plans_of_older_code_and_damaged_histories_are_read(tmp_path: Path) -> None:
+    made = demos.collect("LamReach-v0", episodes=1, dataset_id="ours/older-v0", root=tmp_path)
+    path = made.storage.data_path / "metadata.json"
+    content = json.loads(path.read_text())
+    older = {"lam_envs": "0.0.9", "minari": "0.5.3", "code": "abc"}
+    plan = {name: value for name, value in content[PLAN].items() if name != "libraries"} | {"versions": older}
+    content |= {PLAN: {**plan, "env_kwargs": None}, HISTORY: None}
+    path.write_text(json.dumps(content))
+    dataset = demos.load("ours/older-v0", tmp_path)
+    assert source_of(dataset).version == "0.0.9"
+    assert "minari 0.5.3" in dict(facts_of(dataset))["versions"]
+    step = StatesToObs(obs="goal")
+    shown = preprocess(dataset, [step], "ours/shown-v0", root=tmp_path)
+    assert [step["step"] for step in history_of(shown)] == ["states-to-obs"]
+    kept = demos.filter_episodes(dataset, "ours/kept-v0", success=True, root=tmp_path)
+    assert [step["step"] for step in history_of(kept)] == ["filter"]
