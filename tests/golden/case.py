@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from demos.files import write_json
+
 FOLDER = Path(__file__).parent
 RELATIVE = 1e-4
 """Largest relative difference of numbers of trainings: processors round differently."""
@@ -112,7 +114,7 @@ def update(cases: Iterable[Case], folder: Path = FOLDER) -> list[str]:
             found = entry
         groups.setdefault(case.group, {})[case.name] = found
     for group, entries in groups.items():
-        path_of(group, folder).write_text(json.dumps(entries, indent=1) + "\n")
+        write_json(path_of(group, folder), entries)
     return refused
 
 

@@ -63,6 +63,23 @@ def test_changed_behavior_is_recorded_only_with_a_raised_version(tmp_path: Path)
     assert recorded("things", tmp_path) == {"one": {"versions": {"part": 2}, "output": changed.run()}}
 
 
+def test_an_interrupted_recording_changes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    case = Case("things", "one", {"part": 1}, lambda: 1.0)
+    other = replace(case, name="two")
+    assert update([case, other], tmp_path) == []
+    before = path_of("things", tmp_path).read_bytes()
+    raised = replace(case, versions={"part": 2}, run=lambda: 2.0)
+    with pytest.raises(KeyboardInterrupt):
+        update([raised, replace(other, run=interrupted)], tmp_path)
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("os.replace", interrupted)
+        update([raised, other], tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
 def test_other_digits_of_another_processor_are_no_change(tmp_path: Path) -> None:
     case = Case("things", "one", {"part": 1}, lambda: [1.0, 200.0])
     update([case], tmp_path)
