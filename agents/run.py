@@ -122,7 +122,7 @@ class Run:
             if self.overwrite:
                 return None
             raise
-        if kept.get("identity") != self.identity:
+        if kept.get("identity") != self.identity or not kept.keys() >= {"evaluated", "logged", "state"}:
             if self.overwrite:
                 return None
             raise ValueError(
@@ -193,7 +193,8 @@ class Run:
 
         if self._resumed_at is None:
             for stale in folder.glob(f"{EVENTS}*"):
-                stale.unlink()
+                if stale.is_file():
+                    stale.unlink()
             return SummaryWriter(str(folder))
         # TensorBoard hides what was logged from this step on before.
         return SummaryWriter(str(folder), purge_step=self._resumed_at + 1)

@@ -229,6 +229,22 @@ def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, 
         agents.make("bc", env).learn(dataset, env, seed=0, run=Run(tmp_path))
 
 
+def test_a_checkpoint_of_older_code_is_of_another_training(tmp_path: Path) -> None:
+    write_state(tmp_path / CHECKPOINT, {"identity": {}, "evaluated": 0, "state": 1})
+    with pytest.raises(ValueError, match="holds an unfinished training with another description: choose another"):
+        Run(tmp_path).restored()
+    assert Run(tmp_path, overwrite=True).restored() is None
+
+
+def test_a_folder_named_like_a_log_stays_where_a_training_starts(tmp_path: Path) -> None:
+    (tmp_path / "events.out.tfevents.x").mkdir()
+    run = Run(tmp_path)
+    with run.showing("agent", 1, "steps"):
+        run.log(1, {"loss": 0.5})
+    assert (tmp_path / "events.out.tfevents.x").is_dir()
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 2
+
+
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
