@@ -289,7 +289,7 @@ def with_plan(folder: Path, **values: Any) -> None:
 
 
 def test_an_environment_of_other_spaces_is_told(reach: Path) -> None:
-    with_plan(reach, env_kwargs={"control": "ee_yaw"}, versions={"numpy": "1.0"})
+    with_plan(reach, env_kwargs={"control": "ee_yaw"}, libraries={"numpy": "1.0"})
     report = check(reach)
     assert "action_space of LamReach-v0 is now Box" in told(report, METADATA, None)
     assert f"numpy was 1.0, is {np.__version__}" in told(report, METADATA, None)

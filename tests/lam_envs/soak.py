@@ -142,5 +142,7 @@ if __name__ == "__main__":
     if what == "openings":
         result = run(openings(amount), amount, FIRST_OPENINGS)
     else:
-        result = run(episodes(what, amount), amount // EPISODE, int(amount // EPISODE * WARM_UP))
+        pieces = amount // EPISODE
+        # Each environment of the mix makes its client in its first episode.
+        result = run(episodes(what, amount), pieces, max(int(pieces * WARM_UP), 1 + len(MIXES[what])))
     json.dump(result, sys.stdout)

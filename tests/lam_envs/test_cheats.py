@@ -153,10 +153,10 @@ CASES = cases()
 NAMES = [f"{case.task}-{case.name}" for case in CASES]
 
 
-def seeds_of(env: gym.Env[Any, Any], case: Case, count: int) -> list[int]:
+def seeds_of(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> list[int]:
     """Seeds whose goal the cheat can fake: one that is dropped onto a goal on the table is placed there in truth."""
     seeds: list[int] = []
-    for seed in range(100):
+    for seed in range(first, 100):
         if len(seeds) == count:
             break
         env.reset(seed=seed)
@@ -166,8 +166,8 @@ def seeds_of(env: gym.Env[Any, Any], case: Case, count: int) -> list[int]:
     return seeds
 
 
-def assert_is_no_success(env: gym.Env[Any, Any], case: Case, count: int) -> None:
-    for seed in seeds_of(env, case, count):
+def assert_is_no_success(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> None:
+    for seed in seeds_of(env, case, count, first):
         episode = cheats.play(env, seed, case.cheat)
         assert case.shows(episode), f"seed {seed}: the cheat did not do what it says"
         assert not any(m.info["is_success"] for m in episode if m.flies), f"seed {seed}: in flight"
@@ -189,7 +189,8 @@ def test_a_cheat_is_no_success_at_any_step(case: Case, count: int, make: Make) -
 @pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_cheat_is_no_success_with_another_arm(name: str, robot: str, count: int, make: Make) -> None:
     case = CASES[NAMES.index(name)]
-    assert_is_no_success(make(env_id(case.task), robot=robot), case, count)
+    # The cube of seed 0 slips out of these hands before they can toss it.
+    assert_is_no_success(make(env_id(case.task), robot=robot), case, count, first=1)
 
 
 @pytest.mark.parametrize(("episodes", "least"), [(4, 1), pytest.param(12, 4, marks=pytest.mark.slow)])

@@ -82,6 +82,8 @@ class Above(Task):
 
 
 class AboveExpert:
+    version = 1
+
     def act(self, features: Any) -> ToolCommand:
         x, y, z = features["object/position"].tolist()
         return ToolCommand((x, y, z + features["goal/height"].item()), features["gripper/target"].item())
