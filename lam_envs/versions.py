@@ -43,7 +43,7 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
 
     task = _part(value("task"), Task, TASKS, make_task)  # type: ignore[type-abstract]
     robot = _part(value("robot"), RobotModel, ROBOTS, ROBOTS.__getitem__)
-    control = _part(value("control"), type, CONTROLS, CONTROLS.__getitem__)
+    control = CONTROLS.get(value("control")) if isinstance(value("control"), str) else None
     versions = {"environment": ManipulationEnv.version}
     if task is not None:
         versions[f"task {task.name}"] = task.version

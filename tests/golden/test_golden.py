@@ -74,8 +74,8 @@ def test_an_interrupted_recording_changes_no_file(tmp_path: Path, monkeypatch: p
     raised = replace(case, versions={"part": 2}, run=lambda: 2.0)
     with pytest.raises(KeyboardInterrupt):
         update([raised, replace(other, run=interrupted)], tmp_path)
-    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-        killed.setattr("os.replace", interrupted)
+    monkeypatch.setattr("os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         update([raised, other], tmp_path)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
