@@ -45,11 +45,11 @@ for name in names:
     importlib.import_module(name)
 
 import time
-from benchmarks.deadline import Alarm
+from agents.deadline import Deadline
 from benchmarks.measuring import alone
 from demos.engines.local import LocalEngine
 
-with Alarm(60.0, "this"):
+with Deadline(60.0, "this"):
     LocalEngine()
 try:
     alone(time.sleep, 0)
