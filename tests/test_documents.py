@@ -185,6 +185,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+@pytest.mark.slow
 def test_the_site_has_a_page_for_every_task_and_robot(site: Path) -> None:
     assert {file.stem for file in site.glob("tasks/*.html")} == set(TASKS)
     for robot in ROBOTS:

@@ -120,7 +120,7 @@ def test_a_training_stops_when_held_out_episodes_improve_no_more(make: Make, tmp
         agents.make("bc", env, held_out=0.1, patience=3).learn(few, env, seed=0)
 
 
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachDiscrete-v0"])
+@pytest.mark.parametrize("env_id", ["LamReach-v0", pytest.param("LamReachDiscrete-v0", marks=pytest.mark.slow)])
 def test_members_differ_and_disagree_most_where_nothing_was_shown(env_id: str, make: Make, tmp_path: Path) -> None:
     env = make(env_id)
     dataset = demos.collect(env_id, episodes=20, root=tmp_path)

@@ -34,7 +34,11 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "env_id", "steps", "settings"), ALGORITHMS, ids=[f"{a[0]}-{a[1]}" for a in ALGORITHMS]
+    ("name", "env_id", "steps", "settings"),
+    [
+        pytest.param(*each, id=f"{each[0]}-{each[1]}", marks=[pytest.mark.slow] if "Goal" in each[1] else [])
+        for each in ALGORITHMS
+    ],
 )
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     name: str, env_id: str, steps: int, settings: dict[str, Any], make: Make, tmp_path: Path

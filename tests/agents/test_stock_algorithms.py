@@ -36,6 +36,7 @@ def test_dqn_learns_on_discrete_actions() -> None:
     check(DQN("MlpPolicy", "LamGraspDiscrete-v0", learning_starts=100, seed=0))
 
 
+@pytest.mark.slow
 def test_sac_learns_on_end_effector_actions() -> None:
     check(SAC("MlpPolicy", "LamGrasp-v0", seed=0))
 

@@ -69,6 +69,7 @@ def test_nothing_to_tune_is_said(make: Make, tmp_path: Path) -> None:
         tuning.tune("bc", make("LamReach-v0"), None, tmp_path / "study.db", trials=0)
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     study = tmp_path / "study.db"

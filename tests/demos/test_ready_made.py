@@ -13,7 +13,7 @@ from demos.curate import subsample
 
 
 def test_a_published_dataset_is_made_anew_bit_for_bit(tmp_path: Path) -> None:
-    name = "LamReach-100"
+    name = "LamReach-10-seed1"
     made = ready_made.fetch_or_make(name, workers=2, root=tmp_path)
     assert checksum(made) == ready_made.published()[name]["checksum"]
     before = (made.storage.data_path / "main_data.hdf5").stat().st_mtime_ns
