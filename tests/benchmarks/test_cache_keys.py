@@ -235,10 +235,10 @@ def test_a_value_that_names_no_part_is_left_to_the_environment_to_refuse(keyword
 
 @pytest.mark.parametrize("agent", ["gone.away:act", "gone", "gone/saved", "gone.zip", "failing.agent:act"])
 def test_a_third_party_agent_that_is_not_here_makes_no_result_outdated(
-    agent: str, published: dict[str, list[CellResult]], strangers: Path
+    agent: str, published: dict[str, list[CellResult]], third_party: Path
 ) -> None:
-    (strangers / "failing").mkdir()
-    (strangers / "failing" / "__init__.py").write_text("raise SystemError('no license')\n")
+    (third_party / "failing").mkdir()
+    (third_party / "failing" / "__init__.py").write_text("raise SystemError('no license')\n")
     one = published["core"][0]
     sources = {"model" if "/" in agent or ".zip" in agent else "agent": "0123456789abcdef"}
     result = replace(one, cell=replace(one.cell, agent=agent), provenance=replace(one.provenance, sources=sources))
