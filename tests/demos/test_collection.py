@@ -148,7 +148,9 @@ def test_labels_of_noisy_demonstrations_are_what_the_expert_would_do(tmp_path: P
     env.close()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=[] if task in ("reach", "grasp") else [pytest.mark.slow]) for task in TASKS]
+)
 def test_novices_mostly_succeed_and_take_longer(task: str, tmp_path: Path) -> None:
     def steps_to_success(dataset: minari.MinariDataset) -> float:
         first = [np.argmax(episode.infos["is_success"]) for episode in dataset.iterate_episodes()]

@@ -32,7 +32,14 @@ def success_rate(env: gym.Env[Any, Any], seeds: range) -> float:
     return successes / len(seeds)
 
 
-@pytest.mark.parametrize("name", lam_envs.ENV_IDS)
+# A third of the ids quickly: of each task, and of each variant.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if number % 3 == 0 else [pytest.mark.slow])
+        for number, name in enumerate(lam_envs.ENV_IDS)
+    ],
+)
 def test_experts_succeed_in_every_variant(name: str, make: Make) -> None:
     seeds = range(2000, 2002) if name.endswith("Pixels-v0") else range(2000, 2004)
     assert success_rate(make(name), seeds) >= 0.9
