@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
 }
 ROUND = 160
 NAMES = ("gail", pytest.param("airl", marks=pytest.mark.slow))
-"""What they share is tested of one quickly; golden files hold both."""
+"""Shared behavior is tested quickly with one of them; golden files hold both."""
 
 
 @pytest.fixture(autouse=True)

@@ -115,7 +115,7 @@ class DyingLate(Run):
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """What TensorBoard shows of a folder: steps and values by name."""
+    """Read the curves that TensorBoard shows of a folder: steps and values by name."""
     shown = EventAccumulator(str(folder))
     shown.Reload()
     return {tag: [(each.step, each.value) for each in shown.Scalars(tag)] for tag in shown.Tags()["scalars"]}
