@@ -9,6 +9,7 @@ not report it while the object is in flight, nor at the end.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +28,7 @@ from .cheats import Cheat, Moment
 
 Episode = list[Moment]
 
-COUNTS = [2, pytest.param(6, marks=pytest.mark.slow)]
+COUNTS = [1, pytest.param(6, marks=pytest.mark.slow)]
 """Episodes of each cheat: few quickly, more where there is time."""
 
 
@@ -151,6 +152,15 @@ def cases() -> list[Case]:
 
 CASES = cases()
 NAMES = [f"{case.task}-{case.name}" for case in CASES]
+ONCE = {
+    "push": ("knock", "scoop"),
+    "grasp": ("squeeze_out", "outside"),
+    "pick_place": ("throw", "one_finger"),
+    "stack": ("hover", "outside"),
+    "insert": ("press_down", "throw", "knock"),
+}
+"""Where the cheats that suit several tasks are played quickly; those that suit one always are."""
+GENERAL = {name for names in ONCE.values() for name in names}
 
 
 def seeds_of(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> list[int]:
@@ -166,45 +176,18 @@ def seeds_of(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> 
     return seeds
 
 
-def assert_is_no_success(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> None:
+def assert_is_no_success(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> dict[int, Episode]:
+    """Returns what was played, by seed."""
+    played = {}
     for seed in seeds_of(env, case, count, first):
-        episode = cheats.play(env, seed, case.cheat)
+        episode = played[seed] = cheats.play(env, seed, case.cheat)
         assert case.shows(episode), f"seed {seed}: the cheat did not do what it says"
         assert not any(m.info["is_success"] for m in episode if m.flies), f"seed {seed}: in flight"
         assert not episode[-1].info["is_success"], f"seed {seed}: at the end"
         if not case.has_moments:
             assert not any(m.info["is_success"] for m in episode), f"seed {seed}"
             assert max(m.reward for m in episode) <= 0
-
-
-@pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_a_cheat_is_no_success_at_any_step(case: Case, count: int, make: Make) -> None:
-    assert_is_no_success(make(env_id(case.task)), case, count)
-
-
-@pytest.mark.parametrize("robot", ["iiwa", "xarm6"])
-@pytest.mark.parametrize("name", ["reach-swing_through", "push-knock", "grasp-toss", "pick_place-drop_through",
-                                  "stack-hold_on_top", "insert-hold_over_hole"])  # fmt: skip
-@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_a_cheat_is_no_success_with_another_arm(name: str, robot: str, count: int, make: Make) -> None:
-    case = CASES[NAMES.index(name)]
-    # The cube of seed 0 slips out of these hands before they can toss it.
-    assert_is_no_success(make(env_id(case.task), robot=robot), case, count, first=1)
-
-
-@pytest.mark.parametrize(("episodes", "least"), [(4, 1), pytest.param(12, 4, marks=pytest.mark.slow)])
-def test_a_slab_swept_off_the_table_is_lost(episodes: int, least: int, make: Make) -> None:
-    # Only an arm that acts by its joints reaches the table's edge.
-    env = make("LamPush-v0", control="joint")
-    lost = 0
-    # How often it falls is not the same on every processor.
-    for seed in range(episodes):
-        episode = cheats.play(env, seed, cheats.sweep_off)
-        assert not any(m.info["is_success"] for m in episode)
-        assert all(m.reward == -1.0 for m in episode if m.info["is_lost"])
-        lost += episode[-1].info["is_lost"]
-    assert lost >= least, "the slab hardly ever fell"
+    return played
 
 
 # Returns
@@ -229,25 +212,88 @@ def returns_of_a_policy(env: gym.Env[Any, Any], seed: int, policy: Callable[[Any
     return Returns(dense, sparse)
 
 
+@functools.cache
+def returns_of_the_expert(task: str, seed: int) -> Returns:
+    env = gym.make(env_id(task))
+    expert = make_expert(env)
+    found = returns_of_a_policy(env, seed, lambda observation: expert.predict(observation)[0])
+    env.close()
+    return found
+
+
+def assert_is_less(task: str, seed: int, other: Returns, name: str) -> None:
+    best = returns_of_the_expert(task, seed)
+    assert other.dense < best.dense, (name, seed)
+    assert other.sparse <= best.sparse, (name, seed)
+
+
+# What must not happen
+
+
+@pytest.mark.parametrize(
+    ("case", "count"),
+    [
+        pytest.param(case, count, id=f"{name}-{count}", marks=marks)
+        for case, name in zip(CASES, NAMES, strict=True)
+        for count, marks in (
+            (1, [] if case.name not in GENERAL or case.name in ONCE[case.task] else pytest.mark.slow),
+            (6, pytest.mark.slow),
+        )
+    ],
+)
+def test_a_cheat_is_no_success_at_any_step_and_returns_less_than_the_expert(
+    case: Case, count: int, make: Make
+) -> None:
+    for seed, episode in assert_is_no_success(make(env_id(case.task)), case, count).items():
+        assert_is_less(case.task, seed, returns(episode), case.name)
+
+
+ARMS = ("iiwa", "xarm6")
+WITH_ANY_ARM = ("reach-swing_through", "push-knock", "grasp-toss", "pick_place-drop_through", "stack-hold_on_top",
+                "insert-hold_over_hole")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "robot", "count"),
+    [
+        pytest.param(name, robot, count, marks=[] if count == 1 and row % 2 == column else pytest.mark.slow)
+        for row, name in enumerate(WITH_ANY_ARM)
+        for column, robot in enumerate(ARMS)
+        for count in (1, 3)
+    ],
+)
+def test_a_cheat_is_no_success_with_another_arm(name: str, robot: str, count: int, make: Make) -> None:
+    case = CASES[NAMES.index(name)]
+    # The cube of seed 0 slips out of these hands before they can toss it.
+    assert_is_no_success(make(env_id(case.task), robot=robot), case, count, first=1)
+
+
+@pytest.mark.parametrize(("episodes", "least"), [(4, 1), pytest.param(12, 4, marks=pytest.mark.slow)])
+def test_a_slab_swept_off_the_table_is_lost(episodes: int, least: int, make: Make) -> None:
+    # Only an arm that acts by its joints reaches the table's edge.
+    env = make("LamPush-v0", control="joint")
+    lost = 0
+    # How often it falls is not the same on every processor.
+    for seed in range(episodes):
+        episode = cheats.play(env, seed, cheats.sweep_off)
+        assert not any(m.info["is_success"] for m in episode)
+        assert all(m.reward == -1.0 for m in episode if m.info["is_lost"])
+        lost += episode[-1].info["is_lost"]
+    assert lost >= least, "the slab hardly ever fell"
+
+
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("task", ["reach", "push", "grasp", "pick_place", "stack", "insert"])
-def test_nothing_returns_as_much_as_the_expert(task: str, count: int, make: Make) -> None:
+def test_neither_idling_nor_chance_returns_as_much_as_the_expert(task: str, count: int, make: Make) -> None:
     env = make(env_id(task))
-    expert = make_expert(env)
     env.action_space.seed(0)
     idle = np.zeros(4, dtype=np.float32)
-    best: dict[int, Returns] = {}
-
-    def assert_is_less(seed: int, other: Returns, name: str) -> None:
-        if seed not in best:
-            best[seed] = returns_of_a_policy(env, seed, lambda observation: expert.predict(observation)[0])
-        assert other.dense < best[seed].dense, (name, seed)
-        assert other.sparse <= best[seed].sparse, (name, seed)
-
+    policies: dict[str, Callable[[Any], Any]] = {
+        "idle": lambda _: idle,
+        "random": lambda _: env.action_space.sample(),
+    }
     for seed in range(count):
-        assert_is_less(seed, returns_of_a_policy(env, seed, lambda _: idle), "idle")
-        assert_is_less(seed, returns_of_a_policy(env, seed, lambda _: env.action_space.sample()), "random")
-    for case in CASES:
-        if case.task == task:
-            for seed in seeds_of(env, case, count // 2):
-                assert_is_less(seed, returns(cheats.play(env, seed, case.cheat)), case.name)
+        for name, policy in policies.items():
+            found = returns_of_a_policy(env, seed, policy)
+            assert found.dense <= 0, (name, seed)
+            assert_is_less(task, seed, found, name)
