@@ -24,6 +24,7 @@ from . import traces
 
 EPISODES_BETWEEN = 10
 FEWER_BETWEEN = 6
+FEWEST_BETWEEN = 2
 SEEDS = range(500, 550)
 STEPS = 40
 """How much of an episode is compared in the quick tests: enough for the hand to meet the objects several times."""
@@ -80,11 +81,11 @@ def sample() -> list[Cell]:
 CELLS = sample()
 CELL_OF_ID = {env_id: [cell for cell in CELLS if cell.env_id == env_id] for env_id in lam_envs.ENV_IDS}
 ONE_OF_ID = [cells[number % len(cells)] for number, cells in enumerate(CELL_OF_ID.values())]
-SOME = [
-    cell if number % 3 == 0 else pytest.param(cell, marks=pytest.mark.slow) for number, cell in enumerate(ONE_OF_ID)
-]
-"""A third of them quickly, all where there is time."""
 """One environment of each id, with the presets in turn."""
+QUICK = ("LamPush-v0", "LamPickPlaceDiscrete-v0", "LamReachGoal-v0", "LamReachPixels-v0")
+"""Each is of another kind, and together they meet every robot, control and preset."""
+QUICK_CELLS = [cell for cell in ONE_OF_ID if cell.env_id in QUICK]
+SOME = [cell if cell in QUICK_CELLS else pytest.param(cell, marks=pytest.mark.slow) for cell in ONE_OF_ID]
 
 
 class Recorded(NamedTuple):
@@ -154,7 +155,10 @@ def test_each_id_meets_each_robot_control_and_preset() -> None:
         met = {(getattr(cell, first), getattr(cell, second)) for cell in CELLS}
         tables: dict[str, Any] = {"robot": ROBOTS, "control": CONTROLS, "preset": PRESETS}
         assert met == set(product(tables[first], tables[second]))
-    assert {cell.preset for cell in ONE_OF_ID} == set(PRESETS)
+    for some in (ONE_OF_ID, QUICK_CELLS):
+        assert {cell.robot for cell in some} == set(ROBOTS)
+        assert {cell.control for cell in some} == set(CONTROLS)
+        assert {cell.preset for cell in some} == set(PRESETS)
 
 
 @pytest.mark.parametrize("cell", SOME, ids=str)
@@ -164,7 +168,7 @@ def test_a_seed_gives_the_same_episode_in_a_fresh_environment(cell: Cell) -> Non
 
 @pytest.mark.parametrize("cell", SOME, ids=str)
 def test_a_seed_gives_the_same_episode_after_others(cell: Cell) -> None:
-    assert after_other_episodes(cell, SEED, STEPS, FEWER_BETWEEN)[0] == recorded(cell, SEED, STEPS).print
+    assert after_other_episodes(cell, SEED, STEPS, FEWEST_BETWEEN)[0] == recorded(cell, SEED, STEPS).print
 
 
 @pytest.mark.slow
@@ -179,7 +183,7 @@ def test_a_seed_gives_the_same_episode_after_contact_rich_ones(cells: list[Cell]
         assert touched, "in none of the episodes between an object was touched"
 
 
-@pytest.mark.parametrize("cells", [ONE_OF_ID, pytest.param(CELLS, marks=pytest.mark.slow)], ids=["some", "all"])
+@pytest.mark.parametrize("cells", [QUICK_CELLS, pytest.param(CELLS, marks=pytest.mark.slow)], ids=["some", "all"])
 def test_a_seed_gives_the_same_episode_in_another_process(cells: list[Cell]) -> None:
     found = in_another_process([(cell, SEED, STEPS) for cell in cells])
     different = [
@@ -188,7 +192,11 @@ def test_a_seed_gives_the_same_episode_in_another_process(cells: list[Cell]) -> 
     assert not different
 
 
-@pytest.mark.parametrize("cell", SOME, ids=str)
+@pytest.mark.parametrize(
+    "cell",
+    [cell if cell in QUICK_CELLS[1::2] else pytest.param(cell, marks=pytest.mark.slow) for cell in ONE_OF_ID],
+    ids=str,
+)
 def test_a_seed_gives_the_same_episode_in_an_async_vector_environment(cell: Cell) -> None:
     check_vector(cell, [SEED, SEED + 1], STEPS)
 
@@ -199,7 +207,7 @@ def test_a_vector_gives_the_same_to_the_last_step_of_an_episode() -> None:
 
 def test_other_seeds_give_other_episodes() -> None:
     cell = Cell("LamGrasp-v0", "panda", "ee", "none")
-    assert len({recorded(cell, seed, 10).print for seed in SEEDS[:10]}) == 10
+    assert len({recorded(cell, seed, 10).print for seed in SEEDS[:5]}) == 5
 
 
 # The whole product, with whole episodes
