@@ -22,17 +22,27 @@ from lam_envs.state import HEADER
 from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint, trace
 
+SLOW = pytest.mark.slow
 
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0", "LamGraspDiscrete-v0", "LamGraspGoal-v0"])
+
+@pytest.mark.parametrize(
+    "env_id",
+    [
+        "LamReach-v0",
+        pytest.param("LamGrasp-v0", marks=SLOW),
+        pytest.param("LamGraspDiscrete-v0", marks=SLOW),
+        "LamGraspGoal-v0",
+    ],
+)
 def test_a_state_continues_bit_identically_in_another_environment(env_id: str, make: Make) -> None:
     env, other = make(env_id), make(env_id)
-    actions = contact_rich_actions(env, 11)
+    actions = contact_rich_actions(env, 11, 40)
     env.reset(seed=11)
     for action in actions[:25]:
         env.step(action)
     # Through text: states are plain numbers.
     state = np.array(json.loads(json.dumps(env.unwrapped.get_state().tolist())))  # type: ignore[attr-defined]
-    contact_rich_actions(other, 99)
+    contact_rich_actions(other, 99, 20)
     other.reset(seed=98)
     here, there = env.unwrapped, other.unwrapped
     there.set_state(state)  # type: ignore[attr-defined]
@@ -40,10 +50,11 @@ def test_a_state_continues_bit_identically_in_another_environment(env_id: str, m
         assert fingerprint(list(here.step(action))) == fingerprint(list(there.step(action)))
 
 
+@SLOW
 def test_a_physical_state_has_a_fixed_length_and_comes_back_exactly(make: Make) -> None:
     env = make("LamGrasp-v0")
     inner: Any = env.unwrapped
-    actions = contact_rich_actions(env, 12)
+    actions = contact_rich_actions(env, 12, 40)
     env.reset(seed=12)
     sizes = {inner.physical_state().size}
     for action in actions[:30]:
@@ -68,8 +79,16 @@ DISTURBED = Randomization(
 SMALL = {"image_width": 12, "image_height": 12}
 
 
-@pytest.mark.parametrize("control", ["ee", "joint", "discrete"])
-@pytest.mark.parametrize("task", TASKS)
+QUICK = {("push", "discrete"), ("insert", "joint")}
+
+
+@pytest.mark.parametrize(
+    ("task", "control"),
+    [
+        pytest.param(*case, marks=[] if case in QUICK else SLOW)
+        for case in itertools.product(TASKS, ["ee", "joint", "discrete"])
+    ],
+)
 def test_a_state_continues_a_randomised_episode_bit_identically(task: str, control: str, make: Make) -> None:
     env, other = (make(env_id(task), randomize=DISTURBED, control=control) for _ in range(2))
     here: Any = env.unwrapped
@@ -103,7 +122,7 @@ def test_a_state_continues_what_cameras_see_of_a_randomised_episode(make: Make) 
         assert fingerprint(list(here.step(action))) == fingerprint(list(there.step(action)))
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [pytest.param(task, marks=[] if task == "insert" else SLOW) for task in TASKS])
 def test_a_physical_state_of_a_randomised_episode_comes_back_exactly(task: str, make: Make) -> None:
     env, other = (make(env_id(task), randomize=DISTURBED) for _ in range(2))
     actions = contact_rich_actions(env, 12, 40)
@@ -200,7 +219,9 @@ def test_a_state_with_an_impossible_variation_is_refused(name: str, value: float
     np.testing.assert_array_equal(inner.get_state(), before)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+@pytest.mark.parametrize(
+    "copied", [pytest.param(copy.deepcopy, marks=SLOW), lambda env: pickle.loads(pickle.dumps(env))]
+)
 def test_a_copy_continues_a_randomised_episode(copied: Any, make: Make) -> None:
     env = make("LamGraspPixels-v0", randomize="full", **SMALL)
     actions = contact_rich_actions(env, 24, 30)
@@ -293,7 +314,7 @@ def test_a_state_that_no_episode_has_is_refused(index: int, value: float, messag
 
 def test_an_impossible_orientation_is_refused_and_spoils_no_later_episode(make: Make) -> None:
     env = make("LamGrasp-v0")
-    actions = contact_rich_actions(env, 21)
+    actions = contact_rich_actions(env, 21, 20)
     expected = trace(env, 21, actions)
     inner: Any = env.unwrapped
     state = inner.physical_state()
@@ -306,7 +327,7 @@ def test_an_impossible_orientation_is_refused_and_spoils_no_later_episode(make: 
 
 def test_a_simulation_that_diverges_says_so_and_spoils_no_later_episode(make: Make) -> None:
     env = make("LamGrasp-v0")
-    actions = contact_rich_actions(env, 22)
+    actions = contact_rich_actions(env, 22, 20)
     expected = trace(env, 22, actions)
     inner: Any = env.unwrapped
     body = inner.simulation.bodies["object"]
@@ -321,7 +342,7 @@ def test_a_simulation_that_diverges_says_so_and_spoils_no_later_episode(make: Ma
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_a_copy_continues_the_episode_apart_from_the_original(copied: Any, make: Make) -> None:
     env = make("LamGraspGoal-v0")
-    actions = contact_rich_actions(env, 23)
+    actions = contact_rich_actions(env, 23, 30)
     env.reset(seed=23)
     for action in actions[:20]:
         env.step(action)
