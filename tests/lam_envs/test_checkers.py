@@ -40,7 +40,13 @@ def with_each_other(cases: list[Any], seconds: int) -> list[Any]:
     return [cases[first * seconds + first % seconds] for first in range(len(cases) // seconds)]
 
 
-@pytest.mark.parametrize(("env_id", "robot", "keywords"), with_each_other(EVERY_ID, len(ROBOTS)))
+@pytest.mark.parametrize(
+    ("env_id", "robot", "keywords"),
+    [
+        pytest.param(*case, marks=[] if number % 5 == 0 else pytest.mark.slow)
+        for number, case in enumerate(with_each_other(EVERY_ID, len(ROBOTS)))
+    ],
+)
 def test_the_checkers_find_nothing_to_warn_of(env_id: str, robot: str, keywords: dict[str, Any], make: Make) -> None:
     check(env_id, robot, keywords, make)
 
@@ -76,18 +82,26 @@ def test_the_prefix_of_an_id_imports_the_package() -> None:
 
 def test_workers_that_import_nothing_make_environments() -> None:
     """By the specification that ``make_vec`` hands over, and by the prefix of an id."""
-    given: dict[str, Any] = {"num_envs": 2, "vectorization_mode": "async", "vector_kwargs": {"context": "spawn"}}
+    given: dict[str, Any] = {"num_envs": 1, "vectorization_mode": "async", "vector_kwargs": {"context": "spawn"}}
     vectors = (
         gym.make_vec("LamReach-v0", **given),
-        AsyncVectorEnv([partial(gym.make, "lam_envs:LamReach-v0")] * 2, context="spawn"),
+        AsyncVectorEnv([partial(gym.make, "lam_envs:LamReach-v0")], context="spawn"),
     )
     for vector in vectors:
         observations, _ = vector.reset(seed=0)
-        assert observations.shape == (2, 18)
+        assert observations.shape == (1, 18)
         vector.close()
 
 
-@pytest.mark.parametrize("first", ["gymnasium", "lam_envs", "lam_envs.env", "lam_envs.registration"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "gymnasium",
+        pytest.param("lam_envs", marks=pytest.mark.slow),
+        "lam_envs.env",
+        pytest.param("lam_envs.registration", marks=pytest.mark.slow),
+    ],
+)
 def test_packages_import_in_any_order(first: str) -> None:
     code = f"import {first}, gymnasium, lam_envs; assert 'LamGrasp-v0' in gymnasium.registry"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 from typing import Any
@@ -13,15 +12,12 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import SyncVectorEnv
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 import lam_envs
 from lam_envs import ManipulationEnv
 
 from ..conftest import Make
-from .traces import contact_rich_actions, fingerprint, play, trace
+from .traces import contact_rich_actions, fingerprint, play
 
 
 @pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
@@ -104,14 +100,21 @@ def test_sparse_rewards_are_zero_at_success_and_minus_one_before(env_id: str, ma
     assert seen == {0.0, -1.0}
 
 
-@pytest.mark.parametrize("reward", ["dense", "sparse"])
-@pytest.mark.parametrize("env_id", ["LamReachGoal-v0", "LamGraspGoal-v0"])
+@pytest.mark.parametrize(
+    ("env_id", "reward"),
+    [
+        pytest.param("LamReachGoal-v0", "dense", marks=pytest.mark.slow),
+        ("LamReachGoal-v0", "sparse"),
+        ("LamGraspGoal-v0", "dense"),
+        pytest.param("LamGraspGoal-v0", "sparse", marks=pytest.mark.slow),
+    ],
+)
 def test_compute_reward_gives_one_and_many_the_reward_of_the_step(env_id: str, reward: str, make: Make) -> None:
     env = make(env_id, reward=reward)
     inner: Any = env.unwrapped
     achieved, desired, rewards = [], [], []
-    for seed in range(5):
-        for observation, given_reward, *_ in play(env, seed, contact_rich_actions(env, seed)):
+    for seed in range(2):
+        for observation, given_reward, *_ in play(env, seed, contact_rich_actions(env, seed, 40)):
             achieved.append(observation["achieved_goal"])
             desired.append(observation["desired_goal"])
             rewards.append(given_reward)
@@ -123,7 +126,7 @@ def test_compute_reward_gives_one_and_many_the_reward_of_the_step(env_id: str, r
 def test_every_achieved_goal_is_a_success_when_it_is_desired(env_id: str, make: Make) -> None:
     env = make(env_id)
     inner: Any = env.unwrapped
-    for observation, *_ in play(env, 3, contact_rich_actions(env, 3)):
+    for observation, *_ in play(env, 3, contact_rich_actions(env, 3, 30)):
         goal = observation["achieved_goal"]
         assert inner.compute_reward(goal, goal, {}) == 0.0
 
@@ -324,41 +327,3 @@ def test_goals_that_are_no_numbers_of_32_bits_are_refused_one_by_one_and_togethe
     for goals in ([goal] * 3, [[goal] * 3] * 2):
         with pytest.raises(ValueError, match=f"goals are {problem}"):
             inner.compute_reward(np.array(goals), np.array(goals), {})
-
-
-# Properties
-
-
-@settings(max_examples=15, deadline=None)
-@given(
-    actions=arrays(np.float32, (25, 4), elements=st.floats(-3, 3, width=32)),
-    seed=st.integers(0, 2**31 - 1),
-)
-def test_any_actions_keep_observations_finite_and_inside_the_space(actions: Any, seed: int) -> None:
-    env = gym.make("LamGrasp-v0")
-    observation, _ = env.reset(seed=seed)
-    for action in actions:
-        assert env.observation_space.contains(observation)
-        observation, reward, *_ = env.step(action)
-        assert -1.0 <= float(reward) <= 1.0
-    env.close()
-
-
-@pytest.mark.parametrize("env_id", ["LamGrasp-v0"])
-def test_an_environment_made_before_a_fork_works_in_the_child(env_id: str) -> None:
-    env = gym.make(env_id)
-    actions = contact_rich_actions(env, 5)
-    expected = trace(env, 5, actions)
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(write, trace(env, 5, actions).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as stream:
-        assert stream.read() == expected
-    os.waitpid(child, 0)
-    assert trace(env, 5, actions) == expected
-    env.close()

@@ -12,11 +12,11 @@ import pytest
 SCRIPT = Path(__file__).with_name("processes.py")
 WAYS = (
     "fork",
-    "spawn",
-    "forkserver",
+    pytest.param("spawn", marks=pytest.mark.slow),
+    pytest.param("forkserver", marks=pytest.mark.slow),
     pytest.param("data_loader", marks=pytest.mark.slow),
     pytest.param("subproc_vec_env_fork", marks=pytest.mark.slow),
-    "subproc_vec_env_forkserver",  # the default of Stable-Baselines3
+    pytest.param("subproc_vec_env_forkserver", marks=pytest.mark.slow),  # the default of Stable-Baselines3
     pytest.param("subproc_vec_env_spawn", marks=pytest.mark.slow),
 )
 
