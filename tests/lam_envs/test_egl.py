@@ -59,6 +59,20 @@ def test_scenes_that_are_drawn_in_turn_look_as_each_does_alone(make: Make, alone
     reach, seen_by_reach = alone
     push = make("LamPushPixels-v0", **SMALL)
     seen = observed(push)
+    # Each time another scene is the last one that was opened.
+    for _ in range(2):
+        assert observed(reach) == seen_by_reach
+        assert observed(push) == seen
+        push.close()
+
+
+@pytest.mark.slow
+def test_scenes_that_agents_and_viewers_see_look_as_each_does_alone(make: Make, alone: Alone | None) -> None:
+    if alone is None:
+        return
+    reach, seen_by_reach = alone
+    push = make("LamPushPixels-v0", **SMALL)
+    seen = observed(push)
     both = make("LamPushPixels-v0", **{**SMALL, **LOOKED_AT})
     assert observed(both) == seen
     shown = rendered(both)
