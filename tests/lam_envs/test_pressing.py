@@ -51,7 +51,12 @@ class Shelf(Grasp):
 
 
 @pytest.mark.parametrize(
-    ("robot", "control", "height"), [("panda", "ee", 0.16), ("iiwa", "ee", 0.11), ("xarm6", "joint", 0.16)]
+    ("robot", "control", "height"),
+    [
+        pytest.param("panda", "ee", 0.16, marks=pytest.mark.slow),
+        pytest.param("iiwa", "ee", 0.11, marks=pytest.mark.slow),
+        ("xarm6", "joint", 0.16),
+    ],
 )
 def test_a_cube_that_is_pressed_onto_a_shelf_stays_out_of_it(robot: str, control: str, height: float) -> None:
     env = ManipulationEnv(task=Shelf(height), robot=robot, control=control)
@@ -69,7 +74,10 @@ def test_a_cube_that_is_pressed_onto_a_shelf_stays_out_of_it(robot: str, control
     assert pressed > 20, "nothing was pressed"
 
 
-@pytest.mark.parametrize("robot", ["panda", "iiwa", "xarm6"])
+@pytest.mark.parametrize(
+    "robot",
+    ["panda", pytest.param("iiwa", marks=pytest.mark.slow), pytest.param("xarm6", marks=pytest.mark.slow)],
+)
 def test_a_cube_under_any_link_of_the_arm_stays_out_of_the_table(robot: str) -> None:
     env = ManipulationEnv(task=make_task("grasp"), robot=robot, control="joint")
     pressed = 0

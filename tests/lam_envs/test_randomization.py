@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from itertools import product
 from typing import Any
 
 import gymnasium as gym
@@ -85,12 +86,18 @@ def test_every_episode_has_a_noise_of_its_own(make: Make) -> None:
     assert all(0 <= key < NOISE_KEYS for key in keys)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=[] if task in ("pick_place", "stack", "insert") else pytest.mark.slow)
+        for task in TASKS
+    ],
+)
 def test_a_seed_has_the_same_poses_and_goals_whatever_varies(task: str, make: Make) -> None:
     plain = make(env_id(task))
     for given in (*ORDER[1:], WIDE):
         varied = make(env_id(task), randomize=given)
-        for seed in range(10):
+        for seed in range(6):
             plain.reset(seed=seed)
             varied.reset(seed=seed)
             world, other = opened(plain)._world, opened(varied)._world
@@ -105,7 +112,9 @@ def test_a_seed_has_the_same_poses_and_goals_whatever_varies(task: str, make: Ma
                 assert abs(pose.position[2] - same.position[2]) <= higher
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=[] if task in ("grasp", "insert") else pytest.mark.slow) for task in TASKS]
+)
 def test_what_only_looks_different_moves_alike(task: str, make: Make) -> None:
     plain, painted = make(env_id(task)), make(env_id(task), randomize="visual")
     actions = contact_rich_actions(plain, 31, 40)
@@ -114,7 +123,14 @@ def test_what_only_looks_different_moves_alike(task: str, make: Make) -> None:
         np.testing.assert_array_equal(plain.step(action)[0], painted.step(action)[0])
 
 
-@pytest.mark.parametrize("name", lam_envs.ENV_IDS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Quickly, one in five: all kinds of ids, and most tasks.
+        pytest.param(name, marks=[] if number % 5 == 0 else pytest.mark.slow)
+        for number, name in enumerate(lam_envs.ENV_IDS)
+    ],
+)
 def test_the_info_of_every_step_says_what_was_drawn(name: str, make: Make) -> None:
     small = {"image_width": 8, "image_height": 8} if "Pixels" in name else {}
     env = make(name, randomize="full", **small)
@@ -154,7 +170,7 @@ def test_bodies_have_the_size_mass_and_friction_that_were_drawn(task: str, make:
     plain = make(env_id(task))
     plain.reset(seed=0)
     env = make(env_id(task, "Pixels"), randomize=WIDE, image_width=8, image_height=8)
-    for seed in range(6):
+    for seed in range(3):
         draw = drawn(env, seed)
         inner = opened(env)
         nominal, varied = opened(plain).simulation, inner.simulation
@@ -244,8 +260,15 @@ def _visual_size(simulation: Any, name: str) -> Any:
 # Sensors
 
 
-@pytest.mark.parametrize("deviation", [0.01, 0.05])
-@pytest.mark.parametrize("name", ["LamReach-v0", "LamPush-v0", "LamStack-v0", "LamGraspGoal-v0"])
+@pytest.mark.parametrize(
+    ("name", "deviation"),
+    [
+        pytest.param(
+            *case, marks=[] if case in (("LamReach-v0", 0.01), ("LamGraspGoal-v0", 0.05)) else pytest.mark.slow
+        )
+        for case in product(("LamReach-v0", "LamPush-v0", "LamStack-v0", "LamGraspGoal-v0"), (0.01, 0.05))
+    ],
+)
 def test_noise_has_the_deviation_that_was_drawn(name: str, deviation: float, make: Make) -> None:
     env = make(name, randomize=Randomization(sensor_noise=(deviation, deviation)))
     layout = opened(env).layout

@@ -149,7 +149,7 @@ def test_pictures_show_what_physics_moves(model: RobotModel, build: Build) -> No
             assert math.dist(finger_place(physics, number).position, finger_place(pictures, number).position) < 1e-3
 
 
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
+@pytest.mark.parametrize("env_id", [pytest.param("LamReach-v0", marks=pytest.mark.slow), "LamGrasp-v0"])
 def test_experts_succeed(model: RobotModel, make: Make, env_id: str) -> None:
     env = make(env_id, robot=model.name)
     expert = make_expert(env)

@@ -40,7 +40,7 @@ def check(what: str, amount: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "mix",
-    [pytest.param(mix, marks=[] if mix in ("plain", "looked at") else [pytest.mark.slow]) for mix in soak.MIXES],
+    [pytest.param(mix, marks=[] if mix == "plain" else [pytest.mark.slow]) for mix in soak.MIXES],
 )
 def test_ten_thousand_steps_leave_nothing_behind(mix: str, tmp_path: Path) -> None:
     check(mix, 10_000 // len(soak.MIXES), tmp_path)
