@@ -199,7 +199,8 @@ def _context(modules: set[str]) -> Any:
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    wanted = {name for name in modules if name not in ("builtins", "__main__")}
+    # This module too: its functions run in each process, whatever the jobs are.
+    wanted = {name for name in modules | {__name__} if name not in ("builtins", "__main__")}
     if not wanted <= _imported:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
         # Preload earlier modules too: jobs of alternating kinds then do not import them each time.
