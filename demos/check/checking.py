@@ -77,10 +77,26 @@ def check(
     """
     if replay < 0:
         raise ValueError(f"replay is {replay}; expected at least 0")
-    folder = find(dataset, root)
+    return check_folder(find(dataset, root), replay=replay, progress=progress)
+
+
+def check_folder(folder: Path, *, replay: int, progress: bool = False, isolated: bool = True) -> CheckReport:
+    """Checks the files of a dataset.
+
+    Args:
+        folder: With the files.
+        replay: How many of the sound episodes are re-executed, where the environment is one of lam_envs.
+        progress: Show a bar.
+        isolated: Read episodes in another process; in this one, damage may crash or hang it.
+
+    Raises:
+        OSError: A file is locked or may not be read, which is not damage.
+    """
     metadata, faults = read_metadata(folder)
     seal_fault = broken_metadata_seal(folder, metadata) if metadata else None
-    found, data_problems = _data_problems(folder, metadata, in_doubt=seal_fault is not None, progress=progress)
+    found, data_problems = _data_problems(
+        folder, metadata, in_doubt=seal_fault is not None, progress=progress, isolated=isolated
+    )
     if seal_fault is None and metadata and SEAL not in metadata and _is_signed(found):
         seal_fault = f"lacks its seal {SEAL!r}, and the episodes are signed"
     faults += [*found.space_faults, *([seal_fault] if seal_fault else [])]
@@ -196,7 +212,7 @@ def _is_signed(found: Survey) -> bool:
     return any(findings.digest is not None for findings in found.episodes.values())
 
 
-def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool) -> Survey:
+def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool, isolated: bool) -> Survey:
     collected = is_collected(metadata)
     with Progress(disable=not progress) as bar:
         shown_bar = bar.add_task("checking", total=promised_episodes(metadata) or None)
@@ -210,17 +226,18 @@ def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool) -> S
             seeded=collected and not metadata.get(HISTORY),
             tells_success=collected and is_ours(metadata[PLAN].get("env_id")),
             episodes=promised_episodes(metadata),
+            isolated=isolated,
             advance=lambda: bar.advance(shown_bar),
         )
 
 
 def _data_problems(
-    folder: Path, metadata: dict[str, Any], *, in_doubt: bool, progress: bool
+    folder: Path, metadata: dict[str, Any], *, in_doubt: bool, progress: bool, isolated: bool
 ) -> tuple[Survey, list[Problem]]:
     """Returns what was found in the data file, and what is wrong with it."""
     if not (folder / DATA_FILE).is_file():
         return Survey(), [Problem(DATA_FILE, None, "is missing")]
-    found = _surveyed(folder / DATA_FILE, metadata, progress=progress)
+    found = _surveyed(folder / DATA_FILE, metadata, progress=progress, isolated=isolated)
     problems = list(content_problems(found, metadata))
     broken = broken_data_seal(folder, metadata)
     if broken is not None:

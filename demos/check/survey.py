@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def survey(
     seeded: bool,
     tells_success: bool,
     episodes: int,
+    isolated: bool = True,
     silence: float = SILENCE_SECONDS,
     advance: Callable[[], None] = lambda: None,
 ) -> Survey:
@@ -63,6 +64,7 @@ def survey(
         seeded: Whether each episode should have a seed.
         tells_success: Whether each info should tell success.
         episodes: How many the metadata promise.
+        isolated: Examine it in another process; in this one, damage may crash or hang it.
         silence: Seconds that one array may take.
         advance: Is called after each episode.
 
@@ -84,7 +86,7 @@ def survey(
     while True:
         at: dict[str, Any] = {"reading": "the file"}
         try:
-            for message in messages_of("demos.check.survey:examine", settings, silence):
+            for message in _messages(settings, silence) if isolated else _messages_here(settings):
                 at = message if "reading" in message else at
                 if "findings" in message:
                     found.episodes[message["episode"]] = Findings(**message["findings"])
@@ -106,11 +108,26 @@ def survey(
             advance()
 
 
+def _messages(settings: dict[str, Any], silence: float) -> Iterator[dict[str, Any]]:
+    return messages_of("demos.check.survey:examine_with_limits", settings, silence)
+
+
+def _messages_here(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    examine(settings, told.append)
+    return iter(told)
+
+
+def examine_with_limits(settings: dict[str, Any], tell: Tell) -> None:
+    """The other process: examines, and takes no more memory than a sound file needs."""
+    limit_memory(SPARE_MEMORY + 8 * Path(settings["data_file"]).stat().st_size)
+    examine(settings, tell)
+
+
 def examine(settings: dict[str, Any], tell: Tell) -> None:
-    """The other process: examines the episodes after the last one that was told of."""
+    """Examines the episodes after the last one that was told of."""
     path = Path(settings["data_file"])
     file_bytes = path.stat().st_size
-    limit_memory(SPARE_MEMORY + 8 * file_bytes)
     spaces, space_faults = _spaces(settings)
     tell({"spaces": space_faults})
     expected = Expected(
