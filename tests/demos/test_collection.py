@@ -28,7 +28,11 @@ from demos.shards import begin_run, shards_of, write_shard
 from demos.strategies import STRATEGIES
 from lam_envs.registration import TASKS, env_id
 
+from .checks import check_here
+
 COLLECT = [sys.executable, "-m", "demos", "collect"]
+TWO_SHARDS = 26
+"""As few episodes as two workers can share."""
 BOX = gym.spaces.Box(-1.0, 1.0, (2,))
 
 
@@ -41,12 +45,20 @@ def collected(root: Path, *arguments: str, **more: Any) -> minari.MinariDataset:
 
 
 def test_two_workers_record_what_one_does(tmp_path: Path) -> None:
-    arguments = ["LamGrasp-v0", "--episodes", "30", "--quality", "mixed", "--strategy", "all"]
-    one = collected(tmp_path / "one", *arguments)
-    two = collected(tmp_path / "two", *arguments, "--workers", "2")
-    assert one.total_episodes == two.total_episodes == 30
+    one, two = (
+        demos.collect(
+            "LamReach-v0",
+            episodes=TWO_SHARDS,
+            quality="mixed",
+            strategy="all",
+            workers=workers,
+            root=tmp_path / str(workers),
+        )
+        for workers in (1, 2)
+    )
+    assert one.total_episodes == two.total_episodes == TWO_SHARDS
     assert checksum(one) == checksum(two)
-    assert demos.replay(two).identical == 30
+    assert demos.replay(two).identical == TWO_SHARDS
 
 
 def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
@@ -59,20 +71,18 @@ def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
-    arguments = ["LamReach-v0", "--episodes", "80", "--id", "made-v0", "--workers", "2"]
+    arguments = ["LamReach-v0", "--episodes", "60", "--id", "made-v0", "--workers", "2"]
     command = [*COLLECT, *arguments, "--root", str(tmp_path / "killed")]
-    killed = 0
-    for wanted in (1, 2):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            deadline = time.monotonic() + 100
-            while len(list((tmp_path / "killed").glob(".partial/*/shard-*"))) < wanted and process.poll() is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            killed += process.poll() is None
-            process.send_signal(signal.SIGKILL)
-    assert killed
-    resumed = collected(tmp_path / "killed", *arguments[:3], "--workers", "2")
-    whole = demos.collect("LamReach-v0", episodes=80, dataset_id="made-v0", root=tmp_path / "whole")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 100
+        while not list((tmp_path / "killed").glob(".partial/*/shard-*")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert process.poll() is None, "the collection ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+    made: Any = {"episodes": 60, "dataset_id": "made-v0"}
+    resumed = demos.collect("LamReach-v0", workers=2, root=tmp_path / "killed", **made)
+    whole = demos.collect("LamReach-v0", root=tmp_path / "whole", **made)
     assert checksum(resumed) == checksum(whole)
 
 
@@ -129,7 +139,7 @@ def success_rate(dataset: minari.MinariDataset) -> float:
 def test_every_quality_repeats_bit_by_bit(quality: str, tmp_path: Path) -> None:
     for control in ("ee", "discrete"):
         dataset = demos.collect(
-            "LamGrasp-v0", episodes=2, quality=quality, env_kwargs={"control": control}, root=tmp_path
+            "LamReach-v0", episodes=2, quality=quality, env_kwargs={"control": control}, root=tmp_path
         )
         assert demos.replay(dataset).identical == 2
 
@@ -177,7 +187,7 @@ def test_strategies_lead_to_the_same_end_by_other_ways(tmp_path: Path) -> None:
 
 
 def test_infos_and_metadata_say_how_an_episode_was_acted(tmp_path: Path) -> None:
-    dataset = demos.collect("LamReach-v0", episodes=30, quality="mixed", strategy="all", root=tmp_path)
+    dataset = demos.collect("LamReach-v0", episodes=16, quality="mixed", strategy="all", root=tmp_path)
     plan = demos.plan_of(dataset)
     qualities = {plan["qualities"][int(episode.infos["quality"][0])] for episode in dataset.iterate_episodes()}
     strategies = {plan["strategies"][int(episode.infos["strategy"][0])] for episode in dataset.iterate_episodes()}
@@ -217,11 +227,17 @@ STRANGER = """
 """
 
 
-def test_a_strangers_policy_in_a_strangers_environment_is_recorded(tmp_path: Path) -> None:
+def test_a_strangers_policy_in_a_strangers_environment_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "stranger", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "stranger.py").write_text(textwrap.dedent(STRANGER))
-    arguments = ["CartPole-v1", "--episodes", "30", "--policy", "stranger:Balance"]
+    arguments = ["CartPole-v1", "--episodes", str(TWO_SHARDS), "--policy", "stranger:Balance"]
     path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    one = collected(tmp_path / "one", *arguments, env=path)
+    one = demos.collect(
+        "CartPole-v1", episodes=TWO_SHARDS, policy="stranger:Balance", dataset_id="made-v0", root=tmp_path / "one"
+    )
     two = collected(tmp_path / "two", *arguments, "--workers", "2", env=path)
     assert checksum(one) == checksum(two)
     assert one[0].rewards.sum() > 100
@@ -347,14 +363,18 @@ def test_images_stored_as_jpeg_are_not_compared(tmp_path: Path) -> None:
     assert demos.replay_states(dataset).alike == 1
 
 
-def test_more_digits_than_the_space_has_are_neither_executed_nor_recorded(tmp_path: Path) -> None:
+def test_more_digits_than_the_space_has_are_neither_executed_nor_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "stranger", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "stranger.py").write_text(textwrap.dedent(STRANGER))
-    arguments = ["LamReach-v0", "--episodes", "2", "--policy", "stranger:Digits", "--keep-failures"]
-    path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    dataset = collected(tmp_path / "data", *arguments, env=path)
+    dataset = demos.collect(
+        "LamReach-v0", episodes=2, policy="stranger:Digits", keep_failures=True, root=tmp_path / "data"
+    )
     assert all(episode.actions.dtype == np.float32 for episode in dataset.iterate_episodes())
     assert demos.replay(dataset).identical == 2
-    assert demos.check(dataset.storage.data_path).is_sound
+    assert check_here(dataset.storage.data_path, replay=1).is_sound
 
 
 def test_seeds_do_not_depend_on_how_many_episodes_there_are_and_differ() -> None:
@@ -378,7 +398,7 @@ def test_an_engine_of_ones_own_records_the_same(tmp_path: Path) -> None:
                     shutil.move(elsewhere / name, job.folder / name)
                 yield job, result
 
-    here = demos.collect("LamReach-v0", episodes=30, root=tmp_path / "here")
-    there = demos.collect("LamReach-v0", episodes=30, root=tmp_path / "there", engine=Backwards())
+    here = demos.collect("LamReach-v0", episodes=TWO_SHARDS, root=tmp_path / "here")
+    there = demos.collect("LamReach-v0", episodes=TWO_SHARDS, root=tmp_path / "there", engine=Backwards())
     assert len(list((tmp_path / "elsewhere").iterdir())) == 2
     assert checksum(here) == checksum(there)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import demos
-from demos.episode import episodes_of, leaves
+from demos.episode import Episode, episodes_of, leaves
 from demos.statistics import statistics
 from demos.torch_dataset import WindowDataset
 from demos.windows import Windows
@@ -31,8 +31,13 @@ def reach(root: Path) -> minari.MinariDataset:
     return demos.collect("LamReach-v0", episodes=4, root=root)
 
 
-def expected(dataset: minari.MinariDataset, number: int, history: int, chunk: int) -> tuple[Any, Any, Any]:
-    for episode in episodes_of(dataset):
+@pytest.fixture(scope="module")
+def episodes(reach: minari.MinariDataset) -> list[Episode]:
+    return list(episodes_of(reach))
+
+
+def expected(episodes: list[Episode], number: int, history: int, chunk: int) -> tuple[Any, Any, Any]:
+    for episode in episodes:
         if number < len(episode):
             before = [max(number - back, 0) for back in reversed(range(history))]
             after = np.arange(number, number + chunk)
@@ -47,15 +52,15 @@ def expected(dataset: minari.MinariDataset, number: int, history: int, chunk: in
     history=st.integers(1, 70),
     chunk=st.integers(1, 70),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_window_is_what_stands_in_the_file(
-    numbers: list[int], history: int, chunk: int, reach: minari.MinariDataset
+    numbers: list[int], history: int, chunk: int, reach: minari.MinariDataset, episodes: list[Episode]
 ) -> None:
     windows = Windows(reach, history=history, chunk=chunk)
     numbers = [number % len(windows) for number in numbers]
     batch = windows[numbers]
     for row, number in enumerate(numbers):
-        observation, action, is_pad = expected(reach, number, history, chunk)
+        observation, action, is_pad = expected(episodes, number, history, chunk)
         np.testing.assert_array_equal(batch["observation"][row], observation)
         np.testing.assert_array_equal(batch["action"][row], action)
         np.testing.assert_array_equal(batch["is_pad"][row], is_pad)
@@ -179,7 +184,6 @@ def test_statistics_far_from_zero_lose_nothing(reach: minari.MinariDataset, tmp_
     """A sum of squares would: 1e8 squared leaves no digit for a spread of 1e-3."""
     from gymnasium import spaces
 
-    from demos.episode import Episode
     from demos.writing import draft_of
 
     rng = np.random.default_rng(0)

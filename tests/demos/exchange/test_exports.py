@@ -20,6 +20,7 @@ from demos.exchange import FORMATS, export_dataset, films, import_dataset, lerob
 from demos.exchange.statistics import merged, number_statistics, picture_statistics
 from demos.writing import draft_of
 
+from ..checks import check_here
 from .conftest import ENDINGS, ENV_IDS, box, carried, random_dataset
 
 
@@ -75,7 +76,7 @@ def test_an_export_does_not_replace_what_it_is_made_of(format: str, tmp_path: Pa
     for name in ("main_data.hdf5", "new"):
         with pytest.raises(ValueError, match="within the dataset that is exported"):
             export_dataset(dataset, format, dataset.storage.data_path / name, overwrite=True)
-    assert demos.check(dataset.storage.data_path).is_sound
+    assert check_here(dataset.storage.data_path).is_sound
 
 
 @pytest.mark.parametrize("format", FORMATS)
