@@ -44,11 +44,11 @@ def collected(root: Path, *arguments: str, **more: Any) -> minari.MinariDataset:
     return demos.load("made-v0", root)
 
 
-def test_two_workers_record_what_one_does(tmp_path: Path) -> None:
+def test_two_workers_record_what_one_does(small_shards: int, tmp_path: Path) -> None:
     one, two = (
         demos.collect(
             "LamReach-v0",
-            episodes=TWO_SHARDS,
+            episodes=2 * small_shards + 1,
             quality="mixed",
             strategy="all",
             workers=workers,
@@ -56,9 +56,9 @@ def test_two_workers_record_what_one_does(tmp_path: Path) -> None:
         )
         for workers in (1, 2)
     )
-    assert one.total_episodes == two.total_episodes == TWO_SHARDS
+    assert one.total_episodes == two.total_episodes == 2 * small_shards + 1
     assert checksum(one) == checksum(two)
-    assert demos.replay(two).identical == TWO_SHARDS
+    assert demos.replay(two).identical == 2 * small_shards + 1
 
 
 def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
-    arguments = ["LamReach-v0", "--episodes", "60", "--id", "made-v0", "--workers", "2"]
+    arguments = ["LamReach-v0", "--episodes", "40", "--id", "made-v0", "--workers", "2"]
     command = [*COLLECT, *arguments, "--root", str(tmp_path / "killed")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 100
@@ -80,10 +80,13 @@ def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_p
             time.sleep(0.01)
         assert process.poll() is None, "the collection ended before it could be killed"
         process.send_signal(signal.SIGKILL)
-    made: Any = {"episodes": 60, "dataset_id": "made-v0"}
+    # Neither half a dataset nor a lock is in the way.
+    assert list(demos.installed(tmp_path / "killed")) == []
+    made: Any = {"episodes": 40, "dataset_id": "made-v0"}
     resumed = demos.collect("LamReach-v0", workers=2, root=tmp_path / "killed", **made)
     whole = demos.collect("LamReach-v0", root=tmp_path / "whole", **made)
     assert checksum(resumed) == checksum(whole)
+    assert not list((tmp_path / "killed" / ".partial").glob("*/"))
 
 
 @pytest.mark.slow
@@ -113,10 +116,10 @@ def test_twenty_kills_at_random_moments_change_nothing(workers: str, tmp_path: P
     assert not list((tmp_path / "killed" / ".partial").glob("*/"))
 
 
-def test_a_worker_that_outlives_its_run_finishes_nothing(tmp_path: Path) -> None:
-    plan, spec = Plan("LamReach-v0", episodes=60), gym.spec("LamReach-v0")
+def test_a_worker_that_outlives_its_run_finishes_nothing(small_shards: int, tmp_path: Path) -> None:
+    plan, spec = Plan("LamReach-v0", episodes=3 * small_shards), gym.spec("LamReach-v0")
     first = begin_run(tmp_path)
-    before, during, after = shards_of(60)
+    before, during, after = shards_of(3 * small_shards)
     write_shard(plan, spec, before, first)
     with pytest.raises(OSError, match="No such file"):
         write_shard(plan, spec, during, first, lambda: begin_run(tmp_path) and None)
@@ -177,13 +180,13 @@ def test_novices_mostly_succeed_and_take_longer(task: str, tmp_path: Path) -> No
 def test_strategies_lead_to_the_same_end_by_other_ways(tmp_path: Path) -> None:
     paths = {}
     for name in STRATEGIES:
-        dataset = demos.collect("LamGrasp-v0", episodes=5, strategy=name, root=tmp_path)
+        dataset = demos.collect("LamGrasp-v0", episodes=3, strategy=name, root=tmp_path)
         assert success_rate(dataset) == 1.0
         paths[name] = np.array([episode.observations[:12, :3] for episode in dataset.iterate_episodes()])
     # The first numbers are where the tool is, in units of 20 cm: y to the left, z up.
     assert paths["high"][..., 2].mean() > paths["direct"][..., 2].mean() + 0.05
     apart = np.abs(paths["left"][..., :2] - paths["right"][..., :2]).max(axis=(1, 2))
-    assert (apart > 0.05).sum() >= 3
+    assert (apart > 0.05).sum() >= 2
 
 
 def test_infos_and_metadata_say_how_an_episode_was_acted(tmp_path: Path) -> None:
@@ -382,7 +385,7 @@ def test_seeds_do_not_depend_on_how_many_episodes_there_are_and_differ() -> None
     assert len(seeds) == 900
 
 
-def test_an_engine_of_ones_own_records_the_same(tmp_path: Path) -> None:
+def test_an_engine_of_ones_own_records_the_same(small_shards: int, tmp_path: Path) -> None:
     class Backwards:
         """Runs jobs here, the last first, in a copy of their folder."""
 
@@ -398,7 +401,7 @@ def test_an_engine_of_ones_own_records_the_same(tmp_path: Path) -> None:
                     shutil.move(elsewhere / name, job.folder / name)
                 yield job, result
 
-    here = demos.collect("LamReach-v0", episodes=TWO_SHARDS, root=tmp_path / "here")
-    there = demos.collect("LamReach-v0", episodes=TWO_SHARDS, root=tmp_path / "there", engine=Backwards())
+    here = demos.collect("LamReach-v0", episodes=2 * small_shards, root=tmp_path / "here")
+    there = demos.collect("LamReach-v0", episodes=2 * small_shards, root=tmp_path / "there", engine=Backwards())
     assert len(list((tmp_path / "elsewhere").iterdir())) == 2
     assert checksum(here) == checksum(there)

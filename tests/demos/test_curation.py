@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mixed(root: Path) -> minari.MinariDataset:
     return demos.collect(
         "LamReach-v0",
-        episodes=24,
+        episodes=16,
         quality="mixed",
         strategy="all",
         keep_failures=True,
@@ -59,7 +59,7 @@ def test_a_filter_goes_by_return_length_and_quality(mixed: minari.MinariDataset,
     number = plan_of(mixed)["qualities"].index("novice")
     novice = curate.filter_episodes(mixed, "ours/novice-v0", quality="novice", root=root)
     assert {int(episode.infos["quality"][-1]) for episode in episodes_of(novice)} == {number}
-    with pytest.raises(ValueError, match="none of the 24 episodes"):
+    with pytest.raises(ValueError, match="none of the 16 episodes"):
         curate.filter_episodes(mixed, "ours/none-v0", max_length=1, root=root)
     with pytest.raises(ValueError, match=r"no quality 'perfect'; it has"):
         curate.filter_episodes(mixed, "ours/none-v0", quality="perfect", root=root)
@@ -78,13 +78,13 @@ def test_of_one_seed_fewer_are_among_more(mixed: minari.MinariDataset, root: Pat
     other = digests(curate.subsample(mixed, "ours/other-v0", 5, seed=4, root=root))
     assert set(five) < set(ten) < set(digests(mixed))
     assert five != other
-    with pytest.raises(ValueError, match="25 of 24 episodes"):
-        curate.subsample(mixed, "ours/many-v0", 25, root=root)
+    with pytest.raises(ValueError, match="17 of 16 episodes"):
+        curate.subsample(mixed, "ours/many-v0", 17, root=root)
 
 
 def test_a_split_shares_out_every_episode_once(mixed: minari.MinariDataset, root: Path) -> None:
     parts = curate.split(mixed, {"train": 0.75, "valid": 0.125, "test": 0.125}, root=root)
-    assert [part.total_episodes for part in parts.values()] == [18, 3, 3]
+    assert [part.total_episodes for part in parts.values()] == [12, 2, 2]
     assert parts["valid"].id == "ours/m-valid-v0"
     together = [digest for part in parts.values() for digest in digests(part)]
     assert sorted(together) == sorted(digests(mixed))

@@ -23,7 +23,6 @@ from agents.demonstrations import transitions
 from demos import curate
 from demos.__main__ import app as demos_app
 from demos.access import access_error
-from demos.check import check
 from demos.checksum import checksum
 from demos.dataset import DATA_FILE, HISTORY, PLAN, episode_seeds, history_of, is_collected, make_env, plan_of
 from demos.episode import episodes_of
@@ -31,6 +30,8 @@ from demos.exchange.source import source_of
 from demos.preprocess import Relabel, StatesToObs, preprocess
 from demos.report.facts import facts_of
 from demos.windows import Windows
+
+from .checks import check_here
 
 Acting = Callable[[Any], Any]
 Save = Callable[..., minari.MinariDataset]
@@ -110,7 +111,7 @@ def test_a_third_party_dataset_works_with_every_command(
 def test_filtered_unsigned_episodes_are_signed_and_count_once(episodes: list[dict[str, Any]], save: Save) -> None:
     source = save("person/all-v0", *episodes, author="a person", code_permalink="https://example.org/record.py")
     some = curate.subsample(source, "person/some-v0", 2)
-    assert check("person/some-v0").is_sound
+    assert check_here("person/some-v0", replay=1).is_sound
     assert checksum(curate.subsample(source, "person/copy-v0", len(episodes))) == checksum(source)
     assert some.storage.metadata["author"] == {"a person"}
     assert some.storage.metadata["code_permalink"] == "https://example.org/record.py"
@@ -129,7 +130,7 @@ def test_numbers_of_other_types_are_converted_to_those_of_the_spaces(
     parts["truncations"] = list(map(int, parts["truncations"]))
     infos = {"pulse": np.arange(15.0), "names": ["a", "person"], "age": 31}
     dataset = save("person/floats-v0", {**parts, "seed": 3, "infos": infos})
-    report = check("person/floats-v0")
+    report = check_here("person/floats-v0", replay=1)
     assert report.is_sound
     assert any("actions is float64, and its space float32: it is converted to that" in note for note in report.notes)
     assert any("infos/age has shape (), expected 16 moments" in note for note in report.notes)
@@ -155,7 +156,7 @@ def test_whole_numbers_beyond_the_type_of_their_space_are_an_error(save: Save) -
     dataset = save("person/bytes-v0", parts, env=None, **spaces)
     with pytest.raises(ValueError, match=r"observations of episode 0 of person/bytes-v0 are int64 and hold 300"):
         next(episodes_of(dataset))
-    assert "has 300 at (1, 1), expected it in [0, 255]" in str(check("person/bytes-v0").problems[0])
+    assert "has 300 at (1, 1), expected it in [0, 255]" in str(check_here("person/bytes-v0", replay=1).problems[0])
 
 
 def test_states_are_replayed_where_there_are_no_seeds(reach: gym.Env[Any, Any], save: Save) -> None:
@@ -250,7 +251,7 @@ def test_what_is_unusual_in_a_dataset_of_others_is_a_note(episodes: list[dict[st
     cut = {name: values[: 8 if name == "observations" else 7] for name, values in episodes[0].items()}
     other = {**episodes[1], "infos": {"note": np.arange(16.0)}}
     dataset = save("person/odd-v0", {**cut, "seed": 0}, {**other, "seed": 77}, {**episodes[2], "infos": {}})
-    report = check("person/odd-v0")
+    report = check_here("person/odd-v0", replay=3)
     assert report.problems == ()
     assert "1 episode: ends neither terminated nor truncated" in report.notes
     assert any("episode 1: re-executed, it differs in observations" in note for note in report.notes)
@@ -264,7 +265,7 @@ def test_collected_and_other_episodes_are_one_dataset(
     made = demos.collect("LamReach-v0", episodes=1, env_kwargs={"max_episode_steps": 15}, root=tmp_path)
     both = curate.merge([made, save("person/mine-v0", {**episodes[0], "seed": 0})], "person/both-v0")
     assert not is_collected(both.storage.metadata)
-    assert check("person/both-v0").is_sound
+    assert check_here("person/both-v0", replay=1).is_sound
     assert demos.replay(both).identical == 2
     assert curate.filter_episodes(both, "person/expert-v0", quality="expert").total_episodes == 1
     assert curate.filter_episodes(both, "person/good-v0", success=True).total_episodes == 1

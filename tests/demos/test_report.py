@@ -17,7 +17,7 @@ import pytest
 import demos
 from demos.checksum import checksum
 from demos.recording import record, replayed
-from demos.report import clips, report
+from demos.report import clips, contents, report
 from tests.browser import browsing
 
 SECTIONS = ("glance", "videos", "episodes", "coverage", "paths", "actions", "provenance")
@@ -30,8 +30,9 @@ def page_of(dataset: minari.MinariDataset, out: Path, **kwargs: Any) -> str:
 
 
 @pytest.fixture
-def few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_films(monkeypatch: pytest.MonkeyPatch) -> None:
     """Films show seven moments of an episode of 40 steps: drawing them takes most of a report's time."""
+    monkeypatch.setattr(clips, "SIZE", 64)
     monkeypatch.setattr(clips, "MOST_FRAMES", 6)
 
 
@@ -60,7 +61,7 @@ def grasps(datasets: Any) -> minari.MinariDataset:
     return demos.load(ids["LamGrasp-v0"], root)
 
 
-@pytest.mark.usefixtures("few_moments")
+@pytest.mark.usefixtures("small_films")
 def test_a_page_has_every_section_and_loads_nothing(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     page = page_of(demos.load(ids["LamReach-v0"], root), tmp_path / "new" / "reach.html")
@@ -75,7 +76,7 @@ def test_a_page_has_every_section_and_loads_nothing(datasets: Any, tmp_path: Pat
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["reach.html"]
 
 
-@pytest.mark.usefixtures("few_moments")
+@pytest.mark.usefixtures("small_films")
 def test_the_same_dataset_gives_the_same_page(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     folder = demos.load(ids["LamReach-v0"], root).storage.data_path
@@ -152,7 +153,8 @@ def test_the_numbers_of_an_action_have_names(control: str, number: str, count: i
 def test_pixels_without_states_show_no_objects(tmp_path: Path) -> None:
     import h5py
 
-    dataset = demos.collect("LamReachPixels-v0", episodes=2, root=tmp_path / "data")
+    size = {"image_width": 32, "image_height": 32}
+    dataset = demos.collect("LamReachPixels-v0", episodes=2, env_kwargs=size, root=tmp_path / "data")
     with h5py.File(Path(dataset.storage.data_path) / "main_data.hdf5", "a") as file:
         for group in file.values():
             del group["infos/state"]
@@ -239,13 +241,16 @@ def test_keywords_that_make_no_environment_are_told(grasps: Any, tmp_path: Path)
     assert "<script>alert" not in page
 
 
-def test_large_datasets_are_sampled_the_same_way_each_time(grasps: Any, tmp_path: Path) -> None:
-    many = minari.MinariDataset(grasps.storage, np.tile(grasps.episode_indices, 35))
+def test_large_datasets_are_sampled_the_same_way_each_time(
+    grasps: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "MOST_PATHS", 20)
+    many = minari.MinariDataset(grasps.storage, np.tile(grasps.episode_indices, 6))
     first = page_of(many, tmp_path / "a.html", videos=False)
     assert first == page_of(many, tmp_path / "b.html", videos=False)
-    assert "200 episodes, drawn at random from 210." in first
-    assert "210" in first
-    assert len(first) < 1_000_000
+    assert "20 episodes, drawn at random from 36." in first
+    assert "36" in first
+    assert len(first) < 100_000
 
 
 @pytest.mark.slow

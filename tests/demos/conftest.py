@@ -1,0 +1,16 @@
+"""Fixtures of tests of demonstrations."""
+
+from __future__ import annotations
+
+import pytest
+
+from demos import shards
+
+SMALL = 4
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many episodes a shard of this process holds: a few, so that collections of several shards are short."""
+    monkeypatch.setattr(shards, "SHARD_EPISODES", SMALL)
+    return SMALL
