@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from statistics import NormalDist, fmean, variance
 
 import numpy as np
@@ -16,6 +16,8 @@ BOOTSTRAPS = 5000
 """Enough for two digits of a 95% interval."""
 Scores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 """Shape (trainings, environments), or (draws, trainings, environments)."""
+Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+"""Of trainings, shape (draws, trainings, environments)."""
 Rates = np.ndarray[tuple[int], np.dtype[np.float64]]
 """Shape (episodes,) or (draws,)."""
 Outcomes = Sequence[Sequence[bool]]
@@ -69,12 +71,8 @@ def _bootstrap(
         draws: Number of bootstrap draws.
         seed: Seed of NumPy's RandomState, which rliable uses.
     """
-    rng = np.random.RandomState(seed)
-    indices = [[rng.randint(0, len(own), own.shape) for own in scores] for _ in range(draws)]
-    drawn = [
-        np.take_along_axis(own[None], np.array(each), axis=1)
-        for own, each in zip(scores, zip(*indices, strict=True), strict=True)
-    ]
+    indices = _indices(tuple(own.shape for own in scores), draws, seed)
+    drawn = [np.take_along_axis(own[None], each, axis=1) for own, each in zip(scores, indices, strict=True)]
     points = [float(found[0]) for found in statistics(*(own[None] for own in scores))]
     ends = 100.0 * (1.0 - CONFIDENCE) / 2.0, 100.0 * (1.0 + CONFIDENCE) / 2.0
     intervals = [np.percentile(found, ends).tolist() for found in statistics(*drawn)]
@@ -83,6 +81,14 @@ def _bootstrap(
         Estimate(point, min(low, point), max(high, point))
         for point, (low, high) in zip(points, intervals, strict=True)
     ]
+
+
+@lru_cache(maxsize=8)
+def _indices(shapes: tuple[tuple[int, ...], ...], draws: int, seed: int) -> tuple[Indices, ...]:
+    """Return which trainings each draw takes, an array an agent; many share them, so they are not to be changed."""
+    rng = np.random.RandomState(seed)
+    found = [[rng.randint(0, shape[0], shape) for shape in shapes] for _ in range(draws)]
+    return tuple(np.array(each) for each in zip(*found, strict=True))
 
 
 def _middle_means(scores: Scores) -> Rates:
