@@ -25,7 +25,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(folder / "lock"):
         if (folder / "done").exists():
             return folder / "results"
-        suite = read_suite(written(folder), ("tests.agents.test_agents:StillAgent",))
+        suite = read_suite(written(folder), ("tests.benchmarks.strangers:Stranger",))
         runner.run(suite, folder / "results", LocalEngine(2))
         (folder / "done").touch()
         return folder / "results"

@@ -16,12 +16,12 @@ from demos.files import write_json
 SMALL: dict[str, Any] = {
     "name": "small",
     "environments": ["LamReach-v0"],
-    "agents": ["random", "expert", "bc"],
+    "agents": ["random", "expert", {"agent": "bc", "settings": {"epochs": 5}}],
     "demonstrations": 8,
     "demonstration_seed": 0,
     "training_seeds": [0, 1],
     "evaluation": {"first_seed": 1000, "episodes": 6},
-    "videos": {"agent": "bc", "size": 64},
+    "videos": {"agent": "bc", "size": 16},
     "curves": {"points": 4, "episodes": 2},
 }
 

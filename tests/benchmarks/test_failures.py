@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks import jobs, runner
+from benchmarks.__main__ import app
 from benchmarks.results import read_results
 from benchmarks.suite_file import read_suite
-from demos.engines import Job, LocalEngine
+from demos.engines import LocalEngine
 
 from .suites import CLONE, written
 
+STRANGERS = {
+    "Raising": "KeyError: 'a mistake of mine'",
+    "NotANumber": "ValueError: .*nan",
+    "WrongShape": r"ValueError: .*\(9,\)",
+    "Hanging": "TimeoutError: the episode with seed 1000 took longer than 1 s",
+    "Stubborn": "TimeoutError: the episode with seed 1000 took longer than 1 s",
+    "Interrupting": "KeyboardInterrupt",
+    "Killing": "its process died",
+    "Garbled": r"ValueError: \\udcff bad",
+    "Exiting": "SystemExit: 3",
+    "Swallowing": "its process died: .*or it did not let itself be interrupted",
+    "Bare": r"TypeError: predict returned a ndarray; expected an action and a memory: \(action, state\)",
+}
 
-def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Path) -> None:
-    strangers = {
-        "Raising": "KeyError: 'a mistake of mine'",
-        "NotANumber": "ValueError: .*nan",
-        "WrongShape": r"ValueError: .*\(9,\)",
-        "Hanging": "TimeoutError: the episode with seed 1000 took longer than 1 s",
-        "Stubborn": "TimeoutError: the episode with seed 1000 took longer than 1 s",
-        "Interrupting": "KeyboardInterrupt",
-        "Killing": "its process died",
-        "Garbled": r"ValueError: \\udcff bad",
-        "Exiting": "SystemExit: 3",
-        "Swallowing": "its process died: .*or it did not let itself be interrupted",
-        "Bare": r"TypeError: predict returned a ndarray; expected an action and a memory: \(action, state\)",
-    }
-    places = {f"tests.benchmarks.strangers:{name}": told for name, told in strangers.items()}
+
+@pytest.mark.parametrize(
+    "failing",
+    [("Raising", "Stubborn", "Killing"), pytest.param(tuple(STRANGERS), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_strangers_that_fail_are_reported_and_the_rest_is_measured(
+    failing: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {f"tests.benchmarks.strangers:{name}": STRANGERS[name] for name in failing}
     still, wandering = (f"tests.benchmarks.strangers:{name}" for name in ("Stranger", "Wandering"))
     suite = written(
         tmp_path,
@@ -41,12 +48,9 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(tmp_path: Pat
         videos={"agent": "tests.benchmarks.strangers:Raising", "size": 32},
     )
     out = tmp_path / "out"
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "run", suite, "--out", "out"],
-        capture_output=True, text=True, timeout=200, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
-    assert done.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["run", suite, "--out", "out"])
+    assert done.exit_code == 2
     assert f"{len(places) + 1} jobs failed" in done.stderr
     rates = {result.cell.label: result.evaluation.success_rate for result in read_results(out)[1]}
     assert rates == {still: 0.0, wandering: 0.0, "expert": 1.0}
@@ -146,12 +150,3 @@ def test_what_an_agent_leaves_behind_decides_nothing_and_holds_nothing_up(tmp_pa
     assert found["random", "as trained"].success_rate == 0.0
     alone = runner.run(read_suite(written(tmp_path, agents=[drawing], **once)), tmp_path / "alone", LocalEngine(1))
     assert read_results(alone)[1][0].evaluation.episodes == found[drawing, "as trained"].episodes
-
-
-def fail() -> None:
-    raise ValueError("this job fails")
-
-
-def test_an_error_in_a_job_reaches_the_caller() -> None:
-    with pytest.raises(ValueError, match="this job fails"):
-        list(LocalEngine(2).run([Job("bad", fail, ())]))

@@ -38,7 +38,7 @@ def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
         "LamReach-v0-bc-8-expert-seed1",
         "LamReach-v0-expert",
         "LamReach-v0-random",
-        "LamReach-v0-tests_agents_test_agents_StillAgent-7a7d03b1",
+        "LamReach-v0-tests_benchmarks_strangers_Stranger-f1ef665a",
     ]
     assert {tuple(episode.seed for episode in result.evaluation.episodes) for result in cells} == {
         tuple(range(1000, 1006))
@@ -51,7 +51,7 @@ def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
 
 def test_a_second_run_measures_nothing_again(results: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")}
-    suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
+    suite = read_suite(written(tmp_path), ("tests.benchmarks.strangers:Stranger",))
     runner.run(suite, results, LocalEngine(2))
     assert {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")} == before
 
@@ -123,14 +123,14 @@ def test_outdated_results_are_measured_again(results: Path, tmp_path: Path, monk
     (folder / "videos" / f"{CLONE}.json").unlink()
     todo = runner.missing(suite, folder)
     assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 2, 3, 1]
-    runner.run(suite, folder, LocalEngine(2))
-    assert runner.missing(suite, folder).names() == []
-    assert (folder / "videos" / f"{CLONE}.json").exists()
+    runner.run(read_suite(written(tmp_path, videos=None)), folder, LocalEngine(2))
+    assert runner.missing(suite, folder).names() == [f"film-of-{CLONE}"]
     trained = [ToTrain.of(result.cell) for result in read_results(folder)[1]]
     names = {each.name for each in trained if each is not None}
     assert {path.name for path in (folder / "agents").iterdir()} == names, "outdated agents are gone"
 
 
+@pytest.mark.slow
 def test_a_folder_of_results_alone_can_be_filmed(results: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clone"
     shutil.copytree(results, folder, ignore=shutil.ignore_patterns("agents", "datasets", "videos"))
@@ -143,6 +143,7 @@ def test_a_folder_of_results_alone_can_be_filmed(results: Path, tmp_path: Path) 
     assert {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")} == before
 
 
+@pytest.mark.slow
 def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: Path) -> None:
     quick = {"epochs": 1, "batch_size": 32}
     agents = [
@@ -154,7 +155,7 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
             "environments": ["LamReachDiscrete-v0"],
         },
     ]
-    videos = {"agent": "one-epoch", "size": 64}
+    videos = {"agent": "one-epoch", "size": 16}
     suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], videos=videos))
     folder = runner.run(suite, tmp_path / "out", LocalEngine(2))
     cells = {result.cell.name: result.cell for result in read_results(folder)[1]}
@@ -210,9 +211,12 @@ def test_an_agent_is_trained_once_for_all_that_measure_it(tmp_path: Path) -> Non
     assert "Under other conditions" in (folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_one_worker_gives_the_results_of_two(results: Path, tmp_path: Path) -> None:
-    suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
-    assert finished(runner.run(suite, tmp_path / "out", LocalEngine(1))) == finished(results)
+    suite = read_suite(written(tmp_path, training_seeds=[0], videos=None), ("tests.benchmarks.strangers:Stranger",))
+    alone = finished(runner.run(suite, tmp_path / "out", LocalEngine(1)))
+    assert len(alone) == 4
+    assert alone == {name: told for name, told in finished(results).items() if not name.endswith("seed1.json")}
 
 
 def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
@@ -244,14 +248,14 @@ def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
 
 def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(results, tmp_path / "copy"))
-    suite = read_suite(written(tmp_path), ("tests.agents.test_agents:StillAgent",))
+    suite = read_suite(written(tmp_path), ("tests.benchmarks.strangers:Stranger",))
     runner.forget(suite, folder, "bc")
     todo = runner.missing(suite, folder)
     assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 2, 2, 1]
     with pytest.raises(ValueError, match="no agent is called 'bd'; expected one of random, expert, bc"):
         runner.forget(suite, folder, "bd")
     assert runner.left_out(suite, folder) == []
-    assert runner.left_out(read_suite(written(tmp_path)), folder) == ["tests.agents.test_agents:StillAgent"]
+    assert runner.left_out(read_suite(written(tmp_path)), folder) == ["tests.benchmarks.strangers:Stranger"]
 
 
 def test_what_learns_nothing_needs_no_seeds_of_learning(tmp_path: Path) -> None:

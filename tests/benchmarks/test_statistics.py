@@ -129,8 +129,8 @@ def drawn(rng: np.random.Generator, rates: list[float], difficulty: Any, alike: 
     return np.sqrt(alike) * difficulty + np.sqrt(1.0 - alike) * luck < limits
 
 
-@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9])
-@pytest.mark.parametrize("rate", [0.5, 0.9, 0.98])
+@pytest.mark.parametrize("alike", [0.0, pytest.param(0.5, marks=pytest.mark.slow), 0.9])
+@pytest.mark.parametrize("rate", [pytest.param(0.5, marks=pytest.mark.slow), 0.9, 0.98])
 def test_the_rate_is_held_as_often_as_the_interval_says_however_alike_trainings_are(
     rate: float, alike: float
 ) -> None:
@@ -143,7 +143,7 @@ def test_the_rate_is_held_as_often_as_the_interval_says_however_alike_trainings_
     assert held > 367
 
 
-@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("alike", [*(pytest.param(alike, marks=pytest.mark.slow) for alike in (0.0, 0.5, 1.0)), 0.9])
 @pytest.mark.parametrize(
     ("rates", "others"),
     [
@@ -183,7 +183,7 @@ def test_trainings_that_always_agree_count_as_one() -> None:
     assert success_interval([[True] * 200] * 5) == pytest.approx(wilson_interval(200, 200), abs=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_intervals_hold_their_points_and_are_rates(trainings: int, episodes: int, draws: Any) -> None:
     share = draws.random()

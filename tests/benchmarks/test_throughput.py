@@ -29,6 +29,7 @@ def test_an_environment_compared_with_itself_simulates_as_much_time_as_steps() -
     assert pair.simulated_time_ratio == pair.ratio
 
 
+@pytest.mark.slow
 def test_pictures_and_processes_are_compared_too() -> None:
     throughput.neighbours()
     drawn = throughput.compare_pictures("LamReach-v0", "PandaReach-v3", pictures=2, rounds=1)
