@@ -67,7 +67,7 @@ def actions(agent: Any, dataset: Any) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("warm_start", ["bc", "none"])
+@pytest.mark.parametrize("warm_start", ["bc", pytest.param("none", marks=pytest.mark.slow)])
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     name: str, warm_start: str, reach: Any, tmp_path: Path
 ) -> None:
@@ -192,7 +192,7 @@ def test_the_discriminator_does_not_look_at_what_is_ignored(name: str, reach: An
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("use_actions", [True, False])
+@pytest.mark.parametrize("use_actions", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_the_discriminator_looks_at_actions_or_not(name: str, use_actions: bool, reach: Any) -> None:
     dataset, env = reach
     agent = new(name, env, use_actions=use_actions)
@@ -204,6 +204,7 @@ def test_the_discriminator_looks_at_actions_or_not(name: str, use_actions: bool,
     assert np.array_equal(one, other) != use_actions
 
 
+@pytest.mark.slow
 def test_bc_regularization_keeps_a_policy_nearer_to_the_demonstrations(reach: Any) -> None:
     dataset, env = reach
     shown = np.concatenate([episode.actions for episode in episodes_of(dataset)])
@@ -217,6 +218,7 @@ def test_bc_regularization_keeps_a_policy_nearer_to_the_demonstrations(reach: An
     assert error(50) < 0.8 * error(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_discrete_actions_are_learned_too(name: str, make: Make, tmp_path: Path) -> None:
     env = make("LamReachDiscrete-v0")

@@ -81,11 +81,19 @@ def test_the_same_seed_learns_the_same_weights_and_leaves_global_generators_alon
     assert weights(learned(datasets, env, seed=1)) != first
 
 
-@pytest.mark.parametrize("env_id", ["LamReachGoal-v0", "LamReachDiscrete-v0"])
-def test_cloning_works_in_other_spaces(env_id: str, make: Make, tmp_path: Path) -> None:
-    dataset = demos.collect(env_id, episodes=20, root=tmp_path)
+@pytest.mark.parametrize(
+    ("env_id", "episodes", "settings"),
+    [
+        pytest.param("LamReachGoal-v0", 20, {}, marks=pytest.mark.slow),
+        ("LamReachDiscrete-v0", 8, {"hidden_sizes": [32], "batch_size": 32}),
+    ],
+)
+def test_cloning_works_in_other_spaces(
+    env_id: str, episodes: int, settings: dict[str, Any], make: Make, tmp_path: Path
+) -> None:
+    dataset = demos.collect(env_id, episodes=episodes, root=tmp_path)
     env = make(env_id)
-    agent = agents.make("bc", env)
+    agent = agents.make("bc", env, **settings)
     untrained = agents.evaluate(agent, env, seeds=range(5)).mean_return
     agent.learn(dataset, env, seed=0, budget=40)
     assert agents.evaluate(agent, env, seeds=range(5)).mean_return > untrained
@@ -215,6 +223,7 @@ def test_an_unknown_agent_says_which_there_are(name: str, message: str, make: Ma
         agents.make(name, make("LamReach-v0"))
 
 
+@pytest.mark.slow
 def test_agents_that_need_imitation_name_the_command_that_installs_it() -> None:
     code = """
 import sys

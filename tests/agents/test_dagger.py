@@ -43,7 +43,13 @@ class Asked:
         return label, state
 
 
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachDiscrete-v0", "LamReachGoal-v0"])
+@pytest.mark.parametrize(
+    "env_id",
+    [
+        *(pytest.param(env_id, marks=pytest.mark.slow) for env_id in ("LamReach-v0", "LamReachDiscrete-v0")),
+        "LamReachGoal-v0",
+    ],
+)
 def test_no_more_labels_are_asked_for_than_the_demonstrations_hold(env_id: str, make: Make, tmp_path: Path) -> None:
     env = make(env_id)
     dataset = demos.collect(env_id, episodes=8, root=tmp_path)

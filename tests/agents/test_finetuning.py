@@ -26,7 +26,9 @@ def observations(env: Any) -> list[Any]:
     return [env.reset(seed=seed)[0] for seed in range(5)]
 
 
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachGoal-v0", "LamReachDiscrete-v0"])
+@pytest.mark.parametrize(
+    "env_id", [pytest.param("LamReach-v0", marks=pytest.mark.slow), "LamReachGoal-v0", "LamReachDiscrete-v0"]
+)
 def test_ppo_acts_as_the_clone_and_learns_on(env_id: str, make: Make, tmp_path: Path) -> None:
     env = make(env_id)
     agent = cloned(env_id, env, tmp_path)
@@ -40,7 +42,7 @@ def test_ppo_acts_as_the_clone_and_learns_on(env_id: str, make: Make, tmp_path: 
     assert not torch.equal(before, torch.cat([values.flatten() for values in model.policy.parameters()]))
 
 
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachGoal-v0"])
+@pytest.mark.parametrize("env_id", [pytest.param("LamReach-v0", marks=pytest.mark.slow), "LamReachGoal-v0"])
 def test_sac_acts_as_the_clone_remembers_the_demonstrations_and_learns_on(
     env_id: str, make: Make, tmp_path: Path
 ) -> None:

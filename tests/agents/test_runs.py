@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -28,8 +28,8 @@ from agents.run import CHECKPOINT, Run
 from ..conftest import Make
 from ..lam_envs.traces import fingerprint
 
-SETTINGS: list[dict[str, Any]] = [
-    {},
+SETTINGS: list[Any] = [
+    pytest.param({}, marks=pytest.mark.slow),
     {"members": 2},
     {"held_out": 0.2, "patience": 3},
 ]
@@ -63,7 +63,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
 
     def fresh() -> Any:
-        return agents.make("bc", env, batch_size=32, epochs=8, **settings)
+        return agents.make("bc", env, batch_size=32, epochs=8, hidden_sizes=[16], **settings)
 
     whole = fresh()
     whole.learn(dataset, env, seed=0)
@@ -217,9 +217,9 @@ def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, 
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
     with pytest.raises(KilledError):
         agents.make("bc", env).learn(dataset, env, seed=0, run=Fragile(tmp_path))
-    for seed, settings, what in ((1, {}, "seed"), (0, {"l2_weight": 0.1}, "settings")):
+    for seed, changed, what in ((1, {}, "seed"), (0, {"l2_weight": 0.1}, "settings")):
         with pytest.raises(ValueError, match=f"holds an unfinished training with another {what}: choose another"):
-            agents.make("bc", env, **settings).learn(dataset, env, seed=seed, run=Run(tmp_path))
+            agents.make("bc", env, **changed).learn(dataset, env, seed=seed, run=Run(tmp_path))
     other, plain = agents.make("bc", env), agents.make("bc", env)
     plain.learn(dataset, env, seed=1, budget=2)
     other.learn(dataset, env, seed=1, budget=2, run=Run(tmp_path, overwrite=True))
@@ -252,6 +252,7 @@ TREES = st.recursive(
 )
 
 
+@settings(max_examples=25)
 @given(tree=TREES)
 def test_what_a_checkpoint_holds_comes_back(tree: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("state")

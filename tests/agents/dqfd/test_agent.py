@@ -168,7 +168,7 @@ def test_of_disturbed_demonstrations_rewards_belong_to_what_was_executed(make: M
 def test_goals_are_observed(make: Make, tmp_path: Path) -> None:
     env = make("LamReachGoal-v0", control="discrete")
     shown = demos.collect(env.spec.id, episodes=2, seed=7, root=tmp_path, env_kwargs={"control": "discrete"})  # type: ignore[union-attr]
-    one, other = (agents.make("dqfd", env, **SMALL) for _ in range(2))
+    one, other = (agents.make("dqfd", env, **{**SMALL, "pretraining_steps": 20}) for _ in range(2))
     for agent in (one, other):
         agent.learn(shown, env, seed=0, budget=40)
     assert same(one, other)
