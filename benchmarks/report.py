@@ -33,6 +33,7 @@ PICTURES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
     "robustness.png": ("Success under each condition", plots.robustness),
 }
 """Beside the Markdown: what they show, and what draws them where there is something to draw."""
+MARKDOWN, HTML = "report.md", "report.html"
 PROFILE = "Performance profile"
 MOST_TOLD = 300
 """Letters of why a measurement failed."""
@@ -70,24 +71,40 @@ def report(folder: str | Path) -> list[Path]:
         ValueError: A result is damaged.
     """
     base = Path(folder)
-    content = _content(base)
-    table = content["rows"]
-    written = []
-    for name, (shows, draw) in PICTURES.items():
-        picture = plots.png(partial(draw, table), base / name)
-        if picture is not None:
-            written.append(picture)
-            content["pictures"][name] = shows
-    templates = _templates()
-    for name in ("report.md", "report.html"):
-        text = templates.get_template(f"{name}.jinja").render(content)
-        written.append(write_atomically(base / name, text))
+    suite, results = read_results(base)
+    content = _content(base, suite, results)
+    pictures = [plots.png(partial(draw, content["rows"]), base / name) for name, (_, draw) in PICTURES.items()]
+    written = [picture for picture in pictures if picture is not None]
+    content["pictures"] = {picture.name: PICTURES[picture.name][0] for picture in written}
+    written.append(write_atomically(base / MARKDOWN, _render(MARKDOWN, content)))
+    content["figures"] = _figures(content["rows"], results, content["rankings"])
+    content["played"] = {film.file: _data_uri(base, film.file, "video/mp4") for film in content["films"]}
+    written.append(write_atomically(base / HTML, _render(HTML, content)))
     return written
 
 
-def _content(base: Path) -> dict[str, Any]:
-    """All that the pages tell."""
-    suite, results = read_results(base)
+def markdown(folder: str | Path) -> str:
+    """Return the text that :func:`report` writes into ``report.md``; nothing is written.
+
+    Args:
+        folder: A results folder that holds the images of its report.
+
+    Raises:
+        FileNotFoundError: There are no results.
+        ValueError: A result is damaged.
+    """
+    base = Path(folder)
+    content = _content(base, *read_results(base))
+    content["pictures"] = {name: shows for name, (shows, _) in PICTURES.items() if (base / name).is_file()}
+    return _render(MARKDOWN, content)
+
+
+def _render(name: str, content: dict[str, Any]) -> str:
+    return _templates().get_template(f"{name}.jinja").render(content)
+
+
+def _content(base: Path, suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any]:
+    """Return what both pages show."""
     table = rows(results)
     sides = overviews([row for row in table if row.condition == next(iter(suite["conditions"]), AS_TRAINED)])
     ranked = [each for each in map(ranking, sides) if len(each.ranks) > 1]
@@ -99,10 +116,7 @@ def _content(base: Path) -> dict[str, Any]:
         "overviews": sides,
         "under": _under(table),
         "rankings": ranked,
-        "figures": _figures(table, results, ranked),
-        "pictures": {},
         "films": films,
-        "played": {film.file: _data_uri(base, film.file, "video/mp4") for film in films},
         "versions": _versions(results),
         "outdated": _outdated(results),
         **_progress(suite, results),
