@@ -14,12 +14,12 @@ from rich.table import Table
 
 import agents
 import demos
-from agents import archive
-from agents.agent import ARCHIVE, DESCRIPTION, Learning, read_description
-from agents.evaluation import EPISODE_SECONDS, make_env
-from agents.provenance import outdated_parts
-from agents.run import Run
-from demos.console import clear_errors, console, keywords
+from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
+from agents.registry import ARCHIVE, DESCRIPTION, Learning, read_description
+from agents.saving import archive
+from agents.training.provenance import outdated_parts
+from agents.training.run import Run
+from demos.runtime.console import clear_errors, console, keywords
 
 app = typer.Typer(
     help="Train, evaluate and tune agents.",
@@ -207,7 +207,7 @@ def tune(
     What is looked for is in the section `search` of the agent's file of settings; what --set gives is not.
     """
     with clear_errors():
-        from agents import tuning
+        from agents.training import tuning
 
         made = make_env(env, **keywords(env_set))
         given = _settings(set_)

@@ -9,6 +9,6 @@ if importlib.util.find_spec("rliable") is None:
         "benchmarks needs more than the core: pip install 'lam-envs[benchmarks]'", name="rliable"
     )
 
-from agents.evaluation import Evaluation, evaluate
+from agents.evaluation.evaluation import Evaluation, evaluate
 
 __all__ = ["Evaluation", "evaluate"]

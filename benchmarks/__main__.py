@@ -13,28 +13,28 @@ from rich.progress import Progress, TimeElapsedColumn, track
 from rich.table import Table
 
 import lam_envs
-from benchmarks import compare as comparing
-from benchmarks import datasets as data_speed
 from benchmarks import experts as expert_success
-from benchmarks import export as exporting
-from benchmarks import learning as learning_speed
-from benchmarks import report as reports
-from benchmarks import runner
-from benchmarks import running as running_cost
-from benchmarks import throughput as speed
-from benchmarks.conditions import AS_TRAINED
-from benchmarks.measuring import Measured
-from benchmarks.results import FAILURES, cell_file, read_results
-from benchmarks.suite import SpeedSuite, Suite
-from benchmarks.suite_file import is_of_speed, read_speed_suite, read_suite, suite_names
-from benchmarks.tables import names, rows, short_names
+from benchmarks.analysis import compare as comparing
+from benchmarks.analysis.tables import names, rows, short_names
+from benchmarks.reports import export as exporting
+from benchmarks.reports import report as reports
+from benchmarks.runner import runner
+from benchmarks.runner.results import FAILURES, cell_file, read_results
+from benchmarks.speed import datasets as data_speed
+from benchmarks.speed import learning as learning_speed
+from benchmarks.speed import running as running_cost
+from benchmarks.speed import throughput as speed
+from benchmarks.speed.measuring import Measured
+from benchmarks.suite.conditions import AS_TRAINED
+from benchmarks.suite.suite import SpeedSuite, Suite
+from benchmarks.suite.suite_file import is_of_speed, read_speed_suite, read_suite, suite_names
 from demos.commands.arguments import Address, EngineName, Shared
-from demos.console import clear_errors, console, errors
-from demos.engines import LocalEngine, make_engine
-from demos.files import write_atomically, write_json
-from lam_envs.keywords import known_name
+from demos.runtime.console import clear_errors, console, errors
+from demos.runtime.engines import LocalEngine, make_engine
+from demos.runtime.files import write_atomically, write_json
 from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS
+from lam_envs.validation import known_name
 
 app = typer.Typer(
     help="Measure agents and environments.",

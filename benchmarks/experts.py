@@ -12,14 +12,14 @@ from typing import Any
 import gymnasium as gym
 from filelock import FileLock, Timeout
 
-from agents import evaluation
-from agents.evaluation import evaluate
-from benchmarks.conditions import NoisyActions
-from demos.engines import Engine, Job
+from agents.evaluation import evaluation
+from agents.evaluation.evaluation import evaluate
+from benchmarks.suite.conditions import NoisyActions
+from demos.collection.versions import expert_versions, library_versions, major_versions
 from demos.experts import make_expert
-from demos.files import write_json
-from demos.intervals import wilson_interval
-from demos.versions import expert_versions, library_versions, major_versions
+from demos.runtime.engines import Engine, Job
+from demos.runtime.files import write_json
+from demos.runtime.intervals import wilson_interval
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 from lam_envs.versions import environment_versions

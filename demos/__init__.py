@@ -8,18 +8,18 @@ if importlib.util.find_spec("minari") is None:
     raise ModuleNotFoundError("demos needs more than the core: pip install 'lam-envs[demos]'", name="minari")
 
 from demos.check import check, repair
-from demos.checksum import checksum
-from demos.collect import collect
-from demos.curate import filter_episodes, merge, split, subsample
-from demos.dataset import describe, installed, load, make_env, plan_of
-from demos.exchange import export_dataset, import_dataset
+from demos.collection.collect import collect
+from demos.collection.ready_made import fetch_or_make
+from demos.collection.replay import replay, replay_states
+from demos.collection.video import render
+from demos.datasets.checksum import checksum
+from demos.datasets.curate import filter_episodes, merge, split, subsample
+from demos.datasets.dataset import describe, installed, load, make_env, plan_of
+from demos.datasets.statistics import statistics
 from demos.experts import make_expert
+from demos.formats import export_dataset, import_dataset
 from demos.preprocess import preprocess
-from demos.ready_made import fetch_or_make
-from demos.replay import replay, replay_states
 from demos.report import report
-from demos.statistics import statistics
-from demos.video import render
 
 __all__ = [
     "check",

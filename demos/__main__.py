@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from demos.commands import collecting, curating, exchanging, looking, verifying
-from demos.console import clear_errors
+from demos.runtime.console import clear_errors
 
 app = typer.Typer(
     help="Collect, inspect, verify, change, exchange and film demonstrations.",

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import lam_envs
-from benchmarks.expectations import EXPECTATIONS, file_figures, unexpected
-from benchmarks.report import PICTURES, markdown_conditions, markdown_overview, markdown_table, unexpected_lines
-from benchmarks.results import SUITE_FILE, CellResult, read_results
-from benchmarks.tables import rows, shown
-from demos.intervals import wilson_interval
+from benchmarks.analysis.expectations import EXPECTATIONS, file_figures, unexpected
+from benchmarks.analysis.tables import rows, shown
+from benchmarks.reports.report import (
+    PICTURES,
+    markdown_conditions,
+    markdown_overview,
+    markdown_table,
+    unexpected_lines,
+)
+from benchmarks.runner.results import SUITE_FILE, CellResult, read_results
+from demos.runtime.intervals import wilson_interval
 from docs.tables import table, title
 
 ROOT = Path(__file__).parents[1]

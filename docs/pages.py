@@ -19,22 +19,22 @@ from typing import Any
 
 import gymnasium as gym
 
-from agents.agent import AGENTS, find
-from agents.settings import CONFIGS, DEFAULT, shipped
-from benchmarks.report import markdown_overview
+from agents.registry import AGENTS, find
+from agents.training.settings import CONFIGS, DEFAULT, shipped
+from benchmarks.reports.report import markdown_overview
 from docs import pictures, scaling
 from docs.figures import CORE, brief, datasets, of_agent, results, speeds
 from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table, title
 from lam_envs import observation
 from lam_envs import robots as robot_files
-from lam_envs.cameras import CAMERAS
+from lam_envs.bullet.cameras import CAMERAS
 from lam_envs.control import CONTROLS
 from lam_envs.env import OBSERVATIONS, ManipulationEnv
 from lam_envs.observation import Layout
 from lam_envs.randomization import PRESETS, Randomization
 from lam_envs.registration import TASKS, VARIANTS, env_id
-from lam_envs.reset_options import OPTIONS
 from lam_envs.robots import ROBOTS, RobotModel
+from lam_envs.scene.reset_options import OPTIONS
 from lam_envs.tasks import make_task
 
 ROOT = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.results import read_results
-from benchmarks.trained import ToTrain
+from benchmarks.runner.results import read_results
+from benchmarks.runner.trained import ToTrain
 from docs.tables import table
 
 CORES = (1, 2, 8, 16, 64, 256, 1000)

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from sphinx.cmd.build import main as sphinx
 
-from agents.agent import AGENTS
-from benchmarks import report as reports
+from agents.registry import AGENTS
+from benchmarks.reports import report as reports
 from docs import figures, pages
 from lam_envs.registration import TASKS
 

@@ -10,10 +10,9 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from lam_envs import reset_options
-from lam_envs.cameras import CAMERAS, CameraMatrices
+from lam_envs.bullet.cameras import CAMERAS, CameraMatrices
+from lam_envs.bullet.simulation import CONTROL_HZ, Renderer, Simulation
 from lam_envs.control import CONTROLS, ToolCommand
-from lam_envs.keywords import known_name, known_names, one_of, positive_number, truth, unknown_keyword
 from lam_envs.observation import (
     DEPTH_SUFFIX,
     ROBOT_KEY,
@@ -23,12 +22,13 @@ from lam_envs.observation import (
     pixels_space,
 )
 from lam_envs.randomization import Randomization, noise, randomization_of
-from lam_envs.reward import Reward
 from lam_envs.robots import ROBOTS, RobotModel
-from lam_envs.simulation import CONTROL_HZ, Renderer, Simulation
+from lam_envs.scene import reset_options
+from lam_envs.scene.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matrices
+from lam_envs.scene.world import World
 from lam_envs.tasks import TASKS, Task, make_task
-from lam_envs.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matrices
-from lam_envs.world import World
+from lam_envs.tasks.reward import Reward
+from lam_envs.validation import known_name, known_names, one_of, positive_number, truth, unknown_keyword
 
 OBSERVATIONS = ("state", "goal", "pixels")
 REWARDS = ("dense", "sparse")
@@ -61,7 +61,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         terminate_on_success: End the episode at success. By default episodes have a fixed length: a length that
             depends on success tells the reward to algorithms that should learn it (imitation's documentation,
             "variable horizon").
-        cameras: Names of ``lam_envs.cameras.CAMERAS``, for pixel observations.
+        cameras: Names of ``lam_envs.bullet.cameras.CAMERAS``, for pixel observations.
         image_width: Pixels of an observed image.
         image_height: Pixels of an observed image.
         depth: Observe depth (meters) beside each image.
@@ -69,7 +69,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             Their pixels differ; with ``egl`` the brightness of the light does not vary. A process
             that was forked after its parent drew with ``egl`` cannot use it: start processes with ``spawn``.
         render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.
-        camera: A name of ``lam_envs.cameras.CAMERAS``, for :meth:`render`.
+        camera: A name of ``lam_envs.bullet.cameras.CAMERAS``, for :meth:`render`.
         render_width: Pixels.
         render_height: Pixels.
         unknown: Takes misspelt keywords, to say which are known.
@@ -357,8 +357,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
             height: Height of the image, pixels; by default ``image_height``.
 
         Returns:
-            For each name of ``lam_envs.cameras.CAMERAS``: ``intrinsics``, float64, shape (3, 3), pixels; ``pose``,
-            float64, shape (4, 4), meters, from the camera's frame to the world's.
+            For each name of ``lam_envs.bullet.cameras.CAMERAS``: ``intrinsics``, float64, shape (3, 3), pixels;
+            ``pose``, float64, shape (4, 4), meters, from the camera's frame to the world's.
 
         Raises:
             ResetNeeded: There was no reset yet.

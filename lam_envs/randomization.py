@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lam_envs.keywords import known_name, unknown_field
+from lam_envs.validation import known_name, unknown_field
 
 VERSION = 1
 """Raise it when a seed's draws or their effects change: results and datasets with randomization are then outdated."""

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import gymnasium as gym
 
-from lam_envs import randomization, viewer
+from lam_envs import randomization
 from lam_envs.control import CONTROLS
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_ours
 from lam_envs.robots import ROBOTS, RobotModel
+from lam_envs.scene import viewer
 from lam_envs.tasks import TASKS, Task, make_task
 
 Part = TypeVar("Part")

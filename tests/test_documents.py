@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import report as reports
-from benchmarks.report import markdown_overview
-from benchmarks.results import read_results
-from benchmarks.tables import rows
+from benchmarks.analysis.tables import rows
+from benchmarks.reports import report as reports
+from benchmarks.reports.report import markdown_overview
+from benchmarks.runner.results import read_results
 from docs import figures, pages, pictures, scaling, tables, website
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS

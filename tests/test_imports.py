@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import measuring
+from benchmarks.speed import measuring
 
 LATE = ("torch", "scipy.stats", "matplotlib", "rliable", "stable_baselines3", "imitation", "pyarrow", "av")
 """Takes long to import, and only some commands need it."""
@@ -46,9 +46,9 @@ for name in names:
     importlib.import_module(name)
 
 import time
-from agents.deadline import Deadline
-from benchmarks.measuring import alone
-from demos.engines.local import LocalEngine
+from agents.evaluation.deadline import Deadline
+from benchmarks.speed.measuring import alone
+from demos.runtime.engines.local import LocalEngine
 
 with Deadline(60.0, "this"):
     LocalEngine()

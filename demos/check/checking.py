@@ -11,6 +11,7 @@ import minari
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from rich.progress import Progress
 
+from demos.check.integrity import shown
 from demos.check.metadata import OURS, broken_data_seal, broken_metadata_seal, read_metadata
 from demos.check.problems import (
     Problem,
@@ -20,11 +21,10 @@ from demos.check.problems import (
     promised_episodes,
 )
 from demos.check.reexecution import environment_faults, reexecuted
-from demos.check.soundness import shown
-from demos.check.survey import Survey, survey
-from demos.checksum import SEAL
-from demos.dataset import DATA_FILE, HISTORY, PLAN, dataset_folder, find, is_collected, load, plan_of
-from demos.writing import check_free, derived_metadata, draft_of
+from demos.check.scan import Survey, survey
+from demos.datasets.checksum import SEAL
+from demos.datasets.dataset import DATA_FILE, HISTORY, PLAN, dataset_folder, find, is_collected, load, plan_of
+from demos.datasets.writing import check_free, derived_metadata, draft_of
 from lam_envs.registration import is_ours
 
 MOST_NOTES = 10

@@ -8,9 +8,9 @@ from typing import Any
 
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
-from demos.access import access_error
-from demos.checksum import SEAL, file_digest, metadata_digest
-from demos.dataset import DATA_FILE, FORM, HISTORY, PLAN, checked_id
+from demos.datasets.checksum import SEAL, file_digest, metadata_digest
+from demos.datasets.dataset import DATA_FILE, FORM, HISTORY, PLAN, checked_id
+from demos.runtime.access import access_error
 
 OURS = "lam_envs_"
 """What the keys begin with that only this package writes."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
-from demos.check.soundness import shown
-from demos.check.survey import Survey
-from demos.dataset import DATA_FILE, is_collected
+from demos.check.integrity import shown
+from demos.check.scan import Survey
+from demos.datasets.dataset import DATA_FILE, is_collected
 
 MAX_MISSING = 1000
 """Missing episodes that are named one by one."""

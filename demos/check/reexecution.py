@@ -7,11 +7,11 @@ from typing import Any
 
 import minari
 
-from demos.check.soundness import shown
-from demos.dataset import changes_of, is_collected, make_env, plan_of, stores_jpeg
-from demos.episode import episodes_of
-from demos.plan import Plan
-from demos.replay import replayed_difference
+from demos.check.integrity import shown
+from demos.collection.plan import Plan
+from demos.collection.replay import replayed_difference
+from demos.datasets.dataset import changes_of, is_collected, make_env, plan_of, stores_jpeg
+from demos.datasets.episode import episodes_of
 
 
 def environment_faults(dataset: minari.MinariDataset) -> list[str]:

@@ -8,11 +8,11 @@ import minari
 import typer
 from rich.table import Table
 
-from demos import ready_made
-from demos.collect import collect as record_dataset
+from demos.collection import ready_made
+from demos.collection.collect import collect as record_dataset
 from demos.commands.arguments import Address, EngineName, Root, Shared
-from demos.console import clear_errors, console, keywords
-from demos.engines import make_engine
+from demos.runtime.console import clear_errors, console, keywords
+from demos.runtime.engines import make_engine
 
 
 def add_to(app: typer.Typer) -> None:

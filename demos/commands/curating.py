@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from demos import curate
 from demos.commands.arguments import EXAMPLE, Dataset, NewId, Overwrite, Root
 from demos.commands.collecting import tell
-from demos.console import clear_errors, console
-from demos.dataset import history_of, load
+from demos.datasets import curate
+from demos.datasets.dataset import history_of, load
 from demos.preprocess import PREPROCESSORS
 from demos.preprocess import preprocess as preprocess_dataset
 from demos.preprocess.parsing import parsed
+from demos.runtime.console import clear_errors, console
 
 Seed = Annotated[int, typer.Option(help="Of the random draw.")]
 

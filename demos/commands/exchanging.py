@@ -9,9 +9,9 @@ import typer
 
 from demos.commands.arguments import EXAMPLE, Dataset, NewId, Overwrite, Root
 from demos.commands.collecting import tell
-from demos.console import clear_errors, console, keywords
-from demos.dataset import load
-from demos.exchange import FORMATS, export_dataset, import_dataset
+from demos.datasets.dataset import load
+from demos.formats import FORMATS, export_dataset, import_dataset
+from demos.runtime.console import clear_errors, console, keywords
 
 Format = Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")]
 

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from demos.collection.video import render as render_video
 from demos.commands.arguments import EXAMPLE, Dataset, Root
-from demos.console import clear_errors, console, errors
-from demos.dataset import datasets_root, describe, installed, load
-from demos.preprocess.form import form_of
-from demos.statistics import statistics
-from demos.video import render as render_video
+from demos.datasets.dataset import datasets_root, describe, installed, load
+from demos.datasets.statistics import statistics
+from demos.preprocess.schema import form_of
+from demos.runtime.console import clear_errors, console, errors
 
 
 def add_to(app: typer.Typer) -> None:

@@ -10,12 +10,12 @@ import typer
 from demos.check import check as check_dataset
 from demos.check import check_place
 from demos.check import repair as repair_dataset
+from demos.collection.replay import replay as replay_actions
+from demos.collection.replay import replay_states
 from demos.commands.arguments import EXAMPLE, Dataset, Overwrite, Root
 from demos.commands.collecting import tell
-from demos.console import clear_errors, console, errors
-from demos.dataset import load, stores_jpeg
-from demos.replay import replay as replay_actions
-from demos.replay import replay_states
+from demos.datasets.dataset import load, stores_jpeg
+from demos.runtime.console import clear_errors, console, errors
 
 
 def add_to(app: typer.Typer) -> None:

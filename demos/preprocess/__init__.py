@@ -11,17 +11,17 @@ from typing import Any, cast
 import minari
 from rich.progress import track
 
-from demos.dataset import HISTORY, load, stores_jpeg
-from demos.episode import Episode, episodes_of
+from demos.datasets.dataset import HISTORY, load, stores_jpeg
+from demos.datasets.episode import Episode, episodes_of
+from demos.datasets.writing import derived_metadata, draft_of
 from demos.preprocess.features import Features
-from demos.preprocess.form import form_of
 from demos.preprocess.idle import CutIdle
 from demos.preprocess.preprocessor import Preprocessor, Running
 from demos.preprocess.relabel import Relabel
 from demos.preprocess.resample import Resample
+from demos.preprocess.schema import form_of
 from demos.preprocess.smooth import Smooth
 from demos.preprocess.states_to_obs import StatesToObs
-from demos.writing import derived_metadata, draft_of
 
 PREPROCESSORS: dict[str, type[Preprocessor]] = {
     kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features, StatesToObs)
@@ -62,7 +62,7 @@ def preprocess(
         progress: Show a bar.
 
     Returns:
-        The new dataset. Its history (``demos.dataset.history_of``) lists the steps with their settings.
+        The new dataset. Its history (``demos.datasets.dataset.history_of``) lists the steps with their settings.
 
     Raises:
         ValueError: No step, one that cannot work on this dataset, or no episode is left.

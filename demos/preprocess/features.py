@@ -11,9 +11,9 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from demos.episode import Episode, leaves
-from demos.preprocess.form import Column, Form
+from demos.datasets.episode import Episode, leaves
 from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.schema import Column, Form
 
 INFO = "info/"
 """A feature of that prefix is the info of the rest of its name."""

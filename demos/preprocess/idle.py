@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import override
 
-from demos.episode import Episode
-from demos.preprocess.form import Form, part_of
+from demos.datasets.episode import Episode
 from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.schema import Form, part_of
 
 TOOL = "tool/position"
 GRIPPER = "gripper/width"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from demos.episode import Episode
-from demos.preprocess.form import Form
+from demos.datasets.episode import Episode
+from demos.preprocess.schema import Form
 
 
 class Running(ABC):

@@ -11,14 +11,14 @@ import gymnasium as gym
 import numpy as np
 from typing_extensions import override
 
-from demos.episode import EXECUTED, NOTES, STATE, Episode, leaves
-from demos.preprocess.form import Form, form_of_env
+from demos.collection.recording import Step, commanded, record
+from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode, leaves
 from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.recording import Step, commanded, record
+from demos.preprocess.schema import Form, form_of_env
 from lam_envs import ToolCommand
 from lam_envs.control import CONTROLS
-from lam_envs.keywords import known_name
 from lam_envs.registration import is_ours
+from lam_envs.validation import known_name
 
 POSITION, LAG = "tool/position", "tool/lag"
 TARGET = "gripper/target"

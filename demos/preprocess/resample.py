@@ -10,10 +10,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from demos.dataset import HIGHEST_RATE
-from demos.episode import Episode, mapped
-from demos.preprocess.form import Form
+from demos.datasets.dataset import HIGHEST_RATE
+from demos.datasets.episode import Episode, mapped
 from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.schema import Form
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from demos.episode import Episode
-from demos.preprocess.form import Form
+from demos.datasets.episode import Episode
 from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.schema import Form
 
 
 @dataclass(frozen=True)

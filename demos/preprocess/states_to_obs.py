@@ -8,13 +8,13 @@ from typing import Any
 import gymnasium as gym
 from typing_extensions import override
 
-from demos.episode import STATE, Episode
-from demos.preprocess.form import Form, form_of_env
+from demos.collection.recording import stack
+from demos.datasets.episode import STATE, Episode
 from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.recording import stack
+from demos.preprocess.schema import Form, form_of_env
 from lam_envs.env import OBSERVATIONS
-from lam_envs.keywords import known_name
 from lam_envs.registration import is_ours
+from lam_envs.validation import known_name
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import minari
 import numpy as np
 from rich.progress import track
 
-from demos.dataset import rate_of
-from demos.episode import STATE, Episode, episodes_of, leaves
+from demos.collection.video import Frame, state_frames, write_video
+from demos.datasets.dataset import rate_of
+from demos.datasets.episode import STATE, Episode, episodes_of, leaves
 from demos.report.positions import own_env
-from demos.video import Frame, state_frames, write_video
 
 SIZE = 240
 """Width and height of a filmed picture."""

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from demos.dataset import plan_of
-from demos.episode import EXECUTED, QUALITY, STRATEGY, Episode, episodes_of
+from demos.datasets.dataset import plan_of
+from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode, episodes_of
 from demos.report.positions import Area, Points, Positions, own_env
 from demos.report.tally import Tally, action_names
 

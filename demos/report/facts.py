@@ -10,10 +10,10 @@ from typing import Any
 import gymnasium as gym
 import minari
 
-from demos.checksum import checksum
-from demos.dataset import history_of, is_collected, libraries_of, plan_of, rate_of
-from demos.intervals import wilson_interval
+from demos.datasets.checksum import checksum
+from demos.datasets.dataset import history_of, is_collected, libraries_of, plan_of, rate_of
 from demos.report.contents import Contents
+from demos.runtime.intervals import wilson_interval
 
 
 def number_text(value: float) -> str:

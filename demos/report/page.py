@@ -14,13 +14,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from demos.dataset import rate_of
-from demos.files import write_atomically
+from demos.datasets.dataset import rate_of
 from demos.report.clips import DEFAULT_FPS, Clip, clips
 from demos.report.contents import Contents, Summary, contents_of
 from demos.report.facts import facts_of, groups, headline, number_text
 from demos.report.figures import MOST_CHOICES, Series, Stack, bars, bin_edges, choices, top_view
 from demos.report.positions import TOOL
+from demos.runtime.files import write_atomically
 
 OUTCOMES = {True: ("good", "succeeded"), False: ("bad", "failed"), None: ("plain", "not judged")}
 """The style and name of each outcome of an episode."""

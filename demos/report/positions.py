@@ -9,8 +9,8 @@ import minari
 import numpy as np
 import numpy.typing as npt
 
-from demos.dataset import make_env, plan_of
-from demos.episode import STATE, Episode
+from demos.datasets.dataset import make_env, plan_of
+from demos.datasets.episode import STATE, Episode
 from lam_envs.observation import ROBOT_KEY
 from lam_envs.registration import is_ours
 from lam_envs.tasks import TASKS, make_task

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lam_envs.bullet.geometry import Vector3
 from lam_envs.control.control import Target
-from lam_envs.geometry import Vector3
 from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
 

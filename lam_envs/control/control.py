@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from gymnasium import spaces
 
-from lam_envs.geometry import Vector3
+from lam_envs.bullet.geometry import Vector3
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.robot import GripperState, ToolState

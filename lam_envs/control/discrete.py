@@ -9,10 +9,10 @@ import numpy as np
 from gymnasium import spaces
 from typing_extensions import override
 
-from lam_envs.actions import checked_choice
+from lam_envs.bullet.geometry import Vector3
+from lam_envs.control.actions import checked_choice
 from lam_envs.control.cartesian import displaced
 from lam_envs.control.control import Control, Target, ToolCommand
-from lam_envs.geometry import Vector3
 from lam_envs.observation import Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.robot import ToolState

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from lam_envs.actions import checked_numbers
+from lam_envs.control.actions import checked_numbers
 from lam_envs.control.cartesian import displaced
 from lam_envs.control.control import SETTLING, Control, Target, ToolCommand
 from lam_envs.observation import Feature, Features

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from lam_envs.actions import checked_numbers
+from lam_envs.bullet.geometry import rotation_6d
+from lam_envs.control.actions import checked_numbers
 from lam_envs.control.control import SETTLING, Control, Target, ToolCommand
-from lam_envs.geometry import rotation_6d
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.robot import ToolState

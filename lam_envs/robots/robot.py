@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lam_envs.body import Body
-from lam_envs.bullet import pybullet
-from lam_envs.geometry import Frame, Quaternion, Vector3
-from lam_envs.simulation import Simulation
+from lam_envs.bullet.bodies import Body
+from lam_envs.bullet.client import pybullet
+from lam_envs.bullet.geometry import Frame, Quaternion, Vector3
+from lam_envs.bullet.simulation import Simulation
 
 # Share of the position error that a motor corrects in one physics step. At 0.3 a step's jerk asks for more than
 # the arm's torque and the tool swings by 2 cm; at 0.1 the tool lags so much that grasps take longer.

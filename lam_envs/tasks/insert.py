@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lam_envs.body import Part
+from lam_envs.bullet.bodies import Part
+from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature
 from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
-from lam_envs.simulation import Simulation
 from lam_envs.tasks.objects import (
     FAR,
     FAST,

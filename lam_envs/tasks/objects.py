@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lam_envs.geometry import Motion, Vector3, rotation_6d
+from lam_envs.bullet.geometry import Motion, Vector3, rotation_6d
 from lam_envs.observation import Feature
-from lam_envs.one_goal import OneGoal
 from lam_envs.robots.robot import ToolState
+from lam_envs.tasks.one_goal import OneGoal
 from lam_envs.tasks.task import Goals
 
 SLIP_SPEED = 0.03

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
+from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
-from lam_envs.simulation import Simulation
 from lam_envs.tasks.objects import (
     FAR,
     FAST,

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lam_envs.geometry import Motion, Vector3
+from lam_envs.bullet.geometry import Motion, Vector3
+from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
-from lam_envs.simulation import Simulation
 
 Goals = npt.NDArray[np.floating[Any]]
 """Achieved or desired goals, shape (..., goal size)."""

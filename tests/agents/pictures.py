@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 import agents
-from agents.agent import Learning
+from agents.registry import Learning
 
 
 def check_that_it_sees(agent: Learning, env: gym.Env[Any, Any], folder: Path) -> None:

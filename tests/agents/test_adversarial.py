@@ -12,10 +12,10 @@ import torch
 
 import agents
 import demos
-from agents.adversarial import AdversarialAgent
-from agents.bc import BehaviorCloning
-from agents.run import Run
-from demos.episode import episodes_of
+from agents.adversarial.training import AdversarialAgent
+from agents.imitation.bc import BehaviorCloning
+from agents.training.run import Run
+from demos.datasets.episode import episodes_of
 
 from ..conftest import Make
 from .test_rl import same

@@ -15,9 +15,9 @@ import torch
 
 import agents
 import demos
-from agents.agent import INSTALL_IMITATION
-from agents.bc import BehaviorCloning
-from demos.recording import Acting
+from agents.imitation.bc import BehaviorCloning
+from agents.registry import INSTALL_IMITATION
+from demos.collection.recording import Acting
 
 from ..conftest import Make
 from ..lam_envs.traces import fingerprint

@@ -19,9 +19,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecMonitor, VecNormalize
 from typer.testing import CliRunner
 
-from agents import archive
 from agents.__main__ import app
-from agents.evaluation import evaluate
+from agents.evaluation.evaluation import evaluate
+from agents.saving import archive
 
 from ..conftest import Make
 

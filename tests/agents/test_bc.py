@@ -14,17 +14,17 @@ import yaml
 
 import agents
 import demos
-from agents import cloning
-from agents import settings as settings_module
-from agents.agent import AGENTS, find
-from agents.bc import BehaviorCloning, Settings
-from agents.cloning import Cloning, Fitting, new_clone
-from agents.demonstrations import Transitions, transitions
-from agents.networks import LEAST_LOG_STD, BoundedPolicy, Standardizing, policy_keywords
-from agents.randomness import own_randomness
-from agents.settings import read_settings
+from agents.imitation import cloning
+from agents.imitation.bc import BehaviorCloning, Settings
+from agents.imitation.cloning import Cloning, Fitting, new_clone
+from agents.policies.networks import LEAST_LOG_STD, BoundedPolicy, Standardizing, policy_keywords
+from agents.registry import AGENTS, find
+from agents.training import settings as settings_module
+from agents.training.demonstrations import Transitions, transitions
+from agents.training.randomness import own_randomness
+from agents.training.settings import read_settings
+from demos.datasets.statistics import statistics
 from demos.preprocess import Resample
-from demos.statistics import statistics
 from lam_envs import registration
 
 from ..conftest import Make

@@ -14,8 +14,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from agents.deadline import Deadline, Interrupted
-from agents.evaluation import EPISODE_SECONDS, evaluate
+from agents.evaluation.deadline import Deadline, Interrupted
+from agents.evaluation.evaluation import EPISODE_SECONDS, evaluate
 
 
 class Quick(gym.Env[Any, Any]):
@@ -87,7 +87,7 @@ HANGING = """
 import collections, itertools, sys
 import numpy as np
 from agents import deadline
-from agents.evaluation import evaluate
+from agents.evaluation.evaluation import evaluate
 
 deadline.GRACE_SECONDS, deadline.REPEAT_SECONDS = 1.0, 0.1
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import agents
-from agents import evaluation
-from demos.intervals import wilson_interval
+from agents.evaluation import evaluation
+from demos.runtime.intervals import wilson_interval
 
 from ..conftest import Make
 from .test_agents import StillAgent

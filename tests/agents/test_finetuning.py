@@ -11,7 +11,7 @@ import torch
 
 import agents
 import demos
-from agents.finetuning import ppo_from, remember, sac_from
+from agents.rl.finetuning import ppo_from, remember, sac_from
 
 from ..conftest import Make
 

@@ -7,9 +7,9 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from agents.agent import AGENTS
-from agents.bc import BehaviorCloning
-from agents.provenance import effective_settings, outdated_parts, training_of
+from agents.imitation.bc import BehaviorCloning
+from agents.registry import AGENTS
+from agents.training.provenance import effective_settings, outdated_parts, training_of
 from lam_envs.robots import ROBOTS
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import agents
-from agents.ppo import PPOAgent
-from agents.run import Run
-from agents.stable_baselines import SeededEpisodes, training_envs
+from agents.rl.ppo import PPOAgent
+from agents.training.run import Run
+from agents.training.stable_baselines import SeededEpisodes, training_envs
 
 from ..conftest import Make
 from .pictures import check_that_it_sees

@@ -20,10 +20,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import agents
 import demos
-from agents.agent import find
-from agents.checkpoints import read_state, write_state
-from agents.randomness import own_randomness
-from agents.run import CHECKPOINT, Run
+from agents.registry import find
+from agents.training.checkpoints import read_state, write_state
+from agents.training.randomness import own_randomness
+from agents.training.run import CHECKPOINT, Run
 
 from ..conftest import Make
 from ..lam_envs.traces import fingerprint

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import agents
-from agents.agent import AGENTS
-from benchmarks.suite import learns
+from agents.registry import AGENTS
+from benchmarks.suite.suite import learns
 
 LEARNERS = [name for name in AGENTS if learns(name)]
 WEIGHTS, DESCRIPTION = "weights.safetensors", "agent.json"

@@ -11,7 +11,7 @@ import torch
 
 import agents
 import demos
-from agents.symmetry import symmetry_of
+from agents.training.symmetry import symmetry_of
 
 from ..conftest import Make
 

@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 import agents
 import demos
-from agents import tuning
 from agents.__main__ import app
-from agents.agent import AGENTS, find
-from agents.settings import CONFIGS, SEARCH
+from agents.registry import AGENTS, find
+from agents.training import tuning
+from agents.training.settings import CONFIGS, SEARCH
 
 from ..conftest import Make
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from benchmarks import runner
-from benchmarks.suite_file import read_suite
-from demos.engines import LocalEngine
+from benchmarks.runner import runner
+from benchmarks.suite.suite_file import read_suite
+from demos.runtime.engines import LocalEngine
 
 from .suites import written
 

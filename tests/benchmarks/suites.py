@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.results import CELLS, SUITE_FILE, read_cell
-from demos.files import write_json
+from benchmarks.runner.results import CELLS, SUITE_FILE, read_cell
+from demos.runtime.files import write_json
 
 SMALL: dict[str, Any] = {
     "name": "small",

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-import agents.agent
-import agents.settings
+import agents.registry
+import agents.training.settings
 import lam_envs.versions
-from agents.agent import AGENTS
-from agents.bc import BehaviorCloning
-from agents.provenance import effective_settings
-from benchmarks import cache_keys
-from benchmarks.cache_keys import provenance_of
-from benchmarks.conditions import NoisyActions, Shoved
-from benchmarks.results import CellResult, cell_provenance, is_done, key_of, outdated_by, read_results
+from agents.imitation.bc import BehaviorCloning
+from agents.registry import AGENTS
+from agents.training.provenance import effective_settings
+from benchmarks.runner import cache_keys
+from benchmarks.runner.cache_keys import provenance_of
+from benchmarks.runner.results import CellResult, cell_provenance, is_done, key_of, outdated_by, read_results
+from benchmarks.suite.conditions import NoisyActions, Shoved
 from demos.experts import EXPERTS
 from lam_envs.registration import TASKS, TaskEntry
 from lam_envs.robots import ROBOTS, RobotModel
@@ -75,8 +75,8 @@ def test_an_agent_that_a_package_names_counts_with_its_code(
     def installed() -> Any:
         yield Named()
 
-    monkeypatch.setattr(agents.agent, "_installed", installed)
-    assert agents.agent.find("mine")(None) == 1
+    monkeypatch.setattr(agents.registry, "_installed", installed)
+    assert agents.registry.find("mine")(None) == 1
     assert version("mine") == version("boxed.acting:act")
     before = version("mine")
     (third_party / "boxed" / "deciding.py").write_text("ACTION = 3\n")
@@ -172,13 +172,13 @@ def test_a_new_task_a_renamed_module_and_another_message_make_nothing_outdated(
     monkeypatch.setitem(TASKS, "hover", TaskEntry("hovering:Hover", 40))
     for name, cells in published.items():
         assert outdated(cells) == set(), name
-    assert agents.agent.find("bc").__module__ == "renamed_cloning"
+    assert agents.registry.find("bc").__module__ == "renamed_cloning"
 
 
 def test_a_changed_setting_makes_the_cells_that_have_it_outdated(
     published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = agents.settings.shipped
+    before = agents.training.settings.shipped
 
     def changed(name: str, fields: Any) -> Any:
         sections = before(name, fields)
@@ -186,7 +186,7 @@ def test_a_changed_setting_makes_the_cells_that_have_it_outdated(
             sections["LamPush"] = {**sections["LamPush"], "epochs": 401}
         return sections
 
-    monkeypatch.setattr(agents.settings, "shipped", changed)
+    monkeypatch.setattr(agents.training.settings, "shipped", changed)
     assert effective_settings("bc", {}, "LamPush")["epochs"] == 401
     cells = published["core"]
     own = {each.cell.name for each in cells if each.cell.agent == "bc" and each.cell.environment == "LamPush-v0"}

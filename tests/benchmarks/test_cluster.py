@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import ray
 
-from benchmarks import runner
-from benchmarks.suite_file import read_suite
-from demos.engines import LocalEngine, make_engine
+from benchmarks.runner import runner
+from benchmarks.suite.suite_file import read_suite
+from demos.runtime.engines import LocalEngine, make_engine
 
 from ..clusters import small_cluster
 from .suites import finished, written

@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.compare import _noise, compare
-from benchmarks.export import as_csv, as_latex, export
-from benchmarks.results import read_results, write_cell
-from benchmarks.tables import overviews
-from benchmarks.tables import rows as rows_of
+from benchmarks.analysis.compare import _noise, compare
+from benchmarks.analysis.tables import overviews
+from benchmarks.analysis.tables import rows as rows_of
+from benchmarks.reports.export import as_csv, as_latex, export
+from benchmarks.runner.results import read_results, write_cell
 
 from .suites import part_of_core
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from benchmarks import report as reports
 from benchmarks.__main__ import app
-from benchmarks.expectations import Expectation, file_figures, unexpected
-from benchmarks.results import read_cell, write_cell
-from demos.files import write_json
+from benchmarks.analysis.expectations import Expectation, file_figures, unexpected
+from benchmarks.reports import report as reports
+from benchmarks.runner.results import read_cell, write_cell
+from demos.runtime.files import write_json
 
 from .suites import part_of_core
 

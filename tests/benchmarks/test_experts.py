@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from benchmarks import experts
 from benchmarks.__main__ import app
-from demos.engines import Job, LocalEngine
+from demos.runtime.engines import Job, LocalEngine
 
 
 class Counting:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import jobs, runner
 from benchmarks.__main__ import app
-from benchmarks.results import read_results
-from benchmarks.suite_file import read_suite
-from demos.engines import LocalEngine
+from benchmarks.runner import jobs, runner
+from benchmarks.runner.results import read_results
+from benchmarks.suite.suite_file import read_suite
+from demos.runtime.engines import LocalEngine
 
 from .suites import CLONE, written
 
@@ -83,7 +83,7 @@ def test_what_failed_is_told_with_what_was_to_be_made_of_it_and_is_tried_again(t
 
 @pytest.mark.slow
 def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path) -> None:
-    from demos.plan import episode_seed
+    from demos.collection.plan import episode_seed
 
     shown = next(seed for seed in (episode_seed(0, number) for number in range(8)) if seed < 2**30)
     evaluation = {"first_seed": shown, "episodes": 1}
@@ -99,7 +99,7 @@ def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path
 
 
 def test_a_trained_agent_is_not_measured_on_a_seed_of_its_demonstrations(tmp_path: Path) -> None:
-    from demos.plan import episode_seed
+    from demos.collection.plan import episode_seed
 
     shown = next(seed for seed in (episode_seed(0, number) for number in range(8)) if seed < 2**30)
     quick = [{"agent": "bc", "settings": {"epochs": 1}}]

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.results import read_results
+from benchmarks.runner.results import read_results
 
 from .suites import finished, written
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report as reports
+from benchmarks.reports import report as reports
 from tests.browser import browsing
 
 CORE = Path(__file__).parents[2] / "results" / "core"

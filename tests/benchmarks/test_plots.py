@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import plots
-from benchmarks.report import _under
-from benchmarks.results import CellResult, read_results
-from benchmarks.tables import names, rows
-from benchmarks.training import Curve
+from benchmarks.analysis.tables import names, rows
+from benchmarks.reports import plots
+from benchmarks.reports.report import _under
+from benchmarks.runner.results import CellResult, read_results
+from benchmarks.runner.training import Curve
 
 PUBLISHED = Path(__file__).parents[2] / "results"
 RESULTS = read_results(PUBLISHED / "core")[1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from benchmarks.progress import Showing
-from demos.engines import Job
+from benchmarks.runner.progress import Showing
+from demos.runtime.engines import Job
 
 
 def test_the_whole_and_every_job_that_runs_are_shown() -> None:

@@ -1,4 +1,4 @@
-"""Published results are complete and consistent. The figures expected of them are in benchmarks.expectations."""
+"""Published results are complete and consistent; benchmarks.analysis.expectations has what is expected of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 
 import lam_envs
 from benchmarks import experts
-from benchmarks.expectations import EXPECTATIONS, file_figures, suite_figures, unexpected
-from benchmarks.results import CELLS, VIDEOS, read_results
-from benchmarks.suite_file import read_suite
-from benchmarks.tables import Row, rows
-from demos.intervals import wilson_interval
+from benchmarks.analysis.expectations import EXPECTATIONS, file_figures, suite_figures, unexpected
+from benchmarks.analysis.tables import Row, rows
+from benchmarks.runner.results import CELLS, VIDEOS, read_results
+from benchmarks.suite.suite_file import read_suite
+from demos.runtime.intervals import wilson_interval
 from docs.figures import SUITES
 from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS

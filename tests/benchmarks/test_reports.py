@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report as reports
-from benchmarks import runner
-from benchmarks.results import read_cell, read_results, write_cell
-from benchmarks.suite import Cell
-from benchmarks.suite_file import read_suite
-from benchmarks.tables import rows as rows_of
-from demos.engines import LocalEngine
+from benchmarks.analysis.tables import rows as rows_of
+from benchmarks.reports import report as reports
+from benchmarks.runner import runner
+from benchmarks.runner.results import read_cell, read_results, write_cell
+from benchmarks.suite.suite import Cell
+from benchmarks.suite.suite_file import read_suite
+from demos.runtime.engines import LocalEngine
 
 from .suites import CLONE, written
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import report as reports
-from benchmarks import results as results_module
-from benchmarks import runner
-from benchmarks.results import read_cell, read_results
-from benchmarks.suite_file import read_suite
-from demos.engines import LocalEngine
+from benchmarks.reports import report as reports
+from benchmarks.runner import results as results_module
+from benchmarks.runner import runner
+from benchmarks.runner.results import read_cell, read_results
+from benchmarks.suite.suite_file import read_suite
+from demos.runtime.engines import LocalEngine
 
 from .suites import written
 
@@ -74,7 +74,9 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
     path.write_text(whole)
 
 
-def test_two_hundred_corruptions_of_results_are_found_and_nothing_is_overwritten(results: Path, tmp_path: Path) -> None:
+def test_two_hundred_corruptions_of_results_are_found_and_nothing_is_overwritten(
+    results: Path, tmp_path: Path
+) -> None:
     """Bytes that are lost, doubled or changed, in what was measured and in what says what the folder holds."""
     folder = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("agents", "datasets")))
     sound = read_results(folder)

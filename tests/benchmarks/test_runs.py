@@ -15,17 +15,17 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
-from benchmarks import report as reports
-from benchmarks import runner
 from benchmarks.__main__ import app
-from benchmarks.results import cell_provenance, read_cell, read_results, write_cell
-from benchmarks.suite import Demonstrations
-from benchmarks.suite_file import read_suite
-from benchmarks.tables import overviews
-from benchmarks.tables import rows as rows_of
-from benchmarks.trained import ToTrain
-from demos.engines import LocalEngine
+from benchmarks.analysis.tables import overviews
+from benchmarks.analysis.tables import rows as rows_of
+from benchmarks.reports import report as reports
+from benchmarks.runner import runner
+from benchmarks.runner.results import cell_provenance, read_cell, read_results, write_cell
+from benchmarks.runner.trained import ToTrain
+from benchmarks.suite.suite import Demonstrations
+from benchmarks.suite.suite_file import read_suite
 from demos.experts.reach import ReachExpert
+from demos.runtime.engines import LocalEngine
 
 from .suites import CLONE, finished, written
 

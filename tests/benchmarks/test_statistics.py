@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rliable import library, metrics
 
-from benchmarks.statistics import (
+from benchmarks.analysis.statistics import (
     PROFILE_AT,
     Estimate,
     _bootstrap,
@@ -27,7 +27,7 @@ from benchmarks.statistics import (
     probability_of_improvement,
     success_interval,
 )
-from demos.intervals import wilson_interval
+from demos.runtime.intervals import wilson_interval
 
 
 @settings(max_examples=10, deadline=None)

@@ -16,11 +16,11 @@ import stable_baselines3
 import yaml
 
 import agents
-from agents import archive
-from benchmarks import runner
-from benchmarks.results import read_results
-from benchmarks.suite_file import read_suite
-from demos.engines import LocalEngine
+from agents.saving import archive
+from benchmarks.runner import runner
+from benchmarks.runner.results import read_results
+from benchmarks.suite.suite_file import read_suite
+from demos.runtime.engines import LocalEngine
 
 from ..conftest import Make
 from .suites import SMALL

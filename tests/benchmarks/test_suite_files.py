@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.suite_file import SUITES, is_of_speed, read_speed_suite, read_suite, suite_names
-from demos import ready_made
+from benchmarks.suite.suite_file import SUITES, is_of_speed, read_speed_suite, read_suite, suite_names
+from demos.collection import ready_made
 
 from .suites import SMALL
 

@@ -10,9 +10,9 @@ import gymnasium as gym
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import throughput
 from benchmarks.__main__ import app
-from benchmarks.suite_file import read_speed_suite
+from benchmarks.speed import throughput
+from benchmarks.suite.suite_file import read_speed_suite
 
 
 def test_shares_and_rates_are_in_their_ranges() -> None:

@@ -9,8 +9,9 @@ import torch
 
 import agents
 import demos
-from agents.ppo import PPOAgent
-from benchmarks.training import CountedSteps, Watching, train
+from agents.rl.ppo import PPOAgent
+from benchmarks.runner.training import CountedSteps, train
+from benchmarks.suite.suite import Watching
 
 from ..conftest import Make
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from demos import shards
+from demos.collection import shards
 
 SMALL = 4
 

@@ -12,9 +12,9 @@ import pytest
 import ray
 
 import demos
-from demos.checksum import checksum
-from demos.engines import Here, Job, LocalEngine, make_engine, progress
-from demos.engines.cluster import packed, put
+from demos.datasets.checksum import checksum
+from demos.runtime.engines import Here, Job, LocalEngine, make_engine, progress
+from demos.runtime.engines.cluster import packed, put
 
 from ..clusters import small_cluster
 

@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 
 import demos
-from demos.checksum import checksum, episode_digest
-from demos.plan import Plan, episode_seed
-from demos.qualities import MIXED, QUALITIES
-from demos.recording import check_spaces, record, replayed
-from demos.shards import begin_run, shards_of, write_shard
-from demos.strategies import STRATEGIES
+from demos.collection.demonstrators import MIXED, QUALITIES
+from demos.collection.plan import Plan, episode_seed
+from demos.collection.recording import check_spaces, record, replayed
+from demos.collection.shards import begin_run, shards_of, write_shard
+from demos.collection.strategies import STRATEGIES
+from demos.datasets.checksum import checksum, episode_digest
 from lam_envs.registration import TASKS, env_id
 
 from .checks import check_here
@@ -353,7 +353,7 @@ def test_a_checksum_tells_every_changed_bit(tmp_path: Path) -> None:
 def test_what_fails_from_the_start_leaves_its_name_free(tmp_path: Path) -> None:
     keywords = {"quality": "novice", "dataset_id": "ours/free-v0", "root": tmp_path}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("demos.shards.MAX_FAILURES", 0)
+        patch.setattr("demos.collection.shards.MAX_FAILURES", 0)
         with pytest.raises(RuntimeError, match="in a row"):
             demos.collect("LamReach-v0", episodes=2, **keywords)
     assert demos.collect("LamReach-v0", episodes=2, keep_failures=True, **keywords).total_episodes == 2

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import demos
-from demos import curate
-from demos.checksum import DIGEST
-from demos.dataset import history_of, plan_of
-from demos.episode import episodes_of
-from demos.replay import replay
+from demos.collection.replay import replay
+from demos.datasets import curate
+from demos.datasets.checksum import DIGEST
+from demos.datasets.dataset import history_of, plan_of
+from demos.datasets.episode import episodes_of
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import demos
-from demos.dataset import episode_seeds, make_env
+from demos.collection.shards import Recorder
+from demos.datasets.dataset import episode_seeds, make_env
 from demos.preprocess import Resample, preprocess
-from demos.shards import Recorder
 
 
 def contents(dataset: minari.MinariDataset) -> list[Any]:
@@ -304,7 +304,7 @@ def test_an_episode_that_lacks_a_part_is_reported(spoilt: str, copied: Path) -> 
 
 def test_a_film_that_does_not_fit_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
-        "import resource, numpy as np; from demos.video import write_video;"
+        "import resource, numpy as np; from demos.collection.video import write_video;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
         "noise = np.random.default_rng(0).integers(256, size=(10, 64, 64, 3), dtype=np.uint8);"
         f"write_video(list(noise), {str(tmp_path / 'film.mp4')!r}, 20)"

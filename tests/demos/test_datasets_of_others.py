@@ -19,17 +19,26 @@ from typer.testing import CliRunner
 
 import demos
 from agents.__main__ import app as agents_app
-from agents.demonstrations import transitions
-from demos import curate
+from agents.training.demonstrations import transitions
 from demos.__main__ import app as demos_app
-from demos.access import access_error
-from demos.checksum import checksum
-from demos.dataset import DATA_FILE, HISTORY, PLAN, episode_seeds, history_of, is_collected, make_env, plan_of
-from demos.episode import episodes_of
-from demos.exchange.source import source_of
+from demos.datasets import curate
+from demos.datasets.checksum import checksum
+from demos.datasets.dataset import (
+    DATA_FILE,
+    HISTORY,
+    PLAN,
+    episode_seeds,
+    history_of,
+    is_collected,
+    make_env,
+    plan_of,
+)
+from demos.datasets.episode import episodes_of
+from demos.datasets.windows import Windows
+from demos.formats.source import source_of
 from demos.preprocess import Relabel, StatesToObs, preprocess
 from demos.report.facts import facts_of
-from demos.windows import Windows
+from demos.runtime.access import access_error
 
 from .checks import check_here
 
@@ -97,7 +106,7 @@ def test_a_third_party_dataset_works_with_every_command(
     command(demos_app, "render", "person/long-v0", "--out", tmp_path / "one.mp4", "--episodes", "1", "--size", "64")
     assert "LamReach-v0" in command(demos_app, "info", "person/long-v0")
     command(demos_app, "report", "person/first-v0", "--out", tmp_path / "page.html", "--no-videos")
-    for name in demos.exchange.FORMATS:
+    for name in demos.formats.FORMATS:
         out = tmp_path / ("out.hdf5" if name == "robomimic" else f"out.{name}")
         command(demos_app, "export", "person/long-v0", "--format", name, "--out", out)
         command(demos_app, "import", out, "--format", name, "--id", f"person/{name}-v0")

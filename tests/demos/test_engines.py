@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from demos.engines import Here, Job, LocalEngine, make_engine, progress
+from demos.runtime.engines import Here, Job, LocalEngine, make_engine, progress
 
 
 def jobs() -> list[Job]:
@@ -36,7 +36,7 @@ import os
 import subprocess
 import threading
 import time
-from demos.engines import progress
+from demos.runtime.engines import progress
 
 def append(path, text):
     before = path.read_text().split() if path.is_file() else []

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import demos
-from demos.dataset import history_of, make_env, plan_of
-from demos.episode import episodes_of
+from demos.collection.replay import replay, replay_states
+from demos.datasets.dataset import history_of, make_env, plan_of
+from demos.datasets.episode import episodes_of
 from demos.preprocess import (
     PREPROCESSORS,
     CutIdle,
@@ -25,9 +26,8 @@ from demos.preprocess import (
     StatesToObs,
     preprocess,
 )
-from demos.preprocess.form import form_of
 from demos.preprocess.parsing import parsed
-from demos.replay import replay, replay_states
+from demos.preprocess.schema import form_of
 
 from .checks import check_here
 

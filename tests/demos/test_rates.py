@@ -17,13 +17,13 @@ import pyarrow.parquet as parquet
 import pytest
 
 import demos
-from demos.dataset import FORM, PLAN, make_env, plan_of, rate_of
-from demos.episode import Episode, episodes_of
-from demos.exchange import export_dataset, import_dataset
+from demos.datasets.dataset import FORM, PLAN, make_env, plan_of, rate_of
+from demos.datasets.episode import Episode, episodes_of
+from demos.datasets.writing import draft_of
+from demos.formats import export_dataset, import_dataset
 from demos.preprocess import CutIdle, Features, Resample, Smooth, preprocess
-from demos.preprocess.form import form_of
+from demos.preprocess.schema import form_of
 from demos.report.clips import clips
-from demos.writing import draft_of
 
 NOTES = ("quality", "strategy")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import demos
-from demos import ready_made
-from demos.checksum import checksum
-from demos.curate import subsample
+from demos.collection import ready_made
+from demos.datasets.checksum import checksum
+from demos.datasets.curate import subsample
 
 
 def test_a_published_dataset_is_made_anew_bit_for_bit(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import demos
-from demos.checksum import checksum
-from demos.recording import record, replayed
+from demos.collection.recording import record, replayed
+from demos.datasets.checksum import checksum
 from demos.report import clips, contents, report
 from tests.browser import browsing
 

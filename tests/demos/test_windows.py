@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import demos
-from demos.episode import Episode, episodes_of, leaves
-from demos.statistics import statistics
-from demos.torch_dataset import WindowDataset
-from demos.windows import Windows
+from demos.datasets.episode import Episode, episodes_of, leaves
+from demos.datasets.statistics import statistics
+from demos.datasets.torch_dataset import WindowDataset
+from demos.datasets.windows import Windows
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_statistics_far_from_zero_lose_nothing(reach: minari.MinariDataset, tmp_
     """A sum of squares would: 1e8 squared leaves no digit for a spread of 1e-3."""
     from gymnasium import spaces
 
-    from demos.writing import draft_of
+    from demos.datasets.writing import draft_of
 
     rng = np.random.default_rng(0)
     space = spaces.Box(-np.inf, np.inf, (1,), np.float64)

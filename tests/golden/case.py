@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from demos.files import write_json
+from demos.runtime.files import write_json
 
 FOLDER = Path(__file__).parent
 RELATIVE = 1e-4

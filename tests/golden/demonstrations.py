@@ -9,13 +9,13 @@ from functools import partial
 import gymnasium as gym
 
 import demos
-from demos.checksum import checksum
+from demos.collection.demonstrators import QUALITIES
+from demos.collection.plan import Plan
+from demos.collection.shards import Recorder
+from demos.collection.strategies import STRATEGIES
+from demos.collection.versions import demonstration_versions
+from demos.datasets.checksum import checksum
 from demos.experts import EXPERTS
-from demos.plan import Plan
-from demos.qualities import QUALITIES
-from demos.shards import Recorder
-from demos.strategies import STRATEGIES
-from demos.versions import demonstration_versions
 from lam_envs.registration import env_id
 from tests.golden.case import Case, digest
 

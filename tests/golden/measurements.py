@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 import agents
-from agents import evaluation
-from benchmarks.conditions import Condition, NoisyActions, Shoved
+from agents.evaluation import evaluation
+from benchmarks.suite.conditions import Condition, NoisyActions, Shoved
 from lam_envs.versions import environment_versions
 from tests.golden.case import Case, digest
 

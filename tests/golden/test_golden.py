@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.agent import AGENTS
+from agents.registry import AGENTS
+from demos.collection.demonstrators import QUALITIES
+from demos.collection.strategies import STRATEGIES
 from demos.experts import EXPERTS
-from demos.qualities import QUALITIES
-from demos.strategies import STRATEGIES
 from lam_envs.control import CONTROLS
 from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS

@@ -14,11 +14,11 @@ import numpy as np
 
 import agents
 import demos
-from agents.agent import AGENTS
-from agents.provenance import agent_versions
-from agents.run import Run
-from demos.episode import mapped
-from demos.versions import demonstration_versions
+from agents.registry import AGENTS
+from agents.training.provenance import agent_versions
+from agents.training.run import Run
+from demos.collection.versions import demonstration_versions
+from demos.datasets.episode import mapped
 from tests.golden.case import Case
 
 EPISODES = 5

@@ -35,9 +35,9 @@ from importlib.metadata import files
 names = {str(file) for file in files("lam-envs")}
 kinds = {
     "lam_envs/assets/": ".urdf",
-    "agents/configs/": ".yaml",
+    "agents/training/configs/": ".yaml",
     "benchmarks/suites/": ".yaml",
-    "benchmarks/templates/": ".jinja",
+    "benchmarks/reports/templates/": ".jinja",
     "demos/report/templates/": ".jinja",
 }
 for folder, ending in kinds.items():

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from demos.experts import make_expert
-from lam_envs.cameras import CAMERAS, CameraMatrices
+from lam_envs.bullet.cameras import CAMERAS, CameraMatrices
 
 from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint, play

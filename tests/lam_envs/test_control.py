@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lam_envs.bullet.geometry import Vector3
 from lam_envs.control import CONTROLS, WORKSPACE_HIGH, WORKSPACE_LOW, Target, ToolCommand
 from lam_envs.control.cartesian import MAX_LEAD, MAX_TURN
 from lam_envs.control.control import SETTLING
 from lam_envs.control.discrete import DISCRETE_STEPS
 from lam_envs.control.end_effector import MAX_STEP, MAX_YAW, MAX_YAW_STEP
 from lam_envs.control.joint import MAX_JOINT_LEAD, MAX_JOINT_STEP
-from lam_envs.geometry import Vector3
 from lam_envs.randomization import Physique
 from lam_envs.robots import PANDA
 from lam_envs.robots.robot import ToolState
-from lam_envs.scene import FINGER_LEAD, Scene
+from lam_envs.scene.scene import FINGER_LEAD, Scene
 from lam_envs.tasks import make_task
 
 from ..conftest import Make

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from lam_envs import egl
+from lam_envs.bullet import egl
 
 from ..conftest import Make
 from .test_cameras import point_cloud

@@ -18,8 +18,8 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv
 
 import demos
+from demos.collection.recording import record, replayed, rollout
 from demos.experts import ExpertPolicy, make_expert
-from demos.recording import record, replayed, rollout
 from lam_envs import ManipulationEnv, ToolCommand
 from lam_envs.control import CONTROLS
 from lam_envs.observation import Feature

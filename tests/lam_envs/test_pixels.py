@@ -15,13 +15,13 @@ import pytest
 from gymnasium import spaces
 
 from demos.experts import make_expert
-from lam_envs.cameras import CAMERAS, Camera
-from lam_envs.geometry import Frame
+from lam_envs.bullet.cameras import CAMERAS, Camera
+from lam_envs.bullet.geometry import Frame
+from lam_envs.bullet.simulation import Detail, Simulation
 from lam_envs.observation import ROBOT_KEY
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
-from lam_envs.scene import FLOOR_CENTER, FLOOR_COLOR, FLOOR_SIZE, TABLE_CENTER, TABLE_COLOR, TABLE_SIZE
-from lam_envs.simulation import Detail, Simulation
+from lam_envs.scene.scene import FLOOR_CENTER, FLOOR_COLOR, FLOOR_SIZE, TABLE_CENTER, TABLE_COLOR, TABLE_SIZE
 
 from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint, play

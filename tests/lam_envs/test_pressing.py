@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from lam_envs import ManipulationEnv, ToolCommand
-from lam_envs.geometry import Motion
+from lam_envs.bullet.geometry import Motion
 from lam_envs.tasks import Draw, make_task
 from lam_envs.tasks.grasp import Grasp
 from lam_envs.tasks.objects import lying

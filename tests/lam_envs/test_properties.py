@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lam_envs import ToolCommand
 from lam_envs.registration import env_id
-from lam_envs.scene import TABLE_CENTER, TABLE_SIZE
+from lam_envs.scene.scene import TABLE_CENTER, TABLE_SIZE
 
 from .traces import fingerprint
 

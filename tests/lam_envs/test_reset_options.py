@@ -14,8 +14,8 @@ import pytest
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from lam_envs import reset_options
 from lam_envs.registration import TASKS, env_id
+from lam_envs.scene import reset_options
 from lam_envs.tasks import Task
 
 from ..conftest import Make

@@ -11,9 +11,9 @@ import pybullet
 import pytest
 
 from demos.experts import make_expert
-from lam_envs.geometry import Frame, Quaternion, Vector3
+from lam_envs.bullet.geometry import Frame, Quaternion, Vector3
+from lam_envs.bullet.simulation import Detail, Simulation
 from lam_envs.robots import ROBOTS, Robot, RobotModel
-from lam_envs.simulation import Detail, Simulation
 from tests.conftest import Make
 
 DOWN: Quaternion = (1.0, 0.0, 0.0, 0.0)

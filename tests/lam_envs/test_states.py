@@ -17,7 +17,7 @@ from gymnasium.error import ResetNeeded
 from lam_envs import Randomization
 from lam_envs.randomization import Variation
 from lam_envs.registration import TASKS, env_id
-from lam_envs.state import HEADER
+from lam_envs.scene.state import HEADER
 
 from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint, trace

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from demos.experts import make_expert
-from lam_envs.geometry import Motion, rotation_6d
-from lam_envs.one_goal import OneGoal
-from lam_envs.reward import Reward
+from lam_envs.bullet.geometry import Motion, rotation_6d
 from lam_envs.tasks import TASKS, make_task
+from lam_envs.tasks.one_goal import OneGoal
+from lam_envs.tasks.reward import Reward
 
 from ..conftest import Make
 

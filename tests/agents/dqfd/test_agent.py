@@ -13,13 +13,13 @@ from scipy import stats
 
 import agents
 import demos
-from agents.dqfd.agent import DQfD
-from agents.dqfd.policy import DuelingPolicy, softmax_actions
-from agents.networks import policy_keywords
-from agents.randomness import own_randomness
-from agents.run import Run
-from agents.stable_baselines import seeded, training_envs
-from demos.episode import episodes_of
+from agents.policies.networks import policy_keywords
+from agents.rl.dqfd.agent import DQfD
+from agents.rl.dqfd.policy import DuelingPolicy, softmax_actions
+from agents.training.randomness import own_randomness
+from agents.training.run import Run
+from agents.training.stable_baselines import seeded, training_envs
+from demos.datasets.episode import episodes_of
 
 from ...conftest import Make
 from ..test_rl import same

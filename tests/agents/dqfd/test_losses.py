@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from agents.dqfd.losses import (
+from agents.rl.dqfd.losses import (
     double_q_targets,
     huber,
     large_margin,

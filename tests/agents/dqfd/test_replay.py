@@ -9,8 +9,8 @@ import pytest
 from gymnasium import spaces
 from scipy import stats
 
-from agents.dqfd.replay import PrioritizedReplayBuffer, SumTree
-from demos.episode import Episode
+from agents.rl.dqfd.replay import PrioritizedReplayBuffer, SumTree
+from demos.datasets.episode import Episode
 
 COUNT, ACTIONS = 50, 7
 GAMMA = 0.9

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import strategies as st
 
 import demos
-from demos.episode import Episode
-from demos.exchange import FORMATS, export_dataset, import_dataset
-from demos.writing import draft_of
+from demos.datasets.episode import Episode
+from demos.datasets.writing import draft_of
+from demos.formats import FORMATS, export_dataset, import_dataset
 
 ENV_IDS = ("LamReach-v0", "LamGraspGoal-v0", "LamReachPixels-v0", "LamGraspDiscrete-v0")
 ENDINGS = {"robomimic": ".hdf5", "lerobot": "", "imitation": "", "npz": ".npz"}

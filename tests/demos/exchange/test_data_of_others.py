@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import demos
-from demos.dataset import PLAN, history_of, plan_of
-from demos.episode import episodes_of, identical
-from demos.exchange import import_dataset
+from demos.datasets.dataset import PLAN, history_of, plan_of
+from demos.datasets.episode import episodes_of, identical
+from demos.formats import import_dataset
 
 
 def test_a_robomimic_file_of_somebody_else_is_imported(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 import demos
-from demos.dataset import plan_of
-from demos.episode import Episode, episodes_of
-from demos.exchange import FORMATS, export_dataset, films, import_dataset, lerobot
-from demos.exchange.statistics import merged, number_statistics, picture_statistics
-from demos.writing import draft_of
+from demos.datasets.dataset import plan_of
+from demos.datasets.episode import Episode, episodes_of
+from demos.datasets.writing import draft_of
+from demos.formats import FORMATS, export_dataset, import_dataset, lerobot
+from demos.formats import videos as films
+from demos.formats.statistics import merged, number_statistics, picture_statistics
 
 from ..checks import check_here
 from .conftest import ENDINGS, ENV_IDS, box, carried, random_dataset
@@ -106,7 +107,7 @@ def test_nothing_is_overwritten_unasked(
 def test_an_interrupted_export_leaves_what_was_there(
     format: str, sources: dict[str, minari.MinariDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module: Any = importlib.import_module("demos.exchange.source")
+    module: Any = importlib.import_module("demos.formats.source")
     out = tmp_path / f"out{ENDINGS[format]}"
 
     def interrupted(dataset: minari.MinariDataset) -> Any:

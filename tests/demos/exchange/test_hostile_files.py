@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import demos
-from demos.exchange import FORMATS, export_dataset, import_dataset
-from demos.exchange.lerobot import REST
+from demos.formats import FORMATS, export_dataset, import_dataset
+from demos.formats.lerobot import REST
 
 
 def refused(path: Path, format: str, tmp_path: Path, match: str) -> None:

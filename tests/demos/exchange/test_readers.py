@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import demos
-from demos.dataset import episode_seeds, history_of
-from demos.episode import Episode, episodes_of, leaves
-from demos.exchange import export_dataset, import_dataset
+from demos.datasets.dataset import episode_seeds, history_of
+from demos.datasets.episode import Episode, episodes_of, leaves
+from demos.formats import export_dataset, import_dataset
 
 from .conftest import ENV_IDS, READERS
 

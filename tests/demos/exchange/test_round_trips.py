@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import demos
-from demos.checksum import checksum
-from demos.dataset import episode_seeds, history_of, plan_of
-from demos.episode import episodes_of, identical
-from demos.exchange import FORMATS, export_dataset, import_dataset
+from demos.datasets.checksum import checksum
+from demos.datasets.dataset import episode_seeds, history_of, plan_of
+from demos.datasets.episode import episodes_of, identical
+from demos.formats import FORMATS, export_dataset, import_dataset
 
 from .conftest import ENV_IDS, LEAVES, SPACES, carried, random_dataset
 

@@ -1,0 +1,266 @@
+"""Let an agent act on fixed seeds and judge what it did."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+import lam_envs
+from agents.evaluation.deadline import Deadline
+from demos.collection.recording import Acting, rollout
+from demos.runtime.intervals import wilson_interval
+from lam_envs.env import ManipulationEnv
+
+VERSION = 1
+"""Raise it when the same agent gets another result in the same episodes: all results are then outdated."""
+EPISODE_SECONDS = 3600.0
+"""Default limit to the wall time of an episode. Slow models on slow machines need far less."""
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How one episode went.
+
+    Attributes:
+        seed: What ``reset`` was given.
+        success: Whether the task was done at the last step.
+        steps_to_success: Steps until it was done and stayed done to the end; None without success.
+        episode_return: Sum of rewards.
+        length: Steps.
+        ever_success: Whether the task was done after any step.
+        jerk: Mean jerk of the tool, m/s^3, from its positions at the steps; None where the environment does not tell
+            them.
+        peak_force: How hard the robot pushed what it pushed hardest, newtons, the largest of what it was at the ends
+            of the steps; None likewise.
+    """
+
+    seed: int
+    success: bool
+    steps_to_success: int | None
+    episode_return: float
+    length: int
+    ever_success: bool
+    jerk: float | None
+    peak_force: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How an agent did on a set of seeds.
+
+    Attributes:
+        episodes: One an episode, in the order of the seeds.
+        step_seconds: Simulated seconds a step takes.
+        decision_ms: Wall time of a call of ``predict``, milliseconds: the median of all.
+    """
+
+    episodes: tuple[EpisodeResult, ...]
+    step_seconds: float
+    decision_ms: float = field(compare=False)
+
+    @property
+    def successes(self) -> int:
+        """How many episodes ended in success."""
+        return sum(episode.success for episode in self.episodes)
+
+    @property
+    def success_rate(self) -> float:
+        """Share of episodes that ended in success."""
+        return self.successes / len(self.episodes)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% Wilson score interval of the success rate (Wilson 1927)."""
+        return wilson_interval(self.successes, len(self.episodes))
+
+    @property
+    def mean_steps_to_success(self) -> float | None:
+        """Mean over the successful episodes; None if there is none."""
+        steps = [episode.steps_to_success for episode in self.episodes if episode.steps_to_success is not None]
+        return float(np.mean(steps)) if steps else None
+
+    @property
+    def mean_seconds_to_success(self) -> float | None:
+        """The same in simulated seconds."""
+        steps = self.mean_steps_to_success
+        return None if steps is None else steps * self.step_seconds
+
+    @property
+    def ever_success_rate(self) -> float:
+        """Share of episodes in which the task was done after any step."""
+        return float(np.mean([episode.ever_success for episode in self.episodes]))
+
+    @property
+    def mean_jerk(self) -> float | None:
+        """Mean over the episodes, m/s^3; None where nothing tells it."""
+        return _mean([episode.jerk for episode in self.episodes])
+
+    @property
+    def mean_peak_force(self) -> float | None:
+        """Mean over the episodes, newtons; None where nothing tells it."""
+        return _mean([episode.peak_force for episode in self.episodes])
+
+    @property
+    def mean_return(self) -> float:
+        """Mean sum of rewards."""
+        return float(np.mean([episode.episode_return for episode in self.episodes]))
+
+
+def _mean(numbers: list[float | None]) -> float | None:
+    told = [number for number in numbers if number is not None]
+    return float(np.mean(told)) if told else None
+
+
+class _Timed:
+    """Acts as another agent does, and notes how long each decision takes."""
+
+    def __init__(self, agent: Acting) -> None:
+        self.seconds: list[float] = []
+        self._agent = agent
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        began = time.perf_counter()
+        chosen = self._agent.predict(
+            observation, state=state, episode_start=episode_start, deterministic=deterministic
+        )
+        self.seconds.append(time.perf_counter() - began)
+        return chosen
+
+
+def evaluate(
+    agent: Acting,
+    env: str | gym.Env[Any, Any],
+    *,
+    seeds: Iterable[int],
+    progress: bool = False,
+    episode_seconds: float | None = EPISODE_SECONDS,
+    **env_kwargs: Any,
+) -> Evaluation:
+    """Lets an agent act for one episode a seed.
+
+    The seeds are fixed before the first step, so that long and short episodes count alike; success is judged at
+    the last step.
+
+    An episode that takes too long is interrupted. Compiled code that hangs cannot be: some seconds later the process
+    writes to stderr where it hangs, and ends with exit code 1 (:class:`agents.evaluation.deadline.Deadline`).
+
+    Args:
+        agent: Anything with ``predict``; it acts deterministically. A model of Stable-Baselines3 that has its
+            training environment sees observations as there, normalized by VecNormalize or stacked by VecFrameStack.
+        env: Id of an environment, or one with a time limit.
+        seeds: Seeds of the episodes: not those of the demonstrations.
+        progress: Show a bar.
+        episode_seconds: Wall time that an episode may take, seconds; None for no limit.
+        env_kwargs: Keywords for ``gym.make``.
+
+    Raises:
+        TimeoutError: An episode took longer than ``episode_seconds``; names its seed.
+        TypeError: The agent has no ``predict``.
+        ValueError: No seeds, an unknown id, keywords for an environment that is made already, an environment
+            whose info has no ``is_success``, or a time limit that is not a positive number.
+    """
+    if not isinstance(agent, Acting):
+        raise TypeError(f"a {type(agent).__name__} is no agent: it has no predict(observation, ...)")
+    chosen = list(seeds)
+    if not chosen:
+        raise ValueError("no seeds: expected at least one, such as range(1000, 1200)")
+    if min(chosen) < 0:
+        raise ValueError(f"seed {min(chosen)} is negative; expected seeds of at least 0")
+    if env_kwargs and not isinstance(env, str):
+        raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that is made already: give its id")
+    if episode_seconds is not None and not (math.isfinite(episode_seconds) and episode_seconds > 0):
+        raise ValueError(
+            f"episode_seconds is {episode_seconds}; expected seconds above 0, or None for no limit to an episode"
+        )
+    made = make_env(env, **env_kwargs) if isinstance(env, str) else env
+    if "stable_baselines3" in sys.modules:
+        from agents.evaluation import vecenv  # late: it imports PyTorch
+
+        agent = vecenv.as_trained(agent, made)
+    timed = _Timed(agent)
+    episodes = []
+    try:
+        for seed in track(chosen, "evaluating", disable=not progress):
+            with _limit(episode_seconds, seed):
+                episodes.append(_episode(timed, made, seed))
+    finally:
+        if isinstance(env, str):
+            made.close()
+    return Evaluation(tuple(episodes), _step_seconds(made), 1000.0 * float(np.median(timed.seconds)))
+
+
+def _limit(seconds: float | None, seed: int) -> contextlib.AbstractContextManager[Any]:
+    """Limit the wall time of an episode; None for no limit."""
+    return contextlib.nullcontext() if seconds is None else Deadline(seconds, f"the episode with seed {seed}")
+
+
+def _step_seconds(env: gym.Env[Any, Any]) -> float:
+    return 1.0 / float(env.metadata.get("render_fps", 20))
+
+
+def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
+    """Makes an environment by its id.
+
+    Raises:
+        ValueError: Gymnasium does not know the id, and which of ours there are; or an episode without steps.
+    """
+    steps = kwargs.get("max_episode_steps")
+    if steps is not None and not (type(steps) is int and steps >= 1):
+        raise ValueError(f"max_episode_steps is {steps!r}; expected a whole number of at least 1")
+    try:
+        return gym.make(env_id, **kwargs)
+    except (gym.error.Error, ModuleNotFoundError) as error:
+        raise ValueError(
+            f"cannot make {env_id!r} ({error}); environments of lam_envs: {', '.join(lam_envs.ENV_IDS)}"
+        ) from error
+
+
+def _episode(agent: Acting, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
+    total, length, since, ever = 0.0, 0, None, False
+    inner: Any = env.unwrapped
+    positions: list[npt.NDArray[np.float64]] = []
+    forces: list[float] = []
+    for step in rollout(env, agent, seed):
+        if "is_success" not in step.info:
+            raise ValueError(f"the info of {env} has no is_success: nothing says whether the task is done")
+        if isinstance(inner, ManipulationEnv):
+            positions.append(inner.features()["tool/position"])
+            forces.append(inner.contact_force)
+        if step.action is None:
+            continue
+        total += step.reward
+        length += 1
+        if not step.info["is_success"]:
+            since = None
+        elif since is None:
+            since, ever = length, True
+    return EpisodeResult(
+        seed=seed,
+        success=since is not None,
+        steps_to_success=since,
+        episode_return=total,
+        length=length,
+        ever_success=ever,
+        jerk=_jerk(positions, _step_seconds(env)),
+        peak_force=round(float(max(forces)), 2) if forces else None,
+    )
+
+
+def _jerk(positions: list[npt.NDArray[np.float64]], step_seconds: float) -> float | None:
+    """The mean length of the third derivative, by differences; rounded to what is of interest."""
+    if len(positions) < 4:
+        return None
+    third = np.diff(np.stack(positions), n=3, axis=0) / step_seconds**3
+    return round(float(np.linalg.norm(third, axis=1).mean()), 3)

@@ -1,0 +1,1 @@
+"""Imitation without adversary: behavior cloning and DAgger."""

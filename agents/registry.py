@@ -1,0 +1,243 @@
+"""What an agent is, and the registry of those that have a name."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+import minari
+
+from demos.collection.recording import Acting
+from demos.runtime.import_paths import imported
+
+ENTRY_POINTS = "lam_envs.agents"
+"""Installed packages name their agents in this group."""
+
+AGENTS: dict[str, str] = {
+    "random": "agents.policies.random:RandomAgent",
+    "expert": "agents.policies.expert:ExpertAgent",
+    "bc": "agents.imitation.bc:BehaviorCloning",
+    "dagger": "agents.imitation.dagger:DAgger",
+    "gail": "agents.adversarial.gail:GAILAgent",
+    "airl": "agents.adversarial.airl:AIRLAgent",
+    "dqfd": "agents.rl.dqfd.agent:DQfDAgent",
+    "dqn": "agents.rl.dqn:DQNAgent",
+    "ppo": "agents.rl.ppo:PPOAgent",
+    "sac": "agents.rl.sac:SACAgent",
+    "sqil": "agents.rl.sqil:SQIL",
+}
+"""The table of our agents: a new one is one file, its settings in ``configs``, and one line here."""
+
+INSTALL_IMITATION = "pip install --no-deps imitation==1.0.1"
+"""Command that installs imitation. It pins versions of 2023, so no extra can list it; the parts used here run on
+newer ones."""
+
+DESCRIPTION = "agent.json"
+"""The file of a saved agent that says what it is."""
+PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
+"""Of the description of its training."""
+
+
+@runtime_checkable
+class Learning(Acting, Protocol):
+    """An agent that learns from demonstrations and can be kept."""
+
+    def learn(
+        self,
+        demonstrations: minari.MinariDataset,
+        env: gym.Env[Any, Any],
+        *,
+        seed: int,
+        budget: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        """Learns; the same arguments give the same agent, bit for bit.
+
+        With a keyword ``run`` too (:class:`agents.training.run.Run`) an agent keeps checkpoints and shows its success
+        as it goes.
+
+        Args:
+            demonstrations: What to imitate.
+            env: Where to act; agents that only read demonstrations take its spaces alone.
+            seed: Of everything that is drawn.
+            budget: How much to train, in the unit that the agent names; by default its setting.
+            progress: Show a bar.
+        """
+        ...
+
+    def save(self, directory: str | Path) -> Path:
+        """Writes weights as safetensors and everything else as JSON."""
+        ...
+
+    @classmethod
+    def load(cls, directory: str | Path, env: gym.Env[Any, Any]) -> Learning:
+        """Reads what :meth:`save` wrote, for an environment with the same spaces."""
+        ...
+
+
+def names() -> list[str]:
+    """Names of our agents and of those that installed packages bring."""
+    return sorted({*AGENTS, *(entry.name for entry in _installed())})
+
+
+def _installed() -> Iterator[Any]:
+    yield from entry_points(group=ENTRY_POINTS)
+
+
+ARCHIVE = ".zip"
+"""How the name of an archive of Stable-Baselines3 ends."""
+
+
+def place_of(name: str) -> str:
+    """Returns ``package.module:Name`` of an agent that has a name, else what is given.
+
+    Args:
+        name: See :func:`find`.
+    """
+    if name in AGENTS:
+        return AGENTS[name]
+    return next((str(entry.value) for entry in _installed() if entry.name == name), name)
+
+
+def find(name: str) -> Any:
+    """Returns an agent's class, or what else stands for an agent.
+
+    Args:
+        name: One of :func:`names`; or ``package.module:Name`` of a class, of an object with ``predict``, or of a
+            function of the observation.
+
+    Raises:
+        ValueError: The agent is unknown, is an archive (which can hold code), or needs imitation, which is not
+            installed.
+    """
+    if name.endswith(ARCHIVE):
+        raise ValueError(
+            f"{name} can hold code that runs when it is loaded; if you trust where it is from: "
+            f"agents.saving.archive.load({name!r}, env)"
+        )
+    place = place_of(name)
+    if ":" in place:
+        try:
+            return imported(place, "agent")
+        except ValueError as error:
+            cause = error.__cause__
+            if isinstance(cause, ModuleNotFoundError) and str(cause.name).split(".")[0] == "imitation":
+                raise ValueError(f"agent {name!r} needs imitation: {INSTALL_IMITATION}") from error
+            raise
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"agent {name!r} fails when it is imported: {error!r}") from error
+    raise ValueError(
+        f"unknown agent {name!r}; expected one of {', '.join(names())}, package.module:Name, the folder of a saved "
+        f"agent, or an archive of Stable-Baselines3 ({ARCHIVE})"
+    )
+
+
+def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
+    """Makes an agent.
+
+    Args:
+        name: See :func:`find`. A class, or a function whose first argument is ``env``, is called with the
+            environment and the settings; any other function is an agent itself: it takes an observation and returns
+            an action.
+        env: Gives the spaces.
+        settings: The agent's own.
+
+    Raises:
+        ValueError: No such agent, or it has no ``predict``.
+    """
+    found = find(name)
+    acts = isinstance(found, Acting) and not isinstance(found, type)
+    if isinstance(found, type) or (callable(found) and not acts and _takes_env(found)):
+        agent = found(env, **settings)
+    elif settings:
+        raise ValueError(f"{name} is no class, and takes no settings: {', '.join(settings)}")
+    else:
+        agent = Function(found) if callable(found) and not acts else found
+    if not isinstance(agent, Acting):
+        raise ValueError(f"{name} makes a {type(agent).__name__} that has no predict(observation, ...)")
+    return agent
+
+
+def _takes_env(function: Callable[..., Any]) -> bool:
+    """Whether a function makes an agent: its first argument is called ``env``."""
+    return next(iter(inspect.signature(function).parameters), None) == "env"
+
+
+class Function:
+    """An agent that is a function of the observation.
+
+    Args:
+        function: Takes an observation, returns an action.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        """Acts as the function says."""
+        return self.function(observation), state
+
+
+def load(directory: str | Path, env: gym.Env[Any, Any], *, agent: str | None = None) -> Any:
+    """Loads a saved agent.
+
+    Args:
+        directory: What ``save`` wrote.
+        env: An environment with the spaces it was trained in.
+        agent: ``package.module:Class`` of a stranger's agent. A saved folder is data: it may name agents that
+            have a name here, and no code to import.
+
+    Raises:
+        FileNotFoundError: There is no saved agent.
+        ValueError: The files are damaged, name an unknown agent, or fit other spaces.
+    """
+    name = agent or read_description(directory).get("agent")
+    if agent is None and name not in names():
+        raise ValueError(
+            f"{directory} was saved by agent {name!r}, which has no name here (known: {', '.join(names())}). "
+            "If you trust it, say which class it is: agent='package.module:Class'"
+        )
+    kind = find(str(name))
+    if not (isinstance(kind, type) and issubclass(kind, Learning)):
+        raise ValueError(
+            f"{directory} names agent {name!r}, which keeps nothing: it has no learn(), save() and load()"
+        )
+    return kind.load(directory, env)
+
+
+def is_saved(name: str) -> bool:
+    """Whether a name is the folder of a saved agent."""
+    return (Path(name) / DESCRIPTION).is_file()
+
+
+def read_description(directory: str | Path) -> dict[str, Any]:
+    """Reads the JSON part of a saved agent.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: It is damaged.
+    """
+    path = Path(directory) / DESCRIPTION
+    if not path.is_file():
+        raise FileNotFoundError(f"no saved agent in {directory}: there is no {DESCRIPTION}")
+    try:
+        description = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(description, dict):
+        raise ValueError(f"{path} is damaged: expected an object")
+    training = description.get("training")
+    for where, part in (
+        ("training", training),
+        *((f"training.{name}", training.get(name)) for name in PARTS if isinstance(training, dict)),
+    ):
+        if not (part is None or isinstance(part, dict)):
+            raise ValueError(f"{path} is damaged: {where} is {part!r}; expected an object")
+    return description

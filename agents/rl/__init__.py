@@ -1,0 +1,1 @@
+"""Reinforcement learning: from reward alone, from demonstrations, and fine-tuning."""

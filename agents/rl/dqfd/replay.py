@@ -1,0 +1,339 @@
+"""Prioritised replay (Schaul et al. 2016): what surprised most is learned from most often.
+
+A sum tree draws in proportion to priorities in logarithmic time. The buffer keeps demonstrations forever in its first
+rows; what the agent does goes round in the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.buffers import BaseBuffer
+
+from demos.datasets.episode import Episode, mapped
+
+Numbers = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+WIDE = 1024
+"""At a level of this many nodes a search begins: one cumulative sum is as fast as some three levels of the tree."""
+
+
+class SumTree:
+    """A binary tree whose leaves are priorities and whose other nodes are the sums of their two children.
+
+    All nodes are in one array: the root is number 1, the children of node i are 2 i and 2 i + 1.
+
+    Sums are always added anew from children, never corrected by differences: after any number of changes they are as
+    exact as those of a new tree.
+
+    Args:
+        size: Number of leaves.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._depth = max(size - 1, 0).bit_length()
+        self._first = 2**self._depth
+        self.nodes: Numbers = np.zeros(2 * self._first)
+
+    @property
+    def total(self) -> float:
+        """Sum of all leaves."""
+        return float(self.nodes[1])
+
+    def __getitem__(self, indices: Any) -> Any:
+        """Priorities of some leaves."""
+        return self.nodes[self._first : self._first + self.size][indices]
+
+    def set(self, indices: Rows, priorities: Numbers) -> None:
+        """Changes leaves, in O(log size) each; of one that is named twice the last value counts.
+
+        Args:
+            indices: Of leaves, shape (B,).
+            priorities: At least 0, shape (B,).
+        """
+        nodes = indices + self._first
+        self.nodes[nodes] = priorities
+        for _ in range(self._depth):
+            nodes = nodes >> 1
+            self.nodes[nodes] = self.nodes[2 * nodes] + self.nodes[2 * nodes + 1]
+
+    def find(self, masses: Numbers) -> Rows:
+        """Returns the leaves at which the cumulative sum of priorities passes some masses, shape (B,).
+
+        Uniform masses find leaves in proportion to their priorities; a leaf of priority 0 is never found.
+
+        Args:
+            masses: From 0 to the total, shape (B,).
+        """
+        wide = min(WIDE, self._first)
+        sums = np.zeros(wide + 1)
+        np.add.accumulate(self.nodes[wide : 2 * wide], out=sums[1:])
+        # The total may be larger than the last sum by a rounding error.
+        masses = np.minimum(masses, np.nextafter(sums[-1], 0.0))
+        nodes = sums[1:].searchsorted(masses, side="right")
+        masses -= sums.take(nodes)
+        nodes += wide
+        for _ in range(self._depth - (wide.bit_length() - 1)):
+            nodes <<= 1
+            left = self.nodes.take(nodes)
+            is_right = masses >= left
+            masses -= left * is_right
+            nodes += is_right
+        # A rounding error of a mass may lead past the last leaf that is not empty, to its neighbours on the right.
+        while True:
+            is_empty = self.nodes.take(nodes) == 0.0
+            if not is_empty.any():
+                return np.asarray(nodes - self._first, dtype=np.int64)
+            nodes -= is_empty
+
+
+class Batch(NamedTuple):
+    """Transitions that were drawn; tensors of N rows, but for ``rows``.
+
+    Attributes:
+        rows: Where they are in the buffer.
+        observations: s, before the action.
+        actions: a, what was executed.
+        labels: a_E, what the demonstrator would have done; other than a where it was disturbed.
+        rewards: r.
+        discounts: gamma; 0 where the episode terminated with this step.
+        next_observations: One step later.
+        returns: Sum of gamma^k r_k over up to n steps.
+        later_discounts: gamma to the power of the number of these; 0 where the episode terminated with the last.
+        later_observations: After the last of these.
+        demonstrated: 1 for demonstrations, 0 for the agent's own.
+        weights: Of importance, at most 1.
+    """
+
+    rows: Rows
+    observations: Any
+    actions: torch.Tensor
+    labels: torch.Tensor
+    rewards: torch.Tensor
+    discounts: torch.Tensor
+    next_observations: Any
+    returns: torch.Tensor
+    later_discounts: torch.Tensor
+    later_observations: Any
+    demonstrated: torch.Tensor
+    weights: torch.Tensor
+
+
+class PrioritizedReplayBuffer(BaseBuffer):
+    """Demonstrations that stay, the agent's transitions that go round, and a priority of each.
+
+    The priority of a transition is p = |delta| + e, where delta is its last error of one step, and e is larger for
+    demonstrations. It is drawn with probability P = p^alpha / sum p^alpha. That would bias the expectation that is
+    learned; the weights w = (N P)^-beta / max w, of the largest in the batch, undo it as beta reaches 1. What is new
+    gets the largest error known so far: all is learned from soon.
+
+    Args:
+        buffer_size: Rows in all.
+        observation_space: A Box, or a Dict of such.
+        action_space: Discrete.
+        device: Of the batches.
+        n_envs: 1.
+        optimize_memory_usage: Not done; Stable-Baselines3 names it.
+        demonstrations: How many of the rows are for these, fewer than all.
+        n_step: Steps of the longer return.
+        gamma: Discount of a step.
+        alpha: How far priorities count; 0 draws uniformly with weights of 1.
+        agent_bonus: e of the agent's transitions.
+        demonstration_bonus: e of demonstrations.
+        seed: Of what is drawn.
+
+    Raises:
+        ValueError: Several environments, or no room beside the demonstrations.
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        device: torch.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        *,
+        demonstrations: int,
+        n_step: int,
+        gamma: float,
+        alpha: float,
+        agent_bonus: float,
+        demonstration_bonus: float,
+        seed: int,
+    ) -> None:
+        super().__init__(buffer_size, observation_space, action_space, device, n_envs)
+        if n_envs != 1:
+            raise ValueError(f"there are {n_envs} environments; rows are the steps of one after the other")
+        if not 0 <= demonstrations < buffer_size:
+            raise ValueError(f"{demonstrations} demonstrated transitions leave no room in {buffer_size} rows")
+        self.demonstrations = demonstrations
+        self.n_step, self.gamma, self.alpha = n_step, gamma, alpha
+        self.agent_bonus, self.demonstration_bonus = agent_bonus, demonstration_bonus
+        self.tree = SumTree(buffer_size)
+        self.largest_error = 1.0
+        self._rng = np.random.default_rng([seed, 1])
+        self.observations = _empty(observation_space, buffer_size)
+        self.next_observations = _empty(observation_space, buffer_size)
+        self.actions = np.zeros(buffer_size, dtype=np.int64)
+        self.labels = np.zeros(buffer_size, dtype=np.int64)
+        self.rewards = np.zeros(buffer_size)
+        self.terminations = np.zeros(buffer_size, dtype=bool)
+        self.ends = np.zeros(buffer_size, dtype=bool)
+        """Whether an episode ended with a row, by termination or by its time limit."""
+
+    def demonstrate(self, episode: Episode) -> None:
+        """Puts a demonstration into the next of the first rows.
+
+        Raises:
+            ValueError: There are fewer rows for demonstrations than it has steps.
+        """
+        rows = np.arange(self.pos, self.pos + len(episode))
+        if self.full or self.pos + len(episode) > self.demonstrations:
+            raise ValueError(f"a demonstration of {len(episode)} steps ends beyond row {self.demonstrations}")
+        _write(self.observations, rows, mapped(lambda values: values[:-1], episode.observations))
+        _write(self.next_observations, rows, mapped(lambda values: values[1:], episode.observations))
+        self.actions[rows] = episode.executed_actions
+        self.labels[rows] = episode.actions
+        self.rewards[rows] = episode.rewards
+        self.terminations[rows] = episode.terminations
+        self.ends[rows] = episode.terminations | episode.truncations
+        self.ends[rows[-1]] = True
+        self.pos += len(episode)
+        self.set_errors(rows, np.full(len(rows), self.largest_error))
+
+    def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
+        """Remembers a step of the agent; what is oldest of its steps makes room.
+
+        Args:
+            obs: Before it, with a first axis of length 1, as all that follows.
+            next_obs: After it.
+            action: Number of the action.
+            reward: Of the environment.
+            done: Whether the episode ended.
+            infos: Says by ``TimeLimit.truncated`` whether it ended only by its time limit.
+        """
+        row = np.array([self.pos])
+        _write(self.observations, row, obs)
+        _write(self.next_observations, row, next_obs)
+        self.actions[row] = self.labels[row] = np.reshape(action, 1)
+        self.rewards[row] = reward
+        self.ends[row] = done
+        self.terminations[row] = bool(done[0]) and not infos[0].get("TimeLimit.truncated", False)
+        self.pos += 1
+        if self.pos == self.buffer_size:
+            self.full, self.pos = True, self.demonstrations
+        self.set_errors(row, np.array([self.largest_error]))
+
+    def set_errors(self, rows: Rows, errors: Numbers) -> None:
+        """Sets priorities to (|delta| + e)^alpha.
+
+        Args:
+            rows: Shape (N,).
+            errors: delta, shape (N,).
+        """
+        sizes = np.abs(errors)
+        self.largest_error = max(self.largest_error, float(sizes.max()))
+        bonus = np.where(rows < self.demonstrations, self.demonstration_bonus, self.agent_bonus)
+        self.tree.set(rows, (sizes + bonus) ** self.alpha)
+
+    def sample(self, batch_size: int, env: Any = None, *, beta: float = 1.0) -> Batch:
+        """Draws transitions, each from a part of its own of all priorities (Schaul et al. 2016, appendix B.2.1).
+
+        Args:
+            batch_size: N.
+            env: Not looked at: observations are standardised by the network.
+            beta: How far weights undo the bias.
+        """
+        masses = (np.arange(batch_size) + self._rng.random(batch_size)) * (self.tree.total / batch_size)
+        return self._get_samples(self.tree.find(masses), beta=beta)
+
+    def weights(self, rows: Rows, beta: float) -> Numbers:
+        """Returns w = (N P)^-beta / max w, shape (N,)."""
+        raw = (self.size() * self.tree[rows] / self.tree.total) ** -beta
+        return np.asarray(raw / raw.max(), dtype=np.float64)
+
+    def later(self, rows: Rows) -> tuple[Numbers, Numbers, Rows]:
+        """Adds up the rewards of the n steps from some rows on.
+
+        They end early with the episode, and where nothing newer is remembered yet.
+
+        Args:
+            rows: Shape (N,).
+
+        Returns:
+            R = sum_k gamma^k r_k; the discount of what follows, 0 after a termination; the last rows. Shape (N,).
+        """
+        last = rows.copy()
+        returns, discounts = self.rewards[rows], np.full(len(rows), self.gamma)
+        for _ in range(self.n_step - 1):
+            following = np.where(last + 1 == self.buffer_size, self.demonstrations, last + 1)
+            # Where the next step of the agent will be written stands an old one, or none.
+            goes_on = ~self.ends[last] & (following != self.pos)
+            last = np.where(goes_on, following, last)
+            returns = returns + np.where(goes_on, discounts * self.rewards[last], 0.0)
+            discounts = np.where(goes_on, discounts * self.gamma, discounts)
+        return returns, np.where(self.terminations[last], 0.0, discounts), last
+
+    def _get_samples(self, batch_inds: Rows, env: Any = None, beta: float = 1.0) -> Batch:  # type: ignore[override]
+        rows = batch_inds
+        returns, discounts, last = self.later(rows)
+
+        def taken(arrays: Any, which: Rows) -> Any:
+            return mapped(lambda values: torch.as_tensor(values[which], device=self.device), arrays)
+
+        def floats(values: npt.NDArray[Any]) -> torch.Tensor:
+            return torch.as_tensor(values.astype(np.float32), device=self.device)
+
+        return Batch(
+            rows,
+            taken(self.observations, rows),
+            taken(self.actions, rows),
+            taken(self.labels, rows),
+            floats(self.rewards[rows]),
+            floats(np.where(self.terminations[rows], 0.0, self.gamma)),
+            taken(self.next_observations, rows),
+            floats(returns),
+            floats(discounts),
+            taken(self.next_observations, last),
+            floats(rows < self.demonstrations),
+            floats(self.weights(rows, beta)),
+        )
+
+    def more_state(self) -> dict[str, Any]:
+        """Returns what a checkpoint needs beside the arrays."""
+        return {
+            "priorities": self.tree[: self.size()],
+            "largest_error": self.largest_error,
+            "generator": self._rng.bit_generator.state,
+        }
+
+    def set_more_state(self, kept: Mapping[str, Any]) -> None:
+        """Takes what :meth:`more_state` returned."""
+        priorities = np.asarray(kept["priorities"], dtype=np.float64)
+        self.tree.set(np.arange(len(priorities)), priorities)
+        self.largest_error = float(kept["largest_error"])
+        self._rng.bit_generator.state = kept["generator"]
+
+
+def _empty(space: gym.Space[Any], rows: int) -> Any:
+    if isinstance(space, spaces.Dict):
+        return {name: _empty(part, rows) for name, part in space.spaces.items()}
+    return np.zeros((rows, *(space.shape or ())), dtype=space.dtype)
+
+
+def _write(arrays: Any, rows: Rows, values: Any) -> None:
+    if isinstance(arrays, dict):
+        for name, part in arrays.items():
+            _write(part, rows, values[name])
+    else:
+        arrays[rows] = values

@@ -1,0 +1,116 @@
+"""DQN (Mnih et al. 2015) by Stable-Baselines3: a reference without demonstrations, for discrete actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.dqn.policies import DQNPolicy
+
+from agents.policies.networks import policy_keywords
+from agents.rl.training import ReinforcementAgent, check_off_policy
+from agents.training.policy_agent import require_discrete
+from agents.training.settings import at_least
+
+
+@dataclass(frozen=True)
+class DQNSettings:
+    """Settings of DQN; those of each environment are in ``configs/dqn.yaml``.
+
+    Attributes:
+        steps: In the environment.
+        learning_rate: Of Adam.
+        batch_size: Transitions an update.
+        buffer_size: Transitions that are remembered.
+        learning_starts: Steps of random actions before the first update.
+        gamma: Discount of a step.
+        train_freq: Steps between updates.
+        gradient_steps: Updates at a time.
+        target_update_interval: Steps between copies of the network to its target.
+        exploration_fraction: Share of the steps in which epsilon falls.
+        exploration_final_eps: Where it falls to, from 1.
+        hidden_sizes: Units of the layers.
+    """
+
+    steps: int
+    learning_rate: float
+    batch_size: int
+    buffer_size: int
+    learning_starts: int
+    gamma: float
+    train_freq: int
+    gradient_steps: int
+    target_update_interval: int
+    exploration_fraction: float
+    exploration_final_eps: float
+    hidden_sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_off_policy(self)
+        at_least(1, target_update_interval=self.target_update_interval)
+        for what in ("exploration_fraction", "exploration_final_eps"):
+            if not 0.0 <= getattr(self, what) <= 1.0:
+                raise ValueError(f"{what} is {getattr(self, what)}; expected 0 to 1")
+
+
+class DQNAgent(ReinforcementAgent):
+    """DQN: a network learns what each discrete action is worth, from the reward alone.
+
+    **Idea.** Q(s, a) is the reward to come when a is done in s. The network is brought towards what was got, plus
+    what the best next action is worth by a slower copy of itself. Mostly the best action is done, sometimes a random
+    one. It sees no demonstration: beside the learners it shows what these are worth.
+
+    **Equation.** The Huber loss of Q(s, a) - (r + gamma max_a' Q_target(s', a')), over transitions of a replay
+    buffer.
+
+    **Paper.** Mnih et al. 2015, Human-level control through deep reinforcement learning. The algorithm is
+    Stable-Baselines3's.
+
+    **What we do differently.** Episodes are seeded by their number, and a training that was killed goes on to the
+    same weights.
+
+    **When not to use it.** Where success is rare under random actions, as in every task here but reaching, or where
+    actions are not discrete.
+
+    The budget of :meth:`learn` is in steps of the environment.
+
+    Args:
+        env: Gives the spaces; actions are discrete.
+        settings: Fields of :class:`DQNSettings` that differ from ``configs/dqn.yaml``.
+
+    Raises:
+        ValueError: An unknown setting, a value out of range, or actions that are not discrete.
+    """
+
+    name = "dqn"
+    version = 1
+    settings_type = DQNSettings
+
+    def new_policy(self) -> BasePolicy:
+        """Makes an untrained policy."""
+        actions = require_discrete(self.name, self.action_space)
+        keywords = policy_keywords(self.settings.hidden_sizes)
+        return DQNPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
+
+    def new_model(self, envs: VecEnv, horizon: int, device: str) -> BaseAlgorithm:
+        """Makes the untrained algorithm."""
+        settings = self.settings
+        return DQN(
+            DQNPolicy,
+            envs,
+            learning_rate=settings.learning_rate,
+            batch_size=settings.batch_size,
+            buffer_size=settings.buffer_size,
+            learning_starts=settings.learning_starts,
+            gamma=settings.gamma,
+            train_freq=settings.train_freq,
+            gradient_steps=settings.gradient_steps,
+            target_update_interval=settings.target_update_interval,
+            exploration_fraction=settings.exploration_fraction,
+            exploration_final_eps=settings.exploration_final_eps,
+            policy_kwargs=policy_keywords(settings.hidden_sizes),
+            device=device,
+        )

@@ -1,0 +1,125 @@
+"""SAC (Haarnoja et al. 2018) by Stable-Baselines3, on goals with hindsight: a reference without demonstrations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3 import SAC, HerReplayBuffer
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.sac.policies import SACPolicy
+
+from agents.policies.networks import policy_keywords
+from agents.rl.training import ReinforcementAgent, check_off_policy
+from agents.training.settings import at_least
+
+
+@dataclass(frozen=True)
+class SACSettings:
+    """Settings of SAC; those of each environment are in ``configs/sac.yaml``.
+
+    Attributes:
+        steps: In the environment.
+        learning_rate: Of Adam.
+        batch_size: Transitions an update.
+        buffer_size: Transitions that are remembered.
+        learning_starts: Steps of random actions before the first update.
+        gamma: Discount of a step.
+        tau: Share of the critics that their targets take on in an update.
+        train_freq: Steps between updates.
+        gradient_steps: Updates at a time.
+        hindsight_goals: Where observations name a goal, how many transitions are remembered as if what was reached
+            later had been the goal, to each that is as it was (Andrychowicz et al. 2017); 0 for none.
+        hidden_sizes: Units of the layers.
+    """
+
+    steps: int
+    learning_rate: float
+    batch_size: int
+    buffer_size: int
+    learning_starts: int
+    gamma: float
+    tau: float
+    train_freq: int
+    gradient_steps: int
+    hindsight_goals: int
+    hidden_sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_off_policy(self)
+        at_least(0, hindsight_goals=self.hindsight_goals)
+        if not 0.0 < self.tau <= 1.0:
+            raise ValueError(f"tau is {self.tau}; expected above 0 and at most 1")
+
+
+class SACAgent(ReinforcementAgent):
+    """SAC: actor and critics learn from every step that is remembered; from reward alone, on goals with hindsight.
+
+    **Idea.** Two networks learn what an action is worth, a third acts so that this is large and the actions stay as
+    random as they may. Where the observation names a goal, what was reached by chance is remembered as if it had
+    been the goal: then every episode teaches how to reach something. It sees no demonstration: beside the learners it
+    shows what these are worth.
+
+    **Equation.** The critics minimise (Q(s, a) - r - gamma (min Q_target(s', a') - alpha log pi(a' | s')))^2, the
+    actor alpha log pi(a | s) - min Q(s, a); alpha is learned.
+
+    **Paper.** Haarnoja et al. 2018, Soft Actor-Critic Algorithms and Applications; Andrychowicz et al. 2017,
+    Hindsight Experience Replay. The algorithms are Stable-Baselines3's.
+
+    **What we do differently.** Episodes are seeded by their number, and a training that was killed goes on to the
+    same weights. Hindsight is used wherever observations have an `achieved_goal`.
+
+    **When not to use it.** Where actions are discrete, or wall time is dearer than steps: PPO is faster a step.
+
+    The budget of :meth:`learn` is in steps of the environment.
+
+    Args:
+        env: Gives the spaces; actions are continuous.
+        settings: Fields of :class:`SACSettings` that differ from ``configs/sac.yaml``.
+
+    Raises:
+        ValueError: An unknown setting, a value out of range, or discrete actions.
+    """
+
+    name = "sac"
+    version = 1
+    settings_type = SACSettings
+
+    def new_policy(self) -> BasePolicy:
+        """Makes an untrained policy."""
+        if not isinstance(self.action_space, spaces.Box):
+            raise ValueError(f"agent {self.name} has continuous actions; this environment has {self.action_space}")
+        keywords = policy_keywords(self.settings.hidden_sizes)
+        return SACPolicy(self.observation_space, self.action_space, lambda _: 0.0, **keywords)
+
+    def new_model(self, envs: VecEnv, horizon: int, device: str) -> BaseAlgorithm:
+        """Makes the untrained algorithm."""
+        settings = self.settings
+        has_goals = (
+            isinstance(self.observation_space, spaces.Dict) and "achieved_goal" in self.observation_space.spaces
+        )
+        hindsight: dict[str, Any] = {}
+        if has_goals and settings.hindsight_goals:
+            hindsight = {
+                "replay_buffer_class": HerReplayBuffer,
+                "replay_buffer_kwargs": {"n_sampled_goal": settings.hindsight_goals},
+            }
+        return SAC(
+            SACPolicy,
+            envs,
+            learning_rate=settings.learning_rate,
+            batch_size=settings.batch_size,
+            buffer_size=settings.buffer_size,
+            # Hindsight looks at whole episodes: there is to be one.
+            learning_starts=max(settings.learning_starts, horizon + 1 if hindsight else 0),
+            gamma=settings.gamma,
+            tau=settings.tau,
+            train_freq=settings.train_freq,
+            gradient_steps=settings.gradient_steps,
+            policy_kwargs=policy_keywords(settings.hidden_sizes),
+            device=device,
+            **hindsight,
+        )

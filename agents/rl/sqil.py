@@ -1,0 +1,184 @@
+"""SQIL: Q-learning that is paid for doing what was demonstrated (Reddy et al. 2020), by imitation's SQIL on DQN."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import torch
+from imitation.algorithms import sqil
+from imitation.data.types import Transitions
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.dqn.policies import DQNPolicy
+
+from agents.policies.networks import policy_keywords
+from agents.rl.dqn import DQNSettings
+from agents.training.demonstrations import check_spaces
+from agents.training.policy_agent import PolicyAgent, require_discrete
+from agents.training.run import Run
+from agents.training.stable_baselines import practised
+from demos.datasets.episode import episodes_of
+from demos.datasets.statistics import statistics
+
+
+@dataclass(frozen=True)
+class Settings(DQNSettings):
+    """Settings of SQIL: those of DQN, and one more; those of each environment are in ``configs/sqil.yaml``.
+
+    Attributes:
+        standardize: Whether observations are brought to mean 0 and spread 1 of the demonstrations.
+    """
+
+    standardize: bool
+
+
+class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
+    """Replay buffer of imitation's SQIL, for every version of Stable-Baselines3.
+
+    imitation 1.0.1 concatenates every field of its samples, and fails at `discounts`. Stable-Baselines3 2.7 added
+    this field, and leaves it None for returns of one step.
+    """
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
+        """Draw a batch: first half the agent's transitions (rounded down), second half demonstrated ones.
+
+        Args:
+            batch_size: Number of transitions in all.
+            env: Normalizes observations and rewards; None for no normalization.
+        """
+        own = ReplayBuffer.sample(self, batch_size // 2, env)
+        demonstrated = self.expert_buffer.sample(batch_size - batch_size // 2, env)
+        fields = {name: values for name, values in own._asdict().items() if values is not None}
+        return ReplayBufferSamples(
+            **{name: torch.cat((values, getattr(demonstrated, name))) for name, values in fields.items()}
+        )
+
+
+class SQIL(PolicyAgent):
+    """SQIL: Q-learning with reward 1 for every demonstrated step, and 0 for every step of its own.
+
+    **Idea.** Half of every batch is demonstrated, half is the agent's own. The first is paid 1, the second nothing,
+    whatever the environment says. So the agent learns to do as was demonstrated, and, as Q-learning looks ahead, to
+    come back to where demonstrations lead when it has left them. There is no second network as in GAIL.
+
+    **Equation.** DQN's loss on batches of both, with r = 1 on demonstrated transitions and r = 0 on others.
+
+    **Paper.** Reddy, Dragan, Levine 2020, SQIL: Imitation Learning via Reinforcement Learning with Sparse Rewards,
+    algorithm 1. Buffer and rewards are those of imitation's `SQIL`, the algorithm is Stable-Baselines3's DQN; the
+    paper uses soft Q-learning.
+
+    **What we do differently.** The end of an episode by its time limit does not count as an end: imitation's buffer
+    takes the value after it for 0. Observations are standardised by the demonstrations, episodes are seeded by their
+    number, and a training that was killed goes on to the same weights.
+
+    **When not to use it.** Where actions are not discrete, or where the reward of the environment is to be had:
+    `dqfd` uses both.
+
+    The budget of :meth:`learn` is in steps of the environment.
+
+    Args:
+        env: Gives the spaces; actions are discrete and observations no dict.
+        settings: Fields of :class:`Settings` that differ from ``configs/sqil.yaml``.
+
+    Raises:
+        ValueError: An unknown setting, a value out of range, or other spaces.
+    """
+
+    name = "sqil"
+    version = 1
+    settings_type = Settings
+
+    def new_policy(self) -> BasePolicy:
+        """Makes an untrained policy."""
+        actions = require_discrete(self.name, self.action_space)
+        if isinstance(self.observation_space, gym.spaces.Dict):
+            raise ValueError(
+                f"agent {self.name} sees arrays; this environment's observations are a dict of "
+                f'{", ".join(self.observation_space)}. Use obs="state"'
+            )
+        keywords = policy_keywords(self.settings.hidden_sizes)
+        return DQNPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
+
+    def learn(
+        self,
+        demonstrations: minari.MinariDataset,
+        env: gym.Env[Any, Any],
+        *,
+        seed: int,
+        budget: int | None = None,
+        progress: bool = False,
+        run: Run | None = None,
+    ) -> None:
+        """Practises in an environment like the one that is given.
+
+        Args:
+            demonstrations: With this agent's spaces; their rewards are not looked at.
+            env: Made by ``gym.make``.
+            seed: Of weights, exploration and episodes.
+            budget: Steps; by default the setting.
+            progress: Show a bar.
+            run: Keeps checkpoints and shows the success as it goes; by default nothing is kept.
+
+        Raises:
+            ValueError: The demonstrations have other spaces, a budget below 1, a negative seed, or an environment
+                that cannot be made again.
+        """
+        run = run or Run(progress=progress)
+        self.begin(demonstrations, env, run, seed=seed, budget=budget)
+        shown = _transitions(demonstrations, self)
+        steps = self.settings.steps if budget is None else budget
+        device = run.device
+        self.policy = practised(
+            self.name,
+            env,
+            run,
+            lambda envs: self._new_model(envs, demonstrations, shown, device),
+            steps=steps,
+            seed=seed,
+        )
+
+    def _new_model(
+        self, envs: VecEnv, demonstrations: minari.MinariDataset, shown: Transitions, device: str
+    ) -> BaseAlgorithm:
+        keywords = {name: value for name, value in asdict(self.settings).items() if name not in _NOT_OF_DQN}
+        model: Any = DQN(
+            DQNPolicy,
+            envs,
+            replay_buffer_class=HalfDemonstratedBuffer,
+            replay_buffer_kwargs={"demonstrations": shown},
+            policy_kwargs=policy_keywords(self.settings.hidden_sizes),
+            device=device,
+            **keywords,
+        )
+        if self.settings.standardize:
+            found = statistics(demonstrations)
+            for network in (model.q_net, model.q_net_target):
+                network.features_extractor.fit(found)
+        # A time limit is no end of what is to come; the demonstrations say so already.
+        model.replay_buffer.handle_timeout_termination = True
+        made: BaseAlgorithm = model
+        return made
+
+
+_NOT_OF_DQN = ("steps", "hidden_sizes", "standardize")
+
+
+def _transitions(demonstrations: minari.MinariDataset, agent: SQIL) -> Transitions:
+    """Reads demonstrations as imitation takes them."""
+    check_spaces(demonstrations, agent.observation_space, agent.action_space)
+    episodes = list(episodes_of(demonstrations))
+    return Transitions(
+        obs=np.concatenate([episode.observations[:-1] for episode in episodes]),
+        acts=np.concatenate([episode.actions for episode in episodes]),
+        infos=np.array([{}] * sum(map(len, episodes))),
+        next_obs=np.concatenate([episode.observations[1:] for episode in episodes]),
+        dones=np.concatenate([episode.terminations for episode in episodes]),
+    )

@@ -1,0 +1,1 @@
+"""Saved agents, ours and those of Stable-Baselines3."""

@@ -1,0 +1,1 @@
+"""What all trainings share: settings, data, runs, checkpoints, seeding."""

@@ -1,0 +1,136 @@
+"""Provenance of agents: the settings, demonstrations and versions that an agent was trained with."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import gymnasium as gym
+import minari
+
+from agents.registry import AGENTS, find
+from agents.training.settings import settings_of, stem
+from demos.collection.versions import expert_versions, library_versions, major_versions
+from demos.datasets.checksum import checksum
+from lam_envs.registration import is_ours
+from lam_envs.versions import environment_versions
+
+PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
+
+
+def agent_versions(name: str) -> dict[str, int]:
+    """Return the version of an agent; empty for a third-party agent, whose code is hashed instead.
+
+    Args:
+        name: See :func:`agents.registry.find`.
+    """
+    return {f"agent {name}": int(find(name).version)} if name in AGENTS else {}
+
+
+def settings_type(name: str) -> type[Any] | None:
+    """Return the dataclass of an agent's settings; None for an agent without settings and for a third-party agent.
+
+    Args:
+        name: See :func:`agents.registry.find`.
+    """
+    return getattr(find(name), "settings_type", None) if name in AGENTS else None
+
+
+def effective_settings(name: str, changed: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """Return all settings that an agent is trained with in an environment.
+
+    Args:
+        name: See :func:`agents.registry.find`.
+        changed: Settings that differ from those of the agent's file.
+        section: Name of the environment in files of settings (:func:`agents.training.settings.stem`).
+
+    Raises:
+        ValueError: A setting that the agent does not have, or a value of another type or out of range.
+    """
+    kind = settings_type(name)
+    found = dict(changed) if kind is None else asdict(settings_of(name, kind, changed, section))
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+
+
+def training_of(
+    agent: str,
+    settings: Mapping[str, Any],
+    env: gym.Env[Any, Any],
+    demonstrations: minari.MinariDataset | None,
+    *,
+    seed: int,
+    budget: int | None,
+) -> dict[str, Any]:
+    """Describes a training as JSON: two of equal descriptions give equal agents on one machine.
+
+    Args:
+        agent: One of :data:`agents.registry.AGENTS`.
+        settings: Of the agent.
+        env: What it is trained for.
+        demonstrations: What it learns from; None for the reward alone.
+        seed: Of all that is drawn.
+        budget: How much; None for the setting.
+    """
+    spec = env.spec
+    return {
+        "agent": agent,
+        "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
+        "environment": None if spec is None else spec.id,
+        "section": stem(env),
+        "keywords": {} if spec is None else {name: repr(value) for name, value in sorted(spec.kwargs.items())},
+        "demonstrations": None
+        if demonstrations is None
+        else {
+            "id": demonstrations.id,
+            "episodes": int(demonstrations.total_episodes),
+            "checksum": checksum(demonstrations),
+        },
+        "seed": seed,
+        "budget": budget,
+        "versions": training_versions(agent, env),
+        "libraries": library_versions(PACKAGES),
+    }
+
+
+def training_versions(agent: str, env: gym.Env[Any, Any]) -> dict[str, int]:
+    """Return the version of each part that decides what an agent learns from given demonstrations.
+
+    Args:
+        agent: See :func:`agents.registry.find`.
+        env: Environment that it is trained for.
+    """
+    spec = env.spec
+    if spec is None:
+        return agent_versions(agent)
+    expert = expert_versions(spec.id, **spec.kwargs)
+    return {**environment_versions(spec.id, **spec.kwargs), **expert, **agent_versions(agent)}
+
+
+def outdated_parts(training: Mapping[str, Any]) -> list[str]:
+    """Return the parts, and the libraries by major version, whose version changed since an agent was trained.
+
+    Args:
+        training: Result of :func:`training_of`, as a saved agent holds it.
+    """
+    versions = training.get("versions") or {}
+    # Agents of older code have their libraries among the versions.
+    before = {**versions, **major_versions(training.get("libraries") or versions)}
+    now: dict[str, int | str] = dict(major_versions(library_versions(PACKAGES)))
+    env_id = str(training.get("environment"))
+    if is_ours(env_id):
+        keywords = _read_keywords(training.get("keywords") or {})
+        now |= {**environment_versions(env_id, **keywords), **expert_versions(env_id, **keywords)}
+    now |= agent_versions(str(training.get("agent")))
+    return [name for name in before if name in now and now[name] != before[name]]
+
+
+def _read_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Read keywords as :func:`training_of` writes them; objects, such as a user's own task, cannot be read."""
+    found = {}
+    for name, text in keywords.items():
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            found[name] = ast.literal_eval(text)
+    return found

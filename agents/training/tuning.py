@@ -1,0 +1,245 @@
+"""Tuning of settings by Optuna: a study in one SQLite file, which the same command continues."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import optuna
+import yaml
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import TrialState
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import agents
+from agents.training.provenance import training_of
+from agents.training.run import FIRST_SEED, Run
+from agents.training.settings import CONFIGS, SEARCH
+
+FIRST_TRAINING_SEED = 2**20
+"""Of the trainings of trials: results are of other seeds."""
+FIRST_EVALUATION_SEED = FIRST_SEED + 2**20
+"""Of the episodes that judge a trial: nothing else is measured on these."""
+HEARTBEAT = 20
+"""Seconds between signs of life of a process that works on a trial; one that gives none for three is dead."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best trial of a study.
+
+    Attributes:
+        settings: What was found.
+        success_rate: Mean over its trainings.
+        trials: How many trials were finished, those that were stopped early included.
+    """
+
+    settings: dict[str, Any]
+    success_rate: float
+    trials: int
+
+
+def search_space(agent: str, changed: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """Returns where an agent's settings are looked for: the section ``search`` of its file in ``configs``.
+
+    Args:
+        agent: Name.
+        changed: Settings that are given, and not looked for.
+
+    Raises:
+        ValueError: Its file has no such section, or nothing of it is left.
+    """
+    path = CONFIGS / f"{agent}.yaml"
+    found = dict(yaml.safe_load(path.read_text()).get(SEARCH) or {}) if path.is_file() else {}
+    left = {name: dict(where) for name, where in found.items() if name not in (changed or {})}
+    if not left:
+        raise ValueError(
+            f"agent {agent} has nothing to tune: its settings have no section {SEARCH!r}, or all are given"
+        )
+    return left
+
+
+def suggested(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Lets a trial choose settings.
+
+    Args:
+        trial: Of Optuna.
+        space: By setting either ``choices`` or ``low`` and ``high``, with ``log`` for a logarithmic scale.
+    """
+    chosen: dict[str, Any] = {}
+    for name, where in space.items():
+        if "choices" in where:
+            # Optuna keeps numbers, texts and truths only: lists are chosen by their place.
+            place = trial.suggest_categorical(name, list(range(len(where["choices"]))))
+            chosen[name] = where["choices"][place]
+        elif isinstance(where["low"], int) and isinstance(where["high"], int):
+            chosen[name] = trial.suggest_int(name, where["low"], where["high"], log=bool(where.get("log")))
+        else:
+            chosen[name] = trial.suggest_float(name, where["low"], where["high"], log=bool(where.get("log")))
+    return chosen
+
+
+def tune(
+    agent: str,
+    env: gym.Env[Any, Any],
+    demonstrations: minari.MinariDataset | None,
+    study: str | Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    trials: int,
+    seeds: int = 1,
+    episodes: int = 50,
+    budget: int | None = None,
+    device: str = "auto",
+    progress: bool = False,
+) -> Tuned:
+    """Looks for the settings that give the highest success; a trial that does badly on the way is stopped.
+
+    Several processes may work on one study. What was killed is tried again by the next.
+
+    Args:
+        agent: Name.
+        env: What to learn; trials are trained for seeds from ``FIRST_TRAINING_SEED`` on, and judged by episodes of
+            seeds from ``FIRST_EVALUATION_SEED`` on.
+        demonstrations: What to learn from.
+        study: SQLite file; made where there is none.
+        trials: Of the study, in all.
+        seeds: Trainings a trial.
+        episodes: That judge each.
+        budget: Of each training; by default its setting.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        settings: Given, and not looked for.
+        progress: Show a bar.
+
+    Raises:
+        ValueError: There is nothing to tune, or the study is of something else.
+    """
+    for what, number in (("trials", trials), ("seeds", seeds), ("episodes", episodes), ("budget", budget)):
+        if number is not None and number < 1:
+            raise ValueError(f"{what} is {number}; expected at least 1")
+    settings = dict(settings or {})
+    # What cannot be is said before a study is made of it.
+    agents.make(agent, env, **settings)
+    space = search_space(agent, settings)
+    of = training_of(agent, settings, env, demonstrations, seed=seeds, budget=budget)
+    del of["versions"], of["libraries"]
+    opened = _opened(Path(study), {**of, "space": space, "episodes": episodes})
+    bar = Progress(
+        TextColumn("[bold]tuning {task.fields[agent]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        disable=not progress,
+    )
+    with bar:
+        shown = bar.add_task("", total=trials, agent=agent, note="", completed=len(_finished(opened)))
+
+        def objective(trial: optuna.Trial) -> float:
+            chosen = {**settings, **suggested(trial, space)}
+            rates = []
+            for number in range(seeds):
+                made = agents.make(agent, env, **chosen)
+                run = _Trial(device=device, episodes=min(episodes, 20), trial=trial, before=number)
+                run.shown = lambda note: bar.update(shown, note=f"trial {trial.number}: {note}")
+                made.learn(demonstrations, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
+                judged = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
+                rates.append(agents.evaluate(made, env, seeds=judged).success_rate)
+            return float(np.mean(rates))
+
+        def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+            done = len(_finished(study))
+            bar.update(shown, completed=done)
+            if done >= trials:
+                study.stop()
+
+        if len(_finished(opened)) < trials:
+            opened.optimize(objective, callbacks=[after])
+    best = opened.best_trial
+    found = {
+        name: space[name]["choices"][value] if "choices" in space[name] else value
+        for name, value in best.params.items()
+    }
+    return Tuned(found, float(best.value or 0.0), len(_finished(opened)))
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _is_study(path: Path) -> bool:
+    """Whether a file is a database of Optuna's; an empty one will be."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start != b"SQLite format 3\0":
+        return start == b""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError:
+        return False
+    return not tables or "studies" in tables
+
+
+def _opened(path: Path, of: dict[str, Any]) -> optuna.Study:
+    """Opens a study, or makes it."""
+    if "?" in str(path.resolve()):
+        raise ValueError(f"{path} has a '?', with which the address of a database ends: choose another file")
+    if path.is_dir() or (path.is_file() and not _is_study(path)):
+        raise ValueError(f"{path} is no study: choose a file that is not there yet, or one of `agents tune`")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = RDBStorage(
+            f"sqlite:///{path.resolve()}",
+            heartbeat_interval=HEARTBEAT,
+            grace_period=3 * HEARTBEAT,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        )
+        known = optuna.get_all_study_names(storage)
+        name = f"{of['agent']} {of['environment']}"
+        if known and name not in known:
+            raise ValueError(f"{path} holds a study of {known[0]}: choose another file for {name}")
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    # A sampler that begins with the same seed each time would propose again what it did before.
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.get_trials(deepcopy=False)))
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
+    there = study.user_attrs.get("of")
+    if there is None:
+        study.set_user_attr("of", of)
+    elif there != yaml.safe_load(yaml.safe_dump(of)):
+        different = sorted(key for key in of if there.get(key) != of[key])
+        raise ValueError(f"{path} holds a study with another {', '.join(different)}: choose another file")
+    return study
+
+
+class _Trial(Run):
+    """A training that tells its success to a trial, which may stop it."""
+
+    def __init__(self, *, device: str, episodes: int, trial: optuna.Trial, before: int) -> None:
+        super().__init__(device=device, episodes=episodes)
+        self.shown: Any = lambda note: None
+        self._trial = trial
+        self._before = before
+        self._told = 0
+
+    def show(self, done: int, **numbers: float) -> None:
+        super().show(done, **numbers)
+        if "success" not in numbers:
+            return
+        self.shown(f"success {numbers['success']:.2f}")
+        # Only the first of several trainings is compared on the way: others come when it had its chance.
+        if self._before == 0:
+            self._trial.report(numbers["success"], self._told)
+            self._told += 1
+            if self._trial.should_prune():
+                raise optuna.TrialPruned

@@ -1,0 +1,1 @@
+"""Statistics, ranking and comparison of results."""

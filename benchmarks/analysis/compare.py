@@ -1,0 +1,123 @@
+"""What changed between two folders of results, beyond noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.analysis.statistics import Outcomes, difference_over_episodes, difference_over_trainings
+from benchmarks.analysis.tables import Row, names, rows
+from benchmarks.runner.results import CellResult, read_results
+
+DEFINING = ("agent", "settings", "changes")
+"""What makes two measurements ones of different things, whatever they are called."""
+EPISODES = ("first_seed", "episodes")
+"""Which episodes an agent met."""
+NOTED = ("demonstration_seed", *EPISODES)
+"""What may differ between measurements of the same thing."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One agent in one environment, in two folders.
+
+    Attributes:
+        environment: An id.
+        agent: Its label, with what tells it apart.
+        before: Success in the first folder; None where it was not measured.
+        after: Success in the second folder; None likewise.
+        interval: 95%, of the difference; None where there is none.
+        differs: Names of what else differs between the folders: parts of a :class:`benchmarks.suite.suite.Cell`, or
+            ``versions``.
+        same: Whether every episode is.
+    """
+
+    environment: str
+    agent: str
+    before: float | None
+    after: float | None
+    interval: tuple[float, float] | None
+    differs: tuple[str, ...] = ()
+    same: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse``, ``within noise``, ``the same``, ``new``, ``gone``, or ``of something else``."""
+        if self.interval is None:
+            return "new" if self.before is None else "gone"
+        if set(self.differs) & set(DEFINING):
+            return "of something else"
+        if self.same:
+            return "the same"
+        low, high = self.interval
+        return "better" if low > 0.0 else "worse" if high < 0.0 else "within noise"
+
+
+def compare(before: str | Path, after: str | Path) -> list[Change]:
+    """Compares the success of all agents in two folders of results.
+
+    The interval of the difference holds two noises. That of the episodes is Newcombe's, paired where both met the
+    same episodes (:func:`benchmarks.analysis.statistics.difference_over_episodes`). That of the trainings, where both
+    were trained more than once, is Welch's: trainings of other seeds, or of code that rounds otherwise, come out
+    differently by more than their episodes tell. The interval reaches as far as the farther of both. Compared is what
+    has the same label and learned from as many demonstrations of the same quality, under the same condition.
+
+    Args:
+        before: A folder of results.
+        after: Another.
+
+    Returns:
+        The changes, in the order of the environments, then of the labels.
+
+    Raises:
+        FileNotFoundError: There are no results in one.
+        ValueError: A result is damaged.
+    """
+    (old, before_results), (new, after_results) = (_read(folder) for folder in (before, after))
+    # What tells rows apart in one folder does so in the other.
+    table = list({**old, **new}.values())
+    called = dict(zip([row.group for row in table], names(table), strict=True))
+    changes = []
+    for group in {**old, **new}:
+        rates = [found[group].success_rate if group in found else None for found in (old, new)]
+        change = Change(group[0], called[group], rates[0], rates[1], None)
+        if group in old and group in new:
+            change = _compared(change, before_results[group], after_results[group])
+        changes.append(change)
+    return sorted(changes, key=lambda change: (change.environment, change.agent))
+
+
+Group = tuple[str, str, int | None, str | None, str]
+
+
+def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, list[CellResult]]]:
+    """Rows, and the results that each sums up, in the order of the trainings."""
+    found: dict[Group, list[CellResult]] = {}
+    results = sorted(read_results(folder)[1], key=lambda result: result.cell.training_seed or 0)
+    for result in results:
+        found.setdefault(result.cell.group, []).append(result)
+    return {row.group: row for row in rows(results)}, found
+
+
+def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> Change:
+    """Adds what tells whether a change is one."""
+    cells = old[0].cell, new[0].cell
+    differs = [part for part in (*DEFINING, *NOTED) if getattr(cells[0], part) != getattr(cells[1], part)]
+    differs += ["versions"] if old[0].provenance != new[0].provenance else []
+    interval = _noise(
+        [one.outcomes for one in old],
+        [one.outcomes for one in new],
+        paired=not set(EPISODES) & set(differs),
+    )
+    same = [one.evaluation.episodes for one in old] == [one.evaluation.episodes for one in new]
+    return replace(change, interval=interval, differs=tuple(differs), same=same)
+
+
+def _noise(old: Outcomes, new: Outcomes, *, paired: bool) -> tuple[float, float]:
+    """The interval of the difference of two success rates."""
+    low, high = difference_over_episodes(new, old, paired=paired)
+    if min(len(old), len(new)) > 1:
+        over_trainings = difference_over_trainings(*([fmean(own) for own in trainings] for trainings in (new, old)))
+        low, high = min(low, over_trainings[0]), max(high, over_trainings[1])
+    return low, high

@@ -1,0 +1,179 @@
+"""Bounds in which published figures are expected. Reports list the figures outside; no test requires them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from benchmarks.analysis.tables import Row, names
+from lam_envs import registration
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Bounds of figures.
+
+    Attributes:
+        figure: Name of a figure, or a pattern with ``*`` for the names of several.
+        at_least: Smallest expected value.
+        at_most: Largest expected value.
+        reference: Name of another figure: the bounds are of the difference from it.
+    """
+
+    figure: str
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    reference: str | None = None
+
+
+def _success(agent: str, **floors: float) -> list[Expectation]:
+    return [Expectation(f"success of {agent} in {name}-v0", at_least=floor) for name, floor in floors.items()]
+
+
+def _no_worse(agent: str, reference: str, *environments: str) -> list[Expectation]:
+    # The upper end of the interval: where both nearly always succeed, one episode more or less is chance.
+    return [
+        Expectation(
+            f"upper end of success of {agent} in {name}-v0",
+            at_least=0.0,
+            reference=f"success of {reference} in {name}-v0",
+        )
+        for name in environments
+    ]
+
+
+def _expert(condition: str, floor: float, **floors: float) -> list[Expectation]:
+    # Without expectations for randomize=full.
+    return [
+        Expectation(f"lower end of success: {task}, *, {condition}", at_least=floors.get(task, floor))
+        for task in registration.TASKS
+    ]
+
+
+TASKS = ("LamReach", "LamPush", "LamGrasp", "LamPickPlace", "LamStack", "LamInsert")
+ADVERSARIAL = ("LamReach", "LamPush", "LamGrasp", "LamPickPlace")
+PANDA_GYM = {
+    "LamReach": "PandaReach-v3",
+    "LamPush": "PandaPush-v3",
+    "LamPickPlace": "PandaPickAndPlace-v3",
+    "LamStack": "PandaStack-v3",
+}
+
+EXPECTATIONS: dict[str, Sequence[Expectation]] = {
+    "core": (
+        *_success("bc", LamReach=0.99, LamPush=0.90, LamGrasp=0.97, LamPickPlace=0.93, LamStack=0.85, LamInsert=0.75),
+        *_success("bc-noisy", LamPush=0.90),
+        *_success("dagger", LamPush=0.95, LamPickPlace=0.95, LamStack=0.95),
+        *_success("dqfd", LamReachDiscrete=0.95, LamGraspDiscrete=0.95),
+        *_success("gail", LamReach=0.95, LamGrasp=0.97),
+        *_success("airl", LamReach=0.90, LamGrasp=0.80),
+        # Labels in states that the agent visits are worth as much as the same number of demonstrated ones, or more.
+        *_no_worse("dagger", "bc", *TASKS),
+        # Adversarial training does not make a BC policy from the same demonstrations worse.
+        *_no_worse("gail", "bc-100", "LamPickPlace", "LamPush"),
+        *_no_worse("gail", "gail-from-nothing", *ADVERSARIAL),
+        *_no_worse("gail", "ppo", *ADVERSARIAL),
+        # Five minutes on one core: other processes may have used the machine too.
+        *(Expectation(f"CPU seconds of training {agent} in *", at_most=300.0) for agent in ("bc", "bc-*")),
+    ),
+    "experts": (
+        *_expert("ee", 0.995, insert=0.98),
+        *_expert("ee, action noise 0.1", 0.97, insert=0.90),
+        *_expert("ee, randomize=physics", 0.97),
+        *(each for control in ("ee_yaw", "joint", "discrete") for each in _expert(control, 0.95)),
+    ),
+    "throughput": (
+        *(
+            Expectation(f"{what} of {ours}-v0 over {theirs}", at_least=2.5)
+            for ours, theirs in PANDA_GYM.items()
+            for what in ("steps/s", "simulated time")
+        ),
+        *(
+            Expectation(f"steps/s of {ours}Pixels-v0, front over {theirs}, render()", at_least=8.0)
+            for ours, theirs in PANDA_GYM.items()
+        ),
+        *(Expectation(f"physics share of a step of {name}-v0", at_least=0.8) for name in TASKS),
+        Expectation("cost of a reset of *, in steps", at_most=3.0),
+    ),
+    "datasets": (
+        Expectation("its time, as a multiple of bare roll-outs by as many processes", at_most=1.3),
+        Expectation("its peak memory, 1000 episodes", at_most=20.0, reference="its peak memory, 250 episodes"),
+        Expectation("windows of *", at_least=200_000),
+        Expectation("size of the dataset that is streamed", at_least=20.0),
+        Expectation("peak memory of that", at_most=1000.0),
+    ),
+    "learning": (
+        Expectation("the first over the second", at_least=1.0),
+        Expectation("peak memory of bc, 100 epochs", at_most=20.0, reference="peak memory of bc, 10 epochs"),
+        Expectation("the first over that", at_least=10.0),
+    ),
+    "running": (
+        Expectation("overhead of the runner, one worker", at_most=5.0),
+        Expectation("one worker over two", at_least=1.7),
+    ),
+}
+"""Expectations by the name of a shipped suite, or of a file of measurements."""
+
+
+def unexpected(expectations: Sequence[Expectation], figures: Mapping[str, float]) -> list[str]:
+    """Return a line for each figure outside of its bounds. Figures that are not measured give none.
+
+    Args:
+        expectations: Bounds.
+        figures: Values by name.
+    """
+    lines = []
+    for expected in expectations:
+        base, added = 0.0, ""
+        if expected.reference is not None:
+            if expected.reference not in figures:
+                continue
+            base = figures[expected.reference]
+            added = f" ({expected.reference}: {base:.4g})"
+        low, high = expected.at_least + base, expected.at_most + base
+        for name, value in figures.items():
+            if fnmatchcase(name, expected.figure) and not low <= value <= high:
+                bound = f"at least {low:.4g}" if value < low else f"at most {high:.4g}"
+                lines.append(f"{name} is {value:.4g}, expected {bound}{added}")
+    return lines
+
+
+def suite_figures(table: Sequence[Row]) -> dict[str, float]:
+    """Return the figures of a suite by name: success, the upper end of its interval, and training times.
+
+    Args:
+        table: Rows of its results.
+    """
+    figures: dict[str, float] = {}
+    for row, name in zip(table, names(table), strict=True):
+        where = f"{name} in {row.environment}"
+        figures[f"success of {where}"] = row.success_rate
+        figures[f"upper end of success of {where}"] = row.high
+        if row.training_cpu_seconds is not None:
+            figures[f"CPU seconds of training {where}"] = row.training_cpu_seconds
+    return figures
+
+
+def file_figures(content: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of a file of measurements by name; of those with the same name, the first.
+
+    Args:
+        content: A file that ``python -m benchmarks experts|throughput|datasets|learning|running`` writes.
+    """
+    figures: dict[str, float] = {}
+    for row in content.get("rows", ()):
+        figures[f"lower end of success: {row['task']}, {row['robot']}, {row['condition']}"] = row["interval"][0]
+    for speed in content.get("speeds", ()):
+        figures[f"physics share of a step of {speed['env_id']}"] = speed["physics_share"]
+        figures[f"cost of a reset of {speed['env_id']}, in steps"] = speed["reset_steps"]
+    for pair in content.get("comparisons", ()):
+        where = f"{pair['ours']} over {pair['against']}"
+        figures[f"steps/s of {where}"] = pair["ratio"]
+        if pair["simulated_time_ratio"] is not None:
+            figures[f"simulated time of {where}"] = pair["simulated_time_ratio"]
+    for figure in content.get("figures", ()):
+        figures.setdefault(figure["what"], figure["value"])
+    return figures

@@ -1,0 +1,326 @@
+"""Statistics of success: the noise of episodes, of trainings (stratified bootstraps), and of differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from statistics import NormalDist, fmean, variance
+
+import numpy as np
+
+from demos.runtime.intervals import CONFIDENCE
+
+BOOTSTRAPS = 5000
+"""Enough for two digits of a 95% interval."""
+Scores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+"""Shape (trainings, environments), or (draws, trainings, environments)."""
+Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+"""Of trainings, shape (draws, trainings, environments)."""
+Rates = np.ndarray[tuple[int], np.dtype[np.float64]]
+"""Shape (episodes,) or (draws,)."""
+Outcomes = Sequence[Sequence[bool]]
+"""What succeeded: a training each, of the same episodes in the same order."""
+_QUANTILE = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A point and its 95% interval, low <= point <= high."""
+
+    point: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.point <= self.high:
+            raise ValueError(f"the interval [{self.low}, {self.high}] does not hold its point {self.point}")
+
+
+def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
+    """Interquartile mean of the runs' scores (Agarwal et al. 2021, arXiv 2108.13264, section 4.3).
+
+    Args:
+        scores: One a run.
+        seed: Of the bootstrap's draws.
+
+    Raises:
+        ValueError: Fewer than two runs have no spread to estimate.
+    """
+    if len(scores) < 2:
+        raise ValueError(f"{len(scores)} run; expected at least 2 for an interval over runs")
+    return _interquartile_mean(tuple(scores), seed)
+
+
+@cache
+def _interquartile_mean(scores: tuple[float, ...], seed: int) -> Estimate:
+    column = np.asarray(scores, dtype=np.float64)[:, None]
+    return _bootstrap((column,), lambda runs: [_middle_means(runs)], BOOTSTRAPS, seed)[0]
+
+
+def _bootstrap(
+    scores: tuple[Scores, ...], statistics: Callable[..., list[Rates]], draws: int, seed: int
+) -> list[Estimate]:
+    """Percentile intervals by a stratified bootstrap of one or two agents' ``scores``, with the draws of rliable.
+
+    Args:
+        scores: One array an agent, trainings by environments.
+        statistics: Takes the drawn scores of each agent, with the draws as an additional first axis. Returns
+            arrays of shape (draws,).
+        draws: Number of bootstrap draws.
+        seed: Seed of NumPy's RandomState, which rliable uses.
+    """
+    indices = _indices(tuple(own.shape for own in scores), draws, seed)
+    drawn = [np.take_along_axis(own[None], each, axis=1) for own, each in zip(scores, indices, strict=True)]
+    points = [float(found[0]) for found in statistics(*(own[None] for own in scores))]
+    ends = 100.0 * (1.0 - CONFIDENCE) / 2.0, 100.0 * (1.0 + CONFIDENCE) / 2.0
+    intervals = [np.percentile(found, ends).tolist() for found in statistics(*drawn)]
+    # The percentile method may round past the point when all runs are equal.
+    return [
+        Estimate(point, min(low, point), max(high, point))
+        for point, (low, high) in zip(points, intervals, strict=True)
+    ]
+
+
+@lru_cache(maxsize=8)
+def _indices(shapes: tuple[tuple[int, ...], ...], draws: int, seed: int) -> tuple[Indices, ...]:
+    """Return which trainings each draw takes, an array an agent; many share them, so they are not to be changed."""
+    rng = np.random.RandomState(seed)
+    found = [[rng.randint(0, shape[0], shape) for shape in shapes] for _ in range(draws)]
+    return tuple(np.array(each) for each in zip(*found, strict=True))
+
+
+def _middle_means(scores: Scores) -> Rates:
+    """Return the interquartile mean of each draw, bit-identical to rliable's ``aggregate_iqm``."""
+    flat = scores.reshape(len(scores), -1)
+    count = flat.shape[1]
+    cut = count // 4
+    means: Rates = np.partition(flat, (cut, count - cut - 1), axis=1)[:, cut : count - cut].mean(axis=1)
+    return means
+
+
+def _gaps(scores: Scores) -> Rates:
+    """Return the optimality gap of each draw, bit-identical to rliable's ``aggregate_optimality_gap``."""
+    # Summed in memory order, as by NumPy's mean of a matrix: the last bit decides how a half is rounded.
+    gaps: Rates = 1.0 - np.minimum(scores, 1.0).reshape(len(scores), -1, order="A").mean(axis=1)
+    return gaps
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What one agent reaches over several environments.
+
+    Attributes:
+        interquartile_mean: Of the success rates of all trainings in all environments.
+        optimality_gap: How much of 100% it lacks: mean of 1 - rate.
+    """
+
+    interquartile_mean: Estimate
+    optimality_gap: Estimate
+
+
+def _matrix(runs: Sequence[Sequence[float]]) -> Scores:
+    """Trainings by environments; of the environment with the fewest trainings counts how many there are."""
+    count = min(map(len, runs))
+    return np.array([[float(rate) for rate in own[:count]] for own in runs]).T
+
+
+def _rows(runs: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(rate) for rate in own) for own in runs)
+
+
+def aggregate(runs: Sequence[Sequence[float]], seed: int = 0) -> Aggregate:
+    """Sums up an agent over environments (Agarwal et al. 2021, sections 4.1 and 4.3), by a stratified bootstrap.
+
+    Args:
+        runs: Success rate of each training, an environment each.
+        seed: Of the bootstrap's draws.
+
+    Raises:
+        ValueError: Fewer than two trainings in one environment.
+    """
+    if not runs or min(map(len, runs)) < 2:
+        raise ValueError("expected at least 2 trainings in each environment for an interval over trainings")
+    return _aggregate(_rows(runs), seed)
+
+
+@cache
+def _aggregate(runs: tuple[tuple[float, ...], ...], seed: int) -> Aggregate:
+    return Aggregate(
+        *_bootstrap((_matrix(runs),), lambda scores: [_middle_means(scores), _gaps(scores)], BOOTSTRAPS, seed)
+    )
+
+
+def probability_of_improvement(
+    runs: Sequence[Sequence[float]], others: Sequence[Sequence[float]], seed: int = 0
+) -> Estimate:
+    """How likely a training of one agent beats one of another, in an environment drawn at random.
+
+    Agarwal et al. 2021, section 4.3; equal rates count half.
+
+    Args:
+        runs: Success rate of each training of the one, an environment each.
+        others: Of the other, in the same environments.
+        seed: Of the bootstrap's draws.
+
+    Raises:
+        ValueError: Other environments, or fewer than two trainings in one.
+    """
+    if len(runs) != len(others) or not runs or min(map(len, (*runs, *others))) < 2:
+        raise ValueError("expected at least 2 trainings of both in each of the same environments")
+    return _probability(_rows(runs), _rows(others), seed)
+
+
+@cache
+def _probability(runs: tuple[tuple[float, ...], ...], others: tuple[tuple[float, ...], ...], seed: int) -> Estimate:
+    return _bootstrap(
+        (_matrix(runs), _matrix(others)),
+        lambda one, other: [_shares_won(one, other)],
+        BOOTSTRAPS // 5,
+        seed,
+    )[0]
+
+
+def _shares_won(runs: Scores, others: Scores) -> Rates:
+    """Return the probability of improvement of each draw, bit-identical to rliable's."""
+    one, other = runs[:, :, None], others[:, None]
+    won = ((one > other) + 0.5 * (one == other)).sum(axis=(1, 2))
+    shares: Rates = (won / (runs.shape[1] * others.shape[1])).mean(axis=1)
+    return shares
+
+
+def success_interval(outcomes: Outcomes) -> tuple[float, float]:
+    """95% interval of the success rate of these trainings in all episodes that may be drawn.
+
+    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212) of an effective number of episodes, such as
+    Korn and Graubard (1998, Survey Methodology 24, 193-201) put into the exact interval. Trainings meet the same
+    episodes and tend to fail in the same ones, so that N outcomes tell as much as N / d independent ones. The design
+    effect d (Kish 1965, Survey Sampling) is the variance of an episode's mean over the trainings, in units of what it
+    would be if all outcomes were independent: the number of trainings where these always agree. It is estimated with
+    two episodes more, one in which all succeed and one in which all fail, or else a rare failure would prove
+    independence. Where it is below 1, as trainings differ in skill, it counts as 1: the interval is wider than it
+    need be. Of one training, it is Wilson's.
+
+    Args:
+        outcomes: Of at least one training in at least one episode.
+
+    Returns:
+        The ends of the interval, which holds the rate.
+
+    Raises:
+        ValueError: No outcome, or trainings that met different numbers of episodes.
+    """
+    means = _means(outcomes)
+    rate = float(means.mean())
+    share = _QUANTILE**2 * _design_effect(means, len(outcomes)) / (len(outcomes) * len(means))
+    centre = (rate + share / 2.0) / (1.0 + share)
+    reach = math.sqrt(share * (rate * (1.0 - rate) + share / 4.0)) / (1.0 + share)
+    # Rounding may put the bound of a rate of 0 or 1 on its wrong side.
+    return max(0.0, min(centre - reach, rate)), min(1.0, max(centre + reach, rate))
+
+
+def difference_over_episodes(outcomes: Outcomes, others: Outcomes, *, paired: bool) -> tuple[float, float]:
+    """95% interval of the difference of two success rates of these trainings in all episodes that may be drawn.
+
+    Newcombe's, of the intervals of both (:func:`success_interval`): of the same episodes with the correlation between
+    both (Newcombe 1998, Stat. Med. 17, 2635-2650, method 10; for other than single outcomes as Zou and Donner 2008,
+    Stat. Med. 27, 1693-1702), of different ones without (Newcombe 1998, Stat. Med. 17, 873-890, method 10).
+
+    Args:
+        outcomes: Of the one.
+        others: Of the other, which may have another number of trainings.
+        paired: Whether both met the same episodes, in the same order.
+
+    Returns:
+        The ends of the interval of rate(outcomes) - rate(others).
+
+    Raises:
+        ValueError: As :func:`success_interval`; or different numbers of episodes that are said to be the same.
+    """
+    one, other = _means(outcomes), _means(others)
+    if paired and len(one) != len(other):
+        raise ValueError(f"{len(one)} and {len(other)} episodes cannot be the same")
+    together = (
+        _covariance(one, other) / (_spread(one, len(outcomes)) * _spread(other, len(others))) if paired else 0.0
+    )
+    p, q = float(one.mean()), float(other.mean())
+    (p_low, p_high), (q_low, q_high) = success_interval(outcomes), success_interval(others)
+
+    def reach(of_p: float, of_q: float) -> float:
+        return math.sqrt(max(0.0, of_p**2 + of_q**2 - 2.0 * together * of_p * of_q))
+
+    return p - q - reach(p - p_low, q_high - q), p - q + reach(p_high - p, q - q_low)
+
+
+def _means(outcomes: Outcomes) -> Rates:
+    """Mean over the trainings, an episode each."""
+    lengths = {len(own) for own in outcomes}
+    if len(lengths) != 1 or 0 in lengths:
+        told = ", ".join(map(str, sorted(lengths))) or "no"
+        raise ValueError(f"trainings of {told} episodes; expected the same number, at least 1, of each")
+    means: Rates = np.array(outcomes, dtype=np.float64).mean(axis=0)
+    return means
+
+
+def _design_effect(means: Rates, trainings: int) -> float:
+    """See :func:`success_interval`."""
+    padded = np.append(means, (0.0, 1.0))
+    rate = float(padded.mean())
+    return max(1.0, trainings * float(padded.var()) / (rate * (1.0 - rate)))
+
+
+def _spread(means: Rates, trainings: int) -> float:
+    """Standard deviation of a rate in an episode, as wide as :func:`success_interval` takes it to be."""
+    rate = float(means.mean())
+    return math.sqrt(_design_effect(means, trainings) * rate * (1.0 - rate) / trainings) or 1.0
+
+
+def _covariance(one: Rates, other: Rates) -> float:
+    """Of two rates in the same episodes, with Newcombe's correction for continuity."""
+    covariance = float(((one - one.mean()) * (other - other.mean())).mean())
+    return max(0.0, covariance - 0.5 / len(one)) if covariance > 0.0 else covariance
+
+
+def difference_over_trainings(runs: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+    """95% interval of the difference of two mean success rates, were both trained again with other seeds.
+
+    Welch's t (Welch 1947, Biometrika 34, 28-35): each training counts as one draw.
+
+    Args:
+        runs: Success rate of each training of the one.
+        others: Of the other.
+
+    Returns:
+        The ends of the interval of mean(runs) - mean(others).
+
+    Raises:
+        ValueError: Fewer than two trainings of one have no spread to estimate.
+    """
+    if min(len(runs), len(others)) < 2:
+        raise ValueError(f"{len(runs)} and {len(others)} trainings; expected at least 2 of both")
+    middle = fmean(runs) - fmean(others)
+    # Squares of the standard errors of both means. SciPy's own interval warns where all trainings come out alike.
+    one, other = variance(runs) / len(runs), variance(others) / len(others)
+    if one + other == 0.0:
+        return middle, middle
+    from scipy.stats import t
+
+    freedom = (one + other) ** 2 / (one**2 / (len(runs) - 1) + other**2 / (len(others) - 1))
+    reach = float(t.ppf((1.0 + CONFIDENCE) / 2.0, freedom)) * math.sqrt(one + other)
+    return middle - reach, middle + reach
+
+
+PROFILE_AT = tuple(round(0.02 * step, 2) for step in range(51))
+"""Success rates at which a profile is drawn."""
+
+
+def performance_profile(runs: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Share of trainings, over environments, that reach a success rate or more, at each of :data:`PROFILE_AT`.
+
+    Agarwal et al. 2021, section 4.2.
+
+    Args:
+        runs: Success rate of each training, an environment each.
+    """
+    return tuple(float(np.mean([np.mean([rate >= at - 1e-12 for rate in own]) for own in runs])) for at in PROFILE_AT)

@@ -1,0 +1,222 @@
+"""Sum results up: a row an agent and environment, and agents side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import stdev
+
+import lam_envs
+from agents.evaluation.evaluation import Evaluation
+from benchmarks.analysis.statistics import Estimate, interquartile_mean, success_interval
+from benchmarks.runner.results import CellResult
+from benchmarks.suite.conditions import AS_TRAINED
+from lam_envs.registration import VARIANTS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One agent in one environment, over all its training runs.
+
+    Attributes:
+        environment: An id.
+        agent: Its label.
+        demonstrations: How many it learned from; None for none.
+        quality: Of them; None likewise.
+        condition: It was measured under.
+        trainings: How many; None for an agent that does not learn.
+        episodes: Over all runs.
+        success_rate: Over all episodes.
+        low: Lower end of its 95% interval over episodes, see :func:`benchmarks.analysis.statistics.success_interval`.
+        high: Upper end.
+        steps: Mean steps to success; None without success.
+        seconds: The same in simulated seconds.
+        mean_return: Mean sum of rewards.
+        training_seconds: Mean wall time of a training; None for an agent that does not learn.
+        training_cpu_seconds: The same on the processor.
+        environment_steps: Of a training, mean; None for an agent that does not learn.
+        ever_success_rate: Share of episodes in which the task was done after any step.
+        jerk: Mean of the tool, m/s^3; None where nothing tells it.
+        peak_force: Mean of the episodes' largest, newtons; None where nothing tells it.
+        decision_ms: Median wall time of a decision, mean of the runs.
+        over_runs: Interquartile mean of the runs' rates; None for a single run.
+        spread: Standard deviation of the runs' rates; None for a single run.
+        runs: Success rate of each run, by training seed.
+    """
+
+    environment: str
+    agent: str
+    demonstrations: int | None
+    quality: str | None
+    condition: str
+    trainings: int | None
+    episodes: int
+    success_rate: float
+    low: float
+    high: float
+    steps: float | None
+    seconds: float | None
+    mean_return: float
+    training_seconds: float | None
+    training_cpu_seconds: float | None
+    environment_steps: float | None
+    ever_success_rate: float
+    jerk: float | None
+    peak_force: float | None
+    decision_ms: float
+    over_runs: Estimate | None
+    spread: float | None
+    runs: tuple[float, ...]
+
+    @property
+    def group(self) -> tuple[str, str, int | None, str | None, str]:
+        """What its results have in common, as :attr:`benchmarks.suite.suite.Cell.group`."""
+        return self.environment, self.agent, self.demonstrations, self.quality, self.condition
+
+
+def rows(results: Sequence[CellResult]) -> list[Row]:
+    """Sums up results, from easy environments to hard ones, and the best agents first."""
+    groups: dict[tuple[str, str, int | None, str | None, str], list[CellResult]] = {}
+    for result in results:
+        groups.setdefault(result.cell.group, []).append(result)
+    return sorted(map(_row, groups.values()), key=_order)
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    best = (-row.success_rate, -row.mean_return)
+    return place(row.environment), row.environment, *best, row.agent, row.demonstrations or 0, row.condition
+
+
+def _row(group: list[CellResult]) -> Row:
+    group = sorted(group, key=lambda result: result.cell.training_seed or 0)
+    cell = group[0].cell
+    merged = Evaluation(
+        tuple(episode for result in group for episode in result.evaluation.episodes),
+        group[0].evaluation.step_seconds,
+        sum(result.evaluation.decision_ms for result in group) / len(group),
+    )
+    low, high = success_interval([result.outcomes for result in group])
+    rates = [result.evaluation.success_rate for result in group]
+    return Row(
+        environment=cell.environment,
+        agent=cell.label,
+        demonstrations=cell.demonstrations,
+        quality=cell.quality,
+        condition=cell.condition,
+        trainings=len(group) if cell.training_seed is not None else None,
+        episodes=len(merged.episodes),
+        success_rate=merged.success_rate,
+        low=low,
+        high=high,
+        steps=merged.mean_steps_to_success,
+        seconds=merged.mean_seconds_to_success,
+        mean_return=merged.mean_return,
+        training_seconds=_mean([result.training_seconds for result in group]),
+        training_cpu_seconds=_mean([result.training_cpu_seconds for result in group]),
+        environment_steps=_mean([None if one.training is None else one.training.environment_steps for one in group]),
+        ever_success_rate=merged.ever_success_rate,
+        jerk=merged.mean_jerk,
+        peak_force=merged.mean_peak_force,
+        decision_ms=merged.decision_ms,
+        over_runs=interquartile_mean(rates) if len(rates) > 1 else None,
+        spread=stdev(rates) if len(rates) > 1 else None,
+        runs=tuple(rates),
+    )
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) / len(known) if known else None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All agents side by side in environments of one kind.
+
+    Attributes:
+        environments: Ids; the columns.
+        agents: Name and the row in each environment, None where it was not measured; those that were
+            measured in most environments come first, then the best.
+    """
+
+    environments: tuple[str, ...]
+    agents: tuple[tuple[str, tuple[Row | None, ...]], ...]
+
+
+def overviews(table: list[Row]) -> list[Overview]:
+    """Lays rows out by agent and environment: one table each for the variants of the tasks, such as ``Discrete``."""
+    kinds: dict[str, list[Row]] = {}
+    for row in sorted(table, key=lambda row: place(row.environment)):
+        kinds.setdefault(variant(row.environment), []).append(row)
+    return [_overview(own) for _, own in sorted(kinds.items())]
+
+
+def _overview(table: list[Row]) -> Overview:
+    environments = tuple(dict.fromkeys(row.environment for row in table))
+    called = names(table)
+    found = {(name, row.environment): row for name, row in zip(called, table, strict=True)}
+    lines = [
+        (name, tuple(found.get((name, environment)) for environment in environments))
+        for name in dict.fromkeys(called)
+    ]
+
+    def order(line: tuple[str, tuple[Row | None, ...]]) -> tuple[int, float, str]:
+        rates = [row.success_rate for row in line[1] if row is not None]
+        return -len(rates), -sum(rates) / len(rates), line[0]
+
+    return Overview(environments, tuple(sorted(lines, key=order)))
+
+
+def variant(environment: str) -> str:
+    """What an id says besides its task."""
+    endings = [variant for variant in VARIANTS if variant and environment.rpartition("-v")[0].endswith(variant)]
+    return endings[0] if endings else ""
+
+
+def place(environment: str) -> int:
+    """The place of an id among ours, from easy to hard; others come last."""
+    return lam_envs.ENV_IDS.index(environment) if environment in lam_envs.ENV_IDS else len(lam_envs.ENV_IDS)
+
+
+def conditions_of(table: Sequence[Row]) -> list[str]:
+    """The conditions of rows, the one that agents were trained under first."""
+    return sorted({row.condition for row in table}, key=lambda name: (name != AS_TRAINED, name))
+
+
+def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
+    """Names rows by label, and by what else tells them apart: demonstrations, their quality, the condition.
+
+    Args:
+        table: Rows.
+        conditions: Whether the condition is named; not where it has a column of its own.
+    """
+    several: dict[str, set[str]] = {}
+    for what in ("demonstrations", "quality"):
+        kinds: dict[tuple[str, str], set[object]] = {}
+        for row in table:
+            kinds.setdefault((row.agent, row.environment), set()).add(getattr(row, what))
+        several[what] = {agent for (agent, _), found in kinds.items() if len(found) > 1}
+    called = []
+    for row in table:
+        parts = [row.agent]
+        if row.agent in several["demonstrations"]:
+            parts.append(str(row.demonstrations))
+        if row.agent in several["quality"]:
+            parts.append(str(row.quality))
+        if conditions and row.condition != AS_TRAINED:
+            parts.append(row.condition)
+        called.append(", ".join(parts))
+    return called
+
+
+def shown(row: Row) -> str:
+    """What a row's agent learned from, in words: ``100``, or ``100 noisy`` where it was not the expert as it is."""
+    if row.demonstrations is None:
+        return "-"
+    return f"{row.demonstrations}" if row.quality == "expert" else f"{row.demonstrations} {row.quality}"
+
+
+def short_names(names: list[str]) -> dict[str, str]:
+    """Shortens ``package.module:Class`` to the class, where no other agent's class is called the same."""
+    classes = [name.rpartition(":")[2] for name in names]
+    return {name: short if classes.count(short) == 1 else name for name, short in zip(names, classes, strict=True)}

@@ -1,0 +1,84 @@
+"""Results as tables for others: CSV for programs, LaTeX for papers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.analysis.tables import Row, overviews, rows
+from benchmarks.runner.results import read_results
+
+
+def export(folder: str | Path, kind: str) -> str:
+    """Returns the table of a folder of results.
+
+    Args:
+        folder: Of results.
+        kind: One of :data:`KINDS`.
+
+    Raises:
+        FileNotFoundError: There are no results.
+        ValueError: There is no such kind, or a result is damaged.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}; expected one of {', '.join(KINDS)}")
+    return KINDS[kind](rows(read_results(folder)[1]))
+
+
+def as_csv(table: list[Row]) -> str:
+    """Returns every row with all that is known of it; intervals over trainings are columns of their own."""
+    written = io.StringIO()
+    writer: csv.DictWriter[str] | None = None
+    for row in table:
+        content = asdict(row)
+        content = {name: _harmless(value) if isinstance(value, str) else value for name, value in content.items()}
+        content["runs"] = " ".join(map(str, row.runs))
+        over_runs = content.pop("over_runs") or {"point": None, "low": None, "high": None}
+        content |= {f"interquartile_mean_{name}": value for name, value in over_runs.items()}
+        if writer is None:
+            writer = csv.DictWriter(written, fieldnames=list(content), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(content)
+    return written.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def as_latex(table: list[Row]) -> str:
+    """Returns tables of success in percent with intervals, agents by environments; they need the package booktabs."""
+    parts = []
+    for overview in overviews(table):
+        lines = [
+            rf"\begin{{tabular}}{{l{'c' * len(overview.environments)}}}",
+            r"\toprule",
+            " & ".join(["agent", *map(_escaped, overview.environments)]) + r" \\",
+            r"\midrule",
+        ]
+        for agent, own in overview.agents:
+            # Braces: after the end of a line LaTeX takes brackets and stars for its own.
+            lines.append(" & ".join([f"{{{_escaped(agent)}}}", *map(_cell, own)]) + r" \\")
+        parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""]))
+    return "\n".join(parts)
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "--"
+    return f"{100 * row.success_rate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+
+
+SPECIAL = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
+SPECIAL["^"] = r"\textasciicircum{}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(SPECIAL.get(letter, letter) for letter in text)
+
+
+KINDS: dict[str, Callable[[list[Row]], str]] = {"csv": as_csv, "latex": as_latex}

@@ -1,0 +1,295 @@
+"""Plots of a report, as PNG for Markdown and as SVG that takes the colours of its page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.analysis.ranking import Ranking
+from benchmarks.analysis.statistics import PROFILE_AT
+from benchmarks.analysis.tables import Row, conditions_of, names, place, rows, short_names
+from benchmarks.runner.results import CellResult
+from benchmarks.suite.conditions import AS_TRAINED
+from demos.runtime.files import write_atomically
+
+KNOWN_COLORS = {
+    "random": "#8793a1",
+    "expert": "#3d8b63",
+    "bc": "#3d7fb8",
+    "dagger": "#00a0a6",
+    "gail": "#e0a030",
+    "airl": "#d97b2b",
+    "dqfd": "#8f6bb3",
+    "sqil": "#c4626c",
+    "dqn": "#a89f3c",
+    "ppo": "#b07550",
+    "sac": "#cf6fa8",
+}
+"""The same agent has the same colour in every plot."""
+OTHER_COLOR = "#b3926f"
+INK = "#123456"
+"""Stands for the colour of the page's text."""
+COLUMNS = 3
+"""Panels of a plot, side by side."""
+STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
+
+
+def color(name: str) -> str:
+    """The colour of an agent's name, whatever is peculiar to it in a suite."""
+    return KNOWN_COLORS.get(name.partition(",")[0].partition("-")[0], OTHER_COLOR)
+
+
+def _panels(count: int, height: float, width: float = 3.9) -> tuple[Any, list[Any]]:
+    """A figure of its own, without pyplot: no window system and no global state."""
+    from matplotlib.figure import Figure
+
+    columns = max(1, min(COLUMNS, count))
+    lines = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * lines), layout="constrained")
+    figure.patch.set_alpha(0.0)
+    grid = list(figure.subplots(lines, columns, squeeze=False).flatten())
+    for axes in grid:
+        axes.patch.set_alpha(0.0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return figure, grid[:count]
+
+
+def _percent_axis(axes: Any, which: str = "y") -> None:
+    getattr(axes, f"set_{which}lim")(-0.03, 1.03)
+    getattr(axes, f"set_{which}ticks")([0, 0.25, 0.5, 0.75, 1.0], ["0%", "", "50%", "", "100%"])
+
+
+def _legend(figure: Any, axes: Sequence[Any]) -> None:
+    """One legend below all panels."""
+    found = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+    for columns in range(min(len(found), 6), 0, -1):
+        legend = figure.legend(
+            found.values(), found, loc="outside lower center", ncols=columns, fontsize=8, frameon=False
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+
+
+def _styles(called: Sequence[str]) -> dict[str, tuple[str, Any]]:
+    """A colour and a line for each name: names of one colour differ by the line."""
+    styles: dict[str, tuple[str, Any]] = {}
+    for name in called:
+        same = sum(own == color(name) for own, _ in styles.values())
+        styles[name] = color(name), STYLES[same % len(STYLES)]
+    return styles
+
+
+def success(table: Sequence[Row]) -> Any:
+    """Draws success rates as bars with their intervals, one panel an environment."""
+    called = names(table)
+    panels: dict[str, list[tuple[Row, str]]] = {}
+    for row, name in zip(table, called, strict=True):
+        panels.setdefault(row.environment, []).append((row, name))
+    most = max(map(len, panels.values()))
+    figure, grid = _panels(len(panels), 0.7 + 0.27 * most)
+    labels = short_names(list(dict.fromkeys(called)))
+    for axes, (environment, own) in zip(grid, panels.items(), strict=True):
+        places = range(len(own))
+        rates = [row.success_rate for row, _ in own]
+        errors = [[row.success_rate - row.low for row, _ in own], [row.high - row.success_rate for row, _ in own]]
+        bars = {"ecolor": INK, "capsize": 2.5, "color": [color(name) for _, name in own]}
+        axes.barh(places, rates, 0.8, xerr=errors, **bars)
+        for at, (row, _) in zip(places, own, strict=True):
+            axes.text(1.04, at, f"{100 * row.success_rate:.1f}%", va="center", fontsize=8)
+        axes.set_yticks(places, [labels[name] for _, name in own], fontsize=8)
+        axes.set_ylim(most - 0.4, -0.6)
+        _percent_axis(axes, "x")
+        axes.set_xlim(0, 1.22)
+        axes.set_title(environment, fontsize=9, loc="left")
+    figure.supxlabel("success at the last step", fontsize=9)
+    return figure
+
+
+def learning_curves(results: Sequence[CellResult]) -> Any | None:
+    """Draws how success grew over the trainings: mean and range; None if none was watched."""
+    table = [row for row in rows(results) if row.condition == AS_TRAINED]
+    called = dict(zip((row.group for row in table), names(table), strict=True))
+    groups: dict[str, dict[str, list[Growth]]] = {}
+    for result in results:
+        own = growth(result)
+        if own is not None and result.cell.group in called:
+            name = called[result.cell.group]
+            groups.setdefault(result.cell.environment, {}).setdefault(name, []).append(own)
+    if not groups:
+        return None
+    groups = {name: groups[name] for name in sorted(groups, key=place)}
+    styles = _styles(list(dict.fromkeys(name for own in groups.values() for name in own)))
+    figure, grid = _panels(len(groups), 2.6)
+    for axes, (environment, agents) in zip(grid, groups.items(), strict=True):
+        for name, grown in agents.items():
+            shares, rates = _together(grown)
+            shown, line = styles[name]
+            axes.plot(shares, rates.mean(axis=0), linestyle=line, color=shown, label=name, linewidth=1.5)
+            axes.fill_between(shares, rates.min(axis=0), rates.max(axis=0), color=shown, alpha=0.15, linewidth=0)
+        _percent_axis(axes)
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.5, 1.0], ["0%", "50%", "100%"])
+        axes.set_xlabel("of the training", fontsize=8)
+        axes.set_title(environment, fontsize=9, loc="left")
+    figure.supylabel("success", fontsize=9)
+    _legend(figure, grid)
+    return figure
+
+
+Growth = tuple[list[float], list[float]]
+"""Shares of a training that were done, and the success then."""
+
+
+def growth(result: CellResult) -> Growth | None:
+    """Returns how success grew over a training, to what was measured in the end; None if nobody watched.
+
+    Args:
+        result: Of one training.
+    """
+    curve = None if result.training is None else result.training.curve
+    if result.training is None or curve is None or not curve.done:
+        return None
+    # What practises may not be looked at when it ends, but its steps are counted; what counts epochs is.
+    total = max(curve.done[-1], result.training.environment_steps if curve.unit == "steps" else 0.0)
+    before = [(done / total, rate) for done, rate in zip(curve.done, curve.success, strict=True) if done < total]
+    return [share for share, _ in before] + [1.0], [rate for _, rate in before] + [result.evaluation.success_rate]
+
+
+def _together(grown: Sequence[Growth]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Success of several trainings at the same shares, a row a training, from where all are known."""
+    shares = np.linspace(0.0, 1.0, 41)
+    stacked = np.array([np.interp(shares, at, rates, left=np.nan) for at, rates in grown])
+    known = ~np.isnan(stacked).any(axis=0)
+    return shares[known], stacked[:, known]
+
+
+def data_efficiency(table: Sequence[Row]) -> Any | None:
+    """Draws success against the number of demonstrations; None where nothing learned from several numbers."""
+    lines: dict[str, dict[str, list[Row]]] = {}
+    for row in table:
+        if row.demonstrations is not None and row.condition == AS_TRAINED:
+            name = row.agent if row.quality == "expert" else f"{row.agent}, {row.quality}"
+            lines.setdefault(row.environment, {}).setdefault(name, []).append(row)
+    lines = {
+        environment: {name: own for name, own in agents.items() if len(own) > 1}
+        for environment, agents in lines.items()
+    }
+    lines = {environment: agents for environment, agents in lines.items() if agents}
+    if not lines:
+        return None
+    styles = _styles(list(dict.fromkeys(name for own in lines.values() for name in own)))
+    figure, grid = _panels(len(lines), 2.6)
+    for axes, (environment, agents) in zip(grid, lines.items(), strict=True):
+        for name, unordered in agents.items():
+            own = sorted(unordered, key=lambda row: row.demonstrations or 0)
+            counts = [row.demonstrations for row in own]
+            shown, line = styles[name]
+            rates = [row.success_rate for row in own]
+            axes.plot(counts, rates, marker="o", linestyle=line, color=shown, label=name, markersize=3)
+            low, high = [row.low for row in own], [row.high for row in own]
+            axes.fill_between(counts, low, high, color=shown, alpha=0.18, linewidth=0)
+        _percent_axis(axes)
+        axes.set_xscale("log")
+        ticks = sorted({row.demonstrations for own in agents.values() for row in own if row.demonstrations})
+        axes.set_xticks(ticks, list(map(str, ticks)))
+        axes.minorticks_off()
+        axes.set_xlabel("demonstrations", fontsize=8)
+        axes.set_title(environment, fontsize=9, loc="left")
+    figure.supylabel("success at the last step", fontsize=9)
+    _legend(figure, grid)
+    return figure
+
+
+def robustness(table: Sequence[Row]) -> Any | None:
+    """Draws success under each condition, agents in the same order everywhere; None where there is only one."""
+    conditions = conditions_of(table)
+    if len(conditions) < 2:
+        return None
+    called = names(table, conditions=False)
+    panels: dict[str, dict[str, dict[str, Row]]] = {}
+    for row, name in zip(table, called, strict=True):
+        panels.setdefault(row.environment, {}).setdefault(name, {})[row.condition] = row
+    figure, grid = _panels(len(panels), 0.9 + 0.24 * len(conditions) * max(map(len, panels.values())))
+    for axes, (environment, agents) in zip(grid, panels.items(), strict=True):
+        height = 0.8 / len(agents)
+        for number, name in enumerate(name for name in dict.fromkeys(called) if name in agents):
+            own = agents[name]
+            at = [conditions.index(condition) + (number - (len(agents) - 1) / 2) * height for condition in own]
+            rates = [row.success_rate for row in own.values()]
+            below = [row.success_rate - row.low for row in own.values()]
+            above = [row.high - row.success_rate for row in own.values()]
+            errors = [below, above]
+            axes.barh(at, rates, height * 0.9, xerr=errors, ecolor=INK, capsize=1.5, color=color(name), label=name)
+        axes.set_yticks(range(len(conditions)), conditions)
+        axes.set_ylim(len(conditions) - 0.4, -0.6)
+        _percent_axis(axes, "x")
+        axes.set_xlabel("success at the last step", fontsize=8)
+        axes.set_title(environment, fontsize=9, loc="left")
+    _legend(figure, grid)
+    return figure
+
+
+def profiles(ranked: Ranking) -> Any | None:
+    """Draws performance profiles (Agarwal et al. 2021, section 4.2); None without several trainings."""
+    if not ranked.profiles:
+        return None
+    figure, (axes,) = _panels(1, 3.0, 6.5)
+    styles = _styles(list(ranked.profiles))
+    for name, profile in ranked.profiles.items():
+        shown, line = styles[name]
+        axes.step(PROFILE_AT, profile, linestyle=line, where="post", color=shown, label=name, linewidth=1.6)
+    _percent_axis(axes)
+    _percent_axis(axes, "x")
+    axes.set_xlabel("success rate, at least", fontsize=9)
+    axes.set_ylabel("share of trainings", fontsize=9)
+    _legend(figure, [axes])
+    return figure
+
+
+def png(draw: Callable[[], Any | None], path: Path) -> Path | None:
+    """Draws into a PNG file; None if there is nothing to draw."""
+    with _colors("#1f2933"):
+        figure = draw()
+        if figure is None:
+            return None
+        figure.patch.set_alpha(1.0)
+        picture = io.BytesIO()
+        # No date in the file: the same results give the same picture.
+        figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
+    return write_atomically(path, picture.getvalue())
+
+
+def svg(draw: Callable[[], Any | None]) -> str | None:
+    """Draws into an SVG element for a page, in the colour of its text; None if there is nothing to draw."""
+    with _colors(INK):
+        figure = draw()
+        if figure is None:
+            return None
+        written = io.StringIO()
+        figure.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = written.getvalue()
+    # The element alone: the page has its own beginning.
+    return text[text.index("<svg") :].replace(INK, "currentColor").strip()
+
+
+def _colors(ink: str) -> Any:
+    import matplotlib as mpl
+
+    names_of_ink = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    settings: Any = {
+        **dict.fromkeys(names_of_ink, ink),
+        "svg.fonttype": "none",
+        # A name with dollars is no formula.
+        "text.parse_math": False,
+        # Names of parts are the same each time.
+        "svg.hashsalt": "lam-envs",
+    }
+    return mpl.rc_context(settings)

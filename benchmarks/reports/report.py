@@ -1,0 +1,413 @@
+"""Reports: pages of a results folder, drawn from its files alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+
+from agents.registry import ARCHIVE
+from benchmarks.analysis.expectations import EXPECTATIONS, suite_figures, unexpected
+from benchmarks.analysis.ranking import Ranking, ranking
+from benchmarks.analysis.statistics import Estimate
+from benchmarks.analysis.tables import Row, conditions_of, names, overviews, place, rows, shown
+from benchmarks.reports import plots
+from benchmarks.runner.results import (
+    FILMED,
+    CellResult,
+    failure_file,
+    filming_file,
+    outdated_by,
+    read_results,
+    video_file,
+)
+from benchmarks.suite.conditions import AS_TRAINED
+from benchmarks.suite.suite import Cell
+from benchmarks.suite.suite_file import read_suite, suite_names
+from demos.runtime.files import write_atomically
+
+PICTURES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
+    "success.png": ("Success rates with their intervals", plots.success),
+    "data_efficiency.png": ("Success against the number of demonstrations", plots.data_efficiency),
+    "robustness.png": ("Success under each condition", plots.robustness),
+}
+"""Beside the Markdown: what they show, and what draws them where there is something to draw."""
+MARKDOWN, HTML = "report.md", "report.html"
+PROFILE = "Performance profile"
+MOST_TOLD = 300
+"""Letters of why a measurement failed."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video of an episode.
+
+    Attributes:
+        environment: An id.
+        which: ``median`` or ``worst``.
+        file: In the results folder.
+        seed: Of the episode.
+        success: Whether it ended in success.
+    """
+
+    environment: str
+    which: str
+    file: str
+    seed: int
+    success: bool
+
+
+def report(folder: str | Path) -> list[Path]:
+    """Writes ``report.md``, its pictures and ``report.html`` into a results folder.
+
+    The page holds all it shows, plots and videos included: it can be sent as one file.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileNotFoundError: There are no results.
+        ValueError: A result is damaged.
+    """
+    base = Path(folder)
+    suite, results = read_results(base)
+    content = _content(base, suite, results)
+    pictures = [plots.png(partial(draw, content["rows"]), base / name) for name, (_, draw) in PICTURES.items()]
+    written = [picture for picture in pictures if picture is not None]
+    content["pictures"] = {picture.name: PICTURES[picture.name][0] for picture in written}
+    written.append(write_atomically(base / MARKDOWN, _render(MARKDOWN, content)))
+    content["figures"] = _figures(content["rows"], results, content["rankings"])
+    content["played"] = {film.file: _data_uri(base, film.file, "video/mp4") for film in content["films"]}
+    written.append(write_atomically(base / HTML, _render(HTML, content)))
+    return written
+
+
+def markdown(folder: str | Path) -> str:
+    """Return the text that :func:`report` writes into ``report.md``; nothing is written.
+
+    Args:
+        folder: A results folder that holds the images of its report.
+
+    Raises:
+        FileNotFoundError: There are no results.
+        ValueError: A result is damaged.
+    """
+    base = Path(folder)
+    content = _content(base, *read_results(base))
+    content["pictures"] = {name: shows for name, (shows, _) in PICTURES.items() if (base / name).is_file()}
+    return _render(MARKDOWN, content)
+
+
+def _render(name: str, content: dict[str, Any]) -> str:
+    return _templates().get_template(f"{name}.jinja").render(content)
+
+
+def _content(base: Path, suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any]:
+    """Return what both pages show."""
+    table = rows(results)
+    sides = overviews([row for row in table if row.condition == next(iter(suite["conditions"]), AS_TRAINED)])
+    ranked = [each for each in map(ranking, sides) if len(each.ranks) > 1]
+    films = _films(base, suite, results)
+    return {
+        "suite": suite,
+        "rows": table,
+        "names": names(table),
+        "overviews": sides,
+        "under": _under(table),
+        "rankings": ranked,
+        "films": films,
+        "versions": _versions(results),
+        "outdated": _outdated(results),
+        **_progress(suite, results),
+        "failed": _failed(base, suite, results),
+        "unexpected": unexpected_lines(suite, table),
+        "seeds": _seeds(suite),
+        "called": _called(suite),
+        "command": _command(suite),
+        "color": plots.color,
+    }
+
+
+def _progress(suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any]:
+    """What is measured of what the suite asks for, and whose measurements are lacking."""
+    cells = [Cell(**cell) for cell in suite["cells"]]
+    done = {result.cell.name for result in results}
+    lacking = [cell for cell in cells if cell.name not in done]
+    return {
+        "done": len(results),
+        "planned": len(cells),
+        "lacking": list(dict.fromkeys(cell.label for cell in lacking)),
+        "pending": {(cell.label, cell.environment) for cell in lacking},
+    }
+
+
+def _failed(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[tuple[str, str]]:
+    """Measurements that were tried and failed: their names, and the last line of why."""
+    done = {result.cell.name for result in results}
+    found = []
+    for cell in (Cell(**cell) for cell in suite["cells"]):
+        path = base / failure_file(cell.name)
+        if cell.name not in done and path.is_file() and path.resolve().is_relative_to(base.resolve()):
+            told = path.read_text(errors="replace").strip().splitlines()
+            found.append((cell.name, told[-1][:MOST_TOLD] if told else "nothing was told"))
+    return found
+
+
+def unexpected_lines(suite: dict[str, Any], table: list[Row]) -> list[str]:
+    """Return a line for each figure of a shipped suite that is not as expected.
+
+    Args:
+        suite: Suite that :func:`benchmarks.runner.results.read_results` returns.
+        table: Rows of its results.
+    """
+    expected = EXPECTATIONS.get(suite["name"], ())
+    return unexpected(expected, suite_figures(table)) if expected and _is_shipped(suite) else []
+
+
+def _command(suite: dict[str, Any]) -> str:
+    """What carries the suite out: one of one's own is in a file, whose place nobody wrote down."""
+    words = ["python -m benchmarks run", suite["name"] if _is_shipped(suite) else "SUITE.yaml"]
+    words += [f"--agent {shlex.quote(agent)}" for agent in suite["added"]]
+    if any(entry["agent"].endswith(ARCHIVE) for entry in suite["agents"]):
+        words.append("--trust")
+    return " ".join(words)
+
+
+def _is_shipped(suite: dict[str, Any]) -> bool:
+    """Whether it is a suite of the package, apart from agents that were added, and not one of the same name."""
+    if suite["name"] not in suite_names():
+        return False
+    shipped = json.loads(json.dumps(read_suite(suite["name"]).as_json()))
+    own = [entry for entry in suite["agents"] if entry["agent"] not in suite["added"]]
+    return all(
+        shipped[part] == told for part, told in {**suite, "agents": own}.items() if part not in ("cells", "added")
+    )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot of a page.
+
+    Attributes:
+        title: What it shows.
+        picture: An SVG element.
+        how: It was made.
+        single: Whether it is one panel.
+    """
+
+    title: str
+    picture: Markup
+    how: str
+    single: bool
+
+
+def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) -> list[Figure]:
+    drawn: list[tuple[str, Callable[[], Any | None], str]] = [
+        (
+            "Success",
+            lambda: plots.success(table),
+            "A bar an agent: the share of all episodes of all its trainings that ended in success, with its 95% "
+            "interval over episodes.",
+        ),
+        (
+            "Learning curves",
+            lambda: plots.learning_curves(results),
+            "Success as the training goes, over so many episodes a look, on seeds that nothing else is measured on: "
+            "the mean over the trainings, and from the worst to the best. The end is the measurement itself.",
+        ),
+        (
+            "Data efficiency",
+            lambda: plots.data_efficiency(table),
+            "Success of agents that learned from so many demonstrations, with its 95% interval over episodes.",
+        ),
+        (
+            "Robustness",
+            lambda: plots.robustness(table),
+            "The same trained agents, measured under conditions that they were not trained for, with 95% intervals "
+            "over episodes.",
+        ),
+        *(
+            (
+                f"{PROFILE} over {', '.join(each.environments)}",
+                lambda each=each: plots.profiles(each),
+                "The share of trainings, over these environments, that reach a success rate or more (Agarwal et al. "
+                "2021, section 4.2); further right and up is better.",
+            )
+            for each in ranked
+            if len(each.environments) > 1
+        ),
+    ]
+    made = []
+    for title, draw, how in drawn:
+        picture = plots.svg(draw)
+        if picture is not None:
+            # What it draws of names was escaped by matplotlib.
+            single = title.startswith(PROFILE)
+            made.append(Figure(title, Markup(picture), how, single))  # noqa: S704
+    return made
+
+
+def _films(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[Film]:
+    """The videos that are there of what was measured."""
+    if suite["videos"] is None:
+        return []
+    found = []
+    for result in sorted(results, key=lambda result: place(result.cell.environment)):
+        cell = result.cell
+        told = base / filming_file(cell)
+        if cell.label != suite["videos"]["agent"] or not told.is_file():
+            continue
+        try:
+            shown = json.loads(told.read_text())["shown"]
+            episodes = [(which, int(shown[which]["seed"]), shown[which]["success"] is True) for which in FILMED]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"{told} is damaged ({error!r}): remove it and run the suite again") from error
+        found += [
+            Film(cell.environment, which, video_file(cell, which), seed, success)
+            for which, seed, success in episodes
+            if (base / video_file(cell, which)).is_file()
+        ]
+    return found
+
+
+def _data_uri(base: Path, file: str, kind: str) -> str:
+    path = base / file
+    if not path.resolve().is_relative_to(base.resolve()):
+        # Whoever reads the page is not to see what is there.
+        raise ValueError(f"{path} leads out of its folder: remove it and run the suite again")
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _under(table: list[Row]) -> list[tuple[str, list[str], list[tuple[str, list[Row | None]]]]]:
+    """Success under each condition: an environment, its conditions, and its agents with a row each."""
+    if len(conditions_of(table)) < 2:
+        return []
+    found = []
+    for environment in dict.fromkeys(row.environment for row in table):
+        own = [row for row in table if row.environment == environment]
+        called = names(own, conditions=False)
+        conditions = conditions_of(own)
+        there = {(name, row.condition): row for name, row in zip(called, own, strict=True)}
+        agents = [
+            (name, [there.get((name, condition)) for condition in conditions]) for name in dict.fromkeys(called)
+        ]
+        found.append((environment, conditions, agents))
+    return found
+
+
+def markdown_table(folder: str | Path) -> str:
+    """Returns the table of a results folder in Markdown."""
+    _, results = read_results(folder)
+    table = rows(results)
+    return _templates().get_template("table.md.jinja").render(rows=table, names=names(table)).strip()
+
+
+def markdown_conditions(folder: str | Path) -> str:
+    """Returns the success under each condition in Markdown: a table an environment, none where there is only one."""
+    _, results = read_results(folder)
+    return _templates().get_template("conditions.md.jinja").render(under=_under(rows(results))).strip()
+
+
+def markdown_overview(folder: str | Path) -> str:
+    """Returns the success of all agents in a results folder in Markdown, as the README shows it."""
+    suite, results = read_results(folder)
+    template = _templates().get_template("overview.md.jinja")
+    return template.render(overviews=overviews(rows(results)), **_progress(suite, results)).strip()
+
+
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("benchmarks.reports"),
+        autoescape=select_autoescape(enabled_extensions=("html.jinja", "md.jinja")),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(percent=_percent, number=_number, shown=shown, estimate=_estimate, text=_text)
+    return templates
+
+
+def _versions(results: list[CellResult]) -> list[str]:
+    """Return each combination of libraries that the results were made with, and the versions of our parts."""
+    libraries = {_listed(result.provenance.libraries) for result in results}
+    parts: dict[str, set[int]] = {}
+    for result in results:
+        for name, version in result.provenance.versions.items():
+            parts.setdefault(name, set()).add(version)
+    versions = {name: " and ".join(map(str, sorted(found))) for name, found in sorted(parts.items())}
+    return [*sorted(libraries), _listed(versions)]
+
+
+def _listed(versions: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _outdated(results: list[CellResult]) -> list[str]:
+    """Return a line for each agent and condition whose results are outdated, with the changes."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        changes = "; ".join(outdated_by(result))
+        if changes:
+            cell = result.cell
+            condition = "" if cell.condition == AS_TRAINED else f", {cell.condition}"
+            found.setdefault((changes, f"{cell.label}{condition}"), []).append(cell.environment)
+    return [
+        f"{what} in {', '.join(dict.fromkeys(environments))} ({changes})"
+        for (changes, what), environments in found.items()
+    ]
+
+
+def _called(suite: dict[str, Any]) -> dict[str, str]:
+    """What is behind the labels that are no names of agents as they are."""
+    return {
+        entry["label"]: ", ".join(
+            [
+                entry["agent"],
+                *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
+                *_taught(entry["demonstrations"], entry["qualities"]),
+            ]
+        )
+        for entry in suite["agents"]
+        if entry["settings"] or entry["label"] != entry["agent"]
+    }
+
+
+def _taught(demonstrations: dict[str, list[int]], qualities: list[str]) -> list[str]:
+    """What an agent learns from, in words; nothing for one that learns from none."""
+    if not demonstrations:
+        return []
+    kinds = [quality for quality in qualities if quality != "expert"]
+    counts = sorted({count for own in demonstrations.values() for count in own})
+    return [" ".join([" and ".join(map(str, counts)), *kinds, "demonstrations"])]
+
+
+def _seeds(suite: dict[str, Any]) -> str:
+    first, episodes = suite["evaluation"]["first_seed"], suite["evaluation"]["episodes"]
+    return f"{first} to {first + episodes - 1}"
+
+
+def _text(name: str) -> str:
+    """A name that is nothing else in Markdown."""
+    return re.sub(r"([\\`*\[\]])", r"\\\1", name)
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}%"
+
+
+def _estimate(found: Estimate | None) -> str:
+    if found is None:
+        return "-"
+    return f"{100 * found.point:.1f}% ({100 * found.low:.1f} to {100 * found.high:.1f})"
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

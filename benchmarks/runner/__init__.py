@@ -1,0 +1,1 @@
+"""The runner of suites: jobs, cache keys, results."""

@@ -1,0 +1,178 @@
+"""Cache keys: hashes of all that decides a result. A result is outdated when the key of its cell has changed.
+
+A key depends on versions of parts, settings, seeds and major versions of libraries. It does not depend on our
+source code: renaming a module, changing a message or adding a task makes no result outdated. The code of a
+third-party agent or environment, which has no version, is hashed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import json
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+import lam_envs
+from agents.registry import AGENTS, is_saved, place_of, read_description
+from agents.training.provenance import PACKAGES, agent_versions, effective_settings
+from demos.collection.plan import Plan
+from demos.collection.versions import demonstration_versions, expert_versions, library_versions, major_versions
+from demos.experts import ExpertPolicy
+from demos.runtime.import_paths import imported
+from lam_envs.versions import environment_versions
+
+ACTING = ("gymnasium", "numpy", "pybullet")
+"""Libraries that decide the results of our agents that do not learn."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Versions, settings, libraries and code that decide a result, besides what the suite asks for.
+
+    Attributes:
+        versions: Version of each part of ours that is used.
+        settings: Settings that the agent is trained with.
+        libraries: Versions of libraries; their major versions count.
+        sources: Hashes of code and files without a version: a third-party agent or environment, or a saved model.
+    """
+
+    versions: dict[str, int]
+    settings: dict[str, Any]
+    libraries: dict[str, str] = field(compare=False)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def key(self, asked: Mapping[str, Any]) -> str:
+        """Return the cache key of a result.
+
+        Args:
+            asked: Request of the suite, as plain data.
+        """
+        libraries = major_versions(self.libraries)
+        content = [asked, self.versions, self.settings, libraries, self.sources]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+def provenance_of(
+    agent: str,
+    environment: str,
+    settings: Mapping[str, Any],
+    *,
+    quality: str | None = None,
+    learns: bool,
+) -> Provenance:
+    """Return the provenance of an agent's training in an environment, or of its actions if it does not learn.
+
+    Args:
+        agent: See :func:`agents.registry.find`.
+        environment: An id.
+        settings: Settings that differ from the agent's own.
+        quality: Quality of the demonstrations that it learns from; None without demonstrations.
+        learns: True if it learns.
+    """
+    module, _, env_id = environment.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    # A saved agent or archive has learned already: its files count.
+    inside = Path(agent).rglob("*") if is_saved(agent) else [Path(agent)]
+    saved = sorted(path for path in inside if path.is_file())
+    name = str(read_description(agent).get("agent")) if is_saved(agent) else agent
+    parts = environment_versions(env_id)
+    if quality is not None:
+        parts |= demonstration_versions(env_id, qualities=Plan(env_id, quality=quality).qualities)
+    elif _is_expert(name):
+        parts |= expert_versions(env_id)
+    sources = {}
+    place, _, named = place_of(name).partition(":")
+    if name not in AGENTS and named and _file_of(place) is not None:
+        sources["agent"] = _fingerprint(frozenset({place}))
+    if saved:
+        sources["model"] = hashlib.sha256(b"".join(path.read_bytes() for path in saved)).hexdigest()[:16]
+    if env_id not in lam_envs.ENV_IDS and env_id in gym.registry:
+        sources["environment"] = _fingerprint(_modules_of(module, gym.registry[env_id]))
+    chosen = dict(settings) if saved else effective_settings(name, settings, env_id.rpartition("-v")[0])
+    libraries = PACKAGES if learns or saved or name not in AGENTS else ACTING
+    return Provenance({**parts, **agent_versions(name)}, chosen, library_versions(libraries), sources)
+
+
+def _is_expert(agent: str) -> bool:
+    """Return whether an agent of ours is the scripted expert."""
+    return agent in AGENTS and issubclass(imported(AGENTS[agent], "agent"), ExpertPolicy)
+
+
+def _modules_of(module: str, spec: Any) -> frozenset[str]:
+    """Return the modules of an environment that is not ours: those of its registration, class and keywords."""
+    entry = spec.entry_point
+    modules = {module, entry.partition(":")[0] if isinstance(entry, str) else entry.__module__}
+    modules |= {type(value).__module__ for value in spec.kwargs.values()}
+    return frozenset(modules - {"", "builtins"})
+
+
+@cache
+def _fingerprint(modules: frozenset[str]) -> str:
+    """Return a hash of the files of modules and of their imports. Code does not change while a process runs."""
+    packages = {name.partition(".")[0] for name in modules}
+    digest = hashlib.sha256()
+    waiting, seen = sorted(modules), set[str]()
+    files: dict[str, bytes] = {}
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name)
+        if name in seen or path is None or not (name.partition(".")[0] in packages or _is_loose(path)):
+            continue
+        seen.add(name)
+        files[name] = path.read_bytes()
+        waiting += _imports(name, files[name]) if path.suffix == ".py" else []
+    for name, content in sorted(files.items()):
+        digest.update(f"{name} {len(content)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _file_of(module: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(module)
+    except Exception:  # The package of a third party's module is run, and may raise anything.
+        return None
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        return None
+    return Path(found.origin)
+
+
+def _is_loose(path: Path) -> bool:
+    """Return whether a file is neither Python's own nor installed."""
+    places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return not any(path.is_relative_to(place) for place in places)
+
+
+def _imports(module: str, source: bytes) -> list[str]:
+    """Return the names that a module imports anywhere in its code; some may not be modules."""
+    names: list[str] = []
+    is_package = (_file_of(module) or Path()).name == "__init__.py"
+    package = module if is_package else module.rpartition(".")[0]
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return names
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            try:
+                origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            except (ImportError, ValueError):
+                continue
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return names

@@ -1,0 +1,162 @@
+"""How fast demonstrations are recorded and read, and how much memory that takes."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+import demos
+import lam_envs
+from benchmarks.speed.measuring import Measured, alone, median
+from benchmarks.speed.throughput import machine
+from demos.collection.plan import episode_seed
+from demos.collection.recording import rollout
+from demos.collection.shards import shards_of
+from demos.datasets.writing import draft_of
+from demos.runtime.engines import Job, LocalEngine
+
+ENV_ID = "LamGrasp-v0"
+PICTURES = "LamGraspPixels-v0"
+WORKERS = 2
+BATCH = 256
+GIGABYTE = 10**9
+WINDOWS = ((1, 1), (2, 8), (2, 16))
+"""Observations before and actions after a step."""
+
+
+def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measured]:
+    """Yields each figure when it is known.
+
+    Args:
+        episodes: Of a collection.
+        rounds: How often what is timed is done; what is compared alternates.
+        gigabytes: Size of the dataset that is streamed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        yield from _collections(root, episodes, rounds)
+        dataset = demos.collect(ENV_ID, episodes=episodes, workers=WORKERS, root=root, dataset_id="bench/states-v0")
+        for history, chunk in WINDOWS:
+            speeds = [alone(_windows_a_second, root, dataset.id, history, chunk)[0] for _ in range(rounds)]
+            yield median(
+                f"windows of {_plural(history, 'state')} and {_plural(chunk, 'action')}, batches of {BATCH}",
+                speeds,
+                "windows/s",
+            )
+        yield from _streamed(root, gigabytes)
+
+
+def _collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
+    ratios, rates, peaks = [], [], []
+    for number in range(rounds):
+        bare, _ = alone(_roll_out, episodes)
+        recorded, peak = alone(_collect, root, f"bench/round{number}-v0", episodes)
+        ratios.append(recorded / bare)
+        rates.append(episodes / recorded)
+        peaks.append(peak)
+    few = [alone(_collect, root, f"bench/few{number}-v0", episodes // 4)[1] for number in range(rounds)]
+    yield median(f"collection of {episodes} episodes by {WORKERS} workers", rates, "episodes/s")
+    yield median("its time, as a multiple of bare roll-outs by as many processes", ratios, "")
+    yield median(f"its peak memory, {episodes} episodes", peaks, "MB")
+    yield median(f"its peak memory, {episodes // 4} episodes", few, "MB")
+
+
+def _streamed(root: Path, gigabytes: float) -> Iterator[Measured]:
+    size = alone(_repeat, root, gigabytes)[0]
+    yield median("size of the dataset that is streamed", [size], "GB")
+    speed, peak = alone(_stream, root)
+    yield median("every window of it, in random order", [speed], "windows/s")
+    yield median("peak memory of that", [peak], "MB")
+
+
+def _plural(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count != 1)}"
+
+
+# What is measured, in its own process
+
+
+def _collect(root: Path, name: str, episodes: int) -> float:
+    start = time.perf_counter()
+    demos.collect(ENV_ID, episodes=episodes, workers=WORKERS, root=root, dataset_id=name)
+    return time.perf_counter() - start
+
+
+def _roll_out(episodes: int) -> float:
+    """The expert's episodes without a record, split as a collection splits them."""
+    start = time.perf_counter()
+    jobs = [Job(f"{shard.number}", _bare, (shard.first, shard.size)) for shard in shards_of(episodes)]
+    for _ in LocalEngine(WORKERS).run(jobs):
+        pass
+    return time.perf_counter() - start
+
+
+def _bare(first: int, count: int) -> None:
+    env = gym.make(ENV_ID)
+    expert = demos.make_expert(env)
+    for index in range(first, first + count):
+        for _ in rollout(env, expert, episode_seed(0, index)):
+            pass
+    env.close()
+
+
+def _windows_a_second(root: Path, dataset_id: str, history: int, chunk: int) -> float:
+    # PyTorch takes seconds to import.
+    from demos.datasets.torch_dataset import WindowDataset
+
+    loader = WindowDataset(demos.load(dataset_id, root), history=history, chunk=chunk).loader(BATCH)
+    count = sum(len(batch["action"]) for batch in loader)
+    start = time.perf_counter()
+    for _ in range(2):
+        for _ in loader:
+            pass
+    return 2 * count / (time.perf_counter() - start)
+
+
+def _repeat(root: Path, gigabytes: float) -> float:
+    """Writes a large dataset of pictures; returns its gigabytes."""
+    small = demos.collect(PICTURES, episodes=4, root=root)
+    source = small.storage.data_path / "main_data.hdf5"
+    times = int(gigabytes * GIGABYTE / source.stat().st_size) + 1
+    spaces = (small.observation_space, small.action_space)
+    with draft_of("bench/large-v0", *spaces, None, {}, root=root) as draft:
+        for _ in range(times):
+            draft.copy(source, range(4))
+    return (root / "bench/large-v0/data/main_data.hdf5").stat().st_size / GIGABYTE
+
+
+def _stream(root: Path) -> float:
+    """Reads every window once, in random order; returns windows a second."""
+    from demos.datasets.torch_dataset import WindowDataset
+
+    windows = WindowDataset(demos.load("bench/large-v0", root), history=2, chunk=8)
+    start = time.perf_counter()
+    for _ in windows.loader(BATCH):
+        pass
+    return len(windows) / (time.perf_counter() - start)
+
+
+def as_json(measured: list[Measured], *, episodes: int, rounds: int, gigabytes: float) -> dict[str, Any]:
+    """The figures as plain data, with their conditions."""
+    return {
+        "machine": machine(),
+        "episodes": episodes,
+        "rounds": rounds,
+        "gigabytes": gigabytes,
+        "versions": {
+            "lam_envs": lam_envs.__version__,
+            "python": platform.python_version(),
+            **{
+                name: packages.version(name) for name in ("gymnasium", "h5py", "minari", "numpy", "pybullet", "torch")
+            },
+        },
+        "figures": [asdict(each) for each in measured],
+    }

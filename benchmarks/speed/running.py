@@ -1,0 +1,90 @@
+"""What the runner of suites costs beside the jobs themselves, and what a second worker gives."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import lam_envs
+from benchmarks.runner import runner
+from benchmarks.runner.results import read_results
+from benchmarks.speed.measuring import Measured, median
+from benchmarks.speed.throughput import machine
+from benchmarks.suite.suite import Entry, Evaluating, Suite
+from demos.runtime.engines import LocalEngine
+
+ENV_ID = "LamGrasp-v0"
+DEMONSTRATIONS = 100
+
+
+def suite_of(trainings: int, episodes: int) -> Suite:
+    """A suite of clones.
+
+    Args:
+        trainings: How many.
+        episodes: Of each evaluation.
+    """
+    return Suite(
+        name="running",
+        agents=(Entry("bc", "bc", {}, (ENV_ID,), {ENV_ID: (DEMONSTRATIONS,)}, ("expert",)),),
+        demonstration_seed=0,
+        training_seeds=tuple(range(1, trainings + 1)),
+        evaluation=Evaluating(1000, episodes),
+    )
+
+
+def measure(*, trainings: int, episodes: int, rounds: int) -> Iterator[Measured]:
+    """Yields each figure when it is known.
+
+    Args:
+        trainings: Of the suite.
+        episodes: Of each evaluation.
+        rounds: How often it is carried out by one worker and by two, in alternation.
+    """
+    suite = suite_of(trainings, episodes)
+    own: list[float] = []
+    alone: list[float] = []
+    together: list[float] = []
+    with tempfile.TemporaryDirectory() as made:
+        # Demonstrations are collected before: how long that takes is not written down.
+        ready = runner.run(replace(suite, training_seeds=(0,), evaluation=Evaluating(1000, 1)), made, LocalEngine(1))
+        for _ in range(rounds):
+            own.append(_carried_out(suite, ready, 1, alone))
+            _carried_out(suite, ready, 2, together)
+    yield median(f"jobs of {trainings} trainings and measurements, by themselves", own, "s")
+    yield median("the suite by one worker", alone, "s")
+    yield median("the suite by two workers", together, "s")
+    yield median(
+        "overhead of the runner, one worker", [100 * (b / a - 1) for a, b in zip(own, alone, strict=True)], "%"
+    )
+    yield median("one worker over two", [a / b for a, b in zip(alone, together, strict=True)], "")
+
+
+def _carried_out(suite: Suite, ready: Path, workers: int, walls: list[float]) -> float:
+    """Carries a suite out; returns how long its jobs took by themselves."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        shutil.copytree(ready / "datasets", folder / "datasets")
+        began = time.perf_counter()
+        runner.run(suite, folder, LocalEngine(workers))
+        walls.append(time.perf_counter() - began)
+        _, results = read_results(folder)
+    return sum((result.training_seconds or 0.0) + result.evaluation_seconds for result in results)
+
+
+def as_json(figures: list[Measured], *, trainings: int, episodes: int, rounds: int) -> dict[str, Any]:
+    """Returns the content of a results file."""
+    return {
+        "trainings": trainings,
+        "episodes": episodes,
+        "rounds": rounds,
+        "machine": machine(),
+        "versions": {"lam_envs": lam_envs.__version__, "python": platform.python_version()},
+        "figures": [asdict(figure) for figure in figures],
+    }

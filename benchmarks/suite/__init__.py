@@ -1,0 +1,1 @@
+"""Suites: what is measured, read from YAML."""

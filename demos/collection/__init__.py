@@ -1,0 +1,1 @@
+"""Collection of demonstrations: demonstrators, recording, replay and video."""

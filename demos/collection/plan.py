@@ -1,0 +1,98 @@
+"""What a collection consists of: two collections with equal plans are the same, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from demos.collection.demonstrators import MIXED, QUALITIES
+from demos.collection.strategies import STRATEGIES
+from demos.collection.versions import demonstration_versions, library_versions
+from lam_envs.validation import known_name
+
+PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
+ALL_STRATEGIES = "all"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be demonstrated, and how.
+
+    Attributes:
+        env_id: A registered id.
+        env_kwargs: Keywords for ``gym.make``.
+        episodes: How many.
+        seed: From which every episode's own seed is derived.
+        quality: A name of ``demos.QUALITIES``, or ``mixed``.
+        strategy: A name of ``demos.STRATEGIES``, or ``all``: each episode draws one.
+        policy: ``package.module:Name`` of somebody else's policy, which acts in place of the expert.
+        keep_failures: Whether episodes that fail are kept, or tried again with another seed.
+        jpeg: Whether pictures are stored as JPEG, which is smaller and not exact.
+
+    Raises:
+        ValueError: A number out of range, or an unknown name.
+    """
+
+    env_id: str
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    episodes: int = 100
+    seed: int = 0
+    quality: str = "expert"
+    strategy: str = "direct"
+    policy: str | None = None
+    keep_failures: bool = False
+    jpeg: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks what needs no environment."""
+        if self.episodes < 1 or self.seed < 0:
+            raise ValueError(
+                f"episodes is {self.episodes} and seed is {self.seed}; expected at least 1 and at least 0"
+            )
+        known_name("quality", self.quality, (*QUALITIES, MIXED))
+        known_name("strategy", self.strategy, (*STRATEGIES, ALL_STRATEGIES))
+        if self.policy is not None and (self.quality, self.strategy) != ("expert", "direct"):
+            raise ValueError(f"the policy {self.policy!r} acts in its own way: give it no quality and no strategy")
+
+    def default_id(self) -> str:
+        """A dataset id that tells the plan."""
+        parts = [self.env_id.rpartition(":")[2].rpartition("-v")[0] or self.env_id]
+        parts += [f"{name}-{value}" for name, value in sorted(self.env_kwargs.items())]
+        parts.append(self.quality if self.policy is None else self.policy.rpartition(":")[2])
+        parts += [self.strategy] * (self.strategy != "direct")
+        parts += ["failures"] * self.keep_failures + ["jpeg"] * self.jpeg
+        parts += [str(self.episodes), f"seed{self.seed}"]
+        safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in "-".join(parts))
+        return f"lam/{safe}-v0"
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan with the versions of the parts and of the libraries that carry it out."""
+        acted = {"qualities": list(self.qualities), "strategies": list(self.strategies)}
+        versions = demonstration_versions(self.env_id, self.env_kwargs, self.qualities, self.strategies)
+        return {**asdict(self), **acted, "versions": versions, "libraries": library_versions(PACKAGES)}
+
+    @property
+    def qualities(self) -> tuple[str, ...]:
+        """The qualities that its episodes may have, in the order of the numbers that record them."""
+        if self.policy is not None:
+            return ("policy",)
+        return tuple(QUALITIES) if self.quality == MIXED else (self.quality,)
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The same of the strategies."""
+        return tuple(STRATEGIES) if self.strategy == ALL_STRATEGIES else (self.strategy,)
+
+
+def episode_seed(seed: int, index: int, attempt: int = 0) -> int:
+    """Returns the seed of a collection's episode: the same whatever the number of episodes, 32 bits.
+
+    Args:
+        seed: Of the collection.
+        index: Of the episode.
+        attempt: How often it failed before.
+    """
+    entropy = [seed, index] if attempt == 0 else [seed, index, attempt]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])

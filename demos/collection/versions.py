@@ -1,0 +1,89 @@
+"""Versions of the parts that decide demonstrations. Datasets are up to date until one of them is raised."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import metadata as packages
+from typing import Any
+
+import gymnasium as gym
+
+import lam_envs
+from demos.collection.demonstrators import QUALITIES, Demonstrator, PolicyDemonstrator
+from demos.collection.strategies import STRATEGIES
+from demos.experts import EXPERTS
+from lam_envs.versions import environment_versions
+
+COLLECTION = 1
+"""Raise it when the same plan gives other episodes: datasets, and results from these, are then outdated."""
+DECIDING = frozenset({"imitation", "numpy", "pybullet", "stable-baselines3", "torch"})
+"""Libraries whose major version decides numbers. Gymnasium's does not: the golden files hold on 0.29 and on 1.x."""
+
+
+def expert_versions(env_id: str, **keywords: Any) -> dict[str, int]:
+    """Return the version of the expert of an environment's task; empty where there is none.
+
+    Args:
+        env_id: A registered id.
+        keywords: Keywords for ``gym.make``.
+    """
+    registered = gym.registry[env_id].kwargs if env_id in gym.registry else {}
+    task = {**registered, **keywords}.get("task")
+    name = getattr(task, "name", task)
+    return {f"expert {name}": EXPERTS[name].version} if isinstance(name, str) and name in EXPERTS else {}
+
+
+def demonstration_versions(
+    env_id: str,
+    env_kwargs: Mapping[str, Any] | None = None,
+    qualities: Iterable[str] = ("expert",),
+    strategies: Iterable[str] = ("direct",),
+) -> dict[str, int]:
+    """Return the version of each part that decides the demonstrations of a plan.
+
+    Args:
+        env_id: A registered id.
+        env_kwargs: Keywords for ``gym.make``.
+        qualities: Demonstrators that act; ``policy`` is a third-party policy.
+        strategies: Strategies by which they approach objects.
+    """
+    demonstrators: dict[str, type[Demonstrator]] = {**QUALITIES, PolicyDemonstrator.name: PolicyDemonstrator}
+    acting = tuple(qualities)
+    return {
+        **environment_versions(env_id, **(env_kwargs or {})),
+        **({} if acting == (PolicyDemonstrator.name,) else expert_versions(env_id, **(env_kwargs or {}))),
+        "collection": COLLECTION,
+        **{f"demonstrator {name}": demonstrators[name].version for name in acting},
+        **{f"strategy {name}": STRATEGIES[name].version for name in strategies},
+    }
+
+
+@cache
+def _library(name: str) -> str:
+    return packages.version(name)
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of this package, of Python and of installed libraries.
+
+    Args:
+        names: Libraries; those that are not installed are left out.
+    """
+    found = {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = _library(name)
+        except packages.PackageNotFoundError:
+            continue
+    return found
+
+
+def major_versions(libraries: Mapping[str, Any]) -> dict[str, str]:
+    """Return the major versions of those libraries that decide numbers.
+
+    Args:
+        libraries: Versions by name.
+    """
+    return {name: str(libraries[name]).partition(".")[0] for name in sorted(DECIDING & libraries.keys())}

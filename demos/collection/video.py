@@ -1,0 +1,153 @@
+"""Films: MP4 files of recorded or live episodes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import imageio.v2 as imageio
+import minari
+import numpy as np
+import numpy.typing as npt
+from imageio_ffmpeg import count_frames_and_secs
+from rich.progress import track
+
+from demos.collection.recording import Acting, replayed, rollout
+from demos.datasets.dataset import changes_of, make_env, plan_of, rate_of
+from demos.datasets.episode import STATE, Episode, episodes_of
+from lam_envs.env import ManipulationEnv
+from lam_envs.registration import is_ours
+
+DEFAULT_FPS = 20
+"""Frames per second of environments that do not specify them."""
+Frame = npt.NDArray[np.uint8]
+
+
+def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
+    """Writes an MP4; an interrupted one leaves no file behind under that name.
+
+    Args:
+        frames: uint8, shape (height, width, 3), with even height and width.
+        path: Ends in ``.mp4``.
+        fps: Frames a second.
+
+    Raises:
+        ValueError: The path has another ending.
+        OSError: Not every frame was written.
+    """
+    target = Path(path)
+    if target.suffix != ".mp4":
+        raise ValueError(f"the video is to be {target}; expected a name that ends in .mp4")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.writing.mp4")
+    try:
+        writer: Any = imageio.get_writer(temporary, fps=fps, codec="libx264", quality=7, macro_block_size=2)
+        written = 0
+        with writer:
+            for frame in frames:
+                writer.append_data(frame)
+                written += 1
+        # The encoder says nothing of a full disk.
+        readable = count_frames_and_secs(str(temporary))[0] if temporary.stat().st_size else 0
+        if readable != written:
+            raise OSError(f"only {readable} of {written} frames of {target} were written: is the disk full?")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def policy_frames(env: gym.Env[Any, Any], policy: Acting, seeds: Iterable[int]) -> Iterator[Frame]:
+    """Yields the frames of a policy's episodes.
+
+    Args:
+        env: Made with ``render_mode="rgb_array"``.
+        policy: Acts deterministically.
+        seeds: One an episode.
+    """
+    for seed in seeds:
+        for _ in rollout(env, policy, seed):
+            yield _frame(env)
+
+
+def render(
+    dataset: minari.MinariDataset,
+    path: str | Path,
+    *,
+    episodes: int = 3,
+    size: int = 480,
+    camera: str = "overview",
+    progress: bool = False,
+) -> Path:
+    """Writes a video of the first episodes of a dataset, at its own rate.
+
+    Sets the recorded states, so that the video shows what was recorded, even if preprocessing has changed the
+    actions. Only episodes without states are re-executed.
+
+    Args:
+        dataset: Any dataset of Minari that names a registered environment.
+        path: The MP4 to write.
+        episodes: How many.
+        size: Width and height in pixels, even; other environments than those of lam_envs use their own.
+        camera: A named camera; other environments use their own.
+        progress: Show a bar.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: A size that is not even and positive, no episodes, a path that is no MP4, a dataset without a
+            registered environment, or episodes that hold no states and whose actions do not give them.
+    """
+    if size < 2 or size % 2:
+        raise ValueError(f"size is {size}; expected an even number of pixels")
+    if episodes < 1:
+        raise ValueError(f"episodes is {episodes}; expected at least 1")
+    ours = is_ours(plan_of(dataset)["env_id"])
+    # Image observations are not needed, and take time.
+    drawing: dict[str, Any] = {"render_width": size, "render_height": size, "camera": camera, "obs": "state"}
+    env = make_env(dataset, render_mode="rgb_array", **(drawing if ours else {}))
+    shown = dataset.episode_indices[:episodes]
+
+    def frames() -> Iterator[Frame]:
+        recorded = episodes_of(dataset, shown)
+        for episode in track(recorded, "rendering", total=len(shown), disable=not progress):
+            yield from _recorded_frames(env, dataset, episode)
+
+    try:
+        return write_video(frames(), path, fps=rate_of(dataset) or env.metadata.get("render_fps", DEFAULT_FPS))
+    finally:
+        env.close()
+
+
+def state_frames(env: gym.Env[Any, Any], states: Iterable[Any]) -> Iterator[Frame]:
+    """Yield the image that :meth:`render` draws of each state.
+
+    Args:
+        env: Environment of lam_envs, made with ``render_mode="rgb_array"``.
+        states: Arrays of its ``physical_state``.
+    """
+    inner: Any = env.unwrapped
+    for state in states:
+        inner.set_state(state)
+        yield _frame(inner)
+
+
+def _recorded_frames(env: gym.Env[Any, Any], dataset: minari.MinariDataset, episode: Episode) -> Iterator[Frame]:
+    if STATE in episode.infos and isinstance(env.unwrapped, ManipulationEnv):
+        yield from state_frames(env, episode.infos[STATE])
+        return
+    changed = changes_of(dataset)
+    if changed or episode.seed is None:
+        reason = f"were changed by {', '.join(changed)}" if changed else "have no seed"
+        raise ValueError(f"the episodes of {dataset.id} hold no states and {reason}: they cannot be rendered")
+    for _ in replayed(env, episode.executed_actions, episode.seed, episode.options):
+        yield _frame(env)
+
+
+def _frame(env: gym.Env[Any, Any]) -> Frame:
+    frame: Any = env.render()
+    return np.asarray(frame, dtype=np.uint8)

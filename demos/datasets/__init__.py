@@ -1,0 +1,1 @@
+"""Datasets: files, episodes, windows, statistics, and curation."""

@@ -1,0 +1,142 @@
+"""Checksums: they tell equal datasets from others, and sound episodes and files from damaged ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import minari
+import numpy as np
+from minari.dataset.minari_storage import METADATA_FILE_NAME
+
+from demos.datasets.dataset import DATA_FILE, open_data
+from demos.runtime.files import write_atomically
+
+DIGEST = "sha256"
+"""Name of the attribute of an episode that holds its digest."""
+NOT_CONTENT = ("id", DIGEST)
+"""Attributes that say where an episode stands, and not what it is."""
+SEAL = "lam_envs_seal"
+"""Key of the metadata that holds digests of the files of a dataset."""
+
+
+def episode_digest(episode: h5py.Group) -> str:
+    """Returns a SHA-256 of all that an episode holds: names, types, shapes, values and attributes.
+
+    Where it stands in its file does not count: the same episode in another dataset has the same digest.
+
+    Args:
+        episode: The group of an HDF5 file of Minari.
+    """
+    return content_digest(episode.attrs, episode)
+
+
+def content_digest(attributes: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+    """Returns the digest that an episode of these attributes and parts has in a file.
+
+    Args:
+        attributes: By name.
+        parts: Arrays by name, or groups of such: those of a file, or what is to be written into one.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(set(attributes) - set(NOT_CONTENT)):
+        # Not its repr, which depends on NumPy's version and leaves out the middle of what is long.
+        value = np.asarray(attributes[name])
+        digest.update(f"{name}={value.dtype} {value.shape}\0".encode())
+        _add(digest, value)
+    for name, part in _arrays("", parts):
+        digest.update(f"{name} {part.dtype} {part.shape}\0".encode())
+        _add(digest, part[()])
+    return digest.hexdigest()
+
+
+def _add(digest: Any, values: Any) -> None:
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        digest.update(np.ascontiguousarray(values).tobytes())
+    else:
+        # Texts, and compressed pictures of different lengths.
+        for value in np.atleast_1d(np.asarray(values, dtype=object)):
+            content = value if isinstance(value, bytes) else np.asarray(value).tobytes()
+            digest.update(f"{len(content)}\0".encode() + content)
+
+
+def _arrays(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+    for key in sorted(part):
+        inner = part[key]
+        if isinstance(inner, (h5py.Group, dict)):
+            yield from _arrays(f"{name}{key}/", inner)
+        else:
+            yield f"{name}{key}", inner
+
+
+def checksum(dataset: minari.MinariDataset) -> str:
+    """Returns a SHA-256 of a dataset's episodes in their order: equal datasets have equal ones.
+
+    Episodes that something else than this package wrote are not signed, and are read as a whole.
+    """
+    digest = hashlib.sha256()
+    with open_data(dataset.storage.data_path / DATA_FILE) as file:
+        for index in dataset.episode_indices:
+            digest.update(digest_of(file[f"episode_{index}"]).encode())
+    return digest.hexdigest()
+
+
+def digest_of(episode: h5py.Group) -> str:
+    """Returns the digest that an episode is signed with; of one that is not signed, computes it.
+
+    Args:
+        episode: The group of an HDF5 file of Minari.
+    """
+    signed = episode.attrs.get(DIGEST)
+    return signed if isinstance(signed, str) else episode_digest(episode)
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def metadata_digest(metadata: dict[str, Any]) -> str:
+    """Returns the SHA-256 of a dataset's metadata, the digest of the data file included, and without itself."""
+    sealed = metadata.get(SEAL)
+    if isinstance(sealed, dict):
+        metadata = {**metadata, SEAL: {name: value for name, value in sealed.items() if name != METADATA_FILE_NAME}}
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
+
+
+def seal(folder: Path) -> None:
+    """Writes into the metadata of a finished dataset what its files are.
+
+    Args:
+        folder: Of the dataset's files.
+    """
+    path = folder / METADATA_FILE_NAME
+    metadata = json.loads(path.read_text())
+    metadata[SEAL] = {DATA_FILE: file_digest(folder / DATA_FILE)}
+    metadata[SEAL][METADATA_FILE_NAME] = metadata_digest(metadata)
+    write_atomically(path, json.dumps(metadata))
+
+
+def broken_seals(folder: Path) -> list[str] | None:
+    """Returns the names of the files that are not what they were when the dataset was finished.
+
+    Args:
+        folder: Of the dataset's files, the metadata readable.
+
+    Returns:
+        None if the dataset was never sealed, because something else than this package wrote it.
+    """
+    metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
+    sealed = metadata.get(SEAL)
+    if not isinstance(sealed, dict):
+        return None
+    found = {DATA_FILE: file_digest(folder / DATA_FILE), METADATA_FILE_NAME: metadata_digest(metadata)}
+    return [name for name, digest in found.items() if sealed.get(name) != digest]

@@ -1,0 +1,259 @@
+"""Windows of episodes, for learning: the last observations before a moment and the actions after it.
+
+Files are mapped, not loaded: a dataset may be far larger than the memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gymnasium as gym
+import h5py
+import minari
+import numpy as np
+import numpy.typing as npt
+
+from demos.datasets.dataset import DATA_FILE, open_data
+from demos.datasets.episode import episodes_of, leaves, nested, read_dtype
+
+FORGET_BYTES = 256 * 2**20
+"""After having read so much, the mapped pages are given back: they would count as memory of the process."""
+CACHE_BYTES = 64 * 2**20
+"""How much of episodes that cannot be mapped (compressed, JPEG) is kept."""
+
+
+class Windows:
+    """Every step of a dataset as a window around it.
+
+    Window ``i`` is that of a step t of an episode: ``history`` observations up to t, and ``chunk`` actions from t on.
+    Before the start the first observation is repeated, after the end the last action; ``is_pad`` tells which actions
+    are repeated (Zhao et al. 2023, action chunking, arXiv 2304.13705, section IV).
+
+    Args:
+        dataset: Any dataset of Minari.
+        history: How many observations, at least 1.
+        chunk: How many actions, at least 1.
+
+    Raises:
+        ValueError: Fewer than one of something, or spaces that are no arrays or dicts of such.
+    """
+
+    def __init__(self, dataset: minari.MinariDataset, *, history: int = 1, chunk: int = 1) -> None:
+        if history < 1 or chunk < 1:
+            raise ValueError(f"history is {history} and chunk is {chunk}; expected at least 1 each")
+        self.dataset = dataset
+        self.history = history
+        self.chunk = chunk
+        self._path = dataset.storage.data_path / DATA_FILE
+        spaces = {"observations": dataset.observation_space, "actions": dataset.action_space}
+        self._spaces = {name: space for part, whole in spaces.items() for name, space in _leaf_spaces(whole, part)}
+        self._indices = [int(index) for index in dataset.episode_indices]
+        with open_data(self._path) as file:
+            lengths = [int(file[f"episode_{index}"].attrs["total_steps"]) for index in self._indices]
+            first = file[f"episode_{self._indices[0]}"]
+            self.keys = tuple(name for name, _ in _datasets(first["observations"]))
+            """Names of the observed arrays; of a plain observation space the one name ``""``."""
+            if not isinstance(first["actions"], h5py.Dataset):
+                raise ValueError(f"the actions of {dataset.id} are no arrays: windows cannot hold them")
+        self.ends = np.cumsum(lengths)
+        """Number of the first window after each episode."""
+        self._lengths = lengths
+        self._source: _Mapped | _Decoded | None = None
+        self._pid = -1
+
+    def __len__(self) -> int:
+        """Steps of the dataset."""
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.integer[Any]]) -> dict[str, Any]:
+        """Reads one window, or several at once.
+
+        Args:
+            index: Below ``len(self)``; negative ones count from the end.
+
+        Returns:
+            ``observation``: shape (history, ...), or a dict of such. ``action``: shape (chunk, ...). ``is_pad``:
+            bool, shape (chunk,). For several windows each with the number of windows in front.
+
+        Raises:
+            IndexError: There is no such window.
+            TypeError: It is no number of a window, nor a row of such.
+        """
+        numbers = np.asarray(index)
+        if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or not numbers.size:
+            raise TypeError(f"windows are asked by {index!r}; expected a whole number, or some in a row")
+        numbers = numbers.astype(np.int64)
+        if not numbers.ndim:
+            window: dict[str, Any] = _first(self._batch(numbers[None]))
+            return window
+        return self._batch(numbers)
+
+    def close(self) -> None:
+        """Gives the file back; it opens again when needed."""
+        if self._source is not None:
+            self._source.close()
+        self._source = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: not the open file."""
+        return {**self.__dict__, "_source": None, "_pid": -1}
+
+    def _batch(self, numbers: npt.NDArray[Any]) -> dict[str, Any]:
+        numbers = np.where(numbers < 0, numbers + len(self), numbers)
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self)):
+            raise IndexError(f"windows {numbers.min()} to {numbers.max()} are asked; there are {len(self)}")
+        episodes = np.searchsorted(self.ends, numbers, side="right")
+        lengths = np.asarray(self._lengths)[episodes]
+        steps = numbers - (self.ends[episodes] - lengths)
+        which, at = episodes.tolist(), steps.tolist()
+        source = self._opened()
+        observation: Any = {
+            key: self._gathered(source, f"observations/{key}" if key else "observations", which, at, self.history, 0)
+            for key in self.keys
+        }
+        action = self._gathered(source, "actions", which, at, self.chunk, self.chunk - 1)
+        source.forget()
+        later = steps[:, None] + np.arange(self.chunk)
+        return {
+            "observation": observation[""] if self.keys == ("",) else nested(observation),
+            "action": action,
+            "is_pad": later >= lengths[:, None],
+        }
+
+    def _gathered(
+        self, source: _Mapped | _Decoded, name: str, which: list[int], at: list[int], size: int, ahead: int
+    ) -> npt.NDArray[Any]:
+        """Copies ``size`` moments that end ``ahead`` after each step, repeating the first and the last moment."""
+        views = source.views(name, [self._indices[episode] for episode in set(which)])
+        indices = self._indices
+        sample = views[indices[which[0]]]
+        # Third-party datasets may hold numbers of another type than their spaces.
+        dtype = read_dtype(sample.dtype, self._spaces[name]) if name in self._spaces else sample.dtype
+        out = np.empty((len(which), size, *sample.shape[1:]), dtype=dtype)
+        back = ahead - size + 1
+        for row, (episode, step) in enumerate(zip(which, at, strict=True)):
+            view = views[indices[episode]]
+            start = step + back
+            end = start + size
+            if start >= 0 and end <= len(view):
+                out[row] = view[start:end]
+            else:
+                out[row] = view[np.clip(np.arange(start, end), 0, len(view) - 1)]
+        return out
+
+    def _opened(self) -> _Mapped | _Decoded:
+        # A forked worker has a file of its own.
+        if self._source is None or self._pid != os.getpid():
+            mapped = _Mapped(self._path)
+            names = [f"observations/{key}" if key else "observations" for key in self.keys]
+            if mapped.can_map(self._indices[0], [*names, "actions"]):
+                self._source = mapped
+            else:
+                mapped.close()
+                self._source = _Decoded(self.dataset)
+            self._pid = os.getpid()
+        return self._source
+
+
+class _Mapped:
+    """Arrays that lie in one piece in the file."""
+
+    def __init__(self, path: Any) -> None:
+        self._file = open_data(path)
+        with path.open("rb") as raw:
+            self._map = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
+        self._views: dict[str, dict[int, npt.NDArray[Any]]] = {}
+        self._read = 0
+
+    def can_map(self, episode: int, names: Sequence[str]) -> bool:
+        group = self._file[f"episode_{episode}"]
+        return all(_offset(group[name]) is not None for name in names)
+
+    def views(self, name: str, episodes: Sequence[int]) -> dict[int, npt.NDArray[Any]]:
+        known = self._views.setdefault(name, {})
+        for episode in episodes:
+            if episode not in known:
+                known[episode] = self._view(self._file[f"episode_{episode}/{name}"])
+            self._read += known[episode].nbytes
+        return known
+
+    def _view(self, part: h5py.Dataset) -> npt.NDArray[Any]:
+        offset = _offset(part)
+        if offset is None:
+            # An episode that something else wrote among ours.
+            return np.asarray(part[()])
+        flat = np.frombuffer(self._map, dtype=part.dtype, count=int(np.prod(part.shape)), offset=offset)
+        return flat.reshape(part.shape)
+
+    def forget(self) -> None:
+        # A file that is smaller never takes more.
+        if min(self._read, len(self._map)) > FORGET_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._read = 0
+
+    def close(self) -> None:
+        self._views.clear()
+        self._file.close()
+
+
+class _Decoded:
+    """Episodes that have to be read as a whole, the last ones kept."""
+
+    def __init__(self, dataset: minari.MinariDataset) -> None:
+        self._dataset = dataset
+        self._episodes: OrderedDict[int, dict[str, npt.NDArray[Any]]] = OrderedDict()
+        self._bytes = 0
+
+    def views(self, name: str, episodes: Sequence[int]) -> dict[int, npt.NDArray[Any]]:
+        return {episode: self._episode(episode)[name] for episode in episodes}
+
+    def _episode(self, number: int) -> dict[str, npt.NDArray[Any]]:
+        if number not in self._episodes:
+            episode = next(episodes_of(self._dataset, [number]))
+            parts = {"observations": episode.observations, "actions": episode.actions}
+            self._episodes[number] = dict(leaves(parts))
+            self._bytes += sum(part.nbytes for part in self._episodes[number].values())
+        self._episodes.move_to_end(number)
+        return self._episodes[number]
+
+    def forget(self) -> None:
+        while self._bytes > CACHE_BYTES and len(self._episodes) > 1:
+            _, oldest = self._episodes.popitem(last=False)
+            self._bytes -= sum(part.nbytes for part in oldest.values())
+
+    def close(self) -> None:
+        self._episodes.clear()
+
+
+def _offset(part: Any) -> int | None:
+    """Where an array begins in its file; None where it is not in one piece, or no plain numbers."""
+    if not isinstance(part, h5py.Dataset) or part.dtype.kind not in "biuf" or part.chunks is not None:
+        return None
+    offset = part.id.get_offset()
+    return None if offset is None else int(offset)
+
+
+def _datasets(part: Any, name: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(part, h5py.Group):
+        return [(name, part)]
+    found = []
+    for key in part:
+        found += _datasets(part[key], f"{name}/{key}" if name else key)
+    return found
+
+
+def _leaf_spaces(space: gym.Space[Any], name: str) -> Iterator[tuple[str, gym.Space[Any]]]:
+    if isinstance(space, gym.spaces.Dict):
+        for key, inner in space.spaces.items():
+            yield from _leaf_spaces(inner, f"{name}/{key}")
+    else:
+        yield name, space
+
+
+def _first(part: Any) -> Any:
+    """The only window of a batch."""
+    return {name: _first(inner) for name, inner in part.items()} if isinstance(part, dict) else part[0]

@@ -1,0 +1,98 @@
+"""Arrays as columns of Arrow, and how Hugging Face's ``datasets`` describes them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from demos.formats.format import optional
+
+
+def pyarrow(module: str = "pyarrow") -> Any:
+    """Imports PyArrow, or a part of it.
+
+    Raises:
+        ModuleNotFoundError: It is not installed.
+    """
+    return optional(module, "PyArrow")
+
+
+def nested_rows(values: npt.NDArray[Any], *, fixed: bool = False) -> Any:
+    """Returns an Arrow array with a row for each moment, of lists of lists for more axes.
+
+    Args:
+        values: Shape (moments, ...).
+        fixed: Say in the type how long the lists are; for vectors.
+    """
+    pa = pyarrow()
+    rows = pa.array(np.ascontiguousarray(values).reshape(-1))
+    for axis in range(values.ndim - 1, 0, -1):
+        size = values.shape[axis]
+        if fixed:
+            rows = pa.FixedSizeListArray.from_arrays(rows, size)
+        else:
+            rows = pa.ListArray.from_arrays(pa.array(np.arange(0, len(rows) + 1, size, dtype=np.int32)), rows)
+    return rows
+
+
+def numbers(rows: Any, name: str, shape: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
+    """Returns what :func:`nested_rows` was given.
+
+    Args:
+        rows: An array of Arrow, whole or in chunks.
+        name: What it is, for the error.
+        shape: Of a moment; by default what the lists tell.
+
+    Raises:
+        ValueError: It holds something else than numbers, or a moment of another shape.
+    """
+    pa = pyarrow()
+    values = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
+    if isinstance(values, pa.ChunkedArray):
+        values = pa.concat_arrays(values.chunks)
+    values.validate(full=True)
+    sizes = [len(values)]
+    while isinstance(values, pa.ExtensionArray) or _is_list(values.type):
+        if isinstance(values, pa.ExtensionArray):
+            values = values.storage
+            continue
+        lengths = set(pyarrow("pyarrow.compute").list_value_length(values).unique().to_pylist())
+        if len(lengths) != 1 or None in lengths:
+            raise ValueError(f"{name} has rows of different lengths; expected all alike")
+        sizes.append(lengths.pop())
+        values = values.flatten()
+    if values.null_count or not _is_number(values.type):
+        raise ValueError(f"{name} is {rows.type} with {values.null_count} gaps; expected numbers")
+    flat = values.to_numpy(zero_copy_only=False)
+    expected = tuple(sizes) if shape is None else (sizes[0], *shape)
+    if flat.size != np.prod(expected, dtype=object):
+        raise ValueError(f"{name} holds {flat.size} numbers; expected the shape {expected}")
+    return np.array(flat).reshape(expected)
+
+
+def _is_list(kind: Any) -> bool:
+    types = pyarrow("pyarrow.types")
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_number(kind: Any) -> bool:
+    types = pyarrow("pyarrow.types")
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+
+
+def value_feature(dtype: str) -> dict[str, Any]:
+    """Returns how ``datasets`` describes a number or text."""
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def list_feature(inner: dict[str, Any], length: int) -> dict[str, Any]:
+    """Returns how ``datasets`` describes a list of a length."""
+    return {"feature": inner, "length": length, "_type": "List"}
+
+
+def with_features(schema: Any, features: dict[str, Any]) -> Any:
+    """Returns a schema with the description that ``datasets`` looks for."""
+    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})

@@ -1,0 +1,337 @@
+"""imitation's folders of trajectories: what ``imitation.data.serialize.load`` reads (imitation 1.0.1).
+
+A folder of Hugging Face's ``datasets`` with a row for each trajectory: ``obs``, ``acts``, ``infos`` (a text of JSON
+for each step, which imitation decodes by jsonpickle), ``terminal`` and ``rews``. Beside it stands ``lam_envs.jsonl``:
+in its first line the provenance, in the following ones what a trajectory has no place for.
+
+imitation stores no dict observations. Those of vectors of one number type are written as one vector, in the order of
+``gymnasium.wrappers.FlattenObservation``; others are refused.
+
+Infos of others that are not there at every step, or that are no numbers, are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from demos.datasets.episode import Episode, leaves, mapped, nested
+from demos.formats.arrow import nested_rows, numbers, pyarrow, value_feature, with_features
+from demos.formats.format import Arrival, Foreign, Format, ends
+from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
+from demos.formats.source import Column, Signature, Source
+from demos.formats.spaces import implied_action_space, implied_space, leaf_spaces
+
+DATA = "data-00000-of-00001.arrow"
+STATE, INFO = "state.json", "dataset_info.json"
+SIDECAR = "lam_envs.jsonl"
+PICKLED = "py/"
+"""What keys begin with that tell jsonpickle to make an object."""
+
+
+def _write(source: Source, path: Path) -> list[str]:
+    pa = pyarrow()
+    order = _vector_order(source)
+    path.mkdir()
+    with (path / SIDECAR).open("w") as sidecar, (path / DATA).open("wb") as file:
+        sidecar.write(provenance_text(source) + "\n")
+        writer: Any = None
+        for episode, signature in zip(source.episodes(), source.signatures, strict=True):
+            columns = _trajectory(episode, order)
+            if writer is None:
+                features = {name: _feature(column.type) for name, column in columns.items()}
+                schema = with_features(pa.schema([(name, column.type) for name, column in columns.items()]), features)
+                writer = pa.ipc.new_stream(file, schema)
+                _write_descriptions(path, features, source)
+            writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
+            sidecar.write(json.dumps(_beside(episode, signature)) + "\n")
+        writer.close()
+    kept = f"(saved in {SIDECAR} for an import)"
+    losses = [f"which steps terminated and which were truncated: only that trajectories end {kept}"]
+    if source.rate is not None:
+        losses.append(f"the rate, {source.rate:g} steps per second {kept}")
+    if source.named("infos"):
+        losses.append(f"the infos of the reset {kept}")
+        losses.append(f"the number types of infos: they are numbers of JSON {kept}")
+    if order is not None:
+        losses.append(
+            f"the names within dict observations: they are one vector, as FlattenObservation gives it {kept}"
+        )
+    return losses
+
+
+def _vector_order(source: Source) -> list[str] | None:
+    """The entries of dict observations in the order in which they make one vector; None if there is no dict.
+
+    Raises:
+        ValueError: They are not vectors of one type.
+    """
+    space = source.dataset.observation_space
+    if not isinstance(space, spaces.Dict):
+        return None
+    columns = source.named("observations")
+    if {len(column.shape) for column in columns.values()} != {1} or len(
+        {column.dtype for column in columns.values()}
+    ) > 1:
+        raise ValueError(
+            f"imitation stores no dict observations, and {space} cannot be written as one vector; "
+            "expected vectors of one number type. Collect with other observations, such as obs='state'."
+        )
+    return list(leaf_spaces(space))
+
+
+def _trajectory(episode: Episode, order: list[str] | None) -> dict[str, Any]:
+    """The columns of a row."""
+    pa = pyarrow()
+    observations = episode.observations
+    if order is not None:
+        parts = dict(leaves(observations))
+        observations = np.concatenate([parts[name] for name in order], axis=1)
+    rewards = np.asarray(episode.rewards)
+    texts = [json.dumps(info) for info in _moments(episode.infos, 1, len(episode) + 1)]
+    return {
+        "obs": _one_row(nested_rows(observations)),
+        "acts": _one_row(nested_rows(episode.actions)),
+        "infos": _one_row(pa.array(texts, pa.string())),
+        "terminal": pa.array([bool(episode.terminations[-1] or episode.truncations[-1])]),
+        "rews": _one_row(nested_rows(rewards if rewards.dtype.kind == "f" else rewards.astype(np.float64))),
+    }
+
+
+def _one_row(values: Any) -> Any:
+    pa = pyarrow()
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+
+
+def _moments(infos: dict[str, Any], first: int, end: int) -> list[dict[str, Any]]:
+    """Infos as JSON, moment by moment."""
+    return [mapped(lambda values, moment=moment: values[moment].tolist(), infos) for moment in range(first, end)]
+
+
+def _beside(episode: Episode, signature: Signature) -> dict[str, Any]:
+    """What a trajectory has no place for."""
+    return {
+        "seed": signature.seed,
+        "sha256": signature.sha256,
+        "terminations": np.flatnonzero(episode.terminations).tolist(),
+        "truncations": np.flatnonzero(episode.truncations).tolist(),
+        "reset_info": _moments(episode.infos, 0, 1)[0],
+    }
+
+
+def _feature(kind: Any) -> dict[str, Any]:
+    """How ``datasets`` describes a column."""
+    if pyarrow("pyarrow.types").is_list(kind):
+        # Not List, which is the same since datasets 4: older ones read this too.
+        return {"feature": _feature(kind.value_type), "_type": "Sequence"}
+    names = {"float": "float32", "double": "float64", "halffloat": "float16"}
+    return value_feature(names.get(str(kind), str(kind)))
+
+
+def _write_descriptions(path: Path, features: dict[str, Any], source: Source) -> None:
+    """The files by which ``datasets`` finds the data."""
+    # What ``datasets`` computes from rows it keeps under their fingerprint: other rows need another.
+    content = "".join(signature.sha256 for signature in source.signatures)
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": DATA}],
+        "_fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
+    (path / STATE).write_text(json.dumps(state, indent=2))
+    (path / INFO).write_text(json.dumps(info, indent=2))
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[Foreign]:
+    files = _data_files(path)
+    sidecar = path / SIDECAR
+    if not sidecar.exists():
+        observations, actions, total = _implied(files)
+        arrivals = (Arrival(_others(row), None) for row in _rows(files))
+        yield Foreign(observations, actions, None, total, arrivals, {"reset_info": "that of the first step"})
+        return
+    with sidecar.open() as lines:
+        provenance = parsed_provenance(lines.readline())
+        total = sum(batch.num_rows for batch in _batches(files))
+        beside = chain((json.loads(line) for line in lines), repeat(None))
+        arrivals = (_own(row, next(beside), provenance) for row in _rows(files))
+        yield Foreign(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
+
+
+def _data_files(path: Path) -> list[Path]:
+    """The files of the rows, in their order.
+
+    Raises:
+        ValueError: They are named otherwise than as files of this folder.
+    """
+    names = [entry["filename"] for entry in json.loads((path / STATE).read_text())["_data_files"]]
+    wrong = [name for name in names if not isinstance(name, str) or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name)]
+    if wrong or not names:
+        raise ValueError(f"{STATE} names the files {wrong or names}; expected names of files in this folder")
+    return [path / name for name in names]
+
+
+def _batches(files: list[Path]) -> Iterator[Any]:
+    pa = pyarrow()
+    for file in files:
+        with pa.OSFile(str(file)) as content, pa.ipc.open_stream(content) as reader:
+            missing = {"obs", "acts", "infos", "terminal"} - set(reader.schema.names)
+            if missing:
+                raise ValueError(f"{file.name} lacks the columns {sorted(missing)}")
+            for batch in reader:
+                batch.validate(full=True)
+                yield batch
+
+
+def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
+    """Yields each trajectory: arrays of Arrow, and plain values."""
+    for batch in _batches(files):
+        for number in range(batch.num_rows):
+            row = {name: batch.column(name)[number] for name in batch.schema.names}
+            yield {name: value.values if hasattr(value, "values") else value.as_py() for name, value in row.items()}
+
+
+def _implied(files: list[Path]) -> tuple[Any, Any, int]:
+    """The spaces and the number of the trajectories of somebody else."""
+    actions, observations = [], None
+    for row in _rows(files):
+        chunk = numbers(row["acts"], "acts")
+        actions.append(np.stack([chunk.min(axis=0), chunk.max(axis=0)]))
+        observations = implied_space(numbers(row["obs"], "obs")) if observations is None else observations
+    if not actions:
+        raise ValueError("it holds no trajectory")
+    return observations, implied_action_space(actions), len(actions)
+
+
+def _others(row: dict[str, Any]) -> Episode:
+    """An episode of somebody else."""
+    actions = numbers(row["acts"], "acts")
+    infos = [_checked(json.loads(text)) for text in row["infos"].to_pylist()]
+    if len(infos) != len(actions):
+        raise ValueError(f"a trajectory has {len(actions)} actions and {len(infos)} infos; expected as many")
+    terminations, truncations = ends(bool(row["terminal"]), len(actions))
+    return Episode(
+        seed=None,
+        observations=numbers(row["obs"], "obs"),
+        actions=actions,
+        rewards=numbers(row["rews"], "rews") if "rews" in row else np.zeros(len(actions)),
+        terminations=terminations,
+        truncations=truncations,
+        infos=_stacked([infos[0], *infos]),
+    )
+
+
+def _checked(info: Any) -> Any:
+    """An info as JSON, if it is no more than that.
+
+    Raises:
+        ValueError: It is to become an object, or holds something else than numbers, lists and dicts.
+    """
+    if isinstance(info, dict):
+        pickled = [key for key in info if key.startswith(PICKLED)]
+        if pickled:
+            raise ValueError(
+                f"an info has the key {pickled[0]!r}: it would be made into an object, which may run any code; "
+                "expected plain numbers. Save the trajectories without such infos."
+            )
+        return {key: _checked(value) for key, value in info.items()}
+    if isinstance(info, list):
+        return [_checked(value) for value in info]
+    if not isinstance(info, (bool, int, float)):
+        raise ValueError(f"an info holds {info!r}; expected numbers, lists and dicts")
+    return info
+
+
+def _stacked(moments: list[Any]) -> dict[str, Any]:
+    """Infos by name, of those that are there at every moment as numbers of one shape."""
+    if not all(isinstance(moment, dict) for moment in moments):
+        raise ValueError("an info is no dict")
+    stacked: dict[str, Any] = {}
+    for name in moments[0]:
+        if not name or "/" in name or name in (".", "..") or not all(name in moment for moment in moments):
+            continue
+        values = [moment[name] for moment in moments]
+        if all(isinstance(value, dict) for value in values):
+            stacked[name] = _stacked(values)
+        elif not any(isinstance(value, dict) for value in values):
+            array = _array(values)
+            if array is not None:
+                stacked[name] = array
+    return stacked
+
+
+def _array(values: list[Any]) -> npt.NDArray[Any] | None:
+    """The values as one array of numbers, if they are."""
+    try:
+        array = np.array(values)
+    except ValueError:
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
+def _own(row: dict[str, Any], beside: Any, provenance: Provenance) -> Arrival:
+    """An episode that our export wrote."""
+    columns = provenance.columns
+    action_space: Any = provenance.action_space
+    actions = numbers(row["acts"], "acts", action_space.shape).astype(columns["actions"].dtype, copy=False)
+    steps = len(actions)
+    if beside is None:
+        raise ValueError(f"{SIDECAR} has fewer lines than there are trajectories; remove it to import without")
+    texts = row["infos"].to_pylist()
+    moments = [_checked(moment) for moment in (beside["reset_info"], *map(json.loads, texts))]
+    flat = [dict(leaves(moment)) for moment in moments]
+    infos = {
+        name.removeprefix("infos/"): _as_column([moment[name.removeprefix("infos/")] for moment in flat], column)
+        for name, column in columns.items()
+        if name.startswith("infos/")
+    }
+    episode = Episode(
+        seed=beside["seed"],
+        observations=_observations(row["obs"], provenance),
+        actions=actions,
+        rewards=numbers(row["rews"], "rews", ()).astype(columns["rewards"].dtype, copy=False),
+        terminations=_flags(beside["terminations"], steps),
+        truncations=_flags(beside["truncations"], steps),
+        infos=nested(infos),
+    )
+    return Arrival(episode, beside["sha256"])
+
+
+def _observations(rows: Any, provenance: Provenance) -> Any:
+    shapes = {name: space.shape for name, space in leaf_spaces(provenance.observation_space).items()}
+    if "" in shapes:
+        return numbers(rows, "obs", shapes[""])
+    ends_at = np.cumsum([shape[0] for shape in shapes.values()])
+    vectors = numbers(rows, "obs", (int(ends_at[-1]),))
+    return nested(dict(zip(shapes, np.split(vectors, ends_at[:-1], axis=1), strict=True)))
+
+
+def _as_column(values: list[Any], column: Column) -> npt.NDArray[Any]:
+    array = np.array(values, dtype=column.dtype)
+    if array.shape[1:] != column.shape:
+        raise ValueError(f"an info has the shape {array.shape[1:]}; expected {column.shape}")
+    return array
+
+
+def _flags(steps: list[int], length: int) -> npt.NDArray[np.bool_]:
+    flags = np.zeros(length, dtype=bool)
+    flags[np.array(steps, dtype=np.int64)] = True
+    return flags
+
+
+FORMAT = Format("a folder of trajectories of imitation 1.0 (state.json, dataset_info.json)", _write, _read, STATE)

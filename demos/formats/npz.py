@@ -1,0 +1,259 @@
+"""Plain NumPy: one ``.npz`` of arrays, read with ``numpy.load(path, allow_pickle=False)``.
+
+Arrays of all episodes one after the other, N steps of M episodes:
+
+- ``episode_ends``: int64, shape (M,); the episode i has the steps from ``episode_ends[i - 1]`` (or 0) to
+  ``episode_ends[i]``.
+- ``actions``, ``rewards``, ``terminations``, ``truncations``: shape (N, ...).
+- ``observations``, or of dicts ``observations/<key>``, and ``infos/<key>``: shape (N + M, ...): the episode i has one
+  more than its steps, and begins at ``episode_ends[i - 1] + i``.
+- ``rate``: float64, shape (1,); steps per second. Absent if it is unknown.
+- ``metadata``: uint8; JSON in UTF-8 with the provenance, and a seed and a checksum for each episode. Need not be.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from demos.datasets.dataset import HIGHEST_RATE
+from demos.datasets.episode import Episode, leaves, nested
+from demos.formats.format import Arrival, Foreign, Format, ends
+from demos.formats.provenance import parsed_provenance, provenance_text
+from demos.formats.source import Column, Source
+from demos.formats.spaces import implied_action_space, implied_space
+
+ENDS, RATE, METADATA = "episode_ends", "rate", "metadata"
+STEPS = ("actions", "rewards", "terminations", "truncations")
+"""Arrays with a number for each step; others have one more an episode."""
+LARGEST_RATIO = 1100
+"""ZIP's compression makes files at most about this much smaller."""
+
+
+def _write(source: Source, path: Path) -> list[str]:
+    """Writes the arrays side by side beside the target, then puts them into it: each episode is read once."""
+    folder = path.with_name(f"{path.name}.arrays")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        _write_arrays(source, folder)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for number, name in enumerate(source.columns):
+                archive.write(folder / str(number), f"{name}.npy")
+            metadata = {
+                "provenance": provenance_text(source),
+                "seeds": [signature.seed for signature in source.signatures],
+                "sha256": [signature.sha256 for signature in source.signatures],
+            }
+            text = np.frombuffer(json.dumps(metadata).encode(), dtype=np.uint8)
+            arrays: dict[str, npt.NDArray[Any]] = {ENDS: np.cumsum(source.lengths, dtype=np.int64), METADATA: text}
+            if source.rate is not None:
+                arrays[RATE] = np.array([source.rate])
+            for name, values in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, values, allow_pickle=False)
+    finally:
+        shutil.rmtree(folder)
+    return []
+
+
+def _write_arrays(source: Source, folder: Path) -> None:
+    with ExitStack() as stack:
+        files: dict[str, IO[bytes]] = {}
+        for number, (name, column) in enumerate(source.columns.items()):
+            files[name] = stack.enter_context((folder / str(number)).open("wb"))
+            rows = source.steps + (0 if _is_stepwise(name) else len(source.lengths))
+            header = {"descr": column.dtype, "fortran_order": False, "shape": (rows, *column.shape)}
+            np.lib.format.write_array_header_1_0(files[name], header)
+        for episode in source.episodes():
+            for part in ("observations", *STEPS, "infos"):
+                for name, values in leaves(getattr(episode, part), part):
+                    files[name].write(np.ascontiguousarray(values).tobytes())
+
+
+def _is_stepwise(name: str) -> bool:
+    return name.partition("/")[0] in STEPS
+
+
+class _Rows:
+    """The rows of one array of an archive, from the first to the last.
+
+    Args:
+        archive: Being read.
+        name: Of the array.
+
+    Raises:
+        ValueError: It is no array of numbers, or not as large as it claims.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
+        info = archive.getinfo(f"{name}.npy")
+        self._file = archive.open(info)
+        self._name = name
+        version = np.lib.format.read_magic(self._file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{name} is of the NPY version {version}; expected 1.0 or 2.0")
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        self.shape, fortran, self.dtype = read(self._file)
+        if (
+            self.dtype.kind not in "biuf"
+            or self.dtype.itemsize > 8
+            or not self.shape
+            or (fortran and len(self.shape) > 1)
+        ):
+            raise ValueError(
+                f"{name} is {self.dtype} {self.shape}; expected numbers in C order (np.ascontiguousarray)"
+            )
+        row = [int(size) for size in self.shape[1:]]
+        self._bytes = int(np.prod(row, dtype=object)) * self.dtype.itemsize
+        if min(self.shape) < 0 or self._bytes * self.shape[0] + self._file.tell() != info.file_size:
+            raise ValueError(
+                f"{name} claims the shape {self.shape} in {info.file_size} bytes; expected as many as fit"
+            )
+        if info.file_size > LARGEST_RATIO * (info.compress_size + 1):
+            raise ValueError(
+                f"{name} claims {info.file_size} bytes in {info.compress_size}; expected no more than fit"
+            )
+
+    @property
+    def column(self) -> Column:
+        """What it is."""
+        return Column(self.dtype.str, self.shape[1:])
+
+    def take(self, rows: int) -> npt.NDArray[Any]:
+        """Returns the next rows."""
+        content = self._file.read(rows * self._bytes)
+        if len(content) != rows * self._bytes:
+            raise ValueError(f"{self._name} ends before its last row")
+        return np.frombuffer(bytearray(content), self.dtype).reshape(rows, *self.shape[1:])
+
+    def close(self) -> None:
+        """Closes the array, not the archive."""
+        self._file.close()
+
+
+def _whole(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    rows = _Rows(archive, name)
+    try:
+        return rows.take(rows.shape[0])
+    finally:
+        rows.close()
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[Foreign]:
+    with zipfile.ZipFile(path) as archive, ExitStack() as stack:
+        stored = archive.infolist()
+        names = [entry.filename.removesuffix(".npy") for entry in stored]
+        wrong = [name for name in names if not _is_array_name(name)]
+        if wrong or len(set(names)) != len(names):
+            raise ValueError(
+                f"it holds {wrong or names}; expected observations, actions, rewards, ... and infos/<key>"
+            )
+        if sum(entry.compress_size for entry in stored) > path.stat().st_size:
+            raise ValueError("its parts claim to be larger than the file")
+        lengths = _lengths(_whole(archive, ENDS))
+        metadata = json.loads(bytes(_whole(archive, METADATA))) if METADATA in names else None
+        rate = None
+        parts = [name for name in names if name not in (ENDS, RATE, METADATA)]
+        arrays = {name: _Rows(archive, name) for name in parts}
+        for rows in arrays.values():
+            stack.callback(rows.close)
+        _check_lengths(arrays, lengths)
+        if metadata is not None:
+            provenance = parsed_provenance(metadata["provenance"])
+            seeds, digests = metadata["seeds"], metadata["sha256"]
+            if len(seeds) != len(lengths) or len(digests) != len(lengths):
+                raise ValueError(
+                    f"metadata tell of {len(seeds)} episodes, and there are {len(lengths)}; expected as many"
+                )
+            observations, actions = provenance.observation_space, provenance.action_space
+        else:
+            provenance, seeds, digests = None, [None] * len(lengths), [None] * len(lengths)
+            rate = _rate(_whole(archive, RATE)) if RATE in names else None
+            observations = _implied(arrays, "observations")
+            actions = implied_action_space([_whole(archive, "actions")])
+        arrivals = (
+            Arrival(_episode(arrays, steps, seed), digest)
+            for steps, seed, digest in zip(lengths, seeds, digests, strict=True)
+        )
+        notes = {} if "rewards" in arrays else {"rewards": "zeros"}
+        yield Foreign(observations, actions, provenance, len(lengths), arrivals, notes, rate)
+
+
+def _is_array_name(name: str) -> bool:
+    part, slash, way = name.partition("/")
+    if slash:
+        return part in ("observations", "infos") and all(key not in ("", ".", "..") for key in way.split("/"))
+    return name in ("observations", *STEPS, ENDS, RATE, METADATA)
+
+
+def _rate(values: npt.NDArray[Any]) -> float:
+    """Return the steps per second.
+
+    Raises:
+        ValueError: They are not one positive number.
+    """
+    if values.shape != (1,) or not 0 < values[0] <= HIGHEST_RATE:
+        raise ValueError(f"{RATE} is {values[:3]}; expected one positive number, at most {HIGHEST_RATE:g}")
+    return float(values[0])
+
+
+def _lengths(last: npt.NDArray[Any]) -> list[int]:
+    """Steps of each episode."""
+    if last.ndim != 1 or last.dtype.kind not in "iu" or not len(last):
+        raise ValueError(f"{ENDS} is {last.dtype} {last.shape}; expected whole numbers, one an episode")
+    lengths = np.diff(last.astype(np.int64), prepend=0)
+    if lengths.min() < 1:
+        raise ValueError(f"{ENDS} does not grow from one episode to the next")
+    return [int(length) for length in lengths]
+
+
+def _check_lengths(arrays: dict[str, _Rows], lengths: list[int]) -> None:
+    for name in ("observations", "actions"):
+        if name not in {array.partition("/")[0] for array in arrays}:
+            raise ValueError(f"it lacks {name}")
+    for name, rows in arrays.items():
+        expected = sum(lengths) + (0 if _is_stepwise(name) else len(lengths))
+        if rows.shape[0] != expected:
+            raise ValueError(f"{name} has {rows.shape[0]} rows; expected {expected}")
+
+
+def _implied(arrays: dict[str, _Rows], part: str) -> Any:
+    """The space of a part, by the types of its arrays."""
+
+    def space(inner: Any) -> Any:
+        if isinstance(inner, dict):
+            return spaces.Dict({name: space(value) for name, value in inner.items()})
+        return implied_space(np.empty((0, *inner.shape), inner.dtype))
+
+    parts = nested({name: rows.column for name, rows in arrays.items() if name.partition("/")[0] == part})
+    return space(parts[part])
+
+
+def _episode(arrays: dict[str, _Rows], steps: int, seed: int | None) -> Episode:
+    taken = {name: rows.take(steps + (0 if _is_stepwise(name) else 1)) for name, rows in arrays.items()}
+    parts = nested(taken)
+    # Who does not say how episodes end cut them off there.
+    terminations, truncations = ends(False, steps)
+    return Episode(
+        seed=None if seed is None else int(seed),
+        observations=parts["observations"],
+        actions=parts["actions"],
+        rewards=parts.get("rewards", np.zeros(steps)),
+        terminations=parts.get("terminations", terminations).astype(bool),
+        truncations=parts.get("truncations", truncations).astype(bool),
+        infos=parts.get("infos", {}),
+    )
+
+
+FORMAT = Format("an .npz of episode_ends, observations, actions, ... (see demos.formats.npz)", _write, _read)

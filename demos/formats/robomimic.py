@@ -1,0 +1,336 @@
+"""robomimic's HDF5 files (v0.3): what its ``SequenceDataset`` and its scripts read.
+
+https://robomimic.github.io/docs/v0.3/datasets/overview.html
+
+Observations have flat keys: one array is ``state``; entries of dicts keep their names, and ``__`` joins those of
+nested ones. Discrete actions are written one-hot. Beside what robomimic reads, every ``demo_<i>`` holds
+``terminations``, ``truncations`` and ``infos``, and the file ``lam_envs/provenance``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from demos.datasets.dataset import HIGHEST_RATE, changes_of, environment_rate
+from demos.datasets.episode import STATE, Episode, leaves, nested
+from demos.formats.format import Arrival, Foreign, Format, ends, with_last
+from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
+from demos.formats.source import Signature, Source
+from demos.formats.spaces import flat_names, implied_action_space, implied_space, leaf_spaces
+
+WHOLE = "state"
+"""Key of observations that are one array."""
+SEPARATOR = "__"
+PROVENANCE = "lam_envs/provenance"
+SEED, DIGEST = "lam_envs_seed", "lam_envs_sha256"
+"""Attributes of a demonstration."""
+GYM = 2
+"""robomimic's number for environments of Gym."""
+VALID_SHARE = 0.1
+"""Share of the episodes in ``mask/valid``."""
+MOST_CHOICES = 4096
+"""Of a discrete action."""
+LARGEST_RATIO = 1100
+"""HDF5's compression makes numbers at most about this much smaller."""
+SMALL = 2**20
+"""Bytes that are read whatever the size of the file."""
+
+
+def _write(source: Source, path: Path) -> list[str]:
+    space = source.dataset.action_space
+    if isinstance(space, spaces.Discrete) and space.n > MOST_CHOICES:
+        raise ValueError(f"one-hot actions of {space.n} numbers are too large; expected at most {MOST_CHOICES}")
+    names = _flat(source.dataset.observation_space)
+    low, high = np.inf, -np.inf
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data", track_order=True)
+        for number, episode in enumerate(source.episodes()):
+            actions = _vectors(episode.actions, space)
+            low, high = min(low, float(actions.min())), max(high, float(actions.max()))
+            _write_demo(data.create_group(f"demo_{number}"), episode, actions, names, source.signatures[number])
+        data.attrs["total"] = source.steps
+        data.attrs["env_args"] = json.dumps(
+            {
+                "env_name": source.env_id or source.dataset.id,
+                "env_version": source.version,
+                "type": GYM,
+                "env_kwargs": source.env_kwargs,
+            }
+        )
+        for name, demos in _split(len(source.lengths)).items():
+            file[f"mask/{name}"] = np.array(demos, dtype="S")
+        file[PROVENANCE] = provenance_text(source)
+    losses = []
+    if low < -1 or high > 1:
+        losses.append(
+            f"actions within [-1, 1], as robomimic wants them: they are from {low:g} to {high:g}, and not scaled"
+        )
+    return losses + _environment_losses(source)
+
+
+def _environment_losses(source: Source) -> list[str]:
+    """Return what is lost as ``env_args`` only name the environment, in which robomimic replays and evaluates."""
+    losses = []
+    played = environment_rate(source.dataset)
+    if source.rate is not None and source.rate != played:
+        where = "its environment's is unknown" if played is None else f"{source.env_id} has {played:g}"
+        losses.append(f"the rate, {source.rate:g} steps per second: {where} (saved in {PROVENANCE} for an import)")
+    if changed := changes_of(source.dataset):
+        losses.append(
+            f"the reproduction of the episodes by their actions in the environment of env_args: they were changed by "
+            f"{', '.join(changed)} (saved in {PROVENANCE} for an import)"
+        )
+    return losses
+
+
+def _write_demo(
+    demo: h5py.Group,
+    episode: Episode,
+    actions: npt.NDArray[Any],
+    names: dict[str, str],
+    signature: Signature,
+) -> None:
+    demo.attrs["num_samples"] = len(episode)
+    demo.attrs[DIGEST] = signature.sha256
+    if signature.seed is not None:
+        demo.attrs[SEED] = signature.seed
+    demo["actions"] = actions
+    demo["rewards"] = episode.rewards
+    demo["dones"] = (episode.terminations | episode.truncations).astype(np.int64)
+    states = episode.infos.get(STATE)
+    if isinstance(states, np.ndarray):
+        demo["states"] = states[:-1]
+    for way, values in leaves(episode.observations):
+        vectors = values[:, None] if values.ndim == 1 else values
+        demo[f"obs/{names[way]}"] = vectors[:-1]
+        demo[f"next_obs/{names[way]}"] = vectors[1:]
+    demo["terminations"], demo["truncations"] = episode.terminations, episode.truncations
+    for way, values in leaves(episode.infos, "infos"):
+        demo[way] = values
+
+
+def _flat(space: Any) -> dict[str, str]:
+    """Robomimic's keys of the entries of an observation."""
+    names = leaf_spaces(space)
+    return {"": WHOLE} if "" in names else flat_names(names, SEPARATOR)
+
+
+def _vectors(actions: npt.NDArray[Any], space: Any) -> npt.NDArray[Any]:
+    """Actions of shape (steps, numbers), as robomimic's networks put them out."""
+    if isinstance(space, spaces.Discrete):
+        chosen: npt.NDArray[Any] = actions[:, None] == space.start + np.arange(space.n)
+        return chosen.astype(np.float32)
+    vectors: npt.NDArray[Any] = np.ascontiguousarray(actions).reshape(len(actions), -1)
+    return vectors
+
+
+def _split(episodes: int) -> dict[str, list[str]]:
+    """The names of the demonstrations to train and to validate with; the same for the same number of episodes."""
+    order = np.random.default_rng(0).permutation(episodes)
+    valid = {int(number) for number in order[: round(VALID_SHARE * episodes)]}
+    demos: dict[str, list[str]] = {"train": [], "valid": []}
+    for number in range(episodes):
+        demos["valid" if number in valid else "train"].append(f"demo_{number}")
+    return demos
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[Foreign]:
+    size = path.stat().st_size
+    with h5py.File(path, "r") as file:
+        data = _group(file, "data")
+        names = sorted(data, key=_number)
+        if not names:
+            raise ValueError("data holds no demonstration")
+        ours = "lam_envs" in file and "provenance" in _group(file, "lam_envs")
+        provenance = parsed_provenance(_text(_group(file, "lam_envs"), "provenance", size)) if ours else None
+        demos = (_group(data, name) for name in names)
+        if provenance is not None:
+            arrivals = (_own(demo, provenance, size) for demo in demos)
+            yield Foreign(provenance.observation_space, provenance.action_space, provenance, len(names), arrivals)
+            return
+        first = _group(data, names[0])
+        seen = _observations(first, _length(first, size), size)
+        observations = spaces.Dict({name: implied_space(values) for name, values in seen.items()})
+        only = observations.spaces[WHOLE] if set(seen) == {WHOLE} else None
+        lengths = {name: _length(_group(data, name), size) for name in names}
+        actions = implied_action_space(
+            _array(_group(data, name), "actions", length, size) for name, length in lengths.items()
+        )
+        arrivals = (_others(demo, only is not None, size) for demo in demos)
+        seen_space = observations if only is None else only
+        yield Foreign(seen_space, actions, None, len(names), arrivals, _noted(first), _rate(data))
+
+
+def _rate(data: Any) -> float | None:
+    """Steps per second, which robosuite's environments call ``control_freq``; None if it is not recorded."""
+    try:
+        rate = float(json.loads(data.attrs["env_args"])["env_kwargs"]["control_freq"])
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return rate if 0 < rate <= HIGHEST_RATE else None
+
+
+def _noted(demo: Any) -> dict[str, Any]:
+    """What robomimic's files may lack, and what stands for it."""
+    notes = {}
+    if "next_obs" not in demo:
+        notes["last_observation"] = "the one before it"
+    if "rewards" not in demo:
+        notes["rewards"] = "zeros"
+    return notes
+
+
+def _own(demo: Any, provenance: Provenance, size: int) -> Arrival:
+    """An episode that our export wrote."""
+    steps = _length(demo, size)
+    seed = demo.attrs.get(SEED)
+    names, shapes = _flat(provenance.observation_space), leaf_spaces(provenance.observation_space)
+    seen = _observations(demo, steps, size)
+    whole = {way: seen[name].reshape(steps + 1, *shapes[way].shape) for way, name in names.items()}
+    episode = Episode(
+        seed=None if seed is None else int(seed),
+        observations=whole[""] if "" in whole else nested(whole),
+        actions=_as_space(_array(demo, "actions", steps, size), provenance),
+        rewards=_array(demo, "rewards", steps, size),
+        terminations=_array(demo, "terminations", steps, size),
+        truncations=_array(demo, "truncations", steps, size),
+        infos=_infos(_group(demo, "infos"), steps + 1, size) if "infos" in demo else {},
+    )
+    digest = demo.attrs.get(DIGEST)
+    return Arrival(episode, digest if isinstance(digest, str) else None)
+
+
+def _as_space(vectors: npt.NDArray[Any], provenance: Provenance) -> npt.NDArray[Any]:
+    """The inverse of :func:`_vectors`."""
+    space: Any = provenance.action_space
+    if isinstance(space, spaces.Discrete):
+        zero_or_one = (vectors == 0) | (vectors == 1)
+        if vectors.shape[1:] != (space.n,) or not zero_or_one.all() or (vectors.sum(axis=1) != 1).any():
+            raise ValueError(f"actions of shape {vectors.shape} are not one-hot of {space.n}")
+        chosen: npt.NDArray[Any] = vectors.argmax(axis=1) + space.start
+        return chosen.astype(provenance.columns["actions"].dtype)
+    actions: npt.NDArray[Any] = vectors.reshape(len(vectors), *space.shape)
+    return actions
+
+
+def _others(demo: Any, whole: bool, size: int) -> Arrival:
+    """An episode of somebody else."""
+    steps = _length(demo, size)
+    seen = _observations(demo, steps, size)
+    dones = _array(demo, "dones", steps, size) if "dones" in demo else np.zeros(steps)
+    terminations, truncations = ends(bool(dones[-1]), steps)
+    rewards = _array(demo, "rewards", steps, size) if "rewards" in demo else np.zeros(steps)
+    # Not named as our states are: a simulator of ours could not be set to them.
+    infos = {"states": with_last(_array(demo, "states", steps, size))} if "states" in demo else {}
+    return Arrival(
+        Episode(
+            seed=None,
+            observations=seen[WHOLE] if whole and set(seen) == {WHOLE} else seen,
+            actions=_array(demo, "actions", steps, size),
+            rewards=rewards.astype(np.float64),
+            terminations=terminations,
+            truncations=truncations,
+            infos=infos,
+        ),
+        None,
+    )
+
+
+def _observations(demo: Any, steps: int, size: int) -> dict[str, npt.NDArray[Any]]:
+    """All observations by their keys, the last one included."""
+    before = _group(demo, "obs")
+    after = _group(demo, "next_obs") if "next_obs" in demo else None
+    seen = {}
+    for name in before:
+        values = _array(before, name, steps, size)
+        seen[name] = with_last(values, None if after is None else _array(after, name, steps, size)[-1])
+    if not seen:
+        raise ValueError(f"{before.name} is empty")
+    return seen
+
+
+def _infos(group: Any, moments: int, size: int) -> dict[str, Any]:
+    infos: dict[str, Any] = {}
+    for name in group:
+        inner = isinstance(group.get(name), h5py.Group)
+        infos[name] = _infos(_group(group, name), moments, size) if inner else _array(group, name, moments, size)
+    return infos
+
+
+def _number(name: str) -> int:
+    """Of a demonstration."""
+    if not re.fullmatch(r"demo_[0-9]{1,12}", name):
+        raise ValueError(f"data holds {name!r}; expected demo_0, demo_1, ...")
+    return int(name[5:])
+
+
+def _length(demo: Any, size: int) -> int:
+    """Steps of a demonstration."""
+    steps = int(_member(demo, "actions").shape[0])
+    told = int(demo.attrs["num_samples"])
+    if steps != told or steps < 1:
+        raise ValueError(f"{demo.name} has {steps} actions, and num_samples is {told}; expected as many, and some")
+    return steps
+
+
+def _member(group: Any, name: str) -> Any:
+    """A member that stands in this very file."""
+    if name not in group:
+        raise ValueError(f"{group.name} lacks {name!r}")
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{group.name}/{name} is a link to elsewhere; expected what it leads to")
+    return group[name]
+
+
+def _group(group: Any, name: str) -> Any:
+    member = _member(group, name)
+    if not isinstance(member, h5py.Group):
+        raise ValueError(f"{member.name} is an array; expected a group")
+    return member
+
+
+def _array(group: Any, name: str, length: int, size: int) -> npt.NDArray[Any]:
+    """Reads numbers.
+
+    Args:
+        group: Where.
+        name: Which.
+        length: Moments that it must have.
+        size: Bytes of the whole file.
+
+    Raises:
+        ValueError: It is something else, or claims to be larger than the file can hold.
+    """
+    member = _member(group, name)
+    if not isinstance(member, h5py.Dataset) or member.external or member.is_virtual:
+        raise ValueError(f"{member.name} is no array in this file; expected one")
+    if member.dtype.kind not in "biuf" or member.dtype.itemsize > 8 or member.shape[:1] != (length,):
+        raise ValueError(f"{member.name} is {member.dtype} {member.shape}; expected {length} rows of numbers")
+    if member.nbytes > max(SMALL, LARGEST_RATIO * size):
+        raise ValueError(f"{member.name} claims {member.nbytes} bytes in a file of {size}; expected no more than fit")
+    values: npt.NDArray[Any] = member[()]
+    return values
+
+
+def _text(group: Any, name: str, size: int) -> bytes:
+    member = _member(group, name)
+    if not isinstance(member, h5py.Dataset) or member.external or member.is_virtual or member.shape != ():
+        raise ValueError(f"{member.name} is no text in this file; expected one")
+    text = member[()]
+    if not isinstance(text, bytes) or len(text) > size:
+        raise ValueError(f"{member.name} is no text; expected JSON")
+    return text
+
+
+FORMAT = Format("an HDF5 file of robomimic v0.3 with data/demo_0/obs and actions", _write, _read)

@@ -1,0 +1,223 @@
+"""What an export reads: the episodes of a dataset, and what each of their arrays is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import h5py
+import minari
+import numpy as np
+from minari.dataset.minari_storage import is_image_space
+from rich.progress import track
+
+import lam_envs
+from demos.datasets.checksum import DIGEST, content_digest, digest_of
+from demos.datasets.dataset import DATA_FILE, libraries_of, open_data, plan_of, rate_of, stores_jpeg
+from demos.datasets.episode import Episode, episodes_of, has_moments, leaves, nested, read_dtype
+from demos.datasets.writing import written_form
+from demos.formats.spaces import leaf_spaces
+
+FLAGS = ("terminations", "truncations")
+UNKNOWN_FPS = 20
+"""Frames a second of episodes whose environment does not say, where a format wants a number."""
+
+
+class Column(NamedTuple):
+    """What one array of every episode is, without its first axis, which is time."""
+
+    dtype: str
+    """Such as ``<f4``."""
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Numbers a moment."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class Signature(NamedTuple):
+    """What identifies an episode."""
+
+    seed: int | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as exports see it.
+
+    Attributes:
+        dataset: The dataset.
+        columns: Every array that all episodes have alike: ``observations/robot``, ``actions``, ``infos/state``...
+        lengths: Steps of each episode.
+        signatures: Of each episode.
+        losses: What no foreign format holds, in words.
+        progress: Show a bar.
+    """
+
+    dataset: minari.MinariDataset
+    columns: dict[str, Column]
+    lengths: tuple[int, ...]
+    signatures: tuple[Signature, ...]
+    losses: tuple[str, ...]
+    progress: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Steps of all episodes."""
+        return sum(self.lengths)
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """Plan of the dataset, or its environment alone; empty if neither is recorded."""
+        try:
+            return plan_of(self.dataset)
+        except ValueError:
+            return {}
+
+    @property
+    def env_id(self) -> str | None:
+        """The environment's id, if anything tells it."""
+        return self.plan.get("env_id")
+
+    @property
+    def env_kwargs(self) -> dict[str, Any]:
+        """The keywords that the environment was made with."""
+        return dict(self.plan.get("env_kwargs") or {})
+
+    @cached_property
+    def rate(self) -> float | None:
+        """Steps per second of the episodes, which preprocessing may have changed; None if unknown."""
+        return rate_of(self.dataset)
+
+    @property
+    def version(self) -> str:
+        """Of the package whose environment it is."""
+        return str(libraries_of(self.plan).get("lam_envs", lam_envs.__version__))
+
+    def named(self, part: str) -> dict[str, Column]:
+        """Returns the columns of a part by their way within it: of ``observations`` for example ``robot``."""
+        return {
+            name[len(part) :].lstrip("/"): column
+            for name, column in self.columns.items()
+            if name == part or name.startswith(f"{part}/")
+        }
+
+    def episodes(self) -> Iterator[Episode]:
+        """Yields the episodes, one at a time, with the infos that all have alike."""
+        kept = set(self.named("infos"))
+        episodes = track(episodes_of(self.dataset), "exporting", total=len(self.lengths), disable=not self.progress)
+        for episode in episodes:
+            infos = nested({name: value for name, value in leaves(episode.infos) if name in kept})
+            yield Episode(
+                episode.seed,
+                episode.observations,
+                episode.actions,
+                episode.rewards,
+                episode.terminations,
+                episode.truncations,
+                infos,
+                episode.options,
+            )
+
+
+def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Source:
+    """Looks at every array of a dataset without reading it.
+
+    Raises:
+        ValueError: A space that no format has a place for, or episodes that are not alike.
+    """
+    if "" not in leaf_spaces(dataset.action_space):
+        raise ValueError(f"no format has a place for actions of {dataset.action_space}; expected one array")
+    if not len(dataset.episode_indices):
+        raise ValueError(f"dataset {dataset.id} holds no episode; expected at least one")
+    found: dict[str, set[Column]] = {}
+    count: dict[str, int] = {}
+    lengths, signatures, attributes = [], [], set[str]()
+    indices = [int(index) for index in dataset.episode_indices]
+    rounded, unread = set[str](), set[str]()
+    own = _spaces_by_array(dataset)
+    with open_data(dataset.storage.data_path / DATA_FILE) as file:
+        for index in indices:
+            group = file[f"episode_{index}"]
+            seed = group.attrs.get("seed")
+            signatures.append(Signature(None if seed is None else int(seed), _digest(dataset, index, group)))
+            lengths.append(int(group.attrs["total_steps"]))
+            attributes |= set(group.attrs) - {"id", "seed", "total_steps", DIGEST}
+            for name, part in _arrays("", group):
+                if name.startswith("infos/") and not has_moments(part.shape, lengths[-1]):
+                    unread.add(name)
+                    continue
+                dtype = read_dtype(part.dtype, own[name]) if name in own else part.dtype
+                rounded |= {f"{name} as {part.dtype}"} if dtype != part.dtype else set()
+                found.setdefault(name, set()).add(
+                    Column(np.dtype(bool).str if name in FLAGS else dtype.str, part.shape[1:])
+                )
+                count[name] = count.get(name, 0) + 1
+    found.update({name: {column} for name, column in _decoded_pictures(dataset).items()})
+    alike = {
+        name: next(iter(columns))
+        for name, columns in found.items()
+        if len(columns) == 1 and count.get(name) == len(indices) and _is_number(next(iter(columns)))
+    }
+    expected = [
+        *(f"observations/{name}".rstrip("/") for name in leaf_spaces(dataset.observation_space)),
+        *("actions", "rewards", "terminations", "truncations"),
+    ]
+    for name in expected:
+        if name not in alike:
+            raise ValueError(f"{name} of the episodes of {dataset.id} are not numbers of one type and shape")
+    left = sorted(name for name in set(found) - set(alike) - unread if name.startswith("infos/"))
+    losses = [f"{name}: not numbers of one type and shape in every episode" for name in left]
+    losses += [f"{name}: no value for each step" for name in sorted(unread)]
+    losses += [f"the attribute {name} of episodes" for name in sorted(attributes)]
+    losses += [f"{name}: they are converted to the type of their space" for name in sorted(rounded)]
+    if _decoded_pictures(dataset):
+        losses.append("that pictures were stored as JPEG: they are written as they are decoded")
+    columns = {name: alike[name] for name in sorted(alike) if name.startswith("infos/") or name in expected}
+    return Source(dataset, columns, tuple(lengths), tuple(signatures), tuple(losses), progress)
+
+
+def _spaces_by_array(dataset: minari.MinariDataset) -> dict[str, Any]:
+    """Return the spaces of observations and actions by the path of their arrays in an episode."""
+    parts = {"observations": dataset.observation_space, "actions": dataset.action_space}
+    return {
+        f"{part}/{name}".rstrip("/"): leaf
+        for part, space in parts.items()
+        for name, leaf in leaf_spaces(space).items()
+    }
+
+
+def _digest(dataset: minari.MinariDataset, index: int, group: h5py.Group) -> str:
+    """Return the checksum of an episode; without a signature, the one that its import will have."""
+    if isinstance(group.attrs.get(DIGEST), str) or stores_jpeg(dataset):
+        return digest_of(group)
+    return content_digest(*written_form(next(episodes_of(dataset, [index]))))
+
+
+def _arrays(name: str, group: Any) -> Iterator[tuple[str, Any]]:
+    for key in group:
+        part = group[key]
+        if isinstance(part, h5py.Group):
+            yield from _arrays(f"{name}{key}/", part)
+        else:
+            yield f"{name}{key}", part
+
+
+def _decoded_pictures(dataset: minari.MinariDataset) -> dict[str, Column]:
+    """The pictures that the file holds as JPEG, as they are when decoded."""
+    if not dataset.storage.jpeg_encoding:
+        return {}
+    return {
+        f"observations/{name}".rstrip("/"): Column(np.dtype(np.uint8).str, space.shape)
+        for name, space in leaf_spaces(dataset.observation_space).items()
+        if is_image_space(space)
+    }
+
+
+def _is_number(column: Column) -> bool:
+    dtype = np.dtype(column.dtype)
+    return dtype.kind in "biuf" and dtype.itemsize <= 8 and 0 not in column.shape

@@ -1,0 +1,150 @@
+"""The films of LeRobot's datasets: one camera's frames of many episodes, one after the other."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from demos.formats.format import optional
+
+CODEC = "libx264"
+"""H.264: what every player and decoder reads."""
+OPTIONS = {"crf": "10", "g": "2", "bf": "0", "preset": "medium"}
+"""Nearly no loss to see; as in LeRobot a key frame every other frame, so that any frame is soon found."""
+LARGEST = 200 * 2**20
+"""Bytes after which another file begins, as in LeRobot."""
+FILES_A_CHUNK = 1000
+"""Files in one folder, as in LeRobot."""
+
+
+def pyav() -> Any:
+    """Imports PyAV.
+
+    Raises:
+        ModuleNotFoundError: It is not installed.
+    """
+    return optional("av", "PyAV")
+
+
+def chunk_file(number: int) -> tuple[int, int]:
+    """Returns the number of the folder and of the file in it."""
+    return number // FILES_A_CHUNK, number % FILES_A_CHUNK
+
+
+class FilmWriter:
+    """Writes the frames of one camera.
+
+    Args:
+        path: Of a file by the numbers of its folder and itself.
+        fps: Frames a second.
+        shape: Height, width, 3.
+    """
+
+    def __init__(self, path: Any, fps: int, shape: tuple[int, ...]) -> None:
+        self._path, self._fps, self._shape = path, fps, shape
+        self._number = -1
+        self._frames = 0
+        self._container: Any = None
+        self._stream: Any = None
+
+    def add(self, frames: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        """Appends an episode.
+
+        Returns:
+            Where it is: ``chunk_index``, ``file_index``, ``from_timestamp`` and ``to_timestamp`` in seconds.
+        """
+        if self._container is None or self._file().stat().st_size >= LARGEST:
+            self._next()
+        first = self._frames
+        av = pyav()
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture.pts, picture.time_base = self._frames, Fraction(1, self._fps)
+            self._container.mux(self._stream.encode(picture))
+            self._frames += 1
+        chunk, file = chunk_file(self._number)
+        return {
+            "chunk_index": chunk,
+            "file_index": file,
+            "from_timestamp": first / self._fps,
+            "to_timestamp": self._frames / self._fps,
+        }
+
+    def close(self) -> None:
+        """Completes the file."""
+        if self._container is not None:
+            try:
+                self._container.mux(self._stream.encode(None))
+            finally:
+                self._container.close()
+                self._container = None
+
+    @property
+    def information(self) -> dict[str, Any]:
+        """What ``meta/info.json`` says of the films."""
+        height, width, channels = self._shape
+        return {
+            "video.height": height,
+            "video.width": width,
+            "video.codec": "h264",
+            "video.pix_fmt": _pixel_format(self._shape),
+            "video.is_depth_map": False,
+            "video.fps": self._fps,
+            "video.channels": channels,
+            "has_audio": False,
+        }
+
+    def _file(self) -> Path:
+        return Path(self._path(*chunk_file(self._number)))
+
+    def _next(self) -> None:
+        self.close()
+        self._number += 1
+        self._frames = 0
+        self._file().parent.mkdir(parents=True, exist_ok=True)
+        height, width, _ = self._shape
+        self._container = pyav().open(str(self._file()), "w")
+        self._stream = self._container.add_stream(CODEC, rate=self._fps, options=dict(OPTIONS))
+        self._stream.pix_fmt = _pixel_format(self._shape)
+        self._stream.height, self._stream.width = height, width
+        self._stream.time_base = Fraction(1, self._fps)
+
+
+def _pixel_format(shape: tuple[int, ...]) -> str:
+    """Colours at half the resolution, which everything plays; where that cannot be, because a size is odd, at all."""
+    return "yuv420p" if shape[0] % 2 == 0 and shape[1] % 2 == 0 else "yuv444p"
+
+
+def read_frames(path: Path, start: float, length: int, fps: float) -> npt.NDArray[np.uint8]:
+    """Reads an episode's frames.
+
+    Args:
+        path: Of the film.
+        start: Where in it the episode begins, seconds.
+        length: How many frames.
+        fps: Frames a second.
+
+    Returns:
+        Shape (length, height, width, 3).
+
+    Raises:
+        ValueError: There are fewer, or it is no film.
+    """
+    av = pyav()
+    frames: list[npt.NDArray[np.uint8]] = []
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            container.seek(int(start / stream.time_base), stream=stream)
+            for frame in container.decode(stream):
+                if frame.time >= start - 0.5 / fps:
+                    frames.append(frame.to_ndarray(format="rgb24"))
+                if len(frames) == length:
+                    return np.stack(frames)
+    except av.FFmpegError as error:
+        raise ValueError(f"the film {path.name} cannot be read ({error})") from error
+    raise ValueError(f"the film {path.name} has {len(frames)} frames from {start} s on; expected {length}")

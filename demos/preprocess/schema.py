@@ -1,0 +1,256 @@
+"""What the numbers of a dataset mean, as far as it says so: its spaces, features, action parts and rate.
+
+Features stand in one vector of the observation: all of it, the entry ``observation`` of goal observations, or the
+entry ``robot`` of pixel observations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import gymnasium as gym
+import minari
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from demos.datasets.dataset import FORM, PLAN, checked_rate, make_env, plan_of, rate_of
+from demos.datasets.episode import Episode, episodes_of, leaves
+from lam_envs.bullet.simulation import CONTROL_HZ
+from lam_envs.control import CONTROLS
+from lam_envs.observation import ROBOT_KEY
+from lam_envs.registration import is_ours
+
+VECTOR_KEYS = ("observation", ROBOT_KEY)
+ABSOLUTE_PARTS = 1
+"""How many numbers at the end of a continuous action are no displacements: the opening of the gripper."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature's place in the vector. Physical value = number * scale + center."""
+
+    start: int
+    size: int
+    scale: float = 1.0
+    center: tuple[float, ...] = (0.0,)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every episode of a dataset is like.
+
+    Attributes:
+        observation_space: Of the episodes.
+        action_space: Of the episodes.
+        plan: What they were collected with; None if nobody knows.
+        rate: Moments a second; None if nobody knows.
+        columns: Features of the vector by name; None if nobody knows.
+        displacements: How many numbers of an action, from the first, are displacements; None if nobody knows.
+        info_sizes: How many numbers each info has at a moment, by name: ``randomization/mass``.
+        env_spec: The environment that has these spaces; None if none is known.
+    """
+
+    observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
+    plan: dict[str, Any] | None
+    rate: float | None
+    columns: dict[str, Column] | None
+    displacements: int | None
+    info_sizes: dict[str, int] = field(default_factory=dict)
+    env_spec: EnvSpec | None = None
+
+    @property
+    def vector_key(self) -> str | None:
+        """The entry of the observation that is the vector; None if all of it is.
+
+        Raises:
+            ValueError: The observation has no vector.
+        """
+        space = self.observation_space
+        if isinstance(space, spaces.Box) and len(space.shape) == 1:
+            return None
+        for key in VECTOR_KEYS:
+            if isinstance(space, spaces.Dict) and key in space.spaces and len(space[key].shape or ()) == 1:
+                return key
+        raise ValueError(f"the observations are {space}: there is no vector of features in them")
+
+    @property
+    def vector_space(self) -> spaces.Box:
+        """The space of the vector.
+
+        Raises:
+            ValueError: The observation has no vector.
+        """
+        key, space = self.vector_key, self.observation_space
+        vector = space[key] if key is not None and isinstance(space, spaces.Dict) else space
+        return cast(spaces.Box, vector)
+
+    def with_vector_space(self, vector: spaces.Box) -> Form:
+        """The same with another space of the vector."""
+        key, space = self.vector_key, self.observation_space
+        whole = spaces.Dict({**space.spaces, key: vector}) if key and isinstance(space, spaces.Dict) else vector
+        return replace(self, observation_space=whole, env_spec=self.env_spec if vector == self.vector_space else None)
+
+    def with_action_space(self, actions: gym.Space[Any]) -> Form:
+        """The same with another space of the actions."""
+        return replace(self, action_space=actions, env_spec=self.env_spec if actions == self.action_space else None)
+
+    def vectors(self, episode: Episode) -> npt.NDArray[Any]:
+        """The vectors of an episode, shape (T + 1, size)."""
+        key = self.vector_key
+        vectors: npt.NDArray[Any] = episode.observations if key is None else episode.observations[key]
+        return vectors
+
+    def with_vectors(self, episode: Episode, vectors: npt.NDArray[Any]) -> Episode:
+        """An episode with other vectors."""
+        key = self.vector_key
+        return replace(episode, observations=vectors if key is None else {**episode.observations, key: vectors})
+
+    def column(self, name: str) -> Column:
+        """The place of a feature.
+
+        Raises:
+            ValueError: There is no such feature.
+        """
+        if not self.columns or name not in self.columns:
+            raise ValueError(f"there is no feature {name!r}; known: {', '.join(self.columns or ()) or 'none'}")
+        return self.columns[name]
+
+    def number_names(self) -> dict[str, dict[int, str]]:
+        """Names of the vector's numbers by place: ``{"observation": {0: "tool/position x"}}``; none if unknown."""
+        if not self.columns:
+            return {}
+        key = self.vector_key
+        names = {
+            column.start + number: name if column.size == 1 else f"{name} {_axis(number, column.size)}"
+            for name, column in self.columns.items()
+            for number in range(column.size)
+        }
+        return {"observation" if key is None else f"observation/{key}": names}
+
+    def physical(self, episode: Episode, name: str) -> npt.NDArray[np.float64]:
+        """A feature's physical values at every moment, shape (T + 1, size)."""
+        column = self.column(name)
+        part = self.vectors(episode)[:, column.start : column.start + column.size]
+        values: npt.NDArray[np.float64] = part.astype(np.float64) * column.scale + np.array(column.center)
+        return values
+
+    def metadata(self) -> dict[str, Any]:
+        """The part that datasets keep beside their spaces."""
+        columns = {
+            name: {"start": column.start, "size": column.size, "scale": column.scale, "center": list(column.center)}
+            for name, column in (self.columns or {}).items()
+        }
+        form = {"rate": self.rate, "columns": columns or None, "displacements": self.displacements}
+        return {FORM: form, **({} if self.plan is None else {PLAN: self.plan})}
+
+
+def form_of(dataset: minari.MinariDataset) -> Form:
+    """Reads what a dataset says of its numbers.
+
+    Raises:
+        ValueError: What it says is damaged.
+    """
+    metadata = dataset.storage.read_raw_metadata(dataset.storage.data_path)
+    plan: dict[str, Any] | None = None
+    with contextlib.suppress(ValueError):
+        plan = plan_of(dataset)
+    infos = next(episodes_of(dataset, dataset.episode_indices[:1])).infos
+    sizes = {name: int(np.prod(values.shape[1:])) for name, values in leaves(infos)}
+    observations, actions = dataset.observation_space, dataset.action_space
+    form = Form(observations, actions, plan, rate_of(dataset), None, None, sizes, dataset.env_spec)
+    if FORM in metadata:
+        return _read(form, metadata[FORM])
+    if plan is None or not is_ours(plan.get("env_id")):
+        return form
+    env = make_env(dataset)
+    try:
+        own = form_of_env(env, plan)
+    finally:
+        env.close()
+    # Observations of a wrapper or of another version of the environment differ: their features are unknown.
+    return replace(
+        form,
+        columns=own.columns if own.observation_space == observations else None,
+        displacements=own.displacements if own.action_space == actions else None,
+    )
+
+
+def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> Form:
+    """What episodes of an environment of lam_envs are like.
+
+    Args:
+        env: Of lam_envs.
+        plan: What episodes in it are collected with.
+    """
+    inner: Any = env.unwrapped
+    columns = {
+        name: Column(part.slice.start, part.slice.stop - part.slice.start, part.scale, tuple(part.center))
+        for name, part in inner.layout.items()
+    }
+    rate = float(CONTROL_HZ)
+    form = Form(env.observation_space, env.action_space, plan, rate, columns, None, env_spec=env.spec)
+    return replace(form, displacements=_displacements(form))
+
+
+def _axis(number: int, size: int) -> str:
+    return "xyz"[number] if size == 3 else str(number)
+
+
+def _displacements(form: Form) -> int | None:
+    """How many numbers of our own actions are displacements."""
+    control = ((form.plan or {}).get("env_kwargs") or {}).get("control", "ee")
+    if control not in CONTROLS or not isinstance(form.action_space, spaces.Box):
+        return None
+    return int(np.prod(form.action_space.shape)) - ABSOLUTE_PARTS
+
+
+def _read(form: Form, saved: Any) -> Form:
+    try:
+        columns = {
+            str(name): Column(
+                int(column["start"]), int(column["size"]), float(column["scale"]), tuple(map(float, column["center"]))
+            )
+            for name, column in (saved["columns"] or {}).items()
+        }
+        rate, displacements = checked_rate(saved["rate"]), saved["displacements"]
+        return replace(
+            form,
+            rate=rate,
+            columns=columns or None,
+            displacements=None if displacements is None else int(displacements),
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"the metadata of the dataset are damaged: {FORM} is {saved!r}") from error
+
+
+def part_of(episode: Episode, first: int, last: int) -> Episode:
+    """The moments ``first`` to ``last`` of an episode, both included, at least one step; its end is a truncation.
+
+    Args:
+        episode: T steps.
+        first: From 0.
+        last: At most T.
+    """
+
+    def moments(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return {name: moments(inner) for name, inner in part.items()}
+        return part[first : last + 1]
+
+    truncations = episode.truncations[first:last].copy()
+    truncations[-1] |= not episode.terminations[last - 1]
+    return replace(
+        episode,
+        observations=moments(episode.observations),
+        actions=episode.actions[first:last],
+        rewards=episode.rewards[first:last],
+        terminations=episode.terminations[first:last],
+        truncations=truncations,
+        infos=moments(episode.infos),
+    )

@@ -1,0 +1,1 @@
+"""Jobs and engines, files, and helpers of command lines, for all packages."""

@@ -1,0 +1,1 @@
+"""Everything that knows Bullet: client, simulation, bodies, cameras, EGL."""

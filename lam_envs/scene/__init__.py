@@ -1,0 +1,1 @@
+"""The scene of an episode: objects, robot and randomization, its state, and its rendering."""

@@ -1,0 +1,135 @@
+"""Options of ``reset``: parts of an initial state that the caller sets instead of drawing them.
+
+An option is one line in :data:`OPTIONS` and one function that checks its value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lam_envs.bullet.geometry import check_orientation
+from lam_envs.scene.state import MAX_NUMBER
+from lam_envs.tasks import Draw, Task
+from lam_envs.validation import unknown_name
+
+Change = Callable[[Draw], Draw]
+"""Replaces one part of a drawn initial state."""
+
+POSE_SIZE = 7
+"""Numbers of a pose: position 3, quaternion 4."""
+
+WRAPPER_OPTIONS = ("minari_autoseed",)
+"""Options of wrappers that also reach the environment (Minari's ``DataCollector``). Ignored here."""
+
+
+def goal_change(value: Any, task: Task) -> Change:
+    """Return the change that sets the desired goal.
+
+    Args:
+        value: The desired goal, shape (goal size,), in the units that the task's page gives.
+        task: The task.
+
+    Raises:
+        ValueError: The value has another shape, is not finite, or is outside of the goal space.
+    """
+    # Goals and their limits have 32 bits.
+    desired = np.array(_numbers("reset option 'goal'", value, len(task.goal_low)), np.float32).tolist()
+    check_goal("reset option 'goal': the desired goal", desired, task)
+    return lambda start: dataclasses.replace(start, desired=tuple(desired))
+
+
+def poses_change(value: Any, task: Task) -> Change:
+    """Return the change that sets the poses of some movable objects; the others keep theirs.
+
+    Args:
+        value: A dict of poses by name of the task's movable objects. A pose has 7 numbers: the position x, y, z of
+            the object's frame in world coordinates (metres), and its orientation as a quaternion x, y, z, w. Objects
+            that are not named keep the pose that the seed draws.
+        task: The task.
+
+    Raises:
+        ValueError: A name is unknown, or a pose is invalid.
+    """
+    if not isinstance(value, Mapping):
+        names = ", ".join(task.movable) or "none"
+        raise ValueError(f"reset option 'poses' is {value!r}; expected a dict of poses by object. Objects: {names}")
+    poses: dict[str, Sequence[float]] = {}
+    for name, pose in value.items():
+        if name not in task.movable:
+            raise ValueError(f"reset option 'poses': {unknown_name('object', name, task.movable)}")
+        poses[name] = _numbers(
+            f"reset option 'poses': the pose of {name}", pose, POSE_SIZE, " (x, y, z, qx, qy, qz, qw)"
+        )
+        check_orientation(f"reset option 'poses': the orientation of {name}", poses[name][3:])
+
+    def change(start: Draw) -> Draw:
+        objects = dict(start.objects)
+        for name, (x, y, z, qx, qy, qz, qw) in poses.items():
+            objects[name] = objects[name]._replace(position=(x, y, z), orientation=(qx, qy, qz, qw))
+        return dataclasses.replace(start, objects=objects)
+
+    return change
+
+
+OPTIONS: dict[str, Callable[[Any, Task], Change]] = {"goal": goal_change, "poses": poses_change}
+"""The options by name: each checks a value and returns the change that it makes."""
+
+
+def changes(options: Any, task: Task) -> list[Change]:
+    """Check the options of a reset.
+
+    Args:
+        options: Maps names of :data:`OPTIONS` to values; None and an empty dict change nothing.
+        task: The task.
+
+    Returns:
+        The changes to make to the drawn initial state.
+
+    Raises:
+        ValueError: An option is unknown, or its value is invalid.
+    """
+    if options is None:
+        return []
+    if not isinstance(options, Mapping):
+        raise ValueError(f"the reset options are {options!r}; expected a dict with any of {', '.join(OPTIONS)}")
+    for name in options:
+        if name not in OPTIONS and name not in WRAPPER_OPTIONS:
+            raise ValueError(unknown_name("reset option", name, OPTIONS))
+    return [OPTIONS[name](value, task) for name, value in options.items() if name in OPTIONS]
+
+
+def check_goal(what: str, desired: Sequence[float], task: Task) -> None:
+    """Refuse a desired goal that is outside of the goal space.
+
+    Args:
+        what: Name of the goal in the error.
+        desired: Shape (goal size,).
+        task: The task.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+    low, high = (np.array(ends, np.float32) for ends in (task.goal_low, task.goal_high))
+    numbers = np.asarray(desired)
+    outside = (numbers < low) | (numbers > high)
+    if outside.any():
+        index = int(np.argmax(outside))
+        raise ValueError(f"{what}'s number {index} is {numbers[index]:g}; expected {low[index]:g} to {high[index]:g}")
+
+
+def _numbers(what: str, value: Any, size: int, meaning: str = "") -> list[float]:
+    """Return a value as finite numbers."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        array = np.array(None)
+    is_vector = array.shape == (size,) and array.dtype.kind in "fiu"
+    # The comparison is also false for numbers that are not finite.
+    if not is_vector or not (np.abs(array.astype(np.float64)) <= MAX_NUMBER).all():
+        raise ValueError(f"{what} is {value!r}; expected {size} numbers of at most {MAX_NUMBER:g}{meaning}")
+    numbers: list[float] = array.astype(np.float64).tolist()
+    return numbers
