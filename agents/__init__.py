@@ -8,7 +8,7 @@ if importlib.util.find_spec("torch") is None:
     raise ModuleNotFoundError("agents needs more than the core: pip install 'lam-envs[agents]'", name="torch")
 
 from agents.evaluation.evaluation import Evaluation, evaluate
-from agents.registry import Learning, find, load, make, names
+from agents.registry import TrainableAgent, find, load, make, names
 from agents.training.run import Run
 
-__all__ = ["Evaluation", "Learning", "Run", "evaluate", "find", "load", "make", "names"]
+__all__ = ["Evaluation", "Run", "TrainableAgent", "evaluate", "find", "load", "make", "names"]

@@ -15,7 +15,7 @@ from rich.table import Table
 import agents
 import demos
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
-from agents.registry import ARCHIVE, DESCRIPTION, Learning, read_description
+from agents.registry import ARCHIVE, DESCRIPTION, TrainableAgent, read_description
 from agents.saving import archive
 from agents.training.provenance import outdated_parts
 from agents.training.run import Run
@@ -71,7 +71,7 @@ def train(
     with clear_errors():
         made = make_env(env, **keywords(env_set))
         learner = agents.make(agent, made, **_settings(set_))
-        if not isinstance(learner, Learning):
+        if not isinstance(learner, TrainableAgent):
             raise ValueError(f"agent {agent} does not learn: it has no learn(), save() and load()")
         check = getattr(learner, "check_target", None)
         if check is not None:
@@ -265,7 +265,7 @@ def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any], kind: st
     if "/" in name:
         raise FileNotFoundError(f"there is no folder {name}")
     made = agents.make(name, env, **settings)
-    if isinstance(made, Learning):
+    if isinstance(made, TrainableAgent):
         raise ValueError(f"agent {name} is not trained: give the folder in which a trained one was saved")
     return made
 

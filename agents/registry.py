@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium as gym
 import minari
 
-from demos.collection.recording import Acting
+from demos.collection.recording import Policy
 from demos.runtime.import_paths import imported
 
 ENTRY_POINTS = "lam_envs.agents"
@@ -44,7 +44,7 @@ PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
 
 
 @runtime_checkable
-class Learning(Acting, Protocol):
+class TrainableAgent(Policy, Protocol):
     """An agent that learns from demonstrations and can be kept."""
 
     def learn(
@@ -75,7 +75,7 @@ class Learning(Acting, Protocol):
         ...
 
     @classmethod
-    def load(cls, directory: str | Path, env: gym.Env[Any, Any]) -> Learning:
+    def load(cls, directory: str | Path, env: gym.Env[Any, Any]) -> TrainableAgent:
         """Reads what :meth:`save` wrote, for an environment with the same spaces."""
         ...
 
@@ -93,7 +93,7 @@ ARCHIVE = ".zip"
 """How the name of an archive of Stable-Baselines3 ends."""
 
 
-def place_of(name: str) -> str:
+def import_path_of(name: str) -> str:
     """Returns ``package.module:Name`` of an agent that has a name, else what is given.
 
     Args:
@@ -120,7 +120,7 @@ def find(name: str) -> Any:
             f"{name} can hold code that runs when it is loaded; if you trust where it is from: "
             f"agents.saving.archive.load({name!r}, env)"
         )
-    place = place_of(name)
+    place = import_path_of(name)
     if ":" in place:
         try:
             return imported(place, "agent")
@@ -151,14 +151,14 @@ def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
         ValueError: No such agent, or it has no ``predict``.
     """
     found = find(name)
-    acts = isinstance(found, Acting) and not isinstance(found, type)
+    acts = isinstance(found, Policy) and not isinstance(found, type)
     if isinstance(found, type) or (callable(found) and not acts and _takes_env(found)):
         agent = found(env, **settings)
     elif settings:
         raise ValueError(f"{name} is no class, and takes no settings: {', '.join(settings)}")
     else:
         agent = Function(found) if callable(found) and not acts else found
-    if not isinstance(agent, Acting):
+    if not isinstance(agent, Policy):
         raise ValueError(f"{name} makes a {type(agent).__name__} that has no predict(observation, ...)")
     return agent
 
@@ -205,7 +205,7 @@ def load(directory: str | Path, env: gym.Env[Any, Any], *, agent: str | None = N
             "If you trust it, say which class it is: agent='package.module:Class'"
         )
     kind = find(str(name))
-    if not (isinstance(kind, type) and issubclass(kind, Learning)):
+    if not (isinstance(kind, type) and issubclass(kind, TrainableAgent)):
         raise ValueError(
             f"{directory} names agent {name!r}, which keeps nothing: it has no learn(), save() and load()"
         )

@@ -87,7 +87,7 @@ def run_(
         if dry_run:
             _foretell(read, out, chosen.workers)
             return
-        for label in runner.left_out(read, out):
+        for label in runner.removed_agents(read, out):
             errors.print(f"{label} is in {out} and not in this run: name it by --agent to keep it", markup=False)
         for label in again:
             runner.forget(read, out, label)

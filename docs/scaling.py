@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.runner.results import read_results
-from benchmarks.runner.trained import ToTrain
+from benchmarks.runner.trained import TrainingJob
 from docs.tables import table
 
 CORES = (1, 2, 8, 16, 64, 256, 1000)
@@ -18,7 +18,7 @@ def chains(folder: Path) -> list[float]:
     _, results = read_results(folder)
     found: dict[str, float] = {}
     for result in results:
-        wanted = ToTrain.of(result.cell)
+        wanted = TrainingJob.of(result.cell)
         key = result.cell.name if wanted is None else wanted.name
         trained = 0.0 if result.training is None else result.training.cpu_seconds
         found[key] = found.get(key, trained) + result.evaluation_seconds

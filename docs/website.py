@@ -34,7 +34,7 @@ PLACES = {
 """Where the site tells what these paths of the repository hold."""
 MENU = {
     "Environments": ("environments", "controls", "observations", "robots", "randomisation"),
-    "Learning": ("demonstrations", "training", "agents", "benchmarks", "scale", "results"),
+    "TrainableAgent": ("demonstrations", "training", "agents", "benchmarks", "scale", "results"),
     "Extending": ("add_a_task", "add_a_robot", "contributing"),
     "Background": ("physics", "changes"),
 }

@@ -28,7 +28,7 @@ from lam_envs.scene.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matric
 from lam_envs.scene.world import World
 from lam_envs.tasks import TASKS, Task, make_task
 from lam_envs.tasks.reward import Reward
-from lam_envs.validation import known_name, known_names, one_of, positive_number, truth, unknown_keyword
+from lam_envs.validation import check_bool, known_name, known_names, one_of, positive_number, unknown_keyword
 
 OBSERVATIONS = ("state", "goal", "pixels")
 REWARDS = ("dense", "sparse")
@@ -114,10 +114,10 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._control = CONTROLS[known_name("control", control, CONTROLS)](model)
         self._obs = known_name("obs", obs, OBSERVATIONS)
         self._reward = Reward(self._task, dense=known_name("reward", reward, REWARDS) == "dense")
-        self._terminates = truth("terminate_on_success", terminate_on_success)
+        self._terminates = check_bool("terminate_on_success", terminate_on_success)
         self._cameras = known_names("cameras", cameras, CAMERAS)
         self._image_size = positive_number("image_width", image_width), positive_number("image_height", image_height)
-        self._depth = truth("depth", depth)
+        self._depth = check_bool("depth", depth)
         self._renderer = cast(Renderer, known_name("renderer", renderer, RENDERERS))
         self._camera = known_name("camera", camera, CAMERAS)
         self._render_size = (
@@ -132,7 +132,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         full = self._world.layout
         self.layout = {"state": full, "goal": full.without_goal(), "pixels": Layout(self._control.features)}[obs]
         """Maps each feature's name to its slice, unit and scale in the observed vector."""
-        self._seen = list if self.layout is full else itemgetter(*full.places_of(self.layout))
+        self._seen = list if self.layout is full else itemgetter(*full.feature_indices(self.layout))
         self.action_space = self._control.space
         if obs == "goal":
             self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)

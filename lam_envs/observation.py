@@ -177,7 +177,7 @@ class Layout(Mapping[str, FeatureSlice]):
         """Names the parts of a vector of physical values."""
         return {name: values[part.slice] for name, part in self._slices.items()}
 
-    def places_of(self, part: Layout) -> list[int]:
+    def feature_indices(self, part: Layout) -> list[int]:
         """Where the numbers of a layout with some of these features stand in this one."""
         return [place for name in part for place in range(self.size)[self[name].slice]]
 

@@ -1,7 +1,7 @@
 """What varies from episode to episode beyond poses and goals.
 
-A :class:`Randomization` gives ranges; a :class:`Variation` is what was drawn for one episode. The draws come from a
-stream of their own, so that a seed gives the same poses and goals whatever is randomised besides.
+A :class:`Randomization` gives ranges; a :class:`RandomizationSample` is what was drawn for one episode. The draws
+come from a stream of their own, so that a seed gives the same poses and goals whatever is randomised besides.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ PRESETS["full"] = dataclasses.replace(
 """The names that ``gym.make(..., randomize=name)`` knows."""
 
 
-class Physique(NamedTuple):
+class PhysicsScale(NamedTuple):
     """What of a variation bodies are built with."""
 
     size: float = 1.0
@@ -134,7 +134,7 @@ class Physique(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Variation:
+class RandomizationSample:
     """What one episode drew. The defaults vary nothing.
 
     Attributes:
@@ -168,9 +168,9 @@ class Variation:
     action_delay: int = 0
 
     @property
-    def physique(self) -> Physique:
+    def physique(self) -> PhysicsScale:
         """What bodies are built with."""
-        return Physique(self.object_size, self.object_mass, self.friction)
+        return PhysicsScale(self.object_size, self.object_mass, self.friction)
 
     def info(self) -> dict[str, Any]:
         """What was drawn, for ``info["randomization"]``: numbers and arrays by name."""
@@ -186,7 +186,7 @@ class Variation:
         return numbers
 
     @classmethod
-    def of(cls, numbers: npt.NDArray[np.float64]) -> Variation:
+    def of(cls, numbers: npt.NDArray[np.float64]) -> RandomizationSample:
         """The inverse of :meth:`numbers`.
 
         Raises:
@@ -216,8 +216,8 @@ def _bounds(name: str) -> Range:
     return -change, change
 
 
-VARIATION_SIZE = len(Variation().numbers())
-"""Length of :meth:`Variation.numbers`."""
+VARIATION_SIZE = len(RandomizationSample().numbers())
+"""Length of :meth:`RandomizationSample.numbers`."""
 NOISE_KEYS = 10**6
 """How many noises there are; below the largest number of a state."""
 
@@ -252,7 +252,7 @@ def randomization_of(given: Any) -> Randomization | None:
     return None if given == PRESETS["none"] else given
 
 
-def draw(ranges: Randomization, rng: np.random.Generator) -> Variation:
+def draw(ranges: Randomization, rng: np.random.Generator) -> RandomizationSample:
     """Draws one episode's variation.
 
     Args:
@@ -267,7 +267,7 @@ def draw(ranges: Randomization, rng: np.random.Generator) -> Variation:
     def within(ends: Range) -> float:
         return float(own.uniform(*ends))
 
-    return Variation(
+    return RandomizationSample(
         object_size=within(ranges.object_size),
         # Half and double are as likely as each other.
         object_mass=math.exp(within((math.log(ranges.object_mass[0]), math.log(ranges.object_mass[1])))),
@@ -285,6 +285,6 @@ def draw(ranges: Randomization, rng: np.random.Generator) -> Variation:
     )
 
 
-def noise(variation: Variation, step: int, size: int) -> npt.NDArray[np.float64]:
+def noise(variation: RandomizationSample, step: int, size: int) -> npt.NDArray[np.float64]:
     """Standard normal numbers, shape (size,): a function of the episode and the step, so that states continue."""
     return np.random.default_rng([2, variation.noise_key, step]).standard_normal(size)

@@ -69,7 +69,7 @@ def positive_number(what: str, given: Any) -> int:
     return given
 
 
-def truth(what: str, given: Any) -> bool:
+def check_bool(what: str, given: Any) -> bool:
     """Returns True or False.
 
     Raises:

@@ -25,12 +25,12 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversarial.bc_regularization import Rehearsal, actor_parameters
 from agents.imitation.bc import BehaviorCloning
-from agents.policies.networks import BoundedPolicy, check_layers, is_picture, policy_keywords
+from agents.policies.networks import BoundedPolicy, check_layers, is_image, policy_keywords
 from agents.rl.finetuning import ppo_from
 from agents.saving.storage import brief
-from agents.training.demonstrations import places_of, transitions
+from agents.training.demonstrations import feature_indices, transitions
 from agents.training.policy_agent import PolicyAgent
-from agents.training.randomness import own_randomness
+from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import at_least, positive
 from agents.training.stable_baselines import (
@@ -182,7 +182,7 @@ class AdversarialAgent(PolicyAgent):
     def new_policy(self) -> BasePolicy:
         """Makes an untrained policy."""
         space = self.observation_space
-        if not isinstance(space, spaces.Box) or is_picture(space):
+        if not isinstance(space, spaces.Box) or is_image(space):
             raise ValueError(
                 f"agent {self.name} compares observations that are one array of numbers; this environment has "
                 f'{brief(str(space))}. Use one such as LamReach-v0, or obs="state"'
@@ -225,14 +225,14 @@ class AdversarialAgent(PolicyAgent):
                 f"(whole episodes of {horizon} steps in {self.environments} environments)"
             )
         expert = self._expert(demonstrations, seed)
-        ignored = places_of(self.settings.ignored, env)
+        ignored = feature_indices(self.settings.ignored, env)
         clone = None
         if self.settings.warm_start == CLONE:
             clone = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, members=1)
         total = steps // a_round * a_round
         envs = training_envs(env, seed, self.environments)
         try:
-            with own_randomness(seed), run.showing(self.name, total, "steps"):
+            with isolated_rng(seed), run.showing(self.name, total, "steps"):
                 kept = run.restored()
                 if clone is not None and kept is None:
                     epochs = self.settings.warm_start_epochs or None
@@ -241,7 +241,7 @@ class AdversarialAgent(PolicyAgent):
                 model.set_random_seed(seed)
                 rehearsal = None if clone is None else self._rehearsal(clone, model, demonstrations, env, seed)
                 reward_net = self.new_reward_net()
-                _blindfold(reward_net, ignored)
+                _mask_inputs(reward_net, ignored)
                 practice = _Practice(self, model, envs, reward_net, expert, rehearsal, horizon=horizon, total=total)
                 if kept is not None:
                     practice.restore(kept)
@@ -328,7 +328,7 @@ class AdversarialAgent(PolicyAgent):
         return model
 
 
-def _blindfold(reward_net: RewardNet, places: Sequence[int]) -> None:
+def _mask_inputs(reward_net: RewardNet, places: Sequence[int]) -> None:
     """Lets a reward network, and the reward in it that is left without its potential, not look at some numbers."""
     hidden = list(places)
 

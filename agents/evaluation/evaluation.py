@@ -17,7 +17,7 @@ from rich.progress import track
 
 import lam_envs
 from agents.evaluation.deadline import Deadline
-from demos.collection.recording import Acting, rollout
+from demos.collection.recording import Policy, rollout
 from demos.runtime.intervals import wilson_interval
 from lam_envs.env import ManipulationEnv
 
@@ -124,7 +124,7 @@ def _mean(numbers: list[float | None]) -> float | None:
 class _Timed:
     """Acts as another agent does, and notes how long each decision takes."""
 
-    def __init__(self, agent: Acting) -> None:
+    def __init__(self, agent: Policy) -> None:
         self.seconds: list[float] = []
         self._agent = agent
 
@@ -140,7 +140,7 @@ class _Timed:
 
 
 def evaluate(
-    agent: Acting,
+    agent: Policy,
     env: str | gym.Env[Any, Any],
     *,
     seeds: Iterable[int],
@@ -171,7 +171,7 @@ def evaluate(
         ValueError: No seeds, an unknown id, keywords for an environment that is made already, an environment
             whose info has no ``is_success``, or a time limit that is not a positive number.
     """
-    if not isinstance(agent, Acting):
+    if not isinstance(agent, Policy):
         raise TypeError(f"a {type(agent).__name__} is no agent: it has no predict(observation, ...)")
     chosen = list(seeds)
     if not chosen:
@@ -227,7 +227,7 @@ def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
         ) from error
 
 
-def _episode(agent: Acting, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
+def _episode(agent: Policy, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
     total, length, since, ever = 0.0, 0, None, False
     inner: Any = env.unwrapped
     positions: list[npt.NDArray[np.float64]] = []

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
-from demos.collection.recording import Acting
+from demos.collection.recording import Policy
 
 Wrappers = tuple[VecNormalize | VecFrameStack, ...]
 """Wrappers that change observations, in the order in which they apply. Policies transpose images themselves."""
@@ -29,7 +29,7 @@ class Wrapped:
         wrappers: Wrappers that change them.
     """
 
-    def __init__(self, agent: Acting, wrappers: Wrappers) -> None:
+    def __init__(self, agent: Policy, wrappers: Wrappers) -> None:
         self.agent = agent
         self.wrappers = wrappers
 

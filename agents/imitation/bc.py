@@ -16,9 +16,9 @@ from agents.imitation import cloning
 from agents.imitation.cloning import Cloning, Fitting, new_clone
 from agents.policies.networks import BoundedPolicy, set_weights, weights_of
 from agents.saving.storage import check_target, read_weights, save_agent, spaces_of
-from agents.training.demonstrations import Transitions, places_of, transitions
+from agents.training.demonstrations import Transitions, feature_indices, transitions
 from agents.training.provenance import training_of
-from agents.training.randomness import own_randomness
+from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import at_least, check_seed, read_settings
 from agents.training.symmetry import symmetry_of
@@ -110,7 +110,7 @@ class BehaviorCloning:
         self.action_space = env.action_space
         self.settings = read_settings(self.name, Settings, settings, env)
         self.training: dict[str, Any] | None = None
-        with own_randomness(0):
+        with isolated_rng(0):
             self.policies = [self._new_policy() for _ in range(self.settings.members)]
 
     @property
@@ -156,7 +156,7 @@ class BehaviorCloning:
         )
         learned, held_out = self._divided(demonstrations, seed)
         found = statistics(demonstrations) if self.settings.standardize else None
-        ignored = places_of(self.settings.ignored, env)
+        ignored = feature_indices(self.settings.ignored, env)
         symmetry = symmetry_of(env, mirror=self.settings.mirror, turn=self.settings.turn)
         total = epochs * self.settings.members
         with run.showing(self.name, total, "epochs"):
@@ -167,7 +167,7 @@ class BehaviorCloning:
             member = kept["member"]
             for number in range(len(finished), self.settings.members):
                 own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-                with own_randomness(own_seed):
+                with isolated_rng(own_seed):
                     training = Cloning(
                         self._new_policy(),
                         learned,

@@ -22,7 +22,7 @@ from agents.training.demonstrations import Transitions
 from agents.training.randomness import generators, set_generators
 from agents.training.settings import at_least, positive
 from agents.training.symmetry import Symmetry
-from demos.datasets.episode import mapped
+from demos.datasets.episode import tree_map
 from demos.datasets.statistics import Statistics
 
 
@@ -167,7 +167,7 @@ def new_clone(
 
 
 class Cloning:
-    """The fitting of one policy, within :func:`agents.training.randomness.own_randomness`.
+    """The fitting of one policy, within :func:`agents.training.randomness.isolated_rng`.
 
     Args:
         policy: Untrained.
@@ -227,7 +227,7 @@ class Cloning:
         )
         observations: Any = learned.observations
         if isinstance(observations, dict):
-            observations = DictObs(mapped(lambda values: values.numpy(), observations))
+            observations = DictObs(tree_map(lambda values: values.numpy(), observations))
         self._trainer.set_demonstrations(
             Batches(observations, learned.actions, fitting.batch_size, self._rng, symmetry)
         )

@@ -16,14 +16,14 @@ from stable_baselines3.common.policies import BasePolicy
 from agents.imitation import cloning
 from agents.imitation.cloning import Cloning, Fitting, new_clone
 from agents.policies.networks import BoundedPolicy
-from agents.training.demonstrations import Transitions, joined, places_of, transitions
+from agents.training.demonstrations import Transitions, feature_indices, joined, transitions
 from agents.training.policy_agent import PolicyAgent
-from agents.training.randomness import own_randomness
+from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import at_least
 from agents.training.stable_baselines import SeededEpisodes, horizon_of, practice_env
 from agents.training.symmetry import symmetry_of
-from demos.collection.recording import Acting
+from demos.collection.recording import Policy
 from demos.datasets.statistics import array_statistics
 from demos.experts import make_expert
 
@@ -126,7 +126,7 @@ class DAgger(PolicyAgent):
         budget: int | None = None,
         progress: bool = False,
         run: Run | None = None,
-        expert: Acting | None = None,
+        expert: Policy | None = None,
     ) -> None:
         """Clones some of the demonstrations, then acts and asks.
 
@@ -146,7 +146,7 @@ class DAgger(PolicyAgent):
         self.begin(demonstrations, env, run, seed=seed, budget=budget)
         practice = practice_env(env, seed)
         try:
-            with own_randomness(seed):
+            with isolated_rng(seed):
                 self._learn(demonstrations, env, practice, expert or make_expert(practice), seed, budget, run)
         finally:
             practice.close()
@@ -156,7 +156,7 @@ class DAgger(PolicyAgent):
         demonstrations: minari.MinariDataset,
         env: gym.Env[Any, Any],
         practice: SeededEpisodes,
-        expert: Acting,
+        expert: Policy,
         seed: int,
         budget: int | None,
         run: Run,
@@ -228,7 +228,7 @@ class DAgger(PolicyAgent):
         """
         settings = self.settings
         own_seed = int(np.random.SeedSequence([seed, each.number]).generate_state(1)[0])
-        with own_randomness(own_seed):
+        with isolated_rng(own_seed):
             fitted = Cloning(
                 self._new_clone(),
                 labels,
@@ -241,7 +241,7 @@ class DAgger(PolicyAgent):
                 ),
                 seed=own_seed,
                 found=array_statistics(labels.observations) if settings.standardize else None,
-                ignored=places_of(settings.ignored, env),
+                ignored=feature_indices(settings.ignored, env),
                 symmetry=symmetry_of(env, mirror=settings.mirror, turn=settings.turn),
                 device=run.device,
             )
@@ -257,7 +257,7 @@ class DAgger(PolicyAgent):
                 run.keep(lambda: {**state, "fitting": fitted.state()})
             self.policy = fitted.result()
 
-    def _practised(self, each: _Round, practice: SeededEpisodes, expert: Acting, seed: int) -> Transitions:
+    def _practised(self, each: _Round, practice: SeededEpisodes, expert: Policy, seed: int) -> Transitions:
         """Acts for some episodes and has each state labelled."""
         drawn = np.random.default_rng([seed, 1, each.number])
         share = self.settings.expert_share**each.number
@@ -267,7 +267,7 @@ class DAgger(PolicyAgent):
         return Transitions(_stacked(list(observations)), torch.from_numpy(np.stack(actions)))
 
     def _episode(
-        self, practice: SeededEpisodes, expert: Acting, share: float, drawn: np.random.Generator
+        self, practice: SeededEpisodes, expert: Policy, share: float, drawn: np.random.Generator
     ) -> Iterator[tuple[Any, Any]]:
         observation, _ = practice.reset()
         ended = False

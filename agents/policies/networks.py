@@ -44,12 +44,12 @@ class Standardizing(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: gym.Space[Any]) -> None:
         self._parts = _parts(observation_space)
-        sizes = [PICTURE_FEATURES if is_picture(part) else math.prod(part.shape) for part in self._parts.values()]
+        sizes = [PICTURE_FEATURES if is_image(part) else math.prod(part.shape) for part in self._parts.values()]
         super().__init__(observation_space, sum(sizes))
         self._is_dict = isinstance(observation_space, spaces.Dict)
         self.pictures = nn.ModuleDict()
         for number, part in enumerate(self._parts.values()):
-            if is_picture(part):
+            if is_image(part):
                 self.pictures[str(number)] = _convolutions(part.shape)
             else:
                 self.register_buffer(f"mean_{number}", torch.zeros(math.prod(part.shape)))
@@ -63,7 +63,7 @@ class Standardizing(BaseFeaturesExtractor):
             ignored: Places of numbers, of an observation that is one array, that are not looked at: 0 inside.
         """
         for number, (name, part) in enumerate(self._parts.items()):
-            if is_picture(part):
+            if is_image(part):
                 continue
             known = found[f"observation/{name}" if name else "observation"]
             spread = np.where(known.std < LEAST_SPREAD, 1.0, known.std).ravel()
@@ -87,7 +87,7 @@ class Standardizing(BaseFeaturesExtractor):
         return torch.cat(rows, dim=1)
 
 
-def is_picture(space: gym.Space[Any]) -> bool:
+def is_image(space: gym.Space[Any]) -> bool:
     """Whether a space holds pictures, with the channels last or first."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
 from agents.training.demonstrations import check_spaces
-from demos.datasets.episode import episodes_of, mapped
+from demos.datasets.episode import episodes_of, tree_map
 
 LOG_STD = -1.6
 """Logarithm of the noise that a clone gets: enough to explore, too little to undo what it can."""
@@ -81,7 +81,7 @@ def sac_from(
     return model
 
 
-def remember(model: SAC, demonstrations: minari.MinariDataset) -> int:
+def add_demonstrations_to_buffer(model: SAC, demonstrations: minari.MinariDataset) -> int:
     """Puts demonstrations into a replay buffer, with their rewards: critics learn from them first.
 
     Args:
@@ -104,7 +104,7 @@ def remember(model: SAC, demonstrations: minari.MinariDataset) -> int:
     for episode in episodes_of(demonstrations):
         for step in range(len(episode)):
             before, after = (
-                mapped(lambda values, at=at: values[at], episode.observations) for at in (step, step + 1)
+                tree_map(lambda values, at=at: values[at], episode.observations) for at in (step, step + 1)
             )
             ended = bool(episode.terminations[step] or episode.truncations[step])
             action = model.policy.scale_action(episode.actions[step])

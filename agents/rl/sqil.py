@@ -24,7 +24,7 @@ from agents.rl.dqn import DQNSettings
 from agents.training.demonstrations import check_spaces
 from agents.training.policy_agent import PolicyAgent, require_discrete
 from agents.training.run import Run
-from agents.training.stable_baselines import practised
+from agents.training.stable_baselines import train_from_scratch
 from demos.datasets.episode import episodes_of
 from demos.datasets.statistics import statistics
 
@@ -136,7 +136,7 @@ class SQIL(PolicyAgent):
         shown = _transitions(demonstrations, self)
         steps = self.settings.steps if budget is None else budget
         device = run.device
-        self.policy = practised(
+        self.policy = train_from_scratch(
             self.name,
             env,
             run,

@@ -14,7 +14,7 @@ from agents.policies.networks import check_layers
 from agents.training.policy_agent import PolicyAgent
 from agents.training.run import Run
 from agents.training.settings import at_least, positive
-from agents.training.stable_baselines import horizon_of, practised
+from agents.training.stable_baselines import horizon_of, train_from_scratch
 
 
 class ReinforcementAgent(PolicyAgent):
@@ -61,7 +61,7 @@ class ReinforcementAgent(PolicyAgent):
         self.begin(None, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
         device = run.device
-        self.policy = practised(
+        self.policy = train_from_scratch(
             self.name,
             env,
             run,

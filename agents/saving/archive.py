@@ -24,7 +24,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from demos.collection.recording import Acting
+from demos.collection.recording import Policy
 from demos.runtime.import_paths import imported
 
 POLICY = ("policy_class", "policy_kwargs", "observation_space", "action_space")
@@ -92,7 +92,7 @@ def load(
     algorithm: str | None = None,
     vecnormalize: str | Path | bool | None = None,
     vecnormalize_sha256: str | None = None,
-) -> Acting:
+) -> Policy:
     """Load a model. This can run code of the archive and of the statistics beside it: trust both files.
 
     An archive leaves out what VecEnv wrappers did to observations in training. VecFrameStack and VecTransposeImage

@@ -13,7 +13,7 @@ import torch
 
 from agents.saving.storage import brief
 from demos.datasets.dataset import environment_rate, rate_of
-from demos.datasets.episode import episodes_of, mapped
+from demos.datasets.episode import episodes_of, tree_map
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Transitions:
 
     def __getitem__(self, rows: Any) -> Transitions:
         """Returns some of them."""
-        return Transitions(mapped(lambda values: values[rows], self.observations), self.actions[rows])
+        return Transitions(tree_map(lambda values: values[rows], self.observations), self.actions[rows])
 
     def to(self, device: torch.device) -> Transitions:
         """Returns them on a device."""
-        return Transitions(mapped(lambda values: values.to(device), self.observations), self.actions.to(device))
+        return Transitions(tree_map(lambda values: values.to(device), self.observations), self.actions.to(device))
 
 
 AXES = ("x", "y", "z")
 
 
-def places_of(names: Sequence[str], env: gym.Env[Any, Any]) -> list[int]:
+def feature_indices(names: Sequence[str], env: gym.Env[Any, Any]) -> list[int]:
     """Returns where features stand in an observation that is one array.
 
     Args:
@@ -94,7 +94,9 @@ def transitions(
     check_spaces(demonstrations, observation_space, action_space)
     episodes = list(episodes_of(demonstrations, indices))
     return Transitions(
-        _joined([mapped(lambda values: torch.from_numpy(values[:-1]), episode.observations) for episode in episodes]),
+        _joined(
+            [tree_map(lambda values: torch.from_numpy(values[:-1]), episode.observations) for episode in episodes]
+        ),
         torch.from_numpy(np.concatenate([episode.actions for episode in episodes])),
     )
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.policies import BasePolicy
 from agents.policies.networks import set_weights, weights_of
 from agents.saving.storage import check_target, read_weights, save_agent, spaces_of
 from agents.training.provenance import training_of
-from agents.training.randomness import own_randomness
+from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import at_least, check_seed, read_settings
 
@@ -50,7 +50,7 @@ class PolicyAgent(ABC):
         self.action_space = env.action_space
         self.settings: Any = read_settings(self.name, self.settings_type, settings, env)
         self.training: dict[str, Any] | None = None
-        with own_randomness(0):
+        with isolated_rng(0):
             self.policy: BasePolicy = self.new_policy()
         self.policy.set_training_mode(False)
 

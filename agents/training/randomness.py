@@ -12,7 +12,7 @@ import torch
 
 
 @contextmanager
-def own_randomness(seed: int) -> Iterator[None]:
+def isolated_rng(seed: int) -> Iterator[None]:
     """Seeds the global generators of Python, NumPy and PyTorch, and gives them back as they were.
 
     Stable-Baselines3 and imitation draw from them. PyTorch computes in one thread: networks this small gain nothing

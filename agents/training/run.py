@@ -13,7 +13,7 @@ import gymnasium as gym
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.evaluation.evaluation import evaluate
-from demos.collection.recording import Acting
+from demos.collection.recording import Policy
 
 CHECKPOINT = "checkpoint.safetensors"
 EVENTS = "events.out.tfevents."
@@ -199,7 +199,7 @@ class Run:
         # TensorBoard hides what was logged from this step on before.
         return SummaryWriter(str(folder), purge_step=self._resumed_at + 1)
 
-    def judge(self, agent: Acting, env: gym.Env[Any, Any], done: int) -> None:
+    def judge(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
         """Measures the success so far, if it is time to, in an environment of its own.
 
         Args:

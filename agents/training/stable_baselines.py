@@ -19,7 +19,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from agents.training.randomness import generators, own_randomness, set_generators
+from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
 
 TRAINING_SEEDS = 2**29
@@ -121,7 +121,7 @@ def steps_of_round(round_steps: int, environments: int, horizon: int) -> int:
     return horizon * max(1, round(round_steps / (environments * horizon)))
 
 
-def practised(
+def train_from_scratch(
     name: str,
     env: gym.Env[Any, Any],
     run: Run,
@@ -144,7 +144,7 @@ def practised(
     """
     envs = training_envs(env, seed, environments)
     try:
-        with own_randomness(seed), run.showing(name, steps, "steps"):
+        with isolated_rng(seed), run.showing(name, steps, "steps"):
             model = new_model(envs)
             model.set_random_seed(seed)
             train(model, env, run, steps=steps)

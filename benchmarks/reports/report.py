@@ -48,7 +48,7 @@ MOST_TOLD = 300
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """A video of an episode.
 
     Attributes:
@@ -256,7 +256,7 @@ def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking])
     return made
 
 
-def _films(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[Film]:
+def _films(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[Video]:
     """The videos that are there of what was measured."""
     if suite["videos"] is None:
         return []
@@ -272,7 +272,7 @@ def _films(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{told} is damaged ({error!r}): remove it and run the suite again") from error
         found += [
-            Film(cell.environment, which, video_file(cell, which), seed, success)
+            Video(cell.environment, which, video_file(cell, which), seed, success)
             for which, seed, success in episodes
             if (base / video_file(cell, which)).is_file()
         ]

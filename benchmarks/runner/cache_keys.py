@@ -22,7 +22,7 @@ from typing import Any
 import gymnasium as gym
 
 import lam_envs
-from agents.registry import AGENTS, is_saved, place_of, read_description
+from agents.registry import AGENTS, import_path_of, is_saved, read_description
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
 from demos.collection.plan import Plan
 from demos.collection.versions import demonstration_versions, expert_versions, library_versions, major_versions
@@ -95,7 +95,7 @@ def provenance_of(
     elif _is_expert(name):
         parts |= expert_versions(env_id)
     sources = {}
-    place, _, named = place_of(name).partition(":")
+    place, _, named = import_path_of(name).partition(":")
     if name not in AGENTS and named and _file_of(place) is not None:
         sources["agent"] = _fingerprint(frozenset({place}))
     if saved:

@@ -37,11 +37,11 @@ from benchmarks.runner.results import (
     video_file,
     write_cell,
 )
-from benchmarks.runner.trained import ToTrain, keep, read_training, seeds_of_demonstrations
+from benchmarks.runner.trained import TrainingJob, keep, read_training, seeds_of_demonstrations
 from benchmarks.runner.training import train
 from benchmarks.suite.conditions import Condition
-from benchmarks.suite.suite import Cell, Demonstrations, Filming, Watching
-from demos.collection.recording import Acting
+from benchmarks.suite.suite import Cell, Demonstrations, PeriodicEvaluation, VideoSettings
+from demos.collection.recording import Policy
 from demos.collection.video import policy_frames, write_video
 from demos.datasets.dataset import episode_seeds
 from demos.runtime.engines import progress
@@ -118,7 +118,7 @@ def _check_unseen(environment: str, shown: Sequence[int], unseen: range) -> None
         )
 
 
-def train_agent(folder: Path, wanted: ToTrain, watching: Watching | None) -> None:
+def train_agent(folder: Path, wanted: TrainingJob, watching: PeriodicEvaluation | None) -> None:
     """Trains an agent and keeps it.
 
     Args:
@@ -155,7 +155,7 @@ def measure(folder: Path, cell: Cell, episode_seconds: int) -> None:
         TimeoutError: An episode took longer, or the agent took too long to load.
         ValueError: It learned from an episode with a seed of the evaluation.
     """
-    wanted = ToTrain.of(cell)
+    wanted = TrainingJob.of(cell)
     seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
     env = cell.under.make(cell.environment)
     try:
@@ -172,7 +172,7 @@ def measure(folder: Path, cell: Cell, episode_seconds: int) -> None:
     write_cell(folder, CellResult(cell, result, cell_provenance(cell), took, evaluated))
 
 
-def film(folder: Path, cell: Cell, videos: Filming, episode_seconds: int) -> None:
+def film(folder: Path, cell: Cell, videos: VideoSettings, episode_seconds: int) -> None:
     """Films the median and the worst episode of a cell, by success and then by return.
 
     Args:
@@ -212,7 +212,7 @@ def _agent(folder: Path, cell: Cell, env: Any) -> Any:
         return archive.load(cell.agent, env, **cell.settings)
     if is_saved(cell.agent):
         return agents.load(cell.agent, env)
-    wanted = ToTrain.of(cell)
+    wanted = TrainingJob.of(cell)
     if wanted is None:
         return agents.make(cell.agent, env, **cell.settings)
     if (folder / failure_file(wanted.name)).is_file():
@@ -223,11 +223,11 @@ def _agent(folder: Path, cell: Cell, env: Any) -> Any:
 class _Counting:
     """Acts as another agent does, and tells how many episodes have begun."""
 
-    def __init__(self, agent: Acting, episodes: int) -> None:
+    def __init__(self, agent: Policy, episodes: int) -> None:
         self._agent = agent
         self._episodes = episodes
         self._begun = 0
-        if not isinstance(agent, Acting):
+        if not isinstance(agent, Policy):
             raise TypeError(f"a {type(agent).__name__} is no agent: it has no predict(observation, ...)")
 
     def predict(

@@ -10,7 +10,7 @@ from rich.table import Column
 from demos.runtime.engines import Job
 
 
-class Showing:
+class ProgressDisplay:
     """Bars on the terminal: one for the whole, and one for each job that runs.
 
     Args:
@@ -37,7 +37,7 @@ class Showing:
         self._whole = self.bar.add_task(f"[bold]{what}", total=max(1, total), of=f"0/{total}", note=note)
         self._jobs: dict[str, TaskID] = {}
 
-    def __enter__(self) -> Showing:
+    def __enter__(self) -> ProgressDisplay:
         self.bar.start()
         return self
 

@@ -13,7 +13,7 @@ from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
 from benchmarks.runner.cache_keys import Provenance, provenance_of
 from benchmarks.runner.training import Training, training_from
-from benchmarks.suite.suite import Cell, Filming, Suite
+from benchmarks.suite.suite import Cell, Suite, VideoSettings
 from demos.collection.versions import major_versions
 from demos.runtime.files import write_atomically, write_json
 
@@ -252,12 +252,12 @@ def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
     return found.key == key_of(cell, cell_provenance(cell)) and not lacks_curve
 
 
-def filming(cell: Cell, videos: Filming) -> dict[str, Any]:
+def filming(cell: Cell, videos: VideoSettings) -> dict[str, Any]:
     """Return the description of a cell's videos, with its cache key."""
     return {"cell": asdict(cell), "videos": asdict(videos), "key": key_of(cell, cell_provenance(cell))}
 
 
-def is_filmed(folder: Path, cell: Cell, videos: Filming) -> bool:
+def is_filmed(folder: Path, cell: Cell, videos: VideoSettings) -> bool:
     """Whether there are videos of a cell as it is measured now."""
     if not all((folder / video_file(cell, which)).is_file() for which in FILMED):
         return False

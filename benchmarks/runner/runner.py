@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from agents.registry import AGENTS
 from benchmarks.runner import jobs
-from benchmarks.runner.progress import Showing
+from benchmarks.runner.progress import ProgressDisplay
 from benchmarks.runner.results import (
     CELLS,
     FAILURES,
@@ -29,9 +29,9 @@ from benchmarks.runner.results import (
     video_file,
     write_suite,
 )
-from benchmarks.runner.trained import ToTrain, is_trained, remove_older
+from benchmarks.runner.trained import TrainingJob, is_trained, remove_older
 from benchmarks.suite.suite import Cell, Demonstrations, Suite
-from demos.runtime.engines import Engine, Here, Job
+from demos.runtime.engines import Engine, Job, JobPath
 from demos.runtime.files import write_atomically
 
 IMPORTED_LATE = ("scipy.stats",)
@@ -54,13 +54,13 @@ class Missing:
     """
 
     datasets: tuple[Demonstrations, ...]
-    trainings: tuple[ToTrain, ...]
+    trainings: tuple[TrainingJob, ...]
     cells: tuple[Cell, ...]
     films: tuple[Cell, ...]
 
-    def trainings_of(self, cell: Cell) -> list[ToTrain]:
+    def trainings_of(self, cell: Cell) -> list[TrainingJob]:
         """What of the trainings a cell needs."""
-        wanted = ToTrain.of(cell)
+        wanted = TrainingJob.of(cell)
         return [each for each in self.trainings if each == wanted]
 
     def names(self) -> list[str]:
@@ -91,11 +91,11 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
     return Missing(tuple(datasets), tuple(trainings), tuple(cells), tuple(films))
 
 
-def _trainings(cells: Sequence[Cell]) -> list[ToTrain]:
+def _trainings(cells: Sequence[Cell]) -> list[TrainingJob]:
     """What cells need trained: once what several need."""
-    found: dict[str, ToTrain] = {}
+    found: dict[str, TrainingJob] = {}
     for cell in cells:
-        wanted = ToTrain.of(cell)
+        wanted = TrainingJob.of(cell)
         if wanted is not None:
             found.setdefault(wanted.key, wanted)
     return list(found.values())
@@ -121,7 +121,7 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
         return Job(
             name,
             jobs.attempt,
-            (name, work, Here(), *arguments),
+            (name, work, JobPath(), *arguments),
             folder=folder,
             reads=(*reads, *map(failure_file, after)),
             writes=(*writes, failure_file(name)),
@@ -203,7 +203,7 @@ def expected_seconds(todo: Missing, folders: Sequence[str | Path]) -> dict[str, 
                 measured.setdefault((result.cell.environment, result.cell.label), []).append(
                     result.evaluation_seconds
                 )
-                wanted = ToTrain.of(result.cell)
+                wanted = TrainingJob.of(result.cell)
                 if wanted is not None and result.training is not None:
                     trained.setdefault(_kind(wanted), []).append(result.training.seconds)
     known = {each.name: trained.get(_kind(each), []) for each in todo.trainings}
@@ -211,7 +211,7 @@ def expected_seconds(todo: Missing, folders: Sequence[str | Path]) -> dict[str, 
     return {name: sum(seconds) / len(seconds) for name, seconds in known.items() if seconds}
 
 
-def _kind(wanted: ToTrain) -> tuple[object, ...]:
+def _kind(wanted: TrainingJob) -> tuple[object, ...]:
     """What trainings that take equally long have in common."""
     count = None if wanted.demonstrations is None else wanted.demonstrations.count
     return wanted.environment, wanted.agent, str(wanted.settings), count
@@ -250,7 +250,7 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     return base
 
 
-def left_out(suite: Suite, folder: str | Path) -> list[str]:
+def removed_agents(suite: Suite, folder: str | Path) -> list[str]:
     """Returns agents that were added to the last run in a folder and are not in this suite."""
     try:
         added = json.loads((Path(folder) / SUITE_FILE).read_text())["added"]
@@ -315,7 +315,7 @@ def _carry_out(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> N
     shutil.rmtree(base / FAILURES, ignore_errors=True)
     done = len(suite.cells()) - len(todo.cells)
     note = f"{done} measurements are up to date" if done else ""
-    with Showing(f"suite {suite.name}", len(work), note, disable=not progress) as shown:
+    with ProgressDisplay(f"suite {suite.name}", len(work), note, disable=not progress) as shown:
         for job, problem in engine.run(work, died=_died, watch=shown.watch if progress else None):
             shown.ended(job, failed=bool(problem))
     for each in todo.trainings:

@@ -22,7 +22,7 @@ TRAINING_FILE = "training.json"
 
 
 @dataclass(frozen=True)
-class ToTrain:
+class TrainingJob:
     """A training: the same for all measurements of the same agent, wherever and whatever they are called.
 
     Attributes:
@@ -40,7 +40,7 @@ class ToTrain:
     demonstrations: Demonstrations | None
 
     @classmethod
-    def of(cls, cell: Cell) -> ToTrain | None:
+    def of(cls, cell: Cell) -> TrainingJob | None:
         """Returns the training of a measurement; None of an agent that does not learn."""
         if cell.training_seed is None:
             return None
@@ -76,7 +76,7 @@ class ToTrain:
         return f"{AGENTS}/{self.name}"
 
 
-def is_trained(folder: Path, wanted: ToTrain, *, watched: bool) -> bool:
+def is_trained(folder: Path, wanted: TrainingJob, *, watched: bool) -> bool:
     """Whether there is the trained agent.
 
     Args:
@@ -91,7 +91,7 @@ def is_trained(folder: Path, wanted: ToTrain, *, watched: bool) -> bool:
     return took.curve is not None or not watched
 
 
-def read_training(folder: Path, wanted: ToTrain) -> Training:
+def read_training(folder: Path, wanted: TrainingJob) -> Training:
     """Reads what a training took.
 
     Raises:
@@ -109,7 +109,7 @@ def read_training(folder: Path, wanted: ToTrain) -> Training:
     return took
 
 
-def seeds_of_demonstrations(folder: Path, wanted: ToTrain) -> list[int]:
+def seeds_of_demonstrations(folder: Path, wanted: TrainingJob) -> list[int]:
     """Reads the seeds of the episodes that an agent learned from.
 
     Raises:
@@ -124,7 +124,7 @@ def seeds_of_demonstrations(folder: Path, wanted: ToTrain) -> list[int]:
     return seeds
 
 
-def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training, seeds: Sequence[int]) -> Path:
+def keep(folder: Path, wanted: TrainingJob, agent: Any, took: Training, seeds: Sequence[int]) -> Path:
     """Saves a trained agent with what its training took, at once or not at all.
 
     Args:
@@ -154,7 +154,7 @@ def keep(folder: Path, wanted: ToTrain, agent: Any, took: Training, seeds: Seque
     return target
 
 
-def remove_older(folder: Path, wanted: ToTrain) -> None:
+def remove_older(folder: Path, wanted: TrainingJob) -> None:
     """Removes outdated agents of a training, once an up-to-date one is saved.
 
     Args:

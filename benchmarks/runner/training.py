@@ -10,10 +10,10 @@ from typing import Any, ClassVar, SupportsFloat
 import gymnasium as gym
 import minari
 
-from agents.registry import Learning
+from agents.registry import TrainableAgent
 from agents.training.run import Run
-from benchmarks.suite.suite import Watching
-from demos.collection.recording import Acting
+from benchmarks.suite.suite import PeriodicEvaluation
+from demos.collection.recording import Policy
 from demos.runtime.engines import progress
 
 
@@ -93,7 +93,7 @@ class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorA
 class _Watched(Run):
     """A training that tells how far it is, and whose success is written down, apart from what watching it takes."""
 
-    def __init__(self, watching: Watching | None) -> None:
+    def __init__(self, watching: PeriodicEvaluation | None) -> None:
         if watching is None:
             super().__init__()
         else:
@@ -112,7 +112,7 @@ class _Watched(Run):
             self.points.append((float(done), float(numbers["success"])))
         super().show(done, **numbers)
 
-    def judge(self, agent: Acting, env: gym.Env[Any, Any], done: int) -> None:
+    def judge(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
         steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
         super().judge(agent, env, done)
         self.steps += CountedSteps.total - steps
@@ -121,12 +121,12 @@ class _Watched(Run):
 
 
 def train(
-    agent: Learning,
+    agent: TrainableAgent,
     demonstrations: minari.MinariDataset | None,
     env: gym.Env[Any, Any],
     *,
     seed: int,
-    watching: Watching | None = None,
+    watching: PeriodicEvaluation | None = None,
 ) -> Training:
     """Lets an agent learn, as it does by itself: watching draws no random numbers.
 

@@ -16,7 +16,7 @@ from benchmarks.runner import runner
 from benchmarks.runner.results import read_results
 from benchmarks.speed.measuring import Measured, median
 from benchmarks.speed.throughput import machine
-from benchmarks.suite.suite import Entry, Evaluating, Suite
+from benchmarks.suite.suite import Entry, EvaluationSettings, Suite
 from demos.runtime.engines import LocalEngine
 
 ENV_ID = "LamGrasp-v0"
@@ -35,7 +35,7 @@ def suite_of(trainings: int, episodes: int) -> Suite:
         agents=(Entry("bc", "bc", {}, (ENV_ID,), {ENV_ID: (DEMONSTRATIONS,)}, ("expert",)),),
         demonstration_seed=0,
         training_seeds=tuple(range(1, trainings + 1)),
-        evaluation=Evaluating(1000, episodes),
+        evaluation=EvaluationSettings(1000, episodes),
     )
 
 
@@ -53,7 +53,9 @@ def measure(*, trainings: int, episodes: int, rounds: int) -> Iterator[Measured]
     together: list[float] = []
     with tempfile.TemporaryDirectory() as made:
         # Demonstrations are collected before: how long that takes is not written down.
-        ready = runner.run(replace(suite, training_seeds=(0,), evaluation=Evaluating(1000, 1)), made, LocalEngine(1))
+        ready = runner.run(
+            replace(suite, training_seeds=(0,), evaluation=EvaluationSettings(1000, 1)), made, LocalEngine(1)
+        )
         for _ in range(rounds):
             own.append(_carried_out(suite, ready, 1, alone))
             _carried_out(suite, ready, 2, together)

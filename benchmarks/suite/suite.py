@@ -8,7 +8,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.registry import ARCHIVE, Learning, find, is_saved, names, read_description
+from agents.registry import ARCHIVE, TrainableAgent, find, is_saved, names, read_description
 from agents.training.provenance import settings_type
 from agents.training.settings import read_settings
 from benchmarks.suite.conditions import AS_TRAINED, Condition
@@ -17,7 +17,7 @@ EPISODE_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Evaluating:
+class EvaluationSettings:
     """The measurement of an agent.
 
     Attributes:
@@ -37,7 +37,7 @@ class Evaluating:
 
 
 @dataclass(frozen=True)
-class Watching:
+class PeriodicEvaluation:
     """How closely the success of a training is watched as it goes.
 
     Attributes:
@@ -50,7 +50,7 @@ class Watching:
 
 
 @dataclass(frozen=True)
-class Filming:
+class VideoSettings:
     """Which agent, by its label, is filmed in its environments, in how many pixels square.
 
     Filmed are its median and its worst episode, of its first training.
@@ -185,9 +185,9 @@ class Suite:
     agents: tuple[Entry, ...]
     demonstration_seed: int | None
     training_seeds: tuple[int, ...]
-    evaluation: Evaluating
-    videos: Filming | None = None
-    curves: Watching | None = None
+    evaluation: EvaluationSettings
+    videos: VideoSettings | None = None
+    curves: PeriodicEvaluation | None = None
     conditions: dict[str, dict[str, Any]] = field(default_factory=lambda: {AS_TRAINED: {}})
     added: tuple[str, ...] = ()
 
@@ -283,7 +283,7 @@ def learns(agent: str) -> bool:
         raise ValueError(
             f"agent {agent!r} has learn, and lacks {' and '.join(lacking)}: what it learns could not be kept"
         )
-    return issubclass(find(agent), Learning)
+    return issubclass(find(agent), TrainableAgent)
 
 
 def has_learned(agent: str) -> bool:

@@ -25,11 +25,11 @@ from agents.training.run import FIRST_SEED as WATCHED_FROM
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.suite import (
     Entry,
-    Evaluating,
-    Filming,
+    EvaluationSettings,
+    PeriodicEvaluation,
     SpeedSuite,
     Suite,
-    Watching,
+    VideoSettings,
     check_settings,
     learns,
     needs_demonstrations,
@@ -166,9 +166,11 @@ class _Reader(Checks):
             if "demonstration_seed" in data
             else None,
             training_seeds=tuple(seeds),
-            evaluation=Evaluating(**evaluation),
+            evaluation=EvaluationSettings(**evaluation),
             videos=self._videos(data, own),
-            curves=Watching(**self.numbers(data, "curves", ("points", "episodes"))) if "curves" in data else None,
+            curves=PeriodicEvaluation(**self.numbers(data, "curves", ("points", "episodes")))
+            if "curves" in data
+            else None,
             conditions=self._conditions(data, entries),
             added=added,
         )
@@ -294,7 +296,7 @@ class _Reader(Checks):
             self.fail(where, "quality", f"found {plain(given)!r}; expected names, none twice")
         return tuple(named)
 
-    def _videos(self, data: Mapping, labels: Iterable[str]) -> Filming | None:
+    def _videos(self, data: Mapping, labels: Iterable[str]) -> VideoSettings | None:
         if "videos" not in data:
             return None
         line = data.lines["videos"]
@@ -306,7 +308,7 @@ class _Reader(Checks):
             self.fail(
                 videos.lines["size"], "videos.size", f"found {size}; expected an even number of at most {MAX_PIXELS}"
             )
-        return Filming(videos["agent"], size)
+        return VideoSettings(videos["agent"], size)
 
     def _conditions(self, data: Mapping, entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
         if "conditions" not in data:

@@ -248,10 +248,10 @@ def _content_faults(
     reading: Callable[[str], None],
     notes: list[str],
 ) -> Iterator[str]:
-    leaves: dict[str, gym.Space[Any]] = {}
+    tree_leaves: dict[str, gym.Space[Any]] = {}
     for name, space in (("observations", expected.observation_space), ("actions", expected.action_space)):
         if space is not None:
-            leaves |= _leaves(space, name)
+            tree_leaves |= _leaves(space, name)
             there = {way for way in arrays if way == name or way.startswith(f"{name}/")}
             wanted = _leaves(space, name).keys()
             yield from (f"lacks {way}" for way in sorted(wanted - there))
@@ -267,8 +267,8 @@ def _content_faults(
             else:
                 read = has_moments(part.shape, steps)
                 notes.append(f"{fault}: {'its first value is used for the reset too' if read else 'it is not read'}")
-        elif way in leaves:
-            yield from _leaf_faults(way, part, leaves[way], expected, notes)
+        elif way in tree_leaves:
+            yield from _leaf_faults(way, part, tree_leaves[way], expected, notes)
         elif way in STEPWISE:
             values = _as_bools(part[()], way) if not expected.ours else part[()]
             yield from _stepwise_faults(way, values)

@@ -27,7 +27,7 @@ from demos.collection.shards import Shard, begin_run, merge, shards_of, write_sh
 from demos.collection.versions import major_versions
 from demos.datasets.dataset import HISTORY, PLAN, dataset_folder, datasets_root, load, plan_of
 from demos.datasets.writing import check_replaceable, publish
-from demos.runtime.engines import Engine, Here, Job, LocalEngine
+from demos.runtime.engines import Engine, Job, JobPath, LocalEngine
 from demos.runtime.files import write_json
 from lam_envs.registration import is_ours
 
@@ -264,7 +264,7 @@ def _by_workers(plan: Plan, spec: EnvSpec, engine: Engine, missing: list[Shard],
         Job(
             f"shard {shard.number}",
             write_shard,
-            (plan, spec, shard, Here(run.name)),
+            (plan, spec, shard, JobPath(run.name)),
             folder=partial,
             reads=(run.name,),
             writes=(shard.folder(partial).name,),

@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from demos.collection.recording import Acting
+from demos.collection.recording import Policy
 from demos.collection.strategies import STRATEGIES, Strategy
 from demos.experts import make_expert
 from demos.runtime.import_paths import imported
@@ -198,7 +198,7 @@ class PolicyDemonstrator(Demonstrator):
     name = "policy"
     version = 1
 
-    def __init__(self, env: gym.Env[Any, Any], policy: Acting) -> None:
+    def __init__(self, env: gym.Env[Any, Any], policy: Policy) -> None:
         super().__init__(env)
         self._policy = policy
 
@@ -231,8 +231,8 @@ def policy_demonstrator(place: str, env: gym.Env[Any, Any]) -> PolicyDemonstrato
         ValueError: There is no such thing, or it has no ``predict``.
     """
     found = imported(place, "policy")
-    policy = found(env) if isinstance(found, type) or not isinstance(found, Acting) else found
-    if not isinstance(policy, Acting):
+    policy = found(env) if isinstance(found, type) or not isinstance(found, Policy) else found
+    if not isinstance(policy, Policy):
         raise ValueError(f"{place} makes a {type(policy).__name__} that has no predict(observation, ...)")
     return PolicyDemonstrator(env, policy)
 

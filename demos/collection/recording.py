@@ -21,7 +21,7 @@ DEEPEST = 8
 
 
 @runtime_checkable
-class Acting(Protocol):
+class Policy(Protocol):
     """Anything with Stable-Baselines3's ``predict``."""
 
     def predict(
@@ -47,7 +47,7 @@ class Step(NamedTuple):
     info: dict[str, Any]
 
 
-def rollout(env: gym.Env[Any, Any], policy: Acting, seed: int) -> Iterator[Step]:
+def rollout(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Iterator[Step]:
     """Lets a policy act, deterministically, for one episode.
 
     Args:

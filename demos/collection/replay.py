@@ -14,7 +14,7 @@ from rich.progress import track
 
 from demos.collection.recording import commanded, record, replayed
 from demos.datasets.dataset import changes_of, episode_seeds, is_collected, make_env, plan_of, stores_jpeg
-from demos.datasets.episode import NOTES, STATE, SUCCESS, Episode, episodes_of, leaves
+from demos.datasets.episode import NOTES, STATE, SUCCESS, Episode, episodes_of, tree_leaves
 from lam_envs.registration import is_ours
 
 JUDGED = SUCCESS[0]
@@ -163,7 +163,7 @@ def _without_images(observations: Any, space: gym.Space[Any]) -> Any:
 
 def _comparable(episode: Episode, again: Episode) -> tuple[Episode, Episode]:
     """Return the comparable parts of two episodes, of which a third party recorded the first."""
-    recorded, given = dict(leaves(episode.infos)), dict(leaves(again.infos))
+    recorded, given = dict(tree_leaves(episode.infos)), dict(tree_leaves(again.infos))
     both = [name for name in recorded if name in given]
     # The infos of the reset may not have been recorded.
     infos = {name: recorded[name][1:] for name in both}

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from imageio_ffmpeg import count_frames_and_secs
 from rich.progress import track
 
-from demos.collection.recording import Acting, replayed, rollout
+from demos.collection.recording import Policy, replayed, rollout
 from demos.datasets.dataset import changes_of, make_env, plan_of, rate_of
 from demos.datasets.episode import STATE, Episode, episodes_of
 from lam_envs.env import ManipulationEnv
@@ -60,7 +60,7 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
     return target
 
 
-def policy_frames(env: gym.Env[Any, Any], policy: Acting, seeds: Iterable[int]) -> Iterator[Frame]:
+def policy_frames(env: gym.Env[Any, Any], policy: Policy, seeds: Iterable[int]) -> Iterator[Frame]:
     """Yields the frames of a policy's episodes.
 
     Args:

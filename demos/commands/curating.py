@@ -133,4 +133,4 @@ def preprocess(
         tell(made)
         for each in history_of(made)[-len(steps) :]:
             if each.get("left_out"):
-                console.print(f"{each['step']} left out {each['left_out']} episodes that ended otherwise")
+                console.print(f"{each['step']} left out {each['removed_agents']} episodes that ended otherwise")

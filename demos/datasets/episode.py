@@ -194,18 +194,18 @@ def _with_reset(actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate([np.zeros_like(actions[:1]), actions])
 
 
-def mapped(function: Any, part: Any) -> Any:
+def tree_map(function: Any, part: Any) -> Any:
     """Applies a function to every array of a part, which is one or a dict of such."""
     if isinstance(part, dict):
-        return {name: mapped(function, inner) for name, inner in part.items()}
+        return {name: tree_map(function, inner) for name, inner in part.items()}
     return function(part)
 
 
-def leaves(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def tree_leaves(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Yields every array of a part, which is one or a dict of such, with its way from it: ``wrist/rgb``."""
     if isinstance(part, dict):
         for key, inner in part.items():
-            yield from leaves(inner, f"{name}/{key}" if name else key)
+            yield from tree_leaves(inner, f"{name}/{key}" if name else key)
     else:
         yield name, part
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from demos.datasets.episode import episodes_of, leaves
+from demos.datasets.episode import episodes_of, tree_leaves
 
 Numbers = npt.NDArray[np.float64]
 ACTION, OBSERVATION = "action", "observation"
@@ -54,7 +54,7 @@ def statistics(dataset: minari.MinariDataset, *, progress: bool = False) -> dict
         episodes_of(dataset), "reading", total=dataset.total_episodes, disable=not progress, transient=True
     )
     for episode in episodes:
-        for name, values in leaves({OBSERVATION: episode.observations, ACTION: episode.actions}):
+        for name, values in tree_leaves({OBSERVATION: episode.observations, ACTION: episode.actions}):
             sums.setdefault(name, _Sums()).add(np.asarray(values))
     return {name: each.result() for name, each in sums.items()}
 
@@ -66,7 +66,7 @@ def array_statistics(values: Any) -> dict[str, Statistics]:
         values: Of shape (N, ...), or a dict of such.
     """
     sums: dict[str, _Sums] = {}
-    for name, part in leaves({OBSERVATION: values}):
+    for name, part in tree_leaves({OBSERVATION: values}):
         sums.setdefault(name, _Sums()).add(np.asarray(part))
     return {name: each.result() for name, each in sums.items()}
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from demos.datasets.episode import mapped
+from demos.datasets.episode import tree_map
 from demos.datasets.windows import Windows
 
 
@@ -46,7 +46,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         Returns:
             Tensors.
         """
-        tensors: dict[str, Any] = mapped(torch.as_tensor, self.windows[index])
+        tensors: dict[str, Any] = tree_map(torch.as_tensor, self.windows[index])
         return tensors
 
     def loader(

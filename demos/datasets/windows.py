@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demos.datasets.dataset import DATA_FILE, open_data
-from demos.datasets.episode import episodes_of, leaves, nested, read_dtype
+from demos.datasets.episode import episodes_of, nested, read_dtype, tree_leaves
 
 FORGET_BYTES = 256 * 2**20
 """After having read so much, the mapped pages are given back: they would count as memory of the process."""
@@ -148,12 +148,12 @@ class Windows:
     def _opened(self) -> _Mapped | _Decoded:
         # A forked worker has a file of its own.
         if self._source is None or self._pid != os.getpid():
-            mapped = _Mapped(self._path)
+            tree_map = _Mapped(self._path)
             names = [f"observations/{key}" if key else "observations" for key in self.keys]
-            if mapped.can_map(self._indices[0], [*names, "actions"]):
-                self._source = mapped
+            if tree_map.can_map(self._indices[0], [*names, "actions"]):
+                self._source = tree_map
             else:
-                mapped.close()
+                tree_map.close()
                 self._source = _Decoded(self.dataset)
             self._pid = os.getpid()
         return self._source
@@ -215,7 +215,7 @@ class _Decoded:
         if number not in self._episodes:
             episode = next(episodes_of(self._dataset, [number]))
             parts = {"observations": episode.observations, "actions": episode.actions}
-            self._episodes[number] = dict(leaves(parts))
+            self._episodes[number] = dict(tree_leaves(parts))
             self._bytes += sum(part.nbytes for part in self._episodes[number].values())
         self._episodes.move_to_end(number)
         return self._episodes[number]

@@ -32,7 +32,7 @@ from demos.datasets.dataset import (
     holds_images,
     open_data,
 )
-from demos.datasets.episode import Episode, leaves
+from demos.datasets.episode import Episode, tree_leaves
 
 NOTES_OF_MINARI: dict[str, Any] = {
     "algorithm_name": str,
@@ -259,7 +259,7 @@ def written_form(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:
     attributes: dict[str, Any] = {"total_steps": len(episode)}
     if episode.seed is not None:
         attributes["seed"] = episode.seed
-    attributes |= dict(leaves(episode.options or {}, "options"))
+    attributes |= dict(tree_leaves(episode.options or {}, "options"))
     return attributes, {name: getattr(episode, name) for name in PARTS}
 
 

@@ -23,10 +23,10 @@ from demos.datasets.dataset import HISTORY, PLAN, dataset_folder, load
 from demos.datasets.episode import Episode
 from demos.datasets.writing import Draft, draft_of
 from demos.formats import imitation, lerobot, npz, robomimic
-from demos.formats.format import Arrival, Foreign, Format, appearing, read_all, reading
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomic_output, read_all, reading
 from demos.formats.source import source_of
 from demos.formats.spaces import fitted, leaf_spaces
-from demos.preprocess.schema import Form, form_of_env
+from demos.preprocess.schema import DatasetSchema, form_of_env
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_ours
 from lam_envs.validation import known_name
@@ -71,7 +71,7 @@ def export_dataset(
     chosen = FORMATS[known_name("format", format, FORMATS)]
     if Path(out).resolve().is_relative_to(dataset.storage.data_path.resolve()):
         raise ValueError(f"{out} is within the dataset that is exported; give another path")
-    with appearing(Path(out), chosen.marker, overwrite=overwrite) as path:
+    with atomic_output(Path(out), chosen.marker, overwrite=overwrite) as path:
         source = source_of(dataset, progress=progress)
         return [*source.losses, *chosen.write(source, path)]
 
@@ -143,7 +143,7 @@ class _Opening:
         self._path, self._title = path, chosen.title
         self._context = chosen.read(path)
 
-    def __enter__(self) -> Foreign:
+    def __enter__(self) -> ImportedDataset:
         with reading(self._path, self._title):
             foreign = self._context.__enter__()
         return replace(foreign, arrivals=read_all(foreign.arrivals, self._path, self._title))
@@ -153,8 +153,8 @@ class _Opening:
 
 
 def _placed(
-    foreign: Foreign, path: Path, env_id: str | None, env_kwargs: dict[str, Any]
-) -> tuple[Foreign, EnvSpec | None, dict[str, Any]]:
+    foreign: ImportedDataset, path: Path, env_id: str | None, env_kwargs: dict[str, Any]
+) -> tuple[ImportedDataset, EnvSpec | None, dict[str, Any]]:
     """Says which environment the episodes come from.
 
     Returns:
@@ -179,13 +179,15 @@ def _placed(
         env.close()
 
 
-def _rate_metadata(foreign: Foreign, plan: dict[str, Any]) -> dict[str, Any]:
+def _rate_metadata(foreign: ImportedDataset, plan: dict[str, Any]) -> dict[str, Any]:
     """Return metadata with the rate in the file, if it is not the environment's."""
     named = is_ours(plan.get("env_id"))
     if foreign.rate is None or (named and foreign.rate == CONTROL_HZ):
         return {}
     if not named:
-        return Form(foreign.observation_space, foreign.action_space, None, foreign.rate, None, None).metadata()
+        return DatasetSchema(
+            foreign.observation_space, foreign.action_space, None, foreign.rate, None, None
+        ).metadata()
     env = gym.make(plan["env_id"], **plan["env_kwargs"])
     try:
         return replace(form_of_env(env, plan), rate=foreign.rate).metadata()
@@ -193,7 +195,7 @@ def _rate_metadata(foreign: Foreign, plan: dict[str, Any]) -> dict[str, Any]:
         env.close()
 
 
-def _copy(foreign: Foreign, draft: Draft, path: Path, *, progress: bool) -> bool:
+def _copy(foreign: ImportedDataset, draft: Draft, path: Path, *, progress: bool) -> bool:
     """Writes all episodes; returns whether each is what it was when it was exported."""
     told: list[str | None] = []
     seeded = True
@@ -207,7 +209,7 @@ def _copy(foreign: Foreign, draft: Draft, path: Path, *, progress: bool) -> bool
     return seeded and found == told
 
 
-def _checked(arrival: Arrival, foreign: Foreign, name: str) -> Episode:
+def _checked(arrival: ImportedEpisode, foreign: ImportedDataset, name: str) -> Episode:
     """The episode, if it fits the spaces."""
     episode = arrival.episode
     steps = len(episode)

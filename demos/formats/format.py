@@ -41,7 +41,7 @@ DAMAGED = (
 """What libraries raise at files that are not what they should be, ValueError aside."""
 
 
-class Arrival(NamedTuple):
+class ImportedEpisode(NamedTuple):
     """An episode that was read."""
 
     episode: Episode
@@ -50,7 +50,7 @@ class Arrival(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ImportedDataset:
     """A foreign file that is being read.
 
     Attributes:
@@ -67,7 +67,7 @@ class Foreign:
     action_space: gym.Space[Any]
     provenance: Provenance | None
     total: int
-    arrivals: Iterator[Arrival]
+    arrivals: Iterator[ImportedEpisode]
     notes: dict[str, Any] = field(default_factory=dict)
     rate: float | None = None
 
@@ -85,12 +85,12 @@ class Format:
 
     title: str
     write: Callable[[Source, Path], list[str]]
-    read: Callable[[Path], AbstractContextManager[Foreign]]
+    read: Callable[[Path], AbstractContextManager[ImportedDataset]]
     marker: str | None = None
 
 
 @contextmanager
-def appearing(target: Path, marker: str | None, *, overwrite: bool) -> Iterator[Path]:
+def atomic_output(target: Path, marker: str | None, *, overwrite: bool) -> Iterator[Path]:
     """Yields a hidden path beside a target; what is written there takes the target's name when the block ends.
 
     Args:
@@ -148,7 +148,7 @@ def reading(path: Path, title: str) -> Iterator[None]:
         raise ValueError(f"{path} is damaged or incomplete ({reason}). Expected {title}.") from error
 
 
-def read_all(arrivals: Iterator[Arrival], path: Path, title: str) -> Iterator[Arrival]:
+def read_all(arrivals: Iterator[ImportedEpisode], path: Path, title: str) -> Iterator[ImportedEpisode]:
     """Yields what was read; errors on the way are those of :func:`reading`."""
     while True:
         with reading(path, title):

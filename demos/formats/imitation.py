@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from demos.datasets.episode import Episode, leaves, mapped, nested
+from demos.datasets.episode import Episode, nested, tree_leaves, tree_map
 from demos.formats.arrow import nested_rows, numbers, pyarrow, value_feature, with_features
-from demos.formats.format import Arrival, Foreign, Format, ends
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends
 from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
 from demos.formats.source import Column, Signature, Source
 from demos.formats.spaces import implied_action_space, implied_space, leaf_spaces
@@ -95,7 +95,7 @@ def _trajectory(episode: Episode, order: list[str] | None) -> dict[str, Any]:
     pa = pyarrow()
     observations = episode.observations
     if order is not None:
-        parts = dict(leaves(observations))
+        parts = dict(tree_leaves(observations))
         observations = np.concatenate([parts[name] for name in order], axis=1)
     rewards = np.asarray(episode.rewards)
     texts = [json.dumps(info) for info in _moments(episode.infos, 1, len(episode) + 1)]
@@ -115,7 +115,7 @@ def _one_row(values: Any) -> Any:
 
 def _moments(infos: dict[str, Any], first: int, end: int) -> list[dict[str, Any]]:
     """Infos as JSON, moment by moment."""
-    return [mapped(lambda values, moment=moment: values[moment].tolist(), infos) for moment in range(first, end)]
+    return [tree_map(lambda values, moment=moment: values[moment].tolist(), infos) for moment in range(first, end)]
 
 
 def _beside(episode: Episode, signature: Signature) -> dict[str, Any]:
@@ -157,20 +157,20 @@ def _write_descriptions(path: Path, features: dict[str, Any], source: Source) ->
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[Foreign]:
+def _read(path: Path) -> Iterator[ImportedDataset]:
     files = _data_files(path)
     sidecar = path / SIDECAR
     if not sidecar.exists():
         observations, actions, total = _implied(files)
-        arrivals = (Arrival(_others(row), None) for row in _rows(files))
-        yield Foreign(observations, actions, None, total, arrivals, {"reset_info": "that of the first step"})
+        arrivals = (ImportedEpisode(_others(row), None) for row in _rows(files))
+        yield ImportedDataset(observations, actions, None, total, arrivals, {"reset_info": "that of the first step"})
         return
     with sidecar.open() as lines:
         provenance = parsed_provenance(lines.readline())
         total = sum(batch.num_rows for batch in _batches(files))
         beside = chain((json.loads(line) for line in lines), repeat(None))
         arrivals = (_own(row, next(beside), provenance) for row in _rows(files))
-        yield Foreign(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
+        yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
 
 
 def _data_files(path: Path) -> list[Path]:
@@ -284,7 +284,7 @@ def _array(values: list[Any]) -> npt.NDArray[Any] | None:
     return array if array.dtype.kind in "biuf" else None
 
 
-def _own(row: dict[str, Any], beside: Any, provenance: Provenance) -> Arrival:
+def _own(row: dict[str, Any], beside: Any, provenance: Provenance) -> ImportedEpisode:
     """An episode that our export wrote."""
     columns = provenance.columns
     action_space: Any = provenance.action_space
@@ -294,7 +294,7 @@ def _own(row: dict[str, Any], beside: Any, provenance: Provenance) -> Arrival:
         raise ValueError(f"{SIDECAR} has fewer lines than there are trajectories; remove it to import without")
     texts = row["infos"].to_pylist()
     moments = [_checked(moment) for moment in (beside["reset_info"], *map(json.loads, texts))]
-    flat = [dict(leaves(moment)) for moment in moments]
+    flat = [dict(tree_leaves(moment)) for moment in moments]
     infos = {
         name.removeprefix("infos/"): _as_column([moment[name.removeprefix("infos/")] for moment in flat], column)
         for name, column in columns.items()
@@ -309,7 +309,7 @@ def _own(row: dict[str, Any], beside: Any, provenance: Provenance) -> Arrival:
         truncations=_flags(beside["truncations"], steps),
         infos=nested(infos),
     )
-    return Arrival(episode, beside["sha256"])
+    return ImportedEpisode(episode, beside["sha256"])
 
 
 def _observations(rows: Any, provenance: Provenance) -> Any:

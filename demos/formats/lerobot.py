@@ -32,13 +32,13 @@ from gymnasium import spaces
 from gymnasium.envs.registration import registry
 
 from demos.datasets.dataset import HIGHEST_RATE
-from demos.datasets.episode import Episode, leaves, nested
+from demos.datasets.episode import Episode, nested, tree_leaves
 from demos.formats.arrow import list_feature, nested_rows, numbers, pyarrow, value_feature, with_features
-from demos.formats.format import Arrival, Foreign, Format, ends, optional, with_last
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends, optional, with_last
 from demos.formats.parquet import ParquetFiles
 from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
 from demos.formats.source import UNKNOWN_FPS, Column, Signature, Source
-from demos.formats.spaces import flat_names, implied_action_space, implied_space, is_picture, leaf_spaces
+from demos.formats.spaces import flat_names, implied_action_space, implied_space, is_image, leaf_spaces
 from demos.formats.statistics import Statistics, merged, number_statistics, picture_statistics
 from demos.formats.videos import FILES_A_CHUNK, FilmWriter, pyav, read_frames
 from lam_envs.registration import TASKS, is_ours
@@ -86,7 +86,7 @@ class _Layout:
 
 def _layout(observation_space: Any, infos: Any) -> _Layout:
     parts = leaf_spaces(observation_space)
-    films = [way for way, space in parts.items() if is_picture(space) and min(space.shape[:2]) >= SMALLEST_FILM]
+    films = [way for way, space in parts.items() if is_image(space) and min(space.shape[:2]) >= SMALLEST_FILM]
     others = [way for way in parts if way not in films]
     state = next((way for way in (*WHOLE, "") if way in others), others[0] if len(others) == 1 else None)
     flat = flat_names(parts, ".")
@@ -166,7 +166,7 @@ class _Writing:
     def add(self, episode: Episode, signature: Signature) -> None:
         """Appends an episode."""
         steps = len(episode)
-        seen = dict(leaves(episode.observations))
+        seen = dict(tree_leaves(episode.observations))
         columns = self._columns(episode, seen)
         stats = {name: number_statistics(values) for name, values in columns.items()}
         row: dict[str, Any] = {"episode_index": self._episodes, "tasks": [self._task], "length": steps}
@@ -216,7 +216,7 @@ class _Writing:
         columns["action"] = episode.actions
         columns |= {name: getattr(episode, part) for name, part in STEPWISE.items()}
         columns["next.done"] = episode.terminations | episode.truncations
-        infos = dict(leaves(episode.infos))
+        infos = dict(tree_leaves(episode.infos))
         if "is_success" in layout.infos:
             columns["next.success"] = infos["is_success"][1:]
         columns |= {name: infos[way][:-1] for way, name in layout.infos.items()}
@@ -299,7 +299,7 @@ def _rest_table(episode: Episode, signature: Signature) -> Any:
         "sha256": pa.array([signature.sha256], pa.string()),
     }
     for part in ("observations", "infos"):
-        for way, values in leaves(getattr(episode, part), part):
+        for way, values in tree_leaves(getattr(episode, part), part):
             row[way] = nested_rows(np.ascontiguousarray(values[-1:]).reshape(1, -1))
     return pa.table(row)
 
@@ -348,7 +348,7 @@ def _task_table(task: str) -> Any:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[Foreign]:
+def _read(path: Path) -> Iterator[ImportedDataset]:
     info = json.loads((path / INFO).read_text())
     if info["codebase_version"] != VERSION:
         raise ValueError(
@@ -362,17 +362,17 @@ def _read(path: Path) -> Iterator[Foreign]:
     if (path / PROVENANCE).exists():
         provenance = parsed_provenance((path / PROVENANCE).read_text())
         arrivals = _own_episodes(path, provenance, fps)
-        yield Foreign(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
+        yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
         return
     first = next(_others_episodes(path, features, fps), None)
     if first is None:
         raise ValueError("it holds no episode")
     seen = first.episode.observations
-    observations: dict[str, Any] = {name: implied_space(values) for name, values in leaves(seen)}
+    observations: dict[str, Any] = {name: implied_space(values) for name, values in tree_leaves(seen)}
     actions = implied_action_space(
         numbers(table["action"], "action", features["action"]) for _, table in _frames(path, ["action"])
     )
-    yield Foreign(
+    yield ImportedDataset(
         spaces.Dict(observations) if isinstance(seen, dict) else observations[""],
         actions,
         None,
@@ -466,7 +466,7 @@ def _film(path: Path, name: str, row: dict[str, Any], fps: float) -> npt.NDArray
     return read_frames(file, float(row[f"videos/{name}/from_timestamp"]), int(row["length"]), fps)
 
 
-def _own_episodes(path: Path, provenance: Provenance, fps: float) -> Iterator[Arrival]:
+def _own_episodes(path: Path, provenance: Provenance, fps: float) -> Iterator[ImportedEpisode]:
     """The episodes that our export wrote."""
     columns = provenance.columns
     infos = [name.removeprefix("infos/") for name in columns if name.startswith("infos/")]
@@ -488,7 +488,7 @@ def _own_episodes(path: Path, provenance: Provenance, fps: float) -> Iterator[Ar
                 end = numbers(last[part], part, column.shape).astype(column.dtype, copy=False)
                 parts[part] = np.concatenate([parts[part], end])
         whole = nested(parts)
-        yield Arrival(
+        yield ImportedEpisode(
             Episode(
                 seed=last["seed"][0].as_py(),
                 observations=whole["observations"],
@@ -508,7 +508,7 @@ def _rest_rows(path: Path) -> Iterator[Any]:
         yield from content.iter_batches(batch_size=1)
 
 
-def _others_episodes(path: Path, features: dict[str, Any], fps: float) -> Iterator[Arrival]:
+def _others_episodes(path: Path, features: dict[str, Any], fps: float) -> Iterator[ImportedEpisode]:
     """The episodes of somebody else."""
     names = [name for name, told in features.items() if told != "video"]
     for row, table in _paired(path, names):
@@ -518,7 +518,7 @@ def _others_episodes(path: Path, features: dict[str, Any], fps: float) -> Iterat
             for name in names
         }  # fmt: skip
         films = {name: _film(path, name, row, fps) for name, told in features.items() if told == "video"}
-        yield Arrival(_episode({**columns, **films}), None)
+        yield ImportedEpisode(_episode({**columns, **films}), None)
 
 
 def _picture_column(rows: Any, name: str) -> npt.NDArray[np.uint8]:

@@ -26,8 +26,8 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from demos.datasets.dataset import HIGHEST_RATE
-from demos.datasets.episode import Episode, leaves, nested
-from demos.formats.format import Arrival, Foreign, Format, ends
+from demos.datasets.episode import Episode, nested, tree_leaves
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends
 from demos.formats.provenance import parsed_provenance, provenance_text
 from demos.formats.source import Column, Source
 from demos.formats.spaces import implied_action_space, implied_space
@@ -76,7 +76,7 @@ def _write_arrays(source: Source, folder: Path) -> None:
             np.lib.format.write_array_header_1_0(files[name], header)
         for episode in source.episodes():
             for part in ("observations", *STEPS, "infos"):
-                for name, values in leaves(getattr(episode, part), part):
+                for name, values in tree_leaves(getattr(episode, part), part):
                     files[name].write(np.ascontiguousarray(values).tobytes())
 
 
@@ -150,7 +150,7 @@ def _whole(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[Foreign]:
+def _read(path: Path) -> Iterator[ImportedDataset]:
     with zipfile.ZipFile(path) as archive, ExitStack() as stack:
         stored = archive.infolist()
         names = [entry.filename.removesuffix(".npy") for entry in stored]
@@ -183,11 +183,11 @@ def _read(path: Path) -> Iterator[Foreign]:
             observations = _implied(arrays, "observations")
             actions = implied_action_space([_whole(archive, "actions")])
         arrivals = (
-            Arrival(_episode(arrays, steps, seed), digest)
+            ImportedEpisode(_episode(arrays, steps, seed), digest)
             for steps, seed, digest in zip(lengths, seeds, digests, strict=True)
         )
         notes = {} if "rewards" in arrays else {"rewards": "zeros"}
-        yield Foreign(observations, actions, provenance, len(lengths), arrivals, notes, rate)
+        yield ImportedDataset(observations, actions, provenance, len(lengths), arrivals, notes, rate)
 
 
 def _is_array_name(name: str) -> bool:

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from demos.datasets.dataset import HIGHEST_RATE, changes_of, environment_rate
-from demos.datasets.episode import STATE, Episode, leaves, nested
-from demos.formats.format import Arrival, Foreign, Format, ends, with_last
+from demos.datasets.episode import STATE, Episode, nested, tree_leaves
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends, with_last
 from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
 from demos.formats.source import Signature, Source
 from demos.formats.spaces import flat_names, implied_action_space, implied_space, leaf_spaces
@@ -110,12 +110,12 @@ def _write_demo(
     states = episode.infos.get(STATE)
     if isinstance(states, np.ndarray):
         demo["states"] = states[:-1]
-    for way, values in leaves(episode.observations):
+    for way, values in tree_leaves(episode.observations):
         vectors = values[:, None] if values.ndim == 1 else values
         demo[f"obs/{names[way]}"] = vectors[:-1]
         demo[f"next_obs/{names[way]}"] = vectors[1:]
     demo["terminations"], demo["truncations"] = episode.terminations, episode.truncations
-    for way, values in leaves(episode.infos, "infos"):
+    for way, values in tree_leaves(episode.infos, "infos"):
         demo[way] = values
 
 
@@ -145,7 +145,7 @@ def _split(episodes: int) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[Foreign]:
+def _read(path: Path) -> Iterator[ImportedDataset]:
     size = path.stat().st_size
     with h5py.File(path, "r") as file:
         data = _group(file, "data")
@@ -157,7 +157,9 @@ def _read(path: Path) -> Iterator[Foreign]:
         demos = (_group(data, name) for name in names)
         if provenance is not None:
             arrivals = (_own(demo, provenance, size) for demo in demos)
-            yield Foreign(provenance.observation_space, provenance.action_space, provenance, len(names), arrivals)
+            yield ImportedDataset(
+                provenance.observation_space, provenance.action_space, provenance, len(names), arrivals
+            )
             return
         first = _group(data, names[0])
         seen = _observations(first, _length(first, size), size)
@@ -169,7 +171,7 @@ def _read(path: Path) -> Iterator[Foreign]:
         )
         arrivals = (_others(demo, only is not None, size) for demo in demos)
         seen_space = observations if only is None else only
-        yield Foreign(seen_space, actions, None, len(names), arrivals, _noted(first), _rate(data))
+        yield ImportedDataset(seen_space, actions, None, len(names), arrivals, _noted(first), _rate(data))
 
 
 def _rate(data: Any) -> float | None:
@@ -191,7 +193,7 @@ def _noted(demo: Any) -> dict[str, Any]:
     return notes
 
 
-def _own(demo: Any, provenance: Provenance, size: int) -> Arrival:
+def _own(demo: Any, provenance: Provenance, size: int) -> ImportedEpisode:
     """An episode that our export wrote."""
     steps = _length(demo, size)
     seed = demo.attrs.get(SEED)
@@ -208,7 +210,7 @@ def _own(demo: Any, provenance: Provenance, size: int) -> Arrival:
         infos=_infos(_group(demo, "infos"), steps + 1, size) if "infos" in demo else {},
     )
     digest = demo.attrs.get(DIGEST)
-    return Arrival(episode, digest if isinstance(digest, str) else None)
+    return ImportedEpisode(episode, digest if isinstance(digest, str) else None)
 
 
 def _as_space(vectors: npt.NDArray[Any], provenance: Provenance) -> npt.NDArray[Any]:
@@ -224,7 +226,7 @@ def _as_space(vectors: npt.NDArray[Any], provenance: Provenance) -> npt.NDArray[
     return actions
 
 
-def _others(demo: Any, whole: bool, size: int) -> Arrival:
+def _others(demo: Any, whole: bool, size: int) -> ImportedEpisode:
     """An episode of somebody else."""
     steps = _length(demo, size)
     seen = _observations(demo, steps, size)
@@ -233,7 +235,7 @@ def _others(demo: Any, whole: bool, size: int) -> Arrival:
     rewards = _array(demo, "rewards", steps, size) if "rewards" in demo else np.zeros(steps)
     # Not named as our states are: a simulator of ours could not be set to them.
     infos = {"states": with_last(_array(demo, "states", steps, size))} if "states" in demo else {}
-    return Arrival(
+    return ImportedEpisode(
         Episode(
             seed=None,
             observations=seen[WHOLE] if whole and set(seen) == {WHOLE} else seen,

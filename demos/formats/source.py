@@ -16,7 +16,7 @@ from rich.progress import track
 import lam_envs
 from demos.datasets.checksum import DIGEST, content_digest, digest_of
 from demos.datasets.dataset import DATA_FILE, libraries_of, open_data, plan_of, rate_of, stores_jpeg
-from demos.datasets.episode import Episode, episodes_of, has_moments, leaves, nested, read_dtype
+from demos.datasets.episode import Episode, episodes_of, has_moments, nested, read_dtype, tree_leaves
 from demos.datasets.writing import written_form
 from demos.formats.spaces import leaf_spaces
 
@@ -111,7 +111,7 @@ class Source:
         kept = set(self.named("infos"))
         episodes = track(episodes_of(self.dataset), "exporting", total=len(self.lengths), disable=not self.progress)
         for episode in episodes:
-            infos = nested({name: value for name, value in leaves(episode.infos) if name in kept})
+            infos = nested({name: value for name, value in tree_leaves(episode.infos) if name in kept})
             yield Episode(
                 episode.seed,
                 episode.observations,

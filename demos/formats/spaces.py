@@ -32,7 +32,7 @@ def leaf_spaces(space: gym.Space[Any], name: str = "") -> dict[str, Any]:
     return {name: space}
 
 
-def is_picture(space: Any) -> bool:
+def is_image(space: Any) -> bool:
     """Whether a space holds colour pictures: uint8, shape (height, width, 3)."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] == 3
 

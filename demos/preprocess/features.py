@@ -11,26 +11,26 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from demos.datasets.episode import Episode, leaves
+from demos.datasets.episode import Episode, tree_leaves
 from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.preprocess.schema import Column, Form
+from demos.preprocess.schema import Column, DatasetSchema
 
 INFO = "info/"
 """A feature of that prefix is the info of the rest of its name."""
 
 
-def _time(form: Form, episode: Episode) -> npt.NDArray[Any]:
+def _time(form: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
     if form.rate is None:
         raise ValueError("the dataset does not say how many moments it has a second: the feature 'time' needs it")
     return np.arange(len(episode) + 1)[:, None] / form.rate
 
 
-def _previous_action(form: Form, episode: Episode) -> npt.NDArray[Any]:
+def _previous_action(form: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
     flat = episode.actions.reshape(len(episode), -1)
     return np.concatenate([np.zeros((1, flat.shape[1])), flat])
 
 
-ADDED: dict[str, Callable[[Form, Episode], npt.NDArray[Any]]] = {
+ADDED: dict[str, Callable[[DatasetSchema, Episode], npt.NDArray[Any]]] = {
     "time": _time,
     "previous_action": _previous_action,
 }
@@ -63,7 +63,7 @@ class Features(Preprocessor):
                 raise ValueError(f"unknown feature {name!r} to add; expected {', '.join(ADDED)} or {INFO}NAME")
 
     @override
-    def begin(self, form: Form) -> Running:
+    def begin(self, form: DatasetSchema) -> Running:
         columns = form.columns or {}
         dropped = {name for wanted in self.drop for name in _matching(form, wanted)}
         for name in self.add:
@@ -95,7 +95,9 @@ class Features(Preprocessor):
 class _Choosing(Running):
     """What the episodes are like that are ``given``, the places that are ``kept``, and ``sizes`` of what is added."""
 
-    def __init__(self, form: Form, given: Form, kept: npt.NDArray[Any], sizes: dict[str, int]) -> None:
+    def __init__(
+        self, form: DatasetSchema, given: DatasetSchema, kept: npt.NDArray[Any], sizes: dict[str, int]
+    ) -> None:
         super().__init__(form)
         self._given, self._kept, self._sizes = given, kept, sizes
 
@@ -114,7 +116,7 @@ class _Choosing(Running):
         return form.with_vectors(episode, np.concatenate(parts, axis=1))
 
 
-def _matching(form: Form, wanted: str) -> list[str]:
+def _matching(form: DatasetSchema, wanted: str) -> list[str]:
     names = [
         name for name in form.columns or {} if name == wanted or (wanted[-1:] == "/" and name.startswith(wanted))
     ]
@@ -123,7 +125,7 @@ def _matching(form: Form, wanted: str) -> list[str]:
     return names
 
 
-def _size(form: Form, name: str) -> int:
+def _size(form: DatasetSchema, name: str) -> int:
     if name == "previous_action":
         return int(np.prod(form.action_space.shape or (1,)))
     if name.startswith(INFO):
@@ -134,10 +136,10 @@ def _size(form: Form, name: str) -> int:
     return 1
 
 
-def _added(form: Form, episode: Episode, name: str) -> npt.NDArray[Any]:
+def _added(form: DatasetSchema, episode: Episode, name: str) -> npt.NDArray[Any]:
     if name in ADDED:
         return ADDED[name](form, episode)
-    infos = dict(leaves(episode.infos))
+    infos = dict(tree_leaves(episode.infos))
     if name[len(INFO) :] not in infos:
         raise ValueError(f"an episode has no info {name[len(INFO) :]!r}; it has {', '.join(infos)}")
     return np.asarray(infos[name[len(INFO) :]]).reshape(len(episode) + 1, -1)

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from demos.datasets.episode import Episode
 from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.preprocess.schema import Form, part_of
+from demos.preprocess.schema import DatasetSchema, part_of
 
 TOOL = "tool/position"
 GRIPPER = "gripper/width"
@@ -38,7 +38,7 @@ class CutIdle(Preprocessor):
             raise ValueError(f"speed is {self.speed} and keep is {self.keep}; expected at least 0 each")
 
     @override
-    def begin(self, form: Form) -> Running:
+    def begin(self, form: DatasetSchema) -> Running:
         for name in (TOOL, GRIPPER):
             form.column(name)
         if form.rate is None:
@@ -47,7 +47,7 @@ class CutIdle(Preprocessor):
 
 
 class _Cutting(Running):
-    def __init__(self, form: Form, settings: CutIdle, rate: float) -> None:
+    def __init__(self, form: DatasetSchema, settings: CutIdle, rate: float) -> None:
         super().__init__(form)
         self._settings, self._rate = settings, rate
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from demos.datasets.episode import Episode
-from demos.preprocess.schema import Form
+from demos.preprocess.schema import DatasetSchema
 
 
 class Running(ABC):
@@ -16,7 +16,7 @@ class Running(ABC):
         form: What the episodes are like that it makes.
     """
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: DatasetSchema) -> None:
         self.form = form
 
     @abstractmethod
@@ -42,7 +42,7 @@ class Preprocessor(ABC):
     """Whether what it makes was executed in the environment: its actions, from the seed on, give the episode."""
 
     @abstractmethod
-    def begin(self, form: Form) -> Running:
+    def begin(self, form: DatasetSchema) -> Running:
         """Gets ready for the episodes of a dataset.
 
         Args:

@@ -12,9 +12,9 @@ import numpy as np
 from typing_extensions import override
 
 from demos.collection.recording import Step, commanded, record
-from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode, leaves
+from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode, tree_leaves
 from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.preprocess.schema import Form, form_of_env
+from demos.preprocess.schema import DatasetSchema, form_of_env
 from lam_envs import ToolCommand
 from lam_envs.control import CONTROLS
 from lam_envs.registration import is_ours
@@ -53,7 +53,7 @@ class Relabel(Preprocessor):
         known_name("control", self.control, CONTROLS)
 
     @override
-    def begin(self, form: Form) -> Running:
+    def begin(self, form: DatasetSchema) -> Running:
         plan = form.plan
         if plan is None or not is_ours(plan.get("env_id")):
             raise ValueError("relabelling needs an environment of lam_envs; the dataset names none")
@@ -69,17 +69,17 @@ def _info_sizes(env: gym.Env[Any, Any]) -> dict[str, int]:
     """Return the sizes of the infos that are recorded in an environment."""
     inner: Any = env.unwrapped
     info = env.reset(seed=0)[1]
-    return {name: int(np.size(value)) for name, value in leaves({**info, STATE: inner.physical_state()})}
+    return {name: int(np.size(value)) for name, value in tree_leaves({**info, STATE: inner.physical_state()})}
 
 
-def _note_sizes(form: Form) -> dict[str, int]:
+def _note_sizes(form: DatasetSchema) -> dict[str, int]:
     return {name: size for name, size in form.info_sizes.items() if name in NOTES and name != EXECUTED}
 
 
 class _Following(Running):
     """Follows in ``env`` the episodes, which are as ``given``."""
 
-    def __init__(self, form: Form, given: Form, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, form: DatasetSchema, given: DatasetSchema, env: gym.Env[Any, Any]) -> None:
         super().__init__(form)
         self._given, self._env = given, env
         self._left_out = 0

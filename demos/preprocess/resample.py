@@ -11,9 +11,9 @@ from gymnasium import spaces
 from typing_extensions import override
 
 from demos.datasets.dataset import HIGHEST_RATE
-from demos.datasets.episode import Episode, mapped
+from demos.datasets.episode import Episode, tree_map
 from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.preprocess.schema import Form
+from demos.preprocess.schema import DatasetSchema
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Resample(Preprocessor):
             )
 
     @override
-    def begin(self, form: Form) -> Running:
+    def begin(self, form: DatasetSchema) -> Running:
         if form.rate is None:
             raise ValueError("the dataset does not say how many moments it has a second")
         displaced = form.displacements if self.displacements is None else self.displacements
@@ -61,7 +61,7 @@ class Resample(Preprocessor):
 class _Resampling(Running):
     """Makes a step of ``ratio`` old ones; the first ``displaced`` numbers of an action are displacements."""
 
-    def __init__(self, form: Form, ratio: float, displaced: int) -> None:
+    def __init__(self, form: DatasetSchema, ratio: float, displaced: int) -> None:
         super().__init__(form)
         self._ratio, self._displaced = ratio, displaced
 
@@ -78,12 +78,12 @@ class _Resampling(Running):
         terminated = bool(episode.terminations[-1])
         return replace(
             episode,
-            observations=mapped(lambda values: _at(values, times, nearest), episode.observations),
+            observations=tree_map(lambda values: _at(values, times, nearest), episode.observations),
             actions=self._actions(episode.actions, times),
             rewards=np.diff(_accumulated(episode.rewards, times)),
             terminations=ends & terminated,
             truncations=ends & (not terminated),
-            infos=mapped(lambda values: values[nearest], episode.infos),
+            infos=tree_map(lambda values: values[nearest], episode.infos),
         )
 
     def _actions(self, actions: npt.NDArray[Any], times: npt.NDArray[np.float64]) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from demos.datasets.dataset import FORM, PLAN, checked_rate, make_env, plan_of, rate_of
-from demos.datasets.episode import Episode, episodes_of, leaves
+from demos.datasets.episode import Episode, episodes_of, tree_leaves
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.control import CONTROLS
 from lam_envs.observation import ROBOT_KEY
@@ -41,7 +41,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Form:
+class DatasetSchema:
     """What every episode of a dataset is like.
 
     Attributes:
@@ -90,13 +90,13 @@ class Form:
         vector = space[key] if key is not None and isinstance(space, spaces.Dict) else space
         return cast(spaces.Box, vector)
 
-    def with_vector_space(self, vector: spaces.Box) -> Form:
+    def with_vector_space(self, vector: spaces.Box) -> DatasetSchema:
         """The same with another space of the vector."""
         key, space = self.vector_key, self.observation_space
         whole = spaces.Dict({**space.spaces, key: vector}) if key and isinstance(space, spaces.Dict) else vector
         return replace(self, observation_space=whole, env_spec=self.env_spec if vector == self.vector_space else None)
 
-    def with_action_space(self, actions: gym.Space[Any]) -> Form:
+    def with_action_space(self, actions: gym.Space[Any]) -> DatasetSchema:
         """The same with another space of the actions."""
         return replace(self, action_space=actions, env_spec=self.env_spec if actions == self.action_space else None)
 
@@ -150,7 +150,7 @@ class Form:
         return {FORM: form, **({} if self.plan is None else {PLAN: self.plan})}
 
 
-def form_of(dataset: minari.MinariDataset) -> Form:
+def form_of(dataset: minari.MinariDataset) -> DatasetSchema:
     """Reads what a dataset says of its numbers.
 
     Raises:
@@ -161,9 +161,9 @@ def form_of(dataset: minari.MinariDataset) -> Form:
     with contextlib.suppress(ValueError):
         plan = plan_of(dataset)
     infos = next(episodes_of(dataset, dataset.episode_indices[:1])).infos
-    sizes = {name: int(np.prod(values.shape[1:])) for name, values in leaves(infos)}
+    sizes = {name: int(np.prod(values.shape[1:])) for name, values in tree_leaves(infos)}
     observations, actions = dataset.observation_space, dataset.action_space
-    form = Form(observations, actions, plan, rate_of(dataset), None, None, sizes, dataset.env_spec)
+    form = DatasetSchema(observations, actions, plan, rate_of(dataset), None, None, sizes, dataset.env_spec)
     if FORM in metadata:
         return _read(form, metadata[FORM])
     if plan is None or not is_ours(plan.get("env_id")):
@@ -181,7 +181,7 @@ def form_of(dataset: minari.MinariDataset) -> Form:
     )
 
 
-def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> Form:
+def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> DatasetSchema:
     """What episodes of an environment of lam_envs are like.
 
     Args:
@@ -194,7 +194,7 @@ def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> Form:
         for name, part in inner.layout.items()
     }
     rate = float(CONTROL_HZ)
-    form = Form(env.observation_space, env.action_space, plan, rate, columns, None, env_spec=env.spec)
+    form = DatasetSchema(env.observation_space, env.action_space, plan, rate, columns, None, env_spec=env.spec)
     return replace(form, displacements=_displacements(form))
 
 
@@ -202,7 +202,7 @@ def _axis(number: int, size: int) -> str:
     return "xyz"[number] if size == 3 else str(number)
 
 
-def _displacements(form: Form) -> int | None:
+def _displacements(form: DatasetSchema) -> int | None:
     """How many numbers of our own actions are displacements."""
     control = ((form.plan or {}).get("env_kwargs") or {}).get("control", "ee")
     if control not in CONTROLS or not isinstance(form.action_space, spaces.Box):
@@ -210,7 +210,7 @@ def _displacements(form: Form) -> int | None:
     return int(np.prod(form.action_space.shape)) - ABSOLUTE_PARTS
 
 
-def _read(form: Form, saved: Any) -> Form:
+def _read(form: DatasetSchema, saved: Any) -> DatasetSchema:
     try:
         columns = {
             str(name): Column(

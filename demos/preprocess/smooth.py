@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from demos.datasets.episode import Episode
 from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.preprocess.schema import Form
+from demos.preprocess.schema import DatasetSchema
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Smooth(Preprocessor):
             raise ModuleNotFoundError("smoothing needs SciPy: pip install 'lam-envs[demos]'", name="scipy")
 
     @override
-    def begin(self, form: Form) -> Running:
+    def begin(self, form: DatasetSchema) -> Running:
         if not isinstance(form.action_space, spaces.Box) or not form.displacements:
             raise ValueError(f"smoothing needs actions that are displacements; these are {form.action_space}")
         for name in self.features:
@@ -57,7 +57,7 @@ class Smooth(Preprocessor):
 
 
 class _Smoothing(Running):
-    def __init__(self, form: Form, settings: Smooth, actions: spaces.Box, displacements: int) -> None:
+    def __init__(self, form: DatasetSchema, settings: Smooth, actions: spaces.Box, displacements: int) -> None:
         super().__init__(form)
         self._settings, self._space, self._displacements = settings, actions, displacements
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from demos.collection.recording import stack
 from demos.datasets.episode import STATE, Episode
 from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.preprocess.schema import Form, form_of_env
+from demos.preprocess.schema import DatasetSchema, form_of_env
 from lam_envs.env import OBSERVATIONS
 from lam_envs.registration import is_ours
 from lam_envs.validation import known_name
@@ -50,7 +50,7 @@ class StatesToObs(Preprocessor):
         known_name("obs", self.obs, OBSERVATIONS)
 
     @override
-    def begin(self, form: Form) -> Running:
+    def begin(self, form: DatasetSchema) -> Running:
         plan = form.plan
         if plan is None or not is_ours(plan.get("env_id")):
             raise ValueError("states can only be set in an environment of lam_envs; the dataset names none")
@@ -67,7 +67,7 @@ class StatesToObs(Preprocessor):
 class _Showing(Running):
     """Running step that sets the states of episodes in ``env``."""
 
-    def __init__(self, form: Form, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, form: DatasetSchema, env: gym.Env[Any, Any]) -> None:
         super().__init__(form)
         self._env = env
 

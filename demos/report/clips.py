@@ -19,7 +19,7 @@ from rich.progress import track
 
 from demos.collection.video import Frame, state_frames, write_video
 from demos.datasets.dataset import rate_of
-from demos.datasets.episode import STATE, Episode, episodes_of, leaves
+from demos.datasets.episode import STATE, Episode, episodes_of, tree_leaves
 from demos.report.positions import own_env
 
 SIZE = 240
@@ -109,7 +109,7 @@ def _moments(episode: Episode) -> list[int]:
 
 
 def _recorded_frames(dataset: minari.MinariDataset, episode: Episode) -> list[Frame]:
-    parts = dict(leaves(episode.observations))
+    parts = dict(tree_leaves(episode.observations))
     found = [np.asarray(parts[name])[_moments(episode)] for name in _pictures(dataset)]
     height = found[0].shape[1]
     beside = [np.broadcast_to(part, (*part.shape[:3], 3)) for part in found if part.shape[1] == height]

@@ -28,7 +28,7 @@ from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.geometry import IDENTITY, Frame, Vector3
 from lam_envs.bullet.ground import Plate, brightness_of_level, paint
 from lam_envs.bullet.quiet import Silenced
-from lam_envs.randomization import Physique
+from lam_envs.randomization import PhysicsScale
 
 PHYSICS_HZ = 240
 """Physics steps a second: Bullet's own tuning rate."""
@@ -91,7 +91,7 @@ class Simulation:
         self,
         detail: Detail = "physics",
         *,
-        physique: Physique = Physique(),  # noqa: B008  (a tuple: nobody can change it)
+        physique: PhysicsScale = PhysicsScale(),  # noqa: B008  (a tuple: nobody can change it)
         window: bool = False,
         renderer: Renderer = "tiny",
     ) -> None:

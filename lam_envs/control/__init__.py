@@ -11,11 +11,11 @@ from __future__ import annotations
 from lam_envs.control.cartesian import WORKSPACE_HIGH, WORKSPACE_LOW
 from lam_envs.control.control import Control, Target, ToolCommand
 from lam_envs.control.discrete import DiscreteControl
-from lam_envs.control.end_effector import EndEffectorControl, TurningControl
+from lam_envs.control.end_effector import EndEffectorControl, EndEffectorYawControl
 from lam_envs.control.joint import JointControl
 
 CONTROLS: dict[str, type[Control]] = {
-    control.name: control for control in (EndEffectorControl, TurningControl, JointControl, DiscreteControl)
+    control.name: control for control in (EndEffectorControl, EndEffectorYawControl, JointControl, DiscreteControl)
 }
 """The table of controls."""
 

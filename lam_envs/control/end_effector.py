@@ -59,7 +59,7 @@ class EndEffectorControl(Control):
         return np.array([*_steps(command, features), self.opening(command.width)], dtype=np.float32)
 
 
-class TurningControl(EndEffectorControl):
+class EndEffectorYawControl(EndEffectorControl):
     """``ee_yaw``: as ``ee``, and the hand turns about the vertical.
 
     | number | meaning | -1 | +1 |

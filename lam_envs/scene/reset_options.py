@@ -13,10 +13,10 @@ import numpy as np
 
 from lam_envs.bullet.geometry import check_orientation
 from lam_envs.scene.state import MAX_NUMBER
-from lam_envs.tasks import Draw, Task
+from lam_envs.tasks import InitialState, Task
 from lam_envs.validation import unknown_name
 
-Change = Callable[[Draw], Draw]
+Change = Callable[[InitialState], InitialState]
 """Replaces one part of a drawn initial state."""
 
 POSE_SIZE = 7
@@ -66,7 +66,7 @@ def poses_change(value: Any, task: Task) -> Change:
         )
         check_orientation(f"reset option 'poses': the orientation of {name}", poses[name][3:])
 
-    def change(start: Draw) -> Draw:
+    def change(start: InitialState) -> InitialState:
         objects = dict(start.objects)
         for name, (x, y, z, qx, qy, qz, qw) in poses.items():
             objects[name] = objects[name]._replace(position=(x, y, z), orientation=(qx, qy, qz, qw))

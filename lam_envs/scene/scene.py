@@ -13,9 +13,9 @@ import numpy.typing as npt
 from lam_envs.bullet.geometry import Motion, Vector3, check_orientation
 from lam_envs.bullet.simulation import FINENESS, SUBSTEPS, Detail, Renderer, Simulation
 from lam_envs.control import Target
-from lam_envs.randomization import Physique, Variation
+from lam_envs.randomization import PhysicsScale, RandomizationSample
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.tasks import Draw, Task
+from lam_envs.tasks import InitialState, Task
 
 TABLE_SIZE = (1.2, 1.4, 0.4)
 TABLE_CENTER = (0.4, 0.0, -0.2)
@@ -64,7 +64,7 @@ class Scene:
         self,
         model: RobotModel,
         task: Task,
-        physique: Physique,
+        physique: PhysicsScale,
         detail: Detail = "physics",
         *,
         window: bool = False,
@@ -167,7 +167,7 @@ class Scene:
         joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)
         return 2 * joints + arm + 5 + MOTION_SIZE * len(self.task.movable)
 
-    def initial_state(self, draw: Draw) -> npt.NDArray[np.float64]:
+    def initial_state(self, draw: InitialState) -> npt.NDArray[np.float64]:
         """Returns the state that a draw describes, with everything at rest and the gripper half open."""
         model = self.robot.model
         arm = self.robot.start_pose(draw.tool)
@@ -240,7 +240,7 @@ class Scene:
         self.simulation.copy_poses(source.simulation)
         self.robot.place(source.robot.joint_states()[0])
 
-    def tint(self, variation: Variation) -> None:
+    def tint(self, variation: RandomizationSample) -> None:
         """Gives table, floor and objects the colours of a variation."""
         self.simulation.tint("table", variation.table_color)
         self.simulation.tint("floor", variation.floor_color)

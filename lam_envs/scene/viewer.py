@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lam_envs.bullet.cameras import CAMERAS, Camera, CameraMatrices, Picture
 from lam_envs.bullet.geometry import Frame
 from lam_envs.bullet.simulation import CONTROL_HZ, PIXEL_CENTER, Renderer
-from lam_envs.randomization import Physique, Variation
+from lam_envs.randomization import PhysicsScale, RandomizationSample
 from lam_envs.scene.scene import Scene
 from lam_envs.scene.world import World
 
@@ -68,7 +68,7 @@ class Viewer:
         self._window = window
         self._scene = self._make(world.physique(world.variation))
         self._tool = Frame((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-        self._tinted = Variation()
+        self._tinted = RandomizationSample()
         self._last_frame = 0.0
 
     def follow(self) -> None:
@@ -78,7 +78,7 @@ class Viewer:
         physique = world.physique(variation)
         if self._scene.simulation.physique != physique:
             self._scene.close()
-            self._scene, self._tinted = self._make(physique), Variation()
+            self._scene, self._tinted = self._make(physique), RandomizationSample()
         if self._tinted is not variation:
             self._scene.tint(variation)
             self._tinted = variation
@@ -120,6 +120,6 @@ class Viewer:
         """Closes the window or the client."""
         self._scene.close()
 
-    def _make(self, physique: Physique) -> Scene:
+    def _make(self, physique: PhysicsScale) -> Scene:
         world = self._world
         return Scene(world.model, world.task, physique, self._detail, window=self._window, renderer=self._renderer)

@@ -15,12 +15,12 @@ from gymnasium.error import ResetNeeded
 
 from lam_envs.control import Control
 from lam_envs.observation import Layout
-from lam_envs.randomization import VARIATION_SIZE, Physique, Randomization, Variation, draw
+from lam_envs.randomization import VARIATION_SIZE, PhysicsScale, Randomization, RandomizationSample, draw
 from lam_envs.robots import RobotModel
 from lam_envs.scene import state as states
 from lam_envs.scene.reset_options import Change, check_goal
 from lam_envs.scene.scene import Scene
-from lam_envs.tasks import Draw, Reading, Task
+from lam_envs.tasks import InitialState, Task, TaskObservation
 from lam_envs.tasks.checks import check_declarations, check_goal_features
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
@@ -48,7 +48,7 @@ class World:
         self._label = states.label(task.name, model.name, control.name, repr(randomization))
         # The client is made on first use, in the process that uses it.
         self._scene: Scene | None = None
-        self.variation = Variation()
+        self.variation = RandomizationSample()
         """What the episode drew."""
         self.desired = np.zeros(len(task.goal_low), dtype=np.float32)
         """The desired goal."""
@@ -71,7 +71,7 @@ class World:
             rng: Generator of the initial state. It draws the same numbers with and without changes.
             changes: Changes to the drawn initial state; see ``reset_options.py``.
         """
-        variation = Variation() if self.randomization is None else draw(self.randomization, rng)
+        variation = RandomizationSample() if self.randomization is None else draw(self.randomization, rng)
         start = self.task.sample(rng, variation.object_size)
         self._check_draw(start)
         for change in changes:
@@ -112,7 +112,7 @@ class World:
             raise ResetNeeded("call reset() before step(), render() or a state: there is no episode yet")
         return scene
 
-    def scene(self, physique: Physique | None = None) -> Scene:
+    def scene(self, physique: PhysicsScale | None = None) -> Scene:
         """The scene, made anew when this is its first use, the process was forked, or bodies have another physique.
 
         Args:
@@ -124,12 +124,12 @@ class World:
                 return scene
             scene.close()
         self._base = NO_EPISODE
-        self._scene = Scene(self.model, self.task, physique or Physique())
+        self._scene = Scene(self.model, self.task, physique or PhysicsScale())
         return self._scene
 
-    def physique(self, variation: Variation) -> Physique:
+    def physique(self, variation: RandomizationSample) -> PhysicsScale:
         """What bodies are built with in a variation: always the same where nothing can be moved."""
-        return variation.physique if self.task.movable else Physique()
+        return variation.physique if self.task.movable else PhysicsScale()
 
     @property
     def step_count(self) -> int:
@@ -159,7 +159,7 @@ class World:
 
     # What a task says
 
-    def _check_draw(self, start: Draw) -> None:
+    def _check_draw(self, start: InitialState) -> None:
         """Refuses a start that does not fit what the task declares.
 
         Raises:
@@ -175,7 +175,7 @@ class World:
                 f"expected what movable names: {', '.join(self.task.movable) or 'nothing'}"
             )
 
-    def _check_reading(self, reading: Reading) -> None:
+    def _check_reading(self, reading: TaskObservation) -> None:
         """Refuses a first reading that does not fit what the task declares.
 
         Raises:
@@ -239,7 +239,7 @@ class World:
         self,
         physical: npt.NDArray[np.float64],
         desired: npt.NDArray[np.float32],
-        variation: Variation,
+        variation: RandomizationSample,
         step: int,
         pending: list[list[float]],
     ) -> npt.NDArray[np.float64]:
@@ -251,16 +251,16 @@ class World:
         waiting[: len(numbers)] = numbers
         return np.concatenate([physical, desired, variation.numbers(), [step, len(pending)], waiting])
 
-    def _parts(self, base: npt.NDArray[np.float64]) -> tuple[Variation, int, list[list[float]]]:
+    def _parts(self, base: npt.NDArray[np.float64]) -> tuple[RandomizationSample, int, list[list[float]]]:
         """The inverse of :meth:`_joined` for what follows the goal.
 
         Raises:
             ValueError: Numbers that no episode can have.
         """
         if self.randomization is None:
-            return Variation(), 0, []
+            return RandomizationSample(), 0, []
         rest = base[self.scene().state_size + self.desired.size :]
-        variation, rest = Variation.of(rest[:VARIATION_SIZE]), rest[VARIATION_SIZE:]
+        variation, rest = RandomizationSample.of(rest[:VARIATION_SIZE]), rest[VARIATION_SIZE:]
         step, count, rows = rest[0], rest[1], rest[2:].reshape(-1, self.control.action_size)
         if (
             step < 0

@@ -6,7 +6,7 @@ import importlib
 from typing import cast
 
 from lam_envs.registration import TASKS
-from lam_envs.tasks.task import Draw, Reading, Task
+from lam_envs.tasks.task import InitialState, Task, TaskObservation
 
 
 def make_task(name: str) -> Task:
@@ -20,4 +20,4 @@ def make_task(name: str) -> Task:
     return task()
 
 
-__all__ = ["TASKS", "Draw", "Reading", "Task", "make_task"]
+__all__ = ["TASKS", "InitialState", "Task", "TaskObservation", "make_task"]

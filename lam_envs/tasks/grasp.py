@@ -23,7 +23,7 @@ from lam_envs.tasks.objects import (
     sample_place,
     share,
 )
-from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.04
 """Edge of the cube, metres: half the Panda's opening."""
@@ -107,22 +107,22 @@ class Grasp(Task):
         )
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
         place = sample_place(rng, self.place_low, self.place_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
         cube = lying(*place, EDGE * scale / 2, yaw)
-        return Draw(tool=tool, desired=(0.0, LIFT, 1.0), objects={"object": cube})
+        return InitialState(tool=tool, desired=(0.0, LIFT, 1.0), objects={"object": cube})
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         body = simulation.bodies["object"]
         cube = body.motion()
         left, right, _ = robot.touch(body)
         held = left and right and rests_in_hand(cube, tool)
         achieved = (distance(cube.position, tool.position), cube.position[2] - body.size[2] / 2, float(held))
         values = (float(left), float(right), *object_values(cube, tool))
-        return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:

@@ -32,7 +32,7 @@ from lam_envs.tasks.objects import (
     share,
     speed,
 )
-from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 WIDTH, HEIGHT = 0.03, 0.08
 """Of the peg, metres; it stands upright."""
@@ -150,19 +150,19 @@ class Insert(Task):
         )
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
         block = sample_place(rng, self.place_low, self.place_high)
         peg = sample_place(rng, self.place_low, self.place_high, [block], APART)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
-        return Draw(
+        return InitialState(
             tool=tool,
             desired=(0.0, 0.0, DEPTH, STILL_SPEED, UPRIGHT, 0.0),
             objects={"object": lying(*peg, HEIGHT * scale / 2, yaw), "block": lying(*block, 0.0)},
         )
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         body = simulation.bodies["object"]
         peg, block = body.motion(), simulation.bodies["block"].motion()
         left, right, _ = robot.touch(body)
@@ -182,7 +182,7 @@ class Insert(Task):
             axis[2],
             distance(peg.position, tool.position),
         )
-        return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:

@@ -28,7 +28,7 @@ from lam_envs.tasks.objects import (
     sample_place,
     speed,
 )
-from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.04
 """Edge of the cube, metres."""
@@ -131,7 +131,7 @@ class PickPlace(Task):
         simulation.add_marker("goal", size=(edge, edge, edge), color=(0.1, 0.75, 0.3, 0.5))
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
         place = sample_place(rng, self.place_low, self.place_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
@@ -139,10 +139,10 @@ class PickPlace(Task):
         above, rise = rng.uniform() < IN_THE_AIR, rng.uniform(AIR_LOW, AIR_HIGH)
         rest = EDGE * scale / 2
         desired = (x, y, rest + above * rise, STILL_SPEED, 1.0, 0.0)
-        return Draw(tool=tool, desired=desired, objects={"object": lying(*place, rest, yaw)})
+        return InitialState(tool=tool, desired=desired, objects={"object": lying(*place, rest, yaw)})
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         body = simulation.bodies["object"]
         cube = body.motion()
         left, right, _ = robot.touch(body)
@@ -152,7 +152,7 @@ class PickPlace(Task):
         lies = abs(z - body.size[2] / 2) <= FLAT
         secure = lies or (left and right and rests_in_hand(cube, tool))
         achieved = (x, y, z, speed(cube), float(secure), distance(cube.position, tool.position))
-        return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:

@@ -27,7 +27,7 @@ from lam_envs.tasks.objects import (
     sample_place,
     speed,
 )
-from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.09
 """Of the square slab, metres: more than any of the grippers opens, so it can only be pushed."""
@@ -123,25 +123,25 @@ class Push(Task):
         simulation.add_marker("goal", size=(0.04, 0.04, 0.002), color=(0.1, 0.75, 0.3, 1.0), shape="cylinder")
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
         slab = sample_place(rng, self.place_low, self.place_high)
         x, y = sample_place(rng, self.spot_low, self.spot_high, [slab], MIN_WAY)
         z = HEIGHT * scale / 2
-        return Draw(
+        return InitialState(
             tool=tool,
             desired=(x, y, z, STILL_SPEED, 0.0),
             objects={"object": lying(*slab, z, rng.uniform(-MAX_YAW, MAX_YAW))},
         )
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         slab = simulation.bodies["object"].motion()
         gx, gy, gz = desired[:3].tolist()
         x, y, z = slab.position
         values = (*object_values(slab, tool), gx, gy, gz, gx - x, gy - y, gz - z)
         achieved = (x, y, z, speed(slab), distance(slab.position, tool.position))
-        return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:

@@ -13,7 +13,7 @@ from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.robot import ToolState
 from lam_envs.tasks.objects import length, nearness
-from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 TOLERANCE = 0.02
 """Largest distance from the goal that counts, metres."""
@@ -80,20 +80,20 @@ class Reach(Task):
         simulation.add_marker("goal", size=size, color=(0.1, 0.75, 0.3, 0.7), shape="ball")
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
         while True:
             x, y, z = rng.uniform(self.point_low, self.point_high).tolist()
             if math.dist((x, y, z), tool) >= MIN_WAY:
-                return Draw(tool=tool, desired=(x, y, z, STILL_SPEED))
+                return InitialState(tool=tool, desired=(x, y, z, STILL_SPEED))
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         x, y, z = tool.position
         vx, vy, vz = tool.velocity
         gx, gy, gz, _ = desired.tolist()
         speed = math.sqrt(vx * vx + vy * vy + vz * vz)
-        return Reading((gx, gy, gz, gx - x, gy - y, gz - z), (x, y, z, min(speed, self.goal_high[3])))
+        return TaskObservation((gx, gy, gz, gx - x, gy - y, gz - z), (x, y, z, min(speed, self.goal_high[3])))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:

@@ -15,7 +15,7 @@ from lam_envs.tasks.task import Flags
 Rewards = npt.NDArray[np.float64] | np.float64
 
 
-class Judgement(NamedTuple):
+class Evaluation(NamedTuple):
     """What goals of shape (..., goal size) are worth."""
 
     flags: dict[str, Flags]
@@ -37,16 +37,16 @@ class Reward:
         self._dense = dense
         self._has_judged = False
 
-    def judge(self, achieved: npt.NDArray[Any], desired: npt.NDArray[Any]) -> Judgement:
+    def judge(self, achieved: npt.NDArray[Any], desired: npt.NDArray[Any]) -> Evaluation:
         """Judges goals of shape (..., goal size)."""
         achieved, desired = _of_agents(achieved), _of_agents(desired)
         if achieved.ndim == desired.ndim == 1:
             return self._judge_one(OneGoal(achieved.tolist()), OneGoal(desired.tolist()))
         goals = (achieved.astype(np.float64), desired.astype(np.float64))
         flags = self._task.evaluate(*goals)
-        return Judgement(flags, self._reward(flags["is_success"] * 1.0, self._dense and self._task.progress(*goals)))
+        return Evaluation(flags, self._reward(flags["is_success"] * 1.0, self._dense and self._task.progress(*goals)))
 
-    def _judge_one(self, achieved: Any, desired: Any) -> Judgement:
+    def _judge_one(self, achieved: Any, desired: Any) -> Evaluation:
         flags = self._task.evaluate(achieved, desired)
         if not self._has_judged:
             self._check_flags(flags)
@@ -56,7 +56,7 @@ class Reward:
         if not self._has_judged:
             check_many_goals(self._task, achieved.array, desired.array, dense=self._dense)
             self._has_judged = True
-        return Judgement(flags, self._reward(flags["is_success"] * 1.0, progress))
+        return Evaluation(flags, self._reward(flags["is_success"] * 1.0, progress))
 
     def _reward(self, success: Any, progress: Any) -> Any:
         """The reward of a success, 1 or 0; at most 0 before it.

@@ -29,7 +29,7 @@ from lam_envs.tasks.objects import (
     sample_place,
     speed,
 )
-from lam_envs.tasks.task import Draw, Flags, Goals, Reading, Task
+from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.04
 """Edge of both cubes, metres."""
@@ -129,20 +129,20 @@ class Stack(Task):
             )
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
         red = sample_place(rng, self.place_low, self.place_high)
         blue = sample_place(rng, self.place_low, self.place_high, [red], APART)
         yaws = rng.uniform(-MAX_YAW, MAX_YAW, size=2).tolist()
         edge = EDGE * scale
-        return Draw(
+        return InitialState(
             tool=tool,
             desired=(0.0, 0.0, edge, STILL_SPEED, 1.0, 1.0, 0.0),
             objects={"object": lying(*red, edge / 2, yaws[0]), "base": lying(*blue, edge / 2, yaws[1])},
         )
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         body, under = simulation.bodies["object"], simulation.bodies["base"]
         red, blue = body.motion(), under.motion()
         left, right, anywhere = robot.touch(body)
@@ -166,7 +166,7 @@ class Stack(Task):
             float(min(red.position[2], blue.position[2]) >= LOST),
             distance(red.position, tool.position),
         )
-        return Reading(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:

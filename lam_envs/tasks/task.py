@@ -23,7 +23,7 @@ Flags = npt.NDArray[np.bool_] | np.bool_
 
 
 @dataclass(frozen=True)
-class Draw:
+class InitialState:
     """What an episode starts from.
 
     Attributes:
@@ -37,7 +37,7 @@ class Draw:
     objects: Mapping[str, Motion] = field(default_factory=dict)
 
 
-class Reading(NamedTuple):
+class TaskObservation(NamedTuple):
     """What a task sees of the scene at one moment."""
 
     values: Sequence[float]
@@ -76,7 +76,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         """Draws the start and the goal of an episode.
 
         Args:
@@ -85,7 +85,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> Reading:
+    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         """Reads the task's features and the achieved goal."""
 
     @abstractmethod

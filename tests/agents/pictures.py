@@ -9,10 +9,10 @@ import gymnasium as gym
 import numpy as np
 
 import agents
-from agents.registry import Learning
+from agents.registry import TrainableAgent
 
 
-def check_that_it_sees(agent: Learning, env: gym.Env[Any, Any], folder: Path) -> None:
+def check_that_it_sees(agent: TrainableAgent, env: gym.Env[Any, Any], folder: Path) -> None:
     """Its actions are of the environment, depend on the picture of camera `front`, and stay the same once saved."""
     observation, _ = env.reset(seed=0)
     action = agent.predict(observation, deterministic=True)[0]

@@ -119,11 +119,11 @@ def test_it_begins_where_the_clone_is_and_stays_there_while_only_the_critic_lear
     agent = new("gail", env)
     seen: list[Any] = []
 
-    class Watching(Run):
+    class PeriodicEvaluation(Run):
         def judge(self, agent: Any, env: Any, done: int) -> None:
             seen.append(actions(agent, dataset))
 
-    agent.learn(dataset, env, seed=3, budget=2 * ROUND, run=Watching())
+    agent.learn(dataset, env, seed=3, budget=2 * ROUND, run=PeriodicEvaluation())
     expected = actions(clone, dataset)
     np.testing.assert_array_equal(seen[0], expected)
     assert not np.array_equal(seen[1], expected)

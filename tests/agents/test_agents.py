@@ -17,7 +17,7 @@ import agents
 import demos
 from agents.imitation.bc import BehaviorCloning
 from agents.registry import INSTALL_IMITATION
-from demos.collection.recording import Acting
+from demos.collection.recording import Policy
 
 from ..conftest import Make
 from ..lam_envs.traces import fingerprint
@@ -56,7 +56,7 @@ def weights(agent: BehaviorCloning) -> str:
 def test_every_agent_acts_on_one_observation_and_on_a_batch(name: str, env_id: str, make: Make) -> None:
     env = make(env_id)
     agent = agents.make(name, env)
-    assert isinstance(agent, Acting)
+    assert isinstance(agent, Policy)
     observation, _ = env.reset(seed=0)
     action, _ = agent.predict(observation, deterministic=True)
     assert env.action_space.contains(action if env.action_space.shape else np.asarray(action).item())

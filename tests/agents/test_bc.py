@@ -21,7 +21,7 @@ from agents.policies.networks import LEAST_LOG_STD, BoundedPolicy, Standardizing
 from agents.registry import AGENTS, find
 from agents.training import settings as settings_module
 from agents.training.demonstrations import Transitions, transitions
-from agents.training.randomness import own_randomness
+from agents.training.randomness import isolated_rng
 from agents.training.settings import read_settings
 from demos.datasets.statistics import statistics
 from demos.preprocess import Resample
@@ -225,7 +225,7 @@ def test_an_action_that_is_nearly_always_the_same_ends_no_training(log_std: floa
     done = np.stack([0.5 * seen[:, 0], np.where(seen[:, 1] > 0.9, 1.0, -1.0)], axis=1).astype(np.float32)
     spaces = (gym.spaces.Box(-1.0, 1.0, (3,)), gym.spaces.Box(-1.0, 1.0, (2,)))
     learned = Transitions(torch.from_numpy(seen), torch.from_numpy(done))
-    with own_randomness(0):
+    with isolated_rng(0):
         policy = new_clone(*spaces, (32,), squash=True)
         with torch.no_grad():
             policy.log_std[1] = log_std

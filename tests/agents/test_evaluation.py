@@ -38,10 +38,10 @@ class ReachAndLeave:
 def test_success_is_judged_at_the_last_step(make: Make) -> None:
     env = make("LamReach-v0")
     stays = agents.evaluate(agents.make("expert", env), env, seeds=range(10))
-    leaves = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
+    tree_leaves = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
     assert stays.success_rate == 1.0
-    assert leaves.success_rate == 0.0
-    assert leaves.mean_steps_to_success is None
+    assert tree_leaves.success_rate == 0.0
+    assert tree_leaves.mean_steps_to_success is None
 
 
 def test_steps_to_success_count_from_when_it_lasts(make: Make) -> None:
@@ -66,9 +66,9 @@ def test_the_same_seeds_give_the_same_result(make: Make) -> None:
 
 def test_success_at_any_step_is_told_apart(make: Make) -> None:
     env = make("LamReach-v0")
-    leaves = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
-    assert leaves.success_rate == 0.0
-    assert leaves.ever_success_rate == 1.0
+    tree_leaves = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
+    assert tree_leaves.success_rate == 0.0
+    assert tree_leaves.ever_success_rate == 1.0
 
 
 class SlowAgent(StillAgent):

@@ -11,7 +11,7 @@ import torch
 
 import agents
 import demos
-from agents.rl.finetuning import ppo_from, remember, sac_from
+from agents.rl.finetuning import add_demonstrations_to_buffer, ppo_from, sac_from
 
 from ..conftest import Make
 
@@ -56,7 +56,7 @@ def test_sac_acts_as_the_clone_remembers_the_demonstrations_and_learns_on(
             atol=1e-6,
         )
     dataset = demos.collect(env_id, episodes=4, root=tmp_path)
-    assert remember(model, dataset) == dataset.total_steps
+    assert add_demonstrations_to_buffer(model, dataset) == dataset.total_steps
     drawn = model.replay_buffer.sample(64)  # type: ignore[union-attr]
     rewards = np.concatenate([episode.rewards for episode in dataset.iterate_episodes()])
     assert np.isin(drawn.rewards.numpy(), rewards.astype(np.float32)).all()

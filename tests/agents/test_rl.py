@@ -104,12 +104,12 @@ def test_watching_a_training_does_not_change_it(make: Make, tmp_path: Path) -> N
     agent.learn(None, env, seed=0, budget=400)
     shown: list[float] = []
 
-    class Watching(Run):
+    class PeriodicEvaluation(Run):
         def show(self, done: int, **numbers: float) -> None:
             super().show(done, **numbers)
             shown.extend([numbers["success"]] if "success" in numbers else [])
 
-    watched.learn(None, env, seed=0, budget=400, run=Watching(tmp_path, episodes=2, evaluations=4))
+    watched.learn(None, env, seed=0, budget=400, run=PeriodicEvaluation(tmp_path, episodes=2, evaluations=4))
     assert len(shown) == 3, "after the last step nothing begins"
     assert same(watched, agent)
     assert list(tmp_path.glob("events.out.tfevents*"))

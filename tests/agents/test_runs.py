@@ -22,7 +22,7 @@ import agents
 import demos
 from agents.registry import find
 from agents.training.checkpoints import read_state, write_state
-from agents.training.randomness import own_randomness
+from agents.training.randomness import isolated_rng
 from agents.training.run import CHECKPOINT, Run
 
 from ..conftest import Make
@@ -89,12 +89,12 @@ def test_watching_a_training_does_not_change_it(datasets: Any, make: Make, tmp_p
     agent.learn(dataset, env, seed=0, budget=4)
     seen: list[float] = []
 
-    class Watching(Run):
+    class PeriodicEvaluation(Run):
         def show(self, done: int, **numbers: float) -> None:
             super().show(done, **numbers)
             seen.extend([numbers["success"]] if "success" in numbers else [])
 
-    watched.learn(dataset, env, seed=0, budget=4, run=Watching(tmp_path, episodes=2, evaluations=2))
+    watched.learn(dataset, env, seed=0, budget=4, run=PeriodicEvaluation(tmp_path, episodes=2, evaluations=2))
     assert len(seen) == 2
     assert all(0.0 <= rate <= 1.0 for rate in seen)
     assert weights(watched) == weights(agent)
@@ -274,9 +274,9 @@ def test_global_generators_are_given_back() -> None:
     np.random.seed(3)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
     torch_before, threads = torch.get_rng_state(), torch.get_num_threads()
-    with own_randomness(5):
+    with isolated_rng(5):
         first = (np.random.random(), float(torch.rand(())))  # noqa: NPY002
-    with own_randomness(5):
+    with isolated_rng(5):
         assert (np.random.random(), float(torch.rand(()))) == first  # noqa: NPY002
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_before)

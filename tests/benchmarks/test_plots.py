@@ -28,11 +28,11 @@ def trained(label: str, done: tuple[float, ...], unit: str) -> CellResult:
 def test_a_look_stands_where_it_was_taken_and_the_end_is_the_measurement() -> None:
     clone = trained("bc", (50.0, 100.0), "epochs")
     assert plots.growth(clone) == ([0.5, 1.0], [0.1, clone.evaluation.success_rate])
-    practised = trained("dqfd", (1000.0, 2000.0), "steps")
-    assert practised.training is not None
-    total = practised.training.environment_steps
-    end = practised.evaluation.success_rate
-    assert plots.growth(practised) == ([1000.0 / total, 2000.0 / total, 1.0], [0.1, 0.1, end])
+    train_from_scratch = trained("dqfd", (1000.0, 2000.0), "steps")
+    assert train_from_scratch.training is not None
+    total = train_from_scratch.training.environment_steps
+    end = train_from_scratch.evaluation.success_rate
+    assert plots.growth(train_from_scratch) == ([1000.0 / total, 2000.0 / total, 1.0], [0.1, 0.1, end])
     assert plots.growth(trained("bc", (), "epochs")) is None
 
 

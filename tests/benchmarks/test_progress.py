@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from benchmarks.runner.progress import Showing
+from benchmarks.runner.progress import ProgressDisplay
 from demos.runtime.engines import Job
 
 
 def test_the_whole_and_every_job_that_runs_are_shown() -> None:
     one, two = Job("train bc", abs, (-1,)), Job("measure expert", abs, (-1,))
     console = Console(width=150)
-    with Showing("suite small", 5, "2 were there already") as shown, console.capture() as seen:
+    with ProgressDisplay("suite small", 5, "2 were there already") as shown, console.capture() as seen:
         shown.watch(one, 0.0)
         shown.watch(two, 0.25)
         shown.watch(one, 0.5)

@@ -21,7 +21,7 @@ from benchmarks.analysis.tables import rows as rows_of
 from benchmarks.reports import report as reports
 from benchmarks.runner import runner
 from benchmarks.runner.results import cell_provenance, read_cell, read_results, write_cell
-from benchmarks.runner.trained import ToTrain
+from benchmarks.runner.trained import TrainingJob
 from benchmarks.suite.suite import Demonstrations
 from benchmarks.suite.suite_file import read_suite
 from demos.experts.reach import ReachExpert
@@ -115,7 +115,7 @@ def test_outdated_results_are_measured_again(results: Path, tmp_path: Path, monk
         for path in (folder / "agents").glob("*/training.json"):
             content = json.loads(path.read_text())
             shown = content["trained"]["demonstrations"]
-            wanted = ToTrain(**{**content["trained"], "demonstrations": shown and Demonstrations(**shown)})
+            wanted = TrainingJob(**{**content["trained"], "demonstrations": shown and Demonstrations(**shown)})
             path.write_text(json.dumps({**content, "key": wanted.key}))
             os.rename(path.parent, folder / wanted.path)
     for path in (folder / "datasets").glob("*/data/metadata.json"):
@@ -125,7 +125,7 @@ def test_outdated_results_are_measured_again(results: Path, tmp_path: Path, monk
     assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 2, 3, 1]
     runner.run(read_suite(written(tmp_path, videos=None)), folder, LocalEngine(2))
     assert runner.missing(suite, folder).names() == [f"film-of-{CLONE}"]
-    trained = [ToTrain.of(result.cell) for result in read_results(folder)[1]]
+    trained = [TrainingJob.of(result.cell) for result in read_results(folder)[1]]
     names = {each.name for each in trained if each is not None}
     assert {path.name for path in (folder / "agents").iterdir()} == names, "outdated agents are gone"
 
@@ -166,7 +166,7 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
     }
     assert [cell.demonstrations for _, cell in sorted(cells.items())] == [9, 8, None]
     assert [cell.quality for _, cell in sorted(cells.items())] == ["noisy", "expert", None]
-    trained = {name: ToTrain.of(cell) for name, cell in cells.items()}
+    trained = {name: TrainingJob.of(cell) for name, cell in cells.items()}
     saved = {
         name: json.loads((folder / each.path / "agent.json").read_text())
         for name, each in trained.items()
@@ -254,8 +254,8 @@ def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_pa
     assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 2, 2, 1]
     with pytest.raises(ValueError, match="no agent is called 'bd'; expected one of random, expert, bc"):
         runner.forget(suite, folder, "bd")
-    assert runner.left_out(suite, folder) == []
-    assert runner.left_out(read_suite(written(tmp_path)), folder) == ["tests.benchmarks.strangers:Stranger"]
+    assert runner.removed_agents(suite, folder) == []
+    assert runner.removed_agents(read_suite(written(tmp_path)), folder) == ["tests.benchmarks.strangers:Stranger"]
 
 
 def test_what_learns_nothing_needs_no_seeds_of_learning(tmp_path: Path) -> None:

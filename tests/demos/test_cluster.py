@@ -13,7 +13,7 @@ import ray
 
 import demos
 from demos.datasets.checksum import checksum
-from demos.runtime.engines import Here, Job, LocalEngine, make_engine, progress
+from demos.runtime.engines import Job, JobPath, LocalEngine, make_engine, progress
 from demos.runtime.engines.cluster import packed, put
 
 from ..clusters import small_cluster
@@ -54,8 +54,8 @@ def chain(folder: Path) -> list[Job]:
     (folder / "given" / "number.txt").write_text("21")
     (folder / "old.txt").write_text("stays if nobody takes it away")
     return [
-        Job("add", add, (Here(), 1.5), folder=folder, reads=("made",), after=("double",)),
-        Job("double", double, (Here(),), folder=folder, reads=("given", "old.txt"), writes=("made", "old.txt")),
+        Job("add", add, (JobPath(), 1.5), folder=folder, reads=("made",), after=("double",)),
+        Job("double", double, (JobPath(),), folder=folder, reads=("given", "old.txt"), writes=("made", "old.txt")),
     ]
 
 

@@ -42,11 +42,11 @@ from demos.runtime.access import access_error
 
 from .checks import check_here
 
-Acting = Callable[[Any], Any]
+Policy = Callable[[Any], Any]
 Save = Callable[..., minari.MinariDataset]
 
 
-def recorded(env: gym.Env[Any, Any], act: Acting, seed: int) -> dict[str, Any]:
+def recorded(env: gym.Env[Any, Any], act: Policy, seed: int) -> dict[str, Any]:
     """An episode as a third party's script records it: plain lists, and nothing of lam_envs."""
     observation, _ = env.reset(seed=seed)
     parts: dict[str, Any] = {"observations": [observation], "actions": [], "rewards": []}

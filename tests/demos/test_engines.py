@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from demos.runtime.engines import Here, Job, LocalEngine, make_engine, progress
+from demos.runtime.engines import Job, JobPath, LocalEngine, make_engine, progress
 
 
 def jobs() -> list[Job]:
@@ -81,7 +81,7 @@ def chores(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_job_begins_when_those_before_it_have_ended(workers: int, chores: Any, tmp_path: Path) -> None:
     order = [("c", ("b", "elsewhere")), ("b", ("a",)), ("d", ("c",)), ("a", ())]
-    chain = [Job(name, chores.append, (Here("log"), name), folder=tmp_path, after=after) for name, after in order]
+    chain = [Job(name, chores.append, (JobPath("log"), name), folder=tmp_path, after=after) for name, after in order]
     results = {job.name: before for job, before in LocalEngine(workers).run(chain)}
     assert results == {"a": [], "b": ["a"], "c": ["a", "b"], "d": ["a", "b", "c"]}
 
@@ -107,7 +107,7 @@ def test_what_runs_tells_how_far_it_is(chores: Any) -> None:
 
 
 def test_no_job_knows_of_another(chores: Any) -> None:
-    work = [Job(name, chores.remember, (name,)) for name in ("one", "two", "three")]
+    work = [Job(name, chores.add_demonstrations_to_buffer, (name,)) for name in ("one", "two", "three")]
     assert sorted(result for _, result in LocalEngine(1).run(work)) == [["one"], ["three"], ["two"]]
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import demos
-from demos.datasets.episode import Episode, episodes_of, leaves
+from demos.datasets.episode import Episode, episodes_of, tree_leaves
 from demos.datasets.statistics import statistics
 from demos.datasets.torch_dataset import WindowDataset
 from demos.datasets.windows import Windows
@@ -88,7 +88,7 @@ def test_dicts_and_pictures_come_as_dicts(root: Path) -> None:
         dataset = demos.collect(env_id, episodes=1, env_kwargs=keywords, root=root)
         batch = Windows(dataset, history=2)[[0, 5]]
         episode = next(episodes_of(dataset))
-        for name, values in leaves(episode.observations):
+        for name, values in tree_leaves(episode.observations):
             np.testing.assert_array_equal(batch["observation"][name][1], values[4:6])
 
 

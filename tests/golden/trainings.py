@@ -18,7 +18,7 @@ from agents.registry import AGENTS
 from agents.training.provenance import agent_versions
 from agents.training.run import Run
 from demos.collection.versions import demonstration_versions
-from demos.datasets.episode import mapped
+from demos.datasets.episode import tree_map
 from tests.golden.case import Case
 
 EPISODES = 5
@@ -94,7 +94,7 @@ def trained(training: Training) -> dict[str, Any]:
         agent = agents.make(training.agent, env, **training.settings)
         agent.learn(dataset, env, seed=5, budget=training.budget, run=run)
         observations = next(dataset.iterate_episodes()).observations
-        seen = [mapped(lambda values, at=at: values[at], observations) for at in range(0, 30, 6)]
+        seen = [tree_map(lambda values, at=at: values[at], observations) for at in range(0, 30, 6)]
         actions = [agent.predict(each, deterministic=True)[0] for each in seen]
     finally:
         env.close()

@@ -17,7 +17,7 @@ from lam_envs.control.control import SETTLING
 from lam_envs.control.discrete import DISCRETE_STEPS
 from lam_envs.control.end_effector import MAX_STEP, MAX_YAW, MAX_YAW_STEP
 from lam_envs.control.joint import MAX_JOINT_LEAD, MAX_JOINT_STEP
-from lam_envs.randomization import Physique
+from lam_envs.randomization import PhysicsScale
 from lam_envs.robots import PANDA
 from lam_envs.robots.robot import ToolState
 from lam_envs.scene.scene import FINGER_LEAD, Scene
@@ -33,7 +33,7 @@ EE, EE_YAW, JOINT, DISCRETE = (CONTROLS[name](PANDA) for name in ("ee", "ee_yaw"
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    made = Scene(PANDA, make_task("reach"), Physique())
+    made = Scene(PANDA, make_task("reach"), PhysicsScale())
     yield made
     made.close()
 

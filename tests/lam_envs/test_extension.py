@@ -25,7 +25,7 @@ from lam_envs.control import CONTROLS
 from lam_envs.observation import Feature
 from lam_envs.randomization import PRESETS
 from lam_envs.robots import PANDA, ROBOTS, RobotModel
-from lam_envs.tasks import TASKS, Draw, Reading, Task
+from lam_envs.tasks import TASKS, InitialState, Task, TaskObservation
 from lam_envs.tasks.objects import lying, object_features, object_values, sample_place
 
 from . import traces
@@ -54,16 +54,16 @@ class Above(Task):
         )
         simulation.add_marker("spot", size=(0.03, 0.03, 0.03), color=(0.9, 0.0, 0.9, 1.0), shape="ball")
 
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
         x, y = sample_place(rng, (0.42, -0.15), (0.58, 0.15))
-        return Draw(tool=tool, desired=(0, 0, 0.1, 0.05), objects={"object": lying(x, y, 0.025 * scale)})
+        return InitialState(tool=tool, desired=(0, 0, 0.1, 0.05), objects={"object": lying(x, y, 0.025 * scale)})
 
-    def read(self, simulation: Any, robot: Any, tool: Any, desired: Any) -> Reading:
+    def read(self, simulation: Any, robot: Any, tool: Any, desired: Any) -> TaskObservation:
         cube = simulation.bodies["object"].motion()
         away = np.clip(np.subtract(tool.position, cube.position), -2, 2)
         speed = min(float(np.linalg.norm(tool.velocity)), 10.0)
-        return Reading([*object_values(cube, tool, turns=False), float(desired[2])], [*away.tolist(), speed])
+        return TaskObservation([*object_values(cube, tool, turns=False), float(desired[2])], [*away.tolist(), speed])
 
     def evaluate(self, achieved: Any, desired: Any) -> dict[str, Any]:
         is_close = np.linalg.norm(achieved[..., :3] - desired[..., :3], axis=-1) <= 0.02
@@ -379,25 +379,45 @@ WRONG_TASKS = [
     ("evaluate", lambda *_: None, TypeError, r"Wrong\.evaluate gives None; expected truth values by name"),
     ("progress", lambda *_: None, TypeError, r"Wrong\.progress gives None; expected a number"),
     ("progress", lambda *_: 1.5, ValueError, r"Wrong\.progress gives 1\.5; expected a number from 0 to 1"),
-    ("read", lambda *_: Reading([0.0] * 9, [0.0] * 4), ValueError, r"the values of Wrong\.read has 9 numbers; .* 10"),
-    ("read", lambda *_: Reading([0.0] * 10, [0.0] * 5), ValueError, r"goal of Wrong\.read has 5 numbers; expected 4"),
-    ("read", lambda *_: Reading([np.nan] * 10, [0.0] * 4), ValueError, r"values of Wrong\.read .* finite numbers"),
-    ("sample", lambda *_: Draw((0.5, 0, 0.2), (0.0,) * 4), ValueError, r"Wrong\.sample places nothing; .* object"),
+    (
+        "read",
+        lambda *_: TaskObservation([0.0] * 9, [0.0] * 4),
+        ValueError,
+        r"the values of Wrong\.read has 9 numbers; .* 10",
+    ),
+    (
+        "read",
+        lambda *_: TaskObservation([0.0] * 10, [0.0] * 5),
+        ValueError,
+        r"goal of Wrong\.read has 5 numbers; expected 4",
+    ),
+    (
+        "read",
+        lambda *_: TaskObservation([np.nan] * 10, [0.0] * 4),
+        ValueError,
+        r"values of Wrong\.read .* finite numbers",
+    ),
     (
         "sample",
-        lambda *_: Draw((0.5, 0, 0.2), (0.0,)),
+        lambda *_: InitialState((0.5, 0, 0.2), (0.0,) * 4),
+        ValueError,
+        r"Wrong\.sample places nothing; .* object",
+    ),
+    (
+        "sample",
+        lambda *_: InitialState((0.5, 0, 0.2), (0.0,)),
         ValueError,
         r"goal of Wrong\.sample has 1 numbers; expected 4",
     ),
     (
         "sample",
-        lambda self, *_: Draw((0.5, 0, 0.2), (0.0, 0.0, 0.0, -1.0), {"object": lying(0.5, 0.0, 0.025)}),
+        lambda self, *_: InitialState((0.5, 0, 0.2), (0.0, 0.0, 0.0, -1.0), {"object": lying(0.5, 0.0, 0.025)}),
         ValueError,
         r"the desired goal of Wrong\.sample's number 3 is -1; expected 0 to 10",
     ),
     (
         "read",
-        lambda *_: Reading([0.0] * 10, [0.0, 0.0, 3.0, 0.0]),
+        lambda *_: TaskObservation([0.0] * 10, [0.0, 0.0, 3.0, 0.0]),
         ValueError,
         r"the achieved goal of Wrong\.read's number 2 is 3; expected -2 to 2",
     ),
@@ -525,7 +545,7 @@ def test_a_movable_object_that_is_not_built_is_refused_by_name() -> None:
     class Wrong(Above):
         movable = ("object", "lid")
 
-        def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+        def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
             start = super().sample(rng, scale)
             return dataclasses.replace(start, objects={**start.objects, "lid": lying(0.5, 0.3, 0.02)})
 
@@ -558,9 +578,9 @@ class GoalFirst(Above):
 
     features = (Above.features[-1], *Above.features[:-1])
 
-    def read(self, *scene: Any) -> Reading:
+    def read(self, *scene: Any) -> TaskObservation:
         values, achieved = super().read(*scene)
-        return Reading([values[-1], *values[:-1]], achieved)
+        return TaskObservation([values[-1], *values[:-1]], achieved)
 
 
 def test_the_order_of_features_is_the_tasks_own() -> None:

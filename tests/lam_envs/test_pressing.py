@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from lam_envs import ManipulationEnv, ToolCommand
 from lam_envs.bullet.geometry import Motion
-from lam_envs.tasks import Draw, make_task
+from lam_envs.tasks import InitialState, make_task
 from lam_envs.tasks.grasp import Grasp
 from lam_envs.tasks.objects import lying
 
@@ -45,9 +45,9 @@ class Shelf(Grasp):
         simulation.add_box("shelf", size=(0.3, 0.4, self.height), position=(0.5, 0.0, self.height / 2))
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> Draw:
+    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
         drawn = super().sample(rng, scale)
-        return Draw(drawn.tool, drawn.desired, {"object": lying(0.5, 0.0, self.height + 0.02, 0.3)})
+        return InitialState(drawn.tool, drawn.desired, {"object": lying(0.5, 0.0, self.height + 0.02, 0.3)})
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_the_info_of_every_step_says_what_was_drawn(name: str, make: Make) -> No
     env.action_space.seed(0)
     _, info = env.reset(seed=3)
     first = info["randomization"]
-    assert set(first) == {field.name for field in dataclasses.fields(lam_envs.randomization.Variation)}
+    assert set(first) == {field.name for field in dataclasses.fields(lam_envs.randomization.RandomizationSample)}
     for _ in range(5):
         *_, info = env.step(env.action_space.sample())
         np.testing.assert_equal(info["randomization"], first)

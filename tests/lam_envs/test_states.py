@@ -15,7 +15,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 from lam_envs import Randomization
-from lam_envs.randomization import Variation
+from lam_envs.randomization import RandomizationSample
 from lam_envs.registration import TASKS, env_id
 from lam_envs.scene.state import HEADER
 
@@ -210,7 +210,7 @@ def test_a_state_with_an_impossible_variation_is_refused(name: str, value: float
     before = inner.get_state()
     first = inner._world.scene().state_size + inner._world.desired.size + HEADER
     start = 0
-    for field in dataclasses.fields(Variation):
+    for field in dataclasses.fields(RandomizationSample):
         if field.name == name:
             break
         start += 3 if isinstance(field.default, tuple) else 1

@@ -23,7 +23,7 @@ from agents.training.demonstrations import transitions
 from agents.training.policy_agent import PolicyAgent, require_discrete
 from agents.training.run import Run
 from agents.training.settings import at_least, positive
-from agents.training.stable_baselines import practised, state_of
+from agents.training.stable_baselines import state_of, train_from_scratch
 from demos.datasets.episode import episodes_of
 from demos.datasets.statistics import statistics
 
@@ -184,7 +184,7 @@ class DQfDAgent(PolicyAgent):
         self.begin(demonstrations, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
         made = run
-        self.policy = practised(
+        self.policy = train_from_scratch(
             self.name,
             env,
             run,

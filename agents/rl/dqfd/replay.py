@@ -16,7 +16,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
 
-from demos.datasets.episode import Episode, mapped
+from demos.datasets.episode import Episode, tree_map
 
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -200,8 +200,8 @@ class PrioritizedReplayBuffer(BaseBuffer):
         rows = np.arange(self.pos, self.pos + len(episode))
         if self.full or self.pos + len(episode) > self.demonstrations:
             raise ValueError(f"a demonstration of {len(episode)} steps ends beyond row {self.demonstrations}")
-        _write(self.observations, rows, mapped(lambda values: values[:-1], episode.observations))
-        _write(self.next_observations, rows, mapped(lambda values: values[1:], episode.observations))
+        _write(self.observations, rows, tree_map(lambda values: values[:-1], episode.observations))
+        _write(self.next_observations, rows, tree_map(lambda values: values[1:], episode.observations))
         self.actions[rows] = episode.executed_actions
         self.labels[rows] = episode.actions
         self.rewards[rows] = episode.rewards
@@ -289,7 +289,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
         returns, discounts, last = self.later(rows)
 
         def taken(arrays: Any, which: Rows) -> Any:
-            return mapped(lambda values: torch.as_tensor(values[which], device=self.device), arrays)
+            return tree_map(lambda values: torch.as_tensor(values[which], device=self.device), arrays)
 
         def floats(values: npt.NDArray[Any]) -> torch.Tensor:
             return torch.as_tensor(values.astype(np.float32), device=self.device)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from demos.runtime.engines.job import Died, Engine, Here, Job, Watch, progress
+from demos.runtime.engines.job import Engine, Job, JobPath, OnCrash, Watch, progress
 from demos.runtime.engines.local import LocalEngine
 from lam_envs.validation import known_name
 
-__all__ = ["ENGINES", "Died", "Engine", "Here", "Job", "LocalEngine", "Watch", "make_engine", "progress"]
+__all__ = ["ENGINES", "Engine", "Job", "JobPath", "LocalEngine", "OnCrash", "Watch", "make_engine", "progress"]
 
 ENGINES = ("local", "ray")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from demos.runtime.engines.job import Died, Job, Schedule, Watch, progress
+from demos.runtime.engines.job import Job, OnCrash, Schedule, Watch, progress
 from demos.runtime.engines.local import THREADS
 
 RETRIES = 2
@@ -66,7 +66,7 @@ class RayEngine:
         self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def run(
-        self, jobs: Sequence[Job], *, died: Died | None = None, watch: Watch | None = None
+        self, jobs: Sequence[Job], *, died: OnCrash | None = None, watch: Watch | None = None
     ) -> Iterator[tuple[Job, Any]]:
         """See :class:`demos.runtime.engines.Engine`."""
         ray = self._ray
@@ -111,7 +111,7 @@ class RayEngine:
             sent[name] = stored[key]
         return sent
 
-    def _taken(self, job: Job, reference: Any, died: Died | None, stored: dict[tuple[Path, str], Any]) -> Any:
+    def _taken(self, job: Job, reference: Any, died: OnCrash | None, stored: dict[tuple[Path, str], Any]) -> Any:
         """Takes a job's result, and puts what it wrote into its folder."""
         try:
             result, written = self._ray.get(reference)

@@ -13,7 +13,7 @@ PROGRESS_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Here:
+class JobPath:
     """An argument that stands for a path in the folder of a job, wherever that folder is when the job runs.
 
     Attributes:
@@ -30,7 +30,7 @@ class Job:
     Attributes:
         name: What is shown while it runs; no two of a run have the same.
         function: A function of a module.
-        arguments: Plain data; a :class:`Here` is given to the function as a whole path.
+        arguments: Plain data; a :class:`JobPath` is given to the function as a whole path.
         folder: Where it reads and writes; None if it does not.
         reads: Files and folders there, by relative paths, that it needs if they are there.
         writes: Those that it makes, replaces or removes.
@@ -50,12 +50,12 @@ class Job:
     def called_in(self, folder: Path | None) -> tuple[Any, ...]:
         """Returns the arguments for a call with the job's files in a folder."""
         return tuple(
-            folder / argument.path if isinstance(argument, Here) and folder is not None else argument
+            folder / argument.path if isinstance(argument, JobPath) and folder is not None else argument
             for argument in self.arguments
         )
 
 
-Died = Callable[[Job], Any]
+OnCrash = Callable[[Job], Any]
 """Is called with a job that took its process down, alone too; returns its result."""
 Watch = Callable[[Job, float], None]
 """Is called with a job when it begins, and with the share of it that is done, as it goes."""
@@ -71,7 +71,7 @@ class Engine(Protocol):
     workers: int
 
     def run(
-        self, jobs: Sequence[Job], *, died: Died | None = None, watch: Watch | None = None
+        self, jobs: Sequence[Job], *, died: OnCrash | None = None, watch: Watch | None = None
     ) -> Iterator[tuple[Job, Any]]:
         """Yields each job with its result as it finishes; the first error ends all.
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from demos.runtime.engines.job import Died, Job, Schedule, Watch, progress
+from demos.runtime.engines.job import Job, OnCrash, Schedule, Watch, progress
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries ask at their import how many threads they may use."""
@@ -41,7 +41,7 @@ class LocalEngine:
             raise ValueError(f"workers is {workers}; expected at least 1")
 
     def run(
-        self, jobs: Sequence[Job], *, died: Died | None = None, watch: Watch | None = None
+        self, jobs: Sequence[Job], *, died: OnCrash | None = None, watch: Watch | None = None
     ) -> Iterator[tuple[Job, Any]]:
         """See :class:`demos.runtime.engines.Engine`."""
         schedule = Schedule(jobs)
@@ -124,7 +124,7 @@ def _heard_of(running: Sequence[_Running]) -> list[_Running]:
     return [one for one in running if one.heard in ready or one.process.sentinel in ready]
 
 
-def _result(ended: _Running, message: tuple[str, Any] | None, died: Died | None) -> Any:
+def _result(ended: _Running, message: tuple[str, Any] | None, died: OnCrash | None) -> Any:
     """What a job came to.
 
     Raises:

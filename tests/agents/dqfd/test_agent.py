@@ -16,7 +16,7 @@ import demos
 from agents.policies.networks import policy_keywords
 from agents.rl.dqfd.agent import DQfD
 from agents.rl.dqfd.policy import DuelingPolicy, softmax_actions
-from agents.training.randomness import own_randomness
+from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.stable_baselines import seeded, training_envs
 from demos.datasets.episode import episodes_of
@@ -35,7 +35,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_softmax_exploration_draws_by_softmax() -> None:
     q_values = torch.tensor([[0.3, 0.1, 0.0, -0.5, 0.25]])
-    with own_randomness(0):
+    with isolated_rng(0):
         found = softmax_actions(q_values.repeat(20_000, 1), temperature=0.2).numpy()
     powers = np.exp(q_values.numpy()[0].astype(np.float64) / 0.2)
     expected = 20_000 * powers / powers.sum()
@@ -59,7 +59,7 @@ def model_of(env: gym.Env[Any, Any], shown: Any, **settings: Any) -> DQfD:
 
 def test_pre_training_touches_no_environment_and_learns(shown: Any, make: Make) -> None:
     env = make("LamReachDiscrete-v0")
-    with own_randomness(0):
+    with isolated_rng(0):
         model = model_of(env, shown)
         first = model.update(64)
         model.pretrain()
@@ -72,7 +72,7 @@ def test_pre_training_touches_no_environment_and_learns(shown: Any, make: Make) 
 
 def test_the_learning_rate_falls_as_the_agent_practises_and_the_bias_is_undone(shown: Any, make: Make) -> None:
     env = make("LamReachDiscrete-v0")
-    with own_randomness(0):
+    with isolated_rng(0):
         model = model_of(env, shown, beta=0.6)
         rate = model.settings.learning_rate
         seen = []
@@ -92,7 +92,7 @@ def test_the_learning_rate_falls_as_the_agent_practises_and_the_bias_is_undone(s
 @pytest.mark.parametrize("exploration", ["epsilon_greedy", "softmax"])
 def test_practice_explores_and_judgement_does_not(exploration: str, shown: Any, make: Make) -> None:
     env = make("LamReachDiscrete-v0")
-    with own_randomness(0):
+    with isolated_rng(0):
         model = model_of(env, shown, exploration=exploration, epsilon=0.5, temperature=10.0)
         seen, _ = env.reset(seed=0)
         greedy = {int(model.predict(seen, deterministic=True)[0]) for _ in range(50)}

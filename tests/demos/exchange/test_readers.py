@@ -17,7 +17,7 @@ import pytest
 
 import demos
 from demos.datasets.dataset import episode_seeds, history_of
-from demos.datasets.episode import Episode, episodes_of, leaves
+from demos.datasets.episode import Episode, episodes_of, tree_leaves
 from demos.formats import export_dataset, import_dataset
 
 from .conftest import ENV_IDS, READERS
@@ -76,7 +76,7 @@ def test_robomimic_reads_its_format(env_id: str, keys: list[str], tmp_path: Path
     assert (len(seen["train_demos"]), len(seen["valid_demos"])) == (11, 1)
     episodes = list(episodes_of(dataset))
     valid = episodes[int(str(seen["valid_demos"][0]).removeprefix("demo_"))]
-    parts = dict(leaves(valid.observations))
+    parts = dict(tree_leaves(valid.observations))
     assert seen["valid_length"] == len(valid)
     for key in keys:
         expected = parts.get(key, parts.get(""))
@@ -103,7 +103,7 @@ def test_lerobot_reads_its_format(env_id: str, sources: dict[str, minari.MinariD
         "take a cube from the table, lift it and hold it",
     }
     state = {"LamReachPixels-v0": "robot", "LamGraspGoal-v0": "observation"}.get(env_id, "")
-    states = [dict(leaves(episode.observations))[state] for episode in episodes]
+    states = [dict(tree_leaves(episode.observations))[state] for episode in episodes]
     np.testing.assert_array_equal(seen["observation.state"], np.concatenate([part[:-1] for part in states]))
     np.testing.assert_array_equal(seen["second_episode"], states[1][:-1])
     np.testing.assert_array_equal(seen["action"][:, 0], np.concatenate([episode.actions for episode in episodes]))
