@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 import agents
 import demos
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
-from agents.registry import ARCHIVE, DESCRIPTION, TrainableAgent, read_description
+from agents.registry import ARCHIVE, DESCRIPTION, TrainableAgent, read_description, spec_of
 from agents.saving import archive
 from agents.training.provenance import outdated_parts
 from agents.training.run import Run
@@ -73,15 +72,18 @@ def train(
         learner = agents.make(agent, made, **_settings(set_))
         if not isinstance(learner, TrainableAgent):
             raise ValueError(f"agent {agent} does not learn: it has no learn(), save() and load()")
-        check = getattr(learner, "check_target", None)
-        if check is not None:
-            check(out)
+        from agents.saving.storage import check_target
+        from agents.training.policy_agent import PolicyAgent
+
+        spec = spec_of(learner)
+        if isinstance(learner, PolicyAgent):
+            check_target(out)
         _check_free(out, overwrite=overwrite)
         run = Run(
             out.with_name(f"{out.name}.training"), progress=True, device=device, episodes=judge, overwrite=overwrite
         )
         dataset: Any = _demonstrations(agent, learner, demonstrations, root)
-        if "run" in inspect.signature(learner.learn).parameters:
+        if spec.takes_run:
             ours: Any = learner
             ours.learn(dataset, made, seed=seed, budget=budget, run=run)
         else:
@@ -89,7 +91,7 @@ def train(
         # Another training may have been saved there meanwhile.
         _check_free(out, overwrite=overwrite)
         console.print(f"saved in {learner.save(out) or out}", soft_wrap=True)
-        run.forget()
+        run.delete_checkpoint()
 
 
 def _check_free(out: Path, *, overwrite: bool) -> None:
@@ -113,7 +115,7 @@ def _settings(assignments: list[str]) -> dict[str, Any]:
 
 def _demonstrations(name: str, learner: Any, demonstrations: str | None, root: Path | None) -> Any:
     """What an agent learns from; None for one that learns from the reward alone."""
-    if not getattr(learner, "needs_demonstrations", True):
+    if not spec_of(learner).needs_demonstrations:
         if demonstrations is not None:
             raise ValueError(f"agent {name} learns from the reward alone: leave --demos out")
         return None
@@ -222,7 +224,7 @@ def tune(
 
 
 @app.command(epilog="Example: python -m agents show runs/bc")
-def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]) -> None:
+def log(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]) -> None:
     """Say what a saved agent is: its settings, what it learned from, and the versions that made it."""
     with clear_errors():
         description = read_description(agent)

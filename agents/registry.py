@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
-import minari
 
 from demos.collection.recording import Policy
 from demos.runtime.import_paths import imported
@@ -43,40 +42,87 @@ PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
 """Of the description of its training."""
 
 
+@dataclass(frozen=True)
+class AgentSpec:
+    """Facts about an agent that other code needs without making one.
+
+    An agent's class holds them as its attribute ``spec``. An import path may also name a spec itself: its ``make`` is
+    then called with the environment and the settings.
+
+    Attributes:
+        name: Name of the agent.
+        version: Raise it when the same training gives another agent: its results are then outdated.
+        settings: Class of its settings; None if it checks its settings itself.
+        needs_demonstrations: True if it learns from demonstrations, False if from reward alone.
+        needs_environment: True if it steps environments while it learns.
+        needs_no_command: True if it cannot follow instructions: its observations must not depend on a command.
+        budget_unit: Unit of the budget of ``learn``.
+        takes_run: True if ``learn`` takes a :class:`agents.training.run.Run`: checkpoints, log, periodic evaluation.
+        make: Makes the agent from an environment and settings; None if the class does.
+    """
+
+    name: str
+    version: int = 1
+    settings: type[Any] | None = None
+    needs_demonstrations: bool = True
+    needs_environment: bool = False
+    needs_no_command: bool = True
+    budget_unit: str = "steps"
+    takes_run: bool = False
+    make: Callable[..., Any] | None = None
+
+
+@runtime_checkable
+class HasSpec(Protocol):
+    """Agent or class of agents with a spec."""
+
+    spec: AgentSpec
+
+
+def spec_of(agent: Any) -> AgentSpec:
+    """Return the spec of an agent or of its class; the default spec of a third-party agent without one.
+
+    Args:
+        agent: Class, agent or spec that :func:`find` returns.
+    """
+    if isinstance(agent, AgentSpec):
+        return agent
+    return agent.spec if isinstance(agent, HasSpec) else AgentSpec(name="third-party agent")
+
+
 @runtime_checkable
 class TrainableAgent(Policy, Protocol):
-    """An agent that learns from demonstrations and can be kept."""
+    """Agent that learns and that can be saved."""
 
     def learn(
         self,
-        demonstrations: minari.MinariDataset,
+        demonstrations: Any,
         env: gym.Env[Any, Any],
         *,
         seed: int,
         budget: int | None = None,
         progress: bool = False,
     ) -> None:
-        """Learns; the same arguments give the same agent, bit for bit.
+        """Learn; the same arguments give the same agent, bit for bit.
 
-        With a keyword ``run`` too (:class:`agents.training.run.Run`) an agent keeps checkpoints and shows its success
-        as it goes.
+        With ``takes_run`` in its spec, an agent also takes ``run`` (:class:`agents.training.run.Run`).
 
         Args:
-            demonstrations: What to imitate.
-            env: Where to act; agents that only read demonstrations take its spaces alone.
-            seed: Of everything that is drawn.
-            budget: How much to train, in the unit that the agent names; by default its setting.
-            progress: Show a bar.
+            demonstrations: Dataset to imitate; None for an agent that needs no demonstrations.
+            env: Environment to act in. Agents that need no environment use its spaces only.
+            seed: Seeds everything that is random.
+            budget: Amount of training in the unit of the agent's spec; by default its setting.
+            progress: Show a progress bar.
         """
         ...
 
     def save(self, directory: str | Path) -> Path:
-        """Writes weights as safetensors and everything else as JSON."""
+        """Write the weights as safetensors and everything else as JSON."""
         ...
 
     @classmethod
     def load(cls, directory: str | Path, env: gym.Env[Any, Any]) -> TrainableAgent:
-        """Reads what :meth:`save` wrote, for an environment with the same spaces."""
+        """Read what :meth:`save` wrote, for an environment with the same spaces."""
         ...
 
 
@@ -141,9 +187,8 @@ def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
     """Makes an agent.
 
     Args:
-        name: See :func:`find`. A class, or a function whose first argument is ``env``, is called with the
-            environment and the settings; any other function is an agent itself: it takes an observation and returns
-            an action.
+        name: See :func:`find`. A class, or the ``make`` of a spec, is called with the environment and the settings;
+            a function is an agent itself: it takes an observation and returns an action.
         env: Gives the spaces.
         settings: The agent's own.
 
@@ -152,7 +197,13 @@ def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
     """
     found = find(name)
     acts = isinstance(found, Policy) and not isinstance(found, type)
-    if isinstance(found, type) or (callable(found) and not acts and _takes_env(found)):
+    if isinstance(found, AgentSpec):
+        if found.make is None:
+            raise ValueError(
+                f"{name} is a spec without make: expected a function of the environment and the settings"
+            )
+        agent = found.make(env, **settings)
+    elif isinstance(found, type):
         agent = found(env, **settings)
     elif settings:
         raise ValueError(f"{name} is no class, and takes no settings: {', '.join(settings)}")
@@ -161,11 +212,6 @@ def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
     if not isinstance(agent, Policy):
         raise ValueError(f"{name} makes a {type(agent).__name__} that has no predict(observation, ...)")
     return agent
-
-
-def _takes_env(function: Callable[..., Any]) -> bool:
-    """Whether a function makes an agent: its first argument is called ``env``."""
-    return next(iter(inspect.signature(function).parameters), None) == "env"
 
 
 class Function:

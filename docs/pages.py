@@ -19,8 +19,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from agents.registry import AGENTS, find
-from agents.training.settings import CONFIGS, DEFAULT, shipped
+from agents.registry import AGENTS, find, spec_of
+from agents.training.settings import file_settings
 from benchmarks.reports.report import markdown_overview
 from docs import pictures, scaling
 from docs.figures import CORE, brief, datasets, of_agent, results, speeds
@@ -337,28 +337,29 @@ def agents(link: Callable[[str], str]) -> str:
 def agent_page(name: str) -> str:
     """Returns the page of an agent: its docstring, its results, and its settings in every environment."""
     agent = find(name)
-    module = importlib.import_module(agent.__module__)
     parts = [f"# `{name}`", prose(agent)]
-    file = CONFIGS / f"{name}.yaml"
-    if file.exists():
-        kind = getattr(agent, "settings_type", None) or module.Settings
-        meanings = {
-            key: meaning
-            for base in reversed(kind.__mro__)
-            if dataclasses.is_dataclass(base)
-            for key, meaning in entries(base, "Attributes").items()
-        }
-        sections = shipped(name, meanings)
-        usual = sections.pop(DEFAULT)
+    kind = spec_of(agent).settings
+    if kind is not None:
+        sections = file_settings(name, kind.model_fields)
         rows = [
-            [f"`{key}`", f"`{value}`", *(f"`{own[key]}`" if key in own else "" for own in sections.values())]
-            for key, value in usual.items()
+            [
+                f"`{key}`",
+                f"`{_yaml(field.default)}`",
+                *(f"`{_yaml(own[key])}`" if key in own else "" for own in sections.values()),
+                str(field.description),
+            ]
+            for key, field in kind.model_fields.items()
         ]
-        rows = [[*row, meanings.get(key, "-")] for key, row in zip(usual, rows, strict=True)]
         if measured := of_agent(name):
             parts += ["## Results", measured]
-        parts += ["## Settings", table(["setting", "value", *(f"in {stem}" for stem in sections), "meaning"], rows)]
+        titles = ["setting", "default", *(f"in {stem}" for stem in sections), "description"]
+        parts += ["## Settings", table(titles, rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _yaml(value: Any) -> str:
+    """Return a setting as a file of settings has it."""
+    return str(list(value) if isinstance(value, tuple) else value)
 
 
 # What readers of the repository see

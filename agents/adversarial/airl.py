@@ -9,7 +9,8 @@ from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.rewards.reward_nets import BasicShapedRewardNet, RewardNet
 from imitation.util.networks import RunningNorm
 
-from agents.adversarial.training import AdversarialAgent, Settings
+from agents.adversarial.training import AdversarialAgent, AdversarialSettings
+from agents.registry import AgentSpec
 
 
 class AIRLAgent(AdversarialAgent):
@@ -37,14 +38,14 @@ class AIRLAgent(AdversarialAgent):
 
     Args:
         env: Gives the spaces; observations are one array of numbers.
-        settings: Fields of :class:`agents.adversarial.training.Settings` that differ from ``configs/airl.yaml``.
+        settings: Fields of :class:`agents.adversarial.training.AdversarialSettings` that differ from
+            ``configs/airl.yaml``.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or observations of another kind.
     """
 
-    name = "airl"
-    version = 1
+    spec = AgentSpec("airl", settings=AdversarialSettings, needs_environment=True, takes_run=True)
 
     def new_reward_net(self) -> RewardNet:
         """Makes reward and potential."""
@@ -61,6 +62,3 @@ class AIRLAgent(AdversarialAgent):
     def new_trainer(self, reward_net: RewardNet, **keywords: Any) -> AdversarialTrainer:
         """Makes imitation's trainer."""
         return AIRL(reward_net=reward_net, **keywords)
-
-
-__all__ = ["AIRLAgent", "Settings"]

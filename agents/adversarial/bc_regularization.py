@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from agents.training.demonstrations import Transitions
-from agents.training.symmetry import Symmetry
+from agents.data.demonstrations import Transitions
+from agents.data.symmetry import Symmetry
 
 
 def actor_parameters(policy: ActorCriticPolicy, *, noise: bool) -> list[torch.nn.Parameter]:
@@ -26,7 +26,7 @@ def actor_parameters(policy: ActorCriticPolicy, *, noise: bool) -> list[torch.nn
     return parameters
 
 
-class Rehearsal:
+class BCRegularization:
     """Clones demonstrations into a policy between other updates of it.
 
     It minimises the mean of -log p(a | s) over the demonstrations by an Adam of its own. The noise around the mean
@@ -52,7 +52,7 @@ class Rehearsal:
         self._symmetry = symmetry
         self._optimizer = torch.optim.Adam(actor_parameters(policy, noise=False))
 
-    def rehearse(self, updates: int, batch_size: int, learning_rate: float) -> float:
+    def update(self, updates: int, batch_size: int, learning_rate: float) -> float:
         """Updates the policy.
 
         Args:

@@ -9,7 +9,8 @@ from imitation.algorithms.adversarial.gail import GAIL
 from imitation.rewards.reward_nets import BasicRewardNet, RewardNet
 from imitation.util.networks import RunningNorm
 
-from agents.adversarial.training import AdversarialAgent, Settings
+from agents.adversarial.training import AdversarialAgent, AdversarialSettings
+from agents.registry import AgentSpec
 
 
 class GAILAgent(AdversarialAgent):
@@ -43,14 +44,14 @@ class GAILAgent(AdversarialAgent):
 
     Args:
         env: Gives the spaces; observations are one array of numbers.
-        settings: Fields of :class:`agents.adversarial.training.Settings` that differ from ``configs/gail.yaml``.
+        settings: Fields of :class:`agents.adversarial.training.AdversarialSettings` that differ from
+            ``configs/gail.yaml``.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or observations of another kind.
     """
 
-    name = "gail"
-    version = 1
+    spec = AgentSpec("gail", settings=AdversarialSettings, needs_environment=True, takes_run=True)
 
     def new_reward_net(self) -> RewardNet:
         """Makes the discriminator, whose output is the logit of being the expert's."""
@@ -65,6 +66,3 @@ class GAILAgent(AdversarialAgent):
     def new_trainer(self, reward_net: RewardNet, **keywords: Any) -> AdversarialTrainer:
         """Makes imitation's trainer."""
         return GAIL(reward_net=reward_net, **keywords)
-
-
-__all__ = ["GAILAgent", "Settings"]

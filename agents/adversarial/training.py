@@ -6,10 +6,9 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
-import minari
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,21 +17,32 @@ from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.rewards.reward_nets import RewardNet
 from imitation.util import networks
 from imitation.util.logger import HierarchicalLogger
+from pydantic import Field
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.adversarial.bc_regularization import Rehearsal, actor_parameters
+from agents.adversarial.bc_regularization import BCRegularization, actor_parameters
+from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.data.features import feature_indices
+from agents.data.spaces import brief
 from agents.imitation.bc import BehaviorCloning
-from agents.policies.networks import BoundedPolicy, check_layers, is_image, policy_keywords
+from agents.policies.networks import BoundedPolicy, is_image, policy_keywords
 from agents.rl.finetuning import ppo_from
-from agents.saving.storage import brief
-from agents.training.demonstrations import feature_indices, transitions
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import at_least, positive
+from agents.training.settings import (
+    AgentSettings,
+    Count,
+    CountOrZero,
+    Fraction,
+    Layers,
+    LogStd,
+    NotNegative,
+    Positive,
+)
 from agents.training.stable_baselines import (
     horizon_of,
     next_episode,
@@ -41,103 +51,65 @@ from agents.training.stable_baselines import (
     steps_of_round,
     training_envs,
 )
-from agents.training.symmetry import symmetry_of
-from demos.datasets.episode import episodes_of
-from demos.datasets.statistics import statistics
-
-CLONE, NOTHING = "bc", "none"
-"""What a training may start from."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the adversarial learners; those of each environment are in ``configs``.
+class AdversarialSettings(AgentSettings):
+    """Settings of the adversarial agents."""
 
-    Attributes:
-        steps: In all environments together; as many whole rounds as fit.
-        round_steps: About how many before the policy is updated, then the discriminator: whole episodes are taken.
-        warm_start: ``bc`` starts from a clone of the demonstrations, ``none`` from nothing.
-        warm_start_epochs: Passes of the cloning over the demonstrations; 0 for as many as ``bc`` has.
-        rehearsals: Updates of the policy on the demonstrations after each round, after a warm start; see
-            :mod:`agents.adversarial.bc_regularization`.
-        critic_rounds: Rounds after a warm start in which the policy stays as it is, so that critic and discriminator
-            know something before they judge it.
-        learning_rate: Of PPO and of the rehearsals after a warm start; it falls to 0 with the steps.
-        clip_range: Of the ratio of new and old probability, after a warm start.
-        target_kl: After a warm start, the passes over a round end where the policy's divergence from the one that
-            acted is 1.5 times this; 0 for no such bound.
-        log_std: Logarithm of the noise after a warm start.
-        scratch_learning_rate: Of PPO without a warm start; it falls to 0 too.
-        scratch_clip_range: Of the ratio of new and old probability, without a warm start.
-        scratch_log_std: Logarithm of the noise without a warm start.
-        batch_size: Transitions an update of PPO.
-        epochs: Passes over a round's transitions.
-        gamma: Discount of a step.
-        gae_lambda: Of the generalised advantage estimate.
-        entropy_weight: Bonus for random actions.
-        hidden_sizes: Units of the layers of policy and critic.
-        discriminator_updates: A round.
-        discriminator_batch_size: Transitions of the expert an update, and as many of the policy.
-        discriminator_learning_rate: Of the discriminator's Adam.
-        reward_hidden_sizes: Units of the discriminator's layers.
-        use_actions: Whether the discriminator looks at actions; without them it compares where expert and policy come
-            to (Torabi et al. 2018, GAIfO), and the noise of the policy does not give it away.
-        ignored: Features that the discriminator does not look at, such as ``object/position``, or one number of a
-            vector, such as ``tool/position/x``: by where things happen to be it tells few demonstrations apart
-            without learning what the expert does (Zolna et al. 2020).
-    """
-
-    steps: int
-    round_steps: int
-    warm_start: str
-    warm_start_epochs: int
-    rehearsals: int
-    critic_rounds: int
-    learning_rate: float
-    clip_range: float
-    target_kl: float
-    log_std: float
-    scratch_learning_rate: float
-    scratch_clip_range: float
-    scratch_log_std: float
-    batch_size: int
-    epochs: int
-    gamma: float
-    gae_lambda: float
-    entropy_weight: float
-    hidden_sizes: tuple[int, ...]
-    discriminator_updates: int
-    discriminator_batch_size: int
-    discriminator_learning_rate: float
-    reward_hidden_sizes: tuple[int, ...]
-    use_actions: bool
-    ignored: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if self.warm_start not in (CLONE, NOTHING):
-            raise ValueError(f"warm_start is {self.warm_start!r}; expected {CLONE!r} or {NOTHING!r}")
-        at_least(1, steps=self.steps, round_steps=self.round_steps)
-        # PPO standardises the advantages of a batch.
-        at_least(2, batch_size=self.batch_size)
-        at_least(1, epochs=self.epochs)
-        at_least(1, discriminator_updates=self.discriminator_updates)
-        at_least(1, discriminator_batch_size=self.discriminator_batch_size)
-        at_least(0, warm_start_epochs=self.warm_start_epochs, rehearsals=self.rehearsals)
-        at_least(0, critic_rounds=self.critic_rounds)
-        at_least(0, target_kl=self.target_kl, entropy_weight=self.entropy_weight)
-        at_least(-20, log_std=self.log_std, scratch_log_std=self.scratch_log_std)
-        positive(learning_rate=self.learning_rate, scratch_learning_rate=self.scratch_learning_rate)
-        positive(clip_range=self.clip_range, scratch_clip_range=self.scratch_clip_range)
-        positive(discriminator_learning_rate=self.discriminator_learning_rate)
-        for what in ("gamma", "gae_lambda"):
-            if not 0.0 <= getattr(self, what) <= 1.0:
-                raise ValueError(f"{what} is {getattr(self, what)}; expected 0 to 1")
-        check_layers(self.hidden_sizes)
-        check_layers(self.reward_hidden_sizes, "reward_hidden_sizes")
+    steps: Count = Field(
+        100_000, description="Steps of all environments together, without the warm start; as many iterations as fit."
+    )
+    steps_per_iteration: Count = Field(
+        2048, description="Approximate steps of all environments in an iteration, which consists of whole episodes."
+    )
+    warm_start: Literal["bc", "none"] = Field("bc", description="Start from a BC policy, or from scratch.")
+    warm_start_epochs: CountOrZero = Field(0, description="Epochs of the BC policy; 0 for the setting of bc.")
+    bc_updates_per_iteration: CountOrZero = Field(
+        32, description="Updates of the policy on demonstrations after each iteration, after a warm start."
+    )
+    critic_iterations: CountOrZero = Field(
+        2, description="Iterations after a warm start in which only critic and discriminator learn."
+    )
+    # Small steps keep what the BC policy can do.
+    learning_rate: Positive = Field(
+        0.0001, description="Learning rate of PPO and of BC updates after a warm start; it falls to 0 with the steps."
+    )
+    clip_range: Positive = Field(0.1, description="Clipping of the ratio of probabilities, after a warm start.")
+    target_kl: NotNegative = Field(
+        0.02, description="After a warm start, passes end at a divergence of 1.5 times this; 0 for no bound."
+    )
+    log_std: LogStd = Field(-1.6, description="Logarithm of the deviation of actions after a warm start.")
+    scratch_learning_rate: Positive = Field(0.0003, description="Learning rate of PPO without a warm start.")
+    scratch_clip_range: Positive = Field(0.2, description="Clipping of the ratio without a warm start.")
+    scratch_log_std: LogStd = Field(-0.5, description="Logarithm of the deviation of actions without a warm start.")
+    batch_size: int = Field(
+        64, ge=2, description="Transitions in a minibatch of PPO; its advantages are standardized."
+    )
+    epochs: Count = Field(10, description="Passes over the transitions of an iteration.")
+    gamma: Fraction = Field(0.97, description="Discount factor.")
+    gae_lambda: Fraction = Field(0.95, description="Factor of the generalized advantage estimate.")
+    entropy_weight: NotNegative = Field(0.0, description="Bonus for random actions.")
+    hidden_sizes: Layers = Field((256, 256), description="Units of the layers of policy and critic.")
+    discriminator_updates: Count = Field(8, description="Updates of the discriminator in an iteration.")
+    discriminator_batch_size: Count = Field(
+        512, description="Transitions of the expert in a minibatch of the discriminator, and as many of the policy."
+    )
+    discriminator_learning_rate: Positive = Field(0.001, description="Learning rate of the discriminator's Adam.")
+    reward_hidden_sizes: Layers = Field((32, 32), description="Units of the discriminator's layers.")
+    use_actions: bool = Field(
+        True,
+        description="Let the discriminator use actions; without them it compares visited states (Torabi et al. 2018, "
+        "GAIfO), and the policy's noise does not give it away.",
+    )
+    masked_features: tuple[str, ...] = Field(
+        (),
+        description="Features that the discriminator does not use: by the position of objects it tells few "
+        "demonstrations apart without learning what the expert does (Zolna et al. 2020).",
+    )
 
 
 @dataclass(frozen=True)
-class Expert:
+class ExpertTransitions:
     """The expert's transitions, drawn by a generator of our own: its state can be kept, a data loader's cannot.
 
     Attributes:
@@ -161,7 +133,6 @@ class AdversarialAgent(PolicyAgent):
         reward: The reward that was learned; None before. It is not saved with the agent.
     """
 
-    settings_type = Settings
     environments: ClassVar[int] = 8
     """How many it practises in at once."""
     reward: RewardNet | None = None
@@ -184,7 +155,7 @@ class AdversarialAgent(PolicyAgent):
         space = self.observation_space
         if not isinstance(space, spaces.Box) or is_image(space):
             raise ValueError(
-                f"agent {self.name} compares observations that are one array of numbers; this environment has "
+                f"agent {self.spec.name} compares observations that are one array of numbers; this environment has "
                 f'{brief(str(space))}. Use one such as LamReach-v0, or obs="state"'
             )
         keywords = policy_keywords(self.settings.hidden_sizes)
@@ -192,7 +163,7 @@ class AdversarialAgent(PolicyAgent):
 
     def learn(
         self,
-        demonstrations: minari.MinariDataset,
+        demonstrations: Demonstrations,
         env: gym.Env[Any, Any],
         *,
         seed: int,
@@ -215,31 +186,32 @@ class AdversarialAgent(PolicyAgent):
                 demonstrations of other spaces.
         """
         run = run or Run(progress=progress)
-        self.begin(demonstrations, env, run, seed=seed, budget=budget)
+        data = DemonstrationData.of(demonstrations)
+        self.begin(data, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
         horizon = horizon_of(env)
-        a_round = self.environments * steps_of_round(self.settings.round_steps, self.environments, horizon)
+        a_round = self.environments * steps_of_round(self.settings.steps_per_iteration, self.environments, horizon)
         if steps < a_round:
             raise ValueError(
                 f"the budget is {steps} steps; expected at least the {a_round} of one round "
                 f"(whole episodes of {horizon} steps in {self.environments} environments)"
             )
-        expert = self._expert(demonstrations, seed)
-        ignored = feature_indices(self.settings.ignored, env)
+        expert = self._expert(data, seed)
+        ignored = feature_indices(self.settings.masked_features, env)
         clone = None
-        if self.settings.warm_start == CLONE:
-            clone = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, members=1)
+        if self.settings.warm_start == "bc":
+            clone = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, ensemble_size=1)
         total = steps // a_round * a_round
         envs = training_envs(env, seed, self.environments)
         try:
-            with isolated_rng(seed), run.showing(self.name, total, "steps"):
+            with isolated_rng(seed), run.training(self.spec.name, total, "steps"):
                 kept = run.restored()
                 if clone is not None and kept is None:
                     epochs = self.settings.warm_start_epochs or None
-                    clone.learn(demonstrations, env, seed=seed, budget=epochs, run=Run(device=run.device))
-                model = self._new_model(clone, demonstrations, envs, horizon, run.device)
+                    clone.learn(data, env, seed=seed, budget=epochs, run=Run(device=run.device))
+                model = self._new_model(clone, data, envs, horizon, run.device)
                 model.set_random_seed(seed)
-                rehearsal = None if clone is None else self._rehearsal(clone, model, demonstrations, env, seed)
+                rehearsal = None if clone is None else self._rehearsal(clone, model, data, env, seed)
                 reward_net = self.new_reward_net()
                 _mask_inputs(reward_net, ignored)
                 practice = _Practice(self, model, envs, reward_net, expert, rehearsal, horizon=horizon, total=total)
@@ -247,24 +219,24 @@ class AdversarialAgent(PolicyAgent):
                     practice.restore(kept)
                 else:
                     # A warm start takes long: it is not to be done again.
-                    run.keep(practice.state, now=True)
+                    run.checkpoint(practice.state, now=True)
                 while model.num_timesteps < total:
                     numbers = practice.round()
                     done = model.num_timesteps
-                    run.log(done, numbers)
-                    run.show(done, accuracy=numbers["discriminator/accuracy"])
-                    run.judge(model.policy, env, done)
-                    run.keep(practice.state)
-                run.show(total)
+                    run.record(done, numbers)
+                    run.log(done, accuracy=numbers["discriminator/accuracy"])
+                    run.evaluate(model.policy, env, done)
+                    run.checkpoint(practice.state)
+                run.log(total)
         finally:
             envs.close()
         self.policy = model.policy.to("cpu")
         self.policy.set_training_mode(False)
         self.reward = practice.trainer.reward_test.to("cpu").eval()
 
-    def _expert(self, demonstrations: minari.MinariDataset, seed: int) -> Expert:
-        learned = transitions(demonstrations, self.observation_space, self.action_space)
-        episodes = list(episodes_of(demonstrations))
+    def _expert(self, data: DemonstrationData, seed: int) -> ExpertTransitions:
+        learned = data.transitions()
+        episodes = list(data.iterate_episodes())
         arrays = {
             "obs": learned.observations.numpy(),
             "acts": learned.actions.numpy(),
@@ -272,24 +244,24 @@ class AdversarialAgent(PolicyAgent):
             # imitation has the policy's episodes end so too, whether they were terminated or truncated.
             "dones": np.concatenate([episode.terminations | episode.truncations for episode in episodes]),
         }
-        return Expert(arrays, np.random.default_rng([seed, 2]))
+        return ExpertTransitions(arrays, np.random.default_rng([seed, 2]))
 
     def _rehearsal(
         self,
         clone: BehaviorCloning,
         model: PPO,
-        demonstrations: minari.MinariDataset,
+        data: DemonstrationData,
         env: gym.Env[Any, Any],
         seed: int,
-    ) -> Rehearsal:
-        shown = transitions(demonstrations, self.observation_space, self.action_space)
-        symmetry = symmetry_of(env, mirror=clone.settings.mirror, turn=clone.settings.turn)
-        return Rehearsal(model.policy, shown, np.random.default_rng([seed, 3]), symmetry)
+    ) -> BCRegularization:
+        return BCRegularization(
+            model.policy, data.transitions(), np.random.default_rng([seed, 3]), clone.settings.symmetry(env)
+        )
 
     def _new_model(
         self,
         clone: BehaviorCloning | None,
-        demonstrations: minari.MinariDataset,
+        data: DemonstrationData,
         envs: VecEnv,
         horizon: int,
         device: str,
@@ -297,7 +269,7 @@ class AdversarialAgent(PolicyAgent):
         """Makes PPO as it is before the first round."""
         settings = self.settings
         common: dict[str, Any] = {
-            "n_steps": steps_of_round(settings.round_steps, self.environments, horizon),
+            "n_steps": steps_of_round(settings.steps_per_iteration, self.environments, horizon),
             "batch_size": settings.batch_size,
             "n_epochs": settings.epochs,
             "gamma": settings.gamma,
@@ -324,7 +296,7 @@ class AdversarialAgent(PolicyAgent):
             **common,
         )
         extractor: Any = model.policy.features_extractor
-        extractor.fit(statistics(demonstrations))
+        extractor.fit(data.statistics)
         return model
 
 
@@ -382,13 +354,13 @@ class _Practice:
         model: PPO,
         envs: VecEnv,
         reward_net: RewardNet,
-        expert: Expert,
-        rehearsal: Rehearsal | None,
+        expert: ExpertTransitions,
+        rehearsal: BCRegularization | None,
         *,
         horizon: int,
         total: int,
     ) -> None:
-        self._settings: Settings = agent.settings
+        self._settings: AdversarialSettings = agent.settings
         self._model = model
         self._envs = envs
         self._expert = expert
@@ -414,7 +386,7 @@ class _Practice:
         rehearsal = self._rehearsal
         rate = self._learning_rate * (1.0 - self._model.num_timesteps / self._total)
         self._model.lr_schedule = lambda _: rate
-        learns = rehearsal is None or self._rounds >= self._settings.critic_rounds
+        learns = rehearsal is None or self._rounds >= self._settings.critic_iterations
         for parameter in actor_parameters(self._model.policy, noise=True):
             parameter.requires_grad_(learns)
         self.trainer.train_gen(learn_kwargs={"log_interval": None})
@@ -426,8 +398,8 @@ class _Practice:
             with networks.training(self.trainer.reward_train):
                 found.append(self.trainer.train_disc(expert_samples=self._expert.draw(size)))
         self._rounds += 1
-        if rehearsal is not None and learns and self._settings.rehearsals:
-            loss = rehearsal.rehearse(self._settings.rehearsals, size, rate)
+        if rehearsal is not None and learns and self._settings.bc_updates_per_iteration:
+            loss = rehearsal.update(self._settings.bc_updates_per_iteration, size, rate)
             numbers["rehearsal/loss"] = loss
         numbers["discriminator/loss"] = float(np.mean([stats["disc_loss"] for stats in found]))
         numbers["discriminator/accuracy"] = float(np.mean([stats["disc_acc"] for stats in found]))

@@ -1,130 +1,193 @@
-"""Behavioural cloning: supervised learning of the expert's actions (Pomerleau 1991), by imitation's BC."""
+"""Behavior cloning (Pomerleau 1991): a network is fitted to the demonstrated actions."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
-import minari
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field, model_validator
 
-from agents.imitation import cloning
-from agents.imitation.cloning import Cloning, Fitting, new_clone
-from agents.policies.networks import BoundedPolicy, set_weights, weights_of
-from agents.saving.storage import check_target, read_weights, save_agent, spaces_of
-from agents.training.demonstrations import Transitions, feature_indices, transitions
-from agents.training.provenance import training_of
+from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
+from agents.data.features import feature_indices
+from agents.data.symmetry import Symmetry, symmetry_of
+from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
+from agents.policies.torch_policy import TorchPolicy
+from agents.registry import AgentSpec
+from agents.training.loop import LoopSettings, TrainingLoop
+from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import at_least, check_seed, read_settings
-from agents.training.symmetry import symmetry_of
-from demos.datasets.statistics import statistics
+from agents.training.settings import AgentSettings, Count, CountOrZero, Layers, NotNegative, Positive
+from demos.datasets.statistics import Statistics
 
-MAX_MEMBERS = 32
+MAX_ENSEMBLE = 32
 
 
-@dataclass(frozen=True)
-class Settings(cloning.Settings):
-    """Settings of behavioural cloning; those of each environment are in ``configs/bc.yaml``.
+class CloningSettings(AgentSettings):
+    """Settings of everything that clones demonstrated actions."""
 
-    Attributes:
-        held_out: Share of the episodes that is not learned from, but tells when to stop.
-        patience: Epochs without improvement on these after which the training stops; the best weights are kept.
-            0 trains all epochs and keeps the last.
-        members: Policies that are trained, each with weights and an order of its own; their mean acts.
+    epochs: Count = Field(100, description="Passes over the demonstrations.")
+    batch_size: Count = Field(128, description="Steps in a minibatch.")
+    learning_rate: Positive = Field(0.001, description="At the start; it falls to 0 along half a cosine.")
+    hidden_sizes: Layers = Field((256, 256), description="Units of the policy's layers.")
+    entropy_weight: NotNegative = Field(0.0, description="Bonus for random actions; the policy acts by its mean.")
+    l2_weight: NotNegative = Field(0.0, description="Weight of half the sum of all squared weights.")
+    standardize: bool = Field(True, description="Scale observations to mean 0 and deviation 1 of the demonstrations.")
+    squash: bool = Field(True, description="Squash the mean action into the action space by tanh.")
+    masked_features: tuple[str, ...] = Field(
+        (), description="Features that the policy does not use, such as object/rotation or tool/position/x."
+    )
+    mirror: bool = Field(False, description="Also learn from mirrored demonstrations.")
+    rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
+
+    @model_validator(mode="after")
+    def _check_masked(self) -> CloningSettings:
+        if self.masked_features and not self.standardize:
+            raise ValueError(f"masked_features is {', '.join(self.masked_features)}, which needs standardize=true")
+        return self
+
+    def symmetry(self, env: gym.Env[Any, Any]) -> Symmetry | None:
+        """Return the augmentation of minibatches in an environment; None without one."""
+        return symmetry_of(env, mirror=self.mirror, rotate=self.rotate)
+
+
+class BCSettings(CloningSettings):
+    """Settings of behavior cloning."""
+
+    validation_fraction: float = Field(
+        0.0, ge=0.0, lt=1.0, description="Fraction of the episodes that only decides when to stop."
+    )
+    patience: CountOrZero = Field(
+        0, description="Epochs without a lower validation loss after which training stops; 0 trains all epochs."
+    )
+    ensemble_size: int = Field(
+        1, ge=1, le=MAX_ENSEMBLE, description="Policies, each with weights and an order of its own; their mean acts."
+    )
+
+    @model_validator(mode="after")
+    def _check_stopping(self) -> BCSettings:
+        if (self.patience > 0) != (self.validation_fraction > 0.0):
+            raise ValueError(
+                f"validation_fraction is {self.validation_fraction} and patience {self.patience}; early stopping "
+                "needs both above 0"
+            )
+        return self
+
+
+class BCPolicy(TorchPolicy):
+    """Gaussian policy, or a categorical one for discrete actions, fitted by maximum likelihood.
+
+    The network is a policy of Stable-Baselines3: PPO and SAC start from its weights (:mod:`agents.rl.finetuning`).
+
+    Args:
+        observation_space: Space of the observations.
+        action_space: Space of the actions.
+        settings: Settings of the network and its loss.
     """
 
-    held_out: float
-    patience: int
-    members: int
+    def __init__(
+        self, observation_space: gym.Space[Any], action_space: gym.Space[Any], settings: CloningSettings
+    ) -> None:
+        super().__init__(observation_space, action_space)
+        self.entropy_weight = settings.entropy_weight
+        self.l2_weight = settings.l2_weight
+        self.network = BoundedPolicy(
+            observation_space,
+            action_space,
+            lr_schedule=lambda _: 0.0,  # of an optimizer that is never used
+            squash=settings.squash,
+            **policy_keywords(settings.hidden_sizes),
+        )
+        self.eval()
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(1, members=self.members)
-        at_least(0, patience=self.patience, held_out=self.held_out)
-        if not self.held_out < 1.0:
-            raise ValueError(f"held_out is {self.held_out}; expected a share below 1")
-        if self.members > MAX_MEMBERS:
-            raise ValueError(f"members is {self.members}; expected at most {MAX_MEMBERS}")
-        if (self.patience > 0) != (self.held_out > 0.0):
-            raise ValueError(
-                f"held_out is {self.held_out} and patience {self.patience}; early stopping needs both above 0"
-            )
+    def compute_loss(self, batch: Transitions) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the mean of -log p(a | s), minus the bonus for entropy, plus the penalty on weights."""
+        _, log_prob, entropy = self.network.evaluate_actions(batch.observations, batch.actions)
+        loss = parts = -log_prob.mean()
+        logs = {"negative log-likelihood": parts}
+        if self.entropy_weight and entropy is not None:
+            loss = loss - self.entropy_weight * entropy.mean()
+        if self.l2_weight:
+            loss = loss + self.l2_weight * sum(weights.square().sum() for weights in self.parameters()) / 2
+        return loss, logs
+
+    def predict_action(
+        self, observation: Any, memory: Any = None, *, deterministic: bool = True
+    ) -> tuple[torch.Tensor, Any]:
+        """Return the mean action, or a drawn one, shape (N, ...)."""
+        if deterministic and isinstance(self.action_space, gym.spaces.Box):
+            # The mean without the objects of a distribution: half the time.
+            features: Any = self.network.extract_features(observation, self.network.pi_features_extractor)
+            mean: torch.Tensor = self.network.action_net(self.network.mlp_extractor.forward_actor(features))
+            return mean.reshape(-1, *(self.action_space.shape or ())), memory
+        return self.network.get_distribution(observation).get_actions(deterministic=deterministic), memory
+
+    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+        """Set mean and deviation of the observations."""
+        extractor: Any = self.network.features_extractor
+        extractor.fit(statistics, masked)
 
 
-class BehaviorCloning:
-    """Behavioural cloning: supervised learning of the demonstrated actions.
+class BehaviorCloning(PolicyAgent):
+    """Behavior cloning: supervised learning of the demonstrated actions.
 
-    **Idea.** Every step of a demonstration is an example: seen this, the expert did that. A network is fitted to all
-    of them, as in any regression. Nothing is tried out, so it learns in a minute and never breaks anything. It knows
-    only states that the expert came to: its own errors lead it to others, where they grow. More demonstrations, or
-    disturbed ones (`demos collect --quality noisy`), are the remedy.
+    **Idea.** Every step of a demonstration is an example: in this state, the expert took that action. A network is
+    fitted to all examples, as in any regression. It needs no environment, and trains in a minute. It knows only
+    states that the expert visited: its own errors lead to other states, where they grow. More demonstrations, or
+    demonstrations with noise (`demos collect --demonstrator noisy`), help.
 
-    **Equation.** The policy is a Gaussian around the network's output, of discrete actions a categorical
-    distribution; minimised is the mean of -log p(a | s) over the demonstrations, minus `entropy_weight` times the
-    entropy, plus `l2_weight` / 2 times the square of all weights.
+    **Equation.** The policy is a Gaussian around the network's output, or a categorical distribution for discrete
+    actions. The loss is the mean of -log p(a | s) over the demonstrations, minus `entropy_weight` times the entropy,
+    plus `l2_weight` / 2 times the sum of all squared weights.
 
-    **Paper.** Pomerleau 1991, Efficient Training of Artificial Neural Networks for Autonomous Navigation. The
-    optimisation is imitation's `BC`.
+    **Paper.** Pomerleau 1991, Efficient Training of Artificial Neural Networks for Autonomous Navigation.
 
-    **What we do differently.** Observations are standardised by the demonstrations' mean and spread, which are saved
-    with the weights. The mean action is squashed into the action space by tanh, as SAC does, so that SAC and PPO of
-    Stable-Baselines3 go on from a clone (`agents.rl.finetuning`). The learning rate falls along half a cosine.
-    Batches are drawn from a generator of our own, so that a seed gives the same weights. `held_out` and `patience`
-    stop the training when whole episodes that it does not learn from are explained no better. `mirror` and `turn`
-    make more of the demonstrations where the task looks alike from other sides, as pushing does; features that are
-    `ignored`
-    cannot mislead it where demonstrations are few. Pushing ignores the tool's lag and speed too: they tell what was
-    just done, and a clone would do it again for that reason alone (de Haan et al. 2019, Causal Confusion in Imitation
-    Learning). Several `members` act by their mean, and `uncertainty` says how far they disagree.
+    **Differences.** Observations are standardized by the mean and deviation of the demonstrations, which are saved
+    with the weights. The mean action is squashed into the action space by tanh, as in SAC, so that SAC and PPO of
+    Stable-Baselines3 can start from a BC policy (`agents.rl.finetuning`). The learning rate falls along half a
+    cosine. `validation_fraction` and `patience` stop training when the loss on unseen episodes no longer falls.
+    `mirror` and `rotate` augment the demonstrations of tasks that look alike from other sides, such as pushing.
+    `masked_features` cannot mislead the policy when demonstrations are few. Pushing masks the lag and the velocity of
+    the tool: they reveal the previous action, which a policy would repeat for that reason alone (de Haan et al. 2019,
+    Causal Confusion in Imitation Learning). An ensemble (`ensemble_size`) acts by its mean, and `uncertainty`
+    measures its disagreement.
 
-    **When not to use it.** Where demonstrations are few and errors do not heal, where experts do different things in
-    the same state (their mean may be neither), or where an environment to practise in is at hand.
+    **When not to use it.** When demonstrations are few and errors do not heal, when experts act differently in the
+    same state (their mean may be neither), or when you have an environment to train in.
 
     The budget of :meth:`learn` is in epochs.
 
     Args:
-        env: Gives the spaces.
-        settings: Fields of :class:`Settings` that differ from ``configs/bc.yaml``.
+        env: Environment that gives the spaces.
+        settings: Settings that differ from the defaults for this environment; see :class:`BCSettings`.
 
     Raises:
         ValueError: An unknown setting, or a value out of range.
 
     Attributes:
-        policies: Policies of Stable-Baselines3, one a member.
-        training: What it learned from, and how; None before.
+        policies: Policies of the ensemble.
+        training: Record of the training; None before.
     """
 
-    name = "bc"
-    version = 1
-    settings_type = Settings
-    check_target = staticmethod(check_target)
-    """Says before the training whether its result could be saved."""
+    spec = AgentSpec("bc", settings=BCSettings, budget_unit="epochs", takes_run=True)
 
     def __init__(self, env: gym.Env[Any, Any], **settings: Any) -> None:
-        self.observation_space = env.observation_space
-        self.action_space = env.action_space
-        self.settings = read_settings(self.name, Settings, settings, env)
-        self.training: dict[str, Any] | None = None
+        super().__init__(env, **settings)
         with isolated_rng(0):
-            self.policies = [self._new_policy() for _ in range(self.settings.members)]
+            self.policies: list[Any] = [self.new_policy() for _ in range(self.settings.ensemble_size)]
+        self.policy = self.policies[0]
 
-    @property
-    def policy(self) -> BoundedPolicy:
-        """The first member."""
-        return self.policies[0]
-
-    def _new_policy(self) -> BoundedPolicy:
-        settings = self.settings
-        return new_clone(self.observation_space, self.action_space, settings.hidden_sizes, squash=settings.squash)
+    def new_policy(self) -> BCPolicy:
+        """Return an untrained policy."""
+        return BCPolicy(self.observation_space, self.action_space, self.settings)
 
     def learn(
         self,
-        demonstrations: minari.MinariDataset,
+        demonstrations: Demonstrations,
         env: gym.Env[Any, Any],
         *,
         seed: int,
@@ -132,103 +195,89 @@ class BehaviorCloning:
         progress: bool = False,
         run: Run | None = None,
     ) -> None:
-        """Fits the policy to the transitions of the demonstrations.
+        """Fit the policies to the steps of the demonstrations.
 
         Args:
-            demonstrations: With this agent's spaces.
-            env: Not stepped: cloning needs no environment.
-            seed: Of the first weights and the order of batches.
+            demonstrations: Demonstrations with this agent's spaces.
+            env: Environment for its features and for periodic evaluation; BC does not step it.
+            seed: Seeds the weights and the order of minibatches.
             budget: Epochs; by default the setting.
-            progress: Show a bar.
-            run: Keeps checkpoints and shows the success as it goes; by default nothing is kept.
+            progress: Show a progress bar.
+            run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: The demonstrations have other spaces, or too few transitions for a batch; or a budget below 1
-                or a negative seed.
+            ValueError: The demonstrations have other spaces, or fewer steps than a minibatch; or the budget is below
+                1 or the seed negative.
         """
-        epochs = self.settings.epochs if budget is None else budget
-        check_seed(seed)
-        if epochs < 1:
-            raise ValueError(f"the budget is {epochs} epochs; expected at least 1")
         run = run or Run(progress=progress)
-        self.training = run.identity = training_of(
-            self.name, asdict(self.settings), env, demonstrations, seed=seed, budget=budget
-        )
-        learned, held_out = self._divided(demonstrations, seed)
-        found = statistics(demonstrations) if self.settings.standardize else None
-        ignored = feature_indices(self.settings.ignored, env)
-        symmetry = symmetry_of(env, mirror=self.settings.mirror, turn=self.settings.turn)
-        total = epochs * self.settings.members
-        with run.showing(self.name, total, "epochs"):
-            kept = run.restored() or {"finished": [], "member": None}
-            finished: list[dict[str, torch.Tensor]] = list(kept["finished"])
+        data = DemonstrationData.of(demonstrations)
+        self.begin(data, env, run, seed=seed, budget=budget)
+        settings: BCSettings = self.settings
+        epochs = budget or settings.epochs
+        steps, validation = self._split(data, seed)
+        masked = feature_indices(settings.masked_features, env)
+        symmetry = settings.symmetry(env)
+        total = epochs * settings.ensemble_size
+        with run.training(self.spec.name, total, "epochs"):
+            state = run.restored() or {"finished": [], "member": None}
+            finished: list[dict[str, torch.Tensor]] = list(state["finished"])
             for policy, weights in zip(self.policies, finished, strict=False):
                 policy.load_state_dict(weights)
-            member = kept["member"]
-            for number in range(len(finished), self.settings.members):
+            member = state["member"]
+            for number in range(len(finished), settings.ensemble_size):
                 own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
                 with isolated_rng(own_seed):
-                    training = Cloning(
-                        self._new_policy(),
-                        learned,
-                        self._fitting(epochs),
+                    policy = self.new_policy()
+                    if settings.standardize:
+                        policy.fit_normalizer(data.statistics, masked)
+                    loop = TrainingLoop(
+                        policy,
+                        steps,
+                        LoopSettings(epochs, settings.batch_size, settings.learning_rate, patience=settings.patience),
                         seed=own_seed,
-                        found=found,
-                        ignored=ignored,
-                        held_out=held_out,
+                        validation=validation,
                         symmetry=symmetry,
                         device=run.device,
                     )
                     if member is not None:
-                        training.restore(member)
+                        loop.restore(member)
                         member = None
-                    while not training.is_done:
-                        training.epoch()
-                        done = number * epochs + training.done
-                        run.show(done, **training.losses)
-                        self.policies[number] = training.policy
-                        run.judge(training.policy, env, done)
-                        run.keep(lambda: {"finished": finished, "member": training.state()})  # noqa: B023
-                    self.policies[number] = training.result()
+                    while not loop.is_done:
+                        loop.epoch()
+                        done = number * epochs + loop.epochs_done
+                        run.log(done, **loop.logs)
+                        self.policies[number] = policy
+                        run.evaluate(policy, env, done)
+                        run.checkpoint(lambda: {"finished": finished, "member": loop.state()})  # noqa: B023
+                    self.policies[number] = loop.result()
                 finished.append(self.policies[number].state_dict())
-            run.show(total)
+            run.log(total)
+        self.policy = self.policies[0]
 
-    def _fitting(self, epochs: int) -> Fitting:
-        settings = self.settings
-        return Fitting(
-            epochs=epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            entropy_weight=settings.entropy_weight,
-            l2_weight=settings.l2_weight,
-            patience=settings.patience,
-        )
-
-    def _divided(self, demonstrations: minari.MinariDataset, seed: int) -> tuple[Transitions, Transitions | None]:
-        """Reads all transitions; some episodes apart, if the setting asks for that."""
-        indices = [int(index) for index in demonstrations.episode_indices]
-        apart = round(self.settings.held_out * len(indices))
-        if self.settings.held_out and not 1 <= apart < len(indices):
+    def _split(self, data: DemonstrationData, seed: int) -> tuple[Transitions, Transitions | None]:
+        """Return the steps to learn from, and the steps for validation if there are any."""
+        fraction = self.settings.validation_fraction
+        chosen, apart = data.split(fraction, np.random.default_rng([seed, 1]))
+        if fraction and not (chosen and apart):
             raise ValueError(
-                f"{self.settings.held_out:g} of the {len(indices)} episodes of {demonstrations.id} are to be held "
-                f"out, which is {apart}; collect more, or set held_out=0 and patience=0"
+                f"validation_fraction {fraction:g} of the {len(data.episodes)} episodes of {data.id} is {len(apart)} "
+                "episodes; collect more, or set validation_fraction=0 and patience=0"
             )
-        order = np.random.default_rng([seed, 1]).permutation(indices).tolist()
-        spaces = (self.observation_space, self.action_space)
-        learned = transitions(demonstrations, *spaces, sorted(order[apart:]))
-        if len(learned) < self.settings.batch_size:
+        steps = data.transitions(chosen)
+        if len(steps) < self.settings.batch_size:
             raise ValueError(
-                f"dataset {demonstrations.id} has {len(learned)} transitions to learn from, fewer than a batch of "
+                f"dataset {data.id} has {len(steps)} steps to learn from, fewer than a minibatch of "
                 f"{self.settings.batch_size}: collect more, or set batch_size"
             )
-        return learned, transitions(demonstrations, *spaces, sorted(order[:apart])) if apart else None
+        return steps, data.transitions(apart) if apart else None
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[npt.NDArray[Any], Any]:
-        """Acts as Stable-Baselines3's ``predict`` does; several members act by the mean, or vote.
+        """Return actions, as Stable-Baselines3's ``predict`` does.
 
-        Without ``deterministic`` the first member draws.
+        An ensemble returns its mean, or for discrete actions its majority vote. Without ``deterministic`` its first
+        policy draws.
         """
         if len(self.policies) == 1 or not deterministic:
             action, _ = self.policy.predict(observation, state, episode_start, deterministic)
@@ -241,20 +290,22 @@ class BehaviorCloning:
         return votes.reshape(actions.shape[1:]).astype(actions.dtype), state
 
     def uncertainty(self, observation: Any) -> npt.NDArray[np.float64]:
-        """Tells how far the members disagree (Lakshminarayanan et al. 2017): far from what was shown, much.
+        """Return the disagreement of the ensemble, which grows far from the demonstrations.
+
+        Lakshminarayanan et al. 2017, Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles.
 
         Args:
-            observation: One, or a batch of them.
+            observation: One observation, or a batch.
 
         Returns:
-            The standard deviation of the members' actions, averaged over the action's numbers; of discrete actions
-            the share of members that are outvoted. Shape () of one observation, else (N,).
+            Standard deviation of the policies' actions, averaged over the numbers of an action; for discrete actions
+            the fraction of policies that are outvoted. Shape () for one observation, else (N,).
 
         Raises:
-            ValueError: There is only one member.
+            ValueError: There is only one policy.
         """
         if len(self.policies) < 2:
-            raise ValueError("a single policy cannot disagree with itself; train with members=2 or more")
+            raise ValueError("a single policy has no disagreement; train with ensemble_size=2 or more")
         actions = np.stack([policy.predict(observation, deterministic=True)[0] for policy in self.policies])
         if isinstance(self.action_space, gym.spaces.Box):
             spread: npt.NDArray[np.float64] = actions.astype(np.float64).std(axis=0).mean(axis=-1)
@@ -263,36 +314,20 @@ class BehaviorCloning:
         outvoted: npt.NDArray[np.float64] = (actions != chosen).mean(axis=0)
         return outvoted
 
-    def save(self, directory: str | Path) -> Path:
-        """Writes ``agent.json`` and ``weights.safetensors``; returns the folder."""
-        weights = {
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the weights of all policies."""
+        return {
             f"{number}.{name}": value
             for number, policy in enumerate(self.policies)
             for name, value in weights_of(policy).items()
         }
-        spaces = spaces_of(self.observation_space, self.action_space)
-        return save_agent(directory, self.name, asdict(self.settings), spaces, weights, self.training)
 
-    @classmethod
-    def load(cls, directory: str | Path, env: gym.Env[Any, Any]) -> BehaviorCloning:
-        """Reads what :meth:`save` wrote.
-
-        Raises:
-            FileNotFoundError: There is no saved agent.
-            ValueError: The files are damaged, or the environment has other spaces.
-        """
-        description, weights = read_weights(directory, cls.name, spaces_of(env.observation_space, env.action_space))
-        agent = cls(env, **description["settings"])
-        agent.training = description.get("training")
-        prefixes = tuple(f"{number}." for number in range(len(agent.policies)))
+    def set_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Set the weights of all policies."""
+        prefixes = tuple(f"{number}." for number in range(len(self.policies)))
         unknown = sorted(name for name in weights if not name.startswith(prefixes))
         if unknown:
-            raise ValueError(f"the weights in {directory} do not fit their description: unknown {', '.join(unknown)}")
-        for number, policy in enumerate(agent.policies):
-            prefix = f"{number}."
+            raise ValueError(f"unknown {', '.join(unknown)}")
+        for policy, prefix in zip(self.policies, prefixes, strict=True):
             own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-            try:
-                set_weights(policy, own)
-            except ValueError as error:
-                raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
-        return agent
+            set_weights(policy, own)

@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from agents.registry import AgentSpec
 from demos.experts import ExpertPolicy, make_expert
 
 
@@ -16,7 +17,7 @@ class ExpertAgent(ExpertPolicy):
         env: A lam_envs environment.
     """
 
-    version = 1
+    spec = AgentSpec("expert", needs_demonstrations=False, needs_no_command=False)
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(make_expert(env).expert, env)

@@ -29,9 +29,6 @@ PICTURE_FEATURES = 128
 LEAST_LOG_STD = -40.0
 """Smallest logarithm of the noise. Where an action is always the same, cloning shrinks its noise with each update:
 published trainings come to -33. At -40 losses and their gradients still fit in 32-bit numbers."""
-# A saved agent is a stranger's file: what it may ask of memory has a bound.
-MAX_UNITS = 2048
-MAX_LAYERS = 8
 
 
 class Standardizing(BaseFeaturesExtractor):
@@ -55,19 +52,19 @@ class Standardizing(BaseFeaturesExtractor):
                 self.register_buffer(f"mean_{number}", torch.zeros(math.prod(part.shape)))
                 self.register_buffer(f"spread_{number}", torch.ones(math.prod(part.shape)))
 
-    def fit(self, found: Mapping[str, Statistics], ignored: Sequence[int] = ()) -> None:
+    def fit(self, found: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
         """Takes mean and spread of numbers from a dataset.
 
         Args:
             found: Of :func:`demos.statistics`.
-            ignored: Places of numbers, of an observation that is one array, that are not looked at: 0 inside.
+            masked: Indices of numbers, in an observation that is one array, that become 0.
         """
         for number, (name, part) in enumerate(self._parts.items()):
             if is_image(part):
                 continue
             known = found[f"observation/{name}" if name else "observation"]
             spread = np.where(known.std < LEAST_SPREAD, 1.0, known.std).ravel()
-            spread[list(ignored)] = np.inf
+            spread[list(masked)] = np.inf
             self.get_buffer(f"mean_{number}").copy_(torch.as_tensor(known.mean.ravel()))
             self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))
 
@@ -215,19 +212,3 @@ def policy_keywords(hidden_sizes: tuple[int, ...]) -> dict[str, Any]:
         "features_extractor_class": Standardizing,
         "normalize_images": False,
     }
-
-
-def check_layers(hidden_sizes: tuple[int, ...], name: str = "hidden_sizes") -> None:
-    """Refuses layers that cannot be, or would fill the memory.
-
-    Args:
-        hidden_sizes: Units of the layers.
-        name: Of the setting.
-
-    Raises:
-        ValueError: There are none, too many, or some of too many units.
-    """
-    if not hidden_sizes or not all(1 <= size <= MAX_UNITS for size in hidden_sizes):
-        raise ValueError(f"{name} is {hidden_sizes}; expected layers of 1 to {MAX_UNITS} units")
-    if len(hidden_sizes) > MAX_LAYERS:
-        raise ValueError(f"{name} has {len(hidden_sizes)} layers; expected at most {MAX_LAYERS}")

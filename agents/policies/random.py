@@ -8,6 +8,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from agents.registry import AgentSpec
+
 
 class RandomAgent:
     """Draws actions uniformly.
@@ -17,7 +19,7 @@ class RandomAgent:
         seed: Of its own generator.
     """
 
-    version = 1
+    spec = AgentSpec("random", needs_demonstrations=False, needs_no_command=False)
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
         self._actions = copy.deepcopy(env.action_space)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pydantic import Field
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -11,49 +10,18 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.policies.networks import policy_keywords
-from agents.rl.training import ReinforcementAgent, check_off_policy
+from agents.registry import AgentSpec
+from agents.rl.training import OffPolicySettings, ReinforcementAgent
 from agents.training.policy_agent import require_discrete
-from agents.training.settings import at_least
+from agents.training.settings import Count, Fraction
 
 
-@dataclass(frozen=True)
-class DQNSettings:
-    """Settings of DQN; those of each environment are in ``configs/dqn.yaml``.
+class DQNSettings(OffPolicySettings):
+    """Settings of DQN."""
 
-    Attributes:
-        steps: In the environment.
-        learning_rate: Of Adam.
-        batch_size: Transitions an update.
-        buffer_size: Transitions that are remembered.
-        learning_starts: Steps of random actions before the first update.
-        gamma: Discount of a step.
-        train_freq: Steps between updates.
-        gradient_steps: Updates at a time.
-        target_update_interval: Steps between copies of the network to its target.
-        exploration_fraction: Share of the steps in which epsilon falls.
-        exploration_final_eps: Where it falls to, from 1.
-        hidden_sizes: Units of the layers.
-    """
-
-    steps: int
-    learning_rate: float
-    batch_size: int
-    buffer_size: int
-    learning_starts: int
-    gamma: float
-    train_freq: int
-    gradient_steps: int
-    target_update_interval: int
-    exploration_fraction: float
-    exploration_final_eps: float
-    hidden_sizes: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        check_off_policy(self)
-        at_least(1, target_update_interval=self.target_update_interval)
-        for what in ("exploration_fraction", "exploration_final_eps"):
-            if not 0.0 <= getattr(self, what) <= 1.0:
-                raise ValueError(f"{what} is {getattr(self, what)}; expected 0 to 1")
+    target_update_interval: Count = Field(500, description="Steps between copies of the network to its target.")
+    exploration_fraction: Fraction = Field(0.3, description="Fraction of the steps in which epsilon falls from 1.")
+    exploration_final_eps: Fraction = Field(0.05, description="Final epsilon.")
 
 
 class DQNAgent(ReinforcementAgent):
@@ -85,13 +53,11 @@ class DQNAgent(ReinforcementAgent):
         ValueError: An unknown setting, a value out of range, or actions that are not discrete.
     """
 
-    name = "dqn"
-    version = 1
-    settings_type = DQNSettings
+    spec = AgentSpec("dqn", settings=DQNSettings, needs_demonstrations=False, needs_environment=True, takes_run=True)
 
     def new_policy(self) -> BasePolicy:
         """Makes an untrained policy."""
-        actions = require_discrete(self.name, self.action_space)
+        actions = require_discrete(self.spec.name, self.action_space)
         keywords = policy_keywords(self.settings.hidden_sizes)
         return DQNPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
-import minari
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -13,10 +12,10 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv
 
+from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
-from agents.training.demonstrations import check_spaces
-from demos.datasets.episode import episodes_of, tree_map
+from demos.datasets.episode import tree_map
 
 LOG_STD = -1.6
 """Logarithm of the noise that a clone gets: enough to explore, too little to undo what it can."""
@@ -40,7 +39,7 @@ def ppo_from(
         **settings,
     )
     policy: Any = model.policy
-    set_weights(policy, weights_of(clone.policy))
+    set_weights(policy, weights_of(clone.policy.network))
     if hasattr(policy, "log_std"):
         with torch.no_grad():
             policy.log_std.fill_(log_std)
@@ -68,7 +67,7 @@ def sac_from(
     is_dict = isinstance(clone.observation_space, spaces.Dict)
     keywords = policy_keywords(clone.settings.hidden_sizes)
     model = SAC("MultiInputPolicy" if is_dict else "MlpPolicy", env, policy_kwargs=keywords, **settings)
-    own: Any = clone.policy
+    own: Any = clone.policy.network
     for part in (model.actor, model.critic, model.critic_target):
         extractor: Any = part.features_extractor
         set_weights(extractor, weights_of(own.features_extractor))
@@ -81,7 +80,7 @@ def sac_from(
     return model
 
 
-def add_demonstrations_to_buffer(model: SAC, demonstrations: minari.MinariDataset) -> int:
+def add_demonstrations_to_buffer(model: SAC, demonstrations: Demonstrations) -> int:
     """Puts demonstrations into a replay buffer, with their rewards: critics learn from them first.
 
     Args:
@@ -94,14 +93,15 @@ def add_demonstrations_to_buffer(model: SAC, demonstrations: minari.MinariDatase
     Raises:
         ValueError: The buffer is of another kind, or the demonstrations have other spaces or another rate.
     """
-    check_spaces(demonstrations, model.observation_space, model.action_space)
+    data = DemonstrationData.of(demonstrations)
+    data.check_spaces(model.observation_space, model.action_space)
     buffer: Any = model.replay_buffer
     if type(buffer) not in (ReplayBuffer, DictReplayBuffer) or buffer.n_envs != 1:
         raise ValueError(
             f"demonstrations go into a plain replay buffer of one environment, not {type(buffer).__name__}"
         )
     added = 0
-    for episode in episodes_of(demonstrations):
+    for episode in data.iterate_episodes():
         for step in range(len(episode)):
             before, after = (
                 tree_map(lambda values, at=at: values[at], episode.observations) for at in (step, step + 1)

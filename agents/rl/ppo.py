@@ -2,60 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pydantic import Field
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.policies.networks import BoundedPolicy, check_layers, policy_keywords
+from agents.policies.networks import BoundedPolicy, policy_keywords
+from agents.registry import AgentSpec
 from agents.rl.training import ReinforcementAgent
-from agents.training.settings import at_least, positive
+from agents.training.settings import AgentSettings, Count, Fraction, Layers, LogStd, NotNegative, Positive
 from agents.training.stable_baselines import steps_of_round
 
 
-@dataclass(frozen=True)
-class PPOSettings:
-    """Settings of PPO; those of each environment are in ``configs/ppo.yaml``.
+class PPOSettings(AgentSettings):
+    """Settings of PPO."""
 
-    Attributes:
-        steps: In all environments together; as many whole rounds as fit.
-        round_steps: About how many before an update: whole episodes are taken.
-        learning_rate: Of Adam.
-        batch_size: Transitions an update.
-        epochs: Passes over a round's transitions.
-        gamma: Discount of a step.
-        gae_lambda: Of the generalised advantage estimate.
-        clip_range: Of the ratio of new and old probability.
-        entropy_weight: Bonus for random actions.
-        log_std: Logarithm of the noise at the start.
-        hidden_sizes: Units of the layers.
-    """
-
-    steps: int
-    round_steps: int
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    gamma: float
-    gae_lambda: float
-    clip_range: float
-    entropy_weight: float
-    log_std: float
-    hidden_sizes: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        at_least(1, steps=self.steps, round_steps=self.round_steps, epochs=self.epochs)
-        # The advantages of a batch are standardised.
-        at_least(2, batch_size=self.batch_size)
-        positive(learning_rate=self.learning_rate, clip_range=self.clip_range)
-        at_least(0, entropy_weight=self.entropy_weight)
-        at_least(-20, log_std=self.log_std)
-        for what in ("gamma", "gae_lambda"):
-            if not 0.0 <= getattr(self, what) <= 1.0:
-                raise ValueError(f"{what} is {getattr(self, what)}; expected 0 to 1")
-        check_layers(self.hidden_sizes)
+    steps: Count = Field(300_000, description="Steps of all environments together; as many whole rollouts as fit.")
+    steps_per_iteration: Count = Field(
+        2048, description="Approximate steps of all environments in a rollout, which consists of whole episodes."
+    )
+    learning_rate: Positive = Field(0.0003, description="Learning rate of Adam.")
+    batch_size: int = Field(64, ge=2, description="Transitions in a minibatch; its advantages are standardized.")
+    epochs: Count = Field(10, description="Passes over the transitions of a rollout.")
+    gamma: Fraction = Field(0.97, description="Discount factor.")
+    gae_lambda: Fraction = Field(0.95, description="Factor of the generalized advantage estimate.")
+    clip_range: Positive = Field(0.2, description="Clipping of the ratio of new and old probability.")
+    entropy_weight: NotNegative = Field(0.0, description="Bonus for random actions.")
+    log_std: LogStd = Field(-0.5, description="Logarithm of the initial standard deviation of actions.")
+    hidden_sizes: Layers = Field((256, 256), description="Units of the layers.")
 
 
 class PPOAgent(ReinforcementAgent):
@@ -85,9 +60,7 @@ class PPOAgent(ReinforcementAgent):
         ValueError: An unknown setting, or a value out of range.
     """
 
-    name = "ppo"
-    version = 1
-    settings_type = PPOSettings
+    spec = AgentSpec("ppo", settings=PPOSettings, needs_demonstrations=False, needs_environment=True, takes_run=True)
     environments = 8
 
     def new_policy(self) -> BasePolicy:
@@ -101,7 +74,7 @@ class PPOAgent(ReinforcementAgent):
         return PPO(
             BoundedPolicy,
             envs,
-            n_steps=steps_of_round(settings.round_steps, self.environments, horizon),
+            n_steps=steps_of_round(settings.steps_per_iteration, self.environments, horizon),
             learning_rate=settings.learning_rate,
             batch_size=settings.batch_size,
             n_epochs=settings.epochs,

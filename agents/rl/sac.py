@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gymnasium import spaces
+from pydantic import Field
 from stable_baselines3 import SAC, HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -13,46 +13,27 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import SACPolicy
 
 from agents.policies.networks import policy_keywords
-from agents.rl.training import ReinforcementAgent, check_off_policy
-from agents.training.settings import at_least
+from agents.registry import AgentSpec
+from agents.rl.training import OffPolicySettings, ReinforcementAgent
+from agents.training.settings import Count, CountOrZero, Positive
 
 
-@dataclass(frozen=True)
-class SACSettings:
-    """Settings of SAC; those of each environment are in ``configs/sac.yaml``.
+class SACSettings(OffPolicySettings):
+    """Settings of SAC."""
 
-    Attributes:
-        steps: In the environment.
-        learning_rate: Of Adam.
-        batch_size: Transitions an update.
-        buffer_size: Transitions that are remembered.
-        learning_starts: Steps of random actions before the first update.
-        gamma: Discount of a step.
-        tau: Share of the critics that their targets take on in an update.
-        train_freq: Steps between updates.
-        gradient_steps: Updates at a time.
-        hindsight_goals: Where observations name a goal, how many transitions are remembered as if what was reached
-            later had been the goal, to each that is as it was (Andrychowicz et al. 2017); 0 for none.
-        hidden_sizes: Units of the layers.
-    """
-
-    steps: int
-    learning_rate: float
-    batch_size: int
-    buffer_size: int
-    learning_starts: int
-    gamma: float
-    tau: float
-    train_freq: int
-    gradient_steps: int
-    hindsight_goals: int
-    hidden_sizes: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        check_off_policy(self)
-        at_least(0, hindsight_goals=self.hindsight_goals)
-        if not 0.0 < self.tau <= 1.0:
-            raise ValueError(f"tau is {self.tau}; expected above 0 and at most 1")
+    learning_rate: Positive = Field(0.0003, description="Learning rate of Adam.")
+    batch_size: Count = Field(256, description="Transitions in a minibatch.")
+    buffer_size: Count = Field(300_000, description="Transitions in the replay buffer.")
+    tau: float = Field(0.005, gt=0.0, le=1.0, description="Rate at which the target critics follow the critics.")
+    train_freq: Count = Field(
+        4, description="Steps between updates: one update a step would take four times as long."
+    )
+    gradient_steps: Count = Field(2, description="Updates at a time.")
+    n_sampled_goal: CountOrZero = Field(
+        4,
+        description="Relabelled transitions for each real one where observations contain a goal (Andrychowicz et al. "
+        "2017, Hindsight Experience Replay); 0 for none.",
+    )
 
 
 class SACAgent(ReinforcementAgent):
@@ -84,14 +65,14 @@ class SACAgent(ReinforcementAgent):
         ValueError: An unknown setting, a value out of range, or discrete actions.
     """
 
-    name = "sac"
-    version = 1
-    settings_type = SACSettings
+    spec = AgentSpec("sac", settings=SACSettings, needs_demonstrations=False, needs_environment=True, takes_run=True)
 
     def new_policy(self) -> BasePolicy:
         """Makes an untrained policy."""
         if not isinstance(self.action_space, spaces.Box):
-            raise ValueError(f"agent {self.name} has continuous actions; this environment has {self.action_space}")
+            raise ValueError(
+                f"agent {self.spec.name} has continuous actions; this environment has {self.action_space}"
+            )
         keywords = policy_keywords(self.settings.hidden_sizes)
         return SACPolicy(self.observation_space, self.action_space, lambda _: 0.0, **keywords)
 
@@ -102,10 +83,10 @@ class SACAgent(ReinforcementAgent):
             isinstance(self.observation_space, spaces.Dict) and "achieved_goal" in self.observation_space.spaces
         )
         hindsight: dict[str, Any] = {}
-        if has_goals and settings.hindsight_goals:
+        if has_goals and settings.n_sampled_goal:
             hindsight = {
                 "replay_buffer_class": HerReplayBuffer,
-                "replay_buffer_kwargs": {"n_sampled_goal": settings.hindsight_goals},
+                "replay_buffer_kwargs": {"n_sampled_goal": settings.n_sampled_goal},
             }
         return SAC(
             SACPolicy,

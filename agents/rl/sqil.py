@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import gymnasium as gym
-import minari
 import numpy as np
 import torch
 from imitation.algorithms import sqil
 from imitation.data.types import Transitions
+from pydantic import Field
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -19,25 +18,19 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.dqn.policies import DQNPolicy
 
+from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.policies.networks import policy_keywords
+from agents.registry import AgentSpec
 from agents.rl.dqn import DQNSettings
-from agents.training.demonstrations import check_spaces
 from agents.training.policy_agent import PolicyAgent, require_discrete
 from agents.training.run import Run
 from agents.training.stable_baselines import train_from_scratch
-from demos.datasets.episode import episodes_of
-from demos.datasets.statistics import statistics
 
 
-@dataclass(frozen=True)
-class Settings(DQNSettings):
-    """Settings of SQIL: those of DQN, and one more; those of each environment are in ``configs/sqil.yaml``.
+class SQILSettings(DQNSettings):
+    """Settings of SQIL: those of DQN, and its own."""
 
-    Attributes:
-        standardize: Whether observations are brought to mean 0 and spread 1 of the demonstrations.
-    """
-
-    standardize: bool
+    standardize: bool = Field(True, description="Scale observations to mean 0 and deviation 1 of the demonstrations.")
 
 
 class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
@@ -92,16 +85,14 @@ class SQIL(PolicyAgent):
         ValueError: An unknown setting, a value out of range, or other spaces.
     """
 
-    name = "sqil"
-    version = 1
-    settings_type = Settings
+    spec = AgentSpec("sqil", settings=SQILSettings, needs_environment=True, takes_run=True)
 
     def new_policy(self) -> BasePolicy:
         """Makes an untrained policy."""
-        actions = require_discrete(self.name, self.action_space)
+        actions = require_discrete(self.spec.name, self.action_space)
         if isinstance(self.observation_space, gym.spaces.Dict):
             raise ValueError(
-                f"agent {self.name} sees arrays; this environment's observations are a dict of "
+                f"agent {self.spec.name} sees arrays; this environment's observations are a dict of "
                 f'{", ".join(self.observation_space)}. Use obs="state"'
             )
         keywords = policy_keywords(self.settings.hidden_sizes)
@@ -109,7 +100,7 @@ class SQIL(PolicyAgent):
 
     def learn(
         self,
-        demonstrations: minari.MinariDataset,
+        demonstrations: Demonstrations,
         env: gym.Env[Any, Any],
         *,
         seed: int,
@@ -132,53 +123,46 @@ class SQIL(PolicyAgent):
                 that cannot be made again.
         """
         run = run or Run(progress=progress)
-        self.begin(demonstrations, env, run, seed=seed, budget=budget)
-        shown = _transitions(demonstrations, self)
+        data = DemonstrationData.of(demonstrations)
+        self.begin(data, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
         device = run.device
         self.policy = train_from_scratch(
-            self.name,
+            self.spec.name,
             env,
             run,
-            lambda envs: self._new_model(envs, demonstrations, shown, device),
+            lambda envs: self._new_model(envs, data, device),
             steps=steps,
             seed=seed,
         )
 
-    def _new_model(
-        self, envs: VecEnv, demonstrations: minari.MinariDataset, shown: Transitions, device: str
-    ) -> BaseAlgorithm:
-        keywords = {name: value for name, value in asdict(self.settings).items() if name not in _NOT_OF_DQN}
+    def _new_model(self, envs: VecEnv, data: DemonstrationData, device: str) -> BaseAlgorithm:
+        keywords = self.settings.model_dump(exclude={"steps", "hidden_sizes", "standardize"})
         model: Any = DQN(
             DQNPolicy,
             envs,
             replay_buffer_class=HalfDemonstratedBuffer,
-            replay_buffer_kwargs={"demonstrations": shown},
+            replay_buffer_kwargs={"demonstrations": _transitions(data)},
             policy_kwargs=policy_keywords(self.settings.hidden_sizes),
             device=device,
             **keywords,
         )
         if self.settings.standardize:
-            found = statistics(demonstrations)
             for network in (model.q_net, model.q_net_target):
-                network.features_extractor.fit(found)
+                network.features_extractor.fit(data.statistics)
         # A time limit is no end of what is to come; the demonstrations say so already.
         model.replay_buffer.handle_timeout_termination = True
         made: BaseAlgorithm = model
         return made
 
 
-_NOT_OF_DQN = ("steps", "hidden_sizes", "standardize")
-
-
-def _transitions(demonstrations: minari.MinariDataset, agent: SQIL) -> Transitions:
-    """Reads demonstrations as imitation takes them."""
-    check_spaces(demonstrations, agent.observation_space, agent.action_space)
-    episodes = list(episodes_of(demonstrations))
+def _transitions(data: DemonstrationData) -> Transitions:
+    """Return demonstrations as imitation takes them."""
+    episodes = list(data.iterate_episodes())
     return Transitions(
         obs=np.concatenate([episode.observations[:-1] for episode in episodes]),
         acts=np.concatenate([episode.actions for episode in episodes]),
-        infos=np.array([{}] * sum(map(len, episodes))),
+        infos=np.array([{}] * data.total_steps),
         next_obs=np.concatenate([episode.observations[1:] for episode in episodes]),
         dones=np.concatenate([episode.terminations for episode in episodes]),
     )

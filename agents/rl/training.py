@@ -6,21 +6,19 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import gymnasium as gym
-import minari
+from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.policies.networks import check_layers
 from agents.training.policy_agent import PolicyAgent
 from agents.training.run import Run
-from agents.training.settings import at_least, positive
+from agents.training.settings import AgentSettings, Count, CountOrZero, Discount, Layers, Positive
 from agents.training.stable_baselines import horizon_of, train_from_scratch
 
 
 class ReinforcementAgent(PolicyAgent):
     """An algorithm of Stable-Baselines3 that learns from the reward alone."""
 
-    needs_demonstrations: ClassVar[bool] = False
     environments: ClassVar[int] = 1
     """How many it practises in at once."""
 
@@ -36,7 +34,7 @@ class ReinforcementAgent(PolicyAgent):
 
     def learn(
         self,
-        demonstrations: minari.MinariDataset | None,
+        demonstrations: Any,
         env: gym.Env[Any, Any],
         *,
         seed: int,
@@ -62,7 +60,7 @@ class ReinforcementAgent(PolicyAgent):
         steps = self.settings.steps if budget is None else budget
         device = run.device
         self.policy = train_from_scratch(
-            self.name,
+            self.spec.name,
             env,
             run,
             lambda envs: self.new_model(envs, horizon_of(env), device),
@@ -72,16 +70,15 @@ class ReinforcementAgent(PolicyAgent):
         )
 
 
-def check_off_policy(settings: Any) -> None:
-    """Refuses settings that no algorithm with a replay buffer can have.
+class OffPolicySettings(AgentSettings):
+    """Settings that algorithms with a replay buffer share."""
 
-    Raises:
-        ValueError: One is out of range.
-    """
-    at_least(1, steps=settings.steps, batch_size=settings.batch_size, buffer_size=settings.buffer_size)
-    at_least(1, train_freq=settings.train_freq, gradient_steps=settings.gradient_steps)
-    at_least(0, learning_starts=settings.learning_starts)
-    positive(learning_rate=settings.learning_rate)
-    if not 0.0 <= settings.gamma < 1.0:
-        raise ValueError(f"gamma is {settings.gamma}; expected at least 0 and below 1")
-    check_layers(settings.hidden_sizes)
+    steps: Count = Field(100_000, description="Steps in the environment.")
+    learning_rate: Positive = Field(0.0005, description="Learning rate of Adam.")
+    batch_size: Count = Field(64, description="Transitions in a minibatch.")
+    buffer_size: Count = Field(100_000, description="Transitions in the replay buffer.")
+    learning_starts: CountOrZero = Field(1000, description="Steps of random actions before the first update.")
+    gamma: Discount = Field(0.97, description="Discount factor; episodes are 40 to 120 steps long.")
+    train_freq: Count = Field(1, description="Steps between updates.")
+    gradient_steps: Count = Field(1, description="Updates at a time.")
+    hidden_sizes: Layers = Field((256, 256), description="Units of the layers.")

@@ -10,25 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import lam_envs
+from agents.data.spaces import brief
 from agents.registry import DESCRIPTION, read_description
 
 WEIGHTS = "weights.safetensors"
-
-
-def brief(space: str) -> str:
-    """Shortens the text of a space to its kind, shape and type."""
-    return space if len(space) < 60 else f"{space.partition('(')[0]}(..., {space[space.rfind('(') :]}"
-
-
-def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, str]:
-    """Describes spaces as text, to tell whether a saved agent fits an environment."""
-    return {"observation_space": str(observation_space), "action_space": str(action_space)}
 
 
 def save_agent(

@@ -1,122 +1,136 @@
-"""What agents that are one policy of Stable-Baselines3 share: spaces, settings, acting, saving and loading."""
+"""Base of our agents: settings, the record of a training, acting, saving and loading."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import gymnasium as gym
-import minari
 import numpy.typing as npt
+import torch
 from gymnasium import spaces
-from stable_baselines3.common.policies import BasePolicy
 
+from agents.data.demonstrations import DemonstrationData
+from agents.data.spaces import spaces_of
 from agents.policies.networks import set_weights, weights_of
-from agents.saving.storage import check_target, read_weights, save_agent, spaces_of
+from agents.registry import AgentSpec
+from agents.saving.storage import read_weights, save_agent
 from agents.training.provenance import training_of
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import at_least, check_seed, read_settings
+from agents.training.settings import AgentSettings, check_seed, read_settings
 
 Self = TypeVar("Self", bound="PolicyAgent")
 
 
 class PolicyAgent(ABC):
-    """An agent that acts by one policy.
+    """Agent that acts by one network.
 
     Args:
-        env: Gives the spaces.
-        settings: Fields of the agent's ``Settings`` that differ from its file in ``configs``.
+        env: Environment that gives the spaces.
+        settings: Settings that differ from the defaults for this environment.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or spaces that the agent cannot act in.
 
     Attributes:
-        policy: Of Stable-Baselines3.
-        training: What it learned from, and how; None before.
+        policy: Network, with ``predict`` as Stable-Baselines3 has it.
+        training: Record of the training: settings, demonstrations, versions; None before.
     """
 
-    name: ClassVar[str]
-    version: ClassVar[int]
-    """Raise it when the same training gives another agent: results of it are then outdated."""
-    settings_type: ClassVar[type[Any]]
-    check_target = staticmethod(check_target)
-    """Says before the training whether its result could be saved."""
+    spec: ClassVar[AgentSpec]
 
     def __init__(self, env: gym.Env[Any, Any], **settings: Any) -> None:
         self.observation_space = env.observation_space
         self.action_space = env.action_space
-        self.settings: Any = read_settings(self.name, self.settings_type, settings, env)
+        kind = self.spec.settings or AgentSettings
+        self.settings: Any = read_settings(self.spec.name, kind, settings, env)
         self.training: dict[str, Any] | None = None
         with isolated_rng(0):
-            self.policy: BasePolicy = self.new_policy()
-        self.policy.set_training_mode(False)
+            self.policy: Any = self.new_policy()
 
     @abstractmethod
-    def new_policy(self) -> BasePolicy:
-        """Makes an untrained policy."""
+    def new_policy(self) -> torch.nn.Module:
+        """Return an untrained network."""
 
     def begin(
         self,
-        demonstrations: minari.MinariDataset | None,
+        demonstrations: DemonstrationData | None,
         env: gym.Env[Any, Any],
         run: Run,
         *,
         seed: int,
         budget: int | None,
     ) -> None:
-        """Notes what a training that now begins is of.
+        """Check the arguments of ``learn``, and record the training that begins.
 
         Raises:
-            ValueError: A negative seed, or a budget below 1.
+            ValueError: The demonstrations have other spaces, the seed is negative, or the budget is below 1.
         """
         check_seed(seed)
-        if budget is not None:
-            at_least(1, budget=budget)
+        if budget is not None and budget < 1:
+            raise ValueError(f"the budget is {budget} {self.spec.budget_unit}; expected at least 1")
+        if demonstrations is not None:
+            demonstrations.check_spaces(self.observation_space, self.action_space)
         self.training = run.identity = training_of(
-            self.name, asdict(self.settings), env, demonstrations, seed=seed, budget=budget
+            self.spec.name, self.settings.model_dump(), env, demonstrations, seed=seed, budget=budget
         )
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[npt.NDArray[Any], Any]:
-        """Acts as Stable-Baselines3's ``predict`` does."""
-        return self.policy.predict(observation, state, episode_start, deterministic)
+        """Return actions, as Stable-Baselines3's ``predict`` does."""
+        actions: tuple[npt.NDArray[Any], Any] = self.policy.predict(observation, state, episode_start, deterministic)
+        return actions
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the weights that are saved."""
+        return weights_of(self.policy)
+
+    def set_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Set the weights of :meth:`weights`.
+
+        Raises:
+            ValueError: They belong to another network.
+        """
+        set_weights(self.policy, weights)
 
     def save(self, directory: str | Path) -> Path:
-        """Writes ``agent.json`` and ``weights.safetensors``; returns the folder."""
-        spaces = spaces_of(self.observation_space, self.action_space)
-        return save_agent(directory, self.name, asdict(self.settings), spaces, weights_of(self.policy), self.training)
+        """Write ``agent.json`` and ``weights.safetensors``; return the folder."""
+        described = spaces_of(self.observation_space, self.action_space)
+        settings = self.settings.model_dump()
+        return save_agent(directory, self.spec.name, settings, described, self.weights(), self.training)
 
     @classmethod
     def load(cls: type[Self], directory: str | Path, env: gym.Env[Any, Any]) -> Self:
-        """Reads what :meth:`save` wrote.
+        """Read what :meth:`save` wrote.
 
         Raises:
             FileNotFoundError: There is no saved agent.
             ValueError: The files are damaged, or the environment has other spaces.
         """
-        description, weights = read_weights(directory, cls.name, spaces_of(env.observation_space, env.action_space))
+        described = spaces_of(env.observation_space, env.action_space)
+        description, weights = read_weights(directory, cls.spec.name, described)
         agent = cls(env, **description["settings"])
         agent.training = description.get("training")
         try:
-            set_weights(agent.policy, weights)
+            agent.set_weights(weights)
         except ValueError as error:
             raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
         return agent
 
 
 def require_discrete(name: str, action_space: gym.Space[Any]) -> spaces.Discrete:
-    """Returns a space of discrete actions, and refuses any other.
+    """Return a space of discrete actions.
 
     Raises:
-        ValueError: They are not.
+        ValueError: The actions are not discrete.
     """
     if not isinstance(action_space, spaces.Discrete):
         raise ValueError(
-            f"agent {name} chooses among discrete actions; this environment has {action_space}. "
+            f"agent {name} needs discrete actions; this environment has {action_space}. "
             'Use one such as LamGraspDiscrete-v0, or control="discrete"'
         )
     return action_space

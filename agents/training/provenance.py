@@ -5,16 +5,14 @@ from __future__ import annotations
 import ast
 import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import gymnasium as gym
-import minari
 
-from agents.registry import AGENTS, find
+from agents.data.demonstrations import DemonstrationData
+from agents.registry import AGENTS, find, spec_of
 from agents.training.settings import settings_of, stem
 from demos.collection.versions import expert_versions, library_versions, major_versions
-from demos.datasets.checksum import checksum
 from lam_envs.registration import is_ours
 from lam_envs.versions import environment_versions
 
@@ -27,16 +25,16 @@ def agent_versions(name: str) -> dict[str, int]:
     Args:
         name: See :func:`agents.registry.find`.
     """
-    return {f"agent {name}": int(find(name).version)} if name in AGENTS else {}
+    return {f"agent {name}": spec_of(find(name)).version} if name in AGENTS else {}
 
 
 def settings_type(name: str) -> type[Any] | None:
-    """Return the dataclass of an agent's settings; None for an agent without settings and for a third-party agent.
+    """Return the class of an agent's settings; None for an agent without settings and for a third-party agent.
 
     Args:
         name: See :func:`agents.registry.find`.
     """
-    return getattr(find(name), "settings_type", None) if name in AGENTS else None
+    return spec_of(find(name)).settings if name in AGENTS else None
 
 
 def effective_settings(name: str, changed: Mapping[str, Any], section: str) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def effective_settings(name: str, changed: Mapping[str, Any], section: str) -> d
         ValueError: A setting that the agent does not have, or a value of another type or out of range.
     """
     kind = settings_type(name)
-    found = dict(changed) if kind is None else asdict(settings_of(name, kind, changed, section))
+    found = dict(changed) if kind is None else settings_of(name, kind, changed, section).model_dump()
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
@@ -59,7 +57,7 @@ def training_of(
     agent: str,
     settings: Mapping[str, Any],
     env: gym.Env[Any, Any],
-    demonstrations: minari.MinariDataset | None,
+    demonstrations: DemonstrationData | None,
     *,
     seed: int,
     budget: int | None,
@@ -85,8 +83,8 @@ def training_of(
         if demonstrations is None
         else {
             "id": demonstrations.id,
-            "episodes": int(demonstrations.total_episodes),
-            "checksum": checksum(demonstrations),
+            "episodes": len(demonstrations.episodes),
+            "checksum": demonstrations.checksum,
         },
         "seed": seed,
         "budget": budget,

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from agents.evaluation.evaluation import evaluate
+from agents.evaluation.evaluation import evaluate as evaluate_agent
 from demos.collection.recording import Policy
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -76,7 +76,7 @@ class Run:
         self._numbers: dict[str, float] = {}
 
     @contextmanager
-    def showing(self, what: str, total: int, unit: str) -> Iterator[Run]:
+    def training(self, what: str, total: int, unit: str) -> Iterator[Run]:
         """Shows the bar and keeps the log while the block runs.
 
         Args:
@@ -133,7 +133,7 @@ class Run:
         self._logged = self._resumed_at = kept["logged"]
         return kept["state"]
 
-    def keep(self, state: Callable[[], Any], *, now: bool = False) -> None:
+    def checkpoint(self, state: Callable[[], Any], *, now: bool = False) -> None:
         """Writes a checkpoint, if the last one is long ago.
 
         Args:
@@ -155,12 +155,12 @@ class Run:
         ended = time.monotonic()
         self._due = ended + max(self.seconds, 20.0 * (ended - began))
 
-    def forget(self) -> None:
+    def delete_checkpoint(self) -> None:
         """Deletes the checkpoint of a training that is finished and saved."""
         if self.folder is not None:
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
-    def show(self, done: int, **numbers: float) -> None:
+    def log(self, done: int, **numbers: float) -> None:
         """Moves the bar and logs numbers.
 
         Args:
@@ -168,12 +168,12 @@ class Run:
             numbers: By name.
         """
         self._numbers |= numbers
-        self.log(done, numbers)
+        self.record(done, numbers)
         if self._task is not None:
             note = ", ".join(f"{name} {number:.3g}" for name, number in self._numbers.items())
             self._bar.update(self._task, completed=done, note=note)
 
-    def log(self, done: int, numbers: Mapping[str, float]) -> None:
+    def record(self, done: int, numbers: Mapping[str, float]) -> None:
         """Logs numbers for TensorBoard alone.
 
         Args:
@@ -199,7 +199,7 @@ class Run:
         # TensorBoard hides what was logged from this step on before.
         return SummaryWriter(str(folder), purge_step=self._resumed_at + 1)
 
-    def judge(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
+    def evaluate(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
         """Measures the success so far, if it is time to, in an environment of its own.
 
         Args:
@@ -217,10 +217,10 @@ class Run:
             raise ValueError(f"{env} has no spec: make it by gym.make, or show no success as it goes (episodes=0)")
         made = gym.make(env.spec)
         try:
-            result = evaluate(agent, made, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
+            result = evaluate_agent(agent, made, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
         finally:
             made.close()
-        self.show(done, success=result.success_rate)
+        self.log(done, success=result.success_rate)
 
 
 def _different(kept: Mapping[str, Any], identity: Mapping[str, Any]) -> str:

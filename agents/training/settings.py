@@ -1,45 +1,68 @@
-"""Settings of agents: ``configs/<agent>.yaml``, which has defaults for all environments and what differs in some.
+"""Settings of agents: defaults in code, and what differs in some environments in ``configs/<agent>.yaml``.
 
-A file that says ``like: bc`` has the settings of that agent too, as far as its own has them, and its own besides.
+A file that says ``inherits: bc`` also uses what the file of that agent says of environments, for the settings that
+both agents have.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import gymnasium as gym
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lam_envs.env import ManipulationEnv
 
 CONFIGS = Path(__file__).with_name("configs")
-DEFAULT = "default"
 SEARCH = "search"
-"""The section that says where to look for better settings."""
-LIKE = "like"
-"""Names the agent whose settings a file shares."""
+"""Section of a file with the ranges in which ``agents tune`` searches."""
+INHERITS = "inherits"
+"""Key of a file that names the agent whose file it builds on."""
+MAX_UNITS = 2048
+"""Largest layer. A saved agent is a third party's file: the memory that it may ask for is bounded."""
+MAX_LAYERS = 8
 
-SettingsType = TypeVar("SettingsType")
+Count = Annotated[int, Field(ge=1)]
+"""A whole number of at least 1."""
+CountOrZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A number from 0 to 1."""
+Discount = Annotated[float, Field(ge=0.0, lt=1.0)]
+LogStd = Annotated[float, Field(ge=-20.0, allow_inf_nan=False)]
+"""Natural logarithm of a standard deviation."""
+Layers = Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_UNITS)], ...], Field(min_length=1, max_length=MAX_LAYERS)]
+"""Units of each hidden layer."""
+
+
+class AgentSettings(BaseModel):
+    """Base of the settings of an agent: immutable, without conversion of types, without unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+SettingsType = TypeVar("SettingsType", bound=AgentSettings)
 
 
 def read_settings(
     name: str, kind: type[SettingsType], changed: Mapping[str, Any], env: gym.Env[Any, Any] | None = None
 ) -> SettingsType:
-    """Returns an agent's settings: those of all environments, those of this one, and changes.
+    """Return an agent's settings: its defaults, what its file changes for this environment, and ``changed``.
 
     Args:
-        name: Of the agent.
-        kind: A dataclass.
-        changed: Fields that differ from the file.
-        env: What the agent is for; by default no environment that the file names.
+        name: Name of the agent.
+        kind: Class of its settings.
+        changed: Settings that differ, by name.
+        env: Environment that the agent is for; None for one that the file does not name.
 
     Raises:
-        ValueError: A field that the dataclass does not have, or a value of another type or out of range.
+        ValueError: A setting that the agent does not have, or a value of another type or out of range.
     """
     return settings_of(name, kind, changed, stem(env))
 
@@ -49,66 +72,77 @@ def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, Any],
 
     Args:
         name: Name of the agent.
-        kind: Dataclass of its settings.
-        changed: Fields that differ from the file.
+        kind: Class of its settings.
+        changed: Settings that differ, by name.
         section: Name of the environment in files of settings (:func:`stem`).
 
     Raises:
         ValueError: See :func:`read_settings`.
     """
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # a dataclass
-    sections = shipped(name, fields)
-    merged: dict[str, Any] = {**sections[DEFAULT], **sections.get(section, {}), **changed}
-    for key in merged:
-        if key not in fields:
-            raise ValueError(f"unknown setting {key!r} of agent {name}; expected one of {', '.join(fields)}")
-    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()}
-    for key, value in frozen.items():
-        _check_type(name, key, value, str(fields[key].type))
-    return kind(**frozen)
+    given = {**file_settings(name, kind.model_fields).get(section, {}), **changed}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise ValueError(_first_problem(name, kind, values, error)) from None
 
 
-def shipped(name: str, fields: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Returns the settings of an agent's file: the defaults, and what differs in which environment.
+def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, Any], error: ValidationError) -> str:
+    """Return the first problem of settings: the value, what is expected."""
+    found = error.errors()[0]
+    if not found["loc"]:
+        return str(found["ctx"]["error"])
+    key = str(found["loc"][0])
+    if found["type"] == "extra_forbidden":
+        return f"unknown setting {key!r} of agent {name}; expected one of {', '.join(kind.model_fields)}"
+    bounds = {
+        "greater_than_equal": "at least",
+        "greater_than": "above",
+        "less_than_equal": "at most",
+        "less_than": "below",
+    }
+    if found["type"] in bounds:
+        expected = f"{bounds[found['type']]} {next(iter(found['ctx'].values()))}"
+    else:
+        expected = found["msg"].removeprefix("Input should be ")
+    return f"setting {key} of agent {name} is {values[key]!r}; expected {expected}"
+
+
+def file_settings(name: str, known: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what an agent's file changes, by the name of the environment.
 
     Args:
-        name: Of the agent.
-        fields: Which settings it has: of those of an agent that it is like, these count.
+        name: Name of the agent.
+        known: Names of the agent's settings; inherited settings that it does not have are left out.
     """
     path = CONFIGS / f"{name}.yaml"
     content = _parsed(path, path.stat().st_mtime_ns)
-    own = {key: values for key, values in content.items() if key not in (SEARCH, LIKE)}
-    if LIKE not in content:
+    own = {section: values for section, values in content.items() if section not in (SEARCH, INHERITS)}
+    if INHERITS not in content:
         return own
-    known = set(fields)
-    other = {
-        section: {key: value for key, value in values.items() if key in known}
-        for section, values in shipped(content[LIKE], known).items()
+    kept = set(known)
+    inherited = {
+        section: {key: value for key, value in values.items() if key in kept}
+        for section, values in file_settings(content[INHERITS], kept).items()
     }
-    # What a file says itself of all environments goes before what the other says of one.
-    return {
-        section: {
-            **{key: value for key, value in other.get(section, {}).items() if key not in own[DEFAULT]},
-            **own.get(section, {}),
-        }
-        for section in {**other, **own}
-    }
+    return {section: {**inherited.get(section, {}), **own.get(section, {})} for section in {**inherited, **own}}
 
 
 @cache
 def _parsed(path: Path, modified: int) -> dict[str, Any]:
-    """The content of a file, parsed once while it does not change: a suite asks for it with each of its cells."""
+    """Return the content of a file; it is parsed once while it does not change."""
     return dict(yaml.safe_load(path.read_text()))
 
 
 SPACES = ("control", "obs")
-"""Keywords that change what is seen and done: settings that were tuned for an id are not for those."""
+"""Keywords that change observations or actions: settings that were tuned for an id do not hold for them."""
 
 
 def stem(env: gym.Env[Any, Any] | None) -> str:
-    """Returns the name that settings have for an environment: its id without the version, such as ``LamGrasp``.
+    """Return the name of an environment in files of settings: its id without the version, such as ``LamGrasp``.
 
-    One that was made with other actions or observations than its id stands for has no name.
+    Args:
+        env: Environment. One with other actions or observations than its id stands for has no name.
     """
     spec = None if env is None else env.spec
     if spec is None:
@@ -121,49 +155,15 @@ def stem(env: gym.Env[Any, Any] | None) -> str:
     return spec.id.rpartition("-v")[0]
 
 
-def _check_type(name: str, key: str, value: Any, expected: str) -> None:
-    """Refuses a value that is not of the type that the dataclass declares."""
-    if expected == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return
-    if expected in ("tuple[int, ...]", "tuple[str, ...]"):
-        fits = isinstance(value, tuple) and all(f"tuple[{type(part).__name__}, ...]" == expected for part in value)
-    else:
-        fits = type(value).__name__ == expected
-    if not fits:
-        raise ValueError(f"setting {key} of agent {name} is {value!r}; expected {expected}")
-
-
-def at_least(least: float, **settings: float) -> None:
-    """Refuses settings that are too small, or no number.
-
-    Raises:
-        ValueError: One is.
-    """
-    for what, number in settings.items():
-        if not least <= number < float("inf"):
-            raise ValueError(f"{what} is {number}; expected at least {least}")
-
-
 SEEDS = 2**32
-"""Seeds of trainings are below this: so many the libraries know."""
+"""Seeds of trainings are below this, the largest that the libraries take."""
 
 
 def check_seed(seed: int) -> None:
-    """Refuses a seed that a training cannot have.
+    """Refuse a seed that a training cannot have.
 
     Raises:
         ValueError: It is negative or too large.
     """
     if not 0 <= seed < SEEDS:
         raise ValueError(f"seed is {seed}; expected at least 0 and below {SEEDS}")
-
-
-def positive(**settings: float) -> None:
-    """Refuses settings that are not above 0.
-
-    Raises:
-        ValueError: One is not.
-    """
-    for what, number in settings.items():
-        if not 0.0 < number < float("inf"):
-            raise ValueError(f"{what} is {number}; expected a positive number")

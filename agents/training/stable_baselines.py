@@ -75,7 +75,7 @@ def horizon_of(env: gym.Env[Any, Any]) -> int:
     return env.spec.max_episode_steps
 
 
-def practice_env(env: gym.Env[Any, Any], seed: int, place: int = 0) -> SeededEpisodes:
+def rollout_env(env: gym.Env[Any, Any], seed: int, place: int = 0) -> SeededEpisodes:
     """Makes an environment to practise in, whose episodes are seeded by their numbers.
 
     Args:
@@ -96,7 +96,7 @@ def training_envs(env: gym.Env[Any, Any], seed: int, count: int = 1) -> DummyVec
         seed: Of the training.
         count: How many.
     """
-    return DummyVecEnv([partial(practice_env, env, seed, place) for place in range(count)])
+    return DummyVecEnv([partial(rollout_env, env, seed, place) for place in range(count)])
 
 
 def next_episode(envs: VecEnv, number: int) -> None:
@@ -144,7 +144,7 @@ def train_from_scratch(
     """
     envs = training_envs(env, seed, environments)
     try:
-        with isolated_rng(seed), run.showing(name, steps, "steps"):
+        with isolated_rng(seed), run.training(name, steps, "steps"):
             model = new_model(envs)
             model.set_random_seed(seed)
             train(model, env, run, steps=steps)
@@ -187,7 +187,7 @@ def train(
         # A logger of its own would leave a folder behind among the temporary files.
         model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(steps - model.num_timesteps, callback, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
-    run.show(model.num_timesteps)
+    run.log(model.num_timesteps)
 
 
 class _Watching(BaseCallback):
@@ -206,10 +206,10 @@ class _Watching(BaseCallback):
         numbers = {
             name: float(value) for name, value in self.model.logger.name_to_value.items() if name.startswith("train/")
         }
-        self._run.log(done, numbers)
-        self._run.show(done)
-        self._run.judge(self.model.policy, self._env, done)
-        self._run.keep(lambda: state_of(self.model))
+        self._run.record(done, numbers)
+        self._run.log(done)
+        self._run.evaluate(self.model.policy, self._env, done)
+        self._run.checkpoint(lambda: state_of(self.model))
 
     def _on_step(self) -> bool:
         return True

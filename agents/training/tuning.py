@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import minari
 import numpy as np
 import optuna
 import yaml
@@ -20,6 +19,7 @@ from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import agents
+from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.training.provenance import training_of
 from agents.training.run import FIRST_SEED, Run
 from agents.training.settings import CONFIGS, SEARCH
@@ -90,7 +90,7 @@ def suggested(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> di
 def tune(
     agent: str,
     env: gym.Env[Any, Any],
-    demonstrations: minari.MinariDataset | None,
+    demonstrations: Demonstrations | None,
     study: str | Path,
     settings: Mapping[str, Any] | None = None,
     *,
@@ -129,7 +129,8 @@ def tune(
     # What cannot be is said before a study is made of it.
     agents.make(agent, env, **settings)
     space = search_space(agent, settings)
-    of = training_of(agent, settings, env, demonstrations, seed=seeds, budget=budget)
+    data = None if demonstrations is None else DemonstrationData.of(demonstrations)
+    of = training_of(agent, settings, env, data, seed=seeds, budget=budget)
     del of["versions"], of["libraries"]
     opened = _opened(Path(study), {**of, "space": space, "episodes": episodes})
     bar = Progress(
@@ -150,7 +151,7 @@ def tune(
                 made = agents.make(agent, env, **chosen)
                 run = _Trial(device=device, episodes=min(episodes, 20), trial=trial, before=number)
                 run.shown = lambda note: bar.update(shown, note=f"trial {trial.number}: {note}")
-                made.learn(demonstrations, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
+                made.learn(data, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
                 judged = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
                 rates.append(agents.evaluate(made, env, seeds=judged).success_rate)
             return float(np.mean(rates))
@@ -232,8 +233,8 @@ class _Trial(Run):
         self._before = before
         self._told = 0
 
-    def show(self, done: int, **numbers: float) -> None:
-        super().show(done, **numbers)
+    def log(self, done: int, **numbers: float) -> None:
+        super().log(done, **numbers)
         if "success" not in numbers:
             return
         self.shown(f"success {numbers['success']:.2f}")

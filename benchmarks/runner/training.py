@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, SupportsFloat
@@ -10,7 +9,7 @@ from typing import Any, ClassVar, SupportsFloat
 import gymnasium as gym
 import minari
 
-from agents.registry import TrainableAgent
+from agents.registry import TrainableAgent, spec_of
 from agents.training.run import Run
 from benchmarks.suite.suite import PeriodicEvaluation
 from demos.collection.recording import Policy
@@ -102,19 +101,19 @@ class _Watched(Run):
         self.unit, self.total = "", 1
         self.steps, self.taken, self.cpu = 0, 0.0, 0.0
 
-    def showing(self, what: str, total: int, unit: str) -> Any:
+    def training(self, what: str, total: int, unit: str) -> Any:
         self.unit, self.total = unit, max(1, total)
-        return super().showing(what, total, unit)
+        return super().training(what, total, unit)
 
-    def show(self, done: int, **numbers: float) -> None:
+    def log(self, done: int, **numbers: float) -> None:
         progress.tell(done / self.total)
         if "success" in numbers:
             self.points.append((float(done), float(numbers["success"])))
-        super().show(done, **numbers)
+        super().log(done, **numbers)
 
-    def judge(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
+    def evaluate(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
         steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
-        super().judge(agent, env, done)
+        super().evaluate(agent, env, done)
         self.steps += CountedSteps.total - steps
         self.taken += time.perf_counter() - began
         self.cpu += time.process_time() - on_cpu
@@ -139,7 +138,7 @@ def train(
     """
     counted = CountedSteps(env)
     run = _Watched(watching)
-    keywords: dict[str, Any] = {"run": run} if "run" in inspect.signature(agent.learn).parameters else {}
+    keywords: dict[str, Any] = {"run": run} if spec_of(agent).takes_run else {}
     steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
     # An agent that needs no demonstrations takes None for them.
     agent.learn(demonstrations, counted, seed=seed, **keywords)

@@ -97,18 +97,17 @@ def _cloned_by_imitation(root: Path, epochs: int) -> float:
     from imitation.util.logger import HierarchicalLogger
     from stable_baselines3.common.logger import Logger
 
-    from agents.imitation.cloning import new_clone
-    from agents.training.demonstrations import transitions
-    from demos.datasets.episode import episodes_of
-    from demos.datasets.statistics import statistics
+    from agents.data.demonstrations import DemonstrationData
+    from agents.policies.networks import BoundedPolicy, policy_keywords
 
     env, dataset = gym.make(ENV_ID), demos.load(DATASET, root)
     start = time.perf_counter()
-    shown = transitions(dataset, env.observation_space, env.action_space)
-    episodes = list(episodes_of(dataset))
-    policy = new_clone(env.observation_space, env.action_space, HIDDEN_SIZES, squash=True)
+    data = DemonstrationData(dataset)
+    shown, episodes = data.transitions(), list(data.iterate_episodes())
+    keywords = policy_keywords(HIDDEN_SIZES)
+    policy = BoundedPolicy(env.observation_space, env.action_space, lambda _: 0.0, **keywords)
     extractor: Any = policy.features_extractor
-    extractor.fit(statistics(dataset))
+    extractor.fit(data.statistics)
     trainer = bc.BC(
         observation_space=env.observation_space,
         action_space=env.action_space,

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.registry import ARCHIVE, TrainableAgent, find, is_saved, names, read_description
+from agents.registry import ARCHIVE, TrainableAgent, find, is_saved, names, read_description, spec_of
 from agents.training.provenance import settings_type
 from agents.training.settings import read_settings
 from benchmarks.suite.conditions import AS_TRAINED, Condition
@@ -323,4 +323,4 @@ def needs_demonstrations(agent: str) -> bool:
     Raises:
         ValueError: There is no such agent.
     """
-    return bool(getattr(find(agent), "needs_demonstrations", True))
+    return spec_of(find(agent)).needs_demonstrations

@@ -23,7 +23,8 @@ from demos.check.problems import (
 from demos.check.reexecution import environment_faults, reexecuted
 from demos.check.scan import Survey, survey
 from demos.datasets.checksum import SEAL
-from demos.datasets.dataset import DATA_FILE, HISTORY, PLAN, dataset_folder, find, is_collected, load, plan_of
+from demos.datasets.data_file import DATA_FILE
+from demos.datasets.dataset import HISTORY, PLAN, dataset_folder, find, is_collected, load, plan_of
 from demos.datasets.writing import check_free, derived_metadata, draft_of
 from lam_envs.registration import is_ours
 

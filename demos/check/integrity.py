@@ -20,8 +20,8 @@ from gymnasium import spaces
 from minari.dataset.minari_storage import is_image_space
 from PIL import Image
 
-from demos.datasets.checksum import DIGEST, episode_digest
-from demos.datasets.episode import has_moments, read_dtype
+from demos.datasets.checksum import episode_digest
+from demos.datasets.episode import DIGEST, has_moments, read_dtype
 
 STEPWISE = ("rewards", "terminations", "truncations")
 PARTS = ("observations", "actions", *STEPWISE, "infos")

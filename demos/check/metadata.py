@@ -9,7 +9,8 @@ from typing import Any
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.datasets.checksum import SEAL, file_digest, metadata_digest
-from demos.datasets.dataset import DATA_FILE, FORM, HISTORY, PLAN, checked_id
+from demos.datasets.data_file import DATA_FILE
+from demos.datasets.dataset import FORM, HISTORY, PLAN, checked_id
 from demos.runtime.access import access_error
 
 OURS = "lam_envs_"

@@ -12,7 +12,8 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.check.integrity import shown
 from demos.check.scan import Survey
-from demos.datasets.dataset import DATA_FILE, is_collected
+from demos.datasets.data_file import DATA_FILE
+from demos.datasets.dataset import is_collected
 
 MAX_MISSING = 1000
 """Missing episodes that are named one by one."""

@@ -24,7 +24,7 @@ from demos.collection.demonstrators import MIXED, MIXTURE, QUALITIES, Act, Demon
 from demos.collection.plan import Plan, episode_seed
 from demos.collection.recording import Step, record
 from demos.collection.strategies import STRATEGIES
-from demos.datasets.dataset import DATA_FILE
+from demos.datasets.data_file import DATA_FILE
 from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
 from demos.datasets.writing import Draft
 from demos.runtime.files import write_json

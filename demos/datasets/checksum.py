@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ import minari
 import numpy as np
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
-from demos.datasets.dataset import DATA_FILE, open_data
+from demos.datasets.data_file import DATA_FILE, open_data
+from demos.datasets.episode import DIGEST
 from demos.runtime.files import write_atomically
 
-DIGEST = "sha256"
-"""Name of the attribute of an episode that holds its digest."""
 NOT_CONTENT = ("id", DIGEST)
 """Attributes that say where an episode stands, and not what it is."""
 SEAL = "lam_envs_seal"
@@ -78,11 +77,13 @@ def checksum(dataset: minari.MinariDataset) -> str:
 
     Episodes that something else than this package wrote are not signed, and are read as a whole.
     """
-    digest = hashlib.sha256()
     with open_data(dataset.storage.data_path / DATA_FILE) as file:
-        for index in dataset.episode_indices:
-            digest.update(digest_of(file[f"episode_{index}"]).encode())
-    return digest.hexdigest()
+        return checksum_of([digest_of(file[f"episode_{index}"]) for index in dataset.episode_indices])
+
+
+def checksum_of(digests: Iterable[str]) -> str:
+    """Return the checksum of a dataset from the digests of its episodes, in their order."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def digest_of(episode: h5py.Group) -> str:
@@ -123,20 +124,3 @@ def seal(folder: Path) -> None:
     metadata[SEAL] = {DATA_FILE: file_digest(folder / DATA_FILE)}
     metadata[SEAL][METADATA_FILE_NAME] = metadata_digest(metadata)
     write_atomically(path, json.dumps(metadata))
-
-
-def broken_seals(folder: Path) -> list[str] | None:
-    """Returns the names of the files that are not what they were when the dataset was finished.
-
-    Args:
-        folder: Of the dataset's files, the metadata readable.
-
-    Returns:
-        None if the dataset was never sealed, because something else than this package wrote it.
-    """
-    metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
-    sealed = metadata.get(SEAL)
-    if not isinstance(sealed, dict):
-        return None
-    found = {DATA_FILE: file_digest(folder / DATA_FILE), METADATA_FILE_NAME: metadata_digest(metadata)}
-    return [name for name, digest in found.items() if sealed.get(name) != digest]

@@ -11,8 +11,8 @@ import minari
 import numpy as np
 
 from demos.datasets.checksum import digest_of
+from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.dataset import (
-    DATA_FILE,
     FORM,
     HISTORY,
     PLAN,
@@ -21,7 +21,6 @@ from demos.datasets.dataset import (
     history_of,
     is_collected,
     load,
-    open_data,
     plan_of,
     rate_of,
     stores_jpeg,

@@ -22,6 +22,7 @@ from minari.dataset.minari_dataset import DATASET_ID_RE
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage, is_image_space
 
 import lam_envs
+from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import episodes_of
 from demos.runtime.access import access_error
 from lam_envs.bullet.simulation import CONTROL_HZ
@@ -39,15 +40,12 @@ TOLD_APART = ("step", "replays", "executes", "of")
 """Keys of a step of the history that are no settings."""
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
 """Ids of which every part is a name that no tool takes for an option or a hidden file."""
-DATA_FILE = "main_data.hdf5"
 HIGHEST_RATE = 10_000.0
 """Largest rate, steps per second: episodes of higher rates would only fill the memory."""
 DRAWING = ("render_mode", "render_width", "render_height", "camera")
 """Keywords of environments that change how :meth:`render` draws, and do not change episodes."""
 PLAIN_TEXT = re.compile(r"[\w -]*")
 """Texts that name no file and nothing to import."""
-SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
-"""Bytes of descriptions of arrays that are kept; by default HDF5 keeps 32 times as much, and takes more."""
 
 
 def datasets_root(root: str | Path | None = None) -> Path:
@@ -145,21 +143,6 @@ def find(dataset: str | Path, root: str | Path | None = None) -> Path:
             "Collect one: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0"
         )
     return named
-
-
-def open_data(path: Path) -> h5py.File:
-    """Opens a data file for reading; what HDF5 keeps of its descriptions does not grow with the episodes read.
-
-    Args:
-        path: Of the file.
-    """
-    file = h5py.File(path, "r")
-    cache = file.id.get_mdc_config()
-    cache.set_initial_size = True
-    cache.initial_size = cache.min_size = SMALLEST_CACHE
-    cache.max_size = LARGEST_CACHE
-    file.id.set_mdc_config(cache)
-    return file
 
 
 def _unread_format(metadata: Mapping[str, Any]) -> str | None:

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import minari
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
+from demos.datasets.data_file import DATA_FILE, decode, decode_attributes, decode_infos, open_data
+
+DIGEST = "sha256"
+"""Name of the attribute of an episode that holds its digest."""
 STATE = "state"
 """Name of the info that holds the simulator's state at each moment."""
 EXECUTED = "executed_action"
@@ -37,6 +42,7 @@ class Episode:
         truncations: Shape (T,).
         infos: T + 1 values of each info, and of the simulator's state; a dict of such for a dict.
         options: Options that ``reset`` was given; None if none are recorded.
+        digest: SHA-256 that the episode is signed with; None if it is not signed.
     """
 
     seed: int | None
@@ -47,6 +53,7 @@ class Episode:
     truncations: npt.NDArray[np.bool_]
     infos: dict[str, Any]
     options: dict[str, Any] | None = None
+    digest: str | None = None
 
     def __len__(self) -> int:
         """Steps."""
@@ -113,27 +120,34 @@ def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = N
     Raises:
         ValueError: An episode holds numbers that the type of its space cannot hold.
     """
-    chosen = [int(index) for index in (dataset.episode_indices if indices is None else indices)]
-    storage = dataset.storage
-    for metadata, parts in zip(storage.get_episode_metadata(chosen), storage.get_episodes(chosen), strict=True):
-        name = f"episode {metadata.get('id')} of {dataset.id}"
-        steps = len(parts["rewards"])
-        actions = _as_in_space(parts["actions"], dataset.action_space, f"the actions of {name}")
-        infos = _by_moment(parts["infos"] or {}, steps)
-        if isinstance(actions, np.ndarray) and not np.array_equal(actions, parts["actions"]):
-            infos = {EXECUTED: _with_reset(parts["actions"]), **infos}
-        yield Episode(
-            seed=metadata.get("seed"),
-            observations=_as_in_space(
-                parts["observations"], dataset.observation_space, f"the observations of {name}"
-            ),
-            actions=actions,
-            rewards=parts["rewards"],
-            terminations=np.asarray(parts["terminations"], dtype=bool),
-            truncations=np.asarray(parts["truncations"], dtype=bool),
-            infos=infos,
-            options=_options(metadata.get("options")),
-        )
+    with open_data(dataset.storage.data_path / DATA_FILE) as file:
+        for index in dataset.episode_indices if indices is None else indices:
+            yield _read(file[f"episode_{index}"], dataset)
+
+
+def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
+    """Return an episode of a dataset's data file."""
+    attributes, jpeg = decode_attributes(group.attrs), bool(dataset.storage.jpeg_encoding)
+    name = f"episode {attributes.get('id')} of {dataset.id}"
+    stored = decode(group["actions"], dataset.action_space, jpeg=jpeg)
+    observations = decode(group["observations"], dataset.observation_space, jpeg=jpeg)
+    rewards = group["rewards"][:]
+    actions = _as_in_space(stored, dataset.action_space, f"the actions of {name}")
+    infos = _by_moment(decode_infos(group["infos"]) if "infos" in group else {}, len(rewards))
+    if isinstance(actions, np.ndarray) and not np.array_equal(actions, stored):
+        infos = {EXECUTED: _with_reset(stored), **infos}
+    digest = attributes.get(DIGEST)
+    return Episode(
+        seed=None if attributes.get("seed") is None else int(attributes["seed"]),
+        observations=_as_in_space(observations, dataset.observation_space, f"the observations of {name}"),
+        actions=actions,
+        rewards=rewards,
+        terminations=np.asarray(group["terminations"], dtype=bool),
+        truncations=np.asarray(group["truncations"], dtype=bool),
+        infos=infos,
+        options=_options(attributes.get("options")),
+        digest=digest if isinstance(digest, str) else None,
+    )
 
 
 def _options(noted: Any) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from demos.datasets.episode import episodes_of, tree_leaves
+from demos.datasets.episode import Episode, episodes_of, tree_leaves
 
 Numbers = npt.NDArray[np.float64]
 ACTION, OBSERVATION = "action", "observation"
@@ -49,14 +49,29 @@ def statistics(dataset: minari.MinariDataset, *, progress: bool = False) -> dict
     Returns:
         By name: ``action``, ``observation``, or ``observation/<key>`` for each array of a dict.
     """
-    sums: dict[str, _Sums] = {}
+    sums = StatisticsSums()
     episodes = track(
         episodes_of(dataset), "reading", total=dataset.total_episodes, disable=not progress, transient=True
     )
     for episode in episodes:
+        sums.add(episode)
+    return sums.result()
+
+
+class StatisticsSums:
+    """Statistics of the episodes that were added so far, for code that reads episodes for more than this."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, _Sums] = {}
+
+    def add(self, episode: Episode) -> None:
+        """Add the observations and actions of an episode."""
         for name, values in tree_leaves({OBSERVATION: episode.observations, ACTION: episode.actions}):
-            sums.setdefault(name, _Sums()).add(np.asarray(values))
-    return {name: each.result() for name, each in sums.items()}
+            self._sums.setdefault(name, _Sums()).add(np.asarray(values))
+
+    def result(self) -> dict[str, Statistics]:
+        """Return the statistics by the names of :func:`statistics`."""
+        return {name: each.result() for name, each in self._sums.items()}
 
 
 def array_statistics(values: Any) -> dict[str, Statistics]:

@@ -17,7 +17,7 @@ import minari
 import numpy as np
 import numpy.typing as npt
 
-from demos.datasets.dataset import DATA_FILE, open_data
+from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import episodes_of, nested, read_dtype, tree_leaves
 
 FORGET_BYTES = 256 * 2**20

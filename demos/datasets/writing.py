@@ -21,18 +21,10 @@ from filelock import FileLock, Timeout
 from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_storage import MinariStorage
 
-from demos.datasets.checksum import DIGEST, content_digest, episode_digest, seal
-from demos.datasets.dataset import (
-    DATA_FILE,
-    HISTORY,
-    dataset_folder,
-    datasets_root,
-    history_of,
-    holds_dataset,
-    holds_images,
-    open_data,
-)
-from demos.datasets.episode import Episode, tree_leaves
+from demos.datasets.checksum import content_digest, episode_digest, seal
+from demos.datasets.data_file import DATA_FILE, open_data
+from demos.datasets.dataset import HISTORY, dataset_folder, datasets_root, history_of, holds_dataset, holds_images
+from demos.datasets.episode import DIGEST, Episode, tree_leaves
 
 NOTES_OF_MINARI: dict[str, Any] = {
     "algorithm_name": str,

@@ -18,9 +18,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from rich.progress import track
 
-from demos.datasets.checksum import DIGEST
 from demos.datasets.dataset import HISTORY, PLAN, dataset_folder, load
-from demos.datasets.episode import Episode
+from demos.datasets.episode import DIGEST, Episode
 from demos.datasets.writing import Draft, draft_of
 from demos.formats import imitation, lerobot, npz, robomimic
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomic_output, read_all, reading

@@ -14,9 +14,10 @@ from minari.dataset.minari_storage import is_image_space
 from rich.progress import track
 
 import lam_envs
-from demos.datasets.checksum import DIGEST, content_digest, digest_of
-from demos.datasets.dataset import DATA_FILE, libraries_of, open_data, plan_of, rate_of, stores_jpeg
-from demos.datasets.episode import Episode, episodes_of, has_moments, nested, read_dtype, tree_leaves
+from demos.datasets.checksum import content_digest, digest_of
+from demos.datasets.data_file import DATA_FILE, open_data
+from demos.datasets.dataset import libraries_of, plan_of, rate_of, stores_jpeg
+from demos.datasets.episode import DIGEST, Episode, episodes_of, has_moments, nested, read_dtype, tree_leaves
 from demos.datasets.writing import written_form
 from demos.formats.spaces import leaf_spaces
 

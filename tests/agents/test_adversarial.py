@@ -22,10 +22,10 @@ from .test_rl import same
 from .test_runs import Fragile, KilledError
 
 SMALL: dict[str, Any] = {
-    "round_steps": 160,
+    "steps_per_iteration": 160,
     "warm_start_epochs": 2,
-    "critic_rounds": 1,
-    "rehearsals": 2,
+    "critic_iterations": 1,
+    "bc_updates_per_iteration": 2,
     "epochs": 2,
     "batch_size": 32,
     "hidden_sizes": [16],
@@ -99,7 +99,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
 
 def test_a_warm_start_is_not_done_again(reach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, env = reach
-    whole, again = (new("gail", env, critic_rounds=0) for _ in range(2))
+    whole, again = (new("gail", env, critic_iterations=0) for _ in range(2))
     whole.learn(dataset, env, seed=0, budget=ROUND)
     run = Fragile(tmp_path)
     run.left = 1
@@ -130,7 +130,7 @@ def test_it_begins_where_the_clone_is_and_stays_there_while_only_the_critic_lear
     other = new("gail", env)
     other.learn(dataset, env, seed=4, budget=ROUND)
     assert not np.array_equal(actions(other, dataset), expected)
-    at_once = new("gail", env, critic_rounds=0)
+    at_once = new("gail", env, critic_iterations=0)
     at_once.learn(dataset, env, seed=3, budget=ROUND)
     assert not np.array_equal(actions(at_once, dataset), expected)
 
@@ -171,7 +171,7 @@ def test_the_reward_that_was_learned_is_higher_for_the_expert_than_for_random_ac
 @pytest.mark.parametrize("name", NAMES)
 def test_the_discriminator_does_not_look_at_what_is_ignored(name: str, reach: Any) -> None:
     dataset, env = reach
-    agent = new(name, env, ignored=("goal/position", "tool/position/x"))
+    agent = new(name, env, masked_features=("goal/position", "tool/position/x"))
     agent.learn(dataset, env, seed=0, budget=ROUND)
     layout: Any = env.unwrapped.layout  # type: ignore[attr-defined]
     episode = next(iter(episodes_of(dataset)))
@@ -188,7 +188,7 @@ def test_the_discriminator_does_not_look_at_what_is_ignored(name: str, reach: An
     for place in (layout["goal/relative"].slice.start, layout["tool/position"].slice.start + 1):
         assert not np.array_equal(scores(place), scores(None))
     with pytest.raises(ValueError, match="there is no feature 'object/position'"):
-        new(name, env, ignored=("object/position",)).learn(dataset, env, seed=0, budget=ROUND)
+        new(name, env, masked_features=("object/position",)).learn(dataset, env, seed=0, budget=ROUND)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -210,8 +210,15 @@ def test_bc_regularization_keeps_a_policy_nearer_to_the_demonstrations(reach: An
     shown = np.concatenate([episode.actions for episode in episodes_of(dataset)])
     seen = np.concatenate([episode.observations[:-1] for episode in episodes_of(dataset)])
 
-    def error(rehearsals: int) -> float:
-        agent = new("gail", env, rehearsals=rehearsals, learning_rate=0.003, target_kl=0.0, warm_start_epochs=20)
+    def error(bc_updates_per_iteration: int) -> float:
+        agent = new(
+            "gail",
+            env,
+            bc_updates_per_iteration=bc_updates_per_iteration,
+            learning_rate=0.003,
+            target_kl=0.0,
+            warm_start_epochs=20,
+        )
         agent.learn(dataset, env, seed=0, budget=3 * ROUND)
         return float(np.abs(agent.predict(seen, deterministic=True)[0] - shown).mean())
 
@@ -258,7 +265,7 @@ def test_what_it_cannot_learn_from_is_refused(name: str, datasets: Any, reach: A
     ("settings", "message"),
     [
         ({"warm_start": "sac"}, "warm_start is 'sac'; expected 'bc' or 'none'"),
-        ({"critic_rounds": -1}, "critic_rounds is -1; expected at least 0"),
+        ({"critic_iterations": -1}, "critic_iterations is -1; expected at least 0"),
         ({"discriminator_updates": 0}, "discriminator_updates is 0; expected at least 1"),
         ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate is 0.0; expected a positive number"),
         ({"gamma": 1.5}, "gamma is 1.5; expected 0 to 1"),

@@ -50,7 +50,7 @@ def test_observations_are_standardised_by_the_demonstrations_and_what_never_vari
 def test_what_is_ignored_is_not_looked_at(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     env: Any = make("LamReach-v0")
-    agent = agents.make("bc", env, ignored=["tool/velocity", "tool/position/z"])
+    agent = agents.make("bc", env, masked_features=["tool/velocity", "tool/position/z"])
     agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, budget=1)
     loaded = agents.load(agent.save(tmp_path / "bc"), env)
     layout = env.unwrapped.layout
@@ -66,9 +66,9 @@ def test_what_is_ignored_is_not_looked_at(datasets: Any, make: Make, tmp_path: P
         assert (not np.array_equal(loaded.predict(changed, deterministic=True)[0], action)) == looked_at, name
     for strange in ("tool/place", "tool/position/w", "x"):
         with pytest.raises(ValueError, match=f"there is no feature '{strange}'; expected one of tool/position"):
-            agents.make("bc", env, ignored=[strange]).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
+            agents.make("bc", env, masked_features=[strange]).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
     with pytest.raises(ValueError, match="which needs standardize=true"):
-        agents.make("bc", env, ignored=["tool/velocity"], standardize=False)
+        agents.make("bc", env, masked_features=["tool/velocity"], standardize=False)
 
 
 def test_demonstrations_of_another_rate_are_refused(datasets: Any, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_squashed_actions_stay_in_their_space() -> None:
 def test_a_training_stops_when_held_out_episodes_improve_no_more(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     dataset = demos.collect("LamReach-v0", episodes=10, root=tmp_path)
-    agent = agents.make("bc", env, held_out=0.2, patience=3, learning_rate=0.03, batch_size=32)
+    agent = agents.make("bc", env, validation_fraction=0.2, patience=3, learning_rate=0.03, batch_size=32)
     agent.learn(dataset, env, seed=0, budget=200)
     shown: list[int] = []
 
@@ -108,23 +108,23 @@ def test_a_training_stops_when_held_out_episodes_improve_no_more(make: Make, tmp
         def show(self, done: int, **numbers: float) -> None:
             shown.append(done) if "held-out loss" in numbers else None
 
-    again = agents.make("bc", env, held_out=0.2, patience=3, learning_rate=0.03, batch_size=32)
+    again = agents.make("bc", env, validation_fraction=0.2, patience=3, learning_rate=0.03, batch_size=32)
     again.learn(dataset, env, seed=0, budget=200, run=Counting())
     assert 4 <= len(shown) < 200
     for name, value in agent.policy.state_dict().items():
         assert torch.equal(value, again.policy.state_dict()[name])
     with pytest.raises(ValueError, match="early stopping needs both above 0"):
-        agents.make("bc", env, held_out=0.2)
+        agents.make("bc", env, validation_fraction=0.2)
     few = demos.collect("LamReach-v0", episodes=2, root=tmp_path)
     with pytest.raises(ValueError, match=r"of the 2 episodes .* are to be held out, which is 0"):
-        agents.make("bc", env, held_out=0.1, patience=3).learn(few, env, seed=0)
+        agents.make("bc", env, validation_fraction=0.1, patience=3).learn(few, env, seed=0)
 
 
 @pytest.mark.parametrize("env_id", ["LamReach-v0", pytest.param("LamReachDiscrete-v0", marks=pytest.mark.slow)])
 def test_members_differ_and_disagree_most_where_nothing_was_shown(env_id: str, make: Make, tmp_path: Path) -> None:
     env = make(env_id)
     dataset = demos.collect(env_id, episodes=8, root=tmp_path)
-    agent = agents.make("bc", env, members=3, hidden_sizes=[32], batch_size=32)
+    agent = agents.make("bc", env, ensemble_size=3, hidden_sizes=[32], batch_size=32)
     agent.learn(dataset, env, seed=0, budget=15)
     observations = np.concatenate([episode.observations for episode in dataset.iterate_episodes()])
     strange = np.random.default_rng(0).uniform(-3.0, 3.0, observations.shape).astype(np.float32)

@@ -17,9 +17,9 @@ from .test_rl import same
 from .test_runs import Fragile, KilledError
 
 QUICK: dict[str, Any] = {
-    "demonstrated": 0.25,
-    "rounds": 2,
-    "round_updates": 20,
+    "initial_fraction": 0.25,
+    "iterations": 2,
+    "updates_per_iteration": 20,
     "epochs": 4,
     "batch_size": 32,
     "hidden_sizes": [16],
@@ -77,9 +77,7 @@ def test_what_the_expert_tells_moves_nothing_unless_it_has_a_share(datasets: Any
 
     def met(expert: Any, share: float) -> Any:
         asked = Asked(expert)
-        agents.make("dagger", env, **{**QUICK, "rounds": 1}, expert_share=share).learn(
-            dataset, env, seed=0, expert=asked
-        )
+        agents.make("dagger", env, **{**QUICK, "iterations": 1}, beta=share).learn(dataset, env, seed=0, expert=asked)
         return np.stack(asked.observations)
 
     wise = demos.make_expert(make("LamReach-v0"))
@@ -117,11 +115,11 @@ def test_too_few_labels_and_settings_out_of_range_are_refused(datasets: Any, mak
     with pytest.raises(ValueError, match=r"leaves less than an episode of 40 to ask for"):
         agents.make("dagger", env, **QUICK).learn(dataset, env, seed=0, budget=100)
     with pytest.raises(ValueError, match=r"the budget is 1 labels; the demonstrations it starts with have 240"):
-        agents.make("dagger", env, **{**QUICK, "demonstrated": 1.0}).learn(dataset, env, seed=0, budget=1)
+        agents.make("dagger", env, **{**QUICK, "initial_fraction": 1.0}).learn(dataset, env, seed=0, budget=1)
     with pytest.raises(ValueError, match=r"demonstrated is 0\.0; expected a share above 0"):
-        agents.make("dagger", env, demonstrated=0.0)
-    with pytest.raises(ValueError, match=r"expert_share is 1\.0; expected at least 0 and below 1"):
-        agents.make("dagger", env, expert_share=1.0)
+        agents.make("dagger", env, initial_fraction=0.0)
+    with pytest.raises(ValueError, match=r"beta is 1\.0; expected at least 0 and below 1"):
+        agents.make("dagger", env, beta=1.0)
     grasp = make("LamGrasp-v0")
     with pytest.raises(ValueError, match="this agent's environment has"):
         agents.make("dagger", grasp, **QUICK).learn(dataset, grasp, seed=0)

@@ -25,7 +25,7 @@ ALGORITHMS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("dqn", "LamReachDiscrete-v0", 200, OFF_POLICY),
     ("sac", "LamReach-v0", 200, OFF_POLICY),
     ("sac", "LamReachGoal-v0", 200, OFF_POLICY),
-    ("ppo", "LamReach-v0", 3 * 80, {"round_steps": 80, "batch_size": 40, "epochs": 2, "hidden_sizes": [16]}),
+    ("ppo", "LamReach-v0", 3 * 80, {"steps_per_iteration": 80, "batch_size": 40, "epochs": 2, "hidden_sizes": [16]}),
 ]
 
 
@@ -118,7 +118,7 @@ def test_watching_a_training_does_not_change_it(make: Make, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("ppo", {"round_steps": 80, "batch_size": 40}),
+        ("ppo", {"steps_per_iteration": 80, "batch_size": 40}),
         ("sac", {"learning_starts": 20, "batch_size": 16, "buffer_size": 100}),
     ],
 )

@@ -30,8 +30,8 @@ from ..lam_envs.traces import fingerprint
 
 SETTINGS: list[Any] = [
     pytest.param({}, marks=pytest.mark.slow),
-    {"members": 2},
-    {"held_out": 0.2, "patience": 3},
+    {"ensemble_size": 2},
+    {"validation_fraction": 0.2, "patience": 3},
 ]
 
 
@@ -285,7 +285,10 @@ def test_global_generators_are_given_back() -> None:
 
 TRAININGS: dict[str, tuple[str, list[str]]] = {
     "bc": ("LamReach-v0", ["epochs=2500", "batch_size=32"]),
-    "dagger": ("LamReach-v0", ["demonstrated=0.5", "rounds=3", "round_updates=6000", "epochs=800", "batch_size=32"]),
+    "dagger": (
+        "LamReach-v0",
+        ["initial_fraction=0.5", "iterations=3", "updates_per_iteration=6000", "epochs=800", "batch_size=32"],
+    ),
     "gail": ("LamReach-v0", ["steps=30000", "warm_start_epochs=20"]),
     "airl": ("LamReach-v0", ["steps=30000", "warm_start_epochs=20"]),
     "dqfd": ("LamReachDiscrete-v0", ["pretraining_steps=3000", "steps=4000"]),

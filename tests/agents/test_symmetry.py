@@ -11,7 +11,7 @@ import torch
 
 import agents
 import demos
-from agents.training.symmetry import symmetry_of
+from agents.data.symmetry import symmetry_of
 
 from ..conftest import Make
 
@@ -53,7 +53,7 @@ def test_vectors_in_the_mirror_have_another_y_and_twice_mirrored_is_as_before(en
 
 def test_rotations_stay_rotations(make: Make) -> None:
     env: Any = make("LamPush-v0")
-    symmetry: Any = symmetry_of(env, mirror=True, turn=True)
+    symmetry: Any = symmetry_of(env, mirror=True, rotate=True)
     part = env.unwrapped.layout["object/rotation"].slice
     observations = torch.from_numpy(np.stack([env.reset(seed=seed)[0] for seed in range(20)]))
     changed, _ = symmetry(observations, torch.zeros(20, 4), np.random.default_rng(0))
@@ -70,7 +70,7 @@ def test_rotations_stay_rotations(make: Make) -> None:
 def test_the_expert_does_in_the_turned_scene_what_is_turned(angle: float, make: Make, datasets: Any) -> None:
     env: Any = make("LamPush-v0")
     expert = demos.make_expert(env)
-    symmetry: Any = symmetry_of(env, mirror=True, turn=True)
+    symmetry: Any = symmetry_of(env, mirror=True, rotate=True)
     agreed = []
     for seed in range(10):
         observation, _ = env.reset(seed=seed)
@@ -89,15 +89,15 @@ def test_the_expert_does_in_the_turned_scene_what_is_turned(angle: float, make: 
 
 def test_what_does_not_turn_is_refused_by_name(make: Make) -> None:
     with pytest.raises(ValueError, match="it is not known how gripper/touch of LamGrasp-v0 would turn"):
-        symmetry_of(make("LamGrasp-v0"), mirror=False, turn=True)
+        symmetry_of(make("LamGrasp-v0"), mirror=False, rotate=True)
     with pytest.raises(ValueError, match=r"joint/position, joint/velocity, joint/lag of LamPush-v0 would look in a"):
         symmetry_of(make("LamPush-v0", control="joint"), **LEFT)
     with pytest.raises(ValueError, match=r"tool/yaw, tool/yaw_lag of LamPush-v0"):
         symmetry_of(make("LamPush-v0", control="ee_yaw"), **LEFT)
     for env_id in ("LamPushDiscrete-v0", "LamPushGoal-v0"):
-        with pytest.raises(ValueError, match="are mirrored and turned: set mirror=false and turn=false"):
+        with pytest.raises(ValueError, match="are mirrored and turned: set mirror=false and rotate=false"):
             symmetry_of(make(env_id), **LEFT)
-    assert symmetry_of(make("LamPushGoal-v0"), mirror=False, turn=False) is None
+    assert symmetry_of(make("LamPushGoal-v0"), mirror=False, rotate=False) is None
 
 
 def test_a_mirrored_clone_does_in_the_mirror_what_it_does(make: Make, tmp_path: Any) -> None:

@@ -18,7 +18,7 @@ from ..conftest import Make
 SMALL: dict[str, dict[str, Any]] = {
     "bc": {"epochs": 8, "batch_size": 32},
     "dqn": {"steps": 400, "learning_starts": 100, "batch_size": 16, "hidden_sizes": (16,), "train_freq": 4},
-    "ppo": {"steps": 3 * 80, "round_steps": 80, "batch_size": 40, "epochs": 2, "hidden_sizes": (16,)},
+    "ppo": {"steps": 3 * 80, "steps_per_iteration": 80, "batch_size": 40, "epochs": 2, "hidden_sizes": (16,)},
 }
 STEPS = {"bc": 0, "dqn": 400, "ppo": 240}
 
@@ -52,7 +52,9 @@ def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
 def test_labelled_practice_counts_its_steps(datasets: Any, make: Make) -> None:
     root, ids = datasets
     env, shown = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
-    agent = agents.make("dagger", env, epochs=2, batch_size=32, demonstrated=0.5, rounds=2, round_updates=4)
+    agent = agents.make(
+        "dagger", env, epochs=2, batch_size=32, initial_fraction=0.5, iterations=2, updates_per_iteration=4
+    )
     told = train(agent, shown, env, seed=0, watching=PeriodicEvaluation(points=2, episodes=1))
     assert told.environment_steps > 0
     assert told.environment_steps % env.spec.max_episode_steps == 0  # type: ignore[union-attr, operator]

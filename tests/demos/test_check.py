@@ -26,8 +26,10 @@ from minari.dataset.minari_storage import MinariStorage
 import demos
 from demos.check import CheckReport, check, repair
 from demos.check.isolation import DiedError, messages_of
-from demos.datasets.checksum import DIGEST, episode_digest, seal
-from demos.datasets.dataset import DATA_FILE, PLAN
+from demos.datasets.checksum import episode_digest, seal
+from demos.datasets.data_file import DATA_FILE
+from demos.datasets.dataset import PLAN
+from demos.datasets.episode import DIGEST
 from demos.datasets.writing import derived_metadata, draft_of
 
 from .checks import check_here

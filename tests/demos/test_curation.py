@@ -11,9 +11,8 @@ import pytest
 import demos
 from demos.collection.replay import replay
 from demos.datasets import curate
-from demos.datasets.checksum import DIGEST
 from demos.datasets.dataset import history_of, plan_of
-from demos.datasets.episode import episodes_of
+from demos.datasets.episode import DIGEST, episodes_of
 
 
 @pytest.fixture(scope="module")

@@ -14,25 +14,17 @@ import h5py
 import minari
 import numpy as np
 import pytest
+from agents.training.demonstrations import transitions
 from minari.data_collector import EpisodeBuffer
 from typer.testing import CliRunner
 
 import demos
 from agents.__main__ import app as agents_app
-from agents.training.demonstrations import transitions
 from demos.__main__ import app as demos_app
 from demos.datasets import curate
 from demos.datasets.checksum import checksum
-from demos.datasets.dataset import (
-    DATA_FILE,
-    HISTORY,
-    PLAN,
-    episode_seeds,
-    history_of,
-    is_collected,
-    make_env,
-    plan_of,
-)
+from demos.datasets.data_file import DATA_FILE
+from demos.datasets.dataset import HISTORY, PLAN, episode_seeds, history_of, is_collected, make_env, plan_of
 from demos.datasets.episode import episodes_of
 from demos.datasets.windows import Windows
 from demos.formats.source import source_of

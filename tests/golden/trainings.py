@@ -24,7 +24,7 @@ from tests.golden.case import Case
 EPISODES = 5
 SMALL: dict[str, Any] = {"hidden_sizes": (32,), "batch_size": 32}
 OFF_POLICY: dict[str, Any] = {**SMALL, "steps": 160, "learning_starts": 40}
-ADVERSARIAL: dict[str, Any] = {"hidden_sizes": (32,), "warm_start_epochs": 2, "round_steps": 320}
+ADVERSARIAL: dict[str, Any] = {"hidden_sizes": (32,), "warm_start_epochs": 2, "steps_per_iteration": 320}
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Training:
 
 TRAININGS: dict[str, Training] = {
     "bc": Training("bc", "LamReach-v0", SMALL, 3),
-    "bc, mirrored and masked": Training("bc", "LamPush-v0", {"hidden_sizes": (32,), "members": 2}, 1),
-    "dagger": Training("dagger", "LamReach-v0", {**SMALL, "epochs": 2, "round_updates": 10}),
+    "bc, mirrored and masked": Training("bc", "LamPush-v0", {"hidden_sizes": (32,), "ensemble_size": 2}, 1),
+    "dagger": Training("dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),
     "gail": Training("gail", "LamReach-v0", ADVERSARIAL, 640),
     "airl": Training("airl", "LamReach-v0", ADVERSARIAL, 640),
     "dqfd": Training("dqfd", "LamReachDiscrete-v0", {**SMALL, "pretraining_steps": 30, "steps": 120}),
     "dqn": Training("dqn", "LamReachDiscrete-v0", OFF_POLICY),
-    "ppo": Training("ppo", "LamReach-v0", {**SMALL, "round_steps": 320, "epochs": 2}, 640),
+    "ppo": Training("ppo", "LamReach-v0", {**SMALL, "steps_per_iteration": 320, "epochs": 2}, 640),
     "sac": Training("sac", "LamReach-v0", OFF_POLICY),
     "sac, hindsight": Training("sac", "LamReachGoal-v0", OFF_POLICY),
     "sqil": Training("sqil", "LamReachDiscrete-v0", OFF_POLICY),
@@ -66,11 +66,11 @@ class Noted(Run):
         super().__init__()
         self.numbers: list[list[float]] = []
 
-    def log(self, done: int, numbers: Mapping[str, float]) -> None:
+    def record(self, done: int, numbers: Mapping[str, float]) -> None:
         """Save the numbers, in the order of their names."""
         if numbers:
             self.numbers.append([float(done), *(float(numbers[name]) for name in sorted(numbers))])
-        super().log(done, numbers)
+        super().record(done, numbers)
 
 
 @cache

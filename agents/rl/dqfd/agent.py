@@ -2,108 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
-import minari
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from stable_baselines3 import DQN
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.policies.networks import check_layers, policy_keywords
+from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.policies.networks import policy_keywords
+from agents.registry import AgentSpec
 from agents.rl.dqfd.losses import double_q_targets, huber, large_margin, squared_weights, values_of, weighted_mean
 from agents.rl.dqfd.policy import DuelingPolicy, softmax_actions
 from agents.rl.dqfd.replay import Batch, PrioritizedReplayBuffer
-from agents.training.demonstrations import transitions
 from agents.training.policy_agent import PolicyAgent, require_discrete
 from agents.training.run import Run
-from agents.training.settings import at_least, positive
+from agents.training.settings import (
+    AgentSettings,
+    Count,
+    CountOrZero,
+    Discount,
+    Fraction,
+    Layers,
+    NotNegative,
+    Positive,
+)
 from agents.training.stable_baselines import state_of, train_from_scratch
-from demos.datasets.episode import episodes_of
-from demos.datasets.statistics import statistics
 
-EPSILON_GREEDY, SOFTMAX = "epsilon_greedy", "softmax"
-EXPLORATIONS = (EPSILON_GREEDY, SOFTMAX)
+EPSILON_GREEDY: Literal["epsilon_greedy"] = "epsilon_greedy"
 SHOWN_EVERY = 100
 """Updates of the pre-training between looks at it."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of DQfD; those of each environment are in ``configs/dqfd.yaml``.
+class DQfDSettings(AgentSettings):
+    """Settings of DQfD. Symbols are those of the paper."""
 
-    Attributes:
-        steps: In the environment.
-        pretraining_steps: Updates on demonstrations alone, before the first step; 0 for none.
-        learning_rate: Of Adam, in the pre-training; as the agent practises it falls to 0 in a straight line.
-        batch_size: Transitions an update.
-        buffer_size: Of the agent's own transitions that are remembered; demonstrations come on top.
-        gamma: Discount of a step.
-        n_step: Steps of the longer return.
-        n_step_weight: l1, of the loss of n steps; 0 for none.
-        margin: m, by which a shown action is to be better than all others, in units of Q.
-        margin_weight: l2, of the loss that asks for it; 0 for none.
-        l2_weight: l3, on the squares of all weights.
-        alpha: How far priorities count in what is drawn; 0 draws uniformly.
-        beta: How far weights undo the bias of drawing by priority, at first; 1 at the end.
-        agent_bonus: Added to the priorities of the agent's transitions.
-        demonstration_bonus: Added to the priorities of demonstrations.
-        train_freq: Steps between updates.
-        gradient_steps: Updates at a time.
-        target_update_interval: Updates between copies of the network to its target.
-        exploration: ``epsilon_greedy`` or ``softmax``.
-        epsilon: Share of random actions of ``epsilon_greedy``.
-        temperature: Of ``softmax``, in units of Q.
-        standardize: Whether observations are brought to mean 0 and spread 1 of the demonstrations.
-        hidden_sizes: Units of the layers; each of the two streams has the last of them to itself.
-    """
-
-    steps: int
-    pretraining_steps: int
-    learning_rate: float
-    batch_size: int
-    buffer_size: int
-    gamma: float
-    n_step: int
-    n_step_weight: float
-    margin: float
-    margin_weight: float
-    l2_weight: float
-    alpha: float
-    beta: float
-    agent_bonus: float
-    demonstration_bonus: float
-    train_freq: int
-    gradient_steps: int
-    target_update_interval: int
-    exploration: str
-    epsilon: float
-    temperature: float
-    standardize: bool
-    hidden_sizes: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        at_least(1, steps=self.steps, batch_size=self.batch_size, buffer_size=self.buffer_size, n_step=self.n_step)
-        at_least(1, train_freq=self.train_freq, gradient_steps=self.gradient_steps)
-        at_least(1, target_update_interval=self.target_update_interval)
-        at_least(0, pretraining_steps=self.pretraining_steps, margin=self.margin)
-        at_least(0, n_step_weight=self.n_step_weight, margin_weight=self.margin_weight, l2_weight=self.l2_weight)
-        positive(learning_rate=self.learning_rate, temperature=self.temperature)
-        # Above 0: what could never be drawn again would never be corrected.
-        positive(agent_bonus=self.agent_bonus, demonstration_bonus=self.demonstration_bonus)
-        if not 0.0 <= self.gamma < 1.0:
-            raise ValueError(f"gamma is {self.gamma}; expected at least 0 and below 1")
-        for what in ("alpha", "beta", "epsilon"):
-            if not 0.0 <= getattr(self, what) <= 1.0:
-                raise ValueError(f"{what} is {getattr(self, what)}; expected 0 to 1")
-        if self.exploration not in EXPLORATIONS:
-            raise ValueError(f"exploration is {self.exploration!r}; expected one of {', '.join(EXPLORATIONS)}")
-        check_layers(self.hidden_sizes)
+    steps: Count = Field(20_000, description="Steps in the environment; not tuned for the harder tasks.")
+    pretraining_steps: CountOrZero = Field(
+        5000, description="Updates on demonstrations alone, before the first step; 0 for none."
+    )
+    learning_rate: Positive = Field(
+        0.0005, description="Learning rate of Adam in the pre-training; it falls linearly to 0 with the steps."
+    )
+    batch_size: Count = Field(64, description="Transitions in a minibatch.")
+    buffer_size: Count = Field(100_000, description="The agent's own transitions in the replay buffer.")
+    gamma: Discount = Field(0.97, description="Discount factor; the paper has 0.99, episodes have 40 to 120 steps.")
+    n_step: Count = Field(10, description="Steps of the longer return.")
+    n_step_weight: NotNegative = Field(1.0, description="l1, weight of the n-step loss; 0 for none.")
+    margin: NotNegative = Field(
+        0.8, description="m, by which the demonstrated action must be better than all others, in units of Q."
+    )
+    margin_weight: NotNegative = Field(1.0, description="l2, weight of the margin loss; 0 for none.")
+    l2_weight: NotNegative = Field(0.00001, description="l3, weight of the sum of all squared weights.")
+    alpha: Fraction = Field(0.4, description="Exponent of priorities; 0 draws uniformly.")
+    beta: Fraction = Field(0.6, description="Initial exponent of importance weights; 1 at the last step.")
+    # Above 0: a transition that could never be drawn again would never be corrected.
+    agent_bonus: Positive = Field(0.001, description="Added to the priorities of the agent's transitions.")
+    demonstration_bonus: Positive = Field(1.0, description="Added to the priorities of demonstrations.")
+    train_freq: Count = Field(1, description="Steps between updates.")
+    gradient_steps: Count = Field(1, description="Updates at a time.")
+    target_update_interval: Count = Field(500, description="Updates between copies of the network to its target.")
+    exploration: Literal["epsilon_greedy", "softmax"] = Field(EPSILON_GREEDY, description="Kind of exploration.")
+    epsilon: Fraction = Field(0.01, description="Fraction of random actions of epsilon_greedy, as in the paper.")
+    temperature: Positive = Field(0.1, description="Temperature of softmax, in units of Q.")
+    standardize: bool = Field(True, description="Scale observations to mean 0 and deviation 1 of the demonstrations.")
+    hidden_sizes: Layers = Field(
+        (256, 256), description="Units of the layers; each of the two streams has a last layer of its own."
+    )
 
 
 class DQfDAgent(PolicyAgent):
@@ -138,25 +108,23 @@ class DQfDAgent(PolicyAgent):
 
     Args:
         env: Gives the spaces; actions are discrete.
-        settings: Fields of :class:`Settings` that differ from ``configs/dqfd.yaml``.
+        settings: Fields of :class:`DQfDSettings` that differ from ``configs/dqfd.yaml``.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or actions that are not discrete.
     """
 
-    name = "dqfd"
-    version = 1
-    settings_type = Settings
+    spec = AgentSpec("dqfd", settings=DQfDSettings, needs_environment=True, takes_run=True)
 
     def new_policy(self) -> BasePolicy:
         """Makes an untrained policy."""
-        actions = require_discrete(self.name, self.action_space)
+        actions = require_discrete(self.spec.name, self.action_space)
         keywords = policy_keywords(self.settings.hidden_sizes)
         return DuelingPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
 
     def learn(
         self,
-        demonstrations: minari.MinariDataset,
+        demonstrations: Demonstrations,
         env: gym.Env[Any, Any],
         *,
         seed: int,
@@ -179,16 +147,15 @@ class DQfDAgent(PolicyAgent):
                 that cannot be made again.
         """
         run = run or Run(progress=progress)
-        # For the refusal of other spaces alone: rewards are needed too, and are read with all else below.
-        transitions(demonstrations, self.observation_space, self.action_space, demonstrations.episode_indices[:1])
-        self.begin(demonstrations, env, run, seed=seed, budget=budget)
+        data = DemonstrationData.of(demonstrations)
+        self.begin(data, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
         made = run
         self.policy = train_from_scratch(
-            self.name,
+            self.spec.name,
             env,
             run,
-            lambda envs: DQfD(envs, self.settings, demonstrations, made, seed),
+            lambda envs: DQfD(envs, self.settings, data, made, seed),
             steps=steps,
             seed=seed,
         )
@@ -200,7 +167,7 @@ class DQfD(DQN):
     Args:
         envs: One environment to practise in.
         settings: Of the agent.
-        demonstrations: Are put into the replay buffer.
+        data: Demonstrations that are put into the replay buffer.
         run: Shows and keeps the pre-training.
         seed: Of the batches; everything else is drawn from the global generators.
     """
@@ -208,12 +175,10 @@ class DQfD(DQN):
     replay_buffer: PrioritizedReplayBuffer  # type: ignore[assignment]
     policy: DuelingPolicy
 
-    def __init__(
-        self, envs: VecEnv, settings: Settings, demonstrations: minari.MinariDataset, run: Run, seed: int
-    ) -> None:
+    def __init__(self, envs: VecEnv, settings: DQfDSettings, data: DemonstrationData, run: Run, seed: int) -> None:
         self.settings = settings
         self._run = run
-        shown = int(demonstrations.total_steps)
+        shown = data.total_steps
         super().__init__(
             DuelingPolicy,
             envs,
@@ -241,12 +206,11 @@ class DQfD(DQN):
             device=run.device,
         )
         self.exploration_rate = settings.epsilon
-        for episode in episodes_of(demonstrations):
+        for episode in data.iterate_episodes():
             self.replay_buffer.demonstrate(episode)
         if settings.standardize:
-            found = statistics(demonstrations)
             for extractor in self.policy.extractors:
-                extractor.fit(found)
+                extractor.fit(data.statistics)
 
     def learn(self, *args: Any, **kwargs: Any) -> DQfD:
         """Pre-trains what is left to pre-train, then practises."""
@@ -261,9 +225,9 @@ class DQfD(DQN):
         while self._n_updates < planned:
             numbers = self.update(self.settings.batch_size)
             if self._n_updates % SHOWN_EVERY == 0 or self._n_updates == planned:
-                self._run.log(self._n_updates, {f"pretraining/{name}": value for name, value in numbers.items()})
-                self._run.show(0, pretraining=float(self._n_updates))
-                self._run.keep(lambda: state_of(self), now=self._n_updates == planned)
+                self._run.record(self._n_updates, {f"pretraining/{name}": value for name, value in numbers.items()})
+                self._run.log(0, pretraining=float(self._n_updates))
+                self._run.checkpoint(lambda: state_of(self), now=self._n_updates == planned)
         if self._n_updates > began:
             self.policy.set_training_mode(False)
 

@@ -34,7 +34,7 @@ class Symmetry:
 
     Attributes:
         mirror: Whether half of them are mirrored.
-        turn: Whether each is turned by an angle of its own.
+        rotate: Whether each is turned by an angle of its own.
         x: Numbers of an observation that are the x of a vector; its y follows.
         flipped: Sign of each number in the mirror.
         order: Place of each number in the mirror.
@@ -43,7 +43,7 @@ class Symmetry:
     """
 
     mirror: bool
-    turn: bool
+    rotate: bool
     x: torch.Tensor
     flipped: torch.Tensor
     order: torch.Tensor
@@ -65,15 +65,15 @@ class Symmetry:
             chosen = torch.from_numpy(rng.random(len(actions)) < 0.5)
             observations[chosen] = observations[chosen][:, self.order] * self.flipped
             actions[chosen, 1] *= -1.0
-        if self.turn:
+        if self.rotate:
             angles = torch.from_numpy(rng.uniform(-math.pi, math.pi, len(actions)).astype(np.float32))
-            _turn(observations, self.x, angles)
-            _turn(actions, torch.tensor([0]), angles)
+            _rotate(observations, self.x, angles)
+            _rotate(actions, torch.tensor([0]), angles)
             actions = torch.minimum(torch.maximum(actions, self.low), self.high)
         return observations, actions
 
 
-def _turn(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
+def _rotate(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
     """Turns vectors in place."""
     cosine, sine = angles.cos()[:, None], angles.sin()[:, None]
     along, across = rows[:, x], rows[:, x + 1]
@@ -81,25 +81,25 @@ def _turn(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
     rows[:, x + 1] = sine * along + cosine * across
 
 
-def symmetry_of(env: gym.Env[Any, Any], *, mirror: bool, turn: bool) -> Symmetry | None:
+def symmetry_of(env: gym.Env[Any, Any], *, mirror: bool, rotate: bool) -> Symmetry | None:
     """Returns how demonstrations of an environment are mirrored and turned; None if they are not.
 
     Args:
         env: Of ours, with ``obs="state"`` and ``control="ee"``.
         mirror: Whether the task is the same in the mirror.
-        turn: Whether it is the same from all sides.
+        rotate: Whether it is the same from all sides.
 
     Raises:
         ValueError: Of this environment's numbers nobody knows how they change; names them.
     """
-    if not (mirror or turn):
+    if not (mirror or rotate):
         return None
     layout: Any = getattr(env.unwrapped, "layout", None)
     space, actions = env.observation_space, env.action_space
     if layout is None or not isinstance(space, spaces.Box) or not isinstance(actions, spaces.Box):
         raise ValueError(
             'only environments of lam_envs with obs="state" and control="ee" are mirrored and turned: '
-            "set mirror=false and turn=false"
+            "set mirror=false and rotate=false"
         )
     x: list[int] = []
     flipped, order = np.ones(space.shape, dtype=np.float32), np.arange(space.shape[0])
@@ -117,18 +117,18 @@ def symmetry_of(env: gym.Env[Any, Any], *, mirror: bool, turn: bool) -> Symmetry
             # M R M, where M mirrors: of the first column the y changes its sign, of the second the x and the z.
             x += [start, start + 3]
             flipped[[start + 1, start + 3, start + 5]] = -1.0
-        elif kind in FINGERS and numbers == 2 and not turn:
+        elif kind in FINGERS and numbers == 2 and not rotate:
             order[[start, start + 1]] = [start + 1, start]
         elif numbers != 1 or name.startswith(("tool/", "joint/")) or kind in FINGERS:
             unknown.append(name)
     if unknown or actions.shape != (ACTIONS,) or len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):
         raise ValueError(
             f"it is not known how {', '.join(unknown) or 'the actions'} of {env.spec.id if env.spec else env} "
-            f"would {'turn' if turn else 'look in a mirror'}: set mirror=false and turn=false"
+            f"would {'rotate' if rotate else 'look in a mirror'}: set mirror=false and rotate=false"
         )
     return Symmetry(
         mirror,
-        turn,
+        rotate,
         torch.tensor(x),
         torch.from_numpy(flipped),
         torch.from_numpy(order),

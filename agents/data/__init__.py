@@ -1,0 +1,1 @@
+"""Data for learning: demonstrations that are read once, features, and augmentation."""

@@ -1,0 +1,327 @@
+"""Demonstrations for training: datasets that are read once, and what agents take from them.
+
+States and small images are held in memory. Larger datasets stay in their files, which are mapped: their transitions
+are read when a minibatch needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+import minari
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from agents.data.spaces import brief
+from demos.datasets.checksum import checksum, checksum_of
+from demos.datasets.dataset import environment_rate, plan_of, rate_of
+from demos.datasets.episode import Episode, episodes_of, tree_leaves, tree_map
+from demos.datasets.statistics import Statistics, StatisticsSums
+from demos.datasets.windows import Windows
+
+IN_MEMORY_BYTES = 2 * 2**30
+"""Observations of more bytes than this stay in their files."""
+INSTRUCTION = "instruction"
+"""Name of the info, or of the option of a reset, that holds what an episode asks for."""
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Steps of episodes, one after the other.
+
+    Attributes:
+        observations: Observation before each action, shape (N, ...); a dict of such; or :class:`MappedObservations`.
+        actions: Actions, shape (N, ...).
+    """
+
+    observations: Any
+    actions: torch.Tensor
+
+    def __len__(self) -> int:
+        """Return the number of steps, N."""
+        return len(self.actions)
+
+    def __getitem__(self, rows: Any) -> Transitions:
+        """Return some of the steps."""
+        if isinstance(self.observations, MappedObservations):
+            return Transitions(self.observations[rows], self.actions[rows])
+        return Transitions(tree_map(lambda values: values[rows], self.observations), self.actions[rows])
+
+    def to(self, device: torch.device) -> Transitions:
+        """Return the steps on a device."""
+        return Transitions(tree_map(lambda values: values.to(device), self.observations), self.actions.to(device))
+
+
+class MappedObservations:
+    """Observations of steps that are read from the files when they are indexed.
+
+    Args:
+        windows: Windows of one observation, one for each dataset.
+        rows: Number of the window of each step, counted through all datasets, shape (N,).
+    """
+
+    def __init__(self, windows: Sequence[Windows], rows: npt.NDArray[np.int64]) -> None:
+        self._windows = windows
+        self._rows = rows
+        self._starts = np.cumsum([0, *(len(each) for each in windows)])
+
+    def __len__(self) -> int:
+        """Return the number of steps, N."""
+        return len(self._rows)
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Read some observations; shape (n, ...), or a dict of such."""
+        chosen = self._rows[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
+        which = np.searchsorted(self._starts, chosen, side="right") - 1
+        parts, order = [], []
+        for number in np.unique(which):
+            own = np.flatnonzero(which == number)
+            read = self._windows[number][chosen[own] - self._starts[number]]["observation"]
+            parts.append(tree_map(lambda values: torch.from_numpy(values[:, 0]), read))
+            order.append(own)
+        back = torch.from_numpy(np.argsort(np.concatenate(order)))
+        return tree_map(lambda values: values[back], concatenate(parts))
+
+
+def concatenate(parts: Sequence[Any]) -> Any:
+    """Return tensors, or dicts of tensors, one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: concatenate([part[name] for part in parts]) for name in parts[0]}
+    return torch.cat(list(parts))
+
+
+def joined(parts: Sequence[Transitions]) -> Transitions:
+    """Return transitions, one after the other; all of them are in memory then."""
+    return Transitions(
+        concatenate([part[:].observations for part in parts]), torch.cat([part.actions for part in parts])
+    )
+
+
+@dataclass(frozen=True)
+class EpisodeFacts:
+    """Facts of an episode that are known without its arrays.
+
+    Attributes:
+        dataset: Number of its dataset.
+        index: Number of the episode in its file.
+        length: Number of steps.
+        instruction: What it asks for, in words; None if that is not recorded.
+        environment: Id of its environment; None if that is not recorded.
+        robot: Name of its robot; None if that is not recorded.
+    """
+
+    dataset: int
+    index: int
+    length: int
+    instruction: str | None
+    environment: str | None
+    robot: str | None
+
+
+class DemonstrationData:
+    """Demonstrations of one or several datasets of equal spaces, read once.
+
+    Args:
+        datasets: One dataset of Minari, or several.
+        in_memory_bytes: Observations of more bytes than this stay in their files.
+
+    Raises:
+        ValueError: No datasets, different spaces, or actions that were resampled to another rate than their
+            environment's.
+
+    Attributes:
+        observation_space: Space of the observations.
+        action_space: Space of the actions.
+        episodes: Facts of each episode, in the order of the datasets.
+        statistics: Statistics of observations and actions, by the names of :func:`demos.statistics`.
+        checksum: SHA-256 of the episodes in their order.
+    """
+
+    def __init__(
+        self,
+        datasets: minari.MinariDataset | Sequence[minari.MinariDataset],
+        *,
+        in_memory_bytes: int = IN_MEMORY_BYTES,
+    ) -> None:
+        self._datasets = list(datasets) if isinstance(datasets, Sequence) else [datasets]
+        if not self._datasets:
+            raise ValueError("no datasets: expected at least one")
+        self.observation_space: gym.Space[Any] = self._datasets[0].observation_space
+        self.action_space: gym.Space[Any] = self._datasets[0].action_space
+        for dataset in self._datasets:
+            check_spaces(dataset, self.observation_space, self.action_space)
+            _check_rate(dataset)
+        facts: list[EpisodeFacts] = []
+        digests: list[list[str | None]] = [[] for _ in self._datasets]
+        sums = StatisticsSums()
+        self._held: list[Episode] | None = []
+        size = 0
+        for number, dataset in enumerate(self._datasets):
+            environment, robot = _origin(dataset)
+            for index, episode in zip(dataset.episode_indices, episodes_of(dataset), strict=True):
+                sums.add(episode)
+                digests[number].append(episode.digest)
+                facts.append(
+                    EpisodeFacts(number, int(index), len(episode), _instruction(episode), environment, robot)
+                )
+                size += sum(values.nbytes for _, values in tree_leaves(episode.observations))
+                if size > in_memory_bytes:
+                    self._held = None
+                if self._held is not None:
+                    self._held.append(episode)
+        self.episodes = tuple(facts)
+        self.statistics: dict[str, Statistics] = sums.result()
+        self.checksum = _checksum(self._datasets, digests)
+
+    @classmethod
+    def of(cls, demonstrations: Demonstrations) -> DemonstrationData:
+        """Return demonstrations as they are if they were read already, else read them."""
+        return demonstrations if isinstance(demonstrations, DemonstrationData) else cls(demonstrations)
+
+    @property
+    def id(self) -> str:
+        """Ids of the datasets."""
+        return ", ".join(dataset.id for dataset in self._datasets)
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of all episodes."""
+        return sum(episode.length for episode in self.episodes)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """True if all episodes are held in memory."""
+        return self._held is not None
+
+    def check_spaces(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+        """Refuse an agent of other spaces.
+
+        Raises:
+            ValueError: The agent has other spaces than the demonstrations.
+        """
+        check_spaces(self._datasets[0], observation_space, action_space)
+
+    def iterate_episodes(self, numbers: Iterable[int] | None = None) -> Iterator[Episode]:
+        """Yield episodes with all their parts: observations, actions, rewards, ends, infos.
+
+        Args:
+            numbers: Numbers of episodes; by default all.
+        """
+        for number in range(len(self.episodes)) if numbers is None else numbers:
+            if self._held is not None:
+                yield self._held[number]
+            else:
+                facts = self.episodes[number]
+                yield next(episodes_of(self._datasets[facts.dataset], [facts.index]))
+
+    def transitions(self, numbers: Iterable[int] | None = None) -> Transitions:
+        """Return the steps of episodes.
+
+        Args:
+            numbers: Numbers of episodes; by default all.
+        """
+        chosen = list(range(len(self.episodes)) if numbers is None else numbers)
+        if self._held is not None:
+            held = [self._held[number] for number in chosen]
+            before = [
+                tree_map(lambda values: torch.from_numpy(values[:-1]), episode.observations) for episode in held
+            ]
+            return Transitions(
+                concatenate(before), torch.from_numpy(np.concatenate([episode.actions for episode in held]))
+            )
+        windows = self.sequences()
+        starts = np.cumsum([0, *(episode.length for episode in self.episodes)])
+        rows = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in chosen])
+        actions = [
+            each[np.arange(begin, min(begin + 4096, len(each)))]["action"][:, 0]
+            for each in windows
+            for begin in range(0, len(each), 4096)
+        ]
+        return Transitions(MappedObservations(windows, rows), torch.from_numpy(np.concatenate(actions)[rows]))
+
+    def sequences(self, obs_horizon: int = 1, action_horizon: int = 1) -> list[Windows]:
+        """Return windows around every step, one object for each dataset; they are read from mapped files.
+
+        Args:
+            obs_horizon: Number of observations up to the step, at least 1.
+            action_horizon: Number of actions from the step on, at least 1.
+        """
+        return [Windows(dataset, history=obs_horizon, chunk=action_horizon) for dataset in self._datasets]
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+        """Split the episodes at random.
+
+        Args:
+            fraction: Fraction of the episodes in the second part, rounded to whole episodes.
+            rng: Draws the order.
+
+        Returns:
+            Numbers of the episodes of both parts, in ascending order.
+        """
+        order = rng.permutation(len(self.episodes)).tolist()
+        apart = round(fraction * len(order))
+        return sorted(order[apart:]), sorted(order[:apart])
+
+
+Demonstrations: TypeAlias = minari.MinariDataset | Sequence[minari.MinariDataset] | DemonstrationData
+"""Demonstrations that agents learn from: a dataset, several datasets, or data that were read already."""
+
+
+def check_spaces(
+    dataset: minari.MinariDataset, observation_space: gym.Space[Any], action_space: gym.Space[Any]
+) -> None:
+    """Refuse a dataset of other spaces.
+
+    Raises:
+        ValueError: The dataset has other spaces.
+    """
+    for what, found, own in (
+        ("observation", dataset.observation_space, observation_space),
+        ("action", dataset.action_space, action_space),
+    ):
+        if found != own:
+            raise ValueError(
+                f"dataset {dataset.id} has {what}s of {brief(str(found))}; "
+                f"this agent's environment has {brief(str(own))}"
+            )
+
+
+def _check_rate(dataset: minari.MinariDataset) -> None:
+    """Refuse actions of another rate than that of the environment they come from."""
+    rate, original = rate_of(dataset), environment_rate(dataset)
+    if rate is not None and original is not None and rate != original:
+        raise ValueError(
+            f"dataset {dataset.id} has {rate:g} steps per second and its environment has {original:g}: its "
+            "actions do not fit. Learn from the dataset before it was resampled"
+        )
+
+
+def _checksum(datasets: Sequence[minari.MinariDataset], digests: Sequence[Sequence[str | None]]) -> str:
+    """Return the checksum of datasets from the digests that were read with their episodes."""
+    found = []
+    for dataset, each in zip(datasets, digests, strict=True):
+        signed = [digest for digest in each if digest is not None]
+        found.append(checksum_of(signed) if len(signed) == len(each) else checksum(dataset))
+    return found[0] if len(found) == 1 else checksum_of(found)
+
+
+def _instruction(episode: Episode) -> str | None:
+    told = episode.infos.get(INSTRUCTION)
+    if told is not None and len(told):
+        return str(told[0])
+    asked = (episode.options or {}).get(INSTRUCTION)
+    return None if asked is None else str(asked)
+
+
+def _origin(dataset: minari.MinariDataset) -> tuple[str | None, str | None]:
+    """Return the id of a dataset's environment and the name of its robot, as far as they are known."""
+    try:
+        plan = plan_of(dataset)
+    except ValueError:
+        return None, None
+    robot = (plan.get("env_kwargs") or {}).get("robot")
+    return str(plan["env_id"]), robot if isinstance(robot, str) else None

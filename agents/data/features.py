@@ -1,0 +1,38 @@
+"""Named features: their indices in an observation that is one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+
+AXES = ("x", "y", "z")
+
+
+def feature_indices(names: Sequence[str], env: gym.Env[Any, Any]) -> list[int]:
+    """Return the indices of features in an observation that is one array.
+
+    Args:
+        names: Names of features, such as ``object/rotation``, or of one number of a vector, such as
+            ``tool/position/x``.
+        env: Environment of lam_envs.
+
+    Raises:
+        ValueError: There is no such feature, or observations are no single array; lists the features.
+    """
+    layout: Any = getattr(env.unwrapped, "layout", None)
+    if names and (layout is None or not isinstance(env.observation_space, gym.spaces.Box)):
+        raise ValueError(f'features {", ".join(names)} have no index here: only obs="state" of lam_envs has names')
+    indices: list[int] = []
+    for name in names:
+        vector, _, axis = name.rpartition("/")
+        if name in layout:
+            indices += range(layout[name].slice.start, layout[name].slice.stop)
+        elif (
+            axis in AXES and vector in layout and layout[vector].slice.stop - layout[vector].slice.start == len(AXES)
+        ):
+            indices.append(layout[vector].slice.start + AXES.index(axis))
+        else:
+            raise ValueError(f"there is no feature {name!r}; expected one of {', '.join(layout)}, or NAME/x, /y, /z")
+    return indices

@@ -1,0 +1,17 @@
+"""Spaces in texts: short for messages, whole for saved agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+
+
+def brief(space: str) -> str:
+    """Return the text of a space, shortened to its kind, shape and type."""
+    return space if len(space) < 60 else f"{space.partition('(')[0]}(..., {space[space.rfind('(') :]}"
+
+
+def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, str]:
+    """Return spaces as text, which tells whether a saved agent fits an environment."""
+    return {"observation_space": str(observation_space), "action_space": str(action_space)}

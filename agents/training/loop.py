@@ -1,0 +1,196 @@
+"""Training loop of our own networks: minibatches, AdamW, cosine schedule, moving average, exact resuming."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.data.demonstrations import Transitions
+from agents.data.symmetry import Symmetry
+from agents.policies.torch_policy import TorchPolicy
+from agents.training.randomness import generators, set_generators
+
+LARGEST_GRADIENT = 1e18
+"""Adam squares gradients: beyond 1e19 the squares overflow 32-bit numbers. Where the noise of an action has nearly
+vanished, one deviating label gives gradients of 1e35."""
+EVALUATED_AT_ONCE = 4096
+"""Number of validation steps in one forward pass."""
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """Settings of a training.
+
+    Attributes:
+        epochs: Largest number of passes over the steps.
+        batch_size: Steps in a minibatch; the rest of an epoch that fills no minibatch is left out.
+        learning_rate: Learning rate of the first epoch; it falls to 0 along half a cosine, once an epoch.
+        weight_decay: Decoupled weight decay of AdamW (Loshchilov and Hutter 2019).
+        ema_decay: Decay of the exponential moving average of the weights that is the result; 0 for none.
+        patience: Epochs without a lower validation loss after which the training stops; 0 for never.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    ema_decay: float = 0.0
+    patience: int = 0
+
+
+class TrainingLoop:
+    """Training of one policy, an epoch at a time, within :func:`agents.training.randomness.isolated_rng`.
+
+    Args:
+        policy: Policy to train.
+        steps: Demonstrated steps to learn from.
+        settings: Settings of the training.
+        seed: Seeds the order of the steps.
+        validation: Steps whose loss decides when to stop and which weights are the result; None for the last weights.
+        symmetry: Augments minibatches; None leaves them.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Attributes:
+        policy: Policy as it is now.
+        epochs_done: Number of epochs so far.
+        logs: Numbers of the last epoch by name: ``loss`` of its first minibatch, and ``validation loss``.
+    """
+
+    def __init__(
+        self,
+        policy: TorchPolicy,
+        steps: Transitions,
+        settings: LoopSettings,
+        *,
+        seed: int,
+        validation: Transitions | None = None,
+        symmetry: Symmetry | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.policy = policy.to(torch_device(device))
+        self.epochs_done = 0
+        self.logs: dict[str, float] = {}
+        self._steps = steps
+        self._settings = settings
+        self._validation = validation
+        self._symmetry = symmetry
+        self._rng = np.random.default_rng(seed)
+        self._best = math.inf
+        self._best_at = 0
+        self._best_weights: dict[str, torch.Tensor] | None = None
+        self._average = copy.deepcopy(policy.state_dict()) if settings.ema_decay else None
+        self._optimizer = torch.optim.AdamW(
+            policy.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        # The first order is not used: published agents were trained so, and the same seed gives the same agent.
+        next(self._minibatches(), None)
+
+    @property
+    def is_done(self) -> bool:
+        """True if all epochs are done, or the validation loss has stopped falling."""
+        patience = self._settings.patience
+        stalled = bool(patience) and self.epochs_done - self._best_at >= patience
+        return self.epochs_done >= self._settings.epochs or stalled
+
+    def epoch(self) -> None:
+        """Pass over the steps once, in random order."""
+        rate = (
+            self._settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * self.epochs_done / self._settings.epochs))
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self.policy.train()
+        self.logs = {}
+        for batch in self._minibatches():
+            loss, _ = self.policy.compute_loss(batch)
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_value_(self.policy.parameters(), LARGEST_GRADIENT)
+            self._optimizer.step()
+            self._update_average()
+            if not self.logs:
+                self.logs = {"loss": float(loss.detach())}
+        self.policy.eval()
+        self.epochs_done += 1
+        if self._validation is not None:
+            loss_now = self._validation_loss(self._validation)
+            self.logs["validation loss"] = loss_now
+            if loss_now < self._best:
+                self._best, self._best_at = loss_now, self.epochs_done
+                self._best_weights = copy.deepcopy(self._result_weights())
+
+    def _minibatches(self) -> Iterator[Transitions]:
+        """Yield minibatches of shuffled steps on the policy's device."""
+        size = self._settings.batch_size
+        order = self._rng.permutation(len(self._steps))
+        for start in range(0, len(order) - size + 1, size):
+            batch = self._steps[order[start : start + size]]
+            if self._symmetry is not None:
+                batch = Transitions(*self._symmetry(batch.observations, batch.actions, self._rng))
+            yield batch.to(self.policy.device)
+
+    def _update_average(self) -> None:
+        if self._average is None:
+            return
+        decay = self._settings.ema_decay
+        for name, value in self.policy.state_dict().items():
+            if value.is_floating_point():
+                self._average[name].lerp_(value, 1.0 - decay)
+            else:
+                self._average[name].copy_(value)
+
+    @torch.no_grad()
+    def _validation_loss(self, steps: Transitions) -> float:
+        """Return the mean loss over steps."""
+        total = 0.0
+        for start in range(0, len(steps), EVALUATED_AT_ONCE):
+            part = steps[start : start + EVALUATED_AT_ONCE].to(self.policy.device)
+            total += float(self.policy.compute_loss(part)[0]) * len(part)
+        return total / len(steps)
+
+    def _result_weights(self) -> dict[str, torch.Tensor]:
+        return self.policy.state_dict() if self._average is None else self._average
+
+    def result(self) -> TorchPolicy:
+        """Return the policy, on the CPU, with the best weights if there is a validation, else with the last."""
+        self.policy.load_state_dict(self._best_weights or self._result_weights())
+        return self.policy.to("cpu").eval()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to resume after an epoch."""
+        return {
+            "policy": self.policy.state_dict(),
+            "average": self._average,
+            "optimizer": self._optimizer.state_dict(),
+            "rng": self._rng.bit_generator.state,
+            "generators": generators(),
+            "epochs_done": self.epochs_done,
+            "best": self._best,
+            "best_at": self._best_at,
+            "best_weights": self._best_weights,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state of :meth:`state`."""
+        self.policy.load_state_dict(state["policy"])
+        self._average = state["average"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._rng.bit_generator.state = state["rng"]
+        set_generators(state["generators"])
+        self.epochs_done, self._best, self._best_at = state["epochs_done"], state["best"], state["best_at"]
+        self._best_weights = state["best_weights"]
+
+
+def torch_device(name: str) -> torch.device:
+    """Return a device of PyTorch.
+
+    Args:
+        name: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
+    """
+    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu" if name == "auto" else name)

@@ -1,0 +1,72 @@
+"""The data file of a dataset: opened, and its episodes decoded as Minari encodes them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import h5py
+import numpy as np
+from minari.dataset.minari_storage import is_image_space
+from PIL import Image
+
+DATA_FILE = "main_data.hdf5"
+SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
+"""Bytes of descriptions of arrays that HDF5 caches; its default is 32 times as much, and grows."""
+
+
+def open_data(path: Path) -> h5py.File:
+    """Open a data file for reading; the memory of HDF5 does not grow with the number of episodes that are read.
+
+    Args:
+        path: Path of the file.
+    """
+    file = h5py.File(path, "r")
+    cache = file.id.get_mdc_config()
+    cache.set_initial_size = True
+    cache.initial_size = cache.min_size = SMALLEST_CACHE
+    cache.max_size = LARGEST_CACHE
+    file.id.set_mdc_config(cache)
+    return file
+
+
+def decode(part: Any, space: gym.Space[Any], *, jpeg: bool) -> Any:
+    """Return the values of a space over an episode.
+
+    Args:
+        part: Group or array in the file.
+        space: Space of one value.
+        jpeg: True if the dataset stores images as JPEG.
+
+    Returns:
+        An array whose first axis is time; a dict or tuple of such for spaces of that kind; a list of texts.
+    """
+    if isinstance(space, gym.spaces.Tuple):
+        return tuple(decode(part[f"_index_{at}"], inner, jpeg=jpeg) for at, inner in enumerate(space.spaces))
+    if isinstance(space, gym.spaces.Dict):
+        return {name: decode(part[name], space.spaces[name], jpeg=jpeg) for name in part}
+    if isinstance(space, gym.spaces.Text):
+        return [text.decode("utf-8") for text in part[()]]
+    if jpeg and is_image_space(space):
+        return np.stack([np.array(Image.open(io.BytesIO(image)), dtype=np.uint8) for image in part[()]])
+    return part[()]
+
+
+def decode_infos(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the infos of an episode: arrays whose first axis is time, or dicts of such."""
+    return {name: decode_infos(part) if isinstance(part, h5py.Group) else part[()] for name, part in group.items()}
+
+
+def decode_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an episode; names such as ``options/goal`` become nested dicts."""
+    result: dict[str, Any] = {}
+    for name, value in attributes.items():
+        *groups, last = name.split("/")
+        inner = result
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = value
+    return result
