@@ -76,7 +76,7 @@ def _docstring_problems(name: str, tree: ast.Module) -> Iterator[str]:
             texts += [(each.lineno, value) for each in node.body for value in _attribute_docstring(each)]
         for line, text in texts:
             if text.split(" ")[0].rstrip(",") in FIRST_WORDS:
-                yield f"{name}:{line}: the docstring begins with {text.split(' ')[0]!r}; begin with a verb or noun phrase"
+                yield f"{name}:{line}: begins with {text.split(' ')[0]!r}; begin with a verb or a noun phrase"
             for found in ENTRY.finditer(text):
                 yield f"{name}:{line}: {found[0].strip()!r}; say what the argument does or is"
 
