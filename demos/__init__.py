@@ -14,8 +14,10 @@ from demos.collection.replay import replay, replay_states
 from demos.collection.video import render
 from demos.datasets.checksum import checksum
 from demos.datasets.curate import filter_episodes, merge, split, subsample
-from demos.datasets.dataset import describe, installed, load, make_env, plan_of
-from demos.datasets.statistics import statistics
+from demos.datasets.environment import make_env
+from demos.datasets.loading import installed, load
+from demos.datasets.metadata import plan_of
+from demos.datasets.statistics import describe, statistics
 from demos.experts import make_expert
 from demos.formats import export_dataset, import_dataset
 from demos.preprocess import preprocess

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from demos.commands import collecting, curating, exchanging, looking, verifying
+from demos.commands import collect, curate, exchange, inspect, verify
 from demos.runtime.console import clear_errors
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (collecting, looking, verifying, curating, exchanging):
+for group in (collect, inspect, verify, curate, exchange):
     group.add_to(app)
 
 
@@ -29,7 +29,7 @@ def imports(
         list[str], typer.Option("--import", help="Module that registers environments of your own; may be repeated.")
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
 ) -> None:
-    """Imports what the commands are to know."""
+    """Import what the commands are to know."""
     with clear_errors():
         for name in module:
             importlib.import_module(name)

@@ -18,9 +18,11 @@ import torch
 
 from agents.data.spaces import brief
 from demos.datasets.checksum import checksum, checksum_of
-from demos.datasets.dataset import environment_rate, plan_of, rate_of
-from demos.datasets.episode import Episode, episodes_of, tree_leaves, tree_map
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import environment_rate, plan_of, rate_of
+from demos.datasets.reading import episodes_of
 from demos.datasets.statistics import Statistics, StatisticsSums
+from demos.datasets.tree import tree_leaves, tree_map
 from demos.datasets.windows import Windows
 
 IN_MEMORY_BYTES = 2 * 2**30

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from agents.data.demonstrations import Transitions
-from demos.datasets.episode import tree_leaves, tree_map
 from demos.datasets.statistics import Statistics
+from demos.datasets.tree import tree_leaves, tree_map
 
 
 class TorchPolicy(nn.Module, ABC):

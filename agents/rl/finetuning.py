@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
-from demos.datasets.episode import tree_map
+from demos.datasets.tree import tree_map
 
 LOG_STD = -1.6
 """Logarithm of the noise that a clone gets: enough to explore, too little to undo what it can."""

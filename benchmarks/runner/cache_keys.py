@@ -91,7 +91,7 @@ def provenance_of(
     name = str(read_description(agent).get("agent")) if is_saved(agent) else agent
     parts = environment_versions(env_id)
     if quality is not None:
-        parts |= demonstration_versions(env_id, qualities=Plan(env_id, quality=quality).qualities)
+        parts |= demonstration_versions(env_id, demonstrators=Plan(env_id, demonstrator=quality).demonstrators)
     elif _is_expert(name):
         parts |= expert_versions(env_id)
     sources = {}

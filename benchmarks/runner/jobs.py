@@ -43,7 +43,7 @@ from benchmarks.suite.conditions import Condition
 from benchmarks.suite.suite import Cell, Demonstrations, PeriodicEvaluation, VideoSettings
 from demos.collection.recording import Policy
 from demos.collection.video import policy_frames, write_video
-from demos.datasets.dataset import episode_seeds
+from demos.datasets.metadata import episode_seeds
 from demos.runtime.engines import progress
 from demos.runtime.files import write_atomically, write_json
 
@@ -100,7 +100,7 @@ def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
         own,
         episodes=wanted.count,
         seed=wanted.seed,
-        quality=wanted.quality,
+        demonstrator=wanted.quality,
         dataset_id=wanted.id,
         root=folder / DATASETS,
         # What was collected by other code or with other settings is of no use here.

@@ -36,7 +36,7 @@ from benchmarks.suite.suite import (
 )
 from benchmarks.suite.yaml_checks import Checks
 from benchmarks.suite.yaml_lines import Mapping, Sequence, plain, read
-from demos.collection.demonstrators import MIXED, QUALITIES
+from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from lam_envs.validation import MAX_PIXELS
 
 SUITES = Path(__file__).parents[1] / "suites"
@@ -288,7 +288,7 @@ class _Reader(Checks):
     def _qualities(self, data: Mapping, line: int) -> tuple[str, ...]:
         given, where = data.get("quality", "expert"), data.lines.get("quality", line)
         named = given if isinstance(given, list) else [given]
-        known = (*QUALITIES, MIXED)
+        known = (*DEMONSTRATORS, MIXED)
         for name in named:
             if name not in known:
                 self.fail(where, "quality", f"unknown quality {name!r}; expected one of {', '.join(known)}")

@@ -24,7 +24,8 @@ from demos.check.reexecution import environment_faults, reexecuted
 from demos.check.scan import Survey, survey
 from demos.datasets.checksum import SEAL
 from demos.datasets.data_file import DATA_FILE
-from demos.datasets.dataset import HISTORY, PLAN, dataset_folder, find, is_collected, load, plan_of
+from demos.datasets.loading import dataset_folder, find, load
+from demos.datasets.metadata import HISTORY, PLAN, is_collected, plan_of
 from demos.datasets.writing import check_free, derived_metadata, draft_of
 from lam_envs.registration import is_ours
 
@@ -58,7 +59,7 @@ class CheckReport:
 def check(
     dataset: str | Path, root: str | Path | None = None, *, replay: int = 3, progress: bool = False
 ) -> CheckReport:
-    """Looks for everything that can be wrong with a dataset.
+    """Look for everything that can be wrong with a dataset.
 
     That is: damaged files, by checksums; missing, additional and unreadable parts; types, shapes and lengths that
     are not those of the spaces; values outside of them, and what is no finite number; episodes that end too early
@@ -82,7 +83,7 @@ def check(
 
 
 def check_folder(folder: Path, *, replay: int, progress: bool = False, isolated: bool = True) -> CheckReport:
-    """Checks the files of a dataset.
+    """Check the files of a dataset.
 
     Args:
         folder: With the files.
@@ -123,7 +124,7 @@ def repair(
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
-    """Makes a new dataset of the sound episodes of a damaged one, which stays as it is.
+    """Make a new dataset of the sound episodes of a damaged one, which stays as it is.
 
     Args:
         dataset: An id, or the folder of one.
@@ -170,7 +171,7 @@ def repair(
 def check_place(
     dataset: str | Path, dataset_id: str, root: str | Path | None = None, *, overwrite: bool = False
 ) -> None:
-    """Refuses an id under which no repaired dataset may be written.
+    """Refuse an id under which no repaired dataset may be written.
 
     Args:
         dataset: An id, or the folder of one.
@@ -189,7 +190,7 @@ def check_place(
 
 
 def _opened(folder: Path) -> minari.MinariDataset:
-    """Opens a dataset of which episodes may be missing.
+    """Open a dataset of which episodes may be missing.
 
     Raises:
         ValueError: The metadata are damaged.
@@ -235,7 +236,7 @@ def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool, isol
 def _data_problems(
     folder: Path, metadata: dict[str, Any], *, in_doubt: bool, progress: bool, isolated: bool
 ) -> tuple[Survey, list[Problem]]:
-    """Returns what was found in the data file, and what is wrong with it."""
+    """Return what was found in the data file, and what is wrong with it."""
     if not (folder / DATA_FILE).is_file():
         return Survey(), [Problem(DATA_FILE, None, "is missing")]
     found = _surveyed(folder / DATA_FILE, metadata, progress=progress, isolated=isolated)
@@ -265,7 +266,7 @@ def _episodes(count: int) -> str:
 def _environment(
     folder: Path, metadata: dict[str, Any], numbers: tuple[int, ...], *, in_doubt: bool
 ) -> tuple[list[Problem], list[str]]:
-    """Compares the current environment with the recorded one; differences of third-party datasets are notes."""
+    """Compare the current environment with the recorded one; differences of third-party datasets are notes."""
     if in_doubt:
         return [], [f"nothing was re-executed: {METADATA_FILE_NAME}, which names the environment, is damaged"]
     dataset = _opened(folder)

@@ -21,7 +21,8 @@ from minari.dataset.minari_storage import is_image_space
 from PIL import Image
 
 from demos.datasets.checksum import episode_digest
-from demos.datasets.episode import DIGEST, has_moments, read_dtype
+from demos.datasets.episode import DIGEST
+from demos.datasets.reading import has_moments, read_dtype
 
 STEPWISE = ("rewards", "terminations", "truncations")
 PARTS = ("observations", "actions", *STEPWISE, "infos")
@@ -87,7 +88,7 @@ class DamageError(Exception):
 
 
 def examined(file: h5py.File, number: int, expected: Expected, reading: Callable[[str], None]) -> Findings:
-    """Examines an episode.
+    """Examine an episode.
 
     Args:
         file: The data file.
@@ -107,7 +108,7 @@ def examined(file: h5py.File, number: int, expected: Expected, reading: Callable
 
 
 def shown(text: str) -> str:
-    """Returns a message that is no longer than one wants to read."""
+    """Return a message that is no longer than one wants to read."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
@@ -142,7 +143,7 @@ def _examine(
 
 
 def _attribute_faults(group: h5py.Group, number: int, expected: Expected, found: Findings) -> Iterator[str]:
-    """Looks at every attribute before it is read; notes the steps and the checksum."""
+    """Look at every attribute before it is read; notes the steps and the checksum."""
     names = set(group.attrs)
     for name in sorted(names):
         attribute = group.attrs.get_id(name)
@@ -186,7 +187,7 @@ def _digest_attribute(group: h5py.Group) -> str:
 
 
 def _linked(group: h5py.Group, name: str, way: str) -> Any:
-    """Returns a member that is in the group itself: links can lead to other files, and round in circles."""
+    """Return a member that is in the group itself: links can lead to other files, and round in circles."""
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         kind = "lost" if link is None else f"a {type(link).__name__}"
@@ -197,7 +198,7 @@ def _linked(group: h5py.Group, name: str, way: str) -> Any:
 def _arrays(
     group: h5py.Group, way: str = "", depth: int = 1, *, may_be_empty: bool
 ) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Yields every array of an episode with its way: ``observations/front``."""
+    """Yield every array of an episode with its way: ``observations/front``."""
     if depth > MAX_DEPTH:
         raise DamageError(f"{shown(way)} is nested deeper than {MAX_DEPTH} groups")
     for name in group:
@@ -217,7 +218,7 @@ def _kind(part: Any) -> str:
 
 
 def _check_readable(way: str, part: h5py.Dataset, file_bytes: int) -> None:
-    """Refuses an array that is not to be read.
+    """Refuse an array that is not to be read.
 
     Raises:
         DamageError: It is of a type that is no data, is elsewhere, or claims to be larger than it can be.
@@ -286,7 +287,7 @@ def _content_faults(
 
 
 def _leaves(space: gym.Space[Any], way: str) -> dict[str, gym.Space[Any]]:
-    """Returns the spaces of the arrays that Minari makes of a space."""
+    """Return the spaces of the arrays that Minari makes of a space."""
     if isinstance(space, spaces.Dict):
         inner = {f"{way}/{name}": part for name, part in space.spaces.items()}
     elif isinstance(space, spaces.Tuple):

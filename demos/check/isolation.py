@@ -36,7 +36,7 @@ class DiedError(Exception):
 def messages_of(
     function: str, settings: dict[str, Any], silence: float = SILENCE_SECONDS
 ) -> Iterator[dict[str, Any]]:
-    """Runs a function in a process of its own; yields what it tells.
+    """Run a function in a process of its own; yields what it tells.
 
     Args:
         function: ``module:name``, called with the settings and a function that sends a message.
@@ -77,7 +77,7 @@ def messages_of(
 
 
 def _lines(stream: IO[bytes], silence: float) -> Iterator[bytes]:
-    """Yields the lines of a pipe; a thread waits for them, as not every system can wait for a pipe with a limit."""
+    """Yield the lines of a pipe; a thread waits for them, as not every system can wait for a pipe with a limit."""
     arrived: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def forward() -> None:
@@ -130,7 +130,7 @@ def main(function: str) -> None:
 
 
 def limit_memory(spare: int) -> None:
-    """Lets this process use no more memory than it has now and so many bytes; without effect where unsupported."""
+    """Let this process use no more memory than it has now and so many bytes; without effect where unsupported."""
     statistics = Path("/proc/self/statm")
     if statistics.exists():
         import resource
@@ -141,7 +141,7 @@ def limit_memory(spare: int) -> None:
 
 
 def _limit_processor_time(seconds: float) -> None:
-    """Ends this process if it computes for so long from now: one that hangs must not outlive a killed parent."""
+    """End this process if it computes for so long from now: one that hangs must not outlive a killed parent."""
     if os.name == "posix":
         import resource
 

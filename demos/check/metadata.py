@@ -10,7 +10,8 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.datasets.checksum import SEAL, file_digest, metadata_digest
 from demos.datasets.data_file import DATA_FILE
-from demos.datasets.dataset import FORM, HISTORY, PLAN, checked_id
+from demos.datasets.loading import checked_id
+from demos.datasets.metadata import FORM, HISTORY, PLAN
 from demos.runtime.access import access_error
 
 OURS = "lam_envs_"
@@ -35,7 +36,7 @@ OPTIONAL: dict[str, type] = {
 
 
 def read_metadata(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Returns the metadata, empty where they are unreadable, and what is wrong with them.
+    """Return the metadata, empty where they are unreadable, and what is wrong with them.
 
     Args:
         folder: Of the dataset's files.
@@ -76,7 +77,7 @@ def _faults(metadata: dict[str, Any]) -> list[str]:
 
 
 def broken_metadata_seal(folder: Path, metadata: dict[str, Any]) -> str | None:
-    """Returns how the metadata are not what was sealed, or None."""
+    """Return how the metadata are not what was sealed, or None."""
     sealed = metadata.get(SEAL)
     if not isinstance(sealed, dict):
         ours = any(name.startswith(OURS) for name in metadata)
@@ -91,7 +92,7 @@ def broken_metadata_seal(folder: Path, metadata: dict[str, Any]) -> str | None:
 
 
 def broken_data_seal(folder: Path, metadata: dict[str, Any]) -> str | None:
-    """Returns how the data file is not what was sealed, or None."""
+    """Return how the data file is not what was sealed, or None."""
     sealed = metadata.get(SEAL)
     if not isinstance(sealed, dict):
         return None

@@ -13,7 +13,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME
 from demos.check.integrity import shown
 from demos.check.scan import Survey
 from demos.datasets.data_file import DATA_FILE
-from demos.datasets.dataset import is_collected
+from demos.datasets.metadata import is_collected
 
 MAX_MISSING = 1000
 """Missing episodes that are named one by one."""
@@ -45,7 +45,7 @@ def promised_episodes(metadata: dict[str, Any]) -> int:
 
 
 def content_problems(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem]:
-    """Yields what is wrong with the episodes of a data file, and with their number.
+    """Yield what is wrong with the episodes of a data file, and with their number.
 
     Args:
         found: In the data file.
@@ -81,7 +81,7 @@ def _count_problems(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem
 
 
 def layout_problems(found: Survey) -> Iterator[Problem]:
-    """Compares the infos of the episodes that no checksum vouches for with those of most episodes."""
+    """Compare the infos of the episodes that no checksum vouches for with those of most episodes."""
     layouts = Counter(tuple(sorted(findings.infos.items())) for findings in found.episodes.values())
     usual = dict(layouts.most_common(1)[0][0]) if layouts else {}
     for number, findings in found.episodes.items():
@@ -94,7 +94,7 @@ def layout_problems(found: Survey) -> Iterator[Problem]:
 
 
 def _copies(found: Survey) -> Iterator[Problem]:
-    """Finds episodes that are one and the same place of the file."""
+    """Find episodes that are one and the same place of the file."""
     places: dict[int, int] = {}
     for number, findings in sorted(found.episodes.items()):
         if findings.place is not None:
@@ -113,7 +113,7 @@ def _unsigned(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem]:
 
 
 def changed_file_problems(found: Survey, broken: str, *, is_explained: bool, in_doubt: bool) -> Iterator[Problem]:
-    """Yields what the broken seal of a data file tells beyond the problems of its episodes.
+    """Yield what the broken seal of a data file tells beyond the problems of its episodes.
 
     Args:
         found: In the data file.

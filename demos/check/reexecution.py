@@ -10,12 +10,13 @@ import minari
 from demos.check.integrity import shown
 from demos.collection.plan import Plan
 from demos.collection.replay import replayed_difference
-from demos.datasets.dataset import changes_of, is_collected, make_env, plan_of, stores_jpeg
-from demos.datasets.episode import episodes_of
+from demos.datasets.environment import make_env
+from demos.datasets.metadata import changes_of, is_collected, plan_of, stores_jpeg
+from demos.datasets.reading import episodes_of
 
 
 def environment_faults(dataset: minari.MinariDataset) -> list[str]:
-    """Returns how the environment that the dataset names is not the one that it was collected in.
+    """Return how the environment that the dataset names is not the one that it was collected in.
 
     Args:
         dataset: Of an environment of lam_envs.
@@ -41,7 +42,7 @@ def environment_faults(dataset: minari.MinariDataset) -> list[str]:
 
 
 def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[list[tuple[int, str]], str | None]:
-    """Re-executes episodes.
+    """Re-execute episodes.
 
     Args:
         dataset: Of an environment of lam_envs.

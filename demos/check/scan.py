@@ -51,7 +51,7 @@ def survey(
     silence: float = SILENCE_SECONDS,
     advance: Callable[[], None] = lambda: None,
 ) -> Survey:
-    """Examines a data file.
+    """Examine a data file.
 
     An episode that kills the process, or has it hang, is noted as damaged; another process goes on with the next.
 
@@ -125,7 +125,7 @@ def examine_with_limits(settings: dict[str, Any], tell: Tell) -> None:
 
 
 def examine(settings: dict[str, Any], tell: Tell) -> None:
-    """Examines the episodes after the last one that was told of."""
+    """Examine the episodes after the last one that was told of."""
     path = Path(settings["data_file"])
     file_bytes = path.stat().st_size
     spaces, space_faults = _spaces(settings)
@@ -158,7 +158,7 @@ def _tell_episode(file: h5py.File, number: int, expected: Expected, tell: Tell) 
 
 
 def _spaces(settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Returns the spaces, None for those that are damaged or not given, and what is wrong with them."""
+    """Return the spaces, None for those that are damaged or not given, and what is wrong with them."""
     spaces: dict[str, Any] = dict.fromkeys(SPACES)
     faults: list[str] = []
     for name in SPACES:
@@ -171,7 +171,7 @@ def _spaces(settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _listed(file: h5py.File, episodes: int, expected: Expected) -> tuple[list[int], list[str]]:
-    """Returns the numbers of the episodes in a file, and what is wrong with its list of them."""
+    """Return the numbers of the episodes in a file, and what is wrong with its list of them."""
     faults: list[str] = []
     try:
         names = list(file)

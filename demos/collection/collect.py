@@ -25,7 +25,8 @@ from demos.collection.plan import Plan
 from demos.collection.recording import check_spaces
 from demos.collection.shards import Shard, begin_run, merge, shards_of, write_shard
 from demos.collection.versions import major_versions
-from demos.datasets.dataset import HISTORY, PLAN, dataset_folder, datasets_root, load, plan_of
+from demos.datasets.loading import dataset_folder, datasets_root, load
+from demos.datasets.metadata import HISTORY, PLAN, plan_of
 from demos.datasets.writing import check_replaceable, publish
 from demos.runtime.engines import Engine, Job, JobPath, LocalEngine
 from demos.runtime.files import write_json
@@ -37,7 +38,7 @@ def collect(
     *,
     episodes: int,
     seed: int = 0,
-    quality: str = "expert",
+    demonstrator: str = "expert",
     strategy: str = "direct",
     policy: str | None = None,
     keep_failures: bool = False,
@@ -50,7 +51,7 @@ def collect(
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
-    """Lets an expert, or whatever acts, demonstrate, and stores what it did.
+    """Let an expert, or whatever acts, demonstrate, and stores what it did.
 
     Failed attempts are left out and counted in the metadata. If the dataset is there already with the same
     settings, it is returned as it is. What is in it does not depend on the number of workers.
@@ -59,7 +60,7 @@ def collect(
         env_id: Such as ``LamGrasp-v0``, one that was registered for a task of one's own, or with a policy any id.
         episodes: How many, at least 1.
         seed: Not negative; every episode's own seed is derived from it.
-        quality: ``expert``; ``noisy`` (disturbed actions, undisturbed labels); ``novice`` (slow, with detours);
+        demonstrator: ``expert``; ``noisy`` (disturbed actions, undisturbed labels); ``novice`` (slow, with detours);
             ``random``; or ``mixed``: each episode draws one.
         strategy: How things are approached: ``direct``, ``left``, ``right``, ``high``, or ``all``: each episode
             draws one. Numbers in the infos ``quality`` and ``strategy`` say which.
@@ -94,7 +95,7 @@ def collect(
         dict(env_kwargs or {}),
         episodes,
         seed,
-        quality,
+        demonstrator,
         strategy,
         policy,
         keep_failures=keep_failures,
@@ -120,7 +121,7 @@ def collect(
 
 
 def _check_limit(env: gym.Env[Any, Any]) -> None:
-    """Refuses an environment whose episodes may never end.
+    """Refuse an environment whose episodes may never end.
 
     Raises:
         ValueError: It has no time limit.
@@ -153,7 +154,7 @@ def _collect(
         if not any(shard.folder(partial).exists() for shard in shards_of(plan.episodes)):
             _discard(partial)
         raise
-    actor = plan.policy or f"scripted expert of lam-envs, acting as {plan.quality}, {plan.strategy}"
+    actor = plan.policy or f"scripted expert of lam-envs, acting as {plan.demonstrator}, {plan.strategy}"
     merged = merge(
         plan,
         env,
@@ -172,7 +173,7 @@ def _collect(
 
 
 def _discard(partial: Path) -> None:
-    """Removes a folder of shards under another name: a kill meanwhile leaves nothing that looks like shards."""
+    """Remove a folder of shards under another name: a kill meanwhile leaves nothing that looks like shards."""
     doomed = partial.with_name(f"{partial.name}.discarded")
     shutil.rmtree(doomed, ignore_errors=True)
     if partial.exists():
@@ -215,7 +216,7 @@ def _compared(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwrite: bool) -> None:
-    """Keeps the shards of an interrupted collection if they are of this plan."""
+    """Keep the shards of an interrupted collection if they are of this plan."""
     plan_file = partial / "plan.json"
     if plan_file.exists():
         advice = "an interrupted collection of that name has them; give another id, or overwrite it"
@@ -232,7 +233,7 @@ def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwr
 
 
 def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: Engine, partial: Path, *, progress: bool) -> None:
-    """Writes what is missing."""
+    """Write what is missing."""
     run = begin_run(partial)
     missing = [shard for shard in shards_of(plan.episodes) if not shard.folder(partial).exists()]
     with Progress(

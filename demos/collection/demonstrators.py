@@ -70,12 +70,12 @@ class Demonstrator(ABC):
         self.rng = np.random.default_rng(0)
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Begins an episode, which depends on the generator alone."""
+        """Begin an episode, which depends on the generator alone."""
         self.rng = rng
 
     @abstractmethod
     def act(self, observation: Any) -> Act:
-        """Acts on one observation."""
+        """Act on one observation."""
 
 
 class ExpertDemonstrator(Demonstrator):
@@ -221,7 +221,7 @@ class PolicyDemonstrator(Demonstrator):
 
 
 def policy_demonstrator(place: str, env: gym.Env[Any, Any]) -> PolicyDemonstrator:
-    """Returns the demonstrator of a policy that somebody else wrote.
+    """Return the demonstrator of a policy that somebody else wrote.
 
     Args:
         place: ``package.module:Name`` of something with ``predict``, or of what makes it from an environment.
@@ -237,7 +237,7 @@ def policy_demonstrator(place: str, env: gym.Env[Any, Any]) -> PolicyDemonstrato
     return PolicyDemonstrator(env, policy)
 
 
-QUALITIES: dict[str, type[Demonstrator]] = {
+DEMONSTRATORS: dict[str, type[Demonstrator]] = {
     kind.name: kind for kind in (ExpertDemonstrator, NoisyDemonstrator, NoviceDemonstrator, RandomDemonstrator)
 }
 """The table of qualities."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from demos.collection.demonstrators import MIXED, QUALITIES
+from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.strategies import STRATEGIES
 from demos.collection.versions import demonstration_versions, library_versions
 from lam_envs.validation import known_name
@@ -25,8 +25,8 @@ class Plan:
         env_kwargs: Keywords for ``gym.make``.
         episodes: How many.
         seed: From which every episode's own seed is derived.
-        quality: A name of ``demos.QUALITIES``, or ``mixed``.
-        strategy: A name of ``demos.STRATEGIES``, or ``all``: each episode draws one.
+        demonstrator: Name in ``DEMONSTRATORS``, or ``mixed``: each episode draws one.
+        strategy: Name in ``STRATEGIES``, or ``all``: each episode draws one.
         policy: ``package.module:Name`` of somebody else's policy, which acts in place of the expert.
         keep_failures: Whether episodes that fail are kept, or tried again with another seed.
         jpeg: Whether pictures are stored as JPEG, which is smaller and not exact.
@@ -39,28 +39,28 @@ class Plan:
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     episodes: int = 100
     seed: int = 0
-    quality: str = "expert"
+    demonstrator: str = "expert"
     strategy: str = "direct"
     policy: str | None = None
     keep_failures: bool = False
     jpeg: bool = False
 
     def __post_init__(self) -> None:
-        """Checks what needs no environment."""
+        """Check what needs no environment."""
         if self.episodes < 1 or self.seed < 0:
             raise ValueError(
                 f"episodes is {self.episodes} and seed is {self.seed}; expected at least 1 and at least 0"
             )
-        known_name("quality", self.quality, (*QUALITIES, MIXED))
+        known_name("demonstrator", self.demonstrator, (*DEMONSTRATORS, MIXED))
         known_name("strategy", self.strategy, (*STRATEGIES, ALL_STRATEGIES))
-        if self.policy is not None and (self.quality, self.strategy) != ("expert", "direct"):
-            raise ValueError(f"the policy {self.policy!r} acts in its own way: give it no quality and no strategy")
+        if self.policy is not None and (self.demonstrator, self.strategy) != ("expert", "direct"):
+            raise ValueError(f"the policy {self.policy!r} acts by itself; omit demonstrator and strategy")
 
     def default_id(self) -> str:
         """A dataset id that tells the plan."""
         parts = [self.env_id.rpartition(":")[2].rpartition("-v")[0] or self.env_id]
         parts += [f"{name}-{value}" for name, value in sorted(self.env_kwargs.items())]
-        parts.append(self.quality if self.policy is None else self.policy.rpartition(":")[2])
+        parts.append(self.demonstrator if self.policy is None else self.policy.rpartition(":")[2])
         parts += [self.strategy] * (self.strategy != "direct")
         parts += ["failures"] * self.keep_failures + ["jpeg"] * self.jpeg
         parts += [str(self.episodes), f"seed{self.seed}"]
@@ -68,26 +68,27 @@ class Plan:
         return f"lam/{safe}-v0"
 
     def as_json(self) -> dict[str, Any]:
-        """The plan with the versions of the parts and of the libraries that carry it out."""
-        acted = {"qualities": list(self.qualities), "strategies": list(self.strategies)}
-        versions = demonstration_versions(self.env_id, self.env_kwargs, self.qualities, self.strategies)
-        return {**asdict(self), **acted, "versions": versions, "libraries": library_versions(PACKAGES)}
+        """Return the plan with the versions of the parts and of the libraries that carry it out."""
+        fields = {"quality" if name == "demonstrator" else name: value for name, value in asdict(self).items()}
+        names = {"qualities": list(self.demonstrators), "strategies": list(self.strategies)}
+        versions = demonstration_versions(self.env_id, self.env_kwargs, self.demonstrators, self.strategies)
+        return {**fields, **names, "versions": versions, "libraries": library_versions(PACKAGES)}
 
     @property
-    def qualities(self) -> tuple[str, ...]:
-        """The qualities that its episodes may have, in the order of the numbers that record them."""
+    def demonstrators(self) -> tuple[str, ...]:
+        """Demonstrators that act in its episodes, in the order of the numbers that the episodes record."""
         if self.policy is not None:
             return ("policy",)
-        return tuple(QUALITIES) if self.quality == MIXED else (self.quality,)
+        return tuple(DEMONSTRATORS) if self.demonstrator == MIXED else (self.demonstrator,)
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """The same of the strategies."""
+        """Strategies that its episodes follow, in the order of the numbers that the episodes record."""
         return tuple(STRATEGIES) if self.strategy == ALL_STRATEGIES else (self.strategy,)
 
 
 def episode_seed(seed: int, index: int, attempt: int = 0) -> int:
-    """Returns the seed of a collection's episode: the same whatever the number of episodes, 32 bits.
+    """Return the seed of a collection's episode: the same whatever the number of episodes, 32 bits.
 
     Args:
         seed: Of the collection.

@@ -12,7 +12,8 @@ import minari
 
 from demos.collection.collect import collect
 from demos.datasets.checksum import checksum
-from demos.datasets.dataset import dataset_folder, load, plan_of
+from demos.datasets.loading import dataset_folder, load
+from demos.datasets.metadata import plan_of
 from demos.runtime.files import write_json
 
 PUBLISHED = "published.json"
@@ -36,15 +37,19 @@ PLANS: dict[str, dict[str, Any]] = dict(
         # For results: on demonstrations of seed 0 settings were tuned.
         *(_plan(task, count, 1) for task in (*TASKS, *DISCRETE) for count in COUNTS),
         *(_plan(task, 300, 1) for task in ("LamStack", "LamInsert")),
-        *(_plan(task, 100, 1, quality=quality) for task in TASKS for quality in ("noisy", "novice", "mixed")),
-        _plan("LamPush", 200, 1, quality="noisy"),
+        *(
+            _plan(task, 100, 1, demonstrator=demonstrator)
+            for task in TASKS
+            for demonstrator in ("noisy", "novice", "mixed")
+        ),
+        _plan("LamPush", 200, 1, demonstrator="noisy"),
     ]
 )
 """The arguments of :func:`demos.collect` for each published dataset."""
 
 
 def published() -> dict[str, dict[str, Any]]:
-    """Returns each published dataset by name: its id, the arguments of :func:`demos.collect`, and its checksum."""
+    """Return each published dataset by name: its id, the arguments of :func:`demos.collect`, and its checksum."""
     content: dict[str, dict[str, Any]] = json.loads(
         resources.files("demos.collection").joinpath(PUBLISHED).read_text()
     )
@@ -54,7 +59,7 @@ def published() -> dict[str, dict[str, Any]]:
 def fetch_or_make(
     name: str, *, workers: int = 1, root: str | Path | None = None, progress: bool = False
 ) -> minari.MinariDataset:
-    """Opens a published dataset if it is here, else collects it; either way its checksum is the published one.
+    """Open a published dataset if it is here, else collects it; either way its checksum is the published one.
 
     Args:
         name: One of :func:`published`.
@@ -84,7 +89,7 @@ def fetch_or_make(
 
 
 def publish(path: Path) -> None:
-    """Collects every published dataset and writes down what came out.
+    """Collect every published dataset and writes down what came out.
 
     Args:
         path: The file that :func:`published` reads.

@@ -31,7 +31,7 @@ class Policy(Protocol):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
-        """Chooses an action."""
+        """Choose an action."""
         ...
 
 
@@ -48,7 +48,7 @@ class Step(NamedTuple):
 
 
 def rollout(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Iterator[Step]:
-    """Lets a policy act, deterministically, for one episode.
+    """Let a policy act, deterministically, for one episode.
 
     Args:
         env: With a time limit.
@@ -75,7 +75,7 @@ def rollout(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Iterator[Step]
 def replayed(
     env: gym.Env[Any, Any], actions: Iterable[Any], seed: int, options: dict[str, Any] | None = None
 ) -> Iterator[Step]:
-    """Repeats recorded actions from a seed, and from the options of the reset; yields the reset, then every step."""
+    """Repeat recorded actions from a seed, and from the options of the reset; yields the reset, then every step."""
     observation, info = env.reset(seed=seed, options=options)
     yield Step(None, observation, 0.0, False, False, info)
     for action in actions:
@@ -103,7 +103,7 @@ def commanded(features: Features) -> ToolCommand:
 
 
 def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
-    """Writes down a roll-out, with the simulator's state at every moment where the environment tells it.
+    """Write down a roll-out, with the simulator's state at every moment where the environment tells it.
 
     Infos that are not there at every moment, or that are no numbers of one shape under plain names, are left out.
 
@@ -132,7 +132,7 @@ def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
 
 
 def check_spaces(env: gym.Env[Any, Any]) -> None:
-    """Refuses an environment whose observations or actions a dataset has no place for.
+    """Refuse an environment whose observations or actions a dataset has no place for.
 
     Raises:
         ValueError: They are no arrays of numbers, nor, of observations, dicts of such with plain names.

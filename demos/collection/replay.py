@@ -13,8 +13,11 @@ from minari.dataset.minari_storage import is_image_space
 from rich.progress import track
 
 from demos.collection.recording import commanded, record, replayed
-from demos.datasets.dataset import changes_of, episode_seeds, is_collected, make_env, plan_of, stores_jpeg
-from demos.datasets.episode import NOTES, STATE, SUCCESS, Episode, episodes_of, tree_leaves
+from demos.datasets.environment import make_env
+from demos.datasets.episode import NOTES, STATE, SUCCESS, Episode
+from demos.datasets.metadata import changes_of, episode_seeds, is_collected, plan_of, stores_jpeg
+from demos.datasets.reading import episodes_of
+from demos.datasets.tree import tree_leaves
 from lam_envs.registration import is_ours
 
 JUDGED = SUCCESS[0]
@@ -70,7 +73,7 @@ class StatesReport:
 
 
 def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayReport:
-    """Replays the actions of every episode in a fresh environment and compares everything that was recorded.
+    """Replay the actions of every episode in a fresh environment and compares everything that was recorded.
 
     Images that are stored as JPEG have lost detail: they are not compared.
 
@@ -121,7 +124,7 @@ def _check_actions(env: gym.Env[Any, Any], dataset: minari.MinariDataset) -> Non
 def replayed_difference(
     env: gym.Env[Any, Any], episode: Episode, *, all_infos: bool = True, jpeg: bool = False
 ) -> tuple[str | None, bool]:
-    """Replays the actions of one episode.
+    """Replay the actions of one episode.
 
     Args:
         env: What it was recorded in.
@@ -180,7 +183,7 @@ def _comparable(episode: Episode, again: Episode) -> tuple[Episode, Episode]:
 
 
 def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> StatesReport:
-    """Sets every recorded state in a fresh environment and compares the success of each, and after the last one.
+    """Set every recorded state in a fresh environment and compares the success of each, and after the last one.
 
     At the end of an episode the robot keeps to what it was told for three steps more: a finger that only just touches
     what it holds is found to touch by a step, and not by setting a state.
@@ -226,7 +229,7 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
 
 
 def _held(inner: Any) -> dict[str, Any]:
-    """Lets the robot keep to what it was told for a few steps; returns the last info.
+    """Let the robot keep to what it was told for a few steps; returns the last info.
 
     What only just touches is found to touch by a step, not by setting a state, and the contact found anew may push
     what is held for another one: of 1,000 grasps 2 were at rest after the second step only.
@@ -239,6 +242,6 @@ def _held(inner: Any) -> dict[str, Any]:
 
 
 def _shown(dataset: minari.MinariDataset, *, progress: bool) -> Iterator[tuple[int, Episode]]:
-    """Yields each episode with its number, one at a time, and shows a bar."""
+    """Yield each episode with its number, one at a time, and shows a bar."""
     numbered = zip(map(int, dataset.episode_indices), episodes_of(dataset), strict=True)
     yield from track(numbered, "replaying", total=dataset.total_episodes, disable=not progress)

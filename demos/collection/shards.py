@@ -20,7 +20,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from demos.collection.demonstrators import MIXED, MIXTURE, QUALITIES, Act, Demonstrator, policy_demonstrator
+from demos.collection.demonstrators import DEMONSTRATORS, MIXED, MIXTURE, Act, Demonstrator, policy_demonstrator
 from demos.collection.plan import Plan, episode_seed
 from demos.collection.recording import Step, record
 from demos.collection.strategies import STRATEGIES
@@ -57,13 +57,13 @@ class Shard:
 
 
 def shards_of(episodes: int) -> list[Shard]:
-    """Returns the shards of a collection."""
+    """Return the shards of a collection."""
     starts = range(0, episodes, SHARD_EPISODES)
     return [Shard(number, first, min(SHARD_EPISODES, episodes - first)) for number, first in enumerate(starts)]
 
 
 def begin_run(partial: Path) -> Path:
-    """Takes away what earlier runs were writing, and returns a new folder for this run to write in.
+    """Take away what earlier runs were writing, and returns a new folder for this run to write in.
 
     Args:
         partial: The folder of all shards.
@@ -79,7 +79,7 @@ def begin_run(partial: Path) -> Path:
 def write_shard(
     plan: Plan, spec: EnvSpec, shard: Shard, run: Path, advance: Callable[[], None] | None = None
 ) -> None:
-    """Records a shard and puts it beside the folder of the run.
+    """Record a shard and puts it beside the folder of the run.
 
     Args:
         plan: What to record.
@@ -122,45 +122,45 @@ class Recorder:
         self.plan = plan
         self.env = env
         self._acting: dict[tuple[str, str], Demonstrator] = {}
-        self._may_differ = plan.quality in ("noisy", MIXED)
+        self._may_differ = plan.demonstrator in ("noisy", MIXED)
 
     def episode(self, index: int) -> tuple[Episode, int]:
-        """Returns an episode of the collection, and how many attempts failed before."""
+        """Return an episode of the collection, and how many attempts failed before."""
         for attempt in range(MAX_FAILURES):
             seed = episode_seed(self.plan.seed, index, attempt)
-            quality, strategy = self._drawn(index)
-            episode = record(self.env, self._steps(quality, strategy, seed), seed)
+            demonstrator_name, strategy = self._drawn(index)
+            episode = record(self.env, self._steps(demonstrator_name, strategy, seed), seed)
             # Nobody expects success of what acts at random.
-            if self.plan.keep_failures or quality == "random" or episode.success is not False:
+            if self.plan.keep_failures or demonstrator_name == "random" or episode.success is not False:
                 return episode, attempt
         raise RuntimeError(
-            f"{self.plan.policy or self.plan.quality} failed {MAX_FAILURES} times in a row in {self.plan.env_id} "
-            f"with {self.plan.env_kwargs}; keep failures, or mend what fails"
+            f"{self.plan.policy or self.plan.demonstrator} failed {MAX_FAILURES} times in a row in "
+            f"{self.plan.env_id} with {self.plan.env_kwargs}; keep failures, or fix their cause"
         )
 
     def _drawn(self, index: int) -> tuple[str, str]:
-        """Draws how an episode is acted: the same for each attempt."""
+        """Draw how an episode is acted: the same for each attempt."""
         rng = np.random.default_rng([self.plan.seed, index, 1])
-        quality = self.plan.qualities[0]
-        if self.plan.quality == MIXED:
-            quality = str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))
-        return quality, str(rng.choice(self.plan.strategies))
+        demonstrator_name = self.plan.demonstrators[0]
+        if self.plan.demonstrator == MIXED:
+            demonstrator_name = str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))
+        return demonstrator_name, str(rng.choice(self.plan.strategies))
 
-    def _demonstrator(self, quality: str, strategy: str) -> Demonstrator:
-        key = (quality, strategy)
+    def _demonstrator(self, demonstrator_name: str, strategy: str) -> Demonstrator:
+        key = (demonstrator_name, strategy)
         if key not in self._acting:
             if self.plan.policy is None:
-                self._acting[key] = QUALITIES[quality](self.env, STRATEGIES[strategy])
+                self._acting[key] = DEMONSTRATORS[demonstrator_name](self.env, STRATEGIES[strategy])
             else:
                 self._acting[key] = policy_demonstrator(self.plan.policy, self.env)
         return self._acting[key]
 
-    def _steps(self, quality: str, strategy: str, seed: int) -> Iterator[Step]:
-        """Plays an episode: labels as actions, and in the infos what was executed and how it is acted."""
-        demonstrator = self._demonstrator(quality, strategy)
+    def _steps(self, demonstrator_name: str, strategy: str, seed: int) -> Iterator[Step]:
+        """Play an episode: labels as actions, and in the infos what was executed and how it is acted."""
+        demonstrator = self._demonstrator(demonstrator_name, strategy)
         demonstrator.begin(np.random.default_rng([seed, 2]))
         notes: dict[str, Any] = {
-            QUALITY: np.int8(self.plan.qualities.index(quality)),
+            QUALITY: np.int8(self.plan.demonstrators.index(demonstrator_name)),
             STRATEGY: np.int8(self.plan.strategies.index(strategy)),
         }
 
@@ -178,7 +178,7 @@ class Recorder:
 
 
 def merge(plan: Plan, env: gym.Env[Any, Any], partial: Path, metadata: dict[str, Any]) -> Path:
-    """Puts the shards into one dataset; returns its folder."""
+    """Put the shards into one dataset; returns its folder."""
     draft = Draft(partial / "merged", env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
     dropped = 0
     for shard in shards_of(plan.episodes):

@@ -29,7 +29,7 @@ class Strategy:
     version: int = 1
 
     def bend(self, command: ToolCommand, features: Features) -> ToolCommand:
-        """Turns an expert's command into one that leads there in an arc."""
+        """Turn an expert's command into one that leads there in an arc."""
         x, y, z = command.position
         tool_x, tool_y, _ = features["tool/position"].tolist()
         way_x, way_y = x - tool_x, y - tool_y

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 
 import lam_envs
-from demos.collection.demonstrators import QUALITIES, Demonstrator, PolicyDemonstrator
+from demos.collection.demonstrators import DEMONSTRATORS, Demonstrator, PolicyDemonstrator
 from demos.collection.strategies import STRATEGIES
 from demos.experts import EXPERTS
 from lam_envs.versions import environment_versions
@@ -38,7 +38,7 @@ def expert_versions(env_id: str, **keywords: Any) -> dict[str, int]:
 def demonstration_versions(
     env_id: str,
     env_kwargs: Mapping[str, Any] | None = None,
-    qualities: Iterable[str] = ("expert",),
+    demonstrators: Iterable[str] = ("expert",),
     strategies: Iterable[str] = ("direct",),
 ) -> dict[str, int]:
     """Return the version of each part that decides the demonstrations of a plan.
@@ -46,16 +46,16 @@ def demonstration_versions(
     Args:
         env_id: A registered id.
         env_kwargs: Keywords for ``gym.make``.
-        qualities: Demonstrators that act; ``policy`` is a third-party policy.
+        demonstrators: Names of the demonstrators that act; ``policy`` is a third-party policy.
         strategies: Strategies by which they approach objects.
     """
-    demonstrators: dict[str, type[Demonstrator]] = {**QUALITIES, PolicyDemonstrator.name: PolicyDemonstrator}
-    acting = tuple(qualities)
+    known: dict[str, type[Demonstrator]] = {**DEMONSTRATORS, PolicyDemonstrator.name: PolicyDemonstrator}
+    acting = tuple(demonstrators)
     return {
         **environment_versions(env_id, **(env_kwargs or {})),
         **({} if acting == (PolicyDemonstrator.name,) else expert_versions(env_id, **(env_kwargs or {}))),
         "collection": COLLECTION,
-        **{f"demonstrator {name}": demonstrators[name].version for name in acting},
+        **{f"demonstrator {name}": known[name].version for name in acting},
         **{f"strategy {name}": STRATEGIES[name].version for name in strategies},
     }
 

@@ -16,8 +16,10 @@ from imageio_ffmpeg import count_frames_and_secs
 from rich.progress import track
 
 from demos.collection.recording import Policy, replayed, rollout
-from demos.datasets.dataset import changes_of, make_env, plan_of, rate_of
-from demos.datasets.episode import STATE, Episode, episodes_of
+from demos.datasets.environment import make_env
+from demos.datasets.episode import STATE, Episode
+from demos.datasets.metadata import changes_of, plan_of, rate_of
+from demos.datasets.reading import episodes_of
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_ours
 
@@ -27,7 +29,7 @@ Frame = npt.NDArray[np.uint8]
 
 
 def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
-    """Writes an MP4; an interrupted one leaves no file behind under that name.
+    """Write an MP4; an interrupted one leaves no file behind under that name.
 
     Args:
         frames: uint8, shape (height, width, 3), with even height and width.
@@ -61,7 +63,7 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
 
 
 def policy_frames(env: gym.Env[Any, Any], policy: Policy, seeds: Iterable[int]) -> Iterator[Frame]:
-    """Yields the frames of a policy's episodes.
+    """Yield the frames of a policy's episodes.
 
     Args:
         env: Made with ``render_mode="rgb_array"``.
@@ -82,7 +84,7 @@ def render(
     camera: str = "overview",
     progress: bool = False,
 ) -> Path:
-    """Writes a video of the first episodes of a dataset, at its own rate.
+    """Write a video of the first episodes of a dataset, at its own rate.
 
     Sets the recorded states, so that the video shows what was recorded, even if preprocessing has changed the
     actions. Only episodes without states are re-executed.

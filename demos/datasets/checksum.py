@@ -24,7 +24,7 @@ SEAL = "lam_envs_seal"
 
 
 def episode_digest(episode: h5py.Group) -> str:
-    """Returns a SHA-256 of all that an episode holds: names, types, shapes, values and attributes.
+    """Return a SHA-256 of all that an episode holds: names, types, shapes, values and attributes.
 
     Where it stands in its file does not count: the same episode in another dataset has the same digest.
 
@@ -35,7 +35,7 @@ def episode_digest(episode: h5py.Group) -> str:
 
 
 def content_digest(attributes: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
-    """Returns the digest that an episode of these attributes and parts has in a file.
+    """Return the digest that an episode of these attributes and parts has in a file.
 
     Args:
         attributes: By name.
@@ -73,7 +73,7 @@ def _arrays(name: str, part: Any) -> Iterator[tuple[str, Any]]:
 
 
 def checksum(dataset: minari.MinariDataset) -> str:
-    """Returns a SHA-256 of a dataset's episodes in their order: equal datasets have equal ones.
+    """Return a SHA-256 of a dataset's episodes in their order: equal datasets have equal ones.
 
     Episodes that something else than this package wrote are not signed, and are read as a whole.
     """
@@ -87,7 +87,7 @@ def checksum_of(digests: Iterable[str]) -> str:
 
 
 def digest_of(episode: h5py.Group) -> str:
-    """Returns the digest that an episode is signed with; of one that is not signed, computes it.
+    """Return the digest that an episode is signed with; of one that is not signed, computes it.
 
     Args:
         episode: The group of an HDF5 file of Minari.
@@ -97,7 +97,7 @@ def digest_of(episode: h5py.Group) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
@@ -106,7 +106,7 @@ def file_digest(path: Path) -> str:
 
 
 def metadata_digest(metadata: dict[str, Any]) -> str:
-    """Returns the SHA-256 of a dataset's metadata, the digest of the data file included, and without itself."""
+    """Return the SHA-256 of a dataset's metadata, the digest of the data file included, and without itself."""
     sealed = metadata.get(SEAL)
     if isinstance(sealed, dict):
         metadata = {**metadata, SEAL: {name: value for name, value in sealed.items() if name != METADATA_FILE_NAME}}
@@ -114,7 +114,7 @@ def metadata_digest(metadata: dict[str, Any]) -> str:
 
 
 def seal(folder: Path) -> None:
-    """Writes into the metadata of a finished dataset what its files are.
+    """Write into the metadata of a finished dataset what its files are.
 
     Args:
         folder: Of the dataset's files.

@@ -12,20 +12,20 @@ import numpy as np
 
 from demos.datasets.checksum import digest_of
 from demos.datasets.data_file import DATA_FILE, open_data
-from demos.datasets.dataset import (
+from demos.datasets.episode import QUALITY, STRATEGY, SUCCESS, Episode
+from demos.datasets.loading import checked_id, load
+from demos.datasets.metadata import (
     FORM,
     HISTORY,
     PLAN,
     WITH_OTHERS,
-    checked_id,
     history_of,
     is_collected,
-    load,
     plan_of,
     rate_of,
     stores_jpeg,
 )
-from demos.datasets.episode import QUALITY, STRATEGY, SUCCESS, Episode, episodes_of
+from demos.datasets.reading import episodes_of
 from demos.datasets.writing import Draft, derived_metadata, draft_of
 
 NOTED = {QUALITY: "qualities", STRATEGY: "strategies"}
@@ -41,12 +41,12 @@ def filter_episodes(
     max_return: float = np.inf,
     min_length: int = 0,
     max_length: int | None = None,
-    quality: str | None = None,
+    demonstrator: str | None = None,
     strategy: str | None = None,
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> minari.MinariDataset:
-    """Keeps the episodes that meet every condition.
+    """Keep the episodes that meet every condition.
 
     Args:
         dataset: Any dataset.
@@ -56,8 +56,8 @@ def filter_episodes(
         max_return: Largest sum of rewards.
         min_length: Fewest steps.
         max_length: Most steps.
-        quality: How it was acted: a name of the plan's ``qualities``.
-        strategy: How it approached: a name of the plan's ``strategies``.
+        demonstrator: Name of the demonstrator that acted, such as ``noisy``.
+        strategy: Name of the strategy that the demonstrator followed, such as ``left``.
         root: The folder of all datasets; by default Minari's own.
         overwrite: Replace a dataset of that name.
 
@@ -71,12 +71,12 @@ def filter_episodes(
         "max_return": None if max_return == np.inf else max_return,
         "min_length": min_length or None,
         "max_length": max_length,
-        QUALITY: quality,
+        QUALITY: demonstrator,
         STRATEGY: strategy,
     }
     numbers = {
         info: _number(dataset, NOTED[info], name)
-        for info, name in ((QUALITY, quality), (STRATEGY, strategy))
+        for info, name in ((QUALITY, demonstrator), (STRATEGY, strategy))
         if name is not None
     }
 
@@ -116,7 +116,7 @@ def subsample(
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> minari.MinariDataset:
-    """Keeps some episodes, drawn at random: of one seed, fewer are always among more.
+    """Keep some episodes, drawn at random: of one seed, fewer are always among more.
 
     Args:
         dataset: Any dataset.
@@ -145,7 +145,7 @@ def split(
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, minari.MinariDataset]:
-    """Divides a dataset by episode, at random: no episode is in two parts.
+    """Divide a dataset by episode, at random: no episode is in two parts.
 
     Args:
         dataset: Any dataset.
@@ -188,7 +188,7 @@ def merge(
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> minari.MinariDataset:
-    """Joins datasets of the same environment.
+    """Join datasets of the same environment.
 
     Args:
         datasets: At least two, of equal spaces, and of equal environments where they say so.
@@ -339,7 +339,7 @@ def _known_plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
 
 
 def _check_different(datasets: Sequence[minari.MinariDataset]) -> None:
-    """Refuses to count an episode twice."""
+    """Refuse to count an episode twice."""
     seen: dict[str, str] = {}
     for dataset in datasets:
         with open_data(dataset.storage.data_path / DATA_FILE) as file:
@@ -353,7 +353,7 @@ def _check_different(datasets: Sequence[minari.MinariDataset]) -> None:
 
 
 def _append(draft: Draft, dataset: minari.MinariDataset, plan: dict[str, Any] | None) -> None:
-    """Adds the episodes, their notes renumbered where the plan has other numbers for them."""
+    """Add the episodes, their notes renumbered where the plan has other numbers for them."""
     own = _plan(dataset)
     numbers = {
         info: [plan[names].index(name) for name in own.get(names, [])]

@@ -1,20 +1,15 @@
-"""One recorded episode: its parts, how two compare, and how datasets hold it."""
+"""One recorded episode: its parts, and how it compares with another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
-import h5py
-import minari
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
-from demos.datasets.data_file import DATA_FILE, decode, decode_attributes, decode_infos, open_data
+from demos.datasets.tree import identical
 
 DIGEST = "sha256"
 """Name of the attribute of an episode that holds its digest."""
@@ -86,7 +81,7 @@ class Episode:
         return self.infos[EXECUTED][1:] if EXECUTED in self.infos else self.actions
 
     def differs_from(self, other: Episode) -> str | None:
-        """Returns the name of the first part that is not bit-identical to another episode's, or None."""
+        """Return the name of the first part that is not bit-identical to another episode's, or None."""
         for name in ("observations", "actions", "rewards", "terminations", "truncations", "infos"):
             if not identical(getattr(self, name), getattr(other, name)):
                 return name
@@ -104,146 +99,3 @@ class Episode:
             truncations=self.truncations.tolist(),
             infos=self.infos,
         )
-
-
-def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = None) -> Iterator[Episode]:
-    """Reads episodes of a dataset, one at a time.
-
-    Third-party datasets may store numbers of another type than their spaces, such as Python's floats: these are
-    converted to the type of the space, and the original actions are saved under :data:`EXECUTED`. Infos with a value
-    for each step and none for the reset get the first value twice; infos without a value for each step are left out.
-
-    Args:
-        dataset: Any dataset of Minari.
-        indices: Which, by their numbers in the file; by default those of the dataset, in its order.
-
-    Raises:
-        ValueError: An episode holds numbers that the type of its space cannot hold.
-    """
-    with open_data(dataset.storage.data_path / DATA_FILE) as file:
-        for index in dataset.episode_indices if indices is None else indices:
-            yield _read(file[f"episode_{index}"], dataset)
-
-
-def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
-    """Return an episode of a dataset's data file."""
-    attributes, jpeg = decode_attributes(group.attrs), bool(dataset.storage.jpeg_encoding)
-    name = f"episode {attributes.get('id')} of {dataset.id}"
-    stored = decode(group["actions"], dataset.action_space, jpeg=jpeg)
-    observations = decode(group["observations"], dataset.observation_space, jpeg=jpeg)
-    rewards = group["rewards"][:]
-    actions = _as_in_space(stored, dataset.action_space, f"the actions of {name}")
-    infos = _by_moment(decode_infos(group["infos"]) if "infos" in group else {}, len(rewards))
-    if isinstance(actions, np.ndarray) and not np.array_equal(actions, stored):
-        infos = {EXECUTED: _with_reset(stored), **infos}
-    digest = attributes.get(DIGEST)
-    return Episode(
-        seed=None if attributes.get("seed") is None else int(attributes["seed"]),
-        observations=_as_in_space(observations, dataset.observation_space, f"the observations of {name}"),
-        actions=actions,
-        rewards=rewards,
-        terminations=np.asarray(group["terminations"], dtype=bool),
-        truncations=np.asarray(group["truncations"], dtype=bool),
-        infos=infos,
-        options=_options(attributes.get("options")),
-        digest=digest if isinstance(digest, str) else None,
-    )
-
-
-def _options(noted: Any) -> dict[str, Any] | None:
-    """Return the options of a reset, without the one that Minari's DataCollector itself uses."""
-    options = noted if isinstance(noted, dict) else {}
-    return {name: value for name, value in options.items() if name != "minari_autoseed"} or None
-
-
-def read_dtype(stored: np.dtype[Any], space: gym.Space[Any]) -> np.dtype[Any]:
-    """Return the type as which numbers of a space are read: that of the space, if it is of the same kind.
-
-    Args:
-        stored: Type in the file.
-        space: Space of the numbers.
-    """
-    if not isinstance(space, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
-        return stored
-    own = np.dtype(space.dtype)
-    whole = stored.kind in "biu" and own.kind in "iu"
-    return own if whole or stored.kind == own.kind == "f" else stored
-
-
-def _as_in_space(part: Any, space: gym.Space[Any], name: str) -> Any:
-    """Return a part of an episode with the number types of its space; the part itself if it has them."""
-    if isinstance(part, dict) and isinstance(space, spaces.Dict):
-        inner = {key: _as_in_space(value, space[key], f"{key} in {name}") for key, value in part.items()}
-        return inner if any(inner[key] is not part[key] for key in part) else part
-    if not isinstance(part, np.ndarray) or read_dtype(part.dtype, space) == part.dtype:
-        return part
-    with np.errstate(over="ignore"):
-        read = part.astype(read_dtype(part.dtype, space))
-    same = np.isfinite(read) == np.isfinite(part) if read.dtype.kind == "f" else read == part
-    if not same.all():
-        raise ValueError(
-            f"{name} are {part.dtype} and hold {part[~same][0]}; expected {read.dtype}, the type of {space}"
-        )
-    return read
-
-
-def _by_moment(infos: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Return the infos that have a value for each moment."""
-    found: dict[str, Any] = {}
-    for name, values in infos.items():
-        if isinstance(values, dict):
-            found[name] = _by_moment(values, steps)
-        elif has_moments(np.shape(values), steps):
-            found[name] = np.concatenate([values[:1], values]) if len(values) == steps else values
-    return found
-
-
-def has_moments(shape: tuple[int, ...], steps: int) -> bool:
-    """Return whether an info of that shape has a value for each step of an episode, with or without the reset."""
-    return len(shape) > 0 and shape[0] in (steps, steps + 1)
-
-
-def _with_reset(actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the actions after a row of zeros, as infos have one moment more than there are steps."""
-    return np.concatenate([np.zeros_like(actions[:1]), actions])
-
-
-def tree_map(function: Any, part: Any) -> Any:
-    """Applies a function to every array of a part, which is one or a dict of such."""
-    if isinstance(part, dict):
-        return {name: tree_map(function, inner) for name, inner in part.items()}
-    return function(part)
-
-
-def tree_leaves(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields every array of a part, which is one or a dict of such, with its way from it: ``wrist/rgb``."""
-    if isinstance(part, dict):
-        for key, inner in part.items():
-            yield from tree_leaves(inner, f"{name}/{key}" if name else key)
-    else:
-        yield name, part
-
-
-def nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """Returns a dict of dicts of what stands under ways such as ``wrist/rgb``: the inverse of :func:`leaves`."""
-    result: dict[str, Any] = {}
-    for name, value in flat.items():
-        *groups, last = name.split("/")
-        inner = result
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[last] = value
-    return result
-
-
-def identical(left: Any, right: Any) -> bool:
-    """Whether two parts are the same, bit for bit: types, shapes, values."""
-    if isinstance(left, dict) or isinstance(right, dict):
-        return (
-            isinstance(left, dict)
-            and isinstance(right, dict)
-            and left.keys() == right.keys()
-            and all(identical(left[name], right[name]) for name in left)
-        )
-    a, b = np.asarray(left), np.asarray(right)
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()

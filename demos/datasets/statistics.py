@@ -1,7 +1,8 @@
-"""Normalisation statistics of a dataset: mean, spread and range of every number that it holds."""
+"""Statistics of datasets: a summary, and mean, spread and range of every number."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from demos.datasets.episode import Episode, episodes_of, tree_leaves
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import history_of, plan_of, rate_of
+from demos.datasets.reading import episodes_of
+from demos.datasets.tree import tree_leaves
 
 Numbers = npt.NDArray[np.float64]
 ACTION, OBSERVATION = "action", "observation"
@@ -38,7 +42,7 @@ class Statistics:
 
 
 def statistics(dataset: minari.MinariDataset, *, progress: bool = False) -> dict[str, Statistics]:
-    """Reads a dataset once, episode by episode, and returns the statistics of its observations and actions.
+    """Read a dataset once, episode by episode, and returns the statistics of its observations and actions.
 
     Sums of episodes are joined as by Chan, Golub, LeVeque 1979, equation 2.1: far from zero nothing is lost.
 
@@ -75,7 +79,7 @@ class StatisticsSums:
 
 
 def array_statistics(values: Any) -> dict[str, Statistics]:
-    """Returns the statistics of observations that are in memory, by the names of :func:`statistics`.
+    """Return the statistics of observations that are in memory, by the names of :func:`statistics`.
 
     Args:
         values: Of shape (N, ...), or a dict of such.
@@ -115,3 +119,50 @@ class _Sums:
     def result(self) -> Statistics:
         std = np.sqrt(self._squares / self._count)
         return Statistics(self._moments, *map(np.asarray, (self._mean, std, self._min, self._max)))
+
+
+TOLD_APART = ("step", "replays", "executes", "of")
+"""Keys of a step of the history that are no settings."""
+
+
+def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
+    """Return what one wants to know of a dataset first.
+
+    Returns:
+        Id, environment, keywords, seed, episodes, steps, steps per second, success rate at the last step of the
+        episodes that record it (None if none does), mean return, size in MB, folder, and the versions that made it.
+    """
+    try:
+        plan = plan_of(dataset)
+    except ValueError:
+        plan = {}
+    returns: list[float] = []
+    successes: list[bool] = []
+    for episode in episodes_of(dataset):
+        returns.append(episode.total_return)
+        if episode.success is not None:
+            successes.append(episode.success)
+    episodes = len(returns)
+    return {
+        "id": dataset.id,
+        "environment": plan.get("env_id", "unknown"),
+        "keywords": plan.get("env_kwargs", {}),
+        "seed": plan.get("seed"),
+        "episodes": episodes,
+        "steps": dataset.total_steps,
+        "steps per second": rate_of(dataset) or "unknown",
+        "success rate": sum(successes) / len(successes) if successes else None,
+        "mean return": sum(returns) / episodes if episodes else 0.0,
+        "history": "; ".join(_told(step) for step in history_of(dataset)) or "as collected",
+        "attempts that failed and are left out": dataset.storage.metadata.get("lam_envs_dropped", 0),
+        "size in MB": float(dataset.storage.get_size()),
+        "folder": str(dataset.storage.data_path),
+        "versions": plan.get("versions", {}),
+        "libraries": plan.get("libraries", {}),
+    }
+
+
+def _told(step: Mapping[str, Any]) -> str:
+    """A step of the history in words."""
+    settings = ", ".join(f"{name} {value}" for name, value in step.items() if name not in TOLD_APART)
+    return f"{step.get('step')}{f' ({settings})' if settings else ''} of {step.get('of')}"

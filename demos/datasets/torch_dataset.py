@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from demos.datasets.episode import tree_map
+from demos.datasets.tree import tree_map
 from demos.datasets.windows import Windows
 
 
@@ -41,7 +41,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         return len(self.windows)
 
     def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.int64]) -> dict[str, Any]:
-        """Reads one window, or a batch at once; see :meth:`demos.datasets.windows.Windows.__getitem__`.
+        """Read one window, or a batch at once; see :meth:`demos.datasets.windows.Windows.__getitem__`.
 
         Returns:
             Tensors.
@@ -58,7 +58,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         drop_last: bool = False,
         workers: int = 0,
     ) -> DataLoader[dict[str, Any]]:
-        """Returns batches, each read at once.
+        """Return batches, each read at once.
 
         Args:
             batch_size: Windows in a batch.

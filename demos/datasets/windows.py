@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from demos.datasets.data_file import DATA_FILE, open_data
-from demos.datasets.episode import episodes_of, nested, read_dtype, tree_leaves
+from demos.datasets.reading import episodes_of, read_dtype
+from demos.datasets.tree import nested, tree_leaves
 
 FORGET_BYTES = 256 * 2**20
 """After having read so much, the mapped pages are given back: they would count as memory of the process."""
@@ -70,7 +71,7 @@ class Windows:
         return int(self.ends[-1])
 
     def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.integer[Any]]) -> dict[str, Any]:
-        """Reads one window, or several at once.
+        """Read one window, or several at once.
 
         Args:
             index: Below ``len(self)``; negative ones count from the end.
@@ -93,7 +94,7 @@ class Windows:
         return self._batch(numbers)
 
     def close(self) -> None:
-        """Gives the file back; it opens again when needed."""
+        """Give the file back; it opens again when needed."""
         if self._source is not None:
             self._source.close()
         self._source = None
@@ -127,7 +128,7 @@ class Windows:
     def _gathered(
         self, source: _Mapped | _Decoded, name: str, which: list[int], at: list[int], size: int, ahead: int
     ) -> npt.NDArray[Any]:
-        """Copies ``size`` moments that end ``ahead`` after each step, repeating the first and the last moment."""
+        """Copy ``size`` moments that end ``ahead`` after each step, repeating the first and the last moment."""
         views = source.views(name, [self._indices[episode] for episode in set(which)])
         indices = self._indices
         sample = views[indices[which[0]]]

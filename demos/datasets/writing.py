@@ -23,8 +23,10 @@ from minari.dataset.minari_storage import MinariStorage
 
 from demos.datasets.checksum import content_digest, episode_digest, seal
 from demos.datasets.data_file import DATA_FILE, open_data
-from demos.datasets.dataset import HISTORY, dataset_folder, datasets_root, history_of, holds_dataset, holds_images
-from demos.datasets.episode import DIGEST, Episode, tree_leaves
+from demos.datasets.episode import DIGEST, Episode
+from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset
+from demos.datasets.metadata import HISTORY, history_of, holds_images
+from demos.datasets.tree import tree_leaves
 
 NOTES_OF_MINARI: dict[str, Any] = {
     "algorithm_name": str,
@@ -79,7 +81,7 @@ class Draft:
         return self.folder / DATA_FILE
 
     def add(self, episode: Episode) -> None:
-        """Appends an episode."""
+        """Append an episode."""
         self._steps += len(episode)
         if self._jpeg or not all(map(_is_plain, (episode.observations, episode.actions, episode.infos))):
             self.storage.update_episodes([episode.buffer()])
@@ -98,7 +100,7 @@ class Draft:
         self.episodes += 1
 
     def copy(self, source: Path, indices: Iterable[int]) -> None:
-        """Appends episodes of a data file as they are, seeds and checksums included; signs those that are not signed.
+        """Append episodes of a data file as they are, seeds and checksums included; signs those that are not signed.
 
         Args:
             source: The data file of another dataset of the same spaces.
@@ -120,7 +122,7 @@ class Draft:
                 self.episodes += 1
 
     def finish(self, metadata: dict[str, Any]) -> None:
-        """Completes the metadata and seals the folder."""
+        """Complete the metadata and seals the folder."""
         self.storage.update_metadata(
             {
                 "total_episodes": self.episodes,
@@ -145,7 +147,7 @@ def draft_of(
     jpeg: bool = False,
     overwrite: bool = False,
 ) -> Iterator[Draft]:
-    """Yields a draft that becomes a dataset when the block ends, and vanishes when it fails.
+    """Yield a draft that becomes a dataset when the block ends, and vanishes when it fails.
 
     Args:
         dataset_id: Name of the dataset.
@@ -182,7 +184,7 @@ def draft_of(
 
 
 def publish(finished: Path, folder: Path, partial: Path) -> None:
-    """Moves a finished dataset to its place; only then an old one goes.
+    """Move a finished dataset to its place; only then an old one goes.
 
     Args:
         finished: The folder that was written.
@@ -197,7 +199,7 @@ def publish(finished: Path, folder: Path, partial: Path) -> None:
 
 
 def check_free(dataset_id: str, root: str | Path | None = None, *, overwrite: bool = False) -> None:
-    """Refuses an id under which no dataset may be written.
+    """Refuse an id under which no dataset may be written.
 
     Args:
         dataset_id: Name of the dataset.
@@ -215,7 +217,7 @@ def check_free(dataset_id: str, root: str | Path | None = None, *, overwrite: bo
 
 
 def check_replaceable(name: str, folder: Path) -> None:
-    """Refuses to replace a folder that is no dataset, damaged or not.
+    """Refuse to replace a folder that is no dataset, damaged or not.
 
     Raises:
         FileExistsError: It is none.
@@ -225,7 +227,7 @@ def check_replaceable(name: str, folder: Path) -> None:
 
 
 def derived_metadata(source: minari.MinariDataset, **step: Any) -> dict[str, Any]:
-    """Returns the metadata of a dataset that was made of another one: what that had, and what was done.
+    """Return the metadata of a dataset that was made of another one: what that had, and what was done.
 
     Args:
         source: The dataset that it is made of.

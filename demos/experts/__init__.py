@@ -25,7 +25,7 @@ EXPERTS: dict[str, Expert] = {
 
 
 def make_expert(env: gym.Env[Any, Any]) -> ExpertPolicy:
-    """Returns the expert of an environment's task, acting in the environment's own action space.
+    """Return the expert of an environment's task, acting in the environment's own action space.
 
     Args:
         env: A lam_envs environment, wrapped or not.

@@ -51,7 +51,7 @@ class ExpertPolicy:
         episode_start: npt.NDArray[Any] | None = None,
         deterministic: bool = False,
     ) -> tuple[npt.NDArray[Any], tuple[Any, ...] | None]:
-        """Acts on one observation or a batch.
+        """Act on one observation or a batch.
 
         Args:
             observation: An element of the observation space, or such elements stacked along a first axis.

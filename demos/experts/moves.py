@@ -78,13 +78,13 @@ def reach_for(features: Features, *, above: float = 0.0) -> ToolCommand:
 
 
 def carry(features: Features, way: Point) -> ToolCommand:
-    """Moves the held object by a vector, whatever its place in the hand."""
+    """Move the held object by a vector, whatever its place in the hand."""
     x, y, z = features["tool/position"].tolist()
     return ToolCommand((x + way[0], y + way[1], z + way[2]), CLOSED)
 
 
 def leave(features: Features) -> ToolCommand:
-    """Opens, then rises straight up from the object."""
+    """Open, then rises straight up from the object."""
     x, y, z = features["tool/position"].tolist()
     if features["gripper/touch"].max() < 0.5:
         z = features["object/position"][2].item() + CLEARANCE
@@ -92,7 +92,7 @@ def leave(features: Features) -> ToolCommand:
 
 
 def open_and_rise(features: Features, above: float) -> ToolCommand:
-    """Opens at once and goes to a height above the object's centre, metres, to grip it anew."""
+    """Open at once and goes to a height above the object's centre, metres, to grip it anew."""
     x, y, _ = features["tool/position"].tolist()
     return ToolCommand((x, y, features["object/position"][2].item() + above), OPEN)
 

@@ -18,8 +18,9 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from rich.progress import track
 
-from demos.datasets.dataset import HISTORY, PLAN, dataset_folder, load
 from demos.datasets.episode import DIGEST, Episode
+from demos.datasets.loading import dataset_folder, load
+from demos.datasets.metadata import HISTORY, PLAN
 from demos.datasets.writing import Draft, draft_of
 from demos.formats import imitation, lerobot, npz, robomimic
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomic_output, read_all, reading
@@ -49,7 +50,7 @@ def export_dataset(
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[str]:
-    """Writes a dataset for another library, whole or not at all, in memory for a few episodes.
+    """Write a dataset for another library, whole or not at all, in memory for a few episodes.
 
     Args:
         dataset: Any of Minari's, with spaces of numbers.
@@ -86,7 +87,7 @@ def import_dataset(
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
-    """Makes a dataset of a file or folder of another library.
+    """Make a dataset of a file or folder of another library.
 
     Args:
         path: What to read. It need not be trusted.
@@ -195,7 +196,7 @@ def _rate_metadata(foreign: ImportedDataset, plan: dict[str, Any]) -> dict[str, 
 
 
 def _copy(foreign: ImportedDataset, draft: Draft, path: Path, *, progress: bool) -> bool:
-    """Writes all episodes; returns whether each is what it was when it was exported."""
+    """Write all episodes; returns whether each is what it was when it was exported."""
     told: list[str | None] = []
     seeded = True
     for arrival in track(foreign.arrivals, "importing", total=foreign.total, disable=not progress):

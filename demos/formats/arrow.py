@@ -12,7 +12,7 @@ from demos.formats.format import optional
 
 
 def pyarrow(module: str = "pyarrow") -> Any:
-    """Imports PyArrow, or a part of it.
+    """Import PyArrow, or a part of it.
 
     Raises:
         ModuleNotFoundError: It is not installed.
@@ -21,7 +21,7 @@ def pyarrow(module: str = "pyarrow") -> Any:
 
 
 def nested_rows(values: npt.NDArray[Any], *, fixed: bool = False) -> Any:
-    """Returns an Arrow array with a row for each moment, of lists of lists for more axes.
+    """Return an Arrow array with a row for each moment, of lists of lists for more axes.
 
     Args:
         values: Shape (moments, ...).
@@ -39,7 +39,7 @@ def nested_rows(values: npt.NDArray[Any], *, fixed: bool = False) -> Any:
 
 
 def numbers(rows: Any, name: str, shape: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
-    """Returns what :func:`nested_rows` was given.
+    """Return what :func:`nested_rows` was given.
 
     Args:
         rows: An array of Arrow, whole or in chunks.
@@ -84,15 +84,15 @@ def _is_number(kind: Any) -> bool:
 
 
 def value_feature(dtype: str) -> dict[str, Any]:
-    """Returns how ``datasets`` describes a number or text."""
+    """Return how ``datasets`` describes a number or text."""
     return {"dtype": dtype, "_type": "Value"}
 
 
 def list_feature(inner: dict[str, Any], length: int) -> dict[str, Any]:
-    """Returns how ``datasets`` describes a list of a length."""
+    """Return how ``datasets`` describes a list of a length."""
     return {"feature": inner, "length": length, "_type": "List"}
 
 
 def with_features(schema: Any, features: dict[str, Any]) -> Any:
-    """Returns a schema with the description that ``datasets`` looks for."""
+    """Return a schema with the description that ``datasets`` looks for."""
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})

@@ -91,7 +91,7 @@ class Format:
 
 @contextmanager
 def atomic_output(target: Path, marker: str | None, *, overwrite: bool) -> Iterator[Path]:
-    """Yields a hidden path beside a target; what is written there takes the target's name when the block ends.
+    """Yield a hidden path beside a target; what is written there takes the target's name when the block ends.
 
     Args:
         target: A file or folder.
@@ -129,7 +129,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def reading(path: Path, title: str) -> Iterator[None]:
-    """Turns whatever goes wrong within the block into one kind of error.
+    """Turn whatever goes wrong within the block into one kind of error.
 
     Raises:
         OSError: The file is locked or may not be read, which is not damage.
@@ -149,7 +149,7 @@ def reading(path: Path, title: str) -> Iterator[None]:
 
 
 def read_all(arrivals: Iterator[ImportedEpisode], path: Path, title: str) -> Iterator[ImportedEpisode]:
-    """Yields what was read; errors on the way are those of :func:`reading`."""
+    """Yield what was read; errors on the way are those of :func:`reading`."""
     while True:
         with reading(path, title):
             try:
@@ -160,7 +160,7 @@ def read_all(arrivals: Iterator[ImportedEpisode], path: Path, title: str) -> Ite
 
 
 def optional(module: str, package: str) -> Any:
-    """Imports a library that not every installation has.
+    """Import a library that not every installation has.
 
     Raises:
         ModuleNotFoundError: It is not installed.
@@ -174,7 +174,7 @@ def optional(module: str, package: str) -> Any:
 
 
 def ends(done: bool, steps: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Returns the terminations and truncations of an episode of which only one flag is known.
+    """Return the terminations and truncations of an episode of which only one flag is known.
 
     Args:
         done: Whether its last step ended it; if not, it was cut off there.
@@ -186,5 +186,5 @@ def ends(done: bool, steps: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.
 
 
 def with_last(values: npt.NDArray[Any], last: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-    """Returns T + 1 moments of T: with the last one, or if it is unknown with the one before it again."""
+    """Return T + 1 moments of T: with the last one, or if it is unknown with the one before it again."""
     return np.concatenate([values, values[-1:] if last is None else last[None]])

@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from demos.datasets.episode import Episode, nested, tree_leaves, tree_map
+from demos.datasets.episode import Episode
+from demos.datasets.tree import nested, tree_leaves, tree_map
 from demos.formats.arrow import nested_rows, numbers, pyarrow, value_feature, with_features
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends
 from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
@@ -199,7 +200,7 @@ def _batches(files: list[Path]) -> Iterator[Any]:
 
 
 def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
-    """Yields each trajectory: arrays of Arrow, and plain values."""
+    """Yield each trajectory: arrays of Arrow, and plain values."""
     for batch in _batches(files):
         for number in range(batch.num_rows):
             row = {name: batch.column(name)[number] for name in batch.schema.names}

@@ -25,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from demos.datasets.dataset import HIGHEST_RATE
-from demos.datasets.episode import Episode, nested, tree_leaves
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import HIGHEST_RATE
+from demos.datasets.tree import nested, tree_leaves
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends
 from demos.formats.provenance import parsed_provenance, provenance_text
 from demos.formats.source import Column, Source
@@ -40,7 +41,7 @@ LARGEST_RATIO = 1100
 
 
 def _write(source: Source, path: Path) -> list[str]:
-    """Writes the arrays side by side beside the target, then puts them into it: each episode is read once."""
+    """Write the arrays side by side beside the target, then puts them into it: each episode is read once."""
     folder = path.with_name(f"{path.name}.arrays")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -130,14 +131,14 @@ class _Rows:
         return Column(self.dtype.str, self.shape[1:])
 
     def take(self, rows: int) -> npt.NDArray[Any]:
-        """Returns the next rows."""
+        """Return the next rows."""
         content = self._file.read(rows * self._bytes)
         if len(content) != rows * self._bytes:
             raise ValueError(f"{self._name} ends before its last row")
         return np.frombuffer(bytearray(content), self.dtype).reshape(rows, *self.shape[1:])
 
     def close(self) -> None:
-        """Closes the array, not the archive."""
+        """Close the array, not the archive."""
         self._file.close()
 
 

@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec, registry
 from minari.dataset.minari_storage import is_image_space
 from minari.serialization import deserialize_space, serialize_space
 
-from demos.datasets.dataset import HISTORY
+from demos.datasets.metadata import HISTORY
 from demos.formats.source import Column, Source
 from demos.formats.spaces import leaf_spaces
 
@@ -48,7 +48,7 @@ class Provenance:
 
 
 def provenance_text(source: Source) -> str:
-    """Returns the provenance of a dataset as JSON."""
+    """Return the provenance of a dataset as JSON."""
     storage = source.dataset.storage
     raw = storage.read_raw_metadata(storage.data_path)
     return json.dumps(
@@ -65,7 +65,7 @@ def provenance_text(source: Source) -> str:
 
 
 def parsed_provenance(text: str | bytes) -> Provenance:
-    """Reads what :func:`provenance_text` gives.
+    """Read what :func:`provenance_text` gives.
 
     Raises:
         ValueError: It is something else.

@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from demos.datasets.dataset import HIGHEST_RATE, changes_of, environment_rate
-from demos.datasets.episode import STATE, Episode, nested, tree_leaves
+from demos.datasets.episode import STATE, Episode
+from demos.datasets.metadata import HIGHEST_RATE, changes_of, environment_rate
+from demos.datasets.tree import nested, tree_leaves
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends, with_last
 from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
 from demos.formats.source import Signature, Source
@@ -303,7 +304,7 @@ def _group(group: Any, name: str) -> Any:
 
 
 def _array(group: Any, name: str, length: int, size: int) -> npt.NDArray[Any]:
-    """Reads numbers.
+    """Read numbers.
 
     Args:
         group: Where.

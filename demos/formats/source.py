@@ -16,8 +16,10 @@ from rich.progress import track
 import lam_envs
 from demos.datasets.checksum import content_digest, digest_of
 from demos.datasets.data_file import DATA_FILE, open_data
-from demos.datasets.dataset import libraries_of, plan_of, rate_of, stores_jpeg
-from demos.datasets.episode import DIGEST, Episode, episodes_of, has_moments, nested, read_dtype, tree_leaves
+from demos.datasets.episode import DIGEST, Episode
+from demos.datasets.metadata import libraries_of, plan_of, rate_of, stores_jpeg
+from demos.datasets.reading import episodes_of, has_moments, read_dtype
+from demos.datasets.tree import nested, tree_leaves
 from demos.datasets.writing import written_form
 from demos.formats.spaces import leaf_spaces
 
@@ -100,7 +102,7 @@ class Source:
         return str(libraries_of(self.plan).get("lam_envs", lam_envs.__version__))
 
     def named(self, part: str) -> dict[str, Column]:
-        """Returns the columns of a part by their way within it: of ``observations`` for example ``robot``."""
+        """Return the columns of a part by their way within it: of ``observations`` for example ``robot``."""
         return {
             name[len(part) :].lstrip("/"): column
             for name, column in self.columns.items()
@@ -108,7 +110,7 @@ class Source:
         }
 
     def episodes(self) -> Iterator[Episode]:
-        """Yields the episodes, one at a time, with the infos that all have alike."""
+        """Yield the episodes, one at a time, with the infos that all have alike."""
         kept = set(self.named("infos"))
         episodes = track(episodes_of(self.dataset), "exporting", total=len(self.lengths), disable=not self.progress)
         for episode in episodes:
@@ -126,7 +128,7 @@ class Source:
 
 
 def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Source:
-    """Looks at every array of a dataset without reading it.
+    """Look at every array of a dataset without reading it.
 
     Raises:
         ValueError: A space that no format has a place for, or episodes that are not alike.

@@ -14,7 +14,7 @@ LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
 def leaf_spaces(space: gym.Space[Any], name: str = "") -> dict[str, Any]:
-    """Returns the parts of a space by their way from it, such as ``wrist/rgb``; of one that has none, itself as "".
+    """Return the parts of a space by their way from it, such as ``wrist/rgb``; of one that has none, itself as "".
 
     Raises:
         ValueError: It is, or holds, a space that is no array of numbers.
@@ -38,7 +38,7 @@ def is_image(space: Any) -> bool:
 
 
 def flat_names(names: Iterable[str], separator: str) -> dict[str, str]:
-    """Returns for each way such as ``wrist/rgb`` a name without slashes.
+    """Return for each way such as ``wrist/rgb`` a name without slashes.
 
     Raises:
         ValueError: Two would have the same.
@@ -51,7 +51,7 @@ def flat_names(names: Iterable[str], separator: str) -> dict[str, str]:
 
 
 def implied_space(example: npt.NDArray[Any]) -> spaces.Box:
-    """Returns the space of all values that an array's type can have.
+    """Return the space of all values that an array's type can have.
 
     Args:
         example: Shape (moments, ...).
@@ -67,7 +67,7 @@ def implied_space(example: npt.NDArray[Any]) -> spaces.Box:
 
 
 def implied_action_space(chunks: Iterable[npt.NDArray[Any]]) -> gym.Space[Any]:
-    """Returns the space that actions imply.
+    """Return the space that actions imply.
 
     Args:
         chunks: All actions, piece by piece; each of shape (moments, ...).
@@ -88,7 +88,7 @@ def implied_action_space(chunks: Iterable[npt.NDArray[Any]]) -> gym.Space[Any]:
 
 
 def fitted(part: Any, space: gym.Space[Any], length: int, name: str, *, cast_to_space: bool) -> Any:
-    """Checks arrays against a space.
+    """Check arrays against a space.
 
     Args:
         part: An array, or a dict of such.

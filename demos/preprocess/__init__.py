@@ -11,8 +11,10 @@ from typing import Any, cast
 import minari
 from rich.progress import track
 
-from demos.datasets.dataset import HISTORY, load, stores_jpeg
-from demos.datasets.episode import Episode, episodes_of
+from demos.datasets.episode import Episode
+from demos.datasets.loading import load
+from demos.datasets.metadata import HISTORY, stores_jpeg
+from demos.datasets.reading import episodes_of
 from demos.datasets.writing import derived_metadata, draft_of
 from demos.preprocess.features import Features
 from demos.preprocess.idle import CutIdle
@@ -62,7 +64,7 @@ def preprocess(
         progress: Show a bar.
 
     Returns:
-        The new dataset. Its history (``demos.datasets.dataset.history_of``) lists the steps with their settings.
+        The new dataset. Its history (``demos.datasets.metadata.history_of``) lists the steps with their settings.
 
     Raises:
         ValueError: No step, one that cannot work on this dataset, or no episode is left.

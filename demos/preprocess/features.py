@@ -11,7 +11,8 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from demos.datasets.episode import Episode, tree_leaves
+from demos.datasets.episode import Episode
+from demos.datasets.tree import tree_leaves
 from demos.preprocess.preprocessor import Preprocessor, Running
 from demos.preprocess.schema import Column, DatasetSchema
 
@@ -51,7 +52,7 @@ class Features(Preprocessor):
     add: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Checks the settings.
+        """Check the settings.
 
         Raises:
             ValueError: An unknown feature is to be added, or nothing is to be done.

@@ -29,7 +29,7 @@ class CutIdle(Preprocessor):
     keep: int = 2
 
     def __post_init__(self) -> None:
-        """Checks the settings.
+        """Check the settings.
 
         Raises:
             ValueError: One is out of range.

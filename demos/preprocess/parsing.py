@@ -11,7 +11,7 @@ BOOLS = {"true": True, "false": False}
 
 
 def parsed(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
-    """Reads a step: its name, and after a colon its settings, separated by commas; lists by ``+``.
+    """Read a step: its name, and after a colon its settings, separated by commas; lists by ``+``.
 
     Args:
         text: Such as ``cut-idle``, ``smooth:window=9,order=3`` or ``features:drop=tool/lag+tool/velocity``.

@@ -21,14 +21,14 @@ class Running(ABC):
 
     @abstractmethod
     def apply(self, episode: Episode) -> Episode | None:
-        """Makes of an episode another one; None leaves it out."""
+        """Make of an episode another one; None leaves it out."""
 
     def notes(self) -> dict[str, Any]:
         """What is recorded beside the settings when all episodes are done."""
         return {}
 
     def close(self) -> None:  # noqa: B027  (a hook, not an obligation)
-        """Frees what it uses."""
+        """Free what it uses."""
 
 
 class Preprocessor(ABC):
@@ -43,7 +43,7 @@ class Preprocessor(ABC):
 
     @abstractmethod
     def begin(self, form: DatasetSchema) -> Running:
-        """Gets ready for the episodes of a dataset.
+        """Get ready for the episodes of a dataset.
 
         Args:
             form: What they are like.

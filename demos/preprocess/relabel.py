@@ -12,7 +12,8 @@ import numpy as np
 from typing_extensions import override
 
 from demos.collection.recording import Step, commanded, record
-from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode, tree_leaves
+from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode
+from demos.datasets.tree import tree_leaves
 from demos.preprocess.preprocessor import Preprocessor, Running
 from demos.preprocess.schema import DatasetSchema, form_of_env
 from lam_envs import ToolCommand
@@ -45,7 +46,7 @@ class Relabel(Preprocessor):
     control: str
 
     def __post_init__(self) -> None:
-        """Checks the settings.
+        """Check the settings.
 
         Raises:
             ValueError: There is no such control.
@@ -108,7 +109,7 @@ class _Following(Running):
         self._env.close()
 
     def _steps(self, episode: Episode) -> Iterator[Step]:
-        """Follows the recorded path: the next moment comes when the tool is where it was, or has waited for it."""
+        """Follow the recorded path: the next moment comes when the tool is where it was, or has waited for it."""
         path = self._path(episode)
         inner: Any = self._env.unwrapped
         observation, info = self._env.reset(seed=episode.seed, options=episode.options)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from demos.datasets.dataset import HIGHEST_RATE
-from demos.datasets.episode import Episode, tree_map
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import HIGHEST_RATE
+from demos.datasets.tree import tree_map
 from demos.preprocess.preprocessor import Preprocessor, Running
 from demos.preprocess.schema import DatasetSchema
 
@@ -35,7 +36,7 @@ class Resample(Preprocessor):
     displacements: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks the settings.
+        """Check the settings.
 
         Raises:
             ValueError: The rate is not positive.

@@ -18,8 +18,11 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
-from demos.datasets.dataset import FORM, PLAN, checked_rate, make_env, plan_of, rate_of
-from demos.datasets.episode import Episode, episodes_of, tree_leaves
+from demos.datasets.environment import make_env
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import FORM, PLAN, checked_rate, plan_of, rate_of
+from demos.datasets.reading import episodes_of
+from demos.datasets.tree import tree_leaves
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.control import CONTROLS
 from lam_envs.observation import ROBOT_KEY
@@ -151,7 +154,7 @@ class DatasetSchema:
 
 
 def form_of(dataset: minari.MinariDataset) -> DatasetSchema:
-    """Reads what a dataset says of its numbers.
+    """Read what a dataset says of its numbers.
 
     Raises:
         ValueError: What it says is damaged.

@@ -35,7 +35,7 @@ class Smooth(Preprocessor):
     features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Checks the settings.
+        """Check the settings.
 
         Raises:
             ValueError: The window is even or not above the order.

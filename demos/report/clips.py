@@ -18,8 +18,10 @@ import numpy as np
 from rich.progress import track
 
 from demos.collection.video import Frame, state_frames, write_video
-from demos.datasets.dataset import rate_of
-from demos.datasets.episode import STATE, Episode, episodes_of, tree_leaves
+from demos.datasets.episode import STATE, Episode
+from demos.datasets.metadata import rate_of
+from demos.datasets.reading import episodes_of
+from demos.datasets.tree import tree_leaves
 from demos.report.positions import own_env
 
 SIZE = 240
@@ -130,7 +132,7 @@ def _filming(dataset: minari.MinariDataset) -> Iterator[gym.Env[Any, Any]]:
 
 
 def _state_frames(env: gym.Env[Any, Any], episode: Episode) -> Iterator[Frame]:
-    """Shows what was recorded, also where other versions or changed actions would give another episode."""
+    """Show what was recorded, also where other versions or changed actions would give another episode."""
     if STATE not in episode.infos:
         raise ValueError("the episodes hold no states of the simulator")
     yield from state_frames(env, episode.infos[STATE][_moments(episode)])

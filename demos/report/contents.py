@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from demos.datasets.dataset import plan_of
-from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode, episodes_of
+from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
+from demos.datasets.metadata import plan_of
+from demos.datasets.reading import episodes_of
 from demos.report.positions import Area, Points, Positions, own_env
 from demos.report.tally import Tally, action_names
 
@@ -85,7 +86,7 @@ class Contents:
 
 
 def contents_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Contents:
-    """Reads every episode of a dataset, one at a time.
+    """Read every episode of a dataset, one at a time.
 
     Args:
         dataset: Any dataset of Minari.

@@ -11,7 +11,7 @@ import gymnasium as gym
 import minari
 
 from demos.datasets.checksum import checksum
-from demos.datasets.dataset import history_of, is_collected, libraries_of, plan_of, rate_of
+from demos.datasets.metadata import history_of, is_collected, libraries_of, plan_of, rate_of
 from demos.report.contents import Contents
 from demos.runtime.intervals import wilson_interval
 

@@ -58,7 +58,7 @@ class Series:
 
 
 def bin_edges(values: Sequence[float], *, is_whole: bool) -> npt.NDArray[np.float64]:
-    """Returns edges of bins around finite values; whole numbers are in the middle of theirs."""
+    """Return edges of bins around finite values; whole numbers are in the middle of theirs."""
     low, high = min(values), max(values)
     # Few values need wide bins to show their shape.
     count = min(MOST_BARS, max(FEWEST_BARS, round(2 * math.sqrt(len(values)))))
@@ -71,7 +71,7 @@ def bin_edges(values: Sequence[float], *, is_whole: bool) -> npt.NDArray[np.floa
 
 
 def bars(alt: str, label: str, unit: str, edges: npt.NDArray[np.float64], stacks: Sequence[Stack]) -> Markup:
-    """Draws stacked bars.
+    """Draw stacked bars.
 
     Args:
         alt: What the figure shows, in a sentence.
@@ -112,7 +112,7 @@ def bars(alt: str, label: str, unit: str, edges: npt.NDArray[np.float64], stacks
 
 
 def choices(alt: str, names: Sequence[str], counts: Counts) -> Markup:
-    """Draws how often each choice was made, as horizontal bars; of many, only the most frequent.
+    """Draw how often each choice was made, as horizontal bars; of many, only the most frequent.
 
     Args:
         alt: What the figure shows, in a sentence.
@@ -135,7 +135,7 @@ def choices(alt: str, names: Sequence[str], counts: Counts) -> Markup:
 
 
 def top_view(alt: str, series: Sequence[Series], areas: Sequence[Area]) -> Markup:
-    """Draws points on the table as seen from above: the robot is below, x points up and y to the left.
+    """Draw points on the table as seen from above: the robot is below, x points up and y to the left.
 
     Args:
         alt: What the figure shows, in a sentence.
@@ -192,7 +192,7 @@ _MARKERS = {
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:
-    """Returns at most about so many round numbers within a range."""
+    """Return at most about so many round numbers within a range."""
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)

@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from demos.datasets.dataset import rate_of
+from demos.datasets.metadata import rate_of
 from demos.report.clips import DEFAULT_FPS, Clip, clips
 from demos.report.contents import Contents, Summary, contents_of
 from demos.report.facts import facts_of, groups, headline, number_text
@@ -30,7 +30,7 @@ COLORS = 6
 
 
 def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = True, progress: bool = False) -> Path:
-    """Writes one HTML page about a dataset that needs nothing else: no network, no other file.
+    """Write one HTML page about a dataset that needs nothing else: no network, no other file.
 
     The same dataset gives the same page. What a dataset does not hold, such as positions in one of another package,
     is left out, and the page says so.

@@ -9,8 +9,9 @@ import minari
 import numpy as np
 import numpy.typing as npt
 
-from demos.datasets.dataset import make_env, plan_of
+from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
+from demos.datasets.metadata import plan_of
 from lam_envs.observation import ROBOT_KEY
 from lam_envs.registration import is_ours
 from lam_envs.tasks import TASKS, make_task
@@ -40,7 +41,7 @@ class Area(NamedTuple):
 
 
 def own_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
-    """Makes the environment that a dataset was collected in, if it is one of lam_envs.
+    """Make the environment that a dataset was collected in, if it is one of lam_envs.
 
     Args:
         dataset: Any dataset of Minari.
@@ -79,7 +80,7 @@ class Positions:
         self._whole: Any = whole.unwrapped
 
     def close(self) -> None:
-        """Frees the simulations."""
+        """Free the simulations."""
         self._seen.close()
         self._whole.close()
 
@@ -105,7 +106,7 @@ class Positions:
         return [Area(text, low[:2], high[:2]) for text, low, high in limits if low is not None and high is not None]
 
     def start(self, episode: Episode) -> dict[str, Points]:
-        """Returns where everything is at the beginning, by the name of the feature, each of shape (3,).
+        """Return where everything is at the beginning, by the name of the feature, each of shape (3,).
 
         Pictures do not tell: there the recorded state does, if there is one.
         """
@@ -119,7 +120,7 @@ class Positions:
         return {name: value for name, value in features.items() if _is_place(name)}
 
     def path(self, episode: Episode) -> Points:
-        """Returns where the tool is at each moment, shape (steps + 1, 3)."""
+        """Return where the tool is at each moment, shape (steps + 1, 3)."""
         vectors = episode.observations
         if isinstance(vectors, dict):
             vectors = vectors[ROBOT_KEY if ROBOT_KEY in vectors else "observation"]

@@ -35,7 +35,7 @@ class Histogram:
     counts: npt.NDArray[np.int64]
 
     def add(self, values: npt.NDArray[Any]) -> None:
-        """Counts values; what lies beyond the edges counts in the outermost bins."""
+        """Count values; what lies beyond the edges counts in the outermost bins."""
         inside = np.clip(values, self.edges[0], self.edges[-1])
         self.counts += np.histogram(inside, self.edges)[0]
 
@@ -55,7 +55,7 @@ class Choices:
     counts: npt.NDArray[np.int64]
 
     def add(self, values: npt.NDArray[Any]) -> None:
-        """Counts choices."""
+        """Count choices."""
         self.counts += np.bincount(values.astype(np.int64) - self.first, minlength=len(self.counts))
 
 
@@ -89,7 +89,7 @@ class Tally:
             self.numbers.append(_empty(label, float(least), float(largest), is_whole=is_whole))
 
     def add(self, actions: npt.NDArray[Any]) -> None:
-        """Counts the actions of an episode, shape (steps, ...)."""
+        """Count the actions of an episode, shape (steps, ...)."""
         if self.choices is not None:
             self.choices.add(np.asarray(actions).reshape(-1))
             return
@@ -130,7 +130,7 @@ def _empty(name: str, low: float, high: float, *, is_whole: bool) -> Histogram:
 
 
 def action_names(env: gym.Env[Any, Any]) -> list[str] | None:
-    """Returns what the numbers or choices of an environment's actions mean; None where that is not known.
+    """Return what the numbers or choices of an environment's actions mean; None where that is not known.
 
     Args:
         env: Of lam_envs.

@@ -24,7 +24,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turns Ctrl-C, and errors of the kinds that our functions document, into one line and an exit code.
+    """Turn Ctrl-C, and errors of the kinds that our functions document, into one line and an exit code.
 
     Errors that passed through a user's own code keep their traceback; with ``LAM_ENVS_TRACEBACK=1`` all do.
     """
@@ -51,7 +51,7 @@ def _names_foreign_code(told: str) -> bool:
 
 
 def keywords(assignments: list[str]) -> dict[str, Any]:
-    """Reads ``name=value`` pairs; values are JSON, or else text.
+    """Read ``name=value`` pairs; values are JSON, or else text.
 
     Raises:
         ValueError: A pair without ``=``.

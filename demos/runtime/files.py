@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_atomically(path: Path, content: bytes | str) -> Path:
-    """Writes a file at once: a kill leaves the old content or the new, and no mixture.
+    """Write a file at once: a kill leaves the old content or the new, and no mixture.
 
     What is no text in UTF-8 is written as an escape.
 
@@ -27,5 +27,5 @@ def write_atomically(path: Path, content: bytes | str) -> Path:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:
-    """Writes JSON at once or not at all."""
+    """Write JSON at once or not at all."""
     return write_atomically(path, json.dumps(content, indent=1) + "\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def imported(place: str, what: str) -> Any:
-    """Imports what a place names. Only what a user typed may come here, nothing that was read from a file.
+    """Import what a place names. Only what a user typed may come here, nothing that was read from a file.
 
     Args:
         place: ``package.module:Name``.

@@ -6,7 +6,7 @@ CONFIDENCE = 0.95
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Returns the 95% score interval of a rate (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
+    """Return the 95% score interval of a rate (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
 
     Raises:
         ValueError: No trials, or more successes than trials.

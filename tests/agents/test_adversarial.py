@@ -15,7 +15,7 @@ import demos
 from agents.adversarial.training import AdversarialAgent
 from agents.imitation.bc import BehaviorCloning
 from agents.training.run import Run
-from demos.datasets.episode import episodes_of
+from demos.datasets.reading import episodes_of
 
 from ..conftest import Make
 from .test_rl import same

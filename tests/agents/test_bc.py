@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from agents.imitation.cloning import Cloning, Fitting, new_clone
+from agents.training.demonstrations import Transitions, transitions
 
 import agents
 import demos
 from agents.imitation import cloning
 from agents.imitation.bc import BehaviorCloning, Settings
-from agents.imitation.cloning import Cloning, Fitting, new_clone
 from agents.policies.networks import LEAST_LOG_STD, BoundedPolicy, Standardizing, policy_keywords
 from agents.registry import AGENTS, find
 from agents.training import settings as settings_module
-from agents.training.demonstrations import Transitions, transitions
 from agents.training.randomness import isolated_rng
 from agents.training.settings import read_settings
 from demos.datasets.statistics import statistics

@@ -26,7 +26,7 @@ def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: st
     for cell in shipped(name).cells():
         shown = cell.dataset
         if shown is not None:
-            quality = {} if shown.quality == "expert" else {"quality": shown.quality}
+            quality = {} if shown.quality == "expert" else {"demonstrator": shown.quality}
             wanted = {"env_id": shown.environment, "episodes": shown.count, "seed": shown.seed, **quality}
             assert wanted in published
 

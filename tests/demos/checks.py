@@ -6,7 +6,7 @@ from pathlib import Path
 
 from demos.check import CheckReport
 from demos.check.checking import check_folder
-from demos.datasets.dataset import find
+from demos.datasets.loading import find
 
 
 def check_here(dataset: str | Path, root: Path | None = None, *, replay: int = 0) -> CheckReport:

@@ -28,8 +28,8 @@ from demos.check import CheckReport, check, repair
 from demos.check.isolation import DiedError, messages_of
 from demos.datasets.checksum import episode_digest, seal
 from demos.datasets.data_file import DATA_FILE
-from demos.datasets.dataset import PLAN
 from demos.datasets.episode import DIGEST
+from demos.datasets.metadata import PLAN
 from demos.datasets.writing import derived_metadata, draft_of
 
 from .checks import check_here
@@ -678,7 +678,7 @@ MAY_CRASH = (Damage.truncation, Damage.flipped_data)
 
 
 def fault_of_a_check(source: Path, folder: Path, number: int, isolated: Sequence[Any]) -> str | None:
-    """Damages a copy of a dataset; returns what a check or loading it did wrong, or None."""
+    """Damage a copy of a dataset; returns what a check or loading it did wrong, or None."""
     shutil.copytree(source, folder)
     damage = Damage(folder, np.random.default_rng([8, number]))
     kind = KINDS[number % len(KINDS)]

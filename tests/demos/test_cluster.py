@@ -26,7 +26,7 @@ def cluster() -> Iterator[Any]:
 
 
 def double(folder: Path) -> str:
-    """Reads, writes, and takes away."""
+    """Read, writes, and takes away."""
     number = int((folder / "given" / "number.txt").read_text())
     (folder / "made").mkdir()
     (folder / "made" / "number.txt").write_text(str(2 * number))

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import demos
-from demos.collection.demonstrators import MIXED, QUALITIES
+from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.plan import Plan, episode_seed
 from demos.collection.recording import check_spaces, record, replayed
 from demos.collection.shards import begin_run, shards_of, write_shard
@@ -37,7 +37,7 @@ BOX = gym.spaces.Box(-1.0, 1.0, (2,))
 
 
 def collected(root: Path, *arguments: str, **more: Any) -> minari.MinariDataset:
-    """Collects by the command and opens what it made."""
+    """Collect by the command and opens what it made."""
     command = [*COLLECT, *arguments, "--id", "made-v0", "--root", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_two_workers_record_what_one_does(small_shards: int, tmp_path: Path) -> 
         demos.collect(
             "LamReach-v0",
             episodes=2 * small_shards + 1,
-            quality="mixed",
+            demonstrator="mixed",
             strategy="all",
             workers=workers,
             root=tmp_path / str(workers),
@@ -94,7 +94,7 @@ def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_p
 def test_twenty_kills_at_random_moments_change_nothing(workers: str, tmp_path: Path) -> None:
     """Some fall into the start, some into a shard, some into the end, when shards are put together."""
     rng = np.random.default_rng(0)
-    arguments = ["LamGrasp-v0", "--episodes", "1000", "--quality", "mixed"]
+    arguments = ["LamGrasp-v0", "--episodes", "1000", "--demonstrator", "mixed"]
     command = [*COLLECT, *arguments, "--workers", workers, "--id", "made-v0", "--root", str(tmp_path / "killed")]
     unfinished = 0
     for _ in range(20):
@@ -138,17 +138,17 @@ def success_rate(dataset: minari.MinariDataset) -> float:
     return float(np.mean([episode.infos["is_success"][-1] for episode in dataset.iterate_episodes()]))
 
 
-@pytest.mark.parametrize("quality", [*QUALITIES, MIXED])
-def test_every_quality_repeats_bit_by_bit(quality: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("demonstrator", [*DEMONSTRATORS, MIXED])
+def test_every_demonstrator_repeats_bit_by_bit(demonstrator: str, tmp_path: Path) -> None:
     for control in ("ee", "discrete"):
         dataset = demos.collect(
-            "LamReach-v0", episodes=2, quality=quality, env_kwargs={"control": control}, root=tmp_path
+            "LamReach-v0", episodes=2, demonstrator=demonstrator, env_kwargs={"control": control}, root=tmp_path
         )
         assert demos.replay(dataset).identical == 2
 
 
 def test_labels_of_noisy_demonstrations_are_what_the_expert_would_do(tmp_path: Path) -> None:
-    dataset = demos.collect("LamGrasp-v0", episodes=3, quality="noisy", root=tmp_path)
+    dataset = demos.collect("LamGrasp-v0", episodes=3, demonstrator="noisy", root=tmp_path)
     env: Any = gym.make("LamGrasp-v0")
     expert = demos.make_expert(env)
     for episode in dataset.iterate_episodes():
@@ -170,8 +170,10 @@ def test_novices_mostly_succeed_and_take_longer(task: str, tmp_path: Path) -> No
         return float(np.mean(first))
 
     made = {
-        quality: demos.collect(env_id(task), episodes=5, quality=quality, keep_failures=True, root=tmp_path)
-        for quality in ("expert", "novice")
+        demonstrator: demos.collect(
+            env_id(task), episodes=5, demonstrator=demonstrator, keep_failures=True, root=tmp_path
+        )
+        for demonstrator in ("expert", "novice")
     }
     assert success_rate(made["novice"]) >= 0.6
     assert steps_to_success(made["novice"]) > 1.2 * steps_to_success(made["expert"])
@@ -190,16 +192,16 @@ def test_strategies_lead_to_the_same_end_by_other_ways(tmp_path: Path) -> None:
 
 
 def test_infos_and_metadata_say_how_an_episode_was_acted(tmp_path: Path) -> None:
-    dataset = demos.collect("LamReach-v0", episodes=16, quality="mixed", strategy="all", root=tmp_path)
+    dataset = demos.collect("LamReach-v0", episodes=16, demonstrator="mixed", strategy="all", root=tmp_path)
     plan = demos.plan_of(dataset)
-    qualities = {plan["qualities"][int(episode.infos["quality"][0])] for episode in dataset.iterate_episodes()}
+    demonstrators = {plan["qualities"][int(episode.infos["quality"][0])] for episode in dataset.iterate_episodes()}
     strategies = {plan["strategies"][int(episode.infos["strategy"][0])] for episode in dataset.iterate_episodes()}
-    assert qualities == set(QUALITIES)
+    assert demonstrators == set(DEMONSTRATORS)
     assert strategies == set(STRATEGIES)
 
 
 def test_failures_are_kept_when_asked(tmp_path: Path) -> None:
-    kept = demos.collect("LamGrasp-v0", episodes=5, quality="random", keep_failures=True, root=tmp_path)
+    kept = demos.collect("LamGrasp-v0", episodes=5, demonstrator="random", keep_failures=True, root=tmp_path)
     assert success_rate(kept) == 0.0
 
 
@@ -249,12 +251,15 @@ def test_a_strangers_policy_in_a_strangers_environment_is_recorded(
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"quality": "perfect"}, "unknown quality 'perfect'; expected one of expert, noisy, novice, random, mixed"),
+        (
+            {"demonstrator": "perfect"},
+            "unknown demonstrator 'perfect'; expected one of expert, noisy, novice, random, mixed",
+        ),
         ({"strategy": "below"}, "unknown strategy 'below'; expected one of direct"),
         ({"policy": "nowhere:Policy"}, "cannot import policy 'nowhere:Policy'"),
         ({"policy": "nowhere"}, "expected package.module:Name"),
         ({"policy": "builtins:repr"}, "makes a str that has no predict"),
-        ({"policy": "a:B", "quality": "novice"}, "acts in its own way"),
+        ({"policy": "a:B", "demonstrator": "novice"}, "acts by itself"),
         ({"workers": 0}, "workers is 0"),
     ],
 )
@@ -351,7 +356,7 @@ def test_a_checksum_tells_every_changed_bit(tmp_path: Path) -> None:
 
 
 def test_what_fails_from_the_start_leaves_its_name_free(tmp_path: Path) -> None:
-    keywords = {"quality": "novice", "dataset_id": "ours/free-v0", "root": tmp_path}
+    keywords = {"demonstrator": "novice", "dataset_id": "ours/free-v0", "root": tmp_path}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("demos.collection.shards.MAX_FAILURES", 0)
         with pytest.raises(RuntimeError, match="in a row"):

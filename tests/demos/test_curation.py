@@ -11,8 +11,9 @@ import pytest
 import demos
 from demos.collection.replay import replay
 from demos.datasets import curate
-from demos.datasets.dataset import history_of, plan_of
-from demos.datasets.episode import DIGEST, episodes_of
+from demos.datasets.episode import DIGEST
+from demos.datasets.metadata import history_of, plan_of
+from demos.datasets.reading import episodes_of
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def mixed(root: Path) -> minari.MinariDataset:
     return demos.collect(
         "LamReach-v0",
         episodes=16,
-        quality="mixed",
+        demonstrator="mixed",
         strategy="all",
         keep_failures=True,
         root=root,
@@ -48,7 +49,7 @@ def test_a_filter_keeps_what_succeeded_or_what_did_not(
     assert minari.MinariDataset(kept.storage.data_path).total_episodes == len(wanted)
 
 
-def test_a_filter_goes_by_return_length_and_quality(mixed: minari.MinariDataset, root: Path) -> None:
+def test_a_filter_goes_by_return_length_and_demonstrator(mixed: minari.MinariDataset, root: Path) -> None:
     returns = [episode.total_return for episode in episodes_of(mixed)]
     middle = float(np.median(returns))
     upper = curate.filter_episodes(mixed, "ours/upper-v0", min_return=middle, root=root)
@@ -56,12 +57,12 @@ def test_a_filter_goes_by_return_length_and_quality(mixed: minari.MinariDataset,
     assert min(episode.total_return for episode in episodes_of(upper)) >= middle
     assert max(episode.total_return for episode in episodes_of(lower)) <= middle
     number = plan_of(mixed)["qualities"].index("novice")
-    novice = curate.filter_episodes(mixed, "ours/novice-v0", quality="novice", root=root)
+    novice = curate.filter_episodes(mixed, "ours/novice-v0", demonstrator="novice", root=root)
     assert {int(episode.infos["quality"][-1]) for episode in episodes_of(novice)} == {number}
     with pytest.raises(ValueError, match="none of the 16 episodes"):
         curate.filter_episodes(mixed, "ours/none-v0", max_length=1, root=root)
-    with pytest.raises(ValueError, match=r"no quality 'perfect'; it has"):
-        curate.filter_episodes(mixed, "ours/none-v0", quality="perfect", root=root)
+    with pytest.raises(ValueError, match=r"no demonstrator 'perfect'; it has"):
+        curate.filter_episodes(mixed, "ours/none-v0", demonstrator="perfect", root=root)
 
 
 def test_what_was_chosen_replays(mixed: minari.MinariDataset, root: Path) -> None:
@@ -93,15 +94,15 @@ def test_a_split_shares_out_every_episode_once(mixed: minari.MinariDataset, root
         curate.split(mixed, {"train": 0.99, "test": 0.01}, root=root)
 
 
-def test_a_merge_joins_episodes_and_renumbers_their_qualities(root: Path) -> None:
+def test_a_merge_joins_episodes_and_renumbers_their_demonstrators(root: Path) -> None:
     expert = demos.collect("LamReach-v0", episodes=2, root=root)
-    novice = demos.collect("LamReach-v0", episodes=3, quality="novice", root=root)
+    novice = demos.collect("LamReach-v0", episodes=3, demonstrator="novice", root=root)
     both = curate.merge([expert, novice], "ours/both-v0", root=root)
     assert plan_of(both)["qualities"] == ["expert", "novice"]
     assert [int(episode.infos["quality"][0]) for episode in episodes_of(both)] == [0, 0, 1, 1, 1]
     assert digests(both)[:2] == digests(expert)
     assert replay(both).identical == 5
-    assert curate.filter_episodes(both, "ours/only-v0", quality="novice", root=root).total_episodes == 3
+    assert curate.filter_episodes(both, "ours/only-v0", demonstrator="novice", root=root).total_episodes == 3
 
 
 def test_a_merge_refuses_what_does_not_belong_together(root: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 import demos
 from demos.collection.shards import Recorder
-from demos.datasets.dataset import episode_seeds, make_env
+from demos.datasets.environment import make_env
+from demos.datasets.metadata import episode_seeds
 from demos.preprocess import Resample, preprocess
 
 

@@ -24,8 +24,9 @@ from demos.__main__ import app as demos_app
 from demos.datasets import curate
 from demos.datasets.checksum import checksum
 from demos.datasets.data_file import DATA_FILE
-from demos.datasets.dataset import HISTORY, PLAN, episode_seeds, history_of, is_collected, make_env, plan_of
-from demos.datasets.episode import episodes_of
+from demos.datasets.environment import make_env
+from demos.datasets.metadata import HISTORY, PLAN, episode_seeds, history_of, is_collected, plan_of
+from demos.datasets.reading import episodes_of
 from demos.datasets.windows import Windows
 from demos.formats.source import source_of
 from demos.preprocess import Relabel, StatesToObs, preprocess
@@ -268,7 +269,7 @@ def test_collected_and_other_episodes_are_one_dataset(
     assert not is_collected(both.storage.metadata)
     assert check_here("person/both-v0", replay=1).is_sound
     assert demos.replay(both).identical == 2
-    assert curate.filter_episodes(both, "person/expert-v0", quality="expert").total_episodes == 1
+    assert curate.filter_episodes(both, "person/expert-v0", demonstrator="expert").total_episodes == 1
     assert curate.filter_episodes(both, "person/good-v0", success=True).total_episodes == 1
     with pytest.raises(ValueError, match="do not record success"):
         curate.filter_episodes(demos.load("person/mine-v0"), "person/no-v0", success=True)

@@ -13,8 +13,9 @@ import pytest
 
 import demos
 from demos.collection.replay import replay, replay_states
-from demos.datasets.dataset import history_of, make_env, plan_of
-from demos.datasets.episode import episodes_of
+from demos.datasets.environment import make_env
+from demos.datasets.metadata import history_of, plan_of
+from demos.datasets.reading import episodes_of
 from demos.preprocess import (
     PREPROCESSORS,
     CutIdle,
@@ -41,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def grasps(root: Path) -> minari.MinariDataset:
-    return demos.collect("LamGrasp-v0", episodes=6, quality="novice", root=root)
+    return demos.collect("LamGrasp-v0", episodes=6, demonstrator="novice", root=root)
 
 
 def processed(dataset: minari.MinariDataset, root: Path, *steps: Preprocessor) -> minari.MinariDataset:
@@ -125,7 +126,7 @@ def test_relabelled_episodes_are_real(control: str, root: Path) -> None:
 
 
 def test_noisy_episodes_are_relabelled_by_what_was_done(root: Path) -> None:
-    noisy = demos.collect("LamReach-v0", episodes=3, quality="noisy", root=root)
+    noisy = demos.collect("LamReach-v0", episodes=3, demonstrator="noisy", root=root)
     relabelled = processed(noisy, root, Relabel("joint"))
     assert "executed_action" not in next(episodes_of(relabelled)).infos
     assert replay(relabelled).identical == relabelled.total_episodes
@@ -237,7 +238,7 @@ SMALL = {"image_width": 24, "image_height": 16}
 
 def test_states_show_what_a_live_episode_sees(root: Path) -> None:
     randomized = {**SMALL, "randomize": "full"}
-    live = demos.collect("LamGraspPixels-v0", episodes=1, quality="novice", env_kwargs=randomized, root=root)
+    live = demos.collect("LamGraspPixels-v0", episodes=1, demonstrator="novice", env_kwargs=randomized, root=root)
     shown = processed(live, root, StatesToObs(cameras=("wrist", "side"), image_width=32, depth=True, renderer="tiny"))
     assert shown.observation_space["side"].shape == (16, 32, 3)
     assert set(shown.observation_space.spaces) == {"wrist", "side", "wrist_depth", "side_depth", "robot"}

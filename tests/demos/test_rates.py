@@ -17,8 +17,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 import demos
-from demos.datasets.dataset import FORM, PLAN, make_env, plan_of, rate_of
-from demos.datasets.episode import Episode, episodes_of
+from demos.datasets.environment import make_env
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import FORM, PLAN, plan_of, rate_of
+from demos.datasets.reading import episodes_of
 from demos.datasets.writing import draft_of
 from demos.formats import export_dataset, import_dataset
 from demos.preprocess import CutIdle, Features, Resample, Smooth, preprocess
@@ -47,7 +49,7 @@ def slow(images: minari.MinariDataset, root: Path) -> minari.MinariDataset:
 
 @pytest.fixture(scope="module")
 def reaches(root: Path) -> minari.MinariDataset:
-    return demos.collect("LamReach-v0", episodes=2, quality="novice", root=root)
+    return demos.collect("LamReach-v0", episodes=2, demonstrator="novice", root=root)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def halved(reaches: minari.MinariDataset, root: Path) -> minari.MinariDataset:
 
 @pytest.fixture(scope="module")
 def fast(reaches: minari.MinariDataset, root: Path) -> minari.MinariDataset:
-    """Its spaces are those of the environment."""
+    """It spaces are those of the environment."""
     return preprocess(reaches, [Resample(40)], "ours/fast-v0", root=root)
 
 

@@ -89,7 +89,7 @@ def test_the_same_dataset_gives_the_same_page(datasets: Any, tmp_path: Path) -> 
 
 def test_a_page_says_how_qualities_and_strategies_fare(tmp_path: Path) -> None:
     dataset = demos.collect(
-        "LamReach-v0", episodes=12, quality="mixed", strategy="all", keep_failures=True, root=tmp_path / "data"
+        "LamReach-v0", episodes=12, demonstrator="mixed", strategy="all", keep_failures=True, root=tmp_path / "data"
     )
     page = page_of(dataset, tmp_path / "page.html", videos=False)
     plan = demos.plan_of(dataset)

@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import demos
-from demos.datasets.episode import Episode, episodes_of, tree_leaves
+from demos.datasets.episode import Episode
+from demos.datasets.reading import episodes_of
 from demos.datasets.statistics import statistics
 from demos.datasets.torch_dataset import WindowDataset
+from demos.datasets.tree import tree_leaves
 from demos.datasets.windows import Windows
 
 

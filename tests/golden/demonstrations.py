@@ -9,7 +9,7 @@ from functools import partial
 import gymnasium as gym
 
 import demos
-from demos.collection.demonstrators import QUALITIES
+from demos.collection.demonstrators import DEMONSTRATORS
 from demos.collection.plan import Plan
 from demos.collection.shards import Recorder
 from demos.collection.strategies import STRATEGIES
@@ -38,7 +38,7 @@ def collection(plan: Plan) -> str:
             plan.env_id,
             episodes=plan.episodes,
             seed=plan.seed,
-            quality=plan.quality,
+            demonstrator=plan.demonstrator,
             strategy=plan.strategy,
             root=root,
         )
@@ -49,17 +49,17 @@ def cases() -> Iterator[Case]:
     """Yield the canonical demonstrations."""
 
     def case(name: str, plan: Plan, run: object = recording) -> Case:
-        versions = demonstration_versions(plan.env_id, plan.env_kwargs, plan.qualities, plan.strategies)
+        versions = demonstration_versions(plan.env_id, plan.env_kwargs, plan.demonstrators, plan.strategies)
         return Case("demonstrations", name, versions, partial(run, plan))  # type: ignore[arg-type]
 
     for task in EXPERTS:
         yield case(f"expert of {task}", Plan(env_id(task), seed=3))
     for control in ("ee_yaw", "joint", "discrete"):
         yield case(f"expert by {control}", Plan("LamGrasp-v0", {"control": control}, seed=3))
-    for quality in QUALITIES:
-        yield case(f"{quality} demonstrator", Plan("LamGrasp-v0", seed=3, quality=quality))
-    yield case("noisy discrete demonstrator", Plan("LamReachDiscrete-v0", seed=3, quality="noisy"))
+    for demonstrator in DEMONSTRATORS:
+        yield case(f"{demonstrator} demonstrator", Plan("LamGrasp-v0", seed=3, demonstrator=demonstrator))
+    yield case("noisy discrete demonstrator", Plan("LamReachDiscrete-v0", seed=3, demonstrator="noisy"))
     for strategy in STRATEGIES:
         yield case(f"strategy {strategy}", Plan("LamPickPlace-v0", seed=3, strategy=strategy))
-    mixed = Plan("LamReach-v0", episodes=6, seed=3, quality="mixed", strategy="all")
+    mixed = Plan("LamReach-v0", episodes=6, seed=3, demonstrator="mixed", strategy="all")
     yield case("mixed dataset", mixed, collection)

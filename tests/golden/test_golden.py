@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.registry import AGENTS
-from demos.collection.demonstrators import QUALITIES
+from demos.collection.demonstrators import DEMONSTRATORS
 from demos.collection.strategies import STRATEGIES
 from demos.experts import EXPERTS
 from lam_envs.control import CONTROLS
@@ -37,7 +37,7 @@ def test_every_versioned_part_has_a_golden_case() -> None:
         *(f"robot {name}" for name in ROBOTS),
         *(f"control {name}" for name in CONTROLS),
         *(f"expert {name}" for name in EXPERTS),
-        *(f"demonstrator {name}" for name in QUALITIES),
+        *(f"demonstrator {name}" for name in DEMONSTRATORS),
         *(f"strategy {name}" for name in STRATEGIES),
         *(f"agent {name}" for name in AGENTS),
         *("environment", "randomization", "images", "collection", "evaluation", "action noise", "shoves"),

@@ -18,7 +18,7 @@ from agents.registry import AGENTS
 from agents.training.provenance import agent_versions
 from agents.training.run import Run
 from demos.collection.versions import demonstration_versions
-from demos.datasets.episode import tree_map
+from demos.datasets.tree import tree_map
 from tests.golden.case import Case
 
 EPISODES = 5

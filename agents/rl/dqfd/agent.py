@@ -95,7 +95,7 @@ class DQfDAgent(PolicyAgent):
     only ran out of time is not taken for the end of all reward: its last value is estimated. Exploration is
     epsilon-greedy or softmax. The learning rate falls to 0 as the agent practises. Observations are standardised by
     the demonstrations. Episodes are seeded by their number, and a training that was killed goes on to the same
-    weights, in the pre-training too. Of disturbed demonstrations (`--quality noisy`) the rewards teach what the
+    weights, in the pre-training too. Of disturbed demonstrations (`--demonstrator noisy`) the rewards teach what the
     executed action is worth, and the margin what the expert would have done.
 
     **When not to use it.** Where actions are not discrete, where demonstrations hold no rewards, or where there is no

@@ -16,7 +16,8 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
 
-from demos.datasets.episode import Episode, tree_map
+from demos.datasets.episode import Episode
+from demos.datasets.tree import tree_map
 
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]

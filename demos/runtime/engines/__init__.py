@@ -14,7 +14,7 @@ ENGINES = ("local", "ray")
 def make_engine(
     name: str = "local", workers: int | None = None, *, address: str | None = None, shared: bool = False
 ) -> Engine:
-    """Makes an engine.
+    """Make an engine.
 
     Args:
         name: ``local`` or ``ray``.

@@ -101,7 +101,7 @@ class RayEngine:
                 ray.kill(board)
 
     def _sent(self, job: Job, stored: dict[tuple[Path, str], Any]) -> dict[str, Any]:
-        """Puts what a job reads into the object store, once for all jobs that read it."""
+        """Put what a job reads into the object store, once for all jobs that read it."""
         sent = {}
         for name in job.reads:
             assert job.folder is not None  # noqa: S101  (what reads has a folder)
@@ -112,7 +112,7 @@ class RayEngine:
         return sent
 
     def _taken(self, job: Job, reference: Any, died: OnCrash | None, stored: dict[tuple[Path, str], Any]) -> Any:
-        """Takes a job's result, and puts what it wrote into its folder."""
+        """Take a job's result, and puts what it wrote into its folder."""
         try:
             result, written = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
@@ -129,7 +129,7 @@ class RayEngine:
         return result
 
     def _cancel(self, references: list[Any]) -> None:
-        """Ends what still runs; Ray 2.60 aborts a process that cancels what has just ended."""
+        """End what still runs; Ray 2.60 aborts a process that cancels what has just ended."""
         if references:
             _, unfinished = self._ray.wait(references, num_returns=len(references), timeout=0)
             for reference in unfinished:
@@ -163,7 +163,7 @@ class _Board:
 
 
 def _called(job: Job, sent: dict[str, Any] | None, board: Any) -> tuple[Any, dict[str, Files] | None]:
-    """Runs a job on a machine of the cluster; returns what it returns and what it wrote."""
+    """Run a job on a machine of the cluster; returns what it returns and what it wrote."""
     listener: Callable[[float], None] | None = None
     if board is not None:
         listener = lambda share: board.write.remote(job.name, share)  # noqa: E731
@@ -184,7 +184,7 @@ def _called(job: Job, sent: dict[str, Any] | None, board: Any) -> tuple[Any, dic
 
 
 def packed(folder: Path, name: str) -> Files:
-    """Reads a file or a folder, with all that is in it.
+    """Read a file or a folder, with all that is in it.
 
     Args:
         folder: Where it is.
@@ -203,7 +203,7 @@ def packed(folder: Path, name: str) -> Files:
 
 
 def put(folder: Path, name: str, files: Files | None) -> None:
-    """Writes what :func:`packed` read, in place of what is there, at once or not at all.
+    """Write what :func:`packed` read, in place of what is there, at once or not at all.
 
     Args:
         folder: Where to.

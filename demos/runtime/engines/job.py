@@ -48,7 +48,7 @@ class Job:
     imports: tuple[str, ...] = ()
 
     def called_in(self, folder: Path | None) -> tuple[Any, ...]:
-        """Returns the arguments for a call with the job's files in a folder."""
+        """Return the arguments for a call with the job's files in a folder."""
         return tuple(
             folder / argument.path if isinstance(argument, JobPath) and folder is not None else argument
             for argument in self.arguments
@@ -73,7 +73,7 @@ class Engine(Protocol):
     def run(
         self, jobs: Sequence[Job], *, died: OnCrash | None = None, watch: Watch | None = None
     ) -> Iterator[tuple[Job, Any]]:
-        """Yields each job with its result as it finishes; the first error ends all.
+        """Yield each job with its result as it finishes; the first error ends all.
 
         Args:
             jobs: Each begins when those that it comes after have ended, else in this order.
@@ -112,7 +112,7 @@ class Schedule:
         return bool(self._open)
 
     def next(self) -> Job | None:
-        """Returns a job that may begin now; None if there is none yet.
+        """Return a job that may begin now; None if there is none yet.
 
         Raises:
             ValueError: The rest wait for each other.
@@ -127,7 +127,7 @@ class Schedule:
         return None
 
     def end(self, job: Job) -> None:
-        """Takes down that a job has ended."""
+        """Take down that a job has ended."""
         self.running.remove(job)
         self._open.remove(job.name)
 
@@ -140,7 +140,7 @@ class Progress:
         self._due = 0.0
 
     def listened_to_by(self, listener: Callable[[float], None] | None) -> None:
-        """Sets who is told; None for nobody."""
+        """Set who is told; None for nobody."""
         self._listener = listener
         self._due = 0.0
 

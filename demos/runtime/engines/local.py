@@ -95,7 +95,7 @@ class _Running:
         return str(kind), content
 
     def end(self, grace: float) -> None:
-        """Ends the process, and what it began, after some time."""
+        """End the process, and what it began, after some time."""
         self.process.join(grace)
         # Its group, which holds what it began, may be there when it is not.
         with contextlib.suppress(OSError, AttributeError):
@@ -119,7 +119,7 @@ def _begin(context: Any, job: Job, watch: Watch | None) -> _Running:
 
 
 def _heard_of(running: Sequence[_Running]) -> list[_Running]:
-    """Waits until some process says something or ends."""
+    """Wait until some process says something or ends."""
     ready = wait([part for one in running for part in (one.heard, one.process.sentinel)])
     return [one for one in running if one.heard in ready or one.process.sentinel in ready]
 
@@ -175,7 +175,7 @@ def _work(told: Connection, call: bytes, environment: dict[str, str]) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """Ends this process, and what it began, when its parent was killed: no one would take its result."""
+    """End this process, and what it began, when its parent was killed: no one would take its result."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -215,7 +215,7 @@ def _context(modules: set[str]) -> Any:
 
 @contextlib.contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Sets variables for processes that start now."""
+    """Set variables for processes that start now."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -19,7 +19,7 @@ from agents.rl.dqfd.policy import DuelingPolicy, softmax_actions
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.stable_baselines import seeded, training_envs
-from demos.datasets.episode import episodes_of
+from demos.datasets.reading import episodes_of
 
 from ...conftest import Make
 from ..test_rl import same
@@ -154,7 +154,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
 
 def test_of_disturbed_demonstrations_rewards_belong_to_what_was_executed(make: Make, tmp_path: Path) -> None:
     env = make("LamReachDiscrete-v0")
-    noisy = demos.collect("LamReachDiscrete-v0", episodes=2, seed=7, quality="noisy", root=tmp_path)
+    noisy = demos.collect("LamReachDiscrete-v0", episodes=2, seed=7, demonstrator="noisy", root=tmp_path)
     buffer = model_of(env, noisy).replay_buffer
     episodes = list(episodes_of(noisy))
     rows = slice(0, buffer.demonstrations)

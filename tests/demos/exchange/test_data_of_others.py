@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import demos
-from demos.datasets.dataset import PLAN, history_of, plan_of
-from demos.datasets.episode import episodes_of, identical
+from demos.datasets.metadata import PLAN, history_of, plan_of
+from demos.datasets.reading import episodes_of
+from demos.datasets.tree import identical
 from demos.formats import import_dataset
 
 

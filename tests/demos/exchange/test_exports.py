@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 import demos
-from demos.datasets.dataset import plan_of
-from demos.datasets.episode import Episode, episodes_of
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import plan_of
+from demos.datasets.reading import episodes_of
 from demos.datasets.writing import draft_of
-from demos.formats import FORMATS, export_dataset, import_dataset, lerobot
-from demos.formats import videos as films
-from demos.formats.statistics import merged, number_statistics, picture_statistics
+from demos.formats import FORMATS, export_dataset, import_dataset
+from demos.formats.lerobot import videos, writing
+from demos.formats.lerobot.statistics import merged, number_statistics, picture_statistics
 
 from ..checks import check_here
 from .conftest import ENDINGS, ENV_IDS, box, carried, random_dataset
@@ -45,10 +46,10 @@ def test_each_format_says_what_it_loses(sources: dict[str, minari.MinariDataset]
 def test_a_large_lerobot_folder_has_many_files(
     sources: dict[str, minari.MinariDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lerobot, "LARGEST_MB", dict.fromkeys(lerobot.LARGEST_MB, 0))
-    monkeypatch.setattr(lerobot, "TOGETHER", 1)
-    monkeypatch.setattr(films, "LARGEST", 0)
-    monkeypatch.setattr(films, "FILES_A_CHUNK", 2)
+    monkeypatch.setattr(writing, "LARGEST_MB", dict.fromkeys(writing.LARGEST_MB, 0))
+    monkeypatch.setattr(writing, "TOGETHER", 1)
+    monkeypatch.setattr(videos, "LARGEST", 0)
+    monkeypatch.setattr(videos, "FILES_A_CHUNK", 2)
     back = carried(sources["LamReachPixels-v0"], "lerobot", tmp_path)
     assert [len(episode) for episode in episodes_of(back)] == [40, 40, 40]
     files = sorted(file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("chunk-001/*"))
@@ -162,7 +163,7 @@ def test_lerobot_names_the_robot_that_an_id_is_registered_with(tmp_path: Path) -
     keywords = {**spec.kwargs, "robot": "xarm6"}
     gym.register("OtherReach-v0", spec.entry_point, max_episode_steps=5, disable_env_checker=True, kwargs=keywords)
     try:
-        dataset = demos.collect("OtherReach-v0", episodes=1, quality="random", keep_failures=True, root=tmp_path)
+        dataset = demos.collect("OtherReach-v0", episodes=1, demonstrator="random", keep_failures=True, root=tmp_path)
         export_dataset(dataset, "lerobot", tmp_path / "out")
     finally:
         del gym.registry["OtherReach-v0"]

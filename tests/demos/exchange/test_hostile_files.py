@@ -20,7 +20,7 @@ import pytest
 
 import demos
 from demos.formats import FORMATS, export_dataset, import_dataset
-from demos.formats.lerobot import REST
+from demos.formats.lerobot.layout import REST
 
 
 def refused(path: Path, format: str, tmp_path: Path, match: str) -> None:

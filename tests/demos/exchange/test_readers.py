@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 import demos
-from demos.datasets.dataset import episode_seeds, history_of
-from demos.datasets.episode import Episode, episodes_of, tree_leaves
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import episode_seeds, history_of
+from demos.datasets.reading import episodes_of
+from demos.datasets.tree import tree_leaves
 from demos.formats import export_dataset, import_dataset
 
 from .conftest import ENV_IDS, READERS

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import demos
 from demos.datasets.checksum import checksum
-from demos.datasets.dataset import episode_seeds, history_of, plan_of
-from demos.datasets.episode import episodes_of, identical
+from demos.datasets.metadata import episode_seeds, history_of, plan_of
+from demos.datasets.reading import episodes_of
+from demos.datasets.tree import identical
 from demos.formats import FORMATS, export_dataset, import_dataset
 
 from .conftest import ENV_IDS, LEAVES, SPACES, carried, random_dataset

@@ -16,7 +16,7 @@ from demos.runtime.engines import make_engine
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     app.command(epilog="Example: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0")(collect)
     app.command("fetch-or-make", epilog="Example: python -m demos fetch-or-make LamGrasp-100")(fetch_or_make)
 
@@ -26,7 +26,7 @@ def collect(
     episodes: Annotated[int, typer.Option(help="Number of episodes to record.")] = 100,
     seed: Annotated[int, typer.Option(help="Number that every episode's own seed is derived from.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that record; the dataset is the same for any number.")] = 1,
-    quality: Annotated[
+    demonstrator: Annotated[
         str, typer.Option(help="expert, noisy (disturbed, with undisturbed labels), novice, random, or mixed.")
     ] = "expert",
     strategy: Annotated[str, typer.Option(help="How it approaches: direct, left, right, high, or all.")] = "direct",
@@ -54,7 +54,7 @@ def collect(
             episodes=episodes,
             seed=seed,
             engine=make_engine(engine, workers, address=address, shared=shared),
-            quality=quality,
+            demonstrator=demonstrator,
             strategy=strategy,
             policy=policy,
             keep_failures=keep_failures,

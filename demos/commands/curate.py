@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from demos.commands.arguments import EXAMPLE, Dataset, NewId, Overwrite, Root
-from demos.commands.collecting import tell
+from demos.commands.collect import tell
 from demos.datasets import curate
-from demos.datasets.dataset import history_of, load
+from demos.datasets.loading import load
+from demos.datasets.metadata import history_of
 from demos.preprocess import PREPROCESSORS
 from demos.preprocess import preprocess as preprocess_dataset
 from demos.preprocess.parsing import parsed
@@ -20,7 +21,7 @@ Seed = Annotated[int, typer.Option(help="Of the random draw.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     app.command("filter", epilog=f"Example: python -m demos filter {EXAMPLE} --id lam/good-v0 --min-return 20")(
         filter_
     )
@@ -40,7 +41,7 @@ def filter_(
     max_return: Annotated[float, typer.Option(help="Largest sum of rewards.")] = math.inf,
     min_length: Annotated[int, typer.Option(help="Fewest steps.")] = 0,
     max_length: Annotated[int | None, typer.Option(help="Most steps.")] = None,
-    quality: Annotated[str | None, typer.Option(help="How it was acted, such as noisy.")] = None,
+    demonstrator: Annotated[str | None, typer.Option(help="How it was acted, such as noisy.")] = None,
     strategy: Annotated[str | None, typer.Option(help="How it approached, such as left.")] = None,
     overwrite: Overwrite = False,
     root: Root = None,
@@ -56,7 +57,7 @@ def filter_(
                 max_return=max_return,
                 min_length=min_length,
                 max_length=max_length,
-                quality=quality,
+                demonstrator=demonstrator,
                 strategy=strategy,
                 root=root,
                 overwrite=overwrite,

@@ -22,7 +22,7 @@ FILES_A_CHUNK = 1000
 
 
 def pyav() -> Any:
-    """Imports PyAV.
+    """Import PyAV.
 
     Raises:
         ModuleNotFoundError: It is not installed.
@@ -31,7 +31,7 @@ def pyav() -> Any:
 
 
 def chunk_file(number: int) -> tuple[int, int]:
-    """Returns the number of the folder and of the file in it."""
+    """Return the number of the folder and of the file in it."""
     return number // FILES_A_CHUNK, number % FILES_A_CHUNK
 
 
@@ -52,7 +52,7 @@ class FilmWriter:
         self._stream: Any = None
 
     def add(self, frames: npt.NDArray[np.uint8]) -> dict[str, Any]:
-        """Appends an episode.
+        """Append an episode.
 
         Returns:
             Where it is: ``chunk_index``, ``file_index``, ``from_timestamp`` and ``to_timestamp`` in seconds.
@@ -75,7 +75,7 @@ class FilmWriter:
         }
 
     def close(self) -> None:
-        """Completes the file."""
+        """Complete the file."""
         if self._container is not None:
             try:
                 self._container.mux(self._stream.encode(None))
@@ -120,7 +120,7 @@ def _pixel_format(shape: tuple[int, ...]) -> str:
 
 
 def read_frames(path: Path, start: float, length: int, fps: float) -> npt.NDArray[np.uint8]:
-    """Reads an episode's frames.
+    """Read an episode's frames.
 
     Args:
         path: Of the film.

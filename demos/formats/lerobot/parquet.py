@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from demos.formats.arrow import pyarrow
-from demos.formats.videos import chunk_file
+from demos.formats.lerobot.videos import chunk_file
 
 
 class ParquetFiles:
@@ -26,7 +26,7 @@ class ParquetFiles:
         self._waiting: list[Any] = []
 
     def place(self) -> tuple[int, int]:
-        """Returns the numbers of the folder and of the file that the next rows go to."""
+        """Return the numbers of the folder and of the file that the next rows go to."""
         file = self._file()
         if self._largest is not None and file.exists() and file.stat().st_size >= self._largest * 2**20:
             self.close()
@@ -34,7 +34,7 @@ class ParquetFiles:
         return chunk_file(self._number)
 
     def add(self, table: Any) -> tuple[int, int]:
-        """Appends rows; returns where."""
+        """Append rows; returns where."""
         place = self.place()
         self._waiting.append(table)
         if len(self._waiting) >= self._together:
@@ -42,7 +42,7 @@ class ParquetFiles:
         return place
 
     def close(self) -> None:
-        """Completes the file."""
+        """Complete the file."""
         self._flush()
         if self._writer is not None:
             self._writer.close()

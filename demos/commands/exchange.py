@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from demos.commands.arguments import EXAMPLE, Dataset, NewId, Overwrite, Root
-from demos.commands.collecting import tell
-from demos.datasets.dataset import load
+from demos.commands.collect import tell
+from demos.datasets.loading import load
 from demos.formats import FORMATS, export_dataset, import_dataset
 from demos.runtime.console import clear_errors, console, keywords
 
@@ -17,7 +17,7 @@ Format = Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMAT
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     app.command("export", epilog=f"Example: python -m demos export {EXAMPLE} --format robomimic --out grasp.hdf5")(
         export
     )

@@ -13,13 +13,14 @@ from demos.check import repair as repair_dataset
 from demos.collection.replay import replay as replay_actions
 from demos.collection.replay import replay_states
 from demos.commands.arguments import EXAMPLE, Dataset, Overwrite, Root
-from demos.commands.collecting import tell
-from demos.datasets.dataset import load, stores_jpeg
+from demos.commands.collect import tell
+from demos.datasets.loading import load
+from demos.datasets.metadata import stores_jpeg
 from demos.runtime.console import clear_errors, console, errors
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     app.command(epilog=f"Example: python -m demos replay {EXAMPLE}")(replay)
     app.command(epilog=f"Example: python -m demos check {EXAMPLE}")(check)
 

@@ -16,7 +16,7 @@ Statistics = dict[str, npt.NDArray[Any]]
 
 
 def number_statistics(values: npt.NDArray[Any]) -> Statistics:
-    """Returns the statistics of each number of a feature.
+    """Return the statistics of each number of a feature.
 
     Args:
         values: Shape (moments, ...).
@@ -40,7 +40,7 @@ def number_statistics(values: npt.NDArray[Any]) -> Statistics:
 
 
 def picture_statistics(frames: npt.NDArray[np.uint8]) -> Statistics:
-    """Returns the statistics of each colour, of pixels from 0 to 1.
+    """Return the statistics of each colour, of pixels from 0 to 1.
 
     Args:
         frames: Shape (moments, height, width, 3).
@@ -65,7 +65,7 @@ def _sampled(length: int) -> npt.NDArray[np.int64]:
 
 
 def merged(left: Statistics, right: Statistics) -> Statistics:
-    """Returns the statistics of both; quantiles are the mean of both, weighted, as LeRobot has them."""
+    """Return the statistics of both; quantiles are the mean of both, weighted, as LeRobot has them."""
     counts = left["count"] + right["count"]
     shares = left["count"] / counts, right["count"] / counts
 

@@ -12,14 +12,14 @@ from rich.table import Table
 
 from demos.collection.video import render as render_video
 from demos.commands.arguments import EXAMPLE, Dataset, Root
-from demos.datasets.dataset import datasets_root, describe, installed, load
-from demos.datasets.statistics import statistics
+from demos.datasets.loading import datasets_root, installed, load
+from demos.datasets.statistics import describe, statistics
 from demos.preprocess.schema import form_of
 from demos.runtime.console import clear_errors, console, errors
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     app.command("list", epilog="Example: python -m demos list")(list_)
     app.command(epilog=f"Example: python -m demos info {EXAMPLE}")(info)
     app.command(epilog=f"Example: python -m demos report {EXAMPLE} --out grasp.html")(report)

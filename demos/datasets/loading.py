@@ -1,0 +1,205 @@
+"""Find, list and open datasets.
+
+Datasets are plain Minari datasets, so ``minari.load_dataset`` and every tool built on it read them too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import minari
+from minari.dataset.minari_dataset import DATASET_ID_RE
+from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
+
+from demos.datasets.data_file import DATA_FILE, open_data
+from demos.datasets.metadata import PLAN, is_collected
+from demos.runtime.access import access_error
+from lam_envs.registration import is_ours
+
+PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
+"""Ids of which every part is a name that no tool takes for an option or a hidden file."""
+
+
+def datasets_root(root: str | Path | None = None) -> Path:
+    """Return the folder of all datasets: the one given, or Minari's own (``MINARI_DATASETS_PATH``).
+
+    Raises:
+        NotADirectoryError: There is a file in its place.
+    """
+    chosen = root or os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets"
+    # Minari misplaces files of relative folders.
+    folder = Path(chosen).absolute()
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file; expected the folder of all datasets")
+    return folder
+
+
+def checked_id(dataset_id: str) -> str:
+    """Return a dataset id that names a folder below the root and no other place.
+
+    Raises:
+        ValueError: It is not of the form ``(namespace/)name-v0``.
+    """
+    plain = DATASET_ID_RE.fullmatch(dataset_id) and PLAIN_ID.fullmatch(dataset_id)
+    # The files of a dataset are in a folder of that name.
+    if not plain or "data" in dataset_id.split("/"):
+        raise ValueError(
+            f"malformed dataset id {dataset_id!r}; expected (namespace/)name-v0 of letters, digits, '-' and '_', "
+            "each with a letter or digit first, a namespace of two or more, and none called data"
+        )
+    return dataset_id
+
+
+def dataset_folder(dataset_id: str, root: str | Path | None = None) -> Path:
+    """Return where a dataset's files are, or would be."""
+    return datasets_root(root) / checked_id(dataset_id) / "data"
+
+
+def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDataset:
+    """Open a dataset.
+
+    Args:
+        dataset: An id, or the folder of one.
+        root: The folder of all datasets; by default Minari's own.
+
+    Raises:
+        FileNotFoundError: There is no such dataset; says which there are.
+        OSError: The files are locked or may not be read, which is not damage.
+        ValueError: The files are damaged, incomplete, not a dataset, or of an unsupported format or version.
+    """
+    folder = find(dataset, root)
+    try:
+        metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
+        unread = _unread_format(metadata)
+        if unread is None:
+            _check_complete(folder, metadata)
+            opened = minari.MinariDataset(MinariStorage.read(folder))
+    except Exception as error:  # A damaged file may have h5py and Minari raise anything.
+        if (locked := access_error(error, folder)) is not None:
+            raise locked from error
+        raise ValueError(
+            f"the dataset at {folder} is damaged or incomplete ({error}). python -m demos check tells what is sound "
+            "in it, and --repair keeps that; or make it anew."
+        ) from error
+    if unread is not None:
+        raise ValueError(f"the dataset at {folder} {unread}")
+    return opened
+
+
+def holds_dataset(folder: Path) -> bool:
+    """Whether a folder holds the files of a dataset, be they damaged, or only one of the two."""
+    return any((folder / file).exists() for file in (METADATA_FILE_NAME, DATA_FILE))
+
+
+def find(dataset: str | Path, root: str | Path | None = None) -> Path:
+    """Return the folder of a dataset's files, which may be damaged or incomplete.
+
+    Args:
+        dataset: An id, or the folder of one.
+        root: The folder of all datasets; by default Minari's own.
+
+    Raises:
+        FileNotFoundError: There is no such dataset; says which there are.
+    """
+    given = Path(dataset).absolute()
+    for folder in (given, given / "data"):
+        if holds_dataset(folder):
+            return folder
+    named = None
+    with contextlib.suppress(ValueError):
+        named = dataset_folder(str(dataset), root)
+    if named is None or not named.is_dir():
+        there = ", ".join(name for name, _ in installed(root)) or "none"
+        raise FileNotFoundError(
+            f"no dataset {str(dataset)!r} in {datasets_root(root)} (there: {there}). "
+            "Collect one: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0"
+        )
+    return named
+
+
+def _unread_format(metadata: Mapping[str, Any]) -> str | None:
+    """Return why a sound dataset of Minari cannot be read, and what to do; None if it can be read."""
+    data_format, version = metadata.get("data_format", "hdf5"), metadata.get("minari_version")
+    if data_format != "hdf5":
+        return f"is stored as {data_format!r}; expected 'hdf5': write it again with data_format='hdf5'"
+    if isinstance(version, str) and version not in minari.supported_dataset_versions:
+        return (
+            f"was written by Minari {version}, and Minari {minari.__version__} does not read that; expected one of "
+            f"{', '.join(sorted(minari.supported_dataset_versions))}"
+        )
+    return None
+
+
+def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
+    for key in ("dataset_id", "minari_version", "observation_space", "action_space", "total_episodes"):
+        if key not in metadata:
+            raise ValueError(f"{METADATA_FILE_NAME} lacks {key!r}")
+    episodes, collected = metadata["total_episodes"], is_collected(metadata)
+    with open_data(folder / DATA_FILE) as file:
+        # A damaged number may be too large to count to.
+        if len(file) != episodes or set(file) != {f"episode_{number}" for number in range(episodes)}:
+            raise ValueError(f"{len(file.keys())} of {episodes} episodes, or other names")
+        elsewhere = file.id.links.visit(
+            lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else name, info=True
+        )
+        if elsewhere is not None:
+            raise ValueError(f"{elsewhere.decode(errors='replace')} is a link, expected it to be there itself")
+        for name, group in file.items():
+            steps = int(group.attrs["total_steps"])
+            if int(group.attrs.get("seed", 0)) < 0:
+                raise ValueError(f"{name} has a negative seed")
+            _check_lengths(name, group, steps, recorded_here=collected)
+            if collected and is_ours(metadata[PLAN].get("env_id")) and "is_success" not in group["infos"]:
+                raise ValueError(f"{name} does not say whether it succeeded")
+
+
+def _check_lengths(name: str, group: h5py.Group, steps: int, *, recorded_here: bool) -> None:
+    lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
+    lengths |= dict.fromkeys(("observations", "infos"), steps + 1)
+    for part, length in lengths.items():
+        # Minari does not require infos, and they may be anything.
+        if part == "infos" and part not in group and not recorded_here:
+            continue
+        for key, array in _leaves(part, group[part]):
+            found = array.shape[:1] if isinstance(array, h5py.Dataset) else None
+            if found != (length,) and (part != "infos" or recorded_here):
+                raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}; expected {length} moments")
+            if array.external or array.is_virtual:
+                raise ValueError(f"{key} of {name} lies in another file")
+
+
+def _leaves(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+    """Everything in a group that is no group, with its way."""
+    if isinstance(part, h5py.Group):
+        for key, inner in part.items():
+            yield from _leaves(f"{name}/{key}", inner)
+    else:
+        yield name, part
+
+
+def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the id and metadata of every dataset, sorted by id; damaged ones with a warning and no metadata."""
+    base = datasets_root(root)
+    for folder in sorted(base.glob("**/data")):
+        relative = folder.parent.relative_to(base)
+        if any(part.startswith(".") for part in relative.parts):
+            continue
+        if not holds_dataset(folder):
+            continue
+        try:
+            metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
+            if not isinstance(metadata, dict):
+                raise ValueError(f"{METADATA_FILE_NAME} is no JSON object")
+        except (OSError, ValueError, RecursionError) as error:
+            fault = access_error(error, folder) or f"the dataset at {folder} is damaged: {error}"
+            warnings.warn(str(fault), stacklevel=2)
+            metadata = {}
+        yield relative.as_posix(), metadata

@@ -1,0 +1,182 @@
+"""Metadata of a dataset: its plan, history, rate and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import minari
+from gymnasium.envs.registration import EnvSpec, registry
+from minari.dataset.minari_storage import is_image_space
+
+from lam_envs.bullet.simulation import CONTROL_HZ
+from lam_envs.registration import is_ours
+
+PLAN = "lam_envs_plan"
+"""Key of the metadata that hold what :func:`demos.collect` was asked for."""
+WITH_OTHERS = "with_others"
+"""Key of the plan of a merged dataset: True if not all episodes were collected by this package."""
+HISTORY = "lam_envs_history"
+"""Key of the metadata that list what was done to the episodes since they were collected, first things first."""
+FORM = "lam_envs_form"
+"""Key of the metadata that hold the rate and the features of a dataset that differ from its environment's."""
+HIGHEST_RATE = 10_000.0
+"""Largest rate, steps per second: episodes of higher rates would only fill the memory."""
+DRAWING = ("render_mode", "render_width", "render_height", "camera")
+"""Keywords of environments that change how :meth:`render` draws, and do not change episodes."""
+
+
+def is_collected(metadata: Mapping[str, Any]) -> bool:
+    """Return whether :func:`demos.collect` recorded all episodes of a dataset.
+
+    Datasets that Minari or an import wrote may lack seeds, infos and the flag of success.
+
+    Args:
+        metadata: Metadata of the dataset.
+    """
+    plan = metadata.get(PLAN)
+    return isinstance(plan, dict) and "qualities" in plan and not plan.get(WITH_OTHERS)
+
+
+def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
+    """Return what the dataset was collected with: ``env_id``, ``env_kwargs``, ``seed``, versions and so on.
+
+    Of a dataset that was not collected by :func:`demos.collect`, only ``env_id`` and ``env_kwargs`` are known, from
+    its ``env_spec``.
+
+    Raises:
+        ValueError: The dataset does not record which environment it comes from.
+    """
+    plan = dataset.storage.metadata.get(PLAN)
+    if plan is None and dataset.env_spec is not None:
+        plan = {"env_id": dataset.env_spec.id, "env_kwargs": _given_kwargs(dataset.env_spec)}
+    if not isinstance(plan, dict) or not isinstance(plan.get("env_id"), str):
+        raise ValueError(
+            f"dataset {dataset.id} does not record which environment it comes from: it has no env_spec. Write it "
+            "again with env=..., as minari.create_dataset_from_buffers takes it"
+        )
+    return plan
+
+
+def _given_kwargs(spec: EnvSpec) -> dict[str, Any]:
+    """Return the keywords of ``gym.make`` that made an environment, without those of its rendering."""
+    known = registry.get(spec.id)
+    registered = {} if known is None else known.kwargs
+    given = {
+        name: value
+        for name, value in spec.kwargs.items()
+        if name not in DRAWING and not (name in registered and registered[name] == value)
+    }
+    if known is not None and spec.max_episode_steps not in (None, known.max_episode_steps):
+        given["max_episode_steps"] = spec.max_episode_steps
+    return given
+
+
+def history_of(dataset: minari.MinariDataset) -> list[dict[str, Any]]:
+    """Return what was done to the episodes since they were collected, first things first.
+
+    Returns:
+        For each step its name (``step``), whether the actions still give the episodes if they did before
+        (``replays``), whether the episodes were executed anew (``executes``), the id of the dataset that it was done
+        to (``of``), and its settings.
+    """
+    history = dataset.storage.read_raw_metadata(dataset.storage.data_path).get(HISTORY, [])
+    return [step for step in history if isinstance(step, dict)] if isinstance(history, list) else []
+
+
+def changes_of(dataset: minari.MinariDataset) -> list[str]:
+    """Return the names of the steps because of which actions no longer give their episodes; none if they do."""
+    changes: list[str] = []
+    for step in history_of(dataset):
+        if step.get("executes"):
+            changes = []
+        elif not step.get("replays"):
+            changes.append(str(step.get("step")))
+    return changes
+
+
+def stores_jpeg(dataset: minari.MinariDataset) -> bool:
+    """Return whether a dataset holds images that are stored as JPEG, which loses detail.
+
+    Minari notes ``jpeg_encoding`` by default, also of datasets without images.
+    """
+    images = holds_images(dataset.observation_space) or holds_images(dataset.action_space)
+    return bool(dataset.storage.jpeg_encoding) and images
+
+
+def holds_images(space: gym.Space[Any]) -> bool:
+    """Return whether a space has parts that Minari takes for images."""
+    if isinstance(space, gym.spaces.Dict):
+        return any(map(holds_images, space.spaces.values()))
+    if isinstance(space, gym.spaces.Tuple):
+        return any(map(holds_images, space.spaces))
+    return bool(is_image_space(space))
+
+
+def rate_of(dataset: minari.MinariDataset) -> float | None:
+    """Return the steps per second of a dataset's episodes, which preprocessing may have changed.
+
+    Returns:
+        The rate that the metadata hold, or else that of the environment; None if neither is known.
+
+    Raises:
+        ValueError: The metadata hold a rate that is no positive number.
+    """
+    metadata = dataset.storage.read_raw_metadata(dataset.storage.data_path)
+    if FORM in metadata:
+        saved = metadata[FORM]
+        return checked_rate(saved.get("rate") if isinstance(saved, dict) else saved)
+    return environment_rate(dataset)
+
+
+def environment_rate(dataset: minari.MinariDataset) -> float | None:
+    """Return the steps per second of the environment that a dataset comes from; None outside of lam_envs."""
+    try:
+        env_id = plan_of(dataset)["env_id"]
+    except ValueError:
+        env_id = None if dataset.env_spec is None else dataset.env_spec.id
+    return float(CONTROL_HZ) if is_ours(env_id) else None
+
+
+def checked_rate(rate: Any) -> float | None:
+    """Return a rate that was read, None if it is unknown.
+
+    Raises:
+        ValueError: It is no positive number.
+    """
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 < rate <= HIGHEST_RATE:
+        raise ValueError(
+            f"the metadata of the dataset are damaged: the rate is {rate!r}; "
+            f"expected a positive number of steps per second, at most {HIGHEST_RATE:g}"
+        )
+    return float(rate)
+
+
+def episode_seeds(dataset: minari.MinariDataset) -> list[int]:
+    """Return the seed that each episode was reset with.
+
+    Raises:
+        ValueError: An episode has none.
+    """
+    seeds: list[int] = []
+    for metadata in dataset.storage.get_episode_metadata(dataset.episode_indices):
+        if metadata.get("seed") is None:
+            raise ValueError(
+                f"episode {metadata.get('id')} of dataset {dataset.id} has no seed: its actions cannot be "
+                "re-executed from its start. If states were recorded, replay these: python -m demos replay --states"
+            )
+        seeds.append(int(metadata["seed"]))
+    return seeds
+
+
+def libraries_of(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the versions of libraries of a plan; plans of older code have them among their versions.
+
+    Args:
+        plan: Of :func:`plan_of`.
+    """
+    found = plan.get("libraries") or plan.get("versions")
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,256 @@
+"""Read LeRobot datasets, exported by this package or recorded by others."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, pairwise, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from demos.datasets.episode import Episode
+from demos.datasets.metadata import HIGHEST_RATE
+from demos.datasets.tree import nested, tree_leaves
+from demos.formats.arrow import numbers, pyarrow
+from demos.formats.format import ImportedDataset, ImportedEpisode, ends, optional, with_last
+from demos.formats.lerobot.layout import (
+    DEFAULTS,
+    IMAGES,
+    INFO,
+    MOST_AXES,
+    PROVENANCE,
+    REST,
+    STEPWISE,
+    VERSION,
+    VIDEO_PATH,
+    layout_of,
+)
+from demos.formats.lerobot.videos import read_frames
+from demos.formats.provenance import Provenance, parsed_provenance
+from demos.formats.spaces import implied_action_space, implied_space
+
+
+@contextmanager
+def read_dataset(path: Path) -> Iterator[ImportedDataset]:
+    """Open a folder. See :class:`demos.formats.format.Format`."""
+    info = json.loads((path / INFO).read_text())
+    if info["codebase_version"] != VERSION:
+        raise ValueError(
+            f"{INFO} says version {info['codebase_version']!r}; expected {VERSION}: convert it with LeRobot's "
+            "convert_dataset_v21_to_v30"
+        )
+    features, fps = _checked_features(info["features"]), float(info["fps"])
+    if not 0 < fps <= HIGHEST_RATE:
+        raise ValueError(f"{INFO} has {fps} frames a second; expected a number above 0, at most {HIGHEST_RATE:g}")
+    total = int(info["total_episodes"])
+    if (path / PROVENANCE).exists():
+        provenance = parsed_provenance((path / PROVENANCE).read_text())
+        arrivals = _own_episodes(path, provenance, fps)
+        yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
+        return
+    first = next(_others_episodes(path, features, fps), None)
+    if first is None:
+        raise ValueError("it holds no episode")
+    seen = first.episode.observations
+    observations: dict[str, Any] = {name: implied_space(values) for name, values in tree_leaves(seen)}
+    actions = implied_action_space(
+        numbers(table["action"], "action", features["action"]) for _, table in _frames(path, ["action"])
+    )
+    yield ImportedDataset(
+        spaces.Dict(observations) if isinstance(seen, dict) else observations[""],
+        actions,
+        None,
+        total,
+        _others_episodes(path, features, fps),
+        {"last_observation": "the one before it", **({} if "next.reward" in features else {"rewards": "zeros"})},
+        fps,
+    )
+
+
+def _checked_features(given: dict[str, Any]) -> dict[str, Any]:
+    """The shapes of the columns, and ``video`` or ``image`` of pictures; texts are left out.
+
+    Raises:
+        ValueError: A name that is, or could be, a path, or a shape that is none.
+    """
+    features: dict[str, Any] = {}
+    for name, feature in given.items():
+        if not re.fullmatch(r"\w[\w -]*(\.[\w -]+)*", name):
+            raise ValueError(f"{INFO} has the feature {name!r}; expected letters, digits, '_', '-' and single dots")
+        dtype, shape = feature["dtype"], tuple(int(size) for size in feature["shape"])
+        if len(shape) > MOST_AXES or min(shape, default=1) < 1 or np.prod(shape, dtype=float) > 2**28:
+            raise ValueError(f"{INFO} claims the shape {shape} of {name}; expected one that fits into memory")
+        if dtype in ("video", "image"):
+            features[name] = dtype
+        elif dtype != "string":
+            features[name] = shape
+    missing = {"action", "episode_index"} - set(features)
+    if missing or not any(name.startswith("observation.") for name in features):
+        raise ValueError(f"{INFO} lacks the features {sorted(missing) or 'observation.*'}")
+    return features
+
+
+def _episode_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what LeRobot keeps of each episode, statistics aside."""
+    parquet = pyarrow("pyarrow.parquet")
+    files = sorted((path / "meta" / "episodes").glob("*/*.parquet"))
+    if not files:
+        raise ValueError("meta/episodes holds no file")
+    for file in files:
+        with parquet.ParquetFile(file) as content:
+            names = [name for name in content.schema_arrow.names if not name.startswith("stats/")]
+            for batch in content.iter_batches(batch_size=100, columns=names):
+                yield from batch.select([name for name in batch.schema.names if name in names]).to_pylist()
+
+
+def _frames(path: Path, names: list[str]) -> Iterator[tuple[int, Any]]:
+    """Yield the frames of each episode, with its number."""
+    pa, parquet = pyarrow(), pyarrow("pyarrow.parquet")
+    pieces: list[Any] = []
+    current = -1
+    for file in sorted((path / "data").glob("*/*.parquet")):
+        with parquet.ParquetFile(file) as content:
+            missing = set(names) - set(content.schema_arrow.names)
+            if missing:
+                raise ValueError(f"{file.name} lacks the columns {sorted(missing)}")
+            for batch in content.iter_batches(batch_size=256, columns=[*names, "episode_index"]):
+                table = pa.Table.from_batches([batch])
+                index = numbers(table["episode_index"], "episode_index", ())
+                edges = [0, *(np.flatnonzero(np.diff(index)) + 1).tolist(), len(index)]
+                for begin, end in pairwise(edges):
+                    if pieces and index[begin] != current:
+                        yield current, pa.concat_tables(pieces)
+                        pieces = []
+                    current = int(index[begin])
+                    pieces.append(table.slice(begin, end - begin))
+    if pieces:
+        yield current, pa.concat_tables(pieces)
+
+
+def _paired(path: Path, names: list[str]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield of each episode what LeRobot keeps of it, and its frames."""
+    rows = _episode_rows(path)
+    count = 0
+    for number, table in _frames(path, names):
+        row = next(rows, None)
+        if row is None or (row["episode_index"], row["length"]) != (number, len(table)) or number != count:
+            raise ValueError(f"meta/episodes does not tell of episode {number} with {len(table)} frames")
+        count += 1
+        yield row, table
+    if next(rows, None) is not None:
+        raise ValueError(f"meta/episodes tells of more than the {count} episodes there are")
+
+
+def _film(path: Path, name: str, row: dict[str, Any], fps: float) -> npt.NDArray[np.uint8]:
+    """An episode's frames of a camera."""
+    place = [int(row[f"videos/{name}/{key}"]) for key in ("chunk_index", "file_index")]
+    if min(place) < 0:
+        raise ValueError(f"meta/episodes names the file {place} of {name}; expected numbers from 0")
+    file = path / VIDEO_PATH.format(video_key=name, chunk_index=place[0], file_index=place[1])
+    return read_frames(file, float(row[f"videos/{name}/from_timestamp"]), int(row["length"]), fps)
+
+
+def _own_episodes(path: Path, provenance: Provenance, fps: float) -> Iterator[ImportedEpisode]:
+    """The episodes that our export wrote."""
+    columns = provenance.columns
+    infos = [name.removeprefix("infos/") for name in columns if name.startswith("infos/")]
+    layout = layout_of(provenance.observation_space, infos)
+    wanted = {name: f"observations/{way}".rstrip("/") for way, name in layout.observations.items()}
+    wanted |= {"action": "actions", **STEPWISE, **{name: f"infos/{way}" for way, name in layout.infos.items()}}
+    films = {layout.observations[way] for way in layout.films}
+    rest = chain(_rest_rows(path), repeat(None))
+    for row, table in _paired(path, [name for name in wanted if name not in films]):
+        last = next(rest)
+        if last is None:
+            raise ValueError(f"{REST} has fewer rows than there are episodes; remove meta/lam_envs to import without")
+        parts: dict[str, Any] = {}
+        for name, part in wanted.items():
+            column = columns[part]
+            values = _film(path, name, row, fps) if name in films else numbers(table[name], name, column.shape)
+            parts[part] = values.astype(column.dtype, copy=False)
+            if part.partition("/")[0] in ("observations", "infos"):
+                end = numbers(last[part], part, column.shape).astype(column.dtype, copy=False)
+                parts[part] = np.concatenate([parts[part], end])
+        whole = nested(parts)
+        yield ImportedEpisode(
+            Episode(
+                seed=last["seed"][0].as_py(),
+                observations=whole["observations"],
+                actions=whole["actions"],
+                rewards=whole["rewards"],
+                terminations=whole["terminations"],
+                truncations=whole["truncations"],
+                infos=whole.get("infos", {}),
+            ),
+            last["sha256"][0].as_py(),
+        )
+
+
+def _rest_rows(path: Path) -> Iterator[Any]:
+    parquet = pyarrow("pyarrow.parquet")
+    with parquet.ParquetFile(path / REST) as content:
+        yield from content.iter_batches(batch_size=1)
+
+
+def _others_episodes(path: Path, features: dict[str, Any], fps: float) -> Iterator[ImportedEpisode]:
+    """The episodes of somebody else."""
+    names = [name for name, told in features.items() if told != "video"]
+    for row, table in _paired(path, names):
+        columns = {
+            name: _picture_column(table[name], name) if features[name] == "image" else
+            numbers(table[name], name, features[name])
+            for name in names
+        }  # fmt: skip
+        films = {name: _film(path, name, row, fps) for name, told in features.items() if told == "video"}
+        yield ImportedEpisode(_episode({**columns, **films}), None)
+
+
+def _picture_column(rows: Any, name: str) -> npt.NDArray[np.uint8]:
+    """The pictures that a column holds as files."""
+    image = optional("PIL.Image", "Pillow")
+    pictures = []
+    for cell in rows.to_pylist():
+        content = cell.get("bytes") if isinstance(cell, dict) else None
+        if not isinstance(content, bytes):
+            raise ValueError(f"{name} holds no pictures in itself; expected PNG or JPEG in every row")
+        with image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
+            pictures.append(np.asarray(picture.convert("RGB")))
+    return np.stack(pictures)
+
+
+def _episode(columns: dict[str, npt.NDArray[Any]]) -> Episode:
+    """An episode of its columns and films."""
+    observations: dict[str, npt.NDArray[Any]] = {}
+    infos: dict[str, npt.NDArray[Any]] = {}
+    for name, values in columns.items():
+        if name.startswith("observation."):
+            key = name.removeprefix(f"{IMAGES}.").removeprefix("observation.")
+            if key in observations:
+                raise ValueError(f"two observations would be named {key!r}; rename one of the features")
+            observations[key] = with_last(values)
+        elif name not in (*DEFAULTS, "action", "next.reward", "next.done", "next.success"):
+            flat = values[:, 0] if values.shape[1:] == (1,) else values
+            infos[name.removeprefix("info.")] = with_last(flat)
+    steps = len(columns["action"])
+    if "next.success" in columns:
+        success = columns["next.success"].reshape(steps).astype(bool)
+        infos["is_success"] = np.concatenate([[False], success])
+    done = bool(columns["next.done"].reshape(steps)[-1]) if "next.done" in columns else False
+    terminations, truncations = ends(done, steps)
+    rewards = columns["next.reward"].reshape(steps) if "next.reward" in columns else np.zeros(steps)
+    return Episode(
+        seed=None,
+        observations=observations["state"] if set(observations) == {"state"} else observations,
+        actions=columns["action"],
+        rewards=rewards.astype(np.float64),
+        terminations=terminations,
+        truncations=truncations,
+        infos=infos,
+    )

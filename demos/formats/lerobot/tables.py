@@ -1,0 +1,125 @@
+"""Tables and descriptions of features in LeRobot files."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.envs.registration import registry
+
+from demos.datasets.episode import Episode
+from demos.datasets.tree import tree_leaves
+from demos.formats.arrow import list_feature, nested_rows, pyarrow, value_feature, with_features
+from demos.formats.lerobot.layout import DEFAULTS, STEPWISE, Layout
+from demos.formats.source import Column, Signature, Source
+from lam_envs.registration import TASKS, is_ours
+
+
+def features_of(source: Source, layout: Layout) -> dict[str, Any]:
+    """What ``meta/info.json`` says of the columns and films."""
+    columns = source.columns
+    features: dict[str, Any] = {}
+    for way, name in layout.observations.items():
+        features[name] = feature_of(columns[f"observations/{way}".rstrip("/")])
+        if way in layout.films:
+            features[name] |= {"dtype": "video", "names": ["height", "width", "channels"]}
+    features["action"] = feature_of(columns["actions"])
+    features |= {name: feature_of(columns[part]) for name, part in STEPWISE.items()}
+    features["next.done"] = feature_of(columns["terminations"])
+    if "is_success" in layout.infos:
+        features["next.success"] = feature_of(columns["infos/is_success"])
+    features |= {name: feature_of(columns[f"infos/{way}"]) for way, name in layout.infos.items()}
+    return {**features, **{name: feature_of(Column(dtype, ())) for name, dtype in DEFAULTS.items()}}
+
+
+def feature_of(column: Column) -> dict[str, Any]:
+    """Return the description of a column in ``meta/info.json``."""
+    return {"dtype": np.dtype(column.dtype).name, "shape": list(column.shape or (1,)), "names": None}
+
+
+def hugging_face_feature(feature: dict[str, Any]) -> dict[str, Any]:
+    """How ``datasets`` describes a column."""
+    shape, dtype = feature["shape"], feature["dtype"]
+    if shape == [1]:
+        return value_feature(dtype)
+    if len(shape) == 1:
+        return list_feature(value_feature(dtype), shape[0])
+    return {"shape": shape, "dtype": dtype, "_type": f"Array{len(shape)}D"}
+
+
+def frame_table(columns: dict[str, npt.NDArray[Any]], features: dict[str, Any]) -> Any:
+    """Return the Arrow table of an episode's frames.
+
+    Args:
+        columns: Columns by name, each of shape (steps, ...).
+        features: Their descriptions, as :func:`features_of` returns them.
+    """
+    pa = pyarrow()
+    told = {name: feature for name, feature in features.items() if name in columns}
+    arrays = []
+    for name, feature in told.items():
+        scalar = feature["shape"] == [1]
+        values = columns[name].reshape(-1) if scalar else columns[name]
+        arrays.append(nested_rows(values, fixed=len(feature["shape"]) == 1))
+    schema = pa.schema([(name, array.type) for name, array in zip(told, arrays, strict=True)])
+    described = {name: hugging_face_feature(feature) for name, feature in told.items()}
+    return pa.Table.from_arrays(arrays, schema=with_features(schema, described))
+
+
+def rest_table(episode: Episode, signature: Signature) -> Any:
+    """What frames have no place for."""
+    pa = pyarrow()
+    row: dict[str, Any] = {
+        "seed": pa.array([signature.seed], pa.uint64()),
+        "sha256": pa.array([signature.sha256], pa.string()),
+    }
+    for part in ("observations", "infos"):
+        for way, values in tree_leaves(getattr(episode, part), part):
+            row[way] = nested_rows(np.ascontiguousarray(values[-1:]).reshape(1, -1))
+    return pa.table(row)
+
+
+def plain_statistics(value: npt.NDArray[Any]) -> Any:
+    """Statistics for JSON and Parquet, which has no whole numbers of 64 bits without a sign in lists of others."""
+    return (value.astype(np.float64) if value.dtype == np.uint64 else value).tolist()
+
+
+def task_description(source: Source) -> str:
+    """The task in a sentence, for policies that read; or at least its environment."""
+    env_id = source.env_id
+    if env_id is not None and is_ours(env_id) and registry[env_id].kwargs.get("task") in TASKS:
+        module = importlib.import_module(TASKS[registry[env_id].kwargs["task"]].location.partition(":")[0])
+        sentence = (module.__doc__ or "").partition("\n")[0].partition(": ")[2].rstrip(".")
+        if sentence:
+            return sentence
+    return env_id or source.dataset.id
+
+
+def task_table(task: str) -> Any:
+    """What pandas writes of a table with the tasks as its index."""
+    pa = pyarrow()
+    index = "__index_level_0__"
+    kinds = {"task_index": ("int64", "int64"), index: ("unicode", "object")}
+    pandas = {
+        "index_columns": [index],
+        "column_indexes": [
+            {"name": None, "field_name": None, "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
+        ],
+        "columns": [
+            {
+                "name": None if name == index else name,
+                "field_name": name,
+                "pandas_type": pandas_type,
+                "numpy_type": numpy_type,
+                "metadata": None,
+            }
+            for name, (pandas_type, numpy_type) in kinds.items()
+        ],
+        "creator": {"library": "pyarrow", "version": pa.__version__},
+        "pandas_version": "2.0.0",
+    }
+    table = pa.table({"task_index": pa.array([0], pa.int64()), index: pa.array([task], pa.string())})
+    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
