@@ -83,7 +83,7 @@ golden: $(INSTALLED) ## record the golden files again, where a version was raise
 	$(BIN)/python -m tests.golden
 
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
-	$(BIN)/python -m demos.collection.ready_made
+	$(BIN)/python -m demos.collection.published_datasets
 
 test: $(INSTALLED) ## the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"

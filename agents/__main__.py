@@ -18,7 +18,7 @@ from agents.registry import ARCHIVE, DESCRIPTION, TrainableAgent, read_descripti
 from agents.saving import archive
 from agents.training.provenance import outdated_parts
 from agents.training.run import Run
-from demos.runtime.console import clear_errors, console, keywords
+from demos.runtime.console import clear_errors, console, parse_keywords
 
 app = typer.Typer(
     help="Train, evaluate and tune agents.",
@@ -68,7 +68,7 @@ def train(
     Beside the agent a folder OUT.training has its log for TensorBoard.
     """
     with clear_errors():
-        made = make_env(env, **keywords(env_set))
+        made = make_env(env, **parse_keywords(env_set, "--env-set"))
         learner = agents.make(agent, made, **_settings(set_))
         if not isinstance(learner, TrainableAgent):
             raise ValueError(f"agent {agent} does not learn: it has no learn(), save() and load()")
@@ -106,7 +106,7 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
 
 def _settings(assignments: list[str]) -> dict[str, Any]:
     """Reads settings of an agent."""
-    given = keywords(assignments)
+    given = parse_keywords(assignments, "--set")
     for name in ("self", "env"):
         if name in given:
             raise ValueError(f"--set {name}: no agent has such a setting")
@@ -154,7 +154,7 @@ def evaluate(
     (package.module:Class that loads it).
     """
     with clear_errors():
-        made = make_env(env, **keywords(env_set))
+        made = make_env(env, **parse_keywords(env_set, "--env-set"))
         settings = _settings(set_)
         if agent.endswith(ARCHIVE):
             if not allow_pickle:
@@ -211,7 +211,7 @@ def tune(
     with clear_errors():
         from agents.training import tuning
 
-        made = make_env(env, **keywords(env_set))
+        made = make_env(env, **parse_keywords(env_set, "--env-set"))
         given = _settings(set_)
         dataset = _demonstrations(agent, agents.find(agent), demonstrations, root)
         found = tuning.tune(

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium as gym
 
 from demos.collection.recording import Policy
-from demos.runtime.import_paths import imported
+from demos.runtime.import_paths import import_object
 
 ENTRY_POINTS = "lam_envs.agents"
 """Installed packages name their agents in this group."""
@@ -169,7 +169,7 @@ def find(name: str) -> Any:
     place = import_path_of(name)
     if ":" in place:
         try:
-            return imported(place, "agent")
+            return import_object(place, "agent")
         except ValueError as error:
             cause = error.__cause__
             if isinstance(cause, ModuleNotFoundError) and str(cause.name).split(".")[0] == "imitation":

@@ -28,7 +28,7 @@ from benchmarks.speed.measuring import Measured
 from benchmarks.suite.conditions import AS_TRAINED
 from benchmarks.suite.suite import SpeedSuite, Suite
 from benchmarks.suite.suite_file import is_of_speed, read_speed_suite, read_suite, suite_names
-from demos.commands.arguments import Address, EngineName, Shared
+from demos.commands.arguments import Address, EngineName, SharedFilesystem
 from demos.runtime.console import clear_errors, console, errors
 from demos.runtime.engines import LocalEngine, make_engine
 from demos.runtime.files import write_atomically, write_json
@@ -65,7 +65,7 @@ def run_(
     workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
     engine: EngineName = "local",
     address: Address = None,
-    shared: Shared = False,
+    shared: SharedFilesystem = False,
     again: Annotated[
         list[str],
         typer.Option(
@@ -82,7 +82,7 @@ def run_(
             return
         read = read_suite(suite, tuple(agent), trust=trust)
         out = out or Path("runs") / read.name
-        chosen = make_engine(engine, workers, address=address, shared=shared)
+        chosen = make_engine(engine, workers, address=address, shared_filesystem=shared)
         runner.check_folder(read, out)
         if dry_run:
             _foretell(read, out, chosen.workers)

@@ -1,15 +1,15 @@
-"""Demonstrations: scripted experts, and datasets that are collected, looked at, verified, changed and exchanged."""
+"""Demonstrations: scripted experts, and tools to collect, inspect, verify, transform and exchange datasets."""
 
 from __future__ import annotations
 
 import importlib.util
 
 if importlib.util.find_spec("minari") is None:
-    raise ModuleNotFoundError("demos needs more than the core: pip install 'lam-envs[demos]'", name="minari")
+    raise ModuleNotFoundError("demos needs additional packages: pip install 'lam-envs[demos]'", name="minari")
 
 from demos.check import check, repair
 from demos.collection.collect import collect
-from demos.collection.ready_made import fetch_or_make
+from demos.collection.published_datasets import fetch_or_make
 from demos.collection.replay import replay, replay_states
 from demos.collection.video import render
 from demos.datasets.checksum import checksum

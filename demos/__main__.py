@@ -13,7 +13,7 @@ from demos.commands import collect, curate, exchange, inspect, verify
 from demos.runtime.console import clear_errors
 
 app = typer.Typer(
-    help="Collect, inspect, verify, change, exchange and film demonstrations.",
+    help="Collect, inspect, verify, transform, exchange and record videos of demonstrations.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
@@ -24,19 +24,19 @@ for group in (collect, inspect, verify, curate, exchange):
 
 
 @app.callback()
-def imports(
+def import_modules(
     module: Annotated[
-        list[str], typer.Option("--import", help="Module that registers environments of your own; may be repeated.")
-    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+        list[str], typer.Option("--import", help="Module that registers your environments; may be repeated.")
+    ] = [],  # noqa: B006  (typer reads the default, which never changes)
 ) -> None:
-    """Import what the commands are to know."""
+    """Import modules before a command runs."""
     with clear_errors():
         for name in module:
             importlib.import_module(name)
 
 
 def main() -> None:
-    """The command lam-demos; finds policies in the present folder, as ``python -m demos`` does."""
+    """Run the command ``lam-demos``; like ``python -m demos``, it finds policies in the current folder."""
     sys.path.insert(0, os.getcwd())
     app()
 

@@ -25,7 +25,7 @@ from typing import Any
 import gymnasium as gym
 
 from demos.collection.recording import Policy
-from demos.runtime.import_paths import imported
+from demos.runtime.import_paths import import_object
 
 POLICY = ("policy_class", "policy_kwargs", "observation_space", "action_space")
 """Parts of an archive that a policy is made of."""
@@ -140,7 +140,7 @@ def load(
         )
     wrappers = vecenv.wrappers(path, parts["observation_space"], env, statistics)
     if algorithm is not None:
-        kind = imported(algorithm, "algorithm")
+        kind = import_object(algorithm, "algorithm")
         try:
             model = kind.load(path, env=wrappers[-1] if wrappers else env, device="cpu")
         except Exception as error:  # a class may raise anything

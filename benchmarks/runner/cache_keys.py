@@ -27,7 +27,7 @@ from agents.training.provenance import PACKAGES, agent_versions, effective_setti
 from demos.collection.plan import Plan
 from demos.collection.versions import demonstration_versions, expert_versions, library_versions, major_versions
 from demos.experts import ExpertPolicy
-from demos.runtime.import_paths import imported
+from demos.runtime.import_paths import import_object
 from lam_envs.versions import environment_versions
 
 ACTING = ("gymnasium", "numpy", "pybullet")
@@ -109,7 +109,7 @@ def provenance_of(
 
 def _is_expert(agent: str) -> bool:
     """Return whether an agent of ours is the scripted expert."""
-    return agent in AGENTS and issubclass(imported(AGENTS[agent], "agent"), ExpertPolicy)
+    return agent in AGENTS and issubclass(import_object(AGENTS[agent], "agent"), ExpertPolicy)
 
 
 def _modules_of(module: str, spec: Any) -> frozenset[str]:

@@ -234,7 +234,7 @@ class _Counting:
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, Any]:
         if episode_start is not None and episode_start[0]:
-            progress.tell(self._begun / self._episodes)
+            progress.report(self._begun / self._episodes)
             self._begun += 1
         found = self._agent.predict(
             observation, state=state, episode_start=episode_start, deterministic=deterministic

@@ -316,7 +316,7 @@ def _carry_out(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> N
     done = len(suite.cells()) - len(todo.cells)
     note = f"{done} measurements are up to date" if done else ""
     with ProgressDisplay(f"suite {suite.name}", len(work), note, disable=not progress) as shown:
-        for job, problem in engine.run(work, died=_died, watch=shown.watch if progress else None):
+        for job, problem in engine.run(work, on_crash=_died, on_progress=shown.watch if progress else None):
             shown.ended(job, failed=bool(problem))
     for each in todo.trainings:
         if is_trained(base, each, watched=False):

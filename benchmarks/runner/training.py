@@ -106,7 +106,7 @@ class _Watched(Run):
         return super().training(what, total, unit)
 
     def log(self, done: int, **numbers: float) -> None:
-        progress.tell(done / self.total)
+        progress.report(done / self.total)
         if "success" in numbers:
             self.points.append((float(done), float(numbers["success"])))
         super().log(done, **numbers)

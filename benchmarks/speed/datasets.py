@@ -20,7 +20,7 @@ from benchmarks.speed.throughput import machine
 from demos.collection.plan import episode_seed
 from demos.collection.recording import rollout
 from demos.collection.shards import shards_of
-from demos.datasets.writing import draft_of
+from demos.datasets.writing import dataset_writer
 from demos.runtime.engines import Job, LocalEngine
 
 ENV_ID = "LamGrasp-v0"
@@ -127,9 +127,9 @@ def _repeat(root: Path, gigabytes: float) -> float:
     source = small.storage.data_path / "main_data.hdf5"
     times = int(gigabytes * GIGABYTE / source.stat().st_size) + 1
     spaces = (small.observation_space, small.action_space)
-    with draft_of("bench/large-v0", *spaces, None, {}, root=root) as draft:
+    with dataset_writer("bench/large-v0", *spaces, None, {}, root=root) as writer:
         for _ in range(times):
-            draft.copy(source, range(4))
+            writer.copy(source, range(4))
     return (root / "bench/large-v0/data/main_data.hdf5").stat().st_size / GIGABYTE
 
 

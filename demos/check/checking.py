@@ -21,12 +21,12 @@ from demos.check.problems import (
     promised_episodes,
 )
 from demos.check.reexecution import environment_faults, reexecuted
-from demos.check.scan import Survey, survey
+from demos.check.scan import ScanResult, scan
 from demos.datasets.checksum import SEAL
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.loading import dataset_folder, find, load
 from demos.datasets.metadata import HISTORY, PLAN, is_collected, plan_of
-from demos.datasets.writing import check_free, derived_metadata, draft_of
+from demos.datasets.writing import check_writable, dataset_writer, derived_metadata
 from lam_envs.registration import is_ours
 
 MOST_NOTES = 10
@@ -142,7 +142,7 @@ def repair(
         FileExistsError: There is a dataset of that name.
         ValueError: No episode is sound, or the metadata are unreadable, or the new dataset would replace the old.
     """
-    check_place(dataset, dataset_id, root, overwrite=overwrite)
+    check_target(dataset, dataset_id, root, overwrite=overwrite)
     folder = find(dataset, root)
     report = report or check(folder, root, replay=0, progress=progress)
     faults = read_metadata(folder)[1]
@@ -154,7 +154,7 @@ def repair(
     source = _opened(folder)
     there = {problem.episode for problem in report.problems if problem.episode is not None}
     step = {"step": "repair", "replays": True, "left_out": sorted(there - set(report.sound))}
-    with draft_of(
+    with dataset_writer(
         dataset_id,
         source.observation_space,
         source.action_space,
@@ -163,12 +163,12 @@ def repair(
         root=root,
         jpeg=source.storage.jpeg_encoding,
         overwrite=overwrite,
-    ) as draft:
-        draft.copy(folder / DATA_FILE, report.sound)
+    ) as writer:
+        writer.copy(folder / DATA_FILE, report.sound)
     return load(dataset_id, root)
 
 
-def check_place(
+def check_target(
     dataset: str | Path, dataset_id: str, root: str | Path | None = None, *, overwrite: bool = False
 ) -> None:
     """Refuse an id under which no repaired dataset may be written.
@@ -186,7 +186,7 @@ def check_place(
     """
     if find(dataset, root).resolve() == dataset_folder(dataset_id, root).resolve():
         raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
-    check_free(dataset_id, root, overwrite=overwrite)
+    check_writable(dataset_id, root, overwrite=overwrite)
 
 
 def _opened(folder: Path) -> minari.MinariDataset:
@@ -210,15 +210,15 @@ def _opening_faults(folder: Path) -> list[str]:
     return []
 
 
-def _is_signed(found: Survey) -> bool:
+def _is_signed(found: ScanResult) -> bool:
     return any(findings.digest is not None for findings in found.episodes.values())
 
 
-def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool, isolated: bool) -> Survey:
+def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool, isolated: bool) -> ScanResult:
     collected = is_collected(metadata)
     with Progress(disable=not progress) as bar:
         shown_bar = bar.add_task("checking", total=promised_episodes(metadata) or None)
-        return survey(
+        return scan(
             data_file,
             observation_space=metadata.get("observation_space"),
             action_space=metadata.get("action_space"),
@@ -235,10 +235,10 @@ def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool, isol
 
 def _data_problems(
     folder: Path, metadata: dict[str, Any], *, in_doubt: bool, progress: bool, isolated: bool
-) -> tuple[Survey, list[Problem]]:
+) -> tuple[ScanResult, list[Problem]]:
     """Return what was found in the data file, and what is wrong with it."""
     if not (folder / DATA_FILE).is_file():
-        return Survey(), [Problem(DATA_FILE, None, "is missing")]
+        return ScanResult(), [Problem(DATA_FILE, None, "is missing")]
     found = _surveyed(folder / DATA_FILE, metadata, progress=progress, isolated=isolated)
     problems = list(content_problems(found, metadata))
     broken = broken_data_seal(folder, metadata)
@@ -247,7 +247,7 @@ def _data_problems(
     return found, problems
 
 
-def _notes(metadata: dict[str, Any], found: Survey) -> list[str]:
+def _notes(metadata: dict[str, Any], found: ScanResult) -> list[str]:
     notes = []
     ours = any(name.startswith(OURS) for name in metadata)
     if metadata and SEAL not in metadata and not ours and not _is_signed(found):

@@ -22,7 +22,7 @@ from PIL import Image
 
 from demos.datasets.checksum import episode_digest
 from demos.datasets.episode import DIGEST
-from demos.datasets.reading import has_moments, read_dtype
+from demos.datasets.reading import is_stepwise, read_dtype
 
 STEPWISE = ("rewards", "terminations", "truncations")
 PARTS = ("observations", "actions", *STEPWISE, "infos")
@@ -122,17 +122,17 @@ def _examine(
     reading("its attributes")
     found.faults += _attribute_faults(group, number, expected, found)
     arrays = dict(_arrays(group, may_be_empty=not expected.ours))
-    for way, part in arrays.items():
-        _check_readable(way, part, expected.file_bytes)
+    for path, part in arrays.items():
+        _check_readable(path, part, expected.file_bytes)
         if expected.ours and len(part.attrs):
-            found.faults.append(f"{way} has attributes ({shown(str(list(part.attrs)))}), expected none")
+            found.faults.append(f"{path} has attributes ({shown(str(list(part.attrs)))}), expected none")
     found.faults += _part_faults(group, expected)
     if found.steps is not None:
         found.faults += _content_faults(arrays, found.steps, expected, reading, found.notes)
     found.infos = {
-        way.removeprefix("infos/"): f"{part.dtype} of shape {part.shape[1:]}"
-        for way, part in arrays.items()
-        if way.startswith("infos/")
+        path.removeprefix("infos/"): f"{part.dtype} of shape {part.shape[1:]}"
+        for path, part in arrays.items()
+        if path.startswith("infos/")
     }
     if found.digest is not None:
         reading("all of it, for its checksum")
@@ -186,38 +186,38 @@ def _digest_attribute(group: h5py.Group) -> str:
     return value
 
 
-def _linked(group: h5py.Group, name: str, way: str) -> Any:
+def _linked(group: h5py.Group, name: str, path: str) -> Any:
     """Return a member that is in the group itself: links can lead to other files, and round in circles."""
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         kind = "lost" if link is None else f"a {type(link).__name__}"
-        raise DamageError(f"{way}{shown(name)} is {kind}, expected it to be there itself")
+        raise DamageError(f"{path}{shown(name)} is {kind}, expected it to be there itself")
     return group[name]
 
 
 def _arrays(
-    group: h5py.Group, way: str = "", depth: int = 1, *, may_be_empty: bool
+    group: h5py.Group, path: str = "", depth: int = 1, *, may_be_empty: bool
 ) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yield every array of an episode with its way: ``observations/front``."""
     if depth > MAX_DEPTH:
-        raise DamageError(f"{shown(way)} is nested deeper than {MAX_DEPTH} groups")
+        raise DamageError(f"{shown(path)} is nested deeper than {MAX_DEPTH} groups")
     for name in group:
-        part = _linked(group, name, way)
+        part = _linked(group, name, path)
         if isinstance(part, h5py.Group):
             if not len(part) and not may_be_empty:
-                raise DamageError(f"{way}{shown(name)} is an empty group")
-            yield from _arrays(part, f"{way}{name}/", depth + 1, may_be_empty=may_be_empty)
+                raise DamageError(f"{path}{shown(name)} is an empty group")
+            yield from _arrays(part, f"{path}{name}/", depth + 1, may_be_empty=may_be_empty)
         elif isinstance(part, h5py.Dataset):
-            yield f"{way}{name}", part
+            yield f"{path}{name}", part
         else:
-            raise DamageError(f"{way}{shown(name)} is {_kind(part)}, expected an array or a group")
+            raise DamageError(f"{path}{shown(name)} is {_kind(part)}, expected an array or a group")
 
 
 def _kind(part: Any) -> str:
     return {h5py.Dataset: "an array", h5py.Group: "a group"}.get(type(part), "neither array nor group")
 
 
-def _check_readable(way: str, part: h5py.Dataset, file_bytes: int) -> None:
+def _check_readable(path: str, part: h5py.Dataset, file_bytes: int) -> None:
     """Refuse an array that is not to be read.
 
     Raises:
@@ -225,14 +225,14 @@ def _check_readable(way: str, part: h5py.Dataset, file_bytes: int) -> None:
     """
     is_pictures = h5py.check_vlen_dtype(part.dtype) == np.uint8
     if part.dtype.kind not in NUMBERS + "S" and not is_pictures and h5py.check_string_dtype(part.dtype) is None:
-        raise DamageError(f"{way} is of type {part.dtype}, expected numbers, texts or pictures")
+        raise DamageError(f"{path} is of type {part.dtype}, expected numbers, texts or pictures")
     if part.shape is None:
-        raise DamageError(f"{way} has no shape, expected an array")
+        raise DamageError(f"{path} has no shape, expected an array")
     if part.external or part.is_virtual:
-        raise DamageError(f"{way} lies in another file")
+        raise DamageError(f"{path} lies in another file")
     at_most = file_bytes * (MAX_COMPRESSION if part.id.get_create_plist().get_nfilters() else 1)
     if part.nbytes > at_most:
-        raise DamageError(f"{way} claims {part.nbytes} bytes (shape {part.shape}), and the file has {file_bytes}")
+        raise DamageError(f"{path} claims {part.nbytes} bytes (shape {part.shape}), and the file has {file_bytes}")
 
 
 def _part_faults(group: h5py.Group, expected: Expected) -> Iterator[str]:
@@ -253,29 +253,29 @@ def _content_faults(
     for name, space in (("observations", expected.observation_space), ("actions", expected.action_space)):
         if space is not None:
             tree_leaves |= _leaves(space, name)
-            there = {way for way in arrays if way == name or way.startswith(f"{name}/")}
+            there = {path for path in arrays if path == name or path.startswith(f"{name}/")}
             wanted = _leaves(space, name).keys()
-            yield from (f"lacks {way}" for way in sorted(wanted - there))
-            yield from (f"has {shown(way)}, which is not in its space" for way in sorted(there - wanted))
+            yield from (f"lacks {path}" for path in sorted(wanted - there))
+            yield from (f"has {shown(path)}, which is not in its space" for path in sorted(there - wanted))
     flags: dict[str, npt.NDArray[Any]] = {}
-    for way, part in arrays.items():
-        reading(shown(way))
-        length = steps + 1 if way.startswith(("observations", "infos")) else steps
+    for path, part in arrays.items():
+        reading(shown(path))
+        length = steps + 1 if path.startswith(("observations", "infos")) else steps
         if part.shape[:1] != (length,):
-            fault = f"{way} has shape {part.shape}, expected {length} moments of {steps} steps"
-            if expected.ours or not way.startswith("infos/"):
+            fault = f"{path} has shape {part.shape}, expected {length} moments of {steps} steps"
+            if expected.ours or not path.startswith("infos/"):
                 yield fault
             else:
-                read = has_moments(part.shape, steps)
+                read = is_stepwise(part.shape, steps)
                 notes.append(f"{fault}: {'its first value is used for the reset too' if read else 'it is not read'}")
-        elif way in tree_leaves:
-            yield from _leaf_faults(way, part, tree_leaves[way], expected, notes)
-        elif way in STEPWISE:
-            values = _as_bools(part[()], way) if not expected.ours else part[()]
-            yield from _stepwise_faults(way, values)
-            flags[way] = values
+        elif path in tree_leaves:
+            yield from _leaf_faults(path, part, tree_leaves[path], expected, notes)
+        elif path in STEPWISE:
+            values = _as_bools(part[()], path) if not expected.ours else part[()]
+            yield from _stepwise_faults(path, values)
+            flags[path] = values
         elif part.dtype.kind == "f":
-            yield from _number_faults(way, part[()])
+            yield from _number_faults(path, part[()])
     if {"terminations", "truncations"} <= flags.keys():
         ended = flags["terminations"] | flags["truncations"]
         if expected.ours or ended.any():
@@ -286,58 +286,58 @@ def _content_faults(
         yield "lacks infos/is_success"
 
 
-def _leaves(space: gym.Space[Any], way: str) -> dict[str, gym.Space[Any]]:
+def _leaves(space: gym.Space[Any], path: str) -> dict[str, gym.Space[Any]]:
     """Return the spaces of the arrays that Minari makes of a space."""
     if isinstance(space, spaces.Dict):
-        inner = {f"{way}/{name}": part for name, part in space.spaces.items()}
+        inner = {f"{path}/{name}": part for name, part in space.spaces.items()}
     elif isinstance(space, spaces.Tuple):
-        inner = {f"{way}/_index_{index}": part for index, part in enumerate(space.spaces)}
+        inner = {f"{path}/_index_{index}": part for index, part in enumerate(space.spaces)}
     else:
-        return {way: space}
+        return {path: space}
     return {key: leaf for name, part in inner.items() for key, leaf in _leaves(part, name).items()}
 
 
 def _leaf_faults(
-    way: str, part: h5py.Dataset, space: gym.Space[Any], expected: Expected, notes: list[str]
+    path: str, part: h5py.Dataset, space: gym.Space[Any], expected: Expected, notes: list[str]
 ) -> Iterator[str]:
     read = part.dtype if expected.ours else read_dtype(part.dtype, space)
     if expected.jpeg and is_image_space(space):
-        yield from _picture_faults(way, part, space)
+        yield from _picture_faults(path, part, space)
     elif isinstance(space, spaces.Text):
         texts = [text.decode() if isinstance(text, bytes) else text for text in part[()]]
-        yield from (f"{way} is outside {space} at {i}" for i, text in enumerate(texts) if not space.contains(text))
+        yield from (f"{path} is outside {space} at {i}" for i, text in enumerate(texts) if not space.contains(text))
     elif read != space.dtype or part.shape[1:] != space.shape:
-        yield f"{way} is {part.dtype} of shape {part.shape}, expected {space.dtype} of shape (any, *{space.shape})"
+        yield f"{path} is {part.dtype} of shape {part.shape}, expected {space.dtype} of shape (any, *{space.shape})"
     else:
         values = part[()]
         if part.dtype != read:
-            notes.append(f"{way} is {part.dtype}, and its space {read}: it is converted to that")
+            notes.append(f"{path} is {part.dtype}, and its space {read}: it is converted to that")
             # Limits of a space are rounded to its type. Integers stay, as those out of range would wrap around.
             with np.errstate(over="ignore"):
                 values = values.astype(read) if read.kind == "f" else values
-        yield from _number_faults(way, values)
-        yield from _outside(way, values, space)
+        yield from _number_faults(path, values)
+        yield from _outside(path, values, space)
 
 
-def _picture_faults(way: str, part: h5py.Dataset, space: gym.Space[Any]) -> Iterator[str]:
+def _picture_faults(path: str, part: h5py.Dataset, space: gym.Space[Any]) -> Iterator[str]:
     for moment, content in enumerate(part[()]):
         with Image.open(io.BytesIO(content)) as picture:
             # The header first: a picture may claim more than memory holds.
             channels = len(picture.getbands())
             size = (picture.height, picture.width, channels)[: 2 if channels == 1 else 3]
             if size != space.shape:
-                yield f"{way} at {moment} is a picture of shape {size}, expected {space.shape}"
+                yield f"{path} at {moment} is a picture of shape {size}, expected {space.shape}"
                 return
             picture.load()
 
 
-def _number_faults(way: str, values: npt.NDArray[Any]) -> Iterator[str]:
+def _number_faults(path: str, values: npt.NDArray[Any]) -> Iterator[str]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        yield f"{way} has {values[place]} at {place}, expected finite numbers"
+        yield f"{path} has {values[place]} at {place}, expected finite numbers"
 
 
-def _outside(way: str, values: npt.NDArray[Any], space: gym.Space[Any]) -> Iterator[str]:
+def _outside(path: str, values: npt.NDArray[Any], space: gym.Space[Any]) -> Iterator[str]:
     if isinstance(space, spaces.Box):
         low, high = space.low, space.high
     elif isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
@@ -348,19 +348,19 @@ def _outside(way: str, values: npt.NDArray[Any], space: gym.Space[Any]) -> Itera
     outside = (values < low) | (values > high)
     if outside.any():
         place = tuple(int(i) for i in np.argwhere(outside)[0])
-        yield f"{way} has {values[place]} at {place}, expected it in [{low[place[1:]]}, {high[place[1:]]}]"
+        yield f"{path} has {values[place]} at {place}, expected it in [{low[place[1:]]}, {high[place[1:]]}]"
 
 
-def _stepwise_faults(way: str, values: npt.NDArray[Any]) -> Iterator[str]:
-    wanted, kinds = ("numbers", "fiu") if way == "rewards" else ("truths", "b")
+def _stepwise_faults(path: str, values: npt.NDArray[Any]) -> Iterator[str]:
+    wanted, kinds = ("numbers", "fiu") if path == "rewards" else ("truths", "b")
     if values.ndim != 1 or values.dtype.kind not in kinds:
-        raise DamageError(f"{way} is {values.dtype} of shape {values.shape}, expected one of {wanted} for each step")
-    yield from _number_faults(way, values)
+        raise DamageError(f"{path} is {values.dtype} of shape {values.shape}, expected one of {wanted} for each step")
+    yield from _number_faults(path, values)
 
 
-def _as_bools(values: npt.NDArray[Any], way: str) -> npt.NDArray[Any]:
+def _as_bools(values: npt.NDArray[Any], path: str) -> npt.NDArray[Any]:
     """Return flags of 0 and 1 as bools; anything else unchanged."""
-    if way != "rewards" and values.dtype.kind in "iu" and np.isin(values, (0, 1)).all():
+    if path != "rewards" and values.dtype.kind in "iu" and np.isin(values, (0, 1)).all():
         return values.astype(bool)
     return values
 

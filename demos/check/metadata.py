@@ -10,8 +10,8 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.datasets.checksum import SEAL, file_digest, metadata_digest
 from demos.datasets.data_file import DATA_FILE
-from demos.datasets.loading import checked_id
-from demos.datasets.metadata import FORM, HISTORY, PLAN
+from demos.datasets.loading import validate_id
+from demos.datasets.metadata import HISTORY, PLAN, SCHEMA
 from demos.runtime.access import access_error
 
 OURS = "lam_envs_"
@@ -30,7 +30,7 @@ OPTIONAL: dict[str, type] = {
     "jpeg_encoding": bool,
     PLAN: dict,
     HISTORY: list,
-    FORM: dict,
+    SCHEMA: dict,
     SEAL: dict,
 }
 
@@ -68,7 +68,7 @@ def _faults(metadata: dict[str, Any]) -> list[str]:
             faults.append(f"{name} is {metadata[name]}, expected none below 0")
     if isinstance(metadata.get("dataset_id"), str):
         try:
-            checked_id(metadata["dataset_id"])
+            validate_id(metadata["dataset_id"])
         except ValueError as error:
             faults.append(str(error))
     if metadata.get("data_format", "hdf5") != "hdf5":

@@ -11,7 +11,7 @@ from typing import Any
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.check.integrity import shown
-from demos.check.scan import Survey
+from demos.check.scan import ScanResult
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.metadata import is_collected
 
@@ -44,7 +44,7 @@ def promised_episodes(metadata: dict[str, Any]) -> int:
     return max(episodes, 0) if isinstance(episodes, int) else 0
 
 
-def content_problems(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem]:
+def content_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with the episodes of a data file, and with their number.
 
     Args:
@@ -62,7 +62,7 @@ def content_problems(found: Survey, metadata: dict[str, Any]) -> Iterator[Proble
     yield from _unsigned(found, metadata)
 
 
-def _count_problems(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem]:
+def _count_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
     numbers, promised = found.episodes.keys(), promised_episodes(metadata)
     if "total_episodes" in metadata and len(numbers) != promised:
         yield Problem(
@@ -80,7 +80,7 @@ def _count_problems(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem
         )
 
 
-def layout_problems(found: Survey) -> Iterator[Problem]:
+def layout_problems(found: ScanResult) -> Iterator[Problem]:
     """Compare the infos of the episodes that no checksum vouches for with those of most episodes."""
     layouts = Counter(tuple(sorted(findings.infos.items())) for findings in found.episodes.values())
     usual = dict(layouts.most_common(1)[0][0]) if layouts else {}
@@ -93,7 +93,7 @@ def layout_problems(found: Survey) -> Iterator[Problem]:
                 yield Problem(DATA_FILE, number, f"infos/{shown(name)} is {there}, and {expected} in most episodes")
 
 
-def _copies(found: Survey) -> Iterator[Problem]:
+def _copies(found: ScanResult) -> Iterator[Problem]:
     """Find episodes that are one and the same place of the file."""
     places: dict[int, int] = {}
     for number, findings in sorted(found.episodes.items()):
@@ -103,7 +103,7 @@ def _copies(found: Survey) -> Iterator[Problem]:
                 yield Problem(DATA_FILE, number, f"is the same group as episode {first}, expected one of its own")
 
 
-def _unsigned(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem]:
+def _unsigned(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
     """Without metadata that tell whether each episode should be signed, all are or none."""
     signed = [number for number, findings in found.episodes.items() if findings.digest is not None]
     if not metadata and signed:
@@ -112,7 +112,7 @@ def _unsigned(found: Survey, metadata: dict[str, Any]) -> Iterator[Problem]:
                 yield Problem(DATA_FILE, number, f"is not signed, and {len(signed)} others are")
 
 
-def changed_file_problems(found: Survey, broken: str, *, is_explained: bool, in_doubt: bool) -> Iterator[Problem]:
+def changed_file_problems(found: ScanResult, broken: str, *, is_explained: bool, in_doubt: bool) -> Iterator[Problem]:
     """Yield what the broken seal of a data file tells beyond the problems of its episodes.
 
     Args:

@@ -9,7 +9,7 @@ import minari
 
 from demos.check.integrity import shown
 from demos.collection.plan import Plan
-from demos.collection.replay import replayed_difference
+from demos.collection.replay import replay_difference
 from demos.datasets.environment import make_env
 from demos.datasets.metadata import changes_of, is_collected, plan_of, stores_jpeg
 from demos.datasets.reading import episodes_of
@@ -63,7 +63,7 @@ def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[l
                 differences.append((number, "has no seed, which re-executing it needs"))
                 continue
             try:
-                difference = replayed_difference(env, episode, all_infos=collected, jpeg=jpeg)[0]
+                difference = replay_difference(env, episode, all_infos=collected, jpeg=jpeg)[0]
             except Exception as error:  # What was recorded otherwise may fail in any way.
                 difference = f"an error ({shown(str(error))})"
             if difference is not None:

@@ -23,7 +23,7 @@ SPACES = ("observation_space", "action_space")
 
 
 @dataclass
-class Survey:
+class ScanResult:
     """What was found in a data file.
 
     Attributes:
@@ -37,7 +37,7 @@ class Survey:
     episodes: dict[int, Findings] = field(default_factory=dict)
 
 
-def survey(
+def scan(
     data_file: Path,
     *,
     observation_space: object,
@@ -50,7 +50,7 @@ def survey(
     isolated: bool = True,
     silence: float = SILENCE_SECONDS,
     advance: Callable[[], None] = lambda: None,
-) -> Survey:
+) -> ScanResult:
     """Examine a data file.
 
     An episode that kills the process, or has it hang, is noted as damaged; another process goes on with the next.
@@ -71,7 +71,7 @@ def survey(
     Raises:
         OSError: The file is locked or may not be read, which is not damage.
     """
-    found = Survey()
+    found = ScanResult()
     settings = {
         "data_file": str(data_file),
         "observation_space": observation_space,

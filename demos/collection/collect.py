@@ -1,7 +1,7 @@
 """Collect demonstrations into a Minari dataset, shard by shard.
 
-A shard is written beside the dataset and appears under its name only when it is whole. A kill loses the shards
-in flight; the same call then records what is missing. The finished dataset appears in one move.
+Each shard is written to a temporary folder and renamed when it is complete. An interruption loses only the shards
+in progress; the same call then records the missing ones. The finished dataset is published atomically.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gymnasium.envs.registration import EnvSpec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import lam_envs
-from demos.collection.demonstrators import policy_demonstrator
+from demos.collection.demonstrators import make_policy_demonstrator
 from demos.collection.plan import Plan
 from demos.collection.recording import check_spaces
 from demos.collection.shards import Shard, begin_run, merge, shards_of, write_shard
@@ -51,44 +51,45 @@ def collect(
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
-    """Let an expert, or whatever acts, demonstrate, and stores what it did.
+    """Collect demonstrations of an expert or another policy into a dataset.
 
-    Failed attempts are left out and counted in the metadata. If the dataset is there already with the same
-    settings, it is returned as it is. What is in it does not depend on the number of workers.
+    Failed attempts are left out and counted in the metadata. A dataset that already exists with the same settings
+    is returned unchanged. The dataset does not depend on the number of workers.
 
     Args:
-        env_id: Such as ``LamGrasp-v0``, one that was registered for a task of one's own, or with a policy any id.
-        episodes: How many, at least 1.
-        seed: Not negative; every episode's own seed is derived from it.
-        demonstrator: ``expert``; ``noisy`` (disturbed actions, undisturbed labels); ``novice`` (slow, with detours);
+        env_id: Environment id, such as ``LamGrasp-v0`` or that of your own task; with a policy, any registered id.
+        episodes: Number of episodes, at least 1.
+        seed: Seed from which the seed of each episode is derived; not negative.
+        demonstrator: ``expert``; ``noisy`` (noisy actions, noise-free labels); ``novice`` (slow, with detours);
             ``random``; or ``mixed``: each episode draws one.
-        strategy: How things are approached: ``direct``, ``left``, ``right``, ``high``, or ``all``: each episode
-            draws one. Numbers in the infos ``quality`` and ``strategy`` say which.
-        policy: ``package.module:Name`` of somebody else's policy, which acts in place of the expert.
+        strategy: Approach of the objects: ``direct``, ``left``, ``right``, ``high``, or ``all``: each episode
+            draws one. The infos ``quality`` and ``strategy`` hold the index of the demonstrator and of the strategy.
+        policy: ``package.module:Name`` of a third-party policy that acts in place of the expert.
         keep_failures: Keep episodes that fail.
-        jpeg: Store pictures as JPEG: smaller, and not what was seen.
+        jpeg: Store images as JPEG: smaller, with loss.
         env_kwargs: Keywords for ``gym.make``.
-        workers: Processes that record at the same time.
-        engine: Where they run, in place of so many processes of this machine.
-        dataset_id: Name of the dataset; by default one that tells the settings.
-        root: The folder of all datasets; by default Minari's own.
-        overwrite: Replace a dataset of that name that has other settings.
-        progress: Show a bar.
+        workers: Number of processes that record at the same time.
+        engine: Engine that runs the jobs, in place of ``workers`` processes on this machine.
+        dataset_id: Id of the dataset; made of the settings by default.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Replace a dataset of that id that has other settings.
+        progress: Show a progress bar.
 
     Returns:
-        The dataset, with observations, actions, rewards, terminations, truncations, infos with the simulator's
+        The dataset, with observations, actions, rewards, terminations, truncations, infos that include the
         state, and the seed and a checksum of every episode.
 
     Raises:
-        ValueError: An unknown environment or name, or a number out of range.
-        FileExistsError: A dataset of that name has other settings, or another process is collecting it.
-        RuntimeError: What acts fails again and again.
+        ValueError: The environment or a name is unknown, or a number is out of range.
+        FileExistsError: A dataset of that id has other settings, or another process is collecting it.
+        RuntimeError: The demonstrator fails too often.
     """
-    # With or without Gymnasium's prefix it is the same environment, so the same dataset.
+    # The id with Gymnasium's module prefix names the same environment.
     env_id = env_id.removeprefix("lam_envs:")
     if policy is None and not is_ours(env_id):
         raise ValueError(
-            f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}, or a policy to act in it"
+            f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}, or --policy to "
+            "collect in any environment"
         )
     plan = Plan(
         env_id,
@@ -110,7 +111,7 @@ def collect(
         _check_limit(env)
         check_spaces(env)
         if policy is not None:
-            policy_demonstrator(policy, env)
+            make_policy_demonstrator(policy, env)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{partial}.lock", timeout=0):
             return _collect(plan, env, engine, name, folder, partial, overwrite=overwrite, progress=progress)
@@ -150,7 +151,7 @@ def _collect(
     try:
         _write_shards(plan, env, engine, partial, progress=progress)
     except RuntimeError:
-        # What failed from the start leaves nothing that other settings would have to be weighed against.
+        # Without a finished shard, other settings may use this id.
         if not any(shard.folder(partial).exists() for shard in shards_of(plan.episodes)):
             _discard(partial)
         raise
@@ -173,22 +174,22 @@ def _collect(
 
 
 def _discard(partial: Path) -> None:
-    """Remove a folder of shards under another name: a kill meanwhile leaves nothing that looks like shards."""
-    doomed = partial.with_name(f"{partial.name}.discarded")
-    shutil.rmtree(doomed, ignore_errors=True)
+    """Rename a folder of shards, then remove it, so that an interruption leaves nothing that looks like shards."""
+    discarded = partial.with_name(f"{partial.name}.discarded")
+    shutil.rmtree(discarded, ignore_errors=True)
     if partial.exists():
-        os.replace(partial, doomed)
-        # A worker that outlives its killed parent for a moment may still be writing there.
-        shutil.rmtree(doomed, ignore_errors=True)
+        os.replace(partial, discarded)
+        # A worker may outlive its killed parent for a moment and write there.
+        shutil.rmtree(discarded, ignore_errors=True)
 
 
 def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool) -> bool:
-    """Whether the dataset that is there is the one asked for; an error if it may not be replaced."""
+    """Return True if the existing dataset has the same plan; raise an error if it must not be replaced."""
     try:
-        there = load(folder)
-        _check_same(name, plan_of(there), wanted, "give it another id, or overwrite it")
-        if HISTORY in there.storage.metadata:
-            raise FileExistsError(f"dataset {name} was made of another one: give it another id, or overwrite it")
+        existing = load(folder)
+        _check_same(name, plan_of(existing), wanted, "choose another id, or overwrite it")
+        if HISTORY in existing.storage.metadata:
+            raise FileExistsError(f"dataset {name} was made from another one; choose another id, or overwrite it")
     except (FileExistsError, ValueError):
         if not overwrite:
             raise
@@ -197,18 +198,18 @@ def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool
 
 
 def _check_same(name: str, found: dict[str, Any], wanted: dict[str, Any], advice: str) -> None:
-    asked, there = _compared(wanted), _compared(found)
-    different = [key for key in asked if there.get(key) != asked[key]]
+    requested, existing = _comparable(wanted), _comparable(found)
+    different = [key for key in requested if existing.get(key) != requested[key]]
     if different:
-        details = "; ".join(f"{key}: found {there.get(key)!r}, asked {asked[key]!r}" for key in different)
-        raise FileExistsError(f"dataset {name} exists with other settings ({details}): {advice}")
+        details = "; ".join(f"{key}: found {existing.get(key)!r}, requested {requested[key]!r}" for key in different)
+        raise FileExistsError(f"dataset {name} exists with other settings ({details}); {advice}")
 
 
-def _compared(plan: dict[str, Any]) -> dict[str, Any]:
-    """Return what must be equal in two plans: settings, versions of parts, major versions of libraries."""
+def _comparable(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be equal in equal plans: settings, versions of parts, major versions of libraries."""
     settings = {name: value for name, value in plan.items() if name not in ("versions", "libraries")}
     versions, libraries = plan.get("versions"), plan.get("libraries")
-    # The plan may come from a file of a third party, and hold anything.
+    # The plan may come from a third-party file and hold anything.
     parts = versions if isinstance(versions, dict) else {}
     named = libraries if isinstance(libraries, dict) else {}
     majors = major_versions({name: str(version) for name, version in named.items()})
@@ -216,10 +217,10 @@ def _compared(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwrite: bool) -> None:
-    """Keep the shards of an interrupted collection if they are of this plan."""
+    """Prepare the folder of shards; keep the shards of an interrupted collection with the same plan."""
     plan_file = partial / "plan.json"
     if plan_file.exists():
-        advice = "an interrupted collection of that name has them; give another id, or overwrite it"
+        advice = "an interrupted collection of that id has them; choose another id, or overwrite it"
         try:
             _check_same(name, json.loads(plan_file.read_text()), wanted, advice)
         except (FileExistsError, ValueError):
@@ -227,13 +228,13 @@ def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwr
                 raise
             _discard(partial)
     else:
-        # Shards that do not say what they are of.
+        # The plan of these shards is unknown.
         _discard(partial)
     write_json(plan_file, wanted)
 
 
 def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: Engine, partial: Path, *, progress: bool) -> None:
-    """Write what is missing."""
+    """Write the missing shards."""
     run = begin_run(partial)
     missing = [shard for shard in shards_of(plan.episodes) if not shard.folder(partial).exists()]
     with Progress(
@@ -245,20 +246,20 @@ def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: Engine, partial: P
         TimeRemainingColumn(),
         disable=not progress,
     ) as bar:
-        shown = bar.add_task(plan.env_id, total=plan.episodes)
-        bar.advance(shown, plan.episodes - sum(shard.size for shard in missing))
+        task = bar.add_task(plan.env_id, total=plan.episodes)
+        bar.advance(task, plan.episodes - sum(shard.size for shard in missing))
         spec = env.spec
-        assert spec is not None  # noqa: S101  (what has a time limit has one)
+        assert spec is not None  # noqa: S101  (an environment with a time limit has a spec)
         if isinstance(engine, LocalEngine) and (engine.workers == 1 or len(missing) < 2):
             for shard in missing:
-                write_shard(plan, spec, shard, run, lambda: bar.advance(shown))
+                write_shard(plan, spec, shard, run, lambda: bar.advance(task))
             return
-        for size in _by_workers(plan, spec, engine, missing, run):
-            bar.advance(shown, size)
+        for size in _write_by_engine(plan, spec, engine, missing, run):
+            bar.advance(task, size)
 
 
-def _by_workers(plan: Plan, spec: EnvSpec, engine: Engine, missing: list[Shard], run: Path) -> Iterator[int]:
-    """Has workers write the shards; yields the size of each that is whole."""
+def _write_by_engine(plan: Plan, spec: EnvSpec, engine: Engine, missing: list[Shard], run: Path) -> Iterator[int]:
+    """Write shards as jobs of an engine; yield the size of each finished shard."""
     sizes = {f"shard {shard.number}": shard.size for shard in missing}
     partial = run.parent
     jobs = [

@@ -1,6 +1,6 @@
-"""How well demonstrations are acted: by an expert, with noise, by a novice, at random, or by somebody else's policy.
+"""Demonstrators: expert, noisy expert, novice, random actions, and third-party policies.
 
-What is recorded as the action of a step is its label, what an imitator should learn; what is executed may differ.
+The recorded action of a step is its label, which an agent should learn; the executed action may differ.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from gymnasium import spaces
 from demos.collection.recording import Policy
 from demos.collection.strategies import STRATEGIES, Strategy
 from demos.experts import make_expert
-from demos.runtime.import_paths import imported
+from demos.runtime.import_paths import import_object
 from lam_envs import ToolCommand
 from lam_envs.control.discrete import DiscreteControl
 from lam_envs.observation import Features
 
 NOISE = 0.2
-"""Standard deviation of the noise that is injected into continuous actions in [-1, 1]."""
+"""Standard deviation of the noise on continuous actions in [-1, 1]."""
 WRONG_CHOICES = 0.1
-"""Share of discrete choices that are replaced by one at random."""
-NOISE_OF_JOINTS = 0.08
-"""The same of actions by joints: there are twice as many, and the tool is far from most of them."""
+"""Fraction of discrete actions that are replaced by random ones."""
+JOINT_NOISE = 0.08
+"""Standard deviation of the noise on joint actions: their effects on the tool add up."""
 PACE = (0.5, 0.9)
-"""A novice's speed, as a share of the expert's."""
-TREMBLE, MEMORY = 0.01, 0.9
-"""Size of a novice's wavering, metres, and how much of it stays from step to step."""
-STEADY = 0.03
-"""So near to where it should go, a novice does not waver, metres."""
+"""Speed of a novice, as a fraction of the expert's."""
+TREMOR, TREMOR_MEMORY = 0.01, 0.9
+"""Standard deviation of a novice's tremor, meters, and its correlation from step to step."""
+NO_TREMOR_DISTANCE = 0.03
+"""Distance from the commanded position below which a novice has no tremor, meters."""
 DETOUR = ((0.4, -0.2, 0.2), (0.6, 0.2, 0.35))
-"""Where a novice goes first, metres."""
+"""Range of the position that a novice moves to first, meters."""
 DETOUR_STEPS = (3, 9)
-"""For how many steps."""
-HESITATES, PAUSE = 0.03, (2, 5)
-"""Chance that a novice begins to stand still at a step, and for how many steps."""
+"""Range of the number of steps of the detour."""
+PAUSE_PROBABILITY, PAUSE_STEPS = 0.03, (2, 5)
+"""Probability that a novice pauses at a step, and range of the number of steps of a pause."""
 
 
 class Act(NamedTuple):
-    """What a demonstrator does in a step."""
+    """Action of a demonstrator in one step."""
 
     label: Any
-    """What is recorded as the action."""
+    """Action that is recorded."""
     executed: Any
-    """What the environment gets."""
+    """Action that the environment executes."""
 
 
 class Demonstrator(ABC):
-    """Acts in one episode after another.
+    """Policy that demonstrates one episode after another.
 
     Args:
-        env: Where it acts; never stepped by it.
-        strategy: How it approaches things.
+        env: Environment of the demonstrations; the demonstrator never steps it.
+        strategy: Approach of the objects.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    """Raise it when the demonstrator acts differently: datasets of it, and results from these, are then outdated."""
+    """Raise it when the actions change: its datasets, and results from these, are then outdated."""
 
     def __init__(self, env: gym.Env[Any, Any], strategy: Strategy = STRATEGIES["direct"]) -> None:
         self.env: Any = env.unwrapped
@@ -70,16 +70,16 @@ class Demonstrator(ABC):
         self.rng = np.random.default_rng(0)
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Begin an episode, which depends on the generator alone."""
+        """Begin an episode, which depends only on the random generator."""
         self.rng = rng
 
     @abstractmethod
     def act(self, observation: Any) -> Act:
-        """Act on one observation."""
+        """Return the action for one observation."""
 
 
 class ExpertDemonstrator(Demonstrator):
-    """The scripted expert, as good as it is."""
+    """Scripted expert."""
 
     name = "expert"
     version = 1
@@ -90,18 +90,18 @@ class ExpertDemonstrator(Demonstrator):
 
     def act(self, observation: Any) -> Act:
         """See :class:`Demonstrator`."""
-        action = self.best(self.env.features(observation))
+        action = self.expert_action(self.env.features(observation))
         return Act(action, action)
 
-    def best(self, features: Features) -> Any:
-        """What the expert does."""
+    def expert_action(self, features: Features) -> Any:
+        """Return the action of the expert."""
         return self.env.action_for(self.strategy.bend(self.expert.act(features), features), features)
 
 
 class NoisyDemonstrator(ExpertDemonstrator):
-    """The expert, whose executed actions are disturbed and whose recorded ones are not.
+    """Expert with noise on the executed actions; the recorded actions are noise-free.
 
-    The labels say how to recover from states that an undisturbed expert never visits (DART, Laskey et al. 2017,
+    The labels teach how to recover from states that the expert never visits without noise (DART, Laskey et al. 2017,
     arXiv 1703.09327, with noise of a fixed size).
     """
 
@@ -110,17 +110,17 @@ class NoisyDemonstrator(ExpertDemonstrator):
 
     def act(self, observation: Any) -> Act:
         """See :class:`Demonstrator`."""
-        label = self.best(self.env.features(observation))
+        label = self.expert_action(self.env.features(observation))
         if isinstance(self.space, gym.spaces.Discrete):
             wrong = self.rng.random() < WRONG_CHOICES
             return Act(label, np.int64(self.rng.integers(self.space.n)) if wrong else label)
-        scale = NOISE_OF_JOINTS if "joint/position" in self.env.layout else NOISE
+        scale = JOINT_NOISE if "joint/position" in self.env.layout else NOISE
         noise = scale * self.rng.standard_normal(label.shape)
         return Act(label, np.clip(label + noise, -1.0, 1.0).astype(label.dtype))
 
 
 class NoviceDemonstrator(ExpertDemonstrator):
-    """Somebody who knows what to do and does it slowly, with a detour, hesitating and wavering."""
+    """Expert that is slow and makes a detour, pauses and trembles."""
 
     name = "novice"
     version = 1
@@ -133,31 +133,31 @@ class NoviceDemonstrator(ExpertDemonstrator):
         self._detour = (x, y, z)
         self._detour_left = int(rng.integers(*DETOUR_STEPS, endpoint=True))
         self._pause_left = 0
-        self._off = np.zeros(3)
+        self._tremor = np.zeros(3)
 
     def act(self, observation: Any) -> Act:
         """See :class:`Demonstrator`."""
         features = self.env.features(observation)
-        command = self._clumsy(self.strategy.bend(self.expert.act(features), features), features)
+        command = self._disturb(self.strategy.bend(self.expert.act(features), features), features)
         action = self._slow(self.env.action_for(command, features))
         return Act(action, action)
 
-    def _clumsy(self, command: ToolCommand, features: Features) -> ToolCommand:
-        """Where it goes instead of where the expert would."""
+    def _disturb(self, command: ToolCommand, features: Features) -> ToolCommand:
+        """Return the command of a novice in place of the expert's command."""
         tool = features["tool/position"]
-        fresh = np.sqrt(1.0 - MEMORY**2) * TREMBLE * self.rng.standard_normal(3)
-        self._off = MEMORY * self._off + fresh
+        change = np.sqrt(1.0 - TREMOR_MEMORY**2) * TREMOR * self.rng.standard_normal(3)
+        self._tremor = TREMOR_MEMORY * self._tremor + change
         if self._detour_left > 0:
             self._detour_left -= 1
             return replace(command, position=self._detour, width=features["gripper/target"].item())
-        if np.abs(np.subtract(command.position, tool)).max() > STEADY:
-            return replace(command, position=_point(command.position + self._off))
+        if np.abs(np.subtract(command.position, tool)).max() > NO_TREMOR_DISTANCE:
+            return replace(command, position=_point(command.position + self._tremor))
         return command
 
     def _slow(self, action: Any) -> Any:
-        """The action at its own pace; the gripper's number, the last one, stays."""
-        if self._pause_left == 0 and self.rng.random() < HESITATES:
-            self._pause_left = int(self.rng.integers(*PAUSE, endpoint=True))
+        """Return an action at the pace of the novice; the last number, of the gripper, stays."""
+        if self._pause_left == 0 and self.rng.random() < PAUSE_PROBABILITY:
+            self._pause_left = int(self.rng.integers(*PAUSE_STEPS, endpoint=True))
         pace = self._pace
         if self._pause_left > 0:
             self._pause_left -= 1
@@ -170,7 +170,7 @@ class NoviceDemonstrator(ExpertDemonstrator):
 
 
 class RandomDemonstrator(Demonstrator):
-    """Anything that the action space allows."""
+    """Random actions of the action space."""
 
     name = "random"
     version = 1
@@ -178,21 +178,21 @@ class RandomDemonstrator(Demonstrator):
     def begin(self, rng: np.random.Generator) -> None:
         """See :class:`Demonstrator`."""
         super().begin(rng)
-        self._drawn = copy.deepcopy(self.space)
-        self._drawn.seed(int(rng.integers(2**31)))
+        self._sampler = copy.deepcopy(self.space)
+        self._sampler.seed(int(rng.integers(2**31)))
 
     def act(self, observation: Any) -> Act:
         """See :class:`Demonstrator`."""
-        action = self._drawn.sample()
+        action = self._sampler.sample()
         return Act(action, action)
 
 
 class PolicyDemonstrator(Demonstrator):
-    """Somebody else's policy.
+    """Third-party policy.
 
     Args:
-        env: Where it acts.
-        policy: Has Stable-Baselines3's ``predict``.
+        env: Environment of the demonstrations.
+        policy: Policy with the ``predict`` method of Stable-Baselines3.
     """
 
     name = "policy"
@@ -215,35 +215,37 @@ class PolicyDemonstrator(Demonstrator):
         )
         self._starts = False
         if isinstance(self.env.action_space, spaces.Box):
-            # What is executed is what can be recorded: a policy may compute with more digits than the space has.
+            # Execute what can be recorded: a policy may compute in a more precise type than that of the space.
             action = np.asarray(action, dtype=self.env.action_space.dtype)
         return Act(action, action)
 
 
-def policy_demonstrator(place: str, env: gym.Env[Any, Any]) -> PolicyDemonstrator:
-    """Return the demonstrator of a policy that somebody else wrote.
+def make_policy_demonstrator(import_path: str, env: gym.Env[Any, Any]) -> PolicyDemonstrator:
+    """Return the demonstrator of a third-party policy.
 
     Args:
-        place: ``package.module:Name`` of something with ``predict``, or of what makes it from an environment.
-        env: Where it acts.
+        import_path: ``package.module:Name`` of a policy, or of a function of an environment that returns one.
+        env: Environment of the demonstrations.
 
     Raises:
-        ValueError: There is no such thing, or it has no ``predict``.
+        ValueError: There is no such object, or it has no ``predict``.
     """
-    found = imported(place, "policy")
-    policy = found(env) if isinstance(found, type) or not isinstance(found, Policy) else found
+    imported = import_object(import_path, "policy")
+    policy = imported(env) if isinstance(imported, type) or not isinstance(imported, Policy) else imported
     if not isinstance(policy, Policy):
-        raise ValueError(f"{place} makes a {type(policy).__name__} that has no predict(observation, ...)")
+        raise ValueError(
+            f"{import_path} gives a {type(policy).__name__}, which has no predict; expected predict(observation, ...)"
+        )
     return PolicyDemonstrator(env, policy)
 
 
 DEMONSTRATORS: dict[str, type[Demonstrator]] = {
     kind.name: kind for kind in (ExpertDemonstrator, NoisyDemonstrator, NoviceDemonstrator, RandomDemonstrator)
 }
-"""The table of qualities."""
+"""Demonstrators by name."""
 MIXED = "mixed"
 MIXTURE = {"expert": 0.4, "noisy": 0.2, "novice": 0.3, "random": 0.1}
-"""What share of the episodes of a mixed dataset have which quality."""
+"""Probability of each demonstrator in an episode of a mixed dataset."""
 
 
 def _point(numbers: Any) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""What a collection consists of: two collections with equal plans are the same, bit for bit."""
+"""Plan of a collection: collections with equal plans are equal, bit for bit."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ ALL_STRATEGIES = "all"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be demonstrated, and how.
+    """Settings of a collection.
 
     Attributes:
-        env_id: A registered id.
+        env_id: Registered environment id.
         env_kwargs: Keywords for ``gym.make``.
-        episodes: How many.
-        seed: From which every episode's own seed is derived.
+        episodes: Number of episodes.
+        seed: Seed from which the seed of each episode is derived.
         demonstrator: Name in ``DEMONSTRATORS``, or ``mixed``: each episode draws one.
         strategy: Name in ``STRATEGIES``, or ``all``: each episode draws one.
-        policy: ``package.module:Name`` of somebody else's policy, which acts in place of the expert.
-        keep_failures: Whether episodes that fail are kept, or tried again with another seed.
-        jpeg: Whether pictures are stored as JPEG, which is smaller and not exact.
+        policy: ``package.module:Name`` of a third-party policy that acts in place of the expert.
+        keep_failures: Keep episodes that fail, instead of repeating them with another seed.
+        jpeg: Store images as JPEG: smaller, with loss.
 
     Raises:
-        ValueError: A number out of range, or an unknown name.
+        ValueError: A number is out of range, or a name is unknown.
     """
 
     env_id: str
@@ -46,7 +46,7 @@ class Plan:
     jpeg: bool = False
 
     def __post_init__(self) -> None:
-        """Check what needs no environment."""
+        """Check the settings that need no environment."""
         if self.episodes < 1 or self.seed < 0:
             raise ValueError(
                 f"episodes is {self.episodes} and seed is {self.seed}; expected at least 1 and at least 0"
@@ -57,7 +57,7 @@ class Plan:
             raise ValueError(f"the policy {self.policy!r} acts by itself; omit demonstrator and strategy")
 
     def default_id(self) -> str:
-        """A dataset id that tells the plan."""
+        """Return a dataset id made of the settings."""
         parts = [self.env_id.rpartition(":")[2].rpartition("-v")[0] or self.env_id]
         parts += [f"{name}-{value}" for name, value in sorted(self.env_kwargs.items())]
         parts.append(self.demonstrator if self.policy is None else self.policy.rpartition(":")[2])
@@ -88,12 +88,12 @@ class Plan:
 
 
 def episode_seed(seed: int, index: int, attempt: int = 0) -> int:
-    """Return the seed of a collection's episode: the same whatever the number of episodes, 32 bits.
+    """Return the 32-bit seed of an episode; it does not depend on the number of episodes.
 
     Args:
-        seed: Of the collection.
-        index: Of the episode.
-        attempt: How often it failed before.
+        seed: Seed of the collection.
+        index: Number of the episode.
+        attempt: Number of failed attempts before.
     """
     entropy = [seed, index] if attempt == 0 else [seed, index, attempt]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])

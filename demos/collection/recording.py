@@ -1,4 +1,4 @@
-"""Roll out policies and recorded actions, and write episodes down with all that repeats and judges them."""
+"""Roll out policies and recorded actions, and record episodes with all that is needed to replay and evaluate them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lam_envs.observation import Features
 
 ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """Spaces whose values are arrays of numbers."""
-DEEPEST = 8
-"""Dicts in dicts of infos."""
+MAX_DEPTH = 8
+"""Most levels of nested dicts in infos."""
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything with Stable-Baselines3's ``predict``."""
+    """Policy with the ``predict`` method of Stable-Baselines3."""
 
     def predict(
         self,
@@ -31,15 +31,15 @@ class Policy(Protocol):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
-        """Choose an action."""
+        """Return an action and the next state of the policy."""
         ...
 
 
 class Step(NamedTuple):
-    """One moment of a roll-out: what was done, and what came of it."""
+    """One step of a rollout: the action and its result."""
 
     action: Any
-    """None at the reset."""
+    """None for the reset."""
     observation: Any
     reward: float
     terminated: bool
@@ -48,15 +48,15 @@ class Step(NamedTuple):
 
 
 def rollout(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Iterator[Step]:
-    """Let a policy act, deterministically, for one episode.
+    """Roll out a policy, deterministically, for one episode.
 
     Args:
-        env: With a time limit.
-        policy: Keeps its memory in the ``state`` that it returns.
-        seed: For ``env.reset``.
+        env: Environment with a time limit.
+        policy: Policy that keeps its memory in the ``state`` that it returns.
+        seed: Seed of ``env.reset``.
 
     Yields:
-        The reset, then every step to the end of the episode.
+        The reset, then every step until the end of the episode.
     """
     observation, info = env.reset(seed=seed)
     step = Step(None, observation, 0.0, False, False, info)
@@ -72,10 +72,10 @@ def rollout(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Iterator[Step]
         yield step
 
 
-def replayed(
+def replay_steps(
     env: gym.Env[Any, Any], actions: Iterable[Any], seed: int, options: dict[str, Any] | None = None
 ) -> Iterator[Step]:
-    """Repeat recorded actions from a seed, and from the options of the reset; yields the reset, then every step."""
+    """Execute recorded actions after a reset with a seed and options; yield the reset, then every step."""
     observation, info = env.reset(seed=seed, options=options)
     yield Step(None, observation, 0.0, False, False, info)
     for action in actions:
@@ -90,11 +90,11 @@ def _stepped(env: gym.Env[Any, Any], action: Any) -> tuple[Any, float, bool, boo
     return observation, float(reward), terminated, truncated, info
 
 
-def commanded(features: Features) -> ToolCommand:
-    """What the robot was told to reach last, as far as its control says: doing it again keeps it where it is.
+def last_command(features: Features) -> ToolCommand:
+    """Return the last command of the robot, as far as the features record it; repeating it keeps the robot in place.
 
     Args:
-        features: Of an environment of lam_envs.
+        features: Features of an environment of lam_envs.
     """
     position = features["tool/position"] + features.get("tool/lag", 0.0)
     yaw = features["tool/yaw"] + features["tool/yaw_lag"] if "tool/yaw" in features else np.zeros(1)
@@ -103,39 +103,39 @@ def commanded(features: Features) -> ToolCommand:
 
 
 def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
-    """Write down a roll-out, with the simulator's state at every moment where the environment tells it.
+    """Record a rollout, with the simulator's state at every step if the environment provides it.
 
-    Infos that are not there at every moment, or that are no numbers of one shape under plain names, are left out.
+    Infos are left out unless they are numbers of one shape at every step under a plain name.
 
     Args:
-        env: Where the roll-out happens.
-        steps: Of :func:`rollout` or :func:`replayed`, not yet begun.
-        seed: What they were given.
+        env: Environment of the rollout.
+        steps: Iterator of :func:`rollout` or :func:`replay_steps`, before its first step.
+        seed: Seed of the rollout.
     """
     inner: Any = env.unwrapped
-    taken: list[Step] = []
+    recorded: list[Step] = []
     infos: list[dict[str, Any]] = []
     for step in steps:
-        taken.append(step)
+        recorded.append(step)
         state = {STATE: inner.physical_state()} if hasattr(inner, "physical_state") else {}
         infos.append({**step.info, **state})
-    done = taken[1:]
+    executed = recorded[1:]
     return Episode(
         seed=seed,
-        observations=stack([step.observation for step in taken]),
-        actions=np.array([step.action for step in done]),
-        rewards=np.array([step.reward for step in done]),
-        terminations=np.array([step.terminated for step in done], dtype=bool),
-        truncations=np.array([step.truncated for step in done], dtype=bool),
+        observations=stack([step.observation for step in recorded]),
+        actions=np.array([step.action for step in executed]),
+        rewards=np.array([step.reward for step in executed]),
+        terminations=np.array([step.terminated for step in executed], dtype=bool),
+        truncations=np.array([step.truncated for step in executed], dtype=bool),
         infos=_numbers(infos),
     )
 
 
 def check_spaces(env: gym.Env[Any, Any]) -> None:
-    """Refuse an environment whose observations or actions a dataset has no place for.
+    """Check that a dataset can hold the observations and actions of an environment.
 
     Raises:
-        ValueError: They are no arrays of numbers, nor, of observations, dicts of such with plain names.
+        ValueError: They are not arrays of numbers, or, for observations, dicts of arrays with plain names.
     """
     for what, space in (("observations", env.observation_space), ("actions", env.action_space)):
         fault = _fault(space)
@@ -162,22 +162,22 @@ def _fault(space: gym.Space[Any]) -> str | None:
 
 
 def _is_name(name: Any) -> bool:
-    """Whether HDF5 stores something under this very name."""
+    """Return True if HDF5 can store data under this name."""
     return isinstance(name, str) and name.isprintable() and "/" not in name and name not in ("", ".", "..")
 
 
 def _numbers(infos: list[dict[str, Any]], depth: int = 1) -> dict[str, Any]:
-    """The infos that are there at every moment as numbers of one shape, stacked."""
+    """Return the stacked infos that are numbers of one shape at every step."""
     stacked: dict[str, Any] = {}
     for name in infos[0]:
         values = [info[name] for info in infos if name in info]
         if len(values) < len(infos) or not _is_name(name):
             continue
         if all(isinstance(value, dict) for value in values):
-            inner = _numbers(values, depth + 1) if depth < DEEPEST else {}
+            inner = _numbers(values, depth + 1) if depth < MAX_DEPTH else {}
             stacked |= {name: inner} if inner else {}
         else:
-            # What is no number, or of changing shapes, becomes no array of numbers.
+            # Skip values that do not make an array of numbers.
             with contextlib.suppress(ValueError, TypeError, OverflowError):
                 array = np.array(values)
                 stacked |= {name: array} if array.dtype.kind in "biuf" else {}

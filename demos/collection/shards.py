@@ -1,8 +1,8 @@
-"""Shards: parts of a collection that are recorded on their own, by any worker, and put together in the end.
+"""Shards: parts of a collection that workers record independently and that are merged at the end.
 
-A shard appears under its name only when it is whole. What is in it depends on the plan and its number alone, not on
-who records it or what was recorded before. Each run writes in a folder of its own, which the next run takes away:
-workers that outlive a killed run for a moment can then finish nothing.
+A shard gets its name only when it is complete. Its content depends only on the plan and its number. Each run
+writes into its own folder, which the next run removes: workers that outlive a killed run for a moment cannot
+complete a shard.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from demos.collection.demonstrators import DEMONSTRATORS, MIXED, MIXTURE, Act, Demonstrator, policy_demonstrator
+from demos.collection.demonstrators import DEMONSTRATORS, MIXED, MIXTURE, Act, Demonstrator, make_policy_demonstrator
 from demos.collection.plan import Plan, episode_seed
 from demos.collection.recording import Step, record
 from demos.collection.strategies import STRATEGIES
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
-from demos.datasets.writing import Draft
+from demos.datasets.writing import DatasetWriter
 from demos.runtime.files import write_json
 
 SHARD_EPISODES = 25
-"""A few seconds of work."""
-RUN, DOOMED = "run-", ".discarded"
-"""How the folder of a run is called, and ends when it is being removed."""
+"""Episodes of a shard: a few seconds of work."""
+RUN, DISCARDED = "run-", ".discarded"
+"""Prefix of the folder of a run, and suffix while it is removed."""
 MAX_FAILURES = 50
-"""A demonstrator that fails so often from one start after the other will not succeed."""
+"""Largest number of failed attempts at one episode."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of a collection.
+    """Part of a collection.
 
     Attributes:
-        number: Which.
-        first: Its first episode's number in the collection.
-        size: How many episodes it has.
+        number: Number of the shard.
+        first: Number of its first episode in the collection.
+        size: Number of episodes.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Shard:
     size: int
 
     def folder(self, partial: Path) -> Path:
-        """Where it is when it is whole."""
+        """Return the folder of the complete shard."""
         return partial / f"shard-{self.number:05d}"
 
 
@@ -63,45 +63,45 @@ def shards_of(episodes: int) -> list[Shard]:
 
 
 def begin_run(partial: Path) -> Path:
-    """Take away what earlier runs were writing, and returns a new folder for this run to write in.
+    """Remove the unfinished files of earlier runs and return a new folder for this run.
 
     Args:
-        partial: The folder of all shards.
+        partial: Folder of all shards.
     """
     for stale in partial.glob(f"{RUN}*"):
-        # Moved first: then nothing in it can be renamed to a whole shard while it is being removed.
-        doomed = stale if stale.name.endswith(DOOMED) else stale.with_name(stale.name + DOOMED)
-        os.replace(stale, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        # Rename first, so that no worker can complete a shard in it meanwhile.
+        discarded = stale if stale.name.endswith(DISCARDED) else stale.with_name(stale.name + DISCARDED)
+        os.replace(stale, discarded)
+        shutil.rmtree(discarded, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=RUN, dir=partial))
 
 
 def write_shard(
     plan: Plan, spec: EnvSpec, shard: Shard, run: Path, advance: Callable[[], None] | None = None
 ) -> None:
-    """Record a shard and puts it beside the folder of the run.
+    """Record a shard and move it beside the folder of the run.
 
     Args:
-        plan: What to record.
-        spec: Makes the environment, also where its id is registered in another process only.
-        shard: Which part.
-        run: The folder that :func:`begin_run` made.
-        advance: Is called after each episode.
+        plan: Plan of the collection.
+        spec: Specification of the environment, whose id may be registered only in another process.
+        shard: Shard to record.
+        run: Folder that :func:`begin_run` made.
+        advance: Called after each episode.
 
     Raises:
         FileNotFoundError: Another run has begun.
-        RuntimeError: The demonstrator fails again and again.
+        RuntimeError: The demonstrator fails too often.
     """
     env = gym.make(spec)
     try:
         writing = run / f"writing-{shard.number:05d}"
-        draft = Draft(writing, env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
+        writer = DatasetWriter(writing, env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
         recorder = Recorder(plan, env)
         dropped = 0
         for index in range(shard.first, shard.first + shard.size):
             episode, failed = recorder.episode(index)
             dropped += failed
-            draft.add(episode)
+            writer.add(episode)
             if advance is not None:
                 advance()
     finally:
@@ -111,26 +111,26 @@ def write_shard(
 
 
 class Recorder:
-    """Records the episodes of a plan.
+    """Recorder of the episodes of a plan.
 
     Args:
-        plan: What to record.
-        env: Where.
+        plan: Plan of the collection.
+        env: Environment to record in.
     """
 
     def __init__(self, plan: Plan, env: gym.Env[Any, Any]) -> None:
         self.plan = plan
         self.env = env
-        self._acting: dict[tuple[str, str], Demonstrator] = {}
-        self._may_differ = plan.demonstrator in ("noisy", MIXED)
+        self._demonstrators: dict[tuple[str, str], Demonstrator] = {}
+        self._records_executed = plan.demonstrator in ("noisy", MIXED)
 
     def episode(self, index: int) -> tuple[Episode, int]:
-        """Return an episode of the collection, and how many attempts failed before."""
+        """Return an episode of the collection and the number of failed attempts before it."""
         for attempt in range(MAX_FAILURES):
             seed = episode_seed(self.plan.seed, index, attempt)
-            demonstrator_name, strategy = self._drawn(index)
+            demonstrator_name, strategy = self._draw(index)
             episode = record(self.env, self._steps(demonstrator_name, strategy, seed), seed)
-            # Nobody expects success of what acts at random.
+            # Random actions are not expected to succeed.
             if self.plan.keep_failures or demonstrator_name == "random" or episode.success is not False:
                 return episode, attempt
         raise RuntimeError(
@@ -138,8 +138,8 @@ class Recorder:
             f"{self.plan.env_id} with {self.plan.env_kwargs}; keep failures, or fix their cause"
         )
 
-    def _drawn(self, index: int) -> tuple[str, str]:
-        """Draw how an episode is acted: the same for each attempt."""
+    def _draw(self, index: int) -> tuple[str, str]:
+        """Draw demonstrator and strategy of an episode, the same for each attempt."""
         rng = np.random.default_rng([self.plan.seed, index, 1])
         demonstrator_name = self.plan.demonstrators[0]
         if self.plan.demonstrator == MIXED:
@@ -148,15 +148,15 @@ class Recorder:
 
     def _demonstrator(self, demonstrator_name: str, strategy: str) -> Demonstrator:
         key = (demonstrator_name, strategy)
-        if key not in self._acting:
+        if key not in self._demonstrators:
             if self.plan.policy is None:
-                self._acting[key] = DEMONSTRATORS[demonstrator_name](self.env, STRATEGIES[strategy])
+                self._demonstrators[key] = DEMONSTRATORS[demonstrator_name](self.env, STRATEGIES[strategy])
             else:
-                self._acting[key] = policy_demonstrator(self.plan.policy, self.env)
-        return self._acting[key]
+                self._demonstrators[key] = make_policy_demonstrator(self.plan.policy, self.env)
+        return self._demonstrators[key]
 
     def _steps(self, demonstrator_name: str, strategy: str, seed: int) -> Iterator[Step]:
-        """Play an episode: labels as actions, and in the infos what was executed and how it is acted."""
+        """Yield the steps of an episode: labels as actions, executed actions and notes in the infos."""
         demonstrator = self._demonstrator(demonstrator_name, strategy)
         demonstrator.begin(np.random.default_rng([seed, 2]))
         notes: dict[str, Any] = {
@@ -164,26 +164,28 @@ class Recorder:
             STRATEGY: np.int8(self.plan.strategies.index(strategy)),
         }
 
-        def noted(info: dict[str, Any], executed: Any) -> dict[str, Any]:
-            return {**info, **notes, **({EXECUTED: executed} if self._may_differ else {})}
+        def with_notes(info: dict[str, Any], executed: Any) -> dict[str, Any]:
+            return {**info, **notes, **({EXECUTED: executed} if self._records_executed else {})}
 
         observation, info = self.env.reset(seed=seed)
-        step = Step(None, observation, 0.0, False, False, noted(info, np.zeros_like(self.env.action_space.sample())))
+        step = Step(
+            None, observation, 0.0, False, False, with_notes(info, np.zeros_like(self.env.action_space.sample()))
+        )
         yield step
         while not (step.terminated or step.truncated):
             act: Act = demonstrator.act(step.observation)
             observation, reward, terminated, truncated, info = self.env.step(act.executed)
-            step = Step(act.label, observation, float(reward), terminated, truncated, noted(info, act.executed))
+            step = Step(act.label, observation, float(reward), terminated, truncated, with_notes(info, act.executed))
             yield step
 
 
 def merge(plan: Plan, env: gym.Env[Any, Any], partial: Path, metadata: dict[str, Any]) -> Path:
-    """Put the shards into one dataset; returns its folder."""
-    draft = Draft(partial / "merged", env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
+    """Merge the shards into one dataset; return its folder."""
+    writer = DatasetWriter(partial / "merged", env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
     dropped = 0
     for shard in shards_of(plan.episodes):
         folder = shard.folder(partial)
-        draft.copy(folder / DATA_FILE, range(shard.size))
+        writer.copy(folder / DATA_FILE, range(shard.size))
         dropped += int(json.loads((folder / "shard.json").read_text())["dropped"])
-    draft.finish({**metadata, "lam_envs_dropped": dropped})
-    return draft.folder
+    writer.finish({**metadata, "lam_envs_dropped": dropped})
+    return writer.folder

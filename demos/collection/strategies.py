@@ -1,4 +1,4 @@
-"""Ways to the same end: from the side, from above. Functions of the named features, as experts are."""
+"""Strategies: how a demonstrator approaches objects, such as from the side or from above."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
 NEAR = 0.05
-"""Within this distance from where the expert sends the tool, every strategy goes straight, metres."""
+"""Distance from the commanded position within which every strategy moves straight, meters."""
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """How the tool comes to where an expert sends it.
+    """Path of the tool to the position that an expert commands.
 
-    Near there it goes straight: a strategy changes how things are approached and carried, and not what is done.
+    Near that position it is straight: a strategy changes how objects are approached and carried, not what is done.
 
     Attributes:
-        aside: How far to the left (seen along the way) it swings, as a share of the way left.
-        above: How far it swings upwards, as a share of the way left.
-        version: Raise it when the strategy changes: datasets of it, and results from these, are then outdated.
+        aside: Deviation to the left, as a fraction of the remaining distance.
+        above: Deviation upwards, as a fraction of the remaining distance.
+        version: Raise it when the strategy changes: its datasets, and results from these, are then outdated.
     """
 
     aside: float = 0.0
@@ -29,18 +29,18 @@ class Strategy:
     version: int = 1
 
     def bend(self, command: ToolCommand, features: Features) -> ToolCommand:
-        """Turn an expert's command into one that leads there in an arc."""
+        """Return a command that leads to the commanded position in an arc."""
         x, y, z = command.position
         tool_x, tool_y, _ = features["tool/position"].tolist()
-        way_x, way_y = x - tool_x, y - tool_y
-        way = math.hypot(way_x, way_y)
-        if way <= NEAR:
+        delta_x, delta_y = x - tool_x, y - tool_y
+        distance = math.hypot(delta_x, delta_y)
+        if distance <= NEAR:
             return command
-        rest = (way - NEAR) / way
+        share = (distance - NEAR) / distance
         position = (
-            x - self.aside * rest * way_y,
-            y + self.aside * rest * way_x,
-            z + self.above * rest * way,
+            x - self.aside * share * delta_y,
+            y + self.aside * share * delta_x,
+            z + self.above * share * distance,
         )
         return replace(command, position=position)
 
@@ -51,4 +51,4 @@ STRATEGIES: dict[str, Strategy] = {
     "right": Strategy(aside=-0.7),
     "high": Strategy(above=0.7),
 }
-"""The table of strategies."""
+"""Strategies by name."""

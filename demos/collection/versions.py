@@ -1,4 +1,4 @@
-"""Versions of the parts that decide demonstrations. Datasets are up to date until one of them is raised."""
+"""Versions of the parts that demonstrations depend on. Datasets are up to date until one of them is raised."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from demos.experts import EXPERTS
 from lam_envs.versions import environment_versions
 
 COLLECTION = 1
-"""Raise it when the same plan gives other episodes: datasets, and results from these, are then outdated."""
+"""Raise it when the same plan gives other episodes: all datasets, and results from these, are then outdated."""
 DECIDING = frozenset({"imitation", "numpy", "pybullet", "stable-baselines3", "torch"})
-"""Libraries whose major version decides numbers. Gymnasium's does not: the golden files hold on 0.29 and on 1.x."""
+"""Libraries whose major version changes numbers. Gymnasium's does not: the golden files hold on 0.29 and on 1.x."""
 
 
 def expert_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     """Return the version of the expert of an environment's task; empty where there is none.
 
     Args:
-        env_id: A registered id.
+        env_id: Registered environment id.
         keywords: Keywords for ``gym.make``.
     """
     registered = gym.registry[env_id].kwargs if env_id in gym.registry else {}
@@ -41,13 +41,13 @@ def demonstration_versions(
     demonstrators: Iterable[str] = ("expert",),
     strategies: Iterable[str] = ("direct",),
 ) -> dict[str, int]:
-    """Return the version of each part that decides the demonstrations of a plan.
+    """Return the version of each part that the demonstrations of a plan depend on.
 
     Args:
-        env_id: A registered id.
+        env_id: Registered environment id.
         env_kwargs: Keywords for ``gym.make``.
         demonstrators: Names of the demonstrators that act; ``policy`` is a third-party policy.
-        strategies: Strategies by which they approach objects.
+        strategies: Names of their strategies.
     """
     known: dict[str, type[Demonstrator]] = {**DEMONSTRATORS, PolicyDemonstrator.name: PolicyDemonstrator}
     acting = tuple(demonstrators)
@@ -81,7 +81,7 @@ def library_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def major_versions(libraries: Mapping[str, Any]) -> dict[str, str]:
-    """Return the major versions of those libraries that decide numbers.
+    """Return the major versions of the libraries that change numbers.
 
     Args:
         libraries: Versions by name.

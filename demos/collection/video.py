@@ -1,4 +1,4 @@
-"""Films: MP4 files of recorded or live episodes."""
+"""Videos: MP4 files of recorded or live episodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from imageio_ffmpeg import count_frames_and_secs
 from rich.progress import track
 
-from demos.collection.recording import Policy, replayed, rollout
+from demos.collection.recording import Policy, replay_steps, rollout
 from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import changes_of, plan_of, rate_of
@@ -29,20 +29,20 @@ Frame = npt.NDArray[np.uint8]
 
 
 def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
-    """Write an MP4; an interrupted one leaves no file behind under that name.
+    """Write an MP4 file atomically.
 
     Args:
-        frames: uint8, shape (height, width, 3), with even height and width.
-        path: Ends in ``.mp4``.
-        fps: Frames a second.
+        frames: Images, uint8, shape (height, width, 3), with even height and width.
+        path: File name that ends in ``.mp4``.
+        fps: Frames per second.
 
     Raises:
-        ValueError: The path has another ending.
+        ValueError: The path has another suffix.
         OSError: Not every frame was written.
     """
     target = Path(path)
     if target.suffix != ".mp4":
-        raise ValueError(f"the video is to be {target}; expected a name that ends in .mp4")
+        raise ValueError(f"invalid video file {target}; expected a name that ends in .mp4")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.writing.mp4")
     try:
@@ -52,10 +52,10 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
             for frame in frames:
                 writer.append_data(frame)
                 written += 1
-        # The encoder says nothing of a full disk.
-        readable = count_frames_and_secs(str(temporary))[0] if temporary.stat().st_size else 0
-        if readable != written:
-            raise OSError(f"only {readable} of {written} frames of {target} were written: is the disk full?")
+        # The encoder does not report a full disk.
+        complete = count_frames_and_secs(str(temporary))[0] if temporary.stat().st_size else 0
+        if complete != written:
+            raise OSError(f"only {complete} of {written} frames of {target} were written: is the disk full?")
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -63,12 +63,12 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
 
 
 def policy_frames(env: gym.Env[Any, Any], policy: Policy, seeds: Iterable[int]) -> Iterator[Frame]:
-    """Yield the frames of a policy's episodes.
+    """Yield the frames of episodes of a policy.
 
     Args:
-        env: Made with ``render_mode="rgb_array"``.
-        policy: Acts deterministically.
-        seeds: One an episode.
+        env: Environment made with ``render_mode="rgb_array"``.
+        policy: Policy, which acts deterministically.
+        seeds: Seed of each episode.
     """
     for seed in seeds:
         for _ in rollout(env, policy, seed):
@@ -84,39 +84,39 @@ def render(
     camera: str = "overview",
     progress: bool = False,
 ) -> Path:
-    """Write a video of the first episodes of a dataset, at its own rate.
+    """Write a video of the first episodes of a dataset, at its rate.
 
     Sets the recorded states, so that the video shows what was recorded, even if preprocessing has changed the
     actions. Only episodes without states are re-executed.
 
     Args:
-        dataset: Any dataset of Minari that names a registered environment.
-        path: The MP4 to write.
-        episodes: How many.
-        size: Width and height in pixels, even; other environments than those of lam_envs use their own.
-        camera: A named camera; other environments use their own.
-        progress: Show a bar.
+        dataset: Minari dataset of a registered environment.
+        path: MP4 file to write.
+        episodes: Number of episodes.
+        size: Width and height in pixels, even; environments outside of lam_envs use their own.
+        camera: Name of a camera; environments outside of lam_envs use their own.
+        progress: Show a progress bar.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: A size that is not even and positive, no episodes, a path that is no MP4, a dataset without a
-            registered environment, or episodes that hold no states and whose actions do not give them.
+        ValueError: The size is not even and positive, there are no episodes, the path is no MP4 file, the dataset has
+            no registered environment, or its episodes hold no states and their actions no longer give them.
     """
     if size < 2 or size % 2:
-        raise ValueError(f"size is {size}; expected an even number of pixels")
+        raise ValueError(f"size is {size}; expected a positive even number of pixels")
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}; expected at least 1")
     ours = is_ours(plan_of(dataset)["env_id"])
-    # Image observations are not needed, and take time.
-    drawing: dict[str, Any] = {"render_width": size, "render_height": size, "camera": camera, "obs": "state"}
-    env = make_env(dataset, render_mode="rgb_array", **(drawing if ours else {}))
-    shown = dataset.episode_indices[:episodes]
+    # Image observations are not needed and slow.
+    render_kwargs: dict[str, Any] = {"render_width": size, "render_height": size, "camera": camera, "obs": "state"}
+    env = make_env(dataset, render_mode="rgb_array", **(render_kwargs if ours else {}))
+    indices = dataset.episode_indices[:episodes]
 
     def frames() -> Iterator[Frame]:
-        recorded = episodes_of(dataset, shown)
-        for episode in track(recorded, "rendering", total=len(shown), disable=not progress):
+        recorded = episodes_of(dataset, indices)
+        for episode in track(recorded, "rendering", total=len(indices), disable=not progress):
             yield from _recorded_frames(env, dataset, episode)
 
     try:
@@ -145,8 +145,10 @@ def _recorded_frames(env: gym.Env[Any, Any], dataset: minari.MinariDataset, epis
     changed = changes_of(dataset)
     if changed or episode.seed is None:
         reason = f"were changed by {', '.join(changed)}" if changed else "have no seed"
-        raise ValueError(f"the episodes of {dataset.id} hold no states and {reason}: they cannot be rendered")
-    for _ in replayed(env, episode.executed_actions, episode.seed, episode.options):
+        raise ValueError(
+            f"the episodes of {dataset.id} hold no states and {reason}; expected states or unchanged actions"
+        )
+    for _ in replay_steps(env, episode.executed_actions, episode.seed, episode.options):
         yield _frame(env)
 
 

@@ -1,1 +1,1 @@
-"""The commands of ``python -m demos``, a file for each thing that one wants to do."""
+"""Commands of ``python -m demos``."""

@@ -1,4 +1,4 @@
-"""Arguments that commands share."""
+"""Arguments that several commands have."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Annotated
 import typer
 
 Root = Annotated[
-    Path | None, typer.Option(help="Folder of all datasets; by default Minari's own (MINARI_DATASETS_PATH).")
+    Path | None, typer.Option(help="Folder of all datasets; Minari's own (MINARI_DATASETS_PATH) by default.")
 ]
-Dataset = Annotated[str, typer.Argument(help="Id of a dataset, or its folder.")]
-NewId = Annotated[str, typer.Option("--id", help="Id of the new dataset, (namespace/)name-v0.")]
-Overwrite = Annotated[bool, typer.Option(help="Replace what is there under that name.")]
+Dataset = Annotated[str, typer.Argument(help="Id or folder of a dataset.")]
+NewId = Annotated[str, typer.Option("--id", help="Id of the new dataset: (namespace/)name-v0.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace an existing dataset or file of that name.")]
 EXAMPLE = "lam/LamGrasp-expert-100-seed0-v0"
-"""A dataset, for examples."""
+"""Dataset id in examples."""
 
-EngineName = Annotated[str, typer.Option("--engine", help="Where jobs run: local, or ray for a cluster.")]
+EngineName = Annotated[str, typer.Option("--engine", help="Engine that runs jobs: local, or ray for a cluster.")]
 Address = Annotated[
-    str | None, typer.Option(help="Of the Ray cluster: auto (the default), host:port, or local to start one here.")
+    str | None,
+    typer.Option(help="Address of the Ray cluster: auto (the default), host:port, or local to start one here."),
 ]
-Shared = Annotated[
-    bool, typer.Option("--shared", help="All machines of the cluster share the folder: files need not travel.")
+SharedFilesystem = Annotated[
+    bool, typer.Option("--shared-filesystem", help="All machines of the cluster see the same folders: send no files.")
 ]

@@ -1,4 +1,4 @@
-"""Commands that record."""
+"""Commands that collect datasets."""
 
 from __future__ import annotations
 
@@ -8,84 +8,89 @@ import minari
 import typer
 from rich.table import Table
 
-from demos.collection import ready_made
+from demos.collection import published_datasets
 from demos.collection.collect import collect as record_dataset
-from demos.commands.arguments import Address, EngineName, Root, Shared
-from demos.runtime.console import clear_errors, console, keywords
+from demos.commands.arguments import Address, EngineName, Root, SharedFilesystem
+from demos.runtime.console import clear_errors, console, parse_keywords
 from demos.runtime.engines import make_engine
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands of this file."""
+    """Add the commands of this module to an app."""
     app.command(epilog="Example: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0")(collect)
     app.command("fetch-or-make", epilog="Example: python -m demos fetch-or-make LamGrasp-100")(fetch_or_make)
 
 
 def collect(
-    env: Annotated[str, typer.Argument(help="Id of an environment, such as LamGrasp-v0.")],
+    env: Annotated[str, typer.Argument(help="Environment id, such as LamGrasp-v0.")],
     episodes: Annotated[int, typer.Option(help="Number of episodes to record.")] = 100,
-    seed: Annotated[int, typer.Option(help="Number that every episode's own seed is derived from.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that record; the dataset is the same for any number.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed from which the seed of each episode is derived.")] = 0,
+    workers: Annotated[int, typer.Option(help="Number of processes; the dataset does not depend on it.")] = 1,
     demonstrator: Annotated[
-        str, typer.Option(help="expert, noisy (disturbed, with undisturbed labels), novice, random, or mixed.")
+        str, typer.Option(help="expert, noisy (noisy actions, noise-free labels), novice, random, or mixed.")
     ] = "expert",
-    strategy: Annotated[str, typer.Option(help="How it approaches: direct, left, right, high, or all.")] = "direct",
+    strategy: Annotated[
+        str, typer.Option(help="Approach of the objects: direct, left, right, high, or all.")
+    ] = "direct",
     policy: Annotated[
-        str | None, typer.Option(help="Let this policy act: package.module:Name, in an environment of any id.")
+        str | None,
+        typer.Option(help="Policy that acts in place of the expert: package.module:Name; any environment id."),
     ] = None,
     keep_failures: Annotated[bool, typer.Option(help="Keep episodes that fail.")] = False,
-    jpeg: Annotated[bool, typer.Option(help="Store pictures as JPEG: smaller, and not what was seen.")] = False,
-    set_: Annotated[
-        list[str], typer.Option("--set", help="Keyword of the environment, name=value; may be repeated.")
-    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    jpeg: Annotated[bool, typer.Option(help="Store images as JPEG: smaller, with loss.")] = False,
+    env_kwargs: Annotated[
+        list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; may be repeated.")
+    ] = [],  # noqa: B006  (typer reads the default, which never changes)
     id_: Annotated[
-        str | None, typer.Option("--id", help="Id of the dataset; by default it tells the settings.")
+        str | None, typer.Option("--id", help="Id of the dataset; made of the settings by default.")
     ] = None,
     root: Root = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a dataset of that id with other settings.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a dataset of that id that has other settings.")] = False,
     engine: EngineName = "local",
     address: Address = None,
-    shared: Shared = False,
+    shared_filesystem: SharedFilesystem = False,
 ) -> None:
-    """Let the expert, or what you name, demonstrate. Interrupted, the same command goes on where it was."""
+    """Collect demonstrations of the expert or another policy. The same command resumes an interrupted collection."""
     with clear_errors():
         dataset = record_dataset(
             env,
             episodes=episodes,
             seed=seed,
-            engine=make_engine(engine, workers, address=address, shared=shared),
+            engine=make_engine(engine, workers, address=address, shared_filesystem=shared_filesystem),
             demonstrator=demonstrator,
             strategy=strategy,
             policy=policy,
             keep_failures=keep_failures,
             jpeg=jpeg,
-            env_kwargs=keywords(set_),
+            env_kwargs=parse_keywords(env_kwargs),
             dataset_id=id_,
             root=root,
             overwrite=overwrite,
             progress=True,
         )
-        tell(dataset)
+        print_summary(dataset)
 
 
 def fetch_or_make(
-    name: Annotated[str | None, typer.Argument(help="Name of a published dataset; none lists them.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that record.")] = 1,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a published dataset; without a name, list them.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Number of processes.")] = 1,
     root: Root = None,
 ) -> None:
-    """Open a published dataset, or make it here; it has the published checksum, or this fails."""
+    """Open or collect a published dataset, and check that it has the published checksum."""
     with clear_errors():
         if name is None:
             table = Table("name", "environment", "episodes", "SHA-256", box=None)
-            for known, published in ready_made.published().items():
-                plan = published["plan"]
-                table.add_row(known, plan["env_id"], str(plan["episodes"]), published["checksum"][:12])
+            for dataset_name, entry in published_datasets.published().items():
+                plan = entry["plan"]
+                table.add_row(dataset_name, plan["env_id"], str(plan["episodes"]), entry["checksum"][:12])
             console.print(table)
             return
-        tell(ready_made.fetch_or_make(name, workers=workers, root=root, progress=True))
+        print_summary(published_datasets.fetch_or_make(name, workers=workers, root=root, progress=True))
 
 
-def tell(dataset: minari.MinariDataset) -> None:
-    """Says what came out, and where it is."""
+def print_summary(dataset: minari.MinariDataset) -> None:
+    """Print the size and the folder of a new dataset."""
     console.print(f"{dataset.id}: {dataset.total_episodes} episodes, {dataset.total_steps} steps")
     console.print(f"in {dataset.storage.data_path}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Commands that make datasets of datasets."""
+"""Commands that make datasets from other datasets."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Annotated
 import typer
 
 from demos.commands.arguments import EXAMPLE, Dataset, NewId, Overwrite, Root
-from demos.commands.collect import tell
+from demos.commands.collect import print_summary
 from demos.datasets import curate
 from demos.datasets.loading import load
 from demos.datasets.metadata import history_of
 from demos.preprocess import PREPROCESSORS
 from demos.preprocess import preprocess as preprocess_dataset
-from demos.preprocess.parsing import parsed
+from demos.preprocess.parsing import parse_step
 from demos.runtime.console import clear_errors, console
 
-Seed = Annotated[int, typer.Option(help="Of the random draw.")]
+Seed = Annotated[int, typer.Option(help="Seed of the random choice.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands of this file."""
+    """Add the commands of this module to an app."""
     app.command("filter", epilog=f"Example: python -m demos filter {EXAMPLE} --id lam/good-v0 --min-return 20")(
         filter_
     )
@@ -36,19 +36,21 @@ def add_to(app: typer.Typer) -> None:
 def filter_(
     dataset: Dataset,
     id_: NewId,
-    success: Annotated[bool | None, typer.Option("--success/--failure", help="Whether it succeeded.")] = None,
-    min_return: Annotated[float, typer.Option(help="Least sum of rewards.")] = -math.inf,
-    max_return: Annotated[float, typer.Option(help="Largest sum of rewards.")] = math.inf,
-    min_length: Annotated[int, typer.Option(help="Fewest steps.")] = 0,
-    max_length: Annotated[int | None, typer.Option(help="Most steps.")] = None,
-    demonstrator: Annotated[str | None, typer.Option(help="How it was acted, such as noisy.")] = None,
-    strategy: Annotated[str | None, typer.Option(help="How it approached, such as left.")] = None,
+    success: Annotated[
+        bool | None, typer.Option("--success/--failure", help="Only successful, or only failed episodes.")
+    ] = None,
+    min_return: Annotated[float, typer.Option(help="Minimum return.")] = -math.inf,
+    max_return: Annotated[float, typer.Option(help="Maximum return.")] = math.inf,
+    min_length: Annotated[int, typer.Option(help="Minimum number of steps.")] = 0,
+    max_length: Annotated[int | None, typer.Option(help="Maximum number of steps.")] = None,
+    demonstrator: Annotated[str | None, typer.Option(help="Name of the demonstrator, such as noisy.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Name of the strategy, such as left.")] = None,
     overwrite: Overwrite = False,
     root: Root = None,
 ) -> None:
-    """Keep the episodes that meet every condition."""
+    """Select the episodes that meet all conditions."""
     with clear_errors():
-        tell(
+        print_summary(
             curate.filter_episodes(
                 load(dataset, root),
                 id_,
@@ -72,15 +74,15 @@ def split(
     overwrite: Overwrite = False,
     root: Root = None,
 ) -> None:
-    """Divide a dataset by episode, at random."""
+    """Split a dataset into random sets of episodes."""
     with clear_errors():
         shares = [_share(text) for text in parts]
         names = [name for name, _ in shares]
         if len(set(names)) < len(names):
-            raise ValueError(f"the parts {' '.join(parts)} have a name twice; expected different names")
+            raise ValueError(f"duplicate names in the parts {' '.join(parts)}; expected different names")
         made = curate.split(load(dataset, root), dict(shares), seed=seed, root=root, overwrite=overwrite)
-        for each in made.values():
-            tell(each)
+        for part in made.values():
+            print_summary(part)
 
 
 def _share(text: str) -> tuple[str, float]:
@@ -90,31 +92,33 @@ def _share(text: str) -> tuple[str, float]:
             raise ValueError("no name")
         return name, float(share)
     except ValueError:
-        raise ValueError(f"the part {text!r} has no name or share; expected NAME=SHARE, such as train=0.9") from None
+        raise ValueError(f"invalid part {text!r}; expected NAME=SHARE, such as train=0.9") from None
 
 
 def subsample(
     dataset: Dataset,
-    count: Annotated[int, typer.Option(help="Number of episodes to keep.")],
+    count: Annotated[int, typer.Option(help="Number of episodes to select.")],
     id_: NewId,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     root: Root = None,
 ) -> None:
-    """Keep some episodes, drawn at random; of one seed, fewer are always among more."""
+    """Select random episodes; with the same seed, a smaller subset is part of a larger one."""
     with clear_errors():
-        tell(curate.subsample(load(dataset, root), id_, count, seed=seed, root=root, overwrite=overwrite))
+        print_summary(curate.subsample(load(dataset, root), id_, count, seed=seed, root=root, overwrite=overwrite))
 
 
 def merge(
-    datasets: Annotated[list[str], typer.Argument(help="Ids or folders of the datasets to join.")],
+    datasets: Annotated[list[str], typer.Argument(help="Ids or folders of the datasets to merge.")],
     id_: NewId,
     overwrite: Overwrite = False,
     root: Root = None,
 ) -> None:
-    """Join datasets of the same environment."""
+    """Merge datasets of the same environment."""
     with clear_errors():
-        tell(curate.merge([load(each, root) for each in datasets], id_, root=root, overwrite=overwrite))
+        print_summary(
+            curate.merge([load(dataset, root) for dataset in datasets], id_, root=root, overwrite=overwrite)
+        )
 
 
 def preprocess(
@@ -127,11 +131,13 @@ def preprocess(
     overwrite: Overwrite = False,
     root: Root = None,
 ) -> None:
-    """Cut, resample, smooth, relabel, change features or observations: each step is recorded in the new dataset."""
+    """Preprocess episodes: cut, resample, smooth, relabel, or change observations. The history records each step."""
     with clear_errors():
-        steps = [parsed(text, PREPROCESSORS) for text in step]
+        steps = [parse_step(text, PREPROCESSORS) for text in step]
         made = preprocess_dataset(load(dataset, root), steps, id_, root=root, overwrite=overwrite, progress=True)
-        tell(made)
-        for each in history_of(made)[-len(steps) :]:
-            if each.get("left_out"):
-                console.print(f"{each['step']} left out {each['removed_agents']} episodes that ended otherwise")
+        print_summary(made)
+        for entry in history_of(made)[-len(steps) :]:
+            if entry.get("left_out"):
+                console.print(
+                    f"{entry['step']} left out {entry['left_out']} episodes that ended with another success"
+                )

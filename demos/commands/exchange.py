@@ -1,4 +1,4 @@
-"""Commands for the formats of other tools."""
+"""Commands for the formats of other libraries."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Annotated
 import typer
 
 from demos.commands.arguments import EXAMPLE, Dataset, NewId, Overwrite, Root
-from demos.commands.collect import tell
+from demos.commands.collect import print_summary
 from demos.datasets.loading import load
 from demos.formats import FORMATS, export_dataset, import_dataset
-from demos.runtime.console import clear_errors, console, keywords
+from demos.runtime.console import clear_errors, console, parse_keywords
 
 Format = Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands of this file."""
+    """Add the commands of this module to an app."""
     app.command("export", epilog=f"Example: python -m demos export {EXAMPLE} --format robomimic --out grasp.hdf5")(
         export
     )
@@ -29,37 +29,39 @@ def add_to(app: typer.Typer) -> None:
 def export(
     dataset: Dataset,
     format_: Format,
-    out: Annotated[Path, typer.Option(help="The file or folder to write.")],
+    out: Annotated[Path, typer.Option(help="File or folder to write.")],
     overwrite: Overwrite = False,
     root: Root = None,
 ) -> None:
-    """Write a dataset in another tool's format; says what that format cannot hold."""
+    """Export a dataset to the format of another library, and report what the format cannot hold."""
     with clear_errors():
-        lost = export_dataset(load(dataset, root), format_, out, overwrite=overwrite, progress=True)
+        losses = export_dataset(load(dataset, root), format_, out, overwrite=overwrite, progress=True)
         console.print(f"wrote {out}", soft_wrap=True)
-        for each in lost:
-            console.print(f"not in it: {each}", soft_wrap=True)
+        for loss in losses:
+            console.print(f"not exported: {loss}", soft_wrap=True)
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="The file or folder of another tool.")],
+    path: Annotated[Path, typer.Argument(help="File or folder to read.")],
     format_: Format,
     id_: NewId,
-    env: Annotated[str | None, typer.Option(help="Id of the environment that the episodes come from.")] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="Keyword of that environment, name=value.")] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env: Annotated[str | None, typer.Option(help="Id of the environment of the episodes.")] = None,
+    env_kwargs: Annotated[
+        list[str], typer.Option("--env-kwargs", help="Keyword of that environment, name=value.")
+    ] = [],  # noqa: B006  (typer reads the default, which never changes)
     overwrite: Overwrite = False,
     root: Root = None,
 ) -> None:
-    """Read another tool's demonstrations into a dataset. Nothing in the file is executed."""
+    """Import demonstrations of another library into a dataset. No code of the file is executed."""
     with clear_errors():
-        tell(
+        print_summary(
             import_dataset(
                 path,
                 format_,
                 id_,
                 root=root,
                 env_id=env,
-                env_kwargs=keywords(set_),
+                env_kwargs=parse_keywords(env_kwargs),
                 overwrite=overwrite,
                 progress=True,
             )

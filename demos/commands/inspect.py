@@ -1,4 +1,4 @@
-"""Commands that show datasets."""
+"""Commands that inspect datasets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from demos.collection.video import render as render_video
 from demos.commands.arguments import EXAMPLE, Dataset, Root
 from demos.datasets.loading import datasets_root, installed, load
 from demos.datasets.statistics import describe, statistics
-from demos.preprocess.schema import form_of
+from demos.preprocess.schema import schema_of
 from demos.runtime.console import clear_errors, console, errors
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands of this file."""
+    """Add the commands of this module to an app."""
     app.command("list", epilog="Example: python -m demos list")(list_)
     app.command(epilog=f"Example: python -m demos info {EXAMPLE}")(info)
     app.command(epilog=f"Example: python -m demos report {EXAMPLE} --out grasp.html")(report)
@@ -33,10 +33,10 @@ def list_(root: Root = None) -> None:
         longest = 0
         with warnings.catch_warnings(record=True) as damaged:
             warnings.simplefilter("always")
-            found = list(installed(root))
+            datasets = list(installed(root))
         for warning in damaged:
             errors.print(str(warning.message), markup=False)
-        for name, metadata in found:
+        for name, metadata in datasets:
             longest = max(longest, len(name))
             table.add_row(
                 name,
@@ -45,46 +45,48 @@ def list_(root: Root = None) -> None:
         if not table.row_count:
             console.print(f"no datasets in {datasets_root(root)}")
             return
-        # Ids are there to be copied: none is cut.
+        # Users copy ids: do not cut them.
         Console(width=max(console.width, longest + 40), highlight=False, markup=False).print(table)
 
 
 def info(
     dataset: Dataset,
-    stats: Annotated[bool, typer.Option("--statistics", help="Mean, spread and range of every number.")] = False,
+    stats: Annotated[
+        bool, typer.Option("--statistics", help="Mean, standard deviation and range of every number.")
+    ] = False,
     root: Root = None,
 ) -> None:
-    """Say what a dataset holds and how it was made."""
+    """Show what a dataset contains and how it was collected."""
     with clear_errors():
         opened = load(dataset, root)
         table = Table(show_header=False, box=None)
         table.add_column()
         table.add_column(overflow="fold")
         for name, value in describe(opened).items():
-            told = f"{value:.3f}" if isinstance(value, float) else "unknown" if value is None else str(value)
+            text = f"{value:.3f}" if isinstance(value, float) else "unknown" if value is None else str(value)
             if isinstance(value, dict):
-                told = ", ".join(f"{key} {part}" for key, part in value.items()) or "-"
-            table.add_row(name, told)
+                text = ", ".join(f"{key} {part}" for key, part in value.items()) or "-"
+            table.add_row(name, text)
         console.print(table)
         if stats:
             numbers = Table("number", "mean", "std", "min", "max", box=None)
-            names = form_of(opened).number_names()
-            for name, each in statistics(opened, progress=True).items():
-                columns = (each.mean.ravel(), each.std.ravel(), each.min.ravel(), each.max.ravel())
+            names = schema_of(opened).number_names()
+            for name, values in statistics(opened, progress=True).items():
+                columns = (values.mean.ravel(), values.std.ravel(), values.min.ravel(), values.max.ravel())
                 for index, row in enumerate(zip(*columns, strict=True)):
                     number = names.get(name, {}).get(index)
-                    shown = f"{name}[{index}]" if number is None else f"{name}[{index}] {number}"
-                    numbers.add_row(shown, *(f"{value:.4g}" for value in row))
+                    label = f"{name}[{index}]" if number is None else f"{name}[{index}] {number}"
+                    numbers.add_row(label, *(f"{value:.4g}" for value in row))
             console.print(numbers)
 
 
 def report(
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="The HTML page to write.")],
-    videos: Annotated[bool, typer.Option(help="Film the best, the median and the worst episode.")] = True,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    videos: Annotated[bool, typer.Option(help="Add videos of the best, the median and the worst episode.")] = True,
     root: Root = None,
 ) -> None:
-    """Write a page that shows what a dataset holds; it needs nothing else."""
+    """Write a report on a dataset: one HTML file without external resources."""
     with clear_errors():
         from demos.report import report as write_report
 
@@ -94,13 +96,13 @@ def report(
 
 def render(
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="The MP4 to write.")],
-    episodes: Annotated[int, typer.Option(help="Number of episodes to film, from the first.")] = 3,
+    out: Annotated[Path, typer.Option(help="MP4 file to write.")],
+    episodes: Annotated[int, typer.Option(help="Number of episodes, from the first.")] = 3,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 480,
     camera: Annotated[str, typer.Option(help="overview, front, side or wrist.")] = "overview",
     root: Root = None,
 ) -> None:
-    """Film the first episodes."""
+    """Record a video of the first episodes."""
     with clear_errors():
         path = render_video(load(dataset, root), out, episodes=episodes, size=size, camera=camera, progress=True)
         console.print(f"wrote {path}", soft_wrap=True)

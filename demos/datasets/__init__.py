@@ -1,1 +1,1 @@
-"""Datasets: files, episodes, windows, statistics, and curation."""
+"""Datasets: loading, episodes, windows, statistics and curation."""

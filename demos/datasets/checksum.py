@@ -1,4 +1,4 @@
-"""Checksums: they tell equal datasets from others, and sound episodes and files from damaged ones."""
+"""Checksums of episodes, datasets and files, by which equal content and damage are recognized."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import DIGEST
 from demos.runtime.files import write_atomically
 
-NOT_CONTENT = ("id", DIGEST)
-"""Attributes that say where an episode stands, and not what it is."""
+POSITION_ATTRIBUTES = ("id", DIGEST)
+"""Attributes of an episode that do not count as content."""
 SEAL = "lam_envs_seal"
-"""Key of the metadata that holds digests of the files of a dataset."""
+"""Metadata key of the digests of the files of a dataset."""
 
 
 def episode_digest(episode: h5py.Group) -> str:
-    """Return a SHA-256 of all that an episode holds: names, types, shapes, values and attributes.
+    """Return the SHA-256 of an episode: names, types, shapes, values and attributes.
 
-    Where it stands in its file does not count: the same episode in another dataset has the same digest.
+    The same episode in another dataset has the same digest.
 
     Args:
-        episode: The group of an HDF5 file of Minari.
+        episode: Group of the episode in an HDF5 file of Minari.
     """
     return content_digest(episode.attrs, episode)
 
 
 def content_digest(attributes: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
-    """Return the digest that an episode of these attributes and parts has in a file.
+    """Return the digest that an episode with these attributes and parts has in a file.
 
     Args:
-        attributes: By name.
-        parts: Arrays by name, or groups of such: those of a file, or what is to be written into one.
+        attributes: Attributes by name.
+        parts: Arrays or groups of arrays by name, from a file or from memory.
     """
     digest = hashlib.sha256()
-    for name in sorted(set(attributes) - set(NOT_CONTENT)):
-        # Not its repr, which depends on NumPy's version and leaves out the middle of what is long.
+    for name in sorted(set(attributes) - set(POSITION_ATTRIBUTES)):
+        # A repr would depend on the version of NumPy and shorten long arrays.
         value = np.asarray(attributes[name])
         digest.update(f"{name}={value.dtype} {value.shape}\0".encode())
         _add(digest, value)
@@ -57,7 +57,7 @@ def _add(digest: Any, values: Any) -> None:
     if isinstance(values, np.ndarray) and values.dtype != object:
         digest.update(np.ascontiguousarray(values).tobytes())
     else:
-        # Texts, and compressed pictures of different lengths.
+        # Texts, and compressed images of different lengths.
         for value in np.atleast_1d(np.asarray(values, dtype=object)):
             content = value if isinstance(value, bytes) else np.asarray(value).tobytes()
             digest.update(f"{len(content)}\0".encode() + content)
@@ -73,9 +73,9 @@ def _arrays(name: str, part: Any) -> Iterator[tuple[str, Any]]:
 
 
 def checksum(dataset: minari.MinariDataset) -> str:
-    """Return a SHA-256 of a dataset's episodes in their order: equal datasets have equal ones.
+    """Return the SHA-256 of the episodes of a dataset, in their order.
 
-    Episodes that something else than this package wrote are not signed, and are read as a whole.
+    Episodes that this package wrote store their digest; others are read completely.
     """
     with open_data(dataset.storage.data_path / DATA_FILE) as file:
         return checksum_of([digest_of(file[f"episode_{index}"]) for index in dataset.episode_indices])
@@ -87,10 +87,10 @@ def checksum_of(digests: Iterable[str]) -> str:
 
 
 def digest_of(episode: h5py.Group) -> str:
-    """Return the digest that an episode is signed with; of one that is not signed, computes it.
+    """Return the stored digest of an episode, or compute it if none is stored.
 
     Args:
-        episode: The group of an HDF5 file of Minari.
+        episode: Group of the episode in an HDF5 file of Minari.
     """
     signed = episode.attrs.get(DIGEST)
     return signed if isinstance(signed, str) else episode_digest(episode)
@@ -106,7 +106,7 @@ def file_digest(path: Path) -> str:
 
 
 def metadata_digest(metadata: dict[str, Any]) -> str:
-    """Return the SHA-256 of a dataset's metadata, the digest of the data file included, and without itself."""
+    """Return the SHA-256 of a dataset's metadata, without that digest itself."""
     sealed = metadata.get(SEAL)
     if isinstance(sealed, dict):
         metadata = {**metadata, SEAL: {name: value for name, value in sealed.items() if name != METADATA_FILE_NAME}}
@@ -114,10 +114,10 @@ def metadata_digest(metadata: dict[str, Any]) -> str:
 
 
 def seal(folder: Path) -> None:
-    """Write into the metadata of a finished dataset what its files are.
+    """Write the digests of the files of a finished dataset into its metadata.
 
     Args:
-        folder: Of the dataset's files.
+        folder: Folder of the dataset's files.
     """
     path = folder / METADATA_FILE_NAME
     metadata = json.loads(path.read_text())

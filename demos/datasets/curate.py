@@ -1,4 +1,4 @@
-"""Choose episodes: filter, split, subsample and merge datasets. What is chosen stays as it is, bit for bit."""
+"""Filter, split, subsample and merge datasets. Episodes stay bit-identical."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from demos.datasets.checksum import digest_of
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import QUALITY, STRATEGY, SUCCESS, Episode
-from demos.datasets.loading import checked_id, load
+from demos.datasets.loading import load, validate_id
 from demos.datasets.metadata import (
-    FORM,
     HISTORY,
     PLAN,
+    SCHEMA,
     WITH_OTHERS,
     history_of,
     is_collected,
@@ -26,10 +26,10 @@ from demos.datasets.metadata import (
     stores_jpeg,
 )
 from demos.datasets.reading import episodes_of
-from demos.datasets.writing import Draft, derived_metadata, draft_of
+from demos.datasets.writing import DatasetWriter, dataset_writer, derived_metadata
 
-NOTED = {QUALITY: "qualities", STRATEGY: "strategies"}
-"""Infos that are numbers of lists in the plan."""
+PLAN_KEYS = {QUALITY: "qualities", STRATEGY: "strategies"}
+"""Key of the plan whose list an info indexes."""
 
 
 def filter_episodes(
@@ -46,24 +46,24 @@ def filter_episodes(
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> minari.MinariDataset:
-    """Keep the episodes that meet every condition.
+    """Select the episodes that meet all conditions.
 
     Args:
-        dataset: Any dataset.
-        dataset_id: Name of the new one.
-        success: Whether it succeeded at its end.
-        min_return: Least sum of rewards.
-        max_return: Largest sum of rewards.
-        min_length: Fewest steps.
-        max_length: Most steps.
+        dataset: Minari dataset.
+        dataset_id: Id of the new dataset.
+        success: Success at the last step.
+        min_return: Minimum return.
+        max_return: Maximum return.
+        min_length: Minimum number of steps.
+        max_length: Maximum number of steps.
         demonstrator: Name of the demonstrator that acted, such as ``noisy``.
         strategy: Name of the strategy that the demonstrator followed, such as ``left``.
-        root: The folder of all datasets; by default Minari's own.
-        overwrite: Replace a dataset of that name.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Replace a dataset of that id.
 
     Raises:
-        ValueError: No episode meets the conditions, or the dataset does not say what a condition asks for.
-        FileExistsError: There is a dataset of that name.
+        ValueError: No episode meets the conditions, or the dataset does not record the value of a condition.
+        FileExistsError: A dataset of that id exists.
     """
     conditions = {
         "success": success,
@@ -74,37 +74,40 @@ def filter_episodes(
         QUALITY: demonstrator,
         STRATEGY: strategy,
     }
-    numbers = {
-        info: _number(dataset, NOTED[info], name)
+    indices_in_plan = {
+        info: _index_in_plan(dataset, info, name)
         for info, name in ((QUALITY, demonstrator), (STRATEGY, strategy))
         if name is not None
     }
 
-    def is_kept(episode: Episode) -> bool:
+    def matches(episode: Episode) -> bool:
         # An episode without the recorded value does not meet the condition.
         return (
             (success is None or episode.success is success)
             and min_return <= episode.total_return <= max_return
             and min_length <= len(episode) <= (len(episode) if max_length is None else max_length)
-            and all(info in episode.infos and episode.infos[info][-1] == number for info, number in numbers.items())
+            and all(
+                info in episode.infos and episode.infos[info][-1] == number
+                for info, number in indices_in_plan.items()
+            )
         )
 
     indices = [int(index) for index in dataset.episode_indices]
-    chosen = []
+    selected = []
     records_success = False
     for index, episode in zip(indices, episodes_of(dataset), strict=True):
         records_success |= episode.success is not None
-        if is_kept(episode):
-            chosen.append(index)
+        if matches(episode):
+            selected.append(index)
     if success is not None and not records_success:
         raise ValueError(
             f"the episodes of {dataset.id} do not record success: they have none of the infos "
             f"{', '.join(SUCCESS)}. Filter by --min-return instead"
         )
-    asked = {name: value for name, value in conditions.items() if value is not None}
-    if not chosen:
-        raise ValueError(f"none of the {len(indices)} episodes of {dataset.id} meets {asked}")
-    return _chosen(dataset, dataset_id, chosen, {"step": "filter", **asked}, root, overwrite=overwrite)
+    given = {name: value for name, value in conditions.items() if value is not None}
+    if not selected:
+        raise ValueError(f"none of the {len(indices)} episodes of {dataset.id} meets {given}")
+    return _select(dataset, dataset_id, selected, {"step": "filter", **given}, root, overwrite=overwrite)
 
 
 def subsample(
@@ -116,25 +119,27 @@ def subsample(
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> minari.MinariDataset:
-    """Keep some episodes, drawn at random: of one seed, fewer are always among more.
+    """Select random episodes; with the same seed, a smaller subset is part of a larger one.
 
     Args:
-        dataset: Any dataset.
-        dataset_id: Name of the new one.
-        count: How many, at most as many as there are.
-        seed: Of the draw.
-        root: The folder of all datasets; by default Minari's own.
-        overwrite: Replace a dataset of that name.
+        dataset: Minari dataset.
+        dataset_id: Id of the new dataset.
+        count: Number of episodes to select.
+        seed: Seed of the random choice.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Replace a dataset of that id.
 
     Raises:
-        ValueError: There are fewer episodes.
-        FileExistsError: There is a dataset of that name.
+        ValueError: The dataset has fewer episodes.
+        FileExistsError: A dataset of that id exists.
     """
     if not 1 <= count <= dataset.total_episodes:
-        raise ValueError(f"{count} of {dataset.total_episodes} episodes of {dataset.id} are asked; expected 1 to all")
-    chosen = sorted(_shuffled(dataset, seed)[:count])
+        raise ValueError(
+            f"invalid count {count}; expected 1 to {dataset.total_episodes}, the number of episodes of {dataset.id}"
+        )
+    selected = sorted(_shuffled(dataset, seed)[:count])
     step = {"step": "subsample", "count": count, "seed": seed}
-    return _chosen(dataset, dataset_id, chosen, step, root, overwrite=overwrite)
+    return _select(dataset, dataset_id, selected, step, root, overwrite=overwrite)
 
 
 def split(
@@ -145,39 +150,41 @@ def split(
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, minari.MinariDataset]:
-    """Divide a dataset by episode, at random: no episode is in two parts.
+    """Split a dataset into random, disjoint sets of episodes.
 
     Args:
-        dataset: Any dataset.
-        parts: Share of the episodes by the name of the part, such as ``{"train": 0.9, "test": 0.1}``; at most 1 in
-            all. Each becomes a dataset: of ``lam/x-v0``, ``lam/x-train-v0`` and ``lam/x-test-v0``.
-        seed: Of the draw.
-        root: The folder of all datasets; by default Minari's own.
-        overwrite: Replace datasets of these names.
+        dataset: Minari dataset.
+        parts: Fraction of the episodes by name of the part, such as ``{"train": 0.9, "test": 0.1}``; at most 1 in
+            total. Each part becomes a dataset: ``lam/x-v0`` gives ``lam/x-train-v0`` and ``lam/x-test-v0``.
+        seed: Seed of the random choice.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Replace datasets of these ids.
 
     Returns:
-        The parts by name.
+        The datasets by name of the part.
 
     Raises:
-        ValueError: Shares that cannot be, or a part without an episode.
-        FileExistsError: There is a dataset of one of these names.
+        ValueError: The fractions are invalid, or a part gets no episode.
+        FileExistsError: A dataset of one of these ids exists.
     """
     shares = list(parts.values())
     if not shares or not min(shares) > 0.0 or not sum(shares) <= 1.0 + 1e-9:
-        raise ValueError(f"the parts are {dict(parts)}; expected shares above 0 that sum to at most 1")
+        raise ValueError(f"invalid parts {dict(parts)}; expected fractions above 0 with a sum of at most 1")
     shuffled = _shuffled(dataset, seed)
     ends = [round(float(end) * len(shuffled)) for end in np.cumsum(shares)]
     starts = [0, *ends[:-1]]
     stem, _, version = dataset.id.rpartition("-v")
-    ids = {name: checked_id(f"{stem}-{name}-v{version}") for name in parts}
+    ids = {name: validate_id(f"{stem}-{name}-v{version}") for name in parts}
     for name, start, end in zip(parts, starts, ends, strict=True):
         if start == end:
-            raise ValueError(f"{name} gets none of the {len(shuffled)} episodes of {dataset.id}")
+            raise ValueError(
+                f"the part {name} gets none of the {len(shuffled)} episodes of {dataset.id}; expected at least one"
+            )
     result = {}
     for name, start, end in zip(parts, starts, ends, strict=True):
         step = {"step": "split", "part": name, "shares": dict(parts), "seed": seed}
-        chosen = sorted(shuffled[start:end])
-        result[name] = _chosen(dataset, ids[name], chosen, step, root, overwrite=overwrite)
+        selected = sorted(shuffled[start:end])
+        result[name] = _select(dataset, ids[name], selected, step, root, overwrite=overwrite)
     return result
 
 
@@ -188,31 +195,31 @@ def merge(
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> minari.MinariDataset:
-    """Join datasets of the same environment.
+    """Merge datasets of the same environment.
 
     Args:
-        datasets: At least two, of equal spaces, and of equal environments where they say so.
-        dataset_id: Name of the new one.
-        root: The folder of all datasets; by default Minari's own.
-        overwrite: Replace a dataset of that name.
+        datasets: At least two datasets with equal spaces, and equal environments if recorded.
+        dataset_id: Id of the new dataset.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Replace a dataset of that id.
 
     Raises:
-        ValueError: Fewer than two, other spaces, rates, features or environments, or an episode that is in two of
-            them.
-        FileExistsError: There is a dataset of that name.
+        ValueError: There are fewer than two datasets; their spaces, rates, features or environments differ; or two of
+            them hold the same episode.
+        FileExistsError: A dataset of that id exists.
     """
     if len(datasets) < 2:
-        raise ValueError(f"{len(datasets)} datasets are to be merged; expected at least 2")
+        raise ValueError(f"{len(datasets)} datasets to merge; expected at least 2")
     first = datasets[0]
     for other in datasets[1:]:
-        for what in ("observation_space", "action_space"):
-            if getattr(first, what) != getattr(other, what):
-                raise ValueError(f"{first.id} and {other.id} differ in their {what}: they cannot be merged")
+        for name in ("observation_space", "action_space"):
+            if getattr(first, name) != getattr(other, name):
+                raise ValueError(f"{first.id} and {other.id} differ in their {name}; expected equal ones")
         if stores_jpeg(first) != stores_jpeg(other):
-            raise ValueError(f"one of {first.id} and {other.id} stores pictures as JPEG, the other as they are seen")
-        _check_alike(first, other)
-    plan = _joined_plan(datasets)
-    _check_different(datasets)
+            raise ValueError(f"only one of {first.id} and {other.id} stores images as JPEG; expected equal formats")
+        _check_compatible(first, other)
+    plan = _merge_plans(datasets)
+    _check_disjoint(datasets)
     metadata = derived_metadata(
         first,
         step="merge",
@@ -227,19 +234,19 @@ def merge(
             for dataset in datasets
         ],
     )
-    # The histories stand with their datasets.
+    # The histories of the merged datasets are part of this step.
     metadata[HISTORY] = metadata[HISTORY][-1:]
     metadata.pop(PLAN, None)
     if plan is not None:
         metadata[PLAN] = plan
     with_spec = next((dataset for dataset in datasets if dataset.env_spec is not None), first)
-    with _like(with_spec, dataset_id, metadata, root, overwrite=overwrite) as draft:
+    with _new_dataset(with_spec, dataset_id, metadata, root, overwrite=overwrite) as writer:
         for dataset in datasets:
-            _append(draft, dataset, plan)
+            _append(writer, dataset, plan)
     return load(dataset_id, root)
 
 
-def _chosen(
+def _select(
     dataset: minari.MinariDataset,
     dataset_id: str,
     indices: list[int],
@@ -249,12 +256,12 @@ def _chosen(
     overwrite: bool,
 ) -> minari.MinariDataset:
     metadata = derived_metadata(dataset, replays=True, **step)
-    with _like(dataset, dataset_id, metadata, root, overwrite=overwrite) as draft:
-        draft.copy(dataset.storage.data_path / DATA_FILE, indices)
+    with _new_dataset(dataset, dataset_id, metadata, root, overwrite=overwrite) as writer:
+        writer.copy(dataset.storage.data_path / DATA_FILE, indices)
     return load(dataset_id, root)
 
 
-def _like(
+def _new_dataset(
     dataset: minari.MinariDataset,
     dataset_id: str,
     metadata: dict[str, Any],
@@ -263,8 +270,8 @@ def _like(
     overwrite: bool,
 ) -> Any:
     if dataset_id == dataset.id and overwrite:
-        raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
-    return draft_of(
+        raise ValueError(f"{dataset_id} cannot replace its own source; choose another id")
+    return dataset_writer(
         dataset_id,
         dataset.observation_space,
         dataset.action_space,
@@ -288,33 +295,34 @@ def _plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
     return plan if isinstance(plan, dict) else None
 
 
-def _number(dataset: minari.MinariDataset, names: str, wanted: str) -> int:
-    """The number of a quality or strategy among those of a plan."""
-    known = (_plan(dataset) or {}).get(names) or []
-    if wanted not in known:
-        raise ValueError(f"{dataset.id} has no {names[:-3]}y {wanted!r}; it has {', '.join(known) or 'none noted'}")
-    return int(known.index(wanted))
+def _index_in_plan(dataset: minari.MinariDataset, info: str, name: str) -> int:
+    """Return the index of a demonstrator or strategy in the plan of a dataset."""
+    known = (_plan(dataset) or {}).get(PLAN_KEYS[info]) or []
+    kind = "demonstrator" if info == QUALITY else info
+    if name not in known:
+        raise ValueError(f"{dataset.id} has no {kind} {name!r}; it has {', '.join(known) or 'none recorded'}")
+    return int(known.index(name))
 
 
-def _joined_plan(datasets: Sequence[minari.MinariDataset]) -> dict[str, Any] | None:
-    """Return what the plans have in common, with all qualities and strategies; None if none names its environment."""
+def _merge_plans(datasets: Sequence[minari.MinariDataset]) -> dict[str, Any] | None:
+    """Return the common part of the plans with all demonstrators and strategies."""
     known = [plan for plan in map(_known_plan, datasets) if plan is not None]
     for key in ("env_id", "env_kwargs"):
         values = [plan.get(key) for plan in known]
         if any(value != values[0] for value in values):
-            raise ValueError(f"the datasets have different {key}: {values}; they cannot be merged")
+            raise ValueError(f"the datasets differ in {key}: {values}; expected equal ones")
     if not known:
         return None
     joined = {key: value for key, value in known[0].items() if all(plan.get(key) == value for plan in known)}
     if not all(is_collected(dataset.storage.metadata) for dataset in datasets):
         joined[WITH_OTHERS] = True
-    for names in NOTED.values():
+    for names in PLAN_KEYS.values():
         joined[names] = list(dict.fromkeys(name for plan in known for name in plan.get(names, [])))
     return joined
 
 
-def _check_alike(first: minari.MinariDataset, other: minari.MinariDataset) -> None:
-    """Refuse to join episodes of equal spaces whose numbers have different meanings.
+def _check_compatible(first: minari.MinariDataset, other: minari.MinariDataset) -> None:
+    """Check that numbers of equal spaces have equal meanings.
 
     Raises:
         ValueError: The rates or features differ, where both are known.
@@ -322,12 +330,12 @@ def _check_alike(first: minari.MinariDataset, other: minari.MinariDataset) -> No
     rates = rate_of(first), rate_of(other)
     if None not in rates and rates[0] != rates[1]:
         raise ValueError(
-            f"the steps per second of {first.id} are {rates[0]:g} and those of {other.id} {rates[1]:g}: they cannot "
-            "be merged; resample one of them first"
+            f"{first.id} has {rates[0]:g} steps per second and {other.id} has {rates[1]:g}; expected equal "
+            "rates: resample one of them first"
         )
-    forms = [dataset.storage.read_raw_metadata(dataset.storage.data_path).get(FORM) for dataset in (first, other)]
-    if None not in forms and forms[0].get("columns") != forms[1].get("columns"):
-        raise ValueError(f"{first.id} and {other.id} differ in their features: they cannot be merged")
+    schemas = [dataset.storage.read_raw_metadata(dataset.storage.data_path).get(SCHEMA) for dataset in (first, other)]
+    if None not in schemas and schemas[0].get("columns") != schemas[1].get("columns"):
+        raise ValueError(f"{first.id} and {other.id} differ in their features; expected equal ones")
 
 
 def _known_plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
@@ -338,8 +346,8 @@ def _known_plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
         return None
 
 
-def _check_different(datasets: Sequence[minari.MinariDataset]) -> None:
-    """Refuse to count an episode twice."""
+def _check_disjoint(datasets: Sequence[minari.MinariDataset]) -> None:
+    """Check that no episode is in two datasets."""
     seen: dict[str, str] = {}
     for dataset in datasets:
         with open_data(dataset.storage.data_path / DATA_FILE) as file:
@@ -347,25 +355,25 @@ def _check_different(datasets: Sequence[minari.MinariDataset]) -> None:
                 digest = digest_of(file[f"episode_{index}"])
                 if digest in seen:
                     raise ValueError(
-                        f"episode {index} of {dataset.id} is in {seen[digest]} too: it would count twice"
+                        f"episode {index} of {dataset.id} is also in {seen[digest]}; expected different episodes"
                     )
                 seen[digest] = dataset.id
 
 
-def _append(draft: Draft, dataset: minari.MinariDataset, plan: dict[str, Any] | None) -> None:
-    """Add the episodes, their notes renumbered where the plan has other numbers for them."""
+def _append(writer: DatasetWriter, dataset: minari.MinariDataset, plan: dict[str, Any] | None) -> None:
+    """Add the episodes of a dataset; renumber demonstrators and strategies as in the merged plan."""
     own = _plan(dataset)
     numbers = {
         info: [plan[names].index(name) for name in own.get(names, [])]
-        for info, names in NOTED.items()
+        for info, names in PLAN_KEYS.items()
         if plan is not None and own is not None
     }
     if all(numbering == list(range(len(numbering))) for numbering in numbers.values()):
-        draft.copy(dataset.storage.data_path / DATA_FILE, map(int, dataset.episode_indices))
+        writer.copy(dataset.storage.data_path / DATA_FILE, map(int, dataset.episode_indices))
         return
     for episode in episodes_of(dataset):
         infos = {
             name: np.asarray(numbers[name], dtype=values.dtype)[values] if name in numbers else values
             for name, values in episode.infos.items()
         }
-        draft.add(replace(episode, infos=infos))
+        writer.add(replace(episode, infos=infos))

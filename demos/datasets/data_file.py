@@ -1,4 +1,4 @@
-"""The data file of a dataset: opened, and its episodes decoded as Minari encodes them."""
+"""Data file of a dataset: open it, and decode episodes as Minari encodes them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from PIL import Image
 
 DATA_FILE = "main_data.hdf5"
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
-"""Bytes of descriptions of arrays that HDF5 caches; its default is 32 times as much, and grows."""
+"""Bytes of descriptions of arrays that HDF5 caches; the default is 32 times as much, and grows."""
 
 
 def open_data(path: Path) -> h5py.File:
-    """Open a data file for reading; the memory of HDF5 does not grow with the number of episodes that are read.
+    """Open a data file for readingwith a small HDF5 cache.
 
     Args:
         path: Path of the file.
@@ -42,7 +42,7 @@ def decode(part: Any, space: gym.Space[Any], *, jpeg: bool) -> Any:
         jpeg: True if the dataset stores images as JPEG.
 
     Returns:
-        An array whose first axis is time; a dict or tuple of such for spaces of that kind; a list of texts.
+        An array whose first axis is time, a dict or tuple of arrays, or a list of texts.
     """
     if isinstance(space, gym.spaces.Tuple):
         return tuple(decode(part[f"_index_{at}"], inner, jpeg=jpeg) for at, inner in enumerate(space.spaces))

@@ -14,41 +14,41 @@ from demos.datasets.metadata import plan_of
 from lam_envs.registration import is_ours
 
 PLAIN_TEXT = re.compile(r"[\w -]*")
-"""Texts that name no file and nothing to import."""
+"""Texts that name no file and no code."""
 
 
 def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
     """Make the environment that a dataset was collected in.
 
-    Only registered ids are made, your own included, by their registration here: a dataset cannot name code to
-    import.
+    Only environments that are registered in this process can be made: a dataset cannot name code to import.
 
     Args:
-        dataset: Any dataset of Minari.
-        kwargs: What to set besides, such as ``render_mode``.
+        dataset: Minari dataset.
+        kwargs: Additional keywords, such as ``render_mode``.
 
     Raises:
-        ValueError: The dataset names no environment, or one that is not registered or cannot be made.
+        ValueError: The dataset names no environment, or the environment is not registered or cannot be made.
     """
     plan = plan_of(dataset)
-    env_id, given = plan["env_id"], plan.get("env_kwargs") or {}
+    env_id, env_kwargs = plan["env_id"], plan.get("env_kwargs") or {}
     if env_id not in registry:
         raise ValueError(
             f"dataset {dataset.id} was collected in {env_id!r}, which is not registered: import the package of the "
             f"environment first. Known: {', '.join(lam_envs.ENV_IDS)}"
         )
-    if not isinstance(given, dict):
-        raise ValueError(f"dataset {dataset.id} has env_kwargs {given!r}; expected keywords by name")
-    if not is_ours(env_id) and not _is_plain(given):
+    if not isinstance(env_kwargs, dict):
+        raise ValueError(f"dataset {dataset.id} has env_kwargs {env_kwargs!r}; expected a dict")
+    if not is_ours(env_id) and not _is_plain(env_kwargs):
         raise ValueError(
-            f"dataset {dataset.id} was collected in {env_id!r} with {given}; for environments outside of lam_envs, "
-            "expected numbers and plain names: other values could name files, or code to run"
+            f"dataset {dataset.id} was collected in {env_id!r} with {env_kwargs}; for environments outside of "
+            "lam_envs, "
+            "expected numbers and plain names: other values could name files or code"
         )
-    return gym.make(env_id, **{**given, **kwargs})
+    return gym.make(env_id, **{**env_kwargs, **kwargs})
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether a value of JSON holds only numbers, and texts that name no file and no code."""
+    """Return whether a JSON value holds only numbers, and texts that name no file and no code."""
     if isinstance(value, dict):
         return all(_is_plain(part) for pair in value.items() for part in pair)
     if isinstance(value, list):

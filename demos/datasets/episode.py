@@ -12,32 +12,32 @@ from minari.data_collector import EpisodeBuffer
 from demos.datasets.tree import identical
 
 DIGEST = "sha256"
-"""Name of the attribute of an episode that holds its digest."""
+"""Attribute of an episode that holds its digest."""
 STATE = "state"
-"""Name of the info that holds the simulator's state at each moment."""
+"""Info that holds the simulator's state at each step."""
 EXECUTED = "executed_action"
-"""Name of the info that holds what was executed where the recorded action is only its label."""
+"""Info that holds the executed action where the recorded action is only a label."""
 QUALITY, STRATEGY = "quality", "strategy"
 NOTES = (QUALITY, STRATEGY, EXECUTED)
-"""Names of the infos that a collection adds: numbers of the plan's ``qualities`` and ``strategies``."""
+"""Infos that a collection adds; the first two index the plan's ``qualities`` (demonstrators) and ``strategies``."""
 SUCCESS = ("is_success", "success")
-"""Infos that say whether an episode succeeded, ours and others'."""
+"""Infos that record success, in our environments and in others."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode of T steps.
+    """Episode of T steps.
 
     Attributes:
-        seed: What ``reset`` was given; None where nobody knows.
-        observations: T + 1 observations, stacked; a dict of stacks for dict spaces.
-        actions: Shape (T, ...).
-        rewards: Shape (T,).
-        terminations: Shape (T,).
-        truncations: Shape (T,).
-        infos: T + 1 values of each info, and of the simulator's state; a dict of such for a dict.
-        options: Options that ``reset`` was given; None if none are recorded.
-        digest: SHA-256 that the episode is signed with; None if it is not signed.
+        seed: Seed of ``reset``; None if unknown.
+        observations: T + 1 stacked observations; a dict of arrays for dict spaces.
+        actions: Actions, shape (T, ...).
+        rewards: Rewards, shape (T,).
+        terminations: Flags, shape (T,).
+        truncations: Flags, shape (T,).
+        infos: T + 1 values of each info and of the simulator's state; nested dicts for dicts.
+        options: Options of ``reset``; None if none are recorded.
+        digest: Stored SHA-256 of the episode; None if none is stored.
     """
 
     seed: int | None
@@ -51,7 +51,7 @@ class Episode:
     digest: str | None = None
 
     def __len__(self) -> int:
-        """Steps."""
+        """Number of steps."""
         return len(self.rewards)
 
     @property
@@ -61,10 +61,10 @@ class Episode:
 
     @property
     def success_flags(self) -> npt.NDArray[Any] | None:
-        """Success at each moment, shape (T + 1,); None if it is not recorded."""
+        """Success at the reset and at each step, shape (T + 1,); None if it is not recorded."""
         for name in SUCCESS:
             flags = self.infos.get(name)
-            # Somebody else may call a dict or a vector so.
+            # In third-party datasets, an info of this name may be a dict or a vector.
             if flags is not None and not isinstance(flags, dict) and np.ndim(flags) == 1:
                 return np.asarray(flags)
         return None
@@ -77,7 +77,7 @@ class Episode:
 
     @property
     def executed_actions(self) -> Any:
-        """What the environment was given: the actions, or where these are only labels, the info."""
+        """Actions that the environment executed, which may differ from the recorded labels."""
         return self.infos[EXECUTED][1:] if EXECUTED in self.infos else self.actions
 
     def differs_from(self, other: Episode) -> str | None:
@@ -87,8 +87,8 @@ class Episode:
                 return name
         return None
 
-    def buffer(self) -> EpisodeBuffer:
-        """The same for Minari."""
+    def to_buffer(self) -> EpisodeBuffer:
+        """Return the episode as a buffer of Minari."""
         return EpisodeBuffer(
             seed=self.seed,
             options=self.options,

@@ -25,31 +25,31 @@ from demos.runtime.access import access_error
 from lam_envs.registration import is_ours
 
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
-"""Ids of which every part is a name that no tool takes for an option or a hidden file."""
+"""Ids whose parts look neither like options nor like hidden files."""
 
 
 def datasets_root(root: str | Path | None = None) -> Path:
-    """Return the folder of all datasets: the one given, or Minari's own (``MINARI_DATASETS_PATH``).
+    """Return the folder of all datasets: the argument, or Minari's own (``MINARI_DATASETS_PATH``).
 
     Raises:
-        NotADirectoryError: There is a file in its place.
+        NotADirectoryError: The path is a file.
     """
     chosen = root or os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets"
-    # Minari misplaces files of relative folders.
+    # Minari does not support relative folders.
     folder = Path(chosen).absolute()
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; expected the folder of all datasets")
     return folder
 
 
-def checked_id(dataset_id: str) -> str:
-    """Return a dataset id that names a folder below the root and no other place.
+def validate_id(dataset_id: str) -> str:
+    """Return a dataset id if it names a folder below the root.
 
     Raises:
-        ValueError: It is not of the form ``(namespace/)name-v0``.
+        ValueError: The id is not of the form ``(namespace/)name-v0``.
     """
     plain = DATASET_ID_RE.fullmatch(dataset_id) and PLAIN_ID.fullmatch(dataset_id)
-    # The files of a dataset are in a folder of that name.
+    # The files of a dataset are in a folder named data.
     if not plain or "data" in dataset_id.split("/"):
         raise ValueError(
             f"malformed dataset id {dataset_id!r}; expected (namespace/)name-v0 of letters, digits, '-' and '_', "
@@ -59,43 +59,43 @@ def checked_id(dataset_id: str) -> str:
 
 
 def dataset_folder(dataset_id: str, root: str | Path | None = None) -> Path:
-    """Return where a dataset's files are, or would be."""
-    return datasets_root(root) / checked_id(dataset_id) / "data"
+    """Return the folder of a dataset's files, which may not exist."""
+    return datasets_root(root) / validate_id(dataset_id) / "data"
 
 
 def load(dataset: str | Path, root: str | Path | None = None) -> minari.MinariDataset:
     """Open a dataset.
 
     Args:
-        dataset: An id, or the folder of one.
-        root: The folder of all datasets; by default Minari's own.
+        dataset: Id or folder of a dataset.
+        root: Folder of all datasets; Minari's own by default.
 
     Raises:
-        FileNotFoundError: There is no such dataset; says which there are.
-        OSError: The files are locked or may not be read, which is not damage.
-        ValueError: The files are damaged, incomplete, not a dataset, or of an unsupported format or version.
+        FileNotFoundError: There is no such dataset; the message lists the existing ones.
+        OSError: The files are locked or not readable.
+        ValueError: The files are damaged or incomplete, or have an unsupported format or version.
     """
     folder = find(dataset, root)
     try:
         metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
-        unread = _unread_format(metadata)
-        if unread is None:
+        problem = _format_problem(metadata)
+        if problem is None:
             _check_complete(folder, metadata)
             opened = minari.MinariDataset(MinariStorage.read(folder))
-    except Exception as error:  # A damaged file may have h5py and Minari raise anything.
+    except Exception as error:  # Damaged files may cause any exception in h5py and Minari.
         if (locked := access_error(error, folder)) is not None:
             raise locked from error
         raise ValueError(
-            f"the dataset at {folder} is damaged or incomplete ({error}). python -m demos check tells what is sound "
-            "in it, and --repair keeps that; or make it anew."
+            f"the dataset at {folder} is damaged or incomplete ({error}). python -m demos check lists the "
+            "damage, and --repair NEW-ID copies the undamaged episodes; or collect it again."
         ) from error
-    if unread is not None:
-        raise ValueError(f"the dataset at {folder} {unread}")
+    if problem is not None:
+        raise ValueError(f"the dataset at {folder} {problem}")
     return opened
 
 
 def holds_dataset(folder: Path) -> bool:
-    """Whether a folder holds the files of a dataset, be they damaged, or only one of the two."""
+    """Return True if a folder holds a file of a dataset, even a damaged one."""
     return any((folder / file).exists() for file in (METADATA_FILE_NAME, DATA_FILE))
 
 
@@ -103,33 +103,33 @@ def find(dataset: str | Path, root: str | Path | None = None) -> Path:
     """Return the folder of a dataset's files, which may be damaged or incomplete.
 
     Args:
-        dataset: An id, or the folder of one.
-        root: The folder of all datasets; by default Minari's own.
+        dataset: Id or folder of a dataset.
+        root: Folder of all datasets; Minari's own by default.
 
     Raises:
-        FileNotFoundError: There is no such dataset; says which there are.
+        FileNotFoundError: There is no such dataset; the message lists the existing ones.
     """
-    given = Path(dataset).absolute()
-    for folder in (given, given / "data"):
+    path = Path(dataset).absolute()
+    for folder in (path, path / "data"):
         if holds_dataset(folder):
             return folder
     named = None
     with contextlib.suppress(ValueError):
         named = dataset_folder(str(dataset), root)
     if named is None or not named.is_dir():
-        there = ", ".join(name for name, _ in installed(root)) or "none"
+        existing = ", ".join(name for name, _ in installed(root)) or "none"
         raise FileNotFoundError(
-            f"no dataset {str(dataset)!r} in {datasets_root(root)} (there: {there}). "
+            f"no dataset {str(dataset)!r} in {datasets_root(root)} (existing: {existing}). "
             "Collect one: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0"
         )
     return named
 
 
-def _unread_format(metadata: Mapping[str, Any]) -> str | None:
-    """Return why a sound dataset of Minari cannot be read, and what to do; None if it can be read."""
+def _format_problem(metadata: Mapping[str, Any]) -> str | None:
+    """Return why a Minari dataset cannot be read, and what to do; None if it can be read."""
     data_format, version = metadata.get("data_format", "hdf5"), metadata.get("minari_version")
     if data_format != "hdf5":
-        return f"is stored as {data_format!r}; expected 'hdf5': write it again with data_format='hdf5'"
+        return f"has the format {data_format!r}; expected 'hdf5': write it again with data_format='hdf5'"
     if isinstance(version, str) and version not in minari.supported_dataset_versions:
         return (
             f"was written by Minari {version}, and Minari {minari.__version__} does not read that; expected one of "
@@ -144,40 +144,38 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
             raise ValueError(f"{METADATA_FILE_NAME} lacks {key!r}")
     episodes, collected = metadata["total_episodes"], is_collected(metadata)
     with open_data(folder / DATA_FILE) as file:
-        # A damaged number may be too large to count to.
+        # A damaged number of episodes may be huge.
         if len(file) != episodes or set(file) != {f"episode_{number}" for number in range(episodes)}:
-            raise ValueError(f"{len(file.keys())} of {episodes} episodes, or other names")
-        elsewhere = file.id.links.visit(
-            lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else name, info=True
-        )
-        if elsewhere is not None:
-            raise ValueError(f"{elsewhere.decode(errors='replace')} is a link, expected it to be there itself")
+            raise ValueError(f"it holds {len(file.keys())} of {episodes} episodes, or other names")
+        linked = file.id.links.visit(lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else name, info=True)
+        if linked is not None:
+            raise ValueError(f"{linked.decode(errors='replace')} is a link; expected data in this file")
         for name, group in file.items():
             steps = int(group.attrs["total_steps"])
             if int(group.attrs.get("seed", 0)) < 0:
                 raise ValueError(f"{name} has a negative seed")
-            _check_lengths(name, group, steps, recorded_here=collected)
+            _check_lengths(name, group, steps, infos_required=collected)
             if collected and is_ours(metadata[PLAN].get("env_id")) and "is_success" not in group["infos"]:
-                raise ValueError(f"{name} does not say whether it succeeded")
+                raise ValueError(f"{name} does not record success")
 
 
-def _check_lengths(name: str, group: h5py.Group, steps: int, *, recorded_here: bool) -> None:
+def _check_lengths(name: str, group: h5py.Group, steps: int, *, infos_required: bool) -> None:
     lengths = dict.fromkeys(("actions", "rewards", "terminations", "truncations"), steps)
     lengths |= dict.fromkeys(("observations", "infos"), steps + 1)
     for part, length in lengths.items():
-        # Minari does not require infos, and they may be anything.
-        if part == "infos" and part not in group and not recorded_here:
+        # Minari does not require infos, and allows any shapes.
+        if part == "infos" and part not in group and not infos_required:
             continue
         for key, array in _leaves(part, group[part]):
-            found = array.shape[:1] if isinstance(array, h5py.Dataset) else None
-            if found != (length,) and (part != "infos" or recorded_here):
-                raise ValueError(f"{name} has {steps} steps, and {key} of shape {found}; expected {length} moments")
+            shape = array.shape[:1] if isinstance(array, h5py.Dataset) else None
+            if shape != (length,) and (part != "infos" or infos_required):
+                raise ValueError(f"{name} has {steps} steps, and {key} has the shape {shape}; expected {length} rows")
             if array.external or array.is_virtual:
-                raise ValueError(f"{key} of {name} lies in another file")
+                raise ValueError(f"{key} of {name} is stored in another file; expected data in this file")
 
 
 def _leaves(name: str, part: Any) -> Iterator[tuple[str, Any]]:
-    """Everything in a group that is no group, with its way."""
+    """Yield each array of a group with its path."""
     if isinstance(part, h5py.Group):
         for key, inner in part.items():
             yield from _leaves(f"{name}/{key}", inner)
@@ -186,7 +184,7 @@ def _leaves(name: str, part: Any) -> Iterator[tuple[str, Any]]:
 
 
 def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the id and metadata of every dataset, sorted by id; damaged ones with a warning and no metadata."""
+    """Yield id and metadata of every dataset, sorted by id; damaged ones with a warning and without metadata."""
     base = datasets_root(root)
     for folder in sorted(base.glob("**/data")):
         relative = folder.parent.relative_to(base)

@@ -14,15 +14,15 @@ from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_ours
 
 PLAN = "lam_envs_plan"
-"""Key of the metadata that hold what :func:`demos.collect` was asked for."""
+"""Metadata key of the plan: settings and versions of :func:`demos.collect`."""
 WITH_OTHERS = "with_others"
-"""Key of the plan of a merged dataset: True if not all episodes were collected by this package."""
+"""Plan key of a merged dataset: True if some episodes were not collected by this package."""
 HISTORY = "lam_envs_history"
-"""Key of the metadata that list what was done to the episodes since they were collected, first things first."""
-FORM = "lam_envs_form"
-"""Key of the metadata that hold the rate and the features of a dataset that differ from its environment's."""
+"""Metadata key of the history: the steps after the collection, in their order."""
+SCHEMA = "lam_envs_form"
+"""Metadata key of the rate and the features, if they differ from those of the environment."""
 HIGHEST_RATE = 10_000.0
-"""Largest rate, steps per second: episodes of higher rates would only fill the memory."""
+"""Largest rate, steps per second: higher ones would fill the memory."""
 DRAWING = ("render_mode", "render_width", "render_height", "camera")
 """Keywords of environments that change how :meth:`render` draws, and do not change episodes."""
 
@@ -30,7 +30,7 @@ DRAWING = ("render_mode", "render_width", "render_height", "camera")
 def is_collected(metadata: Mapping[str, Any]) -> bool:
     """Return whether :func:`demos.collect` recorded all episodes of a dataset.
 
-    Datasets that Minari or an import wrote may lack seeds, infos and the flag of success.
+    Datasets of Minari or of an import may lack seeds, infos and success.
 
     Args:
         metadata: Metadata of the dataset.
@@ -40,53 +40,53 @@ def is_collected(metadata: Mapping[str, Any]) -> bool:
 
 
 def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
-    """Return what the dataset was collected with: ``env_id``, ``env_kwargs``, ``seed``, versions and so on.
+    """Return the plan of a dataset: ``env_id``, ``env_kwargs``, ``seed``, versions and so on.
 
-    Of a dataset that was not collected by :func:`demos.collect`, only ``env_id`` and ``env_kwargs`` are known, from
+    If :func:`demos.collect` did not collect the dataset, only ``env_id`` and ``env_kwargs`` are known, from
     its ``env_spec``.
 
     Raises:
-        ValueError: The dataset does not record which environment it comes from.
+        ValueError: The dataset does not record its environment.
     """
     plan = dataset.storage.metadata.get(PLAN)
     if plan is None and dataset.env_spec is not None:
-        plan = {"env_id": dataset.env_spec.id, "env_kwargs": _given_kwargs(dataset.env_spec)}
+        plan = {"env_id": dataset.env_spec.id, "env_kwargs": _env_kwargs(dataset.env_spec)}
     if not isinstance(plan, dict) or not isinstance(plan.get("env_id"), str):
         raise ValueError(
-            f"dataset {dataset.id} does not record which environment it comes from: it has no env_spec. Write it "
+            f"dataset {dataset.id} does not record its environment: it has no env_spec. Write it "
             "again with env=..., as minari.create_dataset_from_buffers takes it"
         )
     return plan
 
 
-def _given_kwargs(spec: EnvSpec) -> dict[str, Any]:
+def _env_kwargs(spec: EnvSpec) -> dict[str, Any]:
     """Return the keywords of ``gym.make`` that made an environment, without those of its rendering."""
     known = registry.get(spec.id)
     registered = {} if known is None else known.kwargs
-    given = {
+    env_kwargs = {
         name: value
         for name, value in spec.kwargs.items()
         if name not in DRAWING and not (name in registered and registered[name] == value)
     }
     if known is not None and spec.max_episode_steps not in (None, known.max_episode_steps):
-        given["max_episode_steps"] = spec.max_episode_steps
-    return given
+        env_kwargs["max_episode_steps"] = spec.max_episode_steps
+    return env_kwargs
 
 
 def history_of(dataset: minari.MinariDataset) -> list[dict[str, Any]]:
-    """Return what was done to the episodes since they were collected, first things first.
+    """Return the steps after the collection, in their order.
 
     Returns:
-        For each step its name (``step``), whether the actions still give the episodes if they did before
-        (``replays``), whether the episodes were executed anew (``executes``), the id of the dataset that it was done
-        to (``of``), and its settings.
+        For each step its name (``step``), ``replays`` (True if the actions still give the episodes), ``executes``
+        (True if the episodes were executed again), the id of the source dataset (``of``), and the settings of the
+        step.
     """
     history = dataset.storage.read_raw_metadata(dataset.storage.data_path).get(HISTORY, [])
     return [step for step in history if isinstance(step, dict)] if isinstance(history, list) else []
 
 
 def changes_of(dataset: minari.MinariDataset) -> list[str]:
-    """Return the names of the steps because of which actions no longer give their episodes; none if they do."""
+    """Return the names of the steps after which the actions no longer give their episodes."""
     changes: list[str] = []
     for step in history_of(dataset):
         if step.get("executes"):
@@ -97,9 +97,9 @@ def changes_of(dataset: minari.MinariDataset) -> list[str]:
 
 
 def stores_jpeg(dataset: minari.MinariDataset) -> bool:
-    """Return whether a dataset holds images that are stored as JPEG, which loses detail.
+    """Return whether a dataset holds images that are stored as JPEG, with loss.
 
-    Minari notes ``jpeg_encoding`` by default, also of datasets without images.
+    Minari sets ``jpeg_encoding`` by default, also for datasets without images.
     """
     images = holds_images(dataset.observation_space) or holds_images(dataset.action_space)
     return bool(dataset.storage.jpeg_encoding) and images
@@ -118,15 +118,15 @@ def rate_of(dataset: minari.MinariDataset) -> float | None:
     """Return the steps per second of a dataset's episodes, which preprocessing may have changed.
 
     Returns:
-        The rate that the metadata hold, or else that of the environment; None if neither is known.
+        The rate in the metadata, or else that of the environment; None if neither is known.
 
     Raises:
-        ValueError: The metadata hold a rate that is no positive number.
+        ValueError: The rate in the metadata is not a positive number.
     """
     metadata = dataset.storage.read_raw_metadata(dataset.storage.data_path)
-    if FORM in metadata:
-        saved = metadata[FORM]
-        return checked_rate(saved.get("rate") if isinstance(saved, dict) else saved)
+    if SCHEMA in metadata:
+        saved = metadata[SCHEMA]
+        return validate_rate(saved.get("rate") if isinstance(saved, dict) else saved)
     return environment_rate(dataset)
 
 
@@ -139,11 +139,11 @@ def environment_rate(dataset: minari.MinariDataset) -> float | None:
     return float(CONTROL_HZ) if is_ours(env_id) else None
 
 
-def checked_rate(rate: Any) -> float | None:
-    """Return a rate that was read, None if it is unknown.
+def validate_rate(rate: Any) -> float | None:
+    """Return a rate from a file; None if it is unknown.
 
     Raises:
-        ValueError: It is no positive number.
+        ValueError: It is not a positive number.
     """
     if rate is None:
         return None
@@ -156,10 +156,10 @@ def checked_rate(rate: Any) -> float | None:
 
 
 def episode_seeds(dataset: minari.MinariDataset) -> list[int]:
-    """Return the seed that each episode was reset with.
+    """Return the seed of each episode.
 
     Raises:
-        ValueError: An episode has none.
+        ValueError: An episode has no seed.
     """
     seeds: list[int] = []
     for metadata in dataset.storage.get_episode_metadata(dataset.episode_indices):
@@ -173,10 +173,10 @@ def episode_seeds(dataset: minari.MinariDataset) -> list[int]:
 
 
 def libraries_of(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the versions of libraries of a plan; plans of older code have them among their versions.
+    """Return the library versions of a plan; older plans store them among the versions of parts.
 
     Args:
-        plan: Of :func:`plan_of`.
+        plan: Plan that :func:`plan_of` returns.
     """
-    found = plan.get("libraries") or plan.get("versions")
-    return found if isinstance(found, dict) else {}
+    libraries = plan.get("libraries") or plan.get("versions")
+    return libraries if isinstance(libraries, dict) else {}

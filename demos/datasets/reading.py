@@ -19,16 +19,16 @@ from demos.datasets.episode import DIGEST, EXECUTED, Episode
 def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = None) -> Iterator[Episode]:
     """Read episodes of a dataset, one at a time.
 
-    Third-party datasets may store numbers of another type than their spaces, such as Python's floats: these are
+    Third-party datasets may store numbers of another type than their spaces, such as Python floats: these are
     converted to the type of the space, and the original actions are saved under :data:`EXECUTED`. Infos with a value
     for each step and none for the reset get the first value twice; infos without a value for each step are left out.
 
     Args:
-        dataset: Any dataset of Minari.
-        indices: Which, by their numbers in the file; by default those of the dataset, in its order.
+        dataset: Minari dataset.
+        indices: Numbers of the episodes in the file; those of the dataset, in its order, by default.
 
     Raises:
-        ValueError: An episode holds numbers that the type of its space cannot hold.
+        ValueError: The type of a space cannot hold a number of an episode.
     """
     with open_data(dataset.storage.data_path / DATA_FILE) as file:
         for index in dataset.episode_indices if indices is None else indices:
@@ -43,7 +43,7 @@ def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
     observations = decode(group["observations"], dataset.observation_space, jpeg=jpeg)
     rewards = group["rewards"][:]
     actions = _as_in_space(stored, dataset.action_space, f"the actions of {name}")
-    infos = _by_moment(decode_infos(group["infos"]) if "infos" in group else {}, len(rewards))
+    infos = _stepwise_infos(decode_infos(group["infos"]) if "infos" in group else {}, len(rewards))
     if isinstance(actions, np.ndarray) and not np.array_equal(actions, stored):
         infos = {EXECUTED: _with_reset(stored), **infos}
     digest = attributes.get(DIGEST)
@@ -60,9 +60,9 @@ def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
     )
 
 
-def _options(noted: Any) -> dict[str, Any] | None:
+def _options(stored: Any) -> dict[str, Any] | None:
     """Return the options of a reset, without the one that Minari's DataCollector itself uses."""
-    options = noted if isinstance(noted, dict) else {}
+    options = stored if isinstance(stored, dict) else {}
     return {name: value for name, value in options.items() if name != "minari_autoseed"} or None
 
 
@@ -97,22 +97,22 @@ def _as_in_space(part: Any, space: gym.Space[Any], name: str) -> Any:
     return read
 
 
-def _by_moment(infos: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Return the infos that have a value for each moment."""
-    found: dict[str, Any] = {}
+def _stepwise_infos(infos: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Return the infos that have a value for each step."""
+    result: dict[str, Any] = {}
     for name, values in infos.items():
         if isinstance(values, dict):
-            found[name] = _by_moment(values, steps)
-        elif has_moments(np.shape(values), steps):
-            found[name] = np.concatenate([values[:1], values]) if len(values) == steps else values
-    return found
+            result[name] = _stepwise_infos(values, steps)
+        elif is_stepwise(np.shape(values), steps):
+            result[name] = np.concatenate([values[:1], values]) if len(values) == steps else values
+    return result
 
 
-def has_moments(shape: tuple[int, ...], steps: int) -> bool:
+def is_stepwise(shape: tuple[int, ...], steps: int) -> bool:
     """Return whether an info of that shape has a value for each step of an episode, with or without the reset."""
     return len(shape) > 0 and shape[0] in (steps, steps + 1)
 
 
 def _with_reset(actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the actions after a row of zeros, as infos have one moment more than there are steps."""
+    """Return the actions after a row of zeros: infos have one row more, for the reset."""
     return np.concatenate([np.zeros_like(actions[:1]), actions])

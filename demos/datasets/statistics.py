@@ -22,16 +22,16 @@ ACTION, OBSERVATION = "action", "observation"
 
 @dataclass(frozen=True)
 class Statistics:
-    """What an array's numbers are like over all moments, each of shape (...) of one moment.
+    """Statistics of an array over all steps, each of the shape of one step.
 
-    Pictures, uint8 of shape (height, width, channels), have one number a channel.
+    Images, uint8 of shape (height, width, channels), have one number for each channel.
 
     Attributes:
-        count: How many moments.
-        mean: Their mean.
-        std: Their standard deviation, of the population.
-        min: The least.
-        max: The largest.
+        count: Number of steps.
+        mean: Mean.
+        std: Standard deviation of the population.
+        min: Minimum.
+        max: Maximum.
     """
 
     count: int
@@ -42,16 +42,16 @@ class Statistics:
 
 
 def statistics(dataset: minari.MinariDataset, *, progress: bool = False) -> dict[str, Statistics]:
-    """Read a dataset once, episode by episode, and returns the statistics of its observations and actions.
+    """Return the statistics of the observations and actions of a dataset, which is read once.
 
-    Sums of episodes are joined as by Chan, Golub, LeVeque 1979, equation 2.1: far from zero nothing is lost.
+    Sums of episodes are merged as by Chan, Golub, LeVeque 1979, equation 2.1, which is numerically stable.
 
     Args:
-        dataset: Any dataset of Minari whose spaces are arrays, or dicts of such.
-        progress: Show a bar.
+        dataset: Minari dataset whose spaces are arrays or dicts of arrays.
+        progress: Show a progress bar.
 
     Returns:
-        By name: ``action``, ``observation``, or ``observation/<key>`` for each array of a dict.
+        Statistics by name: ``action``, ``observation``, or ``observation/<key>`` for each array of a dict.
     """
     sums = StatisticsSums()
     episodes = track(
@@ -63,7 +63,7 @@ def statistics(dataset: minari.MinariDataset, *, progress: bool = False) -> dict
 
 
 class StatisticsSums:
-    """Statistics of the episodes that were added so far, for code that reads episodes for more than this."""
+    """Running statistics of episodes, for code that reads the episodes anyway."""
 
     def __init__(self) -> None:
         self._sums: dict[str, _Sums] = {}
@@ -75,23 +75,23 @@ class StatisticsSums:
 
     def result(self) -> dict[str, Statistics]:
         """Return the statistics by the names of :func:`statistics`."""
-        return {name: each.result() for name, each in self._sums.items()}
+        return {name: sums.result() for name, sums in self._sums.items()}
 
 
 def array_statistics(values: Any) -> dict[str, Statistics]:
     """Return the statistics of observations that are in memory, by the names of :func:`statistics`.
 
     Args:
-        values: Of shape (N, ...), or a dict of such.
+        values: Array of shape (N, ...), or a dict of arrays.
     """
     sums: dict[str, _Sums] = {}
     for name, part in tree_leaves({OBSERVATION: values}):
         sums.setdefault(name, _Sums()).add(np.asarray(part))
-    return {name: each.result() for name, each in sums.items()}
+    return {name: part.result() for name, part in sums.items()}
 
 
 class _Sums:
-    """Statistics of what was added so far."""
+    """Running statistics of one array."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -121,16 +121,16 @@ class _Sums:
         return Statistics(self._moments, *map(np.asarray, (self._mean, std, self._min, self._max)))
 
 
-TOLD_APART = ("step", "replays", "executes", "of")
-"""Keys of a step of the history that are no settings."""
+NOT_SETTINGS = ("step", "replays", "executes", "of")
+"""Keys of a step of the history that are not settings."""
 
 
 def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
-    """Return what one wants to know of a dataset first.
+    """Return a summary of a dataset.
 
     Returns:
-        Id, environment, keywords, seed, episodes, steps, steps per second, success rate at the last step of the
-        episodes that record it (None if none does), mean return, size in MB, folder, and the versions that made it.
+        Id, environment, keywords, seed, episodes, steps, steps per second, success rate of the episodes that record
+        success (None if none does), mean return, size in MB, folder, and versions.
     """
     try:
         plan = plan_of(dataset)
@@ -153,7 +153,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
         "steps per second": rate_of(dataset) or "unknown",
         "success rate": sum(successes) / len(successes) if successes else None,
         "mean return": sum(returns) / episodes if episodes else 0.0,
-        "history": "; ".join(_told(step) for step in history_of(dataset)) or "as collected",
+        "history": "; ".join(_step_text(step) for step in history_of(dataset)) or "as collected",
         "attempts that failed and are left out": dataset.storage.metadata.get("lam_envs_dropped", 0),
         "size in MB": float(dataset.storage.get_size()),
         "folder": str(dataset.storage.data_path),
@@ -162,7 +162,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     }
 
 
-def _told(step: Mapping[str, Any]) -> str:
-    """A step of the history in words."""
-    settings = ", ".join(f"{name} {value}" for name, value in step.items() if name not in TOLD_APART)
+def _step_text(step: Mapping[str, Any]) -> str:
+    """Return a step of the history as text."""
+    settings = ", ".join(f"{name} {value}" for name, value in step.items() if name not in NOT_SETTINGS)
     return f"{step.get('step')}{f' ({settings})' if settings else ''} of {step.get('of')}"

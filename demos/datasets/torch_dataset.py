@@ -1,4 +1,4 @@
-"""Windows of a dataset for PyTorch."""
+"""PyTorch dataset of windows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from demos.datasets.windows import Windows
 
 
 class WindowDataset(Dataset[dict[str, Any]]):
-    """A dataset of demonstrations whose items are windows, read from the file when they are asked for.
+    """PyTorch dataset whose items are windows, read from the file on demand.
 
     Args:
-        dataset: Any dataset of Minari.
-        history: How many observations, at least 1.
-        chunk: How many actions, at least 1.
+        dataset: Minari dataset.
+        history: Number of observations, at least 1.
+        chunk: Number of actions, at least 1.
 
     Raises:
         ValueError: See :class:`demos.datasets.windows.Windows`.
@@ -37,14 +37,14 @@ class WindowDataset(Dataset[dict[str, Any]]):
         self.windows = Windows(dataset, history=history, chunk=chunk)
 
     def __len__(self) -> int:
-        """Steps of the dataset."""
+        """Number of steps of the dataset."""
         return len(self.windows)
 
     def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.int64]) -> dict[str, Any]:
-        """Read one window, or a batch at once; see :meth:`demos.datasets.windows.Windows.__getitem__`.
+        """Return one window, or a batch of windows; see :meth:`demos.datasets.windows.Windows.__getitem__`.
 
         Returns:
-            Tensors.
+            The window as tensors.
         """
         tensors: dict[str, Any] = tree_map(torch.as_tensor, self.windows[index])
         return tensors
@@ -58,30 +58,30 @@ class WindowDataset(Dataset[dict[str, Any]]):
         drop_last: bool = False,
         workers: int = 0,
     ) -> DataLoader[dict[str, Any]]:
-        """Return batches, each read at once.
+        """Return a data loader that reads a batch at a time.
 
         Args:
-            batch_size: Windows in a batch.
-            shuffle: Draw windows in random order, every one once an epoch.
-            seed: Of the order; it goes on from epoch to epoch.
-            drop_last: Leave out a last batch that is smaller.
-            workers: Processes that read; 0 is enough for states.
+            batch_size: Number of windows in a batch.
+            shuffle: Use a random order in each epoch.
+            seed: Seeds the random order.
+            drop_last: Leave out the last batch if it is smaller.
+            workers: Number of processes that read; 0 is fast enough for states.
         """
         batches: Any = _Batches(len(self), batch_size, seed if shuffle else None, drop_last=drop_last)
         return DataLoader(self, sampler=batches, batch_size=None, num_workers=workers)
 
 
 class _Batches(Sampler[npt.NDArray[np.int64]]):
-    """Numbers of windows, a batch at a time.
+    """Sampler of batches of indices of windows.
 
     Args:
-        count: How many windows there are.
-        size: Of a batch.
-        seed: Of the order; None for that of the dataset.
-        drop_last: Leave out a last batch that is smaller.
+        count: Number of windows.
+        size: Batch size.
+        seed: Seeds the random order; None for the order of the dataset.
+        drop_last: Leave out the last batch if it is smaller.
 
     Raises:
-        ValueError: A batch of fewer than one.
+        ValueError: The batch size is below 1.
     """
 
     def __init__(self, count: int, size: int, seed: int | None, *, drop_last: bool) -> None:
@@ -93,11 +93,11 @@ class _Batches(Sampler[npt.NDArray[np.int64]]):
         self._batches = count // size if drop_last else -(-count // size)
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return self._batches
 
     def __iter__(self) -> Iterator[npt.NDArray[np.int64]]:
-        """An epoch."""
+        """Yield the batches of an epoch."""
         order = np.arange(self._count) if self._rng is None else self._rng.permutation(self._count)
         for number in range(self._batches):
             yield order[number * self._size : (number + 1) * self._size]

@@ -9,14 +9,14 @@ import numpy as np
 
 
 def tree_map(function: Any, part: Any) -> Any:
-    """Apply a function to every array of a part, which is one or a dict of such."""
+    """Apply a function to an array, or to all arrays of nested dicts."""
     if isinstance(part, dict):
         return {name: tree_map(function, inner) for name, inner in part.items()}
     return function(part)
 
 
 def tree_leaves(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every array of a part, which is one or a dict of such, with its way from it: ``wrist/rgb``."""
+    """Yield each array of nested dicts with its path, such as ``wrist/rgb``; the path of a single array is empty."""
     if isinstance(part, dict):
         for key, inner in part.items():
             yield from tree_leaves(inner, f"{name}/{key}" if name else key)
@@ -24,8 +24,8 @@ def tree_leaves(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, part
 
 
-def nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """Return a dict of dicts of what stands under ways such as ``wrist/rgb``: the inverse of :func:`leaves`."""
+def tree_nest(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return nested dicts from values by path, such as ``wrist/rgb``: the inverse of :func:`tree_leaves`."""
     result: dict[str, Any] = {}
     for name, value in flat.items():
         *groups, last = name.split("/")
@@ -37,7 +37,7 @@ def nested(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def identical(left: Any, right: Any) -> bool:
-    """Whether two parts are the same, bit for bit: types, shapes, values."""
+    """Return True if two arrays or nested dicts have equal types, shapes and bits."""
     if isinstance(left, dict) or isinstance(right, dict):
         return (
             isinstance(left, dict)

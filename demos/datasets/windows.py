@@ -1,6 +1,6 @@
-"""Windows of episodes, for learning: the last observations before a moment and the actions after it.
+"""Windows of episodes for training: the last observations before a step and the actions from it on.
 
-Files are mapped, not loaded: a dataset may be far larger than the memory.
+Files are memory-mapped: a dataset may be larger than the memory.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import numpy.typing as npt
 
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.reading import episodes_of, read_dtype
-from demos.datasets.tree import nested, tree_leaves
+from demos.datasets.tree import tree_leaves, tree_nest
 
-FORGET_BYTES = 256 * 2**20
-"""After having read so much, the mapped pages are given back: they would count as memory of the process."""
+RELEASE_BYTES = 256 * 2**20
+"""Bytes read after which the mapped pages are released, so that they do not count as memory of the process."""
 CACHE_BYTES = 64 * 2**20
-"""How much of episodes that cannot be mapped (compressed, JPEG) is kept."""
+"""Size of the cache of episodes that cannot be mapped (compressed, JPEG)."""
 
 
 class Windows:
-    """Every step of a dataset as a window around it.
+    """Windows around every step of a dataset.
 
-    Window ``i`` is that of a step t of an episode: ``history`` observations up to t, and ``chunk`` actions from t on.
-    Before the start the first observation is repeated, after the end the last action; ``is_pad`` tells which actions
-    are repeated (Zhao et al. 2023, action chunking, arXiv 2304.13705, section IV).
+    Window ``i`` belongs to step t of an episode: ``history`` observations up to t, and ``chunk`` actions from t on.
+    Before the start the first observation is repeated, after the end the last action; ``is_pad`` marks the repeated
+    actions (Zhao et al. 2023, action chunking, arXiv 2304.13705, section IV).
 
     Args:
-        dataset: Any dataset of Minari.
-        history: How many observations, at least 1.
-        chunk: How many actions, at least 1.
+        dataset: Minari dataset.
+        history: Number of observations, at least 1.
+        chunk: Number of actions, at least 1.
 
     Raises:
-        ValueError: Fewer than one of something, or spaces that are no arrays or dicts of such.
+        ValueError: A number is below 1, or a space is neither an array nor a dict of arrays.
     """
 
     def __init__(self, dataset: minari.MinariDataset, *, history: int = 1, chunk: int = 1) -> None:
@@ -57,36 +57,36 @@ class Windows:
             lengths = [int(file[f"episode_{index}"].attrs["total_steps"]) for index in self._indices]
             first = file[f"episode_{self._indices[0]}"]
             self.keys = tuple(name for name, _ in _datasets(first["observations"]))
-            """Names of the observed arrays; of a plain observation space the one name ``""``."""
+            """Paths of the observed arrays; ``""`` for a plain observation space."""
             if not isinstance(first["actions"], h5py.Dataset):
-                raise ValueError(f"the actions of {dataset.id} are no arrays: windows cannot hold them")
+                raise ValueError(f"the actions of {dataset.id} are not arrays; expected a space of numbers")
         self.ends = np.cumsum(lengths)
-        """Number of the first window after each episode."""
+        """Index of the first window after each episode."""
         self._lengths = lengths
         self._source: _Mapped | _Decoded | None = None
         self._pid = -1
 
     def __len__(self) -> int:
-        """Steps of the dataset."""
+        """Number of steps of the dataset."""
         return int(self.ends[-1])
 
     def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.integer[Any]]) -> dict[str, Any]:
-        """Read one window, or several at once.
+        """Return one window, or a batch of windows.
 
         Args:
-            index: Below ``len(self)``; negative ones count from the end.
+            index: Index or indices below ``len(self)``; negative ones count from the end.
 
         Returns:
-            ``observation``: shape (history, ...), or a dict of such. ``action``: shape (chunk, ...). ``is_pad``:
-            bool, shape (chunk,). For several windows each with the number of windows in front.
+            ``observation``: shape (history, ...), or a dict of arrays. ``action``: shape (chunk, ...). ``is_pad``:
+            bool, shape (chunk,). A batch has the number of windows as first axis.
 
         Raises:
             IndexError: There is no such window.
-            TypeError: It is no number of a window, nor a row of such.
+            TypeError: The index is neither an integer nor a sequence of integers.
         """
         numbers = np.asarray(index)
         if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or not numbers.size:
-            raise TypeError(f"windows are asked by {index!r}; expected a whole number, or some in a row")
+            raise TypeError(f"invalid index {index!r}; expected an integer or a sequence of integers")
         numbers = numbers.astype(np.int64)
         if not numbers.ndim:
             window: dict[str, Any] = _first(self._batch(numbers[None]))
@@ -94,19 +94,21 @@ class Windows:
         return self._batch(numbers)
 
     def close(self) -> None:
-        """Give the file back; it opens again when needed."""
+        """Close the file; it opens again when needed."""
         if self._source is not None:
             self._source.close()
         self._source = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes along: not the open file."""
+        """Return the state for copies, without the open file."""
         return {**self.__dict__, "_source": None, "_pid": -1}
 
     def _batch(self, numbers: npt.NDArray[Any]) -> dict[str, Any]:
         numbers = np.where(numbers < 0, numbers + len(self), numbers)
         if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self)):
-            raise IndexError(f"windows {numbers.min()} to {numbers.max()} are asked; there are {len(self)}")
+            raise IndexError(
+                f"invalid indices {numbers.min()} to {numbers.max()}; expected indices below {len(self)}"
+            )
         episodes = np.searchsorted(self.ends, numbers, side="right")
         lengths = np.asarray(self._lengths)[episodes]
         steps = numbers - (self.ends[episodes] - lengths)
@@ -117,10 +119,10 @@ class Windows:
             for key in self.keys
         }
         action = self._gathered(source, "actions", which, at, self.chunk, self.chunk - 1)
-        source.forget()
+        source.release()
         later = steps[:, None] + np.arange(self.chunk)
         return {
-            "observation": observation[""] if self.keys == ("",) else nested(observation),
+            "observation": observation[""] if self.keys == ("",) else tree_nest(observation),
             "action": action,
             "is_pad": later >= lengths[:, None],
         }
@@ -128,7 +130,7 @@ class Windows:
     def _gathered(
         self, source: _Mapped | _Decoded, name: str, which: list[int], at: list[int], size: int, ahead: int
     ) -> npt.NDArray[Any]:
-        """Copy ``size`` moments that end ``ahead`` after each step, repeating the first and the last moment."""
+        """Copy ``size`` rows that end ``ahead`` after each step, repeating the first and the last row."""
         views = source.views(name, [self._indices[episode] for episode in set(which)])
         indices = self._indices
         sample = views[indices[which[0]]]
@@ -147,21 +149,21 @@ class Windows:
         return out
 
     def _opened(self) -> _Mapped | _Decoded:
-        # A forked worker has a file of its own.
+        # Each forked worker opens its own file.
         if self._source is None or self._pid != os.getpid():
-            tree_map = _Mapped(self._path)
+            mapped = _Mapped(self._path)
             names = [f"observations/{key}" if key else "observations" for key in self.keys]
-            if tree_map.can_map(self._indices[0], [*names, "actions"]):
-                self._source = tree_map
+            if mapped.can_map(self._indices[0], [*names, "actions"]):
+                self._source = mapped
             else:
-                tree_map.close()
+                mapped.close()
                 self._source = _Decoded(self.dataset)
             self._pid = os.getpid()
         return self._source
 
 
 class _Mapped:
-    """Arrays that lie in one piece in the file."""
+    """Memory-mapped arrays, each contiguous in the file."""
 
     def __init__(self, path: Any) -> None:
         self._file = open_data(path)
@@ -185,14 +187,14 @@ class _Mapped:
     def _view(self, part: h5py.Dataset) -> npt.NDArray[Any]:
         offset = _offset(part)
         if offset is None:
-            # An episode that something else wrote among ours.
+            # A third party wrote this episode.
             return np.asarray(part[()])
         flat = np.frombuffer(self._map, dtype=part.dtype, count=int(np.prod(part.shape)), offset=offset)
         return flat.reshape(part.shape)
 
-    def forget(self) -> None:
-        # A file that is smaller never takes more.
-        if min(self._read, len(self._map)) > FORGET_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+    def release(self) -> None:
+        # A small file never takes more memory than its size.
+        if min(self._read, len(self._map)) > RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._read = 0
 
@@ -202,7 +204,7 @@ class _Mapped:
 
 
 class _Decoded:
-    """Episodes that have to be read as a whole, the last ones kept."""
+    """Cache of episodes that must be read completely."""
 
     def __init__(self, dataset: minari.MinariDataset) -> None:
         self._dataset = dataset
@@ -221,7 +223,7 @@ class _Decoded:
         self._episodes.move_to_end(number)
         return self._episodes[number]
 
-    def forget(self) -> None:
+    def release(self) -> None:
         while self._bytes > CACHE_BYTES and len(self._episodes) > 1:
             _, oldest = self._episodes.popitem(last=False)
             self._bytes -= sum(part.nbytes for part in oldest.values())
@@ -231,7 +233,7 @@ class _Decoded:
 
 
 def _offset(part: Any) -> int | None:
-    """Where an array begins in its file; None where it is not in one piece, or no plain numbers."""
+    """Return the offset of an array in its file; None if it is not contiguous or not of plain numbers."""
     if not isinstance(part, h5py.Dataset) or part.dtype.kind not in "biuf" or part.chunks is not None:
         return None
     offset = part.id.get_offset()
@@ -241,10 +243,10 @@ def _offset(part: Any) -> int | None:
 def _datasets(part: Any, name: str = "") -> list[tuple[str, Any]]:
     if not isinstance(part, h5py.Group):
         return [(name, part)]
-    found = []
+    datasets = []
     for key in part:
-        found += _datasets(part[key], f"{name}/{key}" if name else key)
-    return found
+        datasets += _datasets(part[key], f"{name}/{key}" if name else key)
+    return datasets
 
 
 def _leaf_spaces(space: gym.Space[Any], name: str) -> Iterator[tuple[str, gym.Space[Any]]]:
@@ -256,5 +258,5 @@ def _leaf_spaces(space: gym.Space[Any], name: str) -> Iterator[tuple[str, gym.Sp
 
 
 def _first(part: Any) -> Any:
-    """The only window of a batch."""
+    """Return the only window of a batch."""
     return {name: _first(inner) for name, inner in part.items()} if isinstance(part, dict) else part[0]

@@ -1,7 +1,6 @@
-"""Write datasets: whole or not at all, every episode signed, the folder sealed.
+"""Write datasets atomically, with a digest of each episode and of each file.
 
-Arrays are written in one piece each. Minari reads that like its own, and so can anything that knows where a piece
-begins: a window of an episode is read without the rest of it.
+Arrays are contiguous in the file, so that windows of an episode can be memory-mapped.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset
 from demos.datasets.metadata import HISTORY, history_of, holds_images
 from demos.datasets.tree import tree_leaves
 
-NOTES_OF_MINARI: dict[str, Any] = {
+COPIED_METADATA: dict[str, Any] = {
     "algorithm_name": str,
     "code_permalink": str,
     "description": str,
@@ -38,20 +37,20 @@ NOTES_OF_MINARI: dict[str, Any] = {
     "ref_max_score": (int, float),
     "num_episodes_average_score": int,
 }
-"""Minari's metadata of the whole dataset that stay true of a part of it, with their types."""
+"""Minari metadata that also hold for derived datasets, with their types."""
 PARTS = ("observations", "actions", "rewards", "terminations", "truncations", "infos")
-"""Of an episode."""
+"""Arrays of an episode."""
 
 
-class Draft:
-    """A dataset that is being written.
+class DatasetWriter:
+    """Writer of a new dataset.
 
     Args:
-        folder: Where; made anew, in a folder that exists.
-        observation_space: Of the episodes.
-        action_space: Of the episodes.
-        env_spec: The environment that they come from; None if it is unknown or JSON cannot hold it.
-        jpeg: Store pictures as JPEG.
+        folder: Folder to create; its parent must exist.
+        observation_space: Observation space of the episodes.
+        action_space: Action space of the episodes.
+        env_spec: Specification of the environment; None if unknown or not serializable.
+        jpeg: Store images as JPEG.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Draft:
     ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        # Without images there is nothing to store as JPEG, and Minari's own writing is slow.
+        # Minari's writing is slow, and only needed for JPEG images.
         jpeg = jpeg and (holds_images(observation_space) or holds_images(action_space))
         self.folder = folder
         self.storage = MinariStorage.new(
@@ -77,19 +76,19 @@ class Draft:
 
     @property
     def data_file(self) -> Path:
-        """The file of all episodes."""
+        """HDF5 file of all episodes."""
         return self.folder / DATA_FILE
 
     def add(self, episode: Episode) -> None:
         """Append an episode."""
         self._steps += len(episode)
         if self._jpeg or not all(map(_is_plain, (episode.observations, episode.actions, episode.infos))):
-            self.storage.update_episodes([episode.buffer()])
+            self.storage.update_episodes([episode.to_buffer()])
             with h5py.File(self.data_file, "a") as file:
                 group = file[f"episode_{self.episodes}"]
                 group.attrs[DIGEST] = episode_digest(group)
         else:
-            attributes, parts = written_form(episode)
+            attributes, parts = stored_parts(episode)
             with h5py.File(self.data_file, "a", track_order=True) as file:
                 group = file.create_group(f"episode_{self.episodes}")
                 group.attrs["id"] = self.episodes
@@ -100,20 +99,20 @@ class Draft:
         self.episodes += 1
 
     def copy(self, source: Path, indices: Iterable[int]) -> None:
-        """Append episodes of a data file as they are, seeds and checksums included; signs those that are not signed.
+        """Copy episodes of another dataset unchanged; add digests where they are missing.
 
         Args:
-            source: The data file of another dataset of the same spaces.
+            source: Data file of a dataset with the same spaces.
             indices: Numbers of the episodes.
         """
         with open_data(source) as origin, h5py.File(self.data_file, "a", track_order=True) as file:
             for index in indices:
-                there, name = origin[f"episode_{index}"], f"episode_{self.episodes}"
-                if DIGEST in there.attrs:
-                    # Written here, so its arrays are in one piece already.
-                    h5py.h5o.copy(there.id, b".", file.id, name.encode())
+                group, name = origin[f"episode_{index}"], f"episode_{self.episodes}"
+                if DIGEST in group.attrs:
+                    # This package wrote it: its arrays are contiguous.
+                    h5py.h5o.copy(group.id, b".", file.id, name.encode())
                 else:
-                    _copy(there, file.create_group(name))
+                    _copy(group, file.create_group(name))
                 group = file[name]
                 group.attrs["id"] = self.episodes
                 if not isinstance(group.attrs.get(DIGEST), str):
@@ -122,7 +121,7 @@ class Draft:
                 self.episodes += 1
 
     def finish(self, metadata: dict[str, Any]) -> None:
-        """Complete the metadata and seals the folder."""
+        """Write the metadata and the digests of the files."""
         self.storage.update_metadata(
             {
                 "total_episodes": self.episodes,
@@ -136,7 +135,7 @@ class Draft:
 
 
 @contextmanager
-def draft_of(
+def dataset_writer(
     dataset_id: str,
     observation_space: gym.Space[Any],
     action_space: gym.Space[Any],
@@ -146,21 +145,21 @@ def draft_of(
     root: str | Path | None = None,
     jpeg: bool = False,
     overwrite: bool = False,
-) -> Iterator[Draft]:
-    """Yield a draft that becomes a dataset when the block ends, and vanishes when it fails.
+) -> Iterator[DatasetWriter]:
+    """Yield a writer; the dataset appears when the block ends, and is discarded if the block fails.
 
     Args:
-        dataset_id: Name of the dataset.
-        observation_space: Of the episodes.
-        action_space: Of the episodes.
-        env_spec: The environment that they come from, if known.
-        metadata: What stands beside the episodes; may still be changed within the block.
-        root: The folder of all datasets; by default Minari's own.
-        jpeg: Store pictures as JPEG.
-        overwrite: Replace a dataset of that name.
+        dataset_id: Id of the dataset.
+        observation_space: Observation space of the episodes.
+        action_space: Action space of the episodes.
+        env_spec: Specification of the environment, if known.
+        metadata: Metadata of the dataset; the block may change it.
+        root: Folder of all datasets; Minari's own by default.
+        jpeg: Store images as JPEG.
+        overwrite: Replace a dataset of that id.
 
     Raises:
-        FileExistsError: There is such a dataset, or another process is writing it.
+        FileExistsError: The dataset exists, or another process is writing it.
         ValueError: The id is malformed, or no episode was added.
     """
     folder = dataset_folder(dataset_id, root)
@@ -168,15 +167,15 @@ def draft_of(
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(f"{partial}.lock", timeout=0):
-            check_free(dataset_id, root, overwrite=overwrite)
+            check_writable(dataset_id, root, overwrite=overwrite)
             try:
                 partial.mkdir(exist_ok=True)
-                draft = Draft(partial / "data", observation_space, action_space, env_spec, jpeg=jpeg)
-                yield draft
-                if not draft.episodes:
-                    raise ValueError(f"no episode is left for {dataset_id}: nothing was written")
-                draft.finish({"dataset_id": dataset_id, **metadata})
-                publish(draft.folder, folder, partial)
+                writer = DatasetWriter(partial / "data", observation_space, action_space, env_spec, jpeg=jpeg)
+                yield writer
+                if not writer.episodes:
+                    raise ValueError(f"{dataset_id} would have no episode; expected at least one")
+                writer.finish({"dataset_id": dataset_id, **metadata})
+                publish(writer.folder, folder, partial)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except Timeout:
@@ -184,12 +183,12 @@ def draft_of(
 
 
 def publish(finished: Path, folder: Path, partial: Path) -> None:
-    """Move a finished dataset to its place; only then an old one goes.
+    """Move a finished dataset to its folder, in place of an old one.
 
     Args:
-        finished: The folder that was written.
-        folder: Where it should be.
-        partial: Takes what was there.
+        finished: Folder that was written.
+        folder: Folder of the dataset.
+        partial: Folder that receives the old dataset.
     """
     if folder.exists():
         shutil.rmtree(partial / "replaced", ignore_errors=True)
@@ -198,58 +197,60 @@ def publish(finished: Path, folder: Path, partial: Path) -> None:
     os.replace(finished, folder)
 
 
-def check_free(dataset_id: str, root: str | Path | None = None, *, overwrite: bool = False) -> None:
-    """Refuse an id under which no dataset may be written.
+def check_writable(dataset_id: str, root: str | Path | None = None, *, overwrite: bool = False) -> None:
+    """Check that a dataset may be written under an id.
 
     Args:
-        dataset_id: Name of the dataset.
-        root: The folder of all datasets; by default Minari's own.
-        overwrite: A dataset of that name may be replaced.
+        dataset_id: Id of the dataset.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Allow to replace a dataset of that id.
 
     Raises:
-        FileExistsError: There is something under that name.
+        FileExistsError: The folder exists and must not be replaced.
         ValueError: The id is malformed.
     """
     folder = dataset_folder(dataset_id, root)
     if folder.exists() and not overwrite:
-        raise FileExistsError(f"dataset {dataset_id} exists: give another id, or overwrite it")
+        raise FileExistsError(f"dataset {dataset_id} exists; choose another id, or overwrite it")
     check_replaceable(dataset_id, folder)
 
 
 def check_replaceable(name: str, folder: Path) -> None:
-    """Refuse to replace a folder that is no dataset, damaged or not.
+    """Check that an existing folder is a dataset, possibly a damaged one.
 
     Raises:
-        FileExistsError: It is none.
+        FileExistsError: It is not a dataset.
     """
     if folder.exists() and not holds_dataset(folder):
-        raise FileExistsError(f"{folder} is no dataset: it is not replaced by {name}")
+        raise FileExistsError(
+            f"{folder} is not a dataset and is not replaced by {name}; remove it, or choose another id"
+        )
 
 
 def derived_metadata(source: minari.MinariDataset, **step: Any) -> dict[str, Any]:
-    """Return the metadata of a dataset that was made of another one: what that had, and what was done.
+    """Return the metadata of a dataset that is derived from another one, with the step in the history.
 
     Args:
-        source: The dataset that it is made of.
-        step: What was done, as JSON: its name and settings.
+        source: Source dataset.
+        step: Name and settings of the step, as JSON.
     """
     metadata = source.storage.read_raw_metadata(source.storage.data_path)
-    kept = {
+    copied = {
         name: value
         for name, value in metadata.items()
         if name.startswith("lam_envs_") and name not in ("lam_envs_seal", HISTORY, "lam_envs_dropped")
     }
-    for name, kind in NOTES_OF_MINARI.items():
+    for name, kind in COPIED_METADATA.items():
         if isinstance(metadata.get(name), kind):
-            kept[name] = metadata[name]
+            copied[name] = metadata[name]
     for name in ("author", "author_email"):
         if isinstance(metadata.get(name), list):
-            kept[name] = set(map(str, metadata[name]))
-    return {**kept, HISTORY: [*history_of(source), {**step, "of": source.id}]}
+            copied[name] = set(map(str, metadata[name]))
+    return {**copied, HISTORY: [*history_of(source), {**step, "of": source.id}]}
 
 
-def written_form(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the attributes and parts of an episode as a data file holds them, without its number and digest."""
+def stored_parts(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the attributes and parts of an episode as in a data file, without its number and digest."""
     attributes: dict[str, Any] = {"total_steps": len(episode)}
     if episode.seed is not None:
         attributes["seed"] = episode.seed
@@ -258,7 +259,7 @@ def written_form(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _storable(spec: EnvSpec | None) -> EnvSpec | None:
-    """The specification for Minari; None if it holds a task, robot or class itself, which JSON cannot hold."""
+    """Return a specification if JSON can hold it, without objects such as tasks; else None."""
     if spec is None:
         return None
     try:
@@ -269,7 +270,7 @@ def _storable(spec: EnvSpec | None) -> EnvSpec | None:
 
 
 def _is_plain(part: Any) -> bool:
-    """Whether a part consists of arrays of numbers in dicts."""
+    """Return True for an array of numbers, or nested dicts of such arrays."""
     if isinstance(part, dict):
         return all(map(_is_plain, part.values()))
     return isinstance(part, np.ndarray) and part.dtype.kind in "biuf"

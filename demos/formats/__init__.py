@@ -21,12 +21,12 @@ from rich.progress import track
 from demos.datasets.episode import DIGEST, Episode
 from demos.datasets.loading import dataset_folder, load
 from demos.datasets.metadata import HISTORY, PLAN
-from demos.datasets.writing import Draft, draft_of
+from demos.datasets.writing import DatasetWriter, dataset_writer
 from demos.formats import imitation, lerobot, npz, robomimic
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomic_output, read_all, reading
 from demos.formats.source import source_of
 from demos.formats.spaces import fitted, leaf_spaces
-from demos.preprocess.schema import DatasetSchema, form_of_env
+from demos.preprocess.schema import DatasetSchema, schema_of_env
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_ours
 from lam_envs.validation import known_name
@@ -114,22 +114,22 @@ def import_dataset(
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"no {source}; expected {chosen.title}")
-    with _Opening(source, chosen) as foreign:
-        foreign, spec, plan = _placed(foreign, source, env_id, env_kwargs or {})
-        came = foreign.provenance
+    with _Opening(source, chosen) as opened:
+        opened, spec, plan = _placed(opened, source, env_id, env_kwargs or {})
+        came = opened.provenance
         metadata = {**(came.metadata if came is not None else {}), **({PLAN: plan} if plan else {})}
-        metadata |= _rate_metadata(foreign, plan)
-        step = {"step": "import", "format": format, **foreign.notes}
-        with draft_of(
+        metadata |= _rate_metadata(opened, plan)
+        step = {"step": "import", "format": format, **opened.notes}
+        with dataset_writer(
             dataset_id,
-            foreign.observation_space,
-            foreign.action_space,
+            opened.observation_space,
+            opened.action_space,
             spec,
             metadata,
             root=root,
             overwrite=overwrite,
-        ) as draft:
-            intact = _copy(foreign, draft, source, progress=progress)
+        ) as writer:
+            intact = _copy(opened, writer, source, progress=progress)
             origin = came.dataset_id if came is not None else source.name
             step |= {"replays": intact and (bool(plan) or spec is not None), "of": origin}
             metadata[HISTORY] = [*metadata.get(HISTORY, []), step]
@@ -145,26 +145,26 @@ class _Opening:
 
     def __enter__(self) -> ImportedDataset:
         with reading(self._path, self._title):
-            foreign = self._context.__enter__()
-        return replace(foreign, arrivals=read_all(foreign.arrivals, self._path, self._title))
+            opened = self._context.__enter__()
+        return replace(opened, episodes=read_all(opened.episodes, self._path, self._title))
 
     def __exit__(self, *error: Any) -> None:
         self._context.__exit__(*error)
 
 
 def _placed(
-    foreign: ImportedDataset, path: Path, env_id: str | None, env_kwargs: dict[str, Any]
+    opened: ImportedDataset, path: Path, env_id: str | None, env_kwargs: dict[str, Any]
 ) -> tuple[ImportedDataset, EnvSpec | None, dict[str, Any]]:
     """Says which environment the episodes come from.
 
     Returns:
         The file with the environment's spaces, its specification, and the plan of the new dataset.
     """
-    came = foreign.provenance
+    came = opened.provenance
     plan = came.metadata.get(PLAN) if came is not None else None
     plan = dict(plan) if isinstance(plan, dict) else {}
     if env_id is None:
-        return foreign, came.env_spec if came is not None else None, plan
+        return opened, came.env_spec if came is not None else None, plan
     if plan and (plan.get("env_id"), plan.get("env_kwargs", {})) != (env_id, env_kwargs):
         raise ValueError(
             f"{path} says that it comes from {plan.get('env_id')} with {plan.get('env_kwargs')}; "
@@ -173,51 +173,49 @@ def _placed(
     env = gym.make(env_id, **env_kwargs)
     try:
         leaf_spaces(env.observation_space), leaf_spaces(env.action_space)
-        placed = replace(foreign, observation_space=env.observation_space, action_space=env.action_space)
+        placed = replace(opened, observation_space=env.observation_space, action_space=env.action_space)
         return placed, env.spec, {**plan, "env_id": env_id, "env_kwargs": env_kwargs}
     finally:
         env.close()
 
 
-def _rate_metadata(foreign: ImportedDataset, plan: dict[str, Any]) -> dict[str, Any]:
+def _rate_metadata(opened: ImportedDataset, plan: dict[str, Any]) -> dict[str, Any]:
     """Return metadata with the rate in the file, if it is not the environment's."""
     named = is_ours(plan.get("env_id"))
-    if foreign.rate is None or (named and foreign.rate == CONTROL_HZ):
+    if opened.rate is None or (named and opened.rate == CONTROL_HZ):
         return {}
     if not named:
-        return DatasetSchema(
-            foreign.observation_space, foreign.action_space, None, foreign.rate, None, None
-        ).metadata()
+        return DatasetSchema(opened.observation_space, opened.action_space, None, opened.rate, None, None).metadata()
     env = gym.make(plan["env_id"], **plan["env_kwargs"])
     try:
-        return replace(form_of_env(env, plan), rate=foreign.rate).metadata()
+        return replace(schema_of_env(env, plan), rate=opened.rate).metadata()
     finally:
         env.close()
 
 
-def _copy(foreign: ImportedDataset, draft: Draft, path: Path, *, progress: bool) -> bool:
+def _copy(opened: ImportedDataset, writer: DatasetWriter, path: Path, *, progress: bool) -> bool:
     """Write all episodes; returns whether each is what it was when it was exported."""
     told: list[str | None] = []
     seeded = True
-    for arrival in track(foreign.arrivals, "importing", total=foreign.total, disable=not progress):
-        episode = _checked(arrival, foreign, f"{path}: episode {draft.episodes}")
-        draft.add(episode)
-        told.append(arrival.sha256)
+    for imported in track(opened.episodes, "importing", total=opened.total, disable=not progress):
+        episode = _checked(imported, opened, f"{path}: episode {writer.episodes}")
+        writer.add(episode)
+        told.append(imported.sha256)
         seeded = seeded and episode.seed is not None
-    with h5py.File(draft.data_file, "r") as file:
-        found = [file[f"episode_{number}"].attrs[DIGEST] for number in range(draft.episodes)]
+    with h5py.File(writer.data_file, "r") as file:
+        found = [file[f"episode_{number}"].attrs[DIGEST] for number in range(writer.episodes)]
     return seeded and found == told
 
 
-def _checked(arrival: ImportedEpisode, foreign: ImportedDataset, name: str) -> Episode:
+def _checked(imported: ImportedEpisode, opened: ImportedDataset, name: str) -> Episode:
     """The episode, if it fits the spaces."""
-    episode = arrival.episode
+    episode = imported.episode
     steps = len(episode)
-    cast = foreign.provenance is None
+    cast = opened.provenance is None
     observations = fitted(
-        episode.observations, foreign.observation_space, steps + 1, f"{name}: observations", cast_to_space=cast
+        episode.observations, opened.observation_space, steps + 1, f"{name}: observations", cast_to_space=cast
     )
-    actions = fitted(episode.actions, foreign.action_space, steps, f"{name}: actions", cast_to_space=cast)
+    actions = fitted(episode.actions, opened.action_space, steps, f"{name}: actions", cast_to_space=cast)
     rewards = np.asarray(episode.rewards)
     if steps < 1 or rewards.shape != (steps,) or not np.isfinite(rewards).all():
         raise ValueError(f"{name}: rewards are {rewards.dtype} {rewards.shape}; expected finite numbers, one a step")

@@ -58,7 +58,7 @@ class ImportedDataset:
         action_space: Of the episodes.
         provenance: What our export wrote beside them, if it did.
         total: How many episodes there are.
-        arrivals: The episodes, one at a time.
+        episodes: The episodes, one at a time.
         notes: What had to be supplied because the file does not tell it, for the history.
         rate: Steps per second of the episodes; None if the file does not record it, or its provenance does.
     """
@@ -67,7 +67,7 @@ class ImportedDataset:
     action_space: gym.Space[Any]
     provenance: Provenance | None
     total: int
-    arrivals: Iterator[ImportedEpisode]
+    episodes: Iterator[ImportedEpisode]
     notes: dict[str, Any] = field(default_factory=dict)
     rate: float | None = None
 
@@ -148,15 +148,15 @@ def reading(path: Path, title: str) -> Iterator[None]:
         raise ValueError(f"{path} is damaged or incomplete ({reason}). Expected {title}.") from error
 
 
-def read_all(arrivals: Iterator[ImportedEpisode], path: Path, title: str) -> Iterator[ImportedEpisode]:
+def read_all(episodes: Iterator[ImportedEpisode], path: Path, title: str) -> Iterator[ImportedEpisode]:
     """Yield what was read; errors on the way are those of :func:`reading`."""
     while True:
         with reading(path, title):
             try:
-                arrival = next(arrivals)
+                imported = next(episodes)
             except StopIteration:
                 return
-        yield arrival
+        yield imported
 
 
 def optional(module: str, package: str) -> Any:

@@ -26,10 +26,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from demos.datasets.episode import Episode
-from demos.datasets.tree import nested, tree_leaves, tree_map
+from demos.datasets.tree import tree_leaves, tree_map, tree_nest
 from demos.formats.arrow import nested_rows, numbers, pyarrow, value_feature, with_features
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends
-from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
+from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Column, Signature, Source
 from demos.formats.spaces import implied_action_space, implied_space, leaf_spaces
 
@@ -163,15 +163,15 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
     sidecar = path / SIDECAR
     if not sidecar.exists():
         observations, actions, total = _implied(files)
-        arrivals = (ImportedEpisode(_others(row), None) for row in _rows(files))
-        yield ImportedDataset(observations, actions, None, total, arrivals, {"reset_info": "that of the first step"})
+        episodes = (ImportedEpisode(_others(row), None) for row in _rows(files))
+        yield ImportedDataset(observations, actions, None, total, episodes, {"reset_info": "that of the first step"})
         return
     with sidecar.open() as lines:
-        provenance = parsed_provenance(lines.readline())
+        provenance = parse_provenance(lines.readline())
         total = sum(batch.num_rows for batch in _batches(files))
         beside = chain((json.loads(line) for line in lines), repeat(None))
-        arrivals = (_own(row, next(beside), provenance) for row in _rows(files))
-        yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
+        episodes = (_own(row, next(beside), provenance) for row in _rows(files))
+        yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, episodes)
 
 
 def _data_files(path: Path) -> list[Path]:
@@ -308,7 +308,7 @@ def _own(row: dict[str, Any], beside: Any, provenance: Provenance) -> ImportedEp
         rewards=numbers(row["rews"], "rews", ()).astype(columns["rewards"].dtype, copy=False),
         terminations=_flags(beside["terminations"], steps),
         truncations=_flags(beside["truncations"], steps),
-        infos=nested(infos),
+        infos=tree_nest(infos),
     )
     return ImportedEpisode(episode, beside["sha256"])
 
@@ -319,7 +319,7 @@ def _observations(rows: Any, provenance: Provenance) -> Any:
         return numbers(rows, "obs", shapes[""])
     ends_at = np.cumsum([shape[0] for shape in shapes.values()])
     vectors = numbers(rows, "obs", (int(ends_at[-1]),))
-    return nested(dict(zip(shapes, np.split(vectors, ends_at[:-1], axis=1), strict=True)))
+    return tree_nest(dict(zip(shapes, np.split(vectors, ends_at[:-1], axis=1), strict=True)))
 
 
 def _as_column(values: list[Any], column: Column) -> npt.NDArray[Any]:

@@ -27,9 +27,9 @@ from gymnasium import spaces
 
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import HIGHEST_RATE
-from demos.datasets.tree import nested, tree_leaves
+from demos.datasets.tree import tree_leaves, tree_nest
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends
-from demos.formats.provenance import parsed_provenance, provenance_text
+from demos.formats.provenance import parse_provenance, provenance_text
 from demos.formats.source import Column, Source
 from demos.formats.spaces import implied_action_space, implied_space
 
@@ -171,7 +171,7 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
             stack.callback(rows.close)
         _check_lengths(arrays, lengths)
         if metadata is not None:
-            provenance = parsed_provenance(metadata["provenance"])
+            provenance = parse_provenance(metadata["provenance"])
             seeds, digests = metadata["seeds"], metadata["sha256"]
             if len(seeds) != len(lengths) or len(digests) != len(lengths):
                 raise ValueError(
@@ -183,12 +183,12 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
             rate = _rate(_whole(archive, RATE)) if RATE in names else None
             observations = _implied(arrays, "observations")
             actions = implied_action_space([_whole(archive, "actions")])
-        arrivals = (
+        episodes = (
             ImportedEpisode(_episode(arrays, steps, seed), digest)
             for steps, seed, digest in zip(lengths, seeds, digests, strict=True)
         )
         notes = {} if "rewards" in arrays else {"rewards": "zeros"}
-        yield ImportedDataset(observations, actions, provenance, len(lengths), arrivals, notes, rate)
+        yield ImportedDataset(observations, actions, provenance, len(lengths), episodes, notes, rate)
 
 
 def _is_array_name(name: str) -> bool:
@@ -237,13 +237,13 @@ def _implied(arrays: dict[str, _Rows], part: str) -> Any:
             return spaces.Dict({name: space(value) for name, value in inner.items()})
         return implied_space(np.empty((0, *inner.shape), inner.dtype))
 
-    parts = nested({name: rows.column for name, rows in arrays.items() if name.partition("/")[0] == part})
+    parts = tree_nest({name: rows.column for name, rows in arrays.items() if name.partition("/")[0] == part})
     return space(parts[part])
 
 
 def _episode(arrays: dict[str, _Rows], steps: int, seed: int | None) -> Episode:
     taken = {name: rows.take(steps + (0 if _is_stepwise(name) else 1)) for name, rows in arrays.items()}
-    parts = nested(taken)
+    parts = tree_nest(taken)
     # Who does not say how episodes end cut them off there.
     terminations, truncations = ends(False, steps)
     return Episode(

@@ -64,7 +64,7 @@ def provenance_text(source: Source) -> str:
     )
 
 
-def parsed_provenance(text: str | bytes) -> Provenance:
+def parse_provenance(text: str | bytes) -> Provenance:
     """Read what :func:`provenance_text` gives.
 
     Raises:

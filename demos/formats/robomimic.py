@@ -23,9 +23,9 @@ from gymnasium import spaces
 
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import HIGHEST_RATE, changes_of, environment_rate
-from demos.datasets.tree import nested, tree_leaves
+from demos.datasets.tree import tree_leaves, tree_nest
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends, with_last
-from demos.formats.provenance import Provenance, parsed_provenance, provenance_text
+from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Signature, Source
 from demos.formats.spaces import flat_names, implied_action_space, implied_space, leaf_spaces
 
@@ -111,13 +111,13 @@ def _write_demo(
     states = episode.infos.get(STATE)
     if isinstance(states, np.ndarray):
         demo["states"] = states[:-1]
-    for way, values in tree_leaves(episode.observations):
+    for entry, values in tree_leaves(episode.observations):
         vectors = values[:, None] if values.ndim == 1 else values
-        demo[f"obs/{names[way]}"] = vectors[:-1]
-        demo[f"next_obs/{names[way]}"] = vectors[1:]
+        demo[f"obs/{names[entry]}"] = vectors[:-1]
+        demo[f"next_obs/{names[entry]}"] = vectors[1:]
     demo["terminations"], demo["truncations"] = episode.terminations, episode.truncations
-    for way, values in tree_leaves(episode.infos, "infos"):
-        demo[way] = values
+    for entry, values in tree_leaves(episode.infos, "infos"):
+        demo[entry] = values
 
 
 def _flat(space: Any) -> dict[str, str]:
@@ -154,12 +154,12 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
         if not names:
             raise ValueError("data holds no demonstration")
         ours = "lam_envs" in file and "provenance" in _group(file, "lam_envs")
-        provenance = parsed_provenance(_text(_group(file, "lam_envs"), "provenance", size)) if ours else None
+        provenance = parse_provenance(_text(_group(file, "lam_envs"), "provenance", size)) if ours else None
         demos = (_group(data, name) for name in names)
         if provenance is not None:
-            arrivals = (_own(demo, provenance, size) for demo in demos)
+            episodes = (_own(demo, provenance, size) for demo in demos)
             yield ImportedDataset(
-                provenance.observation_space, provenance.action_space, provenance, len(names), arrivals
+                provenance.observation_space, provenance.action_space, provenance, len(names), episodes
             )
             return
         first = _group(data, names[0])
@@ -170,9 +170,9 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
         actions = implied_action_space(
             _array(_group(data, name), "actions", length, size) for name, length in lengths.items()
         )
-        arrivals = (_others(demo, only is not None, size) for demo in demos)
+        episodes = (_others(demo, only is not None, size) for demo in demos)
         seen_space = observations if only is None else only
-        yield ImportedDataset(seen_space, actions, None, len(names), arrivals, _noted(first), _rate(data))
+        yield ImportedDataset(seen_space, actions, None, len(names), episodes, _noted(first), _rate(data))
 
 
 def _rate(data: Any) -> float | None:
@@ -200,10 +200,10 @@ def _own(demo: Any, provenance: Provenance, size: int) -> ImportedEpisode:
     seed = demo.attrs.get(SEED)
     names, shapes = _flat(provenance.observation_space), leaf_spaces(provenance.observation_space)
     seen = _observations(demo, steps, size)
-    whole = {way: seen[name].reshape(steps + 1, *shapes[way].shape) for way, name in names.items()}
+    whole = {entry: seen[name].reshape(steps + 1, *shapes[entry].shape) for entry, name in names.items()}
     episode = Episode(
         seed=None if seed is None else int(seed),
-        observations=whole[""] if "" in whole else nested(whole),
+        observations=whole[""] if "" in whole else tree_nest(whole),
         actions=_as_space(_array(demo, "actions", steps, size), provenance),
         rewards=_array(demo, "rewards", steps, size),
         terminations=_array(demo, "terminations", steps, size),

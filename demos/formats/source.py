@@ -18,9 +18,9 @@ from demos.datasets.checksum import content_digest, digest_of
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import DIGEST, Episode
 from demos.datasets.metadata import libraries_of, plan_of, rate_of, stores_jpeg
-from demos.datasets.reading import episodes_of, has_moments, read_dtype
-from demos.datasets.tree import nested, tree_leaves
-from demos.datasets.writing import written_form
+from demos.datasets.reading import episodes_of, is_stepwise, read_dtype
+from demos.datasets.tree import tree_leaves, tree_nest
+from demos.datasets.writing import stored_parts
 from demos.formats.spaces import leaf_spaces
 
 FLAGS = ("terminations", "truncations")
@@ -114,7 +114,7 @@ class Source:
         kept = set(self.named("infos"))
         episodes = track(episodes_of(self.dataset), "exporting", total=len(self.lengths), disable=not self.progress)
         for episode in episodes:
-            infos = nested({name: value for name, value in tree_leaves(episode.infos) if name in kept})
+            infos = tree_nest({name: value for name, value in tree_leaves(episode.infos) if name in kept})
             yield Episode(
                 episode.seed,
                 episode.observations,
@@ -151,7 +151,7 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
             lengths.append(int(group.attrs["total_steps"]))
             attributes |= set(group.attrs) - {"id", "seed", "total_steps", DIGEST}
             for name, part in _arrays("", group):
-                if name.startswith("infos/") and not has_moments(part.shape, lengths[-1]):
+                if name.startswith("infos/") and not is_stepwise(part.shape, lengths[-1]):
                     unread.add(name)
                     continue
                 dtype = read_dtype(part.dtype, own[name]) if name in own else part.dtype
@@ -198,7 +198,7 @@ def _digest(dataset: minari.MinariDataset, index: int, group: h5py.Group) -> str
     """Return the checksum of an episode; without a signature, the one that its import will have."""
     if isinstance(group.attrs.get(DIGEST), str) or stores_jpeg(dataset):
         return digest_of(group)
-    return content_digest(*written_form(next(episodes_of(dataset, [index]))))
+    return content_digest(*stored_parts(next(episodes_of(dataset, [index]))))
 
 
 def _arrays(name: str, group: Any) -> Iterator[tuple[str, Any]]:

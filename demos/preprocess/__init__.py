@@ -15,13 +15,13 @@ from demos.datasets.episode import Episode
 from demos.datasets.loading import load
 from demos.datasets.metadata import HISTORY, stores_jpeg
 from demos.datasets.reading import episodes_of
-from demos.datasets.writing import derived_metadata, draft_of
+from demos.datasets.writing import dataset_writer, derived_metadata
 from demos.preprocess.features import Features
 from demos.preprocess.idle import CutIdle
-from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.relabel import Relabel
 from demos.preprocess.resample import Resample
-from demos.preprocess.schema import form_of
+from demos.preprocess.schema import schema_of
 from demos.preprocess.smooth import Smooth
 from demos.preprocess.states_to_obs import StatesToObs
 
@@ -33,11 +33,11 @@ PREPROCESSORS: dict[str, type[Preprocessor]] = {
 __all__ = [
     "PREPROCESSORS",
     "CutIdle",
+    "EpisodeTransform",
     "Features",
     "Preprocessor",
     "Relabel",
     "Resample",
-    "Running",
     "Smooth",
     "StatesToObs",
     "preprocess",
@@ -74,38 +74,38 @@ def preprocess(
         raise ValueError(f"no step is given; expected some of {', '.join(PREPROCESSORS)}")
     if dataset_id == dataset.id and overwrite:
         raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
-    form = form_of(dataset)
+    schema = schema_of(dataset)
     with ExitStack() as stack:
-        running: list[Running] = []
+        running: list[EpisodeTransform] = []
         for step in steps:
-            running.append(step.begin(form))
+            running.append(step.begin(schema))
             stack.callback(running[-1].close)
-            form = running[-1].form
+            schema = running[-1].schema
         metadata: dict[str, Any] = {}
-        with draft_of(
+        with dataset_writer(
             dataset_id,
-            form.observation_space,
-            form.action_space,
-            form.env_spec,
+            schema.observation_space,
+            schema.action_space,
+            schema.env_spec,
             metadata,
             root=root,
             jpeg=stores_jpeg(dataset),
             overwrite=overwrite,
-        ) as draft:
+        ) as writer:
             episodes = track(
                 episodes_of(dataset), "preprocessing", total=dataset.total_episodes, disable=not progress
             )
             for episode in episodes:
                 made = _through(running, episode)
                 if made is not None:
-                    draft.add(made)
+                    writer.add(made)
             told = [{**_settings(step), **one.notes()} for step, one in zip(steps, running, strict=True)]
-            metadata |= {**derived_metadata(dataset), **form.metadata()}
+            metadata |= {**derived_metadata(dataset), **schema.metadata()}
             metadata[HISTORY] = [*metadata[HISTORY][:-1], *({**settings, "of": dataset.id} for settings in told)]
     return load(dataset_id, root)
 
 
-def _through(running: Sequence[Running], episode: Episode) -> Episode | None:
+def _through(running: Sequence[EpisodeTransform], episode: Episode) -> Episode | None:
     result: Episode | None = episode
     for one in running:
         if result is None:

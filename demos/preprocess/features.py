@@ -13,20 +13,20 @@ from typing_extensions import override
 
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves
-from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import Column, DatasetSchema
 
 INFO = "info/"
 """A feature of that prefix is the info of the rest of its name."""
 
 
-def _time(form: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
-    if form.rate is None:
+def _time(schema: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
+    if schema.rate is None:
         raise ValueError("the dataset does not say how many moments it has a second: the feature 'time' needs it")
-    return np.arange(len(episode) + 1)[:, None] / form.rate
+    return np.arange(len(episode) + 1)[:, None] / schema.rate
 
 
-def _previous_action(form: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
+def _previous_action(schema: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
     flat = episode.actions.reshape(len(episode), -1)
     return np.concatenate([np.zeros((1, flat.shape[1])), flat])
 
@@ -64,13 +64,13 @@ class Features(Preprocessor):
                 raise ValueError(f"unknown feature {name!r} to add; expected {', '.join(ADDED)} or {INFO}NAME")
 
     @override
-    def begin(self, form: DatasetSchema) -> Running:
-        columns = form.columns or {}
-        dropped = {name for wanted in self.drop for name in _matching(form, wanted)}
+    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+        columns = schema.columns or {}
+        dropped = {name for wanted in self.drop for name in _matching(schema, wanted)}
         for name in self.add:
             if name in columns and name not in dropped:
                 raise ValueError(f"the feature {name!r} is there already")
-        space = form.vector_space
+        space = schema.vector_space
         keep = np.ones(space.shape[0], dtype=bool)
         for name in dropped:
             column = columns[name]
@@ -81,7 +81,7 @@ class Features(Preprocessor):
             for name, column in columns.items()
             if name not in dropped
         }
-        sizes = {name: _size(form, name) for name in self.add}
+        sizes = {name: _size(schema, name) for name in self.add}
         start = int(keep.sum())
         for name, size in sizes.items():
             left[name] = Column(start, size, 1.0, (0.0,) * size)
@@ -89,57 +89,57 @@ class Features(Preprocessor):
         more = np.full(sum(sizes.values()), np.inf, dtype=space.dtype)
         low, high = np.concatenate([space.low[keep], -more]), np.concatenate([space.high[keep], more])
         new = spaces.Box(low, high, dtype=low.dtype.type)
-        made = replace(form.with_vector_space(new), columns=left or None)
-        return _Choosing(made, form, np.flatnonzero(keep), sizes)
+        made = replace(schema.with_vector_space(new), columns=left or None)
+        return _Choosing(made, schema, np.flatnonzero(keep), sizes)
 
 
-class _Choosing(Running):
+class _Choosing(EpisodeTransform):
     """What the episodes are like that are ``given``, the places that are ``kept``, and ``sizes`` of what is added."""
 
     def __init__(
-        self, form: DatasetSchema, given: DatasetSchema, kept: npt.NDArray[Any], sizes: dict[str, int]
+        self, schema: DatasetSchema, given: DatasetSchema, kept: npt.NDArray[Any], sizes: dict[str, int]
     ) -> None:
-        super().__init__(form)
+        super().__init__(schema)
         self._given, self._kept, self._sizes = given, kept, sizes
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        form = self._given
-        vectors = form.vectors(episode)
+        schema = self._given
+        vectors = schema.vectors(episode)
         parts = [vectors[:, self._kept]]
         for name, size in self._sizes.items():
-            values = _added(form, episode, name)
+            values = _added(schema, episode, name)
             if values.shape != (len(vectors), size):
                 raise ValueError(
                     f"the feature {name!r} has the shape {values.shape}; expected {(len(vectors), size)}"
                 )
             parts.append(values.astype(vectors.dtype))
-        return form.with_vectors(episode, np.concatenate(parts, axis=1))
+        return schema.with_vectors(episode, np.concatenate(parts, axis=1))
 
 
-def _matching(form: DatasetSchema, wanted: str) -> list[str]:
+def _matching(schema: DatasetSchema, wanted: str) -> list[str]:
     names = [
-        name for name in form.columns or {} if name == wanted or (wanted[-1:] == "/" and name.startswith(wanted))
+        name for name in schema.columns or {} if name == wanted or (wanted[-1:] == "/" and name.startswith(wanted))
     ]
     if not names:
-        form.column(wanted)
+        schema.column(wanted)
     return names
 
 
-def _size(form: DatasetSchema, name: str) -> int:
+def _size(schema: DatasetSchema, name: str) -> int:
     if name == "previous_action":
-        return int(np.prod(form.action_space.shape or (1,)))
+        return int(np.prod(schema.action_space.shape or (1,)))
     if name.startswith(INFO):
         info = name[len(INFO) :]
-        if info not in form.info_sizes:
-            raise ValueError(f"there is no info {info!r}; known: {', '.join(form.info_sizes) or 'none'}")
-        return form.info_sizes[info]
+        if info not in schema.info_sizes:
+            raise ValueError(f"there is no info {info!r}; known: {', '.join(schema.info_sizes) or 'none'}")
+        return schema.info_sizes[info]
     return 1
 
 
-def _added(form: DatasetSchema, episode: Episode, name: str) -> npt.NDArray[Any]:
+def _added(schema: DatasetSchema, episode: Episode, name: str) -> npt.NDArray[Any]:
     if name in ADDED:
-        return ADDED[name](form, episode)
+        return ADDED[name](schema, episode)
     infos = dict(tree_leaves(episode.infos))
     if name[len(INFO) :] not in infos:
         raise ValueError(f"an episode has no info {name[len(INFO) :]!r}; it has {', '.join(infos)}")

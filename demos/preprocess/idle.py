@@ -8,7 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from demos.datasets.episode import Episode
-from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, part_of
 
 TOOL = "tool/position"
@@ -38,22 +38,22 @@ class CutIdle(Preprocessor):
             raise ValueError(f"speed is {self.speed} and keep is {self.keep}; expected at least 0 each")
 
     @override
-    def begin(self, form: DatasetSchema) -> Running:
+    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
         for name in (TOOL, GRIPPER):
-            form.column(name)
-        if form.rate is None:
+            schema.column(name)
+        if schema.rate is None:
             raise ValueError("the dataset does not say how many moments it has a second")
-        return _Cutting(form, self, form.rate)
+        return _Cutting(schema, self, schema.rate)
 
 
-class _Cutting(Running):
-    def __init__(self, form: DatasetSchema, settings: CutIdle, rate: float) -> None:
-        super().__init__(form)
+class _Cutting(EpisodeTransform):
+    def __init__(self, schema: DatasetSchema, settings: CutIdle, rate: float) -> None:
+        super().__init__(schema)
         self._settings, self._rate = settings, rate
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        tool, width = (self.form.physical(episode, name) for name in (TOOL, GRIPPER))
+        tool, width = (self.schema.physical(episode, name) for name in (TOOL, GRIPPER))
         moved = np.maximum(np.linalg.norm(np.diff(tool, axis=0), axis=1), np.abs(np.diff(width, axis=0)).max(axis=1))
         moving = np.flatnonzero(moved * self._rate > self._settings.speed)
         if not moving.size:

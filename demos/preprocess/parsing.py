@@ -10,7 +10,7 @@ from demos.preprocess.preprocessor import Preprocessor
 BOOLS = {"true": True, "false": False}
 
 
-def parsed(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
+def parse_step(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
     """Read a step: its name, and after a colon its settings, separated by commas; lists by ``+``.
 
     Args:

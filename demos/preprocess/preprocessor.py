@@ -9,15 +9,15 @@ from demos.datasets.episode import Episode
 from demos.preprocess.schema import DatasetSchema
 
 
-class Running(ABC):
+class EpisodeTransform(ABC):
     """A step at work on the episodes of one dataset.
 
     Args:
         form: What the episodes are like that it makes.
     """
 
-    def __init__(self, form: DatasetSchema) -> None:
-        self.form = form
+    def __init__(self, schema: DatasetSchema) -> None:
+        self.schema = schema
 
     @abstractmethod
     def apply(self, episode: Episode) -> Episode | None:
@@ -42,7 +42,7 @@ class Preprocessor(ABC):
     """Whether what it makes was executed in the environment: its actions, from the seed on, give the episode."""
 
     @abstractmethod
-    def begin(self, form: DatasetSchema) -> Running:
+    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
         """Get ready for the episodes of a dataset.
 
         Args:

@@ -11,11 +11,11 @@ import gymnasium as gym
 import numpy as np
 from typing_extensions import override
 
-from demos.collection.recording import Step, commanded, record
+from demos.collection.recording import Step, last_command, record
 from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode
 from demos.datasets.tree import tree_leaves
-from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.preprocess.schema import DatasetSchema, form_of_env
+from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
+from demos.preprocess.schema import DatasetSchema, schema_of_env
 from lam_envs import ToolCommand
 from lam_envs.control import CONTROLS
 from lam_envs.registration import is_ours
@@ -54,16 +54,16 @@ class Relabel(Preprocessor):
         known_name("control", self.control, CONTROLS)
 
     @override
-    def begin(self, form: DatasetSchema) -> Running:
-        plan = form.plan
+    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+        plan = schema.plan
         if plan is None or not is_ours(plan.get("env_id")):
             raise ValueError("relabelling needs an environment of lam_envs; the dataset names none")
         for name in (POSITION, TARGET):
-            form.column(name)
+            schema.column(name)
         plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), "control": self.control}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
-        made = replace(form_of_env(env, plan), info_sizes={**_info_sizes(env), **_note_sizes(form)})
-        return _Following(made, form, env)
+        made = replace(schema_of_env(env, plan), info_sizes={**_info_sizes(env), **_note_sizes(schema)})
+        return _Following(made, schema, env)
 
 
 def _info_sizes(env: gym.Env[Any, Any]) -> dict[str, int]:
@@ -73,15 +73,15 @@ def _info_sizes(env: gym.Env[Any, Any]) -> dict[str, int]:
     return {name: int(np.size(value)) for name, value in tree_leaves({**info, STATE: inner.physical_state()})}
 
 
-def _note_sizes(form: DatasetSchema) -> dict[str, int]:
-    return {name: size for name, size in form.info_sizes.items() if name in NOTES and name != EXECUTED}
+def _note_sizes(schema: DatasetSchema) -> dict[str, int]:
+    return {name: size for name, size in schema.info_sizes.items() if name in NOTES and name != EXECUTED}
 
 
-class _Following(Running):
+class _Following(EpisodeTransform):
     """Follows in ``env`` the episodes, which are as ``given``."""
 
-    def __init__(self, form: DatasetSchema, given: DatasetSchema, env: gym.Env[Any, Any]) -> None:
-        super().__init__(form)
+    def __init__(self, schema: DatasetSchema, given: DatasetSchema, env: gym.Env[Any, Any]) -> None:
+        super().__init__(schema)
         self._given, self._env = given, env
         self._left_out = 0
 
@@ -126,12 +126,12 @@ class _Following(Running):
                 moment, waited = min(moment + 1, len(path) - 1), 0
 
     def _path(self, episode: Episode) -> list[_Moment]:
-        form = self._given
-        names = [name for name in (POSITION, LAG, TARGET, YAW, YAW_LAG) if name in (form.columns or {})]
-        parts = {name: form.physical(episode, name) for name in names}
+        schema = self._given
+        names = [name for name in (POSITION, LAG, TARGET, YAW, YAW_LAG) if name in (schema.columns or {})]
+        parts = {name: schema.physical(episode, name) for name in names}
         return [
             _Moment(
-                commanded({name: values[moment] for name, values in parts.items()}),
+                last_command({name: values[moment] for name, values in parts.items()}),
                 parts[POSITION][moment].tolist(),
             )
             for moment in range(len(episode) + 1)

@@ -13,7 +13,7 @@ from typing_extensions import override
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_map
-from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema
 
 
@@ -47,23 +47,23 @@ class Resample(Preprocessor):
             )
 
     @override
-    def begin(self, form: DatasetSchema) -> Running:
-        if form.rate is None:
+    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+        if schema.rate is None:
             raise ValueError("the dataset does not say how many moments it has a second")
-        displaced = form.displacements if self.displacements is None else self.displacements
-        if isinstance(form.action_space, spaces.Box) and displaced is None:
+        displaced = schema.displacements if self.displacements is None else self.displacements
+        if isinstance(schema.action_space, spaces.Box) and displaced is None:
             raise ValueError("the dataset does not say how many numbers of its actions are displacements: give it")
-        ratio, displaced = form.rate / self.rate, displaced or 0
-        actions = _stretched(form.action_space, ratio, displaced)
-        made = form.with_action_space(actions)
+        ratio, displaced = schema.rate / self.rate, displaced or 0
+        actions = _stretched(schema.action_space, ratio, displaced)
+        made = schema.with_action_space(actions)
         return _Resampling(replace(made, displacements=displaced, rate=self.rate), ratio, displaced)
 
 
-class _Resampling(Running):
+class _Resampling(EpisodeTransform):
     """Makes a step of ``ratio`` old ones; the first ``displaced`` numbers of an action are displacements."""
 
-    def __init__(self, form: DatasetSchema, ratio: float, displaced: int) -> None:
-        super().__init__(form)
+    def __init__(self, schema: DatasetSchema, ratio: float, displaced: int) -> None:
+        super().__init__(schema)
         self._ratio, self._displaced = ratio, displaced
 
     @override

@@ -20,7 +20,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from demos.datasets.environment import make_env
 from demos.datasets.episode import Episode
-from demos.datasets.metadata import FORM, PLAN, checked_rate, plan_of, rate_of
+from demos.datasets.metadata import PLAN, SCHEMA, plan_of, rate_of, validate_rate
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
 from lam_envs.bullet.simulation import CONTROL_HZ
@@ -149,11 +149,11 @@ class DatasetSchema:
             name: {"start": column.start, "size": column.size, "scale": column.scale, "center": list(column.center)}
             for name, column in (self.columns or {}).items()
         }
-        form = {"rate": self.rate, "columns": columns or None, "displacements": self.displacements}
-        return {FORM: form, **({} if self.plan is None else {PLAN: self.plan})}
+        schema = {"rate": self.rate, "columns": columns or None, "displacements": self.displacements}
+        return {SCHEMA: schema, **({} if self.plan is None else {PLAN: self.plan})}
 
 
-def form_of(dataset: minari.MinariDataset) -> DatasetSchema:
+def schema_of(dataset: minari.MinariDataset) -> DatasetSchema:
     """Read what a dataset says of its numbers.
 
     Raises:
@@ -166,25 +166,25 @@ def form_of(dataset: minari.MinariDataset) -> DatasetSchema:
     infos = next(episodes_of(dataset, dataset.episode_indices[:1])).infos
     sizes = {name: int(np.prod(values.shape[1:])) for name, values in tree_leaves(infos)}
     observations, actions = dataset.observation_space, dataset.action_space
-    form = DatasetSchema(observations, actions, plan, rate_of(dataset), None, None, sizes, dataset.env_spec)
-    if FORM in metadata:
-        return _read(form, metadata[FORM])
+    schema = DatasetSchema(observations, actions, plan, rate_of(dataset), None, None, sizes, dataset.env_spec)
+    if SCHEMA in metadata:
+        return _read(schema, metadata[SCHEMA])
     if plan is None or not is_ours(plan.get("env_id")):
-        return form
+        return schema
     env = make_env(dataset)
     try:
-        own = form_of_env(env, plan)
+        own = schema_of_env(env, plan)
     finally:
         env.close()
     # Observations of a wrapper or of another version of the environment differ: their features are unknown.
     return replace(
-        form,
+        schema,
         columns=own.columns if own.observation_space == observations else None,
         displacements=own.displacements if own.action_space == actions else None,
     )
 
 
-def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> DatasetSchema:
+def schema_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> DatasetSchema:
     """What episodes of an environment of lam_envs are like.
 
     Args:
@@ -197,23 +197,23 @@ def form_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> DatasetSchema:
         for name, part in inner.layout.items()
     }
     rate = float(CONTROL_HZ)
-    form = DatasetSchema(env.observation_space, env.action_space, plan, rate, columns, None, env_spec=env.spec)
-    return replace(form, displacements=_displacements(form))
+    schema = DatasetSchema(env.observation_space, env.action_space, plan, rate, columns, None, env_spec=env.spec)
+    return replace(schema, displacements=_displacements(schema))
 
 
 def _axis(number: int, size: int) -> str:
     return "xyz"[number] if size == 3 else str(number)
 
 
-def _displacements(form: DatasetSchema) -> int | None:
+def _displacements(schema: DatasetSchema) -> int | None:
     """How many numbers of our own actions are displacements."""
-    control = ((form.plan or {}).get("env_kwargs") or {}).get("control", "ee")
-    if control not in CONTROLS or not isinstance(form.action_space, spaces.Box):
+    control = ((schema.plan or {}).get("env_kwargs") or {}).get("control", "ee")
+    if control not in CONTROLS or not isinstance(schema.action_space, spaces.Box):
         return None
-    return int(np.prod(form.action_space.shape)) - ABSOLUTE_PARTS
+    return int(np.prod(schema.action_space.shape)) - ABSOLUTE_PARTS
 
 
-def _read(form: DatasetSchema, saved: Any) -> DatasetSchema:
+def _read(schema: DatasetSchema, saved: Any) -> DatasetSchema:
     try:
         columns = {
             str(name): Column(
@@ -221,15 +221,15 @@ def _read(form: DatasetSchema, saved: Any) -> DatasetSchema:
             )
             for name, column in (saved["columns"] or {}).items()
         }
-        rate, displacements = checked_rate(saved["rate"]), saved["displacements"]
+        rate, displacements = validate_rate(saved["rate"]), saved["displacements"]
         return replace(
-            form,
+            schema,
             rate=rate,
             columns=columns or None,
             displacements=None if displacements is None else int(displacements),
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"the metadata of the dataset are damaged: {FORM} is {saved!r}") from error
+        raise ValueError(f"the metadata of the dataset are damaged: {SCHEMA} is {saved!r}") from error
 
 
 def part_of(episode: Episode, first: int, last: int) -> Episode:

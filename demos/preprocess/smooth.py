@@ -12,13 +12,13 @@ from gymnasium import spaces
 from typing_extensions import override
 
 from demos.datasets.episode import Episode
-from demos.preprocess.preprocessor import Preprocessor, Running
+from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema
 
 
 @dataclass(frozen=True)
 class Smooth(Preprocessor):
-    """Smooths the commanded path of displacement actions, and features if named, by least squares.
+    """Smooths the last_command path of displacement actions, and features if named, by least squares.
 
     A polynomial is fitted to a window around each moment (Savitzky and Golay 1964, Analytical Chemistry 36,
     1627-1639). The path begins and ends where it did.
@@ -48,22 +48,22 @@ class Smooth(Preprocessor):
             raise ModuleNotFoundError("smoothing needs SciPy: pip install 'lam-envs[demos]'", name="scipy")
 
     @override
-    def begin(self, form: DatasetSchema) -> Running:
-        if not isinstance(form.action_space, spaces.Box) or not form.displacements:
-            raise ValueError(f"smoothing needs actions that are displacements; these are {form.action_space}")
+    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+        if not isinstance(schema.action_space, spaces.Box) or not schema.displacements:
+            raise ValueError(f"smoothing needs actions that are displacements; these are {schema.action_space}")
         for name in self.features:
-            form.column(name)
-        return _Smoothing(form, self, form.action_space, form.displacements)
+            schema.column(name)
+        return _Smoothing(schema, self, schema.action_space, schema.displacements)
 
 
-class _Smoothing(Running):
-    def __init__(self, form: DatasetSchema, settings: Smooth, actions: spaces.Box, displacements: int) -> None:
-        super().__init__(form)
+class _Smoothing(EpisodeTransform):
+    def __init__(self, schema: DatasetSchema, settings: Smooth, actions: spaces.Box, displacements: int) -> None:
+        super().__init__(schema)
         self._settings, self._space, self._displacements = settings, actions, displacements
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        form, count = self.form, self._displacements
+        schema, count = self.schema, self._displacements
         actions = episode.actions.copy()
         path = np.concatenate([np.zeros((1, count)), np.cumsum(actions[:, :count].astype(np.float64), axis=0)])
         smoothed = self._smoothed(path)
@@ -72,12 +72,12 @@ class _Smoothing(Running):
         episode = replace(episode, actions=np.clip(actions, self._space.low, self._space.high))
         if not self._settings.features:
             return episode
-        vectors = form.vectors(episode).copy()
+        vectors = schema.vectors(episode).copy()
         for name in self._settings.features:
-            column = form.column(name)
+            column = schema.column(name)
             part = slice(column.start, column.start + column.size)
             vectors[:, part] = self._smoothed(vectors[:, part].astype(np.float64))
-        return form.with_vectors(episode, vectors)
+        return schema.with_vectors(episode, vectors)
 
     def _smoothed(self, path: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
         from scipy.signal import savgol_filter

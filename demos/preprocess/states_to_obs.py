@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from demos.collection.recording import stack
 from demos.datasets.episode import STATE, Episode
-from demos.preprocess.preprocessor import Preprocessor, Running
-from demos.preprocess.schema import DatasetSchema, form_of_env
+from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
+from demos.preprocess.schema import DatasetSchema, schema_of_env
 from lam_envs.env import OBSERVATIONS
 from lam_envs.registration import is_ours
 from lam_envs.validation import known_name
@@ -50,25 +50,25 @@ class StatesToObs(Preprocessor):
         known_name("obs", self.obs, OBSERVATIONS)
 
     @override
-    def begin(self, form: DatasetSchema) -> Running:
-        plan = form.plan
+    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+        plan = schema.plan
         if plan is None or not is_ours(plan.get("env_id")):
             raise ValueError("states can only be set in an environment of lam_envs; the dataset names none")
-        if STATE not in form.info_sizes:
-            raise ValueError(f"there is no info {STATE!r} to set; known: {', '.join(form.info_sizes) or 'none'}")
+        if STATE not in schema.info_sizes:
+            raise ValueError(f"there is no info {STATE!r} to set; known: {', '.join(schema.info_sizes) or 'none'}")
         given = {name: value for name, value in asdict(self).items() if value not in (None, ())}
         given |= {"cameras": list(self.cameras)} if self.cameras else {}
         plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), **given}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
-        made = replace(form_of_env(env, plan), rate=form.rate, info_sizes=form.info_sizes)
-        return _Showing(replace(made.with_action_space(form.action_space), displacements=form.displacements), env)
+        made = replace(schema_of_env(env, plan), rate=schema.rate, info_sizes=schema.info_sizes)
+        return _Showing(replace(made.with_action_space(schema.action_space), displacements=schema.displacements), env)
 
 
-class _Showing(Running):
+class _Showing(EpisodeTransform):
     """Running step that sets the states of episodes in ``env``."""
 
-    def __init__(self, form: DatasetSchema, env: gym.Env[Any, Any]) -> None:
-        super().__init__(form)
+    def __init__(self, schema: DatasetSchema, env: gym.Env[Any, Any]) -> None:
+        super().__init__(schema)
         self._env = env
 
     @override

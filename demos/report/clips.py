@@ -112,9 +112,9 @@ def _moments(episode: Episode) -> list[int]:
 
 def _recorded_frames(dataset: minari.MinariDataset, episode: Episode) -> list[Frame]:
     parts = dict(tree_leaves(episode.observations))
-    found = [np.asarray(parts[name])[_moments(episode)] for name in _pictures(dataset)]
-    height = found[0].shape[1]
-    beside = [np.broadcast_to(part, (*part.shape[:3], 3)) for part in found if part.shape[1] == height]
+    contents = [np.asarray(parts[name])[_moments(episode)] for name in _pictures(dataset)]
+    height = contents[0].shape[1]
+    beside = [np.broadcast_to(part, (*part.shape[:3], 3)) for part in contents if part.shape[1] == height]
     frames = np.concatenate(beside, axis=2)
     larger, smaller = max(1, -(-LEAST_HEIGHT // height)), max(1, -(-height // MOST_HEIGHT))
     frames = frames.repeat(larger, axis=1).repeat(larger, axis=2)[:, ::smaller, ::smaller]
@@ -151,7 +151,7 @@ def _clip(frames: list[Frame], moments: list[int], rate: float) -> Clip:
 
 def _jpeg(frame: Frame) -> str:
     content = io.BytesIO()
-    imageio.imwrite(content, frame, format="jpeg", quality=80)
+    imageio.imwrite(content, frame, format="jpeg", demonstrator=80)
     return _data("image/jpeg", content.getvalue())
 
 

@@ -27,7 +27,7 @@ MOST_POINTS = 120
 
 
 @dataclass(frozen=True)
-class Summary:
+class EpisodeSummary:
     """What an episode came to.
 
     Attributes:
@@ -36,7 +36,7 @@ class Summary:
         total_return: Sum of the rewards.
         success: Whether it succeeded at its end; None if its environment does not say.
         steps_to_success: Steps until it succeeded and stayed so to the end; None without success.
-        quality: How well it was acted, if the dataset says.
+        demonstrator: Name of the demonstrator that acted; None if it is not recorded.
         strategy: How things were approached.
     """
 
@@ -45,7 +45,7 @@ class Summary:
     total_return: float
     success: bool | None
     steps_to_success: int | None
-    quality: str | None
+    demonstrator: str | None
     strategy: str | None
 
 
@@ -65,7 +65,7 @@ class Contents:
         notes: Why something is not there, by what it is: ``positions``, ``actions``.
     """
 
-    episodes: list[Summary] = field(default_factory=list)
+    episodes: list[EpisodeSummary] = field(default_factory=list)
     starts: dict[str, list[Points]] = field(default_factory=dict)
     descriptions: dict[str, str] = field(default_factory=dict)
     areas: list[Area] = field(default_factory=list)
@@ -75,12 +75,12 @@ class Contents:
     notes: dict[str, str] = field(default_factory=dict)
 
     @property
-    def ranking(self) -> list[Summary]:
+    def ranking(self) -> list[EpisodeSummary]:
         """The episodes, best first: those that succeeded before the others, then by return."""
         return sorted(self.episodes, key=lambda one: (not one.success, -_or_lowest(one.total_return), one.number))
 
     @property
-    def judged(self) -> list[Summary]:
+    def evaluated(self) -> list[EpisodeSummary]:
         """The episodes that say whether they succeeded."""
         return [one for one in self.episodes if one.success is not None]
 
@@ -156,14 +156,14 @@ def _actions(dataset: minari.MinariDataset) -> Iterator[npt.NDArray[Any]]:
         yield episode.actions
 
 
-def _summary(number: int, episode: Episode, plan: dict[str, Any]) -> Summary:
-    return Summary(
+def _summary(number: int, episode: Episode, plan: dict[str, Any]) -> EpisodeSummary:
+    return EpisodeSummary(
         number=number,
         steps=len(episode),
         total_return=episode.total_return,
         success=episode.success,
         steps_to_success=_steps_to_success(episode),
-        quality=_noted(episode, QUALITY, plan.get("qualities")),
+        demonstrator=_noted(episode, QUALITY, plan.get("qualities")),
         strategy=_noted(episode, STRATEGY, plan.get("strategies")),
     )
 

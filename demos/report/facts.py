@@ -21,9 +21,9 @@ def number_text(value: float) -> str:
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
-def headline(dataset: minari.MinariDataset, found: Contents) -> list[dict[str, str]]:
+def headline(dataset: minari.MinariDataset, contents: Contents) -> list[dict[str, str]]:
     """The numbers to see first: what, how much, and a word on it."""
-    episodes = found.episodes
+    episodes = contents.episodes
     returns = [one.total_return for one in episodes if isfinite(one.total_return)] or [nan]
     steps = [one.steps for one in episodes]
     span = f"{number_text(min(returns))} to {number_text(max(returns))}"
@@ -36,13 +36,13 @@ def headline(dataset: minari.MinariDataset, found: Contents) -> list[dict[str, s
         },
         {"name": "median length", "value": number_text(median(steps)), "more": f"{min(steps)} to {max(steps)} steps"},
     ]
-    if judged := found.judged:
-        successes = sum(bool(one.success) for one in judged)
-        low, high = (100 * bound for bound in wilson_interval(successes, len(judged)))
+    if evaluated := contents.evaluated:
+        successes = sum(bool(one.success) for one in evaluated)
+        low, high = (100 * bound for bound in wilson_interval(successes, len(evaluated)))
         rate = {
             "name": "success rate",
-            "value": f"{100 * successes / len(judged):.1f}%",
-            "more": f"{successes} of {len(judged)}; 95% interval {low:.1f} to {high:.1f}%",
+            "value": f"{100 * successes / len(evaluated):.1f}%",
+            "more": f"{successes} of {len(evaluated)}; 95% interval {low:.1f} to {high:.1f}%",
         }
     else:
         rate = {"name": "success rate", "value": "unknown", "more": "the episodes do not say whether they succeed"}
@@ -55,18 +55,18 @@ def headline(dataset: minari.MinariDataset, found: Contents) -> list[dict[str, s
     return tiles
 
 
-def groups(found: Contents) -> list[dict[str, Any]]:
+def groups(contents: Contents) -> list[dict[str, Any]]:
     """How the episodes of each quality and strategy fared."""
     rows = []
-    for kind in ("quality", "strategy"):
-        for name, count in sorted(Counter(getattr(one, kind) for one in found.episodes).items(), key=str):
-            members = [one for one in found.episodes if getattr(one, kind) == name]
-            judged = [one for one in members if one.success is not None]
+    for kind in ("demonstrator", "strategy"):
+        for name, count in sorted(Counter(getattr(one, kind) for one in contents.episodes).items(), key=str):
+            members = [one for one in contents.episodes if getattr(one, kind) == name]
+            evaluated = [one for one in members if one.success is not None]
             row = {"kind": kind, "name": name, "count": count, "rate": "-", "interval": "-"}
-            if judged:
-                successes = sum(bool(one.success) for one in judged)
-                low, high = wilson_interval(successes, len(judged))
-                row["rate"] = f"{100 * successes / len(judged):.1f}%"
+            if evaluated:
+                successes = sum(bool(one.success) for one in evaluated)
+                low, high = wilson_interval(successes, len(evaluated))
+                row["rate"] = f"{100 * successes / len(evaluated):.1f}%"
                 row["interval"] = f"{100 * low:.1f} to {100 * high:.1f}%"
             if name is not None:
                 rows.append({**row, "mean_return": number_text(fmean(one.total_return for one in members))})

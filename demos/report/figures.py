@@ -233,10 +233,12 @@ def _text(anchor: str, x: float, y: float, text: str) -> Markup:
 
 
 def _bar(style: str, x: float, y: float, width: float, height: float, told: str) -> Markup:
-    form = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
-    return form.format(style, x, y, width, height, told)
+    template = Markup(
+        '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
+    )
+    return template.format(style, x, y, width, height, told)
 
 
 def _svg(alt: str, width: float, height: float, parts: Iterable[Any]) -> Markup:
-    form = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>')
-    return form.format(width, height, alt, Markup("").join(parts))
+    template = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>')
+    return template.format(width, height, alt, Markup("").join(parts))

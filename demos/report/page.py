@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from demos.datasets.metadata import rate_of
 from demos.report.clips import DEFAULT_FPS, Clip, clips
-from demos.report.contents import Contents, Summary, contents_of
+from demos.report.contents import Contents, EpisodeSummary, contents_of
 from demos.report.facts import facts_of, groups, headline, number_text
 from demos.report.figures import MOST_CHOICES, Series, Stack, bars, bin_edges, choices, top_view
 from demos.report.positions import TOOL
@@ -49,19 +49,21 @@ def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = Tru
     """
     if dataset.total_episodes == 0:
         raise ValueError(f"dataset {dataset.id} has no episodes to report on")
-    found = contents_of(dataset, progress=progress)
-    films, no_films = _films(dataset, found, videos=videos, progress=progress)
+    contents = contents_of(dataset, progress=progress)
+    films, no_films = _films(dataset, contents, videos=videos, progress=progress)
     content: dict[str, Any] = {
         "id": dataset.id,
         "description": str(dataset.storage.metadata.get("description") or ""),
-        "headline": headline(dataset, found),
-        "episode_figures": _episode_figures(found),
-        "outcomes": [OUTCOMES[outcome] for outcome in OUTCOMES if outcome in {one.success for one in found.episodes}],
-        "groups": groups(found),
-        "coverage": _coverage(found),
-        "paths": _paths(found),
-        "action_figures": _action_figures(found),
-        "found": found,
+        "headline": headline(dataset, contents),
+        "episode_figures": _episode_figures(contents),
+        "outcomes": [
+            OUTCOMES[outcome] for outcome in OUTCOMES if outcome in {one.success for one in contents.episodes}
+        ],
+        "groups": groups(contents),
+        "coverage": _coverage(contents),
+        "paths": _paths(contents),
+        "action_figures": _action_figures(contents),
+        "contents": contents,
         "films": films,
         "no_films": no_films,
         "unknown_rate": DEFAULT_FPS if rate_of(dataset) is None else None,
@@ -98,9 +100,9 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _episode_figures(found: Contents) -> list[dict[str, Any]]:
+def _episode_figures(contents: Contents) -> list[dict[str, Any]]:
     """Histograms of what the episodes came to."""
-    values: list[tuple[str, str, Callable[[Summary], float | None], bool]] = [
+    values: list[tuple[str, str, Callable[[EpisodeSummary], float | None], bool]] = [
         ("Returns", "sum of rewards", lambda one: one.total_return, False),
         ("Lengths", "steps", lambda one: one.steps, True),
         ("Steps to success", "steps until success that lasts", lambda one: one.steps_to_success, True),
@@ -108,7 +110,7 @@ def _episode_figures(found: Contents) -> list[dict[str, Any]]:
     figures = []
     for title, label, value, is_whole in values:
         known = [
-            (one, number) for one in found.episodes if (number := value(one)) is not None and np.isfinite(number)
+            (one, number) for one in contents.episodes if (number := value(one)) is not None and np.isfinite(number)
         ]
         if not known:
             continue
@@ -124,34 +126,34 @@ def _episode_figures(found: Contents) -> list[dict[str, Any]]:
     return figures
 
 
-def _same(known: Sequence[tuple[Summary, float]], label: str) -> str:
+def _same(known: Sequence[tuple[EpisodeSummary, float]], label: str) -> str:
     numbers = {number for _, number in known}
     return f"Every episode: {number_text(numbers.pop())} ({label})." if len(numbers) == 1 else ""
 
 
-def _coverage(found: Contents) -> dict[str, Any] | None:
+def _coverage(contents: Contents) -> dict[str, Any] | None:
     """Where things are at the start, seen from above."""
-    if not found.starts:
+    if not contents.starts:
         return None
     series = []
     others = cycle(("c1", "c3", "c4", "c5"))
-    for name, points in found.starts.items():
+    for name, points in contents.starts.items():
         marker, style = {TOOL: ("round", "c0"), GOAL: ("cross", "c2")}.get(name) or ("square", next(others))
         flat = np.array(points)[:, :2]
-        series.append(Series(found.descriptions.get(name, name), style, marker, flat))
-    count = len(found.starts[TOOL])
+        series.append(Series(contents.descriptions.get(name, name), style, marker, flat))
+    count = len(contents.starts[TOOL])
     alt = f"The table from above, with the positions at the start of {count} episodes"
-    areas = found.areas
+    areas = contents.areas
     return {"svg": top_view(alt, series, areas), "series": series, "areas": areas, "count": count}
 
 
-def _paths(found: Contents) -> dict[str, Any] | None:
+def _paths(contents: Contents) -> dict[str, Any] | None:
     """What the page's script draws: points in millimetres, and by what they are coloured."""
-    if not found.paths:
+    if not contents.paths:
         return None
-    shown = [found.episodes[number] for number in sorted(found.paths)]
+    shown = [contents.episodes[number] for number in sorted(contents.paths)]
     ways: dict[str, list[str]] = {"outcome": [OUTCOMES[one.success][1] for one in shown]}
-    for kind in ("strategy", "quality"):
+    for kind in ("strategy", "demonstrator"):
         names = [str(getattr(one, kind)) for one in shown]
         if len(set(names)) > 1:
             ways[kind] = names
@@ -161,17 +163,17 @@ def _paths(found: Contents) -> dict[str, Any] | None:
             colors[name] = f"c{number % COLORS}"
     return {
         "episodes": [one.number for one in shown],
-        "points": [(1000 * found.paths[one.number]).round().astype(int).ravel().tolist() for one in shown],
+        "points": [(1000 * contents.paths[one.number]).round().astype(int).ravel().tolist() for one in shown],
         "ways": ways,
         "colors": colors,
     }
 
 
-def _action_figures(found: Contents) -> list[dict[str, Any]]:
+def _action_figures(contents: Contents) -> list[dict[str, Any]]:
     """How often which actions were recorded."""
-    if found.tally is None:
+    if contents.tally is None:
         return []
-    if (counted := found.tally.choices) is not None:
+    if (counted := contents.tally.choices) is not None:
         svg = choices("How often each action was chosen", counted.names, counted.counts)
         note = (
             f"The {MOST_CHOICES} most frequent of {len(counted.names)}." if len(counted.names) > MOST_CHOICES else ""
@@ -185,17 +187,17 @@ def _action_figures(found: Contents) -> list[dict[str, Any]]:
             ),
             "note": "",
         }
-        for one in found.tally.numbers
+        for one in contents.tally.numbers
     ]
 
 
 def _films(
-    dataset: minari.MinariDataset, found: Contents, *, videos: bool, progress: bool
-) -> tuple[list[tuple[str, Summary, Clip]], str]:
+    dataset: minari.MinariDataset, contents: Contents, *, videos: bool, progress: bool
+) -> tuple[list[tuple[str, EpisodeSummary, Clip]], str]:
     """Films the best, the median and the worst episode, or says why there are no films."""
     if not videos:
         return [], "No videos were asked for."
-    ranking = found.ranking
+    ranking = contents.ranking
     wanted = {"best": ranking[0], "median": ranking[len(ranking) // 2], "worst": ranking[-1]}
     # Of one or two episodes, some are the same.
     distinct = {one.number: (name, one) for name, one in reversed(wanted.items())}

@@ -1,4 +1,4 @@
-"""Errors of opening a file that do not mean damage: locks, permissions, too many open files."""
+"""Errors of opening a file that do not mean damage, such as locks, permissions and too many open files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import errno
 from pathlib import Path
 
 LOCKED = "unable to lock file"
-"""Part of HDF5's message about a lock that it did not get."""
+"""Part of HDF5's message about a lock that it could not get."""
 MARKED = "already open for"
 """Part of HDF5's message about a file that another program has open, or had open when it was killed."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """Error numbers of file systems without locks."""
-BESIDE_THE_FILE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+ACCESS_ERRORS = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
 """Error numbers that come from permissions, limits of the process or the network, whatever is in the file."""
 
 
@@ -43,7 +43,7 @@ def access_error(error: BaseException, path: Path) -> OSError | None:
             f"{path} is marked as open for writing: close it where it is open and try again. If what wrote it was "
             "killed, remove the mark with h5clear -s of the HDF5 tools"
         )
-    if error.errno in BESIDE_THE_FILE:
+    if error.errno in ACCESS_ERRORS:
         return OSError(
             f"{path} cannot be opened ({error.strerror or error}): check permissions and limits of the process"
         )

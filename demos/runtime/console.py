@@ -1,4 +1,4 @@
-"""What the commands of all layers share: clear errors, and keywords for environments."""
+"""Command-line helpers of all packages: output, errors, and keyword arguments for environments."""
 
 from __future__ import annotations
 
@@ -17,50 +17,56 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-# Paths and names may hold brackets, which are no markup.
+# Paths and names may hold brackets: do not read these as markup.
 console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn Ctrl-C, and errors of the kinds that our functions document, into one line and an exit code.
+    """Turn Ctrl-C, and errors that our functions document, into one line and an exit code.
 
-    Errors that passed through a user's own code keep their traceback; with ``LAM_ENVS_TRACEBACK=1`` all do.
+    Errors from a user's own code keep their traceback; with ``LAM_ENVS_TRACEBACK=1`` all errors do.
     """
     try:
         yield
     except KeyboardInterrupt:
-        errors.print("interrupted; what was finished is kept")
+        errors.print("interrupted; finished parts are saved")
         raise typer.Exit(130) from None
     except (ValueError, TypeError, RuntimeError, OSError, ImportError, MemoryError, gymnasium.error.Error) as error:
-        told = "".join(traceback.format_exception(error))
-        if os.environ.get("LAM_ENVS_TRACEBACK") or _names_foreign_code(told):
-            errors.print(told, markup=False)
+        traceback_text = "".join(traceback.format_exception(error))
+        if os.environ.get("LAM_ENVS_TRACEBACK") or _names_user_code(traceback_text):
+            errors.print(traceback_text, markup=False)
         errors.print(f"[bold red]error:[/] {escape(str(error) or type(error).__name__)}")
         raise typer.Exit(2) from error
 
 
-def _names_foreign_code(told: str) -> bool:
-    """Whether a traceback, perhaps one of another process, names a file that is neither ours nor installed."""
+def _names_user_code(traceback_text: str) -> bool:
+    """Return True if a traceback names a file that is neither ours nor installed."""
     ours = [Path(__file__).parents[2] / layer for layer in ("lam_envs", "demos", "agents", "benchmarks")]
     installed = [Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
-    # Compiled libraries name files that are not there.
-    files = [Path(name).resolve() for name in re.findall(r'File "([^"<]+)", line', told) if Path(name).is_file()]
-    return any(not any(file.is_relative_to(place) for place in (*ours, *installed)) for file in files)
+    # Compiled libraries name files that do not exist.
+    files = [
+        Path(name).resolve() for name in re.findall(r'File "([^"<]+)", line', traceback_text) if Path(name).is_file()
+    ]
+    return any(not any(file.is_relative_to(folder) for folder in (*ours, *installed)) for file in files)
 
 
-def keywords(assignments: list[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs; values are JSON, or else text.
+def parse_keywords(assignments: list[str], option: str = "--env-kwargs") -> dict[str, Any]:
+    """Return the keyword arguments of ``name=value`` pairs; values are JSON, or else text.
+
+    Args:
+        assignments: Pairs.
+        option: Option that they were given by, for the error.
 
     Raises:
-        ValueError: A pair without ``=``.
+        ValueError: A pair has no name or no ``=``.
     """
     result: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not name:
-            raise ValueError(f"--set {assignment!r}: expected name=value, such as --set control=discrete")
+            raise ValueError(f"{option} {assignment!r}: expected name=value, such as {option} control=discrete")
         try:
             result[name] = json.loads(value)
         except json.JSONDecodeError:

@@ -9,9 +9,9 @@ from typing import Any
 
 
 def write_atomically(path: Path, content: bytes | str) -> Path:
-    """Write a file at once: a kill leaves the old content or the new, and no mixture.
+    """Write a file atomically: an interrupted call leaves either the old or the new content.
 
-    What is no text in UTF-8 is written as an escape.
+    Characters that UTF-8 cannot encode are escaped.
 
     Returns:
         The path.
@@ -27,5 +27,5 @@ def write_atomically(path: Path, content: bytes | str) -> Path:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:
-    """Write JSON at once or not at all."""
+    """Write a JSON file atomically."""
     return write_atomically(path, json.dumps(content, indent=1) + "\n")

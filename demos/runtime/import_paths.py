@@ -1,4 +1,4 @@
-"""Things that others define, named by their place: ``package.module:Name``."""
+"""Import objects by path: ``package.module:Name``."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import importlib
 from typing import Any
 
 
-def imported(place: str, what: str) -> Any:
-    """Import what a place names. Only what a user typed may come here, nothing that was read from a file.
+def import_object(import_path: str, what: str) -> Any:
+    """Import an object. Never pass a path that was read from a file: importing runs code.
 
     Args:
-        place: ``package.module:Name``.
-        what: What it should be, for the error.
+        import_path: ``package.module:Name``.
+        what: Kind of object, for the error.
 
     Raises:
-        ValueError: There is no such thing.
+        ValueError: The path is malformed, or there is no such object.
     """
-    module, colon, name = place.partition(":")
+    module, colon, name = import_path.partition(":")
     if not colon:
-        raise ValueError(f"{what} is given as {place!r}; expected package.module:Name")
+        raise ValueError(f"invalid {what} {import_path!r}; expected package.module:Name")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(
-            f"cannot import {what} {place!r}: {error}. Its module must be here, in PYTHONPATH or installed"
+            f"cannot import {what} {import_path!r}: {error}. Put its module into this folder or PYTHONPATH"
         ) from error

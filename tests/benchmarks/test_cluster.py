@@ -43,7 +43,9 @@ def test_a_suite_whose_machine_is_lost_ends_with_the_results_of_one_machine(
         workers = 2
 
         def run(self, jobs: Any, **keywords: Any) -> Iterator[Any]:
-            for number, done in enumerate(make_engine("ray", 2, shared=shared).run(jobs, **keywords), start=1):
+            for number, done in enumerate(
+                make_engine("ray", 2, shared_filesystem=shared).run(jobs, **keywords), start=1
+            ):
                 if number == 2:
                     cluster.remove_node(lost, allow_graceful=False)
                 yield done

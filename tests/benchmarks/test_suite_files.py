@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from benchmarks.suite.suite_file import SUITES, is_of_speed, read_speed_suite, read_suite, suite_names
-from demos.collection import ready_made
+from demos.collection import published_datasets
 
 from .suites import SMALL
 

@@ -30,7 +30,7 @@ from demos.datasets.checksum import episode_digest, seal
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.episode import DIGEST
 from demos.datasets.metadata import PLAN
-from demos.datasets.writing import derived_metadata, draft_of
+from demos.datasets.writing import dataset_writer, derived_metadata
 
 from .checks import check_here
 
@@ -324,15 +324,15 @@ def test_no_environment_of_others_is_made(reach: Path) -> None:
 
 def test_episodes_that_were_changed_are_not_re_executed(reach: Path, tmp_path: Path) -> None:
     source = demos.load(reach)
-    with draft_of(
+    with dataset_writer(
         "made-v0",
         source.observation_space,
         source.action_space,
         source.env_spec,
         derived_metadata(source, step="stretch", replays=False),
         root=tmp_path,
-    ) as draft:
-        draft.copy(reach / DATA_FILE, [1, 2])
+    ) as writer:
+        writer.copy(reach / DATA_FILE, [1, 2])
     report = check_here("made-v0", tmp_path, replay=1)
     assert report.is_sound
     assert report.notes == ("nothing was re-executed: the episodes were changed by stretch",)

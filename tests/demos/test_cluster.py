@@ -35,7 +35,7 @@ def double(folder: Path) -> str:
 
 
 def add(folder: Path, slowly: float) -> int:
-    progress.tell(0.5)
+    progress.report(0.5)
     time.sleep(slowly)
     return 1 + int((folder / "made" / "number.txt").read_text())
 
@@ -61,15 +61,16 @@ def chain(folder: Path) -> list[Job]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
-def test_what_a_job_writes_is_read_by_the_next(shared: bool, cluster: Any, tmp_path: Path) -> None:
-    engine = make_engine("ray", 2, shared=shared)
+def test_what_a_job_writes_is_read_by_the_next(shared_filesystem: bool, cluster: Any, tmp_path: Path) -> None:
+    engine = make_engine("ray", 2, shared_filesystem=shared_filesystem)
     seen: list[tuple[str, float]] = []
     jobs = chain(tmp_path / "work")
     results = {
-        job.name: result for job, result in engine.run(jobs, watch=lambda job, share: seen.append((job.name, share)))
+        job.name: result
+        for job, result in engine.run(jobs, on_progress=lambda job, share: seen.append((job.name, share)))
     }
     assert results["add"] == 43
-    assert (results["double"] == str(tmp_path / "work")) is shared
+    assert (results["double"] == str(tmp_path / "work")) is shared_filesystem
     assert (tmp_path / "work" / "made" / "number.txt").read_text() == "42"
     assert not (tmp_path / "work" / "old.txt").exists()
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["given", "made"]
@@ -83,7 +84,7 @@ def test_errors_and_deaths_are_told_as_on_one_machine(cluster: Any) -> None:
     with pytest.raises(ValueError, match="a mistake of mine"):
         list(engine.run([Job("bad", failing, ())]))
     work = [Job("bad", os._exit, (3,)), Job("after", abs, (-1,), after=("bad",))]
-    results = {job.name: result for job, result in engine.run(work, died=lambda job: f"{job.name} died")}
+    results = {job.name: result for job, result in engine.run(work, on_crash=lambda job: f"{job.name} died")}
     assert results == {"bad": "bad died", "after": 1}
     with pytest.raises(RuntimeError, match="the process of bad died"):
         list(engine.run([Job("bad", os._exit, (3,))]))

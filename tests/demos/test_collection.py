@@ -396,7 +396,7 @@ def test_an_engine_of_ones_own_records_the_same(small_shards: int, tmp_path: Pat
 
         workers = 1
 
-        def run(self, jobs: Any, *, died: Any = None) -> Any:
+        def run(self, jobs: Any, *, on_crash: Any = None) -> Any:
             for job in reversed(jobs):
                 elsewhere = tmp_path / "elsewhere" / job.name
                 for name in job.reads:

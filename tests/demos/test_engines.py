@@ -21,7 +21,7 @@ def jobs() -> list[Job]:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_job_that_takes_its_process_down_is_told_and_the_others_are_done(workers: int) -> None:
     results = {
-        job.name: result for job, result in LocalEngine(workers).run(jobs(), died=lambda job: f"{job.name} died")
+        job.name: result for job, result in LocalEngine(workers).run(jobs(), on_crash=lambda job: f"{job.name} died")
     }
     assert results == {"one": 1, "two": 2, "bad": "bad died", "worse": "worse died"}
 
@@ -44,7 +44,7 @@ def append(path, text):
     return before
 
 def halfway(seconds):
-    progress.tell(0.5)
+    progress.report(0.5)
     time.sleep(seconds)
     return "done"
 
@@ -88,7 +88,7 @@ def test_a_job_begins_when_those_before_it_have_ended(workers: int, chores: Any,
 
 def test_a_job_that_dies_lets_those_after_it_begin() -> None:
     chain = [Job("after", abs, (-1,), after=("bad",)), Job("bad", os._exit, (3,)), Job("other", abs, (-2,))]
-    results = {job.name: result for job, result in LocalEngine(2).run(chain, died=lambda job: "died")}
+    results = {job.name: result for job, result in LocalEngine(2).run(chain, on_crash=lambda job: "died")}
     assert results == {"bad": "died", "after": 1, "other": 2}
 
 
@@ -100,10 +100,10 @@ def test_what_runs_tells_how_far_it_is(chores: Any) -> None:
         Job("two", chores.halfway, (1.0,)),
         Job("three", chores.halfway, (1.0,)),
     ]
-    assert len(list(engine.run(work, watch=lambda job, share: seen.append((job.name, share))))) == 3
+    assert len(list(engine.run(work, on_progress=lambda job, share: seen.append((job.name, share))))) == 3
     assert {name for name, share in seen if share == 0.0} == {"one", "two", "three"}
     assert ("one", 0.5) in seen
-    progress.tell(0.1)  # here nobody listens
+    progress.report(0.1)  # here nobody listens
 
 
 def test_no_job_knows_of_another(chores: Any) -> None:
@@ -113,7 +113,7 @@ def test_no_job_knows_of_another(chores: Any) -> None:
 
 def test_a_job_that_dies_is_told_though_what_it_began_lives(chores: Any) -> None:
     work = [Job("bad", chores.fork_and_die, ()), Job("good", abs, (-1,))]
-    results = {job.name: result for job, result in LocalEngine(2).run(work, died=lambda job: "died")}
+    results = {job.name: result for job, result in LocalEngine(2).run(work, on_crash=lambda job: "died")}
     assert results == {"bad": "died", "good": 1}
 
 

@@ -27,8 +27,8 @@ from demos.preprocess import (
     StatesToObs,
     preprocess,
 )
-from demos.preprocess.parsing import parsed
-from demos.preprocess.schema import form_of
+from demos.preprocess.parsing import parse_step
+from demos.preprocess.schema import schema_of
 
 from .checks import check_here
 
@@ -61,7 +61,7 @@ def test_idle_moments_are_cut_at_both_ends(grasps: minari.MinariDataset, root: P
         np.testing.assert_array_equal(before.actions[first : first + len(after)], after.actions)
         np.testing.assert_array_equal(before.infos["state"][first], after.infos["state"][0])
         assert np.flatnonzero(after.truncations).tolist() == [len(after) - 1]
-        tool = form_of(cut).physical(after, "tool/position")
+        tool = schema_of(cut).physical(after, "tool/position")
         assert np.linalg.norm(np.diff(tool, axis=0), axis=1)[[0, 1, -2]].max() > 0.0
 
 
@@ -87,23 +87,23 @@ def test_resampling_keeps_duration_way_return_and_success(
         assert all(resampled.action_space.contains(action) for action in after.actions)
         if rate == 20:
             np.testing.assert_allclose(after.actions, before.actions, atol=1e-5)
-    assert form_of(resampled).rate == rate
+    assert schema_of(resampled).rate == rate
 
 
 def test_smoothing_takes_the_tremble_out_of_the_way_and_not_its_ends(
     grasps: minari.MinariDataset, root: Path
 ) -> None:
     smoothed = processed(grasps, root, Smooth(window=9, order=2, features=("tool/position",)))
-    form = form_of(grasps)
+    schema = schema_of(grasps)
     for before, after in zip(episodes_of(grasps), episodes_of(smoothed), strict=True):
         jerks = [np.abs(np.diff(episode.actions[:, :3], n=2, axis=0)).mean() for episode in (before, after)]
         assert jerks[1] < 0.5 * jerks[0]
         np.testing.assert_allclose(after.actions[:, :3].sum(0), before.actions[:, :3].sum(0), atol=0.3)
         np.testing.assert_array_equal(after.actions[:, 3], before.actions[:, 3])
-        paths = [form.physical(episode, "tool/position") for episode in (before, after)]
+        paths = [schema.physical(episode, "tool/position") for episode in (before, after)]
         assert 0 < np.abs(paths[0] - paths[1]).max() < 0.02
         np.testing.assert_array_equal(
-            form.physical(before, "object/position"), form.physical(after, "object/position")
+            schema.physical(before, "object/position"), schema.physical(after, "object/position")
         )
 
 
@@ -120,7 +120,7 @@ def test_relabelled_episodes_are_real(control: str, root: Path) -> None:
     assert env.observation_space == relabelled.observation_space
     env.close()
     for before, after in zip(episodes_of(experts), episodes_of(relabelled), strict=True):
-        way, new = (form_of(d).physical(e, "tool/position") for d, e in ((experts, before), (relabelled, after)))
+        way, new = (schema_of(d).physical(e, "tool/position") for d, e in ((experts, before), (relabelled, after)))
         nearest = np.linalg.norm(way[:, None] - new[None], axis=2).min(axis=1)
         assert nearest.max() < 0.03, "the new path passes by every point of the old one"
 
@@ -136,16 +136,16 @@ def test_features_are_dropped_and_added_by_name(grasps: minari.MinariDataset, ro
     changed = processed(
         grasps, root, Features(drop=("object/velocity", "gripper/"), add=("time", "previous_action", "info/state"))
     )
-    form, old = form_of(changed), form_of(grasps)
-    assert form.columns is not None
-    assert not {"object/velocity", "gripper/width", "gripper/touch"} & set(form.columns)
+    schema, old = schema_of(changed), schema_of(grasps)
+    assert schema.columns is not None
+    assert not {"object/velocity", "gripper/width", "gripper/touch"} & set(schema.columns)
     for before, after in zip(episodes_of(grasps), episodes_of(changed), strict=True):
         assert changed.observation_space.contains(after.observations[3])
         for name in ("tool/position", "object/position"):
-            np.testing.assert_array_equal(form.physical(after, name), old.physical(before, name))
-        np.testing.assert_allclose(form.physical(after, "time")[:, 0], np.arange(len(after) + 1) / 20, rtol=1e-6)
-        np.testing.assert_array_equal(form.physical(after, "previous_action")[1:], before.actions)
-        np.testing.assert_allclose(form.physical(after, "info/state"), before.infos["state"], rtol=1e-6)
+            np.testing.assert_array_equal(schema.physical(after, name), old.physical(before, name))
+        np.testing.assert_allclose(schema.physical(after, "time")[:, 0], np.arange(len(after) + 1) / 20, rtol=1e-6)
+        np.testing.assert_array_equal(schema.physical(after, "previous_action")[1:], before.actions)
+        np.testing.assert_allclose(schema.physical(after, "info/state"), before.infos["state"], rtol=1e-6)
 
 
 def test_features_of_goal_and_pixel_observations_change_too(root: Path) -> None:
@@ -211,7 +211,7 @@ def test_steps_say_what_they_cannot_work_on(grasps: minari.MinariDataset, root: 
     ],
 )
 def test_steps_are_read_from_texts(text: str, step: Preprocessor) -> None:
-    assert parsed(text, PREPROCESSORS) == step
+    assert parse_step(text, PREPROCESSORS) == step
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_steps_are_read_from_texts(text: str, step: Preprocessor) -> None:
 )
 def test_texts_that_are_no_steps_are_refused(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        parsed(text, PREPROCESSORS)
+        parse_step(text, PREPROCESSORS)
 
 
 SMALL = {"image_width": 24, "image_height": 16}
@@ -260,7 +260,7 @@ def test_states_are_shown_to_other_observation_modes(grasps: minari.MinariDatase
     assert env.observation_space == resampled.observation_space
     env.close()
     assert resampled.env_spec is None, "no environment has these actions"
-    assert (form_of(resampled).rate, form_of(resampled).action_space) == (5, resampled.action_space)
+    assert (schema_of(resampled).rate, schema_of(resampled).action_space) == (5, resampled.action_space)
     goal = processed(few, root, StatesToObs("goal"))
     assert goal.env_spec is not None
     assert goal.env_spec.kwargs["obs"] == "goal"
@@ -269,9 +269,9 @@ def test_states_are_shown_to_other_observation_modes(grasps: minari.MinariDatase
     recovered.close()
     for before, after in zip(episodes_of(few), episodes_of(goal), strict=True):
         # Only contacts are computed by a step and not by setting a state.
-        names = [name for name in form_of(few).columns or {} if name in (form_of(goal).columns or {})]
+        names = [name for name in schema_of(few).columns or {} if name in (schema_of(goal).columns or {})]
         for name in set(names) - {"gripper/touch"}:
-            old, new = (form_of(d).physical(e, name) for d, e in ((few, before), (goal, after)))
+            old, new = (schema_of(d).physical(e, name) for d, e in ((few, before), (goal, after)))
             np.testing.assert_allclose(old, new, atol=1e-5)
     assert check_here(goal.storage.data_path, replay=1).problems == ()
     assert history_of(goal)[-1]["obs"] == "goal"

@@ -19,12 +19,12 @@ import pytest
 import demos
 from demos.datasets.environment import make_env
 from demos.datasets.episode import Episode
-from demos.datasets.metadata import FORM, PLAN, plan_of, rate_of
+from demos.datasets.metadata import PLAN, SCHEMA, plan_of, rate_of
 from demos.datasets.reading import episodes_of
-from demos.datasets.writing import draft_of
+from demos.datasets.writing import dataset_writer
 from demos.formats import export_dataset, import_dataset
 from demos.preprocess import CutIdle, Features, Resample, Smooth, preprocess
-from demos.preprocess.schema import form_of
+from demos.preprocess.schema import schema_of
 from demos.report.clips import clips
 
 NOTES = ("quality", "strategy")
@@ -107,7 +107,7 @@ def test_files_of_others_keep_their_rate(
     export_dataset(slow, "lerobot", tmp_path / "lerobot")
     shutil.rmtree(tmp_path / "lerobot" / "meta" / "lam_envs")
     back = import_dataset(tmp_path / "lerobot", "lerobot", "came/lerobot-v0", root=root)
-    assert rate_of(back) == form_of(back).rate == 7
+    assert rate_of(back) == schema_of(back).rate == 7
     export_dataset(back, "npz", tmp_path / "out.npz")
     arrays = {name: array for name, array in np.load(tmp_path / "out.npz").items() if name != "metadata"}
     np.savez(tmp_path / "without.npz", **arrays)
@@ -129,8 +129,8 @@ def test_an_import_with_an_environment_keeps_its_rate_and_features(
     arrays = np.load(tmp_path / "out.npz")
     np.savez(tmp_path / "without.npz", **{name: arrays[name] for name in arrays if name != "metadata"})
     named = import_dataset(tmp_path / "without.npz", "npz", "came/a-v0", root=tmp_path, env_id="LamReach-v0")
-    form = form_of(named)
-    assert (form.rate, form.displacements, form.columns) == (40, 3, form_of(reaches).columns)
+    schema = schema_of(named)
+    assert (schema.rate, schema.displacements, schema.columns) == (40, 3, schema_of(reaches).columns)
 
 
 def test_data_that_does_not_fit_the_named_environment_is_refused(
@@ -201,15 +201,15 @@ def test_episodes_of_other_rates_or_features_are_not_merged(
 
 def test_numbers_of_other_spaces_have_no_names(reaches: minari.MinariDataset, tmp_path: Path) -> None:
     space = gym.spaces.Box(-10, 10, (3,))
-    with draft_of(
+    with dataset_writer(
         "ours/wrapped-v0", space, reaches.action_space, None, {PLAN: plan_of(reaches)}, root=tmp_path
-    ) as draft:
+    ) as writer:
         for one in episodes_of(reaches):
             parts = one.__dict__ | {"observations": one.observations[:, :3]}
-            draft.add(Episode(**parts))
-    form = form_of(demos.load("ours/wrapped-v0", tmp_path))
-    assert form.observation_space == space
-    assert (form.columns, form.rate, form.displacements) == (None, 20, 3)
+            writer.add(Episode(**parts))
+    schema = schema_of(demos.load("ours/wrapped-v0", tmp_path))
+    assert schema.observation_space == space
+    assert (schema.columns, schema.rate, schema.displacements) == (None, 20, 3)
 
 
 @pytest.mark.parametrize("rate", [0, "fast", True, 1e9])
@@ -217,9 +217,9 @@ def test_a_damaged_rate_is_named(rate: Any, halved: minari.MinariDataset, tmp_pa
     copy = tmp_path / "data"
     shutil.copytree(halved.storage.data_path, copy)
     metadata = json.loads((copy / "metadata.json").read_text())
-    metadata[FORM]["rate"] = rate
+    metadata[SCHEMA]["rate"] = rate
     (copy / "metadata.json").write_text(json.dumps(metadata))
     damaged = minari.MinariDataset(copy)
-    for read in (rate_of, form_of):
+    for read in (rate_of, schema_of):
         with pytest.raises(ValueError, match="rate is"):
             read(damaged)

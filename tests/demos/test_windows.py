@@ -186,14 +186,14 @@ def test_statistics_far_from_zero_lose_nothing(reach: minari.MinariDataset, tmp_
     """A sum of squares would: 1e8 squared leaves no digit for a spread of 1e-3."""
     from gymnasium import spaces
 
-    from demos.datasets.writing import draft_of
+    from demos.datasets.writing import dataset_writer
 
     rng = np.random.default_rng(0)
     space = spaces.Box(-np.inf, np.inf, (1,), np.float64)
     values = 1e8 + rng.normal(scale=1e-3, size=(4, 11, 1))
-    with draft_of("ours/far-v0", space, space, None, {}, root=tmp_path) as draft:
+    with dataset_writer("ours/far-v0", space, space, None, {}, root=tmp_path) as writer:
         for each in values:
             ends = np.arange(10) == 9
-            draft.add(Episode(0, each, each[1:], np.zeros(10), ends, ends & False, {}))
+            writer.add(Episode(0, each, each[1:], np.zeros(10), ends, ends & False, {}))
     found = statistics(demos.load("ours/far-v0", tmp_path))["observation"]
     np.testing.assert_allclose(found.std, values.std(), rtol=1e-3)

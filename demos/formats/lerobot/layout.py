@@ -16,7 +16,7 @@ EPISODES_PATH = f"meta/episodes/{FILE}.parquet"
 PROVENANCE, REST = "meta/lam_envs/provenance.json", "meta/lam_envs/episodes.parquet"
 LARGEST_MB = {"data_files_size_in_mb": 100, "video_files_size_in_mb": 200}
 """Size of a file after which another begins."""
-SMALLEST_FILM = 16
+SMALLEST_VIDEO = 16
 """Pixels; smaller pictures are arrays."""
 STATE, IMAGES = "observation.state", "observation.images"
 WHOLE = ("observation", "state")
@@ -56,15 +56,16 @@ def layout_of(observation_space: Any, infos: Any) -> Layout:
         ValueError: Two observations would get the same name.
     """
     parts = leaf_spaces(observation_space)
-    films = [way for way, space in parts.items() if is_image(space) and min(space.shape[:2]) >= SMALLEST_FILM]
-    others = [way for way in parts if way not in films]
-    state = next((way for way in (*WHOLE, "") if way in others), others[0] if len(others) == 1 else None)
+    films = [entry for entry, space in parts.items() if is_image(space) and min(space.shape[:2]) >= SMALLEST_VIDEO]
+    others = [entry for entry in parts if entry not in films]
+    state = next((entry for entry in (*WHOLE, "") if entry in others), others[0] if len(others) == 1 else None)
     flat = flat_names(parts, ".")
     names = {
-        way: f"{IMAGES}.{flat[way] or 'camera'}" if way in films else f"observation.{flat[way]}" for way in parts
+        entry: f"{IMAGES}.{flat[entry] or 'camera'}" if entry in films else f"observation.{flat[entry]}"
+        for entry in parts
     }
     names.update({} if state is None else {state: STATE})
     if len(set(names.values())) != len(names):
         raise ValueError(f"two entries of the observations would have the same name in LeRobot: {names}")
-    told = {way: f"info.{name}" for way, name in flat_names(infos, ".").items()}
+    told = {entry: f"info.{name}" for entry, name in flat_names(infos, ".").items()}
     return Layout(names, tuple(films), told)

@@ -17,7 +17,7 @@ from gymnasium import spaces
 
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import HIGHEST_RATE
-from demos.datasets.tree import nested, tree_leaves
+from demos.datasets.tree import tree_leaves, tree_nest
 from demos.formats.arrow import numbers, pyarrow
 from demos.formats.format import ImportedDataset, ImportedEpisode, ends, optional, with_last
 from demos.formats.lerobot.layout import (
@@ -33,7 +33,7 @@ from demos.formats.lerobot.layout import (
     layout_of,
 )
 from demos.formats.lerobot.videos import read_frames
-from demos.formats.provenance import Provenance, parsed_provenance
+from demos.formats.provenance import Provenance, parse_provenance
 from demos.formats.spaces import implied_action_space, implied_space
 
 
@@ -51,7 +51,7 @@ def read_dataset(path: Path) -> Iterator[ImportedDataset]:
         raise ValueError(f"{INFO} has {fps} frames a second; expected a number above 0, at most {HIGHEST_RATE:g}")
     total = int(info["total_episodes"])
     if (path / PROVENANCE).exists():
-        provenance = parsed_provenance((path / PROVENANCE).read_text())
+        provenance = parse_provenance((path / PROVENANCE).read_text())
         arrivals = _own_episodes(path, provenance, fps)
         yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
         return
@@ -162,9 +162,9 @@ def _own_episodes(path: Path, provenance: Provenance, fps: float) -> Iterator[Im
     columns = provenance.columns
     infos = [name.removeprefix("infos/") for name in columns if name.startswith("infos/")]
     layout = layout_of(provenance.observation_space, infos)
-    wanted = {name: f"observations/{way}".rstrip("/") for way, name in layout.observations.items()}
-    wanted |= {"action": "actions", **STEPWISE, **{name: f"infos/{way}" for way, name in layout.infos.items()}}
-    films = {layout.observations[way] for way in layout.films}
+    wanted = {name: f"observations/{entry}".rstrip("/") for entry, name in layout.observations.items()}
+    wanted |= {"action": "actions", **STEPWISE, **{name: f"infos/{entry}" for entry, name in layout.infos.items()}}
+    films = {layout.observations[entry] for entry in layout.films}
     rest = chain(_rest_rows(path), repeat(None))
     for row, table in _paired(path, [name for name in wanted if name not in films]):
         last = next(rest)
@@ -178,7 +178,7 @@ def _own_episodes(path: Path, provenance: Provenance, fps: float) -> Iterator[Im
             if part.partition("/")[0] in ("observations", "infos"):
                 end = numbers(last[part], part, column.shape).astype(column.dtype, copy=False)
                 parts[part] = np.concatenate([parts[part], end])
-        whole = nested(parts)
+        whole = tree_nest(parts)
         yield ImportedEpisode(
             Episode(
                 seed=last["seed"][0].as_py(),

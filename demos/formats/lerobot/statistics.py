@@ -39,7 +39,7 @@ def number_statistics(values: npt.NDArray[Any]) -> Statistics:
         return {**statistics, **dict(zip(QUANTILES, quantiles, strict=True))}
 
 
-def picture_statistics(frames: npt.NDArray[np.uint8]) -> Statistics:
+def image_statistics(frames: npt.NDArray[np.uint8]) -> Statistics:
     """Return the statistics of each colour, of pixels from 0 to 1.
 
     Args:

@@ -22,16 +22,16 @@ def features_of(source: Source, layout: Layout) -> dict[str, Any]:
     """What ``meta/info.json`` says of the columns and films."""
     columns = source.columns
     features: dict[str, Any] = {}
-    for way, name in layout.observations.items():
-        features[name] = feature_of(columns[f"observations/{way}".rstrip("/")])
-        if way in layout.films:
+    for entry, name in layout.observations.items():
+        features[name] = feature_of(columns[f"observations/{entry}".rstrip("/")])
+        if entry in layout.films:
             features[name] |= {"dtype": "video", "names": ["height", "width", "channels"]}
     features["action"] = feature_of(columns["actions"])
     features |= {name: feature_of(columns[part]) for name, part in STEPWISE.items()}
     features["next.done"] = feature_of(columns["terminations"])
     if "is_success" in layout.infos:
         features["next.success"] = feature_of(columns["infos/is_success"])
-    features |= {name: feature_of(columns[f"infos/{way}"]) for way, name in layout.infos.items()}
+    features |= {name: feature_of(columns[f"infos/{entry}"]) for entry, name in layout.infos.items()}
     return {**features, **{name: feature_of(Column(dtype, ())) for name, dtype in DEFAULTS.items()}}
 
 
@@ -77,8 +77,8 @@ def rest_table(episode: Episode, signature: Signature) -> Any:
         "sha256": pa.array([signature.sha256], pa.string()),
     }
     for part in ("observations", "infos"):
-        for way, values in tree_leaves(getattr(episode, part), part):
-            row[way] = nested_rows(np.ascontiguousarray(values[-1:]).reshape(1, -1))
+        for entry, values in tree_leaves(getattr(episode, part), part):
+            row[entry] = nested_rows(np.ascontiguousarray(values[-1:]).reshape(1, -1))
     return pa.table(row)
 
 

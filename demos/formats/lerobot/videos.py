@@ -35,7 +35,7 @@ def chunk_file(number: int) -> tuple[int, int]:
     return number // FILES_A_CHUNK, number % FILES_A_CHUNK
 
 
-class FilmWriter:
+class VideoWriter:
     """Writes the frames of one camera.
 
     Args:

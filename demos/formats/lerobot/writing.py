@@ -30,7 +30,7 @@ from demos.formats.lerobot.layout import (
     layout_of,
 )
 from demos.formats.lerobot.parquet import ParquetFiles
-from demos.formats.lerobot.statistics import Statistics, merged, number_statistics, picture_statistics
+from demos.formats.lerobot.statistics import Statistics, image_statistics, merged, number_statistics
 from demos.formats.lerobot.tables import (
     features_of,
     frame_table,
@@ -39,7 +39,7 @@ from demos.formats.lerobot.tables import (
     task_description,
     task_table,
 )
-from demos.formats.lerobot.videos import FILES_A_CHUNK, FilmWriter, pyav
+from demos.formats.lerobot.videos import FILES_A_CHUNK, VideoWriter, pyav
 from demos.formats.provenance import provenance_text
 from demos.formats.source import UNKNOWN_FPS, Signature, Source
 from demos.formats.spaces import leaf_spaces
@@ -67,7 +67,7 @@ def write_dataset(source: Source, path: Path) -> list[str]:
     kept = f"(saved in {Path(PROVENANCE).parent} for an import)"
     losses = [f"the last observation and infos of each episode: a frame is what was there before an action {kept}"]
     if layout.films:
-        cameras = ", ".join(layout.observations[way] for way in layout.films)
+        cameras = ", ".join(layout.observations[entry] for entry in layout.films)
         losses.append(f"the exact pixels of {cameras}: films are compressed with loss")
     if source.rate is None:
         losses.append(f"the time: nothing tells the steps a second, and {UNKNOWN_FPS} are written")
@@ -102,7 +102,7 @@ class _Writing:
         self._data = ParquetFiles(path, DATA_PATH, LARGEST_MB["data_files_size_in_mb"])
         self._meta = ParquetFiles(path, EPISODES_PATH, LARGEST_MB["data_files_size_in_mb"], TOGETHER)
         self._rest = ParquetFiles(path, REST, None, TOGETHER)
-        self._films = {way: self._film(way) for way in layout.films}
+        self._films = {entry: self._film(entry) for entry in layout.films}
         self._task = task_description(source)
 
     def __enter__(self) -> _Writing:
@@ -124,10 +124,10 @@ class _Writing:
         chunk, file = self._data.add(frame_table(columns, self._features))
         row |= {"data/chunk_index": chunk, "data/file_index": file}
         row |= {"dataset_from_index": self._frames, "dataset_to_index": self._frames + steps}
-        for way, film in self._films.items():
-            name = self.layout_of.observations[way]
-            row |= {f"videos/{name}/{key}": value for key, value in film.add(seen[way][:-1]).items()}
-            stats[name] = picture_statistics(seen[way][:-1])
+        for entry, film in self._films.items():
+            name = self.layout_of.observations[entry]
+            row |= {f"videos/{name}/{key}": value for key, value in film.add(seen[entry][:-1]).items()}
+            stats[name] = image_statistics(seen[entry][:-1])
         for name in self._features:
             row |= {f"stats/{name}/{key}": plain_statistics(value) for key, value in stats[name].items()}
             self._stats[name] = merged(self._stats[name], stats[name]) if name in self._stats else stats[name]
@@ -165,14 +165,14 @@ class _Writing:
     def _columns(self, episode: Episode, seen: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """The columns of the frames, films aside."""
         layout, steps = self.layout_of, len(episode)
-        columns = {name: seen[way][:-1] for way, name in layout.observations.items() if way not in layout.films}
+        columns = {name: seen[entry][:-1] for entry, name in layout.observations.items() if entry not in layout.films}
         columns["action"] = episode.actions
         columns |= {name: getattr(episode, part) for name, part in STEPWISE.items()}
         columns["next.done"] = episode.terminations | episode.truncations
         infos = dict(tree_leaves(episode.infos))
         if "is_success" in layout.infos:
             columns["next.success"] = infos["is_success"][1:]
-        columns |= {name: infos[way][:-1] for way, name in layout.infos.items()}
+        columns |= {name: infos[entry][:-1] for entry, name in layout.infos.items()}
         frames = np.arange(steps)
         columns["timestamp"] = (frames / self._fps).astype(np.float32)
         columns["frame_index"], columns["index"] = frames, frames + self._frames
@@ -182,13 +182,13 @@ class _Writing:
         )
         return columns
 
-    def _film(self, way: str) -> FilmWriter:
-        name = self.layout_of.observations[way]
+    def _film(self, entry: str) -> VideoWriter:
+        name = self.layout_of.observations[entry]
 
         def path(chunk: int, file: int) -> Path:
             return self._path / VIDEO_PATH.format(video_key=name, chunk_index=chunk, file_index=file)
 
-        film = FilmWriter(path, self._fps, leaf_spaces(self._source.dataset.observation_space)[way].shape)
+        film = VideoWriter(path, self._fps, leaf_spaces(self._source.dataset.observation_space)[entry].shape)
         self._features[name]["info"] = film.information
         return film
 

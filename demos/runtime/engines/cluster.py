@@ -1,6 +1,6 @@
-"""Runs jobs on the machines of a Ray cluster.
+"""Engine that runs jobs on the machines of a Ray cluster.
 
-What a job reads and writes travels through Ray's object store, unless all machines share the folder it is in.
+Files of jobs are sent through Ray's object store, unless all machines share a file system.
 """
 
 from __future__ import annotations
@@ -13,38 +13,37 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from demos.runtime.engines.job import Job, OnCrash, Schedule, Watch, progress
+from demos.runtime.engines.job import Job, OnCrash, OnProgress, Schedule, progress
 from demos.runtime.engines.local import THREADS
 
 RETRIES = 2
-"""How often a job is begun again whose machine or process was lost."""
+"""Number of retries of a job whose machine or process was lost."""
 POLL_SECONDS = 0.5
 LOCAL = "local"
-"""The address of a cluster that is started here."""
+"""Address that starts a cluster on this machine."""
 
 Files = dict[str, bytes | None]
-"""Content by relative path, with ``/``; None of a folder."""
+"""Content by relative path, separated by ``/``; None for a folder."""
 
 
 class RayEngine:
-    """Runs jobs on a Ray cluster.
+    """Engine that runs jobs on a Ray cluster.
 
-    A job whose machine is lost is begun again on another. lam-envs and the agents that are measured are to be
-    installed on every machine. Ray listens to the network and asks for no password: start it only in a network that
-    you trust.
+    A job whose machine is lost starts again on another one. Install lam-envs and the agents on every machine. Ray
+    listens to the network and asks for no password: start it only in a network that you trust.
 
     Args:
-        workers: How many at a time; by default one a core of the cluster.
-        address: Of the cluster: ``auto`` for the one that this machine belongs to, ``host:port``, or ``local`` for
-            one that is started here and ends with this process.
-        shared: Whether all machines have the jobs' folders, under the same paths: then nothing travels.
+        workers: Number of jobs that run at the same time; one for each core of the cluster by default.
+        address: Address of the cluster: ``auto`` for that of this machine, ``host:port``, or ``local`` to start one
+            here that ends with this process.
+        shared_filesystem: True if all machines see the folders of the jobs under the same paths: no files are sent.
 
     Raises:
         ImportError: Ray is not installed.
-        ValueError: Fewer than one worker, or there is no such cluster.
+        ValueError: There is no worker, or no such cluster.
     """
 
-    def __init__(self, workers: int | None = None, *, address: str = "auto", shared: bool = False) -> None:
+    def __init__(self, workers: int | None = None, *, address: str = "auto", shared_filesystem: bool = False) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers is {workers}; expected at least 1")
         try:
@@ -52,12 +51,12 @@ class RayEngine:
         except ImportError as error:
             raise ImportError("the engine ray needs Ray: pip install 'lam-envs[ray]'") from error
         self._ray: Any = ray
-        self._shared = shared
+        self._shared = shared_filesystem
         if not ray.is_initialized():
             try:
-                # A page that nobody asked for is not served.
-                quiet = {"include_dashboard": False} if address == LOCAL else {}
-                self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **quiet)
+                # Serve no dashboard that nobody asked for.
+                options = {"include_dashboard": False} if address == LOCAL else {}
+                self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise ValueError(
                     f"no Ray cluster at {address!r} ({error}): start one by `ray start --head`, give --address "
@@ -66,18 +65,18 @@ class RayEngine:
         self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def run(
-        self, jobs: Sequence[Job], *, died: OnCrash | None = None, watch: Watch | None = None
+        self, jobs: Sequence[Job], *, on_crash: OnCrash | None = None, on_progress: OnProgress | None = None
     ) -> Iterator[tuple[Job, Any]]:
         """See :class:`demos.runtime.engines.Engine`."""
         ray = self._ray
         remote = ray.remote(
             num_cpus=1,
             max_retries=RETRIES,
-            # A task that comes back runs in a fresh process: what the last one left behind decides nothing.
+            # Each job runs in a fresh process, so that it does not depend on the state of another.
             max_calls=1,
             runtime_env={"env_vars": dict.fromkeys(THREADS, "1")},
-        )(_called)
-        board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board).remote() if watch else None
+        )(_run_job)
+        board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board).remote() if on_progress else None
         schedule = Schedule(jobs)
         running: dict[Any, Job] = {}
         stored: dict[tuple[Path, str], Any] = {}
@@ -86,14 +85,14 @@ class RayEngine:
                 while len(running) < self.workers and (job := schedule.next()) is not None:
                     sent = None if self._shared else self._sent(job, stored)
                     running[remote.remote(job, sent, board)] = job
-                    if watch is not None:
-                        watch(job, 0.0)
+                    if on_progress is not None:
+                        on_progress(job, 0.0)
                 ended, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
-                if watch is not None:
-                    self._show(board, running, watch)
+                if on_progress is not None:
+                    self._show(board, running, on_progress)
                 for reference in ended:
                     job = running.pop(reference)
-                    yield job, self._taken(job, reference, died, stored)
+                    yield job, self._taken(job, reference, on_crash, stored)
                     schedule.end(job)
         finally:
             self._cancel(list(running))
@@ -101,54 +100,54 @@ class RayEngine:
                 ray.kill(board)
 
     def _sent(self, job: Job, stored: dict[tuple[Path, str], Any]) -> dict[str, Any]:
-        """Put what a job reads into the object store, once for all jobs that read it."""
+        """Put the files that a job reads into the object store, once for all jobs that read them."""
         sent = {}
         for name in job.reads:
-            assert job.folder is not None  # noqa: S101  (what reads has a folder)
+            assert job.folder is not None  # noqa: S101  (a job that reads has a folder)
             key = (job.folder, name)
             if key not in stored:
-                stored[key] = self._ray.put(packed(job.folder, name))
+                stored[key] = self._ray.put(read_files(job.folder, name))
             sent[name] = stored[key]
         return sent
 
-    def _taken(self, job: Job, reference: Any, died: OnCrash | None, stored: dict[tuple[Path, str], Any]) -> Any:
-        """Take a job's result, and puts what it wrote into its folder."""
+    def _taken(self, job: Job, reference: Any, on_crash: OnCrash | None, stored: dict[tuple[Path, str], Any]) -> Any:
+        """Return the result of a job, and write its files into its folder."""
         try:
             result, written = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, Exception) else error from None
         except (self._ray.exceptions.RaySystemError, self._ray.exceptions.RayError) as error:
-            if died is None:
-                raise RuntimeError(f"the process of {job.name} died: killed, or out of memory?") from error
-            return died(job)
+            if on_crash is None:
+                raise RuntimeError(f"the process of {job.name} died: it was killed, or ran out of memory") from error
+            return on_crash(job)
         if written is not None and job.folder is not None:
             for name in job.writes:
-                put(job.folder, name, written.get(name))
-                # Who reads it from now on reads this.
+                write_files(job.folder, name, written.get(name))
+                # Later jobs must read the new content.
                 stored.pop((job.folder, name), None)
         return result
 
     def _cancel(self, references: list[Any]) -> None:
-        """End what still runs; Ray 2.60 aborts a process that cancels what has just ended."""
+        """Cancel running jobs, without those that just ended: canceling these aborts the process in Ray 2.60."""
         if references:
             _, unfinished = self._ray.wait(references, num_returns=len(references), timeout=0)
             for reference in unfinished:
                 self._ray.cancel(reference, force=True)
 
-    def _show(self, board: Any, running: dict[Any, Job], watch: Watch) -> None:
+    def _show(self, board: Any, running: dict[Any, Job], on_progress: OnProgress) -> None:
         named = {job.name: job for job in running.values()}
         try:
-            told = self._ray.get(board.taken.remote(), timeout=POLL_SECONDS)
+            shares = self._ray.get(board.taken.remote(), timeout=POLL_SECONDS)
         except self._ray.exceptions.RayError:
-            # The machine it was on is gone, or slow: what it knew is of no importance.
+            # Its machine is gone or slow; progress is not important.
             return
-        for name, share in told.items():
+        for name, share in shares.items():
             if name in named:
-                watch(named[name], share)
+                on_progress(named[name], share)
 
 
 class _Board:
-    """Where the jobs of all machines write how far they are."""
+    """Ray actor that collects the progress of the jobs on all machines."""
 
     def __init__(self) -> None:
         self._shares: dict[str, float] = {}
@@ -157,38 +156,38 @@ class _Board:
         self._shares[name] = share
 
     def taken(self) -> dict[str, float]:
-        """What was written since it was last asked."""
+        """Return the progress that was reported since the last call."""
         shares, self._shares = self._shares, {}
         return shares
 
 
-def _called(job: Job, sent: dict[str, Any] | None, board: Any) -> tuple[Any, dict[str, Files] | None]:
-    """Run a job on a machine of the cluster; returns what it returns and what it wrote."""
+def _run_job(job: Job, sent: dict[str, Any] | None, board: Any) -> tuple[Any, dict[str, Files] | None]:
+    """Run a job on a machine of the cluster; return its result and the files that it wrote."""
     listener: Callable[[float], None] | None = None
     if board is not None:
         listener = lambda share: board.write.remote(job.name, share)  # noqa: E731
-    progress.listened_to_by(listener)
+    progress.set_listener(listener)
     try:
         if sent is None or job.folder is None:
-            return job.function(*job.called_in(job.folder)), None
-        import ray  # late: only machines of a cluster have it
+            return job.function(*job.arguments_in(job.folder)), None
+        import ray  # late: an optional dependency
 
-        with tempfile.TemporaryDirectory(prefix="lam-envs-") as made:
-            folder = Path(made)
+        with tempfile.TemporaryDirectory(prefix="lam-envs-") as temporary:
+            folder = Path(temporary)
             for name, reference in sent.items():
-                put(folder, name, ray.get(reference))
-            result = job.function(*job.called_in(folder))
-            return result, {name: packed(folder, name) for name in job.writes if (folder / name).exists()}
+                write_files(folder, name, ray.get(reference))
+            result = job.function(*job.arguments_in(folder))
+            return result, {name: read_files(folder, name) for name in job.writes if (folder / name).exists()}
     finally:
-        progress.listened_to_by(None)
+        progress.set_listener(None)
 
 
-def packed(folder: Path, name: str) -> Files:
-    """Read a file or a folder, with all that is in it.
+def read_files(folder: Path, name: str) -> Files:
+    """Return the content of a file, or of all files in a folder.
 
     Args:
-        folder: Where it is.
-        name: Its relative path; nothing is read if nothing is there.
+        folder: Folder that holds it.
+        name: Relative path in the folder; the result is empty if nothing is there.
     """
     top = folder / name
     if top.is_file():
@@ -202,13 +201,13 @@ def packed(folder: Path, name: str) -> Files:
     return found
 
 
-def put(folder: Path, name: str, files: Files | None) -> None:
-    """Write what :func:`packed` read, in place of what is there, at once or not at all.
+def write_files(folder: Path, name: str, files: Files | None) -> None:
+    """Write the files that :func:`read_files` returned, atomically, in place of what is there.
 
     Args:
-        folder: Where to.
+        folder: Folder to write into.
         name: Relative path in it.
-        files: What was read; nothing, or None, removes what is there.
+        files: Result of :func:`read_files`; an empty one or None removes what is there.
 
     Raises:
         ValueError: A path leaves the folder.
@@ -218,15 +217,15 @@ def put(folder: Path, name: str, files: Files | None) -> None:
         _remove(target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".coming-", dir=target.parent) as made:
-        top = Path(made) / "it"
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as temporary:
+        top = Path(temporary) / "content"
         for path, content in files.items():
-            place = _within(top, path) if path else top
+            destination = _within(top, path) if path else top
             if content is None:
-                place.mkdir(parents=True, exist_ok=True)
+                destination.mkdir(parents=True, exist_ok=True)
             else:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                destination.write_bytes(content)
         if target.is_dir():
             _remove(target)
         os.replace(top, target)
@@ -235,7 +234,7 @@ def put(folder: Path, name: str, files: Files | None) -> None:
 def _within(folder: Path, path: str) -> Path:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts:
-        raise ValueError(f"{path!r} leaves its folder")
+        raise ValueError(f"the path {path!r} leaves its folder; expected a path within it")
     return folder.joinpath(*pure.parts)
 
 

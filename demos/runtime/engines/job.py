@@ -1,4 +1,4 @@
-"""What an engine runs: calls that say what they read and write, and what they come after."""
+"""Jobs: function calls that an engine runs, with their files and the jobs that they wait for."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 PROGRESS_SECONDS = 0.2
-"""Between what a job tells of how far it is, at least."""
+"""Least time between two progress reports of a job, seconds."""
 
 
 @dataclass(frozen=True)
 class JobPath:
-    """An argument that stands for a path in the folder of a job, wherever that folder is when the job runs.
+    """Argument that becomes a path in the folder of a job, wherever that folder is when the job runs.
 
     Attributes:
-        path: Relative to the folder.
+        path: Path relative to the folder.
     """
 
     path: str = "."
@@ -25,17 +25,17 @@ class JobPath:
 
 @dataclass(frozen=True)
 class Job:
-    """A call that can be sent to another process.
+    """Function call that can be sent to another process.
 
     Attributes:
-        name: What is shown while it runs; no two of a run have the same.
-        function: A function of a module.
-        arguments: Plain data; a :class:`JobPath` is given to the function as a whole path.
-        folder: Where it reads and writes; None if it does not.
-        reads: Files and folders there, by relative paths, that it needs if they are there.
-        writes: Those that it makes, replaces or removes.
-        after: Names of jobs that are to end before it begins; those that are not in the run have.
-        imports: Modules that it uses, besides its function's: they may be imported once for all jobs.
+        name: Name that is shown while it runs; unique within a run.
+        function: Function of a module.
+        arguments: Plain data; the function receives a :class:`JobPath` as an absolute path.
+        folder: Folder of its files; None if it has none.
+        reads: Relative paths of files and folders that it reads; missing ones are skipped.
+        writes: Relative paths that it creates, replaces or removes.
+        after: Names of jobs that must end before it begins; names that are not in the run count as ended.
+        imports: Modules that it uses besides that of its function; they may be imported once for all jobs.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Job:
     after: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
 
-    def called_in(self, folder: Path | None) -> tuple[Any, ...]:
+    def arguments_in(self, folder: Path | None) -> tuple[Any, ...]:
         """Return the arguments for a call with the job's files in a folder."""
         return tuple(
             folder / argument.path if isinstance(argument, JobPath) and folder is not None else argument
@@ -56,42 +56,42 @@ class Job:
 
 
 OnCrash = Callable[[Job], Any]
-"""Is called with a job that took its process down, alone too; returns its result."""
-Watch = Callable[[Job, float], None]
-"""Is called with a job when it begins, and with the share of it that is done, as it goes."""
+"""Called with a job whose process crashed, also when it ran alone; returns the result of the job."""
+OnProgress = Callable[[Job, float], None]
+"""Called with a job and its progress from 0 to 1: when it begins, and while it runs."""
 
 
 class Engine(Protocol):
-    """Runs jobs.
+    """Runner of jobs.
 
     Attributes:
-        workers: How many at a time.
+        workers: Number of jobs that run at the same time.
     """
 
     workers: int
 
     def run(
-        self, jobs: Sequence[Job], *, died: OnCrash | None = None, watch: Watch | None = None
+        self, jobs: Sequence[Job], *, on_crash: OnCrash | None = None, on_progress: OnProgress | None = None
     ) -> Iterator[tuple[Job, Any]]:
-        """Yield each job with its result as it finishes; the first error ends all.
+        """Yield each job with its result as it finishes; the first error stops all jobs.
 
         Args:
-            jobs: Each begins when those that it comes after have ended, else in this order.
-            died: Of a job that takes its process down; by default that is an error.
-            watch: Is told what runs, and how far it is.
+            jobs: Jobs in the order in which they begin, as far as ``after`` allows.
+            on_crash: Called with a job whose process crashed, in place of an error.
+            on_progress: Called with the progress of each job.
 
         Raises:
-            RuntimeError: A job took its process down.
-            ValueError: Two jobs have the same name, or some wait for each other.
+            RuntimeError: The process of a job crashed.
+            ValueError: Two jobs have the same name, or jobs wait for each other.
         """
         ...
 
 
 class Schedule:
-    """Which job is next.
+    """Order in which jobs begin.
 
     Args:
-        jobs: See :meth:`Engine.run`.
+        jobs: Jobs, as in :meth:`Engine.run`.
 
     Raises:
         ValueError: Two jobs have the same name.
@@ -103,23 +103,23 @@ class Schedule:
         self.running: list[Job] = []
         if len(self._open) < len(jobs):
             names = [job.name for job in jobs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"two jobs are called {twice!r}")
+            duplicate = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"two jobs are named {duplicate!r}; expected unique names")
 
     @property
     def left(self) -> bool:
-        """Whether any job has not ended."""
+        """True while a job has not ended."""
         return bool(self._open)
 
     def next(self) -> Job | None:
         """Return a job that may begin now; None if there is none yet.
 
         Raises:
-            ValueError: The rest wait for each other.
+            ValueError: The remaining jobs wait for each other.
         """
-        for place, job in enumerate(self._waiting):
+        for index, job in enumerate(self._waiting):
             if self._open.isdisjoint(job.after):
-                del self._waiting[place]
+                del self._waiting[index]
                 self.running.append(job)
                 return job
         if self._waiting and not self.running:
@@ -127,28 +127,28 @@ class Schedule:
         return None
 
     def end(self, job: Job) -> None:
-        """Take down that a job has ended."""
+        """Mark a job as ended."""
         self.running.remove(job)
         self._open.remove(job.name)
 
 
 class Progress:
-    """How far the job is that runs in this process, told now and then."""
+    """Progress of the job that runs in this process."""
 
     def __init__(self) -> None:
         self._listener: Callable[[float], None] | None = None
         self._due = 0.0
 
-    def listened_to_by(self, listener: Callable[[float], None] | None) -> None:
-        """Set who is told; None for nobody."""
+    def set_listener(self, listener: Callable[[float], None] | None) -> None:
+        """Set the function that receives the progress; None for none."""
         self._listener = listener
         self._due = 0.0
 
-    def tell(self, share: float) -> None:
-        """Is called by a job as it goes.
+    def report(self, share: float) -> None:
+        """Report progress; jobs call this while they run.
 
         Args:
-            share: Of it that is done, from 0 to 1.
+            share: Part of the job that is done, from 0 to 1.
         """
         now = time.monotonic()
         if self._listener is None or now < self._due:
@@ -158,4 +158,4 @@ class Progress:
 
 
 progress = Progress()
-"""Of this process, which runs one job at a time."""
+"""Progress of this process, which runs one job at a time."""

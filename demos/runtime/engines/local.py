@@ -1,4 +1,4 @@
-"""Runs jobs in processes of this machine: one process a job, so that what one leaves behind decides nothing."""
+"""Engine that runs each job in its own process on this machine, so that no job depends on the state of another."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from demos.runtime.engines.job import Job, OnCrash, Schedule, Watch, progress
+from demos.runtime.engines.job import Job, OnCrash, OnProgress, Schedule, progress
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What libraries ask at their import how many threads they may use."""
+"""Environment variables that limit the threads of numeric libraries."""
 GRACE_SECONDS = 2.0
-"""That a process has to end when its job has: what a job leaves behind does not hold up the rest."""
-TOLD, DONE, FAILED = "told", "done", "failed"
-"""What a process says: how far it is, and how it ended."""
+"""Time that a process has to exit after its job ended, seconds."""
+PROGRESS, DONE, FAILED = "progress", "done", "failed"
+"""Kinds of messages that a process sends."""
 
 
 class LocalEngine:
-    """Runs jobs in processes of this machine.
+    """Engine that runs jobs in processes of this machine.
 
     Args:
-        workers: How many at a time; by default one a core.
+        workers: Number of jobs that run at the same time; one for each core by default.
 
     Raises:
-        ValueError: Fewer than one worker.
+        ValueError: There is no worker.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -41,33 +41,33 @@ class LocalEngine:
             raise ValueError(f"workers is {workers}; expected at least 1")
 
     def run(
-        self, jobs: Sequence[Job], *, died: OnCrash | None = None, watch: Watch | None = None
+        self, jobs: Sequence[Job], *, on_crash: OnCrash | None = None, on_progress: OnProgress | None = None
     ) -> Iterator[tuple[Job, Any]]:
         """See :class:`demos.runtime.engines.Engine`."""
         schedule = Schedule(jobs)
         context = _context({name for job in jobs for name in (job.function.__module__, *job.imports)})
         running: list[_Running] = []
-        lost: dict[str, Job] = {}
+        crashed: dict[str, Job] = {}
         try:
             while schedule.left:
-                while len(running) < self.workers and not lost and (job := schedule.next()) is not None:
-                    running.append(_begin(context, job, watch))
+                while len(running) < self.workers and not crashed and (job := schedule.next()) is not None:
+                    running.append(_begin(context, job, on_progress))
                 if not running:
-                    # What died may have wanted more memory than there was beside others: it has another try alone.
-                    running.append(_begin(context, next(iter(lost.values())), watch))
-                for one in _heard_of(running):
+                    # A crashed job may have run out of memory beside others: try it once more, alone.
+                    running.append(_begin(context, next(iter(crashed.values())), on_progress))
+                for one in _ready(running):
                     message = one.receive()
-                    if message is not None and message[0] == TOLD:
-                        if watch is not None:
-                            watch(one.job, message[1])
+                    if message is not None and message[0] == PROGRESS:
+                        if on_progress is not None:
+                            on_progress(one.job, message[1])
                         continue
                     running.remove(one)
-                    if message is None and one.job.name not in lost:
+                    if message is None and one.job.name not in crashed:
                         one.end(0.0)
-                        lost[one.job.name] = one.job
+                        crashed[one.job.name] = one.job
                         continue
-                    lost.pop(one.job.name, None)
-                    result = _result(one, message, died)
+                    crashed.pop(one.job.name, None)
+                    result = _result(one, message, on_crash)
                     schedule.end(one.job)
                     yield one.job, result
         finally:
@@ -77,88 +77,88 @@ class LocalEngine:
 
 @dataclass(eq=False)
 class _Running:
-    """A job and its process."""
+    """Job and its process."""
 
     job: Job
     process: Any
-    heard: Connection
+    messages: Connection
 
     def receive(self) -> tuple[str, Any] | None:
-        """What its process says; None if that died."""
-        # What it began may hold its end of the pipe when it is gone itself.
-        if not self.heard.poll():
+        """Return the next message of the process; None if it crashed."""
+        # Its child processes may hold its end of the pipe open after it is gone.
+        if not self.messages.poll():
             return None
         try:
-            kind, content = ForkingPickler.loads(self.heard.recv_bytes())
+            kind, content = ForkingPickler.loads(self.messages.recv_bytes())
         except (EOFError, OSError):
             return None
         return str(kind), content
 
     def end(self, grace: float) -> None:
-        """End the process, and what it began, after some time."""
+        """End the process and its child processes after some time, seconds."""
         self.process.join(grace)
-        # Its group, which holds what it began, may be there when it is not.
+        # Its process group, with its children, may outlive it.
         with contextlib.suppress(OSError, AttributeError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.join()
-        self.heard.close()
+        self.messages.close()
 
 
-def _begin(context: Any, job: Job, watch: Watch | None) -> _Running:
-    heard, told = context.Pipe(duplex=False)
-    call = bytes(ForkingPickler.dumps((job.function, job.called_in(job.folder))))
-    process = context.Process(target=_work, args=(told, call, dict(os.environ)), name=job.name)
-    # Threads of one would take the cores of the others.
+def _begin(context: Any, job: Job, on_progress: OnProgress | None) -> _Running:
+    messages, sender = context.Pipe(duplex=False)
+    call = bytes(ForkingPickler.dumps((job.function, job.arguments_in(job.folder))))
+    process = context.Process(target=_work, args=(sender, call, dict(os.environ)), name=job.name)
+    # Threads of one job would take the cores of others.
     with _environment(**dict.fromkeys(THREADS, "1")):
         process.start()
-    told.close()
-    if watch is not None:
-        watch(job, 0.0)
-    return _Running(job, process, heard)
+    sender.close()
+    if on_progress is not None:
+        on_progress(job, 0.0)
+    return _Running(job, process, messages)
 
 
-def _heard_of(running: Sequence[_Running]) -> list[_Running]:
-    """Wait until some process says something or ends."""
-    ready = wait([part for one in running for part in (one.heard, one.process.sentinel)])
-    return [one for one in running if one.heard in ready or one.process.sentinel in ready]
+def _ready(running: Sequence[_Running]) -> list[_Running]:
+    """Wait until a process sends a message or ends; return those that did."""
+    ready = wait([part for one in running for part in (one.messages, one.process.sentinel)])
+    return [one for one in running if one.messages in ready or one.process.sentinel in ready]
 
 
-def _result(ended: _Running, message: tuple[str, Any] | None, died: OnCrash | None) -> Any:
-    """What a job came to.
+def _result(ended: _Running, message: tuple[str, Any] | None, on_crash: OnCrash | None) -> Any:
+    """Return the result of a job.
 
     Raises:
-        RuntimeError: It took its process down, and nobody is told.
+        RuntimeError: Its process crashed, and ``on_crash`` is not given.
     """
     ended.end(0.0 if message is None else GRACE_SECONDS)
     if message is None:
-        if died is None:
-            raise RuntimeError(f"the process of {ended.job.name} died: killed, or out of memory?")
-        return died(ended.job)
+        if on_crash is None:
+            raise RuntimeError(f"the process of {ended.job.name} died: it was killed, or ran out of memory")
+        return on_crash(ended.job)
     kind, content = message
     if kind == FAILED:
         error, trace = content
-        raise error from _ElsewhereError(trace)
+        raise error from RemoteTracebackError(trace)
     return content
 
 
-class _ElsewhereError(Exception):
-    """The traceback of an error in another process."""
+class RemoteTracebackError(Exception):
+    """Traceback of an error in another process."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
 
 
-def _work(told: Connection, call: bytes, environment: dict[str, str]) -> None:
-    """Does a job in a process of its own."""
+def _work(sender: Connection, call: bytes, environment: dict[str, str]) -> None:
+    """Run a job in this process."""
     os.environ.clear()
     os.environ.update({**environment, **dict.fromkeys(THREADS, "1")})
-    # Ctrl-C goes to the parent, which ends the workers; what they begin ends with them.
+    # Ctrl-C goes to the parent, which ends the workers and their children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
         os.setpgid(0, 0)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    progress.listened_to_by(lambda share: told.send((TOLD, share)))
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    progress.set_listener(lambda share: sender.send((PROGRESS, share)))
     try:
         function, arguments = ForkingPickler.loads(call)
         message = bytes(ForkingPickler.dumps((DONE, function(*arguments))))
@@ -169,13 +169,13 @@ def _work(told: Connection, call: bytes, environment: dict[str, str]) -> None:
             ForkingPickler.loads(message)
         except Exception:
             message = bytes(ForkingPickler.dumps((FAILED, (RuntimeError(repr(error)), trace))))
-    progress.listened_to_by(None)
-    told.send_bytes(message)
-    told.close()
+    progress.set_listener(None)
+    sender.send_bytes(message)
+    sender.close()
 
 
-def _end_with_the_parent() -> None:
-    """End this process, and what it began, when its parent was killed: no one would take its result."""
+def _exit_with_parent() -> None:
+    """End this process and its children when its parent is gone: nobody would receive the result."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -185,28 +185,28 @@ def _end_with_the_parent() -> None:
 
 
 _imported: set[str] = set()
-"""What the server of forks imported."""
+"""Modules that the fork server has imported."""
 
 
 def _context(modules: set[str]) -> Any:
-    """How processes begin: as copies of one that has imported the modules and done nothing else.
+    """Return the multiprocessing context: processes are forked from a server that has only imported the modules.
 
-    Not as copies of this one: a Bullet client or a thread must not be inherited. Where that is not safe (outside of
-    Linux), or what is imported cannot be told (before Python 3.11), each process imports for itself.
+    They are not forked from this process, because a Bullet client or a thread must not be inherited. Where a fork
+    server is not safe (outside of Linux) or cannot preload modules (before Python 3.11), processes are spawned.
     """
     if sys.platform != "linux" or sys.version_info < (3, 11):
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    # This module too: its functions run in each process, whatever the jobs are.
+    # Include this module: its functions run in each process.
     wanted = {name for name in modules | {__name__} if name not in ("builtins", "__main__")}
     if not wanted <= _imported:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
         # Preload earlier modules too: jobs of alternating kinds then do not import them each time.
         _imported.update(wanted)
         context.set_forkserver_preload(sorted(_imported))
-    # It is to find the same modules as this process.
+    # The server must find the same modules as this process.
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     with _environment(PYTHONPATH=path, PYTHONSAFEPATH="1", **dict.fromkeys(THREADS, "1")):
         forkserver.ensure_running()
@@ -215,7 +215,7 @@ def _context(modules: set[str]) -> Any:
 
 @contextlib.contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Set variables for processes that start now."""
+    """Set environment variables for processes that start within the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -229,7 +229,7 @@ def _environment(**variables: str) -> Iterator[None]:
 
 
 def _cores() -> int:
-    """Cores that this process may use; where the system does not tell, those of the machine."""
+    """Return the number of cores that this process may use, or of the machine if that is unknown."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import demos
 from demos.datasets.episode import Episode
-from demos.datasets.writing import draft_of
+from demos.datasets.writing import dataset_writer
 from demos.formats import FORMATS, export_dataset, import_dataset
 
 ENV_IDS = ("LamReach-v0", "LamGraspGoal-v0", "LamReachPixels-v0", "LamGraspDiscrete-v0")
@@ -102,10 +102,10 @@ def random_dataset(
     root: Path, observations: gym.Space[Any], actions: gym.Space[Any], seed: int
 ) -> minari.MinariDataset:
     rng = np.random.default_rng(seed)
-    with draft_of("random/numbers-v0", observations, actions, None, {}, root=root) as draft:
+    with dataset_writer("random/numbers-v0", observations, actions, None, {}, root=root) as writer:
         for number in range(int(rng.integers(1, 4))):
             steps = int(rng.integers(1, 5))
-            draft.add(
+            writer.add(
                 Episode(
                     seed=int(rng.integers(2**63)) if number else None,
                     observations=some(observations, steps + 1, rng),

@@ -17,10 +17,10 @@ import demos
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import plan_of
 from demos.datasets.reading import episodes_of
-from demos.datasets.writing import draft_of
+from demos.datasets.writing import dataset_writer
 from demos.formats import FORMATS, export_dataset, import_dataset
 from demos.formats.lerobot import videos, writing
-from demos.formats.lerobot.statistics import merged, number_statistics, picture_statistics
+from demos.formats.lerobot.statistics import image_statistics, merged, number_statistics
 
 from ..checks import check_here
 from .conftest import ENDINGS, ENV_IDS, box, carried, random_dataset
@@ -68,7 +68,7 @@ def test_lerobot_statistics_are_those_of_the_numbers() -> None:
     both = merged(*map(number_statistics, pieces))
     for name in ("min", "max", "mean", "std", "count"):
         np.testing.assert_allclose(both[name], whole[name], rtol=1e-6)
-    white = picture_statistics(np.full((4, 20, 20, 3), 255, dtype=np.uint8))
+    white = image_statistics(np.full((4, 20, 20, 3), 255, dtype=np.uint8))
     assert (white["mean"].shape, white["mean"].max(), white["count"]) == ((3, 1, 1), 1.0, 4)
 
 
@@ -139,11 +139,11 @@ def test_actions_beyond_one_are_named_for_robomimic(tmp_path: Path) -> None:
 
 def test_infos_that_not_all_episodes_have_are_named(tmp_path: Path) -> None:
     observations, actions = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Box(-1, 1, (1,))
-    with draft_of("random/numbers-v0", observations, actions, None, {}, root=tmp_path) as draft:
+    with dataset_writer("random/numbers-v0", observations, actions, None, {}, root=tmp_path) as writer:
         for infos in ({"a": np.zeros(3), "b": np.zeros((3, 2))}, {"b": np.zeros((3, 4)), "c": np.zeros(3)}):
             flags = np.zeros(2, dtype=bool)
             zeros = np.zeros((3, 2), dtype=np.float32)
-            draft.add(Episode(1, zeros, zeros[:2, :1], np.zeros(2), flags, flags, infos))
+            writer.add(Episode(1, zeros, zeros[:2, :1], np.zeros(2), flags, flags, infos))
     dataset = demos.load("random/numbers-v0", tmp_path)
     losses = export_dataset(dataset, "npz", tmp_path / "out.npz")
     assert [loss.partition(":")[0] for loss in losses] == ["infos/a", "infos/b", "infos/c"]

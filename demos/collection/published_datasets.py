@@ -1,4 +1,4 @@
-"""The datasets that published results rest on: made anew anywhere, they have the published checksum."""
+"""Datasets of the published results: collected again on any machine, they have the published checksum."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PUBLISHED = "published.json"
 TASKS = ("LamReach", "LamPush", "LamGrasp", "LamPickPlace", "LamStack", "LamInsert")
 DISCRETE = ("LamReachDiscrete", "LamGraspDiscrete")
 COUNTS = (10, 25, 50, 100, 200)
-"""Episodes from which it is measured how success grows."""
+"""Numbers of episodes in the benchmark of dataset sizes."""
 
 
 def _plan(task: str, episodes: int, seed: int, **other: Any) -> tuple[str, dict[str, Any]]:
-    """The name of a dataset, and what it is made of."""
+    """Return the name of a dataset and the arguments of its collection."""
     parts = [task, *other.values(), str(episodes), *([f"seed{seed}"] if seed else [])]
     return "-".join(parts), {"env_id": f"{task}-v0", "episodes": episodes, "seed": seed, **other}
 
@@ -34,7 +34,7 @@ def _plan(task: str, episodes: int, seed: int, **other: Any) -> tuple[str, dict[
 PLANS: dict[str, dict[str, Any]] = dict(
     [
         *(_plan(task, 100, 0) for task in TASKS),
-        # For results: on demonstrations of seed 0 settings were tuned.
+        # Published results use seed 1, because settings were tuned on demonstrations of seed 0.
         *(_plan(task, count, 1) for task in (*TASKS, *DISCRETE) for count in COUNTS),
         *(_plan(task, 300, 1) for task in ("LamStack", "LamInsert")),
         *(
@@ -45,11 +45,11 @@ PLANS: dict[str, dict[str, Any]] = dict(
         _plan("LamPush", 200, 1, demonstrator="noisy"),
     ]
 )
-"""The arguments of :func:`demos.collect` for each published dataset."""
+"""Arguments of :func:`demos.collect` by name of the published dataset."""
 
 
 def published() -> dict[str, dict[str, Any]]:
-    """Return each published dataset by name: its id, the arguments of :func:`demos.collect`, and its checksum."""
+    """Return id, arguments of :func:`demos.collect` and checksum of each published dataset, by name."""
     content: dict[str, dict[str, Any]] = json.loads(
         resources.files("demos.collection").joinpath(PUBLISHED).read_text()
     )
@@ -59,20 +59,20 @@ def published() -> dict[str, dict[str, Any]]:
 def fetch_or_make(
     name: str, *, workers: int = 1, root: str | Path | None = None, progress: bool = False
 ) -> minari.MinariDataset:
-    """Open a published dataset if it is here, else collects it; either way its checksum is the published one.
+    """Open a published dataset, or collect it if it does not exist, and check its checksum.
 
     Args:
-        name: One of :func:`published`.
-        workers: Processes that record.
-        root: The folder of all datasets; by default Minari's own.
-        progress: Show a bar.
+        name: Name in :func:`published`.
+        workers: Number of processes.
+        root: Folder of all datasets; Minari's own by default.
+        progress: Show a progress bar.
 
     Raises:
-        ValueError: There is no such dataset, or what is here or was made has another checksum.
+        ValueError: The name is unknown, or the dataset has another checksum than the published one.
     """
     known = published()
     if name not in known:
-        raise ValueError(f"unknown dataset {name!r}; published are {', '.join(known)}")
+        raise ValueError(f"unknown dataset {name!r}; expected one of {', '.join(known)}")
     entry = known[name]
     if dataset_folder(entry["id"], root).exists():
         dataset = load(entry["id"], root)
@@ -81,18 +81,20 @@ def fetch_or_make(
     found = checksum(dataset)
     if found != entry["checksum"]:
         raise ValueError(
-            f"{name} at {dataset.storage.data_path} has the checksum {found}; published is {entry['checksum']}, made "
-            f"with {entry['libraries']}. Other versions or another processor give other episodes; python -m demos "
-            f"check {entry['id']} tells whether it is damaged"
+            f"{name} at {dataset.storage.data_path} has the checksum {found}; expected the published "
+            f"{entry['checksum']}, made "
+            f"with {entry['libraries']}. Other versions or another processor may give other episodes; run "
+            "python -m demos "
+            f"check {entry['id']} to look for damage"
         )
     return dataset
 
 
 def publish(path: Path) -> None:
-    """Collect every published dataset and writes down what came out.
+    """Collect every published dataset and write the file of checksums.
 
     Args:
-        path: The file that :func:`published` reads.
+        path: File that :func:`published` reads.
     """
     entries = {}
     with tempfile.TemporaryDirectory() as root:
