@@ -1,4 +1,4 @@
-"""The table of experts. A new task's expert is one file here and one line in the table."""
+"""Scripted experts, one for each task. Add the expert of a new task as a file here and a line in ``EXPERTS``."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def make_expert(env: gym.Env[Any, Any]) -> ExpertPolicy:
     """Return the expert of an environment's task, acting in the environment's own action space.
 
     Args:
-        env: A lam_envs environment, wrapped or not.
+        env: Environment of lam_envs, wrapped or not.
 
     Raises:
         ValueError: The environment is not one of lam_envs, or its task has no expert.
     """
     task = getattr(env.unwrapped, "task_name", None)
     if task not in EXPERTS:
-        raise ValueError(f"no expert for {env}: its task is {task!r}, and there are experts for {', '.join(EXPERTS)}")
+        raise ValueError(f"no expert for the task {task!r} of {env}; expected one of {', '.join(EXPERTS)}")
     return ExpertPolicy(EXPERTS[task], env)
 
 

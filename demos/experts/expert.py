@@ -1,4 +1,4 @@
-"""What an expert is, and the policy that lets one act in any action space."""
+"""Interface of experts, and the policy by which an expert acts in any action space."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from lam_envs.observation import ROBOT_KEY, Features
 
 
 class Expert(Protocol):
-    """A stateless rule: named features in, a tool command out.
+    """Stateless rule from named features to a tool command.
 
-    Having no memory, it can label any state and recovers from any push.
+    Without memory, it can label any state and recover from any perturbation.
 
     Attributes:
-        version: Raise it when the expert acts differently: results and datasets of it are then outdated.
+        version: Raise it when the commands change: its datasets, and results from these, are then outdated.
     """
 
     version: int
 
     def act(self, features: Features) -> ToolCommand:
-        """Says where the tool should go and how far the gripper should open."""
+        """Return the position of the tool and the opening of the gripper to move to."""
         ...
 
 
 class ExpertPolicy:
-    """Turns an expert's tool commands into actions, through the inverse of the environment's control.
+    """Policy of an expert: the inverse of the environment's control turns tool commands into actions.
 
-    Acts like a Stable-Baselines3 model.
+    It has the ``predict`` method of a Stable-Baselines3 model.
 
     Args:
-        expert: The rule.
-        env: A lam_envs environment, wrapped or not: gives layout and control, and is never stepped.
+        expert: Expert that gives the commands.
+        env: Environment of lam_envs, wrapped or not, with the features and the control; it is never stepped.
     """
 
     def __init__(self, expert: Expert, env: gym.Env[Any, Any]) -> None:
@@ -51,20 +51,20 @@ class ExpertPolicy:
         episode_start: npt.NDArray[Any] | None = None,
         deterministic: bool = False,
     ) -> tuple[npt.NDArray[Any], tuple[Any, ...] | None]:
-        """Act on one observation or a batch.
+        """Return the action for one observation or a batch.
 
         Args:
-            observation: An element of the observation space, or such elements stacked along a first axis.
-            state: Not used: experts have no memory.
+            observation: Observation, or a batch with a first axis.
+            state: Not used, because experts have no memory.
             episode_start: Not used.
-            deterministic: Not used: experts do not draw.
+            deterministic: Not used, because experts are deterministic.
 
         Returns:
-            The action or actions, and ``state``.
+            Action or actions, and ``state``.
 
         Raises:
-            ValueError: The observation has a wrong shape, or is a batch of pixels: those do not hold what an expert
-                knows, so it looks at its environment's present scene.
+            ValueError: The observation has a wrong shape, or is a batch of images. Images do not contain the features
+                of the expert, which then reads the current scene of its environment.
         """
         array: Any = observation
         if isinstance(observation, dict):
@@ -72,7 +72,9 @@ class ExpertPolicy:
         if np.ndim(array) < 2:
             return self._act(observation), state
         if isinstance(observation, dict) and ROBOT_KEY in observation:
-            raise ValueError("an expert acts on one observation of pixels at a time: that of its own environment")
+            raise ValueError(
+                "experts cannot act on a batch of images; expected one image observation of the expert's environment"
+            )
         rows: list[Any] = [
             {name: part[row] for name, part in observation.items()}
             if isinstance(observation, dict)

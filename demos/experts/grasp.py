@@ -7,11 +7,11 @@ from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
 CARRY_HEIGHT = 0.15
-"""Where the cube is held, metres: 3 cm more than success needs."""
+"""Height to lift the cube to, meters: 3 cm more than success needs."""
 
 
 class GraspExpert:
-    """Over the cube, down a funnel onto it, close, lift."""
+    """Move over the cube, descend in a funnel, close the gripper, lift."""
 
     version = 1
 

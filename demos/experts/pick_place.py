@@ -9,29 +9,29 @@ from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
 TRAVEL = 0.04
-"""How high above the goal the cube travels, metres."""
-FORGIVEN = 0.01
-"""Sideways error at which the cube may go all the way down, metres."""
+"""Height of the cube above the goal while it is carried, meters."""
+TOLERANCE = 0.01
+"""Horizontal error at which the cube may descend to the goal, meters."""
 
 
 ON_TABLE = 0.04
-"""A goal below this height is on the table: there the cube is let go, metres."""
-PLACED_ASIDE, PLACED_HEIGHT = 0.01, 0.004
-"""Distances from the goal, sideways and in height, at which it is let go, or left alone, metres."""
+"""Height below which a goal is on the table, meters: the gripper releases the cube there."""
+PLACED_DISTANCE, PLACED_HEIGHT = 0.01, 0.004
+"""Horizontal and vertical distance from the goal at which the cube counts as placed, meters."""
 
 
 class PickPlaceExpert:
-    """Takes the cube, carries it over the goal and down to it; there it holds it in the air, or lets it go."""
+    """Grasp the cube, carry it over the goal, descend; release it on the table, or hold it in the air."""
 
     version = 1
 
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
         x, y, z = features["goal/relative"].tolist()
-        aside = math.hypot(x, y)
-        is_placed = aside <= PLACED_ASIDE and abs(z) <= PLACED_HEIGHT
+        distance = math.hypot(x, y)
+        is_placed = distance <= PLACED_DISTANCE and abs(z) <= PLACED_HEIGHT
         if is_placed and features["goal/position"][2] <= ON_TABLE:
             return leave(features)
         if not is_held(features):
             return reach_for(features)
-        return carry(features, (x, y, z + funnel(aside, FORGIVEN, TRAVEL)))
+        return carry(features, (x, y, z + funnel(distance, TOLERANCE, TRAVEL)))

@@ -7,7 +7,7 @@ from lam_envs.observation import Features
 
 
 class ReachExpert:
-    """Goes straight to the goal, and leaves the gripper as it is."""
+    """Move straight to the goal and leave the gripper unchanged."""
 
     version = 1
 

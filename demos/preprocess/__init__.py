@@ -1,4 +1,4 @@
-"""Preprocessing: each step makes of a dataset another one, and is recorded in its metadata."""
+"""Preprocessing: steps that transform the episodes of a dataset into a new dataset, which records them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from demos.preprocess.states_to_obs import StatesToObs
 PREPROCESSORS: dict[str, type[Preprocessor]] = {
     kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features, StatesToObs)
 }
-"""Every step by its name. A new one is a file here and a line in this table."""
+"""Preprocessing steps by name. Add a new one as a file here and a line in this table."""
 
 __all__ = [
     "PREPROCESSORS",
@@ -53,34 +53,34 @@ def preprocess(
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
-    """Does steps one after the other to every episode and writes what comes out.
+    """Apply preprocessing steps to every episode and write a new dataset.
 
     Args:
-        dataset: Any dataset that says what the steps need to know.
-        steps: What to do, in order.
-        dataset_id: Name of the new one.
-        root: The folder of all datasets; by default Minari's own.
-        overwrite: Replace a dataset of that name.
-        progress: Show a bar.
+        dataset: Minari dataset that records what the steps need.
+        steps: Steps in their order.
+        dataset_id: Id of the new dataset.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Replace a dataset of that id.
+        progress: Show a progress bar.
 
     Returns:
         The new dataset. Its history (``demos.datasets.metadata.history_of``) lists the steps with their settings.
 
     Raises:
-        ValueError: No step, one that cannot work on this dataset, or no episode is left.
-        FileExistsError: There is a dataset of that name.
+        ValueError: There is no step, a step cannot process this dataset, or no episode is left.
+        FileExistsError: A dataset of that id exists.
     """
     if not steps:
-        raise ValueError(f"no step is given; expected some of {', '.join(PREPROCESSORS)}")
+        raise ValueError(f"no preprocessing steps; expected one or more of {', '.join(PREPROCESSORS)}")
     if dataset_id == dataset.id and overwrite:
-        raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
+        raise ValueError(f"{dataset_id} cannot replace its own source; choose another id")
     schema = schema_of(dataset)
     with ExitStack() as stack:
-        running: list[EpisodeTransform] = []
+        transforms: list[EpisodeTransform] = []
         for step in steps:
-            running.append(step.begin(schema))
-            stack.callback(running[-1].close)
-            schema = running[-1].schema
+            transforms.append(step.begin(schema))
+            stack.callback(transforms[-1].close)
+            schema = transforms[-1].schema
         metadata: dict[str, Any] = {}
         with dataset_writer(
             dataset_id,
@@ -96,24 +96,26 @@ def preprocess(
                 episodes_of(dataset), "preprocessing", total=dataset.total_episodes, disable=not progress
             )
             for episode in episodes:
-                made = _through(running, episode)
-                if made is not None:
-                    writer.add(made)
-            told = [{**_settings(step), **one.notes()} for step, one in zip(steps, running, strict=True)]
+                transformed = _apply_all(transforms, episode)
+                if transformed is not None:
+                    writer.add(transformed)
+            records = [
+                {**_settings(step), **transform.notes()} for step, transform in zip(steps, transforms, strict=True)
+            ]
             metadata |= {**derived_metadata(dataset), **schema.metadata()}
-            metadata[HISTORY] = [*metadata[HISTORY][:-1], *({**settings, "of": dataset.id} for settings in told)]
+            metadata[HISTORY] = [*metadata[HISTORY][:-1], *({**record, "of": dataset.id} for record in records)]
     return load(dataset_id, root)
 
 
-def _through(running: Sequence[EpisodeTransform], episode: Episode) -> Episode | None:
+def _apply_all(transforms: Sequence[EpisodeTransform], episode: Episode) -> Episode | None:
     result: Episode | None = episode
-    for one in running:
+    for transform in transforms:
         if result is None:
             return None
-        result = one.apply(result)
+        result = transform.apply(result)
     return result
 
 
 def _settings(step: Preprocessor) -> dict[str, Any]:
-    """A step with its settings, as the history records it."""
+    """Return a step with its settings, as recorded in the history."""
     return {"step": step.name, "replays": step.executes, "executes": step.executes, **asdict(cast(Any, step))}

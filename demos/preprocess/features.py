@@ -1,4 +1,4 @@
-"""Leave out features of the observation, or add some."""
+"""Drop features of the observation, or add features."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import Column, DatasetSchema
 
 INFO = "info/"
-"""A feature of that prefix is the info of the rest of its name."""
+"""Prefix of features that are infos."""
 
 
 def _time(schema: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
     if schema.rate is None:
-        raise ValueError("the dataset does not say how many moments it has a second: the feature 'time' needs it")
+        raise ValueError("the dataset does not record its steps per second, which the feature 'time' needs")
     return np.arange(len(episode) + 1)[:, None] / schema.rate
 
 
@@ -35,16 +35,16 @@ ADDED: dict[str, Callable[[DatasetSchema, Episode], npt.NDArray[Any]]] = {
     "time": _time,
     "previous_action": _previous_action,
 }
-"""Features that can be added: ``time`` since the start, seconds; ``previous_action``, zeros at the start."""
+"""Features to add: ``time`` since the reset in seconds; ``previous_action``, zeros at the reset."""
 
 
 @dataclass(frozen=True)
 class Features(Preprocessor):
-    """Drops features of the observed vector, then adds others at its end.
+    """Drop features of the observation vector, then append others.
 
     Attributes:
-        drop: Names of features, such as ``object/velocity``; a name that ends in ``/`` stands for all that begin so.
-        add: Names of ``ADDED``, or ``info/NAME`` for a recorded info.
+        drop: Names of features, such as ``object/velocity``; a name that ends in ``/`` selects all with this prefix.
+        add: Names in ``ADDED``, or ``info/NAME`` for a recorded info.
     """
 
     name = "features"
@@ -55,10 +55,10 @@ class Features(Preprocessor):
         """Check the settings.
 
         Raises:
-            ValueError: An unknown feature is to be added, or nothing is to be done.
+            ValueError: A feature to add is unknown, or both settings are empty.
         """
         if not self.drop and not self.add:
-            raise ValueError("no feature is named to drop or to add")
+            raise ValueError("drop and add are empty; expected names of features")
         for name in self.add:
             if name not in ADDED and not name.startswith(INFO):
                 raise ValueError(f"unknown feature {name!r} to add; expected {', '.join(ADDED)} or {INFO}NAME")
@@ -69,44 +69,44 @@ class Features(Preprocessor):
         dropped = {name for wanted in self.drop for name in _matching(schema, wanted)}
         for name in self.add:
             if name in columns and name not in dropped:
-                raise ValueError(f"the feature {name!r} is there already")
+                raise ValueError(f"the feature {name!r} exists; expected another one to add")
         space = schema.vector_space
         keep = np.ones(space.shape[0], dtype=bool)
         for name in dropped:
             column = columns[name]
             keep[column.start : column.start + column.size] = False
-        places = np.cumsum(keep) - 1
-        left = {
-            name: replace(column, start=int(places[column.start]))
+        new_starts = np.cumsum(keep) - 1
+        new_columns = {
+            name: replace(column, start=int(new_starts[column.start]))
             for name, column in columns.items()
             if name not in dropped
         }
         sizes = {name: _size(schema, name) for name in self.add}
         start = int(keep.sum())
         for name, size in sizes.items():
-            left[name] = Column(start, size, 1.0, (0.0,) * size)
+            new_columns[name] = Column(start, size, 1.0, (0.0,) * size)
             start += size
         more = np.full(sum(sizes.values()), np.inf, dtype=space.dtype)
         low, high = np.concatenate([space.low[keep], -more]), np.concatenate([space.high[keep], more])
         new = spaces.Box(low, high, dtype=low.dtype.type)
-        made = replace(schema.with_vector_space(new), columns=left or None)
-        return _Choosing(made, schema, np.flatnonzero(keep), sizes)
+        made = replace(schema.with_vector_space(new), columns=new_columns or None)
+        return _FeatureTransform(made, schema, np.flatnonzero(keep), sizes)
 
 
-class _Choosing(EpisodeTransform):
-    """What the episodes are like that are ``given``, the places that are ``kept``, and ``sizes`` of what is added."""
+class _FeatureTransform(EpisodeTransform):
+    """Select columns ``keep`` of episodes with the schema ``source``, and append features of the given ``sizes``."""
 
     def __init__(
-        self, schema: DatasetSchema, given: DatasetSchema, kept: npt.NDArray[Any], sizes: dict[str, int]
+        self, schema: DatasetSchema, source: DatasetSchema, keep: npt.NDArray[Any], sizes: dict[str, int]
     ) -> None:
         super().__init__(schema)
-        self._given, self._kept, self._sizes = given, kept, sizes
+        self._source, self._keep, self._sizes = source, keep, sizes
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        schema = self._given
+        schema = self._source
         vectors = schema.vectors(episode)
-        parts = [vectors[:, self._kept]]
+        parts = [vectors[:, self._keep]]
         for name, size in self._sizes.items():
             values = _added(schema, episode, name)
             if values.shape != (len(vectors), size):
@@ -132,7 +132,7 @@ def _size(schema: DatasetSchema, name: str) -> int:
     if name.startswith(INFO):
         info = name[len(INFO) :]
         if info not in schema.info_sizes:
-            raise ValueError(f"there is no info {info!r}; known: {', '.join(schema.info_sizes) or 'none'}")
+            raise ValueError(f"unknown info {info!r}; expected one of {', '.join(schema.info_sizes) or 'none'}")
         return schema.info_sizes[info]
     return 1
 

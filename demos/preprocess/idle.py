@@ -1,4 +1,4 @@
-"""Cut what a demonstrator stands still for at the beginning and at the end."""
+"""Cut the idle steps at the beginning and at the end of episodes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from demos.datasets.episode import Episode
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
-from demos.preprocess.schema import DatasetSchema, part_of
+from demos.preprocess.schema import DatasetSchema, slice_episode
 
 TOOL = "tool/position"
 GRIPPER = "gripper/width"
@@ -17,11 +17,11 @@ GRIPPER = "gripper/width"
 
 @dataclass(frozen=True)
 class CutIdle(Preprocessor):
-    """Leaves out the moments before the tool or the gripper first moves and after they last move.
+    """Cut the steps before the first and after the last motion of the tool or the gripper.
 
     Attributes:
-        speed: What is slower, tool and gripper, stands still, metres a second.
-        keep: How many idle moments stay at either end.
+        speed: Speed of tool and gripper below which they are idle, meters per second.
+        keep: Number of idle steps that stay at either end.
     """
 
     name = "cut-idle"
@@ -32,7 +32,7 @@ class CutIdle(Preprocessor):
         """Check the settings.
 
         Raises:
-            ValueError: One is out of range.
+            ValueError: A setting is out of range.
         """
         if not self.speed >= 0.0 or self.keep < 0:
             raise ValueError(f"speed is {self.speed} and keep is {self.keep}; expected at least 0 each")
@@ -42,11 +42,11 @@ class CutIdle(Preprocessor):
         for name in (TOOL, GRIPPER):
             schema.column(name)
         if schema.rate is None:
-            raise ValueError("the dataset does not say how many moments it has a second")
-        return _Cutting(schema, self, schema.rate)
+            raise ValueError("the dataset does not record its steps per second")
+        return _IdleTransform(schema, self, schema.rate)
 
 
-class _Cutting(EpisodeTransform):
+class _IdleTransform(EpisodeTransform):
     def __init__(self, schema: DatasetSchema, settings: CutIdle, rate: float) -> None:
         super().__init__(schema)
         self._settings, self._rate = settings, rate
@@ -60,4 +60,4 @@ class _Cutting(EpisodeTransform):
             return None
         first = max(int(moving[0]) - self._settings.keep, 0)
         last = min(int(moving[-1]) + 1 + self._settings.keep, len(episode))
-        return part_of(episode, first, last)
+        return slice_episode(episode, first, last)

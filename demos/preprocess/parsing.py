@@ -1,4 +1,4 @@
-"""Steps of preprocessing as texts: ``resample:rate=10``."""
+"""Parse preprocessing steps from text, such as ``resample:rate=10``."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ BOOLS = {"true": True, "false": False}
 
 
 def parse_step(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
-    """Read a step: its name, and after a colon its settings, separated by commas; lists by ``+``.
+    """Return a preprocessing step from its name and, after a colon, comma-separated settings; lists use ``+``.
 
     Args:
-        text: Such as ``cut-idle``, ``smooth:window=9,order=3`` or ``features:drop=tool/lag+tool/velocity``.
-        known: The steps by name.
+        text: Text such as ``cut-idle``, ``smooth:window=9,order=3`` or ``features:drop=tool/lag+tool/velocity``.
+        known: Classes of steps by name.
 
     Raises:
-        ValueError: An unknown step or setting, or a value that cannot be.
+        ValueError: The step or a setting is unknown, or a value is invalid.
     """
     name, _, rest = text.partition(":")
     if name not in known:
-        raise ValueError(f"unknown step {name!r}; known: {', '.join(known)}")
+        raise ValueError(f"unknown step {name!r}; expected one of {', '.join(known)}")
     kind = known[name]
     hints = get_type_hints(kind)
     settings = {field.name: hints[field.name] for field in fields(cast(Any, kind)) if not field.name.startswith("_")}
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if key not in settings or not equals:
             raise ValueError(
-                f"the step {text!r} has {pair!r}; expected NAME=VALUE of {', '.join(settings) or 'no setting'}"
+                f"invalid setting {pair!r} of the step {text!r}; expected NAME=VALUE of "
+                f"{', '.join(settings) or 'no setting'}"
             )
-        given[key] = _value(settings[key], value, pair)
+        values[key] = _value(settings[key], value, pair)
     try:
-        return kind(**given)
+        return kind(**values)
     except TypeError:
-        needed = [
+        required = [
             field.name for field in fields(cast(Any, kind)) if field.default is field.default_factory is MISSING
         ]
-        lacking = [key for key in needed if key not in given]
-        raise ValueError(f"the step {text!r} lacks a setting: {', '.join(lacking)}") from None
+        missing = [key for key in required if key not in values]
+        raise ValueError(f"the step {text!r} misses the settings {', '.join(missing)}") from None
 
 
 def _value(kind: Any, text: str, pair: str) -> Any:
@@ -56,5 +57,5 @@ def _value(kind: Any, text: str, pair: str) -> Any:
             try:
                 return choice(text)
             except ValueError:
-                raise ValueError(f"{pair!r}: expected {'a whole number' if choice is int else 'a number'}") from None
+                raise ValueError(f"{pair!r}: expected {'an integer' if choice is int else 'a number'}") from None
     raise TypeError(f"settings of the type {kind} cannot be given as text")

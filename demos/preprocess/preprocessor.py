@@ -1,4 +1,4 @@
-"""What a step of preprocessing is."""
+"""Interface of preprocessing steps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from demos.preprocess.schema import DatasetSchema
 
 
 class EpisodeTransform(ABC):
-    """A step at work on the episodes of one dataset.
+    """Preprocessing step applied to the episodes of one dataset.
 
     Args:
-        form: What the episodes are like that it makes.
+        schema: Schema of the transformed episodes.
     """
 
     def __init__(self, schema: DatasetSchema) -> None:
@@ -21,33 +21,33 @@ class EpisodeTransform(ABC):
 
     @abstractmethod
     def apply(self, episode: Episode) -> Episode | None:
-        """Make of an episode another one; None leaves it out."""
+        """Return the transformed episode; None leaves it out."""
 
     def notes(self) -> dict[str, Any]:
-        """What is recorded beside the settings when all episodes are done."""
+        """Return what the history records beside the settings, after all episodes."""
         return {}
 
-    def close(self) -> None:  # noqa: B027  (a hook, not an obligation)
-        """Free what it uses."""
+    def close(self) -> None:  # noqa: B027  (an optional hook)
+        """Release resources."""
 
 
 class Preprocessor(ABC):
-    """Makes of every episode another one, or none.
+    """Preprocessing step that transforms or leaves out episodes.
 
     A subclass is a frozen dataclass whose fields are its settings: numbers, texts, and tuples of such.
     """
 
     name: ClassVar[str]
     executes: ClassVar[bool] = False
-    """Whether what it makes was executed in the environment: its actions, from the seed on, give the episode."""
+    """True if the step executes episodes in the environment, so that their actions replay them."""
 
     @abstractmethod
     def begin(self, schema: DatasetSchema) -> EpisodeTransform:
-        """Get ready for the episodes of a dataset.
+        """Return the transform for the episodes of a dataset.
 
         Args:
-            form: What they are like.
+            schema: Schema of the episodes.
 
         Raises:
-            ValueError: It cannot work on such.
+            ValueError: The step cannot process such episodes.
         """

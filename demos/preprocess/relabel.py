@@ -1,4 +1,4 @@
-"""Say the same motion by the actions of another control."""
+"""Relabel episodes with the actions of another control."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ POSITION, LAG = "tool/position", "tool/lag"
 TARGET = "gripper/target"
 YAW, YAW_LAG = "tool/yaw", "tool/yaw_lag"
 NEAR = 0.008
-"""So near the tool must come to where it was before what follows, metres."""
-PATIENCE = 3
-"""For so many steps it may try to."""
+"""Distance from the recorded position at which the tool moves on to the next one, meters."""
+MAX_WAIT_STEPS = 3
+"""Largest number of steps that the tool waits for one recorded position."""
 
 
 @dataclass(frozen=True)
 class Relabel(Preprocessor):
-    """Follows the recorded tool poses by another control, from the same start, and records what happens.
+    """Follow the recorded tool poses with another control, from the same initial state, and record new episodes.
 
-    So the new episodes are real: their observations are those of the new control, and they replay bit for bit.
-    Episodes that end otherwise than the recorded one are left out and counted.
+    The new episodes are executed: their observations are those of the new control, and they replay bit for bit.
+    Episodes that end with another success than the recorded one are left out and counted.
 
     Attributes:
-        control: A name of ``lam_envs.control.CONTROLS``.
+        control: Name in ``lam_envs.control.CONTROLS``.
     """
 
     name = "relabel"
@@ -57,17 +57,17 @@ class Relabel(Preprocessor):
     def begin(self, schema: DatasetSchema) -> EpisodeTransform:
         plan = schema.plan
         if plan is None or not is_ours(plan.get("env_id")):
-            raise ValueError("relabelling needs an environment of lam_envs; the dataset names none")
+            raise ValueError("relabel needs an environment of lam_envs; the dataset names none")
         for name in (POSITION, TARGET):
             schema.column(name)
         plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), "control": self.control}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
         made = replace(schema_of_env(env, plan), info_sizes={**_info_sizes(env), **_note_sizes(schema)})
-        return _Following(made, schema, env)
+        return _RelabelTransform(made, schema, env)
 
 
 def _info_sizes(env: gym.Env[Any, Any]) -> dict[str, int]:
-    """Return the sizes of the infos that are recorded in an environment."""
+    """Return the sizes of the infos of an environment."""
     inner: Any = env.unwrapped
     info = env.reset(seed=0)[1]
     return {name: int(np.size(value)) for name, value in tree_leaves({**info, STATE: inner.physical_state()})}
@@ -77,23 +77,23 @@ def _note_sizes(schema: DatasetSchema) -> dict[str, int]:
     return {name: size for name, size in schema.info_sizes.items() if name in NOTES and name != EXECUTED}
 
 
-class _Following(EpisodeTransform):
-    """Follows in ``env`` the episodes, which are as ``given``."""
+class _RelabelTransform(EpisodeTransform):
+    """Execute episodes with the schema ``source`` in ``env``."""
 
-    def __init__(self, schema: DatasetSchema, given: DatasetSchema, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, schema: DatasetSchema, source: DatasetSchema, env: gym.Env[Any, Any]) -> None:
         super().__init__(schema)
-        self._given, self._env = given, env
+        self._source, self._env = source, env
         self._left_out = 0
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
         if episode.seed is None:
-            raise ValueError("relabelling needs the seed of every episode; one has none")
+            raise ValueError("relabel needs the seed of every episode; an episode has none")
         again = record(self._env, self._steps(episode), episode.seed)
         if episode.success is not None and again.success != episode.success:
             self._left_out += 1
             return None
-        # How it was acted is still known; what was executed is now what the label says.
+        # Demonstrator and strategy stay; the executed actions are now the labels.
         notes = {name: episode.infos[name] for name in NOTES if name in episode.infos and name != EXECUTED}
         return replace(
             again,
@@ -109,39 +109,39 @@ class _Following(EpisodeTransform):
         self._env.close()
 
     def _steps(self, episode: Episode) -> Iterator[Step]:
-        """Follow the recorded path: the next moment comes when the tool is where it was, or has waited for it."""
+        """Yield the steps along the recorded path; the tool waits for each position for a limited time."""
         path = self._path(episode)
         inner: Any = self._env.unwrapped
         observation, info = self._env.reset(seed=episode.seed, options=episode.options)
         step = Step(None, observation, 0.0, False, False, info)
         yield step
-        moment, waited = 1, 0
+        target, waited = 1, 0
         while not (step.terminated or step.truncated):
-            action = inner.action_for(path[moment].command, inner.features())
+            action = inner.action_for(path[target].command, inner.features())
             observation, reward, terminated, truncated, info = self._env.step(action)
             step = Step(action, observation, float(reward), terminated, truncated, info)
             yield step
             waited += 1
-            if waited > PATIENCE or math.dist(inner.features()["tool/position"], path[moment].position) < NEAR:
-                moment, waited = min(moment + 1, len(path) - 1), 0
+            if waited > MAX_WAIT_STEPS or math.dist(inner.features()["tool/position"], path[target].position) < NEAR:
+                target, waited = min(target + 1, len(path) - 1), 0
 
-    def _path(self, episode: Episode) -> list[_Moment]:
-        schema = self._given
+    def _path(self, episode: Episode) -> list[_Target]:
+        schema = self._source
         names = [name for name in (POSITION, LAG, TARGET, YAW, YAW_LAG) if name in (schema.columns or {})]
         parts = {name: schema.physical(episode, name) for name in names}
         return [
-            _Moment(
-                last_command({name: values[moment] for name, values in parts.items()}),
-                parts[POSITION][moment].tolist(),
+            _Target(
+                last_command({name: values[step] for name, values in parts.items()}),
+                parts[POSITION][step].tolist(),
             )
-            for moment in range(len(episode) + 1)
+            for step in range(len(episode) + 1)
         ]
 
 
-class _Moment(NamedTuple):
-    """A moment of what is followed."""
+class _Target(NamedTuple):
+    """Recorded command and position of the tool."""
 
     command: ToolCommand
-    """What the robot was told."""
+    """Last command of the robot."""
     position: list[float]
-    """Where its tool was, metres."""
+    """Position of the tool, meters."""

@@ -1,4 +1,4 @@
-"""Change how many moments a second an episode has."""
+"""Resample episodes to another number of steps per second."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from demos.preprocess.schema import DatasetSchema
 
 @dataclass(frozen=True)
 class Resample(Preprocessor):
-    """Gives episodes another rate; how long they last and what their rewards sum to stays, up to one new step.
+    """Change the rate of episodes; duration and return stay the same, up to one new step.
 
-    Observed floats are interpolated; pictures, whole numbers and infos are those of the nearest moment.
-    Displacements of a new step are the sum of what was displaced in its time, so their space grows where steps get
-    longer; other numbers of an action, and discrete actions, are those at its beginning.
+    Observed floats are interpolated; images, integers and infos are those of the nearest step.
+    Displacements are summed over a new step, so the action space grows where steps become longer; other numbers of
+    an action, and discrete actions, are those at the beginning of the new step.
 
     Attributes:
-        rate: New moments a second.
-        displacements: How many numbers of an action, from the first, are displacements; by default what the dataset
-            says.
+        rate: New number of steps per second.
+        displacements: Number of leading action dimensions that are displacements; the recorded number by
+            default.
     """
 
     name = "resample"
@@ -39,28 +39,30 @@ class Resample(Preprocessor):
         """Check the settings.
 
         Raises:
-            ValueError: The rate is not positive.
+            ValueError: The rate is not positive, or too large.
         """
         if not 0.0 < self.rate <= HIGHEST_RATE:
             raise ValueError(
-                f"rate is {self.rate}; expected a positive number of moments a second, at most {HIGHEST_RATE:g}"
+                f"rate is {self.rate}; expected a positive number of steps per second, at most {HIGHEST_RATE:g}"
             )
 
     @override
     def begin(self, schema: DatasetSchema) -> EpisodeTransform:
         if schema.rate is None:
-            raise ValueError("the dataset does not say how many moments it has a second")
+            raise ValueError("the dataset does not record its steps per second")
         displaced = schema.displacements if self.displacements is None else self.displacements
         if isinstance(schema.action_space, spaces.Box) and displaced is None:
-            raise ValueError("the dataset does not say how many numbers of its actions are displacements: give it")
+            raise ValueError(
+                "the dataset does not record which action dimensions are displacements; set displacements"
+            )
         ratio, displaced = schema.rate / self.rate, displaced or 0
-        actions = _stretched(schema.action_space, ratio, displaced)
+        actions = _scaled_space(schema.action_space, ratio, displaced)
         made = schema.with_action_space(actions)
-        return _Resampling(replace(made, displacements=displaced, rate=self.rate), ratio, displaced)
+        return _ResampleTransform(replace(made, displacements=displaced, rate=self.rate), ratio, displaced)
 
 
-class _Resampling(EpisodeTransform):
-    """Makes a step of ``ratio`` old ones; the first ``displaced`` numbers of an action are displacements."""
+class _ResampleTransform(EpisodeTransform):
+    """Make one step from ``ratio`` old ones; the first ``displaced`` action dimensions are displacements."""
 
     def __init__(self, schema: DatasetSchema, ratio: float, displaced: int) -> None:
         super().__init__(schema)
@@ -70,7 +72,7 @@ class _Resampling(EpisodeTransform):
     def apply(self, episode: Episode) -> Episode | None:
         steps, ratio = len(episode), self._ratio
         count = max(round(steps / ratio), 1)
-        # The last moment stays the last one: it says whether the episode succeeded.
+        # Keep the last step, which records success.
         times = np.minimum(np.arange(count + 1) * ratio, steps)
         times[-1] = steps
         nearest = np.rint(times).astype(int)
@@ -88,8 +90,8 @@ class _Resampling(EpisodeTransform):
         )
 
     def _actions(self, actions: npt.NDArray[Any], times: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-        begun = np.minimum(np.floor(times[:-1] + 1e-9).astype(int), len(actions) - 1)
-        resampled: npt.NDArray[Any] = actions[begun]
+        starts = np.minimum(np.floor(times[:-1] + 1e-9).astype(int), len(actions) - 1)
+        resampled: npt.NDArray[Any] = actions[starts]
         displaced = self._displaced
         if displaced and actions.ndim == 2:
             moved = np.diff(_accumulated(actions[:, :displaced], times), axis=0)
@@ -97,9 +99,9 @@ class _Resampling(EpisodeTransform):
         return resampled
 
 
-def _stretched(space: Any, ratio: float, displaced: int) -> Any:
-    """The space of actions of which each sums up the displacements of so many."""
-    # The last new step may take up to half an old one more.
+def _scaled_space(space: Any, ratio: float, displaced: int) -> Any:
+    """Return the action space whose displacements are sums over ``ratio`` steps."""
+    # The last new step may be longer by up to half a step.
     longest = ratio + max(ratio, 1.0) / 2
     if not isinstance(space, spaces.Box) or longest <= 1.0 or not displaced:
         return space
@@ -110,10 +112,10 @@ def _stretched(space: Any, ratio: float, displaced: int) -> Any:
 
 
 def _at(values: npt.NDArray[Any], times: npt.NDArray[np.float64], nearest: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Values at times between the moments, shape (len(times), ...)."""
+    """Return values at times between the steps, shape (len(times), ...)."""
     if values.dtype.kind != "f":
-        picked: npt.NDArray[Any] = values[nearest]
-        return picked
+        nearest_values: npt.NDArray[Any] = values[nearest]
+        return nearest_values
     before = np.minimum(np.floor(times).astype(int), len(values) - 1)
     after = np.minimum(before + 1, len(values) - 1)
     share = (times - before).reshape(-1, *[1] * (values.ndim - 1))
@@ -123,7 +125,7 @@ def _at(values: npt.NDArray[Any], times: npt.NDArray[np.float64], nearest: npt.N
 
 
 def _accumulated(rates: npt.NDArray[Any], times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Sums from the start up to each time of what every step adds evenly."""
+    """Return the sums up to each time, where each step adds its value evenly."""
     sums = np.concatenate([np.zeros((1, *rates.shape[1:])), np.cumsum(rates.astype(np.float64), axis=0)])
     result: npt.NDArray[np.float64] = _at(sums, times, np.rint(times).astype(int))
     return result

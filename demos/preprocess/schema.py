@@ -1,7 +1,7 @@
-"""What the numbers of a dataset mean, as far as it says so: its spaces, features, action parts and rate.
+"""Schema of a dataset: its spaces, features, action dimensions and rate, as far as they are known.
 
-Features stand in one vector of the observation: all of it, the entry ``observation`` of goal observations, or the
-entry ``robot`` of pixel observations.
+Features are parts of one vector: the whole observation, the entry ``observation`` of goal observations, or the
+entry ``robot`` of image observations.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from lam_envs.registration import is_ours
 
 VECTOR_KEYS = ("observation", ROBOT_KEY)
 ABSOLUTE_PARTS = 1
-"""How many numbers at the end of a continuous action are no displacements: the opening of the gripper."""
+"""Number of trailing action dimensions that are not displacements: the opening of the gripper."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A feature's place in the vector. Physical value = number * scale + center."""
+    """Columns of a feature in the vector. Physical value = number * scale + center."""
 
     start: int
     size: int
@@ -45,17 +45,17 @@ class Column:
 
 @dataclass(frozen=True)
 class DatasetSchema:
-    """What every episode of a dataset is like.
+    """Schema of the episodes of a dataset.
 
     Attributes:
-        observation_space: Of the episodes.
-        action_space: Of the episodes.
-        plan: What they were collected with; None if nobody knows.
-        rate: Moments a second; None if nobody knows.
-        columns: Features of the vector by name; None if nobody knows.
-        displacements: How many numbers of an action, from the first, are displacements; None if nobody knows.
-        info_sizes: How many numbers each info has at a moment, by name: ``randomization/mass``.
-        env_spec: The environment that has these spaces; None if none is known.
+        observation_space: Observation space of the episodes.
+        action_space: Action space of the episodes.
+        plan: Plan of the collection; None if unknown.
+        rate: Steps per second; None if unknown.
+        columns: Features of the vector by name; None if unknown.
+        displacements: Number of leading action dimensions that are displacements; None if unknown.
+        info_sizes: Number of values of each info at a step, by path, such as ``randomization/mass``.
+        env_spec: Specification of an environment with these spaces; None if unknown.
     """
 
     observation_space: gym.Space[Any]
@@ -69,7 +69,7 @@ class DatasetSchema:
 
     @property
     def vector_key(self) -> str | None:
-        """The entry of the observation that is the vector; None if all of it is.
+        """Key of the vector in the observation; None if the observation is the vector.
 
         Raises:
             ValueError: The observation has no vector.
@@ -80,11 +80,11 @@ class DatasetSchema:
         for key in VECTOR_KEYS:
             if isinstance(space, spaces.Dict) and key in space.spaces and len(space[key].shape or ()) == 1:
                 return key
-        raise ValueError(f"the observations are {space}: there is no vector of features in them")
+        raise ValueError(f"the observations {space} contain no vector of features")
 
     @property
     def vector_space(self) -> spaces.Box:
-        """The space of the vector.
+        """Space of the vector.
 
         Raises:
             ValueError: The observation has no vector.
@@ -94,38 +94,40 @@ class DatasetSchema:
         return cast(spaces.Box, vector)
 
     def with_vector_space(self, vector: spaces.Box) -> DatasetSchema:
-        """The same with another space of the vector."""
+        """Return the schema with another space of the vector."""
         key, space = self.vector_key, self.observation_space
-        whole = spaces.Dict({**space.spaces, key: vector}) if key and isinstance(space, spaces.Dict) else vector
-        return replace(self, observation_space=whole, env_spec=self.env_spec if vector == self.vector_space else None)
+        new_space = spaces.Dict({**space.spaces, key: vector}) if key and isinstance(space, spaces.Dict) else vector
+        return replace(
+            self, observation_space=new_space, env_spec=self.env_spec if vector == self.vector_space else None
+        )
 
     def with_action_space(self, actions: gym.Space[Any]) -> DatasetSchema:
-        """The same with another space of the actions."""
+        """Return the schema with another action space."""
         return replace(self, action_space=actions, env_spec=self.env_spec if actions == self.action_space else None)
 
     def vectors(self, episode: Episode) -> npt.NDArray[Any]:
-        """The vectors of an episode, shape (T + 1, size)."""
+        """Return the vectors of an episode, shape (T + 1, size)."""
         key = self.vector_key
         vectors: npt.NDArray[Any] = episode.observations if key is None else episode.observations[key]
         return vectors
 
     def with_vectors(self, episode: Episode, vectors: npt.NDArray[Any]) -> Episode:
-        """An episode with other vectors."""
+        """Return an episode with other vectors."""
         key = self.vector_key
         return replace(episode, observations=vectors if key is None else {**episode.observations, key: vectors})
 
     def column(self, name: str) -> Column:
-        """The place of a feature.
+        """Return the columns of a feature.
 
         Raises:
             ValueError: There is no such feature.
         """
         if not self.columns or name not in self.columns:
-            raise ValueError(f"there is no feature {name!r}; known: {', '.join(self.columns or ()) or 'none'}")
+            raise ValueError(f"unknown feature {name!r}; expected one of {', '.join(self.columns or ()) or 'none'}")
         return self.columns[name]
 
     def number_names(self) -> dict[str, dict[int, str]]:
-        """Names of the vector's numbers by place: ``{"observation": {0: "tool/position x"}}``; none if unknown."""
+        """Return names of the vector's dimensions: ``{"observation": {0: "tool/position x"}}``; empty if unknown."""
         if not self.columns:
             return {}
         key = self.vector_key
@@ -137,14 +139,14 @@ class DatasetSchema:
         return {"observation" if key is None else f"observation/{key}": names}
 
     def physical(self, episode: Episode, name: str) -> npt.NDArray[np.float64]:
-        """A feature's physical values at every moment, shape (T + 1, size)."""
+        """Return the physical values of a feature at each step, shape (T + 1, size)."""
         column = self.column(name)
         part = self.vectors(episode)[:, column.start : column.start + column.size]
         values: npt.NDArray[np.float64] = part.astype(np.float64) * column.scale + np.array(column.center)
         return values
 
     def metadata(self) -> dict[str, Any]:
-        """The part that datasets keep beside their spaces."""
+        """Return the metadata that store the schema beside the spaces."""
         columns = {
             name: {"start": column.start, "size": column.size, "scale": column.scale, "center": list(column.center)}
             for name, column in (self.columns or {}).items()
@@ -154,10 +156,10 @@ class DatasetSchema:
 
 
 def schema_of(dataset: minari.MinariDataset) -> DatasetSchema:
-    """Read what a dataset says of its numbers.
+    """Return the schema of a dataset.
 
     Raises:
-        ValueError: What it says is damaged.
+        ValueError: The stored schema is damaged.
     """
     metadata = dataset.storage.read_raw_metadata(dataset.storage.data_path)
     plan: dict[str, Any] | None = None
@@ -185,11 +187,11 @@ def schema_of(dataset: minari.MinariDataset) -> DatasetSchema:
 
 
 def schema_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> DatasetSchema:
-    """What episodes of an environment of lam_envs are like.
+    """Return the schema of episodes of an environment of lam_envs.
 
     Args:
-        env: Of lam_envs.
-        plan: What episodes in it are collected with.
+        env: Environment of lam_envs.
+        plan: Plan of the collection.
     """
     inner: Any = env.unwrapped
     columns = {
@@ -206,7 +208,7 @@ def _axis(number: int, size: int) -> str:
 
 
 def _displacements(schema: DatasetSchema) -> int | None:
-    """How many numbers of our own actions are displacements."""
+    """Return the number of leading action dimensions that are displacements in an environment of lam_envs."""
     control = ((schema.plan or {}).get("env_kwargs") or {}).get("control", "ee")
     if control not in CONTROLS or not isinstance(schema.action_space, spaces.Box):
         return None
@@ -232,28 +234,28 @@ def _read(schema: DatasetSchema, saved: Any) -> DatasetSchema:
         raise ValueError(f"the metadata of the dataset are damaged: {SCHEMA} is {saved!r}") from error
 
 
-def part_of(episode: Episode, first: int, last: int) -> Episode:
-    """The moments ``first`` to ``last`` of an episode, both included, at least one step; its end is a truncation.
+def slice_episode(episode: Episode, first: int, last: int) -> Episode:
+    """Return the steps ``first`` to ``last`` of an episode, including both observations; its end is a truncation.
 
     Args:
-        episode: T steps.
-        first: From 0.
-        last: At most T.
+        episode: Episode of T steps.
+        first: First observation, from 0.
+        last: Last observation, at most T and after the first.
     """
 
-    def moments(part: Any) -> Any:
+    def rows(part: Any) -> Any:
         if isinstance(part, Mapping):
-            return {name: moments(inner) for name, inner in part.items()}
+            return {name: rows(inner) for name, inner in part.items()}
         return part[first : last + 1]
 
     truncations = episode.truncations[first:last].copy()
     truncations[-1] |= not episode.terminations[last - 1]
     return replace(
         episode,
-        observations=moments(episode.observations),
+        observations=rows(episode.observations),
         actions=episode.actions[first:last],
         rewards=episode.rewards[first:last],
         terminations=episode.terminations[first:last],
         truncations=truncations,
-        infos=moments(episode.infos),
+        infos=rows(episode.infos),
     )

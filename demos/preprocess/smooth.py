@@ -1,4 +1,4 @@
-"""Smooth the way of the tool."""
+"""Smooth the path of the tool."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from demos.preprocess.schema import DatasetSchema
 class Smooth(Preprocessor):
     """Smooths the last_command path of displacement actions, and features if named, by least squares.
 
-    A polynomial is fitted to a window around each moment (Savitzky and Golay 1964, Analytical Chemistry 36,
-    1627-1639). The path begins and ends where it did.
+    A polynomial is fitted to a window around each step (Savitzky and Golay 1964, Analytical Chemistry 36,
+    1627-1639). Start and end of the path do not change.
 
     Attributes:
-        window: Moments of the window, odd.
-        order: Of the polynomial, below the window.
-        features: Names of features whose observed values are smoothed too, such as ``tool/position``.
+        window: Number of steps of the window, odd.
+        order: Order of the polynomial, below the window.
+        features: Names of features whose observed values are also smoothed, such as ``tool/position``.
     """
 
     name = "smooth"
@@ -38,25 +38,25 @@ class Smooth(Preprocessor):
         """Check the settings.
 
         Raises:
-            ValueError: The window is even or not above the order.
+            ValueError: The window is even or not larger than the order.
         """
         if self.window % 2 == 0 or not 0 <= self.order < self.window:
             raise ValueError(
-                f"window is {self.window} and order is {self.order}; expected an odd window above an order from 0 on"
+                f"window is {self.window} and order is {self.order}; expected an odd window larger than the order"
             )
         if importlib.util.find_spec("scipy") is None:
-            raise ModuleNotFoundError("smoothing needs SciPy: pip install 'lam-envs[demos]'", name="scipy")
+            raise ModuleNotFoundError("smooth needs SciPy: pip install 'lam-envs[demos]'", name="scipy")
 
     @override
     def begin(self, schema: DatasetSchema) -> EpisodeTransform:
         if not isinstance(schema.action_space, spaces.Box) or not schema.displacements:
-            raise ValueError(f"smoothing needs actions that are displacements; these are {schema.action_space}")
+            raise ValueError(f"smooth needs actions that are displacements; found {schema.action_space}")
         for name in self.features:
             schema.column(name)
-        return _Smoothing(schema, self, schema.action_space, schema.displacements)
+        return _SmoothTransform(schema, self, schema.action_space, schema.displacements)
 
 
-class _Smoothing(EpisodeTransform):
+class _SmoothTransform(EpisodeTransform):
     def __init__(self, schema: DatasetSchema, settings: Smooth, actions: spaces.Box, displacements: int) -> None:
         super().__init__(schema)
         self._settings, self._space, self._displacements = settings, actions, displacements

@@ -21,16 +21,16 @@ from lam_envs.validation import known_name
 class StatesToObs(Preprocessor):
     """Set every recorded state and replace the observations by those of the environment in it.
 
-    Actions, rewards, infos and the rate do not change. Contacts are computed by a step and not by setting a state, so
-    features of touch may differ from those of a live episode where a finger barely touches; images do not.
+    Actions, rewards, infos and the rate do not change. Contacts are computed by a step, not by setting a state, so
+    touch features may differ from those of a live episode where a finger barely touches; images do not.
 
     Attributes:
         obs: Observation mode of :class:`lam_envs.env.ManipulationEnv`: ``state``, ``goal`` or ``pixels``.
-        cameras: Names of cameras; by default those of the dataset's environment. The same holds for what follows.
-        image_width: Pixels.
-        image_height: Pixels.
+        cameras: Names of cameras; those of the dataset's environment by default, as for the next settings.
+        image_width: Width in pixels.
+        image_height: Height in pixels.
         depth: Record depth (meters) beside each image.
-        renderer: ``tiny`` or ``egl``.
+        renderer: Renderer, ``tiny`` or ``egl``.
     """
 
     name = "states-to-obs"
@@ -55,16 +55,18 @@ class StatesToObs(Preprocessor):
         if plan is None or not is_ours(plan.get("env_id")):
             raise ValueError("states can only be set in an environment of lam_envs; the dataset names none")
         if STATE not in schema.info_sizes:
-            raise ValueError(f"there is no info {STATE!r} to set; known: {', '.join(schema.info_sizes) or 'none'}")
-        given = {name: value for name, value in asdict(self).items() if value not in (None, ())}
-        given |= {"cameras": list(self.cameras)} if self.cameras else {}
-        plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), **given}}
+            raise ValueError(f"the dataset has no info {STATE!r}; it has {', '.join(schema.info_sizes) or 'none'}")
+        env_kwargs = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        env_kwargs |= {"cameras": list(self.cameras)} if self.cameras else {}
+        plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), **env_kwargs}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
         made = replace(schema_of_env(env, plan), rate=schema.rate, info_sizes=schema.info_sizes)
-        return _Showing(replace(made.with_action_space(schema.action_space), displacements=schema.displacements), env)
+        return _ObservationTransform(
+            replace(made.with_action_space(schema.action_space), displacements=schema.displacements), env
+        )
 
 
-class _Showing(EpisodeTransform):
+class _ObservationTransform(EpisodeTransform):
     """Running step that sets the states of episodes in ``env``."""
 
     def __init__(self, schema: DatasetSchema, env: gym.Env[Any, Any]) -> None:

@@ -87,7 +87,7 @@ def clips(dataset: minari.MinariDataset, numbers: list[int], *, progress: bool =
 
 
 def _pictures(dataset: minari.MinariDataset) -> list[str]:
-    """Names of the parts of observations that are pictures with colours or grey."""
+    """Names of the parts of observations that are pictures with colors or grey."""
     return [name for name, space in _space_leaves(dataset.observation_space) if _is_picture(space)]
 
 

@@ -1,6 +1,6 @@
 """Figures of a report, drawn as SVG: bars, choices, and the table seen from above.
 
-They have no colours of their own: the page's style gives them, so that they fit light and dark pages.
+They have no colors of their own: the page's style gives them, so that they fit light and dark pages.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MOST_CHOICES = 30
 ROW = 19
 """Height of a choice."""
 AROUND = 0.05
-"""What is shown around the areas and points on the table, metres."""
+"""What is shown around the areas and points on the table, meters."""
 GRID = 0.1
-"""Metres from a line of the table to the next."""
+"""Meters from a line of the table to the next."""
 
 
 class Stack(NamedTuple):
-    """One colour of stacked bars."""
+    """One color of stacked bars."""
 
     style: str
     """Class of the page's style."""
@@ -48,7 +48,7 @@ class Series:
         name: What they are.
         style: Class of the page's style.
         marker: ``round``, ``square`` or ``cross``.
-        points: x and y, metres, shape (n, 2).
+        points: x and y, meters, shape (n, 2).
     """
 
     name: str
@@ -176,10 +176,10 @@ def top_view(alt: str, series: Sequence[Series], areas: Sequence[Area]) -> Marku
             "middle",
             (LEFT + right) / 2,
             height - 6,
-            "\N{LEFTWARDS ARROW} y, metres (the robot stands here, facing up)",
+            "\N{LEFTWARDS ARROW} y, meters (the robot stands here, facing up)",
         )
     )
-    parts.append(_text("start", 2, TOP, "x, metres"))
+    parts.append(_text("start", 2, TOP, "x, meters"))
     return _svg(alt, WIDTH, height, parts)
 
 

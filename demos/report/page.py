@@ -26,7 +26,7 @@ OUTCOMES = {True: ("good", "succeeded"), False: ("bad", "failed"), None: ("plain
 """The style and name of each outcome of an episode."""
 GOAL = "goal/position"
 COLORS = 6
-"""Colours of the page's style for kinds of things."""
+"""Colors of the page's style for kinds of things."""
 
 
 def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = True, progress: bool = False) -> Path:
@@ -148,7 +148,7 @@ def _coverage(contents: Contents) -> dict[str, Any] | None:
 
 
 def _paths(contents: Contents) -> dict[str, Any] | None:
-    """What the page's script draws: points in millimetres, and by what they are coloured."""
+    """What the page's script draws: points in millimeters, and by what they are colored."""
     if not contents.paths:
         return None
     shown = [contents.episodes[number] for number in sorted(contents.paths)]

@@ -1,4 +1,4 @@
-"""Where the tool, the objects and the goal are in recorded episodes, in metres and by name."""
+"""Where the tool, the objects and the goal are in recorded episodes, in meters and by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Area(NamedTuple):
 
     description: str
     low: tuple[float, float]
-    """Least x and y, metres."""
+    """Least x and y, meters."""
     high: tuple[float, float]
 
 
