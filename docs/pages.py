@@ -372,7 +372,7 @@ def repository_page() -> str:
 
 def task_file(task: str) -> str:
     """Returns the file of a task, from the root of the repository."""
-    return TASKS[task].location.partition(":")[0].replace(".", "/") + ".py"
+    return TASKS[task].entry_point.partition(":")[0].replace(".", "/") + ".py"
 
 
 def readme(text: str) -> str:

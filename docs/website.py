@@ -28,7 +28,7 @@ PLACES = {
     "lam_envs/control": "controls.md",
     "lam_envs/observation.py": "observations.md",
     "lam_envs/randomization.py": "randomisation.md",
-    "lam_envs/robots/robot.py": "robots.md",
+    "lam_envs/robots/model.py": "robots.md",
     **{pages.task_file(task): f"tasks/{task}.md" for task in TASKS},
 }
 """Where the site tells what these paths of the repository hold."""

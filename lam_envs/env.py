@@ -21,7 +21,7 @@ from lam_envs.observation import (
     goal_space,
     pixels_space,
 )
-from lam_envs.randomization import Randomization, noise, randomization_of
+from lam_envs.randomization import Randomization, parse_randomization, sample_noise
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.scene import reset_options
 from lam_envs.scene.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matrices
@@ -35,7 +35,7 @@ REWARDS = ("dense", "sparse")
 
 Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[Any]]
 
-info_flag: Callable[[Any], Any] = bool if gym.__version__.startswith("0.") else np.asarray
+to_info_flag: Callable[[Any], Any] = bool if gym.__version__.startswith("0.") else np.asarray
 """Convert the value of a condition in an info to an array of bool, shape (); before Gymnasium 1.0 to a bool.
 
 TorchRL's info reader needs a ``dtype``, which Python's bool lacks. Gymnasium's vector environments make an array of
@@ -68,7 +68,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         renderer: What draws images: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
             Their pixels differ; with ``egl`` the brightness of the light does not vary. A process
             that was forked after its parent drew with ``egl`` cannot use it: start processes with ``spawn``.
-        render_mode: ``rgb_array``, ``depth_array`` (metres) or ``human``.
+        render_mode: ``rgb_array``, ``depth_array`` (meters) or ``human``.
         camera: A name of ``lam_envs.bullet.cameras.CAMERAS``, for :meth:`render`.
         render_width: Pixels.
         render_height: Pixels.
@@ -128,11 +128,11 @@ class ManipulationEnv(gym.Env[Any, Any]):
             known_name("render_mode", render_mode, RENDER_MODES)
         self.render_mode = render_mode
 
-        self._world = World(self._task, model, self._control, randomization_of(randomize))
+        self._world = World(self._task, model, self._control, parse_randomization(randomize))
         full = self._world.layout
         self.layout = {"state": full, "goal": full.without_goal(), "pixels": Layout(self._control.features)}[obs]
         """Maps each feature's name to its slice, unit and scale in the observed vector."""
-        self._seen = list if self.layout is full else itemgetter(*full.feature_indices(self.layout))
+        self._select = list if self.layout is full else itemgetter(*full.feature_indices(self.layout))
         self.action_space = self._control.space
         if obs == "goal":
             self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)
@@ -145,15 +145,15 @@ class ManipulationEnv(gym.Env[Any, Any]):
             self.observation_space = self.layout.space
 
         # Clients are made on first use, in the process that uses them.
-        self._eye: Viewer | None = None
-        self._viewer: Viewer | None = None
+        self._image_viewer: Viewer | None = None
+        self._render_viewer: Viewer | None = None
 
     # Gymnasium's interface
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Starts an episode that depends on the seed and the options alone.
+        """Start an episode that depends on the seed and the options alone.
 
         Args:
             seed: Seeds the draws of this and the following episodes.
@@ -162,7 +162,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
                 - ``goal``: the desired goal in the units of the task's goal, shape (goal size,).
                 - ``poses``: a dict of poses by name of the task's movable objects. A pose has 7 numbers: x, y, z
-                  (metres) of the object's frame in world coordinates, and its orientation as a quaternion x, y, z,
+                  (meters) of the object's frame in world coordinates, and its orientation as a quaternion x, y, z,
                   w. Objects that are not named keep the pose that the seed draws.
 
         Returns:
@@ -173,11 +173,11 @@ class ManipulationEnv(gym.Env[Any, Any]):
         """
         changes = reset_options.changes(options, self._task)
         super().reset(seed=seed)
-        self._world.begin(self.np_random, changes)
-        return self._begun()
+        self._world.reset(self.np_random, changes)
+        return self._reset_result()
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Does one action, 1/20 s of simulated time.
+        """Do one action, 1/20 s of simulated time.
 
         Args:
             action: An element of ``action_space``; displacements out of range are clipped.
@@ -190,17 +190,17 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ResetNeeded: There was no reset yet.
             ValueError: The action is not finite, or has a wrong shape. The episode has not advanced then.
         """
-        self._world.advance(action)
-        observation, reward, info = self._outcome()
+        self._world.step(action)
+        observation, reward, info = self._step_result()
         if self.render_mode == "human":
             self.render()
         return observation, reward, self._terminates and bool(info["is_success"]), False, info
 
     def render(self) -> Any:
-        """Draws the scene.
+        """Draw the scene.
 
         Returns:
-            ``rgb_array``: uint8, shape (height, width, 3). ``depth_array``: float32 metres, shape (height,
+            ``rgb_array``: uint8, shape (height, width, 3). ``depth_array``: float32 meters, shape (height,
             width). ``human``: None; the window shows it.
 
         Raises:
@@ -210,26 +210,26 @@ class ManipulationEnv(gym.Env[Any, Any]):
         if self.render_mode is None:
             gym.logger.warn('render() draws nothing: make the environment with render_mode="rgb_array".')
             return None
-        self._world.running()
-        if self._viewer is None or not self._viewer.belongs_to_this_process:
-            self._viewer = Viewer(self._world, "full", self._renderer, window=self.render_mode == "human")
-        self._viewer.follow()
+        self._world.active_scene()
+        if self._render_viewer is None or not self._render_viewer.belongs_to_this_process:
+            self._render_viewer = Viewer(self._world, "full", self._renderer, window=self.render_mode == "human")
+        self._render_viewer.update()
         if self.render_mode == "human":
-            self._viewer.keep_pace()
+            self._render_viewer.wait_for_real_time()
             return None
-        picture = self._viewer.picture(self._camera, *self._render_size)
+        picture = self._render_viewer.render_camera(self._camera, *self._render_size)
         return picture.rgb if self.render_mode == "rgb_array" else picture.depth
 
     def close(self) -> None:
-        """Frees the simulation. Closing twice is fine; a reset opens it again."""
-        for opened in (self._world, self._eye, self._viewer):
+        """Free the simulation. Closing twice is fine; a reset opens it again."""
+        for opened in (self._world, self._image_viewer, self._render_viewer):
             if opened is not None:
                 opened.close()
-        self._eye = self._viewer = None
+        self._image_viewer = self._render_viewer = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy takes along: the episode, and not the clients, which are no copy's."""
-        return {**self.__dict__, "_eye": None, "_viewer": None}
+        return {**self.__dict__, "_image_viewer": None, "_render_viewer": None}
 
     # What experts, datasets and planners use
 
@@ -246,21 +246,21 @@ class ManipulationEnv(gym.Env[Any, Any]):
     @property
     def contact_force(self) -> float:
         """How hard the robot pushes what it pushes hardest, newtons; as of the last physics step."""
-        return self._world.scene().robot.push()
+        return self._world.scene().robot.max_contact_force()
 
     @property
     def max_width(self) -> float:
-        """Widest opening of the gripper, metres."""
+        """Widest opening of the gripper, meters."""
         return self._control.max_width
 
     def action_for(self, command: ToolCommand, features: Features) -> Any:
-        """Returns the action of ``action_space`` that brings the robot nearest to what is wanted.
+        """Return the action of ``action_space`` that brings the robot nearest to what is wanted.
 
         Args:
             command: What is wanted.
             features: Of :meth:`features`; where the simulated robot is at the moment does not matter.
         """
-        return self._control.inverse(command, features, self._world.scene().robot)
+        return self._control.compute_action(command, features, self._world.scene().robot)
 
     def features(self, observation: Observation | None = None) -> Features:
         """Names the parts of an observation, in physical units.
@@ -278,7 +278,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ResetNeeded: The present scene is wanted and there was no reset yet.
         """
         if observation is None or self._obs == "pixels":
-            self._world.running()
+            self._world.active_scene()
             return self._world.layout.split(np.array(self._world.values))
         if isinstance(observation, dict):
             features = self.layout.decode(observation["observation"])
@@ -286,7 +286,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self.layout.decode(observation)
 
     def get_state(self) -> npt.NDArray[np.float64]:
-        """Returns everything that decides how the episode goes on, exactly.
+        """Return everything that decides how the episode goes on, exactly.
 
         Bullet's contact caches cannot be written, so the vector holds the state at the beginning of the episode
         (:meth:`physical_state`, of fixed length) and the actions since.
@@ -300,7 +300,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self._world.get_state()
 
     def physical_state(self) -> npt.NDArray[np.float64]:
-        """Returns positions, velocities, targets, goal and variation: of fixed length, without the past.
+        """Return positions, velocities, targets, goal and variation: of fixed length, without the past.
 
         ``set_state`` takes it too, at once and without replaying; what follows then is reproducible, and equal
         to the first course but for the contact forces that a new start has to find again.
@@ -311,7 +311,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self._world.physical_state()
 
     def set_state(self, state: npt.ArrayLike) -> tuple[Observation, dict[str, Any]]:
-        """Continues from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
+        """Continue from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
 
         Time limits are kept by wrappers and are not part of it.
 
@@ -319,25 +319,25 @@ class ManipulationEnv(gym.Env[Any, Any]):
             The observation and info of that state.
 
         Raises:
-            ValueError: The vector is not finite, is of another task, robot, control or randomisation, or has a wrong
+            ValueError: The vector is not finite, is of another task, robot, control or randomization, or has a wrong
                 length. Nothing has changed then.
         """
         self._world.set_state(state)
-        return self._begun()
+        return self._reset_result()
 
-    def pictures(self) -> dict[str, npt.NDArray[Any]]:
-        """Returns what the cameras of pixel observations see now, whatever the observation mode.
+    def camera_images(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what the cameras of pixel observations see now, whatever the observation mode.
 
         Returns:
-            For each camera uint8, shape (height, width, 3); with depth also float32 metres, shape (height, width, 1).
+            For each camera uint8, shape (height, width, 3); with depth also float32 meters, shape (height, width, 1).
 
         Raises:
             ResetNeeded: There was no reset yet.
         """
-        if self._eye is None or not self._eye.belongs_to_this_process:
-            self._eye = Viewer(self._world, "fast", self._renderer)
-        self._eye.follow()
-        seen = {name: self._eye.picture(name, *self._image_size) for name in self._cameras}
+        if self._image_viewer is None or not self._image_viewer.belongs_to_this_process:
+            self._image_viewer = Viewer(self._world, "fast", self._renderer)
+        self._image_viewer.update()
+        seen = {name: self._image_viewer.render_camera(name, *self._image_size) for name in self._cameras}
         parts: dict[str, npt.NDArray[Any]] = {name: picture.rgb for name, picture in seen.items()}
         if self._depth:
             parts.update({name + DEPTH_SUFFIX: picture.depth[..., None] for name, picture in seen.items()})
@@ -372,30 +372,30 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
     # Inside
 
-    def _begun(self) -> tuple[Observation, dict[str, Any]]:
+    def _reset_result(self) -> tuple[Observation, dict[str, Any]]:
         """Observation and info of an episode that was just put to its place."""
         if self.render_mode == "human":
             self.render()
-        observation, _, info = self._outcome()
+        observation, _, info = self._step_result()
         return observation, info
 
-    def _outcome(self) -> tuple[Observation, float, dict[str, Any]]:
+    def _step_result(self) -> tuple[Observation, float, dict[str, Any]]:
         """Observation, reward and info of the present scene."""
         world = self._world
-        flags, reward = self._reward.judge(world.achieved, world.desired)
-        info: dict[str, Any] = {name: info_flag(flag) for name, flag in flags.items()}
+        flags, reward = self._reward.evaluate(world.achieved_goal, world.desired_goal)
+        info: dict[str, Any] = {name: to_info_flag(flag) for name, flag in flags.items()}
         if world.randomization is not None:
-            info["randomization"] = world.variation.info()
-        vector = self.layout.encode(self._seen(world.values), self._noise())
+            info["randomization"] = world.randomization_sample.info()
+        vector = self.layout.encode(self._select(world.values), self._noise())
         if self._obs == "state":
             return vector, float(reward), info
         if self._obs == "pixels":
-            return {**self.pictures(), ROBOT_KEY: vector}, float(reward), info
-        goals = {"achieved_goal": world.achieved.copy(), "desired_goal": world.desired.copy()}
+            return {**self.camera_images(), ROBOT_KEY: vector}, float(reward), info
+        goals = {"achieved_goal": world.achieved_goal.copy(), "desired_goal": world.desired_goal.copy()}
         return {"observation": vector, **goals}, float(reward), info
 
     def _noise(self) -> npt.NDArray[np.float64] | None:
-        variation = self._world.variation
-        if variation.sensor_noise == 0.0:
+        sample = self._world.randomization_sample
+        if sample.sensor_noise == 0.0:
             return None
-        return variation.sensor_noise * noise(variation, self._world.step_count, self.layout.size)
+        return sample.sensor_noise * sample_noise(sample, self._world.step_count, self.layout.size)

@@ -1,7 +1,7 @@
 """Named features of the scene, their scaling, and the spaces that agents see.
 
-The scene yields physical values (metres, metres a second, ...) in the order of a :class:`Layout`. Agents see
-the same values centred and scaled to about [-1, 1]. Everything that reads an observation does so by name.
+The scene yields physical values (meters, meters per second, ...) in the order of a :class:`Layout`. Agents see
+the same values centered and scaled to about [-1, 1]. Everything that reads an observation does so by name.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Feature:
         unit: SI unit, or 1 for a pure number.
         description: One line for people.
         center: Physical value that an agent sees as 0; a number for all axes or one each.
-        scale: Physical distance from the centre that an agent sees as 1.
+        scale: Physical distance from the center that an agent sees as 1.
         limit: Agents see nothing beyond ``center`` +- ``limit`` (physical): values are clipped there.
         noisy: Whether it is measured, so that sensor noise applies; goals and commands are known exactly.
     """
@@ -84,7 +84,7 @@ class FeatureSlice:
 
 
 class Layout(Mapping[str, FeatureSlice]):
-    """Maps feature names to their slices of the ``state`` vector; turns values into observations and back.
+    """Map feature names to their slices of the ``state`` vector; turns values into observations and back.
 
     Args:
         features: The features, in order.
@@ -141,7 +141,7 @@ class Layout(Mapping[str, FeatureSlice]):
     def encode(
         self, values: Sequence[float], noise: npt.NDArray[np.float64] | None = None
     ) -> npt.NDArray[np.float32]:
-        """Turns physical values into an observation.
+        """Turn physical values into an observation.
 
         Args:
             values: All features' numbers in order, shape (size,).
@@ -160,7 +160,7 @@ class Layout(Mapping[str, FeatureSlice]):
         return scaled.astype(np.float32)
 
     def decode(self, observation: npt.NDArray[np.float32]) -> Features:
-        """Turns an observation of shape (size,) back into physical values by name.
+        """Turn an observation of shape (size,) back into physical values by name.
 
         Raises:
             ValueError: The observation has another shape.
@@ -182,7 +182,7 @@ class Layout(Mapping[str, FeatureSlice]):
         return [place for name in part for place in range(self.size)[self[name].slice]]
 
     def without_goal(self) -> Layout:
-        """The layout of goal observations: hindsight relabelling must find no goal in the observation."""
+        """The layout of goal observations: hindsight relabeling must find no goal in the observation."""
         return Layout([feature for feature in self.features if not feature.name.startswith(GOAL_PREFIX)])
 
 
@@ -210,7 +210,7 @@ def pixels_space(layout: Layout, cameras: Sequence[str], width: int, height: int
         cameras: Their names.
         width: Pixels.
         height: Pixels.
-        far: Largest depth in metres; None without depth.
+        far: Largest depth in meters; None without depth.
     """
     parts: dict[str, spaces.Space[Any]] = {
         name: spaces.Box(0, 255, (height, width, 3), dtype=np.uint8) for name in cameras

@@ -1,7 +1,7 @@
 """What varies from episode to episode beyond poses and goals.
 
 A :class:`Randomization` gives ranges; a :class:`RandomizationSample` is what was drawn for one episode. The draws
-come from a stream of their own, so that a seed gives the same poses and goals whatever is randomised besides.
+come from a stream of their own, so that a seed gives the same poses and goals whatever is randomized besides.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_FACTOR = {"object_size": 1.3, "object_mass": 10.0, "friction": 5.0, "brightn
 """Largest factors. A cube that is 1.3 times as large still fits between the fingers with room to turn."""
 MIN_FACTOR = {"object_size": 0.7, "object_mass": 0.1, "friction": 0.1, "brightness": 0.1}
 MAX_CHANGE = {"object_color": 1.0, "scene_color": 1.0, "light": 2.0, "camera_position": 0.5, "camera_target": 0.5}
-"""Largest changes either way: colours in [0, 1], directions and positions in metres."""
+"""Largest changes either way: colors in [0, 1], directions and positions in meters."""
 MAX_NOISE = 1.0
 
 
@@ -48,11 +48,11 @@ class Randomization:
         object_size: Factor on the edges of what can be moved (low, high).
         object_mass: Factor on its mass (low, high), uniform in its logarithm: half and double are as likely.
         friction: Factor on its friction (low, high).
-        object_color: Largest change of each colour channel of the objects, of 1.
+        object_color: Largest change of each color channel of the objects, of 1.
         scene_color: The same for table and floor.
         brightness: Factor on the light (low, high).
-        light: Largest change of the light's direction along each axis, metres at the light's distance of about 2.
-        camera_position: Largest change of a camera's position along each axis, metres; half of it for one on the
+        light: Largest change of the light's direction along each axis, meters at the light's distance of about 2.
+        camera_position: Largest change of a camera's position along each axis, meters; half of it for one on the
             hand.
         camera_target: The same for the point that it looks at.
         sensor_noise: Standard deviation (low, high) of the noise on measured features, as a share of their scale:
@@ -76,7 +76,7 @@ class Randomization:
     action_delay: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        """Checks every range."""
+        """Check every range."""
         for name, highest in MAX_FACTOR.items():
             self._check_range(name, MIN_FACTOR[name], highest)
         self._check_range("sensor_noise", 0.0, MAX_NOISE)
@@ -146,8 +146,8 @@ class RandomizationSample:
         floor_color: Added to red, green, blue.
         brightness: Factor.
         light: Added to the light's direction.
-        camera_position: Added to a camera's position, metres.
-        camera_target: Added to the point that it looks at, metres.
+        camera_position: Added to a camera's position, meters.
+        camera_target: Added to the point that it looks at, meters.
         sensor_noise: Standard deviation, as a share of a feature's scale.
         noise_key: Seeds the noise.
         action_delay: Control steps.
@@ -168,7 +168,7 @@ class RandomizationSample:
     action_delay: int = 0
 
     @property
-    def physique(self) -> PhysicsScale:
+    def physics_scale(self) -> PhysicsScale:
         """What bodies are built with."""
         return PhysicsScale(self.object_size, self.object_mass, self.friction)
 
@@ -177,7 +177,7 @@ class RandomizationSample:
         drawn = dataclasses.asdict(self)
         return {name: np.array(value) if isinstance(value, tuple) else value for name, value in drawn.items()}
 
-    def numbers(self) -> list[float]:
+    def to_numbers(self) -> list[float]:
         """All draws in one list of fixed length, for states."""
         numbers: list[float] = []
         for field in dataclasses.fields(self):
@@ -186,11 +186,11 @@ class RandomizationSample:
         return numbers
 
     @classmethod
-    def of(cls, numbers: npt.NDArray[np.float64]) -> RandomizationSample:
-        """The inverse of :meth:`numbers`.
+    def from_numbers(cls, numbers: npt.NDArray[np.float64]) -> RandomizationSample:
+        """The inverse of :meth:`to_numbers`.
 
         Raises:
-            ValueError: Numbers that no randomisation can draw.
+            ValueError: Numbers that no randomization can draw.
         """
         parts: dict[str, Any] = {}
         rest = numbers.tolist()
@@ -200,7 +200,7 @@ class RandomizationSample:
             low, high = _bounds(field.name)
             kind: type[Any] = type(field.default)
             if any(not low <= number <= high or (kind is int and number != int(number)) for number in given):
-                raise ValueError(f"the state has {field.name} {given}; no randomisation draws that")
+                raise ValueError(f"the state has {field.name} {given}; no randomization draws that")
             parts[field.name] = kind(given) if kind is tuple else kind(given[0])
         return cls(**parts)
 
@@ -216,14 +216,14 @@ def _bounds(name: str) -> Range:
     return -change, change
 
 
-VARIATION_SIZE = len(RandomizationSample().numbers())
-"""Length of :meth:`RandomizationSample.numbers`."""
+SAMPLE_SIZE = len(RandomizationSample().to_numbers())
+"""Length of :meth:`RandomizationSample.to_numbers`."""
 NOISE_KEYS = 10**6
 """How many noises there are; below the largest number of a state."""
 
 
-def randomization_of(given: Any) -> Randomization | None:
-    """Turns the keyword ``randomize`` into ranges.
+def parse_randomization(given: Any) -> Randomization | None:
+    """Turn the keyword ``randomize`` into ranges.
 
     Args:
         given: The name of a preset, a :class:`Randomization`, or a mapping of its fields.
@@ -252,8 +252,8 @@ def randomization_of(given: Any) -> Randomization | None:
     return None if given == PRESETS["none"] else given
 
 
-def draw(ranges: Randomization, rng: np.random.Generator) -> RandomizationSample:
-    """Draws one episode's variation.
+def sample_randomization(ranges: Randomization, rng: np.random.Generator) -> RandomizationSample:
+    """Draw one episode's sample.
 
     Args:
         ranges: From what.
@@ -285,6 +285,6 @@ def draw(ranges: Randomization, rng: np.random.Generator) -> RandomizationSample
     )
 
 
-def noise(variation: RandomizationSample, step: int, size: int) -> npt.NDArray[np.float64]:
+def sample_noise(sample: RandomizationSample, step: int, size: int) -> npt.NDArray[np.float64]:
     """Standard normal numbers, shape (size,): a function of the episode and the step, so that states continue."""
-    return np.random.default_rng([2, variation.noise_key, step]).standard_normal(size)
+    return np.random.default_rng([2, sample.noise_key, step]).standard_normal(size)

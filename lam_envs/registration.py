@@ -14,7 +14,7 @@ from gymnasium.envs.registration import register, registry
 class TaskEntry(NamedTuple):
     """Where a task is defined and how long its episodes are."""
 
-    location: str
+    entry_point: str
     """``module:Class``."""
     max_episode_steps: int
     """Control steps, 20 a second: about three times what the expert needs."""
@@ -40,7 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def env_id(task: str, variant: str = "") -> str:
-    """Returns the id of a task's variant, such as ``LamGraspDiscrete-v0``."""
+    """Return the id of a task's variant, such as ``LamGraspDiscrete-v0``."""
     return f"Lam{task.title().replace('_', '')}{variant}-v0"
 
 
@@ -50,7 +50,7 @@ ENV_IDS = tuple(env_id(task, variant) for task in TASKS for variant in VARIANTS)
 
 
 def register_envs() -> None:
-    """Registers every id of :data:`ENV_IDS`; a second call changes nothing."""
+    """Register every id of :data:`ENV_IDS`; a second call changes nothing."""
     for task, entry in TASKS.items():
         for variant, keywords in VARIANTS.items():
             if env_id(task, variant) not in registry:

@@ -14,7 +14,7 @@ MAX_PIXELS = 8192
 
 
 def known_name(what: str, given: Any, known: Iterable[str]) -> str:
-    """Returns a name that is in a table.
+    """Return a name that is in a table.
 
     Raises:
         ValueError: It is not; says which are.
@@ -26,7 +26,7 @@ def known_name(what: str, given: Any, known: Iterable[str]) -> str:
 
 
 def known_names(what: str, given: Any, known: Iterable[str]) -> tuple[str, ...]:
-    """Returns names that are in a table: at least one, none twice.
+    """Return names that are in a table: at least one, none twice.
 
     Raises:
         ValueError: Something else was given.
@@ -41,7 +41,7 @@ def known_names(what: str, given: Any, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def one_of(what: str, given: Any, kind: type[Thing], table: Iterable[str], find: Callable[[str], Thing]) -> Thing:
-    """Returns a thing that was given itself or by its name.
+    """Return a thing that was given itself or by its name.
 
     Args:
         what: The keyword.
@@ -59,7 +59,7 @@ def one_of(what: str, given: Any, kind: type[Thing], table: Iterable[str], find:
 
 
 def positive_number(what: str, given: Any) -> int:
-    """Returns a positive whole number of pixels.
+    """Return a positive whole number of pixels.
 
     Raises:
         ValueError: It is none.
@@ -70,7 +70,7 @@ def positive_number(what: str, given: Any) -> int:
 
 
 def check_bool(what: str, given: Any) -> bool:
-    """Returns True or False.
+    """Return True or False.
 
     Raises:
         ValueError: It is neither.
@@ -98,7 +98,7 @@ def unknown_name(what: str, given: Any, known: Iterable[str]) -> str:
 
 
 def unknown_field(what: str, given: str, known: Iterable[str]) -> str:
-    """Says which field of a keyword's value was meant, and which there are."""
+    """Report which field of a keyword's value was meant, and which there are."""
     names = list(known)
     return f"{what} has no {given!r}{_hint(given, names)}. Known: {', '.join(names)}"
 

@@ -23,7 +23,7 @@ from gymnasium.vector import AsyncVectorEnv
 
 import lam_envs
 from lam_envs.bullet.client import pybullet
-from lam_envs.bullet.quiet import Silenced
+from lam_envs.bullet.quiet import SuppressOutput
 
 IMAGE_SIZE = 84
 """Pixels: what agents that see are usually given."""
@@ -110,7 +110,7 @@ class _Runner:
     """An environment that is stepped with random actions, block by block."""
 
     def __init__(self, env_id: str, **keywords: Any) -> None:
-        with Silenced():
+        with SuppressOutput():
             # Some print their colours.
             self.env = gym.make(env_id, **keywords)
         self.env.action_space.seed(0)
@@ -329,7 +329,7 @@ def neighbours() -> list[Neighbour]:
     """Those environments of others that are installed here; registers their ids."""
     found = [neighbour for neighbour in NEIGHBOURS if importlib.util.find_spec(neighbour.package[0]) is not None]
     for module in {neighbour.package[0] for neighbour in found}:
-        with Silenced():
+        with SuppressOutput():
             # Some advertise their other versions.
             importlib.import_module(module)
     return found

@@ -1,1 +1,1 @@
-"""Everything that knows Bullet: client, simulation, bodies, cameras, EGL."""
+"""All use of PyBullet: client, simulation, bodies, cameras, EGL rendering."""

@@ -1,4 +1,4 @@
-"""One rigid object in a Bullet client: where it is, how it moves, what it looks like."""
+"""Rigid object in a Bullet client: its pose, velocity and appearance."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Color = tuple[float, float, float, float]
 
 
 class Part(NamedTuple):
-    """One box of a body that consists of several."""
+    """Box of a body that consists of several boxes."""
 
     size: Vector3
-    """Edge lengths, metres."""
+    """Edge lengths, meters."""
     position: Vector3
-    """Its centre in the body's frame, metres."""
+    """Center in the frame of the body, meters."""
     orientation: Quaternion = IDENTITY
-    """Its turn in the body's frame."""
+    """Orientation in the frame of the body."""
 
 
 @dataclass
 class Body:
-    """A rigid object of the scene.
+    """Rigid object of the scene.
 
     Attributes:
-        id: Bullet's number of the body; -1 for a marker in a client that draws nothing, and for painted ground.
-        size: Edge lengths, metres.
+        id: Bullet's number of the body; -1 for a marker in a client that renders nothing, and for painted ground.
+        size: Edge lengths, meters.
         color: Red, green, blue, opacity in [0, 1].
-        marker_position: Where a marker is, metres. Markers exist for the eye only.
+        marker_position: Position of a marker, meters. Markers are visual only.
     """
 
     client: int
@@ -42,7 +42,7 @@ class Body:
     _motion: Motion | None = field(default=None, repr=False, compare=False)
 
     def motion(self) -> Motion:
-        """Reads pose and velocity; from Bullet only once a step."""
+        """Return pose and velocity. Bullet is asked only once per step."""
         if self._motion is None:
             position, orientation = pybullet.getBasePositionAndOrientation(self.id, self.client)
             velocity, angular_velocity = pybullet.getBaseVelocity(self.id, self.client)
@@ -50,16 +50,16 @@ class Body:
         return self._motion
 
     def velocity(self) -> Vector3:
-        """Reads how it moves at this moment, also within a step."""
+        """Return the current velocity, also within a control step."""
         velocity: Vector3 = pybullet.getBaseVelocity(self.id, self.client)[0]
         return velocity
 
-    def place(self, motion: Motion) -> None:
-        """Writes pose and velocity."""
-        self.forget()
+    def set_motion(self, motion: Motion) -> None:
+        """Set pose and velocity."""
+        self.invalidate()
         pybullet.resetBasePositionAndOrientation(self.id, motion.position, motion.orientation, self.client)
         pybullet.resetBaseVelocity(self.id, motion.velocity, motion.angular_velocity, physicsClientId=self.client)
 
-    def forget(self) -> None:
-        """Has the next :meth:`motion` read it again."""
+    def invalidate(self) -> None:
+        """Discard the cached motion: the next :meth:`motion` asks Bullet again."""
         self._motion = None

@@ -1,4 +1,4 @@
-"""Where pictures are taken from, and what a picture is."""
+"""Cameras of the scene, and the images that they take."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class CameraMatrices(NamedTuple):
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera that stands in the world or rides on the hand.
+    """Camera that is fixed in the world or mounted on the hand.
 
     Attributes:
-        eye: Where it is, metres.
-        target: The point in the middle of the picture, metres.
-        up: The direction that is up in the picture.
-        on_hand: Whether these are in the tool's frame: origin between the fingertips, z the way it points.
+        eye: Position, meters.
+        target: Point in the middle of the image, meters.
+        up: Direction that is up in the image.
+        on_hand: True if these are in the frame of the tool: origin between the fingertips, z in pointing direction.
         field_of_view: Vertical opening angle, degrees.
-        near: Nearest drawn distance, metres.
-        far: Farthest drawn distance, metres.
+        near: Distance of the near clipping plane, meters.
+        far: Distance of the far clipping plane, meters.
     """
 
     eye: Vector3
@@ -45,9 +45,13 @@ class Camera:
     far: float = 5.0
 
     def shifted(self, position: Sequence[float], target: Sequence[float]) -> Camera:
-        """Returns the camera elsewhere: what is added to its position and to the point that it looks at, metres.
+        """Return a copy of the camera with displaced position and target.
 
-        On the hand it moves half as far.
+        A camera on the hand is displaced by half of it.
+
+        Args:
+            position: Displacement of the position, shape (3,), meters.
+            target: Displacement of the target, shape (3,), meters.
         """
         share = 0.5 if self.on_hand else 1.0
         (ex, ey, ez), (tx, ty, tz) = self.eye, self.target
@@ -59,11 +63,11 @@ class Camera:
         )
 
     def matrices(self, tool: Frame, aspect: float) -> tuple[list[float], list[float]]:
-        """Returns OpenGL's view and projection matrices.
+        """Return OpenGL's view and projection matrices.
 
         Args:
-            tool: Where the tool is.
-            aspect: Width of the picture over its height.
+            tool: Pose of the tool.
+            aspect: Width of the image divided by its height.
         """
         eye, target, up = self.eye, self.target, self.up
         if self.on_hand:
@@ -99,12 +103,12 @@ class Camera:
 
 
 CAMERAS = {
-    # For agents: where tools and objects go, as large as it fits.
+    # For agents: the workspace fills the image.
     "front": Camera(eye=(1.54, -0.47, 0.92), target=(0.57, -0.02, 0.24), field_of_view=32.0),
-    # For people: every arm as a whole.
+    # For videos: every arm is visible as a whole.
     "overview": Camera(eye=(1.75, -0.94, 0.9), target=(0.44, -0.05, 0.41)),
     "side": Camera(eye=(0.3, -1.75, 0.6), target=(0.3, 0.0, 0.4)),
-    # Beside the hand, looking past the fingers at what they close on.
+    # Beside the hand; it sees the fingers and the object between them.
     "wrist": Camera(
         eye=(0.1, 0.0, -0.06),
         target=(0.03, 0.0, 0.05),
@@ -117,14 +121,14 @@ CAMERAS = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What a camera saw.
+class CameraImage:
+    """Image of a camera.
 
     Attributes:
-        pixels: Red, green, blue and opacity, shape (height, width, 4).
+        pixels: Red, green, blue, opacity; shape (height, width, 4).
         buffer: OpenGL's depth buffer, shape (height, width).
-        near: Nearest drawn distance, metres.
-        far: Farthest drawn distance, metres.
+        near: Distance of the near clipping plane, meters.
+        far: Distance of the far clipping plane, meters.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -134,17 +138,17 @@ class Picture:
 
     @property
     def rgb(self) -> npt.NDArray[np.uint8]:
-        """Shape (height, width, 3)."""
+        """Red, green, blue; shape (height, width, 3)."""
         rgb = np.empty((*self.buffer.shape, 3), dtype=np.uint8)
-        # A quarter of the time that a copy of the three takes.
+        # Copying channel by channel takes a quarter of the time of copying the slice.
         for channel in range(3):
             rgb[..., channel] = self.pixels[..., channel]
         return rgb
 
     @property
     def depth(self) -> npt.NDArray[np.float32]:
-        """Shape (height, width), metres along the view axis; ``far`` where there is nothing."""
+        """Depth in meters along the view axis, shape (height, width); ``far`` where nothing is visible."""
         # OpenGL's depth buffer is not linear in distance; this inverts its projection.
         buffer = self.buffer.astype(np.float64)
-        metres = self.far * self.near / (self.far - (self.far - self.near) * buffer)
-        return metres.astype(np.float32)
+        meters = self.far * self.near / (self.far - (self.far - self.near) * buffer)
+        return meters.astype(np.float32)

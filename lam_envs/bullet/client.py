@@ -1,13 +1,10 @@
-"""PyBullet, imported without its greeting (it prints its build time, once a process).
-
-Only ``simulation.py``, ``cameras.py``, ``egl.py`` and ``robots`` of ``lam_envs`` use it.
-"""
+"""Import of PyBullet without its message: it prints its build time once per process."""
 
 from __future__ import annotations
 
-from lam_envs.bullet.quiet import Silenced
+from lam_envs.bullet.quiet import SuppressOutput
 
-with Silenced():
+with SuppressOutput():
     import pybullet
 
 __all__ = ["pybullet"]

@@ -1,7 +1,8 @@
-"""Hardware rendering without a display: PyBullet's EGL plugin, for a GPU or Mesa's software renderer.
+"""Rendering without a display by PyBullet's EGL plugin, on a GPU or by Mesa.
 
-OpenGL draws with the context that is current in a thread, and the plugin makes its context current only once, when it
-is loaded into a client. So each client has a :class:`Context`, which is current while its bodies are made or drawn.
+OpenGL renders with the context that is current in a thread, and the plugin makes its context current only once, when
+it is loaded into a client. So each client has a :class:`Context`, which is current while its bodies are made or
+rendered.
 """
 
 from __future__ import annotations
@@ -17,35 +18,35 @@ from types import TracebackType
 from typing import NamedTuple
 
 from lam_envs.bullet.client import pybullet
-from lam_envs.bullet.quiet import Silenced
+from lam_envs.bullet.quiet import SuppressOutput
 
 PLUGIN = "eglRenderer"
 FUNCTION_PREFIX = "_eglRendererPlugin"
-PROBE = "from lam_envs import egl; egl.draw_once()"
-PROBE_SECONDS = 60
+PROBE = "from lam_envs.bullet import egl; egl.render_once()"
+PROBE_TIMEOUT = 60
 WARM_UP = 2
-"""The first pictures of a client lack the shadows that all later ones have, so these are not shown."""
+"""Number of images to discard: the first images of a client lack the shadows that all later ones have."""
 RENDERER = int(pybullet.ER_BULLET_HARDWARE_OPENGL)
-"""The renderer's number, for ``getCameraImage``."""
+"""Number of the renderer for ``getCameraImage``."""
 
 LIBRARIES = ("libEGL.so.1", "libEGL.so")
-"""File names of the EGL library, in the order in which the plugin looks for it."""
+"""File names of the EGL library, in the order in which the plugin tries them."""
 EGL_DRAW, EGL_READ = 0x3059, 0x305A
 OBJECT_KINDS = ("Program", "Buffer", "VertexArray", "Texture", "Framebuffer")
 """Kinds of OpenGL objects that the plugin makes for each context."""
 MAX_NAME = 256
-"""Far above the names of the objects that the plugin makes before the first body: 27 with Mesa."""
+"""Upper bound of the names of objects that the plugin makes before the first body: 27 with Mesa."""
 
 Names = tuple[tuple[int, ...], ...]
 
 _loaded_by: int | None = None
 """Id of the process that loaded the plugin first."""
 _first_names: Names | None = None
-"""Names of the OpenGL objects that the plugin made in this process's first context."""
+"""Names of the OpenGL objects that the plugin made in the first context of this process."""
 
 
 class _Binding(NamedTuple):
-    """A context and its surfaces, as EGL's pointers; None where there is none."""
+    """Context and its surfaces, as pointers of EGL; None where there is none."""
 
     display: int | None
     draw: int | None
@@ -54,12 +55,12 @@ class _Binding(NamedTuple):
 
 
 class Context:
-    """The OpenGL context of one client, current within a ``with`` block. Blocks may be nested.
+    """OpenGL context of one client, current within a ``with`` block. Blocks may be nested.
 
-    Elsewhere it is current in no thread, so any thread can use its environment.
+    Outside of a block it is current in no thread, so any thread can use the environment.
 
     Raises:
-        RuntimeError: Another thread is within a block at this moment, or uses OpenGL through something else than EGL.
+        RuntimeError: Another thread is within a block, or uses OpenGL by another library than EGL.
     """
 
     def __init__(self, binding: _Binding) -> None:
@@ -78,48 +79,48 @@ class Context:
 
 
 def load(client: int) -> Context:
-    """Loads the plugin into a client that has no bodies yet.
+    """Load the plugin into a client that has no bodies yet.
 
     Returns:
-        The client's context.
+        The context of the client.
 
     Raises:
-        RuntimeError: There is no EGL here, this process was forked after another one had loaded the plugin, or the
-            driver cannot draw several scenes in a process. The client stays connected.
+        RuntimeError: EGL does not work here, this process was forked from one that had loaded the plugin, or the
+            driver cannot render several scenes in a process. The client stays connected.
     """
     global _loaded_by, _first_names
     if _loaded_by not in (None, os.getpid()):
         raise RuntimeError(
-            'renderer="egl" cannot draw in this process: it was forked from one that had drawn with OpenGL, which '
-            'does not work after a fork. Start it with "spawn" instead (AsyncVectorEnv(..., context="spawn"), '
-            'SubprocVecEnv(..., start_method="spawn")), draw only after the fork, or use renderer="tiny".'
+            'renderer="egl" cannot render in this process: it was forked from one that had rendered with OpenGL, '
+            'which does not work after a fork. Start it with "spawn" instead (AsyncVectorEnv(..., context="spawn"), '
+            'SubprocVecEnv(..., start_method="spawn")), render only after the fork, or use renderer="tiny".'
         )
-    trouble = _trouble()
-    if trouble is not None:
+    error = _egl_error()
+    if error is not None:
         raise RuntimeError(
-            f'renderer="egl" needs OpenGL without a display, and it does not work here: {trouble}. Install a GPU '
+            f'renderer="egl" needs OpenGL without a display, and it does not work here: {error}. Install a GPU '
             'driver or Mesa (on Debian: libegl1 and libgl1-mesa-dri), or use renderer="tiny".'
         )
     before = _binding()
     _loaded_by = os.getpid()
-    with Silenced():
+    with SuppressOutput():
         _attach(client)
     context, names = Context(_binding()), _object_names()
     _bind(before)
-    # The plugin saves the names of its shaders and lines once, for all contexts.
+    # The plugin stores the names of its shaders and lines once, for all contexts.
     _first_names = _first_names or names
     if names != _first_names:
-        with context, Silenced():
+        with context, SuppressOutput():
             pybullet.disconnect(client)
         raise RuntimeError(
-            "with this OpenGL driver PyBullet's EGL plugin can draw only one scene in a process: use one process for "
-            'each environment, without render() beside pixel observations, or renderer="tiny".'
+            "with this OpenGL driver PyBullet's EGL plugin can render only one scene in a process: use one process "
+            'for each environment, without render() beside pixel observations, or renderer="tiny".'
         )
     return context
 
 
-def draw_once() -> None:
-    """Draws one picture. Run in a process of its own, as the plugin ends the process where it cannot work."""
+def render_once() -> None:
+    """Render one image. Run it in a process of its own: the plugin ends the process where EGL does not work."""
     client = pybullet.connect(pybullet.DIRECT)
     _attach(client)
     pybullet.getCameraImage(8, 8, renderer=RENDERER, physicsClientId=client)
@@ -134,18 +135,18 @@ def _attach(client: int) -> None:
 
 
 @functools.cache
-def _trouble() -> str | None:
-    """What keeps EGL from working, or None. Asked once a process."""
+def _egl_error() -> str | None:
+    """Return why EGL does not work here, or None. Tested once per process."""
     try:
-        done = subprocess.run(  # noqa: S603  (our own interpreter and a constant)
-            [sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+        process = subprocess.run(  # noqa: S603  (this interpreter and a constant)
+            [sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"it did not draw a picture within {PROBE_SECONDS} s"
-    if done.returncode == 0:
+        return f"it did not render an image within {PROBE_TIMEOUT} s"
+    if process.returncode == 0:
         return None
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return said[-1].strip().rstrip(".") if said else f"its process ended with {done.returncode}"
+    output = [line for line in (process.stdout + process.stderr).splitlines() if line.strip()]
+    return output[-1].strip().rstrip(".") if output else f"its process exited with status {process.returncode}"
 
 
 @functools.cache
@@ -153,7 +154,7 @@ def _library() -> ctypes.CDLL:
     """Load the EGL library that the plugin uses.
 
     Raises:
-        RuntimeError: There is none.
+        RuntimeError: The library is not installed.
     """
     for name in LIBRARIES:
         try:
@@ -168,11 +169,11 @@ def _library() -> ctypes.CDLL:
         library.eglGetProcAddress.restype = ctypes.c_void_p
         library.eglGetProcAddress.argtypes = [ctypes.c_char_p]
         return library
-    raise RuntimeError(f"found no EGL library: {' or '.join(LIBRARIES)}")
+    raise RuntimeError(f"no EGL library found; expected {' or '.join(LIBRARIES)}")
 
 
 def _binding() -> _Binding:
-    """Read the binding that is current in this thread."""
+    """Return the binding that is current in this thread."""
     egl = _library()
     return _Binding(
         egl.eglGetCurrentDisplay(),
@@ -182,29 +183,30 @@ def _binding() -> _Binding:
     )
 
 
-def _bind(wanted: _Binding) -> None:
-    """Make a context current in this thread, or none.
+def _bind(binding: _Binding) -> None:
+    """Make a context, or none, current in this thread.
 
     Raises:
-        RuntimeError: EGL refuses.
+        RuntimeError: EGL reports an error.
     """
     egl = _library()
     # EGL releases a context only through the display in which it is current.
-    display = egl.eglGetCurrentDisplay() if wanted.context is None else wanted.display
-    if display is not None and not egl.eglMakeCurrent(display, wanted.draw, wanted.read, wanted.context):
+    display = egl.eglGetCurrentDisplay() if binding.context is None else binding.display
+    if display is not None and not egl.eglMakeCurrent(display, binding.draw, binding.read, binding.context):
         raise RuntimeError(
             f"EGL cannot use its OpenGL context in this thread (error {egl.eglGetError():#x}): another thread may "
-            "draw the same environment, or this thread may have an OpenGL context of a window. Draw in one thread."
+            "render the same environment, or this thread may have an OpenGL context of a window. Render in one "
+            "thread."
         )
 
 
 def _object_names() -> Names:
-    """Read the names of the objects in the current context, for each of :data:`OBJECT_KINDS`."""
+    """Return the names of the objects in the current context, for each of :data:`OBJECT_KINDS`."""
     return tuple(tuple(name for name in range(1, MAX_NAME) if _exists(kind)(name)) for kind in OBJECT_KINDS)
 
 
 @functools.cache
 def _exists(kind: str) -> Callable[[int], int]:
-    """Return OpenGL's function that reports whether the current context has an object of a kind with some name."""
+    """Return OpenGL's function that tests if the current context has an object of a kind with a given name."""
     address = _library().eglGetProcAddress(f"glIs{kind}".encode())
     return ctypes.CFUNCTYPE(ctypes.c_ubyte, ctypes.c_uint)(address)

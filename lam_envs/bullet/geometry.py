@@ -1,4 +1,4 @@
-"""Points, turns and motions."""
+"""Positions, orientations and velocities."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 IDENTITY: Quaternion = (0.0, 0.0, 0.0, 1.0)
 UNIT_TOLERANCE = 1e-3
-"""Largest difference of a given quaternion's length from 1."""
+"""Largest allowed difference of the length of a quaternion from 1."""
 
 
 class Motion(NamedTuple):
     """Pose and velocity of a body in world coordinates."""
 
     position: Vector3
-    """Metres."""
+    """Meters."""
     orientation: Quaternion
     """Quaternion x, y, z, w."""
     velocity: Vector3
-    """Metres a second."""
+    """Meters per second."""
     angular_velocity: Vector3
-    """Radians a second."""
+    """Radians per second."""
 
 
 class Frame(NamedTuple):
-    """A position and an orientation in world coordinates."""
+    """Position and orientation in world coordinates."""
 
     position: Vector3
-    """Metres."""
+    """Meters."""
     orientation: Quaternion
     """Quaternion x, y, z, w."""
 
 
 def check_orientation(what: str, quaternion: Sequence[float]) -> None:
-    """Refuse an orientation that is not a unit quaternion.
+    """Check that an orientation is a unit quaternion.
 
     Args:
-        what: Name of the orientation in the error.
+        what: Name of the orientation for the error message.
         quaternion: x, y, z, w.
 
     Raises:
@@ -47,11 +47,11 @@ def check_orientation(what: str, quaternion: Sequence[float]) -> None:
     """
     length = math.sqrt(sum(number * number for number in quaternion))
     if abs(length - 1.0) > UNIT_TOLERANCE:
-        raise ValueError(f"{what} has length {length:g}; expected a unit quaternion")
+        raise ValueError(f"{what} is a quaternion of length {length:g}; expected length 1")
 
 
 def rotation_6d(orientation: Quaternion) -> tuple[float, float, float, float, float, float]:
-    """The first two columns of the rotation matrix of a unit quaternion (x, y, z, w).
+    """Return the first two columns of the rotation matrix of a unit quaternion (x, y, z, w).
 
     A continuous representation, unlike quaternions and angles (Zhou et al. 2019, arXiv 1812.07035, eq. 14).
     """

@@ -1,8 +1,8 @@
-"""Table and floor behind what PyBullet's software renderer drew.
+"""Fast painting of table and floor into images of PyBullet's software renderer.
 
-The software renderer spends most of its time on faces that fill the picture, and those are ground: level planes of
-one colour, whose pictures are polygons of one colour. Painting them behind the rest takes a tenth of the time and
-gives the pixels that it would have drawn.
+The software renderer spends most of its time on faces that fill the image, which are table and floor:
+horizontal planes of one color. Painting them behind the rendered objects takes a tenth of the time and gives the same
+pixels.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 SPECULAR_LIGHT = 0.05
-"""The renderer's share of light that is mirrored."""
+"""Coefficient of specular light in the renderer."""
 SKY = 1.0
-"""OpenGL's depth where nothing is drawn."""
+"""Value of OpenGL's depth buffer where nothing is visible."""
 
 
 class Plate:
-    """A level rectangle along the world's axes, seen from above.
+    """Horizontal rectangle with edges along the axes of the world, visible from above.
 
     Args:
-        low: Least x and y, metres.
-        high: Largest x and y, metres.
-        height: Metres.
+        low: Smallest x and y, meters.
+        high: Largest x and y, meters.
+        height: Its z, meters.
         color: Red, green, blue in [0, 1].
     """
 
@@ -34,18 +34,18 @@ class Plate:
     ) -> None:
         self.color = color
         self.points = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, height], [0.0, 0.0, 1.0]])
-        """Turns (x, y, 1) into a point (x, y, height, 1)."""
+        """Matrix from (x, y, 1) to the point (x, y, height, 1)."""
         self.edges = np.array([[1.0, 0.0, -low[0]], [-1.0, 0.0, high[0]], [0.0, 1.0, -low[1]], [0.0, -1.0, high[1]]])
-        """Turn (x, y, 1) into how far inside of each edge it is."""
+        """Matrix from (x, y, 1) to the distance inside of each edge."""
 
 
-def brightness_of_level(light: Sequence[float], ambient: float, diffuse: float) -> float:
-    """How bright the renderer draws what faces up.
+def horizontal_brightness(light: Sequence[float], ambient: float, diffuse: float) -> float:
+    """Return the brightness that the renderer gives a face that points up.
 
     Args:
-        light: Where the light comes from.
-        ambient: Share of light from everywhere.
-        diffuse: Share of light from there.
+        light: Direction from which the light comes.
+        ambient: Coefficient of ambient light.
+        diffuse: Coefficient of diffuse light.
     """
     upward = max(light[2], 0.0) / math.hypot(*light)
     return ambient + diffuse * upward + SPECULAR_LIGHT * upward * upward
@@ -59,37 +59,37 @@ def paint(
     projection: Sequence[float],
     brightness: float,
 ) -> None:
-    """Paints plates behind what is nearer.
+    """Paint plates behind the objects of an image.
 
     Args:
-        pixels: What was drawn, red, green, blue, opacity; shape (height, width, 4), contiguous; is changed.
-        depth: OpenGL's depth buffer of it, shape (height, width); is changed.
-        plates: What to paint; the highest first.
-        view: OpenGL's view matrix, column by column.
-        projection: OpenGL's projection matrix, column by column.
-        brightness: Of :func:`brightness_of_level`.
+        pixels: Red, green, blue, opacity; shape (height, width, 4), contiguous; modified in place.
+        depth: OpenGL's depth buffer, shape (height, width); modified in place.
+        plates: Plates to paint, the highest first.
+        view: OpenGL's view matrix, in column-major order.
+        projection: OpenGL's projection matrix, in column-major order.
+        brightness: Result of :func:`horizontal_brightness`.
     """
     rows, columns = depth.shape
     to_clip = np.reshape(projection, (4, 4)).T @ np.reshape(view, (4, 4)).T
-    # The renderer's pixels are at whole coordinates, and its first row is the last.
+    # The renderer samples at whole coordinates, and renders from the bottom row to the top row.
     across = np.arange(columns, dtype=np.float32) * (2.0 / columns) - 1.0
     up = np.arange(rows - 1, -1, -1, dtype=np.float32) * (2.0 / rows) - 1.0
     for plate in plates:
         if depth.max() < SKY:
             return
-        # A point (x, y, 1) of the plane is seen at clip coordinates to_screen @ (x, y, 1), divided by their w. Turned
-        # round: x / w, y / w and 1 / w are linear in the picture, and so are the distances from the edges over w
-        # and the depth z / w. Each is a share of the column, a share of the row and a constant.
+        # A point (x, y, 1) of the plane has the clip coordinates to_screen @ (x, y, 1), which are divided by their w.
+        # Conversely x / w, y / w and 1 / w are linear in the image coordinates, and so are the distances from the
+        # edges divided by w, and the depth z / w: a coefficient for the column, one for the row, and a constant.
         to_screen = to_clip @ plate.points
         to_plane = np.linalg.inv(to_screen[[0, 1, 3]])
-        shares = np.concatenate([to_screen[2:3], plate.edges]) @ to_plane
+        coefficients = np.concatenate([to_screen[2:3], plate.edges]) @ to_plane
         # Clip coordinates go from -1 to 1, the depth buffer from 0 to 1.
-        shares[0] = shares[0] / 2.0 + (0.0, 0.0, 0.5)
-        right, upward, constant = shares.T.astype(np.float32)[:, :, None]
+        coefficients[0] = coefficients[0] / 2.0 + (0.0, 0.0, 0.5)
+        right, upward, constant = coefficients.T.astype(np.float32)[:, :, None]
         images = (upward * up + constant)[:, :, None] + (right * across)[:, None, :]
-        seen = (np.minimum.reduce(images[1:]) >= 0.0) & (images[0] < depth)
+        visible = (np.minimum.reduce(images[1:]) >= 0.0) & (images[0] < depth)
         red, green, blue = (min(int(255.0 * channel * brightness), 255) for channel in plate.color)
         color = np.array([red, green, blue, 255], dtype=np.uint8)
-        # Four bytes at once.
-        np.copyto(pixels.view(np.uint32)[..., 0], color.view(np.uint32), where=seen)
-        np.copyto(depth, images[0], where=seen)
+        # Copies the four bytes of a pixel at once.
+        np.copyto(pixels.view(np.uint32)[..., 0], color.view(np.uint32), where=visible)
+        np.copyto(depth, images[0], where=visible)

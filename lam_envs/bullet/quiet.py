@@ -1,4 +1,4 @@
-"""Keep C libraries from writing to the terminal."""
+"""Suppress the output of C libraries on the terminal."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import os
 import sys
 
 
-class Silenced:
-    """While entered, what C code writes to standard output and error goes nowhere; Python's errors still rise."""
+class SuppressOutput:
+    """Context in which standard output and standard error of C code are discarded. Python errors still propagate."""
 
     def __enter__(self) -> None:
         _flush()
         self._saved: dict[int, int] = {}
-        nowhere = os.open(os.devnull, os.O_WRONLY)
+        null = os.open(os.devnull, os.O_WRONLY)
         for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
-            # Services may run with either closed.
+            # A service may run with either stream closed.
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
             with contextlib.suppress(OSError):
                 self._saved[descriptor] = os.dup(descriptor)
-                os.dup2(nowhere, descriptor)
-        os.close(nowhere)
+                os.dup2(null, descriptor)
+        os.close(null)
 
     def __exit__(self, *exception: object) -> None:
         _flush()
@@ -32,6 +32,6 @@ class Silenced:
 
 
 def _flush() -> None:
-    """Empties C's own buffers, which it would otherwise write when the process ends if nobody reads along."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # Windows has no such library
+    """Flush the buffers of the C library, which otherwise writes them when the process ends."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # not available on Windows
         ctypes.CDLL(None).fflush(None)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 def as_array(action: Any) -> npt.NDArray[Any]:
-    """Returns an action as an array.
+    """Return an action as an array.
 
     Raises:
         ValueError: It cannot be read as one.
@@ -21,8 +21,8 @@ def as_array(action: Any) -> npt.NDArray[Any]:
         raise ValueError(f"the action is a {type(action).__name__} that is no array: {error}") from None
 
 
-def checked_numbers(action: Any, size: int) -> list[float]:
-    """Returns the action's numbers clipped to [-1, 1].
+def validate_box_action(action: Any, size: int) -> list[float]:
+    """Return the action's numbers clipped to [-1, 1].
 
     Raises:
         ValueError: Naming the shape, or the index that is not finite.
@@ -43,8 +43,8 @@ def checked_numbers(action: Any, size: int) -> list[float]:
     return numbers
 
 
-def checked_choice(action: Any, count: int) -> int:
-    """Returns the action as a number below ``count``.
+def validate_discrete_action(action: Any, count: int) -> int:
+    """Return the action as a number below ``count``.
 
     Raises:
         ValueError: It is no whole number, or not in range. Unlike a displacement, a choice cannot be clipped.

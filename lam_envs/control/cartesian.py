@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from lam_envs.bullet.geometry import Vector3
 from lam_envs.control.control import Target
 from lam_envs.robots import Robot
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 
-# Where the commanded tool position may be, metres: in front of the arm, above the table. The lowest point
+# Where the commanded tool position may be, meters: in front of the arm, above the table. The lowest point
 # keeps the fingertips 3 mm off the table at rest, and off it in motion too, but for the Panda's fastest diagonals
 # (``docs/physics.md``).
 WORKSPACE_LOW: Vector3 = (0.28, -0.35, 0.012)
 WORKSPACE_HIGH: Vector3 = (0.72, 0.35, 0.45)
-# How far the command may run ahead of the tool on each axis, metres: what presses against something does not
+# How far the command may run ahead of the tool on each axis, meters: what presses against something does not
 # wind up, and turning back answers at once.
 MAX_LEAD = 0.05
 # How far what a joint is told may turn in a step, radians; 2.4 rad/s, about what the real arms' joints can do. Where
@@ -22,14 +22,16 @@ MAX_LEAD = 0.05
 MAX_TURN = 0.12
 
 
-def displaced(target: Target, tool: ToolState, step: Vector3, width: float, robot: Robot, yaw: float = 0.0) -> Target:
-    """Moves the commanded tool position by a step, within the workspace and the allowed lead.
+def move_target(
+    target: Target, tool: ToolState, step: Vector3, width: float, robot: Robot, yaw: float = 0.0
+) -> Target:
+    """Move the commanded tool position by a step, within the workspace and the allowed lead.
 
     Args:
         target: What the robot was told before.
         tool: Where the tool is.
-        step: By how much, metres.
-        width: How wide the gripper should open now, metres.
+        step: By how much, meters.
+        width: How wide the gripper should open now, meters.
         robot: Whose kinematics count.
         yaw: How the hand should be turned now, radians.
     """
@@ -39,7 +41,7 @@ def displaced(target: Target, tool: ToolState, step: Vector3, width: float, robo
         _bounded(y + step[1], tool_y, WORKSPACE_LOW[1], WORKSPACE_HIGH[1]),
         _bounded(z + step[2], tool_z, WORKSPACE_LOW[2], WORKSPACE_HIGH[2]),
     )
-    joints = robot.solve(position, yaw, target.joints)
+    joints = robot.inverse_kinematics(position, yaw, target.joints)
     limited = _together if robot.model.interpolate_targets else _each
     return Target(limited(joints, target.joints), position, yaw, width)
 
@@ -60,7 +62,7 @@ def _each(wanted: Sequence[float], before: Sequence[float]) -> list[float]:
 
 
 def _bounded(wanted: float, tool: float, low: float, high: float) -> float:
-    """Keeps a coordinate of the command near the tool's, and in the workspace."""
+    """Keep a coordinate of the command near the tool's, and in the workspace."""
     if wanted < tool - MAX_LEAD:
         wanted = tool - MAX_LEAD
     elif wanted > tool + MAX_LEAD:

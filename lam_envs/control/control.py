@@ -12,7 +12,7 @@ from gymnasium import spaces
 from lam_envs.bullet.geometry import Vector3
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.robots.robot import GripperState, ToolState
+from lam_envs.robots.state import GripperState, ToolState
 
 # Share of a small error that one action undoes: all of it would swing to and fro where actions take effect late.
 SETTLING = 0.6
@@ -23,8 +23,8 @@ class ToolCommand:
     """What an expert wants of the robot.
 
     Attributes:
-        position: Where the tool should go, metres.
-        width: How wide the gripper should open, metres.
+        position: Where the tool should go, meters.
+        width: How wide the gripper should open, meters.
         yaw: Turn of the hand about the vertical, radians; controls that cannot turn it leave it.
     """
 
@@ -39,9 +39,9 @@ class Target:
 
     Attributes:
         joints: Angles of the arm's joints, radians: what the motors get.
-        position: The commanded tool position, metres; joint control does not use it.
+        position: The commanded tool position, meters; joint control does not use it.
         yaw: The commanded turn of the hand, radians; joint control does not use it.
-        width: The commanded opening of the gripper, metres.
+        width: The commanded opening of the gripper, meters.
     """
 
     joints: list[float]
@@ -82,7 +82,7 @@ class Control(ABC):
         )
 
     def values(self, robot: Robot, tool: ToolState, gripper: GripperState, target: Target) -> list[float]:
-        """Reads the physical values of :attr:`features`, in order."""
+        """Read the physical values of :attr:`features`, in order."""
         return [
             *tool.position,
             *tool.velocity,
@@ -98,24 +98,24 @@ class Control(ABC):
         return (Feature("tool/lag", 3, "m", "commanded position minus position", 0.0, 0.02, 0.2),)
 
     def pose_values(self, robot: Robot, tool: ToolState, target: Target) -> Sequence[float]:
-        """Reads the physical values of :attr:`pose_features`."""
+        """Read the physical values of :attr:`pose_features`."""
         (x, y, z), (tx, ty, tz) = tool.position, target.position
         return (tx - x, ty - y, tz - z)
 
     @abstractmethod
-    def checked(self, action: Any) -> list[float]:
-        """Returns an action as a list of ``action_size`` numbers, displacements clipped to [-1, 1].
+    def validate(self, action: Any) -> list[float]:
+        """Return an action as a list of ``action_size`` numbers, displacements clipped to [-1, 1].
 
         Raises:
             ValueError: The action is not finite, or has a wrong shape or type.
         """
 
     @abstractmethod
-    def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
-        """Applies an action.
+    def compute_target(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
+        """Apply an action.
 
         Args:
-            numbers: What :meth:`checked` returned.
+            numbers: What :meth:`validate` returned.
             target: What the robot was told before.
             tool: Where the tool is.
             robot: Whose kinematics count.
@@ -125,8 +125,8 @@ class Control(ABC):
         """
 
     @abstractmethod
-    def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> Any:
-        """Returns the action of :attr:`space` that brings the robot towards what is wanted, without swinging past it.
+    def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> Any:
+        """Return the action of :attr:`space` that brings the robot toward what is wanted, without swinging past it.
 
         Args:
             command: What is wanted.
@@ -135,7 +135,7 @@ class Control(ABC):
         """
 
     def width(self, opening: float) -> float:
-        """The gripper's width in metres for an opening in [-1, 1]."""
+        """The gripper's width in meters for an opening in [-1, 1]."""
         return (opening + 1.0) / 2 * self.max_width
 
     def opening(self, width: float) -> float:

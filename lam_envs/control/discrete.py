@@ -10,14 +10,14 @@ from gymnasium import spaces
 from typing_extensions import override
 
 from lam_envs.bullet.geometry import Vector3
-from lam_envs.control.actions import checked_choice
-from lam_envs.control.cartesian import displaced
+from lam_envs.control.actions import validate_discrete_action
+from lam_envs.control.cartesian import move_target
 from lam_envs.control.control import Control, Target, ToolCommand
 from lam_envs.observation import Features
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 
-# Discrete steps, metres: far ways in few steps, a fine one below most tasks' tolerances, and one to fit parts.
+# Discrete steps, meters: far ways in few steps, a fine one below most tasks' tolerances, and one to fit parts.
 DISCRETE_STEPS = (0.025, 0.006, 0.0015)
 
 
@@ -54,17 +54,17 @@ class DiscreteControl(Control):
         self.space = spaces.Discrete(len(self.steps))
 
     @override
-    def checked(self, action: Any) -> list[float]:
-        return [float(checked_choice(action, len(self.steps)))]
+    def validate(self, action: Any) -> list[float]:
+        return [float(validate_discrete_action(action, len(self.steps)))]
 
     @override
-    def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
+    def compute_target(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
         number = int(numbers[0])
         width = {self.OPEN: self.max_width, self.CLOSE: 0.0}.get(number, target.width)
-        return displaced(target, tool, self.steps[number], width, robot)
+        return move_target(target, tool, self.steps[number], width, robot)
 
     @override
-    def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> np.int64:
+    def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> np.int64:
         change = command.width - features["gripper/target"].item()
         # Anything nearer to the other end than to what the gripper was told.
         if abs(change) > self.max_width / 4:

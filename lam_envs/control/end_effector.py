@@ -10,12 +10,12 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from lam_envs.control.actions import checked_numbers
-from lam_envs.control.cartesian import displaced
+from lam_envs.control.actions import validate_box_action
+from lam_envs.control.cartesian import move_target
 from lam_envs.control.control import SETTLING, Control, Target, ToolCommand
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 
 # 2 cm a step is 0.4 m/s, a brisk speed for such an arm (its maker allows 1.7 m/s).
 MAX_STEP = 0.02
@@ -46,16 +46,16 @@ class EndEffectorControl(Control):
         self.space = spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
 
     @override
-    def checked(self, action: Any) -> list[float]:
-        return checked_numbers(action, self.action_size)
+    def validate(self, action: Any) -> list[float]:
+        return validate_box_action(action, self.action_size)
 
     @override
-    def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
+    def compute_target(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
         x, y, z, opening = numbers
-        return displaced(target, tool, (x * MAX_STEP, y * MAX_STEP, z * MAX_STEP), self.width(opening), robot)
+        return move_target(target, tool, (x * MAX_STEP, y * MAX_STEP, z * MAX_STEP), self.width(opening), robot)
 
     @override
-    def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
+    def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
         return np.array([*_steps(command, features), self.opening(command.width)], dtype=np.float32)
 
 
@@ -65,7 +65,7 @@ class EndEffectorYawControl(EndEffectorControl):
     | number | meaning | -1 | +1 |
     |---|---|---|---|
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
-    | 3 | turn of the hand, seen from above | clockwise by 0.1 rad | anticlockwise |
+    | 3 | turn of the hand, seen from above | clockwise by 0.1 rad | counterclockwise |
     | 4 | gripper opening | closed | widest |
     """
 
@@ -88,23 +88,23 @@ class EndEffectorYawControl(EndEffectorControl):
         return (*super().pose_values(robot, tool, target), yaw, target.yaw - yaw)
 
     @override
-    def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
+    def compute_target(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
         x, y, z, turn, opening = numbers
         now = robot.yaw(tool)
         yaw = min(max(target.yaw + turn * MAX_YAW_STEP, now - MAX_YAW_LEAD), now + MAX_YAW_LEAD)
         yaw = min(max(yaw, -MAX_YAW), MAX_YAW)
         step = (x * MAX_STEP, y * MAX_STEP, z * MAX_STEP)
-        return displaced(target, tool, step, self.width(opening), robot, yaw)
+        return move_target(target, tool, step, self.width(opening), robot, yaw)
 
     @override
-    def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
+    def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
         commanded = (features["tool/yaw"] + features["tool/yaw_lag"]).item()
         turn = min(max(SETTLING * (command.yaw - commanded) / MAX_YAW_STEP, -1.0), 1.0)
         return np.array([*_steps(command, features), turn, self.opening(command.width)], dtype=np.float32)
 
 
 def _steps(command: ToolCommand, features: Features) -> npt.NDArray[np.float64]:
-    """The displacement towards what is wanted, in shares of the longest one."""
+    """The displacement toward what is wanted, in shares of the longest one."""
     commanded = features["tool/position"] + features["tool/lag"]
     step: npt.NDArray[np.float64] = (np.asarray(command.position) - commanded) / MAX_STEP
     # One factor for all axes keeps the way straight.

@@ -11,18 +11,18 @@ from gymnasium import spaces
 from typing_extensions import override
 
 from lam_envs.bullet.geometry import rotation_6d
-from lam_envs.control.actions import checked_numbers
+from lam_envs.control.actions import validate_box_action
 from lam_envs.control.control import SETTLING, Control, Target, ToolCommand
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 
 # Radians a step. 1 rad/s moves the tool of a stretched arm at 0.7 m/s.
 MAX_JOINT_STEP = 0.05
 # How far the command may run ahead of a joint: at full speed it lags by 0.03. What is pressed and slips off is let go
 # with up to 2.9 rad/s.
 MAX_JOINT_LEAD = 0.08
-# How far ahead of the tool an action by joints aims, metres: one step and what the tool lags behind at full speed.
+# How far ahead of the tool an action by joints aims, meters: one step and what the tool lags behind at full speed.
 JOINT_LOOK_AHEAD = 0.03
 JOINT_IK_ITERATIONS = 10
 
@@ -63,11 +63,11 @@ class JointControl(Control):
         return (*rotation_6d(robot.tool_orientation(tool)), *positions[:count], *velocities[:count], *lags)
 
     @override
-    def checked(self, action: Any) -> list[float]:
-        return checked_numbers(action, self.action_size)
+    def validate(self, action: Any) -> list[float]:
+        return validate_box_action(action, self.action_size)
 
     @override
-    def command(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
+    def compute_target(self, numbers: Sequence[float], target: Target, tool: ToolState, robot: Robot) -> Target:
         *turns, opening = numbers
         positions, _ = robot.joint_states()
         joints = []
@@ -80,12 +80,12 @@ class JointControl(Control):
         return Target(joints, target.position, target.yaw, self.width(opening))
 
     @override
-    def inverse(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
+    def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
         here = features["tool/position"]
         way = np.asarray(command.position) - here
         x, y, z = (here + way * min(1.0, JOINT_LOOK_AHEAD / max(float(np.linalg.norm(way)), 1e-9))).tolist()
         commanded = (features["joint/position"] + features["joint/lag"]).tolist()
-        wanted = robot.solve((x, y, z), command.yaw, commanded, JOINT_IK_ITERATIONS)
+        wanted = robot.inverse_kinematics((x, y, z), command.yaw, commanded, JOINT_IK_ITERATIONS)
         turns = (np.array(wanted) - commanded) / MAX_JOINT_STEP
         # One factor for all joints keeps the way straight.
         turns *= min(SETTLING, 1.0 / max(float(np.abs(turns).max()), 1e-9))

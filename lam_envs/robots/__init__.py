@@ -1,10 +1,11 @@
-"""The table of robots. A new robot is one file here and one line in the table."""
+"""Robots by name. A new robot is a file in this folder and an entry of ``ROBOTS``."""
 
 from __future__ import annotations
 
 from lam_envs.robots.iiwa import IIWA
+from lam_envs.robots.model import RobotModel
 from lam_envs.robots.panda import PANDA
-from lam_envs.robots.robot import Robot, RobotModel
+from lam_envs.robots.robot import Robot
 from lam_envs.robots.xarm6 import XARM6
 
 ROBOTS: dict[str, RobotModel] = {"panda": PANDA, "xarm6": XARM6, "iiwa": IIWA}

@@ -1,1 +1,1 @@
-"""The scene of an episode: objects, robot and randomization, its state, and its rendering."""
+"""Scene of an episode: objects, robot, randomization, state, rendering."""

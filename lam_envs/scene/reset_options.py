@@ -1,4 +1,4 @@
-"""Options of ``reset``: parts of an initial state that the caller sets instead of drawing them.
+"""Options of ``reset``: parts of the initial state that the caller sets instead of sampling them.
 
 An option is one line in :data:`OPTIONS` and one function that checks its value.
 """
@@ -17,7 +17,7 @@ from lam_envs.tasks import InitialState, Task
 from lam_envs.validation import unknown_name
 
 Change = Callable[[InitialState], InitialState]
-"""Replaces one part of a drawn initial state."""
+"""Function that replaces one part of a sampled initial state."""
 
 POSE_SIZE = 7
 """Numbers of a pose: position 3, quaternion 4."""
@@ -30,7 +30,7 @@ def goal_change(value: Any, task: Task) -> Change:
     """Return the change that sets the desired goal.
 
     Args:
-        value: The desired goal, shape (goal size,), in the units that the task's page gives.
+        value: The desired goal, shape (goal size,), in the units of the task's page.
         task: The task.
 
     Raises:
@@ -39,28 +39,28 @@ def goal_change(value: Any, task: Task) -> Change:
     # Goals and their limits have 32 bits.
     desired = np.array(_numbers("reset option 'goal'", value, len(task.goal_low)), np.float32).tolist()
     check_goal("reset option 'goal': the desired goal", desired, task)
-    return lambda start: dataclasses.replace(start, desired=tuple(desired))
+    return lambda start: dataclasses.replace(start, desired_goal=tuple(desired))
 
 
 def poses_change(value: Any, task: Task) -> Change:
-    """Return the change that sets the poses of some movable objects; the others keep theirs.
+    """Return the change that sets the poses of some movable objects.
 
     Args:
         value: A dict of poses by name of the task's movable objects. A pose has 7 numbers: the position x, y, z of
-            the object's frame in world coordinates (metres), and its orientation as a quaternion x, y, z, w. Objects
-            that are not named keep the pose that the seed draws.
+            the object's frame in world coordinates (meters), and its orientation as a quaternion x, y, z, w. Objects
+            that are not named keep the pose that the seed samples.
         task: The task.
 
     Raises:
         ValueError: A name is unknown, or a pose is invalid.
     """
     if not isinstance(value, Mapping):
-        names = ", ".join(task.movable) or "none"
+        names = ", ".join(task.movable_objects) or "none"
         raise ValueError(f"reset option 'poses' is {value!r}; expected a dict of poses by object. Objects: {names}")
     poses: dict[str, Sequence[float]] = {}
     for name, pose in value.items():
-        if name not in task.movable:
-            raise ValueError(f"reset option 'poses': {unknown_name('object', name, task.movable)}")
+        if name not in task.movable_objects:
+            raise ValueError(f"reset option 'poses': {unknown_name('object', name, task.movable_objects)}")
         poses[name] = _numbers(
             f"reset option 'poses': the pose of {name}", pose, POSE_SIZE, " (x, y, z, qx, qy, qz, qw)"
         )
@@ -76,7 +76,7 @@ def poses_change(value: Any, task: Task) -> Change:
 
 
 OPTIONS: dict[str, Callable[[Any, Task], Change]] = {"goal": goal_change, "poses": poses_change}
-"""The options by name: each checks a value and returns the change that it makes."""
+"""Options by name. Each function checks a value and returns the change that it makes."""
 
 
 def changes(options: Any, task: Task) -> list[Change]:
@@ -87,7 +87,7 @@ def changes(options: Any, task: Task) -> list[Change]:
         task: The task.
 
     Returns:
-        The changes to make to the drawn initial state.
+        Changes to the sampled initial state.
 
     Raises:
         ValueError: An option is unknown, or its value is invalid.
@@ -103,11 +103,11 @@ def changes(options: Any, task: Task) -> list[Change]:
 
 
 def check_goal(what: str, desired: Sequence[float], task: Task) -> None:
-    """Refuse a desired goal that is outside of the goal space.
+    """Check that a goal is inside of the goal space.
 
     Args:
-        what: Name of the goal in the error.
-        desired: Shape (goal size,).
+        what: Name of the goal for the error message.
+        desired: Goal, shape (goal size,).
         task: The task.
 
     Raises:

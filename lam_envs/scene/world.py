@@ -1,6 +1,6 @@
-"""One episode after another in a scene: where it starts, how actions advance it, and the state that continues it.
+"""Episodes in a scene: initial states, control steps, and states that continue an episode.
 
-Knows nothing of observations, rewards or pictures: see ``env.py``.
+Observations, rewards and images are made in ``env.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gymnasium.error import ResetNeeded
 
 from lam_envs.control import Control
 from lam_envs.observation import Layout
-from lam_envs.randomization import VARIATION_SIZE, PhysicsScale, Randomization, RandomizationSample, draw
+from lam_envs.randomization import SAMPLE_SIZE, PhysicsScale, Randomization, RandomizationSample, sample_randomization
 from lam_envs.robots import RobotModel
 from lam_envs.scene import state as states
 from lam_envs.scene.reset_options import Change, check_goal
@@ -24,17 +24,17 @@ from lam_envs.tasks import InitialState, Task, TaskObservation
 from lam_envs.tasks.checks import check_declarations, check_goal_features
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
-"""Stands for the first state of an episode before there is one."""
+"""Base state before the first episode."""
 
 
 class World:
-    """The physical side of an environment.
+    """Physical part of an environment.
 
     Args:
-        task: What is to be done.
-        model: Which robot does it.
-        control: What actions mean.
-        randomization: What varies from episode to episode; None where nothing does.
+        task: The task.
+        model: The robot.
+        control: The action space.
+        randomization: Ranges of the randomization; None without randomization.
     """
 
     def __init__(self, task: Task, model: RobotModel, control: Control, randomization: Randomization | None) -> None:
@@ -44,18 +44,18 @@ class World:
         self.control = control
         self.randomization = randomization
         self.layout = Layout((*control.features, *task.features))
-        """Names every feature of :attr:`values`."""
+        """Features of :attr:`values`."""
         self._label = states.label(task.name, model.name, control.name, repr(randomization))
-        # The client is made on first use, in the process that uses it.
+        # The client is made at its first use, in the process that uses it.
         self._scene: Scene | None = None
-        self.variation = RandomizationSample()
-        """What the episode drew."""
-        self.desired = np.zeros(len(task.goal_low), dtype=np.float32)
+        self.randomization_sample = RandomizationSample()
+        """Randomization of the episode."""
+        self.desired_goal = np.zeros(len(task.goal_low), dtype=np.float32)
         """The desired goal."""
-        self.achieved = self.desired
+        self.achieved_goal = self.desired_goal
         """The achieved goal."""
         self.values: list[float] = []
-        """Physical values of the layout's features."""
+        """Physical values of all features of the layout."""
         self._base = NO_EPISODE
         self._pending: list[list[float]] = []
         self._actions: list[list[float]] = []
@@ -64,134 +64,140 @@ class World:
 
     # Episodes
 
-    def begin(self, rng: np.random.Generator, changes: Sequence[Change] = ()) -> None:
-        """Starts an episode that depends on the generator and the changes alone.
+    def reset(self, rng: np.random.Generator, changes: Sequence[Change] = ()) -> None:
+        """Start an episode that depends only on the generator and the changes.
 
         Args:
-            rng: Generator of the initial state. It draws the same numbers with and without changes.
-            changes: Changes to the drawn initial state; see ``reset_options.py``.
+            rng: Random number generator of the initial state. It draws the same numbers with and without changes.
+            changes: Changes to the sampled initial state; see ``reset_options.py``.
         """
-        variation = RandomizationSample() if self.randomization is None else draw(self.randomization, rng)
-        start = self.task.sample(rng, variation.object_size)
-        self._check_draw(start)
+        sample = (
+            RandomizationSample() if self.randomization is None else sample_randomization(self.randomization, rng)
+        )
+        start = self.task.sample_initial_state(rng, sample.object_size)
+        self._check_initial_state(start)
         for change in changes:
             start = change(start)
-        physical = self.scene(self.physique(variation)).initial_state(start)
-        self._load(self._joined(physical, np.array(start.desired, np.float32), variation, 0, []))
+        physical = self.scene(self.physics_scale(sample)).initial_state(start)
+        self._load(self._pack(physical, np.array(start.desired_goal, np.float32), sample, 0, []))
 
-    def advance(self, action: Any) -> None:
-        """Does one action, 1/20 s of simulated time.
+    def step(self, action: Any) -> None:
+        """Execute an action, 1/20 s of simulated time.
 
         Args:
-            action: An action of the control.
+            action: Element of the action space.
 
         Raises:
-            ResetNeeded: There is no episode.
-            ValueError: The action is not finite, or has a wrong shape or type. Nothing has changed then.
-            RuntimeError: The simulation diverged; the next episode has a new one.
+            ResetNeeded: ``reset`` has not been called.
+            ValueError: The action is not finite, or has a wrong shape or type. The world has not changed then.
+            RuntimeError: The simulation diverged. The next episode has a new simulation.
         """
-        scene = self.running()
-        numbers = self.control.checked(action)
+        scene = self.active_scene()
+        numbers = self.control.validate(action)
         self._actions.append(numbers)
         self._pending.append(numbers)
-        # Until the first action arrives the robot keeps to what it was told.
-        if len(self._pending) > self.variation.action_delay:
+        # Until the first action arrives, the robot keeps its target.
+        if len(self._pending) > self.randomization_sample.action_delay:
             numbers = self._pending.pop(0)
-            scene.target = self.control.command(numbers, scene.target, scene.tool, scene.robot)
-        scene.advance()
+            scene.target = self.control.compute_target(numbers, scene.target, scene.tool, scene.robot)
+        scene.step()
         self._read(scene)
 
-    def running(self) -> Scene:
-        """The scene of an episode.
+    def active_scene(self) -> Scene:
+        """Return the scene of the present episode.
 
         Raises:
-            ResetNeeded: There was no reset yet.
+            ResetNeeded: ``reset`` has not been called.
         """
         scene = self.scene()
         if self._base is NO_EPISODE:
-            raise ResetNeeded("call reset() before step(), render() or a state: there is no episode yet")
+            raise ResetNeeded(
+                "there is no episode yet: call reset() before step(), render() and the functions of states"
+            )
         return scene
 
-    def scene(self, physique: PhysicsScale | None = None) -> Scene:
-        """The scene, made anew when this is its first use, the process was forked, or bodies have another physique.
+    def scene(self, physics_scale: PhysicsScale | None = None) -> Scene:
+        """Return the scene. Make a new one at first use, after a fork, and for another physics scale.
 
         Args:
-            physique: What bodies are built with; by default whatever they are.
+            physics_scale: Physics scale of the bodies; by default that of the present scene.
         """
         scene = self._scene
         if scene is not None and scene.simulation.belongs_to_this_process:
-            if physique is None or scene.simulation.physique == physique:
+            if physics_scale is None or scene.simulation.physics_scale == physics_scale:
                 return scene
             scene.close()
         self._base = NO_EPISODE
-        self._scene = Scene(self.model, self.task, physique or PhysicsScale())
+        self._scene = Scene(self.model, self.task, physics_scale or PhysicsScale())
         return self._scene
 
-    def physique(self, variation: RandomizationSample) -> PhysicsScale:
-        """What bodies are built with in a variation: always the same where nothing can be moved."""
-        return variation.physique if self.task.movable else PhysicsScale()
+    def physics_scale(self, sample: RandomizationSample) -> PhysicsScale:
+        """Return the physics scale of a sample; always 1 in tasks without movable objects."""
+        return sample.physics_scale if self.task.movable_objects else PhysicsScale()
 
     @property
     def step_count(self) -> int:
-        """Control steps since the episode began."""
+        """Number of control steps since the beginning of the episode."""
         return self._first_step + len(self._actions)
 
     def close(self) -> None:
-        """Frees the simulation. A reset makes it again."""
+        """Free the simulation. ``reset`` makes a new one."""
         if self._scene is not None:
             self._scene.close()
         self._scene = None
         self._base = NO_EPISODE
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes along: not the client, which is no copy's, but the state of the episode."""
+        """Return the attributes of a copy: the state of the episode without the client."""
         parts = dict(self.__dict__)
         parts["_scene"] = None
         parts["_base"] = None if self._base is NO_EPISODE else states.pack(self._label, self._base, self._actions)
         return parts
 
     def __setstate__(self, parts: dict[str, Any]) -> None:
-        """Makes a copy that continues the episode in a client of its own."""
+        """Restore a copy, which continues the episode in its own client."""
         state = parts["_base"]
         self.__dict__.update({**parts, "_base": NO_EPISODE})
         if state is not None:
             self.set_state(state)
 
-    # What a task says
+    # Checks of the task
 
-    def _check_draw(self, start: InitialState) -> None:
-        """Refuses a start that does not fit what the task declares.
+    def _check_initial_state(self, start: InitialState) -> None:
+        """Check that an initial state matches the declarations of the task.
 
         Raises:
             ValueError: The goal has another size, is not finite or is outside of the goal space, or the objects are
-                not those that can be moved.
+                not the movable ones.
         """
-        sample = f"{type(self.task).__name__}.sample"
-        self._check_numbers(f"the desired goal of {sample}", start.desired, len(self.task.goal_low), "goal_low")
-        check_goal(f"the desired goal of {sample}", np.array(start.desired, np.float32).tolist(), self.task)
-        if set(start.objects) != set(self.task.movable):
+        method = f"{type(self.task).__name__}.sample_initial_state"
+        self._check_numbers(f"the desired goal of {method}", start.desired_goal, len(self.task.goal_low), "goal_low")
+        check_goal(f"the desired goal of {method}", np.array(start.desired_goal, np.float32).tolist(), self.task)
+        if set(start.objects) != set(self.task.movable_objects):
             raise ValueError(
-                f"{sample} places {', '.join(start.objects) or 'nothing'}; "
-                f"expected what movable names: {', '.join(self.task.movable) or 'nothing'}"
+                f"{method} returns poses of {', '.join(start.objects) or 'no objects'}; "
+                f"expected those of movable_objects: {', '.join(self.task.movable_objects) or 'nothing'}"
             )
 
-    def _check_reading(self, reading: TaskObservation) -> None:
-        """Refuses a first reading that does not fit what the task declares.
+    def _check_task_observation(self, observed: TaskObservation) -> None:
+        """Check that the first observation of a task matches its declarations.
 
         Raises:
             ValueError: Values or achieved goal have another size or are not finite, or the goal is outside of the
                 goal space.
         """
-        read = f"{type(self.task).__name__}.read"
+        method = f"{type(self.task).__name__}.observe"
         size = sum(feature.size for feature in self.task.features)
-        self._check_numbers(f"the values of {read}", reading.values, size, "features")
-        self._check_numbers(f"the achieved goal of {read}", reading.achieved, len(self.task.goal_low), "goal_low")
-        check_goal(f"the achieved goal of {read}", self.achieved.tolist(), self.task)
+        self._check_numbers(f"the values of {method}", observed.values, size, "features")
+        self._check_numbers(
+            f"the achieved goal of {method}", observed.achieved_goal, len(self.task.goal_low), "goal_low"
+        )
+        check_goal(f"the achieved goal of {method}", self.achieved_goal.tolist(), self.task)
 
     @staticmethod
     def _check_numbers(what: str, numbers: Sequence[float], size: int, declared: str) -> None:
         if len(numbers) != size:
-            raise ValueError(f"{what} has {len(numbers)} numbers; expected {size}, as {declared} declares")
+            raise ValueError(f"{what} has {len(numbers)} numbers; expected {size}, as in {declared}")
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"{what} is {list(numbers)}; expected finite numbers")
 
@@ -199,103 +205,109 @@ class World:
 
     def get_state(self) -> npt.NDArray[np.float64]:
         """See ``ManipulationEnv.get_state``."""
-        self.running()
+        self.active_scene()
         return states.pack(self._label, self._base, self._actions)
 
     def physical_state(self) -> npt.NDArray[np.float64]:
         """See ``ManipulationEnv.physical_state``."""
-        scene = self.running()
-        # What was written and not yet stepped from is returned as it was: Bullet rounds quaternions it is given.
+        scene = self.active_scene()
+        # Before the first step the base state is returned unchanged: Bullet rounds quaternions that are set.
         physical = self._base
         if self._actions:
-            physical = self._joined(scene.state(), self.desired, self.variation, self.step_count, self._pending)
+            physical = self._pack(
+                scene.state(), self.desired_goal, self.randomization_sample, self.step_count, self._pending
+            )
         return states.pack(self._label, physical, [])
 
     def set_state(self, vector: npt.ArrayLike) -> None:
         """See ``ManipulationEnv.set_state``."""
-        size = self.scene().state_size + self.desired.size + self._variation_size
+        size = self.scene().state_size + self.desired_goal.size + self._sample_size
         physical, recorded = states.unpack(self._label, size, self.control.action_size, vector)
         actions = [row if row.size > 1 else row[0] for row in recorded]
         for action in actions:
-            self.control.checked(action)
-        self.scene().check(physical[: self.scene().state_size])
-        check_goal("the desired goal", physical[self.scene().state_size :][: self.desired.size].tolist(), self.task)
-        self._parts(physical)
+            self.control.validate(action)
+        self.scene().check_state(physical[: self.scene().state_size])
+        check_goal(
+            "the desired goal", physical[self.scene().state_size :][: self.desired_goal.size].tolist(), self.task
+        )
+        self._unpack(physical)
         self._load(physical)
         for action in actions:
-            self.advance(action)
+            self.step(action)
 
     @property
-    def _variation_size(self) -> int:
+    def _sample_size(self) -> int:
         if self.randomization is None:
             return 0
-        return VARIATION_SIZE + 2 + self._longest_delay * self.control.action_size
+        return SAMPLE_SIZE + 2 + self._longest_delay * self.control.action_size
 
     @property
     def _longest_delay(self) -> int:
         return 0 if self.randomization is None else int(self.randomization.action_delay[1])
 
-    def _joined(
+    def _pack(
         self,
         physical: npt.NDArray[np.float64],
         desired: npt.NDArray[np.float32],
-        variation: RandomizationSample,
+        sample: RandomizationSample,
         step: int,
         pending: list[list[float]],
     ) -> npt.NDArray[np.float64]:
-        """Scene, goal and, where something varies, the variation, the step and the actions under way."""
+        """Join scene, goal and, with randomization, the sample, the step and the delayed actions."""
         if self.randomization is None:
             return np.concatenate([physical, desired])
-        waiting = np.zeros(self._longest_delay * self.control.action_size)
+        delayed = np.zeros(self._longest_delay * self.control.action_size)
         numbers = [number for row in pending for number in row]
-        waiting[: len(numbers)] = numbers
-        return np.concatenate([physical, desired, variation.numbers(), [step, len(pending)], waiting])
+        delayed[: len(numbers)] = numbers
+        return np.concatenate([physical, desired, sample.to_numbers(), [step, len(pending)], delayed])
 
-    def _parts(self, base: npt.NDArray[np.float64]) -> tuple[RandomizationSample, int, list[list[float]]]:
-        """The inverse of :meth:`_joined` for what follows the goal.
+    def _unpack(self, base: npt.NDArray[np.float64]) -> tuple[RandomizationSample, int, list[list[float]]]:
+        """Invert :meth:`_pack` for the part after the goal.
 
         Raises:
-            ValueError: Numbers that no episode can have.
+            ValueError: No episode can have these numbers.
         """
         if self.randomization is None:
             return RandomizationSample(), 0, []
-        rest = base[self.scene().state_size + self.desired.size :]
-        variation, rest = RandomizationSample.of(rest[:VARIATION_SIZE]), rest[VARIATION_SIZE:]
+        rest = base[self.scene().state_size + self.desired_goal.size :]
+        sample, rest = RandomizationSample.from_numbers(rest[:SAMPLE_SIZE]), rest[SAMPLE_SIZE:]
         step, count, rows = rest[0], rest[1], rest[2:].reshape(-1, self.control.action_size)
         if (
             step < 0
             or step != int(step)
-            or variation.action_delay > self._longest_delay
-            or count not in range(variation.action_delay + 1)
+            or sample.action_delay > self._longest_delay
+            or count not in range(sample.action_delay + 1)
         ):
-            raise ValueError("the state has a step, a delay or actions under way that this environment cannot have")
-        pending = [self.control.checked(row if row.size > 1 else row[0]) for row in rows[: int(count)]]
-        return variation, int(step), pending
+            raise ValueError("the state has a step, a delay or delayed actions that this environment cannot have")
+        pending = [self.control.validate(row if row.size > 1 else row[0]) for row in rows[: int(count)]]
+        return sample, int(step), pending
 
     def _load(self, base: npt.NDArray[np.float64]) -> None:
-        variation, step, pending = self._parts(base)
-        scene = self.scene(self.physique(variation))
+        sample, step, pending = self._unpack(base)
+        scene = self.scene(self.physics_scale(sample))
         size = scene.state_size
-        scene.load(base[:size])
+        scene.set_state(base[:size])
         self._base = base
-        self.variation, self._first_step, self._pending = variation, step, pending
-        self.desired = base[size : size + self.desired.size].astype(np.float32)
+        self.randomization_sample, self._first_step, self._pending = sample, step, pending
+        self.desired_goal = base[size : size + self.desired_goal.size].astype(np.float32)
         self._actions = []
         self._read(scene)
 
     def _read(self, scene: Scene) -> None:
-        scene.look()
-        reading = self.task.read(scene.simulation, scene.robot, scene.tool, self.desired)
+        scene.read_robot()
+        observed = self.task.observe(scene.simulation, scene.robot, scene.tool, self.desired_goal)
         self.values = [
             *self.control.values(scene.robot, scene.tool, scene.gripper, scene.target),
-            *reading.values,
+            *observed.values,
         ]
-        self.achieved = np.array(reading.achieved, dtype=np.float32)
+        self.achieved_goal = np.array(observed.achieved_goal, dtype=np.float32)
         if not self._is_checked:
-            self._check_reading(reading)
-            check_goal_features(self.task, self.layout, self.values, self.desired)
+            self._check_task_observation(observed)
+            check_goal_features(self.task, self.layout, self.values, self.desired_goal)
             self._is_checked = True
         if not math.isfinite(sum(self.values)):
-            # Such numbers stay in Bullet's caches: only a new client is free of them.
+            # Such numbers stay in Bullet's caches: only a new client helps.
             self.close()
-            raise RuntimeError("the simulation diverged to numbers that are not finite; reset() starts afresh")
+            raise RuntimeError(
+                "the simulation diverged to numbers that are not finite; call reset() for a new simulation"
+            )

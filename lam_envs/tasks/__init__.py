@@ -10,12 +10,12 @@ from lam_envs.tasks.task import InitialState, Task, TaskObservation
 
 
 def make_task(name: str) -> Task:
-    """Makes a task of the table.
+    """Make a task of the table.
 
     Raises:
         KeyError: There is no task of that name.
     """
-    module, _, class_name = TASKS[name].location.partition(":")
+    module, _, class_name = TASKS[name].entry_point.partition(":")
     task = cast(type[Task], getattr(importlib.import_module(module), class_name))
     return task()
 

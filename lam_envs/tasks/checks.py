@@ -1,6 +1,6 @@
-"""Check once that a task follows the interface of tasks: its declarations, and its functions of goals.
+"""Checks that a task follows the interface of tasks: its declarations, and its functions of goals.
 
-Nothing here runs in a step: a task is checked when its environment is made and at its first reset.
+A task is checked when its environment is made and at the first reset, not in steps.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from lam_envs.tasks import Task
 from lam_envs.tasks.one_goal import OneGoal
 
 CLOSE = 1e-3
-"""Largest difference of a goal feature from what ``read`` gives, as a share of its scale."""
-MANY = "hindsight relabelling evaluates many goals at once: read them by goal[..., number]"
+"""Largest difference of a goal feature from the value that ``observe`` returns, as a fraction of its scale."""
+BATCH_HINT = "hindsight relabeling evaluates batches of goals: index them by goal[..., number]"
 
 
 def check_declarations(task: Task) -> None:
@@ -34,22 +34,23 @@ def check_declarations(task: Task) -> None:
             raise ValueError(
                 f"{names} have {len(low)} and {len(high)} numbers; expected the same number, at least one"
             )
-        for index, (least, most) in enumerate(zip(low, high, strict=True)):
-            if not (math.isfinite(least) and math.isfinite(most) and least <= most):
+        for index, (lowest, highest) in enumerate(zip(low, high, strict=True)):
+            if not (math.isfinite(lowest) and math.isfinite(highest) and lowest <= highest):
                 raise ValueError(
-                    f"{names} are {least} and {most} at number {index}; expected finite numbers, the lower one first"
+                    f"{names} are {lowest} and {highest} at number {index}; expected finite numbers, the lower one "
+                    "first"
                 )
 
 
 def check_goal_features(
     task: Task, layout: Layout, values: Sequence[float], desired: npt.NDArray[np.float32]
 ) -> None:
-    """Refuse a ``goal_features`` that gives other features than ``read``: goal observations rely on it.
+    """Check that ``goal_features`` returns the same features as ``observe``: goal observations rely on it.
 
     Args:
         task: The task.
-        layout: Every feature.
-        values: Physical values of the layout, as ``read`` gave them.
+        layout: All features.
+        values: Physical values of the layout, as ``observe`` returned them.
         desired: The desired goal.
 
     Raises:
@@ -62,66 +63,68 @@ def check_goal_features(
     if not isinstance(given, dict) or set(given) != set(expected):
         names = ", ".join(given) or "no features" if isinstance(given, dict) else repr(given)
         raise ValueError(
-            f"{method} gives {names}; expected {', '.join(expected) or 'no features'}: "
-            f"what is named {GOAL_PREFIX}... among its features"
+            f"{method} returns {names}; expected {', '.join(expected) or 'no features'}: "
+            f"those of its features that begin with {GOAL_PREFIX}"
         )
     for name, value in expected.items():
         if np.shape(given[name]) != value.shape:
-            raise ValueError(f"{method} gives {name} of shape {np.shape(given[name])}; expected {value.shape}")
+            raise ValueError(f"{method} returns {name} of shape {np.shape(given[name])}; expected {value.shape}")
         if not np.allclose(given[name], value, rtol=CLOSE, atol=CLOSE * layout[name].scale):
-            raise ValueError(f"{method} gives {given[name]} for {name}; expected {value}, as read gives it")
+            raise ValueError(f"{method} returns {given[name]} for {name}; expected {value}, as observe returns it")
 
 
-def check_many_goals(
+def check_batches_of_goals(
     task: Task, achieved: npt.NDArray[np.float64], desired: npt.NDArray[np.float64], *, dense: bool
 ) -> None:
-    """Refuse an ``evaluate`` or a ``progress`` that gives many goals other values than it gives each of them.
+    """Check that ``evaluate`` and ``progress`` return the same for a batch of goals as for each single goal.
 
     Args:
         task: The task.
-        achieved: A goal, shape (goal size,).
-        desired: A goal, shape (goal size,).
+        achieved: Achieved goal, shape (goal size,).
+        desired: Desired goal, shape (goal size,).
         dense: True if ``progress`` is used.
 
     Raises:
-        ValueError: The method fails for many goals, or names, shapes or values differ.
+        ValueError: The method fails for a batch of goals, or names, shapes or values differ.
     """
-    # Goals between two goals are valid too. There are more goals than a goal has numbers: otherwise a function that
-    # mistakes the first goal for the first number could return the right shape.
+    # Goals between two goals are valid too. The batch has more goals than a goal has numbers: otherwise a function
+    # that takes the first goal for the first number could return the right shape.
     count = 2 * (achieved.size + 1)
-    shares = np.linspace(0.0, 1.0, count)[:, None]
-    pairs = (achieved + shares * (desired - achieved), desired + shares[::-1] * (achieved - desired))
+    fractions = np.linspace(0.0, 1.0, count)[:, None]
+    pairs = (achieved + fractions * (desired - achieved), desired + fractions[::-1] * (achieved - desired))
     functions: dict[str, Callable[[Any, Any], Any]] = {"evaluate": task.evaluate}
     if dense:
         functions["progress"] = lambda *goals: {"progress": task.progress(*goals)}
     for name, function in functions.items():
-        each = [function(OneGoal(one.tolist()), OneGoal(other.tolist())) for one, other in zip(*pairs, strict=True)]
+        single = [function(OneGoal(one.tolist()), OneGoal(other.tolist())) for one, other in zip(*pairs, strict=True)]
         for shape in ((count,), (2, count // 2)):
             goals = [goal.reshape(*shape, -1) for goal in pairs]
             method = f"{type(task).__name__}.{name}"
             try:
-                together = function(*goals)
+                batch = function(*goals)
             except Exception as error:
                 raise ValueError(
-                    f"{method} fails for goals of shape {goals[0].shape} and not for one: {error!r}. {MANY}"
+                    f"{method} fails for goals of shape {goals[0].shape} and not for a single goal: {error!r}. "
+                    f"{BATCH_HINT}"
                 ) from error
-            _check_same(method, together, each, goals[0].shape)
+            _check_same(method, batch, single, goals[0].shape)
 
 
-def _check_same(method: str, together: dict[str, Any], each: list[dict[str, Any]], shape: tuple[int, ...]) -> None:
-    if set(together) != set(each[0]):
+def _check_same(method: str, batch: dict[str, Any], single: list[dict[str, Any]], shape: tuple[int, ...]) -> None:
+    if set(batch) != set(single[0]):
         raise ValueError(
-            f"{method} gives {', '.join(together)} for goals of shape {shape}; expected {', '.join(each[0])}, as for "
-            "one goal"
+            f"{method} returns {', '.join(batch)} for goals of shape {shape}; expected {', '.join(single[0])}, as "
+            "for "
+            "a single goal"
         )
-    for name, values in together.items():
+    for name, values in batch.items():
         if np.shape(values) != shape[:-1]:
             raise ValueError(
-                f"{method} gives {name} of shape {np.shape(values)} for goals of shape {shape}; "
-                f"expected {shape[:-1]}. {MANY}"
+                f"{method} returns {name} of shape {np.shape(values)} for goals of shape {shape}; "
+                f"expected {shape[:-1]}. {BATCH_HINT}"
             )
-        single = np.reshape([one[name] for one in each], shape[:-1])
-        if not np.allclose(np.multiply(values, 1.0), single, rtol=1e-6, atol=1e-9, equal_nan=True):
+        expected = np.reshape([result[name] for result in single], shape[:-1])
+        if not np.allclose(np.multiply(values, 1.0), expected, rtol=1e-6, atol=1e-9, equal_nan=True):
             raise ValueError(
-                f"{method} gives another {name} for goals of shape {shape} than for each of them. {MANY}"
+                f"{method} returns another {name} for goals of shape {shape} than for each single goal. {BATCH_HINT}"
             )

@@ -8,31 +8,31 @@ from typing_extensions import override
 
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.robots import Robot
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (
     FAR,
     LOST,
     TOUCH,
     clipped,
     distance,
-    lying,
+    moves_with_hand,
     nearness,
     object_features,
     object_values,
-    rests_in_hand,
-    sample_place,
+    resting_at,
+    sample_position,
     share,
 )
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.04
-"""Edge of the cube, metres: half the Panda's opening."""
+"""Edge of the cube, meters: half the Panda's opening."""
 MASS = 0.1
 """Kilograms."""
 FRICTION = 1.0
 """Rubber on wood."""
 LIFT = 0.10
-"""How far the cube must be above where it rested, metres."""
+"""How far the cube must be above where it rested, meters."""
 MAX_YAW = 0.5
 """Largest turn of the cube against the gripper, radians: this arm does not turn its hand."""
 
@@ -52,9 +52,9 @@ class Grasp(Task):
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((32,))`; each number is (value - centre) / scale:
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((32,))`; each number is (value - center) / scale:
 
-    | feature | slice | unit | centre | scale | observed range | meaning |
+    | feature | slice | unit | center | scale | observed range | meaning |
     |---|---|---|---|---|---|---|
     | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
     | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -63,7 +63,7 @@ class Grasp(Task):
     | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
     | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
     | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
-    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the cube |
+    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | center of the cube |
     | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | cube minus tool position |
     | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
     | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -80,7 +80,7 @@ class Grasp(Task):
     **Goal.** Distance from tool to cube (m), height of the cube above its rest (m), and 1 while it is held. The
     desired height and hold are lower limits; the distance is not judged.
 
-    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """
@@ -90,12 +90,12 @@ class Grasp(Task):
     features = (TOUCH, *object_features("cube"))
     goal_low = (0.0, -2.0, 0.0)
     goal_high = (FAR, 2.0, 1.0)
-    movable = ("object",)
-    place_low = (0.4, -0.2)
-    place_high = (0.6, 0.2)
+    movable_objects = ("object",)
+    spawn_low = (0.4, -0.2)
+    spawn_high = (0.6, 0.2)
 
     @override
-    def build(self, simulation: Simulation, scale: float) -> None:
+    def build_scene(self, simulation: Simulation, scale: float) -> None:
         edge = EDGE * scale
         simulation.add_box(
             "object",
@@ -107,19 +107,19 @@ class Grasp(Task):
         )
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
-        place = sample_place(rng, self.place_low, self.place_high)
+        place = sample_position(rng, self.spawn_low, self.spawn_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
-        cube = lying(*place, EDGE * scale / 2, yaw)
-        return InitialState(tool=tool, desired=(0.0, LIFT, 1.0), objects={"object": cube})
+        cube = resting_at(*place, EDGE * scale / 2, yaw)
+        return InitialState(tool_position=tool, desired_goal=(0.0, LIFT, 1.0), objects={"object": cube})
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         body = simulation.bodies["object"]
         cube = body.motion()
         left, right, _ = robot.touch(body)
-        held = left and right and rests_in_hand(cube, tool)
+        held = left and right and moves_with_hand(cube, tool)
         achieved = (distance(cube.position, tool.position), cube.position[2] - body.size[2] / 2, float(held))
         values = (float(left), float(right), *object_values(cube, tool))
         return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))

@@ -13,7 +13,7 @@ from lam_envs.bullet.bodies import Part
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature
 from lam_envs.robots import Robot
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (
     FAR,
     FAST,
@@ -21,44 +21,44 @@ from lam_envs.tasks.objects import (
     STILL_SPEED,
     TOUCH,
     clipped,
+    difference,
     distance,
     length,
-    lying,
-    minus,
     nearness,
     object_features,
     object_values,
-    sample_place,
+    resting_at,
+    sample_position,
     share,
     speed,
 )
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 WIDTH, HEIGHT = 0.03, 0.08
-"""Of the peg, metres; it stands upright."""
+"""Of the peg, meters; it stands upright."""
 MASS = 0.1
 """Kilograms."""
 FRICTION = 1.0
 CLEARANCE = 0.002
-"""The hole is this much wider than the peg, metres: 1 mm on each side."""
+"""The hole is this much wider than the peg, meters: 1 mm on each side."""
 MOUTH = 0.042
-"""Height of the hole's mouth, metres: how thick the block is."""
+"""Height of the hole's mouth, meters: how thick the block is."""
 FUNNEL = 0.008
-"""Width and height of the lead-in around the mouth, metres."""
+"""Width and height of the lead-in around the mouth, meters."""
 PLATE = 0.004
-"""Thickness of the plates that form it, metres."""
+"""Thickness of the plates that form it, meters."""
 BLOCK = 0.12
-"""Edge of the block, metres."""
+"""Edge of the block, meters."""
 BLOCK_FRICTION = 0.3
 """Smooth plastic."""
 DEPTH = 0.03
-"""How deep the peg must be in the hole, metres."""
+"""How deep the peg must be in the hole, meters."""
 OFF_AXIS = 0.004
-"""Largest distance of the peg's axis from the hole's that counts as inside, metres: it cannot be more in there."""
+"""Largest distance of the peg's axis from the hole's that counts as inside, meters: it cannot be more in there."""
 UPRIGHT = 0.99
 """Smallest cosine of the peg's tilt that counts as upright: 8 degrees."""
-APART = 0.14
-"""Peg and block start at least this far from each other, centre to centre, metres."""
+MIN_DISTANCE = 0.14
+"""Peg and block start at least this far from each other, center to center, meters."""
 MAX_YAW = 0.4
 """Largest turn of the peg against the gripper, radians."""
 
@@ -81,9 +81,9 @@ class Insert(Task):
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((38,))`; each number is (value - centre) / scale:
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((38,))`; each number is (value - center) / scale:
 
-    | feature | slice | unit | centre | scale | observed range | meaning |
+    | feature | slice | unit | center | scale | observed range | meaning |
     |---|---|---|---|---|---|---|
     | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
     | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -92,7 +92,7 @@ class Insert(Task):
     | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
     | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
     | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
-    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the peg |
+    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | center of the peg |
     | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | peg minus tool position |
     | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
     | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -111,7 +111,7 @@ class Insert(Task):
     the cosine of its tilt, and the distance from the tool to it (m). The desired depth and cosine are lower limits,
     the desired speed is an upper one; the distance is not judged.
 
-    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """
@@ -126,13 +126,13 @@ class Insert(Task):
     )
     goal_low = (-FAR, -FAR, -FAR, 0.0, -1.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, 1.0, FAR)
-    movable = ("object", "block")
+    movable_objects = ("object", "block")
     tool_low = (0.4, -0.15, 0.23)
-    place_low = (0.42, -0.2)
-    place_high = (0.58, 0.2)
+    spawn_low = (0.42, -0.2)
+    spawn_high = (0.58, 0.2)
 
     @override
-    def build(self, simulation: Simulation, scale: float) -> None:
+    def build_scene(self, simulation: Simulation, scale: float) -> None:
         simulation.add_box(
             "object",
             size=(WIDTH * scale, WIDTH * scale, HEIGHT * scale),
@@ -150,19 +150,19 @@ class Insert(Task):
         )
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
-        block = sample_place(rng, self.place_low, self.place_high)
-        peg = sample_place(rng, self.place_low, self.place_high, [block], APART)
+        block = sample_position(rng, self.spawn_low, self.spawn_high)
+        peg = sample_position(rng, self.spawn_low, self.spawn_high, [block], MIN_DISTANCE)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
         return InitialState(
-            tool=tool,
-            desired=(0.0, 0.0, DEPTH, STILL_SPEED, UPRIGHT, 0.0),
-            objects={"object": lying(*peg, HEIGHT * scale / 2, yaw), "block": lying(*block, 0.0)},
+            tool_position=tool,
+            desired_goal=(0.0, 0.0, DEPTH, STILL_SPEED, UPRIGHT, 0.0),
+            objects={"object": resting_at(*peg, HEIGHT * scale / 2, yaw), "block": resting_at(*block, 0.0)},
         )
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         body = simulation.bodies["object"]
         peg, block = body.motion(), simulation.bodies["block"].motion()
         left, right, _ = robot.touch(body)
@@ -173,7 +173,7 @@ class Insert(Task):
         half = body.size[2] / 2
         x, y, z = peg.position
         foot = (x - axis[0] * half, y - axis[1] * half, z - axis[2] * half)
-        values = (float(left), float(right), *object_values(peg, tool), *mouth, *minus(mouth, foot))
+        values = (float(left), float(right), *object_values(peg, tool), *mouth, *difference(mouth, foot))
         achieved = (
             x - bx,
             y - by,
@@ -215,7 +215,7 @@ def block_parts(half: float) -> list[Part]:
     """The block's boxes in the frame of the middle of its foot.
 
     Args:
-        half: Half the width of the hole, metres.
+        half: Half the width of the hole, meters.
     """
     thick = BLOCK / 2 - half
     middle = half + thick / 2

@@ -11,7 +11,7 @@ from typing_extensions import override
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (
     FAR,
     FAST,
@@ -20,33 +20,33 @@ from lam_envs.tasks.objects import (
     clipped,
     distance,
     length,
-    lying,
+    moves_with_hand,
     nearness,
     object_features,
     object_values,
-    rests_in_hand,
-    sample_place,
+    resting_at,
+    sample_position,
     speed,
 )
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.04
-"""Edge of the cube, metres."""
+"""Edge of the cube, meters."""
 MASS = 0.1
 """Kilograms."""
 FRICTION = 1.0
 TOLERANCE = 0.02
-"""Largest distance from the goal that counts, metres."""
+"""Largest distance from the goal that counts, meters."""
 FLAT = 0.005
-"""Largest distance of the cube's height from its height at rest that counts as lying on the table, metres."""
+"""Largest distance of the cube's height from its height at rest that counts as lying on the table, meters."""
 STILL_SPEED = 0.08
-"""Fastest motion of the cube that counts as being there and not passing through, metres a second."""
+"""Fastest motion of the cube that counts as being there and not passing through, meters per second."""
 IN_THE_AIR = 0.5
 """Share of the goals that are above the table."""
 AIR_LOW, AIR_HIGH = 0.06, 0.22
-"""How high those are above the cube's rest, metres."""
-MIN_WAY = 0.1
-"""The goal is at least this far from the cube's start, metres on the table's plane."""
+"""How high those are above the cube's rest, meters."""
+MIN_GOAL_DISTANCE = 0.1
+"""The goal is at least this far from the cube's start, meters on the table's plane."""
 MAX_YAW = 0.5
 """Largest turn of the cube against the gripper, radians."""
 
@@ -67,9 +67,9 @@ class PickPlace(Task):
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((38,))`; each number is (value - centre) / scale:
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((38,))`; each number is (value - center) / scale:
 
-    | feature | slice | unit | centre | scale | observed range | meaning |
+    | feature | slice | unit | center | scale | observed range | meaning |
     |---|---|---|---|---|---|---|
     | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
     | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -78,7 +78,7 @@ class PickPlace(Task):
     | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
     | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
     | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
-    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the cube |
+    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | center of the cube |
     | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | cube minus tool position |
     | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
     | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -86,7 +86,7 @@ class PickPlace(Task):
     | `goal/position` | 32:35 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | where the cube should be |
     | `goal/relative` | 35:38 | m | 0 | 0.1 | -20 to 20 | goal minus cube |
 
-    **Success.** The cube's centre is within 2 cm of the goal, slower than 8 cm/s, and secure: it lies flat on the
+    **Success.** The cube's center is within 2 cm of the goal, slower than 8 cm/s, and secure: it lies flat on the
     table, or both fingers press it with the inside of their pads and it neither slides nor turns in the hand (3 cm/s,
     1 rad/s). Throwing it or dropping it through the goal is no success.
 
@@ -96,7 +96,7 @@ class PickPlace(Task):
     **Goal.** Position of the cube (3, m), its speed (m/s), 1 while it is secure, and the distance from the tool to it
     (m). The desired speed is an upper and security a lower limit; the distance is not judged.
 
-    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """
@@ -111,14 +111,14 @@ class PickPlace(Task):
     )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, 1.0, FAR)
-    movable = ("object",)
-    place_low = (0.4, -0.2)
-    place_high = (0.6, 0.2)
-    spot_low = (0.38, -0.22)
-    spot_high = (0.62, 0.22)
+    movable_objects = ("object",)
+    spawn_low = (0.4, -0.2)
+    spawn_high = (0.6, 0.2)
+    goal_spawn_low = (0.38, -0.22)
+    goal_spawn_high = (0.62, 0.22)
 
     @override
-    def build(self, simulation: Simulation, scale: float) -> None:
+    def build_scene(self, simulation: Simulation, scale: float) -> None:
         edge = EDGE * scale
         simulation.add_box(
             "object",
@@ -131,18 +131,20 @@ class PickPlace(Task):
         simulation.add_marker("goal", size=(edge, edge, edge), color=(0.1, 0.75, 0.3, 0.5))
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
-        place = sample_place(rng, self.place_low, self.place_high)
+        place = sample_position(rng, self.spawn_low, self.spawn_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
-        x, y = sample_place(rng, self.spot_low, self.spot_high, [place], MIN_WAY)
+        x, y = sample_position(rng, self.goal_spawn_low, self.goal_spawn_high, [place], MIN_GOAL_DISTANCE)
         above, rise = rng.uniform() < IN_THE_AIR, rng.uniform(AIR_LOW, AIR_HIGH)
         rest = EDGE * scale / 2
         desired = (x, y, rest + above * rise, STILL_SPEED, 1.0, 0.0)
-        return InitialState(tool=tool, desired=desired, objects={"object": lying(*place, rest, yaw)})
+        return InitialState(
+            tool_position=tool, desired_goal=desired, objects={"object": resting_at(*place, rest, yaw)}
+        )
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         body = simulation.bodies["object"]
         cube = body.motion()
         left, right, _ = robot.touch(body)
@@ -150,7 +152,7 @@ class PickPlace(Task):
         x, y, z = cube.position
         values = (float(left), float(right), *object_values(cube, tool), gx, gy, gz, gx - x, gy - y, gz - z)
         lies = abs(z - body.size[2] / 2) <= FLAT
-        secure = lies or (left and right and rests_in_hand(cube, tool))
+        secure = lies or (left and right and moves_with_hand(cube, tool))
         achieved = (x, y, z, speed(cube), float(secure), distance(cube.position, tool.position))
         return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
 
@@ -174,7 +176,7 @@ class PickPlace(Task):
         return progress
 
     @override
-    def show(self, simulation: Simulation, desired: Goals) -> None:
+    def update_markers(self, simulation: Simulation, desired: Goals) -> None:
         x, y, z = desired[:3].tolist()
         simulation.bodies["goal"].marker_position = (x, y, z)
 

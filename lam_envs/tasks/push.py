@@ -11,7 +11,7 @@ from typing_extensions import override
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (
     FAR,
     FAST,
@@ -20,37 +20,37 @@ from lam_envs.tasks.objects import (
     clipped,
     distance,
     length,
-    lying,
     nearness,
     object_features,
     object_values,
-    sample_place,
+    resting_at,
+    sample_position,
     speed,
 )
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.09
-"""Of the square slab, metres: more than any of the grippers opens, so it can only be pushed."""
+"""Of the square slab, meters: more than any of the grippers opens, so it can only be pushed."""
 HEIGHT = 0.04
-"""Of the slab, metres."""
+"""Of the slab, meters."""
 MASS = 0.2
 """Kilograms."""
 FRICTION = 1.0
 MAX_YAW = 0.785
 """Largest turn of the slab, radians: every way that a square can lie."""
 TOLERANCE = 0.02
-"""Largest distance from the goal that counts, metres."""
+"""Largest distance from the goal that counts, meters."""
 FLAT = 0.005
-"""Largest distance of the slab's height from its height at rest that counts as lying on the table, metres."""
-MIN_WAY = 0.1
-"""The goal is at least this far from the slab's start, metres."""
+"""Largest distance of the slab's height from its height at rest that counts as lying on the table, meters."""
+MIN_GOAL_DISTANCE = 0.1
+"""The goal is at least this far from the slab's start, meters."""
 
 
 class Push(Task):
     """Push a slab along the table to a goal, where it stays.
 
     **Scene.** The arm beside a table with one square slab: 9 x 9 x 4 cm, 0.2 kg, too wide for the gripper. A green
-    disc shows the goal.
+    disk shows the goal.
 
     **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
     slab lies anywhere on 16 x 34 cm, turned in any way; the goal is anywhere on 24 x 44 cm, at least 10 cm from it.
@@ -62,9 +62,9 @@ class Push(Task):
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((36,))`; each number is (value - centre) / scale:
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((36,))`; each number is (value - center) / scale:
 
-    | feature | slice | unit | centre | scale | observed range | meaning |
+    | feature | slice | unit | center | scale | observed range | meaning |
     |---|---|---|---|---|---|---|
     | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
     | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -72,7 +72,7 @@ class Push(Task):
     | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
     | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
     | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
-    | `object/position` | 12:15 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | centre of the slab |
+    | `object/position` | 12:15 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | center of the slab |
     | `object/relative` | 15:18 | m | 0 | 0.1 | -20 to 20 | slab minus tool position |
     | `object/rotation` | 18:24 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
     | `object/velocity` | 24:27 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -80,7 +80,7 @@ class Push(Task):
     | `goal/position` | 30:33 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | where the slab should be |
     | `goal/relative` | 33:36 | m | 0 | 0.1 | -20 to 20 | goal minus slab |
 
-    **Success.** The slab lies flat on the table, its centre within 2 cm of the goal, slower than 3 cm/s. Sliding
+    **Success.** The slab lies flat on the table, its center within 2 cm of the goal, slower than 3 cm/s. Sliding
     across the goal is no success.
 
     **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.2 for the tool being near the slab
@@ -89,7 +89,7 @@ class Push(Task):
     **Goal.** Position of the slab (3, m), its speed (m/s), and the distance from the tool to it (m). The desired
     speed is an upper limit; the distance is not judged.
 
-    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """
@@ -103,14 +103,14 @@ class Push(Task):
     )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, FAR)
-    movable = ("object",)
-    place_low = (0.42, -0.17)
-    place_high = (0.58, 0.17)
-    spot_low = (0.38, -0.22)
-    spot_high = (0.62, 0.22)
+    movable_objects = ("object",)
+    spawn_low = (0.42, -0.17)
+    spawn_high = (0.58, 0.17)
+    goal_spawn_low = (0.38, -0.22)
+    goal_spawn_high = (0.62, 0.22)
 
     @override
-    def build(self, simulation: Simulation, scale: float) -> None:
+    def build_scene(self, simulation: Simulation, scale: float) -> None:
         edge, height = EDGE * scale, HEIGHT * scale
         simulation.add_box(
             "object",
@@ -123,19 +123,19 @@ class Push(Task):
         simulation.add_marker("goal", size=(0.04, 0.04, 0.002), color=(0.1, 0.75, 0.3, 1.0), shape="cylinder")
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
-        slab = sample_place(rng, self.place_low, self.place_high)
-        x, y = sample_place(rng, self.spot_low, self.spot_high, [slab], MIN_WAY)
+        slab = sample_position(rng, self.spawn_low, self.spawn_high)
+        x, y = sample_position(rng, self.goal_spawn_low, self.goal_spawn_high, [slab], MIN_GOAL_DISTANCE)
         z = HEIGHT * scale / 2
         return InitialState(
-            tool=tool,
-            desired=(x, y, z, STILL_SPEED, 0.0),
-            objects={"object": lying(*slab, z, rng.uniform(-MAX_YAW, MAX_YAW))},
+            tool_position=tool,
+            desired_goal=(x, y, z, STILL_SPEED, 0.0),
+            objects={"object": resting_at(*slab, z, rng.uniform(-MAX_YAW, MAX_YAW))},
         )
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         slab = simulation.bodies["object"].motion()
         gx, gy, gz = desired[:3].tolist()
         x, y, z = slab.position
@@ -165,7 +165,7 @@ class Push(Task):
         return progress
 
     @override
-    def show(self, simulation: Simulation, desired: Goals) -> None:
+    def update_markers(self, simulation: Simulation, desired: Goals) -> None:
         x, y = desired[:2].tolist()
         simulation.bodies["goal"].marker_position = (x, y, 0.001)
 

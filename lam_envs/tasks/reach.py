@@ -11,16 +11,16 @@ from typing_extensions import override
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import length, nearness
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 TOLERANCE = 0.02
-"""Largest distance from the goal that counts, metres."""
+"""Largest distance from the goal that counts, meters."""
 STILL_SPEED = 0.08
-"""Largest tool speed that counts as being there and not passing through, metres a second."""
-MIN_WAY = 0.1
-"""The goal is at least this far from the tool's start, metres."""
+"""Largest tool speed that counts as being there and not passing through, meters per second."""
+MIN_GOAL_DISTANCE = 0.1
+"""The goal is at least this far from the tool's start, meters."""
 
 
 class Reach(Task):
@@ -38,9 +38,9 @@ class Reach(Task):
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((18,))`; each number is (value - centre) / scale:
+    **Observations.** `obs="state"`, `robot="panda"`, `Box((18,))`; each number is (value - center) / scale:
 
-    | feature | slice | unit | centre | scale | observed range | meaning |
+    | feature | slice | unit | center | scale | observed range | meaning |
     |---|---|---|---|---|---|---|
     | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
     | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
@@ -53,12 +53,12 @@ class Reach(Task):
 
     **Success.** The tool is within 2 cm of the goal and slower than 8 cm/s. Flying through is no success.
 
-    **Reward.** ``dense``: 1 on success, else ``0.1 / (0.1 + d) - 1`` with d the distance in metres, so between
+    **Reward.** ``dense``: 1 on success, else ``0.1 / (0.1 + d) - 1`` with d the distance in meters, so between
     -1 and 0. ``sparse``: 0 on success, else -1.
 
     **Goal.** Tool position (3, m) and its speed (m/s); the desired speed is an upper limit.
 
-    **Randomisation.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
 
     **Version history.** v0: first version.
     """
@@ -71,24 +71,24 @@ class Reach(Task):
     )
     goal_low = (-1.0, -1.5, -1.0, 0.0)
     goal_high = (2.0, 1.5, 2.0, 10.0)
-    point_low = (0.35, -0.25, 0.03)
-    point_high = (0.65, 0.25, 0.38)
+    goal_spawn_low = (0.35, -0.25, 0.03)
+    goal_spawn_high = (0.65, 0.25, 0.38)
 
     @override
-    def build(self, simulation: Simulation, scale: float) -> None:
+    def build_scene(self, simulation: Simulation, scale: float) -> None:
         size = (2 * TOLERANCE, 2 * TOLERANCE, 2 * TOLERANCE)
         simulation.add_marker("goal", size=size, color=(0.1, 0.75, 0.3, 0.7), shape="ball")
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
         while True:
-            x, y, z = rng.uniform(self.point_low, self.point_high).tolist()
-            if math.dist((x, y, z), tool) >= MIN_WAY:
-                return InitialState(tool=tool, desired=(x, y, z, STILL_SPEED))
+            x, y, z = rng.uniform(self.goal_spawn_low, self.goal_spawn_high).tolist()
+            if math.dist((x, y, z), tool) >= MIN_GOAL_DISTANCE:
+                return InitialState(tool_position=tool, desired_goal=(x, y, z, STILL_SPEED))
 
     @override
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
         x, y, z = tool.position
         vx, vy, vz = tool.velocity
         gx, gy, gz, _ = desired.tolist()
@@ -107,7 +107,7 @@ class Reach(Task):
         return near
 
     @override
-    def show(self, simulation: Simulation, desired: Goals) -> None:
+    def update_markers(self, simulation: Simulation, desired: Goals) -> None:
         x, y, z, _ = desired.tolist()
         simulation.bodies["goal"].marker_position = (x, y, z)
 

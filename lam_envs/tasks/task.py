@@ -14,7 +14,7 @@ from lam_envs.bullet.geometry import Motion, Vector3
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
-from lam_envs.robots.robot import ToolState
+from lam_envs.robots.state import ToolState
 
 Goals = npt.NDArray[np.floating[Any]]
 """Achieved or desired goals, shape (..., goal size)."""
@@ -27,13 +27,13 @@ class InitialState:
     """What an episode starts from.
 
     Attributes:
-        tool: Position of the tool, metres.
-        desired: The desired goal.
+        tool_position: Position of the tool, meters.
+        desired_goal: The desired goal.
         objects: Pose of each movable object.
     """
 
-    tool: Vector3
-    desired: tuple[float, ...]
+    tool_position: Vector3
+    desired_goal: tuple[float, ...]
     objects: Mapping[str, Motion] = field(default_factory=dict)
 
 
@@ -42,7 +42,7 @@ class TaskObservation(NamedTuple):
 
     values: Sequence[float]
     """Physical values of the task's features, in order."""
-    achieved: Sequence[float]
+    achieved_goal: Sequence[float]
     """The achieved goal."""
 
 
@@ -50,7 +50,7 @@ class Task(ABC):
     """One thing to do with the robot.
 
     Success is a pure function of an achieved and a desired goal, and so is the reward: one definition serves
-    ``info``, reward, termination and the relabelling of hindsight experience replay.
+    ``info``, reward, termination and the relabeling of hindsight experience replay.
     """
 
     name: ClassVar[str]
@@ -60,15 +60,15 @@ class Task(ABC):
     """What the task adds to the robot's features."""
     goal_low: ClassVar[tuple[float, ...]]
     goal_high: ClassVar[tuple[float, ...]]
-    movable: ClassVar[tuple[str, ...]] = ()
+    movable_objects: ClassVar[tuple[str, ...]] = ()
     """Names of the objects whose poses belong to the state."""
     tool_low: ClassVar[Vector3] = (0.4, -0.15, 0.17)
-    """Where the tool may be at the start of an episode, metres."""
+    """Where the tool may be at the start of an episode, meters."""
     tool_high: ClassVar[Vector3] = (0.6, 0.15, 0.33)
 
     @abstractmethod
-    def build(self, simulation: Simulation, scale: float) -> None:
-        """Adds the task's objects, once a client.
+    def build_scene(self, simulation: Simulation, scale: float) -> None:
+        """Add the task's objects, once a client.
 
         Args:
             simulation: Where to.
@@ -76,8 +76,8 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
-        """Draws the start and the goal of an episode.
+    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+        """Draw the start and the goal of an episode.
 
         Args:
             rng: Of the episode.
@@ -85,12 +85,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def read(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
-        """Reads the task's features and the achieved goal."""
+    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+        """Read the task's features and the achieved goal."""
 
     @abstractmethod
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        """Judges goals of shape (..., goal size), read by ``goal[..., number]`` and ``goal - other``.
+        """Evaluate goals of shape (..., goal size), read by ``goal[..., number]`` and ``goal - other``.
 
         A single goal comes in as plain floats: conditions are joined by ``&`` and ``|`` and never negated by ``~``.
 
@@ -102,14 +102,14 @@ class Task(ABC):
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         """How far goals of shape (..., goal size) are from success: 0 is far, 1 is there; shape (...)."""
 
-    def show(self, simulation: Simulation, desired: Goals) -> None:  # noqa: B027  (a hook, not an obligation)
-        """Moves the markers that show the goal; by default there are none."""
+    def update_markers(self, simulation: Simulation, desired: Goals) -> None:  # noqa: B027  (a hook, not an obligation)
+        """Move the markers that show the goal; by default there are none."""
 
     def goal_features(self, features: Features, desired: Goals) -> Features:
         """The features named ``goal/...``, computed from the other features; by default there are none."""
         return {}
 
     def sample_tool(self, rng: np.random.Generator) -> Vector3:
-        """Draws where the tool starts."""
+        """Draw where the tool starts."""
         x, y, z = rng.uniform(self.tool_low, self.tool_high).tolist()
         return (x, y, z)

@@ -12,14 +12,14 @@ import pybullet
 from demos.experts.moves import CLOSED, OPEN, is_held, reach_for
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
-from lam_envs.robots.robot import UNTOUCHED, Touch
+from lam_envs.robots.state import UNTOUCHED, Touch
 
 Look = Callable[[], Features]
 Cheat = Callable[[Look], Iterator[ToolCommand]]
 Point = tuple[float, float, float]
 
 FULL_SPEED = 0.1
-"""Sent this far ahead, the tool moves as fast as it can, metres."""
+"""Sent this far ahead, the tool moves as fast as it can, meters."""
 
 
 class Moment(NamedTuple):
@@ -35,7 +35,7 @@ class Moment(NamedTuple):
 
 
 def play(env: gym.Env[Any, Any], seed: int, cheat: Cheat) -> list[Moment]:
-    """Plays a cheat to the end of an episode; where it ends before, the tool stays."""
+    """Play a cheat to the end of an episode; where it ends before, the tool stays."""
     inner: Any = env.unwrapped
     env.reset(seed=seed)
     commands = cheat(inner.features)
@@ -92,7 +92,7 @@ def direction(start: Point, end: Point) -> tuple[float, float]:
 
 
 def go(look: Look, place: Callable[[Features], Point], width: float, steps: int = 40) -> Iterator[ToolCommand]:
-    """Goes to a place until the tool is there."""
+    """Go to a place until the tool is there."""
     for _ in range(steps):
         command = ToolCommand(place(look()), width)
         yield command
@@ -101,33 +101,33 @@ def go(look: Look, place: Callable[[Features], Point], width: float, steps: int 
 
 
 def stay(look: Look, place: Callable[[Features], Point], width: float) -> Iterator[ToolCommand]:
-    """Keeps the tool at a place to the end."""
+    """Keep the tool at a place to the end."""
     while True:
         yield ToolCommand(place(look()), width)
 
 
 def rush(look: Look, way: Point, width: float, steps: int) -> Iterator[ToolCommand]:
-    """Moves as fast as the arm can."""
+    """Move as fast as the arm can."""
     for _ in range(steps):
         x, y, z = tool(look())
         yield ToolCommand((x + FULL_SPEED * way[0], y + FULL_SPEED * way[1], z + FULL_SPEED * way[2]), width)
 
 
 def grip(look: Look, above: float = 0.0) -> Iterator[ToolCommand]:
-    """Takes the object, as the experts do."""
+    """Take the object, as the experts do."""
     while not is_held(look()):
         yield reach_for(look(), above=above)
 
 
 def let_go(look: Look, steps: int = 8) -> Iterator[ToolCommand]:
-    """Opens the hand where it is."""
+    """Open the hand where it is."""
     place = tool(look())
     for _ in range(steps):
         yield ToolCommand(place, OPEN)
 
 
 def carry_over(look: Look, off: Point) -> Iterator[ToolCommand]:
-    """Lifts what is held, and brings its centre to a place relative to the goal, from above."""
+    """Lift what is held, and brings its center to a place relative to the goal, from above."""
 
     def command(away: Callable[[Features], Point]) -> Callable[[Features], Point]:
         def place(features: Features) -> Point:
@@ -153,7 +153,7 @@ def carry_over(look: Look, off: Point) -> Iterator[ToolCommand]:
 
 
 def beside(away: Sequence[float], height: float | None = None, above: float = 0.0) -> Callable[[Features], Point]:
-    """A place beside the object: how far along x and y, and at which height, or how far above its centre."""
+    """A place beside the object: how far along x and y, and at which height, or how far above its center."""
 
     def place(features: Features) -> Point:
         x, y, z = thing(features)
@@ -166,12 +166,12 @@ def beside(away: Sequence[float], height: float | None = None, above: float = 0.
 
 
 def throw(look: Look, above: float = 0.0, height: float = 0.06) -> Iterator[ToolCommand]:
-    """Takes it, swings it up and towards the goal, and opens the hand on the way.
+    """Take it, swings it up and toward the goal, and opens the hand on the way.
 
     Args:
         look: Reads the scene.
-        above: Where to grip it: height above its centre, metres.
-        height: How far it has come up when the hand opens, metres.
+        above: Where to grip it: height above its center, meters.
+        height: How far it has come up when the hand opens, meters.
     """
     yield from grip(look, above)
     x, y = direction(thing(look()), goal(look()))
@@ -183,7 +183,7 @@ def throw(look: Look, above: float = 0.0, height: float = 0.06) -> Iterator[Tool
 
 
 def knock(look: Look) -> Iterator[ToolCommand]:
-    """Comes down behind it and runs through it and far past the goal, at full speed."""
+    """Come down behind it and runs through it and far past the goal, at full speed."""
     x, y = direction(thing(look()), goal(look()))
     far = math.dist(thing(look())[:2], goal(look())[:2])
     yield from go(look, beside((-0.1 * x, -0.1 * y), 0.15), CLOSED, 25)
@@ -193,7 +193,7 @@ def knock(look: Look) -> Iterator[ToolCommand]:
 
 
 def squeeze_out(look: Look, away: float = 0.03) -> Iterator[ToolCommand]:
-    """Closes on the last millimetres of its edge, so that it shoots out of the hand, then lifts the hand."""
+    """Close on the last millimeters of its edge, so that it shoots out of the hand, then lifts the hand."""
     yield from go(look, beside((-away, 0.0), above=0.1), OPEN, 25)
     yield from go(look, beside((-away, 0.0)), OPEN, 15)
     x, y, z = tool(look())
@@ -203,13 +203,13 @@ def squeeze_out(look: Look, away: float = 0.03) -> Iterator[ToolCommand]:
 
 
 def press_down(look: Look) -> Iterator[ToolCommand]:
-    """Presses it onto the table with the closed hand."""
+    """Press it onto the table with the closed hand."""
     yield from go(look, beside((0.0, 0.0), above=0.12), CLOSED, 25)
     yield from rush(look, (0.0, 0.0, -1.0), CLOSED, 100)
 
 
 def hover(look: Look) -> Iterator[ToolCommand]:
-    """Brings the empty hand to where the object should be."""
+    """Bring the empty hand to where the object should be."""
 
     def place(features: Features) -> Point:
         x, y, z = goal(features)
@@ -220,12 +220,12 @@ def hover(look: Look) -> Iterator[ToolCommand]:
 
 
 def hover_above(look: Look) -> Iterator[ToolCommand]:
-    """Holds the empty closed hand over the object, where it would be if it held it."""
+    """Hold the empty closed hand over the object, where it would be if it held it."""
     yield from stay(look, beside((0.0, 0.0), 0.14), CLOSED)
 
 
 def outside(look: Look) -> Iterator[ToolCommand]:
-    """Presses the outside of one finger against its side, and moves up: one finger, the back of the hand."""
+    """Press the outside of one finger against its side, and moves up: one finger, the back of the hand."""
     yield from go(look, beside((0.0, 0.06), above=0.12), CLOSED, 25)
     yield from go(look, beside((0.0, 0.06)), CLOSED, 15)
     yield from rush(look, (0.0, -1.0, 0.0), CLOSED, 3)
@@ -233,7 +233,7 @@ def outside(look: Look) -> Iterator[ToolCommand]:
 
 
 def one_finger(look: Look) -> Iterator[ToolCommand]:
-    """Presses one open finger's pad against its side, and moves up."""
+    """Press one open finger's pad against its side, and moves up."""
     yield from go(look, beside((0.0, 0.0), above=0.12), OPEN, 25)
     yield from go(look, beside((0.0, 0.0)), OPEN, 15)
     yield from rush(look, (0.0, 1.0, 0.0), OPEN, 4)
@@ -241,7 +241,7 @@ def one_finger(look: Look) -> Iterator[ToolCommand]:
 
 
 def scoop(look: Look) -> Iterator[ToolCommand]:
-    """Drives the closed fingers low into its foot at full speed, and tears them up, to have it ride on them."""
+    """Drive the closed fingers low into its foot at full speed, and tears them up, to have it ride on them."""
     yield from go(look, beside((-0.09, 0.0), 0.15), CLOSED, 25)
     yield from go(look, beside((-0.09, 0.0), 0.012), CLOSED, 15)
     yield from rush(look, (1.0, 0.0, 0.0), CLOSED, 4)
@@ -249,11 +249,11 @@ def scoop(look: Look) -> Iterator[ToolCommand]:
 
 
 NEARER = 0.005
-"""Beside the middle, the hand pushes the slab towards the arm, which reaches farther there."""
+"""Beside the middle, the hand pushes the slab toward the arm, which reaches farther there."""
 
 
 def sweep_off(look: Look) -> Iterator[ToolCommand]:
-    """Sweeps it over the nearer side of the table, which only an arm that acts by its joints can reach."""
+    """Sweep it over the nearer side of the table, which only an arm that acts by its joints can reach."""
     side = math.copysign(1.0, thing(look())[1])
     height = thing(look())[2]
     yield from go(look, beside((0.0, -0.1 * side), 0.15), CLOSED, 25)
@@ -267,7 +267,7 @@ def sweep_off(look: Look) -> Iterator[ToolCommand]:
 
 
 def swing_through(look: Look) -> Iterator[ToolCommand]:
-    """Swings to and fro through the goal of Reach."""
+    """Swing to and fro through the goal of Reach."""
     side = 1.0
     while True:
         x, y, z = goal(look())
@@ -277,7 +277,7 @@ def swing_through(look: Look) -> Iterator[ToolCommand]:
 
 
 def stop_short(look: Look) -> Iterator[ToolCommand]:
-    """Stays 3 cm above the goal of Reach."""
+    """Stay 3 cm above the goal of Reach."""
 
     def place(features: Features) -> Point:
         x, y, z = goal(features)
@@ -287,28 +287,28 @@ def stop_short(look: Look) -> Iterator[ToolCommand]:
 
 
 def drop_through(look: Look) -> Iterator[ToolCommand]:
-    """Lifts the cube beside the goal, holds it 7 cm above, and lets it fall through."""
+    """Lift the cube beside the goal, holds it 7 cm above, and lets it fall through."""
     yield from grip(look)
     yield from carry_over(look, (0.0, 0.0, 0.07))
     yield from let_go(look, 20)
 
 
 def hold_on_top(look: Look) -> Iterator[ToolCommand]:
-    """Holds the red cube on its place on the blue one, and does not let go."""
+    """Hold the red cube on its place on the blue one, and does not let go."""
     yield from grip(look)
     yield from carry_over(look, (0.0, 0.0, 0.0))
     yield from stay(look, tool, CLOSED)
 
 
 def drop_beside(look: Look) -> Iterator[ToolCommand]:
-    """Drops the red cube from 10 cm above the blue one, so far to the side that it cannot stay there."""
+    """Drop the red cube from 10 cm above the blue one, so far to the side that it cannot stay there."""
     yield from grip(look)
     yield from carry_over(look, (0.025, 0.0, 0.1))
     yield from let_go(look, 20)
 
 
 def hold_over_hole(look: Look) -> Iterator[ToolCommand]:
-    """Holds the peg over the mouth of the hole."""
+    """Hold the peg over the mouth of the hole."""
     yield from grip(look, 0.025)
     yield from carry_over(look, (0.0, 0.0, 0.015))
     place = tool(look())
@@ -316,7 +316,7 @@ def hold_over_hole(look: Look) -> Iterator[ToolCommand]:
 
 
 def stand_on_block(look: Look) -> Iterator[ToolCommand]:
-    """Stands the peg on the rim of the block, and leaves."""
+    """Stand the peg on the rim of the block, and leaves."""
     yield from grip(look, 0.025)
     yield from carry_over(look, (0.045, 0.0, 0.004))
     yield from let_go(look, 8)
@@ -324,7 +324,7 @@ def stand_on_block(look: Look) -> Iterator[ToolCommand]:
 
 
 def drop_on_block(look: Look) -> Iterator[ToolCommand]:
-    """Drops the peg from 10 cm above the mouth, 1.5 cm beside it."""
+    """Drop the peg from 10 cm above the mouth, 1.5 cm beside it."""
     yield from grip(look, 0.025)
     yield from carry_over(look, (0.015, 0.0, 0.1))
     yield from let_go(look, 20)

@@ -23,7 +23,7 @@ STEPS = 5
 
 
 def torchrl_environment(env_id: str) -> dict[str, str]:
-    """Makes an environment by ``GymEnv``, which tries ``frameskip``, with all infos."""
+    """Make an environment by ``GymEnv``, which tries ``frameskip``, with all infos."""
     from torchrl.envs import GymEnv, check_env_specs
 
     env = GymEnv(env_id, frame_skip=2).auto_register_info_dict()
@@ -34,7 +34,7 @@ def torchrl_environment(env_id: str) -> dict[str, str]:
 
 
 def torchrl_named_info() -> list[int]:
-    """Reads one info of several, and returns its shape."""
+    """Read one info of several, and returns its shape."""
     from torchrl.envs import GymEnv, default_info_dict_reader
 
     env = GymEnv("LamReach-v0", randomize="full", terminate_on_success=True)
@@ -45,7 +45,7 @@ def torchrl_named_info() -> list[int]:
 
 
 def torchrl_vector() -> list[int]:
-    """Reads an info of two environments in processes of their own, and returns its shape."""
+    """Read an info of two environments in processes of their own, and returns its shape."""
     from torchrl.data import Unbounded
     from torchrl.envs import GymEnv, default_info_dict_reader
 
@@ -57,7 +57,7 @@ def torchrl_vector() -> list[int]:
 
 
 def rllib_samples() -> dict[str, Any]:
-    """Makes environments by RLlib's runner, with its checks, and samples episodes."""
+    """Make environments by RLlib's runner, with its checks, and samples episodes."""
     from ray.rllib.algorithms.ppo import PPOConfig
     from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
@@ -73,7 +73,7 @@ def rllib_samples() -> dict[str, Any]:
 
 
 def d3rlpy_learns(dataset_id: str) -> dict[str, Any]:
-    """Reads a dataset of ``demos.collect``, learns from it and acts in its environment."""
+    """Read a dataset of ``demos.collect``, learns from it and acts in its environment."""
     import d3rlpy
     import minari
 
@@ -96,7 +96,7 @@ def d3rlpy_learns(dataset_id: str) -> dict[str, Any]:
 
 
 def stable_baselines3_counts() -> dict[str, int]:
-    """Counts successes as Stable-Baselines3 does, and writes them by its Monitor."""
+    """Count successes as Stable-Baselines3 does, and writes them by its Monitor."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
 
@@ -109,7 +109,7 @@ def stable_baselines3_counts() -> dict[str, int]:
 
 
 def main() -> None:
-    """Prints what the libraries read."""
+    """Print what the libraries read."""
     folder, dataset_id = sys.argv[1:]
     torch.set_num_threads(1)
     os.environ["MINARI_DATASETS_PATH"] = str(Path(folder).resolve())

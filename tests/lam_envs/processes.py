@@ -58,7 +58,7 @@ def _child(work: Callable[..., str], sender: Any, *arguments: Any) -> None:
 
 
 def elsewhere(context: Any, work: Callable[..., str], *arguments: Any) -> str:
-    """Does work in another process."""
+    """Do work in another process."""
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(work, sender, *arguments))
     process.start()

@@ -41,7 +41,7 @@ MIXES: dict[str, list[tuple[str, Keywords]]] = {
         )
     ],
     "robots": [(env_id(task), {"robot": ROBOTS[1 + number % 2]}) for number, task in enumerate(TASKS)],
-    "randomised": [
+    "randomized": [
         (env_id(task), {"randomize": ("full", "physics", "visual")[number % 3]}) for number, task in enumerate(TASKS)
     ],
     "looked at": [(env_id(task), LOOKED_AT) for task in TASKS],
@@ -96,7 +96,7 @@ def episodes(mix: str, steps: int) -> Iterator[None]:
 
 
 def openings(count: int) -> Iterator[None]:
-    """Opens, uses and closes environments; a third is drawn, a third sees pictures; yields after every one."""
+    """Open, uses and closes environments; a third is drawn, a third sees pictures; yields after every one."""
     kinds: list[Keywords] = [{}, LOOKED_AT, {"obs": "pixels", **SMALL}]
     kinds += [{**kind, "randomize": "full"} for kind in kinds]
     every = list(product(lam_envs.ENV_IDS, ROBOTS, kinds))
@@ -118,7 +118,7 @@ def openings(count: int) -> Iterator[None]:
 
 
 def run(work: Iterator[None], count: int, first: int) -> dict[str, list[int]]:
-    """Works, and measures ten times after the warm-up.
+    """Work, and measures ten times after the warm-up.
 
     Args:
         work: Yields after every piece.

@@ -177,7 +177,7 @@ def seeds_of(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> 
 
 
 def assert_is_no_success(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> dict[int, Episode]:
-    """Returns what was played, by seed."""
+    """Return what was played, by seed."""
     played = {}
     for seed in seeds_of(env, case, count, first):
         episode = played[seed] = cheats.play(env, seed, case.cheat)

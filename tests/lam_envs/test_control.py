@@ -19,8 +19,8 @@ from lam_envs.control.end_effector import MAX_STEP, MAX_YAW, MAX_YAW_STEP
 from lam_envs.control.joint import MAX_JOINT_LEAD, MAX_JOINT_STEP
 from lam_envs.randomization import PhysicsScale
 from lam_envs.robots import PANDA
-from lam_envs.robots.robot import ToolState
-from lam_envs.scene.scene import FINGER_LEAD, Scene
+from lam_envs.robots.state import ToolState
+from lam_envs.scene.scene import MAX_FINGER_LEAD, Scene
 from lam_envs.tasks import make_task
 
 from ..conftest import Make
@@ -39,12 +39,12 @@ def scene() -> Iterator[Scene]:
 
 
 def told(scene: Scene, position: Vector3 = HERE, width: float = 0.0, yaw: float = 0.0) -> Target:
-    return Target(scene.robot.start_pose(position, yaw), position, yaw, width)
+    return Target(scene.robot.initial_joint_angles(position, yaw), position, yaw, width)
 
 
 def standing(scene: Scene, position: Vector3 = HERE, yaw: float = 0.0) -> ToolState:
     """The tool at rest at a pose, with the arm there."""
-    scene.robot.place([*scene.robot.start_pose(position, yaw), 0.0, 0.0])
+    scene.robot.set_joint_states([*scene.robot.initial_joint_angles(position, yaw), 0.0, 0.0])
     return ToolState(position, scene.robot.tool_state().orientation, STILL, STILL)
 
 
@@ -58,11 +58,11 @@ def features(target: Vector3, width: float, **more: float) -> dict[str, Any]:
 
 
 def test_full_actions_move_the_command_by_two_centimetres_and_open_fully(scene: Scene) -> None:
-    numbers = EE.checked(np.array([1, -1, 0.5, 1]))
-    target = EE.command(numbers, told(scene), standing(scene), scene.robot)
+    numbers = EE.validate(np.array([1, -1, 0.5, 1]))
+    target = EE.compute_target(numbers, told(scene), standing(scene), scene.robot)
     np.testing.assert_allclose(target.position, [0.5 + MAX_STEP, -MAX_STEP, 0.2 + MAX_STEP / 2])
     assert target.width == WIDTH
-    scene.robot.place([*target.joints, 0.0, 0.0])
+    scene.robot.set_joint_states([*target.joints, 0.0, 0.0])
     np.testing.assert_allclose(scene.robot.tool_state().position, target.position, atol=1e-3)
 
 
@@ -73,10 +73,10 @@ def test_the_inverse_reaches_any_pose_without_swinging_past(
     wanted = (HERE[0] + x, HERE[1] + y, HERE[2] + z)
     target = told(scene)
     for _ in range(12):
-        action = EE.inverse(ToolCommand(wanted, width), features(target.position, 0.0), scene.robot)
+        action = EE.compute_action(ToolCommand(wanted, width), features(target.position, 0.0), scene.robot)
         tool = ToolState(target.position, (1.0, 0.0, 0.0, 0.0), STILL, STILL)
         before = np.subtract(wanted, target.position)
-        target = EE.command(EE.checked(action), target, tool, scene.robot)
+        target = EE.compute_target(EE.validate(action), target, tool, scene.robot)
         after = np.subtract(wanted, target.position)
         assert (after * before >= -1e-12).all(), "it swung past"
     np.testing.assert_allclose(target.position, wanted, atol=1e-5)
@@ -84,17 +84,17 @@ def test_the_inverse_reaches_any_pose_without_swinging_past(
 
 
 def test_the_inverse_goes_straight_to_what_is_far(scene: Scene) -> None:
-    action = EE.inverse(ToolCommand((0.6, 0.05, 0.2), 0.0), features(HERE, 0.0), scene.robot)
+    action = EE.compute_action(ToolCommand((0.6, 0.05, 0.2), 0.0), features(HERE, 0.0), scene.robot)
     np.testing.assert_allclose(action, [1.0, 0.5, 0.0, -1.0], atol=1e-6)
 
 
 def test_the_command_stays_in_the_workspace_and_near_the_tool(scene: Scene) -> None:
     target = told(scene)
     for _ in range(100):
-        target = EE.command([1, 1, -1, 0], target, standing(scene), scene.robot)
+        target = EE.compute_target([1, 1, -1, 0], target, standing(scene), scene.robot)
     np.testing.assert_allclose(target.position, [0.5 + MAX_LEAD, MAX_LEAD, 0.2 - MAX_LEAD])
     corner = (WORKSPACE_HIGH[0], WORKSPACE_HIGH[1], WORKSPACE_LOW[2])
-    target = EE.command([1, 1, -1, 0], told(scene, corner), standing(scene, corner), scene.robot)
+    target = EE.compute_target([1, 1, -1, 0], told(scene, corner), standing(scene, corner), scene.robot)
     assert target.position == corner
 
 
@@ -124,7 +124,7 @@ def test_fingers_close_gently_whatever_they_are_told(make: Make) -> None:
     for opening in [1.0] * 8 + [-1.0] * 8:
         env.step(np.array([0.0, 0.0, 0.0, opening], dtype=np.float32))
         widths.append(env.unwrapped.features()["gripper/width"].item())
-    assert np.abs(np.diff(widths)).max() <= 2 * FINGER_LEAD + 0.001
+    assert np.abs(np.diff(widths)).max() <= 2 * MAX_FINGER_LEAD + 0.001
     assert widths[8] == pytest.approx(WIDTH, abs=0.001)
     assert widths[16] == pytest.approx(0.0, abs=0.001)
 
@@ -132,45 +132,47 @@ def test_fingers_close_gently_whatever_they_are_told(make: Make) -> None:
 def test_the_hand_turns_by_a_tenth_of_a_radian_and_up_to_its_limit(scene: Scene) -> None:
     tool = standing(scene)
     assert scene.robot.yaw(tool) == pytest.approx(0.0, abs=1e-3)
-    target = EE_YAW.command([0, 0, 0, 1, 0], told(scene), tool, scene.robot)
+    target = EE_YAW.compute_target([0, 0, 0, 1, 0], told(scene), tool, scene.robot)
     assert target.yaw == pytest.approx(MAX_YAW_STEP)
-    scene.robot.place([*target.joints, 0.0, 0.0])
+    scene.robot.set_joint_states([*target.joints, 0.0, 0.0])
     assert scene.robot.yaw(scene.robot.tool_state()) == pytest.approx(MAX_YAW_STEP, abs=2e-3)
-    at_limit = EE_YAW.command([0, 0, 0, -1, 0], told(scene, yaw=-1.55), standing(scene, yaw=-1.55), scene.robot)
+    at_limit = EE_YAW.compute_target(
+        [0, 0, 0, -1, 0], told(scene, yaw=-1.55), standing(scene, yaw=-1.55), scene.robot
+    )
     assert at_limit.yaw == -MAX_YAW
 
 
 def test_the_inverse_turns_the_hand_to_where_it_is_wanted(scene: Scene) -> None:
     seen = features(HERE, 0.0, tool_yaw=0.3, tool_yaw_lag=0.02)
-    action = EE_YAW.inverse(ToolCommand(HERE, 0.0, yaw=0.25), seen, scene.robot)
+    action = EE_YAW.compute_action(ToolCommand(HERE, 0.0, yaw=0.25), seen, scene.robot)
     np.testing.assert_allclose(action, [0, 0, 0, -0.7 * SETTLING, -1], atol=1e-6)
 
 
 def test_joint_actions_turn_each_joint_within_its_limits_and_lead(scene: Scene) -> None:
     tool = standing(scene)
     start = told(scene)
-    numbers = JOINT.checked(np.array([1, 0, 0, 0, 0, 0, -0.5, 1]))
-    target = JOINT.command(numbers, start, tool, scene.robot)
+    numbers = JOINT.validate(np.array([1, 0, 0, 0, 0, 0, -0.5, 1]))
+    target = JOINT.compute_target(numbers, start, tool, scene.robot)
     moved = np.subtract(target.joints, start.joints)
     np.testing.assert_allclose(moved, [MAX_JOINT_STEP, 0, 0, 0, 0, 0, -MAX_JOINT_STEP / 2], atol=1e-12)
     for _ in range(20):
-        target = JOINT.command([1.0] * 7 + [0.0], target, tool, scene.robot)
+        target = JOINT.compute_target([1.0] * 7 + [0.0], target, tool, scene.robot)
     assert np.subtract(target.joints, start.joints).max() == pytest.approx(MAX_JOINT_LEAD)
     assert all(low < angle < high for angle, (low, high) in zip(target.joints, scene.robot.limits, strict=True))
 
 
 def test_inverse_kinematics_depends_on_its_arguments_alone(scene: Scene) -> None:
-    seed = scene.robot.start_pose(HERE)
+    seed = scene.robot.initial_joint_angles(HERE)
     solutions = []
     for elsewhere in ((0.35, 0.2, 0.1), (0.65, -0.2, 0.4)):
         standing(scene, elsewhere)
-        solutions.append(scene.robot.solve((0.52, 0.01, 0.19), 0.1, seed))
+        solutions.append(scene.robot.inverse_kinematics((0.52, 0.01, 0.19), 0.1, seed))
     assert solutions[0] == solutions[1]
 
 
 def test_discrete_actions_do_what_their_table_says(scene: Scene) -> None:
     tool = standing(scene)
-    moved = [DISCRETE.command([action], told(scene, width=0.04), tool, scene.robot) for action in range(21)]
+    moved = [DISCRETE.compute_target([action], told(scene, width=0.04), tool, scene.robot) for action in range(21)]
     coarse, fine, finest = DISCRETE_STEPS
     for action, step in ((1, [coarse, 0, 0]), (6, [0, 0, -coarse]), (9, [0, fine, 0]), (14, [-finest, 0, 0])):
         np.testing.assert_allclose(np.array(moved[action].position) - HERE, step, atol=1e-12)
@@ -187,9 +189,9 @@ def test_discrete_inverses_come_within_half_a_finest_step_and_hold(
     target = told(scene, width=WIDTH)
     for _ in range(40):
         seen = features(target.position, target.width)
-        action = DISCRETE.inverse(ToolCommand(tuple(wanted.tolist()), WIDTH), seen, scene.robot)
+        action = DISCRETE.compute_action(ToolCommand(tuple(wanted.tolist()), WIDTH), seen, scene.robot)
         tool = ToolState(target.position, (1.0, 0.0, 0.0, 0.0), STILL, STILL)
-        target = DISCRETE.command(DISCRETE.checked(action), target, tool, scene.robot)
+        target = DISCRETE.compute_target(DISCRETE.validate(action), target, tool, scene.robot)
     assert action == 0
     assert np.abs(wanted - target.position).max() <= 0.51 * DISCRETE_STEPS[-1]
 

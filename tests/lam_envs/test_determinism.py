@@ -1,4 +1,4 @@
-"""Same seed, same actions: the same bits, whatever the id, the arm, the control and what is randomised."""
+"""Same seed, same actions: the same bits, whatever the id, the arm, the control and what is randomized."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Recorded(NamedTuple):
 
 @functools.cache
 def recorded(cell: Cell, seed: int, steps: int) -> Recorded:
-    """Chooses actions in one environment, and records them in a second that did nothing before."""
+    """Choose actions in one environment, and records them in a second that did nothing before."""
     env = cell.make()
     actions = traces.contact_rich_actions(env, seed, steps)
     env.close()
@@ -115,13 +115,13 @@ def in_a_fresh_environment(cell: Cell, seed: int, steps: int) -> str:
 
 
 def after_other_episodes(cell: Cell, seed: int, steps: int, between: int = EPISODES_BETWEEN) -> tuple[str, bool]:
-    """Returns the fingerprint, and whether the robot met an object in the episodes before."""
+    """Return the fingerprint, and whether the robot met an object in the episodes before."""
     env = cell.make()
     met = False
     for number in range(between):
         traces.contact_rich_actions(env, 100_000 + 100 * seed + number, steps)
         scene = env.unwrapped._world.scene()  # type: ignore[attr-defined]
-        met |= any(scene.robot.touch(scene.simulation.bodies[name]).anywhere for name in scene.task.movable)
+        met |= any(scene.robot.touch(scene.simulation.bodies[name]).anywhere for name in scene.task.movable_objects)
     found = traces.trace(env, seed, recorded(cell, seed, steps).actions)
     env.close()
     return found, met
@@ -232,7 +232,7 @@ def test_fifty_seeds_give_the_same_episodes_everywhere(env_id: str) -> None:
 
 
 def check_vector(cell: Cell, seeds: list[int], steps: int) -> None:
-    """Compares two workers with one environment, for pairs of seeds."""
+    """Compare two workers with one environment, for pairs of seeds."""
     vector = AsyncVectorEnv([cell.make, cell.make])
     single = cell.make()
     for first in range(0, len(seeds), 2):

@@ -313,11 +313,11 @@ def test_goals_of_another_shape_are_refused(env_id: str, make: Make) -> None:
 @pytest.mark.parametrize(
     ("goal", "problem"),
     [
-        (np.nan, "not finite in 32 bits"),
-        (np.inf, "not finite in 32 bits"),
-        (1e300, "not finite in 32 bits"),
-        (1j, "no real numbers"),
-        ("1", "no real numbers"),
+        (np.nan, "not finite in float32"),
+        (np.inf, "not finite in float32"),
+        (1e300, "not finite in float32"),
+        (1j, "not real numbers"),
+        ("1", "not real numbers"),
     ],
 )
 def test_goals_that_are_no_numbers_of_32_bits_are_refused_one_by_one_and_together(

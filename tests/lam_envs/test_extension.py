@@ -26,7 +26,7 @@ from lam_envs.observation import Feature
 from lam_envs.randomization import PRESETS
 from lam_envs.robots import PANDA, ROBOTS, RobotModel
 from lam_envs.tasks import TASKS, InitialState, Task, TaskObservation
-from lam_envs.tasks.objects import lying, object_features, object_values, sample_place
+from lam_envs.tasks.objects import object_features, object_values, resting_at, sample_position
 
 from . import traces
 
@@ -43,23 +43,25 @@ class Above(Task):
     )
     goal_low = (-2.0, -2.0, -2.0, 0.0)
     goal_high = (2.0, 2.0, 2.0, 10.0)
-    movable = ("object",)
+    movable_objects = ("object",)
     tool_low = (0.4, -0.15, 0.2)
     tool_high = (0.6, 0.15, 0.3)
 
-    def build(self, simulation: Any, scale: float) -> None:
+    def build_scene(self, simulation: Any, scale: float) -> None:
         edge = 0.05 * scale
         simulation.add_box(
             "object", size=(edge, edge, edge), position=(0.5, 0, edge / 2), mass=0.2, color=(0.9, 0.8, 0.1)
         )
         simulation.add_marker("spot", size=(0.03, 0.03, 0.03), color=(0.9, 0.0, 0.9, 1.0), shape="ball")
 
-    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
-        x, y = sample_place(rng, (0.42, -0.15), (0.58, 0.15))
-        return InitialState(tool=tool, desired=(0, 0, 0.1, 0.05), objects={"object": lying(x, y, 0.025 * scale)})
+        x, y = sample_position(rng, (0.42, -0.15), (0.58, 0.15))
+        return InitialState(
+            tool_position=tool, desired_goal=(0, 0, 0.1, 0.05), objects={"object": resting_at(x, y, 0.025 * scale)}
+        )
 
-    def read(self, simulation: Any, robot: Any, tool: Any, desired: Any) -> TaskObservation:
+    def observe(self, simulation: Any, robot: Any, tool: Any, desired: Any) -> TaskObservation:
         cube = simulation.bodies["object"].motion()
         away = np.clip(np.subtract(tool.position, cube.position), -2, 2)
         speed = min(float(np.linalg.norm(tool.velocity)), 10.0)
@@ -73,7 +75,7 @@ class Above(Task):
     def progress(self, achieved: Any, desired: Any) -> Any:
         return np.exp(-5 * np.linalg.norm((achieved - desired)[..., :3], axis=-1))
 
-    def show(self, simulation: Any, desired: Any) -> None:
+    def update_markers(self, simulation: Any, desired: Any) -> None:
         x, y, z = simulation.bodies["object"].motion().position
         simulation.bodies["spot"].marker_position = (x, y, z + float(desired[2]))
 
@@ -132,7 +134,7 @@ def gantry(folder: Path) -> RobotModel:
     return RobotModel(
         name="gantry",
         physics_urdf=path,
-        pictures_urdf=path,
+        visual_urdf=path,
         base=(0.5, 0.0, 0.8),
         arm_joints=("slide_x", "slide_y", "slide_z", "turn"),
         finger_joints=("left", "right"),
@@ -208,7 +210,7 @@ def test_an_expert_of_a_few_lines_does_a_new_task(robot: str, control: str, mode
         for column, obs in enumerate(["state", "goal", "pixels"])
     ],
 )
-def test_a_new_task_has_every_observation_and_randomisation(preset: str, obs: str, models: dict[str, Any]) -> None:
+def test_a_new_task_has_every_observation_and_randomization(preset: str, obs: str, models: dict[str, Any]) -> None:
     env = gym.make(ID, obs=obs, randomize=preset, robot=models["gantry"], **SMALL)
     expert = ExpertPolicy(AboveExpert(), env)
     observation, info = env.reset(seed=1)
@@ -365,7 +367,7 @@ def test_a_condition_that_is_no_truth_value_is_refused_by_name() -> None:
         def evaluate(self, achieved: Any, desired: Any) -> dict[str, Any]:
             return {"is_success": ~(achieved[..., 0] > 1.0)}
 
-    with pytest.raises(TypeError, match=r"Wrong\.evaluate gives -[12] for is_success; expected a truth value"):
+    with pytest.raises(TypeError, match=r"Wrong\.evaluate returns -[12] for is_success; expected a bool"):
         ManipulationEnv(task=Wrong()).reset(seed=0)
 
 
@@ -374,114 +376,114 @@ WRONG_TASKS = [
         "evaluate",
         lambda *_: {"is_close": True},
         TypeError,
-        r"Wrong\.evaluate gives .*; expected truth values by name",
+        r"Wrong\.evaluate returns .*; expected a dict of bools",
     ),
-    ("evaluate", lambda *_: None, TypeError, r"Wrong\.evaluate gives None; expected truth values by name"),
-    ("progress", lambda *_: None, TypeError, r"Wrong\.progress gives None; expected a number"),
-    ("progress", lambda *_: 1.5, ValueError, r"Wrong\.progress gives 1\.5; expected a number from 0 to 1"),
+    ("evaluate", lambda *_: None, TypeError, r"Wrong\.evaluate returns None; expected a dict of bools"),
+    ("progress", lambda *_: None, TypeError, r"Wrong\.progress returns None; expected a number"),
+    ("progress", lambda *_: 1.5, ValueError, r"Wrong\.progress returns 1\.5; expected a number from 0 to 1"),
     (
-        "read",
+        "observe",
         lambda *_: TaskObservation([0.0] * 9, [0.0] * 4),
         ValueError,
-        r"the values of Wrong\.read has 9 numbers; .* 10",
+        r"the values of Wrong\.observe has 9 numbers; .* 10",
     ),
     (
-        "read",
+        "observe",
         lambda *_: TaskObservation([0.0] * 10, [0.0] * 5),
         ValueError,
-        r"goal of Wrong\.read has 5 numbers; expected 4",
+        r"goal of Wrong\.observe has 5 numbers; expected 4",
     ),
     (
-        "read",
+        "observe",
         lambda *_: TaskObservation([np.nan] * 10, [0.0] * 4),
         ValueError,
-        r"values of Wrong\.read .* finite numbers",
+        r"values of Wrong\.observe .* finite numbers",
     ),
     (
-        "sample",
+        "sample_initial_state",
         lambda *_: InitialState((0.5, 0, 0.2), (0.0,) * 4),
         ValueError,
-        r"Wrong\.sample places nothing; .* object",
+        r"Wrong\.sample_initial_state returns poses of no objects; .* object",
     ),
     (
-        "sample",
+        "sample_initial_state",
         lambda *_: InitialState((0.5, 0, 0.2), (0.0,)),
         ValueError,
-        r"goal of Wrong\.sample has 1 numbers; expected 4",
+        r"goal of Wrong\.sample_initial_state has 1 numbers; expected 4",
     ),
     (
-        "sample",
-        lambda self, *_: InitialState((0.5, 0, 0.2), (0.0, 0.0, 0.0, -1.0), {"object": lying(0.5, 0.0, 0.025)}),
+        "sample_initial_state",
+        lambda self, *_: InitialState((0.5, 0, 0.2), (0.0, 0.0, 0.0, -1.0), {"object": resting_at(0.5, 0.0, 0.025)}),
         ValueError,
-        r"the desired goal of Wrong\.sample's number 3 is -1; expected 0 to 10",
+        r"the desired goal of Wrong\.sample_initial_state's number 3 is -1; expected 0 to 10",
     ),
     (
-        "read",
+        "observe",
         lambda *_: TaskObservation([0.0] * 10, [0.0, 0.0, 3.0, 0.0]),
         ValueError,
-        r"the achieved goal of Wrong\.read's number 2 is 3; expected -2 to 2",
+        r"the achieved goal of Wrong\.observe's number 2 is 3; expected -2 to 2",
     ),
     # Hooks and functions of many goals: what they give goes unnoticed until a goal environment needs it.
     (
         "goal_features",
         Task.goal_features,
         ValueError,
-        r"Wrong\.goal_features gives no features; expected goal/height",
+        r"Wrong\.goal_features returns no features; expected goal/height",
     ),
-    ("goal_features", lambda *_: None, ValueError, r"Wrong\.goal_features gives None; expected goal/height"),
+    ("goal_features", lambda *_: None, ValueError, r"Wrong\.goal_features returns None; expected goal/height"),
     (
         "goal_features",
         lambda _, features, desired: {"goal/heigth": desired[2:3]},
         ValueError,
-        r"Wrong\.goal_features gives goal/heigth; expected goal/height",
+        r"Wrong\.goal_features returns goal/heigth; expected goal/height",
     ),
     (
         "goal_features",
         lambda _, features, desired: {"goal/height": desired[2]},
         ValueError,
-        r"Wrong\.goal_features gives goal/height of shape \(\); expected \(1,\)",
+        r"Wrong\.goal_features returns goal/height of shape \(\); expected \(1,\)",
     ),
     (
         "goal_features",
         lambda _, features, desired: {"goal/height": desired[1:2]},
         ValueError,
-        r"Wrong\.goal_features gives \[0\.\] for goal/height; expected \[0\.1.*\], as read gives it",
+        r"Wrong\.goal_features returns \[0\.\] for goal/height; expected \[0\.1.*\], as observe returns it",
     ),
     (
         "evaluate",
         lambda _, achieved, desired: {"is_success": achieved[3] <= desired[3]},
         ValueError,
-        r"Wrong\.evaluate gives is_success of shape \(4,\) for goals of shape \(10, 4\); expected \(10,\)\. hind",
+        r"Wrong\.evaluate returns is_success of shape \(4,\) for goals of shape \(10, 4\); expected \(10,\)\. hind",
     ),
     (
         "evaluate",
         lambda _, achieved, desired: {"is_success": bool(achieved[..., 3] <= desired[..., 3])},
         ValueError,
-        r"Wrong\.evaluate fails for goals of shape \(10, 4\) and not for one: ValueError",
+        r"Wrong\.evaluate fails for goals of shape \(10, 4\) and not for a single goal: ValueError",
     ),
     (
         "evaluate",
         lambda _, achieved, desired: {"is_success": np.linalg.norm((achieved - desired)[:3]) <= 0.02},
         ValueError,
-        r"Wrong\.evaluate gives is_success of shape \(\) for goals",
+        r"Wrong\.evaluate returns is_success of shape \(\) for goals",
     ),
     (
         "evaluate",
         lambda _, achieved, desired: {"is_success": achieved[..., 2] > np.mean(achieved[..., 2]) - 0.01},
         ValueError,
-        r"Wrong\.evaluate gives another is_success for goals of shape \(10, 4\) than for each",
+        r"Wrong\.evaluate returns another is_success for goals of shape \(10, 4\) than for each",
     ),
     (
         "evaluate",
         lambda _, achieved, desired: {"is_success": achieved.T[3] <= desired.T[3]},
         ValueError,
-        r"Wrong\.evaluate gives is_success of shape \(5, 2\) for goals of shape \(2, 5, 4\)",
+        r"Wrong\.evaluate returns is_success of shape \(5, 2\) for goals of shape \(2, 5, 4\)",
     ),
     (
         "progress",
         lambda _, achieved, desired: 1 / (1 + abs(achieved[2] - desired[2])),
         ValueError,
-        r"Wrong\.progress gives progress of shape \(4,\) for goals of shape \(10, 4\)",
+        r"Wrong\.progress returns progress of shape \(4,\) for goals of shape \(10, 4\)",
     ),
 ]
 
@@ -543,13 +545,15 @@ def test_limits_that_leave_no_room_are_refused_when_the_environment_is_made(chan
 
 def test_a_movable_object_that_is_not_built_is_refused_by_name() -> None:
     class Wrong(Above):
-        movable = ("object", "lid")
+        movable_objects = ("object", "lid")
 
-        def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
-            start = super().sample(rng, scale)
-            return dataclasses.replace(start, objects={**start.objects, "lid": lying(0.5, 0.3, 0.02)})
+        def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+            start = super().sample_initial_state(rng, scale)
+            return dataclasses.replace(start, objects={**start.objects, "lid": resting_at(0.5, 0.3, 0.02)})
 
-    with pytest.raises(ValueError, match="movable of Wrong names lid, which its build does not add; it adds floor, "):
+    with pytest.raises(
+        ValueError, match="movable_objects of Wrong names lid, which its build_scene does not add; it adds"
+    ):
         ManipulationEnv(task=Wrong()).reset(seed=0)
 
 
@@ -578,8 +582,8 @@ class GoalFirst(Above):
 
     features = (Above.features[-1], *Above.features[:-1])
 
-    def read(self, *scene: Any) -> TaskObservation:
-        values, achieved = super().read(*scene)
+    def observe(self, *scene: Any) -> TaskObservation:
+        values, achieved = super().observe(*scene)
         return TaskObservation([values[-1], *values[:-1]], achieved)
 
 

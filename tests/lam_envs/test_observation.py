@@ -1,4 +1,4 @@
-"""Layouts: values by name, scaled and back."""
+"""Layout: values by name, scaled and back."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ PIXEL_IDS = [env_id(task, "Pixels") for task in TASKS]
 
 
 def depth_of_level(camera: Camera, height: float, row: int, column: int, size: int) -> float:
-    """Metres along the view axis to a level plane, by hand: from the picture's middle, right and up, to a ray."""
+    """Meters along the view axis to a level plane, by hand: from the picture's middle, right and up, to a ray."""
     eye, target = np.array(camera.eye), np.array(camera.target)
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, camera.up)
@@ -138,12 +138,12 @@ def test_painted_ground_is_what_the_renderer_would_draw(simulations: list[Simula
     for _ in range(5):
         change = rng.uniform(-0.2, 0.2, 3).tolist()
         for simulation in simulations:
-            simulation.tint("table", change)
+            simulation.set_color_offset("table", change)
         keywords: dict[str, Any] = {"light": rng.uniform(-0.6, 0.6, 3).tolist(), "brightness": rng.uniform(0.7, 1.3)}
         camera = CAMERAS[name].shifted(rng.uniform(-0.03, 0.03, 3).tolist(), rng.uniform(-0.02, 0.02, 3).tolist())
-        pictures = [simulation.picture(camera, TOOL, 96, 64, **keywords) for simulation in simulations]
+        pictures = [simulation.render_camera(camera, TOOL, 96, 64, **keywords) for simulation in simulations]
         difference = np.abs(pictures[0].rgb.astype(int) - pictures[1].rgb)
-        # But for the sides of the table, which fast pictures leave out, and the last digit of edges and colours.
+        # But for the sides of the table, which fast pictures leave out, and the last digit of edges and colors.
         assert (difference.max(axis=2) > 2).mean() < 0.05
         assert (np.abs(pictures[0].depth - pictures[1].depth) > 1e-3).mean() < 0.05
 
@@ -201,7 +201,7 @@ def test_the_wrist_camera_sees_what_the_fingers_hold(make: Make, robot: str) -> 
     assert columns.min() > 20
     assert columns.max() < 63
     assert rows.max() < 83
-    # The fingers, dark and grey, are on both sides.
+    # The fingers, dark and gray, are on both sides.
     level = observation["wrist"][int(rows.mean())].astype(int)
     for side in (level[columns.min() - 4], level[columns.max() + 4]):
         assert side.max() < 140
@@ -269,6 +269,8 @@ def test_looking_leaves_no_client_behind(make: Make) -> None:
     env: Any = make("LamReachPixels-v0", render_mode="rgb_array", render_width=16, render_height=16)
     env.reset(seed=0)
     env.render()
-    clients = [scene.simulation.client for scene in (env.unwrapped._eye._scene, env.unwrapped._viewer._scene)]
+    clients = [
+        scene.simulation.client for scene in (env.unwrapped._image_viewer._scene, env.unwrapped._render_viewer._scene)
+    ]
     env.close()
     assert not any(pybullet.isConnected(client) for client in clients)

@@ -13,14 +13,14 @@ from lam_envs import ManipulationEnv, ToolCommand
 from lam_envs.bullet.geometry import Motion
 from lam_envs.tasks import InitialState, make_task
 from lam_envs.tasks.grasp import Grasp
-from lam_envs.tasks.objects import lying
+from lam_envs.tasks.objects import resting_at
 
 DEEPEST = 0.005
-"""Deepest that an object may be inside something else, metres."""
+"""Deepest that an object may be inside something else, meters."""
 
 
 def depth(env: ManipulationEnv) -> float:
-    """How deep the object is inside anything, metres."""
+    """How deep the object is inside anything, meters."""
     contacts = pybullet.getContactPoints(env.simulation.bodies["object"].id, physicsClientId=env.simulation.client)
     return max((-contact[8] for contact in contacts), default=0.0)
 
@@ -29,7 +29,7 @@ class Shelf(Grasp):
     """A cube on a shelf.
 
     Args:
-        height: Of the shelf, metres.
+        height: Of the shelf, meters.
     """
 
     name = "shelf"
@@ -40,14 +40,16 @@ class Shelf(Grasp):
         self.height = height
 
     @override
-    def build(self, simulation: Any, scale: float) -> None:
-        super().build(simulation, scale)
+    def build_scene(self, simulation: Any, scale: float) -> None:
+        super().build_scene(simulation, scale)
         simulation.add_box("shelf", size=(0.3, 0.4, self.height), position=(0.5, 0.0, self.height / 2))
 
     @override
-    def sample(self, rng: np.random.Generator, scale: float) -> InitialState:
-        drawn = super().sample(rng, scale)
-        return InitialState(drawn.tool, drawn.desired, {"object": lying(0.5, 0.0, self.height + 0.02, 0.3)})
+    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+        drawn = super().sample_initial_state(rng, scale)
+        return InitialState(
+            drawn.tool_position, drawn.desired_goal, {"object": resting_at(0.5, 0.0, self.height + 0.02, 0.3)}
+        )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_a_cube_that_is_pressed_onto_a_shelf_stays_out_of_it(robot: str, control
             z = height + (0.2 if step < 15 else -0.1)
             env.step(env.action_for(ToolCommand((0.5 + aside, off, z), 0.0), features))
             assert depth(env) <= DEEPEST
-            pressed += env._world.scene().robot.push() > 20.0
+            pressed += env._world.scene().robot.max_contact_force() > 20.0
     env.close()
     assert pressed > 20, "nothing was pressed"
 
@@ -93,10 +95,10 @@ def test_a_cube_under_any_link_of_the_arm_stays_out_of_the_table(robot: str) -> 
         for step in range(60):
             if step < 10:
                 x, y, _ = pybullet.getLinkState(inner.robot.id, link, physicsClientId=env.simulation.client)[0]
-                body.place(Motion((x, y, 0.02), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
+                body.set_motion(Motion((x, y, 0.02), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
             env.step(speeds)
             if step >= 10:
                 assert depth(env) <= DEEPEST
-                pressed += inner.robot.push() > 20.0
+                pressed += inner.robot.max_contact_force() > 20.0
     env.close()
     assert pressed > 20, "nothing was pressed"

@@ -21,7 +21,7 @@ from lam_envs.scene.scene import TABLE_CENTER, TABLE_SIZE
 from .traces import fingerprint
 
 DEEPEST = 0.005
-"""Deepest that an object may be inside something else, metres."""
+"""Deepest that an object may be inside something else, meters."""
 
 Action = npt.NDArray[Any]
 
@@ -57,7 +57,7 @@ plays = st.builds(
 
 
 def actions(env: Any, play: Play) -> Iterator[Action]:
-    """Yields actions while the environment is stepped: extreme, random, and such that seek contact."""
+    """Yield actions while the environment is stepped: extreme, random, and such that seek contact."""
     space = env.action_space
     for kind, steps, seed in play.phases:
         rng = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ def assert_joints_are_within_limits(env: Any) -> None:
 
 
 def assert_no_body_is_inside_another(env: Any) -> None:
-    movable = {env.simulation.bodies[name].id for name in env._world.task.movable}
+    movable = {env.simulation.bodies[name].id for name in env._world.task.movable_objects}
     for contact in pybullet.getContactPoints(physicsClientId=env.simulation.client):
         if movable & {contact[1], contact[2]}:
             assert contact[8] >= -DEEPEST, f"{-1000 * contact[8]:.1f} mm deep"
@@ -113,7 +113,7 @@ def assert_no_body_is_inside_another(env: Any) -> None:
 
 def assert_bodies_are_on_the_table(env: Any) -> None:
     half_x, half_y = TABLE_SIZE[0] / 2, TABLE_SIZE[1] / 2
-    for name in env._world.task.movable:
+    for name in env._world.task.movable_objects:
         x, y, z = env.simulation.bodies[name].motion().position
         if name != "block" and abs(x - TABLE_CENTER[0]) < half_x - 0.05 and abs(y - TABLE_CENTER[1]) < half_y - 0.05:
             assert z > 0.0, f"{name} is {-1000 * z:.1f} mm below the table's top"
@@ -137,7 +137,7 @@ def check_steps(play: Play) -> None:
 
 
 def check_states(play: Play) -> None:
-    """Stops at any step, and goes on from what was kept there."""
+    """Stop at any step, and goes on from what was kept there."""
     env: Any = play.make()
     other: Any = play.make()
     try:

@@ -103,9 +103,9 @@ def test_a_seed_has_the_same_poses_and_goals_whatever_varies(task: str, make: Ma
             world, other = opened(plain)._world, opened(varied)._world
             np.testing.assert_array_equal(world.scene().target.position, other.scene().target.position)
             # How high a thing lies, and where it should be then, follows from its size: at most 8 cm by 1.2.
-            higher = 0.08 * abs(other.variation.object_size - 1.0)
-            np.testing.assert_allclose(world.desired, other.desired, rtol=0, atol=higher)
-            for name in world.task.movable:
+            higher = 0.08 * abs(other.randomization_sample.object_size - 1.0)
+            np.testing.assert_allclose(world.desired_goal, other.desired_goal, rtol=0, atol=higher)
+            for name in world.task.movable_objects:
                 pose, same = (one.scene().simulation.bodies[name].motion() for one in (world, other))
                 assert pose.position[:2] == same.position[:2]
                 assert pose.orientation == same.orientation
@@ -174,8 +174,8 @@ def test_bodies_have_the_size_mass_and_friction_that_were_drawn(task: str, make:
         draw = drawn(env, seed)
         inner = opened(env)
         nominal, varied = opened(plain).simulation, inner.simulation
-        seen = inner._eye._scene.simulation
-        for name in inner._world.task.movable:
+        seen = inner._image_viewer._scene.simulation
+        for name in inner._world.task.movable_objects:
             before, after = _dynamics(nominal, name), _dynamics(varied, name)
             movable = before[0] > 0.0
             assert after[0] == pytest.approx(before[0] * draw["object_mass"])
@@ -205,7 +205,7 @@ def test_colours_are_drawn_as_the_info_says(make: Make) -> None:
     for seed in range(5):
         draw = drawn(env, seed)
         env.render()
-        seen = opened(env)._viewer._scene.simulation
+        seen = opened(env)._render_viewer._scene.simulation
         for name, change in (("object", "object_color"), ("table", "table_color"), ("floor", "floor_color")):
             shown = pybullet.getVisualShapeData(seen.bodies[name].id, physicsClientId=seen.client)[0][7]
             expected = np.clip(np.array(seen.bodies[name].color[:3]) + draw[change], 0.0, 1.0)
@@ -237,10 +237,10 @@ def test_each_look_can_be_seen(ranges: dict[str, Any], make: Make) -> None:
 def test_nothing_is_built_anew_where_nothing_can_be_moved(make: Make) -> None:
     env = make("LamReachPixels-v0", randomize="full", image_width=8, image_height=8)
     env.reset(seed=0)
-    clients = opened(env).simulation.client, opened(env)._eye._scene.simulation.client
+    clients = opened(env).simulation.client, opened(env)._image_viewer._scene.simulation.client
     for seed in range(5):
         env.reset(seed=seed)
-        assert (opened(env).simulation.client, opened(env)._eye._scene.simulation.client) == clients
+        assert (opened(env).simulation.client, opened(env)._image_viewer._scene.simulation.client) == clients
 
 
 def _dynamics(simulation: Any, name: str) -> tuple[float, float]:
@@ -394,7 +394,7 @@ def test_a_range_that_cannot_be_is_refused(ranges: dict[str, Any], message: str)
 
 
 @pytest.mark.parametrize("given", [None, 3, True, ["full"], "everything", (0.9, 1.1)])
-def test_something_that_is_no_randomisation_is_refused(given: Any) -> None:
+def test_something_that_is_no_randomization_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match=r"randomize.*expected .*none, physics, visual, full"):
         ManipulationEnv(task="reach", randomize=given)
 

@@ -1,4 +1,4 @@
-"""Pictures show the scene and change nothing in it."""
+"""Images show the scene and change nothing in it."""
 
 from __future__ import annotations
 

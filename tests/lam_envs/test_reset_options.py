@@ -32,10 +32,13 @@ def options_of(env: gym.Env[Any, Any], task: str) -> dict[str, Any]:
     inner: Any = env.unwrapped
     given: Task = inner._task
     goal = [0.5 * low + 0.5 * high for low, high in zip(given.goal_low, given.goal_high, strict=True)]
-    if not given.movable:
+    if not given.movable_objects:
         return {"goal": goal}
-    position = inner.simulation.bodies[given.movable[-1]].motion().position
-    return {"goal": goal, "poses": {given.movable[-1]: [*np.add(position, (0.02, 0.1, 0.03)), 0.6, 0.0, 0.0, 0.8]}}
+    position = inner.simulation.bodies[given.movable_objects[-1]].motion().position
+    return {
+        "goal": goal,
+        "poses": {given.movable_objects[-1]: [*np.add(position, (0.02, 0.1, 0.03)), 0.6, 0.0, 0.0, 0.8]},
+    }
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -43,7 +46,7 @@ def test_a_goal_and_a_pose_are_those_given_and_the_seed_draws_the_rest(task: str
     env: Any = make(env_id(task, "Goal"))
     drawn, _ = env.reset(seed=3)
     bodies = env.unwrapped.simulation.bodies
-    movable = env.unwrapped._task.movable
+    movable = env.unwrapped._task.movable_objects
     before = {name: bodies[name].motion() for name in movable}
     options = options_of(env, task)
     given, _ = env.reset(seed=3, options=options)
@@ -110,7 +113,10 @@ def test_the_same_seed_and_options_give_the_same_bits_in_any_environment(randomi
         ({"poses": {"objct": POSE}}, r"unknown object 'objct' \(did you mean 'object'\?\)\. Known: object"),
         ({"poses": {"object": POSE[:3]}}, r"the pose of object is .*; expected 7 numbers.* \(x, y, z, qx, qy"),
         ({"poses": {"object": [*POSE[:6], math.inf]}}, "the pose of object is .*inf.*; expected 7 numbers"),
-        ({"poses": {"object": [0.0] * 7}}, "the orientation of object has length 0; expected a unit quaternion"),
+        (
+            {"poses": {"object": [0.0] * 7}},
+            "the orientation of object is a quaternion of length 0; expected length 1",
+        ),
         ({"goal": GOAL, "poses": {"object": [1.0] * 7}}, "the orientation of object has length 2; expected a unit"),
     ],
 )

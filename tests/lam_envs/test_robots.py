@@ -28,7 +28,7 @@ def model(request: pytest.FixtureRequest) -> RobotModel:
 
 @pytest.fixture
 def build() -> Iterator[Build]:
-    """Loads robots, each alone in a simulation."""
+    """Load robots, each alone in a simulation."""
     simulations = []
 
     def build_one(model: RobotModel, detail: Detail) -> Robot:
@@ -80,8 +80,8 @@ def test_the_working_area_is_within_reach(model: RobotModel, build: Build, low: 
     robot = build(model, "physics")
     for position in product(*(np.linspace(low[axis], high[axis], 5).tolist() for axis in range(3))):
         x, y, z = position
-        angles = robot.start_pose((x, y, z))
-        robot.place((*angles, 0.0, 0.0))
+        angles = robot.initial_joint_angles((x, y, z))
+        robot.set_joint_states((*angles, 0.0, 0.0))
         frame = robot.tool_frame()
         assert math.dist(robot.tool_state().position, position) < 0.001, position
         assert math.dist(frame.position, position) < 0.001, position
@@ -99,17 +99,17 @@ def test_the_arm_does_not_change_its_shape_on_the_way(model: RobotModel, build: 
         goal = rng.uniform((0.36, -0.25, 0.012), (0.65, 0.25, 0.38))
         for _ in range(60):
             x, y, z = place.tolist()
-            before, angles = angles, robot.solve((x, y, z), 0.0, angles)
+            before, angles = angles, robot.inverse_kinematics((x, y, z), 0.0, angles)
             assert np.abs(np.subtract(angles, before)).max() < 0.3
             place = place + np.clip(goal - place, -0.02, 0.02)
         # The free joint of seven depends a little on the way; the others hardly can.
-        assert np.abs(np.subtract(angles, robot.start_pose((x, y, z)))).max() < 0.5
+        assert np.abs(np.subtract(angles, robot.initial_joint_angles((x, y, z)))).max() < 0.5
 
 
 def test_the_fingers_open_and_close_alike_along_y(model: RobotModel, build: Build) -> None:
     robot = build(model, "physics")
     for width in (0.0, model.max_width / 2, model.max_width):
-        robot.place((*model.home, width / 2, width / 2))
+        robot.set_joint_states((*model.home, width / 2, width / 2))
         left, right = finger_place(robot, 0).position, finger_place(robot, 1).position
         assert left == pytest.approx((0.0, width / 2, left[2]), abs=1e-6)
         assert right == pytest.approx((0.0, -width / 2, left[2]), abs=1e-6)
@@ -122,7 +122,7 @@ def test_the_motors_open_and_close_the_fingers(model: RobotModel) -> None:
     robot = Robot(model, simulation)
     for width in (0.0, model.max_width):
         for _ in range(20):
-            robot.drive(robot.start_pose((0.5, 0.0, 0.25)), width)
+            robot.set_motor_targets(robot.initial_joint_angles((0.5, 0.0, 0.25)), width)
             simulation.step()
         left, right = robot.joint_states()[0][-2:]
         assert robot.gripper_state().width == pytest.approx(width, abs=0.001)
@@ -140,9 +140,9 @@ def test_pictures_show_what_physics_moves(model: RobotModel, build: Build) -> No
     rng = np.random.default_rng(1)
     for _ in range(5):
         x, y, z = rng.uniform((0.35, -0.25, 0.03), (0.65, 0.25, 0.38)).tolist()
-        pose = (*physics.start_pose((x, y, z)), 0.01, 0.01)
+        pose = (*physics.initial_joint_angles((x, y, z)), 0.01, 0.01)
         for robot in (physics, pictures):
-            robot.place(pose)
+            robot.set_joint_states(pose)
         assert math.dist(physics.tool_frame().position, pictures.tool_frame().position) < 1e-4
         assert angle_between(physics.tool_frame().orientation, pictures.tool_frame().orientation) < 1e-3
         for number in range(2):

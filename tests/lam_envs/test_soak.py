@@ -19,7 +19,7 @@ PART = 1_000_000 // len(soak.MIXES)
 
 
 def check(what: str, amount: int, tmp_path: Path) -> None:
-    """Runs in a process of its own, with a folder of its own for temporary files."""
+    """Run in a process of its own, with a folder of its own for temporary files."""
     done = subprocess.run(
         [sys.executable, "-m", soak.__name__, what, str(amount)],
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -20,9 +20,9 @@ STILL = (0.0, 0.0, 0.0)
 
 
 def placed(env: gym.Env[Any, Any], position: tuple[float, float, float], velocity: Any = STILL) -> Any:
-    """Puts the cube somewhere by hand, through the simulation that a cheat could never reach."""
+    """Put the cube somewhere by hand, through the simulation that a cheat could never reach."""
     inner: Any = env.unwrapped
-    inner.simulation.bodies["object"].place(Motion(position, (0.0, 0.0, 0.0, 1.0), velocity, STILL))
+    inner.simulation.bodies["object"].set_motion(Motion(position, (0.0, 0.0, 0.0, 1.0), velocity, STILL))
     return inner
 
 
@@ -143,9 +143,9 @@ def test_one_goal_is_judged_as_one_of_many_is(name: str, dense: bool) -> None:
     low, high = np.maximum(task.goal_low, -0.2), np.minimum(task.goal_high, 0.2)
     achieved, desired = (rng.uniform(low, high, (500, len(low))).astype(np.float32) for _ in range(2))
     desired[::2] = achieved[::2]  # half of them succeed
-    flags, rewards = reward.judge(achieved, desired)
+    flags, rewards = reward.evaluate(achieved, desired)
     for row in range(len(achieved)):
-        alone = reward.judge(achieved[row], desired[row])
+        alone = reward.evaluate(achieved[row], desired[row])
         assert alone.flags == {key: values[row] for key, values in flags.items()}  # type: ignore[index]
         assert alone.reward == rewards[row]  # type: ignore[index]
 

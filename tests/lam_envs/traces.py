@@ -16,7 +16,7 @@ import lam_envs  # noqa: F401  (registers the ids)
 
 
 def contact_rich_actions(env: gym.Env[Any, Any], seed: int, steps: int = 10**6) -> list[Any]:
-    """Returns an episode of actions that push, squeeze and drop: at the object seven times in ten, else anywhere.
+    """Return an episode of actions that push, squeeze and drop: at the object seven times in ten, else anywhere.
 
     Args:
         env: Where it is played.
@@ -43,7 +43,7 @@ def contact_rich_actions(env: gym.Env[Any, Any], seed: int, steps: int = 10**6) 
 
 
 def play(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> Iterator[tuple[Any, float, bool, bool, Any]]:
-    """Resets and yields what each action's step returns."""
+    """Reset and yields what each action's step returns."""
     env.reset(seed=seed)
     for action in actions:
         observation, reward, terminated, truncated, info = env.step(action)
@@ -51,7 +51,7 @@ def play(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> Iterator[tupl
 
 
 def fingerprint(parts: list[Any]) -> str:
-    """Hashes arrays, numbers and dicts of them, bit by bit."""
+    """Hash arrays, numbers and dicts of them, bit by bit."""
     digest = hashlib.sha256()
 
     def add(part: Any) -> None:
@@ -70,7 +70,7 @@ def fingerprint(parts: list[Any]) -> str:
 
 
 def trace(env: gym.Env[Any, Any], seed: int, actions: list[Any], options: dict[str, Any] | None = None) -> str:
-    """Fingerprints observations, rewards and infos of an episode."""
+    """Fingerprint observations, rewards and infos of an episode."""
     observation, info = env.reset(seed=seed, options=options)
     parts = [observation, info]
     for action in actions:

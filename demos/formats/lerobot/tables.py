@@ -91,7 +91,7 @@ def task_description(source: Source) -> str:
     """The task in a sentence, for policies that read; or at least its environment."""
     env_id = source.env_id
     if env_id is not None and is_ours(env_id) and registry[env_id].kwargs.get("task") in TASKS:
-        module = importlib.import_module(TASKS[registry[env_id].kwargs["task"]].location.partition(":")[0])
+        module = importlib.import_module(TASKS[registry[env_id].kwargs["task"]].entry_point.partition(":")[0])
         sentence = (module.__doc__ or "").partition("\n")[0].partition(": ")[2].rstrip(".")
         if sentence:
             return sentence
