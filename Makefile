@@ -136,7 +136,6 @@ format: $(INSTALLED) ## let ruff format and mend
 	$(BIN)/ruff check --fix .
 
 docs: $(INSTALLED) ## write what follows from the code again, and build the documentation into build/site
-	$(BIN)/python -m docs.tables
 	$(BIN)/python -m docs.pages
 	$(BIN)/python -m docs.website
 

@@ -24,7 +24,16 @@ from agents.training.settings import file_settings
 from benchmarks.reports.report import markdown_overview
 from docs import pictures, scaling
 from docs.figures import CORE, brief, datasets, of_agent, results, speeds
-from docs.tables import OBSERVATION_COLUMNS, default, docstring, observation_rows, space_text, table, title
+from docs.tables import (
+    OBSERVATION_COLUMNS,
+    default,
+    docstring,
+    generated_sections,
+    observation_rows,
+    space_text,
+    table,
+    title,
+)
 from lam_envs import observation
 from lam_envs import robots as robot_files
 from lam_envs.bullet.cameras import CAMERAS
@@ -184,18 +193,19 @@ def prose(of: Any) -> str:
 
 
 def task_page(task: str) -> str:
-    """Returns a task's page: its docstring, with pictures."""
+    """Return the page of a task: its docstring, images, and tables of actions and observations."""
     first, _, rest = docstring(make_task(task)).partition("\n")
-    seen, mark, judged = rest.strip().partition("**Success.**")
+    before, heading, after = rest.strip().partition("**Success.**")
     shown = {robot: f"![{task} with {robot}](../pictures/{pictures.path(task, robot).name})" for robot in ROBOTS}
     parts = [
         f"# {title(task)}",
         first,
         gallery(shown),
         ids([task]),
-        seen.strip(),
+        before.strip(),
+        *generated_sections(task),
         *_other_robots(task),
-        mark + judged,
+        heading + after,
         f'## Try it\n\n```python\nimport gymnasium as gym\n\nimport lam_envs\n\nenv = gym.make("{env_id(task)}")\n'
         "observation, info = env.reset(seed=0)\n"
         "observation, reward, terminated, truncated, info = env.step(env.action_space.sample())\n"

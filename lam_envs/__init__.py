@@ -1,8 +1,7 @@
 """Robot-manipulation environments for learning from demonstrations.
 
-``import lam_envs`` registers the ids with Gymnasium. ``gym.make("lam_envs:LamGrasp-v0")`` imports this package by
-itself, also in worker processes that have not imported it. Gymnasium 0.29 needs neither: it loads the entry point
-``gymnasium.envs``.
+``import lam_envs`` registers the ids with Gymnasium. ``gym.make("lam_envs:LamGrasp-v0")`` imports this package
+automatically, also in worker processes. Gymnasium 0.29 needs neither: it loads the entry point ``gymnasium.envs``.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# First: Gymnasium 0.29 loads the entry point during its own import, and would find this package partly imported.
+# Must be first: Gymnasium 0.29 loads the entry point during its own import, and this package would be partly
+# imported.
 import gymnasium as gym  # noqa: F401
 
 from lam_envs.registration import ENV_IDS, env_id, register_envs
@@ -32,7 +32,7 @@ LAZY = {
     "Randomization": "lam_envs.randomization",
     "ToolCommand": "lam_envs.control",
 }
-"""Imported at their first use: ``import lam_envs`` must not load Bullet."""
+"""Names that are imported at their first use: ``import lam_envs`` must not load Bullet."""
 
 
 def __getattr__(name: str) -> Any:

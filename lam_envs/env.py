@@ -1,4 +1,4 @@
-"""The environment: one class for every task, robot, control and way to observe."""
+"""Gymnasium environment for every task, robot, control and observation mode."""
 
 from __future__ import annotations
 
@@ -36,51 +36,50 @@ REWARDS = ("dense", "sparse")
 Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[Any]]
 
 to_info_flag: Callable[[Any], Any] = bool if gym.__version__.startswith("0.") else np.asarray
-"""Convert the value of a condition in an info to an array of bool, shape (); before Gymnasium 1.0 to a bool.
+"""Convert a condition of an info to an array of bool, shape (); before Gymnasium 1.0 to a bool.
 
 TorchRL's info reader needs a ``dtype``, which Python's bool lacks. Gymnasium's vector environments make an array of
-objects of ``np.bool_``, and of arrays too before Gymnasium 1.0: the sum of such objects is True and no count.
+objects of ``np.bool_``, and before Gymnasium 1.0 of arrays too: the sum of such objects is True instead of a count.
 """
 
 
 class ManipulationEnv(gym.Env[Any, Any]):
-    """A robot arm at a table with something to do.
+    """Robot arm at a table with a manipulation task.
 
     Args:
-        task: A name of ``lam_envs.registration.TASKS``, or a :class:`lam_envs.tasks.Task` of one's own.
-        robot: A name of ``lam_envs.robots.ROBOTS``, or a :class:`lam_envs.robots.RobotModel` of one's own.
-        control: What actions mean: a name of ``lam_envs.control.CONTROLS``.
-        obs: What agents see: ``state``, one vector whose parts ``layout`` names; ``goal``, the dict of
-            Gymnasium-Robotics with ``compute_reward``; or ``pixels``, a dict of images and the robot's own
-            features.
+        task: A name of ``lam_envs.registration.TASKS``, or your own :class:`lam_envs.tasks.Task`.
+        robot: A name of ``lam_envs.robots.ROBOTS``, or your own :class:`lam_envs.robots.RobotModel`.
+        control: Meaning of actions: a name of ``lam_envs.control.CONTROLS``.
+        obs: Observation mode: ``state``, a vector whose features ``layout`` describes; ``goal``, the dict of
+            Gymnasium-Robotics with ``compute_reward``; or ``pixels``, a dict of images and the features of the robot.
         reward: ``dense``, in [-1, 1], 1 exactly on success and at most 0 before it; or ``sparse``, 0 on success
             and -1 before it.
-        randomize: What varies besides poses and goals: ``none``, ``physics``, ``visual``, ``full``, or a
-            :class:`lam_envs.Randomization` (or a mapping of its fields). What was drawn is in
+        randomize: Randomization besides poses and goals: ``none``, ``physics``, ``visual``, ``full``, or a
+            :class:`lam_envs.Randomization` (or a mapping of its fields). The sample of the episode is in
             ``info["randomization"]``.
         terminate_on_success: End the episode at success. By default episodes have a fixed length: a length that
-            depends on success tells the reward to algorithms that should learn it (imitation's documentation,
+            depends on success leaks the reward to algorithms that should learn it (imitation's documentation,
             "variable horizon").
         cameras: Names of ``lam_envs.bullet.cameras.CAMERAS``, for pixel observations.
-        image_width: Pixels of an observed image.
-        image_height: Pixels of an observed image.
-        depth: Observe depth (meters) beside each image.
-        renderer: What draws images: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or Mesa.
-            Their pixels differ; with ``egl`` the brightness of the light does not vary. A process
-            that was forked after its parent drew with ``egl`` cannot use it: start processes with ``spawn``.
+        image_width: Width of an observed image, pixels.
+        image_height: Height of an observed image, pixels.
+        depth: Also observe depth (meters) for each image.
+        renderer: Renderer of images: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or by Mesa.
+            Their pixels differ; ``egl`` does not randomize the brightness of the light. A process that was forked
+            after its parent rendered with ``egl`` cannot use it: start processes with ``spawn``.
         render_mode: ``rgb_array``, ``depth_array`` (meters) or ``human``.
         camera: A name of ``lam_envs.bullet.cameras.CAMERAS``, for :meth:`render`.
-        render_width: Pixels.
-        render_height: Pixels.
-        unknown: Takes misspelt keywords, to say which are known.
+        render_width: Width of an image of :meth:`render`, pixels.
+        render_height: Height of an image of :meth:`render`, pixels.
+        unknown: Unknown keywords, for an error message with the known ones.
 
     Raises:
-        TypeError: An unknown keyword.
-        ValueError: An unknown name, or a value that cannot be.
+        TypeError: A keyword is unknown.
+        ValueError: A name is unknown, or a value is invalid.
     """
 
     version = 1
-    """Raise it when episodes of all tasks change: all results and datasets are then outdated."""
+    """Increase it when episodes of all tasks change: all results and datasets are then outdated."""
     metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares an instance variable)
         "render_modes": list(RENDER_MODES),
         "render_fps": CONTROL_HZ,
@@ -131,12 +130,13 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._world = World(self._task, model, self._control, parse_randomization(randomize))
         full = self._world.layout
         self.layout = {"state": full, "goal": full.without_goal(), "pixels": Layout(self._control.features)}[obs]
-        """Maps each feature's name to its slice, unit and scale in the observed vector."""
+        """Slice, unit and scale of each feature in the observed vector, by name."""
         self._select = list if self.layout is full else itemgetter(*full.feature_indices(self.layout))
         self.action_space = self._control.space
         if obs == "goal":
             self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)
-            # An instance attribute: Stable-Baselines3 takes any environment that has the name for a goal one.
+            # An instance attribute: Stable-Baselines3 treats every environment with this attribute as a goal
+            # environment.
             self.compute_reward = self._reward.compute_reward
         elif obs == "pixels":
             far = max(CAMERAS[name].far for name in self._cameras) if depth else None
@@ -144,32 +144,31 @@ class ManipulationEnv(gym.Env[Any, Any]):
         else:
             self.observation_space = self.layout.space
 
-        # Clients are made on first use, in the process that uses them.
-        self._image_viewer: Viewer | None = None
-        self._render_viewer: Viewer | None = None
+        self._image_viewer = Viewer(self._world, "fast", self._renderer)
+        self._render_viewer = Viewer(self._world, "full", self._renderer, window=render_mode == "human")
 
     # Gymnasium's interface
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode that depends on the seed and the options alone.
+        """Start an episode that depends only on the seed and the options.
 
         Args:
-            seed: Seeds the draws of this and the following episodes.
-            options: Parts of the initial state to set instead of drawing them, for this episode alone. The following
-                episodes of the same seed stay the same.
+            seed: Seed of this and the following episodes.
+            options: Parts of the initial state to set instead of sampling them, only in this episode. The following
+                episodes of the same seed do not change.
 
                 - ``goal``: the desired goal in the units of the task's goal, shape (goal size,).
                 - ``poses``: a dict of poses by name of the task's movable objects. A pose has 7 numbers: x, y, z
                   (meters) of the object's frame in world coordinates, and its orientation as a quaternion x, y, z,
-                  w. Objects that are not named keep the pose that the seed draws.
+                  w. Objects that are not named keep the pose that the seed samples.
 
         Returns:
-            The first observation, and an info with the keys that every step's info has.
+            The first observation, and an info with the same keys as in steps.
 
         Raises:
-            ValueError: An option is unknown, or its value is invalid. The episode and the seed do not change then.
+            ValueError: An option is unknown, or its value is invalid. Episode and seed have not changed then.
         """
         changes = reset_options.changes(options, self._task)
         super().reset(seed=seed)
@@ -177,18 +176,18 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self._reset_result()
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Do one action, 1/20 s of simulated time.
+        """Execute an action, 1/20 s of simulated time.
 
         Args:
-            action: An element of ``action_space``; displacements out of range are clipped.
+            action: Element of ``action_space``; displacements out of range are clipped.
 
         Returns:
             The observation; the reward, a float; terminated and truncated, bools; and an info with ``is_success`` and
-            the task's other conditions as arrays of bool, shape (), and what :class:`lam_envs.Randomization` drew.
+            the other conditions of the task as arrays of bool, shape (), and the randomization sample.
 
         Raises:
-            ResetNeeded: There was no reset yet.
-            ValueError: The action is not finite, or has a wrong shape. The episode has not advanced then.
+            ResetNeeded: ``reset`` has not been called.
+            ValueError: The action is not finite, or has a wrong shape. The episode has not changed then.
         """
         self._world.step(action)
         observation, reward, info = self._step_result()
@@ -197,85 +196,78 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return observation, reward, self._terminates and bool(info["is_success"]), False, info
 
     def render(self) -> Any:
-        """Draw the scene.
+        """Render the scene.
 
         Returns:
             ``rgb_array``: uint8, shape (height, width, 3). ``depth_array``: float32 meters, shape (height,
-            width). ``human``: None; the window shows it.
+            width). ``human``: None; the image is in the window.
 
         Raises:
-            ResetNeeded: There was no reset yet.
-            RuntimeError: ``human`` without a display, or ``egl`` where there is none.
+            ResetNeeded: ``reset`` has not been called.
+            RuntimeError: ``human`` without a display, or ``egl`` does not work here.
         """
         if self.render_mode is None:
-            gym.logger.warn('render() draws nothing: make the environment with render_mode="rgb_array".')
+            gym.logger.warn(
+                'render() returns None without a render_mode: make the environment with render_mode="rgb_array".'
+            )
             return None
-        self._world.active_scene()
-        if self._render_viewer is None or not self._render_viewer.belongs_to_this_process:
-            self._render_viewer = Viewer(self._world, "full", self._renderer, window=self.render_mode == "human")
         self._render_viewer.update()
         if self.render_mode == "human":
             self._render_viewer.wait_for_real_time()
             return None
-        picture = self._render_viewer.render_camera(self._camera, *self._render_size)
-        return picture.rgb if self.render_mode == "rgb_array" else picture.depth
+        image = self._render_viewer.render_camera(self._camera, *self._render_size)
+        return image.rgb if self.render_mode == "rgb_array" else image.depth
 
     def close(self) -> None:
-        """Free the simulation. Closing twice is fine; a reset opens it again."""
-        for opened in (self._world, self._image_viewer, self._render_viewer):
-            if opened is not None:
-                opened.close()
-        self._image_viewer = self._render_viewer = None
+        """Free the simulation. Can be called twice; ``reset`` makes a new simulation."""
+        for part in (self._world, self._image_viewer, self._render_viewer):
+            part.close()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes along: the episode, and not the clients, which are no copy's."""
-        return {**self.__dict__, "_image_viewer": None, "_render_viewer": None}
-
-    # What experts, datasets and planners use
+    # For experts, datasets and planners
 
     @property
     def task_name(self) -> str:
-        """The task's name in ``lam_envs.registration.TASKS``."""
+        """Name of the task in ``lam_envs.registration.TASKS``."""
         return self._task.name
 
     @property
     def simulation(self) -> Simulation:
-        """The physics, for measurements; to change it breaks the promise of equal episodes."""
+        """Physics simulation, for measurements. Do not change it: episodes would not be reproducible."""
         return self._world.scene().simulation
 
     @property
     def contact_force(self) -> float:
-        """How hard the robot pushes what it pushes hardest, newtons; as of the last physics step."""
+        """Largest contact force of the robot on a body in the last physics step, newtons."""
         return self._world.scene().robot.max_contact_force()
 
     @property
     def max_width(self) -> float:
-        """Widest opening of the gripper, meters."""
+        """Largest opening of the gripper, meters."""
         return self._control.max_width
 
     def action_for(self, command: ToolCommand, features: Features) -> Any:
-        """Return the action of ``action_space`` that brings the robot nearest to what is wanted.
+        """Return the action of ``action_space`` that moves the tool toward a desired pose.
 
         Args:
-            command: What is wanted.
-            features: Of :meth:`features`; where the simulated robot is at the moment does not matter.
+            command: Desired pose of the tool and opening of the gripper.
+            features: Result of :meth:`features`. The present state of the simulated robot does not matter.
         """
         return self._control.compute_action(command, features, self._world.scene().robot)
 
     def features(self, observation: Observation | None = None) -> Features:
-        """Names the parts of an observation, in physical units.
+        """Return the features of an observation by name, in physical units.
 
         Args:
-            observation: One observation of ``observation_space``; by default the present scene, neither clipped nor
-                noisy. Pixels do not hold the objects' features: for them this returns those of the present scene,
-                which an expert may know and an agent may not.
+            observation: Element of ``observation_space``; by default the present scene, without clipping and noise.
+                Pixel observations lack the features of objects: for them the features are those of the present scene,
+                which are privileged information for experts.
 
         Returns:
-            Every feature of the task, the goal's included, float64 vectors.
+            All features of the task, including those of the goal, as float64 vectors.
 
         Raises:
             ValueError: The observation has a wrong shape.
-            ResetNeeded: The present scene is wanted and there was no reset yet.
+            ResetNeeded: The observation is None and ``reset`` has not been called.
         """
         if observation is None or self._obs == "pixels":
             self._world.active_scene()
@@ -286,61 +278,59 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self.layout.decode(observation)
 
     def get_state(self) -> npt.NDArray[np.float64]:
-        """Return everything that decides how the episode goes on, exactly.
+        """Return the state of the episode, from which :meth:`set_state` continues exactly.
 
-        Bullet's contact caches cannot be written, so the vector holds the state at the beginning of the episode
-        (:meth:`physical_state`, of fixed length) and the actions since.
+        Bullet's contact caches cannot be set, so the vector has the physical state at the beginning of the episode
+        (:meth:`physical_state`) and the actions since then.
 
         Returns:
-            Shape (header and physical size + steps * numbers of an action,).
+            Vector of shape (header + physical size + steps * action size,).
 
         Raises:
-            ResetNeeded: There was no reset yet.
+            ResetNeeded: ``reset`` has not been called.
         """
         return self._world.get_state()
 
     def physical_state(self) -> npt.NDArray[np.float64]:
-        """Return positions, velocities, targets, goal and variation: of fixed length, without the past.
+        """Return positions, velocities, targets, goal and randomization: a vector of fixed length.
 
-        ``set_state`` takes it too, at once and without replaying; what follows then is reproducible, and equal
-        to the first course but for the contact forces that a new start has to find again.
+        :meth:`set_state` also accepts it, and does not replay actions then. The continuation is reproducible. It
+        differs from the original one only by contact forces, which are computed from scratch.
 
         Raises:
-            ResetNeeded: There was no reset yet.
+            ResetNeeded: ``reset`` has not been called.
         """
         return self._world.physical_state()
 
     def set_state(self, state: npt.ArrayLike) -> tuple[Observation, dict[str, Any]]:
         """Continue from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
 
-        Time limits are kept by wrappers and are not part of it.
+        Time limits belong to wrappers and are not part of the state.
 
         Returns:
-            The observation and info of that state.
+            Observation and info of the state.
 
         Raises:
-            ValueError: The vector is not finite, is of another task, robot, control or randomization, or has a wrong
-                length. Nothing has changed then.
+            ValueError: The vector is not finite, belongs to another task, robot, control or randomization, or has a
+                wrong length. The episode has not changed then.
         """
         self._world.set_state(state)
         return self._reset_result()
 
     def camera_images(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what the cameras of pixel observations see now, whatever the observation mode.
+        """Return the present images of the cameras of pixel observations, in every observation mode.
 
         Returns:
             For each camera uint8, shape (height, width, 3); with depth also float32 meters, shape (height, width, 1).
 
         Raises:
-            ResetNeeded: There was no reset yet.
+            ResetNeeded: ``reset`` has not been called.
         """
-        if self._image_viewer is None or not self._image_viewer.belongs_to_this_process:
-            self._image_viewer = Viewer(self._world, "fast", self._renderer)
         self._image_viewer.update()
-        seen = {name: self._image_viewer.render_camera(name, *self._image_size) for name in self._cameras}
-        parts: dict[str, npt.NDArray[Any]] = {name: picture.rgb for name, picture in seen.items()}
+        images = {name: self._image_viewer.render_camera(name, *self._image_size) for name in self._cameras}
+        parts: dict[str, npt.NDArray[Any]] = {name: image.rgb for name, image in images.items()}
         if self._depth:
-            parts.update({name + DEPTH_SUFFIX: picture.depth[..., None] for name, picture in seen.items()})
+            parts.update({name + DEPTH_SUFFIX: image.depth[..., None] for name, image in images.items()})
         return parts
 
     def camera_matrices(self, width: int | None = None, height: int | None = None) -> dict[str, CameraMatrices]:
@@ -349,8 +339,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
         The convention is OpenCV's: in the camera's frame x points right in the image, y down and z forward, and the
         center of the pixel in column ``u`` and row ``v`` is at ``(u, v)``. A pixel with depth ``d`` shows the point
         ``p = d * inv(intrinsics) @ (u, v, 1)`` of the camera's frame, which is ``pose @ (*p, 1)`` in the world. Depth
-        is the camera's ``far`` where it sees nothing.
-        Randomized cameras and the camera on the hand have the pose of the current image.
+        is the camera's ``far`` where nothing is visible. Randomized cameras and the camera on the hand have the pose
+        of the current image.
 
         Args:
             width: Width of the image, pixels; by default ``image_width``. For images of :meth:`render` pass its size.
@@ -361,7 +351,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ``pose``, float64, shape (4, 4), meters, from the camera's frame to the world's.
 
         Raises:
-            ResetNeeded: There was no reset yet.
+            ResetNeeded: ``reset`` has not been called.
             ValueError: A width or height is not a positive whole number.
         """
         size = (
@@ -370,17 +360,17 @@ class ManipulationEnv(gym.Env[Any, Any]):
         )
         return {name: camera_matrices(self._world, name, *size, self._renderer) for name in CAMERAS}
 
-    # Inside
+    # Results of reset and step
 
     def _reset_result(self) -> tuple[Observation, dict[str, Any]]:
-        """Observation and info of an episode that was just put to its place."""
+        """Return observation and info after a reset."""
         if self.render_mode == "human":
             self.render()
         observation, _, info = self._step_result()
         return observation, info
 
     def _step_result(self) -> tuple[Observation, float, dict[str, Any]]:
-        """Observation, reward and info of the present scene."""
+        """Return observation, reward and info of the present scene."""
         world = self._world
         flags, reward = self._reward.evaluate(world.achieved_goal, world.desired_goal)
         info: dict[str, Any] = {name: to_info_flag(flag) for name, flag in flags.items()}

@@ -1,7 +1,7 @@
-"""Named features of the scene, their scaling, and the spaces that agents see.
+"""Named features of observations, their scaling, and observation spaces.
 
-The scene yields physical values (meters, meters per second, ...) in the order of a :class:`Layout`. Agents see
-the same values centered and scaled to about [-1, 1]. Everything that reads an observation does so by name.
+The scene has physical values (meters, meters per second, ...) in the order of a :class:`Layout`. Observations are
+the same values, centered and scaled to about [-1, 1]. Code accesses the features of an observation by name.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 Features = dict[str, npt.NDArray[np.float64]]
-"""Physical values by name; each a vector of shape (feature.size,)."""
+"""Physical values by name, each of shape (feature.size,)."""
 
 ROBOT_KEY = "robot"
-"""The part of pixel observations that holds the robot's own features."""
+"""Key of the robot's features in pixel observations."""
 DEPTH_SUFFIX = "_depth"
-"""What a camera's name gets for its depth picture."""
+"""Suffix of a camera's name in the key of its depth image."""
 GOAL_PREFIX = "goal/"
-"""Features of the goal; goal observations carry them in ``desired_goal`` instead."""
+"""Prefix of the features of the goal; goal observations have ``desired_goal`` instead of them."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A named part of the scene.
+    """Named part of an observation.
 
     Attributes:
         name: ``<part>/<quantity>``, such as ``object/position``.
-        size: How many numbers.
-        unit: SI unit, or 1 for a pure number.
-        description: One line for people.
-        center: Physical value that an agent sees as 0; a number for all axes or one each.
-        scale: Physical distance from the center that an agent sees as 1.
-        limit: Agents see nothing beyond ``center`` +- ``limit`` (physical): values are clipped there.
-        noisy: Whether it is measured, so that sensor noise applies; goals and commands are known exactly.
+        size: Number of numbers.
+        unit: SI unit, or 1 for a dimensionless number.
+        description: Meaning, for documentation.
+        center: Physical value of the observed value 0; one number, or one for each axis.
+        scale: Physical distance from the center of the observed value 1.
+        limit: Largest physical distance from the center: observed values are clipped there.
+        noisy: True if sensor noise applies, as to measurements; goals and commands are known exactly.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Feature:
         """Check the numbers of the feature.
 
         Raises:
-            ValueError: It has no numbers, another number of centers, or a scale or limit that is not above 0.
+            ValueError: The size is below 1, the number of centers differs from it, or scale or limit is not above 0.
         """
         if self.size < 1:
             raise ValueError(f"the feature {self.name!r} has size {self.size}; expected at least 1")
@@ -67,7 +67,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureSlice:
-    """Where a feature stands in the ``state`` vector and what its numbers mean.
+    """Slice of a feature in the ``state`` vector, and the meaning of its numbers.
 
     Physical value = observed value * ``scale`` + ``center``.
     """
@@ -77,20 +77,20 @@ class FeatureSlice:
     scale: float
     center: tuple[float, ...]
     low: tuple[float, ...]
-    """Lowest observed value per number."""
+    """Lowest observed value of each number."""
     high: tuple[float, ...]
-    """Highest observed value per number."""
+    """Highest observed value of each number."""
     description: str
 
 
 class Layout(Mapping[str, FeatureSlice]):
-    """Map feature names to their slices of the ``state`` vector; turns values into observations and back.
+    """Mapping from feature names to slices of the ``state`` vector, with conversions to and from observations.
 
     Args:
         features: The features, in order.
 
     Raises:
-        ValueError: Two features of one name.
+        ValueError: Two features have the same name.
     """
 
     def __init__(self, features: Sequence[Feature]) -> None:
@@ -113,7 +113,7 @@ class Layout(Mapping[str, FeatureSlice]):
         if len(self._slices) < len(self.features):
             names = [feature.name for feature in self.features]
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the feature {twice!r} stands twice among {', '.join(names)}; expected different names")
+            raise ValueError(f"the feature {twice!r} is twice in {', '.join(names)}; expected different names")
         self.size = start
         parts = self._slices.values()
         self._center = np.array([number for part in parts for number in part.center])
@@ -122,7 +122,7 @@ class Layout(Mapping[str, FeatureSlice]):
         self._low = np.array([number for part in parts for number in part.low])
         self._high = np.array([number for part in parts for number in part.high])
         self.noisy = np.repeat([feature.noisy for feature in self.features], [f.size for f in self.features])
-        """Which numbers sensor noise applies to, shape (size,)."""
+        """True for the numbers to which sensor noise applies, shape (size,)."""
 
     def __getitem__(self, name: str) -> FeatureSlice:
         return self._slices[name]
@@ -135,20 +135,20 @@ class Layout(Mapping[str, FeatureSlice]):
 
     @property
     def space(self) -> spaces.Box:
-        """The space of :meth:`encode`'s result."""
+        """Space of the results of :meth:`encode`."""
         return spaces.Box(self._low.astype(np.float32), self._high.astype(np.float32), dtype=np.float32)
 
     def encode(
         self, values: Sequence[float], noise: npt.NDArray[np.float64] | None = None
     ) -> npt.NDArray[np.float32]:
-        """Turn physical values into an observation.
+        """Convert physical values to an observation.
 
         Args:
-            values: All features' numbers in order, shape (size,).
-            noise: Added to the scaled numbers that are measured, shape (size,).
+            values: Values of all features in order, shape (size,).
+            noise: Noise to add to the scaled values of noisy features, shape (size,).
 
         Returns:
-            Shape (size,), inside :attr:`space`.
+            Element of :attr:`space`, shape (size,).
         """
         scaled = np.array(values)
         scaled -= self._center
@@ -160,7 +160,7 @@ class Layout(Mapping[str, FeatureSlice]):
         return scaled.astype(np.float32)
 
     def decode(self, observation: npt.NDArray[np.float32]) -> Features:
-        """Turn an observation of shape (size,) back into physical values by name.
+        """Convert an observation of shape (size,) to physical values by name.
 
         Raises:
             ValueError: The observation has another shape.
@@ -169,30 +169,30 @@ class Layout(Mapping[str, FeatureSlice]):
         if observation.shape != (self.size,):
             raise ValueError(
                 f"the observation has shape {observation.shape}, and this layout has shape ({self.size},): "
-                "it comes from another task or observation mode"
+                "use an observation of this task, robot, control and observation mode"
             )
         return self.split(np.asarray(observation, dtype=np.float64) * self._scale + self._center)
 
     def split(self, values: npt.NDArray[np.float64]) -> Features:
-        """Names the parts of a vector of physical values."""
+        """Split a vector of physical values into features by name."""
         return {name: values[part.slice] for name, part in self._slices.items()}
 
     def feature_indices(self, part: Layout) -> list[int]:
-        """Where the numbers of a layout with some of these features stand in this one."""
-        return [place for name in part for place in range(self.size)[self[name].slice]]
+        """Return the indices in this layout of the numbers of a layout with some of its features."""
+        return [index for name in part for index in range(self.size)[self[name].slice]]
 
     def without_goal(self) -> Layout:
-        """The layout of goal observations: hindsight relabeling must find no goal in the observation."""
+        """Return the layout of goal observations: for hindsight relabeling it must not contain the goal."""
         return Layout([feature for feature in self.features if not feature.name.startswith(GOAL_PREFIX)])
 
 
 def goal_space(layout: Layout, goal_low: Sequence[float], goal_high: Sequence[float]) -> spaces.Dict:
-    """The dict space of Gymnasium-Robotics' goal environments.
+    """Return the dict space of Gymnasium-Robotics' goal environments.
 
     Args:
-        layout: Layout without the goal's features.
+        layout: Layout without the features of the goal.
         goal_low: Lowest achieved or desired goal, physical units.
-        goal_high: Highest one.
+        goal_high: Highest achieved or desired goal, physical units.
     """
 
     def box() -> spaces.Box:
@@ -203,14 +203,14 @@ def goal_space(layout: Layout, goal_low: Sequence[float], goal_high: Sequence[fl
 
 
 def pixels_space(layout: Layout, cameras: Sequence[str], width: int, height: int, far: float | None) -> spaces.Dict:
-    """The dict space of pixel observations: one picture a camera, and the robot's own features.
+    """Return the dict space of pixel observations: an image of each camera, and the robot's features.
 
     Args:
         layout: Layout of the robot's features.
-        cameras: Their names.
-        width: Pixels.
-        height: Pixels.
-        far: Largest depth in meters; None without depth.
+        cameras: Names of the cameras.
+        width: Width of an image, pixels.
+        height: Height of an image, pixels.
+        far: Largest depth, meters; None without depth.
     """
     parts: dict[str, spaces.Space[Any]] = {
         name: spaces.Box(0, 255, (height, width, 3), dtype=np.uint8) for name in cameras

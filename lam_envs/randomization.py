@@ -1,7 +1,7 @@
-"""What varies from episode to episode beyond poses and goals.
+"""Randomization of episodes besides poses and goals: physics, appearance, sensors and delays.
 
-A :class:`Randomization` gives ranges; a :class:`RandomizationSample` is what was drawn for one episode. The draws
-come from a stream of their own, so that a seed gives the same poses and goals whatever is randomized besides.
+A :class:`Randomization` has ranges; a :class:`RandomizationSample` has the values of one episode. They are sampled by
+a separate random number generator, so that a seed gives the same poses and goals with every randomization.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ import numpy.typing as npt
 from lam_envs.validation import known_name, unknown_field
 
 VERSION = 1
-"""Raise it when a seed's draws or their effects change: results and datasets with randomization are then outdated."""
+"""Increase it when samples or their effects change: results and datasets with randomization are then outdated."""
 
 Range = tuple[float, float]
 
 MAX_DELAY = 10
 """Longest action delay, control steps: half a second."""
 MAX_FACTOR = {"object_size": 1.3, "object_mass": 10.0, "friction": 5.0, "brightness": 4.0}
-"""Largest factors. A cube that is 1.3 times as large still fits between the fingers with room to turn."""
+"""Largest factors. A cube with 1.3 times its size still fits between the fingers and can turn."""
 MIN_FACTOR = {"object_size": 0.7, "object_mass": 0.1, "friction": 0.1, "brightness": 0.1}
 MAX_CHANGE = {"object_color": 1.0, "scene_color": 1.0, "light": 2.0, "camera_position": 0.5, "camera_target": 0.5}
-"""Largest changes either way: colors in [0, 1], directions and positions in meters."""
+"""Largest changes in either direction: colors in [0, 1], directions and positions in meters."""
 MAX_NOISE = 1.0
 
 
-def _is_number(given: Any) -> bool:
-    if isinstance(given, bool) or not isinstance(given, (int, float, np.integer, np.floating)):
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return False
-    # Unlike math.isfinite it takes whole numbers that are too large for a float.
-    return bool(-math.inf < given < math.inf)
+    # Unlike math.isfinite, it accepts ints that are too large for a float.
+    return bool(-math.inf < value < math.inf)
 
 
 @dataclass(frozen=True)
 class Randomization:
-    """Ranges from which each episode draws uniformly.
+    """Ranges from which each episode samples uniformly.
 
     Attributes:
-        object_size: Factor on the edges of what can be moved (low, high).
-        object_mass: Factor on its mass (low, high), uniform in its logarithm: half and double are as likely.
-        friction: Factor on its friction (low, high).
-        object_color: Largest change of each color channel of the objects, of 1.
-        scene_color: The same for table and floor.
+        object_size: Factor on the edges of movable objects (low, high).
+        object_mass: Factor on their mass (low, high), uniform in its logarithm.
+        friction: Factor on their friction (low, high).
+        object_color: Largest change of each color channel of movable objects; channels are in [0, 1].
+        scene_color: Largest change of each color channel of table and floor.
         brightness: Factor on the light (low, high).
-        light: Largest change of the light's direction along each axis, meters at the light's distance of about 2.
-        camera_position: Largest change of a camera's position along each axis, meters; half of it for one on the
-            hand.
-        camera_target: The same for the point that it looks at.
-        sensor_noise: Standard deviation (low, high) of the noise on measured features, as a share of their scale:
-            0.01 is 2 mm on a position.
+        light: Largest displacement of the light along each axis, meters; its distance is about 2.
+        camera_position: Largest displacement of a camera along each axis, meters; half of it for the one on the hand.
+        camera_target: Largest displacement of a camera's target along each axis, meters; half of it for the one on
+            the hand.
+        sensor_noise: Standard deviation (low, high) of the noise on measured features, as a fraction of their scale:
+            0.01 is 2 mm for a position.
         action_delay: Control steps of 1/20 s between an action and its effect (low, high), whole numbers.
 
     Raises:
-        ValueError: A range that is no pair of finite numbers in order, or beyond what the simulation can do.
+        ValueError: A range is not an ordered pair of finite numbers, or exceeds the limits of the simulation.
     """
 
     object_size: Range = (1.0, 1.0)
@@ -76,7 +76,7 @@ class Randomization:
     action_delay: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        """Check every range."""
+        """Check and normalize all ranges."""
         for name, highest in MAX_FACTOR.items():
             self._check_range(name, MIN_FACTOR[name], highest)
         self._check_range("sensor_noise", 0.0, MAX_NOISE)
@@ -86,20 +86,20 @@ class Randomization:
             raise ValueError(f"action_delay is {delay!r}; expected whole numbers of control steps")
         object.__setattr__(self, "action_delay", (int(delay[0]), int(delay[1])))
         for name, highest in MAX_CHANGE.items():
-            given = getattr(self, name)
-            if not _is_number(given) or not 0.0 <= given <= highest:
-                raise ValueError(f"{name} is {given!r}; expected a number from 0 to {highest:g}")
-            object.__setattr__(self, name, float(given))
+            value = getattr(self, name)
+            if not _is_number(value) or not 0.0 <= value <= highest:
+                raise ValueError(f"{name} is {value!r}; expected a number from 0 to {highest:g}")
+            object.__setattr__(self, name, float(value))
 
     def _check_range(self, name: str, lowest: float, highest: float) -> None:
-        given = getattr(self, name)
-        pair = isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2
-        if not pair or not all(_is_number(end) for end in given) or not lowest <= given[0] <= given[1] <= highest:
+        value = getattr(self, name)
+        is_pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+        if not is_pair or not all(map(_is_number, value)) or not lowest <= value[0] <= value[1] <= highest:
             raise ValueError(
-                f"{name} is {given!r}; expected a pair (low, high) with {lowest:g} <= low <= high <= {highest:g}"
+                f"{name} is {value!r}; expected a pair (low, high) with {lowest:g} <= low <= high <= {highest:g}"
             )
-        # Ranges that are equal are then written alike, by which states of other ranges are told apart.
-        object.__setattr__(self, name, (float(given[0]), float(given[1])))
+        # Equal ranges then have an equal repr, which identifies the states of a randomization.
+        object.__setattr__(self, name, (float(value[0]), float(value[1])))
 
 
 PRESETS: dict[str, Randomization] = {
@@ -122,11 +122,11 @@ PRESETS["full"] = dataclasses.replace(
     sensor_noise=(0.0, 0.01),
     action_delay=(0, 1),
 )
-"""The names that ``gym.make(..., randomize=name)`` knows."""
+"""Ranges by name, for ``gym.make(..., randomize=name)``."""
 
 
 class PhysicsScale(NamedTuple):
-    """What of a variation bodies are built with."""
+    """Factors of a sample on the physics of movable objects."""
 
     size: float = 1.0
     mass: float = 1.0
@@ -135,22 +135,22 @@ class PhysicsScale(NamedTuple):
 
 @dataclass(frozen=True)
 class RandomizationSample:
-    """What one episode drew. The defaults vary nothing.
+    """Randomization of one episode. The defaults change nothing.
 
     Attributes:
-        object_size: Factor.
-        object_mass: Factor.
-        friction: Factor.
-        object_color: Added to red, green, blue.
-        table_color: Added to red, green, blue.
-        floor_color: Added to red, green, blue.
-        brightness: Factor.
-        light: Added to the light's direction.
-        camera_position: Added to a camera's position, meters.
-        camera_target: Added to the point that it looks at, meters.
-        sensor_noise: Standard deviation, as a share of a feature's scale.
-        noise_key: Seeds the noise.
-        action_delay: Control steps.
+        object_size: Factor on the edges of movable objects.
+        object_mass: Factor on their mass.
+        friction: Factor on their friction.
+        object_color: Offset of their color, red, green, blue.
+        table_color: Offset of the color of the table, red, green, blue.
+        floor_color: Offset of the color of the floor, red, green, blue.
+        brightness: Factor on the light.
+        light: Offset of the direction of the light.
+        camera_position: Displacement of cameras, meters.
+        camera_target: Displacement of the targets of cameras, meters.
+        sensor_noise: Standard deviation of the noise, as a fraction of a feature's scale.
+        noise_key: Seed of the noise.
+        action_delay: Delay of actions, control steps.
     """
 
     object_size: float = 1.0
@@ -169,16 +169,16 @@ class RandomizationSample:
 
     @property
     def physics_scale(self) -> PhysicsScale:
-        """What bodies are built with."""
+        """Factors on the physics of movable objects."""
         return PhysicsScale(self.object_size, self.object_mass, self.friction)
 
     def info(self) -> dict[str, Any]:
-        """What was drawn, for ``info["randomization"]``: numbers and arrays by name."""
-        drawn = dataclasses.asdict(self)
-        return {name: np.array(value) if isinstance(value, tuple) else value for name, value in drawn.items()}
+        """Return numbers and arrays by name, for ``info["randomization"]``."""
+        values = dataclasses.asdict(self)
+        return {name: np.array(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def to_numbers(self) -> list[float]:
-        """All draws in one list of fixed length, for states."""
+        """Return all values in a list of fixed length, for states."""
         numbers: list[float] = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -187,26 +187,27 @@ class RandomizationSample:
 
     @classmethod
     def from_numbers(cls, numbers: npt.NDArray[np.float64]) -> RandomizationSample:
-        """The inverse of :meth:`to_numbers`.
+        """Return the sample of a result of :meth:`to_numbers`.
 
         Raises:
-            ValueError: Numbers that no randomization can draw.
+            ValueError: A number is out of the range of all randomizations.
         """
         parts: dict[str, Any] = {}
         rest = numbers.tolist()
         for field in dataclasses.fields(cls):
             count = len(field.default) if isinstance(field.default, tuple) else 1
-            given, rest = rest[:count], rest[count:]
+            values, rest = rest[:count], rest[count:]
             low, high = _bounds(field.name)
             kind: type[Any] = type(field.default)
-            if any(not low <= number <= high or (kind is int and number != int(number)) for number in given):
-                raise ValueError(f"the state has {field.name} {given}; no randomization draws that")
-            parts[field.name] = kind(given) if kind is tuple else kind(given[0])
+            if any(not low <= number <= high or (kind is int and number != int(number)) for number in values):
+                expected = f"{'whole ' if kind is int else ''}numbers from {low:g} to {high:g}"
+                raise ValueError(f"{field.name} of the state is {values}; expected {expected}")
+            parts[field.name] = kind(values) if kind is tuple else kind(values[0])
         return cls(**parts)
 
 
 def _bounds(name: str) -> Range:
-    """Between what a number of a variation must be."""
+    """Return the range of a number of a sample."""
     if name in MAX_FACTOR:
         return MIN_FACTOR[name], MAX_FACTOR[name]
     others = {"sensor_noise": MAX_NOISE, "noise_key": NOISE_KEYS - 1, "action_delay": MAX_DELAY}
@@ -219,72 +220,73 @@ def _bounds(name: str) -> Range:
 SAMPLE_SIZE = len(RandomizationSample().to_numbers())
 """Length of :meth:`RandomizationSample.to_numbers`."""
 NOISE_KEYS = 10**6
-"""How many noises there are; below the largest number of a state."""
+"""Number of seeds of the noise; below the largest number of a state."""
 
 
-def parse_randomization(given: Any) -> Randomization | None:
-    """Turn the keyword ``randomize`` into ranges.
+def parse_randomization(value: Any) -> Randomization | None:
+    """Return the ranges of the keyword ``randomize``.
 
     Args:
-        given: The name of a preset, a :class:`Randomization`, or a mapping of its fields.
+        value: Name of a preset, a :class:`Randomization`, or a mapping of its fields.
 
     Returns:
-        The ranges; None where nothing varies.
+        The ranges; None without randomization.
 
     Raises:
-        TypeError: A mapping with an unknown field.
-        ValueError: An unknown name, or a range that cannot be.
+        TypeError: The mapping has an unknown field.
+        ValueError: The name is unknown, or a range is invalid.
     """
-    if isinstance(given, Mapping):
+    if isinstance(value, Mapping):
         known = [field.name for field in dataclasses.fields(Randomization)]
-        for name in given:
+        for name in value:
             if name not in known:
                 raise TypeError(unknown_field("randomize", str(name), known))
-        fields: dict[str, Any] = dict(given)
-        given = Randomization(**fields)
-    elif not isinstance(given, Randomization):
-        if not isinstance(given, str):
+        fields: dict[str, Any] = dict(value)
+        value = Randomization(**fields)
+    elif not isinstance(value, Randomization):
+        if not isinstance(value, str):
             raise ValueError(
-                f"randomize is {given!r}; expected a Randomization, a mapping of its fields, or one of "
+                f"randomize is {value!r}; expected a Randomization, a mapping of its fields, or one of "
                 f"{', '.join(PRESETS)}"
             )
-        given = PRESETS[known_name("randomize", given, PRESETS)]
-    return None if given == PRESETS["none"] else given
+        value = PRESETS[known_name("randomize", value, PRESETS)]
+    return None if value == PRESETS["none"] else value
 
 
 def sample_randomization(ranges: Randomization, rng: np.random.Generator) -> RandomizationSample:
-    """Draw one episode's sample.
+    """Sample the randomization of an episode.
 
     Args:
-        ranges: From what.
-        rng: The episode's generator, which is left as it was: poses and goals do not depend on what varies.
+        ranges: Ranges of the values.
+        rng: Random number generator of the episode. Its state does not change: poses and goals do not depend on the
+            randomization.
     """
-    own = np.random.default_rng([1, int(copy.deepcopy(rng).integers(2**63))])
+    generator = np.random.default_rng([1, int(copy.deepcopy(rng).integers(2**63))])
 
-    def spread(width: float) -> tuple[float, ...]:
-        return tuple(own.uniform(-width, width, size=3).tolist())
+    def symmetric(width: float) -> tuple[float, ...]:
+        return tuple(generator.uniform(-width, width, size=3).tolist())
 
-    def within(ends: Range) -> float:
-        return float(own.uniform(*ends))
+    def uniform(ends: Range) -> float:
+        return float(generator.uniform(*ends))
 
     return RandomizationSample(
-        object_size=within(ranges.object_size),
-        # Half and double are as likely as each other.
-        object_mass=math.exp(within((math.log(ranges.object_mass[0]), math.log(ranges.object_mass[1])))),
-        friction=within(ranges.friction),
-        object_color=spread(ranges.object_color),
-        table_color=spread(ranges.scene_color),
-        floor_color=spread(ranges.scene_color),
-        brightness=within(ranges.brightness),
-        light=spread(ranges.light),
-        camera_position=spread(ranges.camera_position),
-        camera_target=spread(ranges.camera_target),
-        sensor_noise=within(ranges.sensor_noise),
-        noise_key=int(own.integers(NOISE_KEYS)),
-        action_delay=int(own.integers(ranges.action_delay[0], ranges.action_delay[1] + 1)),
+        object_size=uniform(ranges.object_size),
+        # Uniform in the logarithm: one half and 2 are equally likely.
+        object_mass=math.exp(uniform((math.log(ranges.object_mass[0]), math.log(ranges.object_mass[1])))),
+        friction=uniform(ranges.friction),
+        object_color=symmetric(ranges.object_color),
+        table_color=symmetric(ranges.scene_color),
+        floor_color=symmetric(ranges.scene_color),
+        brightness=uniform(ranges.brightness),
+        light=symmetric(ranges.light),
+        camera_position=symmetric(ranges.camera_position),
+        camera_target=symmetric(ranges.camera_target),
+        sensor_noise=uniform(ranges.sensor_noise),
+        noise_key=int(generator.integers(NOISE_KEYS)),
+        action_delay=int(generator.integers(ranges.action_delay[0], ranges.action_delay[1] + 1)),
     )
 
 
 def sample_noise(sample: RandomizationSample, step: int, size: int) -> npt.NDArray[np.float64]:
-    """Standard normal numbers, shape (size,): a function of the episode and the step, so that states continue."""
+    """Return standard normal noise of shape (size,), which depends only on the episode and the step."""
     return np.random.default_rng([2, sample.noise_key, step]).standard_normal(size)

@@ -1,7 +1,7 @@
-"""The ids of the environments.
+"""Registration of the environment ids with Gymnasium.
 
-``import lam_envs`` must be cheap, and Gymnasium 0.29 does it during its own import, for everyone who has the package
-installed. So nothing here imports Bullet, a task or a robot.
+This module does not import Bullet, tasks or robots: Gymnasium 0.29 loads it during its own import, in every program
+where the package is installed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from gymnasium.envs.registration import register, registry
 
 
 class TaskEntry(NamedTuple):
-    """Where a task is defined and how long its episodes are."""
+    """Class of a task, and length of its episodes."""
 
     entry_point: str
     """``module:Class``."""
     max_episode_steps: int
-    """Control steps, 20 a second: about three times what the expert needs."""
+    """Control steps, 20 per second: about three times the steps of the expert."""
 
 
 TASKS: dict[str, TaskEntry] = {
@@ -28,7 +28,7 @@ TASKS: dict[str, TaskEntry] = {
     "stack": TaskEntry("lam_envs.tasks.stack:Stack", 100),
     "insert": TaskEntry("lam_envs.tasks.insert:Insert", 100),
 }
-"""The table of tasks: a new task is one file in ``lam_envs/tasks``, one in ``demos/experts`` and one line here."""
+"""Tasks by name. A new task is a file in ``lam_envs/tasks``, a file in ``demos/experts``, and an entry here."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
@@ -36,11 +36,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Goal": {"obs": "goal", "reward": "sparse"},
     "Pixels": {"obs": "pixels"},
 }
-"""Suffix of an id and what it sets; every keyword can still be given to ``gym.make``."""
+"""Keywords of each variant of a task, by the suffix of its id. Keywords of ``gym.make`` override them."""
 
 
 def env_id(task: str, variant: str = "") -> str:
-    """Return the id of a task's variant, such as ``LamGraspDiscrete-v0``."""
+    """Return the id of a variant of a task, such as ``LamGraspDiscrete-v0``."""
     return f"Lam{task.title().replace('_', '')}{variant}-v0"
 
 
@@ -50,7 +50,7 @@ ENV_IDS = tuple(env_id(task, variant) for task in TASKS for variant in VARIANTS)
 
 
 def register_envs() -> None:
-    """Register every id of :data:`ENV_IDS`; a second call changes nothing."""
+    """Register all ids of :data:`ENV_IDS`. A second call does nothing."""
     for task, entry in TASKS.items():
         for variant, keywords in VARIANTS.items():
             if env_id(task, variant) not in registry:
@@ -58,15 +58,15 @@ def register_envs() -> None:
                     env_id(task, variant),
                     entry_point=ENTRY_POINT,
                     max_episode_steps=entry.max_episode_steps,
-                    # What the checker looks for the environment checks itself, and its tests do: 1% of a step.
+                    # The environment and its tests check the same; the checker costs 1% of a step.
                     disable_env_checker=True,
                     kwargs={"task": task, **keywords},
                 )
 
 
 def is_ours(given: object) -> bool:
-    """Whether an id is registered for an environment of this package, by us or for somebody's own task.
+    """Return True if an id is registered for an environment of this package, including your own tasks.
 
-    Ids that name a module to import are not: they are not in the registry.
+    Ids with the name of a module, such as ``lam_envs:LamGrasp-v0``, are not in the registry: the result is False.
     """
     return isinstance(given, str) and given in registry and registry[given].entry_point == ENTRY_POINT

@@ -1,4 +1,4 @@
-"""Check what ``gym.make`` was given, and say what it expects."""
+"""Validation of keyword arguments, with error messages."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-Thing = TypeVar("Thing")
+T = TypeVar("T")
 
 MAX_PIXELS = 8192
-"""The renderer runs out of memory, and takes Python with it, beyond some tens of thousands."""
+"""Largest width and height. With some tens of thousands the renderer runs out of memory and ends the process."""
 
 
 def known_name(what: str, given: Any, known: Iterable[str]) -> str:
-    """Return a name that is in a table.
+    """Return a name if it is a known one.
+
+    Args:
+        what: Name of the argument for the error message.
+        given: The value.
+        known: The known names.
 
     Raises:
-        ValueError: It is not; says which are.
+        ValueError: The value is not a known name.
     """
     names = list(known)
     if not isinstance(given, str) or given not in names:
@@ -26,32 +31,32 @@ def known_name(what: str, given: Any, known: Iterable[str]) -> str:
 
 
 def known_names(what: str, given: Any, known: Iterable[str]) -> tuple[str, ...]:
-    """Return names that are in a table: at least one, none twice.
+    """Return a sequence of different known names, at least one.
 
     Raises:
-        ValueError: Something else was given.
+        ValueError: The value is not such a sequence.
     """
     names = list(known)
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise ValueError(f"{what} is {given!r}; expected a list of names, such as {names[:2]}")
-    found = tuple(known_name(f"name in {what}", name, names) for name in given)
-    if len(set(found)) != len(found):
-        raise ValueError(f"{what} is {given!r}; expected no name twice")
-    return found
+    checked = tuple(known_name(f"name in {what}", name, names) for name in given)
+    if len(set(checked)) != len(checked):
+        raise ValueError(f"{what} is {given!r}; expected different names")
+    return checked
 
 
-def one_of(what: str, given: Any, kind: type[Thing], table: Iterable[str], find: Callable[[str], Thing]) -> Thing:
-    """Return a thing that was given itself or by its name.
+def one_of(what: str, given: Any, kind: type[T], table: Iterable[str], find: Callable[[str], T]) -> T:
+    """Return an object that is given itself or by its name.
 
     Args:
-        what: The keyword.
-        given: The thing, or a name of the table.
-        kind: What it must be.
-        table: The names.
-        find: Returns the thing of a name.
+        what: Name of the argument for the error message.
+        given: The object, or a known name.
+        kind: Type of the object.
+        table: The known names.
+        find: Function that returns the object of a name.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The value is neither.
     """
     if isinstance(given, kind):
         return given
@@ -59,10 +64,10 @@ def one_of(what: str, given: Any, kind: type[Thing], table: Iterable[str], find:
 
 
 def positive_number(what: str, given: Any) -> int:
-    """Return a positive whole number of pixels.
+    """Return a number of pixels if it is valid.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The value is not a whole number in the valid range.
     """
     if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_PIXELS:
         raise ValueError(f"{what} is {given!r}; expected a positive whole number of pixels, at most {MAX_PIXELS}")
@@ -70,10 +75,10 @@ def positive_number(what: str, given: Any) -> int:
 
 
 def check_bool(what: str, given: Any) -> bool:
-    """Return True or False.
+    """Return a value if it is a bool.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The value is not a bool.
     """
     if not isinstance(given, bool):
         raise ValueError(f"{what} is {given!r}; expected True or False")
@@ -83,7 +88,7 @@ def check_bool(what: str, given: Any) -> bool:
 def unknown_keyword(given: str, function: Callable[..., Any]) -> str:
     """Return an error message with the closest known keyword and all that the function knows.
 
-    It begins as Python's own message, by which TorchRL and Gymnasium recognize it to retry without the keyword.
+    It begins like Python's message: TorchRL and Gymnasium recognize it and retry without the keyword.
     """
     parameters = inspect.signature(function).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
@@ -98,7 +103,7 @@ def unknown_name(what: str, given: Any, known: Iterable[str]) -> str:
 
 
 def unknown_field(what: str, given: str, known: Iterable[str]) -> str:
-    """Report which field of a keyword's value was meant, and which there are."""
+    """Return an error message with the given field, the closest known field and all known fields."""
     names = list(known)
     return f"{what} has no {given!r}{_hint(given, names)}. Known: {', '.join(names)}"
 

@@ -1,4 +1,4 @@
-"""Versions of the parts that decide episodes. Results are up to date until one of them is raised."""
+"""Versions of the parts that determine episodes. Results are outdated when one of them increases."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ Part = TypeVar("Part")
 DEFAULTS = {
     name: parameter.default for name, parameter in inspect.signature(ManipulationEnv.__init__).parameters.items()
 }
-"""Of the keywords of environments."""
+"""Defaults of the keywords of environments."""
 
 
 def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
-    """Return the version of each part that decides the episodes of an environment.
+    """Return the version of each part that determines the episodes of an environment.
 
     Args:
-        env_id: A registered id.
-        keywords: Keywords for ``gym.make``.
+        env_id: Registered id.
+        keywords: Keywords of ``gym.make``.
 
     Returns:
         Versions by part, such as ``{"environment": 1, "task reach": 1, "robot panda": 1, "control ee": 1}``; empty
-        for an environment that is not of this package.
+        for environments of other packages.
     """
     if not is_ours(env_id):
         return {}
-    made_with = {**gym.registry[env_id].kwargs, **keywords}
+    kwargs = {**gym.registry[env_id].kwargs, **keywords}
 
     def value(name: str) -> Any:
-        return made_with.get(name, DEFAULTS[name])
+        return kwargs.get(name, DEFAULTS[name])
 
     task = _part(value("task"), Task, TASKS, make_task)  # type: ignore[type-abstract]
     robot = _part(value("robot"), RobotModel, ROBOTS, ROBOTS.__getitem__)
@@ -59,17 +59,16 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     return versions
 
 
-def _part(given: Any, kind: type[Part], known: Container[str], find: Callable[[str], Part]) -> Part | None:
-    """Return the part that a keyword stands for.
+def _part(value: Any, kind: type[Part], known: Container[str], find: Callable[[str], Part]) -> Part | None:
+    """Return the part that a keyword specifies, or None for an invalid value.
 
-    None for a value that stands for none: it is refused where the environment is made, by a message that lists what
-    is known.
+    Making the environment raises an error for an invalid value.
     """
-    if isinstance(given, kind):
-        return given
-    return find(given) if isinstance(given, str) and given in known else None
+    if isinstance(value, kind):
+        return value
+    return find(value) if isinstance(value, str) and value in known else None
 
 
-def _is_text(given: Any, text: str) -> bool:
-    """Return whether a keyword is a text; other values, such as arrays, may compare to anything."""
-    return isinstance(given, str) and given == text
+def _is_text(value: Any, text: str) -> bool:
+    """Return True if a value is a text. Comparing other values, such as arrays, may not give a bool."""
+    return isinstance(value, str) and value == text

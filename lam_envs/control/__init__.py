@@ -1,9 +1,9 @@
-"""Action spaces: what an action means, and which action does what is wanted.
+"""Controls: the meaning of actions, and the actions that reach a tool pose.
 
-A control turns an action into a :class:`Target` for the arm's joints and the gripper, and its inverse turns a
-wanted tool pose (:class:`ToolCommand`) into the action that brings the tool nearest to it in one step. Experts only
-speak of tool poses, so one expert serves every control and every robot.
-A new control is one file of this folder and one line in its table.
+A control converts an action into a :class:`Target` for the arm joints and the gripper. Its inverse converts a desired
+tool pose (:class:`ToolCommand`) into the action that brings the tool nearest to this pose in one step. Experts return
+tool poses, so one expert works with every control and every robot.
+A new control is a file in this folder and an entry of ``CONTROLS``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,6 @@ from lam_envs.control.joint import JointControl
 CONTROLS: dict[str, type[Control]] = {
     control.name: control for control in (EndEffectorControl, EndEffectorYawControl, JointControl, DiscreteControl)
 }
-"""The table of controls."""
+"""Controls by name."""
 
 __all__ = ["CONTROLS", "WORKSPACE_HIGH", "WORKSPACE_LOW", "Control", "Target", "ToolCommand"]

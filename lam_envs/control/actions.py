@@ -1,4 +1,4 @@
-"""Check what ``step`` was given: an action is finite, has the right shape, and is otherwise refused by name."""
+"""Validation of actions: shape, type and finite numbers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ def as_array(action: Any) -> npt.NDArray[Any]:
     """Return an action as an array.
 
     Raises:
-        ValueError: It cannot be read as one.
+        ValueError: The action cannot be converted to an array.
     """
     try:
         return np.asarray(action)
     except (TypeError, RuntimeError, ArithmeticError, LookupError, ValueError) as error:
-        raise ValueError(f"the action is a {type(action).__name__} that is no array: {error}") from None
+        raise ValueError(f"the action is a {type(action).__name__}; expected an array: {error}") from None
 
 
 def validate_box_action(action: Any, size: int) -> list[float]:
     """Return the action's numbers clipped to [-1, 1].
 
     Raises:
-        ValueError: Naming the shape, or the index that is not finite.
+        ValueError: The shape is wrong, or a number is not finite.
     """
     array = as_array(action)
     if array.shape != (size,):
         raise ValueError(f"the action has shape {array.shape}; expected ({size},)")
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"the action {action!r} does not consist of numbers")
+        raise ValueError(f"the action is {action!r}; expected an array of numbers")
     numbers: list[float] = array.tolist()
     if array.dtype.char in "fd" and math.isfinite(sum(numbers)) and min(numbers) >= -1.0 and max(numbers) <= 1.0:
         return numbers
@@ -44,10 +44,10 @@ def validate_box_action(action: Any, size: int) -> list[float]:
 
 
 def validate_discrete_action(action: Any, count: int) -> int:
-    """Return the action as a number below ``count``.
+    """Return the action as an int from 0 to ``count - 1``.
 
     Raises:
-        ValueError: It is no whole number, or not in range. Unlike a displacement, a choice cannot be clipped.
+        ValueError: The action is not a whole number, or is out of range. It is not clipped, unlike displacements.
     """
     array = as_array(action)
     if array.size != 1 or array.ndim > 1:

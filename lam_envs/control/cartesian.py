@@ -1,4 +1,4 @@
-"""The commanded tool position: where it may be, and how far ahead of the tool."""
+"""Commanded tool position: its workspace, and its largest distance from the tool."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ from lam_envs.control.control import Target
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
 
-# Where the commanded tool position may be, meters: in front of the arm, above the table. The lowest point
-# keeps the fingertips 3 mm off the table at rest, and off it in motion too, but for the Panda's fastest diagonals
+# Bounds of the commanded tool position, meters: in front of the arm, above the table. At the lowest height the
+# fingertips are 3 mm above the table at rest, and above it in motion too, except in the Panda's fastest diagonals
 # (``docs/physics.md``).
 WORKSPACE_LOW: Vector3 = (0.28, -0.35, 0.012)
 WORKSPACE_HIGH: Vector3 = (0.72, 0.35, 0.45)
-# How far the command may run ahead of the tool on each axis, meters: what presses against something does not
-# wind up, and turning back answers at once.
+# Largest distance of the commanded position from the tool on each axis, meters: it prevents windup when the robot
+# presses against something.
 MAX_LEAD = 0.05
-# How far what a joint is told may turn in a step, radians; 2.4 rad/s, about what the real arms' joints can do. Where
-# the arm is nearly straight or at a joint's end, inverse kinematics jumps, and the hand fell at 4 m/s.
+# Largest change of a commanded joint angle in a step, radians: 2.4 rad/s, about the limit of real arms. Without it
+# the hand fell at 4 m/s where inverse kinematics jump: near a straight arm and at joint limits.
 MAX_TURN = 0.12
 
 
 def move_target(
     target: Target, tool: ToolState, step: Vector3, width: float, robot: Robot, yaw: float = 0.0
 ) -> Target:
-    """Move the commanded tool position by a step, within the workspace and the allowed lead.
+    """Move the commanded tool position by a step, within the workspace and near the tool.
 
     Args:
-        target: What the robot was told before.
-        tool: Where the tool is.
-        step: By how much, meters.
-        width: How wide the gripper should open now, meters.
-        robot: Whose kinematics count.
-        yaw: How the hand should be turned now, radians.
+        target: Present target.
+        tool: State of the tool.
+        step: Displacement, meters.
+        width: New commanded opening of the gripper, meters.
+        robot: Robot, for inverse kinematics.
+        yaw: New commanded yaw of the hand, radians.
+
+    Returns:
+        The new target.
     """
     (x, y, z), (tool_x, tool_y, tool_z) = target.position, tool.position
     position = (
@@ -42,30 +45,30 @@ def move_target(
         _bounded(z + step[2], tool_z, WORKSPACE_LOW[2], WORKSPACE_HIGH[2]),
     )
     joints = robot.inverse_kinematics(position, yaw, target.joints)
-    limited = _together if robot.model.interpolate_targets else _each
+    limited = _scale_turns if robot.model.interpolate_targets else _clip_turns
     return Target(limited(joints, target.joints), position, yaw, width)
 
 
-def _together(wanted: Sequence[float], before: Sequence[float]) -> list[float]:
-    """Shorten the turns of all joints by one factor, so that none turns too far and the hand stays upright."""
-    longest = max(abs(now - old) for now, old in zip(wanted, before, strict=True))
-    share = MAX_TURN / max(longest, MAX_TURN)
-    return [old + share * (now - old) for now, old in zip(wanted, before, strict=True)]
+def _scale_turns(joints: Sequence[float], before: Sequence[float]) -> list[float]:
+    """Scale the turns of all joints by one factor, so that none is too large and the hand keeps its orientation."""
+    longest = max(abs(now - old) for now, old in zip(joints, before, strict=True))
+    factor = MAX_TURN / max(longest, MAX_TURN)
+    return [old + factor * (now - old) for now, old in zip(joints, before, strict=True)]
 
 
-def _each(wanted: Sequence[float], before: Sequence[float]) -> list[float]:
-    """Shorten the turn of each joint that turns too far; the hand then leaves its path."""
+def _clip_turns(joints: Sequence[float], before: Sequence[float]) -> list[float]:
+    """Clip the turn of each joint; the hand then leaves its path."""
     return [
         old - MAX_TURN if now < old - MAX_TURN else old + MAX_TURN if now > old + MAX_TURN else now
-        for now, old in zip(wanted, before, strict=True)
+        for now, old in zip(joints, before, strict=True)
     ]
 
 
-def _bounded(wanted: float, tool: float, low: float, high: float) -> float:
-    """Keep a coordinate of the command near the tool's, and in the workspace."""
-    if wanted < tool - MAX_LEAD:
-        wanted = tool - MAX_LEAD
-    elif wanted > tool + MAX_LEAD:
-        wanted = tool + MAX_LEAD
-    # Should the tool ever be outside the workspace, the workspace wins.
-    return low if wanted < low else high if wanted > high else wanted
+def _bounded(command: float, tool: float, low: float, high: float) -> float:
+    """Clip a coordinate of the commanded position to the tool's neighborhood and to the workspace."""
+    if command < tool - MAX_LEAD:
+        command = tool - MAX_LEAD
+    elif command > tool + MAX_LEAD:
+        command = tool + MAX_LEAD
+    # The workspace comes last: it also holds if the tool is outside of it.
+    return low if command < low else high if command > high else command

@@ -1,4 +1,4 @@
-"""What a control is, what it is told, and what it tells the robot."""
+"""Interface of controls, with their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.state import GripperState, ToolState
 
-# Share of a small error that one action undoes: all of it would swing to and fro where actions take effect late.
+# Fraction of a small error that one action corrects: correcting all of it would oscillate with delayed actions.
 SETTLING = 0.6
 
 
 @dataclass(frozen=True)
 class ToolCommand:
-    """What an expert wants of the robot.
+    """Desired pose of the tool and opening of the gripper: the action of an expert.
 
     Attributes:
-        position: Where the tool should go, meters.
-        width: How wide the gripper should open, meters.
-        yaw: Turn of the hand about the vertical, radians; controls that cannot turn it leave it.
+        position: Desired position of the tool, meters.
+        width: Desired opening of the gripper, meters.
+        yaw: Desired yaw of the hand, radians; ignored by controls that cannot turn it.
     """
 
     position: tuple[float, float, float]
@@ -35,13 +35,13 @@ class ToolCommand:
 
 @dataclass
 class Target:
-    """What the robot is told to reach.
+    """Target of the motors.
 
     Attributes:
-        joints: Angles of the arm's joints, radians: what the motors get.
-        position: The commanded tool position, meters; joint control does not use it.
-        yaw: The commanded turn of the hand, radians; joint control does not use it.
-        width: The commanded opening of the gripper, meters.
+        joints: Commanded angles of the arm joints, radians.
+        position: Commanded tool position, meters; not used by joint control.
+        yaw: Commanded yaw of the hand, radians; not used by joint control.
+        width: Commanded opening of the gripper, meters.
     """
 
     joints: list[float]
@@ -51,18 +51,18 @@ class Target:
 
 
 class Control(ABC):
-    """One meaning of actions.
+    """Meaning of the actions of an environment.
 
     Args:
-        model: The robot that acts.
+        model: The robot.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    """Raise it when the same actions give other episodes: results and datasets of the control are then outdated."""
+    """Increase it when the same actions give other episodes: its results and datasets are then outdated."""
     space: spaces.Space[Any]
     action_size: int
-    """How many numbers record an action."""
+    """Number of numbers in an action."""
 
     def __init__(self, model: RobotModel) -> None:
         self.model = model
@@ -70,7 +70,7 @@ class Control(ABC):
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The robot's own features that an agent needs to act by this control."""
+        """Features of the robot for this control."""
         half = self.max_width / 2
         return (
             Feature("tool/position", 3, "m", "point between the fingertips", (0.5, 0.0, 0.2), 0.2, 1.0),
@@ -82,7 +82,7 @@ class Control(ABC):
         )
 
     def values(self, robot: Robot, tool: ToolState, gripper: GripperState, target: Target) -> list[float]:
-        """Read the physical values of :attr:`features`, in order."""
+        """Return the physical values of :attr:`features`, in order."""
         return [
             *tool.position,
             *tool.velocity,
@@ -94,11 +94,11 @@ class Control(ABC):
 
     @property
     def pose_features(self) -> tuple[Feature, ...]:
-        """What of the robot's pose an agent sees besides the tool's position."""
+        """Features of the robot's pose besides position and velocity of the tool."""
         return (Feature("tool/lag", 3, "m", "commanded position minus position", 0.0, 0.02, 0.2),)
 
     def pose_values(self, robot: Robot, tool: ToolState, target: Target) -> Sequence[float]:
-        """Read the physical values of :attr:`pose_features`."""
+        """Return the physical values of :attr:`pose_features`, in order."""
         (x, y, z), (tx, ty, tz) = tool.position, target.position
         return (tx - x, ty - y, tz - z)
 
@@ -115,29 +115,32 @@ class Control(ABC):
         """Apply an action.
 
         Args:
-            numbers: What :meth:`validate` returned.
-            target: What the robot was told before.
-            tool: Where the tool is.
-            robot: Whose kinematics count.
+            numbers: Action, as :meth:`validate` returned it.
+            target: Present target.
+            tool: State of the tool.
+            robot: Robot, for inverse kinematics.
 
         Returns:
-            What the robot is told now.
+            The new target.
         """
 
     @abstractmethod
     def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> Any:
-        """Return the action of :attr:`space` that brings the robot toward what is wanted, without swinging past it.
+        """Return the action that moves the tool toward a desired pose without overshooting.
 
         Args:
-            command: What is wanted.
-            features: The scene, by name.
-            robot: Whose kinematics count; where it is at the moment does not matter.
+            command: Desired pose and opening.
+            features: Features of the scene by name, in physical units.
+            robot: Robot, for inverse kinematics; its present state does not matter.
+
+        Returns:
+            An element of :attr:`space`.
         """
 
     def width(self, opening: float) -> float:
-        """The gripper's width in meters for an opening in [-1, 1]."""
+        """Return the opening of the gripper in meters for a number in [-1, 1]."""
         return (opening + 1.0) / 2 * self.max_width
 
     def opening(self, width: float) -> float:
-        """The inverse of :meth:`width`, clipped."""
+        """Return the number in [-1, 1] for an opening of the gripper in meters, clipped."""
         return min(max(2.0 * width / self.max_width - 1.0, -1.0), 1.0)

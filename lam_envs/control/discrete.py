@@ -1,4 +1,4 @@
-"""Control by choices: ``discrete``."""
+"""Discrete actions: ``discrete``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lam_envs.observation import Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.state import ToolState
 
-# Discrete steps, meters: far ways in few steps, a fine one below most tasks' tolerances, and one to fit parts.
+# Lengths of steps, meters: one for long distances, one below the tolerances of most tasks, and one for insertion.
 DISCRETE_STEPS = (0.025, 0.006, 0.0015)
 
 
 class DiscreteControl(Control):
-    """``discrete``: one step along one axis, or the gripper.
+    """``discrete``: one step along one axis, or a gripper command.
 
     | action | meaning |
     |---|---|
@@ -66,15 +66,15 @@ class DiscreteControl(Control):
     @override
     def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> np.int64:
         change = command.width - features["gripper/target"].item()
-        # Anything nearer to the other end than to what the gripper was told.
+        # The desired opening is nearer to the other end than to the commanded opening.
         if abs(change) > self.max_width / 4:
             return np.int64(self.OPEN if change > 0 else self.CLOSE)
         error = np.asarray(command.position) - (features["tool/position"] + features["tool/lag"])
         axis = int(np.abs(error).argmax())
         length = abs(float(error[axis]))
         for level, step in enumerate(DISCRETE_STEPS):
-            # A step helps beyond half its length, rounded to what the next finer steps can reach. The hundredth keeps
-            # rounding from stepping to and fro about half of the finest.
+            # A step helps if the error is above half of its length, plus half of the next finer step. For the finest
+            # step, 2% of its length prevent an oscillation by rounding.
             finer = DISCRETE_STEPS[level + 1] if level + 1 < len(DISCRETE_STEPS) else 0.02 * step
             if length > step / 2 + finer / 2:
                 return np.int64(1 + 6 * level + 2 * axis + (0 if error[axis] > 0 else 1))

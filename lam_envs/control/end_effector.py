@@ -1,4 +1,4 @@
-"""Control by displacements of the tool: ``ee``, and ``ee_yaw``, which turns the hand too."""
+"""Displacements of the end effector: ``ee``, and ``ee_yaw``, which also turns the hand."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.state import ToolState
 
-# 2 cm a step is 0.4 m/s, a brisk speed for such an arm (its maker allows 1.7 m/s).
+# 2 cm per step is 0.4 m/s, a high speed for such an arm (the Panda's limit is 1.7 m/s).
 MAX_STEP = 0.02
-# A parallel hand that turns a quarter either way reaches every direction; a little more lets it hold one there.
+# A parallel gripper that turns by 90 degrees either way reaches every direction; the margin keeps it off the limit.
 MAX_YAW = 1.6
 MAX_YAW_STEP = 0.1
 MAX_YAW_LEAD = 0.3
 
 
 class EndEffectorControl(Control):
-    """``ee``: displacement of the commanded tool position, and the gripper's opening.
+    """``ee``: displacement of the commanded tool position, and opening of the gripper.
 
     | number | meaning | -1 | +1 |
     |---|---|---|---|
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
     | 3 | gripper opening | closed | widest |
 
-    The commanded position stays in the workspace and within 5 cm of the tool on each axis. No joint is told to turn
-    faster than 2.4 rad/s, and no finger to move faster than 0.36 m/s.
+    The commanded position stays in the workspace and within 5 cm of the tool on each axis. Commanded joints turn with
+    at most 2.4 rad/s, and commanded fingers move with at most 0.36 m/s.
     """
 
     name = "ee"
@@ -60,12 +60,12 @@ class EndEffectorControl(Control):
 
 
 class EndEffectorYawControl(EndEffectorControl):
-    """``ee_yaw``: as ``ee``, and the hand turns about the vertical.
+    """``ee_yaw``: as ``ee``, and yaw of the hand.
 
     | number | meaning | -1 | +1 |
     |---|---|---|---|
     | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
-    | 3 | turn of the hand, seen from above | clockwise by 0.1 rad | counterclockwise |
+    | 3 | yaw of the hand, seen from above | clockwise by 0.1 rad | counterclockwise |
     | 4 | gripper opening | closed | widest |
     """
 
@@ -78,8 +78,8 @@ class EndEffectorYawControl(EndEffectorControl):
     def pose_features(self) -> tuple[Feature, ...]:
         return (
             *super().pose_features,
-            Feature("tool/yaw", 1, "rad", "turn of the hand about the vertical", 0.0, 1.0, 4.0),
-            Feature("tool/yaw_lag", 1, "rad", "commanded turn minus turn", 0.0, 0.1, 1.0),
+            Feature("tool/yaw", 1, "rad", "yaw of the hand", 0.0, 1.0, 4.0),
+            Feature("tool/yaw_lag", 1, "rad", "commanded yaw minus yaw", 0.0, 0.1, 1.0),
         )
 
     @override
@@ -104,10 +104,10 @@ class EndEffectorYawControl(EndEffectorControl):
 
 
 def _steps(command: ToolCommand, features: Features) -> npt.NDArray[np.float64]:
-    """The displacement toward what is wanted, in shares of the longest one."""
+    """Return the displacement toward a desired position, as a fraction of the largest one."""
     commanded = features["tool/position"] + features["tool/lag"]
     step: npt.NDArray[np.float64] = (np.asarray(command.position) - commanded) / MAX_STEP
-    # One factor for all axes keeps the way straight.
+    # One factor for all axes keeps the path straight.
     length = float(np.abs(step).max())
     step *= min(SETTLING, 1.0 / max(length, 1e-9))
     return step

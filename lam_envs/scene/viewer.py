@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Any, Literal
 
 from lam_envs.bullet.cameras import CAMERAS, Camera, CameraImage, CameraMatrices
 from lam_envs.bullet.geometry import Frame
@@ -16,7 +16,7 @@ RENDER_MODES = ("rgb_array", "depth_array", "human")
 RENDERERS: tuple[Renderer, ...] = ("tiny", "egl")
 
 VERSION = 1
-"""Raise it when images change: results and datasets of image observations are then outdated."""
+"""Increase it when images change: results and datasets of pixel observations are then outdated."""
 
 
 def camera_matrices(world: World, name: str, width: int, height: int, renderer: Renderer) -> CameraMatrices:
@@ -44,14 +44,13 @@ def _camera(world: World, name: str) -> Camera:
 class Viewer:
     """Scene for rendering, with the poses of a world. Rendering does not change the world.
 
+    Its client is made at the first :meth:`update`, in the process that uses it. Copies have no client.
+
     Args:
         world: World to render.
         detail: ``"fast"`` or ``"full"``, see :class:`lam_envs.bullet.simulation.Simulation`.
         renderer: ``"tiny"`` or ``"egl"``.
         window: Open PyBullet's window.
-
-    Raises:
-        RuntimeError: A window without a display, or EGL does not work here.
     """
 
     def __init__(
@@ -61,25 +60,42 @@ class Viewer:
         self._detail = detail
         self._renderer = renderer
         self._window = window
-        self._scene = self._make(world.physics_scale(world.randomization_sample))
+        self._scene: Scene | None = None
         self._tool = Frame((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
         self._colored_by = RandomizationSample()
         self._last_frame = 0.0
 
     def update(self) -> None:
-        """Copy the present poses and colors of the world."""
+        """Copy the present poses and colors of the world.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+            RuntimeError: A window without a display, or EGL does not work here.
+        """
         world, sample = self._world, self._world.randomization_sample
         physics = world.active_scene()
-        physics_scale = world.physics_scale(sample)
-        if self._scene.simulation.physics_scale != physics_scale:
-            self._scene.close()
-            self._scene, self._colored_by = self._make(physics_scale), RandomizationSample()
+        scene = self._current_scene(world.physics_scale(sample))
         if self._colored_by is not sample:
-            self._scene.set_colors(sample)
+            scene.set_colors(sample)
             self._colored_by = sample
         world.task.update_markers(physics.simulation, world.desired_goal)
-        self._scene.copy_poses(physics)
+        scene.copy_poses(physics)
         self._tool = physics.robot.tool_frame()
+
+    def _current_scene(self, physics_scale: PhysicsScale) -> Scene:
+        """Return the scene. Make a new one at first use, after a fork, and for another physics scale."""
+        scene = self._scene
+        if scene is not None and scene.simulation.belongs_to_this_process:
+            if scene.simulation.physics_scale == physics_scale:
+                return scene
+            # A process can have only one window.
+            scene.close()
+        world = self._world
+        scene = self._scene = Scene(
+            world.model, world.task, physics_scale, self._detail, window=self._window, renderer=self._renderer
+        )
+        self._colored_by = RandomizationSample()
+        return scene
 
     def render_camera(self, camera: str, width: int, height: int) -> CameraImage:
         """Render an image of the scene as of the last :meth:`update`.
@@ -88,21 +104,16 @@ class Viewer:
             camera: A name of ``lam_envs.bullet.cameras.CAMERAS``.
             width: Width of the image, pixels.
             height: Height of the image, pixels.
+
+        Raises:
+            RuntimeError: There was no :meth:`update` yet.
         """
+        if self._scene is None:
+            raise RuntimeError("the viewer has no scene: call update() before render_camera()")
         sample = self._world.randomization_sample
         return self._scene.simulation.render_camera(
-            _camera(self._world, camera),
-            self._tool,
-            width,
-            height,
-            light=sample.light,
-            brightness=sample.brightness,
+            _camera(self._world, camera), self._tool, width, height, light=sample.light, brightness=sample.brightness
         )
-
-    @property
-    def belongs_to_this_process(self) -> bool:
-        """True in the process that made the viewer, and False in a fork of it."""
-        return self._scene.simulation.belongs_to_this_process
 
     def wait_for_real_time(self) -> None:
         """Sleep until a control step has passed since the last call. Episodes do not depend on it."""
@@ -112,11 +123,11 @@ class Viewer:
         self._last_frame = time.monotonic()
 
     def close(self) -> None:
-        """Close the window or the client."""
-        self._scene.close()
+        """Close the client, and its window."""
+        if self._scene is not None:
+            self._scene.close()
+        self._scene = None
 
-    def _make(self, physics_scale: PhysicsScale) -> Scene:
-        world = self._world
-        return Scene(
-            world.model, world.task, physics_scale, self._detail, window=self._window, renderer=self._renderer
-        )
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes of a copy: no client."""
+        return {**self.__dict__, "_scene": None}

@@ -1,4 +1,4 @@
-"""The tasks: one file each. The table of them is in ``lam_envs/registration.py``."""
+"""Tasks, one in each file. Their names are in ``lam_envs/registration.py``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lam_envs.tasks.task import InitialState, Task, TaskObservation
 
 
 def make_task(name: str) -> Task:
-    """Make a task of the table.
+    """Make the task of a name of ``TASKS``.
 
     Raises:
-        KeyError: There is no task of that name.
+        KeyError: The name is unknown.
     """
     module, _, class_name = TASKS[name].entry_point.partition(":")
     task = cast(type[Task], getattr(importlib.import_module(module), class_name))

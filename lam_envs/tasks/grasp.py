@@ -13,7 +13,8 @@ from lam_envs.tasks.objects import (
     FAR,
     LOST,
     TOUCH,
-    clipped,
+    clip,
+    clip_unit,
     distance,
     moves_with_hand,
     nearness,
@@ -21,66 +22,41 @@ from lam_envs.tasks.objects import (
     object_values,
     resting_at,
     sample_position,
-    share,
 )
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.04
-"""Edge of the cube, meters: half the Panda's opening."""
+"""Edge of the cube, meters: half of the Panda's largest opening."""
 MASS = 0.1
 """Kilograms."""
 FRICTION = 1.0
 """Rubber on wood."""
 LIFT = 0.10
-"""How far the cube must be above where it rested, meters."""
+"""Height of the cube above its height at rest that counts as lifted, meters."""
 MAX_YAW = 0.5
-"""Largest turn of the cube against the gripper, radians: this arm does not turn its hand."""
+"""Largest yaw of the cube relative to the gripper, radians: ``ee`` control does not turn the hand."""
 
 
 class Grasp(Task):
-    """Take a cube from the table, lift it by 10 cm and hold it.
+    """Grasp a cube on the table, lift it by 10 cm and hold it.
 
-    **Scene.** The arm beside a table with one cube: edge 4 cm, 0.1 kg.
+    **Task.** Grasp a cube (edge 4 cm, 0.1 kg) on the table, lift it by 10 cm and hold it.
 
-    **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
-    cube lies anywhere on 20 x 40 cm, turned by up to 29 degrees either way.
+    **Randomization.** Sampled at each reset:
 
-    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+    - tool: in a box of 20 x 30 x 16 cm, centered 25 cm above the table, with a half-open gripper
+    - cube: position in 20 x 40 cm on the table, yaw up to 29 degrees in either direction
 
-    | number | meaning | -1 | +1 |
-    |---|---|---|---|
-    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
-    | 3 | gripper opening | closed | widest |
+    **Success.** The cube is 10 cm above its height at rest, both fingers press it with the inside of their pads, and
+    it neither slides nor turns in the hand (3 cm/s, 1 rad/s). Throwing it, scooping it up or squeezing it out is not
+    a success.
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((32,))`; each number is (value - center) / scale:
+    **Reward.** `dense`: 1 on success, else progress - 1, which is between -1 and 0: 0.4 for the distance from the
+    tool to the cube, 0.2 for holding it, and 0.4 for the fraction of the height while holding it; -1 after the cube
+    has left the table. `sparse`: 0 on success, else -1.
 
-    | feature | slice | unit | center | scale | observed range | meaning |
-    |---|---|---|---|---|---|---|
-    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
-    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
-    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
-    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
-    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
-    | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
-    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | center of the cube |
-    | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | cube minus tool position |
-    | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
-    | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `object/angular_velocity` | 29:32 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
-
-    **Success.** The cube is 10 cm above where it lay, both fingers press it with the inside of their pads, and
-    it neither slides nor turns in the hand (3 cm/s, 1 rad/s). Throwing it, scooping it up or squeezing it out
-    is no success.
-
-    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.4 for being near, 0.2 for
-    holding, 0.4 for the share of the height while holding; -1 once the cube has left the table. ``sparse``: 0 on
-    success, else -1.
-
-    **Goal.** Distance from tool to cube (m), height of the cube above its rest (m), and 1 while it is held. The
-    desired height and hold are lower limits; the distance is not judged.
-
-    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Goal.** Distance from tool to cube (m), height of the cube above its height at rest (m), and 1 while it is held.
+    The desired height and hold are lower limits; the distance does not count.
 
     **Version history.** v0: first version.
     """
@@ -122,7 +98,7 @@ class Grasp(Task):
         held = left and right and moves_with_hand(cube, tool)
         achieved = (distance(cube.position, tool.position), cube.position[2] - body.size[2] / 2, float(held))
         values = (float(left), float(right), *object_values(cube, tool))
-        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clip(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
@@ -139,7 +115,7 @@ class Grasp(Task):
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         rise, held = achieved[..., 1], achieved[..., 2]
         near = nearness(achieved[..., 0])
-        height = share(rise / LIFT)
+        height = clip_unit(rise / LIFT)
         is_on_table = rise >= LOST
         progress: npt.NDArray[np.float64] | np.float64 = is_on_table * (0.4 * near + 0.2 * held + 0.4 * held * height)
         return progress

@@ -20,7 +20,8 @@ from lam_envs.tasks.objects import (
     LOST,
     STILL_SPEED,
     TOUCH,
-    clipped,
+    clip,
+    clip_unit,
     difference,
     distance,
     length,
@@ -29,89 +30,61 @@ from lam_envs.tasks.objects import (
     object_values,
     resting_at,
     sample_position,
-    share,
     speed,
 )
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 WIDTH, HEIGHT = 0.03, 0.08
-"""Of the peg, meters; it stands upright."""
+"""Width and height of the upright peg, meters."""
 MASS = 0.1
 """Kilograms."""
 FRICTION = 1.0
 CLEARANCE = 0.002
-"""The hole is this much wider than the peg, meters: 1 mm on each side."""
+"""Difference of the widths of hole and peg, meters: 1 mm on each side."""
 MOUTH = 0.042
-"""Height of the hole's mouth, meters: how thick the block is."""
+"""Height of the mouth of the hole, which is the height of the block, meters."""
 FUNNEL = 0.008
 """Width and height of the lead-in around the mouth, meters."""
 PLATE = 0.004
-"""Thickness of the plates that form it, meters."""
+"""Thickness of the plates that form the lead-in, meters."""
 BLOCK = 0.12
 """Edge of the block, meters."""
 BLOCK_FRICTION = 0.3
 """Smooth plastic."""
 DEPTH = 0.03
-"""How deep the peg must be in the hole, meters."""
+"""Depth of the peg in the hole that counts as success, meters."""
 OFF_AXIS = 0.004
-"""Largest distance of the peg's axis from the hole's that counts as inside, meters: it cannot be more in there."""
+"""Largest distance between the axes of peg and hole that counts as inside, meters; inside it cannot be larger."""
 UPRIGHT = 0.99
 """Smallest cosine of the peg's tilt that counts as upright: 8 degrees."""
 MIN_DISTANCE = 0.14
-"""Peg and block start at least this far from each other, center to center, meters."""
+"""Smallest initial distance between the centers of peg and block, meters."""
 MAX_YAW = 0.4
-"""Largest turn of the peg against the gripper, radians."""
+"""Largest yaw of the peg relative to the gripper, radians."""
 
 
 class Insert(Task):
-    """Put a square peg into a square hole with 1 mm of clearance on each side.
+    """Insert a square peg into a square hole with a clearance of 1 mm on each side.
 
-    **Scene.** The arm beside a table with a peg that stands upright (3 x 3 x 8 cm, 0.1 kg) and a fixed block with a
-    vertical hole, 2 mm wider than the peg. The block is built of boxes: four walls, and four slanted plates that lead
-    in from 8 mm around.
+    **Task.** Insert an upright peg (3 x 3 x 8 cm, 0.1 kg) into the vertical hole of a fixed block, which is 2 mm
+    wider than the peg. The block consists of boxes: four walls, and four slanted plates that form a lead-in of 8 mm.
 
-    **Start.** The tool is anywhere in a box of 20 x 30 x 10 cm, 28 cm above the table, the gripper half open. Peg and
-    block are anywhere on 16 x 40 cm, at least 14 cm apart, the peg turned by up to 23 degrees either way; the block
-    is not turned.
+    **Randomization.** Sampled at each reset:
 
-    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
-
-    | number | meaning | -1 | +1 |
-    |---|---|---|---|
-    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
-    | 3 | gripper opening | closed | widest |
-
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((38,))`; each number is (value - center) / scale:
-
-    | feature | slice | unit | center | scale | observed range | meaning |
-    |---|---|---|---|---|---|---|
-    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
-    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
-    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
-    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
-    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
-    | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
-    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | center of the peg |
-    | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | peg minus tool position |
-    | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
-    | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `object/angular_velocity` | 29:32 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
-    | `hole/position` | 32:35 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | middle of the hole's mouth |
-    | `hole/relative` | 35:38 | m | 0 | 0.1 | -20 to 20 | mouth minus the middle of the peg's foot |
+    - tool: in a box of 20 x 30 x 10 cm, centered 28 cm above the table, with a half-open gripper
+    - peg and block: positions in 16 x 40 cm on the table, at least 14 cm from each other
+    - yaw of the peg up to 23 degrees in either direction; the block has a fixed orientation
 
     **Success.** The peg is upright in the hole, at least 3 cm deep, and slower than 3 cm/s. Standing on the block,
-    leaning on it or passing by is no success.
+    leaning on it or passing by is not a success.
 
-    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.3 for the tool being near the peg,
-    0.4 for the peg's foot being near the mouth of the hole or in it, 0.3 for the share of the depth; -1 once the peg
-    has left the table. ``sparse``: 0 on success, else -1.
+    **Reward.** `dense`: 1 on success, else progress - 1, which is between -1 and 0: 0.3 for the distance from the
+    tool to the peg, 0.4 for the distance from the peg's foot to the mouth of the hole, and 0.3 for the fraction of
+    the depth; -1 after the peg has left the table. `sparse`: 0 on success, else -1.
 
-    **Goal.** The peg's axis minus the hole's (x, y, m), how deep its foot is below the mouth (m), its speed (m/s),
-    the cosine of its tilt, and the distance from the tool to it (m). The desired depth and cosine are lower limits,
-    the desired speed is an upper one; the distance is not judged.
-
-    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Goal.** Axis of the peg minus that of the hole (x, y, m), depth of its foot below the mouth (m), its speed
+    (m/s), cosine of its tilt, and the distance from the tool to the peg (m). The desired depth and cosine are lower
+    limits, the desired speed is an upper limit; the distance does not count.
 
     **Version history.** v0: first version.
     """
@@ -182,7 +155,7 @@ class Insert(Task):
             axis[2],
             distance(peg.position, tool.position),
         )
-        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clip(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
@@ -201,21 +174,25 @@ class Insert(Task):
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        way = achieved - desired
-        aside, depth = length(way, 0, 1), achieved[..., 2]
-        is_in: Any = (aside <= OFF_AXIS) & (depth > 0.0)
-        # Outside the hole the way leads over its mouth; inside, downwards.
-        away = (1.0 - is_in * 1.0) * (aside + abs(depth))
-        near: Any = 0.3 * nearness(achieved[..., 5]) + 0.4 * nearness(away) + 0.3 * is_in * share(depth / DEPTH)
+        offset = achieved - desired
+        sideways, depth = length(offset, 0, 1), achieved[..., 2]
+        is_in: Any = (sideways <= OFF_AXIS) & (depth > 0.0)
+        # Outside of the hole the peg has to go to its mouth; inside, down.
+        distance_to_mouth = (1.0 - is_in * 1.0) * (sideways + abs(depth))
+        near: Any = (
+            0.3 * nearness(achieved[..., 5])
+            + 0.4 * nearness(distance_to_mouth)
+            + 0.3 * is_in * clip_unit(depth / DEPTH)
+        )
         progress: npt.NDArray[np.float64] | np.float64 = (depth <= MOUTH - LOST) * near
         return progress
 
 
 def block_parts(half: float) -> list[Part]:
-    """The block's boxes in the frame of the middle of its foot.
+    """Return the boxes of the block, relative to the middle of its foot.
 
     Args:
-        half: Half the width of the hole, meters.
+        half: Half of the width of the hole, meters.
     """
     thick = BLOCK / 2 - half
     middle = half + thick / 2
@@ -224,7 +201,7 @@ def block_parts(half: float) -> list[Part]:
     ] + [
         Part((2 * half, thick, MOUTH), (0.0, side * middle, MOUTH / 2)) for side in (1.0, -1.0)
     ]  # fmt: skip
-    # A plate's upper face rises from the edge of the mouth outwards, at 45 degrees.
+    # The upper face of a plate rises outward from the edge of the mouth, at 45 degrees.
     sine = math.sin(math.pi / 4)
     aside = half + FUNNEL / 2 + sine * PLATE / 2
     height = MOUTH + FUNNEL / 2 - sine * PLATE / 2

@@ -1,4 +1,4 @@
-"""What tasks with objects share: the features of an object, how it lies, and whether it is held or at rest."""
+"""Functions for tasks with objects: features, initial poses, holding, distances."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from lam_envs.tasks.one_goal import OneGoal
 from lam_envs.tasks.task import Goals
 
 SLIP_SPEED = 0.03
-"""Fastest motion of an object relative to the hand that counts as not moving in it, meters per second."""
+"""Largest speed of an object relative to the hand that counts as held, meters per second."""
 SLIP_TURN = 1.0
-"""The same for turning, radians per second."""
+"""Largest angular velocity of an object relative to the hand that counts as held, radians per second."""
 STILL_SPEED = 0.03
-"""Fastest motion that counts as being at rest, meters per second."""
+"""Largest speed that counts as being at rest, meters per second."""
 LOST = -0.05
-"""Below this height above its rest an object has left the table, meters."""
+"""Height relative to that at rest below which an object has left the table, meters."""
 FAR = 2.0
-"""Distances are cut off here, meters."""
+"""Upper bound of distances, meters: larger ones are clipped."""
 FAST = 10.0
-"""Speeds are cut off here, meters per second."""
+"""Upper bound of speeds, meters per second: larger ones are clipped."""
 HALFWAY = 0.1
-"""Distance at which an approach is half done, meters."""
+"""Distance at which :func:`nearness` is one half, meters."""
 STILL: Vector3 = (0.0, 0.0, 0.0)
 
 TOUCH = Feature("gripper/touch", 2, "1", "1 where a finger presses it, left and right", 0.5, 0.5, 0.5, noisy=False)
 
 
 def object_features(noun: str, name: str = "object", *, turns: bool = True) -> tuple[Feature, ...]:
-    """The features of one object.
+    """Return the features of an object.
 
     Args:
-        noun: What people call it.
-        name: What features call it.
-        turns: Whether it matters how it is turned.
+        noun: Name of the object in descriptions.
+        name: Name of the object in the names of features.
+        turns: True to include its orientation and angular velocity.
     """
     features = [
         Feature(f"{name}/position", 3, "m", f"center of the {noun}", (0.5, 0.0, 0.1), 0.2, 2.0),
@@ -48,12 +48,12 @@ def object_features(noun: str, name: str = "object", *, turns: bool = True) -> t
     ]
     if turns:
         features.insert(2, Feature(f"{name}/rotation", 6, "1", "first two columns of its rotation", 0.0, 1.0, 1.0))
-        features.append(Feature(f"{name}/angular_velocity", 3, "rad/s", "its rate of turn", 0.0, 4.0, 40.0))
+        features.append(Feature(f"{name}/angular_velocity", 3, "rad/s", "its angular velocity", 0.0, 4.0, 40.0))
     return tuple(features)
 
 
 def object_values(motion: Motion, tool: ToolState, *, turns: bool = True) -> list[float]:
-    """Read the physical values of :func:`object_features`."""
+    """Return the physical values of :func:`object_features`."""
     position, orientation, velocity, angular_velocity = motion
     relative = difference(position, tool.position)
     if not turns:
@@ -62,7 +62,7 @@ def object_values(motion: Motion, tool: ToolState, *, turns: bool = True) -> lis
 
 
 def resting_at(x: float, y: float, z: float, yaw: float = 0.0) -> Motion:
-    """An object at rest with its center at a point, turned about the vertical."""
+    """Return the motion of an object at rest, with its center at a point and a yaw in radians."""
     return Motion((x, y, z), (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)), STILL, STILL)
 
 
@@ -71,17 +71,25 @@ def sample_position(
     low: Sequence[float],
     high: Sequence[float],
     others: Sequence[Sequence[float]] = (),
-    apart: float = 0.0,
+    min_distance: float = 0.0,
 ) -> tuple[float, float]:
-    """Draw a place on the table, at least ``apart`` meters from each of the others."""
+    """Sample a position on the table, with a smallest distance from other positions.
+
+    Args:
+        rng: Random number generator.
+        low: Lowest x and y, meters.
+        high: Highest x and y, meters.
+        others: The other positions.
+        min_distance: Smallest distance from each of them, meters.
+    """
     while True:
         x, y = rng.uniform(low, high).tolist()
-        if all(math.dist((x, y), other[:2]) >= apart for other in others):
+        if all(math.dist((x, y), other[:2]) >= min_distance for other in others):
             return (x, y)
 
 
 def moves_with_hand(motion: Motion, tool: ToolState) -> bool:
-    """Whether an object moves as if it were one body with the hand."""
+    """Return True if an object neither slides nor turns relative to the hand."""
     wx, wy, wz = tool.angular_velocity
     rx, ry, rz = difference(motion.position, tool.position)
     hand = (
@@ -96,46 +104,46 @@ def moves_with_hand(motion: Motion, tool: ToolState) -> bool:
 
 
 def speed(motion: Motion) -> float:
-    """How fast an object moves, meters per second, cut off at ``FAST``."""
+    """Return the speed of an object, meters per second, at most ``FAST``."""
     return min(math.hypot(*motion.velocity), FAST)
 
 
 def distance(one: Vector3, other: Vector3) -> float:
-    """Meters between two points, cut off at ``FAR``."""
+    """Return the distance between two points, meters, at most ``FAR``."""
     return min(math.dist(one, other), FAR)
 
 
 def difference(one: Vector3, other: Vector3) -> Vector3:
-    """The vector from the other point to the one."""
+    """Return the vector ``one - other``."""
     return (one[0] - other[0], one[1] - other[1], one[2] - other[2])
 
 
-def clipped(values: Sequence[float], low: Sequence[float], high: Sequence[float]) -> list[float]:
-    """Keep an achieved goal inside its space."""
+def clip(values: Sequence[float], low: Sequence[float], high: Sequence[float]) -> list[float]:
+    """Return an achieved goal that is clipped to its space."""
     return [
-        least if value < least else most if value > most else value
-        for value, least, most in zip(values, low, high, strict=True)
+        lowest if value < lowest else highest if value > highest else value
+        for value, lowest, highest in zip(values, low, high, strict=True)
     ]
 
 
-def nearness(meters: Any) -> Any:
-    """1 at distance 0, one half at ``HALFWAY``, toward 0 beyond."""
-    return HALFWAY / (HALFWAY + meters)
+def nearness(distances: Any) -> Any:
+    """Return 1 at distance 0, one half at ``HALFWAY``, and less beyond."""
+    return HALFWAY / (HALFWAY + distances)
 
 
 def length(goals: Goals | OneGoal, *axes: int) -> Any:
-    """The length of a vector that some numbers of goals form, shape (...)."""
+    """Return the length of the vector of some numbers of goals, shape (...)."""
     squares: Any = 0.0
     if isinstance(goals, OneGoal):
         for axis in axes:
             squares += goals.numbers[axis] * goals.numbers[axis]
-        # Both roots round correctly, so to the same bits.
+        # Both square roots round correctly, so they give the same bits.
         return math.sqrt(squares)
     for axis in axes:
         squares = squares + goals[..., axis] * goals[..., axis]
     return np.sqrt(squares)
 
 
-def share(values: Any) -> Any:
-    """Keep values, one or an array of them, in [0, 1]."""
+def clip_unit(values: Any) -> Any:
+    """Return a value, or an array of values, that is clipped to [0, 1]."""
     return min(max(values, 0.0), 1.0) if isinstance(values, float) else np.minimum(np.maximum(values, 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""A single goal, judged by the same functions as arrays of goals and several times faster."""
+"""A single goal, which the functions of goals evaluate several times faster than an array."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 
 class OneGoal(NDArrayOperatorsMixin):
-    """A single goal that is read as an array is: fast by ``goal[..., 2]`` and ``goal - other``, else as an array.
+    """Single goal with the interface of an array: fast for ``goal[..., 2]`` and ``goal - other``, else converted.
 
-    Python's own numbers are several times faster than arrays without dimensions, and come to the same bits.
+    Python floats are several times faster than arrays of shape (), and give the same bits.
 
     Args:
-        numbers: The goal.
+        numbers: Numbers of the goal.
     """
 
     __slots__ = ("numbers",)
@@ -33,12 +33,14 @@ class OneGoal(NDArrayOperatorsMixin):
         if other.__class__ is not OneGoal:
             return super().__sub__(other)
         if len(self.numbers) != len(other.numbers):
-            raise ValueError(f"goals of {len(self.numbers)} and {len(other.numbers)} numbers have no difference")
+            raise ValueError(
+                f"the goals have {len(self.numbers)} and {len(other.numbers)} numbers; expected the same number"
+            )
         return OneGoal(list(map(operator.sub, self.numbers, other.numbers)))
 
     @property
     def array(self) -> npt.NDArray[np.float64]:
-        """The goal as an array."""
+        """The goal as an array of shape (goal size,)."""
         return np.array(self.numbers)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ from lam_envs.tasks.objects import (
     FAST,
     LOST,
     TOUCH,
-    clipped,
+    clip,
     distance,
     length,
     moves_with_hand,
@@ -40,63 +40,40 @@ TOLERANCE = 0.02
 FLAT = 0.005
 """Largest distance of the cube's height from its height at rest that counts as lying on the table, meters."""
 STILL_SPEED = 0.08
-"""Fastest motion of the cube that counts as being there and not passing through, meters per second."""
+"""Largest speed of the cube that counts as being at the goal instead of passing through it, meters per second."""
 IN_THE_AIR = 0.5
-"""Share of the goals that are above the table."""
+"""Fraction of goals in the air."""
 AIR_LOW, AIR_HIGH = 0.06, 0.22
-"""How high those are above the cube's rest, meters."""
+"""Range of the height of goals in the air above the cube's height at rest, meters."""
 MIN_GOAL_DISTANCE = 0.1
-"""The goal is at least this far from the cube's start, meters on the table's plane."""
+"""Smallest horizontal distance of the goal from the initial position of the cube, meters."""
 MAX_YAW = 0.5
-"""Largest turn of the cube against the gripper, radians."""
+"""Largest yaw of the cube relative to the gripper, radians."""
 
 
 class PickPlace(Task):
-    """Carry a cube to a goal on the table or in the air.
+    """Move a cube to a goal on the table or in the air.
 
-    **Scene.** The arm beside a table with one cube: edge 4 cm, 0.1 kg. A translucent green cube shows the goal.
+    **Task.** Pick a cube (edge 4 cm, 0.1 kg) and place it at a goal on the table, or hold it at a goal in the air. A
+    translucent green cube marks the goal.
 
-    **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
-    cube lies anywhere on 20 x 40 cm, turned by up to 29 degrees either way. The goal is on the table (one half) or 6
-    to 22 cm above it, anywhere on 24 x 44 cm and at least 10 cm to the side of the cube.
+    **Randomization.** Sampled at each reset:
 
-    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+    - tool: in a box of 20 x 30 x 16 cm, centered 25 cm above the table, with a half-open gripper
+    - cube: position in 20 x 40 cm on the table, yaw up to 29 degrees in either direction
+    - goal: position in 24 x 44 cm, at least 10 cm to the side of the cube; on the table, or 6 to 22 cm above it, with
+      equal probability
 
-    | number | meaning | -1 | +1 |
-    |---|---|---|---|
-    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
-    | 3 | gripper opening | closed | widest |
+    **Success.** The center of the cube is within 2 cm of the goal, slower than 8 cm/s, and secure: it lies flat on
+    the table, or both fingers press it with the inside of their pads and it neither slides nor turns in the hand (3
+    cm/s, 1 rad/s). Throwing it or dropping it through the goal is not a success.
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((38,))`; each number is (value - center) / scale:
+    **Reward.** `dense`: 1 on success, else progress - 1, which is between -1 and 0: 0.3 for the distance from the
+    tool to the cube, and 0.7 for the distance from the cube to the goal; -1 after the cube has left the table.
+    `sparse`: 0 on success, else -1.
 
-    | feature | slice | unit | center | scale | observed range | meaning |
-    |---|---|---|---|---|---|---|
-    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
-    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
-    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
-    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
-    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
-    | `gripper/touch` | 12:14 | 1 | 0.5 | 0.5 | -1 to 1 | 1 where a finger presses it, left and right |
-    | `object/position` | 14:17 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | center of the cube |
-    | `object/relative` | 17:20 | m | 0 | 0.1 | -20 to 20 | cube minus tool position |
-    | `object/rotation` | 20:26 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
-    | `object/velocity` | 26:29 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `object/angular_velocity` | 29:32 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
-    | `goal/position` | 32:35 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | where the cube should be |
-    | `goal/relative` | 35:38 | m | 0 | 0.1 | -20 to 20 | goal minus cube |
-
-    **Success.** The cube's center is within 2 cm of the goal, slower than 8 cm/s, and secure: it lies flat on the
-    table, or both fingers press it with the inside of their pads and it neither slides nor turns in the hand (3 cm/s,
-    1 rad/s). Throwing it or dropping it through the goal is no success.
-
-    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.3 for the tool being near the cube
-    and 0.7 for the cube being near the goal; -1 once the cube has left the table. ``sparse``: 0 on success, else -1.
-
-    **Goal.** Position of the cube (3, m), its speed (m/s), 1 while it is secure, and the distance from the tool to it
-    (m). The desired speed is an upper and security a lower limit; the distance is not judged.
-
-    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Goal.** Position of the cube (3, m), its speed (m/s), 1 while it is secure, and the distance from the tool to
+    the cube (m). The desired speed is an upper limit, and security a lower limit; the distance does not count.
 
     **Version history.** v0: first version.
     """
@@ -106,7 +83,7 @@ class PickPlace(Task):
     features = (
         TOUCH,
         *object_features("cube"),
-        Feature("goal/position", 3, "m", "where the cube should be", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
+        Feature("goal/position", 3, "m", "desired position of the cube", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
         Feature("goal/relative", 3, "m", "goal minus cube", 0.0, 0.1, 2.0),
     )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0)
@@ -133,14 +110,14 @@ class PickPlace(Task):
     @override
     def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
-        place = sample_position(rng, self.spawn_low, self.spawn_high)
+        position = sample_position(rng, self.spawn_low, self.spawn_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
-        x, y = sample_position(rng, self.goal_spawn_low, self.goal_spawn_high, [place], MIN_GOAL_DISTANCE)
+        x, y = sample_position(rng, self.goal_spawn_low, self.goal_spawn_high, [position], MIN_GOAL_DISTANCE)
         above, rise = rng.uniform() < IN_THE_AIR, rng.uniform(AIR_LOW, AIR_HIGH)
         rest = EDGE * scale / 2
         desired = (x, y, rest + above * rise, STILL_SPEED, 1.0, 0.0)
         return InitialState(
-            tool_position=tool, desired_goal=desired, objects={"object": resting_at(*place, rest, yaw)}
+            tool_position=tool, desired_goal=desired, objects={"object": resting_at(*position, rest, yaw)}
         )
 
     @override
@@ -151,10 +128,10 @@ class PickPlace(Task):
         gx, gy, gz = desired[:3].tolist()
         x, y, z = cube.position
         values = (float(left), float(right), *object_values(cube, tool), gx, gy, gz, gx - x, gy - y, gz - z)
-        lies = abs(z - body.size[2] / 2) <= FLAT
-        secure = lies or (left and right and moves_with_hand(cube, tool))
+        lies_flat = abs(z - body.size[2] / 2) <= FLAT
+        secure = lies_flat or (left and right and moves_with_hand(cube, tool))
         achieved = (x, y, z, speed(cube), float(secure), distance(cube.position, tool.position))
-        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clip(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:

@@ -1,4 +1,4 @@
-"""Push: shove a slab along the table to a goal."""
+"""Push: push a slab along the table to a goal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lam_envs.tasks.objects import (
     FAST,
     LOST,
     STILL_SPEED,
-    clipped,
+    clip,
     distance,
     length,
     nearness,
@@ -30,66 +30,43 @@ from lam_envs.tasks.objects import (
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.09
-"""Of the square slab, meters: more than any of the grippers opens, so it can only be pushed."""
+"""Edge of the square slab, meters: too wide for all grippers, so it can only be pushed."""
 HEIGHT = 0.04
-"""Of the slab, meters."""
+"""Height of the slab, meters."""
 MASS = 0.2
 """Kilograms."""
 FRICTION = 1.0
 MAX_YAW = 0.785
-"""Largest turn of the slab, radians: every way that a square can lie."""
+"""Largest yaw of the slab, radians: all orientations of a square."""
 TOLERANCE = 0.02
 """Largest distance from the goal that counts, meters."""
 FLAT = 0.005
 """Largest distance of the slab's height from its height at rest that counts as lying on the table, meters."""
 MIN_GOAL_DISTANCE = 0.1
-"""The goal is at least this far from the slab's start, meters."""
+"""Smallest distance of the goal from the initial position of the slab, meters."""
 
 
 class Push(Task):
-    """Push a slab along the table to a goal, where it stays.
+    """Push a slab along the table to a goal, where it stops.
 
-    **Scene.** The arm beside a table with one square slab: 9 x 9 x 4 cm, 0.2 kg, too wide for the gripper. A green
-    disk shows the goal.
+    **Task.** Push a square slab (9 x 9 x 4 cm, 0.2 kg), which is too wide for the gripper, to a goal on the table. A
+    green disk marks the goal.
 
-    **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table, the gripper half open. The
-    slab lies anywhere on 16 x 34 cm, turned in any way; the goal is anywhere on 24 x 44 cm, at least 10 cm from it.
+    **Randomization.** Sampled at each reset:
 
-    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+    - tool: in a box of 20 x 30 x 16 cm, centered 25 cm above the table, with a half-open gripper
+    - slab: position in 16 x 34 cm on the table, any orientation
+    - goal: position in 24 x 44 cm on the table, at least 10 cm from the slab
 
-    | number | meaning | -1 | +1 |
-    |---|---|---|---|
-    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
-    | 3 | gripper opening | closed | widest |
+    **Success.** The slab lies flat on the table, its center is within 2 cm of the goal, and it is slower than 3 cm/s.
+    Sliding across the goal is not a success.
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((36,))`; each number is (value - center) / scale:
+    **Reward.** `dense`: 1 on success, else progress - 1, which is between -1 and 0: 0.2 for the distance from the
+    tool to the slab, and 0.8 for the distance from the slab to the goal; -1 after the slab has left the table.
+    `sparse`: 0 on success, else -1.
 
-    | feature | slice | unit | center | scale | observed range | meaning |
-    |---|---|---|---|---|---|---|
-    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
-    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
-    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
-    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
-    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
-    | `object/position` | 12:15 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | center of the slab |
-    | `object/relative` | 15:18 | m | 0 | 0.1 | -20 to 20 | slab minus tool position |
-    | `object/rotation` | 18:24 | 1 | 0 | 1 | -1 to 1 | first two columns of its rotation |
-    | `object/velocity` | 24:27 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `object/angular_velocity` | 27:30 | rad/s | 0 | 4 | -10 to 10 | its rate of turn |
-    | `goal/position` | 30:33 | m | 0.5, 0, 0.1 | 0.2 | -10 to 10 | where the slab should be |
-    | `goal/relative` | 33:36 | m | 0 | 0.1 | -20 to 20 | goal minus slab |
-
-    **Success.** The slab lies flat on the table, its center within 2 cm of the goal, slower than 3 cm/s. Sliding
-    across the goal is no success.
-
-    **Reward.** ``dense``: 1 on success, else progress - 1, so between -1 and 0: 0.2 for the tool being near the slab
-    and 0.8 for the slab being near the goal; -1 once the slab has left the table. ``sparse``: 0 on success, else -1.
-
-    **Goal.** Position of the slab (3, m), its speed (m/s), and the distance from the tool to it (m). The desired
-    speed is an upper limit; the distance is not judged.
-
-    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Goal.** Position of the slab (3, m), its speed (m/s), and the distance from the tool to the slab (m). The
+    desired speed is an upper limit; the distance does not count.
 
     **Version history.** v0: first version.
     """
@@ -98,7 +75,7 @@ class Push(Task):
     version = 1
     features = (
         *object_features("slab"),
-        Feature("goal/position", 3, "m", "where the slab should be", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
+        Feature("goal/position", 3, "m", "desired position of the slab", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
         Feature("goal/relative", 3, "m", "goal minus slab", 0.0, 0.1, 2.0),
     )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0)
@@ -141,27 +118,27 @@ class Push(Task):
         x, y, z = slab.position
         values = (*object_values(slab, tool), gx, gy, gz, gx - x, gy - y, gz - z)
         achieved = (x, y, z, speed(slab), distance(slab.position, tool.position))
-        return TaskObservation(values, clipped(achieved, self.goal_low, self.goal_high))
+        return TaskObservation(values, clip(achieved, self.goal_low, self.goal_high))
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        way = achieved - desired
-        is_close = length(way, 0, 1) <= TOLERANCE
-        is_flat = abs(way[..., 2]) <= FLAT
+        offset = achieved - desired
+        is_close = length(offset, 0, 1) <= TOLERANCE
+        is_flat = abs(offset[..., 2]) <= FLAT
         is_still = achieved[..., 3] <= desired[..., 3]
         return {
             "is_success": is_close & is_flat & is_still,
             "is_close": is_close,
             "is_flat": is_flat,
             "is_still": is_still,
-            "is_lost": way[..., 2] < LOST,
+            "is_lost": offset[..., 2] < LOST,
         }
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        way = achieved - desired
-        near: Any = 0.2 * nearness(achieved[..., 4]) + 0.8 * nearness(length(way, 0, 1, 2))
-        progress: npt.NDArray[np.float64] | np.float64 = (way[..., 2] >= LOST) * near
+        offset = achieved - desired
+        near: Any = 0.2 * nearness(achieved[..., 4]) + 0.8 * nearness(length(offset, 0, 1, 2))
+        progress: npt.NDArray[np.float64] | np.float64 = (offset[..., 2] >= LOST) * near
         return progress
 
     @override

@@ -18,47 +18,28 @@ from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservatio
 TOLERANCE = 0.02
 """Largest distance from the goal that counts, meters."""
 STILL_SPEED = 0.08
-"""Largest tool speed that counts as being there and not passing through, meters per second."""
+"""Largest speed of the tool that counts as being at the goal instead of passing through it, meters per second."""
 MIN_GOAL_DISTANCE = 0.1
-"""The goal is at least this far from the tool's start, meters."""
+"""Smallest distance of the goal from the initial position of the tool, meters."""
 
 
 class Reach(Task):
-    """Bring the point between the fingertips to a goal in the air, and stay.
+    """Move the tool, the point between the fingertips, to a goal in the air, and hold it there.
 
-    **Scene.** The arm beside a table; a green ball shows the goal.
+    **Task.** Move the tool to a goal in the air and stop there. A green ball marks the goal.
 
-    **Start.** The tool is anywhere in a box of 20 x 30 x 16 cm, 25 cm above the table. The goal is anywhere in a
-    box of 30 x 50 x 35 cm, at least 10 cm from the tool.
+    **Randomization.** Sampled at each reset:
 
-    **Actions.** `control="ee"`, `Box(-1, 1, (4,))`:
+    - tool: in a box of 20 x 30 x 16 cm, centered 25 cm above the table
+    - goal: in a box of 30 x 50 x 35 cm, at least 10 cm from the tool
 
-    | number | meaning | -1 | +1 |
-    |---|---|---|---|
-    | 0, 1, 2 | displacement along x, y, z | -2 cm | +2 cm |
-    | 3 | gripper opening | closed | widest |
+    **Success.** The tool is within 2 cm of the goal and slower than 8 cm/s. Passing through the goal is not a
+    success.
 
-    **Observations.** `obs="state"`, `robot="panda"`, `Box((18,))`; each number is (value - center) / scale:
+    **Reward.** `dense`: 1 on success, else `0.1 / (0.1 + d) - 1` with the distance d in meters, which is between -1
+    and 0. `sparse`: 0 on success, else -1.
 
-    | feature | slice | unit | center | scale | observed range | meaning |
-    |---|---|---|---|---|---|---|
-    | `tool/position` | 0:3 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | point between the fingertips |
-    | `tool/velocity` | 3:6 | m/s | 0 | 0.4 | -10 to 10 | its velocity |
-    | `tool/lag` | 6:9 | m | 0 | 0.02 | -10 to 10 | commanded position minus position |
-    | `gripper/width` | 9:10 | m | 0.04 | 0.04 | -4 to 4 | opening between the fingers |
-    | `gripper/target` | 10:11 | m | 0.04 | 0.04 | -2 to 2 | commanded opening |
-    | `gripper/velocity` | 11:12 | m/s | 0 | 0.2 | -10 to 10 | speed of the opening |
-    | `goal/position` | 12:15 | m | 0.5, 0, 0.2 | 0.2 | -5 to 5 | where the tool should be |
-    | `goal/relative` | 15:18 | m | 0 | 0.1 | -10 to 10 | goal minus tool position |
-
-    **Success.** The tool is within 2 cm of the goal and slower than 8 cm/s. Flying through is no success.
-
-    **Reward.** ``dense``: 1 on success, else ``0.1 / (0.1 + d) - 1`` with d the distance in meters, so between
-    -1 and 0. ``sparse``: 0 on success, else -1.
-
-    **Goal.** Tool position (3, m) and its speed (m/s); the desired speed is an upper limit.
-
-    **Randomization.** `randomize="none"`; besides there are `physics`, `visual`, `full` and ranges of one's own.
+    **Goal.** Position of the tool (3, m) and its speed (m/s). The desired speed is an upper limit.
 
     **Version history.** v0: first version.
     """
@@ -66,7 +47,7 @@ class Reach(Task):
     name = "reach"
     version = 1
     features = (
-        Feature("goal/position", 3, "m", "where the tool should be", (0.5, 0.0, 0.2), 0.2, 1.0, noisy=False),
+        Feature("goal/position", 3, "m", "desired position of the tool", (0.5, 0.0, 0.2), 0.2, 1.0, noisy=False),
         Feature("goal/relative", 3, "m", "goal minus tool position", 0.0, 0.1, 1.0),
     )
     goal_low = (-1.0, -1.5, -1.0, 0.0)

@@ -1,4 +1,4 @@
-"""What a task is: objects, features, a goal, success, progress."""
+"""Interface of tasks: objects, features, goal, success, progress."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from lam_envs.robots.state import ToolState
 Goals = npt.NDArray[np.floating[Any]]
 """Achieved or desired goals, shape (..., goal size)."""
 Flags = npt.NDArray[np.bool_] | np.bool_
-"""One truth value a goal, shape (...)."""
+"""A bool for each goal, shape (...)."""
 
 
 @dataclass(frozen=True)
 class InitialState:
-    """What an episode starts from.
+    """Initial state of an episode.
 
     Attributes:
         tool_position: Position of the tool, meters.
-        desired_goal: The desired goal.
-        objects: Pose of each movable object.
+        desired_goal: Desired goal.
+        objects: Motion of each movable object by name.
     """
 
     tool_position: Vector3
@@ -38,78 +38,88 @@ class InitialState:
 
 
 class TaskObservation(NamedTuple):
-    """What a task sees of the scene at one moment."""
+    """Task-specific part of an observation."""
 
     values: Sequence[float]
     """Physical values of the task's features, in order."""
     achieved_goal: Sequence[float]
-    """The achieved goal."""
+    """Achieved goal."""
 
 
 class Task(ABC):
-    """One thing to do with the robot.
+    """Manipulation task.
 
-    Success is a pure function of an achieved and a desired goal, and so is the reward: one definition serves
-    ``info``, reward, termination and the relabeling of hindsight experience replay.
+    Success and progress are pure functions of achieved and desired goals, so that ``info``, reward, termination and
+    hindsight relabeling use one definition.
     """
 
     name: ClassVar[str]
+    """Name, which also finds the expert."""
     version: ClassVar[int] = 1
-    """Raise it when episodes of the task change: results and datasets of it are then outdated."""
+    """Increase it when episodes of the task change: its results and datasets are then outdated."""
     features: ClassVar[tuple[Feature, ...]]
-    """What the task adds to the robot's features."""
+    """Features of the task, which follow those of the robot."""
     goal_low: ClassVar[tuple[float, ...]]
     goal_high: ClassVar[tuple[float, ...]]
+    """Bounds of the goal space."""
     movable_objects: ClassVar[tuple[str, ...]] = ()
     """Names of the objects whose poses belong to the state."""
     tool_low: ClassVar[Vector3] = (0.4, -0.15, 0.17)
-    """Where the tool may be at the start of an episode, meters."""
     tool_high: ClassVar[Vector3] = (0.6, 0.15, 0.33)
+    """Bounds of the initial position of the tool, meters."""
 
     @abstractmethod
     def build_scene(self, simulation: Simulation, scale: float) -> None:
-        """Add the task's objects, once a client.
+        """Add the objects and markers of the task to a simulation.
 
         Args:
-            simulation: Where to.
-            scale: Factor on the edges of what can be moved.
+            simulation: The simulation.
+            scale: Factor on the edges of movable objects.
         """
 
     @abstractmethod
     def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
-        """Draw the start and the goal of an episode.
+        """Sample the initial state and the goal of an episode.
 
         Args:
-            rng: Of the episode.
-            scale: The factor that the objects were built with.
+            rng: Random number generator of the episode.
+            scale: Factor on the edges of movable objects.
         """
 
     @abstractmethod
     def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
-        """Read the task's features and the achieved goal."""
+        """Return the values of the task's features, and the achieved goal.
+
+        Args:
+            simulation: The simulation.
+            robot: The robot.
+            tool: Present state of the tool.
+            desired: Desired goal, shape (goal size,).
+        """
 
     @abstractmethod
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        """Evaluate goals of shape (..., goal size), read by ``goal[..., number]`` and ``goal - other``.
+        """Evaluate the success of goals of shape (..., goal size).
 
-        A single goal comes in as plain floats: conditions are joined by ``&`` and ``|`` and never negated by ``~``.
+        Index goals by ``goal[..., number]``, and subtract them by ``goal - other``. A single goal consists of Python
+        floats: join conditions by ``&`` and ``|``, and do not negate them by ``~``.
 
         Returns:
-            ``is_success`` and the conditions it consists of, each of shape (...).
+            ``is_success`` and its conditions, each of shape (...).
         """
 
     @abstractmethod
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        """How far goals of shape (..., goal size) are from success: 0 is far, 1 is there; shape (...)."""
+        """Return the progress of goals of shape (..., goal size) toward success: in [0, 1], shape (...)."""
 
-    def update_markers(self, simulation: Simulation, desired: Goals) -> None:  # noqa: B027  (a hook, not an obligation)
-        """Move the markers that show the goal; by default there are none."""
+    def update_markers(self, simulation: Simulation, desired: Goals) -> None:  # noqa: B027  (optional)
+        """Move the markers of the goal. The default is for tasks without markers."""
 
     def goal_features(self, features: Features, desired: Goals) -> Features:
-        """The features named ``goal/...``, computed from the other features; by default there are none."""
+        """Return the features named ``goal/...``, computed from the other features; by default none."""
         return {}
 
     def sample_tool(self, rng: np.random.Generator) -> Vector3:
-        """Draw where the tool starts."""
+        """Sample the initial position of the tool."""
         x, y, z = rng.uniform(self.tool_low, self.tool_high).tolist()
         return (x, y, z)

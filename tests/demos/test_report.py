@@ -115,7 +115,7 @@ def test_paths_and_starts_are_where_the_tool_was(grasps: Any, tmp_path: Path) ->
         for moment in (0, 30, 60):
             tool = env.features(episode.observations[moment])["tool/position"]
             assert points[moment] == pytest.approx(1000 * tool, abs=0.51)
-    assert "object: centre of the cube" in page
+    assert "object: center of the cube" in page
     assert "objects start here" in page
     env.close()
 
@@ -123,10 +123,10 @@ def test_paths_and_starts_are_where_the_tool_was(grasps: Any, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("env_id", "told"),
     [
-        ("LamReachGoal-v0", ["goal: where the tool should be", "goals are here", "along x (1 = 2 cm)"]),
-        ("LamReachPixels-v0", ["goal: where the tool should be", "front: uint8 of shape (84, 84, 3)", "<video"]),
-        ("LamGraspDiscrete-v0", ["close the gripper", "hold still", "object: centre of the cube"]),
-        ("LamStack-v0", ["base: centre of the blue cube"]),
+        ("LamReachGoal-v0", ["goal: desired position of the tool", "goals are here", "along x (1 = 2 cm)"]),
+        ("LamReachPixels-v0", ["goal: desired position of the tool", "front: uint8 of shape (84, 84, 3)", "<video"]),
+        ("LamGraspDiscrete-v0", ["close the gripper", "hold still", "object: center of the cube"]),
+        ("LamStack-v0", ["base: center of the blue cube"]),
     ],
 )
 def test_every_kind_of_environment_has_a_report(env_id: str, told: list[str], tmp_path: Path) -> None:

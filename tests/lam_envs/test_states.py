@@ -214,7 +214,7 @@ def test_a_state_with_an_impossible_variation_is_refused(name: str, value: float
         if field.name == name:
             break
         start += 3 if isinstance(field.default, tuple) else 1
-    with pytest.raises(ValueError, match=f"the state has {name} .*{value:.9g}.*; no randomization draws that"):
+    with pytest.raises(ValueError, match=rf"{name} of the state is .*{value:.9g}.*; expected (whole )?numbers from"):
         inner.set_state(spoiled(before, first + start, value))
     np.testing.assert_array_equal(inner.get_state(), before)
 
