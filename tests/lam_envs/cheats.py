@@ -1,4 +1,4 @@
-"""Scripted cheats: what looks like a task's success and is none. They act through ``env.step`` alone."""
+"""Scripted cheats, which look like a success and are none. They use only ``env.step``."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Cheat = Callable[[Look], Iterator[ToolCommand]]
 Point = tuple[float, float, float]
 
 FULL_SPEED = 0.1
-"""Sent this far ahead, the tool moves as fast as it can, meters."""
+"""Distance of a commanded position from the tool at which the tool moves at full speed, meters."""
 
 
 class Moment(NamedTuple):
-    """What a step left behind."""
+    """Result of a step."""
 
     features: Features
     info: dict[str, Any]
     reward: float
     flies: bool
-    """Nothing touches the object."""
+    """True if nothing touches the object."""
     touch: Touch
-    """Which parts of the robot touch it."""
+    """Contacts of the robot with the object."""
 
 
 def play(env: gym.Env[Any, Any], seed: int, cheat: Cheat) -> list[Moment]:
-    """Play a cheat to the end of an episode; where it ends before, the tool stays."""
+    """Run a cheat for an episode. When it ends earlier, the tool keeps its position."""
     inner: Any = env.unwrapped
     env.reset(seed=seed)
     commands = cheat(inner.features)
@@ -76,7 +76,7 @@ def thing(features: Features) -> Point:
 
 
 def goal(features: Features) -> Point:
-    """Where the object should be; for Grasp, which has no such place, a point in front of the arm."""
+    """Return the goal of the object; for Grasp, which has none, a point in front of the arm."""
     for name, height in (("goal/position", 0.0), ("hole/position", 0.04), ("base/position", 0.04)):
         if name in features:
             x, y, z = features[name].tolist()
@@ -85,14 +85,14 @@ def goal(features: Features) -> Point:
 
 
 def direction(start: Point, end: Point) -> tuple[float, float]:
-    """The unit vector along the table from one place to another."""
+    """Return the horizontal unit vector from one position to another."""
     x, y = end[0] - start[0], end[1] - start[1]
     length = math.hypot(x, y)
     return (x / length, y / length)
 
 
 def go(look: Look, place: Callable[[Features], Point], width: float, steps: int = 40) -> Iterator[ToolCommand]:
-    """Go to a place until the tool is there."""
+    """Move to a position until the tool is there."""
     for _ in range(steps):
         command = ToolCommand(place(look()), width)
         yield command
@@ -101,33 +101,33 @@ def go(look: Look, place: Callable[[Features], Point], width: float, steps: int 
 
 
 def stay(look: Look, place: Callable[[Features], Point], width: float) -> Iterator[ToolCommand]:
-    """Keep the tool at a place to the end."""
+    """Hold the tool at a position to the end."""
     while True:
         yield ToolCommand(place(look()), width)
 
 
 def rush(look: Look, way: Point, width: float, steps: int) -> Iterator[ToolCommand]:
-    """Move as fast as the arm can."""
+    """Move at full speed."""
     for _ in range(steps):
         x, y, z = tool(look())
         yield ToolCommand((x + FULL_SPEED * way[0], y + FULL_SPEED * way[1], z + FULL_SPEED * way[2]), width)
 
 
 def grip(look: Look, above: float = 0.0) -> Iterator[ToolCommand]:
-    """Take the object, as the experts do."""
+    """Grasp the object, as the experts do."""
     while not is_held(look()):
         yield reach_for(look(), above=above)
 
 
 def let_go(look: Look, steps: int = 8) -> Iterator[ToolCommand]:
-    """Open the hand where it is."""
+    """Open the gripper."""
     place = tool(look())
     for _ in range(steps):
         yield ToolCommand(place, OPEN)
 
 
 def carry_over(look: Look, off: Point) -> Iterator[ToolCommand]:
-    """Lift what is held, and brings its center to a place relative to the goal, from above."""
+    """Lift the held object, and move its center to a position relative to the goal, from above."""
 
     def command(away: Callable[[Features], Point]) -> Callable[[Features], Point]:
         def place(features: Features) -> Point:
@@ -153,7 +153,7 @@ def carry_over(look: Look, off: Point) -> Iterator[ToolCommand]:
 
 
 def beside(away: Sequence[float], height: float | None = None, above: float = 0.0) -> Callable[[Features], Point]:
-    """A place beside the object: how far along x and y, and at which height, or how far above its center."""
+    """Return a position beside the object: offset along x and y, and height, or height above its center."""
 
     def place(features: Features) -> Point:
         x, y, z = thing(features)
@@ -166,7 +166,7 @@ def beside(away: Sequence[float], height: float | None = None, above: float = 0.
 
 
 def throw(look: Look, above: float = 0.0, height: float = 0.06) -> Iterator[ToolCommand]:
-    """Take it, swings it up and toward the goal, and opens the hand on the way.
+    """Grasp it, swing it up and toward the goal, and open the gripper in motion.
 
     Args:
         look: Reads the scene.
@@ -183,7 +183,7 @@ def throw(look: Look, above: float = 0.0, height: float = 0.06) -> Iterator[Tool
 
 
 def knock(look: Look) -> Iterator[ToolCommand]:
-    """Come down behind it and runs through it and far past the goal, at full speed."""
+    """Go down behind it, and push it at full speed far past the goal."""
     x, y = direction(thing(look()), goal(look()))
     far = math.dist(thing(look())[:2], goal(look())[:2])
     yield from go(look, beside((-0.1 * x, -0.1 * y), 0.15), CLOSED, 25)
@@ -193,7 +193,7 @@ def knock(look: Look) -> Iterator[ToolCommand]:
 
 
 def squeeze_out(look: Look, away: float = 0.03) -> Iterator[ToolCommand]:
-    """Close on the last millimeters of its edge, so that it shoots out of the hand, then lifts the hand."""
+    """Close on the last millimeters of its edge, so that it is ejected, then lift the hand."""
     yield from go(look, beside((-away, 0.0), above=0.1), OPEN, 25)
     yield from go(look, beside((-away, 0.0)), OPEN, 15)
     x, y, z = tool(look())
@@ -209,7 +209,7 @@ def press_down(look: Look) -> Iterator[ToolCommand]:
 
 
 def hover(look: Look) -> Iterator[ToolCommand]:
-    """Bring the empty hand to where the object should be."""
+    """Move the empty hand to the goal of the object."""
 
     def place(features: Features) -> Point:
         x, y, z = goal(features)
@@ -220,12 +220,12 @@ def hover(look: Look) -> Iterator[ToolCommand]:
 
 
 def hover_above(look: Look) -> Iterator[ToolCommand]:
-    """Hold the empty closed hand over the object, where it would be if it held it."""
+    """Hold the closed empty hand over the object, at the position of a hand that holds it."""
     yield from stay(look, beside((0.0, 0.0), 0.14), CLOSED)
 
 
 def outside(look: Look) -> Iterator[ToolCommand]:
-    """Press the outside of one finger against its side, and moves up: one finger, the back of the hand."""
+    """Press the outside of one finger against its side, and move up."""
     yield from go(look, beside((0.0, 0.06), above=0.12), CLOSED, 25)
     yield from go(look, beside((0.0, 0.06)), CLOSED, 15)
     yield from rush(look, (0.0, -1.0, 0.0), CLOSED, 3)
@@ -233,7 +233,7 @@ def outside(look: Look) -> Iterator[ToolCommand]:
 
 
 def one_finger(look: Look) -> Iterator[ToolCommand]:
-    """Press one open finger's pad against its side, and moves up."""
+    """Press the pad of one finger against its side, and move up."""
     yield from go(look, beside((0.0, 0.0), above=0.12), OPEN, 25)
     yield from go(look, beside((0.0, 0.0)), OPEN, 15)
     yield from rush(look, (0.0, 1.0, 0.0), OPEN, 4)
@@ -241,7 +241,7 @@ def one_finger(look: Look) -> Iterator[ToolCommand]:
 
 
 def scoop(look: Look) -> Iterator[ToolCommand]:
-    """Drive the closed fingers low into its foot at full speed, and tears them up, to have it ride on them."""
+    """Push the closed fingers into its foot at full speed, and lift them, so that it lies on them."""
     yield from go(look, beside((-0.09, 0.0), 0.15), CLOSED, 25)
     yield from go(look, beside((-0.09, 0.0), 0.012), CLOSED, 15)
     yield from rush(look, (1.0, 0.0, 0.0), CLOSED, 4)
@@ -249,11 +249,11 @@ def scoop(look: Look) -> Iterator[ToolCommand]:
 
 
 NEARER = 0.005
-"""Beside the middle, the hand pushes the slab toward the arm, which reaches farther there."""
+"""Offset from the middle at which the hand pushes the slab toward the arm, which has a larger reach there."""
 
 
 def sweep_off(look: Look) -> Iterator[ToolCommand]:
-    """Sweep it over the nearer side of the table, which only an arm that acts by its joints can reach."""
+    """Push it over the nearer edge of the table, which only joint control can reach."""
     side = math.copysign(1.0, thing(look())[1])
     height = thing(look())[2]
     yield from go(look, beside((0.0, -0.1 * side), 0.15), CLOSED, 25)
@@ -267,7 +267,7 @@ def sweep_off(look: Look) -> Iterator[ToolCommand]:
 
 
 def swing_through(look: Look) -> Iterator[ToolCommand]:
-    """Swing to and fro through the goal of Reach."""
+    """Move back and forth through the goal of Reach."""
     side = 1.0
     while True:
         x, y, z = goal(look())
@@ -277,7 +277,7 @@ def swing_through(look: Look) -> Iterator[ToolCommand]:
 
 
 def stop_short(look: Look) -> Iterator[ToolCommand]:
-    """Stay 3 cm above the goal of Reach."""
+    """Hold the tool 3 cm above the goal of Reach."""
 
     def place(features: Features) -> Point:
         x, y, z = goal(features)
@@ -287,14 +287,14 @@ def stop_short(look: Look) -> Iterator[ToolCommand]:
 
 
 def drop_through(look: Look) -> Iterator[ToolCommand]:
-    """Lift the cube beside the goal, holds it 7 cm above, and lets it fall through."""
+    """Lift the cube beside the goal, hold it 7 cm above, and drop it through the goal."""
     yield from grip(look)
     yield from carry_over(look, (0.0, 0.0, 0.07))
     yield from let_go(look, 20)
 
 
 def hold_on_top(look: Look) -> Iterator[ToolCommand]:
-    """Hold the red cube on its place on the blue one, and does not let go."""
+    """Hold the red cube at its position on the blue one, without releasing it."""
     yield from grip(look)
     yield from carry_over(look, (0.0, 0.0, 0.0))
     yield from stay(look, tool, CLOSED)
@@ -316,7 +316,7 @@ def hold_over_hole(look: Look) -> Iterator[ToolCommand]:
 
 
 def stand_on_block(look: Look) -> Iterator[ToolCommand]:
-    """Stand the peg on the rim of the block, and leaves."""
+    """Place the peg on the rim of the block, and leave."""
     yield from grip(look, 0.025)
     yield from carry_over(look, (0.045, 0.0, 0.004))
     yield from let_go(look, 8)

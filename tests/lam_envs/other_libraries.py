@@ -1,4 +1,4 @@
-"""Script that runs other libraries' own readers and checks on our environments and datasets.
+"""Script that runs readers and checks of other libraries on environments and datasets.
 
 ``other_libraries.py DATASETS ID`` prints as JSON what each library read. TorchRL and d3rlpy are not in our install.
 """
@@ -34,7 +34,7 @@ def torchrl_environment(env_id: str) -> dict[str, str]:
 
 
 def torchrl_named_info() -> list[int]:
-    """Read one info of several, and returns its shape."""
+    """Read one of several infos, and return its shape."""
     from torchrl.envs import GymEnv, default_info_dict_reader
 
     env = GymEnv("LamReach-v0", randomize="full", terminate_on_success=True)
@@ -45,7 +45,7 @@ def torchrl_named_info() -> list[int]:
 
 
 def torchrl_vector() -> list[int]:
-    """Read an info of two environments in processes of their own, and returns its shape."""
+    """Read an info of two environments in processes of their own, and return its shape."""
     from torchrl.data import Unbounded
     from torchrl.envs import GymEnv, default_info_dict_reader
 
@@ -57,7 +57,7 @@ def torchrl_vector() -> list[int]:
 
 
 def rllib_samples() -> dict[str, Any]:
-    """Make environments by RLlib's runner, with its checks, and samples episodes."""
+    """Make environments by RLlib's runner, with its checks, and sample episodes."""
     from ray.rllib.algorithms.ppo import PPOConfig
     from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
@@ -73,7 +73,7 @@ def rllib_samples() -> dict[str, Any]:
 
 
 def d3rlpy_learns(dataset_id: str) -> dict[str, Any]:
-    """Read a dataset of ``demos.collect``, learns from it and acts in its environment."""
+    """Read a dataset of ``demos.collect``, train on it, and act in its environment."""
     import d3rlpy
     import minari
 
@@ -96,7 +96,7 @@ def d3rlpy_learns(dataset_id: str) -> dict[str, Any]:
 
 
 def stable_baselines3_counts() -> dict[str, int]:
-    """Count successes as Stable-Baselines3 does, and writes them by its Monitor."""
+    """Count successes as Stable-Baselines3 does, and write them by its Monitor."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
 

@@ -40,12 +40,12 @@ def used() -> list[tuple[gym.Env[Any, Any], list[Any]]]:
 
 
 def episode(env: gym.Env[Any, Any], actions: list[Any], seed: int = SEED) -> str:
-    """Fingerprint of an episode and of a picture of its end."""
+    """Return the fingerprint of an episode and of an image of its end."""
     return traces.trace(env, seed, actions) + traces.fingerprint([env.render()])
 
 
 def onwards(env: gym.Env[Any, Any], actions: list[Any]) -> str:
-    """Fingerprint of steps that go on, and of a picture."""
+    """Return the fingerprint of further steps, and of an image."""
     parts: list[Any] = []
     for action in actions:
         parts += env.step(action)
@@ -58,7 +58,7 @@ def _child(work: Callable[..., str], sender: Any, *arguments: Any) -> None:
 
 
 def elsewhere(context: Any, work: Callable[..., str], *arguments: Any) -> str:
-    """Do work in another process."""
+    """Run a function in another process."""
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(work, sender, *arguments))
     process.start()
@@ -70,12 +70,12 @@ def elsewhere(context: Any, work: Callable[..., str], *arguments: Any) -> str:
 
 
 def onwards_in_a_copy(env: gym.Env[Any, Any], actions: list[Any]) -> str:
-    """The same in a copy, which a forked process can make of an episode that it cannot go on with."""
+    """Do the same in a copy: a forked process can copy an episode that it cannot continue."""
     return onwards(copy.deepcopy(env), actions)
 
 
 def needs_a_reset(env: gym.Env[Any, Any], action: Any) -> str:
-    """A forked process has no episode of its own: it says so, and then it has one."""
+    """Check that a forked process needs a reset, and works after it."""
     for use in (lambda: env.unwrapped.step(action), env.render, env.unwrapped.get_state):  # type: ignore[attr-defined]
         try:
             use()
@@ -113,7 +113,7 @@ def onwards_and_episode(env: gym.Env[Any, Any], actions: list[Any], whole: list[
 
 
 def by_copy(method: str) -> None:
-    """A process that begins afresh gets a copy, in the middle of an episode."""
+    """Check a copy, made within an episode, in a new process."""
     context = multiprocessing.get_context(method)
     for env, actions in used():
         expected = episode(env, actions)
@@ -129,7 +129,7 @@ def by_data_loader() -> None:
     from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
     class Episodes(IterableDataset[Any]):
-        """Each worker plays the same episode in what it was forked with."""
+        """Run the same episode in the environment that each worker was forked with."""
 
         def __init__(self, env: gym.Env[Any, Any], actions: list[Any]) -> None:
             self.env, self.actions = env, actions
@@ -149,7 +149,7 @@ def by_data_loader() -> None:
 def by_subproc_vec_env(method: str) -> None:
     from stable_baselines3.common.vec_env import SubprocVecEnv
 
-    # Fresh processes load Stable-Baselines3 anew, which takes seconds each.
+    # New processes import Stable-Baselines3, which takes seconds each.
     first = 0 if method == "fork" else 1
     for (name, keywords), (env, actions) in zip(KINDS[first:], used()[first:], strict=True):
         expected = episode(env, actions)

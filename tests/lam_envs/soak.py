@@ -1,4 +1,4 @@
-"""Long runs in a process of their own: how much memory, and which handles, they leave. Run as a script."""
+"""Script for long runs that measures memory and handles."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from lam_envs.registration import TASKS, env_id
 EPISODE = 50
 """Steps between two resets: a million steps have 20,000."""
 WARM_UP = 0.1
-"""Share of a run after which the memory is measured first: libraries are loaded and caches are full by then."""
+"""Fraction of a run before the first measurement of memory: then libraries are loaded and caches are full."""
 FIRST_OPENINGS = 100
-"""The same for opened environments: by then every robot was drawn in every way."""
+"""The same for runs that open environments: then every robot was rendered in every mode."""
 ROBOTS = ("panda", "xarm6", "iiwa")
 SMALL = {"image_width": 32, "image_height": 32}
 LOOKED_AT = {"render_mode": "rgb_array", "render_width": 32, "render_height": 32}
@@ -48,13 +48,13 @@ MIXES: dict[str, list[tuple[str, Keywords]]] = {
 }
 """Environments that are open at once and take turns."""
 LOOK_EVERY = {"looked at": 100}
-"""Steps between two pictures."""
+"""Steps between two images."""
 STATE_EVERY = 20
 """Episodes between two that are continued from their own state."""
 
 
 def measured() -> dict[str, int]:
-    """What this process holds: resident bytes, open files, threads, child processes and temporary files."""
+    """Return the resources of this process: resident bytes, open files, threads, child processes, temporary files."""
     gc.collect()
     # What was freed goes back to the system, so that only what is held counts.
     ctypes.CDLL(None).malloc_trim(0)
@@ -70,7 +70,7 @@ def measured() -> dict[str, int]:
 
 
 def episodes(mix: str, steps: int) -> Iterator[None]:
-    """Steps a mix of environments, turn by turn; yields after every episode."""
+    """Step several environments in turn, and yield after every episode."""
     envs = [gym.make(name, **keywords) for name, keywords in MIXES[mix]]
     for number, env in enumerate(envs):
         env.action_space.seed(number)
@@ -96,7 +96,7 @@ def episodes(mix: str, steps: int) -> Iterator[None]:
 
 
 def openings(count: int) -> Iterator[None]:
-    """Open, uses and closes environments; a third is drawn, a third sees pictures; yields after every one."""
+    """Open, use and close environments, and yield after each; a third renders, a third has pixel observations."""
     kinds: list[Keywords] = [{}, LOOKED_AT, {"obs": "pixels", **SMALL}]
     kinds += [{**kind, "randomize": "full"} for kind in kinds]
     every = list(product(lam_envs.ENV_IDS, ROBOTS, kinds))
@@ -118,7 +118,7 @@ def openings(count: int) -> Iterator[None]:
 
 
 def run(work: Iterator[None], count: int, first: int) -> dict[str, list[int]]:
-    """Work, and measures ten times after the warm-up.
+    """Run a workload, and measure ten times after the warm-up.
 
     Args:
         work: Yields after every piece.

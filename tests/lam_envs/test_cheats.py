@@ -36,7 +36,7 @@ COUNTS = [1, pytest.param(6, marks=pytest.mark.slow)]
 
 
 def rise(moment: Moment, episode: Episode) -> float:
-    """How far the object is above where it lay."""
+    """Return the height of the object above its initial position."""
     return float(moment.features["object/position"][2] - episode[0].features["object/position"][2])
 
 
@@ -95,7 +95,7 @@ def passed_the_goal(episode: Episode) -> bool:
 
 
 def stayed_short(episode: Episode) -> bool:
-    """At rest so near the goal that a laxer judge would take it."""
+    """At rest so near the goal that laxer conditions would count it as success."""
     last = episode[-1]
     away = np.linalg.norm(last.features["goal/relative"])
     return bool(0.02 < away < 0.035) and last.info["is_still"]
@@ -119,7 +119,7 @@ class Case(NamedTuple):
     shows: Callable[[Episode], bool]
     name: str
     has_moments: bool = False
-    """Whether there may be steps of true success on the way."""
+    """True if a true success may occur in between."""
 
 
 def cases() -> list[Case]:
@@ -159,7 +159,7 @@ ONCE = {
     "stack": ("hover", "outside"),
     "insert": ("press_down", "throw", "knock"),
 }
-"""Where the cheats that suit several tasks are played quickly; those that suit one always are."""
+"""Tasks of the quick tests for cheats that fit several tasks."""
 GENERAL = {name for names in ONCE.values() for name in names}
 
 

@@ -66,7 +66,7 @@ def test_the_checkers_find_nothing_to_warn_of_in_the_whole_product(
     check(env_id, robot, keywords, make)
 
 
-def test_gymnasium_finds_nothing_to_warn_of_in_pictures(make: Make) -> None:
+def test_gymnasium_finds_nothing_to_warn_of_in_pixel_observations(make: Make) -> None:
     env = make("LamReach-v0", render_mode="rgb_array", render_width=64, render_height=64)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -38,7 +38,7 @@ def scene() -> Iterator[Scene]:
     made.close()
 
 
-def told(scene: Scene, position: Vector3 = HERE, width: float = 0.0, yaw: float = 0.0) -> Target:
+def target_at(scene: Scene, position: Vector3 = HERE, width: float = 0.0, yaw: float = 0.0) -> Target:
     return Target(scene.robot.initial_joint_angles(position, yaw), position, yaw, width)
 
 
@@ -59,7 +59,7 @@ def features(target: Vector3, width: float, **more: float) -> dict[str, Any]:
 
 def test_full_actions_move_the_command_by_two_centimetres_and_open_fully(scene: Scene) -> None:
     numbers = EE.validate(np.array([1, -1, 0.5, 1]))
-    target = EE.compute_target(numbers, told(scene), standing(scene), scene.robot)
+    target = EE.compute_target(numbers, target_at(scene), standing(scene), scene.robot)
     np.testing.assert_allclose(target.position, [0.5 + MAX_STEP, -MAX_STEP, 0.2 + MAX_STEP / 2])
     assert target.width == WIDTH
     scene.robot.set_joint_states([*target.joints, 0.0, 0.0])
@@ -71,7 +71,7 @@ def test_the_inverse_reaches_any_pose_without_swinging_past(
     scene: Scene, x: float, y: float, z: float, width: float
 ) -> None:
     wanted = (HERE[0] + x, HERE[1] + y, HERE[2] + z)
-    target = told(scene)
+    target = target_at(scene)
     for _ in range(12):
         action = EE.compute_action(ToolCommand(wanted, width), features(target.position, 0.0), scene.robot)
         tool = ToolState(target.position, (1.0, 0.0, 0.0, 0.0), STILL, STILL)
@@ -89,16 +89,16 @@ def test_the_inverse_goes_straight_to_what_is_far(scene: Scene) -> None:
 
 
 def test_the_command_stays_in_the_workspace_and_near_the_tool(scene: Scene) -> None:
-    target = told(scene)
+    target = target_at(scene)
     for _ in range(100):
         target = EE.compute_target([1, 1, -1, 0], target, standing(scene), scene.robot)
     np.testing.assert_allclose(target.position, [0.5 + MAX_LEAD, MAX_LEAD, 0.2 - MAX_LEAD])
     corner = (WORKSPACE_HIGH[0], WORKSPACE_HIGH[1], WORKSPACE_LOW[2])
-    target = EE.compute_target([1, 1, -1, 0], told(scene, corner), standing(scene, corner), scene.robot)
+    target = EE.compute_target([1, 1, -1, 0], target_at(scene, corner), standing(scene, corner), scene.robot)
     assert target.position == corner
 
 
-def test_no_joint_is_told_to_turn_faster_than_arms_can_where_inverse_kinematics_jumps(make: Make) -> None:
+def test_no_joint_is_commanded_to_turn_faster_than_arms_can_where_inverse_kinematics_jumps(make: Make) -> None:
     for name in ("ee", "ee_yaw"):
         env: Any = make("LamReach-v0", control=name)
         rng = np.random.default_rng(0)
@@ -117,7 +117,7 @@ def test_no_joint_is_told_to_turn_faster_than_arms_can_where_inverse_kinematics_
         assert jumps > 0, "the limit was never met: no corner was reached"
 
 
-def test_fingers_close_gently_whatever_they_are_told(make: Make) -> None:
+def test_fingers_close_gently_whatever_is_commanded(make: Make) -> None:
     env: Any = make("LamGrasp-v0")
     env.reset(seed=0)
     widths = [env.unwrapped.features()["gripper/width"].item()]
@@ -132,12 +132,12 @@ def test_fingers_close_gently_whatever_they_are_told(make: Make) -> None:
 def test_the_hand_turns_by_a_tenth_of_a_radian_and_up_to_its_limit(scene: Scene) -> None:
     tool = standing(scene)
     assert scene.robot.yaw(tool) == pytest.approx(0.0, abs=1e-3)
-    target = EE_YAW.compute_target([0, 0, 0, 1, 0], told(scene), tool, scene.robot)
+    target = EE_YAW.compute_target([0, 0, 0, 1, 0], target_at(scene), tool, scene.robot)
     assert target.yaw == pytest.approx(MAX_YAW_STEP)
     scene.robot.set_joint_states([*target.joints, 0.0, 0.0])
     assert scene.robot.yaw(scene.robot.tool_state()) == pytest.approx(MAX_YAW_STEP, abs=2e-3)
     at_limit = EE_YAW.compute_target(
-        [0, 0, 0, -1, 0], told(scene, yaw=-1.55), standing(scene, yaw=-1.55), scene.robot
+        [0, 0, 0, -1, 0], target_at(scene, yaw=-1.55), standing(scene, yaw=-1.55), scene.robot
     )
     assert at_limit.yaw == -MAX_YAW
 
@@ -150,7 +150,7 @@ def test_the_inverse_turns_the_hand_to_where_it_is_wanted(scene: Scene) -> None:
 
 def test_joint_actions_turn_each_joint_within_its_limits_and_lead(scene: Scene) -> None:
     tool = standing(scene)
-    start = told(scene)
+    start = target_at(scene)
     numbers = JOINT.validate(np.array([1, 0, 0, 0, 0, 0, -0.5, 1]))
     target = JOINT.compute_target(numbers, start, tool, scene.robot)
     moved = np.subtract(target.joints, start.joints)
@@ -172,7 +172,9 @@ def test_inverse_kinematics_depends_on_its_arguments_alone(scene: Scene) -> None
 
 def test_discrete_actions_do_what_their_table_says(scene: Scene) -> None:
     tool = standing(scene)
-    moved = [DISCRETE.compute_target([action], told(scene, width=0.04), tool, scene.robot) for action in range(21)]
+    moved = [
+        DISCRETE.compute_target([action], target_at(scene, width=0.04), tool, scene.robot) for action in range(21)
+    ]
     coarse, fine, finest = DISCRETE_STEPS
     for action, step in ((1, [coarse, 0, 0]), (6, [0, 0, -coarse]), (9, [0, fine, 0]), (14, [-finest, 0, 0])):
         np.testing.assert_allclose(np.array(moved[action].position) - HERE, step, atol=1e-12)
@@ -186,7 +188,7 @@ def test_discrete_inverses_come_within_half_a_finest_step_and_hold(
     scene: Scene, x: float, y: float, z: float
 ) -> None:
     wanted = np.add(HERE, (x, y, z))
-    target = told(scene, width=WIDTH)
+    target = target_at(scene, width=WIDTH)
     for _ in range(40):
         seen = features(target.position, target.width)
         action = DISCRETE.compute_action(ToolCommand(tuple(wanted.tolist()), WIDTH), seen, scene.robot)
@@ -207,7 +209,7 @@ def test_following_the_inverse_brings_the_tool_to_any_pose(control: str, make: M
         np.testing.assert_allclose(inner.features()["tool/position"], goal, atol=2e-3)
 
 
-def test_the_tool_goes_where_it_is_told(make: Make) -> None:
+def test_the_tool_moves_to_the_commanded_position(make: Make) -> None:
     env = make("LamReach-v0")
     inner: Any = env.unwrapped
     env.reset(seed=0)

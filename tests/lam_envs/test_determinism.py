@@ -27,7 +27,7 @@ FEWER_BETWEEN = 6
 FEWEST_BETWEEN = 2
 SEEDS = range(500, 550)
 STEPS = 40
-"""How much of an episode is compared in the quick tests: enough for the hand to meet the objects several times."""
+"""Steps that the quick tests compare: enough for several contacts of the hand with the objects."""
 SEED = 500
 
 
@@ -45,9 +45,9 @@ class Cell(NamedTuple):
     @property
     def keywords(self) -> dict[str, Any]:
         chosen = {"robot": self.robot, "control": self.control, "randomize": self.preset}
-        # Small pictures: what is drawn is the same.
-        pictures = {"image_width": 20, "image_height": 16, "depth": True} if "Pixels" in self.env_id else {}
-        return {**chosen, **pictures}
+        # Small images are enough.
+        images = {"image_width": 20, "image_height": 16, "depth": True} if "Pixels" in self.env_id else {}
+        return {**chosen, **images}
 
     def make(self) -> gym.Env[Any, Any]:
         return gym.make(self.env_id, **self.keywords)
@@ -89,7 +89,7 @@ SOME = [cell if cell in QUICK_CELLS else pytest.param(cell, marks=pytest.mark.sl
 
 
 class Recorded(NamedTuple):
-    """What an episode consists of and what came back."""
+    """Actions of an episode, and its results."""
 
     actions: list[Any]
     print: str
@@ -97,7 +97,7 @@ class Recorded(NamedTuple):
 
 @functools.cache
 def recorded(cell: Cell, seed: int, steps: int) -> Recorded:
-    """Choose actions in one environment, and records them in a second that did nothing before."""
+    """Choose actions in one environment, and record them in a second one that was not used before."""
     env = cell.make()
     actions = traces.contact_rich_actions(env, seed, steps)
     env.close()

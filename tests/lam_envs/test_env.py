@@ -1,4 +1,4 @@
-"""What an environment promises: spaces, infos, rewards, fixed length, clear errors, states."""
+"""Interface of environments: spaces, infos, rewards, fixed length, clear errors, states."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_closing_twice_and_resetting_after_it_are_fine() -> None:
     env.close()
 
 
-def test_a_forgotten_environment_frees_its_client() -> None:
+def test_a_deleted_environment_frees_its_client() -> None:
     import pybullet
 
     env: Any = gym.make("LamReach-v0").unwrapped
@@ -320,7 +320,7 @@ def test_goals_of_another_shape_are_refused(env_id: str, make: Make) -> None:
         ("1", "not real numbers"),
     ],
 )
-def test_goals_that_are_no_numbers_of_32_bits_are_refused_one_by_one_and_together(
+def test_goals_that_are_not_finite_in_float32_are_refused_one_by_one_and_together(
     goal: Any, problem: str, make: Make
 ) -> None:
     inner: Any = make("LamGraspGoal-v0").unwrapped

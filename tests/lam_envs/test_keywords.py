@@ -58,7 +58,7 @@ def keywords() -> list[str]:
 
 
 def clients() -> int:
-    """How many clients are open in this process."""
+    """Return the number of clients that are open in this process."""
     return sum(map(pybullet.isConnected, range(64)))
 
 
@@ -88,7 +88,7 @@ def test_a_name_must_be_known(keyword: str, given: Any) -> None:
 
 @pytest.mark.parametrize("keyword", TRUTHS)
 @pytest.mark.parametrize("given", [*(value for value in STRANGE if value is not True), "True", 1, 0], ids=repr)
-def test_a_truth_must_be_true_or_false(keyword: str, given: Any) -> None:
+def test_a_bool_must_be_true_or_false(keyword: str, given: Any) -> None:
     refused("expected True or False", **{keyword: given})
 
 
@@ -130,7 +130,7 @@ def test_a_range_that_is_no_name_is_refused(field: Any) -> None:
 
 
 @pytest.mark.parametrize("keyword", keywords())
-def test_a_misspelt_keyword_is_named_with_the_right_one(keyword: str) -> None:
+def test_a_misspelled_keyword_is_named_with_the_right_one(keyword: str) -> None:
     given: dict[str, Any] = {"task": "grasp", keyword + "x": None}
     with pytest.raises(
         TypeError, match=rf"'{keyword}x' \(did you mean '{keyword}'\?\)\. Known: task, robot"

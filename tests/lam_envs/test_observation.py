@@ -32,7 +32,7 @@ def test_decoding_undoes_encoding(values: Any) -> None:
     np.testing.assert_allclose(np.concatenate(list(decoded.values())), values, atol=1e-6)
 
 
-def test_the_centre_is_zero_and_the_scale_is_one() -> None:
+def test_the_center_is_zero_and_the_scale_is_one() -> None:
     observed = LAYOUT.encode([0.7, 0.0, 0.0, 0.08, 0.0, 0.0, 0.1])
     np.testing.assert_allclose(observed, [1, 0, -1, 1, 0, 0, 1], atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""Observations of pixels: what agents that see are shown, and what it costs the episode (nothing)."""
+"""Pixel observations: their content, and that they do not change episodes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PIXEL_IDS = [env_id(task, "Pixels") for task in TASKS]
 
 
 def depth_of_level(camera: Camera, height: float, row: int, column: int, size: int) -> float:
-    """Meters along the view axis to a level plane, by hand: from the picture's middle, right and up, to a ray."""
+    """Return the depth of a horizontal plane in meters, from the ray of each pixel."""
     eye, target = np.array(camera.eye), np.array(camera.target)
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, camera.up)
@@ -43,12 +43,10 @@ def depth_of_level(camera: Camera, height: float, row: int, column: int, size: i
     return float((height - eye[2]) / ray[2])
 
 
-def shows(picture: npt.NDArray[np.uint8], channel: int) -> npt.NDArray[np.bool_]:
-    """Where a picture is red (0), green (1) or blue (2)."""
-    others = [picture[..., other].astype(int) for other in range(3) if other != channel]
-    seen: npt.NDArray[np.bool_] = (picture[..., channel] > 1.5 * others[0]) & (
-        picture[..., channel] > 1.5 * others[1]
-    )
+def shows(image: npt.NDArray[np.uint8], channel: int) -> npt.NDArray[np.bool_]:
+    """Return a mask of the pixels that are red (0), green (1) or blue (2)."""
+    others = [image[..., other].astype(int) for other in range(3) if other != channel]
+    seen: npt.NDArray[np.bool_] = (image[..., channel] > 1.5 * others[0]) & (image[..., channel] > 1.5 * others[1])
     return seen
 
 
@@ -141,11 +139,11 @@ def test_painted_ground_is_what_the_renderer_would_draw(simulations: list[Simula
             simulation.set_color_offset("table", change)
         keywords: dict[str, Any] = {"light": rng.uniform(-0.6, 0.6, 3).tolist(), "brightness": rng.uniform(0.7, 1.3)}
         camera = CAMERAS[name].shifted(rng.uniform(-0.03, 0.03, 3).tolist(), rng.uniform(-0.02, 0.02, 3).tolist())
-        pictures = [simulation.render_camera(camera, TOOL, 96, 64, **keywords) for simulation in simulations]
-        difference = np.abs(pictures[0].rgb.astype(int) - pictures[1].rgb)
-        # But for the sides of the table, which fast pictures leave out, and the last digit of edges and colors.
+        images = [simulation.render_camera(camera, TOOL, 96, 64, **keywords) for simulation in simulations]
+        difference = np.abs(images[0].rgb.astype(int) - images[1].rgb)
+        # Except the sides of the table, which fast images lack, and the last digit of edges and colors.
         assert (difference.max(axis=2) > 2).mean() < 0.05
-        assert (np.abs(pictures[0].depth - pictures[1].depth) > 1e-3).mean() < 0.05
+        assert (np.abs(images[0].depth - images[1].depth) > 1e-3).mean() < 0.05
 
 
 def test_looking_does_not_change_the_episode(make: Make) -> None:
@@ -171,19 +169,19 @@ def test_the_goal_is_seen(make: Make, task: str, first: int) -> None:
     env: Any = make(env_id(task, "Pixels")).unwrapped
     env.reset(seed=3)
     state = env.physical_state()
-    pictures, features = [], []
+    images, features = [], []
     for x, y in ((0.55, -0.2), (0.6, 0.15)):
         # The goal is the end of the state.
         state[first : first + 2] = x, y
         observation, _ = env.set_state(state)
         assert env.features()["goal/position"][:2] == pytest.approx((x, y), abs=1e-6)
-        pictures.append(observation["front"])
+        images.append(observation["front"])
         features.append(observation[ROBOT_KEY])
     np.testing.assert_array_equal(features[0], features[1])
-    changed = (pictures[0] != pictures[1]).any(axis=2)
+    changed = (images[0] != images[1]).any(axis=2)
     assert changed.sum() >= 8
-    for picture in pictures:
-        assert shows(picture, 1).sum() >= 4
+    for image in images:
+        assert shows(image, 1).sum() >= 4
 
 
 @pytest.mark.parametrize("robot", sorted(ROBOTS))
@@ -251,14 +249,14 @@ def test_egl_draws_the_same_scene_or_says_why_not(make: Make) -> None:
         return
     tiny, _ = make("LamPickPlacePixels-v0", **keywords).reset(seed=3)
     for camera in keywords["cameras"]:
-        picture, other = seen[camera].astype(int), tiny[camera].astype(int)
-        assert np.abs(picture - other).mean() < np.abs(picture[::-1] - other).mean()
+        image, other = seen[camera].astype(int), tiny[camera].astype(int)
+        assert np.abs(image - other).mean() < np.abs(image[::-1] - other).mean()
         assert (
             np.abs(np.argwhere(shows(seen[camera], 0)).mean(0) - np.argwhere(shows(tiny[camera], 0)).mean(0)).max()
             < 2
         )
         assert np.median(np.abs(seen[camera + "_depth"] - tiny[camera + "_depth"])) < 0.02
-    # From the first picture on, after other episodes, and after another start.
+    # From the first image on, after other episodes, and after another start.
     env.reset(seed=5)
     assert fingerprint([env.reset(seed=3)[0]]) == fingerprint([seen])
     env.close()

@@ -1,4 +1,4 @@
-"""What the robot presses stays out of what it is pressed against: by any of its links, on any ground."""
+"""Objects that any link of the robot presses do not penetrate the ground, at any height."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEEPEST = 0.005
 
 
 def depth(env: ManipulationEnv) -> float:
-    """How deep the object is inside anything, meters."""
+    """Return the penetration of the object, meters."""
     contacts = pybullet.getContactPoints(env.simulation.bodies["object"].id, physicsClientId=env.simulation.client)
     return max((-contact[8] for contact in contacts), default=0.0)
 
@@ -29,7 +29,7 @@ class Shelf(Grasp):
     """A cube on a shelf.
 
     Args:
-        height: Of the shelf, meters.
+        height: Height of the shelf, meters.
     """
 
     name = "shelf"

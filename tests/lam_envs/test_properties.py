@@ -27,7 +27,7 @@ Action = npt.NDArray[Any]
 
 
 class Play(NamedTuple):
-    """An environment and what is done to it."""
+    """Environment and actions."""
 
     task: str
     robot: str
@@ -35,7 +35,7 @@ class Play(NamedTuple):
     randomize: str
     seed: int
     phases: list[tuple[str, int, int]]
-    """What is done, for how many steps, and the seed of its numbers."""
+    """Kind of actions, number of steps, and seed."""
 
     def make(self) -> gym.Env[Any, Any]:
         return gym.make(env_id(self.task), robot=self.robot, control=self.control, randomize=self.randomize).unwrapped
@@ -137,7 +137,7 @@ def check_steps(play: Play) -> None:
 
 
 def check_states(play: Play) -> None:
-    """Stop at any step, and goes on from what was kept there."""
+    """Stop at any step, and continue from the state of that step."""
     env: Any = play.make()
     other: Any = play.make()
     try:

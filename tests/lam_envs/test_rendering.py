@@ -17,13 +17,13 @@ from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint
 
 
-def test_a_picture_has_the_size_asked_for_and_shows_something(make: Make) -> None:
+def test_an_image_has_the_size_asked_for_and_shows_something(make: Make) -> None:
     env = make("LamGrasp-v0", render_mode="rgb_array", render_width=160, render_height=120)
     env.reset(seed=0)
-    picture: Any = env.render()
-    assert picture.shape == (120, 160, 3)
-    assert picture.dtype == np.uint8
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+    image: Any = env.render()
+    assert image.shape == (120, 160, 3)
+    assert image.dtype == np.uint8
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 50
 
 
 def test_the_cube_is_seen_where_it_lies(make: Make) -> None:
@@ -31,8 +31,8 @@ def test_the_cube_is_seen_where_it_lies(make: Make) -> None:
     red_at = []
     for seed in (1, 2, 3):
         env.reset(seed=seed)
-        picture: Any = env.render()
-        red = (picture[..., 0] > 120) & (picture[..., 1] < 70) & (picture[..., 2] < 70)
+        image: Any = env.render()
+        red = (image[..., 0] > 120) & (image[..., 1] < 70) & (image[..., 2] < 70)
         assert red.any()
         red_at.append(np.argwhere(red).mean(axis=0).tolist())
     assert len({tuple(place) for place in red_at}) == 3
@@ -49,13 +49,13 @@ def test_the_wrist_camera_moves_with_the_hand(make: Make) -> None:
         observation, *_, info = env.step(expert.predict(observation)[0])
     lifted: Any = env.render()
     assert info["is_success"]
-    # The held cube stays where it is in the picture, while the table sinks.
-    red = [(picture[..., 0] > 100) & (picture[..., 1] < 70) for picture in (held, lifted)]
+    # The held cube stays where it is in the image, while the table sinks.
+    red = [(image[..., 0] > 100) & (image[..., 1] < 70) for image in (held, lifted)]
     assert red[0].sum() > 50
     assert (red[0] & red[1]).sum() > 0.7 * red[0].sum()
 
 
-def test_depth_is_in_metres(make: Make) -> None:
+def test_depth_is_in_meters(make: Make) -> None:
     env = make("LamGrasp-v0", render_mode="depth_array", camera="front", render_width=64, render_height=64)
     env.reset(seed=0)
     depth: Any = env.render()
@@ -79,14 +79,14 @@ def test_rendering_changes_nothing_in_an_episode(make: Make) -> None:
         assert fingerprint(list(seen.step(action))) == fingerprint(list(unseen.step(action)))
 
 
-def test_equal_states_give_equal_pictures(make: Make) -> None:
+def test_equal_states_give_equal_images(make: Make) -> None:
     env = make("LamReach-v0", render_mode="rgb_array", render_width=48, render_height=48)
-    pictures = []
+    images = []
     for _ in range(2):
         env.reset(seed=8)
-        pictures.append(env.render())
+        images.append(env.render())
         env.reset(seed=9)
-    np.testing.assert_array_equal(pictures[0], pictures[1])
+    np.testing.assert_array_equal(images[0], images[1])
 
 
 def test_a_window_without_a_display_says_what_to_do(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,23 @@
-"""Every robot of the table: where it can go, how its hand works, what pictures show of it."""
+"""Every robot: workspace, gripper, and agreement of physics and images."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pybullet
 import pytest
 
 from demos.experts import make_expert
+from lam_envs import ManipulationEnv
 from lam_envs.bullet.geometry import Frame, Quaternion, Vector3
 from lam_envs.bullet.simulation import Detail, Simulation
-from lam_envs.robots import ROBOTS, Robot, RobotModel
+from lam_envs.robots import PANDA, ROBOTS, Robot, RobotModel
 from tests.conftest import Make
 
 DOWN: Quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -130,10 +134,10 @@ def test_the_motors_open_and_close_the_fingers(model: RobotModel) -> None:
     simulation.close()
 
 
-def test_pictures_show_what_physics_moves(model: RobotModel, build: Build) -> None:
-    physics, pictures = build(model, "physics"), build(model, "full")
+def test_images_show_what_physics_moves(model: RobotModel, build: Build) -> None:
+    physics, visual = build(model, "physics"), build(model, "full")
     for name, joint in joint_table(physics).items():
-        shown = joint_table(pictures)[name]
+        shown = joint_table(visual)[name]
         assert shown[0] == joint[0], name
         if model.name != "panda":  # the public model's limits differ in the last digits
             assert shown[1:] == pytest.approx(joint[1:]), name
@@ -141,12 +145,12 @@ def test_pictures_show_what_physics_moves(model: RobotModel, build: Build) -> No
     for _ in range(5):
         x, y, z = rng.uniform((0.35, -0.25, 0.03), (0.65, 0.25, 0.38)).tolist()
         pose = (*physics.initial_joint_angles((x, y, z)), 0.01, 0.01)
-        for robot in (physics, pictures):
+        for robot in (physics, visual):
             robot.set_joint_states(pose)
-        assert math.dist(physics.tool_frame().position, pictures.tool_frame().position) < 1e-4
-        assert angle_between(physics.tool_frame().orientation, pictures.tool_frame().orientation) < 1e-3
+        assert math.dist(physics.tool_frame().position, visual.tool_frame().position) < 1e-4
+        assert angle_between(physics.tool_frame().orientation, visual.tool_frame().orientation) < 1e-3
         for number in range(2):
-            assert math.dist(finger_place(physics, number).position, finger_place(pictures, number).position) < 1e-3
+            assert math.dist(finger_place(physics, number).position, finger_place(visual, number).position) < 1e-3
 
 
 @pytest.mark.parametrize("env_id", [pytest.param("LamReach-v0", marks=pytest.mark.slow), "LamGrasp-v0"])
@@ -160,3 +164,40 @@ def test_experts_succeed(model: RobotModel, make: Make, env_id: str) -> None:
             observation, _, terminated, truncated, info = env.step(expert.predict(observation)[0])
             done = terminated or truncated
         assert info["is_success"], seed
+
+
+def test_a_description_that_is_not_there_is_refused_by_name() -> None:
+    wrong = dataclasses.replace(PANDA, physics_urdf=Path("nowhere.urdf"))
+    with pytest.raises(FileNotFoundError, match=r"no robot description at nowhere\.urdf"):
+        ManipulationEnv(task="reach", robot=wrong).reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"home": (0.0, 0.0)}, ValueError, "home of the robot 'panda' has 2 numbers; expected 7"),
+        ({"arm_forces": (1.0,)}, ValueError, "arm_forces of the robot 'panda' has 1 numbers; expected 7"),
+        ({"redundant_joint": 12}, ValueError, "redundant_joint of the robot 'panda' is 12; expected None or 0 to 6"),
+        ({"max_width": 0.0}, ValueError, r"max_width of the robot 'panda' is 0\.0; expected at least"),
+        ({"joint_margin": 0.0}, ValueError, r"joint_margin of the robot 'panda' is 0\.0; expected at least 0\.02"),
+        ({"physics_urdf": "x.urdf"}, TypeError, r"physics_urdf .* is 'x\.urdf'; expected a pathlib\.Path"),
+    ],
+)
+def test_a_robot_that_cannot_be_is_refused_by_name(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        dataclasses.replace(PANDA, **change)
+
+
+def test_a_margin_that_leaves_a_joint_no_room_is_refused() -> None:
+    wrong = dataclasses.replace(PANDA, joint_margin=9.0)
+    with pytest.raises(ValueError, match=r"joint 'panda_joint1' .* more than twice the joint_margin 9"):
+        ManipulationEnv(task="reach", robot=wrong).reset(seed=0)
+
+
+def test_a_file_that_is_no_description_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "arm.urdf").write_text("no robot at all")
+    wrong = dataclasses.replace(PANDA, physics_urdf=tmp_path / "arm.urdf")
+    with pytest.raises(ValueError, match=r"arm\.urdf is no robot description that Bullet can read"):
+        ManipulationEnv(task="reach", robot=wrong).reset(seed=0)

@@ -139,7 +139,7 @@ def test_a_physical_state_of_a_randomized_episode_comes_back_exactly(task: str, 
         contact_rich_actions(continued, 77, 10)
         there: Any = continued.unwrapped
         observation, info = there.set_state(state)
-        # The noise of that moment and the actions under way belong to it.
+        # The noise of that moment and the delayed actions belong to it.
         np.testing.assert_allclose(observation, last, atol=1e-4)
         assert info["randomization"]["action_delay"] >= 2
         np.testing.assert_array_equal(there.physical_state(), state)
@@ -147,7 +147,7 @@ def test_a_physical_state_of_a_randomized_episode_comes_back_exactly(task: str, 
     assert len(set(follow)) == 1
 
 
-def test_the_actions_under_way_are_part_of_a_physical_state(make: Make) -> None:
+def test_the_delayed_actions_are_part_of_a_physical_state(make: Make) -> None:
     env = make("LamReach-v0", randomize=Randomization(action_delay=(3, 3)))
     inner: Any = env.unwrapped
     env.reset(seed=1)
@@ -157,14 +157,14 @@ def test_the_actions_under_way_are_part_of_a_physical_state(make: Make) -> None:
     state = inner.physical_state()
     env.reset(seed=2)
     inner.set_state(state)
-    told = []
+    commanded = []
     for _ in range(3):
         inner.step(np.array([0, 0, 0, 0], dtype=np.float32))
-        told.append(inner.features()["gripper/target"].item())
-    assert told == pytest.approx([(opening + 1.0) / 2 * inner.max_width for opening in openings])
+        commanded.append(inner.features()["gripper/target"].item())
+    assert commanded == pytest.approx([(opening + 1.0) / 2 * inner.max_width for opening in openings])
 
 
-def test_states_of_other_ranges_are_told_apart(make: Make) -> None:
+def test_states_of_other_ranges_are_refused(make: Make) -> None:
     slow = Randomization(action_delay=(5, 5))
     envs: list[Any] = [make("LamGrasp-v0", randomize=given).unwrapped for given in ("none", "full", "visual", slow)]
     for env in envs:
@@ -203,7 +203,7 @@ def test_states_of_ranges_that_are_written_otherwise_are_the_same(make: Make) ->
         ("camera_position", 50.0),
     ],
 )
-def test_a_state_with_an_impossible_variation_is_refused(name: str, value: float, make: Make) -> None:
+def test_a_state_with_an_impossible_randomization_is_refused(name: str, value: float, make: Make) -> None:
     env = make("LamGrasp-v0", randomize=DISTURBED)
     env.reset(seed=3)
     inner: Any = env.unwrapped

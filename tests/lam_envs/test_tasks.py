@@ -136,7 +136,7 @@ def test_hovering_with_the_cube_below_the_height_never_pays(make: Make) -> None:
 
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("name", TASKS)
-def test_one_goal_is_judged_as_one_of_many_is(name: str, dense: bool) -> None:
+def test_one_goal_is_evaluated_as_in_a_batch(name: str, dense: bool) -> None:
     task = make_task(name)
     reward = Reward(task, dense=dense)
     rng = np.random.default_rng(0)

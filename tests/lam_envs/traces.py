@@ -20,7 +20,7 @@ def contact_rich_actions(env: gym.Env[Any, Any], seed: int, steps: int = 10**6) 
 
     Args:
         env: Where it is played.
-        seed: Of the episode, and of what is chosen.
+        seed: Seed of the episode, and of what is chosen.
         steps: How many at most.
     """
     from lam_envs.control import ToolCommand

@@ -1,0 +1,252 @@
+"""Tasks that contradict themselves are refused, and errors name the method."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lam_envs import ManipulationEnv
+from lam_envs.tasks import InitialState, Task, TaskObservation
+from lam_envs.tasks.objects import resting_at
+
+from .above import Above
+
+
+def test_a_condition_that_is_no_bool_is_refused_by_name() -> None:
+    class Wrong(Above):
+        def evaluate(self, achieved: Any, desired: Any) -> dict[str, Any]:
+            return {"is_success": ~(achieved[..., 0] > 1.0)}
+
+    with pytest.raises(TypeError, match=r"Wrong\.evaluate returns -[12] for is_success; expected a bool"):
+        ManipulationEnv(task=Wrong()).reset(seed=0)
+
+
+WRONG_TASKS = [
+    (
+        "evaluate",
+        lambda *_: {"is_close": True},
+        TypeError,
+        r"Wrong\.evaluate returns .*; expected a dict of bools",
+    ),
+    ("evaluate", lambda *_: None, TypeError, r"Wrong\.evaluate returns None; expected a dict of bools"),
+    ("progress", lambda *_: None, TypeError, r"Wrong\.progress returns None; expected a number"),
+    ("progress", lambda *_: 1.5, ValueError, r"Wrong\.progress returns 1\.5; expected a number from 0 to 1"),
+    (
+        "observe",
+        lambda *_: TaskObservation([0.0] * 9, [0.0] * 4),
+        ValueError,
+        r"the values of Wrong\.observe has 9 numbers; .* 10",
+    ),
+    (
+        "observe",
+        lambda *_: TaskObservation([0.0] * 10, [0.0] * 5),
+        ValueError,
+        r"goal of Wrong\.observe has 5 numbers; expected 4",
+    ),
+    (
+        "observe",
+        lambda *_: TaskObservation([np.nan] * 10, [0.0] * 4),
+        ValueError,
+        r"values of Wrong\.observe .* finite numbers",
+    ),
+    (
+        "sample_initial_state",
+        lambda *_: InitialState((0.5, 0, 0.2), (0.0,) * 4),
+        ValueError,
+        r"Wrong\.sample_initial_state returns poses of no objects; .* object",
+    ),
+    (
+        "sample_initial_state",
+        lambda *_: InitialState((0.5, 0, 0.2), (0.0,)),
+        ValueError,
+        r"goal of Wrong\.sample_initial_state has 1 numbers; expected 4",
+    ),
+    (
+        "sample_initial_state",
+        lambda self, *_: InitialState((0.5, 0, 0.2), (0.0, 0.0, 0.0, -1.0), {"object": resting_at(0.5, 0.0, 0.025)}),
+        ValueError,
+        r"the desired goal of Wrong\.sample_initial_state's number 3 is -1; expected 0 to 10",
+    ),
+    (
+        "observe",
+        lambda *_: TaskObservation([0.0] * 10, [0.0, 0.0, 3.0, 0.0]),
+        ValueError,
+        r"the achieved goal of Wrong\.observe's number 2 is 3; expected -2 to 2",
+    ),
+    # Without a check, errors of these functions would appear only in goal environments.
+    (
+        "goal_features",
+        Task.goal_features,
+        ValueError,
+        r"Wrong\.goal_features returns no features; expected goal/height",
+    ),
+    ("goal_features", lambda *_: None, ValueError, r"Wrong\.goal_features returns None; expected goal/height"),
+    (
+        "goal_features",
+        lambda _, features, desired: {"goal/heigth": desired[2:3]},
+        ValueError,
+        r"Wrong\.goal_features returns goal/heigth; expected goal/height",
+    ),
+    (
+        "goal_features",
+        lambda _, features, desired: {"goal/height": desired[2]},
+        ValueError,
+        r"Wrong\.goal_features returns goal/height of shape \(\); expected \(1,\)",
+    ),
+    (
+        "goal_features",
+        lambda _, features, desired: {"goal/height": desired[1:2]},
+        ValueError,
+        r"Wrong\.goal_features returns \[0\.\] for goal/height; expected \[0\.1.*\], as observe returns it",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": achieved[3] <= desired[3]},
+        ValueError,
+        r"Wrong\.evaluate returns is_success of shape \(4,\) for goals of shape \(10, 4\); expected \(10,\)\. hind",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": bool(achieved[..., 3] <= desired[..., 3])},
+        ValueError,
+        r"Wrong\.evaluate fails for goals of shape \(10, 4\) and not for a single goal: ValueError",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": np.linalg.norm((achieved - desired)[:3]) <= 0.02},
+        ValueError,
+        r"Wrong\.evaluate returns is_success of shape \(\) for goals",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": achieved[..., 2] > np.mean(achieved[..., 2]) - 0.01},
+        ValueError,
+        r"Wrong\.evaluate returns another is_success for goals of shape \(10, 4\) than for each",
+    ),
+    (
+        "evaluate",
+        lambda _, achieved, desired: {"is_success": achieved.T[3] <= desired.T[3]},
+        ValueError,
+        r"Wrong\.evaluate returns is_success of shape \(5, 2\) for goals of shape \(2, 5, 4\)",
+    ),
+    (
+        "progress",
+        lambda _, achieved, desired: 1 / (1 + abs(achieved[2] - desired[2])),
+        ValueError,
+        r"Wrong\.progress returns progress of shape \(4,\) for goals of shape \(10, 4\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "gives", "error", "message"), WRONG_TASKS)
+def test_a_task_that_contradicts_itself_is_refused_by_name(
+    method: str, gives: Any, error: type[Exception], message: str
+) -> None:
+    task = type("Wrong", (Above,), {method: gives})()
+    env = ManipulationEnv(task=task)
+    with pytest.raises(error, match=message):
+        env.reset(seed=0)
+    env.close()
+
+
+def test_progress_that_no_reward_needs_is_not_checked() -> None:
+    env = ManipulationEnv(task=type("Wrong", (Above,), {"progress": lambda *_: None})(), reward="sparse")
+    env.reset(seed=0)
+    env.close()
+
+
+def test_a_task_is_not_checked_again_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {"evaluate": 0, "goal_features": 0}
+
+    class Counted(Above):
+        def evaluate(self, achieved: Any, desired: Any) -> dict[str, Any]:
+            calls["evaluate"] += 1
+            return super().evaluate(achieved, desired)
+
+        def goal_features(self, features: Any, desired: Any) -> Any:
+            calls["goal_features"] += 1
+            return super().goal_features(features, desired)
+
+    env = ManipulationEnv(task=Counted(), obs="goal")
+    env.reset(seed=0)
+    before = dict(calls)
+    env.step(np.zeros(4, np.float32))
+    env.reset()
+    copy.deepcopy(env).step(np.zeros(4, np.float32))
+    # The copy evaluates its first state and its step.
+    assert {name: calls[name] - before[name] for name in calls} == {"evaluate": 3, "goal_features": 0}
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"goal_low": (-2.0,) * 3}, "goal_low and goal_high of Wrong have 3 and 4 numbers"),
+        ({"goal_low": (), "goal_high": ()}, "goal_low and goal_high of Wrong have 0 and 0 numbers"),
+        ({"goal_low": (3.0,) * 4}, r"goal_low and goal_high of Wrong are 3\.0 and 2\.0 at number 0"),
+        ({"goal_high": (np.inf,) * 4}, r"goal_low and goal_high of Wrong are -2\.0 and inf at number 0"),
+        ({"tool_low": (0.7, -0.15, 0.2)}, r"tool_low and tool_high of Wrong are 0\.7 and 0\.6 at number 0"),
+    ],
+)
+def test_limits_that_leave_no_room_are_refused_when_the_environment_is_made(change: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ManipulationEnv(task=type("Wrong", (Above,), change)())
+
+
+def test_a_movable_object_that_is_not_built_is_refused_by_name() -> None:
+    class Wrong(Above):
+        movable_objects = ("object", "lid")
+
+        def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+            start = super().sample_initial_state(rng, scale)
+            return dataclasses.replace(start, objects={**start.objects, "lid": resting_at(0.5, 0.3, 0.02)})
+
+    with pytest.raises(
+        ValueError, match="movable_objects of Wrong names lid, which its build_scene does not add; it adds"
+    ):
+        ManipulationEnv(task=Wrong()).reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 0}, "the feature 'goal/height' has size 0; expected at least 1"),
+        ({"center": (0.1, 0.1)}, "the feature 'goal/height' has 2 centers; expected 1 or one"),
+        ({"scale": 0.0}, r"the feature 'goal/height' has scale 0\.0 and limit 1\.0; expected numbers above 0"),
+        ({"limit": -1.0}, r"the feature 'goal/height' has scale 0\.1 and limit -1\.0; expected numbers above 0"),
+    ],
+)
+def test_a_feature_that_no_number_fits_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(Above.features[-1], **change)
+
+
+def test_two_features_of_one_name_are_refused() -> None:
+    task = type("Wrong", (Above,), {"features": (*Above.features, Above.features[0])})()
+    with pytest.raises(ValueError, match="the feature 'object/position' is twice in"):
+        ManipulationEnv(task=task)
+
+
+class GoalFirst(Above):
+    """The same task with the feature of the goal first."""
+
+    features = (Above.features[-1], *Above.features[:-1])
+
+    def observe(self, *scene: Any) -> TaskObservation:
+        values, achieved = super().observe(*scene)
+        return TaskObservation([values[-1], *values[:-1]], achieved)
+
+
+def test_the_order_of_features_is_the_tasks_own() -> None:
+    for obs in ("state", "goal"):
+        env = ManipulationEnv(task=GoalFirst(), obs=obs)
+        observation, _ = env.reset(seed=0)
+        seen, true = env.features(observation), env.features()
+        assert set(seen) == set(true)
+        for name, value in true.items():
+            np.testing.assert_allclose(seen[name], value, atol=1e-6, err_msg=name)
+        env.close()
