@@ -124,14 +124,14 @@ def _foretell(suite: Suite, folder: Path, workers: int) -> None:
         console.print(table)
     console.print(
         f"{len(todo.datasets)} datasets, {len(todo.trainings)} trainings, {len(todo.cells)} of {len(suite.cells())} "
-        f"measurements and {len(todo.films)} films are to be made in {folder}",
+        f"measurements and {len(todo.videos)} videos are to be made in {folder}",
         soft_wrap=True,
     )
     unknown = len(todo.cells) + len(todo.trainings) - len(expected)
     parts = [f"{_duration(sum(expected.values()) / workers)} by {workers} workers"] if expected else []
     parts += [f"{unknown} trainings and measurements of which nothing is known yet"] if unknown else []
     if parts:
-        console.print(f"expected, demonstrations and films apart: {' and '.join(parts)}", soft_wrap=True)
+        console.print(f"expected, demonstrations and videos apart: {' and '.join(parts)}", soft_wrap=True)
     published = Path("results") / suite.name
     if published.is_dir() and published.resolve() != folder.resolve():
         console.print(f"what is published is in {published}: add --out {published} to go on from it", soft_wrap=True)
@@ -285,7 +285,7 @@ def _measure_speed(env_ids: list[str], steps: int, rounds: int, out: Path | None
     speeds = [
         speed.measure(env_id, steps=steps, rounds=rounds) for env_id in track(env_ids, "measuring", transient=True)
     ]
-    table = Table("environment", "steps/s", "resets/s", "a reset in steps", "physics share of a step", box=None)
+    table = Table("environment", "steps/s", "resets/s", "reset cost, steps", "physics share of a step", box=None)
     for one in speeds:
         table.add_row(
             one.env_id,
@@ -299,7 +299,7 @@ def _measure_speed(env_ids: list[str], steps: int, rounds: int, out: Path | None
     if compared:
         running = speed.comparisons(steps=steps, rounds=rounds)
         pairs = list(track(running, "comparing", total=speed.comparison_count(), transient=True))
-        ratios = Table("measured", "in alternation with", "ratio", "range of rounds", "simulated s/s", box=None)
+        ratios = Table("measured", "in alternation with", "ratio", "range of rounds", "real-time factor", box=None)
         for pair in pairs:
             time_ratio = "-" if pair.simulated_time_ratio is None else f"{pair.simulated_time_ratio:.2f}"
             ratios.add_row(

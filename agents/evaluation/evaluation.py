@@ -61,12 +61,12 @@ class Evaluation:
     Attributes:
         episodes: One an episode, in the order of the seeds.
         step_seconds: Simulated seconds a step takes.
-        decision_ms: Wall time of a call of ``predict``, milliseconds: the median of all.
+        inference_latency_ms: Wall time of a call of ``predict``, milliseconds: the median of all.
     """
 
     episodes: tuple[EpisodeResult, ...]
     step_seconds: float
-    decision_ms: float = field(compare=False)
+    inference_latency_ms: float = field(compare=False)
 
     @property
     def successes(self) -> int:

@@ -61,7 +61,7 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
     same episodes (:func:`benchmarks.analysis.statistics.difference_over_episodes`). That of the trainings, where both
     were trained more than once, is Welch's: trainings of other seeds, or of code that rounds otherwise, come out
     differently by more than their episodes tell. The interval reaches as far as the farther of both. Compared is what
-    has the same label and learned from as many demonstrations of the same quality, under the same condition.
+    has the same label and learned from as many demonstrations of the same demonstrator, under the same condition.
 
     Args:
         before: A folder of results.

@@ -74,7 +74,7 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         *_no_worse("dagger", "bc", *TASKS),
         # Adversarial training does not make a BC policy from the same demonstrations worse.
         *_no_worse("gail", "bc-100", "LamPickPlace", "LamPush"),
-        *_no_worse("gail", "gail-from-nothing", *ADVERSARIAL),
+        *_no_worse("gail", "gail-from-scratch", *ADVERSARIAL),
         *_no_worse("gail", "ppo", *ADVERSARIAL),
         # Five minutes on one core: other processes may have used the machine too.
         *(Expectation(f"CPU seconds of training {agent} in *", at_most=300.0) for agent in ("bc", "bc-*")),

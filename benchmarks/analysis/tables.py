@@ -22,7 +22,7 @@ class Row:
         environment: An id.
         agent: Its label.
         demonstrations: How many it learned from; None for none.
-        quality: Of them; None likewise.
+        demonstrator: Of them; None likewise.
         condition: It was measured under.
         trainings: How many; None for an agent that does not learn.
         episodes: Over all runs.
@@ -38,7 +38,7 @@ class Row:
         ever_success_rate: Share of episodes in which the task was done after any step.
         jerk: Mean of the tool, m/s^3; None where nothing tells it.
         peak_force: Mean of the episodes' largest, newtons; None where nothing tells it.
-        decision_ms: Median wall time of a decision, mean of the runs.
+        inference_latency_ms: Median wall time of a decision, mean of the runs.
         over_runs: Interquartile mean of the runs' rates; None for a single run.
         spread: Standard deviation of the runs' rates; None for a single run.
         runs: Success rate of each run, by training seed.
@@ -47,7 +47,7 @@ class Row:
     environment: str
     agent: str
     demonstrations: int | None
-    quality: str | None
+    demonstrator: str | None
     condition: str
     trainings: int | None
     episodes: int
@@ -63,7 +63,7 @@ class Row:
     ever_success_rate: float
     jerk: float | None
     peak_force: float | None
-    decision_ms: float
+    inference_latency_ms: float
     over_runs: Estimate | None
     spread: float | None
     runs: tuple[float, ...]
@@ -71,7 +71,7 @@ class Row:
     @property
     def group(self) -> tuple[str, str, int | None, str | None, str]:
         """What its results have in common, as :attr:`benchmarks.suite.suite.Cell.group`."""
-        return self.environment, self.agent, self.demonstrations, self.quality, self.condition
+        return self.environment, self.agent, self.demonstrations, self.demonstrator, self.condition
 
 
 def rows(results: Sequence[CellResult]) -> list[Row]:
@@ -93,7 +93,7 @@ def _row(group: list[CellResult]) -> Row:
     merged = Evaluation(
         tuple(episode for result in group for episode in result.evaluation.episodes),
         group[0].evaluation.step_seconds,
-        sum(result.evaluation.decision_ms for result in group) / len(group),
+        sum(result.evaluation.inference_latency_ms for result in group) / len(group),
     )
     low, high = success_interval([result.outcomes for result in group])
     rates = [result.evaluation.success_rate for result in group]
@@ -101,7 +101,7 @@ def _row(group: list[CellResult]) -> Row:
         environment=cell.environment,
         agent=cell.label,
         demonstrations=cell.demonstrations,
-        quality=cell.quality,
+        demonstrator=cell.demonstrator,
         condition=cell.condition,
         trainings=len(group) if cell.training_seed is not None else None,
         episodes=len(merged.episodes),
@@ -117,7 +117,7 @@ def _row(group: list[CellResult]) -> Row:
         ever_success_rate=merged.ever_success_rate,
         jerk=merged.mean_jerk,
         peak_force=merged.mean_peak_force,
-        decision_ms=merged.decision_ms,
+        inference_latency_ms=merged.inference_latency_ms,
         over_runs=interquartile_mean(rates) if len(rates) > 1 else None,
         spread=stdev(rates) if len(rates) > 1 else None,
         runs=tuple(rates),
@@ -184,14 +184,14 @@ def conditions_of(table: Sequence[Row]) -> list[str]:
 
 
 def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
-    """Names rows by label, and by what else tells them apart: demonstrations, their quality, the condition.
+    """Names rows by label, and by what else tells them apart: demonstrations, their demonstrator, the condition.
 
     Args:
         table: Rows.
         conditions: Whether the condition is named; not where it has a column of its own.
     """
     several: dict[str, set[str]] = {}
-    for what in ("demonstrations", "quality"):
+    for what in ("demonstrations", "demonstrator"):
         kinds: dict[tuple[str, str], set[object]] = {}
         for row in table:
             kinds.setdefault((row.agent, row.environment), set()).add(getattr(row, what))
@@ -201,8 +201,8 @@ def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
         parts = [row.agent]
         if row.agent in several["demonstrations"]:
             parts.append(str(row.demonstrations))
-        if row.agent in several["quality"]:
-            parts.append(str(row.quality))
+        if row.agent in several["demonstrator"]:
+            parts.append(str(row.demonstrator))
         if conditions and row.condition != AS_TRAINED:
             parts.append(row.condition)
         called.append(", ".join(parts))
@@ -213,7 +213,7 @@ def shown(row: Row) -> str:
     """What a row's agent learned from, in words: ``100``, or ``100 noisy`` where it was not the expert as it is."""
     if row.demonstrations is None:
         return "-"
-    return f"{row.demonstrations}" if row.quality == "expert" else f"{row.demonstrations} {row.quality}"
+    return f"{row.demonstrations}" if row.demonstrator == "expert" else f"{row.demonstrations} {row.demonstrator}"
 
 
 def short_names(names: list[str]) -> dict[str, str]:

@@ -176,7 +176,7 @@ def data_efficiency(table: Sequence[Row]) -> Any | None:
     lines: dict[str, dict[str, list[Row]]] = {}
     for row in table:
         if row.demonstrations is not None and row.condition == AS_TRAINED:
-            name = row.agent if row.quality == "expert" else f"{row.agent}, {row.quality}"
+            name = row.agent if row.demonstrator == "expert" else f"{row.agent}, {row.demonstrator}"
             lines.setdefault(row.environment, {}).setdefault(name, []).append(row)
     lines = {
         environment: {name: own for name, own in agents.items() if len(own) > 1}

@@ -22,13 +22,13 @@ from benchmarks.analysis.statistics import Estimate
 from benchmarks.analysis.tables import Row, conditions_of, names, overviews, place, rows, shown
 from benchmarks.reports import plots
 from benchmarks.runner.results import (
-    FILMED,
+    RECORDED_EPISODES,
     CellResult,
     failure_file,
-    filming_file,
     outdated_by,
     read_results,
     video_file,
+    video_info_file,
 )
 from benchmarks.suite.conditions import AS_TRAINED
 from benchmarks.suite.suite import Cell
@@ -43,7 +43,7 @@ PICTURES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
 """Beside the Markdown: what they show, and what draws them where there is something to draw."""
 MARKDOWN, HTML = "report.md", "report.html"
 PROFILE = "Performance profile"
-MOST_TOLD = 300
+MAX_REASON_LENGTH = 300
 """Letters of why a measurement failed."""
 
 
@@ -86,7 +86,7 @@ def report(folder: str | Path) -> list[Path]:
     content["pictures"] = {picture.name: PICTURES[picture.name][0] for picture in written}
     written.append(write_atomically(base / MARKDOWN, _render(MARKDOWN, content)))
     content["figures"] = _figures(content["rows"], results, content["rankings"])
-    content["played"] = {film.file: _data_uri(base, film.file, "video/mp4") for film in content["films"]}
+    content["played"] = {video.file: _data_uri(base, video.file, "video/mp4") for video in content["videos"]}
     written.append(write_atomically(base / HTML, _render(HTML, content)))
     return written
 
@@ -116,7 +116,7 @@ def _content(base: Path, suite: dict[str, Any], results: list[CellResult]) -> di
     table = rows(results)
     sides = overviews([row for row in table if row.condition == next(iter(suite["conditions"]), AS_TRAINED)])
     ranked = [each for each in map(ranking, sides) if len(each.ranks) > 1]
-    films = _films(base, suite, results)
+    videos = _videos(base, suite, results)
     return {
         "suite": suite,
         "rows": table,
@@ -124,7 +124,7 @@ def _content(base: Path, suite: dict[str, Any], results: list[CellResult]) -> di
         "overviews": sides,
         "under": _under(table),
         "rankings": ranked,
-        "films": films,
+        "videos": videos,
         "versions": _versions(results),
         "outdated": _outdated(results),
         **_progress(suite, results),
@@ -158,7 +158,7 @@ def _failed(base: Path, suite: dict[str, Any], results: list[CellResult]) -> lis
         path = base / failure_file(cell.name)
         if cell.name not in done and path.is_file() and path.resolve().is_relative_to(base.resolve()):
             told = path.read_text(errors="replace").strip().splitlines()
-            found.append((cell.name, told[-1][:MOST_TOLD] if told else "nothing was told"))
+            found.append((cell.name, told[-1][:MAX_REASON_LENGTH] if told else "nothing was told"))
     return found
 
 
@@ -176,7 +176,7 @@ def unexpected_lines(suite: dict[str, Any], table: list[Row]) -> list[str]:
 def _command(suite: dict[str, Any]) -> str:
     """What carries the suite out: one of one's own is in a file, whose place nobody wrote down."""
     words = ["python -m benchmarks run", suite["name"] if _is_shipped(suite) else "SUITE.yaml"]
-    words += [f"--agent {shlex.quote(agent)}" for agent in suite["added"]]
+    words += [f"--agent {shlex.quote(agent)}" for agent in suite["extra_agents"]]
     if any(entry["agent"].endswith(ARCHIVE) for entry in suite["agents"]):
         words.append("--trust")
     return " ".join(words)
@@ -187,9 +187,11 @@ def _is_shipped(suite: dict[str, Any]) -> bool:
     if suite["name"] not in suite_names():
         return False
     shipped = json.loads(json.dumps(read_suite(suite["name"]).as_json()))
-    own = [entry for entry in suite["agents"] if entry["agent"] not in suite["added"]]
+    own = [entry for entry in suite["agents"] if entry["agent"] not in suite["extra_agents"]]
     return all(
-        shipped[part] == told for part, told in {**suite, "agents": own}.items() if part not in ("cells", "added")
+        shipped[part] == told
+        for part, told in {**suite, "agents": own}.items()
+        if part not in ("cells", "extra_agents")
     )
 
 
@@ -256,19 +258,21 @@ def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking])
     return made
 
 
-def _films(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[Video]:
+def _videos(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[Video]:
     """The videos that are there of what was measured."""
     if suite["videos"] is None:
         return []
     found = []
     for result in sorted(results, key=lambda result: place(result.cell.environment)):
         cell = result.cell
-        told = base / filming_file(cell)
+        told = base / video_info_file(cell)
         if cell.label != suite["videos"]["agent"] or not told.is_file():
             continue
         try:
-            shown = json.loads(told.read_text())["shown"]
-            episodes = [(which, int(shown[which]["seed"]), shown[which]["success"] is True) for which in FILMED]
+            shown = json.loads(told.read_text())["episodes"]
+            episodes = [
+                (which, int(shown[which]["seed"]), shown[which]["success"] is True) for which in RECORDED_EPISODES
+            ]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{told} is damaged ({error!r}): remove it and run the suite again") from error
         found += [
@@ -372,7 +376,7 @@ def _called(suite: dict[str, Any]) -> dict[str, str]:
             [
                 entry["agent"],
                 *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
-                *_taught(entry["demonstrations"], entry["qualities"]),
+                *_taught(entry["demonstrations"], entry["demonstrators"]),
             ]
         )
         for entry in suite["agents"]
@@ -380,11 +384,11 @@ def _called(suite: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _taught(demonstrations: dict[str, list[int]], qualities: list[str]) -> list[str]:
+def _taught(demonstrations: dict[str, list[int]], demonstrators: list[str]) -> list[str]:
     """What an agent learns from, in words; nothing for one that learns from none."""
     if not demonstrations:
         return []
-    kinds = [quality for quality in qualities if quality != "expert"]
+    kinds = [demonstrator for demonstrator in demonstrators if demonstrator != "expert"]
     counts = sorted({count for own in demonstrations.values() for count in own})
     return [" ".join([" and ".join(map(str, counts)), *kinds, "demonstrations"])]
 

@@ -70,7 +70,7 @@ def provenance_of(
     environment: str,
     settings: Mapping[str, Any],
     *,
-    quality: str | None = None,
+    demonstrator: str | None = None,
     learns: bool,
 ) -> Provenance:
     """Return the provenance of an agent's training in an environment, or of its actions if it does not learn.
@@ -79,7 +79,7 @@ def provenance_of(
         agent: See :func:`agents.registry.find`.
         environment: An id.
         settings: Settings that differ from the agent's own.
-        quality: Quality of the demonstrations that it learns from; None without demonstrations.
+        demonstrator: Quality of the demonstrations that it learns from; None without demonstrations.
         learns: True if it learns.
     """
     module, _, env_id = environment.rpartition(":")
@@ -90,8 +90,8 @@ def provenance_of(
     saved = sorted(path for path in inside if path.is_file())
     name = str(read_description(agent).get("agent")) if is_saved(agent) else agent
     parts = environment_versions(env_id)
-    if quality is not None:
-        parts |= demonstration_versions(env_id, demonstrators=Plan(env_id, demonstrator=quality).demonstrators)
+    if demonstrator is not None:
+        parts |= demonstration_versions(env_id, demonstrators=Plan(env_id, demonstrator=demonstrator).demonstrators)
     elif _is_expert(name):
         parts |= expert_versions(env_id)
     sources = {}

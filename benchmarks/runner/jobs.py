@@ -1,4 +1,4 @@
-"""What the jobs of a suite do: collect demonstrations, train, measure, film.
+"""What the jobs of a suite do: collect demonstrations, train, measure, video.
 
 Each writes what it makes at once or not at all. One that fails writes down why, and the others go on.
 """
@@ -26,15 +26,15 @@ from agents.evaluation.evaluation import evaluate
 from agents.registry import ARCHIVE, is_saved
 from agents.saving import archive
 from benchmarks.runner.results import (
-    FILMED,
+    RECORDED_EPISODES,
     CellResult,
     cell_path,
     cell_provenance,
     failure_file,
-    filming,
-    filming_file,
     read_cell,
     video_file,
+    video_info,
+    video_info_file,
     write_cell,
 )
 from benchmarks.runner.trained import TrainingJob, keep, read_training, seeds_of_demonstrations
@@ -100,7 +100,7 @@ def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
         own,
         episodes=wanted.count,
         seed=wanted.seed,
-        demonstrator=wanted.quality,
+        demonstrator=wanted.demonstrator,
         dataset_id=wanted.id,
         root=folder / DATASETS,
         # What was collected by other code or with other settings is of no use here.
@@ -172,8 +172,8 @@ def measure(folder: Path, cell: Cell, episode_seconds: int) -> None:
     write_cell(folder, CellResult(cell, result, cell_provenance(cell), took, evaluated))
 
 
-def film(folder: Path, cell: Cell, videos: VideoSettings, episode_seconds: int) -> None:
-    """Films the median and the worst episode of a cell, by success and then by return.
+def record_videos(folder: Path, cell: Cell, videos: VideoSettings, episode_seconds: int) -> None:
+    """Records the median and the worst episode of a cell, by success and then by return.
 
     Args:
         folder: Of results.
@@ -189,7 +189,7 @@ def film(folder: Path, cell: Cell, videos: VideoSettings, episode_seconds: int) 
         raise FileNotFoundError(f"{cell.name} failed")
     episodes = read_cell(cell_path(folder, cell)).evaluation.episodes
     ranked = sorted(episodes, key=lambda episode: (episode.success, episode.episode_return, episode.seed))
-    chosen = dict(zip(FILMED, (ranked[len(ranked) // 2], ranked[0]), strict=True))
+    chosen = dict(zip(RECORDED_EPISODES, (ranked[len(ranked) // 2], ranked[0]), strict=True))
     size = {"render_width": videos.size, "render_height": videos.size}
     env = cell.under.make(cell.environment, render_mode="rgb_array", **size)
     try:
@@ -202,7 +202,7 @@ def film(folder: Path, cell: Cell, videos: VideoSettings, episode_seconds: int) 
     finally:
         env.close()
     shown = {which: {"seed": each.seed, "success": each.success} for which, each in chosen.items()}
-    write_json(folder / filming_file(cell), {**filming(cell, videos), "shown": shown})
+    write_json(folder / video_info_file(cell), {**video_info(cell, videos), "episodes": shown})
 
 
 def _agent(folder: Path, cell: Cell, env: Any) -> Any:

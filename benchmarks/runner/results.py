@@ -21,8 +21,8 @@ CELLS = "cells"
 VIDEOS = "videos"
 FAILURES = "failures"
 SUITE_FILE = "suite.json"
-FILMED = ("median", "worst")
-"""Which episodes are filmed."""
+RECORDED_EPISODES = ("median", "worst")
+"""Which episodes are recorded."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def failure_file(name: str) -> str:
     return f"{FAILURES}/{name}.txt"
 
 
-def film_name(cell: Cell) -> str:
-    """How the films of a cell are called."""
-    return f"film-of-{cell.name}"
+def video_job_name(cell: Cell) -> str:
+    """How the videos of a cell are called."""
+    return f"videos-of-{cell.name}"
 
 
 def video_file(cell: Cell, which: str) -> str:
@@ -89,7 +89,7 @@ def video_file(cell: Cell, which: str) -> str:
     return f"{VIDEOS}/{cell.name}-{which}.mp4"
 
 
-def filming_file(cell: Cell) -> str:
+def video_info_file(cell: Cell) -> str:
     """Where it is written down what a cell's videos show."""
     return f"{VIDEOS}/{cell.name}.json"
 
@@ -103,7 +103,7 @@ def write_cell(folder: Path, result: CellResult) -> Path:
         "training": None if result.training is None else asdict(result.training),
         "evaluation_seconds": result.evaluation_seconds,
         "step_seconds": result.evaluation.step_seconds,
-        "decision_ms": round(result.evaluation.decision_ms, 4),
+        "inference_latency_ms": round(result.evaluation.inference_latency_ms, 4),
         "success_rate": result.evaluation.success_rate,
         "interval": list(result.evaluation.interval),
     }
@@ -126,8 +126,8 @@ def _checksum(content: dict[str, Any]) -> str:
 def cell_provenance(cell: Cell) -> Provenance:
     """Return the provenance that a measurement would have now."""
     learns = cell.training_seed is not None
-    quality = None if cell.dataset is None else cell.dataset.quality
-    found = provenance_of(cell.agent, cell.environment, cell.settings, quality=quality, learns=learns)
+    demonstrator = None if cell.dataset is None else cell.dataset.demonstrator
+    found = provenance_of(cell.agent, cell.environment, cell.settings, demonstrator=demonstrator, learns=learns)
     met = cell.under.versions(cell.environment.rpartition(":")[2])
     return replace(found, versions={**found.versions, **met, "evaluation": evaluation.VERSION})
 
@@ -157,7 +157,7 @@ def read_cell(path: Path) -> CellResult:
         episodes = tuple(EpisodeResult(*row) for row in zip(*columns, strict=True))
         result = CellResult(
             Cell(**content["cell"]),
-            Evaluation(episodes, float(content["step_seconds"]), float(content["decision_ms"])),
+            Evaluation(episodes, float(content["step_seconds"]), float(content["inference_latency_ms"])),
             Provenance(*(dict(content[part.name]) for part in fields(Provenance))),
             training_from(content["training"]),
             float(content["evaluation_seconds"]),
@@ -191,9 +191,9 @@ def _check_types(result: CellResult) -> None:
     texts = [cell.environment, cell.agent, cell.label, cell.condition]
     texts += [*provenance.libraries.values(), *provenance.sources.values()]
     wholes = [cell.first_seed, cell.episodes, *provenance.versions.values()]
-    numbers = [result.evaluation.step_seconds, result.evaluation.decision_ms, result.evaluation_seconds]
+    numbers = [result.evaluation.step_seconds, result.evaluation.inference_latency_ms, result.evaluation_seconds]
     perhaps: list[Any] = [cell.training_seed, cell.demonstrations]
-    texts += [] if cell.quality is None else [cell.quality]
+    texts += [] if cell.demonstrator is None else [cell.demonstrator]
     for episode in result.evaluation.episodes:
         wholes += [episode.seed, episode.length]
         numbers.append(episode.episode_return)
@@ -252,20 +252,20 @@ def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
     return found.key == key_of(cell, cell_provenance(cell)) and not lacks_curve
 
 
-def filming(cell: Cell, videos: VideoSettings) -> dict[str, Any]:
+def video_info(cell: Cell, videos: VideoSettings) -> dict[str, Any]:
     """Return the description of a cell's videos, with its cache key."""
     return {"cell": asdict(cell), "videos": asdict(videos), "key": key_of(cell, cell_provenance(cell))}
 
 
-def is_filmed(folder: Path, cell: Cell, videos: VideoSettings) -> bool:
+def is_recorded(folder: Path, cell: Cell, videos: VideoSettings) -> bool:
     """Whether there are videos of a cell as it is measured now."""
-    if not all((folder / video_file(cell, which)).is_file() for which in FILMED):
+    if not all((folder / video_file(cell, which)).is_file() for which in RECORDED_EPISODES):
         return False
     try:
-        shown = json.loads((folder / filming_file(cell)).read_text())
+        shown = json.loads((folder / video_info_file(cell)).read_text())
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(shown, dict) and all(shown.get(name) == told for name, told in filming(cell, videos).items())
+    return isinstance(shown, dict) and all(shown.get(name) == told for name, told in video_info(cell, videos).items())
 
 
 def write_suite(folder: Path, suite: Suite) -> Path:
@@ -295,8 +295,8 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
         for entry in suite["agents"]:
             if not isinstance(entry["settings"], dict) or not isinstance(entry["label"] + entry["agent"], str):
                 raise TypeError(f"an agent is {entry!r}")
-        if not all(isinstance(agent, str) for agent in suite["added"]):
-            raise TypeError(f"the agents that were added are {suite['added']!r}")
+        if not all(isinstance(agent, str) for agent in suite["extra_agents"]):
+            raise TypeError(f"the agents that were added are {suite['extra_agents']!r}")
         met = int(suite["evaluation"]["first_seed"]), int(suite["evaluation"]["episodes"])
         for cell in cells:
             for text in (cell.label, cell.environment, cell.condition, cell.name):

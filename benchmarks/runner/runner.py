@@ -1,4 +1,4 @@
-"""Carry out a suite: demonstrations, trainings, measurements, films. Whatever is done is not done again."""
+"""Carry out a suite: demonstrations, trainings, measurements, videos. Whatever is done is not done again."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from benchmarks.runner.progress import ProgressDisplay
 from benchmarks.runner.results import (
     CELLS,
     FAILURES,
-    FILMED,
+    RECORDED_EPISODES,
     SUITE_FILE,
     cell_file,
     failure_file,
-    film_name,
-    filming_file,
     is_done,
-    is_filmed,
+    is_recorded,
     read_cell,
     video_file,
+    video_info_file,
+    video_job_name,
     write_suite,
 )
 from benchmarks.runner.trained import TrainingJob, is_trained, remove_older
@@ -50,13 +50,13 @@ class Missing:
         datasets: To be collected.
         trainings: To be trained.
         cells: To be measured.
-        films: To be filmed.
+        videos: To be recorded.
     """
 
     datasets: tuple[Demonstrations, ...]
     trainings: tuple[TrainingJob, ...]
     cells: tuple[Cell, ...]
-    films: tuple[Cell, ...]
+    videos: tuple[Cell, ...]
 
     def trainings_of(self, cell: Cell) -> list[TrainingJob]:
         """What of the trainings a cell needs."""
@@ -69,7 +69,7 @@ class Missing:
             *(wanted.id for wanted in self.datasets),
             *(wanted.name for wanted in self.trainings),
             *(cell.name for cell in self.cells),
-            *map(film_name, self.films),
+            *map(video_job_name, self.videos),
         ]
 
 
@@ -82,13 +82,15 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
         suite: What to measure.
         folder: Of :func:`run`, which need not be there.
     """
-    base, watched = Path(folder), suite.curves is not None
+    base, watched = Path(folder), suite.periodic_eval is not None
     cells = [cell for cell in suite.cells() if not is_done(base, cell, watched=watched)]
-    videos = suite.videos
-    films = [cell for cell in suite.filmed().values() if videos is not None and not is_filmed(base, cell, videos)]
-    trainings = [each for each in _trainings([*cells, *films]) if not is_trained(base, each, watched=watched)]
+    wanted = suite.videos
+    videos = [
+        cell for cell in suite.recorded_cells().values() if wanted is not None and not is_recorded(base, cell, wanted)
+    ]
+    trainings = [each for each in _trainings([*cells, *videos]) if not is_trained(base, each, watched=watched)]
     datasets = {each.demonstrations: None for each in trainings if each.demonstrations is not None}
-    return Missing(tuple(datasets), tuple(trainings), tuple(cells), tuple(films))
+    return Missing(tuple(datasets), tuple(trainings), tuple(cells), tuple(videos))
 
 
 def _trainings(cells: Sequence[Cell]) -> list[TrainingJob]:
@@ -164,20 +166,22 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
     for each in todo.trainings:
         shown = [] if each.demonstrations is None else [each.demonstrations.id]
         data = [f"{jobs.DATASETS}/{name}" for name in shown]
-        made.append(job(each.name, jobs.train_agent, each, suite.curves, reads=data, writes=[each.path], after=shown))
+        made.append(
+            job(each.name, jobs.train_agent, each, suite.periodic_eval, reads=data, writes=[each.path], after=shown)
+        )
         # What is trained is measured next: results come as the suite goes.
         made += measurements.pop(each.name, [])
-    for cell in todo.films:
+    for cell in todo.videos:
         trained = _trainings([cell])
         made.append(
             job(
-                film_name(cell),
-                jobs.film,
+                video_job_name(cell),
+                jobs.record_videos,
                 cell,
                 suite.videos,
                 suite.evaluation.episode_seconds,
                 reads=[cell_file(cell), *(each.path for each in trained)],
-                writes=[filming_file(cell), *(video_file(cell, which) for which in FILMED)],
+                writes=[video_info_file(cell), *(video_file(cell, which) for which in RECORDED_EPISODES)],
                 after=[cell.name, *(each.name for each in trained)],
             )
         )
@@ -253,7 +257,7 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
 def removed_agents(suite: Suite, folder: str | Path) -> list[str]:
     """Returns agents that were added to the last run in a folder and are not in this suite."""
     try:
-        added = json.loads((Path(folder) / SUITE_FILE).read_text())["added"]
+        added = json.loads((Path(folder) / SUITE_FILE).read_text())["extra_agents"]
         labels = {entry.label for entry in suite.agents}
         return [str(label) for label in added if label not in labels]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -261,7 +265,7 @@ def removed_agents(suite: Suite, folder: str | Path) -> list[str]:
 
 
 def forget(suite: Suite, folder: str | Path, label: str) -> None:
-    """Removes what was trained, measured and filmed of an agent, which is then made again.
+    """Removes what was trained, measured and recorded of an agent, which is then made again.
 
     Args:
         suite: Has the agent.
@@ -277,7 +281,7 @@ def forget(suite: Suite, folder: str | Path, label: str) -> None:
         labels = ", ".join(dict.fromkeys(entry.label for entry in suite.agents))
         raise ValueError(f"no agent is called {label!r}; expected one of {labels}")
     for cell in own:
-        for file in (cell_file(cell), filming_file(cell)):
+        for file in (cell_file(cell), video_info_file(cell)):
             (base / file).unlink(missing_ok=True)
     for each in _trainings(own):
         shutil.rmtree(base / each.path, ignore_errors=True)
@@ -348,7 +352,7 @@ def failures(suite: Suite, folder: str | Path) -> dict[str, str]:
         *datasets,
         *(each.name for each in trainings),
         *(cell.name for cell in cells),
-        *map(film_name, suite.filmed().values()),
+        *map(video_job_name, suite.recorded_cells().values()),
     ]
     paths = {name: Path(folder) / failure_file(name) for name in names}
     return {name: path.read_text(errors="replace") for name, path in paths.items() if path.is_file()}

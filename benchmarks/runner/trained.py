@@ -49,8 +49,8 @@ class TrainingJob:
     @property
     def provenance(self) -> Provenance:
         """Versions, settings, libraries and code that decide the training, besides these fields."""
-        quality = None if self.demonstrations is None else self.demonstrations.quality
-        return provenance_of(self.agent, self.environment, self.settings, quality=quality, learns=True)
+        demonstrator = None if self.demonstrations is None else self.demonstrations.demonstrator
+        return provenance_of(self.agent, self.environment, self.settings, demonstrator=demonstrator, learns=True)
 
     @property
     def key(self) -> str:

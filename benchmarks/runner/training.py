@@ -96,7 +96,7 @@ class _Watched(Run):
         if watching is None:
             super().__init__()
         else:
-            super().__init__(episodes=watching.episodes, evaluations=watching.points)
+            super().__init__(episodes=watching.episodes, evaluations=watching.evaluations)
         self.points: list[tuple[float, float]] = []
         self.unit, self.total = "", 1
         self.steps, self.taken, self.cpu = 0, 0.0, 0.0

@@ -1,4 +1,4 @@
-"""What agents meet that they were not trained for: other physics, noise, delay, shoves, another arm."""
+"""What agents meet that they were not trained for: other physics, noise, delay, pushes, another arm."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lam_envs.versions import environment_versions
 
 AS_TRAINED = "as trained"
 """The condition that changes nothing."""
-MOST_SHOVES = 100
+MAX_PUSHES = 100
 DECIDED = {"render_mode", "autoreset"}
 """Keywords of ``gym.make`` that no condition has."""
-SHOVE_STEPS = 3
-"""How long the arm is shoved: 0.15 s."""
+PUSH_STEPS = 3
+"""How long the arm is pushed: 0.15 s."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Condition:
     Attributes:
         env: Keywords for ``gym.make``.
         action_noise: Standard deviation of Gaussian noise on every number of every action.
-        shoves: How often in an episode the arm is shoved: for 3 steps it goes where chance takes it, at full speed.
+        pushes: How often in an episode the arm is pushed: for 3 steps it goes where chance takes it, at full speed.
 
     Raises:
         ValueError: A number below 0.
@@ -36,14 +36,14 @@ class Condition:
 
     env: dict[str, Any] = field(default_factory=dict)
     action_noise: float = 0.0
-    shoves: int = 0
+    pushes: int = 0
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
         if not 0.0 <= self.action_noise < float("inf"):
             raise ValueError(f"action_noise is {self.action_noise}; expected a number of at least 0")
-        if type(self.shoves) is not int or not 0 <= self.shoves <= MOST_SHOVES:
-            raise ValueError(f"shoves is {self.shoves}; expected a whole number from 0 to {MOST_SHOVES}")
+        if type(self.pushes) is not int or not 0 <= self.pushes <= MAX_PUSHES:
+            raise ValueError(f"pushes is {self.pushes}; expected a whole number from 0 to {MAX_PUSHES}")
         decided = sorted(DECIDED & set(self.env))
         if decided:
             raise ValueError(f"env has {', '.join(decided)}, on which the measurement itself decides")
@@ -57,8 +57,8 @@ class Condition:
         parts = environment_versions(environment, **self.env)
         if self.action_noise:
             parts["action noise"] = NoisyActions.version
-        if self.shoves:
-            parts["shoves"] = Shoved.version
+        if self.pushes:
+            parts["shoves"] = PushedArm.version
         return parts
 
     def make(self, environment: str, **keywords: Any) -> gym.Env[Any, Any]:
@@ -75,12 +75,12 @@ class Condition:
             env = make_env(environment, **{**self.env, **keywords})
         except TypeError as error:
             raise ValueError(f"{environment} cannot be made with {self.env}: {error}") from error
-        if (self.action_noise or self.shoves) and not isinstance(env.action_space, gym.spaces.Box):
+        if (self.action_noise or self.pushes) and not isinstance(env.action_space, gym.spaces.Box):
             env.close()
             raise ValueError(f"actions of {environment} are no numbers that could be disturbed")
         if self.action_noise:
             env = NoisyActions(env, self.action_noise)
-        return Shoved(env, self.shoves) if self.shoves else env
+        return PushedArm(env, self.pushes) if self.pushes else env
 
 
 class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
@@ -111,23 +111,23 @@ class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
         return noisy.astype(np.asarray(action).dtype)
 
 
-class Shoved(gym.Wrapper[Any, Any, Any, Any]):
-    """Shoves the arm at times that chance draws: the same for the same seed.
+class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
+    """Pushes the arm at times that chance draws: the same for the same seed.
 
-    A shove takes the place of the action for some steps: a direction at full speed, with the gripper as the agent
+    A push takes the place of the action for some steps: a direction at full speed, with the gripper as the agent
     wants it.
 
     Args:
         env: With a continuous action space and a time limit.
-        shoves: Of an episode.
+        pushes: Of an episode.
     """
 
     version = 1
     """Raise it when the same seed gives other pushes: results under the condition are then outdated."""
 
-    def __init__(self, env: gym.Env[Any, Any], shoves: int) -> None:
+    def __init__(self, env: gym.Env[Any, Any], pushes: int) -> None:
         super().__init__(env)
-        self._shoves = shoves
+        self._pushes = pushes
         self._directions: dict[int, Any] = {}
         self._step = 0
         self._rng = np.random.default_rng(0)
@@ -140,9 +140,9 @@ class Shoved(gym.Wrapper[Any, Any, Any, Any]):
         self._step = 0
         self._directions = {}
         # In the first half, so that there is time to recover.
-        for start in self._rng.integers(1, max(2, limit // 2), size=self._shoves):
+        for start in self._rng.integers(1, max(2, limit // 2), size=self._pushes):
             direction = self._rng.choice([-1.0, 1.0], size=self.action_space.shape)
-            self._directions |= {int(start) + step: direction for step in range(SHOVE_STEPS)}
+            self._directions |= {int(start) + step: direction for step in range(PUSH_STEPS)}
         return self.env.reset(seed=seed, options=options)
 
     @override
@@ -151,7 +151,7 @@ class Shoved(gym.Wrapper[Any, Any, Any, Any]):
         self._step += 1
         given = np.asarray(action)
         if direction is not None and given.shape == direction.shape:
-            shoved = direction.astype(given.dtype)
-            shoved[-1] = given[-1]
-            return self.env.step(shoved)
+            pushed = direction.astype(given.dtype)
+            pushed[-1] = given[-1]
+            return self.env.step(pushed)
         return self.env.step(action)

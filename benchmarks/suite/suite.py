@@ -41,19 +41,19 @@ class PeriodicEvaluation:
     """How closely the success of a training is watched as it goes.
 
     Attributes:
-        points: How often, in all.
+        evaluations: How often, in all.
         episodes: Of each look, on seeds that no result is measured on.
     """
 
-    points: int
+    evaluations: int
     episodes: int
 
 
 @dataclass(frozen=True)
 class VideoSettings:
-    """Which agent, by its label, is filmed in its environments, in how many pixels square.
+    """Which agent, by its label, is recorded in its environments, in how many pixels square.
 
-    Filmed are its median and its worst episode, of its first training.
+    Recorded are its median and its worst episode, of its first training.
     """
 
     agent: str
@@ -67,19 +67,19 @@ class Demonstrations:
     Attributes:
         environment: An id.
         count: Of episodes, all of which succeed.
-        quality: One of ``demos``.
+        demonstrator: One of ``demos``.
         seed: Of their collection.
     """
 
     environment: str
     count: int
-    quality: str
+    demonstrator: str
     seed: int
 
     @property
     def id(self) -> str:
         """Of the dataset."""
-        return f"{_slug(self.environment.removesuffix('-v0'))}-{self.quality}-{self.count}-seed{self.seed}-v0"
+        return f"{_slug(self.environment.removesuffix('-v0'))}-{self.demonstrator}-{self.count}-seed{self.seed}-v0"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Entry:
         settings: Of the agent, that differ from its own.
         environments: Ids.
         demonstrations: How many it learns from, by environment; one training each.
-        qualities: Of the demonstrations; one training each.
+        demonstrators: Of the demonstrations; one training each.
     """
 
     agent: str
@@ -100,7 +100,7 @@ class Entry:
     settings: dict[str, Any]
     environments: tuple[str, ...]
     demonstrations: dict[str, tuple[int, ...]]
-    qualities: tuple[str, ...]
+    demonstrators: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Cell:
         training_seed: None for an agent that does not learn.
         demonstrations: How many it learns from; None for an agent that needs none.
         demonstration_seed: Of their collection; None likewise.
-        quality: Of them; None likewise.
+        demonstrator: Of them; None likewise.
         condition: What the condition is called that it is measured under.
         changes: What that changes: fields of a :class:`benchmarks.suite.conditions.Condition`.
         first_seed: Of the evaluation.
@@ -129,7 +129,7 @@ class Cell:
     training_seed: int | None
     demonstrations: int | None
     demonstration_seed: int | None
-    quality: str | None
+    demonstrator: str | None
     condition: str
     changes: dict[str, Any]
     first_seed: int
@@ -140,7 +140,7 @@ class Cell:
         """A file name that tells environment, label, demonstrations, condition and seed."""
         parts = [_slug(self.environment), _slug(self.label)]
         if self.demonstrations is not None:
-            parts.append(f"{self.demonstrations}-{self.quality}")
+            parts.append(f"{self.demonstrations}-{self.demonstrator}")
         if self.condition != AS_TRAINED:
             parts.append(_slug(self.condition))
         if self.training_seed is not None:
@@ -150,14 +150,14 @@ class Cell:
     @property
     def group(self) -> tuple[str, str, int | None, str | None, str]:
         """What it has in common with other trainings of the same."""
-        return self.environment, self.label, self.demonstrations, self.quality, self.condition
+        return self.environment, self.label, self.demonstrations, self.demonstrator, self.condition
 
     @property
     def dataset(self) -> Demonstrations | None:
         """What it learns from; None if it learns from the reward alone, or not at all."""
-        if self.demonstrations is None or self.quality is None or self.demonstration_seed is None:
+        if self.demonstrations is None or self.demonstrator is None or self.demonstration_seed is None:
             return None
-        return Demonstrations(self.environment, self.demonstrations, self.quality, self.demonstration_seed)
+        return Demonstrations(self.environment, self.demonstrations, self.demonstrator, self.demonstration_seed)
 
     @property
     def under(self) -> Condition:
@@ -175,10 +175,10 @@ class Suite:
         demonstration_seed: Of the collection of demonstrations; None where none are needed.
         training_seeds: One training each.
         evaluation: Unseen seeds, the same for every agent.
-        videos: What is filmed; None for nothing.
-        curves: How closely the success of each training is watched as it goes; None for not at all.
+        videos: What is recorded; None for nothing.
+        periodic_eval: How closely the success of each training is watched as it goes; None for not at all.
         conditions: What each agent is measured under, by name.
-        added: Those of the agents that were named beside the file.
+        extra_agents: Those of the agents that were named beside the file.
     """
 
     name: str
@@ -187,9 +187,9 @@ class Suite:
     training_seeds: tuple[int, ...]
     evaluation: EvaluationSettings
     videos: VideoSettings | None = None
-    curves: PeriodicEvaluation | None = None
+    periodic_eval: PeriodicEvaluation | None = None
     conditions: dict[str, dict[str, Any]] = field(default_factory=lambda: {AS_TRAINED: {}})
-    added: tuple[str, ...] = ()
+    extra_agents: tuple[str, ...] = ()
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -207,7 +207,7 @@ class Suite:
                 training_seed=seed,
                 demonstrations=count,
                 demonstration_seed=None if count is None else self.demonstration_seed,
-                quality=quality,
+                demonstrator=demonstrator,
                 condition=condition,
                 changes=changes,
                 first_seed=self.evaluation.first_seed,
@@ -215,14 +215,14 @@ class Suite:
             )
             for entry in self.agents
             for environment in entry.environments
-            for count, quality in _shown(entry, environment)
+            for count, demonstrator in _shown(entry, environment)
             for condition, changes in self.conditions.items()
             for seed in (self.training_seeds if learns(entry.agent) else (None,))
         ]
         return sorted(cells, key=lambda cell: cell.training_seed is None)
 
-    def filmed(self) -> dict[str, Cell]:
-        """Whose episodes are filmed, by environment: the first cell of the filmed agent there."""
+    def recorded_cells(self) -> dict[str, Cell]:
+        """Whose episodes are recorded, by environment: the first cell of the recorded agent there."""
         label = None if self.videos is None else self.videos.agent
         found: dict[str, Cell] = {}
         for cell in self.cells():
@@ -255,11 +255,11 @@ class SpeedSuite:
 
 
 def _shown(entry: Entry, environment: str) -> list[tuple[int | None, str | None]]:
-    """Numbers and qualities of the demonstrations that an agent learns from, each for itself."""
+    """Numbers and demonstrators of the demonstrations that an agent learns from, each for itself."""
     counts = entry.demonstrations.get(environment)
     if counts is None:
         return [(None, None)]
-    return [(count, quality) for quality in entry.qualities for count in counts]
+    return [(count, demonstrator) for demonstrator in entry.demonstrators for count in counts]
 
 
 def _slug(text: str) -> str:

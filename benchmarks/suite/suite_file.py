@@ -4,8 +4,8 @@ An agent is a name, or a mapping with what is peculiar to it in this suite::
 
     agents:
       - bc
-      - {agent: gail, label: gail-from-nothing, settings: {warm_start: none}, environments: [LamReach-v0]}
-      - {agent: bc, demonstrations: [10, 25, 50], quality: [expert, noisy]}
+      - {agent: gail, label: gail-from-scratch, settings: {warm_start: none}, environments: [LamReach-v0]}
+      - {agent: bc, demonstrations: [10, 25, 50], demonstrator: [expert, noisy]}
 """
 
 from __future__ import annotations
@@ -127,11 +127,11 @@ class _Reader(Checks):
             optional=(
                 "environments",
                 "demonstrations",
-                "quality",
+                "demonstrator",
                 "demonstration_seed",
                 "training_seeds",
                 "videos",
-                "curves",
+                "periodic_eval",
                 "conditions",
             ),
         )
@@ -168,11 +168,11 @@ class _Reader(Checks):
             training_seeds=tuple(seeds),
             evaluation=EvaluationSettings(**evaluation),
             videos=self._videos(data, own),
-            curves=PeriodicEvaluation(**self.numbers(data, "curves", ("points", "episodes")))
-            if "curves" in data
+            periodic_eval=PeriodicEvaluation(**self.numbers(data, "periodic_eval", ("evaluations", "episodes")))
+            if "periodic_eval" in data
             else None,
             conditions=self._conditions(data, entries),
-            added=added,
+            extra_agents=added,
         )
         self._check_names(suite, data)
         return suite
@@ -213,7 +213,7 @@ class _Reader(Checks):
                 line,
                 "an agent",
                 needed=("agent",),
-                optional=("label", "settings", "environments", "demonstrations", "quality"),
+                optional=("label", "settings", "environments", "demonstrations", "demonstrator"),
             )
         agent = own["agent"]
         if not isinstance(agent, str):
@@ -250,8 +250,8 @@ class _Reader(Checks):
         if shown:
             told = own if "demonstrations" in own else data
             counts = {name: self._counts(told, name, label, line) for name in environments}
-        qualities = self._qualities(own if "quality" in own else data, line)
-        return Entry(agent, label, settings, environments, counts, qualities)
+        demonstrators = self._demonstrators(own if "demonstrator" in own else data, line)
+        return Entry(agent, label, settings, environments, counts, demonstrators)
 
     def _environments(self, data: Mapping, label: str, line: int) -> tuple[str, ...]:
         if "environments" not in data:
@@ -285,15 +285,15 @@ class _Reader(Checks):
             self.fail(where, "demonstrations", f"found {plain(shown)!r}; expected numbers, none twice")
         return tuple(counts)
 
-    def _qualities(self, data: Mapping, line: int) -> tuple[str, ...]:
-        given, where = data.get("quality", "expert"), data.lines.get("quality", line)
+    def _demonstrators(self, data: Mapping, line: int) -> tuple[str, ...]:
+        given, where = data.get("demonstrator", "expert"), data.lines.get("demonstrator", line)
         named = given if isinstance(given, list) else [given]
         known = (*DEMONSTRATORS, MIXED)
         for name in named:
             if name not in known:
-                self.fail(where, "quality", f"unknown quality {name!r}; expected one of {', '.join(known)}")
+                self.fail(where, "demonstrator", f"unknown demonstrator {name!r}; expected one of {', '.join(known)}")
         if not named or len(set(named)) < len(named):
-            self.fail(where, "quality", f"found {plain(given)!r}; expected names, none twice")
+            self.fail(where, "demonstrator", f"found {plain(given)!r}; expected names, none twice")
         return tuple(named)
 
     def _videos(self, data: Mapping, labels: Iterable[str]) -> VideoSettings | None:
@@ -328,7 +328,7 @@ class _Reader(Checks):
                 self.fail(
                     where, key, f"found {plain(changes)!r}; as agents are trained, nothing changes: expected {{}}"
                 )
-            changes = self.mapping(changes, where, key, optional=("env", "action_noise", "shoves"))
+            changes = self.mapping(changes, where, key, optional=("env", "action_noise", "pushes"))
             found[name] = plain(changes)
             if not isinstance(found[name].get("env", {}), dict):
                 self.fail(changes.lines["env"], f"{key}.env", "expected a mapping of keywords of gym.make")

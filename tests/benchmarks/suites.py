@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {
     "training_seeds": [0, 1],
     "evaluation": {"first_seed": 1000, "episodes": 6},
     "videos": {"agent": "bc", "size": 16},
-    "curves": {"points": 4, "episodes": 2},
+    "periodic_eval": {"evaluations": 4, "episodes": 2},
 }
 
 

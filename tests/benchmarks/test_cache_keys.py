@@ -21,7 +21,7 @@ from agents.training.provenance import effective_settings
 from benchmarks.runner import cache_keys
 from benchmarks.runner.cache_keys import provenance_of
 from benchmarks.runner.results import CellResult, cell_provenance, is_done, key_of, outdated_by, read_results
-from benchmarks.suite.conditions import NoisyActions, Shoved
+from benchmarks.suite.conditions import NoisyActions, PushedArm
 from demos.experts import EXPERTS
 from lam_envs.registration import TASKS, TaskEntry
 from lam_envs.robots import ROBOTS, RobotModel
@@ -96,7 +96,7 @@ def test_compiled_code_counts_by_its_bytes(third_party: Path) -> None:
 
 def test_our_agents_count_by_their_version_alone() -> None:
     for agent in AGENTS:
-        found = provenance_of(agent, "LamReach-v0", {}, quality="expert", learns=True)
+        found = provenance_of(agent, "LamReach-v0", {}, demonstrator="expert", learns=True)
         assert found.sources == {}
         assert found.versions[f"agent {agent}"] >= 1
 
@@ -132,7 +132,7 @@ def test_raising_the_version_of_an_agent_makes_exactly_its_cells_outdated(
 
 
 @pytest.mark.parametrize(
-    ("changed", "condition"), [(NoisyActions, "action noise"), (Shoved, "shoves"), (RobotModel, "another arm")]
+    ("changed", "condition"), [(NoisyActions, "action noise"), (PushedArm, "pushes"), (RobotModel, "another arm")]
 )
 def test_raising_the_version_of_a_condition_makes_what_met_it_outdated(
     changed: Any, condition: str, published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
@@ -208,8 +208,8 @@ def test_a_major_version_of_a_library_that_decides_numbers_counts(published: dic
 
 
 def test_what_a_cell_is_called_decides_nothing(published: dict[str, list[CellResult]]) -> None:
-    one = next(each for each in published["robustness"] if each.cell.condition == "shoves")
-    renamed = replace(one.cell, label="other", condition="pushes")
+    one = next(each for each in published["robustness"] if each.cell.condition == "pushes")
+    renamed = replace(one.cell, label="other", condition="perturbed")
     assert key_of(renamed, cell_provenance(renamed)) == one.key
 
 

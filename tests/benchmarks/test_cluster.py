@@ -16,7 +16,7 @@ from demos.runtime.engines import LocalEngine, make_engine
 from ..clusters import small_cluster
 from .suites import finished, written
 
-SMALLER: dict[str, Any] = {"curves": {"points": 2, "episodes": 1}, "videos": None}
+SMALLER: dict[str, Any] = {"periodic_eval": {"evaluations": 2, "episodes": 1}, "videos": None}
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(
     rates = {result.cell.label: result.evaluation.success_rate for result in read_results(out)[1]}
     assert rates == {still: 0.0, wandering: 0.0, "expert": 1.0}
     failed = runner.failures(read_suite(suite), out)
-    assert len(failed) == len(places) + 1, "the film of one, too"
+    assert len(failed) == len(places) + 1, "the video of one, too"
     for page in ("report.md", "report.html"):
         text = (out / page).read_text()
         assert "a mistake of mine" in text
@@ -106,7 +106,9 @@ def test_a_trained_agent_is_not_measured_on_a_seed_of_its_demonstrations(tmp_pat
     for first, told in ((1000, []), (shown, [f"share the seeds [{shown}]"])):
         evaluation = {"first_seed": first, "episodes": 1}
         suite = read_suite(
-            written(tmp_path, agents=quick, training_seeds=[0], evaluation=evaluation, videos=None, curves=None)
+            written(
+                tmp_path, agents=quick, training_seeds=[0], evaluation=evaluation, videos=None, periodic_eval=None
+            )
         )
         runner.run(suite, tmp_path / "out", LocalEngine(1))
         failed = list(runner.failures(suite, tmp_path / "out").values())
@@ -120,8 +122,8 @@ def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -
     folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
     cell = read_results(folder)[1][0].cell
     failed = runner.failures(suite, folder)
-    assert list(failed) == [f"film-of-{cell.name}"]
-    assert failed[f"film-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
+    assert list(failed) == [f"videos-of-{cell.name}"]
+    assert failed[f"videos-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
 
 
 def test_a_video_of_an_agent_that_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,15 +135,15 @@ def test_a_video_of_an_agent_that_hangs_ends(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(jobs, "DRAWING_SECONDS", 0.1)
     assert suite.videos is not None
     with pytest.raises(TimeoutError, match=r"the video of the episode with seed 1000 took longer than 1\.1 s"):
-        jobs.film(tmp_path, cell, suite.videos, 1)
+        jobs.record_videos(tmp_path, cell, suite.videos, 1)
 
 
 def test_what_an_agent_leaves_behind_decides_nothing_and_holds_nothing_up(tmp_path: Path) -> None:
     cheating, littering, drawing = (
         f"tests.benchmarks.strangers:{name}" for name in ("Cheating", "Littering", "Drawing")
     )
-    once = {"evaluation": {"first_seed": 1000, "episodes": 2}, "videos": None, "curves": None}
-    twice = {"conditions": {"as trained": {}, "again": {"shoves": 0}}}
+    once = {"evaluation": {"first_seed": 1000, "episodes": 2}, "videos": None, "periodic_eval": None}
+    twice = {"conditions": {"as trained": {}, "again": {"pushes": 0}}}
     suite = read_suite(written(tmp_path, agents=[cheating, littering, drawing, "random"], **once, **twice))
     folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
     found = {(one.cell.label, one.cell.condition): one.evaluation for one in read_results(folder)[1]}

@@ -46,9 +46,9 @@ def test_of_a_published_suite_everything_is_measured_and_nothing_else(name: str)
 
 
 def test_the_published_films_are_of_the_agents_that_were_measured() -> None:
-    filmed = sorted((RESULTS / "core" / VIDEOS).glob("*.json"))
-    assert filmed
-    for path in filmed:
+    recorded = sorted((RESULTS / "core" / VIDEOS).glob("*.json"))
+    assert recorded
+    for path in recorded:
         measured = json.loads((RESULTS / "core" / CELLS / path.name).read_text())
         assert json.loads(path.read_text())["key"] == measured["key"], path.name
 
@@ -61,7 +61,7 @@ def test_every_published_agent_is_measured_by_all_trainings_in_all_episodes() ->
         assert row.episodes == runs[label] * suite.evaluation.episodes, label
 
 
-@pytest.mark.parametrize(("agent", "other"), [("gail", "bc-100"), ("dagger", "bc"), ("gail", "gail-from-nothing")])
+@pytest.mark.parametrize(("agent", "other"), [("gail", "bc-100"), ("dagger", "bc"), ("gail", "gail-from-scratch")])
 def test_published_agents_that_are_compared_learn_from_as_many_demonstrations(agent: str, other: str) -> None:
     shared = [environment for label, environment in core() if label == other]
     assert shared
@@ -73,11 +73,11 @@ BUDGETS = {
     # Trainings end with a whole round of steps.
     "gail": (0, 300_000),
     "airl": (0, 300_000),
-    "gail-from-nothing": (297_000, 303_000),
+    "gail-from-scratch": (297_000, 303_000),
     "ppo": (297_000, 303_000),
     "dqfd": (0, 100_000),
     "sac": (100_000, 100_000),
-    "sac-hindsight": (100_000, 100_000),
+    "sac-her": (100_000, 100_000),
     "dqn": (100_000, 100_000),
 }
 """Environment steps, at least and at most, with which published agents are compared."""

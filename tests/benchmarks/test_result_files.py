@@ -57,7 +57,7 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
             "does not have the episodes that it says",
         ),
         ({"success_rate": 0.123}, "states a success rate that its episodes do not have"),
-        ({"decision_ms": float("nan")}, "found nan; expected a number"),
+        ({"inference_latency_ms": float("nan")}, "found nan; expected a number"),
         ({"key": "0" * 32}, other),
     ):
         content = {**json.loads(whole), **change}

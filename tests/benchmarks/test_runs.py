@@ -64,7 +64,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
 
     suite = written(tmp_path)
     said = told(suite, tmp_path / "out")
-    assert "1 datasets, 2 trainings, 4 of 4 measurements and 1 films are to be made" in said
+    assert "1 datasets, 2 trainings, 4 of 4 measurements and 1 videos are to be made" in said
     assert "6 trainings and measurements of which nothing is known yet" in said
     assert not (tmp_path / "out").exists()
     folder = shutil.copytree(results, tmp_path / "copy")
@@ -73,13 +73,13 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
     before = sorted(folder.rglob("*"))
     said = told(suite, folder)
     assert sorted(folder.rglob("*")) == before
-    assert "0 datasets, 0 trainings, 2 of 4 measurements and 0 films" in said
+    assert "0 datasets, 0 trainings, 2 of 4 measurements and 0 videos" in said
     assert "1 trainings and measurements of which nothing is known yet" in said
     other = read_cell(folder / "cells" / "LamReach-v0-bc-8-expert-seed1.json")
     assert re.search(rf"LamReach-v0 +bc +- +1 +{other.evaluation_seconds:.0f} s", said)
     shutil.rmtree(folder / "agents")
     said = told(suite, folder)
-    assert "1 datasets, 1 trainings, 2 of 4 measurements and 0 films" in said
+    assert "1 datasets, 1 trainings, 2 of 4 measurements and 0 videos" in said
     took = (other.training_seconds or 0.0) + other.evaluation_seconds
     assert re.search(rf"LamReach-v0 +bc +1 +1 +{took:.0f} s", said)
 
@@ -122,9 +122,9 @@ def test_outdated_results_are_measured_again(results: Path, tmp_path: Path, monk
         path.write_text(path.read_text().replace(r"\"expert reach\": 1", r"\"expert reach\": 0"))
     (folder / "videos" / f"{CLONE}.json").unlink()
     todo = runner.missing(suite, folder)
-    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 2, 3, 1]
+    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.videos)] == [1, 2, 3, 1]
     runner.run(read_suite(written(tmp_path, videos=None)), folder, LocalEngine(2))
-    assert runner.missing(suite, folder).names() == [f"film-of-{CLONE}"]
+    assert runner.missing(suite, folder).names() == [f"videos-of-{CLONE}"]
     trained = [TrainingJob.of(result.cell) for result in read_results(folder)[1]]
     names = {each.name for each in trained if each is not None}
     assert {path.name for path in (folder / "agents").iterdir()} == names, "outdated agents are gone"
@@ -136,7 +136,7 @@ def test_a_folder_of_results_alone_can_be_filmed(results: Path, tmp_path: Path) 
     shutil.copytree(results, folder, ignore=shutil.ignore_patterns("agents", "datasets", "videos"))
     suite = read_suite(written(tmp_path))
     todo = runner.missing(suite, folder)
-    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 1, 0, 1]
+    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.videos)] == [1, 1, 0, 1]
     before = {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")}
     runner.run(suite, folder, LocalEngine(2))
     assert (folder / "videos" / f"{CLONE}-median.mp4").is_file()
@@ -148,7 +148,7 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
     quick = {"epochs": 1, "batch_size": 32}
     agents = [
         {"agent": "bc", "label": "one-epoch", "settings": quick},
-        {"agent": "bc", "label": "more-shown", "settings": quick, "demonstrations": 9, "quality": "noisy"},
+        {"agent": "bc", "label": "more-shown", "settings": quick, "demonstrations": 9, "demonstrator": "noisy"},
         {
             "agent": "dqn",
             "settings": {"steps": 80, "learning_starts": 40},
@@ -165,7 +165,7 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
         "LamReachDiscrete-v0-dqn-seed0",
     }
     assert [cell.demonstrations for _, cell in sorted(cells.items())] == [9, 8, None]
-    assert [cell.quality for _, cell in sorted(cells.items())] == ["noisy", "expert", None]
+    assert [cell.demonstrator for _, cell in sorted(cells.items())] == ["noisy", "expert", None]
     trained = {name: TrainingJob.of(cell) for name, cell in cells.items()}
     saved = {
         name: json.loads((folder / each.path / "agent.json").read_text())
@@ -251,7 +251,7 @@ def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_pa
     suite = read_suite(written(tmp_path), ("tests.benchmarks.strangers:Stranger",))
     runner.forget(suite, folder, "bc")
     todo = runner.missing(suite, folder)
-    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.films)] == [1, 2, 2, 1]
+    assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.videos)] == [1, 2, 2, 1]
     with pytest.raises(ValueError, match="no agent is called 'bd'; expected one of random, expert, bc"):
         runner.forget(suite, folder, "bd")
     assert runner.removed_agents(suite, folder) == []

@@ -26,8 +26,8 @@ def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: st
     for cell in shipped(name).cells():
         shown = cell.dataset
         if shown is not None:
-            quality = {} if shown.quality == "expert" else {"demonstrator": shown.quality}
-            wanted = {"env_id": shown.environment, "episodes": shown.count, "seed": shown.seed, **quality}
+            demonstrator = {} if shown.demonstrator == "expert" else {"demonstrator": shown.demonstrator}
+            wanted = {"env_id": shown.environment, "episodes": shown.count, "seed": shown.seed, **demonstrator}
             assert wanted in published
 
 
@@ -46,10 +46,10 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
     for environment in tasks:
         counts = {cell.demonstrations for cell in data.cells() if cell.environment == environment}
         assert counts == {10, 25, 50, 100, 200}
-        qualities = {cell.quality for cell in quality.cells() if cell.environment == environment}
-        assert qualities == {"expert", "noisy", "novice", "mixed"}
+        demonstrators = {cell.demonstrator for cell in quality.cells() if cell.environment == environment}
+        assert demonstrators == {"expert", "noisy", "novice", "mixed"}
         conditions = {cell.condition for cell in robustness.cells() if cell.environment == environment}
-        assert conditions == {"as trained", "physics", "noise", "delay", "shoves", "another arm"}
+        assert conditions == {"as trained", "physics", "noise", "delay", "pushes", "another arm"}
     speed = read_speed_suite("throughput")
     assert len(speed.environments) == 24
     assert speed.compared
@@ -64,10 +64,10 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
     suite = read_suite(str(file))
     (condition,), (agent,) = suite.conditions, suite.agents
     assert documented["evaluation"] == f"required; {suite.evaluation.episode_seconds} s"
-    assert documented["quality"] == f"`{agent.qualities[0]}`"
+    assert documented["demonstrator"] == f"`{agent.demonstrators[0]}`"
     assert documented["conditions"] == f"`{condition}: {{}}`"
-    assert (suite.curves, suite.videos) == (None, None)
-    assert documented["curves"] == documented["videos"] == "none"
+    assert (suite.periodic_eval, suite.videos) == (None, None)
+    assert documented["periodic_eval"] == documented["videos"] == "none"
     for key in least:
         assert documented[key].startswith("required"), key
         file.write_text(yaml.safe_dump({name: value for name, value in least.items() if name != key}))
@@ -93,8 +93,11 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
             {"agents": [{"agent": "bc", "environments": "LamReach-v0"}]},
             "environments: found 'LamReach-v0'; expected a l",
         ),
-        ({"agents": [{"agent": "bc", "quality": "best"}]}, "quality: unknown quality 'best'; expected one of expert"),
-        ({"quality": ["noisy", "noisy"]}, "quality: found .* none twice"),
+        (
+            {"agents": [{"agent": "bc", "demonstrator": "best"}]},
+            "demonstrator: unknown demonstrator 'best'; expected one of expert",
+        ),
+        ({"demonstrator": ["noisy", "noisy"]}, "demonstrator: found .* none twice"),
         ({"training_seeds": [0, 1, 0]}, "training_seeds: 0 comes twice, which would count one training twice"),
         ({"training_seeds": [0.5]}, "training_seeds: found 0.5; expected a whole number"),
         ({"agents": ["bc", {"agent": "random", "label": "BC-8-expert-seed0"}]}, "two measurements would be kept as"),
@@ -113,10 +116,10 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
             "settings: got an unexpected keyword argument 'speed'",
         ),
         ({"environments": ["..:LamReach-v0"]}, "environments: .*fails when it is imported"),
-        ({"conditions": {"as trained": {"shoves": 1}}}, "conditions.as trained: .*nothing changes"),
+        ({"conditions": {"as trained": {"pushes": 1}}}, "conditions.as trained: .*nothing changes"),
         ({"conditions": {"a, b": {}}}, "conditions.a, b: found 'a, b'; expected a text"),
-        ({"conditions": {"rough": {"shoves": 1.5}}}, "conditions.rough: shoves is 1.5; expected a whole number"),
-        ({"conditions": {"rough": {"shoves": 10**9}}}, "conditions.rough: shoves is 1000000000; expected"),
+        ({"conditions": {"rough": {"pushes": 1.5}}}, "conditions.rough: pushes is 1.5; expected a whole number"),
+        ({"conditions": {"rough": {"pushes": 10**9}}}, "conditions.rough: pushes is 1000000000; expected"),
         ({"conditions": {"seen": {"env": {"render_mode": "human"}}}}, "conditions.seen: env has render_mode"),
         ({"evaluation": {"first_seed": 2**30, "episodes": 1}}, "evaluation.first_seed: .*trainings are watched"),
         ({"agents": "bc"}, "agents: found 'bc'; expected a list"),
@@ -152,14 +155,14 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         ({"videos": {"agent": "bc"}}, "videos: lacks size"),
         ({"videos": {"agent": "bc", "size": 33}}, "videos.size: found 33; expected an even number"),
         ({"videos": {"agent": "spy", "size": 32}}, "videos.agent: 'spy' is not among the agents"),
-        ({"curves": {"points": 0, "episodes": 1}}, "curves.points: found 0"),
-        ({"curves": 5}, "curves: found 5; expected a mapping with points, episodes"),
+        ({"periodic_eval": {"evaluations": 0, "episodes": 1}}, "periodic_eval.evaluations: found 0"),
+        ({"periodic_eval": 5}, "periodic_eval: found 5; expected a mapping with evaluations, episodes"),
         ({"conditions": {}}, "conditions: found {}; expected a mapping"),
         ({"conditions": {"dark": {"light": 0}}}, "conditions.dark: unknown key 'light'"),
         ({"conditions": {"cold": {"env": {"robot": "arm"}}}}, "conditions.cold: unknown robot 'arm'"),
         ({"conditions": {"cold": {"env": {"heat": 3}}}}, "conditions.cold: .*heat"),
         ({"conditions": {"cold": {"env": 3}}}, "conditions.cold.env: expected a mapping of keywords"),
-        ({"conditions": {"cold": {"shoves": -1}}}, "conditions.cold: .*shoves is -1"),
+        ({"conditions": {"cold": {"pushes": -1}}}, "conditions.cold: .*pushes is -1"),
         ({"conditions": {"cold": 3}}, "conditions.cold: found 3; expected a mapping"),
         ({"evaluation": {"first_seed": 1.9, "episodes": 2}}, r"evaluation.first_seed: found 1\.9; expected a whole"),
         (
