@@ -59,17 +59,17 @@ def run_(
             "Stable-Baselines3 archive (.zip); may be repeated."
         ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    trust: Annotated[
-        bool, typer.Option("--trust", "--allow-pickle", help="Load archives, which can run code.")
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Load Stable-Baselines3 archives, which can run code.")
     ] = False,
     workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
     engine: EngineName = "local",
     address: Address = None,
     shared: SharedFilesystem = False,
-    again: Annotated[
+    rerun: Annotated[
         list[str],
         typer.Option(
-            help="Measure the agent of this label again, as when it reads files of its own that have changed; may be "
+            help="Train and evaluate the agent with this label again, such as after its own files changed; may be "
             "repeated."
         ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
@@ -80,7 +80,7 @@ def run_(
         if is_of_speed(suite):
             _run_speed(read_speed_suite(suite), agent, out, dry_run=dry_run)
             return
-        read = read_suite(suite, tuple(agent), trust=trust)
+        read = read_suite(suite, tuple(agent), allow_pickle=allow_pickle)
         out = out or Path("runs") / read.name
         chosen = make_engine(engine, workers, address=address, shared_filesystem=shared)
         runner.check_folder(read, out)
@@ -89,7 +89,7 @@ def run_(
             return
         for label in runner.removed_agents(read, out):
             errors.print(f"{label} is in {out} and not in this run: name it by --agent to keep it", markup=False)
-        for label in again:
+        for label in rerun:
             runner.forget(read, out, label)
         folder = runner.run(read, out, chosen, progress=True)
         failed = runner.failures(read, folder)
@@ -169,16 +169,16 @@ def compare(
         console.print(f"of {len(changes)}: {kinds}")
 
 
-@app.command(epilog="Example: python -m benchmarks export results/core --kind latex --out table.tex")
+@app.command(epilog="Example: python -m benchmarks export results/core --format latex --out table.tex")
 def export(
     results: Annotated[Path, typer.Argument(help="A results folder.")],
-    kind: Annotated[str, typer.Option(help="csv or latex.")] = "csv",
+    format_: Annotated[str, typer.Option("--format", help="csv or latex.")] = "csv",
     out: Annotated[Path | None, typer.Option(help="Write it to this file; by default it is printed.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
 ) -> None:
     """Write results as CSV or as tables for LaTeX."""
     with clear_errors():
-        text = exporting.export(results, kind)
+        text = exporting.export(results, format_)
         if out is None:
             print(text, end="")  # noqa: T201  (rich would wrap it)
             return

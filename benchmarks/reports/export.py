@@ -12,20 +12,20 @@ from benchmarks.analysis.tables import Row, overviews, rows
 from benchmarks.runner.results import read_results
 
 
-def export(folder: str | Path, kind: str) -> str:
+def export(folder: str | Path, format_: str) -> str:
     """Returns the table of a folder of results.
 
     Args:
         folder: Of results.
-        kind: One of :data:`KINDS`.
+        format_: One of :data:`FORMATS`.
 
     Raises:
         FileNotFoundError: There are no results.
-        ValueError: There is no such kind, or a result is damaged.
+        ValueError: There is no such format, or a result is damaged.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind {kind!r}; expected one of {', '.join(KINDS)}")
-    return KINDS[kind](rows(read_results(folder)[1]))
+    if format_ not in FORMATS:
+        raise ValueError(f"unknown format {format_!r}; expected one of {', '.join(FORMATS)}")
+    return FORMATS[format_](rows(read_results(folder)[1]))
 
 
 def as_csv(table: list[Row]) -> str:
@@ -81,4 +81,4 @@ def _escaped(text: str) -> str:
     return "".join(SPECIAL.get(letter, letter) for letter in text)
 
 
-KINDS: dict[str, Callable[[list[Row]], str]] = {"csv": as_csv, "latex": as_latex}
+FORMATS: dict[str, Callable[[list[Row]], str]] = {"csv": as_csv, "latex": as_latex}

@@ -178,7 +178,7 @@ def _command(suite: dict[str, Any]) -> str:
     words = ["python -m benchmarks run", suite["name"] if _is_shipped(suite) else "SUITE.yaml"]
     words += [f"--agent {shlex.quote(agent)}" for agent in suite["extra_agents"]]
     if any(entry["agent"].endswith(ARCHIVE) for entry in suite["agents"]):
-        words.append("--trust")
+        words.append("--allow-pickle")
     return " ".join(words)
 
 
@@ -186,7 +186,7 @@ def _is_shipped(suite: dict[str, Any]) -> bool:
     """Whether it is a suite of the package, apart from agents that were added, and not one of the same name."""
     if suite["name"] not in suite_names():
         return False
-    shipped = json.loads(json.dumps(read_suite(suite["name"]).as_json()))
+    shipped = read_suite(suite["name"]).model_dump(mode="json")
     own = [entry for entry in suite["agents"] if entry["agent"] not in suite["extra_agents"]]
     return all(
         shipped[part] == told

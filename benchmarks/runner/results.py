@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
 from benchmarks.runner.cache_keys import Provenance, provenance_of
@@ -62,6 +64,12 @@ class CellResult:
     def outcomes(self) -> tuple[bool, ...]:
         """Whether each episode ended in success."""
         return tuple(episode.success for episode in self.evaluation.episodes)
+
+
+class StoredSuite(Suite):
+    """The suite of a results folder, with its cells: reading it needs none of its agents."""
+
+    planned: tuple[Cell, ...] = Field(alias="cells")
 
 
 def cell_file(cell: Cell) -> str:
@@ -254,7 +262,7 @@ def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
 
 def video_info(cell: Cell, videos: VideoSettings) -> dict[str, Any]:
     """Return the description of a cell's videos, with its cache key."""
-    return {"cell": asdict(cell), "videos": asdict(videos), "key": key_of(cell, cell_provenance(cell))}
+    return {"cell": asdict(cell), "videos": videos.model_dump(), "key": key_of(cell, cell_provenance(cell))}
 
 
 def is_recorded(folder: Path, cell: Cell, videos: VideoSettings) -> bool:
@@ -270,7 +278,9 @@ def is_recorded(folder: Path, cell: Cell, videos: VideoSettings) -> bool:
 
 def write_suite(folder: Path, suite: Suite) -> Path:
     """Writes what the folder holds the results of."""
-    return write_json(folder / SUITE_FILE, {**suite.as_json(), "cells": [asdict(cell) for cell in suite.cells()]})
+    return write_json(
+        folder / SUITE_FILE, {**suite.model_dump(mode="json"), "cells": [asdict(cell) for cell in suite.cells()]}
+    )
 
 
 def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
@@ -287,33 +297,17 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
     if not (base / SUITE_FILE).is_file():
         raise FileNotFoundError(f"no results in {base}. Make some: python -m benchmarks run quickstart")
     try:
-        suite = dict(json.loads((base / SUITE_FILE).read_text()))
-        cells = [Cell(**cell) for cell in suite["cells"]]
-        missing = set(Suite.__dataclass_fields__) - set(suite)
-        if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        for entry in suite["agents"]:
-            if not isinstance(entry["settings"], dict) or not isinstance(entry["label"] + entry["agent"], str):
-                raise TypeError(f"an agent is {entry!r}")
-        if not all(isinstance(agent, str) for agent in suite["extra_agents"]):
-            raise TypeError(f"the agents that were added are {suite['extra_agents']!r}")
-        met = int(suite["evaluation"]["first_seed"]), int(suite["evaluation"]["episodes"])
-        for cell in cells:
-            for text in (cell.label, cell.environment, cell.condition, cell.name):
-                if not isinstance(text, str):
-                    raise TypeError(f"a cell is {cell!r}")
-            if (cell.first_seed, cell.episodes) != met:
+        suite = StoredSuite.model_validate_json((base / SUITE_FILE).read_bytes())
+        for cell in suite.planned:
+            if (cell.first_seed, cell.episodes) != (suite.evaluation.first_seed, suite.evaluation.episodes):
                 raise ValueError(f"{cell.name} is of other episodes than the suite")
-        list(suite["training_seeds"])
-        if not suite["conditions"] or not all(isinstance(one, dict) for one in suite["conditions"].values()):
-            raise TypeError(f"the conditions are {suite['conditions']!r}")
-        if suite["videos"] is not None:
-            str(suite["videos"]["agent"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
-    paths = dict.fromkeys(cell_path(base, cell) for cell in cells)
+    paths = dict.fromkeys(cell_path(base, cell) for cell in suite.planned)
     found = [read_cell(path) for path in paths if path.is_file()]
-    results = [result for result in found if result.cell in cells]
+    results = [result for result in found if result.cell in suite.planned]
     if not results:
-        raise FileNotFoundError(f"none of the {len(cells)} measurements in {base} is done: run the suite again")
-    return suite, results
+        raise FileNotFoundError(
+            f"none of the {len(suite.planned)} measurements in {base} is done: run the suite again"
+        )
+    return suite.model_dump(mode="json", by_alias=True), results

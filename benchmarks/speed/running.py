@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from benchmarks.runner import runner
 from benchmarks.runner.results import read_results
 from benchmarks.speed.measuring import Measured, median
 from benchmarks.speed.throughput import machine
-from benchmarks.suite.suite import Entry, EvaluationSettings, Suite
+from benchmarks.suite.suite import AgentEntry, EvaluationSettings, Suite
 from demos.runtime.engines import LocalEngine
 
 ENV_ID = "LamGrasp-v0"
@@ -32,10 +32,12 @@ def suite_of(trainings: int, episodes: int) -> Suite:
     """
     return Suite(
         name="running",
-        agents=(Entry("bc", "bc", {}, (ENV_ID,), {ENV_ID: (DEMONSTRATIONS,)}, ("expert",)),),
+        agents=(
+            AgentEntry(agent="bc", label="bc", environments=(ENV_ID,), demonstrations={ENV_ID: (DEMONSTRATIONS,)}),
+        ),
         demonstration_seed=0,
         training_seeds=tuple(range(1, trainings + 1)),
-        evaluation=EvaluationSettings(1000, episodes),
+        evaluation=EvaluationSettings(first_seed=1000, episodes=episodes),
     )
 
 
@@ -54,7 +56,11 @@ def measure(*, trainings: int, episodes: int, rounds: int) -> Iterator[Measured]
     with tempfile.TemporaryDirectory() as made:
         # Demonstrations are collected before: how long that takes is not written down.
         ready = runner.run(
-            replace(suite, training_seeds=(0,), evaluation=EvaluationSettings(1000, 1)), made, LocalEngine(1)
+            suite.model_copy(
+                update={"training_seeds": (0,), "evaluation": EvaluationSettings(first_seed=1000, episodes=1)}
+            ),
+            made,
+            LocalEngine(1),
         )
         for _ in range(rounds):
             own.append(_carried_out(suite, ready, 1, alone))

@@ -1,52 +1,50 @@
-"""What agents meet that they were not trained for: other physics, noise, delay, pushes, another arm."""
+"""Conditions that agents were not trained for: other physics, noise, delay, pushes, another arm."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from pydantic import Field, field_validator
 from typing_extensions import override
 
 from agents.evaluation.evaluation import make_env
+from benchmarks.suite.fields import SuiteModel
 from lam_envs.versions import environment_versions
 
 AS_TRAINED = "as trained"
-"""The condition that changes nothing."""
-MAX_PUSHES = 100
-DECIDED = {"render_mode", "autoreset"}
-"""Keywords of ``gym.make`` that no condition has."""
+"""Name of the condition that changes nothing."""
+RESERVED = {"render_mode", "autoreset"}
+"""Keywords of ``gym.make`` that the evaluation itself sets."""
 PUSH_STEPS = 3
-"""How long the arm is pushed: 0.15 s."""
+"""Duration of a push: 0.15 s."""
 
 
-@dataclass(frozen=True)
-class Condition:
-    """What is different from the training.
+class Condition(SuiteModel):
+    """Changes to an environment since the training."""
 
-    Attributes:
-        env: Keywords for ``gym.make``.
-        action_noise: Standard deviation of Gaussian noise on every number of every action.
-        pushes: How often in an episode the arm is pushed: for 3 steps it goes where chance takes it, at full speed.
+    env: dict[str, Any] = Field(default={}, description="Keywords for ``gym.make``.")
+    action_noise: float = Field(
+        default=0.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="Standard deviation of Gaussian noise on each action component.",
+    )
+    pushes: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Pushes in an episode: 3 steps at full speed in a random direction.",
+    )
 
-    Raises:
-        ValueError: A number below 0.
-    """
-
-    env: dict[str, Any] = field(default_factory=dict)
-    action_noise: float = 0.0
-    pushes: int = 0
-
-    def __post_init__(self) -> None:
-        """Checks the numbers."""
-        if not 0.0 <= self.action_noise < float("inf"):
-            raise ValueError(f"action_noise is {self.action_noise}; expected a number of at least 0")
-        if type(self.pushes) is not int or not 0 <= self.pushes <= MAX_PUSHES:
-            raise ValueError(f"pushes is {self.pushes}; expected a whole number from 0 to {MAX_PUSHES}")
-        decided = sorted(DECIDED & set(self.env))
-        if decided:
-            raise ValueError(f"env has {', '.join(decided)}, on which the measurement itself decides")
+    @field_validator("env")
+    @classmethod
+    def _not_reserved(cls, env: dict[str, Any]) -> dict[str, Any]:
+        reserved = ", ".join(sorted(RESERVED & set(env)))
+        if reserved:
+            raise ValueError(f"env has {reserved}, which the evaluation itself sets: remove it")
+        return env
 
     def versions(self, environment: str) -> dict[str, int]:
         """Return the version of each part that the condition adds.

@@ -1,63 +1,62 @@
-"""What a suite is: which agents are measured in which environments, on which seeds, under which conditions."""
+"""Suites: agents to measure, their environments, seeds and conditions."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import zlib
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator, Field, model_validator
+
+import lam_envs
 from agents.registry import ARCHIVE, TrainableAgent, find, is_saved, names, read_description, spec_of
 from agents.training.provenance import settings_type
+from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
 from agents.training.settings import read_settings
 from benchmarks.suite.conditions import AS_TRAINED, Condition
+from benchmarks.suite.fields import Count, EnvironmentId, Items, Seed, SuiteModel
+from lam_envs.validation import MAX_PIXELS
 
-EPISODE_SECONDS = 300
+SuiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """The measurement of an agent.
+def _all_ids(environments: Any) -> Any:
+    return lam_envs.ENV_IDS if environments == "all" else environments
 
-    Attributes:
-        first_seed: Of the first episode; the others follow.
-        episodes: How many.
-        episode_seconds: Wall time after which an episode, and with it the measurement, has failed.
-    """
 
-    first_seed: int
-    episodes: int
-    episode_seconds: int = EPISODE_SECONDS
+class EvaluationSettings(SuiteModel):
+    """Episodes in which every agent is evaluated."""
+
+    first_seed: Seed = Field(description="Seed of the first episode; those of the others follow.")
+    episodes: Count = Field(description="Number of episodes.")
+    episode_seconds: Count = Field(default=300, description="Wall time after which an episode fails, and its cell.")
+
+    @model_validator(mode="after")
+    def _below_periodic_evaluations(self) -> EvaluationSettings:
+        if self.seeds.stop > PERIODIC_SEEDS:
+            raise ValueError(f"first_seed is {self.first_seed}; seeds from 2**30 on are for periodic evaluations")
+        return self
 
     @property
     def seeds(self) -> range:
-        """The seeds."""
+        """Seeds of the episodes."""
         return range(self.first_seed, self.first_seed + self.episodes)
 
 
-@dataclass(frozen=True)
-class PeriodicEvaluation:
-    """How closely the success of a training is watched as it goes.
+class PeriodicEvaluation(SuiteModel):
+    """Evaluations during a training, on seeds that no result is measured on."""
 
-    Attributes:
-        evaluations: How often, in all.
-        episodes: Of each look, on seeds that no result is measured on.
-    """
-
-    evaluations: int
-    episodes: int
+    evaluations: Count = Field(description="Number of evaluations of a training.")
+    episodes: Count = Field(description="Episodes of each evaluation.")
 
 
-@dataclass(frozen=True)
-class VideoSettings:
-    """Which agent, by its label, is recorded in its environments, in how many pixels square.
+class VideoSettings(SuiteModel):
+    """Videos of an agent in each of its environments: the median and the worst episode of its first training."""
 
-    Recorded are its median and its worst episode, of its first training.
-    """
-
-    agent: str
-    size: int
+    agent: str = Field(description="Label of the agent.")
+    size: Annotated[int, Field(ge=2, le=MAX_PIXELS, multiple_of=2)] = Field(description="Width and height, pixels.")
 
 
 @dataclass(frozen=True)
@@ -82,25 +81,24 @@ class Demonstrations:
         return f"{_slug(self.environment.removesuffix('-v0'))}-{self.demonstrator}-{self.count}-seed{self.seed}-v0"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An agent of a suite.
+class AgentEntry(SuiteModel):
+    """An agent of a suite."""
 
-    Attributes:
-        agent: See :func:`agents.registry.find`.
-        label: What it is called in reports; two of one label are not measured in one environment.
-        settings: Of the agent, that differ from its own.
-        environments: Ids.
-        demonstrations: How many it learns from, by environment; one training each.
-        demonstrators: Of the demonstrations; one training each.
-    """
+    agent: str = Field(description="See :func:`agents.registry.find`.")
+    label: str = Field(description="Name in reports; unique in each environment.")
+    settings: dict[str, Any] = Field(default={}, description="Settings that differ from the agent's own.")
+    environments: Items[str] = Field(description="Ids.")
+    demonstrations: dict[str, Items[int]] = Field(
+        default={}, description="Numbers of demonstrations to learn from, by environment; one training each."
+    )
+    demonstrators: Items[str] = Field(default=("expert",), description="Who demonstrates; one training each.")
 
-    agent: str
-    label: str
-    settings: dict[str, Any]
-    environments: tuple[str, ...]
-    demonstrations: dict[str, tuple[int, ...]]
-    demonstrators: tuple[str, ...]
+    def datasets(self, environment: str) -> list[tuple[int | None, str | None]]:
+        """Return number and demonstrator of each dataset that the agent learns from; one pair of None without."""
+        counts = self.demonstrations.get(environment)
+        if counts is None:
+            return [(None, None)]
+        return [(count, demonstrator) for demonstrator in self.demonstrators for count in counts]
 
 
 @dataclass(frozen=True)
@@ -165,31 +163,20 @@ class Cell:
         return Condition(**self.changes)
 
 
-@dataclass(frozen=True)
-class Suite:
-    """What to measure.
-
-    Attributes:
-        name: Of the suite.
-        agents: What is measured where.
-        demonstration_seed: Of the collection of demonstrations; None where none are needed.
-        training_seeds: One training each.
-        evaluation: Unseen seeds, the same for every agent.
-        videos: What is recorded; None for nothing.
-        periodic_eval: How closely the success of each training is watched as it goes; None for not at all.
-        conditions: What each agent is measured under, by name.
-        extra_agents: Those of the agents that were named beside the file.
-    """
+class Suite(SuiteModel):
+    """Agents, environments and conditions to measure."""
 
     name: str
-    agents: tuple[Entry, ...]
-    demonstration_seed: int | None
-    training_seeds: tuple[int, ...]
+    agents: tuple[AgentEntry, ...]
+    demonstration_seed: int | None = Field(default=None, description="Seed of the collection of demonstrations.")
+    training_seeds: tuple[int, ...] = Field(default=(), description="One training each.")
     evaluation: EvaluationSettings
     videos: VideoSettings | None = None
     periodic_eval: PeriodicEvaluation | None = None
-    conditions: dict[str, dict[str, Any]] = field(default_factory=lambda: {AS_TRAINED: {}})
-    extra_agents: tuple[str, ...] = ()
+    conditions: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = Field(
+        default={AS_TRAINED: {}}, description="Changes of each condition, by name: fields of a ``Condition``."
+    )
+    extra_agents: tuple[str, ...] = Field(default=(), description="Agents that the file of the suite does not name.")
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -215,7 +202,7 @@ class Suite:
             )
             for entry in self.agents
             for environment in entry.environments
-            for count, demonstrator in _shown(entry, environment)
+            for count, demonstrator in entry.datasets(environment)
             for condition, changes in self.conditions.items()
             for seed in (self.training_seeds if learns(entry.agent) else (None,))
         ]
@@ -230,36 +217,19 @@ class Suite:
                 found.setdefault(cell.environment, cell)
         return found
 
-    def as_json(self) -> dict[str, Any]:
-        """The suite as plain data."""
-        return asdict(self)
 
+class SpeedSuite(SuiteModel):
+    """Environments whose speed is measured, without agents."""
 
-@dataclass(frozen=True)
-class SpeedSuite:
-    """How fast environments are.
+    name: SuiteName
+    environments: Annotated[Items[EnvironmentId], BeforeValidator(_all_ids)]
+    steps: Count = Field(description="Steps of a round.")
+    rounds: Count = Field(description="Number of rounds; the median is reported.")
 
-    Attributes:
-        name: Of the suite.
-        environments: Ids.
-        steps: Of a round.
-        rounds: Shown is their median.
-        compared: Also measure ratios to what others offer, where it is installed.
-    """
-
-    name: str
-    environments: tuple[str, ...]
-    steps: int
-    rounds: int
-    compared: bool
-
-
-def _shown(entry: Entry, environment: str) -> list[tuple[int | None, str | None]]:
-    """Numbers and demonstrators of the demonstrations that an agent learns from, each for itself."""
-    counts = entry.demonstrations.get(environment)
-    if counts is None:
-        return [(None, None)]
-    return [(count, demonstrator) for demonstrator in entry.demonstrators for count in counts]
+    @property
+    def compared(self) -> bool:
+        """True if all environments are measured: then also ratios to other projects, where these are installed."""
+        return self.environments == tuple(lam_envs.ENV_IDS)
 
 
 def _slug(text: str) -> str:

@@ -1,6 +1,6 @@
 """Read a suite from YAML; an error names file, line and key.
 
-An agent is a name, or a mapping with what is peculiar to it in this suite::
+An agent is a name, or a mapping with what differs for it in this suite::
 
     agents:
       - bc
@@ -10,54 +10,164 @@ An agent is a name, or a mapping with what is peculiar to it in this suite::
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import gymnasium as gym
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-import lam_envs
 from agents.registry import ARCHIVE
 from agents.saving import archive
-from agents.training.run import FIRST_SEED as WATCHED_FROM
 from benchmarks.suite.conditions import AS_TRAINED, Condition
+from benchmarks.suite.fields import Count, Distinct, EnvironmentId, Items, OneOrMore, Seed, SuiteModel, Text, checked
 from benchmarks.suite.suite import (
-    Entry,
+    AgentEntry,
     EvaluationSettings,
     PeriodicEvaluation,
     SpeedSuite,
     Suite,
+    SuiteName,
     VideoSettings,
     check_settings,
     learns,
     needs_demonstrations,
 )
+<<<<<<< HEAD
 from benchmarks.suite.yaml_checks import Checks
 from benchmarks.suite.yaml_lines import Mapping, Sequence, plain, read
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from lam_envs.validation import MAX_PIXELS
+=======
+from benchmarks.suite.yaml_lines import line_of, plain, read
+from demos.collection.demonstrators import MIXED, QUALITIES
+>>>>>>> 50dcd56 (benchmarks: read suites by pydantic models)
 
 SUITES = Path(__file__).parents[1] / "suites"
-NAME = "a text in one line without '|' and ','"
-EVERY = "all"
-"""Of a suite of speed: all environments."""
+ANY = "any environment"
+"""Key of numbers of demonstrations that hold for every environment."""
+
+Demonstrator = Literal[(*QUALITIES, MIXED)]  # type: ignore[valid-type]  # names of a registry
+Counts = Annotated[
+    dict[str, OneOrMore[Count]], BeforeValidator(lambda value: value if isinstance(value, dict) else {ANY: value})
+]
+"""Numbers of demonstrations: by environment, or the same for all."""
+
+
+class _Agent(SuiteModel):
+    """An agent in the file of a suite; what it leaves out holds for all agents."""
+
+    agent: str
+    label: Text
+    settings: dict[str, Any] = Field(default={}, validate_default=True)
+    environments: Items[EnvironmentId] | None = None
+    demonstrations: Counts | None = None
+    demonstrator: OneOrMore[Demonstrator] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labeled(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"agent": value}
+        return {"label": value["agent"], **value} if isinstance(value, dict) and "agent" in value else value
+
+    @field_validator("agent")
+    @classmethod
+    def _there(cls, agent: str, info: ValidationInfo) -> str:
+        if agent.endswith(ARCHIVE):
+            if not info.context:
+                raise ValueError(
+                    f"{agent} can hold code that runs when it is loaded; add --allow-pickle if you trust its source"
+                )
+            checked(archive.check, agent)
+        checked(learns, agent)
+        return agent
+
+    @field_validator("settings")
+    @classmethod
+    def _of_agent(cls, settings: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        agent = info.data.get("agent", "")
+        json.dumps(settings, allow_nan=False)
+        if agent.endswith(ARCHIVE):
+            # The statistics of VecNormalize count like the archive itself.
+            return checked(archive.settings_of, agent, settings)
+        if agent and settings:
+            checked(check_settings, agent, settings)
+        return settings
+
+
+class _SuiteFile(SuiteModel):
+    """The file of a suite."""
+
+    name: SuiteName
+    agents: Items[_Agent]
+    environments: Items[EnvironmentId] | None = None
+    demonstrations: Counts | None = None
+    demonstrator: OneOrMore[Demonstrator] = ("expert",)
+    demonstration_seed: Seed | None = None
+    training_seeds: Distinct[Seed] | None = None
+    evaluation: EvaluationSettings
+    videos: VideoSettings | None = None
+    periodic_eval: PeriodicEvaluation | None = None
+    conditions: dict[Text, Condition] = Field(default={AS_TRAINED: Condition()}, min_length=1)
+
+    @field_validator("conditions")
+    @classmethod
+    def _nothing_changes_as_trained(cls, conditions: dict[str, Condition]) -> dict[str, Condition]:
+        if AS_TRAINED in conditions and conditions[AS_TRAINED].model_fields_set:
+            raise ValueError(f"under the condition {AS_TRAINED!r} nothing changes: expected {{}}")
+        return conditions
+
+
+MODELS: dict[str, type[SuiteModel]] = {
+    "agents": _Agent,
+    "evaluation": EvaluationSettings,
+    "videos": VideoSettings,
+    "periodic_eval": PeriodicEvaluation,
+    "conditions": Condition,
+}
+"""Model of each part of a file that is a mapping of known keys."""
+EXPECTED = {
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "int_type": "a whole number",
+    "too_short": "at least one item",
+    "string_pattern_mismatch": "letters, digits, '-' and '_'",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "less_than": "below {lt}",
+    "multiple_of": "a multiple of {multiple_of}",
+}
+"""Expected value, by type of a validation's error; else pydantic's own words."""
+
+
+class _SuiteError(ValueError):
+    """A problem that concerns several parts of a file.
+
+    Args:
+        message: Description of the problem.
+        place: Keys that lead to it.
+    """
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def suite_names() -> list[str]:
-    """Names of the suites that come with the package."""
+    """Return the names of the suites that come with the package."""
     return sorted(file.stem for file in SUITES.glob("*.yaml"))
 
 
 def suite_path(name: str) -> Path:
-    """Returns the file of a suite.
+    """Return the file of a suite.
 
     Args:
-        name: Of a suite that comes with the package, or the path of a YAML file.
+        name: Name of a suite that comes with the package, or path of a YAML file.
 
     Raises:
-        FileNotFoundError: There is no such suite; says which there are.
+        FileNotFoundError: There is no such suite.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else SUITES / f"{name}.yaml"
     if not path.is_file():
@@ -68,47 +178,75 @@ def suite_path(name: str) -> Path:
     return path
 
 
-def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, trust: bool = False) -> Suite:
-    """Reads a suite.
+def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, allow_pickle: bool = False) -> Suite:
+    """Read a suite.
 
     Args:
         name: See :func:`suite_path`.
         extra_agents: Agents to measure besides, in all environments that the file names for all agents.
-        trust: Whether models may be loaded that can hold code: archives of Stable-Baselines3.
-
-    Raises:
-        FileNotFoundError: There is no such suite; says which there are.
-        ValueError: The file lacks something or has something unknown; says what, and in which line.
-    """
-    path = suite_path(name)
-    return _Reader(path, extra_agents, trust=trust).suite(read(path))
-
-
-def is_of_speed(name: str) -> bool:
-    """Whether a suite measures environments, and no agents: it says how many rounds.
+        allow_pickle: True allows models that can hold code: archives of Stable-Baselines3.
 
     Raises:
         FileNotFoundError: There is no such suite.
-        ValueError: It is no YAML.
+        ValueError: The file lacks a key, or has an unknown key or an invalid value.
+    """
+    path = suite_path(name)
+    data = read(path)
+    with _located(path, data):
+        file = _SuiteFile.model_validate(plain(data), context=allow_pickle)
+        entries = [_entry(agent, file, "agents", place) for place, agent in enumerate(file.agents)]
+    labels = [entry.label for entry in entries]
+    added = tuple(agent for agent in dict.fromkeys(extra_agents) if agent not in labels)
+    for agent in added:
+        try:
+            entries.append(_entry(_Agent.model_validate(agent, context=allow_pickle), file))
+        except ValueError as error:
+            raise ValueError(f"--agent {agent}: {_described(error)[1]}") from error
+    with _located(path, data):
+        if file.videos is not None and file.videos.agent not in labels:
+            raise _SuiteError(f"{file.videos.agent!r} is not among the agents", "videos", "agent")
+        same = {name: getattr(file, name) for name in ("name", "demonstration_seed", "evaluation", "videos")}
+        suite = Suite(
+            **same,
+            agents=tuple(entries),
+            training_seeds=file.training_seeds or (),
+            periodic_eval=file.periodic_eval,
+            conditions={name: one.model_dump(exclude_unset=True) for name, one in file.conditions.items()},
+            extra_agents=added,
+        )
+        _check_conditions(suite)
+        _check_names(suite)
+    return suite
+
+
+def is_of_speed(name: str) -> bool:
+    """Return True if a suite measures the speed of environments: it has the key ``rounds``.
+
+    Raises:
+        FileNotFoundError: There is no such suite.
+        ValueError: The file is no YAML.
     """
     data = read(suite_path(name))
-    return isinstance(data, Mapping) and "rounds" in data
+    return isinstance(data, dict) and "rounds" in data
 
 
 def read_speed_suite(name: str) -> SpeedSuite:
-    """Reads a suite that measures environments.
+    """Read a suite that measures the speed of environments.
 
     Args:
         name: See :func:`suite_path`.
 
     Raises:
         FileNotFoundError: There is no such suite.
-        ValueError: The file lacks something or has something unknown; says what, and in which line.
+        ValueError: The file lacks a key, or has an unknown key or an invalid value.
     """
     path = suite_path(name)
-    return _Reader(path, (), trust=False).speed_suite(read(path))
+    data = read(path)
+    with _located(path, data):
+        return SpeedSuite.model_validate(plain(data))
 
 
+<<<<<<< HEAD
 class _Reader(Checks):
     """Reads one file."""
 
@@ -354,21 +492,88 @@ class _Reader(Checks):
             if name in names:
                 self.fail(line, "agents", f"two measurements would be kept as {name!r}; give one agent another label")
             names.add(name)
+=======
+def _entry(agent: _Agent, file: _SuiteFile, *place: str | int) -> AgentEntry:
+    """Return an agent with what holds for all agents in place of what it leaves out."""
+    learned = learns(agent.agent)
+    from_demonstrations = learned and needs_demonstrations(agent.agent)
+    for key, needed in (("training_seeds", learned), ("demonstration_seed", from_demonstrations)):
+        if needed and getattr(file, key) is None:
+            raise _SuiteError(f"{agent.agent} learns, and the suite lacks {key}", *place, "agent")
+    environments = agent.environments or file.environments
+    if environments is None:
+        raise _SuiteError(f"agent {agent.label} has no environments; list ids, here or for all agents", *place)
+    counts = {}
+    if from_demonstrations:
+        numbers = agent.demonstrations or file.demonstrations or {}
+        where = (*place, "demonstrations") if agent.demonstrations else ("demonstrations",)
+        for name in environments:
+            if name not in numbers and ANY not in numbers:
+                raise _SuiteError(f"agent {agent.label} lacks a number for {name}", *where)
+            counts[name] = numbers.get(name) or numbers[ANY]
+    return AgentEntry(
+        agent=agent.agent,
+        label=agent.label,
+        settings=agent.settings,
+        environments=environments,
+        demonstrations=counts,
+        demonstrators=agent.demonstrator or file.demonstrator,
+    )
+>>>>>>> 50dcd56 (benchmarks: read suites by pydantic models)
 
 
-def _is_known(name: str) -> bool:
-    """Whether an environment can be made: one of ours, or ``module:Id`` of anybody's."""
-    module, colon, own = name.rpartition(":")
-    if colon:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError:
-            return False
-        except (Exception, SystemExit) as error:
-            raise ValueError(f"module {module!r} of {name} fails when it is imported: {error!r}") from error
-    return own in gym.registry
+def _check_conditions(suite: Suite) -> None:
+    for name, changes in suite.conditions.items():
+        for environment in suite.environments:
+            try:
+                checked(Condition(**changes).make, environment).close()
+            except ValueError as error:
+                raise _SuiteError(str(error), "conditions", name) from error
 
 
-def _is_name(text: Any) -> bool:
-    """Whether it can stand in a table: commas join a label to what else tells rows apart."""
-    return isinstance(text, str) and text.isprintable() and bool(text.strip()) and not set("|,") & set(text)
+def _check_names(suite: Suite) -> None:
+    """Refuse cells that would be stored in the same file, or have the same name in a report."""
+    measured = [(environment, entry.label) for entry in suite.agents for environment in entry.environments]
+    for environment, label in measured:
+        if measured.count((environment, label)) > 1:
+            raise _SuiteError(f"two agents have the label {label!r} in {environment}; change one", "agents")
+    # Some file systems take upper and lower case for the same.
+    names = [cell.name.casefold() for cell in suite.cells()]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise _SuiteError(f"two results would be stored as {twice!r}; change the label of one agent", "agents")
+
+
+@contextmanager
+def _located(path: Path, data: Any) -> Iterator[None]:
+    """Add file, line and key to the errors of a block."""
+    try:
+        yield
+    except (ValidationError, _SuiteError) as error:
+        place, message = _described(error)
+        key = ".".join(part for part in place if part not in ("[key]", ANY) and isinstance(part, str)) or "the suite"
+        raise ValueError(f"{path}, line {line_of(data, place)}, {key}: {message}") from None
+
+
+def _described(error: ValueError) -> tuple[tuple[str | int, ...], str]:
+    """Return place and message of an error; of a validation, those of its first error, unknown keys first."""
+    if not isinstance(error, ValidationError):
+        return getattr(error, "place", ()), str(error)
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    place = first["loc"]
+    model = MODELS.get(str(place[0]), _SuiteFile) if len(place) > 1 else _SuiteFile
+    if error.title == SpeedSuite.__name__:
+        model = SpeedSuite
+    if first["type"] == "missing":
+        return place[:-1], f"lacks {place[-1]}"
+    if first["type"] == "extra_forbidden":
+        return place, f"unknown key {place[-1]!r}; expected one of {', '.join(model.model_fields)}"
+    if first["type"] == "value_error":
+        return place, str(first["ctx"]["error"])
+    if first["type"] == "model_type":
+        model = MODELS.get(str(place[0]), model) if place else model
+        expected = f"a mapping with {', '.join(model.model_fields)}"
+    else:
+        expected = EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
+        expected = expected.format(**first.get("ctx", {}))
+    return place, f"found {first['input']!r}; expected {expected}"

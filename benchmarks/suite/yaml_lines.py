@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, list) else value
+
+
+def line_of(data: Any, place: Iterable[str | int]) -> int:
+    """Return the line of a place, or of the last part of the way to it that the file has.
+
+    Args:
+        data: Content that :func:`read` returns.
+        place: Keys and indices that lead to the place.
+    """
+    line = getattr(data, "line", 1)
+    for key in place:
+        if isinstance(data, Mapping) and key in data:
+            line, data = data.lines[str(key)], data[str(key)]
+        elif isinstance(data, Sequence) and isinstance(key, int) and key < len(data):
+            line, data = data.lines[key], data[key]
+        else:
+            break
+    return int(line)

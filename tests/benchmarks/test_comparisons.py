@@ -166,7 +166,7 @@ def test_an_export_is_written_once_and_nonsense_is_refused(core: Path, tmp_path:
     assert out.read_text() == export(core, "csv")
     assert CliRunner().invoke(app, command).exit_code == 2
     assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
-    with pytest.raises(ValueError, match="unknown kind 'xls'; expected one of csv, latex"):
+    with pytest.raises(ValueError, match="unknown format 'xls'; expected one of csv, latex"):
         export(core, "xls")
     with pytest.raises(FileNotFoundError, match="no results in"):
         export(tmp_path, "csv")

@@ -61,9 +61,9 @@ def test_functions_objects_and_factories_are_agents(make: Make) -> None:
 def test_a_model_of_stable_baselines_is_measured_only_by_who_trusts_it(model: Path, tmp_path: Path) -> None:
     places = (f"{HERE}:rising", str(model))
     file = suite(tmp_path, agents=["expert"], videos=None)
-    with pytest.raises(ValueError, match=r"--agent .*sac.zip can hold code .* add --trust"):
+    with pytest.raises(ValueError, match=r"--agent .*sac.zip can hold code .* add --allow-pickle"):
         read_suite(file, places)
-    read = read_suite(file, places, trust=True)
+    read = read_suite(file, places, allow_pickle=True)
     folder = runner.run(read, tmp_path / "out", LocalEngine(2))
     assert runner.failures(read, folder) == {}
     _, found = read_results(folder)
@@ -85,7 +85,7 @@ def test_the_statistics_of_a_model_count_like_the_model(model: Path, tmp_path: P
     statistics = tmp_path / "vecnormalize.pkl"
 
     def settings(**own: Any) -> dict[str, Any]:
-        read = read_suite(suite(tmp_path, agents=[{**entry, **own}], videos=None), trust=True)
+        read = read_suite(suite(tmp_path, agents=[{**entry, **own}], videos=None), allow_pickle=True)
         return read.cells()[0].settings
 
     assert settings() == {"vecnormalize": False}
@@ -97,10 +97,10 @@ def test_the_statistics_of_a_model_count_like_the_model(model: Path, tmp_path: P
     statistics.write_bytes(b"other")
     other = settings(settings={})
     assert one != other
-    with pytest.raises(ValueError, match=r"line \d+, settings: .*sac\.zip takes no setting epochs"):
+    with pytest.raises(ValueError, match=r"line \d+, agents.settings: .*sac\.zip takes no setting epochs"):
         settings(settings={"epochs": 1})
     with pytest.raises(
-        ValueError, match=r"line \d+, settings: vecnormalize is 'none\.pkl', and there is no such file"
+        ValueError, match=r"line \d+, agents.settings: vecnormalize is 'none\.pkl', and there is no such file"
     ):
         settings(settings={"vecnormalize": "none.pkl"})
 
@@ -113,7 +113,7 @@ class Evil:
 def test_no_archive_is_run_to_see_what_it_is(model: Path, make: Make, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     archive.check(model)
-    with pytest.raises(ValueError, match=r"if you trust where it is from: agents\.archive\.load"):
+    with pytest.raises(ValueError, match=r"if you trust where it is from: agents\.saving\.archive\.load"):
         agents.make(str(model), make("LamReach-v0"))
     with pytest.raises(ValueError, match=r"the model in .* has the observation_space"):
         archive.load(model, make("LamGrasp-v0"))

@@ -1,0 +1,81 @@
+"""Base and field types of the models that suites are read with."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import gymnasium as gym
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+import lam_envs
+
+T = TypeVar("T")
+
+
+class SuiteModel(BaseModel):
+    """Base of the parts of a suite: immutable, without conversion of types, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def checked(call: Callable[..., T], *arguments: Any) -> T:
+    """Return what a call returns; whatever it raises is raised as a ValueError.
+
+    Args:
+        call: Function that runs third-party code, which may raise anything.
+        arguments: Its arguments.
+    """
+    try:
+        return call(*arguments)
+    except (Exception, SystemExit) as error:
+        raise ValueError(str(error) or repr(error)) from error
+
+
+def _text(text: str) -> str:
+    # Commas join a label to what else tells rows of a table apart.
+    if not text.isprintable() or not text.strip() or set("|,") & set(text):
+        raise ValueError(f"found {text!r}; expected a text in one line without '|' and ','")
+    return text
+
+
+def _environment(name: str) -> str:
+    module, colon, own = name.rpartition(":")
+    try:
+        if colon:
+            importlib.import_module(module)
+    except ModuleNotFoundError:
+        own = ""
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"module {module!r} of {name} fails when it is imported: {error!r}") from error
+    if own not in gym.registry:
+        ids = ", ".join(lam_envs.ENV_IDS)
+        raise ValueError(f"unknown environment {name!r}; expected one of {ids}, or module:Id-v0 of your own")
+    return name
+
+
+def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
+    twice = next((item for place, item in enumerate(items) if item in items[:place]), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is listed twice; expected each item once")
+    return items
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+Count = Annotated[int, Field(ge=1, lt=2**32)]
+"""A whole number of at least 1."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Text = Annotated[str, AfterValidator(_text)]
+"""A text that can stand in a table."""
+Items = Annotated[tuple[T, ...], Field(strict=False, min_length=1)]
+"""A list of at least one item."""
+Distinct = Annotated[Items[T], AfterValidator(_distinct)]
+"""A list of at least one item, all different."""
+OneOrMore = Annotated[Distinct[T], BeforeValidator(_listed)]
+"""The same; a single item stands for a list of it."""
+EnvironmentId = Annotated[str, AfterValidator(_environment)]
+"""Id of an environment of ours, or ``module:Id`` of anybody's."""
