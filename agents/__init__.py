@@ -1,11 +1,13 @@
-"""Agents: what acts, what learns from demonstrations, and the registry that names them."""
+"""Agents: policies, algorithms that train them, and the registry of their names."""
 
 from __future__ import annotations
 
 import importlib.util
 
 if importlib.util.find_spec("torch") is None:
-    raise ModuleNotFoundError("agents needs more than the core: pip install 'lam-envs[agents]'", name="torch")
+    raise ModuleNotFoundError(
+        "agents needs torch, which is not installed: pip install 'lam-envs[agents]'", name="torch"
+    )
 
 from agents.evaluation.evaluation import Evaluation, evaluate
 from agents.registry import TrainableAgent, find, load, make, names

@@ -29,9 +29,11 @@ app = typer.Typer(
 )
 
 Env = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0.")]
-Settings = Annotated[list[str], typer.Option("--set", help="Setting of the agent, name=value; may be repeated.")]
+Settings = Annotated[
+    list[str], typer.Option("--config", help="Setting of the agent, name=value; repeat it for more.")
+]
 Keywords = Annotated[
-    list[str], typer.Option("--env-set", help="Keyword of the environment, name=value; may be repeated.")
+    list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
 ]
 Demonstrations = Annotated[
     str | None, typer.Option("--demos", help="Id of a dataset, or its folder; not for dqn, ppo and sac.")
@@ -49,29 +51,33 @@ def train(
     env: Env,
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
     demonstrations: Demonstrations = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seeds everything that is random.")] = 0,
     budget: Annotated[
         int | None,
-        typer.Option(help="How much to train, in the agent's unit (bc: epochs; dagger: labels; the others: steps)."),
+        typer.Option(
+            help="Amount of training (bc: epochs; dagger: labels; others: steps); by default the agent's setting."
+        ),
     ] = None,
-    set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    env_set: Keywords = [],  # noqa: B006
+    config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env_kwargs: Keywords = [],  # noqa: B006
     device: Device = "auto",
-    judge: Annotated[int, typer.Option(help="Episodes that show the success, ten times as it goes; 0: none.")] = 20,
+    eval_episodes: Annotated[
+        int, typer.Option(help="Episodes of each of ten periodic evaluations; 0 for none.")
+    ] = 20,
     root: Root = None,
     overwrite: Annotated[
-        bool, typer.Option(help="Replace an agent, or an unfinished training, that is there.")
+        bool, typer.Option(help="Replace a saved agent or an unfinished training in this folder.")
     ] = False,
 ) -> None:
-    """Learn from demonstrations. Interrupted, the same command goes on where it was.
+    """Train an agent. If a training was interrupted, the same command resumes it.
 
-    Beside the agent a folder OUT.training has its log for TensorBoard.
+    The folder OUT.training holds the log for TensorBoard.
     """
     with clear_errors():
-        made = make_env(env, **parse_keywords(env_set, "--env-set"))
-        learner = agents.make(agent, made, **_settings(set_))
+        made = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        learner = agents.make(agent, made, **_settings(config))
         if not isinstance(learner, TrainableAgent):
-            raise ValueError(f"agent {agent} does not learn: it has no learn(), save() and load()")
+            raise ValueError(f"agent {agent} cannot be trained: it has no learn(), save() and load()")
         from agents.saving.storage import check_target
         from agents.training.policy_agent import PolicyAgent
 
@@ -80,7 +86,11 @@ def train(
             check_target(out)
         _check_free(out, overwrite=overwrite)
         run = Run(
-            out.with_name(f"{out.name}.training"), progress=True, device=device, episodes=judge, overwrite=overwrite
+            out.with_name(f"{out.name}.training"),
+            progress=True,
+            device=device,
+            episodes=eval_episodes,
+            overwrite=overwrite,
         )
         dataset: Any = _demonstrations(agent, learner, demonstrations, root)
         if spec.takes_run:
@@ -95,7 +105,7 @@ def train(
 
 
 def _check_free(out: Path, *, overwrite: bool) -> None:
-    """Refuses to replace an agent, unless that is wanted; an empty folder is free."""
+    """Refuse to replace an agent without ``--overwrite``; an empty folder is free."""
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise FileExistsError(
             f"{out} holds an agent already: choose another --out, or --overwrite it. A finished training cannot be "
@@ -105,22 +115,22 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
 
 
 def _settings(assignments: list[str]) -> dict[str, Any]:
-    """Reads settings of an agent."""
-    given = parse_keywords(assignments, "--set")
+    """Read the settings of an agent from ``name=value``."""
+    given = parse_keywords(assignments, "--config")
     for name in ("self", "env"):
         if name in given:
-            raise ValueError(f"--set {name}: no agent has such a setting")
+            raise ValueError(f"--config {name}: no agent has such a setting")
     return given
 
 
 def _demonstrations(name: str, learner: Any, demonstrations: str | None, root: Path | None) -> Any:
-    """What an agent learns from; None for one that learns from the reward alone."""
+    """Load the demonstrations of an agent; None if it needs none."""
     if not spec_of(learner).needs_demonstrations:
         if demonstrations is not None:
-            raise ValueError(f"agent {name} learns from the reward alone: leave --demos out")
+            raise ValueError(f"agent {name} learns from reward alone: remove --demos")
         return None
     if demonstrations is None:
-        raise ValueError(f"agent {name} learns from demonstrations: name a dataset by --demos")
+        raise ValueError(f"agent {name} needs demonstrations: give a dataset by --demos")
     return demos.load(demonstrations, root)
 
 
@@ -135,12 +145,12 @@ def evaluate(
     env: Env,
     episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 200,
     first_seed: Annotated[int, typer.Option(help="Seed of the first episode; the others follow it.")] = 1000,
-    as_: Annotated[
+    agent_class: Annotated[
         str | None,
-        typer.Option("--as", help="package.module:Class of the saved agent, if it has no name here."),
+        typer.Option(help="package.module:Class of a saved third-party agent."),
     ] = None,
-    set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    env_set: Keywords = [],  # noqa: B006
+    config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env_kwargs: Keywords = [],  # noqa: B006
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load an archive (.zip), which can run code.")
     ] = False,
@@ -148,24 +158,24 @@ def evaluate(
         float, typer.Option(help="Seconds of wall time that an episode may take.")
     ] = EPISODE_SECONDS,
 ) -> None:
-    """Measure an agent on unseen seeds.
+    """Evaluate an agent on new seeds.
 
     Settings of an archive are `vecnormalize` (file with the statistics of VecNormalize, or false) and `algorithm`
     (package.module:Class that loads it).
     """
     with clear_errors():
-        made = make_env(env, **parse_keywords(env_set, "--env-set"))
-        settings = _settings(set_)
+        made = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        settings = _settings(config)
         if agent.endswith(ARCHIVE):
             if not allow_pickle:
                 raise ValueError(
-                    f"{agent} can hold code that runs when it is loaded: if you trust its source, add --allow-pickle"
+                    f"{agent} can hold code that runs when it is loaded: if you trust it, add --allow-pickle"
                 )
             settings = archive.settings_of(agent, settings)
             # settings_of has searched for statistics and warned: load must not do so again.
             acting: Any = archive.load(agent, made, **{"vecnormalize": False, **settings})
         else:
-            acting = _agent(agent, made, settings, as_)
+            acting = _agent(agent, made, settings, agent_class)
         seeds = range(first_seed, first_seed + episodes)
         result = agents.evaluate(acting, made, seeds=seeds, progress=True, episode_seconds=episode_seconds)
         made.close()
@@ -195,24 +205,24 @@ def tune(
     env: Env,
     study: Annotated[Path, typer.Option(help="SQLite file of the study.")],
     demonstrations: Demonstrations = None,
-    trials: Annotated[int, typer.Option(help="Trials of the study, in all.")] = 20,
-    seeds: Annotated[int, typer.Option(help="Trainings a trial.")] = 1,
-    episodes: Annotated[int, typer.Option(help="Episodes that judge each training.")] = 50,
-    budget: Annotated[int | None, typer.Option(help="How much to train, in the agent's unit.")] = None,
-    set_: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    env_set: Keywords = [],  # noqa: B006
+    trials: Annotated[int, typer.Option(help="Total number of trials.")] = 20,
+    seeds: Annotated[int, typer.Option(help="Trainings per trial.")] = 1,
+    episodes: Annotated[int, typer.Option(help="Evaluation episodes per training.")] = 50,
+    budget: Annotated[int | None, typer.Option(help="Amount of each training, in the agent's unit.")] = None,
+    config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env_kwargs: Keywords = [],  # noqa: B006
     device: Device = "auto",
     root: Root = None,
 ) -> None:
-    """Look for better settings, by Optuna. Interrupted, the same command goes on; several may share a study.
+    """Tune settings with Optuna. The same command resumes a study; several processes may share one.
 
-    What is looked for is in the section `search` of the agent's file of settings; what --set gives is not.
+    The section `search` of the agent's file of settings is the search space, without what --config sets.
     """
     with clear_errors():
         from agents.training import tuning
 
-        made = make_env(env, **parse_keywords(env_set, "--env-set"))
-        given = _settings(set_)
+        made = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        given = _settings(config)
         dataset = _demonstrations(agent, agents.find(agent), demonstrations, root)
         found = tuning.tune(
             agent, made, dataset, study,
@@ -220,18 +230,18 @@ def tune(
         )  # fmt: skip
         console.print(f"best of {found.trials} trials: success {found.success_rate:.3f} with")
         for name, value in found.settings.items():
-            console.print(f"  --set {name}={value}", soft_wrap=True, markup=False)
+            console.print(f"  --config {name}={value}", soft_wrap=True, markup=False)
 
 
 @app.command(epilog="Example: python -m agents show runs/bc")
-def log(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]) -> None:
-    """Say what a saved agent is: its settings, what it learned from, and the versions that made it."""
+def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]) -> None:
+    """Show a saved agent: its settings, its demonstrations, and the versions it was trained with."""
     with clear_errors():
         description = read_description(agent)
         name = str(description.get("agent"))
         training = description.get("training") or {}
         learned = training.get("demonstrations") or {}
-        table = Table("what", "value", box=None)
+        table = Table("field", "value", box=None)
         table.add_row("agent", name)
         table.add_row("environment", str(training.get("environment", "unknown")))
         for keyword, value in (training.get("keywords") or {}).items():
@@ -240,7 +250,7 @@ def log(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")])
         table.add_row("  SHA-256", str(learned.get("checksum", "-")))
         table.add_row("seed", str(training.get("seed", "-")))
         budget = training.get("budget")
-        table.add_row("budget", "as its settings say" if budget is None else str(budget))
+        table.add_row("budget", "its setting" if budget is None else str(budget))
         for section in ("settings", "versions", "libraries"):
             table.add_row(section, "")
             content = (description if section == "settings" else training).get(section) or {}
@@ -254,26 +264,27 @@ def log(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")])
             console.print(f"Outdated: trained with other versions of {', '.join(outdated)}.")
 
 
-def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any], kind: str | None) -> Any:
-    if kind is not None or (Path(name) / DESCRIPTION).is_file():
+def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any], agent_class: str | None) -> Any:
+    """Load a saved agent, or make one that needs no training."""
+    if agent_class is not None or (Path(name) / DESCRIPTION).is_file():
         if settings:
-            raise ValueError(f"--set {', '.join(settings)} for an agent that is saved: it has settings of its own")
-        return agents.load(name, env, agent=kind)
+            raise ValueError(f"--config {', '.join(settings)} cannot change a saved agent: remove it")
+        return agents.load(name, env, agent=agent_class)
     if Path(name).is_dir():
         raise FileNotFoundError(
-            f"no saved agent in {name}: there is no {DESCRIPTION}. Of an agent that writes none, say the class: "
-            "--as package.module:Class"
+            f"no saved agent in {name}: there is no {DESCRIPTION}. For an agent that writes none, give its class: "
+            "--agent-class package.module:Class"
         )
     if "/" in name:
-        raise FileNotFoundError(f"there is no folder {name}")
+        raise FileNotFoundError(f"there is no folder {name}; expected a saved agent")
     made = agents.make(name, env, **settings)
     if isinstance(made, TrainableAgent):
-        raise ValueError(f"agent {name} is not trained: give the folder in which a trained one was saved")
+        raise ValueError(f"agent {name} is not trained: give the folder of a saved agent")
     return made
 
 
 def main() -> None:
-    """The command lam-agents; finds agents in the present folder, as ``python -m agents`` does."""
+    """Run the command lam-agents, which also imports agents from the working directory."""
     sys.path.insert(0, os.getcwd())
     app()
 

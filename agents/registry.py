@@ -1,4 +1,4 @@
-"""What an agent is, and the registry of those that have a name."""
+"""Agent specs, and the registry of agents by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from demos.collection.recording import Policy
 from demos.runtime.import_paths import import_object
 
 ENTRY_POINTS = "lam_envs.agents"
-"""Installed packages name their agents in this group."""
+"""Entry point group in which installed packages register agents."""
 
 AGENTS: dict[str, str] = {
     "random": "agents.policies.random:RandomAgent",
@@ -30,16 +30,16 @@ AGENTS: dict[str, str] = {
     "sac": "agents.rl.sac:SACAgent",
     "sqil": "agents.rl.sqil:SQIL",
 }
-"""The table of our agents: a new one is one file, its settings in ``configs``, and one line here."""
+"""Import paths of our agents by name. A new agent is one file, its settings in ``configs``, and one line here."""
 
 INSTALL_IMITATION = "pip install --no-deps imitation==1.0.1"
 """Command that installs imitation. It pins versions of 2023, so no extra can list it; the parts used here run on
 newer ones."""
 
 DESCRIPTION = "agent.json"
-"""The file of a saved agent that says what it is."""
+"""Name of the JSON file of a saved agent."""
 PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
-"""Of the description of its training."""
+"""Objects in the record of a training."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def spec_of(agent: Any) -> AgentSpec:
 
 @runtime_checkable
 class TrainableAgent(Policy, Protocol):
-    """Agent that learns and that can be saved."""
+    """Agent that can be trained and saved."""
 
     def learn(
         self,
@@ -127,7 +127,7 @@ class TrainableAgent(Policy, Protocol):
 
 
 def names() -> list[str]:
-    """Names of our agents and of those that installed packages bring."""
+    """Return the names of our agents and of those that installed packages register."""
     return sorted({*AGENTS, *(entry.name for entry in _installed())})
 
 
@@ -136,11 +136,11 @@ def _installed() -> Iterator[Any]:
 
 
 ARCHIVE = ".zip"
-"""How the name of an archive of Stable-Baselines3 ends."""
+"""Suffix of archives of Stable-Baselines3."""
 
 
 def import_path_of(name: str) -> str:
-    """Returns ``package.module:Name`` of an agent that has a name, else what is given.
+    """Return the import path of a registered agent; any other name as it is.
 
     Args:
         name: See :func:`find`.
@@ -151,11 +151,11 @@ def import_path_of(name: str) -> str:
 
 
 def find(name: str) -> Any:
-    """Returns an agent's class, or what else stands for an agent.
+    """Return an agent's class, spec, function, or object with ``predict``.
 
     Args:
-        name: One of :func:`names`; or ``package.module:Name`` of a class, of an object with ``predict``, or of a
-            function of the observation.
+        name: One of :func:`names`, or the import path ``package.module:Name`` of a class, of a spec, of an object
+            with ``predict``, or of a function of the observation.
 
     Raises:
         ValueError: The agent is unknown, is an archive (which can hold code), or needs imitation, which is not
@@ -163,13 +163,13 @@ def find(name: str) -> Any:
     """
     if name.endswith(ARCHIVE):
         raise ValueError(
-            f"{name} can hold code that runs when it is loaded; if you trust where it is from: "
+            f"{name} can hold code that runs when it is loaded; if you trust it: "
             f"agents.saving.archive.load({name!r}, env)"
         )
-    place = import_path_of(name)
-    if ":" in place:
+    import_path = import_path_of(name)
+    if ":" in import_path:
         try:
-            return import_object(place, "agent")
+            return import_object(import_path, "agent")
         except ValueError as error:
             cause = error.__cause__
             if isinstance(cause, ModuleNotFoundError) and str(cause.name).split(".")[0] == "imitation":
@@ -184,16 +184,16 @@ def find(name: str) -> Any:
 
 
 def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
-    """Makes an agent.
+    """Make an agent.
 
     Args:
-        name: See :func:`find`. A class, or the ``make`` of a spec, is called with the environment and the settings;
-            a function is an agent itself: it takes an observation and returns an action.
-        env: Gives the spaces.
-        settings: The agent's own.
+        name: See :func:`find`. A class, or the ``make`` of a spec, is called with the environment and the settings.
+            A function of the observation is an agent itself: it returns an action.
+        env: Environment that gives the spaces.
+        settings: Settings of the agent.
 
     Raises:
-        ValueError: No such agent, or it has no ``predict``.
+        ValueError: The agent is unknown, or has no ``predict``.
     """
     found = find(name)
     acts = isinstance(found, Policy) and not isinstance(found, type)
@@ -206,7 +206,7 @@ def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
     elif isinstance(found, type):
         agent = found(env, **settings)
     elif settings:
-        raise ValueError(f"{name} is no class, and takes no settings: {', '.join(settings)}")
+        raise ValueError(f"{name} is not a class and takes no settings: remove {', '.join(settings)}")
     else:
         agent = Function(found) if callable(found) and not acts else found
     if not isinstance(agent, Policy):
@@ -215,10 +215,10 @@ def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
 
 
 class Function:
-    """An agent that is a function of the observation.
+    """Agent that calls a function of the observation.
 
     Args:
-        function: Takes an observation, returns an action.
+        function: Function that returns an action.
     """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
@@ -227,48 +227,48 @@ class Function:
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, Any]:
-        """Acts as the function says."""
+        """Return the action of the function."""
         return self.function(observation), state
 
 
 def load(directory: str | Path, env: gym.Env[Any, Any], *, agent: str | None = None) -> Any:
-    """Loads a saved agent.
+    """Load a saved agent.
 
     Args:
-        directory: What ``save`` wrote.
-        env: An environment with the spaces it was trained in.
-        agent: ``package.module:Class`` of a stranger's agent. A saved folder is data: it may name agents that
-            have a name here, and no code to import.
+        directory: Folder that ``save`` wrote.
+        env: Environment with the spaces that the agent was trained with.
+        agent: ``package.module:Class`` of a third-party agent. A saved folder is data: it may name registered
+            agents only, never code to import.
 
     Raises:
         FileNotFoundError: There is no saved agent.
-        ValueError: The files are damaged, name an unknown agent, or fit other spaces.
+        ValueError: The files are damaged, name an unknown agent, or belong to other spaces.
     """
     name = agent or read_description(directory).get("agent")
     if agent is None and name not in names():
         raise ValueError(
-            f"{directory} was saved by agent {name!r}, which has no name here (known: {', '.join(names())}). "
-            "If you trust it, say which class it is: agent='package.module:Class'"
+            f"{directory} was saved by agent {name!r}, which is not registered (known: {', '.join(names())}). "
+            "If you trust it, give its class: agent='package.module:Class'"
         )
     kind = find(str(name))
     if not (isinstance(kind, type) and issubclass(kind, TrainableAgent)):
         raise ValueError(
-            f"{directory} names agent {name!r}, which keeps nothing: it has no learn(), save() and load()"
+            f"{directory} names agent {name!r}, which cannot be saved: it has no learn(), save() and load()"
         )
     return kind.load(directory, env)
 
 
 def is_saved(name: str) -> bool:
-    """Whether a name is the folder of a saved agent."""
+    """Return True if a name is the folder of a saved agent."""
     return (Path(name) / DESCRIPTION).is_file()
 
 
 def read_description(directory: str | Path) -> dict[str, Any]:
-    """Reads the JSON part of a saved agent.
+    """Read the JSON part of a saved agent.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: It is damaged.
+        FileNotFoundError: There is no saved agent.
+        ValueError: The file is damaged.
     """
     path = Path(directory) / DESCRIPTION
     if not path.is_file():

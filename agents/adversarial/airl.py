@@ -14,41 +14,40 @@ from agents.registry import AgentSpec
 
 
 class AIRLAgent(AdversarialAgent):
-    """AIRL: as GAIL, but what the discriminator learns is a reward that remains of use without it.
+    """AIRL: like GAIL, but the discriminator learns a reward that can be used without it.
 
-    **Idea.** As in GAIL a discriminator learns to tell the expert's steps from the policy's. It is built from a
-    reward of states and actions, a potential of states, and how likely the policy is to act so. When the policy is as
-    the expert, the reward alone says what the expert wants, and may be practised for elsewhere.
+    **Idea.** As in GAIL, a discriminator learns to distinguish the expert's steps from the policy's. It consists of a
+    reward of states and actions, a potential of states, and the probability of the policy's action. When the policy
+    matches the expert, the reward alone expresses the expert's goal, and can train policies elsewhere.
 
     **Equation.** f = r(s, a) + gamma h(s') - h(s), and D = exp(f) / (exp(f) + pi(a | s)), 1 for the expert. D
-    minimises its binary cross entropy; the policy maximises the discounted sum of f.
+    minimizes its binary cross entropy; the policy maximizes the discounted sum of f.
 
     **Paper.** Fu, Luo and Levine 2018, Learning Robust Rewards with Adversarial Inverse Reinforcement Learning. The
-    optimisation is imitation's `AIRL` and Stable-Baselines3's `PPO`.
+    optimization is imitation's `AIRL` and Stable-Baselines3's `PPO`.
 
-    **What we do differently.** It starts from a clone of the demonstrations with little noise (`warm_start=bc`),
-    which stays as it is for `critic_rounds` and goes on rehearsing the demonstrations. Seeds, rounds, checkpoints,
-    and what the discriminator may be kept from looking at are as in GAIL. After the training the
-    attribute `reward` is r, without the potential: a `RewardNet` of imitation.
+    **Differences.** As in our GAIL: the warm start from a BC policy, BC regularization, seeds, iterations,
+    checkpoints and masks of the discriminator. After training, the attribute `reward` is r without the potential, a
+    `RewardNet` of imitation.
 
-    **When not to use it.** Where only the policy is of interest: GAIL is steadier. Where the expert always does the
-    same, its density has no bound, and the discriminator wins by it.
+    **When not to use it.** When you need only the policy: GAIL is more stable. When the expert always acts the same
+    way: its density has no bound, and the discriminator wins by it.
 
     The budget of :meth:`learn` is in steps of all environments together.
 
     Args:
-        env: Gives the spaces; observations are one array of numbers.
-        settings: Fields of :class:`agents.adversarial.training.AdversarialSettings` that differ from
-            ``configs/airl.yaml``.
+        env: Environment that gives the spaces; observations are one array of numbers.
+        settings: Settings that differ from the defaults for this environment; see
+            :class:`agents.adversarial.training.AdversarialSettings`.
 
     Raises:
-        ValueError: An unknown setting, a value out of range, or observations of another kind.
+        ValueError: An unknown setting, a value out of range, or observations that are not one array of numbers.
     """
 
     spec = AgentSpec("airl", settings=AdversarialSettings, needs_environment=True, takes_run=True)
 
     def new_reward_net(self) -> RewardNet:
-        """Makes reward and potential."""
+        """Return an untrained reward and potential."""
         return BasicShapedRewardNet(
             self.observation_space,
             self.action_space,
@@ -60,5 +59,5 @@ class AIRLAgent(AdversarialAgent):
         )
 
     def new_trainer(self, reward_net: RewardNet, **keywords: Any) -> AdversarialTrainer:
-        """Makes imitation's trainer."""
+        """Return imitation's trainer."""
         return AIRL(reward_net=reward_net, **keywords)

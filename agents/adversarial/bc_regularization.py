@@ -1,4 +1,4 @@
-"""Rehearsal: a policy that practises goes on learning from the demonstrations, and so keeps what it has of them."""
+"""BC regularization: updates of a policy on demonstrations between updates by reinforcement learning."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from agents.data.symmetry import Symmetry
 
 
 def actor_parameters(policy: ActorCriticPolicy, *, noise: bool) -> list[torch.nn.Parameter]:
-    """Returns the parameters that decide how a policy acts.
+    """Return the parameters of a policy's actor.
 
     Args:
-        policy: Its actor and critic share none.
-        noise: With that of the noise around the mean.
+        policy: Policy whose actor and critic share no parameters.
+        noise: Include the parameter of the noise around the mean action.
     """
     parameters = [*policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters()]
     if noise and hasattr(policy, "log_std"):
@@ -27,38 +27,37 @@ def actor_parameters(policy: ActorCriticPolicy, *, noise: bool) -> list[torch.nn
 
 
 class BCRegularization:
-    """Clones demonstrations into a policy between other updates of it.
+    """Updates of a policy that minimize the mean of -log p(a | s) over demonstrations.
 
-    It minimises the mean of -log p(a | s) over the demonstrations by an Adam of its own. The noise around the mean
-    action is left alone: it belongs to the practice.
+    They use their own Adam, and leave the noise around the mean action alone: it belongs to the exploration.
 
     Args:
-        policy: What practises.
-        shown: The demonstrations.
-        rng: Draws batches.
-        symmetry: Changes transitions into others that might as well have been demonstrated; None leaves them.
+        policy: Policy in training.
+        demonstrations: Demonstrated transitions.
+        rng: Draws minibatches.
+        symmetry: Augments minibatches; None leaves them.
     """
 
     def __init__(
         self,
         policy: ActorCriticPolicy,
-        shown: Transitions,
+        demonstrations: Transitions,
         rng: np.random.Generator,
         symmetry: Symmetry | None = None,
     ) -> None:
         self._policy = policy
-        self._shown = shown
+        self._demonstrations = demonstrations
         self._rng = rng
         self._symmetry = symmetry
         self._optimizer = torch.optim.Adam(actor_parameters(policy, noise=False))
 
     def update(self, updates: int, batch_size: int, learning_rate: float) -> float:
-        """Updates the policy.
+        """Update the policy.
 
         Args:
-            updates: How often.
-            batch_size: Transitions an update, drawn with replacement.
-            learning_rate: Of the updates.
+            updates: Number of updates.
+            batch_size: Transitions in a minibatch, drawn with replacement.
+            learning_rate: Learning rate of these updates.
 
         Returns:
             The mean loss.
@@ -67,8 +66,8 @@ class BCRegularization:
             group["lr"] = learning_rate
         losses = []
         for _ in range(updates):
-            rows = torch.from_numpy(self._rng.integers(len(self._shown), size=batch_size))
-            batch = self._shown[rows]
+            rows = torch.from_numpy(self._rng.integers(len(self._demonstrations), size=batch_size))
+            batch = self._demonstrations[rows]
             observations, actions = batch.observations, batch.actions
             if self._symmetry is not None:
                 observations, actions = self._symmetry(observations, actions, self._rng)
@@ -78,15 +77,15 @@ class BCRegularization:
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             losses.append(float(loss.detach()))
-        # What the loss says of the other parameters is not for the practice.
+        # The loss also left gradients in the parameter of the noise.
         self._policy.zero_grad()
         return float(np.mean(losses)) if losses else 0.0
 
     def state(self) -> dict[str, Any]:
-        """What is needed to go on."""
+        """Return what a checkpoint needs to resume."""
         return {"optimizer": self._optimizer.state_dict(), "rng": self._rng.bit_generator.state}
 
-    def restore(self, kept: Mapping[str, Any]) -> None:
-        """Goes on from a state of :meth:`state`."""
-        self._optimizer.load_state_dict(kept["optimizer"])
-        self._rng.bit_generator.state = kept["rng"]
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state of :meth:`state`."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._rng.bit_generator.state = state["rng"]

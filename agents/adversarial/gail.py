@@ -14,47 +14,46 @@ from agents.registry import AgentSpec
 
 
 class GAILAgent(AdversarialAgent):
-    """GAIL: a policy practises until a discriminator cannot tell its steps from the expert's.
+    """GAIL: train a policy until a discriminator cannot distinguish its steps from the expert's.
 
-    **Idea.** A second network, the discriminator, learns to tell the expert's steps from the policy's. How much a
-    step looks like the expert's is the reward for which PPO practises; then the discriminator learns again. So the
-    policy learns also where its own errors lead it, which cloning never sees. The environment's reward is not looked
-    at.
+    **Idea.** A second network, the discriminator, learns to distinguish the expert's steps from the policy's. PPO
+    trains the policy with a reward that is high where a step looks like the expert's; then the discriminator learns
+    again. So the policy also learns in states that its own errors lead to, which behavior cloning never sees. GAIL
+    does not use the environment's reward.
 
-    **Equation.** The discriminator D(s, a), 1 for the expert, minimises its binary cross entropy; the policy
-    maximises the discounted sum of -log(1 - D(s, a)).
+    **Equation.** The discriminator D(s, a), 1 for the expert, minimizes its binary cross entropy; the policy
+    maximizes the discounted sum of -log(1 - D(s, a)).
 
-    **Paper.** Ho and Ermon 2016, Generative Adversarial Imitation Learning. The optimisation is imitation's `GAIL`
+    **Paper.** Ho and Ermon 2016, Generative Adversarial Imitation Learning. The optimization is imitation's `GAIL`
     and Stable-Baselines3's `PPO`.
 
-    **What we do differently.** It starts from a clone of the demonstrations with little noise (`warm_start=bc`): from
-    nothing, tasks where the expert's first success is many steps away are not found. For `critic_rounds` the clone
-    stays as it is, until critic and discriminator know something; after each later round it rehearses the
-    demonstrations, as Jena, Liu and Sycara 2020 do (Augmenting GAIL with BC). Where few demonstrations are told apart
-    by where things happen to be, the discriminator looks at less: at no actions (Torabi et al. 2018, GAIfO), and not
-    at the features that are `ignored`. Learning rates fall to 0. The policy sees observations standardised by the
-    demonstrations, the discriminator by what it has seen. A round is of whole episodes, which are seeded by their
-    number, and batches of the expert are drawn from a generator of our own: a training that was killed goes on to
-    the same weights.
+    **Differences.** Training starts from a BC policy with little noise (`warm_start=bc`): from scratch, the policy
+    rarely succeeds in tasks whose first success is many steps away. The policy stays fixed for `critic_iterations`,
+    while critic and discriminator learn. Each later iteration ends with BC updates (Jena, Liu and Sycara 2020,
+    Augmenting GAIL with BC). With few demonstrations, the discriminator could memorize positions: it can work without
+    actions (`use_actions`; Torabi et al. 2018, GAIfO) and without some features (`masked_features`). Learning rates
+    fall to 0. The policy's observations are standardized by the demonstrations, the discriminator's by its own
+    inputs. An iteration consists of whole episodes, each seeded by its number, and minibatches of the expert have
+    their own generator: a killed training resumes and ends with the same weights.
 
-    **When not to use it.** Where there is no environment to practise in, or steps in it are dear; where
-    demonstrations show pictures or goals; where cloning does all that is needed.
+    **When not to use it.** When you have no environment to train in, or its steps are expensive; when observations
+    are images or goals; when behavior cloning is good enough.
 
     The budget of :meth:`learn` is in steps of all environments together.
 
     Args:
-        env: Gives the spaces; observations are one array of numbers.
-        settings: Fields of :class:`agents.adversarial.training.AdversarialSettings` that differ from
-            ``configs/gail.yaml``.
+        env: Environment that gives the spaces; observations are one array of numbers.
+        settings: Settings that differ from the defaults for this environment; see
+            :class:`agents.adversarial.training.AdversarialSettings`.
 
     Raises:
-        ValueError: An unknown setting, a value out of range, or observations of another kind.
+        ValueError: An unknown setting, a value out of range, or observations that are not one array of numbers.
     """
 
     spec = AgentSpec("gail", settings=AdversarialSettings, needs_environment=True, takes_run=True)
 
     def new_reward_net(self) -> RewardNet:
-        """Makes the discriminator, whose output is the logit of being the expert's."""
+        """Return an untrained discriminator; its output is the logit of the expert's probability."""
         return BasicRewardNet(
             self.observation_space,
             self.action_space,
@@ -64,5 +63,5 @@ class GAILAgent(AdversarialAgent):
         )
 
     def new_trainer(self, reward_net: RewardNet, **keywords: Any) -> AdversarialTrainer:
-        """Makes imitation's trainer."""
+        """Return imitation's trainer."""
         return GAIL(reward_net=reward_net, **keywords)

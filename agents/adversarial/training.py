@@ -1,4 +1,4 @@
-"""What the adversarial learners share: rounds of practice against a discriminator, warm start, checkpoints."""
+"""Base of the adversarial agents: training iterations against a discriminator, warm start, checkpoints."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from agents.training.stable_baselines import (
     next_episode,
     restore,
     state_of,
-    steps_of_round,
+    steps_per_env,
     training_envs,
 )
 
@@ -103,17 +103,17 @@ class AdversarialSettings(AgentSettings):
     )
     masked_features: tuple[str, ...] = Field(
         (),
-        description="Features that the discriminator does not use: by the position of objects it tells few "
-        "demonstrations apart without learning what the expert does (Zolna et al. 2020).",
+        description="Features that the discriminator does not use: by positions of objects it could distinguish a "
+        "few demonstrations without learning what the expert does (Zolna et al. 2020).",
     )
 
 
 @dataclass(frozen=True)
 class ExpertTransitions:
-    """The expert's transitions, drawn by a generator of our own: its state can be kept, a data loader's cannot.
+    """Transitions of the expert, with their own generator, whose state a checkpoint can hold.
 
     Attributes:
-        arrays: Arrays of N rows, by the names that imitation has for them.
+        arrays: Arrays of N rows, by the names that imitation uses.
         rng: Draws rows, with replacement.
     """
 
@@ -121,41 +121,41 @@ class ExpertTransitions:
     rng: np.random.Generator
 
     def draw(self, count: int) -> dict[str, npt.NDArray[Any]]:
-        """Returns a batch of some rows."""
+        """Return a minibatch."""
         rows = self.rng.integers(len(self.arrays["acts"]), size=count)
         return {name: values[rows] for name, values in self.arrays.items()}
 
 
 class AdversarialAgent(PolicyAgent):
-    """PPO that practises for the reward of a discriminator, which learns to tell the policy from the expert.
+    """PPO with the reward of a discriminator, which learns to distinguish the policy from the expert.
 
     Attributes:
-        reward: The reward that was learned; None before. It is not saved with the agent.
+        reward: Learned reward; None before the training. It is not saved with the agent.
     """
 
     environments: ClassVar[int] = 8
-    """How many it practises in at once."""
+    """Number of training environments."""
     reward: RewardNet | None = None
 
     @abstractmethod
     def new_trainer(self, reward_net: RewardNet, **keywords: Any) -> AdversarialTrainer:
-        """Makes imitation's trainer.
+        """Return imitation's trainer.
 
         Args:
-            reward_net: Of :meth:`new_reward_net`.
-            keywords: What the trainers of imitation have in common.
+            reward_net: Network of :meth:`new_reward_net`.
+            keywords: Keyword arguments that all trainers of imitation take.
         """
 
     @abstractmethod
     def new_reward_net(self) -> RewardNet:
-        """Makes the untrained network that scores transitions."""
+        """Return an untrained network that scores transitions."""
 
     def new_policy(self) -> BasePolicy:
-        """Makes an untrained policy."""
+        """Return an untrained policy."""
         space = self.observation_space
         if not isinstance(space, spaces.Box) or is_image(space):
             raise ValueError(
-                f"agent {self.spec.name} compares observations that are one array of numbers; this environment has "
+                f"agent {self.spec.name} needs observations that are one array of numbers; this environment has "
                 f'{brief(str(space))}. Use one such as LamReach-v0, or obs="state"'
             )
         keywords = policy_keywords(self.settings.hidden_sizes)
@@ -171,18 +171,18 @@ class AdversarialAgent(PolicyAgent):
         progress: bool = False,
         run: Run | None = None,
     ) -> None:
-        """Practises in environments like the one that is given; their reward is not looked at.
+        """Train in copies of an environment, without its reward.
 
         Args:
-            demonstrations: What to imitate, with this agent's spaces.
-            env: Made by ``gym.make``; its episodes are of one length.
-            seed: Of weights, exploration, batches and episodes.
+            demonstrations: Demonstrations with this agent's spaces.
+            env: Environment made by ``gym.make``, with episodes of fixed length.
+            seed: Seeds weights, exploration, minibatches and episodes.
             budget: Steps of all environments, without the warm start; by default the setting.
-            progress: Show a bar.
-            run: Keeps checkpoints and shows the success as it goes; by default nothing is kept.
+            progress: Show a progress bar.
+            run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: A budget of less than a round, a negative seed, an environment that cannot be made again, or
+            ValueError: A budget of less than one iteration, a negative seed, an environment without a spec, or
                 demonstrations of other spaces.
         """
         run = run or Run(progress=progress)
@@ -190,49 +190,53 @@ class AdversarialAgent(PolicyAgent):
         self.begin(data, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
         horizon = horizon_of(env)
-        a_round = self.environments * steps_of_round(self.settings.steps_per_iteration, self.environments, horizon)
-        if steps < a_round:
+        steps_per_iteration = self.environments * steps_per_env(
+            self.settings.steps_per_iteration, self.environments, horizon
+        )
+        if steps < steps_per_iteration:
             raise ValueError(
-                f"the budget is {steps} steps; expected at least the {a_round} of one round "
+                f"the budget is {steps} steps; expected at least the {steps_per_iteration} of one iteration "
                 f"(whole episodes of {horizon} steps in {self.environments} environments)"
             )
         expert = self._expert(data, seed)
-        ignored = feature_indices(self.settings.masked_features, env)
-        clone = None
+        masked = feature_indices(self.settings.masked_features, env)
+        bc = None
         if self.settings.warm_start == "bc":
-            clone = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, ensemble_size=1)
-        total = steps // a_round * a_round
+            bc = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, ensemble_size=1)
+        total = steps // steps_per_iteration * steps_per_iteration
         envs = training_envs(env, seed, self.environments)
         try:
             with isolated_rng(seed), run.training(self.spec.name, total, "steps"):
-                kept = run.restored()
-                if clone is not None and kept is None:
+                state = run.restored()
+                if bc is not None and state is None:
                     epochs = self.settings.warm_start_epochs or None
-                    clone.learn(data, env, seed=seed, budget=epochs, run=Run(device=run.device))
-                model = self._new_model(clone, data, envs, horizon, run.device)
+                    bc.learn(data, env, seed=seed, budget=epochs, run=Run(device=run.device))
+                model = self._new_model(bc, data, envs, horizon, run.device)
                 model.set_random_seed(seed)
-                rehearsal = None if clone is None else self._rehearsal(clone, model, data, env, seed)
+                regularization = None if bc is None else self._regularization(bc, model, data, env, seed)
                 reward_net = self.new_reward_net()
-                _mask_inputs(reward_net, ignored)
-                practice = _Practice(self, model, envs, reward_net, expert, rehearsal, horizon=horizon, total=total)
-                if kept is not None:
-                    practice.restore(kept)
+                _mask_inputs(reward_net, masked)
+                training = _Training(
+                    self, model, envs, reward_net, expert, regularization, horizon=horizon, total=total
+                )
+                if state is not None:
+                    training.restore(state)
                 else:
-                    # A warm start takes long: it is not to be done again.
-                    run.checkpoint(practice.state, now=True)
+                    # The warm start takes long: save it.
+                    run.checkpoint(training.state, now=True)
                 while model.num_timesteps < total:
-                    numbers = practice.round()
+                    numbers = training.iterate()
                     done = model.num_timesteps
                     run.record(done, numbers)
                     run.log(done, accuracy=numbers["discriminator/accuracy"])
                     run.evaluate(model.policy, env, done)
-                    run.checkpoint(practice.state)
+                    run.checkpoint(training.state)
                 run.log(total)
         finally:
             envs.close()
         self.policy = model.policy.to("cpu")
         self.policy.set_training_mode(False)
-        self.reward = practice.trainer.reward_test.to("cpu").eval()
+        self.reward = training.trainer.reward_test.to("cpu").eval()
 
     def _expert(self, data: DemonstrationData, seed: int) -> ExpertTransitions:
         learned = data.transitions()
@@ -241,35 +245,35 @@ class AdversarialAgent(PolicyAgent):
             "obs": learned.observations.numpy(),
             "acts": learned.actions.numpy(),
             "next_obs": np.concatenate([episode.observations[1:] for episode in episodes]),
-            # imitation has the policy's episodes end so too, whether they were terminated or truncated.
+            # imitation also marks both kinds of ends in the policy's episodes.
             "dones": np.concatenate([episode.terminations | episode.truncations for episode in episodes]),
         }
         return ExpertTransitions(arrays, np.random.default_rng([seed, 2]))
 
-    def _rehearsal(
+    def _regularization(
         self,
-        clone: BehaviorCloning,
+        bc: BehaviorCloning,
         model: PPO,
         data: DemonstrationData,
         env: gym.Env[Any, Any],
         seed: int,
     ) -> BCRegularization:
         return BCRegularization(
-            model.policy, data.transitions(), np.random.default_rng([seed, 3]), clone.settings.symmetry(env)
+            model.policy, data.transitions(), np.random.default_rng([seed, 3]), bc.settings.symmetry(env)
         )
 
     def _new_model(
         self,
-        clone: BehaviorCloning | None,
+        bc: BehaviorCloning | None,
         data: DemonstrationData,
         envs: VecEnv,
         horizon: int,
         device: str,
     ) -> PPO:
-        """Makes PPO as it is before the first round."""
+        """Return PPO as it is before the first iteration."""
         settings = self.settings
         common: dict[str, Any] = {
-            "n_steps": steps_of_round(settings.steps_per_iteration, self.environments, horizon),
+            "n_steps": steps_per_env(settings.steps_per_iteration, self.environments, horizon),
             "batch_size": settings.batch_size,
             "n_epochs": settings.epochs,
             "gamma": settings.gamma,
@@ -277,9 +281,9 @@ class AdversarialAgent(PolicyAgent):
             "ent_coef": settings.entropy_weight,
             "device": device,
         }
-        if clone is not None:
+        if bc is not None:
             return ppo_from(
-                clone,
+                bc,
                 envs,
                 log_std=settings.log_std,
                 learning_rate=settings.learning_rate,
@@ -300,52 +304,50 @@ class AdversarialAgent(PolicyAgent):
         return model
 
 
-def _mask_inputs(reward_net: RewardNet, places: Sequence[int]) -> None:
-    """Lets a reward network, and the reward in it that is left without its potential, not look at some numbers."""
-    hidden = list(places)
+def _mask_inputs(reward_net: RewardNet, indices: Sequence[int]) -> None:
+    """Set some inputs of a reward network, and of the reward without potential inside it, to 0."""
+    hidden = list(indices)
 
-    def without(observations: torch.Tensor) -> torch.Tensor:
-        seen = observations.clone()
-        seen[:, hidden] = 0.0
-        return seen
+    def masked(observations: torch.Tensor) -> torch.Tensor:
+        changed = observations.clone()
+        changed[:, hidden] = 0.0
+        return changed
 
-    def blindfold(part: Any) -> None:
-        looking = part.forward
+    def mask(part: Any) -> None:
+        forward = part.forward
         # imitation's wrappers call forward itself, past the hooks of PyTorch.
-        part.forward = lambda state, action, following, done: looking(
-            without(state), action, without(following), done
-        )
+        part.forward = lambda state, action, following, done: forward(masked(state), action, masked(following), done)
 
     if hidden:
         for part in (reward_net, getattr(reward_net, "base", None)):
             if part is not None:
-                blindfold(part)
+                mask(part)
 
 
 class _Silent(HierarchicalLogger):
-    """Writes nothing, where imitation's makes a folder for every mean."""
+    """Logger that writes nothing; imitation's creates a folder for every mean."""
 
     def __init__(self) -> None:
         super().__init__(Logger(folder=None, output_formats=[]))
 
     @contextmanager
     def accumulate_means(self, name: str) -> Iterator[None]:
-        """Accumulates nothing."""
+        """Do nothing."""
         yield
 
 
-class _Practice:
-    """A training, a round at a time.
+class _Training:
+    """Training, an iteration at a time.
 
     Args:
-        agent: Whose training it is.
-        model: As before the first round, in ``envs``.
-        envs: Of :func:`agents.training.stable_baselines.training_envs`.
-        reward_net: The discriminator, untrained.
-        expert: What it compares with.
-        rehearsal: Of the policy; None if it did not begin as a clone.
+        agent: Agent in training.
+        model: PPO before its first iteration, in ``envs``.
+        envs: Environments of :func:`agents.training.stable_baselines.training_envs`.
+        reward_net: Untrained discriminator.
+        expert: Transitions of the expert.
+        regularization: BC regularization of the policy; None without a warm start.
         horizon: Steps of an episode.
-        total: Steps in all.
+        total: Total number of steps.
     """
 
     def __init__(
@@ -355,7 +357,7 @@ class _Practice:
         envs: VecEnv,
         reward_net: RewardNet,
         expert: ExpertTransitions,
-        rehearsal: BCRegularization | None,
+        regularization: BCRegularization | None,
         *,
         horizon: int,
         total: int,
@@ -364,10 +366,10 @@ class _Practice:
         self._model = model
         self._envs = envs
         self._expert = expert
-        self._rehearsal = rehearsal
+        self._regularization = regularization
         self._total = total
         self._learning_rate = float(model.lr_schedule(1.0))
-        self._rounds = 0
+        self._iterations = 0
         self.trainer = agent.new_trainer(
             reward_net,
             demonstrations=None,
@@ -378,17 +380,17 @@ class _Practice:
             custom_logger=_Silent(),
         )
         self._episodes = model.n_steps // horizon
-        # Its wrappers have begun episodes; the next reset is to begin the first.
+        # The trainer's wrappers have reset the environments: start again with the first episode.
         next_episode(envs, 0)
 
-    def round(self) -> dict[str, float]:
-        """Practises, updates the policy, then the discriminator; returns numbers for the log."""
-        rehearsal = self._rehearsal
+    def iterate(self) -> dict[str, float]:
+        """Collect rollouts, update the policy and the discriminator, and return numbers for the log."""
+        regularization = self._regularization
         rate = self._learning_rate * (1.0 - self._model.num_timesteps / self._total)
         self._model.lr_schedule = lambda _: rate
-        learns = rehearsal is None or self._rounds >= self._settings.critic_iterations
+        policy_learns = regularization is None or self._iterations >= self._settings.critic_iterations
         for parameter in actor_parameters(self._model.policy, noise=True):
-            parameter.requires_grad_(learns)
+            parameter.requires_grad_(policy_learns)
         self.trainer.train_gen(learn_kwargs={"log_interval": None})
         logged = self.trainer.logger.name_to_value
         numbers = {name: float(value) for name, value in logged.items() if name.startswith("train/")}
@@ -397,37 +399,37 @@ class _Practice:
         for _ in range(self._settings.discriminator_updates):
             with networks.training(self.trainer.reward_train):
                 found.append(self.trainer.train_disc(expert_samples=self._expert.draw(size)))
-        self._rounds += 1
-        if rehearsal is not None and learns and self._settings.bc_updates_per_iteration:
-            loss = rehearsal.update(self._settings.bc_updates_per_iteration, size, rate)
-            numbers["rehearsal/loss"] = loss
+        self._iterations += 1
+        if regularization is not None and policy_learns and self._settings.bc_updates_per_iteration:
+            loss = regularization.update(self._settings.bc_updates_per_iteration, size, rate)
+            numbers["bc_regularization/loss"] = loss
         numbers["discriminator/loss"] = float(np.mean([stats["disc_loss"] for stats in found]))
         numbers["discriminator/accuracy"] = float(np.mean([stats["disc_acc"] for stats in found]))
         return numbers
 
     def state(self) -> dict[str, Any]:
-        """What is needed to go on after a round; what the policy did in it is not: the next round replaces it."""
+        """Return what a checkpoint needs after an iteration; the next iteration replaces its rollouts."""
         trainer: Any = self.trainer
         return {
             "model": state_of(self._model),
             "reward": trainer._reward_net.state_dict(),
             "optimizer": trainer._disc_opt.state_dict(),
             "expert": self._expert.rng.bit_generator.state,
-            "rehearsal": None if self._rehearsal is None else self._rehearsal.state(),
-            "rounds": self._rounds,
+            "regularization": None if self._regularization is None else self._regularization.state(),
+            "iterations": self._iterations,
             "counters": [trainer._global_step, trainer._disc_step],
         }
 
-    def restore(self, kept: dict[str, Any]) -> None:
-        """Goes on from :meth:`state`."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Resume from a state of :meth:`state`."""
         trainer: Any = self.trainer
-        trainer._reward_net.load_state_dict(kept["reward"])
-        trainer._disc_opt.load_state_dict(kept["optimizer"])
-        trainer._global_step, trainer._disc_step = kept["counters"]
-        self._expert.rng.bit_generator.state = kept["expert"]
-        self._rounds = kept["rounds"]
-        if self._rehearsal is not None:
-            self._rehearsal.restore(kept["rehearsal"])
-        # Rounds are of whole episodes, of the same number in each environment.
-        next_episode(self._envs, self._rounds * self._episodes)
-        restore(self._model, kept["model"])
+        trainer._reward_net.load_state_dict(state["reward"])
+        trainer._disc_opt.load_state_dict(state["optimizer"])
+        trainer._global_step, trainer._disc_step = state["counters"]
+        self._expert.rng.bit_generator.state = state["expert"]
+        self._iterations = state["iterations"]
+        if self._regularization is not None:
+            self._regularization.restore(state["regularization"])
+        # An iteration consists of the same number of whole episodes in each environment.
+        next_episode(self._envs, self._iterations * self._episodes)
+        restore(self._model, state["model"])

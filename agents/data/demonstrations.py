@@ -186,7 +186,7 @@ class DemonstrationData:
 
     @property
     def id(self) -> str:
-        """Ids of the datasets."""
+        """Comma-separated ids of the datasets."""
         return ", ".join(dataset.id for dataset in self._datasets)
 
     @property
@@ -312,9 +312,9 @@ def _checksum(datasets: Sequence[minari.MinariDataset], digests: Sequence[Sequen
 
 
 def _instruction(episode: Episode) -> str | None:
-    told = episode.infos.get(INSTRUCTION)
-    if told is not None and len(told):
-        return str(told[0])
+    recorded = episode.infos.get(INSTRUCTION)
+    if recorded is not None and len(recorded):
+        return str(recorded[0])
     asked = (episode.options or {}).get(INSTRUCTION)
     return None if asked is None else str(asked)
 

@@ -1,4 +1,4 @@
-"""Spaces in texts: short for messages, whole for saved agents."""
+"""Spaces as strings: short for messages, whole for saved agents."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def brief(space: str) -> str:
 
 
 def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, str]:
-    """Return spaces as text, which tells whether a saved agent fits an environment."""
+    """Return spaces as strings, to compare those of a saved agent with an environment's."""
     return {"observation_space": str(observation_space), "action_space": str(action_space)}

@@ -1,8 +1,8 @@
-"""Demonstrations seen in a mirror, and turned about the vertical: more of them, where the task looks alike.
+"""Data augmentation by symmetry: mirrored demonstrations, and demonstrations rotated about the vertical.
 
-A push to the left teaches a push to the right. What is seen in the mirror is as if it had happened across the plane
-y = 0, in which the arm stands; what is turned is as if it had happened in another direction, which holds only where
-nothing depends on where the fingers stand, as in reaching and pushing with closed fingers.
+A push to the left teaches a push to the right. The mirror is the plane y = 0, which contains the base of the arm.
+Rotation is valid only in tasks that do not depend on the orientation of the fingers, such as reaching, and pushing
+with closed fingers.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ import torch
 from gymnasium import spaces
 
 VECTORS = ("position", "relative", "velocity", "lag")
-"""Last parts of the names of features that are vectors, of x, y and z."""
+"""Suffixes of names of features that are vectors of x, y and z."""
 AXIAL = ("angular_velocity",)
-"""Those of vectors along an axis of rotation, which a mirror turns round."""
+"""Suffixes of pseudovectors, whose components in the mirror plane change sign."""
 ROTATIONS = ("rotation",)
-"""Those of the first two columns of a rotation."""
+"""Suffixes of rotations, given by the first two columns of their matrix."""
 FINGERS = ("touch",)
-"""Those of one number a finger: the mirror changes one finger for the other."""
+"""Suffixes of features with one number per finger: the mirror swaps the fingers."""
 ACTIONS = 4
 """Numbers of an action of control ``ee``: displacements along x, y and z, and the gripper."""
 
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Mirrors and turns transitions at random.
+    """Random mirroring and rotation of transitions.
 
     Attributes:
-        mirror: Whether half of them are mirrored.
-        rotate: Whether each is turned by an angle of its own.
-        x: Numbers of an observation that are the x of a vector; its y follows.
+        mirror: Mirror half of the transitions.
+        rotate: Rotate each transition by a random angle.
+        x: Indices of the x components of vectors in an observation; the y component follows each.
         flipped: Sign of each number in the mirror.
-        order: Place of each number in the mirror.
-        low: Least of the action's numbers.
-        high: Most.
+        order: Index of each number in the mirror.
+        low: Lower bounds of actions.
+        high: Upper bounds of actions.
     """
 
     mirror: bool
@@ -53,12 +53,12 @@ class Symmetry:
     def __call__(
         self, observations: torch.Tensor, actions: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns other transitions that might as well have been demonstrated.
+        """Return augmented transitions.
 
         Args:
-            observations: Shape (N, numbers).
-            actions: Shape (N, 4).
-            rng: Draws which are mirrored, and by how much each is turned.
+            observations: Observations, shape (N, numbers).
+            actions: Actions, shape (N, 4).
+            rng: Draws which transitions are mirrored, and the angles.
         """
         observations, actions = observations.clone(), actions.clone()
         if self.mirror:
@@ -74,7 +74,7 @@ class Symmetry:
 
 
 def _rotate(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
-    """Turns vectors in place."""
+    """Rotate vectors in place."""
     cosine, sine = angles.cos()[:, None], angles.sin()[:, None]
     along, across = rows[:, x], rows[:, x + 1]
     rows[:, x] = cosine * along - sine * across
@@ -82,15 +82,15 @@ def _rotate(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
 
 
 def symmetry_of(env: gym.Env[Any, Any], *, mirror: bool, rotate: bool) -> Symmetry | None:
-    """Returns how demonstrations of an environment are mirrored and turned; None if they are not.
+    """Return the augmentation for an environment; None without mirroring and rotation.
 
     Args:
-        env: Of ours, with ``obs="state"`` and ``control="ee"``.
-        mirror: Whether the task is the same in the mirror.
-        rotate: Whether it is the same from all sides.
+        env: Environment of lam_envs with ``obs="state"`` and ``control="ee"``.
+        mirror: Mirror demonstrations.
+        rotate: Rotate demonstrations.
 
     Raises:
-        ValueError: Of this environment's numbers nobody knows how they change; names them.
+        ValueError: Some features have no known mirror image or rotation; lists them.
     """
     if not (mirror or rotate):
         return None
@@ -98,7 +98,7 @@ def symmetry_of(env: gym.Env[Any, Any], *, mirror: bool, rotate: bool) -> Symmet
     space, actions = env.observation_space, env.action_space
     if layout is None or not isinstance(space, spaces.Box) or not isinstance(actions, spaces.Box):
         raise ValueError(
-            'only environments of lam_envs with obs="state" and control="ee" are mirrored and turned: '
+            'only environments of lam_envs with obs="state" and control="ee" can be mirrored and rotated: '
             "set mirror=false and rotate=false"
         )
     x: list[int] = []
@@ -114,7 +114,7 @@ def symmetry_of(env: gym.Env[Any, Any], *, mirror: bool, rotate: bool) -> Symmet
             x.append(start)
             flipped[[start, start + 2]] = -1.0
         elif kind in ROTATIONS and numbers == 6:
-            # M R M, where M mirrors: of the first column the y changes its sign, of the second the x and the z.
+            # M R M with the mirror M: y changes sign in the first column, x and z in the second.
             x += [start, start + 3]
             flipped[[start + 1, start + 3, start + 5]] = -1.0
         elif kind in FINGERS and numbers == 2 and not rotate:
@@ -123,8 +123,8 @@ def symmetry_of(env: gym.Env[Any, Any], *, mirror: bool, rotate: bool) -> Symmet
             unknown.append(name)
     if unknown or actions.shape != (ACTIONS,) or len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):
         raise ValueError(
-            f"it is not known how {', '.join(unknown) or 'the actions'} of {env.spec.id if env.spec else env} "
-            f"would {'rotate' if rotate else 'look in a mirror'}: set mirror=false and rotate=false"
+            f"{', '.join(unknown) or 'the actions'} of {env.spec.id if env.spec else env} cannot be "
+            f"{'rotated' if rotate else 'mirrored'}: set mirror=false and rotate=false"
         )
     return Symmetry(
         mirror,

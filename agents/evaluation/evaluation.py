@@ -1,4 +1,4 @@
-"""Let an agent act on fixed seeds and judge what it did."""
+"""Evaluation of an agent on fixed seeds."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ EPISODE_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """How one episode went.
+    """Result of one episode.
 
     Attributes:
-        seed: What ``reset`` was given.
-        success: Whether the task was done at the last step.
-        steps_to_success: Steps until it was done and stayed done to the end; None without success.
+        seed: Seed of the reset.
+        success: True if the task is solved at the last step.
+        steps_to_success: Steps until the task is solved and stays solved to the end; None without success.
         episode_return: Sum of rewards.
-        length: Steps.
-        ever_success: Whether the task was done after any step.
-        jerk: Mean jerk of the tool, m/s^3, from its positions at the steps; None where the environment does not tell
-            them.
-        peak_force: How hard the robot pushed what it pushed hardest, newtons, the largest of what it was at the ends
-            of the steps; None likewise.
+        length: Number of steps.
+        ever_success: True if the task is solved after any step.
+        jerk: Mean jerk of the tool, m/s^3, from its positions at the steps; None if the environment is not of
+            lam_envs.
+        peak_force: Largest contact force of the robot at the ends of steps, newtons; None likewise.
     """
 
     seed: int
@@ -56,12 +55,12 @@ class EpisodeResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How an agent did on a set of seeds.
+    """Results of an agent on a set of seeds.
 
     Attributes:
-        episodes: One an episode, in the order of the seeds.
-        step_seconds: Simulated seconds a step takes.
-        inference_latency_ms: Wall time of a call of ``predict``, milliseconds: the median of all.
+        episodes: Results of the episodes, in the order of the seeds.
+        step_seconds: Simulated time of a step, seconds.
+        inference_latency_ms: Median wall time of a call of ``predict``, milliseconds.
     """
 
     episodes: tuple[EpisodeResult, ...]
@@ -70,12 +69,12 @@ class Evaluation:
 
     @property
     def successes(self) -> int:
-        """How many episodes ended in success."""
+        """Number of episodes that ended in success."""
         return sum(episode.success for episode in self.episodes)
 
     @property
     def success_rate(self) -> float:
-        """Share of episodes that ended in success."""
+        """Fraction of episodes that ended in success."""
         return self.successes / len(self.episodes)
 
     @property
@@ -85,29 +84,29 @@ class Evaluation:
 
     @property
     def mean_steps_to_success(self) -> float | None:
-        """Mean over the successful episodes; None if there is none."""
+        """Mean steps to success of the successful episodes; None without one."""
         steps = [episode.steps_to_success for episode in self.episodes if episode.steps_to_success is not None]
         return float(np.mean(steps)) if steps else None
 
     @property
     def mean_seconds_to_success(self) -> float | None:
-        """The same in simulated seconds."""
+        """Mean time to success of the successful episodes, simulated seconds; None without one."""
         steps = self.mean_steps_to_success
         return None if steps is None else steps * self.step_seconds
 
     @property
     def ever_success_rate(self) -> float:
-        """Share of episodes in which the task was done after any step."""
+        """Fraction of episodes in which the task is solved after any step."""
         return float(np.mean([episode.ever_success for episode in self.episodes]))
 
     @property
     def mean_jerk(self) -> float | None:
-        """Mean over the episodes, m/s^3; None where nothing tells it."""
+        """Mean jerk over the episodes, m/s^3; None if unknown."""
         return _mean([episode.jerk for episode in self.episodes])
 
     @property
     def mean_peak_force(self) -> float | None:
-        """Mean over the episodes, newtons; None where nothing tells it."""
+        """Mean peak force over the episodes, newtons; None if unknown."""
         return _mean([episode.peak_force for episode in self.episodes])
 
     @property
@@ -117,12 +116,12 @@ class Evaluation:
 
 
 def _mean(numbers: list[float | None]) -> float | None:
-    told = [number for number in numbers if number is not None]
-    return float(np.mean(told)) if told else None
+    known = [number for number in numbers if number is not None]
+    return float(np.mean(known)) if known else None
 
 
 class _Timed:
-    """Acts as another agent does, and notes how long each decision takes."""
+    """Wrapper of an agent that measures the wall time of each ``predict``."""
 
     def __init__(self, agent: Policy) -> None:
         self.seconds: list[float] = []
@@ -148,10 +147,10 @@ def evaluate(
     episode_seconds: float | None = EPISODE_SECONDS,
     **env_kwargs: Any,
 ) -> Evaluation:
-    """Lets an agent act for one episode a seed.
+    """Run an agent for one episode per seed.
 
-    The seeds are fixed before the first step, so that long and short episodes count alike; success is judged at
-    the last step.
+    The seeds are fixed before the first step, so that long and short episodes count alike. Success is that of the
+    last step.
 
     An episode that takes too long is interrupted. Compiled code that hangs cannot be: some seconds later the process
     writes to stderr where it hangs, and ends with exit code 1 (:class:`agents.evaluation.deadline.Deadline`).
@@ -161,25 +160,25 @@ def evaluate(
             training environment sees observations as there, normalized by VecNormalize or stacked by VecFrameStack.
         env: Id of an environment, or one with a time limit.
         seeds: Seeds of the episodes: not those of the demonstrations.
-        progress: Show a bar.
+        progress: Show a progress bar.
         episode_seconds: Wall time that an episode may take, seconds; None for no limit.
         env_kwargs: Keywords for ``gym.make``.
 
     Raises:
         TimeoutError: An episode took longer than ``episode_seconds``; names its seed.
         TypeError: The agent has no ``predict``.
-        ValueError: No seeds, an unknown id, keywords for an environment that is made already, an environment
+        ValueError: No seeds, an unknown id, keywords for an environment that exists already, an environment
             whose info has no ``is_success``, or a time limit that is not a positive number.
     """
     if not isinstance(agent, Policy):
-        raise TypeError(f"a {type(agent).__name__} is no agent: it has no predict(observation, ...)")
+        raise TypeError(f"a {type(agent).__name__} is not an agent: it has no predict(observation, ...)")
     chosen = list(seeds)
     if not chosen:
         raise ValueError("no seeds: expected at least one, such as range(1000, 1200)")
     if min(chosen) < 0:
         raise ValueError(f"seed {min(chosen)} is negative; expected seeds of at least 0")
     if env_kwargs and not isinstance(env, str):
-        raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that is made already: give its id")
+        raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that exists already: give its id")
     if episode_seconds is not None and not (math.isfinite(episode_seconds) and episode_seconds > 0):
         raise ValueError(
             f"episode_seconds is {episode_seconds}; expected seconds above 0, or None for no limit to an episode"
@@ -211,10 +210,10 @@ def _step_seconds(env: gym.Env[Any, Any]) -> float:
 
 
 def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """Makes an environment by its id.
+    """Make an environment by its id.
 
     Raises:
-        ValueError: Gymnasium does not know the id, and which of ours there are; or an episode without steps.
+        ValueError: The id is unknown, or ``max_episode_steps`` is below 1.
     """
     steps = kwargs.get("max_episode_steps")
     if steps is not None and not (type(steps) is int and steps >= 1):
@@ -234,7 +233,7 @@ def _episode(agent: Policy, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
     forces: list[float] = []
     for step in rollout(env, agent, seed):
         if "is_success" not in step.info:
-            raise ValueError(f"the info of {env} has no is_success: nothing says whether the task is done")
+            raise ValueError(f"the info of {env} has no is_success: expected an environment that reports success")
         if isinstance(inner, ManipulationEnv):
             positions.append(inner.features()["tool/position"])
             forces.append(inner.contact_force)
@@ -259,7 +258,7 @@ def _episode(agent: Policy, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
 
 
 def _jerk(positions: list[npt.NDArray[np.float64]], step_seconds: float) -> float | None:
-    """The mean length of the third derivative, by differences; rounded to what is of interest."""
+    """Return the mean norm of the third derivative, by finite differences; None for fewer than four positions."""
     if len(positions) < 4:
         return None
     third = np.diff(np.stack(positions), n=3, axis=0) / step_seconds**3

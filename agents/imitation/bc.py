@@ -28,7 +28,7 @@ MAX_ENSEMBLE = 32
 
 
 class CloningSettings(AgentSettings):
-    """Settings of everything that clones demonstrated actions."""
+    """Settings that bc and dagger share."""
 
     epochs: Count = Field(100, description="Passes over the demonstrations.")
     batch_size: Count = Field(128, description="Steps in a minibatch.")
@@ -98,7 +98,7 @@ class BCPolicy(TorchPolicy):
         self.network = BoundedPolicy(
             observation_space,
             action_space,
-            lr_schedule=lambda _: 0.0,  # of an optimizer that is never used
+            lr_schedule=lambda _: 0.0,  # its own optimizer is not used
             squash=settings.squash,
             **policy_keywords(settings.hidden_sizes),
         )

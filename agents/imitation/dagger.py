@@ -162,7 +162,7 @@ class DAgger(PolicyAgent):
                     labels = joined([labels, self._rollouts(each, rollouts, expert, seed)])
 
     def _iterations(self, initial: int, horizon: int, total: int) -> list[_Iteration]:
-        """Divide the episodes that may be labelled; the last policy learns from all labels.
+        """Divide the episodes to label; the last policy learns from all labels.
 
         Args:
             initial: Labels of the demonstrations it starts with.

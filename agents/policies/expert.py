@@ -1,4 +1,4 @@
-"""The scripted expert as an agent: the ceiling of every comparison."""
+"""Scripted expert as an agent: the upper baseline of every comparison."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from demos.experts import ExpertPolicy, make_expert
 
 
 class ExpertAgent(ExpertPolicy):
-    """Acts as the expert of the environment's task does.
+    """Agent that acts like the scripted expert of the environment's task.
 
     Args:
-        env: A lam_envs environment.
+        env: Environment of lam_envs.
     """
 
     spec = AgentSpec("expert", needs_demonstrations=False, needs_no_command=False)

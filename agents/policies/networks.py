@@ -1,7 +1,7 @@
-"""Networks that our agents share: policies of Stable-Baselines3 that standardise what they observe.
+"""Networks of our agents: policies of Stable-Baselines3 with an encoder that standardizes observations.
 
-What was observed in the demonstrations has mean 0 and spread 1 inside of the network. The numbers that do this are
-part of the weights: they are saved with them, and Stable-Baselines3's own algorithms go on with them.
+Means and deviations are part of the weights, so they are saved with them. All networks have the same layers: the
+weights of a BC policy initialize the policy of PPO, or the actor of SAC.
 """
 
 from __future__ import annotations
@@ -21,94 +21,95 @@ from torch import nn
 
 from demos.datasets.statistics import Statistics
 
-LEAST_SPREAD = 0.01
-"""Observations have about unit range: what varied less than this in the demonstrations is not blown up."""
-FARTHEST = 10.0
-"""Standardised numbers are clipped here: what was never seen does not drive the network out of all bounds."""
-PICTURE_FEATURES = 128
-LEAST_LOG_STD = -40.0
-"""Smallest logarithm of the noise. Where an action is always the same, cloning shrinks its noise with each update:
-published trainings come to -33. At -40 losses and their gradients still fit in 32-bit numbers."""
+MIN_DEVIATION = 0.01
+"""Observations have about unit range: numbers with a smaller deviation than this are not scaled."""
+MAX_STANDARDIZED = 10.0
+"""Standardized numbers are clipped to plus and minus this, so that new values do not make activations explode."""
+IMAGE_FEATURES = 128
+MIN_LOG_STD = -40.0
+"""Smallest logarithm of the noise. Where an action is always the same, behavior cloning shrinks its noise with each
+update: published trainings reach -33. At -40, losses and their gradients still fit in 32-bit numbers."""
 
 
-class Standardizing(BaseFeaturesExtractor):
-    """Standardises numbers, sees pictures through convolutions, and joins all of an observation in one row.
+class ObservationEncoder(BaseFeaturesExtractor):
+    """Encoder of observations: it standardizes numbers, applies convolutions to images, and concatenates all.
 
     Args:
-        observation_space: A Box, or a Dict of such; uint8 of shape (height, width, channels) is a picture, or with
-            the channels first, as Stable-Baselines3 has it.
+        observation_space: A Box, or a Dict of such; uint8 of shape (height, width, channels) is an image, or with
+            the channels first, as in Stable-Baselines3.
     """
 
     def __init__(self, observation_space: gym.Space[Any]) -> None:
         self._parts = _parts(observation_space)
-        sizes = [PICTURE_FEATURES if is_image(part) else math.prod(part.shape) for part in self._parts.values()]
+        sizes = [IMAGE_FEATURES if is_image(part) else math.prod(part.shape) for part in self._parts.values()]
         super().__init__(observation_space, sum(sizes))
         self._is_dict = isinstance(observation_space, spaces.Dict)
-        self.pictures = nn.ModuleDict()
+        self.images = nn.ModuleDict()
         for number, part in enumerate(self._parts.values()):
             if is_image(part):
-                self.pictures[str(number)] = _convolutions(part.shape)
+                self.images[str(number)] = _convolutions(part.shape)
             else:
                 self.register_buffer(f"mean_{number}", torch.zeros(math.prod(part.shape)))
                 self.register_buffer(f"spread_{number}", torch.ones(math.prod(part.shape)))
 
-    def fit(self, found: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
-        """Takes mean and spread of numbers from a dataset.
+    def fit(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+        """Set mean and deviation of the numbers.
 
         Args:
-            found: Of :func:`demos.statistics`.
-            masked: Indices of numbers, in an observation that is one array, that become 0.
+            statistics: Statistics of a dataset (:func:`demos.statistics`).
+            masked: Indices of numbers, in an observation that is one array, that are set to 0.
         """
         for number, (name, part) in enumerate(self._parts.items()):
             if is_image(part):
                 continue
-            known = found[f"observation/{name}" if name else "observation"]
-            spread = np.where(known.std < LEAST_SPREAD, 1.0, known.std).ravel()
+            known = statistics[f"observation/{name}" if name else "observation"]
+            spread = np.where(known.std < MIN_DEVIATION, 1.0, known.std).ravel()
             spread[list(masked)] = np.inf
             self.get_buffer(f"mean_{number}").copy_(torch.as_tensor(known.mean.ravel()))
             self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))
 
     def forward(self, observations: Any) -> torch.Tensor:
-        """Returns rows of shape (N, features)."""
+        """Return rows of shape (N, features)."""
         rows = []
         for number, name in enumerate(self._parts):
             values = observations[name] if self._is_dict else observations
-            if str(number) in self.pictures:
-                seen = values.float() / 255.0
-                seen = seen if _has_channels_first(self._parts[name].shape) else seen.permute(0, 3, 1, 2).contiguous()
-                rows.append(self.pictures[str(number)](seen))
+            if str(number) in self.images:
+                pixels = values.float() / 255.0
+                if not _has_channels_first(self._parts[name].shape):
+                    pixels = pixels.permute(0, 3, 1, 2).contiguous()
+                rows.append(self.images[str(number)](pixels))
             else:
                 flat = values.float().flatten(1)
                 standard = (flat - self.get_buffer(f"mean_{number}")) / self.get_buffer(f"spread_{number}")
-                rows.append(standard.clamp(-FARTHEST, FARTHEST))
+                rows.append(standard.clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED))
         return torch.cat(rows, dim=1)
 
 
 def is_image(space: gym.Space[Any]) -> bool:
-    """Whether a space holds pictures, with the channels last or first."""
+    """Return True if a space holds images, with the channels last or first."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
 
 
 def _has_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether the channels of a picture are its first dimension: there are fewest of them."""
+    """Return True if the first dimension of an image, the smallest, holds the channels."""
     return shape[0] < min(shape[1:])
 
 
 def _parts(space: gym.Space[Any]) -> dict[str, spaces.Box]:
-    """The arrays of an observation by name; of a plain space the one name ``""``."""
+    """Return the spaces of the arrays of an observation by name; that of a plain Box is ``""``."""
     parts: dict[str, spaces.Box] = {}
     for name, part in (space.spaces if isinstance(space, spaces.Dict) else {"": space}).items():
         if not isinstance(part, spaces.Box):
-            raise ValueError(f"observation {name!r} is a {type(part).__name__}; these networks see arrays of numbers")
+            raise ValueError(f"observation {name!r} is a {type(part).__name__}; expected a Box")
         parts[name] = part
     return parts
 
 
 def _convolutions(shape: tuple[int, ...]) -> nn.Module:
-    """Three layers as of Mnih et al. 2015, smaller, for pictures of any size of at least 20."""
+    """Return a small version of the three layers of Mnih et al. 2015, for images of at least 20 x 20."""
     channels, height, width = shape if _has_channels_first(shape) else (shape[2], *shape[:2])
     if min(height, width) < 20:
-        raise ValueError(f"pictures are {height} x {width}; these networks see pictures of at least 20 x 20")
+        raise ValueError(f"images are {height} x {width}; expected at least 20 x 20")
     return nn.Sequential(
         nn.Conv2d(channels, 16, kernel_size=8, stride=4, padding=2),
         nn.ReLU(),
@@ -118,44 +119,44 @@ def _convolutions(shape: tuple[int, ...]) -> nn.Module:
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(5),
         nn.Flatten(),
-        nn.Linear(32 * 25, PICTURE_FEATURES),
+        nn.Linear(32 * 25, IMAGE_FEATURES),
         nn.ReLU(),
     )
 
 
 class _Squash(nn.Module):
-    """Brings any numbers between the bounds of a space.
+    """Layer that squashes numbers into the bounds of a space by tanh.
 
     Args:
-        space: Of the actions.
+        space: Action space.
 
     Raises:
-        ValueError: It has no bounds.
+        ValueError: The space has no bounds.
     """
 
     def __init__(self, space: spaces.Box) -> None:
         super().__init__()
         if not space.is_bounded():
-            raise ValueError(f"actions of {space} have no bounds to be squashed into: set squash=false")
+            raise ValueError(f"action space {space} has no bounds to squash actions into: set squash=false")
         low, high = torch.as_tensor(space.low).flatten(), torch.as_tensor(space.high).flatten()
         self.register_buffer("middle", (high + low) / 2, persistent=False)
         self.register_buffer("reach", (high - low) / 2, persistent=False)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Squashes numbers of shape (N, actions)."""
+        """Squash numbers of shape (N, actions)."""
         return self.get_buffer("middle") + self.get_buffer("reach") * torch.tanh(values)
 
 
 class BoundedPolicy(ActorCriticPolicy):
-    """An actor-critic policy whose mean action is squashed into the action space by tanh.
+    """Actor-critic policy whose mean action is squashed into the action space by tanh.
 
-    So what it does without noise is what SAC's actor of the same weights does. The logarithm of its noise is at least
-    :data:`LEAST_LOG_STD`, so that no demonstrated action is so unlikely that a loss or its gradient overflows.
+    Without noise it acts like SAC's actor with the same weights. The logarithm of its noise is at least
+    :data:`MIN_LOG_STD`, so that no demonstrated action is so unlikely that a loss or its gradient overflows.
 
     Args:
-        args: Of Stable-Baselines3's ``ActorCriticPolicy``.
-        squash: Whether to squash; never done to discrete actions.
-        kwargs: Of Stable-Baselines3's ``ActorCriticPolicy``.
+        args: Arguments of Stable-Baselines3's ``ActorCriticPolicy``.
+        squash: Squash continuous actions.
+        kwargs: Keyword arguments of Stable-Baselines3's ``ActorCriticPolicy``.
     """
 
     def __init__(self, *args: Any, squash: bool = True, **kwargs: Any) -> None:
@@ -165,27 +166,27 @@ class BoundedPolicy(ActorCriticPolicy):
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
         if self.squash and isinstance(self.action_space, spaces.Box):
-            # No new weights: the optimizer knows all of them.
+            # This adds no weights, so the optimizer has all of them.
             self.action_net = nn.Sequential(self.action_net, _Squash(self.action_space))
 
     def _get_action_dist_from_latent(self, latent_pi: torch.Tensor) -> Distribution:
         if isinstance(self.action_dist, DiagGaussianDistribution):
             with torch.no_grad():
-                self.log_std.clamp_(min=LEAST_LOG_STD)
+                self.log_std.clamp_(min=MIN_LOG_STD)
         return super()._get_action_dist_from_latent(latent_pi)
 
 
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Returns a network's weights, what has several names under the first of them."""
+    """Return the weights of a network; weights with several names under the first of them."""
     state = network.state_dict()
     return {name: state[name] for name, first in _first_names(state).items() if name == first}
 
 
 def set_weights(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Gives a network the weights of :func:`weights_of`.
+    """Set the weights of :func:`weights_of`.
 
     Raises:
-        ValueError: They are of another network.
+        ValueError: The weights belong to another network.
     """
     first_names = _first_names(network.state_dict())
     missing = sorted(set(first_names.values()) - weights.keys())
@@ -199,16 +200,16 @@ def set_weights(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None
 
 
 def _first_names(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """For each name the first that the same numbers have."""
+    """Return the first name of the same tensor for each name."""
     seen: dict[tuple[int, torch.Size], str] = {}
     return {name: seen.setdefault((value.data_ptr(), value.shape), name) for name, value in state.items()}
 
 
 def policy_keywords(hidden_sizes: tuple[int, ...]) -> dict[str, Any]:
-    """Returns what policies of Stable-Baselines3 are made with, so that one takes the weights of another."""
+    """Return keyword arguments for policies of Stable-Baselines3 that can share weights."""
     return {
         "net_arch": list(hidden_sizes),
         "activation_fn": nn.ReLU,
-        "features_extractor_class": Standardizing,
+        "features_extractor_class": ObservationEncoder,
         "normalize_images": False,
     }

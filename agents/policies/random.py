@@ -1,4 +1,4 @@
-"""The random agent: the floor of every comparison."""
+"""Random agent: the lower baseline of every comparison."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from agents.registry import AgentSpec
 
 
 class RandomAgent:
-    """Draws actions uniformly.
+    """Agent that draws actions uniformly.
 
     Args:
-        env: Gives the action space.
-        seed: Of its own generator.
+        env: Environment that gives the spaces.
+        seed: Seeds its generator.
     """
 
     spec = AgentSpec("random", needs_demonstrations=False, needs_no_command=False)
@@ -29,11 +29,11 @@ class RandomAgent:
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, Any]:
-        """Draws an action, or one for each observation of a batch."""
-        shown: Any = self._observation_space
+        """Draw an action, or a batch of them for a batch of observations."""
+        space: Any = self._observation_space
         if isinstance(observation, dict):
             name = next(iter(observation))
-            observation, shown = observation[name], shown[name]
-        if np.ndim(observation) == len(shown.shape or ()):
+            observation, space = observation[name], space[name]
+        if np.ndim(observation) == len(space.shape or ()):
             return self._actions.sample(), state
         return np.stack([self._actions.sample() for _ in range(len(observation))]), state

@@ -1,1 +1,1 @@
-"""Reinforcement learning: from reward alone, from demonstrations, and fine-tuning."""
+"""Reinforcement learning: from reward alone, with demonstrations, and fine-tuning."""

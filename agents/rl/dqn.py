@@ -1,4 +1,4 @@
-"""DQN (Mnih et al. 2015) by Stable-Baselines3: a reference without demonstrations, for discrete actions."""
+"""DQN (Mnih et al. 2015) by Stable-Baselines3: a baseline without demonstrations, for discrete actions."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class DQNSettings(OffPolicySettings):
 
 
 class DQNAgent(ReinforcementAgent):
-    """DQN: a network learns what each discrete action is worth, from the reward alone.
+    """DQN: a network learns the value of each discrete action, from reward alone.
 
-    **Idea.** Q(s, a) is the reward to come when a is done in s. The network is brought towards what was got, plus
-    what the best next action is worth by a slower copy of itself. Mostly the best action is done, sometimes a random
-    one. It sees no demonstration: beside the learners it shows what these are worth.
+    **Idea.** Q(s, a) is the discounted reward after action a in state s. The network is fitted to the reward of a
+    step plus the value of the best next action, which a slower copy of the network estimates. The agent mostly takes
+    the best action, sometimes a random one. DQN uses no demonstrations: it is a baseline that shows what they are
+    worth.
 
     **Equation.** The Huber loss of Q(s, a) - (r + gamma max_a' Q_target(s', a')), over transitions of a replay
     buffer.
@@ -37,17 +38,18 @@ class DQNAgent(ReinforcementAgent):
     **Paper.** Mnih et al. 2015, Human-level control through deep reinforcement learning. The algorithm is
     Stable-Baselines3's.
 
-    **What we do differently.** Episodes are seeded by their number, and a training that was killed goes on to the
-    same weights.
+    **Differences.** Episodes are seeded by their number, and a killed training resumes and ends with the same
+    weights.
 
-    **When not to use it.** Where success is rare under random actions, as in every task here but reaching, or where
-    actions are not discrete.
+    **When not to use it.** When random actions rarely succeed, as in all tasks except reaching, or when actions
+    are not discrete.
 
     The budget of :meth:`learn` is in steps of the environment.
 
     Args:
-        env: Gives the spaces; actions are discrete.
-        settings: Fields of :class:`DQNSettings` that differ from ``configs/dqn.yaml``.
+        env: Environment that gives the spaces; actions are discrete.
+        settings: Settings that differ from the defaults for this environment; see
+            :class:`DQNSettings`.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or actions that are not discrete.
@@ -56,13 +58,13 @@ class DQNAgent(ReinforcementAgent):
     spec = AgentSpec("dqn", settings=DQNSettings, needs_demonstrations=False, needs_environment=True, takes_run=True)
 
     def new_policy(self) -> BasePolicy:
-        """Makes an untrained policy."""
+        """Return an untrained policy."""
         actions = require_discrete(self.spec.name, self.action_space)
         keywords = policy_keywords(self.settings.hidden_sizes)
         return DQNPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
 
     def new_model(self, envs: VecEnv, horizon: int, device: str) -> BaseAlgorithm:
-        """Makes the untrained algorithm."""
+        """Return the untrained algorithm."""
         settings = self.settings
         return DQN(
             DQNPolicy,

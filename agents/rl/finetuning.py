@@ -1,4 +1,4 @@
-"""Clones as the start of Stable-Baselines3's algorithms: PPO and SAC that act, at first, as the clone does."""
+"""Fine-tuning of BC policies by PPO and SAC of Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights
 from demos.datasets.tree import tree_map
 
 LOG_STD = -1.6
-"""Logarithm of the noise that a clone gets: enough to explore, too little to undo what it can."""
+"""Logarithm of the noise of a BC policy in fine-tuning: enough to explore, too little to fail."""
 
 
 def ppo_from(
-    clone: BehaviorCloning, env: gym.Env[Any, Any] | VecEnv, *, log_std: float = LOG_STD, **settings: Any
+    bc: BehaviorCloning, env: gym.Env[Any, Any] | VecEnv, *, log_std: float = LOG_STD, **settings: Any
 ) -> PPO:
-    """Returns PPO (Schulman et al. 2017) whose policy is a clone with noise; its value network is untrained.
+    """Return PPO (Schulman et al. 2017) that starts from a BC policy with noise; its value network is untrained.
 
     Args:
-        clone: Trained; of several members the first.
-        env: With the clone's spaces.
-        log_std: Logarithm of the standard deviation of its noise.
-        settings: Keywords of Stable-Baselines3's ``PPO``.
+        bc: Trained agent; PPO starts from the first policy of an ensemble.
+        env: Environment with the agent's spaces.
+        log_std: Logarithm of the standard deviation of the noise.
+        settings: Keyword arguments of Stable-Baselines3's ``PPO``.
     """
     model = PPO(
         BoundedPolicy,
         env,
-        policy_kwargs={**policy_keywords(clone.settings.hidden_sizes), "squash": clone.settings.squash},
+        policy_kwargs={**policy_keywords(bc.settings.hidden_sizes), "squash": bc.settings.squash},
         **settings,
     )
     policy: Any = model.policy
-    set_weights(policy, weights_of(clone.policy.network))
+    set_weights(policy, weights_of(bc.policy.network))
     if hasattr(policy, "log_std"):
         with torch.no_grad():
             policy.log_std.fill_(log_std)
@@ -47,27 +47,27 @@ def ppo_from(
 
 
 def sac_from(
-    clone: BehaviorCloning, env: gym.Env[Any, Any] | VecEnv, *, log_std: float = LOG_STD, **settings: Any
+    bc: BehaviorCloning, env: gym.Env[Any, Any] | VecEnv, *, log_std: float = LOG_STD, **settings: Any
 ) -> SAC:
-    """Returns SAC (Haarnoja et al. 2018) whose actor is a clone with noise; its critics are untrained.
+    """Return SAC (Haarnoja et al. 2018) whose actor starts from a BC policy with noise; its critics are untrained.
 
     Args:
-        clone: Trained, with squashed actions; of several members the first.
-        env: With the clone's spaces, and continuous actions.
-        log_std: Logarithm of the standard deviation of its noise, before it is squashed.
-        settings: Keywords of Stable-Baselines3's ``SAC``.
+        bc: Trained agent with squashed actions; SAC starts from the first policy of an ensemble.
+        env: Environment with the agent's spaces, and continuous actions.
+        log_std: Logarithm of the standard deviation of the noise, before squashing.
+        settings: Keyword arguments of Stable-Baselines3's ``SAC``.
 
     Raises:
-        ValueError: The clone's actions are discrete or not squashed, as SAC's are.
+        ValueError: The agent's actions are discrete or not squashed.
     """
-    if not isinstance(clone.action_space, spaces.Box) or not clone.settings.squash:
+    if not isinstance(bc.action_space, spaces.Box) or not bc.settings.squash:
         raise ValueError(
-            "SAC squashes continuous actions: clone with squash=true in an environment with a Box of them"
+            "SAC needs squashed continuous actions: train bc with squash=true in an environment with Box actions"
         )
-    is_dict = isinstance(clone.observation_space, spaces.Dict)
-    keywords = policy_keywords(clone.settings.hidden_sizes)
+    is_dict = isinstance(bc.observation_space, spaces.Dict)
+    keywords = policy_keywords(bc.settings.hidden_sizes)
     model = SAC("MultiInputPolicy" if is_dict else "MlpPolicy", env, policy_kwargs=keywords, **settings)
-    own: Any = clone.policy.network
+    own: Any = bc.policy.network
     for part in (model.actor, model.critic, model.critic_target):
         extractor: Any = part.features_extractor
         set_weights(extractor, weights_of(own.features_extractor))
@@ -81,25 +81,23 @@ def sac_from(
 
 
 def add_demonstrations_to_buffer(model: SAC, demonstrations: Demonstrations) -> int:
-    """Puts demonstrations into a replay buffer, with their rewards: critics learn from them first.
+    """Add demonstrations, with their rewards, to a replay buffer, so that critics learn from them first.
 
     Args:
-        model: With a plain replay buffer, of one environment.
-        demonstrations: With the model's spaces.
+        model: Model with a plain replay buffer of one environment.
+        demonstrations: Demonstrations with the model's spaces.
 
     Returns:
-        How many transitions were added.
+        Number of transitions that were added.
 
     Raises:
-        ValueError: The buffer is of another kind, or the demonstrations have other spaces or another rate.
+        ValueError: The buffer is of another class, or the demonstrations have other spaces or another rate.
     """
     data = DemonstrationData.of(demonstrations)
     data.check_spaces(model.observation_space, model.action_space)
     buffer: Any = model.replay_buffer
     if type(buffer) not in (ReplayBuffer, DictReplayBuffer) or buffer.n_envs != 1:
-        raise ValueError(
-            f"demonstrations go into a plain replay buffer of one environment, not {type(buffer).__name__}"
-        )
+        raise ValueError(f"the replay buffer is a {type(buffer).__name__}; expected a plain one of one environment")
     added = 0
     for episode in data.iterate_episodes():
         for step in range(len(episode)):

@@ -1,4 +1,4 @@
-"""PPO (Schulman et al. 2017) by Stable-Baselines3: a reference without demonstrations."""
+"""PPO (Schulman et al. 2017) by Stable-Baselines3: a baseline without demonstrations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agents.policies.networks import BoundedPolicy, policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.training import ReinforcementAgent
 from agents.training.settings import AgentSettings, Count, Fraction, Layers, LogStd, NotNegative, Positive
-from agents.training.stable_baselines import steps_of_round
+from agents.training.stable_baselines import steps_per_env
 
 
 class PPOSettings(AgentSettings):
@@ -34,27 +34,28 @@ class PPOSettings(AgentSettings):
 
 
 class PPOAgent(ReinforcementAgent):
-    """PPO: a policy is brought, in small steps, towards what turned out better than expected; from reward alone.
+    """PPO: a policy moves in small steps toward actions that were better than expected, from reward alone.
 
-    **Idea.** Several environments are acted in with noise. A second network says how much reward was to be expected;
-    actions that brought more become likelier, others less, but never by much at a time. It sees no demonstration:
-    beside the learners it shows what these are worth.
+    **Idea.** The policy acts with noise in several environments. A second network estimates the expected reward.
+    Actions that brought more become more likely, others less, by a bounded amount in each iteration. PPO uses no
+    demonstrations: it is a baseline that shows what they are worth.
 
-    **Equation.** Maximised is the mean of min(rho A, clip(rho, 1 - c, 1 + c) A), where rho is the ratio of the
-    action's probability now and when it was taken, and A its generalised advantage estimate.
+    **Equation.** PPO maximizes the mean of min(rho A, clip(rho, 1 - c, 1 + c) A), where rho is the ratio of the
+    action's probability now and when it was taken, and A its generalized advantage estimate.
 
     **Paper.** Schulman et al. 2017, Proximal Policy Optimization Algorithms. The algorithm is Stable-Baselines3's.
 
-    **What we do differently.** A round is of whole episodes, which are seeded by their number; the mean action is
-    squashed into the action space by tanh; a training that was killed goes on to the same weights.
+    **Differences.** A rollout consists of whole episodes, each seeded by its number; the mean action is squashed
+    into the action space by tanh; a killed training resumes and ends with the same weights.
 
-    **When not to use it.** Where steps are dear, or success is rare under random actions.
+    **When not to use it.** When steps are expensive, or random actions rarely succeed.
 
     The budget of :meth:`learn` is in steps of all environments together.
 
     Args:
-        env: Gives the spaces.
-        settings: Fields of :class:`PPOSettings` that differ from ``configs/ppo.yaml``.
+        env: Environment that gives the spaces.
+        settings: Settings that differ from the defaults for this environment; see
+            :class:`PPOSettings`.
 
     Raises:
         ValueError: An unknown setting, or a value out of range.
@@ -64,17 +65,17 @@ class PPOAgent(ReinforcementAgent):
     environments = 8
 
     def new_policy(self) -> BasePolicy:
-        """Makes an untrained policy."""
+        """Return an untrained policy."""
         keywords = policy_keywords(self.settings.hidden_sizes)
         return BoundedPolicy(self.observation_space, self.action_space, lambda _: 0.0, **keywords)
 
     def new_model(self, envs: VecEnv, horizon: int, device: str) -> BaseAlgorithm:
-        """Makes the untrained algorithm."""
+        """Return the untrained algorithm."""
         settings = self.settings
         return PPO(
             BoundedPolicy,
             envs,
-            n_steps=steps_of_round(settings.steps_per_iteration, self.environments, horizon),
+            n_steps=steps_per_env(settings.steps_per_iteration, self.environments, horizon),
             learning_rate=settings.learning_rate,
             batch_size=settings.batch_size,
             n_epochs=settings.epochs,

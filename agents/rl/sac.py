@@ -1,4 +1,4 @@
-"""SAC (Haarnoja et al. 2018) by Stable-Baselines3, on goals with hindsight: a reference without demonstrations."""
+"""SAC (Haarnoja et al. 2018) by Stable-Baselines3, with hindsight on goals: a baseline without demonstrations."""
 
 from __future__ import annotations
 
@@ -37,29 +37,31 @@ class SACSettings(OffPolicySettings):
 
 
 class SACAgent(ReinforcementAgent):
-    """SAC: actor and critics learn from every step that is remembered; from reward alone, on goals with hindsight.
+    """SAC: actor and critics learn from a replay buffer of all steps, from reward alone, with hindsight on goals.
 
-    **Idea.** Two networks learn what an action is worth, a third acts so that this is large and the actions stay as
-    random as they may. Where the observation names a goal, what was reached by chance is remembered as if it had
-    been the goal: then every episode teaches how to reach something. It sees no demonstration: beside the learners it
-    shows what these are worth.
+    **Idea.** Two networks learn the value of actions; a third acts so that this value is high while its actions stay
+    random. Where observations contain a goal, the replay buffer also holds steps as if the state that was reached had
+    been the goal, so that every episode teaches how to reach something. SAC uses no demonstrations: it is a baseline
+    that shows what they are worth.
 
-    **Equation.** The critics minimise (Q(s, a) - r - gamma (min Q_target(s', a') - alpha log pi(a' | s')))^2, the
+    **Equation.** The critics minimize (Q(s, a) - r - gamma (min Q_target(s', a') - alpha log pi(a' | s')))^2, the
     actor alpha log pi(a | s) - min Q(s, a); alpha is learned.
 
     **Paper.** Haarnoja et al. 2018, Soft Actor-Critic Algorithms and Applications; Andrychowicz et al. 2017,
     Hindsight Experience Replay. The algorithms are Stable-Baselines3's.
 
-    **What we do differently.** Episodes are seeded by their number, and a training that was killed goes on to the
-    same weights. Hindsight is used wherever observations have an `achieved_goal`.
+    **Differences.** Episodes are seeded by their number, and a killed training resumes and ends with the same
+    weights. Hindsight is used wherever observations have an `achieved_goal`.
 
-    **When not to use it.** Where actions are discrete, or wall time is dearer than steps: PPO is faster a step.
+    **When not to use it.** When actions are discrete, or when wall time matters more than steps: PPO takes less
+    time per step.
 
     The budget of :meth:`learn` is in steps of the environment.
 
     Args:
-        env: Gives the spaces; actions are continuous.
-        settings: Fields of :class:`SACSettings` that differ from ``configs/sac.yaml``.
+        env: Environment that gives the spaces; actions are continuous.
+        settings: Settings that differ from the defaults for this environment; see
+            :class:`SACSettings`.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or discrete actions.
@@ -68,16 +70,16 @@ class SACAgent(ReinforcementAgent):
     spec = AgentSpec("sac", settings=SACSettings, needs_demonstrations=False, needs_environment=True, takes_run=True)
 
     def new_policy(self) -> BasePolicy:
-        """Makes an untrained policy."""
+        """Return an untrained policy."""
         if not isinstance(self.action_space, spaces.Box):
             raise ValueError(
-                f"agent {self.spec.name} has continuous actions; this environment has {self.action_space}"
+                f"agent {self.spec.name} needs continuous actions; this environment has {self.action_space}"
             )
         keywords = policy_keywords(self.settings.hidden_sizes)
         return SACPolicy(self.observation_space, self.action_space, lambda _: 0.0, **keywords)
 
     def new_model(self, envs: VecEnv, horizon: int, device: str) -> BaseAlgorithm:
-        """Makes the untrained algorithm."""
+        """Return the untrained algorithm."""
         settings = self.settings
         has_goals = (
             isinstance(self.observation_space, spaces.Dict) and "achieved_goal" in self.observation_space.spaces
@@ -94,7 +96,7 @@ class SACAgent(ReinforcementAgent):
             learning_rate=settings.learning_rate,
             batch_size=settings.batch_size,
             buffer_size=settings.buffer_size,
-            # Hindsight looks at whole episodes: there is to be one.
+            # Hindsight needs at least one whole episode.
             learning_starts=max(settings.learning_starts, horizon + 1 if hindsight else 0),
             gamma=settings.gamma,
             tau=settings.tau,

@@ -58,28 +58,29 @@ class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
 class SQIL(PolicyAgent):
     """SQIL: Q-learning with reward 1 for every demonstrated step, and 0 for every step of its own.
 
-    **Idea.** Half of every batch is demonstrated, half is the agent's own. The first is paid 1, the second nothing,
-    whatever the environment says. So the agent learns to do as was demonstrated, and, as Q-learning looks ahead, to
-    come back to where demonstrations lead when it has left them. There is no second network as in GAIL.
+    **Idea.** Half of every minibatch is demonstrated, half is the agent's own. The first half gets reward 1, the
+    second 0, whatever the environment's reward is. So the agent learns to act as demonstrated and, since Q-learning
+    looks ahead, to return to demonstrated states after it left them. There is no discriminator as in GAIL.
 
-    **Equation.** DQN's loss on batches of both, with r = 1 on demonstrated transitions and r = 0 on others.
+    **Equation.** DQN's loss on minibatches of both, with r = 1 on demonstrated transitions and r = 0 on others.
 
     **Paper.** Reddy, Dragan, Levine 2020, SQIL: Imitation Learning via Reinforcement Learning with Sparse Rewards,
     algorithm 1. Buffer and rewards are those of imitation's `SQIL`, the algorithm is Stable-Baselines3's DQN; the
     paper uses soft Q-learning.
 
-    **What we do differently.** The end of an episode by its time limit does not count as an end: imitation's buffer
-    takes the value after it for 0. Observations are standardised by the demonstrations, episodes are seeded by their
-    number, and a training that was killed goes on to the same weights.
+    **Differences.** An episode that is truncated by its time limit is not treated as terminated, as it is in
+    imitation's buffer. Observations are standardized by the demonstrations, episodes are seeded by their number, and
+    a killed training resumes and ends with the same weights.
 
-    **When not to use it.** Where actions are not discrete, or where the reward of the environment is to be had:
-    `dqfd` uses both.
+    **When not to use it.** When actions are not discrete, or when the environment's reward is known: `dqfd` uses
+    both.
 
     The budget of :meth:`learn` is in steps of the environment.
 
     Args:
-        env: Gives the spaces; actions are discrete and observations no dict.
-        settings: Fields of :class:`Settings` that differ from ``configs/sqil.yaml``.
+        env: Environment that gives the spaces; actions are discrete, and observations not a Dict.
+        settings: Settings that differ from the defaults for this environment; see
+            :class:`Settings`.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or other spaces.
@@ -88,11 +89,11 @@ class SQIL(PolicyAgent):
     spec = AgentSpec("sqil", settings=SQILSettings, needs_environment=True, takes_run=True)
 
     def new_policy(self) -> BasePolicy:
-        """Makes an untrained policy."""
+        """Return an untrained policy."""
         actions = require_discrete(self.spec.name, self.action_space)
         if isinstance(self.observation_space, gym.spaces.Dict):
             raise ValueError(
-                f"agent {self.spec.name} sees arrays; this environment's observations are a dict of "
+                f"agent {self.spec.name} needs array observations; this environment's observations are a dict of "
                 f'{", ".join(self.observation_space)}. Use obs="state"'
             )
         keywords = policy_keywords(self.settings.hidden_sizes)
@@ -108,19 +109,19 @@ class SQIL(PolicyAgent):
         progress: bool = False,
         run: Run | None = None,
     ) -> None:
-        """Practises in an environment like the one that is given.
+        """Train in a copy of an environment.
 
         Args:
-            demonstrations: With this agent's spaces; their rewards are not looked at.
-            env: Made by ``gym.make``.
-            seed: Of weights, exploration and episodes.
+            demonstrations: Demonstrations with this agent's spaces; their rewards are not used.
+            env: Environment made by ``gym.make``.
+            seed: Seeds weights, exploration and episodes.
             budget: Steps; by default the setting.
-            progress: Show a bar.
-            run: Keeps checkpoints and shows the success as it goes; by default nothing is kept.
+            progress: Show a progress bar.
+            run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: The demonstrations have other spaces, a budget below 1, a negative seed, or an environment
-                that cannot be made again.
+            ValueError: The demonstrations have other spaces, the budget is below 1, the seed is negative, or the
+                environment has no spec.
         """
         run = run or Run(progress=progress)
         data = DemonstrationData.of(demonstrations)
@@ -150,7 +151,7 @@ class SQIL(PolicyAgent):
         if self.settings.standardize:
             for network in (model.q_net, model.q_net_target):
                 network.features_extractor.fit(data.statistics)
-        # A time limit is no end of what is to come; the demonstrations say so already.
+        # A time limit does not end the task. The demonstrations contain terminations only.
         model.replay_buffer.handle_timeout_termination = True
         made: BaseAlgorithm = model
         return made

@@ -1,4 +1,4 @@
-"""What learns from the reward alone, to show what demonstrations are worth; each algorithm is a file of its own."""
+"""Base of the agents that learn from reward alone; each algorithm has a file of its own."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from agents.training.stable_baselines import horizon_of, train_from_scratch
 
 
 class ReinforcementAgent(PolicyAgent):
-    """An algorithm of Stable-Baselines3 that learns from the reward alone."""
+    """Agent that an algorithm of Stable-Baselines3 trains from reward alone."""
 
     environments: ClassVar[int] = 1
-    """How many it practises in at once."""
+    """Number of training environments."""
 
     @abstractmethod
     def new_model(self, envs: VecEnv, horizon: int, device: str) -> BaseAlgorithm:
-        """Makes the untrained algorithm.
+        """Return the untrained algorithm.
 
         Args:
-            envs: To practise in.
+            envs: Training environments.
             horizon: Steps of an episode.
             device: ``auto``, ``cpu`` or ``cuda``.
         """
@@ -42,18 +42,18 @@ class ReinforcementAgent(PolicyAgent):
         progress: bool = False,
         run: Run | None = None,
     ) -> None:
-        """Practises in environments like the one that is given.
+        """Train in copies of an environment.
 
         Args:
-            demonstrations: Not looked at.
-            env: Made by ``gym.make``.
-            seed: Of weights, exploration and episodes.
+            demonstrations: Not used.
+            env: Environment made by ``gym.make``.
+            seed: Seeds weights, exploration and episodes.
             budget: Steps of all environments; by default the setting.
-            progress: Show a bar.
-            run: Keeps checkpoints and shows the success as it goes; by default nothing is kept.
+            progress: Show a progress bar.
+            run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: A budget below 1, a negative seed, or an environment that cannot be made again.
+            ValueError: A budget below 1, a negative seed, or an environment without a spec.
         """
         run = run or Run(progress=progress)
         self.begin(None, env, run, seed=seed, budget=budget)
@@ -71,7 +71,7 @@ class ReinforcementAgent(PolicyAgent):
 
 
 class OffPolicySettings(AgentSettings):
-    """Settings that algorithms with a replay buffer share."""
+    """Settings of algorithms with a replay buffer."""
 
     steps: Count = Field(100_000, description="Steps in the environment.")
     learning_rate: Positive = Field(0.0005, description="Learning rate of Adam.")

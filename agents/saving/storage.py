@@ -1,4 +1,4 @@
-"""Saved agents: settings and spaces as JSON, weights as safetensors. Loading one runs none of its code."""
+"""Saved agents: settings and spaces as JSON, weights as safetensors. Loading runs no code of the files."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ def save_agent(
     weights: Mapping[str, torch.Tensor],
     training: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes a saved agent; a folder of that name appears, or is replaced, when it is complete.
+    """Write a saved agent; the folder appears, or is replaced, when it is complete.
 
     Args:
-        directory: The folder.
-        name: Of the agent.
-        settings: Of the agent.
-        spaces: Of :func:`spaces_of`.
-        weights: Of its networks.
-        training: Of :func:`agents.training.provenance.training_of`; None for an agent that has learned nothing.
+        directory: Folder.
+        name: Name of the agent.
+        settings: Settings of the agent.
+        spaces: Spaces as :func:`agents.data.spaces.spaces_of` returns them.
+        weights: Weights of the networks.
+        training: Record of the training (:func:`agents.training.provenance.training_of`); None before a training.
 
     Returns:
         The folder.
 
     Raises:
-        FileExistsError: There is something else of that name.
-        ValueError: A weight is no number.
+        FileExistsError: The folder is a file, or holds other files.
+        ValueError: A weight is NaN.
     """
-    broken = _not_numbers(weights)
+    broken = _first_nan(weights)
     if broken:
-        raise ValueError(f"the training diverged: {broken} is no number. Try a lower learning_rate")
+        raise ValueError(f"the training diverged: {broken} is NaN. Try a lower learning_rate")
     target = check_target(directory)
     target.parent.mkdir(parents=True, exist_ok=True)
     writing = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".writing", dir=target.parent))
@@ -72,22 +72,22 @@ def save_agent(
         else:
             os.replace(writing, target)
     except SafetensorError as error:
-        raise OSError(f"the weights could not be written to {target}: {error}") from error
+        raise OSError(f"cannot write weights to {target}: {error}") from error
     finally:
         shutil.rmtree(writing, ignore_errors=True)
     return target
 
 
-def _not_numbers(weights: Mapping[str, torch.Tensor]) -> str:
-    """The name of the first weights that hold what is no number; empty if none do. Infinity is one."""
+def _first_nan(weights: Mapping[str, torch.Tensor]) -> str:
+    """Return the name of the first weights with a NaN; empty without any."""
     return next((name for name, value in weights.items() if bool(torch.isnan(value).any())), "")
 
 
 def check_target(directory: str | Path) -> Path:
-    """Returns the folder to save an agent in, if it may be written or replaced.
+    """Return the folder to save an agent in, if it can be written or replaced.
 
     Raises:
-        FileExistsError: It is a file, or holds something else than a saved agent.
+        FileExistsError: The folder is a file, or holds other files than a saved agent.
     """
     target = Path(directory).resolve()
     if target.exists() and not target.is_dir():
@@ -96,28 +96,32 @@ def check_target(directory: str | Path) -> Path:
         file.name for file in (target.iterdir() if target.exists() else ()) if file.name not in (DESCRIPTION, WEIGHTS)
     )
     if strange:
-        raise FileExistsError(f"{target} holds {strange[0]!r}, which no saved agent does: choose another folder")
+        raise FileExistsError(
+            f"{target} holds {strange[0]!r}, which is not part of a saved agent: choose another folder"
+        )
     return target
 
 
 def read_weights(
     directory: str | Path, name: str, spaces: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Reads a saved agent's description and weights.
+    """Read a saved agent's description and weights.
 
     Args:
-        directory: What :func:`save_agent` wrote.
-        name: Of the agent that reads.
-        spaces: Of the environment it is read for.
+        directory: Folder that :func:`save_agent` wrote.
+        name: Name of the expected agent.
+        spaces: Spaces of the environment (:func:`agents.data.spaces.spaces_of`).
 
     Raises:
         FileNotFoundError: There is no saved agent.
-        ValueError: It is damaged, of another agent, or for other spaces; or a file of it leads out of the folder.
+        ValueError: The agent is damaged, another agent, or for other spaces; or a file is a link out of the folder.
     """
     for name_of_file in (DESCRIPTION, WEIGHTS):
         file = Path(directory) / name_of_file
         if file.exists() and file.resolve().parent != Path(directory).resolve():
-            raise ValueError(f"{file} leads out of its folder, to {file.resolve()}: copy what it leads to there")
+            raise ValueError(
+                f"{file} is a link out of its folder, to {file.resolve()}: replace the link by a copy of that file"
+            )
     description = read_description(directory)
     if description.get("agent") != name:
         raise ValueError(f"{directory} holds agent {description.get('agent')!r}, not {name!r}")
@@ -130,17 +134,17 @@ def read_weights(
     path = Path(directory) / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"no weights in {directory}: there is no {WEIGHTS}")
-    # safetensors reports a file that may not be read as missing: open raises the right error.
+    # safetensors reports an unreadable file as missing: open raises the right error.
     path.open("rb").close()
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    broken = _not_numbers(weights)
+    broken = _first_nan(weights)
     if broken:
-        raise ValueError(f"{path} is damaged: {broken} is no number")
+        raise ValueError(f"{path} is damaged: {broken} is NaN")
     settings = description.get("settings")
-    # They become keywords beside the environment.
+    # They become keyword arguments beside the environment.
     if not isinstance(settings, dict) or {"self", "env"} & settings.keys():
         raise ValueError(f"{Path(directory) / DESCRIPTION} is damaged: it has no settings")
     return description, weights

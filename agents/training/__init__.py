@@ -1,1 +1,1 @@
-"""What all trainings share: settings, data, runs, checkpoints, seeding."""
+"""Training: runs, checkpoints, the training loop, settings, provenance and tuning."""

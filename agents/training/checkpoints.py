@@ -1,4 +1,4 @@
-"""The state of an unfinished training, in one file: written whole or not at all, read without running code."""
+"""Checkpoints: the state of an unfinished training in one file, written atomically, read without running code."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ ARRAY, LIST, DICT = "array", "list", "dict"
 
 
 def write_state(path: Path, state: Any) -> Path:
-    """Writes a state.
+    """Write a state.
 
     Args:
-        path: Of the file.
-        state: Dicts, lists and tuples of tensors, NumPy arrays, numbers, texts, truths and None.
+        path: Path of the file.
+        state: Dicts, lists and tuples of tensors, NumPy arrays, numbers, strings, booleans and None.
 
     Raises:
-        TypeError: There is something else in it.
+        TypeError: The state holds an object of another type.
     """
     arrays: dict[str, torch.Tensor] = {}
-    tree = json.dumps(_taken_apart(state, arrays))
+    tree = json.dumps(_encode(state, arrays))
     return write_atomically(path, save(arrays, metadata={TREE: tree}))
 
 
 def read_state(path: Path) -> Any:
-    """Reads what :func:`write_state` wrote; tuples are lists now, and arrays are tensors.
+    """Read what :func:`write_state` wrote; tuples are lists now, and arrays are tensors.
 
     Raises:
-        OSError: The file may not be read.
+        OSError: The file cannot be read.
         ValueError: The file is damaged.
     """
-    # safetensors reports a file that may not be read as missing: open raises the right error.
+    # safetensors reports an unreadable file as missing: open raises the right error.
     path.open("rb").close()
     try:
         with safe_open(path, framework="pt") as file:
             tree = json.loads(file.metadata()[TREE])
-            return _put_together(tree, file)
+            return _decode(tree, file)
     except (SafetensorError, OSError, TypeError, KeyError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it to train from the start") from error
+        raise ValueError(f"{path} is damaged ({error}): delete it to train from scratch") from error
 
 
-def _taken_apart(part: Any, arrays: dict[str, torch.Tensor]) -> Any:
+def _encode(part: Any, arrays: dict[str, torch.Tensor]) -> Any:
     if isinstance(part, (torch.Tensor, np.ndarray)):
         name = str(len(arrays))
         tensor = torch.as_tensor(part).detach().cpu()
@@ -57,30 +57,30 @@ def _taken_apart(part: Any, arrays: dict[str, torch.Tensor]) -> Any:
         arrays[name] = tensor.clone(memory_format=torch.contiguous_format)
         return [ARRAY, name]
     if isinstance(part, dict):
-        return [DICT, [[_key(key), _taken_apart(value, arrays)] for key, value in part.items()]]
+        return [DICT, [[_key(key), _encode(value, arrays)] for key, value in part.items()]]
     if isinstance(part, (list, tuple)):
-        return [LIST, [_taken_apart(value, arrays) for value in part]]
+        return [LIST, [_encode(value, arrays) for value in part]]
     if isinstance(part, np.generic):
         part = part.item()
     if part is None or isinstance(part, (bool, int, float, str)):
         return part
-    raise TypeError(f"a checkpoint holds no {type(part).__name__}")
+    raise TypeError(f"a checkpoint cannot hold a {type(part).__name__}")
 
 
 def _key(key: Any) -> str | int:
     if not isinstance(key, (str, int)):
-        raise TypeError(f"a checkpoint holds no key of type {type(key).__name__}")
+        raise TypeError(f"a checkpoint cannot hold a key of type {type(key).__name__}")
     return key
 
 
-def _put_together(tree: Any, file: Any) -> Any:
+def _decode(tree: Any, file: Any) -> Any:
     if not isinstance(tree, list):
         return tree
     kind, content = tree
     if kind == ARRAY:
         return file.get_tensor(content)
     if kind == DICT:
-        return {key: _put_together(value, file) for key, value in content}
+        return {key: _decode(value, file) for key, value in content}
     if kind == LIST:
-        return [_put_together(value, file) for value in content]
-    raise ValueError(f"there is a {kind!r} in it")
+        return [_decode(value, file) for value in content]
+    raise ValueError(f"unknown kind of part {kind!r}")

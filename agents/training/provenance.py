@@ -62,15 +62,15 @@ def training_of(
     seed: int,
     budget: int | None,
 ) -> dict[str, Any]:
-    """Describes a training as JSON: two of equal descriptions give equal agents on one machine.
+    """Describe a training as JSON; equal descriptions give equal agents on one machine.
 
     Args:
-        agent: One of :data:`agents.registry.AGENTS`.
-        settings: Of the agent.
-        env: What it is trained for.
-        demonstrations: What it learns from; None for the reward alone.
-        seed: Of all that is drawn.
-        budget: How much; None for the setting.
+        agent: Name of an agent in :data:`agents.registry.AGENTS`.
+        settings: Settings of the agent.
+        env: Environment of the training.
+        demonstrations: Demonstrations; None for reward alone.
+        seed: Seed of the training.
+        budget: Amount of training; None for the setting.
     """
     spec = env.spec
     return {
@@ -114,7 +114,7 @@ def outdated_parts(training: Mapping[str, Any]) -> list[str]:
         training: Result of :func:`training_of`, as a saved agent holds it.
     """
     versions = training.get("versions") or {}
-    # Agents of older code have their libraries among the versions.
+    # Earlier saved agents list their libraries among the versions.
     before = {**versions, **major_versions(training.get("libraries") or versions)}
     now: dict[str, int | str] = dict(major_versions(library_versions(PACKAGES)))
     env_id = str(training.get("environment"))

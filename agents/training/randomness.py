@@ -1,4 +1,4 @@
-"""Random numbers of a training: its own, whatever global generators the libraries draw from."""
+"""Isolated random numbers of a training, although libraries draw from global generators."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import torch
 
 @contextmanager
 def isolated_rng(seed: int) -> Iterator[None]:
-    """Seeds the global generators of Python, NumPy and PyTorch, and gives them back as they were.
+    """Seed the global generators of Python, NumPy and PyTorch, and restore them afterward.
 
-    Stable-Baselines3 and imitation draw from them. PyTorch computes in one thread: networks this small gain nothing
-    from more, and the order of sums would depend on their number.
+    Stable-Baselines3 and imitation draw from them. PyTorch uses one thread: more do not speed up networks this small,
+    and the order of sums would depend on their number.
 
     Args:
-        seed: At least 0.
+        seed: Seed, at least 0.
     """
     before, threads = generators(), torch.get_num_threads()
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  (what the libraries draw from)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (libraries draw from it)
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     try:
@@ -34,7 +34,7 @@ def isolated_rng(seed: int) -> Iterator[None]:
 
 
 def generators() -> dict[str, Any]:
-    """Returns the state of the global generators."""
+    """Return the states of the global generators."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
     return {
@@ -45,7 +45,7 @@ def generators() -> dict[str, Any]:
 
 
 def set_generators(state: dict[str, Any]) -> None:
-    """Sets the global generators to a state of :func:`generators`."""
+    """Set the global generators to a state of :func:`generators`."""
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]

@@ -1,4 +1,4 @@
-"""What surrounds a training: progress, success as it goes, TensorBoard, checkpoints from which it goes on."""
+"""Run of a training: progress bar, periodic evaluation, TensorBoard log, checkpoints."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ EVENTS = "events.out.tfevents."
 """Prefix of the names of TensorBoard's files."""
 DEVICES = ("auto", "cpu", "cuda")
 FIRST_SEED = 2**30
-"""Of the episodes that show success as the training goes: results are never measured on these."""
+"""First seed of periodic evaluation; no result uses these seeds."""
 
 
 @dataclass
 class Run:
-    """One training.
+    """Progress, periodic evaluation, log and checkpoints of one training.
 
-    What it shows and keeps never changes what is learned: it draws no random numbers, and a training that goes on
-    from a checkpoint ends with the same weights.
+    A run never changes the result: it draws no random numbers, and a training that resumes from a checkpoint ends
+    with the same weights.
 
     Attributes:
         folder: Folder of checkpoints and of TensorBoard's log; None saves nothing. A training from scratch deletes
             the log of an earlier one, and a resumed training hides what was logged after its checkpoint.
-        progress: Show a bar.
+        progress: Show a progress bar.
         device: ``auto``, ``cpu`` or ``cuda``.
-        episodes: How many show the success as it goes; 0 for none.
-        evaluations: How often, in all.
-        seconds: Between checkpoints, at least; more where writing them would take over 5% of the time.
-        overwrite: Start anew where the folder holds a checkpoint of another training.
-        identity: What is trained, how, with which data; the agent tells it.
+        episodes: Episodes of each periodic evaluation; 0 for none.
+        evaluations: Number of periodic evaluations.
+        seconds: Least time between checkpoints; more if writing them would take over 5% of the time.
+        overwrite: Start from scratch if the folder holds a checkpoint of another training.
+        identity: Description of the training (:func:`agents.training.provenance.training_of`), which the agent sets.
     """
 
     folder: Path | None = None
@@ -76,30 +76,30 @@ class Run:
         self._numbers: dict[str, float] = {}
 
     @contextmanager
-    def training(self, what: str, total: int, unit: str) -> Iterator[Run]:
-        """Shows the bar and keeps the log while the block runs.
+    def training(self, agent: str, total: int, unit: str) -> Iterator[Run]:
+        """Show the progress bar and write the log while the block runs.
 
         Args:
-            what: Name of the agent.
-            total: How much there is to do.
-            unit: Of that, such as ``steps``.
+            agent: Name of the agent.
+            total: Amount of training.
+            unit: Unit of the amount, such as ``steps``.
 
         Raises:
-            ValueError: Also where a network's output is no number any more, with what to do.
+            ValueError: The training diverged: a network's output is NaN.
         """
         if self.device == "cuda":
             _require_cuda()
         self._total = total
         try:
             with self._bar:
-                self._task = self._bar.add_task(f"training {what}", total=total, unit=unit, note="")
+                self._task = self._bar.add_task(f"training {agent}", total=total, unit=unit, note="")
                 yield self
         except ValueError as error:
-            # So PyTorch says that the parameters of a distribution are no numbers, and prints all of them.
+            # PyTorch's error for parameters of a distribution that are NaN; it prints all of them.
             if "found invalid values" not in str(error):
                 raise
             raise ValueError(
-                f"the training of {what} diverged: its output is no number any more. Try a lower learning_rate"
+                f"the training of {agent} diverged: its output is NaN. Try a lower learning_rate"
             ) from error
         finally:
             if self._tensorboard is not None:
@@ -107,65 +107,65 @@ class Run:
                 self._tensorboard = None
 
     def restored(self) -> Any:
-        """Returns the state of the last checkpoint; None where there is none.
+        """Return the state of the last checkpoint; None without one.
 
         Raises:
-            ValueError: It is damaged, or of another training.
+            ValueError: The checkpoint is damaged, or belongs to another training.
         """
         if self.folder is None or not (self.folder / CHECKPOINT).is_file():
             return None
-        from agents.training.checkpoints import read_state  # late: it brings PyTorch, which not every command needs
+        from agents.training.checkpoints import read_state  # late: it imports PyTorch, which not every command needs
 
         try:
-            kept = read_state(self.folder / CHECKPOINT)
+            checkpoint = read_state(self.folder / CHECKPOINT)
         except ValueError:
             if self.overwrite:
                 return None
             raise
-        if kept.get("identity") != self.identity or not kept.keys() >= {"evaluated", "logged", "state"}:
+        if checkpoint.get("identity") != self.identity or not checkpoint.keys() >= {"evaluated", "logged", "state"}:
             if self.overwrite:
                 return None
             raise ValueError(
-                f"{self.folder} holds an unfinished training with another {_different(kept, self.identity)}: "
+                f"{self.folder} holds an unfinished training with another {_different(checkpoint, self.identity)}: "
                 "choose another folder, or overwrite it to start from the beginning"
             )
-        self._evaluated = kept["evaluated"]
-        self._logged = self._resumed_at = kept["logged"]
-        return kept["state"]
+        self._evaluated = checkpoint["evaluated"]
+        self._logged = self._resumed_at = checkpoint["logged"]
+        return checkpoint["state"]
 
     def checkpoint(self, state: Callable[[], Any], *, now: bool = False) -> None:
-        """Writes a checkpoint, if the last one is long ago.
+        """Write a checkpoint if one is due.
 
         Args:
-            state: Tells what is needed to go on, where the training is as it would be after a restart.
-            now: Write in any case.
+            state: Returns the state from which the training can resume.
+            now: Write a checkpoint in any case.
         """
         began = time.monotonic()
         if self.folder is None or not (now or began >= self._due):
             return
         from agents.training.checkpoints import write_state  # late, as above
 
-        kept = {
+        checkpoint = {
             "identity": self.identity,
             "evaluated": self._evaluated,
             "logged": self._logged,
             "state": state(),
         }
-        write_state(self.folder / CHECKPOINT, kept)
+        write_state(self.folder / CHECKPOINT, checkpoint)
         ended = time.monotonic()
         self._due = ended + max(self.seconds, 20.0 * (ended - began))
 
     def delete_checkpoint(self) -> None:
-        """Deletes the checkpoint of a training that is finished and saved."""
+        """Delete the checkpoint of a training that is finished and saved."""
         if self.folder is not None:
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def log(self, done: int, **numbers: float) -> None:
-        """Moves the bar and logs numbers.
+        """Update the progress bar, and log numbers.
 
         Args:
-            done: How much is done of the total.
-            numbers: By name.
+            done: Amount of training so far.
+            numbers: Numbers by name.
         """
         self._numbers |= numbers
         self.record(done, numbers)
@@ -174,11 +174,11 @@ class Run:
             self._bar.update(self._task, completed=done, note=note)
 
     def record(self, done: int, numbers: Mapping[str, float]) -> None:
-        """Logs numbers for TensorBoard alone.
+        """Log numbers for TensorBoard only.
 
         Args:
-            done: How much is done of the total.
-            numbers: By name.
+            done: Amount of training so far.
+            numbers: Numbers by name.
         """
         self._logged = max(self._logged, done)
         if self.folder is not None and numbers:
@@ -200,21 +200,21 @@ class Run:
         return SummaryWriter(str(folder), purge_step=self._resumed_at + 1)
 
     def evaluate(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
-        """Measures the success so far, if it is time to, in an environment of its own.
+        """Run a periodic evaluation if one is due, in a copy of an environment.
 
         Args:
-            agent: As it is now.
-            env: The other is made like it.
-            done: How much is done of the total.
+            agent: Agent in training.
+            env: Environment made by ``gym.make``.
+            done: Amount of training so far.
 
         Raises:
-            ValueError: The environment has no spec to be made again by.
+            ValueError: The environment has no spec to make a copy from.
         """
         if not self.episodes or done * self.evaluations < (self._evaluated + 1) * self._total:
             return
         self._evaluated = done * self.evaluations // self._total
         if env.spec is None:
-            raise ValueError(f"{env} has no spec: make it by gym.make, or show no success as it goes (episodes=0)")
+            raise ValueError(f"{env} has no spec: make it by gym.make, or skip periodic evaluation (episodes=0)")
         made = gym.make(env.spec)
         try:
             result = evaluate_agent(agent, made, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
@@ -223,21 +223,21 @@ class Run:
         self.log(done, success=result.success_rate)
 
 
-def _different(kept: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+def _different(checkpoint: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     """Return the names of the parts of a training's description that differ."""
-    before = kept.get("identity")
+    before = checkpoint.get("identity")
     known = before if isinstance(before, dict) else {}
     names = sorted(name for name in known.keys() | identity.keys() if known.get(name) != identity.get(name))
     return ", ".join(names) or "description"
 
 
 def _require_cuda() -> None:
-    """Refuses to train on a GPU that is not there.
+    """Refuse to train on a missing GPU.
 
     Raises:
-        ValueError: There is none that PyTorch can use.
+        ValueError: PyTorch finds no GPU.
     """
     import torch  # late, as above
 
     if not torch.cuda.is_available():
-        raise ValueError("device is 'cuda', and PyTorch finds no GPU here: leave it at auto, or take cpu")
+        raise ValueError("device is 'cuda', but PyTorch finds no GPU: use auto or cpu")

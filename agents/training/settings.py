@@ -101,8 +101,12 @@ def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, An
         "less_than_equal": "at most",
         "less_than": "below",
     }
+    sizes = {"too_long": ("at most", "max_length"), "too_short": ("at least", "min_length")}
     if found["type"] in bounds:
-        expected = f"{bounds[found['type']]} {next(iter(found['ctx'].values()))}"
+        expected = f"{bounds[found['type']]} {next(iter(found['ctx'].values())):g}"
+    elif found["type"] in sizes:
+        words, bound = sizes[found["type"]]
+        expected = f"{words} {found['ctx'][bound]} items"
     else:
         expected = found["msg"].removeprefix("Input should be ")
     return f"setting {key} of agent {name} is {values[key]!r}; expected {expected}"

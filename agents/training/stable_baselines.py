@@ -1,7 +1,7 @@
-"""Stable-Baselines3's algorithms as our trainings: seeded episodes, progress, checkpoints from which they go on.
+"""Training with Stable-Baselines3: seeded episodes, progress, checkpoints that resume exactly.
 
-A checkpoint is taken where an episode begins. As each episode's seed follows from its number, all that is needed to
-go on is in the algorithm: weights, optimizers, replay buffer, counters, and the state of the generators.
+Checkpoints are written at starts of episodes. Each episode's seed follows from its number, so a checkpoint holds only
+the algorithm: weights, optimizers, replay buffer, counters, and the states of the generators.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
 
 TRAINING_SEEDS = 2**29
-"""From here to ``agents.training.run.FIRST_SEED`` are the seeds of the episodes that agents practise in."""
+"""First seed of training episodes; they stay below ``agents.training.run.FIRST_SEED``."""
 COUNTERS = (
     "num_timesteps",
     "exploration_rate",
@@ -35,78 +35,78 @@ COUNTERS = (
 
 
 class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
-    """Seeds every episode by its number.
+    """Wrapper that seeds every episode by its number.
 
     Args:
-        env: Any.
-        seed: Of the training.
-        place: Of this environment among those of the training.
+        env: Environment.
+        seed: Seed of the training.
+        index: Index of this environment among those of the training.
 
     Attributes:
         episode: Number of the next episode.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], seed: int, place: int = 0) -> None:
+    def __init__(self, env: gym.Env[Any, Any], seed: int, index: int = 0) -> None:
         super().__init__(env)
         self.episode = 0
         self._seed = seed
-        self._place = place
+        self._index = index
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins the next episode; the seed that is given does not count."""
-        drawn = np.random.SeedSequence([self._seed, self._place, self.episode]).generate_state(1)[0]
+        """Start the next episode; the argument ``seed`` is ignored."""
+        drawn = np.random.SeedSequence([self._seed, self._index, self.episode]).generate_state(1)[0]
         self.episode += 1
         return self.env.reset(seed=TRAINING_SEEDS + int(drawn) % (FIRST_SEED - TRAINING_SEEDS), options=options)
 
 
 def horizon_of(env: gym.Env[Any, Any]) -> int:
-    """Returns the number of steps of an episode.
+    """Return the number of steps of an episode.
 
     Raises:
-        ValueError: Nothing says it, or the environment cannot be made again.
+        ValueError: The environment has no time limit, no spec, or episodes that end at success.
     """
     if env.spec is None or env.spec.max_episode_steps is None:
-        raise ValueError(f"{env} has no spec with max_episode_steps: make it by gym.make, to be practised in")
+        raise ValueError(f"{env} has no spec with max_episode_steps: make it by gym.make")
     if env.spec.kwargs.get("terminate_on_success"):
         raise ValueError(
-            "episodes that end with success are of no use to practise in: their length gives the reward away. "
-            "Make the environment without terminate_on_success"
+            "terminate_on_success is True; agents train in episodes of fixed length, because a length that depends "
+            "on success reveals the reward: make the environment without it"
         )
     return env.spec.max_episode_steps
 
 
-def rollout_env(env: gym.Env[Any, Any], seed: int, place: int = 0) -> SeededEpisodes:
-    """Makes an environment to practise in, whose episodes are seeded by their numbers.
+def rollout_env(env: gym.Env[Any, Any], seed: int, index: int = 0) -> SeededEpisodes:
+    """Return a copy of an environment for rollouts, whose episodes are seeded by their numbers.
 
     Args:
-        env: What it is like.
-        seed: Of the training.
-        place: Of it among those of the training.
+        env: Environment made by ``gym.make``.
+        seed: Seed of the training.
+        index: Index of the copy among those of the training.
     """
     horizon_of(env)
     spec: Any = env.spec
-    return SeededEpisodes(gym.make(spec), seed, place)
+    return SeededEpisodes(gym.make(spec), seed, index)
 
 
 def training_envs(env: gym.Env[Any, Any], seed: int, count: int = 1) -> DummyVecEnv:
-    """Makes environments to practise in at once.
+    """Return copies of an environment for training.
 
     Args:
-        env: What they are like.
-        seed: Of the training.
-        count: How many.
+        env: Environment made by ``gym.make``.
+        seed: Seed of the training.
+        count: Number of copies.
     """
-    return DummyVecEnv([partial(rollout_env, env, seed, place) for place in range(count)])
+    return DummyVecEnv([partial(rollout_env, env, seed, index) for index in range(count)])
 
 
 def next_episode(envs: VecEnv, number: int) -> None:
-    """Sets the number of the episode that begins with the next reset."""
+    """Set the number of the episode that starts at the next reset."""
     for env in seeded(envs):
         env.episode = number
 
 
 def seeded(envs: VecEnv) -> list[SeededEpisodes]:
-    """Returns the environments within."""
+    """Return the :class:`SeededEpisodes` of a vectorized environment."""
     inner: Any = envs.unwrapped
     found = []
     for env in inner.envs:
@@ -116,9 +116,9 @@ def seeded(envs: VecEnv) -> list[SeededEpisodes]:
     return found
 
 
-def steps_of_round(round_steps: int, environments: int, horizon: int) -> int:
-    """Returns the steps of one environment in a round: whole episodes, nearest to what is asked for, at least one."""
-    return horizon * max(1, round(round_steps / (environments * horizon)))
+def steps_per_env(steps: int, environments: int, horizon: int) -> int:
+    """Return the steps of one environment in an iteration of about ``steps``, in whole episodes, at least one."""
+    return horizon * max(1, round(steps / (environments * horizon)))
 
 
 def train_from_scratch(
@@ -131,16 +131,16 @@ def train_from_scratch(
     seed: int,
     environments: int = 1,
 ) -> BasePolicy:
-    """Trains a model from its beginning to its end, and returns its policy, on the CPU.
+    """Train a new model, or resume its training; return its policy on the CPU.
 
     Args:
-        name: Of the agent.
-        env: What it practises in is made like this one.
-        run: Shows and keeps.
-        new_model: Makes it, untrained, in the environments that are given.
-        steps: Of all environments together.
-        seed: Of weights, exploration and episodes.
-        environments: How many it practises in at once.
+        name: Name of the agent.
+        env: Environment; the model trains in copies of it.
+        run: Checkpoints, log and periodic evaluation.
+        new_model: Returns the untrained model of the training environments.
+        steps: Steps of all environments together.
+        seed: Seeds weights, exploration and episodes.
+        environments: Number of training environments.
     """
     envs = training_envs(env, seed, environments)
     try:
@@ -162,36 +162,36 @@ def train(
     *,
     steps: int,
 ) -> None:
-    """Trains a model, or goes on where it was.
+    """Train a model, from the last checkpoint if there is one.
 
     Args:
-        model: As at its start, in :func:`training_envs`; seeded.
-        env: What it is judged in is made like this one.
-        run: Shows and keeps.
-        steps: In all, of all environments.
+        model: Untrained, seeded model in :func:`training_envs`.
+        env: Environment of periodic evaluation, which uses a copy of it.
+        run: Checkpoints, log and periodic evaluation.
+        steps: Total steps of all environments.
 
     Raises:
-        ValueError: It would learn less often than it ends.
+        ValueError: ``train_freq`` is larger than ``steps``.
     """
     horizon = horizon_of(env)
     every = getattr(getattr(model, "train_freq", None), "frequency", 0)
     if every > steps:
         raise ValueError(f"train_freq is {every}; expected at most the {steps} steps of the training")
-    kept = run.restored()
-    if kept is not None:
-        restore(model, kept)
+    state = run.restored()
+    if state is not None:
+        restore(model, state)
         envs: Any = model.get_env()
         next_episode(envs, model.num_timesteps // (horizon * envs.num_envs))
     if model.num_timesteps < steps:
-        callback = _Watching(run, env, horizon)
-        # A logger of its own would leave a folder behind among the temporary files.
+        callback = _RunCallback(run, env, horizon)
+        # The default logger would leave a folder among the temporary files.
         model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(steps - model.num_timesteps, callback, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
     run.log(model.num_timesteps)
 
 
-class _Watching(BaseCallback):
-    """Keeps and shows where episodes begin."""
+class _RunCallback(BaseCallback):
+    """Callback that writes checkpoints and logs at starts of episodes."""
 
     def __init__(self, run: Run, env: gym.Env[Any, Any], horizon: int) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ class _Watching(BaseCallback):
 
 
 def state_of(model: BaseAlgorithm) -> dict[str, Any]:
-    """Returns all that a model needs to go on from the beginning of an episode."""
+    """Return all that a model needs to resume at the start of an episode."""
     _, tensors = model._get_torch_save_params()
     return {
         "parameters": model.get_parameters(),
@@ -228,22 +228,22 @@ def state_of(model: BaseAlgorithm) -> dict[str, Any]:
     }
 
 
-def restore(model: BaseAlgorithm, kept: Mapping[str, Any]) -> None:
-    """Gives a new model the state of :func:`state_of`."""
-    model.set_parameters(dict(kept["parameters"]), exact_match=True, device=model.device)
-    for name, tensor in kept["tensors"].items():
+def restore(model: BaseAlgorithm, state: Mapping[str, Any]) -> None:
+    """Set the state of a new model to one of :func:`state_of`."""
+    model.set_parameters(dict(state["parameters"]), exact_match=True, device=model.device)
+    for name, tensor in state["tensors"].items():
         getattr(model, name).data.copy_(tensor)
-    for name, value in kept["counters"].items():
+    for name, value in state["counters"].items():
         setattr(model, name, value)
-    set_replay(getattr(model, "replay_buffer", None), kept["replay"])
-    model.action_space.np_random.bit_generator.state = kept["actions"]
-    set_generators(kept["generators"])
+    set_replay(getattr(model, "replay_buffer", None), state["replay"])
+    model.action_space.np_random.bit_generator.state = state["actions"]
+    set_generators(state["generators"])
 
 
 def replay_state(buffer: Any) -> dict[str, Any] | None:
-    """Returns what a replay buffer holds; None of none.
+    """Return the content of a replay buffer; None without a buffer.
 
-    A buffer that holds more than arrays tells the rest by ``more_state``, and takes it by ``set_more_state``.
+    A buffer that holds more than arrays returns the rest by ``more_state`` and sets it by ``set_more_state``.
     """
     if buffer is None:
         return None
@@ -255,20 +255,20 @@ def replay_state(buffer: Any) -> dict[str, Any] | None:
     return {"arrays": arrays, "position": buffer.pos, "full": buffer.full, "more": more}
 
 
-def set_replay(buffer: Any, kept: Mapping[str, Any] | None) -> None:
-    """Gives a new replay buffer the content of :func:`replay_state`."""
-    if buffer is None or kept is None:
+def set_replay(buffer: Any, state: Mapping[str, Any] | None) -> None:
+    """Set the content of a new replay buffer to that of :func:`replay_state`."""
+    if buffer is None or state is None:
         return
     for name, values in _arrays(buffer):
-        content = torch.as_tensor(kept["arrays"][name]).numpy()
+        content = torch.as_tensor(state["arrays"][name]).numpy()
         values[: len(content)] = content
-    buffer.pos, buffer.full = kept["position"], kept["full"]
+    buffer.pos, buffer.full = state["position"], state["full"]
     if hasattr(buffer, "set_more_state"):
-        buffer.set_more_state(kept["more"])
+        buffer.set_more_state(state["more"])
 
 
 def _arrays(buffer: Any) -> list[tuple[str, np.ndarray[Any, Any]]]:
-    """The arrays of numbers of a replay buffer; those of dicts have names of two parts."""
+    """Return the numeric arrays of a replay buffer by name; arrays in dicts have names of two parts."""
     found = []
     for name, value in vars(buffer).items():
         for key, part in value.items() if isinstance(value, dict) else [("", value)]:

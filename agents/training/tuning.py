@@ -25,21 +25,21 @@ from agents.training.run import FIRST_SEED, Run
 from agents.training.settings import CONFIGS, SEARCH
 
 FIRST_TRAINING_SEED = 2**20
-"""Of the trainings of trials: results are of other seeds."""
+"""First training seed of trials; results use other seeds."""
 FIRST_EVALUATION_SEED = FIRST_SEED + 2**20
-"""Of the episodes that judge a trial: nothing else is measured on these."""
+"""First seed of the evaluation of trials; nothing else is evaluated on these seeds."""
 HEARTBEAT = 20
-"""Seconds between signs of life of a process that works on a trial; one that gives none for three is dead."""
+"""Seconds between heartbeats of a process that runs a trial; without three of them, another process retries it."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best trial of a study.
+    """Result of a study.
 
     Attributes:
-        settings: What was found.
-        success_rate: Mean over its trainings.
-        trials: How many trials were finished, those that were stopped early included.
+        settings: Settings of the best trial.
+        success_rate: Mean success rate over the trainings of the best trial.
+        trials: Number of finished trials, including pruned ones.
     """
 
     settings: dict[str, Any]
@@ -48,38 +48,38 @@ class Tuned:
 
 
 def search_space(agent: str, changed: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-    """Returns where an agent's settings are looked for: the section ``search`` of its file in ``configs``.
+    """Return the search space of an agent: the section ``search`` of its file in ``configs``.
 
     Args:
-        agent: Name.
-        changed: Settings that are given, and not looked for.
+        agent: Name of the agent.
+        changed: Fixed settings, which are not tuned.
 
     Raises:
-        ValueError: Its file has no such section, or nothing of it is left.
+        ValueError: The file has no such section, or all of its settings are fixed.
     """
     path = CONFIGS / f"{agent}.yaml"
     found = dict(yaml.safe_load(path.read_text()).get(SEARCH) or {}) if path.is_file() else {}
     left = {name: dict(where) for name, where in found.items() if name not in (changed or {})}
     if not left:
         raise ValueError(
-            f"agent {agent} has nothing to tune: its settings have no section {SEARCH!r}, or all are given"
+            f"agent {agent} has nothing to tune: its settings have no section {SEARCH!r}, or all of them are fixed"
         )
     return left
 
 
 def suggested(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Lets a trial choose settings.
+    """Return the settings that a trial suggests.
 
     Args:
-        trial: Of Optuna.
-        space: By setting either ``choices`` or ``low`` and ``high``, with ``log`` for a logarithmic scale.
+        trial: Trial of Optuna.
+        space: Range of each setting: ``choices``, or ``low`` and ``high``, with ``log`` for a logarithmic scale.
     """
     chosen: dict[str, Any] = {}
     for name, where in space.items():
         if "choices" in where:
-            # Optuna keeps numbers, texts and truths only: lists are chosen by their place.
-            place = trial.suggest_categorical(name, list(range(len(where["choices"]))))
-            chosen[name] = where["choices"][place]
+            # Optuna stores numbers, strings and booleans only, so lists are chosen by their index.
+            index = trial.suggest_categorical(name, list(range(len(where["choices"]))))
+            chosen[name] = where["choices"][index]
         elif isinstance(where["low"], int) and isinstance(where["high"], int):
             chosen[name] = trial.suggest_int(name, where["low"], where["high"], log=bool(where.get("log")))
         else:
@@ -101,32 +101,32 @@ def tune(
     device: str = "auto",
     progress: bool = False,
 ) -> Tuned:
-    """Looks for the settings that give the highest success; a trial that does badly on the way is stopped.
+    """Search for the settings with the highest success rate; bad trials are pruned.
 
-    Several processes may work on one study. What was killed is tried again by the next.
+    Several processes may share a study. A killed trial is retried by the next process.
 
     Args:
-        agent: Name.
-        env: What to learn; trials are trained for seeds from ``FIRST_TRAINING_SEED`` on, and judged by episodes of
-            seeds from ``FIRST_EVALUATION_SEED`` on.
-        demonstrations: What to learn from.
-        study: SQLite file; made where there is none.
-        trials: Of the study, in all.
-        seeds: Trainings a trial.
-        episodes: That judge each.
-        budget: Of each training; by default its setting.
+        agent: Name of the agent.
+        env: Environment. Trials are trained with seeds from ``FIRST_TRAINING_SEED`` on, and evaluated on seeds from
+            ``FIRST_EVALUATION_SEED`` on.
+        demonstrations: Demonstrations; None for an agent that needs none.
+        study: SQLite file, which is created if it does not exist.
+        trials: Total number of trials.
+        seeds: Trainings per trial.
+        episodes: Evaluation episodes per training.
+        budget: Budget of each training; by default its setting.
         device: ``auto``, ``cpu`` or ``cuda``.
-        settings: Given, and not looked for.
-        progress: Show a bar.
+        settings: Fixed settings, which are not tuned.
+        progress: Show a progress bar.
 
     Raises:
-        ValueError: There is nothing to tune, or the study is of something else.
+        ValueError: There is nothing to tune, or the study belongs to another training.
     """
     for what, number in (("trials", trials), ("seeds", seeds), ("episodes", episodes), ("budget", budget)):
         if number is not None and number < 1:
             raise ValueError(f"{what} is {number}; expected at least 1")
     settings = dict(settings or {})
-    # What cannot be is said before a study is made of it.
+    # Errors of the settings come before the study is created.
     agents.make(agent, env, **settings)
     space = search_space(agent, settings)
     data = None if demonstrations is None else DemonstrationData.of(demonstrations)
@@ -152,8 +152,8 @@ def tune(
                 run = _Trial(device=device, episodes=min(episodes, 20), trial=trial, before=number)
                 run.shown = lambda note: bar.update(shown, note=f"trial {trial.number}: {note}")
                 made.learn(data, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
-                judged = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
-                rates.append(agents.evaluate(made, env, seeds=judged).success_rate)
+                evaluation_seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
+                rates.append(agents.evaluate(made, env, seeds=evaluation_seeds).success_rate)
             return float(np.mean(rates))
 
         def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
@@ -177,7 +177,7 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def _is_study(path: Path) -> bool:
-    """Whether a file is a database of Optuna's; an empty one will be."""
+    """Return True if a file is a database of Optuna, or empty."""
     with path.open("rb") as file:
         start = file.read(16)
     if start != b"SQLite format 3\0":
@@ -191,11 +191,11 @@ def _is_study(path: Path) -> bool:
 
 
 def _opened(path: Path, of: dict[str, Any]) -> optuna.Study:
-    """Opens a study, or makes it."""
+    """Open a study, or create it."""
     if "?" in str(path.resolve()):
-        raise ValueError(f"{path} has a '?', with which the address of a database ends: choose another file")
+        raise ValueError(f"{path} contains '?', which a database address cannot: choose another file")
     if path.is_dir() or (path.is_file() and not _is_study(path)):
-        raise ValueError(f"{path} is no study: choose a file that is not there yet, or one of `agents tune`")
+        raise ValueError(f"{path} is not a study: choose a new file, or one of `agents tune`")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
@@ -211,36 +211,36 @@ def _opened(path: Path, of: dict[str, Any]) -> optuna.Study:
         if known and name not in known:
             raise ValueError(f"{path} holds a study of {known[0]}: choose another file for {name}")
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    # A sampler that begins with the same seed each time would propose again what it did before.
+    # A fixed seed would propose the same trials again after each start.
     study.sampler = optuna.samplers.TPESampler(seed=len(study.get_trials(deepcopy=False)))
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
-    there = study.user_attrs.get("of")
-    if there is None:
+    stored = study.user_attrs.get("of")
+    if stored is None:
         study.set_user_attr("of", of)
-    elif there != yaml.safe_load(yaml.safe_dump(of)):
-        different = sorted(key for key in of if there.get(key) != of[key])
+    elif stored != yaml.safe_load(yaml.safe_dump(of)):
+        different = sorted(key for key in of if stored.get(key) != of[key])
         raise ValueError(f"{path} holds a study with another {', '.join(different)}: choose another file")
     return study
 
 
 class _Trial(Run):
-    """A training that tells its success to a trial, which may stop it."""
+    """Run that reports its success rate to a trial, which may prune it."""
 
     def __init__(self, *, device: str, episodes: int, trial: optuna.Trial, before: int) -> None:
         super().__init__(device=device, episodes=episodes)
         self.shown: Any = lambda note: None
         self._trial = trial
         self._before = before
-        self._told = 0
+        self._reports = 0
 
     def log(self, done: int, **numbers: float) -> None:
         super().log(done, **numbers)
         if "success" not in numbers:
             return
         self.shown(f"success {numbers['success']:.2f}")
-        # Only the first of several trainings is compared on the way: others come when it had its chance.
+        # Only the first of several trainings can prune a trial.
         if self._before == 0:
-            self._trial.report(numbers["success"], self._told)
-            self._told += 1
+            self._trial.report(numbers["success"], self._reports)
+            self._reports += 1
             if self._trial.should_prune():
                 raise optuna.TrialPruned

@@ -120,7 +120,7 @@ def test_it_begins_where_the_clone_is_and_stays_there_while_only_the_critic_lear
     seen: list[Any] = []
 
     class PeriodicEvaluation(Run):
-        def judge(self, agent: Any, env: Any, done: int) -> None:
+        def evaluate(self, agent: Any, env: Any, done: int) -> None:
             seen.append(actions(agent, dataset))
 
     agent.learn(dataset, env, seed=3, budget=2 * ROUND, run=PeriodicEvaluation())
@@ -248,14 +248,12 @@ def test_nothing_is_printed_and_nothing_written(
 @pytest.mark.parametrize("name", NAMES)
 def test_what_it_cannot_learn_from_is_refused(name: str, datasets: Any, reach: Any, make: Make) -> None:
     dataset, env = reach
-    with pytest.raises(
-        ValueError, match=f"agent {name} compares observations that are one array of numbers; .* Dict"
-    ):
+    with pytest.raises(ValueError, match=f"agent {name} needs observations that are one array of numbers; .* Dict"):
         agents.make(name, make("LamReachGoal-v0"))
     root, ids = datasets
     with pytest.raises(ValueError, match="this agent's environment has"):
         new(name, env).learn(demos.load(ids["LamGrasp-v0"], root), env, seed=0)
-    with pytest.raises(ValueError, match="the budget is 159 steps; expected at least the 160 of one round"):
+    with pytest.raises(ValueError, match="the budget is 159 steps; expected at least the 160 of one iteration"):
         new(name, env).learn(dataset, env, seed=0, budget=159)
     with pytest.raises(ValueError, match="seed is -1"):
         new(name, env).learn(dataset, env, seed=-1)
@@ -264,13 +262,13 @@ def test_what_it_cannot_learn_from_is_refused(name: str, datasets: Any, reach: A
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"warm_start": "sac"}, "warm_start is 'sac'; expected 'bc' or 'none'"),
-        ({"critic_iterations": -1}, "critic_iterations is -1; expected at least 0"),
-        ({"discriminator_updates": 0}, "discriminator_updates is 0; expected at least 1"),
-        ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate is 0.0; expected a positive number"),
-        ({"gamma": 1.5}, "gamma is 1.5; expected 0 to 1"),
-        ({"reward_hidden_sizes": [0]}, r"hidden_sizes is \(0,\)"),
-        ({"target_kl": -0.1}, "target_kl is -0.1; expected at least 0"),
+        ({"warm_start": "sac"}, "warm_start of agent gail is 'sac'; expected 'bc' or 'none'"),
+        ({"critic_iterations": -1}, "critic_iterations of agent gail is -1; expected at least 0"),
+        ({"discriminator_updates": 0}, "discriminator_updates of agent gail is 0; expected at least 1"),
+        ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate of agent gail is 0.0; expected above 0"),
+        ({"gamma": 1.5}, "gamma of agent gail is 1.5; expected at most 1"),
+        ({"reward_hidden_sizes": [0]}, r"reward_hidden_sizes of agent gail is \(0,\); expected at least 1"),
+        ({"target_kl": -0.1}, "target_kl of agent gail is -0.1; expected at least 0"),
     ],
     ids=str,
 )

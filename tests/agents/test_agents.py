@@ -134,23 +134,23 @@ def test_a_saved_folder_cannot_name_code_to_run(datasets: Any, make: Make, tmp_p
     folder = learned(datasets, env, seed=0, epochs=1).save(tmp_path / "bc")
     description = json.loads((folder / "agent.json").read_text())
     (folder / "agent.json").write_text(json.dumps({**description, "agent": "os:system"}))
-    with pytest.raises(ValueError, match="'os:system', which has no name here"):
+    with pytest.raises(ValueError, match="'os:system', which is not registered"):
         agents.load(folder, env)
     (folder / "agent.json").write_text(json.dumps({**description, "agent": "random"}))
-    with pytest.raises(ValueError, match="'random', which keeps nothing"):
+    with pytest.raises(ValueError, match="'random', which cannot be saved"):
         agents.load(folder, env)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": "abc"}, "setting epochs of agent bc is 'abc'; expected int"),
-        ({"epochs": 0}, "epochs is 0; expected at least 1"),
-        ({"batch_size": -1}, "batch_size is -1"),
-        ({"learning_rate": 0}, "learning_rate is 0"),
-        ({"hidden_sizes": [10**9]}, "expected layers of 1 to 2048 units"),
-        ({"hidden_sizes": [8] * 100}, "at most 8"),
-        ({"hidden_sizes": "big"}, "expected tuple"),
+        ({"epochs": "abc"}, "setting epochs of agent bc is 'abc'; expected a valid integer"),
+        ({"epochs": 0}, "epochs of agent bc is 0; expected at least 1"),
+        ({"batch_size": -1}, "batch_size of agent bc is -1"),
+        ({"learning_rate": 0}, "learning_rate of agent bc is 0"),
+        ({"hidden_sizes": [10**9]}, "hidden_sizes of agent bc is .*; expected at most 2048"),
+        ({"hidden_sizes": [8] * 100}, "expected at most 8 items"),
+        ({"hidden_sizes": "big"}, "expected a valid tuple"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str, make: Make) -> None:
@@ -194,7 +194,7 @@ def test_damaged_and_foreign_agents_are_refused(datasets: Any, make: Make, tmp_p
 def test_saving_over_something_else_is_refused(datasets: Any, make: Make, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
-    with pytest.raises(FileExistsError, match=r"holds 'chapter.tex', which no saved agent does"):
+    with pytest.raises(FileExistsError, match=r"holds 'chapter.tex', which is not part of a saved agent"):
         learned(datasets, make("LamReach-v0"), seed=0, epochs=1).save(tmp_path / "thesis")
     assert (tmp_path / "thesis" / "chapter.tex").exists()
 
@@ -238,7 +238,7 @@ for name in agents.names():
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     ).stdout
-    expected = ("airl", "bc", "dagger", "gail", "sqil")
+    expected = ("airl", "gail", "sqil")
     assert told.splitlines() == [f"{name}: agent {name!r} needs imitation: {INSTALL_IMITATION}" for name in expected]
     root = Path(__file__).parents[2]
     assert INSTALL_IMITATION in (root / "README.md").read_text()
@@ -256,5 +256,5 @@ def test_unknown_settings_and_foreign_demonstrations_are_refused(datasets: Any, 
     greedy = agents.make("bc", reach, batch_size=1000)
     with pytest.raises(ValueError, match="the budget is -3 epochs"):
         agents.make("bc", reach).learn(demos.load(ids["LamReach-v0"], root), reach, seed=0, budget=-3)
-    with pytest.raises(ValueError, match="fewer than a batch of 1000"):
+    with pytest.raises(ValueError, match="fewer than a minibatch of 1000"):
         greedy.learn(demos.load(ids["LamReach-v0"], root), reach, seed=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from agents.imitation.cloning import Cloning, Fitting, new_clone
-from agents.training.demonstrations import Transitions, transitions
 
 import agents
 import demos
-from agents.imitation import cloning
-from agents.imitation.bc import BehaviorCloning, Settings
-from agents.policies.networks import LEAST_LOG_STD, BoundedPolicy, Standardizing, policy_keywords
-from agents.registry import AGENTS, find
+from agents.data.demonstrations import DemonstrationData, Transitions
+from agents.imitation.bc import BCPolicy, BCSettings, BehaviorCloning, CloningSettings
+from agents.policies.networks import MIN_LOG_STD, BoundedPolicy, ObservationEncoder, policy_keywords
+from agents.registry import AGENTS, find, spec_of
 from agents.training import settings as settings_module
+from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.randomness import isolated_rng
 from agents.training.settings import read_settings
 from demos.datasets.statistics import statistics
@@ -34,7 +32,7 @@ from .pictures import check_that_it_sees
 def test_observations_are_standardised_by_the_demonstrations_and_what_never_varied_is_left(datasets: Any) -> None:
     root, ids = datasets
     dataset = demos.load(ids["LamReach-v0"], root)
-    network = Standardizing(dataset.observation_space)
+    network = ObservationEncoder(dataset.observation_space)
     network.fit(statistics(dataset))
     observations = np.concatenate([episode.observations for episode in dataset.iterate_episodes()])
     rows = network(torch.as_tensor(observations)).numpy()
@@ -78,8 +76,8 @@ def test_demonstrations_of_another_rate_are_refused(datasets: Any, tmp_path: Pat
     spaces = dataset.observation_space, dataset.action_space
     assert (fast.observation_space, fast.action_space) == spaces
     with pytest.raises(ValueError, match="has 40 steps per second and its environment has 20"):
-        transitions(fast, *spaces)
-    assert len(transitions(dataset, *spaces)) == dataset.total_steps
+        DemonstrationData(fast)
+    assert len(DemonstrationData(dataset).transitions()) == dataset.total_steps
 
 
 def test_squashed_actions_stay_in_their_space() -> None:
@@ -93,7 +91,7 @@ def test_squashed_actions_stay_in_their_space() -> None:
     assert (means >= space.low).all()
     assert (means <= space.high).all()
     assert (np.ptp(means, axis=0) > 0.9 * (space.high - space.low)).all()
-    with pytest.raises(ValueError, match="no bounds to be squashed into: set squash=false"):
+    with pytest.raises(ValueError, match="no bounds to squash actions into: set squash=false"):
         BoundedPolicy(observed, observed, lr_schedule=lambda _: 0.0, **policy_keywords((8,)))
 
 
@@ -105,8 +103,8 @@ def test_a_training_stops_when_held_out_episodes_improve_no_more(make: Make, tmp
     shown: list[int] = []
 
     class Counting(agents.Run):
-        def show(self, done: int, **numbers: float) -> None:
-            shown.append(done) if "held-out loss" in numbers else None
+        def log(self, done: int, **numbers: float) -> None:
+            shown.append(done) if "validation loss" in numbers else None
 
     again = agents.make("bc", env, validation_fraction=0.2, patience=3, learning_rate=0.03, batch_size=32)
     again.learn(dataset, env, seed=0, budget=200, run=Counting())
@@ -116,7 +114,9 @@ def test_a_training_stops_when_held_out_episodes_improve_no_more(make: Make, tmp
     with pytest.raises(ValueError, match="early stopping needs both above 0"):
         agents.make("bc", env, validation_fraction=0.2)
     few = demos.collect("LamReach-v0", episodes=2, root=tmp_path)
-    with pytest.raises(ValueError, match=r"of the 2 episodes .* are to be held out, which is 0"):
+    with pytest.raises(
+        ValueError, match=r"validation_fraction 0\.1 of the 2 episodes .* is 0 episodes; collect more"
+    ):
         agents.make("bc", env, validation_fraction=0.1, patience=3).learn(few, env, seed=0)
 
 
@@ -138,7 +138,7 @@ def test_members_differ_and_disagree_most_where_nothing_was_shown(env_id: str, m
     np.testing.assert_allclose(batch[0], one, atol=1e-6)
     loaded = agents.load(agent.save(tmp_path / "agent"), env)
     np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], batch)
-    with pytest.raises(ValueError, match="a single policy cannot disagree"):
+    with pytest.raises(ValueError, match="a single policy has no disagreement"):
         agents.make("bc", env).uncertainty(observations)
 
 
@@ -155,12 +155,12 @@ def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monk
     shipped = yaml.safe_load((settings_module.CONFIGS / "bc.yaml").read_text())
     (tmp_path / "bc.yaml").write_text(yaml.safe_dump({**shipped, "LamReach": {"epochs": 7}}))
     monkeypatch.setattr(settings_module, "CONFIGS", tmp_path)
-    usual = shipped["default"]["epochs"]
-    assert read_settings("bc", Settings, {}, make("LamReach-v0")).epochs == 7
-    assert read_settings("bc", Settings, {}, make("LamReach-v0", control="ee")).epochs == 7
-    assert read_settings("bc", Settings, {"epochs": 9}, make("LamReach-v0")).epochs == 9
+    usual = BCSettings().epochs
+    assert read_settings("bc", BCSettings, {}, make("LamReach-v0")).epochs == 7
+    assert read_settings("bc", BCSettings, {}, make("LamReach-v0", control="ee")).epochs == 7
+    assert read_settings("bc", BCSettings, {"epochs": 9}, make("LamReach-v0")).epochs == 9
     for env in (make("LamReachGoal-v0"), make("LamGrasp-v0"), make("LamReach-v0", control="joint"), None):
-        assert read_settings("bc", Settings, {}, env).epochs == usual
+        assert read_settings("bc", BCSettings, {}, env).epochs == usual
 
 
 WITH_SETTINGS = sorted(file.stem for file in settings_module.CONFIGS.glob("*.yaml"))
@@ -176,10 +176,11 @@ def test_shipped_settings_are_sound(task: str, variant: str, make: Make) -> None
     assert set(WITH_SETTINGS) | {"random", "expert"} == set(AGENTS)
     for name in WITH_SETTINGS:
         file = yaml.safe_load((settings_module.CONFIGS / f"{name}.yaml").read_text())
-        kind = Settings if name == "bc" else find(name).settings_type
+        kind = spec_of(find(name)).settings
+        assert kind is not None
         found = read_settings(name, kind, {}, env)
-        assert {field.name for field in dataclasses.fields(kind)} >= set(file[settings_module.SEARCH])
-        for key, value in {**file["default"], **file.get(section, {})}.items():
+        assert set(kind.model_fields) >= set(file[settings_module.SEARCH])
+        for key, value in file.get(section, {}).items():
             assert getattr(found, key) == (tuple(value) if isinstance(value, list) else value), (name, key)
         if (name in DISCRETE) == (variant == "Discrete"):
             assert agents.make(name, env).settings == found, name
@@ -190,15 +191,18 @@ def test_settings_that_are_like_those_of_another_agent_follow_it(
 ) -> None:
     shipped = yaml.safe_load((settings_module.CONFIGS / "bc.yaml").read_text())
     (tmp_path / "bc.yaml").write_text(yaml.safe_dump({**shipped, "LamReach": {"epochs": 7, "batch_size": 9}}))
-    (tmp_path / "mine.yaml").write_text("like: bc\ndefault: {batch_size: 5}\nLamGrasp: {epochs: 8}\n")
+    (tmp_path / "mine.yaml").write_text("inherits: bc\nLamGrasp: {epochs: 8}\n")
     monkeypatch.setattr(settings_module, "CONFIGS", tmp_path)
-    for env_id, epochs in (("LamReach-v0", 7), ("LamGrasp-v0", 8), ("LamStack-v0", shipped["default"]["epochs"])):
-        found = read_settings("mine", cloning.Settings, {}, make(env_id))
-        assert (found.epochs, found.batch_size) == (epochs, 5)
+    for env_id, epochs in (("LamReach-v0", 7), ("LamGrasp-v0", 8), ("LamStack-v0", CloningSettings().epochs)):
+        found = read_settings("mine", CloningSettings, {}, make(env_id))
+        assert (found.epochs, found.batch_size) == (epochs, 9 if env_id == "LamReach-v0" else 128)
 
 
 def test_every_environment_of_the_settings_exists() -> None:
-    known = {env_id.rpartition("-v")[0] for env_id in __import__("lam_envs").ENV_IDS} | {"default", "search", "like"}
+    known = {env_id.rpartition("-v")[0] for env_id in __import__("lam_envs").ENV_IDS} | {
+        settings_module.SEARCH,
+        settings_module.INHERITS,
+    }
     for file in settings_module.CONFIGS.glob("*.yaml"):
         assert set(yaml.safe_load(file.read_text())) <= known, file.name
 
@@ -226,13 +230,13 @@ def test_an_action_that_is_nearly_always_the_same_ends_no_training(log_std: floa
     spaces = (gym.spaces.Box(-1.0, 1.0, (3,)), gym.spaces.Box(-1.0, 1.0, (2,)))
     learned = Transitions(torch.from_numpy(seen), torch.from_numpy(done))
     with isolated_rng(0):
-        policy = new_clone(*spaces, (32,), squash=True)
+        policy = BCPolicy(*spaces, CloningSettings(hidden_sizes=(32,)))
         with torch.no_grad():
-            policy.log_std[1] = log_std
-        training = Cloning(policy, learned, Fitting(40, 64, 1e-3), seed=0)
-        while not training.is_done:
-            training.epoch()
-            assert np.isfinite(training.losses["loss"])
+            policy.network.log_std[1] = log_std
+        loop = TrainingLoop(policy, learned, LoopSettings(40, 64, 1e-3), seed=0)
+        while not loop.is_done:
+            loop.epoch()
+            assert np.isfinite(loop.logs["loss"])
     assert all(bool(torch.isfinite(weights).all()) for weights in policy.parameters())
-    assert float(policy.log_std.detach().min()) >= LEAST_LOG_STD
+    assert float(policy.network.log_std.detach().min()) >= MIN_LOG_STD
     assert np.isfinite(policy.predict(seen, deterministic=True)[0]).all()

@@ -48,11 +48,11 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     train = ["--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root), "--out", str(tmp_path / "x")]
     for arguments, message in (
-        (["train", "expert", *train], "agent expert does not learn"),
+        (["train", "expert", *train], "agent expert cannot be trained"),
         (["train", "bd", *train], "unknown agent 'bd'"),
-        (["train", "bc", *train, "--set", "env=3"], "--set env: no agent has such a setting"),
+        (["train", "bc", *train, "--config", "env=3"], "--config env: no agent has such a setting"),
         (["train", "bc", *train, "--device", "bogus"], "device is 'bogus'; expected one of auto, cpu, cuda"),
-        (["train", "bc", *train, "--set", "epoch=2"], "unknown setting 'epoch'"),
+        (["train", "bc", *train, "--config", "epoch=2"], "unknown setting 'epoch'"),
         (["evaluate", "bc2", "--env", "LamReach-v0"], "unknown agent 'bc2'"),
         (["evaluate", "bc", "--env", "LamReach-v0"], "agent bc is not trained"),
         (["evaluate", "runs/no", "--env", "LamReach-v0"], "there is no folder runs/no"),
@@ -108,6 +108,8 @@ def test_a_strangers_error_keeps_its_traceback_and_its_saved_agent_is_evaluated(
     )  # fmt: skip
     assert trained.exit_code == 0, trained.stderr
     refused = here("evaluate", "kept", "--env", "LamReach-v0", "--episodes", "1")
-    assert "--as package.module:Class" in refused.stderr
-    evaluated = here("evaluate", "kept", "--as", "raising_stranger:Keeps", "--env", "LamReach-v0", "--episodes", "1")
+    assert "--agent-class package.module:Class" in refused.stderr
+    evaluated = here(
+        "evaluate", "kept", "--agent-class", "raising_stranger:Keeps", "--env", "LamReach-v0", "--episodes", "1"
+    )
     assert evaluated.exit_code == 0, evaluated.stderr

@@ -112,13 +112,13 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
 def test_too_few_labels_and_settings_out_of_range_are_refused(datasets: Any, make: Make) -> None:
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
-    with pytest.raises(ValueError, match=r"leaves less than an episode of 40 to ask for"):
+    with pytest.raises(ValueError, match=r"leaves less than an episode of 40 to label"):
         agents.make("dagger", env, **QUICK).learn(dataset, env, seed=0, budget=100)
     with pytest.raises(ValueError, match=r"the budget is 1 labels; the demonstrations it starts with have 240"):
         agents.make("dagger", env, **{**QUICK, "initial_fraction": 1.0}).learn(dataset, env, seed=0, budget=1)
-    with pytest.raises(ValueError, match=r"demonstrated is 0\.0; expected a share above 0"):
+    with pytest.raises(ValueError, match=r"initial_fraction of agent dagger is 0\.0; expected above 0"):
         agents.make("dagger", env, initial_fraction=0.0)
-    with pytest.raises(ValueError, match=r"beta is 1\.0; expected at least 0 and below 1"):
+    with pytest.raises(ValueError, match=r"beta of agent dagger is 1\.0; expected below 1"):
         agents.make("dagger", env, beta=1.0)
     grasp = make("LamGrasp-v0")
     with pytest.raises(ValueError, match="this agent's environment has"):

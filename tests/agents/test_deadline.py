@@ -86,7 +86,7 @@ def test_an_agent_that_hangs_in_another_thread_is_an_error_too() -> None:
 HANGING = """
 import collections, itertools, sys
 import numpy as np
-from agents import deadline
+from agents.evaluation import deadline
 from agents.evaluation.evaluation import evaluate
 
 deadline.GRACE_SECONDS, deadline.REPEAT_SECONDS = 1.0, 0.1

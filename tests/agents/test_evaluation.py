@@ -119,7 +119,7 @@ def test_bad_requests_are_refused(make: Make) -> None:
         agents.evaluate(agent, env, seeds=[])
     with pytest.raises(ValueError, match=r"cannot make 'LamFly-v0' .*environments of lam_envs: LamReach-v0"):
         agents.evaluate(agent, "LamFly-v0", seeds=[0])
-    with pytest.raises(TypeError, match="a object is no agent"):
+    with pytest.raises(TypeError, match="a object is not an agent"):
         agents.evaluate(object(), env, seeds=[0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="keywords reward for an environment that is made already"):
         agents.evaluate(agent, env, seeds=[0], reward="sparse")

@@ -68,8 +68,8 @@ def test_sac_acts_as_the_clone_remembers_the_demonstrations_and_learns_on(
 
 def test_what_sac_cannot_take_over_is_refused(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
-    with pytest.raises(ValueError, match="clone with squash=true"):
+    with pytest.raises(ValueError, match="train bc with squash=true"):
         sac_from(agents.make("bc", env, squash=False), env)
     discrete = make("LamReachDiscrete-v0")
-    with pytest.raises(ValueError, match="clone with squash=true"):
+    with pytest.raises(ValueError, match="train bc with squash=true"):
         sac_from(agents.make("bc", discrete), discrete)

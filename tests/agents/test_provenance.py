@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -29,7 +30,7 @@ def test_a_training_names_the_version_of_every_part_and_no_hash_of_code() -> Non
         "robot xarm6": ROBOTS["xarm6"].version,
         "control ee": 1,
         "expert reach": 1,
-        "agent bc": BehaviorCloning.version,
+        "agent bc": BehaviorCloning.spec.version,
     }
     assert {"torch", "numpy", "pybullet", "gymnasium", "lam_envs", "python"} <= training["libraries"].keys()
 
@@ -37,7 +38,8 @@ def test_a_training_names_the_version_of_every_part_and_no_hash_of_code() -> Non
 def test_a_raised_version_and_another_major_version_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     training = described()
     assert outdated_parts(training) == []
-    monkeypatch.setattr(BehaviorCloning, "version", BehaviorCloning.version + 1)
+    spec = BehaviorCloning.spec
+    monkeypatch.setattr(BehaviorCloning, "spec", replace(spec, version=spec.version + 1))
     libraries = {**training["libraries"], "torch": "1.13.1", "numpy": "2.0.0"}
     assert outdated_parts({**training, "libraries": libraries}) == ["agent bc", "torch"]
     assert outdated_parts({}) == []

@@ -105,8 +105,8 @@ def test_watching_a_training_does_not_change_it(make: Make, tmp_path: Path) -> N
     shown: list[float] = []
 
     class PeriodicEvaluation(Run):
-        def show(self, done: int, **numbers: float) -> None:
-            super().show(done, **numbers)
+        def log(self, done: int, **numbers: float) -> None:
+            super().log(done, **numbers)
             shown.extend([numbers["success"]] if "success" in numbers else [])
 
     watched.learn(None, env, seed=0, budget=400, run=PeriodicEvaluation(tmp_path, episodes=2, evaluations=4))
@@ -158,12 +158,12 @@ def test_every_episode_has_a_seed_that_follows_from_its_number(make: Make) -> No
 
 
 def test_what_cannot_be_practised_in_is_refused(make: Make) -> None:
-    with pytest.raises(ValueError, match="agent dqn chooses among discrete actions; this environment has Box"):
+    with pytest.raises(ValueError, match="agent dqn needs discrete actions; this environment has Box"):
         agents.make("dqn", make("LamReach-v0"))
-    with pytest.raises(ValueError, match="agent sac has continuous actions; this environment has Discrete"):
+    with pytest.raises(ValueError, match="agent sac needs continuous actions; this environment has Discrete"):
         agents.make("sac", make("LamReachDiscrete-v0"))
     ends = make("LamReach-v0", terminate_on_success=True)
-    with pytest.raises(ValueError, match="their length gives the reward away"):
+    with pytest.raises(ValueError, match="terminate_on_success is True; agents train in episodes of fixed length"):
         agents.make("ppo", ends).learn(None, ends, seed=0, budget=400)
     bare: gym.Env[Any, Any] = make("LamReach-v0").unwrapped
     bare.spec = None
@@ -176,16 +176,16 @@ def test_what_cannot_be_practised_in_is_refused(make: Make) -> None:
 @pytest.mark.parametrize(
     ("name", "env_id", "settings", "message"),
     [
-        ("dqn", "LamReachDiscrete-v0", {"gamma": 1.0}, "gamma is 1.0; expected at least 0 and below 1"),
+        ("dqn", "LamReachDiscrete-v0", {"gamma": 1.0}, "setting gamma of agent dqn is 1.0; expected below 1"),
         (
             "dqn",
             "LamReachDiscrete-v0",
             {"exploration_final_eps": 2.0},
-            "exploration_final_eps is 2.0; expected 0 to 1",
+            "exploration_final_eps of agent dqn is 2.0; expected at most 1",
         ),
-        ("sac", "LamReach-v0", {"tau": 0.0}, "tau is 0.0"),
-        ("sac", "LamReach-v0", {"train_freq": 0}, "train_freq is 0"),
-        ("ppo", "LamReach-v0", {"gae_lambda": 1.5}, "gae_lambda is 1.5"),
+        ("sac", "LamReach-v0", {"tau": 0.0}, "tau of agent sac is 0.0; expected above 0"),
+        ("sac", "LamReach-v0", {"train_freq": 0}, "train_freq of agent sac is 0; expected at least 1"),
+        ("ppo", "LamReach-v0", {"gae_lambda": 1.5}, "gae_lambda of agent ppo is 1.5; expected at most 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(

@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import agents
 import demos
-from agents.registry import find
+from agents.registry import find, spec_of
 from agents.training.checkpoints import read_state, write_state
 from agents.training.randomness import isolated_rng
 from agents.training.run import CHECKPOINT, Run
@@ -44,8 +44,8 @@ class Fragile(Run):
 
     left = 3
 
-    def keep(self, state: Any, *, now: bool = False) -> None:
-        super().keep(state, now=True)
+    def checkpoint(self, state: Any, *, now: bool = False) -> None:
+        super().checkpoint(state, now=True)
         self.left -= 1
         if not self.left:
             raise KilledError
@@ -90,8 +90,8 @@ def test_watching_a_training_does_not_change_it(datasets: Any, make: Make, tmp_p
     seen: list[float] = []
 
     class PeriodicEvaluation(Run):
-        def show(self, done: int, **numbers: float) -> None:
-            super().show(done, **numbers)
+        def log(self, done: int, **numbers: float) -> None:
+            super().log(done, **numbers)
             seen.extend([numbers["success"]] if "success" in numbers else [])
 
     watched.learn(dataset, env, seed=0, budget=4, run=PeriodicEvaluation(tmp_path, episodes=2, evaluations=2))
@@ -106,10 +106,10 @@ class DyingLate(Run):
 
     calls = 0
 
-    def keep(self, state: Any, *, now: bool = False) -> None:
+    def checkpoint(self, state: Any, *, now: bool = False) -> None:
         self.calls += 1
         if self.calls == 3:
-            super().keep(state, now=True)
+            super().checkpoint(state, now=True)
         if self.calls == 5:
             raise KilledError
 
@@ -172,7 +172,7 @@ def test_a_gpu_that_is_not_there_is_not_trained_on(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
-    with pytest.raises(ValueError, match="PyTorch finds no GPU here"):
+    with pytest.raises(ValueError, match="PyTorch finds no GPU: use auto or cpu"):
         agents.make("bc", env).learn(dataset, env, seed=0, budget=1, run=Run(device="cuda"))
 
 
@@ -208,8 +208,8 @@ def test_success_is_shown_only_in_what_can_be_made_again(make: Make) -> None:
     bare = make("LamReach-v0").unwrapped
     bare.spec = None
     run = Run(episodes=1)
-    with run.showing("expert", 10, "steps"), pytest.raises(ValueError, match=r"has no spec: make it by gym\.make"):
-        run.judge(demos.make_expert(bare), bare, 10)
+    with run.training("expert", 10, "steps"), pytest.raises(ValueError, match=r"has no spec: make it by gym\.make"):
+        run.evaluate(demos.make_expert(bare), bare, 10)
 
 
 def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, make: Make, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, 
     other.learn(dataset, env, seed=1, budget=2, run=Run(tmp_path, overwrite=True))
     assert weights(other) == weights(plain)
     (tmp_path / CHECKPOINT).write_bytes(b"\x80\x04cos\nsystem\n")
-    with pytest.raises(ValueError, match=r"is damaged .*: delete it to train from the start"):
+    with pytest.raises(ValueError, match=r"is damaged .*: delete it to train from scratch"):
         agents.make("bc", env).learn(dataset, env, seed=0, run=Run(tmp_path))
 
 
@@ -239,8 +239,8 @@ def test_a_checkpoint_of_older_code_is_of_another_training(tmp_path: Path) -> No
 def test_a_folder_named_like_a_log_stays_where_a_training_starts(tmp_path: Path) -> None:
     (tmp_path / "events.out.tfevents.x").mkdir()
     run = Run(tmp_path)
-    with run.showing("agent", 1, "steps"):
-        run.log(1, {"loss": 0.5})
+    with run.training("agent", 1, "steps"):
+        run.record(1, {"loss": 0.5})
     assert (tmp_path / "events.out.tfevents.x").is_dir()
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 2
 
@@ -265,7 +265,7 @@ def test_what_a_checkpoint_holds_comes_back(tree: Any, tmp_path_factory: pytest.
 
 
 def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="a checkpoint holds no function"):
+    with pytest.raises(TypeError, match="a checkpoint cannot hold a function"):
         write_state(tmp_path / "state", {"run": lambda: None})
     assert not (tmp_path / "state").exists()
 
@@ -302,14 +302,11 @@ TRAININGS: dict[str, tuple[str, list[str]]] = {
 
 def trained(name: str, out: Path, root: Path) -> list[str]:
     env_id, settings = TRAININGS[name]
-    data = (
-        ["--demos", "kills/shown-v0", "--root", str(root)]
-        if getattr(find(name), "needs_demonstrations", True)
-        else []
-    )
+    data = ["--demos", "kills/shown-v0", "--root", str(root)] if spec_of(find(name)).needs_demonstrations else []
     return [
-        sys.executable, "-m", "agents", "train", name, "--env", env_id, "--out", str(out), "--judge", "0", *data,
-        *(part for setting in settings for part in ("--set", setting)),
+        sys.executable, "-m", "agents", "train", name, "--env", env_id, "--out", str(out), *data,
+        "--eval-episodes", "0",
+        *(part for setting in settings for part in ("--config", setting)),
     ]  # fmt: skip
 
 

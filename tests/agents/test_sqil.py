@@ -64,7 +64,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(shown: Any,
 
 
 def test_other_spaces_are_refused(shown: Any, make: Make) -> None:
-    with pytest.raises(ValueError, match="agent sqil chooses among discrete actions"):
+    with pytest.raises(ValueError, match="agent sqil needs discrete actions"):
         agents.make("sqil", make("LamReach-v0"))
     with pytest.raises(ValueError, match="this environment's observations are a dict of achieved_goal"):
         agents.make("sqil", make("LamReachGoal-v0", control="discrete"))

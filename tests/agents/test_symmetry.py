@@ -1,4 +1,4 @@
-"""Mirrored and turned demonstrations are what the environment and the expert would have shown there."""
+"""Mirrored and rotated demonstrations are what the environment and the expert would have shown there."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from agents.data.symmetry import symmetry_of
 
 from ..conftest import Make
 
-LEFT = {"mirror": True, "turn": False}
+LEFT = {"mirror": True, "rotate": False}
 
 
 class Drawn:
-    """Draws what it is told to."""
+    """Generator that returns chosen values."""
 
     def __init__(self, mirrored: bool, angle: float) -> None:
         self._mirrored, self._angle = mirrored, angle
@@ -67,7 +67,9 @@ def test_rotations_stay_rotations(make: Make) -> None:
 @pytest.mark.parametrize(
     "angle", [*(pytest.param(angle, marks=pytest.mark.slow) for angle in (0.3, math.pi / 2)), -2.0]
 )
-def test_the_expert_does_in_the_turned_scene_what_is_turned(angle: float, make: Make, datasets: Any) -> None:
+def test_the_expert_acts_in_a_rotated_scene_as_the_rotated_demonstration(
+    angle: float, make: Make, datasets: Any
+) -> None:
     env: Any = make("LamPush-v0")
     expert = demos.make_expert(env)
     symmetry: Any = symmetry_of(env, mirror=True, rotate=True)
@@ -78,29 +80,31 @@ def test_the_expert_does_in_the_turned_scene_what_is_turned(angle: float, make: 
             action = expert.predict(observation)[0]
             rows = torch.from_numpy(observation[None]), torch.from_numpy(action[None])
             turned, expected = symmetry(*rows, Drawn(seed % 2 == 0, angle))
-            told = expert.predict(turned[0].numpy())[0]
-            # What is out of bounds is clipped along each axis, and does not turn.
-            if np.abs(action[:2]).max() < 0.7 and np.abs(told[:2]).max() < 0.7:
-                agreed.append(np.abs(told - expected[0].numpy()).max() < 0.1)
+            answer = expert.predict(turned[0].numpy())[0]
+            # Actions beyond the bounds are clipped along each axis, which rotation does not preserve.
+            if np.abs(action[:2]).max() < 0.7 and np.abs(answer[:2]).max() < 0.7:
+                agreed.append(np.abs(answer - expected[0].numpy()).max() < 0.1)
             observation = env.step(action)[0]
     assert len(agreed) > 20
     assert np.mean(agreed) > 0.95
 
 
-def test_what_does_not_turn_is_refused_by_name(make: Make) -> None:
-    with pytest.raises(ValueError, match="it is not known how gripper/touch of LamGrasp-v0 would turn"):
+def test_features_that_cannot_be_rotated_are_named(make: Make) -> None:
+    with pytest.raises(ValueError, match="gripper/touch of LamGrasp-v0 cannot be rotated"):
         symmetry_of(make("LamGrasp-v0"), mirror=False, rotate=True)
-    with pytest.raises(ValueError, match=r"joint/position, joint/velocity, joint/lag of LamPush-v0 would look in a"):
+    with pytest.raises(
+        ValueError, match=r"joint/position, joint/velocity, joint/lag of LamPush-v0 cannot be mirrored"
+    ):
         symmetry_of(make("LamPush-v0", control="joint"), **LEFT)
     with pytest.raises(ValueError, match=r"tool/yaw, tool/yaw_lag of LamPush-v0"):
         symmetry_of(make("LamPush-v0", control="ee_yaw"), **LEFT)
     for env_id in ("LamPushDiscrete-v0", "LamPushGoal-v0"):
-        with pytest.raises(ValueError, match="are mirrored and turned: set mirror=false and rotate=false"):
+        with pytest.raises(ValueError, match="can be mirrored and rotated: set mirror=false and rotate=false"):
             symmetry_of(make(env_id), **LEFT)
     assert symmetry_of(make("LamPushGoal-v0"), mirror=False, rotate=False) is None
 
 
-def test_a_mirrored_clone_does_in_the_mirror_what_it_does(make: Make, tmp_path: Any) -> None:
+def test_a_policy_trained_with_mirroring_acts_alike_in_the_mirror(make: Make, tmp_path: Any) -> None:
     env = make("LamReach-v0")
     dataset = demos.collect("LamReach-v0", episodes=10, root=tmp_path)
     symmetry: Any = symmetry_of(env, **LEFT)

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import agents
 import demos
 from agents.__main__ import app
-from agents.registry import AGENTS, find
+from agents.registry import AGENTS
 from agents.training import tuning
 from agents.training.settings import CONFIGS, SEARCH
 
@@ -53,10 +53,10 @@ def test_a_study_goes_on_where_it_was(datasets: Any, make: Make, tmp_path: Path)
 @pytest.mark.parametrize("name", [name for name in AGENTS if (CONFIGS / f"{name}.yaml").is_file()])
 def test_every_agent_with_settings_can_be_tuned_within_its_own_bounds(name: str, make: Make) -> None:
     space = tuning.search_space(name)
-    discrete = getattr(find(name), "discrete_only", False) or name in ("dqn", "sqil", "dqfd")
+    discrete = name in ("dqn", "sqil", "dqfd")
     env = make("LamReachDiscrete-v0" if discrete else "LamReach-v0")
     assert SEARCH in yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    assert set(space) <= set(vars(agents.make(name, env).settings))
+    assert set(space) <= set(type(agents.make(name, env).settings).model_fields)
     study = optuna.create_study()
     for _ in range(5):
         agents.make(name, env, **tuning.suggested(study.ask(), space))
@@ -76,7 +76,7 @@ def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "agents", "tune", "bc", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"],
         "--root", str(root), "--study", str(study), "--trials", "3", "--episodes", "2", "--budget", "2",
-        "--set", "batch_size=32",
+        "--config", "batch_size=32",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while process.poll() is None and not study.is_file():
@@ -87,7 +87,7 @@ def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, command[3:])
     assert done.exit_code == 0, done.stderr
     assert "best of 3 trials: success" in done.stdout
-    assert "--set learning_rate=" in done.stdout
+    assert "--config learning_rate=" in done.stdout
 
 
 def test_what_is_no_study_or_cannot_be_tried_is_refused_before_anything_is_made(make: Make, tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_what_is_no_study_or_cannot_be_tried_is_refused_before_anything_is_made(
     with contextlib.closing(sqlite3.connect(tmp_path / "addresses.db")) as others:
         others.execute("CREATE TABLE friends (name TEXT)")
     for path in (tmp_path, *(tmp_path / name for name in ("notes.txt", "torn.db", "addresses.db"))):
-        with pytest.raises(ValueError, match="is no study"):
+        with pytest.raises(ValueError, match="is not a study"):
             tuning.tune("bc", env, None, path, trials=1)
-    with pytest.raises(ValueError, match="has a '\\?'"):
+    with pytest.raises(ValueError, match="contains '\\?'"):
         tuning.tune("bc", env, None, tmp_path / "a?b.db", trials=1)
     with pytest.raises(ValueError, match="budget is 0; expected at least 1"):
         tuning.tune("bc", env, None, tmp_path / "study.db", trials=1, budget=0)

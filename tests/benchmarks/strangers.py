@@ -13,6 +13,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from agents.registry import AgentSpec
+
 
 class Stranger:
     """Does nothing."""
@@ -169,11 +171,14 @@ def rising(observation: Any) -> Any:
     return np.array([0.0, 0.0, 1.0, 0.0], dtype=np.float32)
 
 
-def made(env: gym.Env[Any, Any], speed: float = 1.0) -> Stranger:
-    """Makes an agent."""
+def make_stranger(env: gym.Env[Any, Any], speed: float = 1.0) -> Stranger:
+    """Make an agent."""
     agent = Stranger(env)
     agent._zero = agent._zero + np.float32(speed)
     return agent
+
+
+made = AgentSpec("made", needs_demonstrations=False, make=make_stranger)
 
 
 class Ready:

@@ -121,13 +121,14 @@ def outdated(cells: list[CellResult]) -> set[str]:
 def test_raising_the_version_of_an_agent_makes_exactly_its_cells_outdated(
     published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BehaviorCloning, "version", BehaviorCloning.version + 1)
+    spec = BehaviorCloning.spec
+    monkeypatch.setattr(BehaviorCloning, "spec", replace(spec, version=spec.version + 1))
     cells = published["core"]
     own = {each.cell.name for each in cells if each.cell.agent == "bc"}
     assert own
     assert outdated(cells) == own
     one = next(each for each in cells if each.cell.agent == "bc")
-    assert outdated_by(one) == [f"agent bc was {BehaviorCloning.version - 1}, is {BehaviorCloning.version}"]
+    assert outdated_by(one) == [f"agent bc was {spec.version}, is {spec.version + 1}"]
     assert not is_done(PUBLISHED / "core", one.cell)
 
 
@@ -165,8 +166,8 @@ def test_a_new_task_a_renamed_module_and_another_message_make_nothing_outdated(
     published: dict[str, list[CellResult]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Path(sys.modules[BehaviorCloning.__module__].__file__ or "").read_text()
-    assert "expected at least 1" in source
-    (tmp_path / "renamed_cloning.py").write_text(source.replace("expected at least 1", "give a positive number"))
+    assert "collect more, or set batch_size" in source
+    (tmp_path / "renamed_cloning.py").write_text(source.replace("collect more, or set batch_size", "get more"))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(AGENTS, "bc", "renamed_cloning:BehaviorCloning")
     monkeypatch.setitem(TASKS, "hover", TaskEntry("hovering:Hover", 40))
@@ -178,7 +179,7 @@ def test_a_new_task_a_renamed_module_and_another_message_make_nothing_outdated(
 def test_a_changed_setting_makes_the_cells_that_have_it_outdated(
     published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = agents.training.settings.shipped
+    before = agents.training.settings.file_settings
 
     def changed(name: str, fields: Any) -> Any:
         sections = before(name, fields)
@@ -186,7 +187,7 @@ def test_a_changed_setting_makes_the_cells_that_have_it_outdated(
             sections["LamPush"] = {**sections["LamPush"], "epochs": 401}
         return sections
 
-    monkeypatch.setattr(agents.training.settings, "shipped", changed)
+    monkeypatch.setattr(agents.training.settings, "file_settings", changed)
     assert effective_settings("bc", {}, "LamPush")["epochs"] == 401
     cells = published["core"]
     own = {each.cell.name for each in cells if each.cell.agent == "bc" and each.cell.environment == "LamPush-v0"}

@@ -52,7 +52,7 @@ def test_functions_objects_and_factories_are_agents(make: Make) -> None:
     assert made.predict(observation)[0].tolist() == [1.0] * 4
     assert agents.make(f"{HERE}:made", env, speed=0.5).predict(observation)[0].tolist() == [0.5] * 4
     for name in ("rising", "ready"):
-        with pytest.raises(ValueError, match=f"{name} is no class, and takes no settings: speed"):
+        with pytest.raises(ValueError, match=f"{name} is not a class and takes no settings: remove speed"):
             agents.make(f"{HERE}:{name}", env, speed=0.5)
     with pytest.raises(ValueError, match="makes a int that has no predict"):
         agents.make(f"{HERE}:nothing", env)
@@ -113,7 +113,7 @@ class Evil:
 def test_no_archive_is_run_to_see_what_it_is(model: Path, make: Make, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     archive.check(model)
-    with pytest.raises(ValueError, match=r"if you trust where it is from: agents\.saving\.archive\.load"):
+    with pytest.raises(ValueError, match=r"if you trust it: agents\.saving\.archive\.load"):
         agents.make(str(model), make("LamReach-v0"))
     with pytest.raises(ValueError, match=r"the model in .* has the observation_space"):
         archive.load(model, make("LamGrasp-v0"))

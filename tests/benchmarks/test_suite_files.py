@@ -22,7 +22,7 @@ OF_AGENTS = [name for name in suite_names() if not is_of_speed(name)]
 
 @pytest.mark.parametrize("name", OF_AGENTS)
 def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: str) -> None:
-    published = [entry["plan"] for entry in ready_made.published().values()]
+    published = [entry["plan"] for entry in published_datasets.published().values()]
     for cell in shipped(name).cells():
         shown = cell.dataset
         if shown is not None:

@@ -1,4 +1,4 @@
-"""Deep Q-learning from Demonstrations: settings, pre-training, and practice, on Stable-Baselines3's DQN."""
+"""Deep Q-learning from Demonstrations: settings, pre-training and training, on Stable-Baselines3's DQN."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from agents.training.settings import (
 from agents.training.stable_baselines import state_of, train_from_scratch
 
 EPSILON_GREEDY: Literal["epsilon_greedy"] = "epsilon_greedy"
-SHOWN_EVERY = 100
-"""Updates of the pre-training between looks at it."""
+LOG_INTERVAL = 100
+"""Updates of the pre-training between log entries."""
 
 
 class DQfDSettings(AgentSettings):
-    """Settings of DQfD. Symbols are those of the paper."""
+    """Settings of DQfD, with the symbols of the paper."""
 
     steps: Count = Field(20_000, description="Steps in the environment; not tuned for the harder tasks.")
     pretraining_steps: CountOrZero = Field(
@@ -77,38 +77,38 @@ class DQfDSettings(AgentSettings):
 
 
 class DQfDAgent(PolicyAgent):
-    """DQfD: Q-learning that begins with demonstrations, keeps them, and goes on by its own practice.
+    """DQfD: Q-learning that is pre-trained on demonstrations and keeps them in its replay buffer.
 
-    **Idea.** A network first learns from demonstrations alone: what actions are worth, by the rewards that followed,
-    and that what was shown is better by a margin than all that was not. Then it acts by itself, and learns from both.
-    Demonstrations are never forgotten, and are drawn more often; so is what surprises. What clones cannot learn, to
-    get back from their own errors, it learns from its own reward.
+    **Idea.** A network first learns from demonstrations alone: the values of actions from the rewards, and that the
+    demonstrated action is better than all others by a margin. Then it acts, and learns from both. Demonstrations stay
+    in the replay buffer and are drawn more often than other transitions, as are transitions with large errors. From
+    its own reward the agent learns to recover from its errors, which behavior cloning cannot.
 
     **Equation.** J = J_DQ + l1 J_n + l2 J_E + l3 J_L2: the errors of one step and of n steps of double Q-learning,
     J_E = max_a [Q(s, a) + m(a_E, a)] - Q(s, a_E) on demonstrations, and the squares of all weights.
 
     **Paper.** Hester et al. 2018, Deep Q-learning from Demonstrations; with dueling streams of Wang et al. 2016, and
-    prioritised replay of Schaul et al. 2016. The loop is that of Stable-Baselines3's `DQN`.
+    prioritized replay of Schaul et al. 2016. The training loop is that of Stable-Baselines3's `DQN`.
 
-    **What we do differently.** Errors have the Huber loss, as in Stable-Baselines3's `DQN`. Weights of importance
-    apply to all losses of a transition, the margin too, and are divided by the largest in the batch. An episode that
-    only ran out of time is not taken for the end of all reward: its last value is estimated. Exploration is
-    epsilon-greedy or softmax. The learning rate falls to 0 as the agent practises. Observations are standardised by
-    the demonstrations. Episodes are seeded by their number, and a training that was killed goes on to the same
-    weights, in the pre-training too. Of disturbed demonstrations (`--demonstrator noisy`) the rewards teach what the
-    executed action is worth, and the margin what the expert would have done.
+    **Differences.** Errors have the Huber loss, as in Stable-Baselines3's `DQN`. Importance weights apply to all
+    losses of a transition, the margin too, and are divided by the largest of the minibatch. A truncated episode is
+    not treated as terminated: the value after it is estimated. Exploration is epsilon-greedy or softmax. The learning
+    rate falls to 0 with the steps. Observations are standardized by the demonstrations. Episodes are seeded by their
+    number, and a killed training resumes and ends with the same weights, in the pre-training too. In noisy
+    demonstrations (`--demonstrator noisy`) the rewards belong to the executed action, and the margin to the expert's.
 
-    **When not to use it.** Where actions are not discrete, where demonstrations hold no rewards, or where there is no
-    environment to practise in.
+    **When not to use it.** When actions are not discrete, when demonstrations have no rewards, or when you have no
+    environment to train in.
 
-    Parts are left out by settings: `margin_weight=0`, `n_step_weight=0`, `alpha=0` (drawing uniformly),
+    Settings turn parts off: `margin_weight=0`, `n_step_weight=0`, `alpha=0` (drawing uniformly),
     `pretraining_steps=0`.
 
     The budget of :meth:`learn` is in steps of the environment.
 
     Args:
-        env: Gives the spaces; actions are discrete.
-        settings: Fields of :class:`DQfDSettings` that differ from ``configs/dqfd.yaml``.
+        env: Environment that gives the spaces; actions are discrete.
+        settings: Settings that differ from the defaults for this environment; see
+            :class:`DQfDSettings`.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or actions that are not discrete.
@@ -117,7 +117,7 @@ class DQfDAgent(PolicyAgent):
     spec = AgentSpec("dqfd", settings=DQfDSettings, needs_environment=True, takes_run=True)
 
     def new_policy(self) -> BasePolicy:
-        """Makes an untrained policy."""
+        """Return an untrained policy."""
         actions = require_discrete(self.spec.name, self.action_space)
         keywords = policy_keywords(self.settings.hidden_sizes)
         return DuelingPolicy(self.observation_space, actions, lambda _: 0.0, **keywords)
@@ -132,44 +132,43 @@ class DQfDAgent(PolicyAgent):
         progress: bool = False,
         run: Run | None = None,
     ) -> None:
-        """Learns from demonstrations, then practises in environments like the one that is given.
+        """Pre-train on demonstrations, then train in a copy of an environment.
 
         Args:
-            demonstrations: With this agent's spaces, and rewards.
-            env: Made by ``gym.make``.
-            seed: Of weights, batches, exploration and episodes.
+            demonstrations: Demonstrations with this agent's spaces, and rewards.
+            env: Environment made by ``gym.make``.
+            seed: Seeds weights, minibatches, exploration and episodes.
             budget: Steps in the environment; by default the setting.
-            progress: Show a bar.
-            run: Keeps checkpoints and shows the success as it goes; by default nothing is kept.
+            progress: Show a progress bar.
+            run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: The demonstrations have other spaces; or a budget below 1, a negative seed, or an environment
-                that cannot be made again.
+            ValueError: The demonstrations have other spaces, the budget is below 1, the seed is negative, or the
+                environment has no spec.
         """
-        run = run or Run(progress=progress)
+        run = training = run or Run(progress=progress)
         data = DemonstrationData.of(demonstrations)
         self.begin(data, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
-        made = run
         self.policy = train_from_scratch(
             self.spec.name,
             env,
             run,
-            lambda envs: DQfD(envs, self.settings, data, made, seed),
+            lambda envs: DQfD(envs, self.settings, data, training, seed),
             steps=steps,
             seed=seed,
         )
 
 
 class DQfD(DQN):
-    """The algorithm.
+    """Algorithm of DQfD.
 
     Args:
-        envs: One environment to practise in.
-        settings: Of the agent.
-        data: Demonstrations that are put into the replay buffer.
-        run: Shows and keeps the pre-training.
-        seed: Of the batches; everything else is drawn from the global generators.
+        envs: Training environment, vectorized.
+        settings: Settings of the agent.
+        data: Demonstrations for the replay buffer.
+        run: Log and checkpoints of the pre-training.
+        seed: Seeds the minibatches; everything else is drawn from the global generators.
     """
 
     replay_buffer: PrioritizedReplayBuffer  # type: ignore[assignment]
@@ -178,14 +177,14 @@ class DQfD(DQN):
     def __init__(self, envs: VecEnv, settings: DQfDSettings, data: DemonstrationData, run: Run, seed: int) -> None:
         self.settings = settings
         self._run = run
-        shown = data.total_steps
+        demonstrated = data.total_steps
         super().__init__(
             DuelingPolicy,
             envs,
-            # Of the share of the steps that is left: the last weights are those that are kept.
+            # It falls with the remaining steps, because the last weights are the result.
             learning_rate=lambda left: settings.learning_rate * left,
             batch_size=settings.batch_size,
-            buffer_size=shown + settings.buffer_size,
+            buffer_size=demonstrated + settings.buffer_size,
             learning_starts=0,
             gamma=settings.gamma,
             train_freq=settings.train_freq,
@@ -194,7 +193,7 @@ class DQfD(DQN):
             exploration_final_eps=settings.epsilon,
             replay_buffer_class=PrioritizedReplayBuffer,  # type: ignore[arg-type]  # draws batches of its own kind
             replay_buffer_kwargs={
-                "demonstrations": shown,
+                "demonstrations": demonstrated,
                 "n_step": settings.n_step,
                 "gamma": settings.gamma,
                 "alpha": settings.alpha,
@@ -213,18 +212,18 @@ class DQfD(DQN):
                 extractor.fit(data.statistics)
 
     def learn(self, *args: Any, **kwargs: Any) -> DQfD:
-        """Pre-trains what is left to pre-train, then practises."""
+        """Pre-train as far as needed, then train."""
         self.pretrain()
         super().learn(*args, **kwargs)
         return self
 
     def pretrain(self) -> None:
-        """Learns from the demonstrations, which are all that is in the buffer yet; goes on where it was."""
+        """Make the remaining updates on demonstrations, before the first step in the environment."""
         planned, began = self.settings.pretraining_steps, self._n_updates
         self.policy.set_training_mode(True)
         while self._n_updates < planned:
             numbers = self.update(self.settings.batch_size)
-            if self._n_updates % SHOWN_EVERY == 0 or self._n_updates == planned:
+            if self._n_updates % LOG_INTERVAL == 0 or self._n_updates == planned:
                 self._run.record(self._n_updates, {f"pretraining/{name}": value for name, value in numbers.items()})
                 self._run.log(0, pretraining=float(self._n_updates))
                 self._run.checkpoint(lambda: state_of(self), now=self._n_updates == planned)
@@ -232,7 +231,7 @@ class DQfD(DQN):
             self.policy.set_training_mode(False)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """Learns from demonstrations and the agent's own transitions."""
+        """Make updates on demonstrations and the agent's own transitions."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         numbers: dict[str, float] = {}
@@ -242,16 +241,16 @@ class DQfD(DQN):
             self.logger.record(f"train/{name}", number)
 
     def update(self, batch_size: int) -> dict[str, float]:
-        """Makes one step of Adam, and copies the network to its target when it is time to.
+        """Make one update, and copy the network to its target if due.
 
         Args:
-            batch_size: Transitions.
+            batch_size: Transitions in the minibatch.
 
         Returns:
-            The losses by name.
+            Losses by name.
         """
         settings = self.settings
-        # Counts down from 1 to 0 as the agent practises; 1 in the pre-training.
+        # The remaining progress falls from 1 to 0 with the steps; it is 1 in the pre-training.
         beta = 1.0 - (1.0 - settings.beta) * self._current_progress_remaining
         batch = self.replay_buffer.sample(batch_size, beta=beta)
         targets, later_targets = self._targets(batch)
@@ -285,7 +284,7 @@ class DQfD(DQN):
 
     @torch.no_grad()
     def _targets(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """What Q(s, a) should be by one step, and by n; each of shape (N,)."""
+        """Return the targets of Q(s, a) of one step and of n steps, each of shape (N,)."""
         following = _joined(batch.next_observations, batch.later_observations)
         online, target = self.q_net(following), self.q_net_target(following)
         count = len(batch.rows)
@@ -297,21 +296,21 @@ class DQfD(DQN):
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[npt.NDArray[Any], Any]:
-        """Acts; without ``deterministic`` as the setting ``exploration`` says."""
+        """Return actions; without ``deterministic`` they explore as the setting ``exploration`` chooses."""
         if deterministic or self.settings.exploration == EPSILON_GREEDY:
             return super().predict(observation, state, episode_start, deterministic)
-        seen, is_batch = self.policy.obs_to_tensor(observation)
+        tensor, is_batch = self.policy.obs_to_tensor(observation)
         with torch.no_grad():
-            actions = softmax_actions(self.q_net(seen), self.settings.temperature).cpu().numpy()
+            actions = softmax_actions(self.q_net(tensor), self.settings.temperature).cpu().numpy()
         return (actions if is_batch else actions[0]), state
 
     def _on_step(self) -> None:
-        """Leaves the target alone, which is copied by the number of updates, and epsilon, which stays."""
+        """Do not update the target, which follows the number of updates, or epsilon, which is constant."""
         self._n_calls += 1
 
 
 def _joined(one: Any, other: Any) -> Any:
-    """Two batches of observations as one: a network is asked once."""
+    """Return two batches of observations as one, for one forward pass."""
     if isinstance(one, dict):
         return {name: torch.cat([values, other[name]]) for name, values in one.items()}
     return torch.cat([one, other])

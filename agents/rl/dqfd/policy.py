@@ -1,4 +1,4 @@
-"""The network of DQfD: dueling streams (Wang et al. 2016), and drawing actions by their values."""
+"""Network of DQfD with dueling streams (Wang et al. 2016), and softmax exploration."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from stable_baselines3.common.torch_layers import create_mlp
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
-from agents.policies.networks import Standardizing
+from agents.policies.networks import ObservationEncoder
 
 
 class DuelingQNetwork(QNetwork):
     """Q(s, a) = V(s) + A(s, a) - mean_a' A(s, a') (Wang et al. 2016, equation 9).
 
-    One stream learns how good a state is, from every action done in it; the other only how actions differ. All hidden
-    layers but the last are shared; each stream has a last one of its own.
+    One stream learns the value of states, from all actions; the other only the differences between actions. They
+    share all hidden layers except the last.
 
     Args:
-        args: Of Stable-Baselines3's ``QNetwork``.
-        kwargs: Of Stable-Baselines3's ``QNetwork``.
+        args: Arguments of Stable-Baselines3's ``QNetwork``.
+        kwargs: Keyword arguments of Stable-Baselines3's ``QNetwork``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class DuelingQNetwork(QNetwork):
         self.advantage = nn.Sequential(nn.Linear(width, last), self.activation_fn(), nn.Linear(last, actions))
 
     def forward(self, obs: Any) -> torch.Tensor:
-        """Returns Q(s, .), shape (N, actions)."""
+        """Return Q(s, .), shape (N, actions)."""
         features: torch.Tensor = super().forward(obs)
         advantages: torch.Tensor = self.advantage(features)
         value: torch.Tensor = self.value(features)
@@ -41,27 +41,27 @@ class DuelingQNetwork(QNetwork):
 
 
 class DuelingPolicy(DQNPolicy):
-    """Acts by the largest value of a :class:`DuelingQNetwork`."""
+    """Policy that takes the action with the largest value of a :class:`DuelingQNetwork`."""
 
     def make_q_net(self) -> DuelingQNetwork:
-        """Makes one of the two networks: that which learns, or its slower copy."""
+        """Return a Q-network or a target network."""
         keywords = self._update_features_extractor(self.net_args, features_extractor=None)
         return DuelingQNetwork(**keywords).to(self.device)
 
     @property
-    def extractors(self) -> tuple[Standardizing, Standardizing]:
-        """What standardises observations in each of the two networks."""
+    def extractors(self) -> tuple[ObservationEncoder, ObservationEncoder]:
+        """Encoders of the Q-network and of the target network."""
         networks: Any = (self.q_net, self.q_net_target)
         return networks[0].features_extractor, networks[1].features_extractor
 
 
 def softmax_actions(q_values: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Draws actions with probabilities exp(Q(s, a) / T) / sum_a' exp(Q(s, a') / T); shape (N,).
+    """Draw actions with probabilities exp(Q(s, a) / T) / sum_a' exp(Q(s, a') / T); shape (N,).
 
-    PyTorch's global generator draws.
+    They are drawn by PyTorch's global generator.
 
     Args:
         q_values: Q(s, .), shape (N, A).
-        temperature: T, in units of Q: an action that is worse by T is drawn e times more rarely.
+        temperature: T, in units of Q: an action that is worse by T is e times less likely.
     """
     return torch.multinomial(torch.softmax(q_values / temperature, dim=1), 1)[:, 0]

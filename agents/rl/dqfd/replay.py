@@ -1,7 +1,7 @@
-"""Prioritised replay (Schaul et al. 2016): what surprised most is learned from most often.
+"""Prioritized replay (Schaul et al. 2016): transitions with large errors are drawn most often.
 
-A sum tree draws in proportion to priorities in logarithmic time. The buffer keeps demonstrations forever in its first
-rows; what the agent does goes round in the rest.
+A sum tree draws in proportion to priorities in logarithmic time. Demonstrations stay in the first rows of the buffer;
+the rest is a ring buffer of the agent's transitions.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 WIDE = 1024
-"""At a level of this many nodes a search begins: one cumulative sum is as fast as some three levels of the tree."""
+"""Nodes in the level at which a search starts: one cumulative sum is as fast as about three levels of the tree."""
 
 
 class SumTree:
-    """A binary tree whose leaves are priorities and whose other nodes are the sums of their two children.
+    """Binary tree whose leaves are priorities and whose other nodes are the sums of their two children.
 
     All nodes are in one array: the root is number 1, the children of node i are 2 i and 2 i + 1.
 
-    Sums are always added anew from children, never corrected by differences: after any number of changes they are as
-    exact as those of a new tree.
+    Sums are always computed from the children, never corrected by differences: after any number of changes they are
+    as exact as those of a new tree.
 
     Args:
         size: Number of leaves.
@@ -50,15 +50,15 @@ class SumTree:
         return float(self.nodes[1])
 
     def __getitem__(self, indices: Any) -> Any:
-        """Priorities of some leaves."""
+        """Return the priorities of some leaves."""
         return self.nodes[self._first : self._first + self.size][indices]
 
     def set(self, indices: Rows, priorities: Numbers) -> None:
-        """Changes leaves, in O(log size) each; of one that is named twice the last value counts.
+        """Set leaves, in O(log size) each; if an index occurs twice, its last value counts.
 
         Args:
-            indices: Of leaves, shape (B,).
-            priorities: At least 0, shape (B,).
+            indices: Indices of leaves, shape (B,).
+            priorities: Priorities of at least 0, shape (B,).
         """
         nodes = indices + self._first
         self.nodes[nodes] = priorities
@@ -67,12 +67,12 @@ class SumTree:
             self.nodes[nodes] = self.nodes[2 * nodes] + self.nodes[2 * nodes + 1]
 
     def find(self, masses: Numbers) -> Rows:
-        """Returns the leaves at which the cumulative sum of priorities passes some masses, shape (B,).
+        """Return the leaves at which the cumulative sum of priorities passes some masses, shape (B,).
 
         Uniform masses find leaves in proportion to their priorities; a leaf of priority 0 is never found.
 
         Args:
-            masses: From 0 to the total, shape (B,).
+            masses: Numbers from 0 to the total, shape (B,).
         """
         wide = min(WIDE, self._first)
         sums = np.zeros(wide + 1)
@@ -88,7 +88,7 @@ class SumTree:
             is_right = masses >= left
             masses -= left * is_right
             nodes += is_right
-        # A rounding error of a mass may lead past the last leaf that is not empty, to its neighbours on the right.
+        # A rounding error may lead past the last leaf that is not empty, to leaves on the right of it.
         while True:
             is_empty = self.nodes.take(nodes) == 0.0
             if not is_empty.any():
@@ -97,21 +97,21 @@ class SumTree:
 
 
 class Batch(NamedTuple):
-    """Transitions that were drawn; tensors of N rows, but for ``rows``.
+    """Minibatch of N transitions as tensors, except ``rows``.
 
     Attributes:
-        rows: Where they are in the buffer.
+        rows: Rows of the buffer.
         observations: s, before the action.
-        actions: a, what was executed.
-        labels: a_E, what the demonstrator would have done; other than a where it was disturbed.
+        actions: a, the executed action.
+        labels: a_E, the demonstrator's action; differs from a where noise was added.
         rewards: r.
         discounts: gamma; 0 where the episode terminated with this step.
-        next_observations: One step later.
+        next_observations: Observation one step later.
         returns: Sum of gamma^k r_k over up to n steps.
-        later_discounts: gamma to the power of the number of these; 0 where the episode terminated with the last.
-        later_observations: After the last of these.
-        demonstrated: 1 for demonstrations, 0 for the agent's own.
-        weights: Of importance, at most 1.
+        later_discounts: gamma to the power of the number of these steps; 0 where the episode terminated at the last.
+        later_observations: Observation after the last of these steps.
+        demonstrated: 1 for demonstrations, 0 for the agent's own transitions.
+        weights: Importance weights, at most 1.
     """
 
     rows: Rows
@@ -129,30 +129,30 @@ class Batch(NamedTuple):
 
 
 class PrioritizedReplayBuffer(BaseBuffer):
-    """Demonstrations that stay, the agent's transitions that go round, and a priority of each.
+    """Replay buffer of demonstrations, which stay, and the agent's transitions, with a priority for each.
 
     The priority of a transition is p = |delta| + e, where delta is its last error of one step, and e is larger for
-    demonstrations. It is drawn with probability P = p^alpha / sum p^alpha. That would bias the expectation that is
-    learned; the weights w = (N P)^-beta / max w, of the largest in the batch, undo it as beta reaches 1. What is new
-    gets the largest error known so far: all is learned from soon.
+    demonstrations. It is drawn with probability P = p^alpha / sum p^alpha. The importance weights
+    w = (N P)^-beta, divided by the largest in the minibatch, undo the bias of this as beta reaches 1. New transitions
+    get the largest error so far, so that all are drawn soon.
 
     Args:
-        buffer_size: Rows in all.
+        buffer_size: Total number of rows.
         observation_space: A Box, or a Dict of such.
-        action_space: Discrete.
-        device: Of the batches.
-        n_envs: 1.
-        optimize_memory_usage: Not done; Stable-Baselines3 names it.
-        demonstrations: How many of the rows are for these, fewer than all.
-        n_step: Steps of the longer return.
-        gamma: Discount of a step.
-        alpha: How far priorities count; 0 draws uniformly with weights of 1.
+        action_space: Discrete actions.
+        device: Device of the minibatches.
+        n_envs: Number of environments; must be 1.
+        optimize_memory_usage: Ignored; Stable-Baselines3 passes it.
+        demonstrations: Number of rows for demonstrations, fewer than all rows.
+        n_step: Steps of the n-step return.
+        gamma: Discount factor.
+        alpha: Exponent of priorities; 0 draws uniformly with weights of 1.
         agent_bonus: e of the agent's transitions.
         demonstration_bonus: e of demonstrations.
-        seed: Of what is drawn.
+        seed: Seeds its generator.
 
     Raises:
-        ValueError: Several environments, or no room beside the demonstrations.
+        ValueError: Several environments, or no rows besides the demonstrations.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
     ) -> None:
         super().__init__(buffer_size, observation_space, action_space, device, n_envs)
         if n_envs != 1:
-            raise ValueError(f"there are {n_envs} environments; rows are the steps of one after the other")
+            raise ValueError(f"there are {n_envs} environments; expected 1, whose consecutive steps fill the rows")
         if not 0 <= demonstrations < buffer_size:
             raise ValueError(f"{demonstrations} demonstrated transitions leave no room in {buffer_size} rows")
         self.demonstrations = demonstrations
@@ -190,13 +190,13 @@ class PrioritizedReplayBuffer(BaseBuffer):
         self.rewards = np.zeros(buffer_size)
         self.terminations = np.zeros(buffer_size, dtype=bool)
         self.ends = np.zeros(buffer_size, dtype=bool)
-        """Whether an episode ended with a row, by termination or by its time limit."""
+        """True where an episode ended, terminated or truncated."""
 
     def demonstrate(self, episode: Episode) -> None:
-        """Puts a demonstration into the next of the first rows.
+        """Add a demonstration to the first rows.
 
         Raises:
-            ValueError: There are fewer rows for demonstrations than it has steps.
+            ValueError: The demonstration has more steps than rows are left for demonstrations.
         """
         rows = np.arange(self.pos, self.pos + len(episode))
         if self.full or self.pos + len(episode) > self.demonstrations:
@@ -213,15 +213,15 @@ class PrioritizedReplayBuffer(BaseBuffer):
         self.set_errors(rows, np.full(len(rows), self.largest_error))
 
     def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
-        """Remembers a step of the agent; what is oldest of its steps makes room.
+        """Add a step of the agent; it replaces the oldest step if the buffer is full.
 
         Args:
-            obs: Before it, with a first axis of length 1, as all that follows.
-            next_obs: After it.
-            action: Number of the action.
-            reward: Of the environment.
-            done: Whether the episode ended.
-            infos: Says by ``TimeLimit.truncated`` whether it ended only by its time limit.
+            obs: Observation before the step, with a first axis of length 1, like the other arguments.
+            next_obs: Observation after the step.
+            action: Index of the action.
+            reward: Reward of the step.
+            done: True if the episode ended.
+            infos: Info with ``TimeLimit.truncated``, True if the episode ended by its time limit.
         """
         row = np.array([self.pos])
         _write(self.observations, row, obs)
@@ -236,10 +236,10 @@ class PrioritizedReplayBuffer(BaseBuffer):
         self.set_errors(row, np.array([self.largest_error]))
 
     def set_errors(self, rows: Rows, errors: Numbers) -> None:
-        """Sets priorities to (|delta| + e)^alpha.
+        """Set priorities to (|delta| + e)^alpha.
 
         Args:
-            rows: Shape (N,).
+            rows: Rows, shape (N,).
             errors: delta, shape (N,).
         """
         sizes = np.abs(errors)
@@ -248,37 +248,38 @@ class PrioritizedReplayBuffer(BaseBuffer):
         self.tree.set(rows, (sizes + bonus) ** self.alpha)
 
     def sample(self, batch_size: int, env: Any = None, *, beta: float = 1.0) -> Batch:
-        """Draws transitions, each from a part of its own of all priorities (Schaul et al. 2016, appendix B.2.1).
+        """Draw transitions, stratified by priority (Schaul et al. 2016, appendix B.2.1).
 
         Args:
             batch_size: N.
-            env: Not looked at: observations are standardised by the network.
-            beta: How far weights undo the bias.
+            env: Not used: the network standardizes observations.
+            beta: Exponent of importance weights.
         """
         masses = (np.arange(batch_size) + self._rng.random(batch_size)) * (self.tree.total / batch_size)
         return self._get_samples(self.tree.find(masses), beta=beta)
 
     def weights(self, rows: Rows, beta: float) -> Numbers:
-        """Returns w = (N P)^-beta / max w, shape (N,)."""
+        """Return w = (N P)^-beta / max w, shape (N,)."""
         raw = (self.size() * self.tree[rows] / self.tree.total) ** -beta
         return np.asarray(raw / raw.max(), dtype=np.float64)
 
     def later(self, rows: Rows) -> tuple[Numbers, Numbers, Rows]:
-        """Adds up the rewards of the n steps from some rows on.
+        """Return the discounted sums of up to n rewards from some rows on.
 
-        They end early with the episode, and where nothing newer is remembered yet.
+        They end early with the episode, and at the newest step.
 
         Args:
-            rows: Shape (N,).
+            rows: Rows, shape (N,).
 
         Returns:
-            R = sum_k gamma^k r_k; the discount of what follows, 0 after a termination; the last rows. Shape (N,).
+            R = sum_k gamma^k r_k; the discount of the value after it, 0 after a termination; the last rows. Each of
+            shape (N,).
         """
         last = rows.copy()
         returns, discounts = self.rewards[rows], np.full(len(rows), self.gamma)
         for _ in range(self.n_step - 1):
             following = np.where(last + 1 == self.buffer_size, self.demonstrations, last + 1)
-            # Where the next step of the agent will be written stands an old one, or none.
+            # The row that will be written next holds an old step, or none.
             goes_on = ~self.ends[last] & (following != self.pos)
             last = np.where(goes_on, following, last)
             returns = returns + np.where(goes_on, discounts * self.rewards[last], 0.0)
@@ -311,19 +312,19 @@ class PrioritizedReplayBuffer(BaseBuffer):
         )
 
     def more_state(self) -> dict[str, Any]:
-        """Returns what a checkpoint needs beside the arrays."""
+        """Return what a checkpoint needs besides the arrays."""
         return {
             "priorities": self.tree[: self.size()],
             "largest_error": self.largest_error,
             "generator": self._rng.bit_generator.state,
         }
 
-    def set_more_state(self, kept: Mapping[str, Any]) -> None:
-        """Takes what :meth:`more_state` returned."""
-        priorities = np.asarray(kept["priorities"], dtype=np.float64)
+    def set_more_state(self, state: Mapping[str, Any]) -> None:
+        """Set a state of :meth:`more_state`."""
+        priorities = np.asarray(state["priorities"], dtype=np.float64)
         self.tree.set(np.arange(len(priorities)), priorities)
-        self.largest_error = float(kept["largest_error"])
-        self._rng.bit_generator.state = kept["generator"]
+        self.largest_error = float(state["largest_error"])
+        self._rng.bit_generator.state = state["generator"]
 
 
 def _empty(space: gym.Space[Any], rows: int) -> Any:

@@ -13,6 +13,7 @@ from scipy import stats
 
 import agents
 import demos
+from agents.data.demonstrations import DemonstrationData
 from agents.policies.networks import policy_keywords
 from agents.rl.dqfd.agent import DQfD
 from agents.rl.dqfd.policy import DuelingPolicy, softmax_actions
@@ -54,7 +55,8 @@ def test_the_advantages_of_the_dueling_network_have_mean_zero(make: Make) -> Non
 
 
 def model_of(env: gym.Env[Any, Any], shown: Any, **settings: Any) -> DQfD:
-    return DQfD(training_envs(env, 0), agents.make("dqfd", env, **SMALL, **settings).settings, shown, Run(), 0)
+    made = agents.make("dqfd", env, **SMALL, **settings)
+    return DQfD(training_envs(env, 0), made.settings, DemonstrationData(shown), Run(), 0)
 
 
 def test_pre_training_touches_no_environment_and_learns(shown: Any, make: Make) -> None:
@@ -179,7 +181,7 @@ def test_what_cannot_be_learned_from_is_refused(datasets: Any, shown: Any, make:
     env = make("LamReachDiscrete-v0")
     with pytest.raises(ValueError, match="this agent's environment has Discrete"):
         agents.make("dqfd", env).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
-    with pytest.raises(ValueError, match="agent dqfd chooses among discrete actions; this environment has Box"):
+    with pytest.raises(ValueError, match="agent dqfd needs discrete actions; this environment has Box"):
         agents.make("dqfd", make("LamReach-v0"))
     with pytest.raises(ValueError, match="budget is 0"):
         agents.make("dqfd", env).learn(shown, env, seed=0, budget=0)
@@ -190,19 +192,22 @@ def test_what_cannot_be_learned_from_is_refused(datasets: Any, shown: Any, make:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"exploration": "boltzmann"}, "exploration is 'boltzmann'; expected one of epsilon_greedy, softmax"),
-        ({"exploration": 1}, "setting exploration of agent dqfd is 1; expected str"),
-        ({"gamma": 1.0}, "gamma is 1.0; expected at least 0 and below 1"),
-        ({"alpha": 1.5}, "alpha is 1.5; expected 0 to 1"),
-        ({"beta": -0.1}, "beta is -0.1; expected 0 to 1"),
-        ({"epsilon": 2.0}, "epsilon is 2.0; expected 0 to 1"),
-        ({"temperature": 0.0}, "temperature is 0.0; expected a positive number"),
-        ({"agent_bonus": 0.0}, "agent_bonus is 0.0; expected a positive number"),
-        ({"n_step": 0}, "n_step is 0; expected at least 1"),
-        ({"margin": -1.0}, "margin is -1.0; expected at least 0"),
-        ({"pretraining_steps": -1}, "pretraining_steps is -1; expected at least 0"),
-        ({"target_update_interval": 0}, "target_update_interval is 0; expected at least 1"),
-        ({"hidden_sizes": []}, "hidden_sizes is"),
+        (
+            {"exploration": "boltzmann"},
+            "exploration of agent dqfd is 'boltzmann'; expected 'epsilon_greedy' or 'softmax'",
+        ),
+        ({"exploration": 1}, "setting exploration of agent dqfd is 1; expected 'epsilon_greedy' or 'softmax'"),
+        ({"gamma": 1.0}, "setting gamma of agent dqfd is 1.0; expected below 1"),
+        ({"alpha": 1.5}, "alpha of agent dqfd is 1.5; expected at most 1"),
+        ({"beta": -0.1}, "beta of agent dqfd is -0.1; expected at least 0"),
+        ({"epsilon": 2.0}, "epsilon of agent dqfd is 2.0; expected at most 1"),
+        ({"temperature": 0.0}, "temperature of agent dqfd is 0.0; expected above 0"),
+        ({"agent_bonus": 0.0}, "agent_bonus of agent dqfd is 0.0; expected above 0"),
+        ({"n_step": 0}, "n_step of agent dqfd is 0; expected at least 1"),
+        ({"margin": -1.0}, "margin of agent dqfd is -1.0; expected at least 0"),
+        ({"pretraining_steps": -1}, "pretraining_steps of agent dqfd is -1; expected at least 0"),
+        ({"target_update_interval": 0}, "target_update_interval of agent dqfd is 0; expected at least 1"),
+        ({"hidden_sizes": []}, "hidden_sizes of agent dqfd is .*; expected at least 1 items"),
         ({"bonus": 1.0}, "unknown setting 'bonus' of agent dqfd"),
     ],
     ids=str,
