@@ -13,6 +13,9 @@ READERS := .venv-readers
 # TorchRL, d3rlpy and what RLlib needs, to try our environments in them.
 OTHERS := .venv-others
 
+# Text that people write; results and lists of versions are generated.
+SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
+
 .PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-oldest lint format docs pictures clean
 
 help: ## show this
@@ -125,11 +128,13 @@ $(OLDEST)/.installed: $(WHEEL) tests/oldest.txt
 	$(OLDEST)/bin/python -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
 	touch $@
 
-lint: $(INSTALLED) ## ruff, mypy, import-linter
+lint: $(INSTALLED) ## ruff, mypy, import-linter, spelling and language
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell $(SPELLED)
+	$(BIN)/python -m tests.language
 
 format: $(INSTALLED) ## let ruff format and mend
 	$(BIN)/ruff format .

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lam_envs.env import ManipulationEnv
     from lam_envs.randomization import Randomization
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 register_envs()
 
