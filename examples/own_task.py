@@ -1,0 +1,39 @@
+"""Add a task of your own: move the tool to a height. It works with every robot, control and observation mode."""
+
+import gymnasium as gym
+import numpy as np
+
+from lam_envs.observation import Feature
+from lam_envs.tasks import InitialState, Task, TaskObservation
+
+
+class Hover(Task):
+    """Bring the tool to a height."""
+
+    name = "hover"
+    features = (Feature("target/height", 1, "m", "height to reach", 0.2, 0.2, 1.0, noisy=False),)
+    goal_low, goal_high = (-1.0,), (2.0,)
+
+    def build(self, simulation, scale):
+        simulation.add_marker("floor", size=(0.3, 0.3, 0.002), color=(0.1, 0.75, 0.3, 0.7))
+
+    def sample(self, rng, scale):
+        return InitialState(tool=self.sample_tool(rng), desired=(rng.uniform(0.35, 0.4),))
+
+    def read(self, simulation, robot, tool, desired):
+        return TaskObservation(values=(float(desired[0]),), achieved=(tool.position[2],))
+
+    def evaluate(self, achieved, desired):
+        return {"is_success": np.abs(achieved[..., 0] - desired[..., 0]) <= 0.01}
+
+    def progress(self, achieved, desired):
+        return 0.1 / (0.1 + np.abs(achieved[..., 0] - desired[..., 0]))
+
+
+gym.register("Hover-v0", entry_point="lam_envs.env:ManipulationEnv", max_episode_steps=40, kwargs={"task": Hover()})
+env = gym.make("Hover-v0", robot="xarm6")
+env.reset(seed=0)
+for _ in range(40):
+    tool, goal = (env.unwrapped.features()[name][-1] for name in ("tool/position", "target/height"))
+    info = env.step(np.clip([0, 0, (goal - tool) / 0.02, 0], -1, 1))[-1]
+print("success:", bool(info["is_success"]))
