@@ -16,7 +16,7 @@ OTHERS := .venv-others
 # Text that people write; results and lists of versions are generated.
 SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
 
-.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-oldest lint format docs pictures clean
+.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-oldest lint format docs images clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -144,8 +144,8 @@ docs: $(INSTALLED) ## write what follows from the code again, and build the docu
 	$(BIN)/python -m docs.pages
 	$(BIN)/python -m docs.website
 
-pictures: $(INSTALLED) ## draw the pictures of the documentation again
-	$(BIN)/python -m docs.pictures
+images: $(INSTALLED) ## draw the images of the documentation again
+	$(BIN)/python -m docs.images
 
 clean: ## remove what was installed and made; committed results stay
 	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,10 +8,16 @@ project = "lam-envs"
 author = "The lam-envs authors"
 project_copyright = author
 release = version = __version__
-language = "en-GB"
-extensions = ["myst_parser"]
+language = "en"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes are fields of their class, and no entries of the index
 
 html_theme = "furo"
 html_title = "lam-envs"

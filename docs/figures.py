@@ -1,8 +1,9 @@
-"""The tables of the committed results: agents, experts, speeds."""
+"""Tables of the committed results: agents, experts, speeds."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container
 from functools import cache
 from pathlib import Path
@@ -26,22 +27,42 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 CORE = RESULTS / "core"
 SUITES = {
-    "core": ("Agents", "What each agent reaches with its shipped settings."),
-    "data": ("Numbers of demonstrations", "How success grows with what is shown."),
-    "quality": ("Qualities of demonstrations", "What demonstrations other than the expert's are worth."),
-    "robustness": ("Other conditions", "Trained agents meet what they were not trained for."),
+    "core": ("Agents", "Success of each agent with its default settings."),
+    "data": ("Number of demonstrations", "Success of agents that learn from fewer or more demonstrations."),
+    "quality": ("Demonstrators", "Success of agents that learn from other demonstrators than the expert."),
+    "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
 }
-"""Suites whose results may be published: title and subject."""
+"""Title and subject of the suites whose results may be published."""
 EXPERTS = RESULTS / "experts.json"
 DATASETS = RESULTS / "datasets.json"
 RUNNING = RESULTS / "running.json"
+PERCENT = r"(\d[\d.]*%)"
+INTERVAL = re.compile(rf"{PERCENT} \({PERCENT} to {PERCENT}\)")
+INTERVAL_COLUMN = re.compile(rf"\| {PERCENT} \| {PERCENT} to {PERCENT} \|")
+INTERVAL_HEAD = re.compile(r"^(\|.*)\| success \| 95% interval (\|.*)\n\|---", re.MULTILINE)
+
+
+def rate(success: float, low: float, high: float) -> str:
+    """Return a success rate with its interval small beneath it."""
+    return _beneath(f"{100 * success:.1f}%", f"{100 * low:.1f}%", f"{100 * high:.1f}%")
+
+
+def _beneath(success: str, low: str, high: str) -> str:
+    return f"{success}<br><sub>{low} to {high}</sub>"
+
+
+def narrow(markdown: str) -> str:
+    """Return tables with each interval beneath its rate, not beside it or in a column of its own."""
+    markdown = INTERVAL_HEAD.sub(r"\1| success, 95% interval \2\n|", markdown)
+    markdown = INTERVAL_COLUMN.sub(lambda found: f"| {_beneath(*found.groups())} |", markdown)
+    return INTERVAL.sub(lambda found: _beneath(*found.groups()), markdown)
 
 
 def results() -> str:
-    """Returns the page of the committed results."""
+    """Return the page of the committed results."""
     parts = [
-        "# Results\n\nEvery figure is of a committed file that `make benchmark`, `make experts`, `make throughput`, "
-        "`make data-speed` or `make running-cost` writes.",
+        "# Results\n\nThe tables are written from committed files. `make benchmark`, `make experts`, "
+        "`make throughput`, `make data-speed` and `make running-cost` measure them again.",
         *_unexpected(),
         *(_suite(folder) for folder in published()),
         "## Experts",
@@ -50,7 +71,7 @@ def results() -> str:
         speeds(lam_envs.ENV_IDS),
         "## Demonstrations",
         datasets(),
-        "## The runner of suites",
+        "## Overhead of the runner",
         running(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -71,51 +92,51 @@ def _unexpected() -> list[str]:
 
 
 def published() -> list[Path]:
-    """Returns the folders of the suites whose results are committed."""
+    """Return the folders of the suites whose results are committed."""
     return [RESULTS / name for name in SUITES if (RESULTS / name / SUITE_FILE).is_file()]
 
 
 def _suite(folder: Path) -> str:
     heading, subject = SUITES[folder.name]
-    pictures = [
-        f"![{shows}](results/{folder.name}/{name})"
-        for name, (shows, _) in PICTURES.items()
+    plots = [
+        f"![{caption}](results/{folder.name}/{name})"
+        for name, (caption, _) in PICTURES.items()
         if (folder / name).is_file()
     ]
     parts = [
         f"## {heading}",
-        f"{subject} Success is at the last step, with its 95% interval over episodes. "
-        f"`make benchmark SUITE={folder.name}` measures it.",
-        *pictures,
-        markdown_conditions(folder) or markdown_overview(folder),
-        f'<p><a href="{folder.name}.html">All of it on one page</a>, with what there is of rankings, curves, '
-        "profiles and videos.</p>",
-        markdown_table(folder),
+        f"{subject} Success is measured at the last step of an episode, with its 95% interval over episodes. "
+        f"`make benchmark SUITE={folder.name}` measures it again.",
+        *plots,
+        narrow(markdown_conditions(folder) or markdown_overview(folder)),
+        f'<p>The <a href="{folder.name}.html">full report</a> has rankings, learning curves, performance profiles '
+        "and videos where the suite has them.</p>",
+        narrow(markdown_table(folder)),
     ]
     return "\n\n".join(parts)
 
 
 def brief() -> str:
-    """Returns what the README shows of the published suites beside the first: a picture or a table each."""
+    """Return the section of the README on the published suites besides ``core``: a plot or a table each."""
     parts = []
     for folder in published():
         heading, subject = SUITES[folder.name]
         if folder == CORE:
             continue
-        pictures = [name for name in PICTURES if (folder / name).is_file()]
-        what = markdown_overview(folder)
-        if len(pictures) > 1:
-            # The last of them is of what is particular to the suite.
-            what = f"![{PICTURES[pictures[-1]][0]}](results/{folder.name}/{pictures[-1]})"
-        parts.append(f"**{heading}.** {subject} [All of it](results/{folder.name}/report.md).\n\n{what}")
+        plots = [name for name in PICTURES if (folder / name).is_file()]
+        content = narrow(markdown_overview(folder))
+        if len(plots) > 1:
+            # The last plot shows the variable that the suite is about.
+            content = f"![{PICTURES[plots[-1]][0]}](results/{folder.name}/{plots[-1]})"
+        parts.append(f"### {heading}\n\n{subject} [Full report](results/{folder.name}/report.md).\n\n{content}")
     return "\n\n".join(parts)
 
 
 def of_agent(name: str) -> str:
-    """Returns the table of the committed results of an agent, in whatever ways it was set; nothing if there are none.
+    """Return the table of the committed results of an agent, under each of its labels; empty if there are none.
 
     Args:
-        name: Of the registry.
+        name: Name of the agent in the registry.
     """
     suite, results = _core()
     own = rows([result for result in results if result.cell.agent == name])
@@ -127,8 +148,7 @@ def of_agent(name: str) -> str:
             row.agent,
             shown(row),
             "-" if row.trainings is None else str(row.trainings),
-            f"{100 * row.success_rate:.1f}%",
-            f"{100 * row.low:.1f}% to {100 * row.high:.1f}%",
+            rate(row.success_rate, row.low, row.high),
             "-" if row.over_runs is None else f"{100 * row.over_runs.low:.1f}% to {100 * row.over_runs.high:.1f}%",
             "-" if row.training_seconds is None else f"{row.training_seconds:.0f} ({row.training_cpu_seconds:.0f})",
         ]
@@ -136,55 +156,50 @@ def of_agent(name: str) -> str:
     ]
     head = [
         "environment",
-        "called",
+        "label",
         "demonstrations",
         "trainings",
-        "success",
-        "95%, episodes",
-        "95%, trainings",
-        "training, s (on the processor)",
+        "success, 95% interval",
+        "95% over trainings",
+        "training time, s (CPU)",
     ]
     episodes = suite["evaluation"]["episodes"]
-    told = (
-        f"Of the last checkpoint, in {episodes} unseen episodes a training. Intervals are of the rate of these "
-        "trainings in all episodes that may be drawn, and of the interquartile mean over all trainings that may be "
-        "made (stratified bootstrap). A training takes the wall time given, and that time on one core of the "
-        "processor. `make benchmark` measures this again."
+    note = (
+        f"The last checkpoint of each training is evaluated in {episodes} unseen episodes. The interval beneath the "
+        "success rate is over episodes, for these trainings. The interval over trainings is of the interquartile "
+        "mean (stratified bootstrap). Training time is wall time, and CPU time in parentheses. `make benchmark` "
+        "measures this again."
     )
-    return f"{table(head, lines)}\n\n{told}"
+    return f"{table(head, lines)}\n\n{note}"
 
 
 @cache
 def _core() -> tuple[dict[str, Any], list[CellResult]]:
-    """The suite of all agents and its results, of which each agent's page shows a part."""
+    """Return the suite of all agents and its results, of which each agent's page shows a part."""
     return read_results(CORE)
 
 
 def experts(figures: dict[str, Any]) -> str:
-    """Returns the table of the experts' success.
+    """Return the table of the experts' success.
 
     Args:
         figures: ``rows``, each with ``task``, ``robot``, ``condition``, ``successes`` and ``episodes``.
     """
-    lines = []
-    for row in figures["rows"]:
-        low, high = wilson_interval(row["successes"], row["episodes"])
-        rate = row["successes"] / row["episodes"]
-        lines.append(
-            [
-                title(row["task"]),
-                f"`{row['robot']}`",
-                row["condition"],
-                f"{row['episodes']:,}",
-                f"{100 * rate:.2f}%",
-                f"{100 * low:.1f}% to {100 * high:.1f}%",
-            ]
-        )
-    return table(["task", "robot", "condition", "episodes", "success", "95% interval"], lines)
+    lines = [
+        [
+            title(row["task"]),
+            f"`{row['robot']}`",
+            row["condition"],
+            f"{row['episodes']:,}",
+            rate(row["successes"] / row["episodes"], *wilson_interval(row["successes"], row["episodes"])),
+        ]
+        for row in figures["rows"]
+    ]
+    return table(["task", "robot", "condition", "episodes", "success, 95% interval"], lines)
 
 
 def speeds(env_ids: Container[str]) -> str:
-    """Returns the tables of the measured speeds of some environments, and of all ratios."""
+    """Return the table of the speeds of some environments, and the table of all ratios."""
     figures = json.loads((ROOT / "results" / "throughput.json").read_text())
     machine, versions = figures["machine"], figures["versions"]
     rates = [
@@ -207,9 +222,9 @@ def speeds(env_ids: Container[str]) -> str:
         for pair in figures["comparisons"]
     ]
     lines = [
-        table(["environment", "steps/s", "a reset in steps", "physics share of a step"], rates),
+        table(["environment", "steps/s", "reset cost, steps", "physics share of a step"], rates),
         "",
-        table(["rate of", "over the rate of", "ratio (range of rounds)", "simulated seconds a second"], ratios),
+        table(["steps/s of", "relative to", "ratio (range of rounds)", "ratio of real-time factors"], ratios),
         "",
         f"{machine['processor']}, {machine['cores']} cores; {figures['rounds']} rounds of {figures['steps']} steps; "
         f"{_others(versions)}.",
@@ -218,12 +233,12 @@ def speeds(env_ids: Container[str]) -> str:
 
 
 def datasets() -> str:
-    """Returns the table of how fast demonstrations are recorded and read, and the memory that takes."""
+    """Return the table of the time and memory that recording and reading demonstrations take."""
     return _measured(json.loads(DATASETS.read_text()))
 
 
 def running() -> str:
-    """Returns the table of what the runner of suites costs."""
+    """Return the table of the overhead of the runner of suites."""
     return _measured(json.loads(RUNNING.read_text()))
 
 

@@ -1,8 +1,7 @@
-"""Writes pages from the code and the results: nothing here names a task, a robot, a control or an agent.
+"""Write pages from the code and the results. No task, robot, control or agent is named here.
 
-``python -m docs.pages`` (``make docs``) writes what readers of the repository see: ``docs/environments.md``, and the
-tables of :data:`WRITTEN`. The other pages are only in the site, which
-``docs/website.py`` builds.
+``python -m docs.pages`` (``make docs``) writes ``docs/environments.md`` and the tables of :data:`WRITTEN`, which are
+read in the repository. The other pages are only in the site, which ``docs/website.py`` builds.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ import gymnasium as gym
 from agents.registry import AGENTS, find, spec_of
 from agents.training.settings import file_settings
 from benchmarks.reports.report import markdown_overview
-from docs import pictures, scaling
-from docs.figures import CORE, brief, datasets, of_agent, results, speeds
+from docs import images, scaling
+from docs.figures import CORE, brief, datasets, narrow, of_agent, results, speeds
 from docs.tables import (
     OBSERVATION_COLUMNS,
     default,
@@ -55,15 +54,16 @@ ENVIRONMENTS = f"""# Environments
 another process makes the environment, such as spawned workers of an `AsyncVectorEnv` or a `SubprocVecEnv`.
 `gym.make_vec("LamGrasp-v0", ...)` needs no prefix.
 
-Every environment is the same class with keyword arguments. Control runs at 20 Hz of simulated time, physics at 240.
-Episodes have a fixed length; success does not end them unless `terminate_on_success` says so. Evaluate an episode by
-`info["is_success"]` at its last step.
+Every id is the class `ManipulationEnv` with other keyword arguments. Control runs at 20 Hz of simulated time, physics
+at 240 Hz. Episodes have a fixed length: success ends them only with `terminate_on_success=True`. Evaluate an episode
+by `info["is_success"]` at its last step.
 
-`render()` gives `rgb_array`, `depth_array` (metres) or, in a window, `human`, from the cameras
-{", ".join(f"`{name}`" for name in CAMERAS)}. The full-detail meshes take about 0.15 s an image on a CPU.
+The render modes are `rgb_array`, `depth_array` (meters) and `human` (a window). The cameras are
+{", ".join(f"`{name}`" for name in CAMERAS)}. Rendering takes about 0.15 s per image on a CPU.
 
-The same seed and actions give the same bits: observations, rewards and infos, in any process, after any other
-episodes. `env.unwrapped.get_state()` returns an array from which `set_state` continues exactly.
+Episodes are deterministic: the same seed and actions give the same observations, rewards and infos, bit for bit, in
+any process and after any other episodes. `env.unwrapped.get_state()` returns an array from which `set_state`
+continues exactly.
 
 ## Tasks
 
@@ -72,10 +72,10 @@ CAMERA_MATRICES = """
 
 ## Point clouds from depth
 
-`env.unwrapped.camera_matrices()` returns the current 3x3 intrinsics and 4x4 pose of every camera, also of cameras
-that `randomize` moves and of the one on the hand. The convention is OpenCV's: x points right in the image, y
-down, z forward, and the pose transforms points from the camera's frame to the world's. For images of `render()` pass
-their size, `camera_matrices(480, 480)`; in a vector environment use `envs.call("camera_matrices")`.
+`env.unwrapped.camera_matrices()` returns the current 3x3 intrinsics and 4x4 pose of every camera, including
+randomized cameras and the camera on the hand. The convention is OpenCV's: x points right in the image, y down, z
+forward, and the pose transforms points from the camera's frame to the world's. For images of `render()` pass their
+size, `camera_matrices(480, 480)`. In a vector environment use `envs.call("camera_matrices")`.
 
 ```python
 import gymnasium as gym
@@ -101,7 +101,7 @@ RESET_OPTIONS = """
 
 ## Reset options
 
-The seed draws the initial state. Options of `reset` set parts of it instead, in physical units, for one episode:
+The seed draws the initial state. The options of `reset` set parts of it for one episode, in physical units:
 
 ```python
 import gymnasium as gym
@@ -114,9 +114,9 @@ observation, info = env.reset(seed=0, options={"goal": goal, "poses": {"object":
 assert abs(observation["desired_goal"] - goal).max() < 1e-6
 ```
 
-The seed draws the rest. The same seed and options give the same bits; the episodes that follow are the same with and
-without options. Objects start at rest, and bodies that overlap push each other apart. An unknown option or an invalid
-value raises `ValueError` and changes nothing.
+The seed draws the rest. The same seed and options give the same episode, and options do not change later episodes.
+Objects start at rest. Bodies that overlap push each other apart. An unknown option or an invalid value raises
+`ValueError`, and the environment stays as it was.
 
 """
 
@@ -125,17 +125,17 @@ value raises `ValueError` and changes nothing.
 
 
 def environments(task_link: Callable[[str], str], folder: str) -> str:
-    """Returns the overview of the environments.
+    """Return the overview of the environments.
 
     Args:
-        task_link: Where the page of a task is.
-        folder: Where the pictures are.
+        task_link: Function that returns the link to a task's page.
+        folder: Folder of the images.
     """
     shown = [
         [
             f"[{title(task)}]({task_link(task)})",
             docstring(make_task(task)).splitlines()[0],
-            *(f"![{task} with {robot}]({folder}/{pictures.path(task, robot).name})" for robot in ROBOTS),
+            *(f"![{task} with {robot}]({folder}/{images.path(task, robot).name})" for robot in ROBOTS),
         ]
         for task in TASKS
     ]
@@ -145,7 +145,7 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
 
 
 def ids(tasks: list[str]) -> str:
-    """Returns the table of the tasks' ids and spaces."""
+    """Return the table of the tasks' ids and spaces."""
     rows = []
     for task in tasks:
         for variant, given in VARIANTS.items():
@@ -164,7 +164,7 @@ def ids(tasks: list[str]) -> str:
 
 
 def keywords() -> str:
-    """Returns the table of what ``gym.make`` takes."""
+    """Return the table of the keywords of ``gym.make``."""
     known = inspect.signature(ManipulationEnv.__init__).parameters
     rows = [
         [f"`{name}`", f"`{known[name].default!r}`".replace("'", '"'), meaning]
@@ -181,14 +181,14 @@ def reset_options() -> str:
 
 
 def entries(of: Any, section: str) -> dict[str, str]:
-    """Returns the entries of a docstring's section, such as ``Args``: name and meaning."""
+    """Return the entries of a docstring's section, such as ``Args``: name and meaning."""
     found = re.search(rf"^{section}:\n((?: .*\n?|\n)*)", docstring(of), re.MULTILINE)
     listed = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", found[1] if found else "", re.MULTILINE)
     return {name: " ".join(meaning.split()) for name, meaning in listed}
 
 
 def prose(of: Any) -> str:
-    """Returns a docstring without its sections of arguments."""
+    """Return a docstring without its sections ``Args``, ``Attributes``, ``Returns`` and ``Raises``."""
     return re.split(r"^(?:Args|Attributes|Returns|Raises):$", docstring(of), flags=re.MULTILINE)[0].strip()
 
 
@@ -196,7 +196,7 @@ def task_page(task: str) -> str:
     """Return the page of a task: its docstring, images, and tables of actions and observations."""
     first, _, rest = docstring(make_task(task)).partition("\n")
     before, heading, after = rest.strip().partition("**Success.**")
-    shown = {robot: f"![{task} with {robot}](../pictures/{pictures.path(task, robot).name})" for robot in ROBOTS}
+    shown = {robot: f"![{task} with {robot}](../images/{images.path(task, robot).name})" for robot in ROBOTS}
     parts = [
         f"# {title(task)}",
         first,
@@ -210,21 +210,20 @@ def task_page(task: str) -> str:
         "observation, info = env.reset(seed=0)\n"
         "observation, reward, terminated, truncated, info = env.step(env.action_space.sample())\n"
         'print(env.unwrapped.features(), reward, info["is_success"])\nenv.close()\n```',
-        "What other actions mean: [controls](../controls.md). Other ways to observe: "
-        "[observations](../observations.md).",
+        "See also: [controls](../controls.md) and [observations](../observations.md).",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def gallery(shown: dict[str, str]) -> str:
-    """Returns pictures with their names above, a few in a row."""
+    """Return images with their names above, a few in a row."""
     names = list(shown)
-    rows = [names[start : start + pictures.COLUMNS] for start in range(0, len(names), pictures.COLUMNS)]
+    rows = [names[start : start + images.COLUMNS] for start in range(0, len(names), images.COLUMNS)]
     return "\n\n".join(table(row, [[shown[name] for name in row]]) for row in rows)
 
 
 def _other_robots(task: str) -> list[str]:
-    """The rows of the observation table that another robot changes."""
+    """Return the rows of the observation table that another robot changes."""
 
     def rows(robot: str) -> list[tuple[str, ...]]:
         env: Any = gym.make(env_id(task), robot=robot).unwrapped
@@ -240,7 +239,7 @@ def _other_robots(task: str) -> list[str]:
 
 
 def controls() -> str:
-    """Returns the page of the controls."""
+    """Return the page of the controls."""
     parts = [f"# Controls\n\n{_after_first_line(importlib.import_module('lam_envs.control'))}"]
     for name, control in CONTROLS.items():
         rows = []
@@ -257,7 +256,7 @@ def _after_first_line(module: ModuleType) -> str:
 
 
 def observations() -> str:
-    """Returns the page of the ways to observe, and of the features that every task has."""
+    """Return the page of the observation modes and of the features of every task."""
     spaces = []
     for name in OBSERVATIONS:
         env = gym.make(env_id(next(iter(TASKS))), obs=name)
@@ -268,7 +267,7 @@ def observations() -> str:
         f"`obs`: {entries(ManipulationEnv, 'Args')['obs']}",
         f"With {title(next(iter(TASKS)))}, for example:",
         table(["`obs`", "observation space"], spaces),
-        "## Features that every task has",
+        "## Features of every task",
     ]
     usual = ROBOTS[default("robot")]
     groups: dict[tuple[tuple[str, ...], ...], list[str]] = {}
@@ -276,15 +275,15 @@ def observations() -> str:
         groups.setdefault(_own_rows(usual, name), []).append(f"`{name}`")
     for rows, names in groups.items():
         parts += [f"`control`: {', '.join(names)}", table(OBSERVATION_COLUMNS, rows)]
-    return "\n\n".join([*parts, f"The numbers are those of the robot `{default('robot')}`."]) + "\n"
+    return "\n\n".join([*parts, f"The table is for the robot `{default('robot')}`."]) + "\n"
 
 
 def _own_rows(model: RobotModel, control: str) -> tuple[tuple[str, ...], ...]:
     return tuple(observation_rows(Layout(CONTROLS[control](model).features)))
 
 
-def randomisation() -> str:
-    """Returns the page of what may vary from episode to episode."""
+def randomization() -> str:
+    """Return the page of the randomization of episodes."""
     names = [field.name for field in dataclasses.fields(Randomization)]
     meanings = entries(Randomization, "Attributes")
     rows = [
@@ -292,7 +291,7 @@ def randomisation() -> str:
         for name in names
     ]
     parts = [
-        f"# Randomisation\n\n{_after_first_line(importlib.import_module(Randomization.__module__))}",
+        f"# Randomization\n\n{_after_first_line(importlib.import_module(Randomization.__module__))}",
         f"`randomize`: {entries(ManipulationEnv, 'Args')['randomize']}",
         table(["field", "meaning", *(f"`{name}`" for name in PRESETS)], rows),
     ]
@@ -300,10 +299,10 @@ def randomisation() -> str:
 
 
 def robots() -> str:
-    """Returns the page of the robots."""
-    parts = ["# Robots\n\nA robot is data, and every task can be done with each: `gym.make(..., robot=name)`."]
+    """Return the page of the robots."""
+    parts = ["# Robots\n\nEvery task works with every robot: `gym.make(..., robot=name)`."]
     for name, model in ROBOTS.items():
-        shown = {title(task): f"![{task} with {name}](pictures/{pictures.path(task, name).name})" for task in TASKS}
+        shown = {title(task): f"![{task} with {name}](images/{images.path(task, name).name})" for task in TASKS}
         facts = [
             [f"`{field.name}`", _fact(getattr(model, field.name)), entries(RobotModel, "Attributes")[field.name]]
             for field in dataclasses.fields(model)
@@ -314,7 +313,7 @@ def robots() -> str:
 
 
 def _robot_doc(model: RobotModel) -> str:
-    """The docstring of the file that defines a robot."""
+    """Return the docstring of the file that defines a robot."""
     for found in pkgutil.iter_modules(robot_files.__path__):
         module = importlib.import_module(f"lam_envs.robots.{found.name}")
         if any(value is model for value in vars(module).values()):
@@ -334,18 +333,21 @@ def _fact(value: Any) -> str:
 
 
 def agents(link: Callable[[str], str]) -> str:
-    """Returns the overview of the agents that have a name.
+    """Return the overview of the agents that have a name.
 
     Args:
-        link: Where the page of an agent is.
+        link: Function that returns the link to an agent's page.
     """
     rows = [[f"[`{name}`]({link(name)})", docstring(find(name)).splitlines()[0]] for name in AGENTS]
-    intro = "# Agents\n\nAnything with Stable-Baselines3's `predict` is an agent; these have a name.\n\n"
-    return f"{intro}{table(['agent', 'idea'], rows)}\n"
+    intro = (
+        "# Agents\n\nAn agent is any object with the method `predict` of Stable-Baselines3. These agents are "
+        "available by name, in `agents.make(name, env)` and in every command.\n\n"
+    )
+    return f"{intro}{table(['agent', 'description'], rows)}\n"
 
 
 def agent_page(name: str) -> str:
-    """Returns the page of an agent: its docstring, its results, and its settings in every environment."""
+    """Return the page of an agent: its docstring, its results, and its settings in every environment."""
     agent = find(name)
     parts = [f"# `{name}`", prose(agent)]
     kind = spec_of(agent).settings
@@ -372,33 +374,45 @@ def _yaml(value: Any) -> str:
     return str(list(value) if isinstance(value, tuple) else value)
 
 
-# What readers of the repository see
+def examples() -> str:
+    """Return the page of the examples: the list of them, and their code."""
+    folder = ROOT / "examples"
+    listed = (folder / "README.md").read_text()
+    names = re.findall(r"\]\((\w+\.\w+)\)", listed)
+    parts = [re.sub(r"\[(\w+\.\w+)\]\(\1\)", r"`\1`", listed).strip()]
+    for name in names:
+        language = "python" if name.endswith(".py") else "yaml"
+        parts.append(f"## `{name}`\n\n```{language}\n{(folder / name).read_text()}```")
+    return "\n\n".join(parts) + "\n"
+
+
+# Pages in the repository
 
 
 def repository_page() -> str:
-    """Returns the text of ``docs/environments.md``, which leads to the docstrings."""
-    return environments(lambda task: "../" + task_file(task), "pictures")
+    """Return the text of ``docs/environments.md``, which links to the docstrings."""
+    return environments(lambda task: "../" + task_file(task), "images")
 
 
 def task_file(task: str) -> str:
-    """Returns the file of a task, from the root of the repository."""
+    """Return the file of a task, from the root of the repository."""
     return TASKS[task].entry_point.partition(":")[0].replace(".", "/") + ".py"
 
 
 def readme(text: str) -> str:
-    """Returns the README with the tables of the committed results between its marks."""
-    text = _between(text, "results", markdown_overview(CORE))
+    """Return the README with the tables of the committed results between its marks."""
+    text = _between(text, "results", narrow(markdown_overview(CORE)))
     text = _between(text, "suites", brief())
     return _between(text, "speeds", speeds([env_id(task) for task in TASKS]))
 
 
 def scale(text: str) -> str:
-    """Returns the page on scale with the table of the committed results between its marks."""
+    """Return the page on scale with the table of the committed results between its marks."""
     return _between(text, "scale", scaling.scale(CORE))
 
 
 def demonstrations(text: str) -> str:
-    """Returns the page on demonstrations with the table of the committed results between its marks."""
+    """Return the page on demonstrations with the table of the committed results between its marks."""
     return _between(text, "speeds", datasets())
 
 
@@ -412,26 +426,27 @@ def _between(text: str, mark: str, content: str) -> str:
 
 
 def generated() -> dict[str, str]:
-    """Returns the pages of the site that are made from the code: file and text."""
+    """Return the pages of the site that are made from the code: file and text."""
     return {
         **{f"tasks/{task}.md": task_page(task) for task in TASKS},
         **{f"agents/{name}.md": agent_page(name) for name in AGENTS},
-        "environments.md": environments(lambda task: f"tasks/{task}.md", "pictures"),
+        "environments.md": environments(lambda task: f"tasks/{task}.md", "images"),
         "controls.md": controls(),
         "observations.md": observations(),
-        "randomisation.md": randomisation(),
+        "randomization.md": randomization(),
         "robots.md": robots(),
         "agents.md": agents(lambda name: f"agents/{name}.md"),
+        "examples.md": examples(),
         "results.md": results(),
     }
 
 
 WRITTEN = {"README.md": readme, "docs/demonstrations.md": demonstrations, "docs/scale.md": scale}
-"""Pages by hand that hold tables of the committed results."""
+"""Pages written by hand that contain tables of the committed results."""
 
 
 def main() -> None:
-    """Writes all of them."""
+    """Write the pages in the repository."""
     (ROOT / "docs" / "environments.md").write_text(repository_page())
     for place, written in WRITTEN.items():
         (ROOT / place).write_text(written((ROOT / place).read_text()))

@@ -1,4 +1,4 @@
-"""What more cores give a suite: computed from the measured times of its jobs."""
+"""Estimate of the time of a suite on more cores, computed from the measured times of its jobs."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from docs.tables import table
 CORES = (1, 2, 8, 16, 64, 256, 1000)
 
 
-def chains(folder: Path) -> list[float]:
-    """Seconds of each training with the measurement of it, and of each measurement alone, of a folder of results."""
+def chain_seconds(folder: Path) -> list[float]:
+    """Return the seconds of each chain of jobs in a folder of results, the longest first.
+
+    A chain is a training with its measurements, or a measurement that needs no training.
+    """
     _, results = read_results(folder)
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for result in results:
-        wanted = TrainingJob.of(result.cell)
-        key = result.cell.name if wanted is None else wanted.name
+        job = TrainingJob.of(result.cell)
+        key = result.cell.name if job is None else job.name
         trained = 0.0 if result.training is None else result.training.cpu_seconds
-        found[key] = found.get(key, trained) + result.evaluation_seconds
-    return sorted(found.values(), reverse=True)
+        seconds[key] = seconds.get(key, trained) + result.evaluation_seconds
+    return sorted(seconds.values(), reverse=True)
 
 
 def makespan(seconds: Sequence[float], cores: int) -> float:
-    """How long chains of jobs take on so many cores: the longest first, each on the core that is free first.
+    """Return the time that chains of jobs take: the longest starts first, each on the first free core.
 
     Args:
-        seconds: Of each chain.
-        cores: At least 1.
+        seconds: Time of each chain, seconds.
+        cores: Number of cores, at least 1.
     """
     free = [0.0] * min(cores, len(seconds))
     for one in sorted(seconds, reverse=True):
@@ -39,24 +42,24 @@ def makespan(seconds: Sequence[float], cores: int) -> float:
 
 
 def scale(folder: Path) -> str:
-    """Returns the table of what more cores give."""
-    seconds = chains(folder)
-    alone = sum(seconds)
+    """Return the table of times by number of cores."""
+    seconds = chain_seconds(folder)
+    total = sum(seconds)
     rows = [
         [
             f"{cores:,}",
             _time(makespan(seconds, cores)),
-            f"{alone / makespan(seconds, cores):.1f}",
-            f"{100 * alone / makespan(seconds, cores) / cores:.0f}%",
+            f"{total / makespan(seconds, cores):.1f}",
+            f"{100 * total / makespan(seconds, cores) / cores:.0f}%",
         ]
         for cores in CORES
     ]
     return "\n".join(
         [
-            table(["cores", "takes", "times faster than one", "of the cores used"], rows),
+            table(["cores", "time", "speedup", "core utilization"], rows),
             "",
-            f"Of {len(seconds)} chains of jobs that are measured, the longest takes {_time(seconds[0])}, all "
-            f"{_time(alone)}: more than {alone / seconds[0]:.0f} cores have nothing to do.",
+            f"The suite has {len(seconds)} chains. The longest takes {_time(seconds[0])}, all take {_time(total)}: "
+            f"more than {total / seconds[0]:.0f} cores make it no faster.",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Builds the site, with Sphinx, from the pages of the code and those written by hand. Run by ``make docs``."""
+"""Build the site with Sphinx, from generated pages and from those written by hand. Run by ``make docs``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from sphinx.cmd.build import main as sphinx
 
 from agents.registry import AGENTS
 from benchmarks.reports import report as reports
-from docs import figures, pages
+from docs import figures, pages, reference
 from lam_envs.registration import TASKS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 BUILD = ROOT / "build"
 HOME = "index.md"
-OUTSIDE = {"README.md": HOME, "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md"}
+OUTSIDE = {
+    "README.md": HOME,
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changes.md",
+    "THIRD_PARTY_LICENSES.md": "licenses.md",
+}
 """Files outside of ``docs`` that are pages of the site."""
 PLACES = {
     **OUTSIDE,
@@ -27,36 +32,42 @@ PLACES = {
     "results/core/report.md": "results.md",
     "lam_envs/control": "controls.md",
     "lam_envs/observation.py": "observations.md",
-    "lam_envs/randomization.py": "randomisation.md",
+    "lam_envs/randomization.py": "randomization.md",
+    "examples/README.md": "examples.md",
     "lam_envs/robots/model.py": "robots.md",
     **{pages.task_file(task): f"tasks/{task}.md" for task in TASKS},
 }
-"""Where the site tells what these paths of the repository hold."""
+"""Pages of the site on these paths of the repository."""
 MENU = {
-    "Environments": ("environments", "controls", "observations", "robots", "randomisation"),
-    "TrainableAgent": ("demonstrations", "training", "agents", "benchmarks", "scale", "results"),
-    "Extending": ("add_a_task", "add_a_robot", "contributing"),
-    "Background": ("physics", "changes"),
+    "Environments": ("environments", "controls", "observations", "robots", "randomization"),
+    "Learning": ("demonstrations", "training", "agents"),
+    "Benchmarks": ("benchmarks", "results", "scale"),
+    "Extending": ("examples", "add_a_task", "add_a_robot", "contributing"),
+    "Reference": ("api", "physics", "changes", "licenses"),
 }
-"""Pages that are not here come last."""
+"""Sections of the side bar. Pages that are in none of them come last."""
+CHAPTERS = ("tasks/", "agents/", "api/")
+"""Folders of pages that stand in the side bar beneath the page of the same subject."""
 
 
 def assemble(folder: Path) -> None:
-    """Writes the sources of the site into an empty folder."""
+    """Write the sources of the site into an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("pictures", "static"):
+    for name in ("images", "static"):
         shutil.copytree(DOCS / name, folder / name)
     for suite in figures.published():
         (folder / "results" / suite.name).mkdir(parents=True)
-        for picture in suite.glob("*.png"):
-            shutil.copy(picture, folder / "results" / suite.name)
+        for plot in suite.glob("*.png"):
+            shutil.copy(plot, folder / "results" / suite.name)
     texts = {place: _moved((ROOT / name).read_text(), name, place) for name, place in OUTSIDE.items()}
     for file in sorted(DOCS.rglob("*.md")):
         place = file.relative_to(DOCS).as_posix()
         texts[place] = _moved(file.read_text(), f"docs/{place}", place)
     texts.update(pages.generated())
+    texts.update(reference.reference())
     texts["environments.md"] += _contents("", [f"tasks/{task}" for task in TASKS])
     texts["agents.md"] += _contents("", [f"agents/{name}" for name in AGENTS])
+    texts["api.md"] += _contents("", [f"api/{name}" for name in reference.PACKAGES])
     texts[HOME] += _menu(texts)
     for place, text in texts.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +75,7 @@ def assemble(folder: Path) -> None:
 
 
 def _moved(text: str, origin: str, place: str) -> str:
-    """Turns the links of a file of the repository into those of the page that it becomes."""
+    """Return the text of a file of the repository with the links of the page that it becomes."""
 
     def link(found: re.Match[str]) -> str:
         label, target, anchor = found[1], found[2], found[3] or ""
@@ -84,10 +95,8 @@ def _moved(text: str, origin: str, place: str) -> str:
 
 def _menu(texts: dict[str, str]) -> str:
     menu = {caption: list(names) for caption, names in MENU.items()}
-    told = {HOME, *(f"{name}.md" for names in MENU.values() for name in names)}
-    others = sorted(
-        place.removesuffix(".md") for place in texts if place not in told and not place.startswith("tasks/")
-    )
+    listed = {HOME, *(f"{name}.md" for names in MENU.values() for name in names)}
+    others = sorted(place.removesuffix(".md") for place in texts.keys() - listed if not place.startswith(CHAPTERS))
     if others:
         menu["More"] = others
     return "".join(_contents(caption, names) for caption, names in menu.items())
@@ -99,14 +108,14 @@ def _contents(caption: str, names: list[str]) -> str:
 
 
 def build(out: Path, work: Path) -> int:
-    """Builds the site; any warning, such as a link that leads nowhere, is an error.
+    """Build the site; any warning, such as a broken link, is an error.
 
     Args:
-        out: Where to.
-        work: Where the sources are put together.
+        out: Folder of the site.
+        work: Folder of the sources and of intermediate files.
 
     Returns:
-        Sphinx's exit status.
+        Exit status of Sphinx.
     """
     assemble(work / "source")
     shutil.rmtree(out, ignore_errors=True)

@@ -1,10 +1,11 @@
 """Every code block of the documents runs, every link leads somewhere, and every figure comes from a result.
 
-What follows from the code is written by ``make docs`` and ``make pictures``; here it must be what they write.
+Generated files must be what ``make docs`` and ``make images`` write.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -19,11 +20,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from agents.registry import AGENTS
 from benchmarks.analysis.tables import rows
 from benchmarks.reports import report as reports
 from benchmarks.reports.report import markdown_overview
 from benchmarks.runner.results import read_results
-from docs import figures, pages, pictures, scaling, tables, website
+from docs import figures, images, pages, reference, scaling, tables, website
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 
@@ -139,24 +141,24 @@ def test_the_observation_table_of_a_page_is_the_layout(task: str) -> None:
 
 @pytest.mark.parametrize("robot", ROBOTS)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_has_a_small_picture_with_every_robot(task: str, robot: str) -> None:
-    file = pictures.path(task, robot)
-    assert file.exists(), "run make pictures"
+def test_every_task_has_a_small_image_with_every_robot(task: str, robot: str) -> None:
+    file = images.path(task, robot)
+    assert file.exists(), "run make images"
     assert file.stat().st_size < 60_000
-    assert Image.open(file).size == (pictures.SIZE, pictures.SIZE)
+    assert Image.open(file).size == (images.SIZE, images.SIZE)
 
 
-def test_there_are_pictures_of_nothing_else() -> None:
-    known = {pictures.path(task, robot) for task in TASKS for robot in ROBOTS} | {pictures.OVERVIEW}
-    assert set(pictures.FOLDER.iterdir()) == known, "run make pictures"
+def test_there_are_images_of_nothing_else() -> None:
+    known = {images.path(task, robot) for task in TASKS for robot in ROBOTS} | {images.OVERVIEW}
+    assert set(images.FOLDER.iterdir()) == known, "run make images"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("robot", ROBOTS)
 @pytest.mark.parametrize("task", TASKS)
-def test_the_pictures_show_what_the_code_does_now(task: str, robot: str) -> None:
-    shown = np.asarray(Image.open(pictures.path(task, robot)).convert("RGB"), dtype=float)
-    assert np.abs(shown - pictures.draw(task, robot)).mean() < 4.0, "run make pictures"
+def test_the_images_show_what_the_code_does_now(task: str, robot: str) -> None:
+    shown = np.asarray(Image.open(images.path(task, robot)).convert("RGB"), dtype=float)
+    assert np.abs(shown - images.draw(task, robot)).mean() < 4.0, "run make images"
 
 
 @pytest.fixture(scope="module")
@@ -174,8 +176,35 @@ def test_the_site_has_a_page_for_every_task_and_robot(site: Path) -> None:
         assert f'id="{robot}"'.replace("_", "-") in (site / "robots.html").read_text()
         for task in TASKS:
             assert f"{task}_{robot}.png" in (site / "tasks" / f"{task}.html").read_text()
-    for place in (*website.OUTSIDE.values(), *pages.generated()):
+    for place in (*website.OUTSIDE.values(), *pages.generated(), *reference.reference()):
         assert (site / place).with_suffix(".html").exists()
+
+
+@pytest.mark.slow
+def test_the_site_documents_the_public_names_of_every_package(site: Path) -> None:
+    for package in reference.PACKAGES:
+        page = (site / "api" / f"{package}.html").read_text()
+        for name in importlib.import_module(package).__all__:
+            assert f'id="{package}.{name}"' in page or f"{package}.{name}</span>" in page, name
+
+
+@pytest.mark.slow
+def test_each_page_is_once_in_the_side_bar(site: Path) -> None:
+    (bar,) = re.findall(r'<div class="sidebar-tree">(.*?)</div>', (site / "index.html").read_text(), re.DOTALL)
+    targets = re.findall(r'href="([^"#]+)"', bar)
+    assert len(targets) == len(set(targets))
+    assert {f"agents/{name}.html" for name in AGENTS} <= set(targets)
+    assert "More" not in re.findall(r'class="caption-text">([^<]*)<', bar)
+
+
+def test_an_interval_is_beneath_its_rate() -> None:
+    wide = "| agent | success | 95% interval | steps |\n|---|---|---|---|\n| bc | 99.4% | 97.8% to 99.8% | 12.0 |"
+    assert figures.narrow(wide).splitlines() == [
+        "| agent | success, 95% interval | steps |",
+        "|---|---|---|",
+        "| bc | 99.4%<br><sub>97.8% to 99.8%</sub> | 12.0 |",
+    ]
+    assert figures.narrow("| bc | 99.4% (97.8% to 99.8%) |") == "| bc | 99.4%<br><sub>97.8% to 99.8%</sub> |"
 
 
 @pytest.mark.slow
@@ -201,9 +230,11 @@ def test_a_link_that_leads_nowhere_fails_the_build(
     assert "nowhere.md" in warnings[0]
 
 
-def test_a_row_of_an_expert_tells_its_interval() -> None:
+def test_a_row_of_an_expert_has_its_interval() -> None:
     row = {"task": "reach", "robot": "panda", "condition": "default", "successes": 50, "episodes": 50}
-    assert "| Reach | `panda` | default | 50 | 100.00% | 92.9% to 100.0% |" in figures.experts({"rows": [row]})
+    assert "| Reach | `panda` | default | 50 | 100.0%<br><sub>92.9% to 100.0%</sub> |" in figures.experts(
+        {"rows": [row]}
+    )
 
 
 @pytest.mark.parametrize("place", pages.WRITTEN)
@@ -214,7 +245,8 @@ def test_the_figures_of_the_pages_by_hand_are_those_of_the_results(place: str) -
 
 def test_the_readme_shows_all_agents_and_its_table_does_not_drift() -> None:
     text = (ROOT / "README.md").read_text()
-    overview = markdown_overview(ROOT / "results" / "core")
+    overview = figures.narrow(markdown_overview(ROOT / "results" / "core"))
+    assert "<br><sub>98.1% to 100.0%</sub>" in overview
     assert overview in text
     drifted = text.replace(overview, overview.replace("100.0%", "100.1%", 1))
     assert pages.readme(drifted) == text
@@ -229,19 +261,19 @@ def test_the_committed_report_is_that_of_the_results(suite: str) -> None:
 def test_what_cores_give_is_computed_from_times() -> None:
     chains = [4.0, 3.0, 3.0, 2.0]
     assert [scaling.makespan(chains, cores) for cores in (1, 2, 3, 4, 1000)] == [12.0, 6.0, 5.0, 4.0, 4.0]
-    measured = scaling.chains(ROOT / "results" / "core")
+    measured = scaling.chain_seconds(ROOT / "results" / "core")
     assert scaling.makespan(measured, 1) == pytest.approx(sum(measured))
     assert scaling.makespan(measured, 1000) == max(measured)
 
 
-def test_the_page_of_an_agent_tells_its_results() -> None:
+def test_the_page_of_an_agent_has_its_results() -> None:
     page = pages.agent_page("bc")
     row = next(
         row
         for row in rows(read_results(ROOT / "results" / "core")[1])
         if (row.environment, row.agent) == ("LamGrasp-v0", "bc")
     )
-    assert f"| LamGrasp-v0 | bc | 100 | 5 | {100 * row.success_rate:.1f}% |" in page
+    assert f"| LamGrasp-v0 | bc | 100 | 5 | {figures.rate(row.success_rate, row.low, row.high)} |" in page
 
 
 def test_the_readme_names_every_target_that_it_uses() -> None:

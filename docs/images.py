@@ -1,4 +1,4 @@
-"""Draws each task with each robot, and all tasks for the README. Run by ``make pictures``."""
+"""Draw each task with each robot, and all tasks for the README. Run by ``make images``."""
 
 from __future__ import annotations
 
@@ -14,52 +14,53 @@ import demos
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 
-FOLDER = Path(__file__).with_name("pictures")
+FOLDER = Path(__file__).with_name("images")
 OVERVIEW = FOLDER / "tasks.png"
 SIZE = 480
 """Pixels of an edge."""
 COLORS = 256
-"""Enough for plain bodies under one light; keeps a file below 60 kB."""
+"""Colors of a palette: enough for plain bodies under one light, in a file below 60 kB."""
 MOMENT = 0.6
-"""When the expert is shown: this share of its steps to the first success."""
+"""Share of the steps to the first success after which the expert is drawn."""
 SEEDS = 12
-"""Of these episodes the one with the most to see is shown."""
+"""Number of episodes from which the one with the most visible objects is drawn."""
 VIVID = 90
-"""Objects and goals are the things in strong colours: their channels differ by more than this."""
+"""Least difference between the color channels of objects and goals, which have strong colors."""
 COLUMNS = 3
-"""Pictures a row in the overview."""
+"""Images in a row of the overview."""
 OVERVIEW_SIZE = 320
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
+"""RGB image, shape (height, width, 3)."""
 
 
 def path(task: str, robot: str) -> Path:
-    """Returns where the picture of a task with a robot is."""
+    """Return the file of the image of a task with a robot."""
     return FOLDER / f"{task}_{robot}.png"
 
 
-def draw(task: str, robot: str) -> Picture:
-    """Draws the expert on its way to success, in the episode where objects and goals are hidden least.
+def draw(task: str, robot: str) -> Pixels:
+    """Draw the expert before its success, in the episode where objects and goals are hidden least.
 
     Raises:
         RuntimeError: The expert does not succeed with any of the seeds.
     """
     env = gym.make(env_id(task), robot=robot, render_mode="rgb_array", render_width=SIZE, render_height=SIZE)
     expert = demos.make_expert(env)
-    pictures: list[Picture] = []
+    images: list[Pixels] = []
     for seed in range(SEEDS):
         steps = _steps(env, expert, seed, None)
         if steps is not None:
             _steps(env, expert, seed, round(MOMENT * steps))
-            pictures.append(np.asarray(env.render(), dtype=np.uint8))
+            images.append(np.asarray(env.render(), dtype=np.uint8))
     env.close()
-    if not pictures:
+    if not images:
         raise RuntimeError(f"the expert of {task} has no success with {robot} on seeds 0 to {SEEDS - 1}")
-    return max(pictures, key=lambda picture: int((np.ptp(picture.astype(int), axis=2) > VIVID).sum()))
+    return max(images, key=lambda image: int((np.ptp(image.astype(int), axis=2) > VIVID).sum()))
 
 
 def _steps(env: gym.Env[Any, Any], expert: Any, seed: int, stop: int | None) -> int | None:
-    """Plays an episode up to a step, or up to success; returns the steps to success, None without."""
+    """Run an episode up to a step, or up to success; return the steps to success, None without success."""
     observation, _ = env.reset(seed=seed)
     step, over = 0, False
     while not over and step != stop:
@@ -70,10 +71,10 @@ def _steps(env: gym.Env[Any, Any], expert: Any, seed: int, stop: int | None) -> 
     return None
 
 
-def overview(pictures: dict[tuple[str, str], Picture]) -> Picture:
-    """Puts every task side by side, each with the next robot."""
+def overview(images: dict[tuple[str, str], Pixels]) -> Pixels:
+    """Return one image of all tasks side by side, each with the next robot."""
     robots = list(ROBOTS)
-    tiles = [pictures[task, robots[number % len(robots)]] for number, task in enumerate(TASKS)]
+    tiles = [images[task, robots[number % len(robots)]] for number, task in enumerate(TASKS)]
     size = (OVERVIEW_SIZE, OVERVIEW_SIZE)
     small = [np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.LANCZOS)) for tile in tiles]
     columns = min(COLUMNS, len(small))
@@ -83,22 +84,22 @@ def overview(pictures: dict[tuple[str, str], Picture]) -> Picture:
     return np.vstack(rows)
 
 
-def save(picture: Picture, file: Path) -> None:
-    """Writes a small PNG."""
-    # The cover of all colours keeps those of small things, which the usual median forgets.
-    image = Image.fromarray(picture).quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+def save(pixels: Pixels, file: Path) -> None:
+    """Write a small PNG."""
+    # Maximum coverage includes the colors of small objects; the default, median cut, drops them.
+    image = Image.fromarray(pixels).quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     image.save(file, optimize=True)
 
 
 def main() -> None:
-    """Draws all of them again, and removes those of tasks and robots that are no more."""
+    """Draw all images again, and remove those of tasks and robots that no longer exist."""
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.png"):
         old.unlink()
-    pictures = {(task, robot): draw(task, robot) for task in TASKS for robot in ROBOTS}
-    for (task, robot), picture in pictures.items():
-        save(picture, path(task, robot))
-    save(overview(pictures), OVERVIEW)
+    images = {(task, robot): draw(task, robot) for task in TASKS for robot in ROBOTS}
+    for (task, robot), pixels in images.items():
+        save(pixels, path(task, robot))
+    save(overview(images), OVERVIEW)
 
 
 if __name__ == "__main__":
