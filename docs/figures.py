@@ -53,7 +53,7 @@ def _beneath(success: str, low: str, high: str) -> str:
 
 def narrow(markdown: str) -> str:
     """Return tables with each interval beneath its rate, not beside it or in a column of its own."""
-    markdown = INTERVAL_HEAD.sub(r"\1| success, 95% interval \2\n|", markdown)
+    markdown = INTERVAL_HEAD.sub(r"\1| success, 95% interval \2\n", markdown)
     markdown = INTERVAL_COLUMN.sub(lambda found: f"| {_beneath(*found.groups())} |", markdown)
     return INTERVAL.sub(lambda found: _beneath(*found.groups()), markdown)
 
@@ -198,8 +198,13 @@ def experts(figures: dict[str, Any]) -> str:
     return table(["task", "robot", "condition", "episodes", "success, 95% interval"], lines)
 
 
-def speeds(env_ids: Container[str]) -> str:
-    """Return the table of the speeds of some environments, and the table of all ratios."""
+def speeds(env_ids: Container[str], *, simulated: bool = False) -> str:
+    """Return the table of the speeds of some environments, and the table of ratios.
+
+    Args:
+        env_ids: Ids of the environments.
+        simulated: Show only ratios of the same simulated task, without images and worker processes.
+    """
     figures = json.loads((ROOT / "results" / "throughput.json").read_text())
     machine, versions = figures["machine"], figures["versions"]
     rates = [
@@ -220,6 +225,7 @@ def speeds(env_ids: Container[str]) -> str:
             "-" if pair["simulated_time_ratio"] is None else f"{pair['simulated_time_ratio']:.2f}",
         ]
         for pair in figures["comparisons"]
+        if not simulated or pair["simulated_time_ratio"] is not None
     ]
     lines = [
         table(["environment", "steps/s", "reset cost, steps", "physics share of a step"], rates),

@@ -31,6 +31,7 @@ from lam_envs.robots import ROBOTS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+"""Documents with unique names."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -110,10 +111,12 @@ def test_no_block_is_in_a_language_that_is_not_run() -> None:
     assert languages <= {"python", "sh"}
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in DOCUMENTS])
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.name) for path in [*DOCUMENTS, ROOT / "examples" / "README.md"]]
+)
 def test_links_lead_to_files(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
-        assert (path.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
 
 
 def test_the_pages_are_those_of_the_code() -> None:
