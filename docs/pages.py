@@ -139,8 +139,8 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
         ]
         for task in TASKS
     ]
-    parts = [ENVIRONMENTS, table(["task", "what to do", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
-    parts += ["\n\nThe page of each task explains its numbers.\n\n## Keywords\n\n", keywords()]
+    parts = [ENVIRONMENTS, table(["task", "description", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
+    parts += ["\n\nThe page of each task explains its spaces.\n\n## Keywords\n\n", keywords()]
     return "".join([*parts, RESET_OPTIONS, reset_options(), CAMERA_MATRICES])
 
 

@@ -39,7 +39,7 @@ TASK_PAGES = "task pages"
 
 
 def blocks(document: str) -> list[tuple[str, str]]:
-    """The blocks of a document in order: language and code."""
+    """Return the blocks of a document in order: language and code."""
     if document == TASK_PAGES:
         return [block for task in TASKS for block in BLOCK.findall(pages.task_page(task))]
     (path,) = (path for path in DOCUMENTS if path.name == document)
@@ -48,7 +48,7 @@ def blocks(document: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the blocks run, one after the other, as a reader would."""
+    """Folder in which the blocks run one after the other."""
     return tmp_path_factory.mktemp("reader")
 
 
@@ -61,7 +61,7 @@ def run(command: list[str], folder: Path, **keywords: Any) -> None:
 
 
 LONG = ("training.md", "benchmarks.md", "demonstrations.md")
-"""Documents whose blocks take a minute: `make test-all` runs them."""
+"""Documents whose blocks take a minute; ``make test-all`` runs them."""
 WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
 READER = """
 import json, runpy, sys
@@ -78,7 +78,7 @@ for language, code in json.load(sys.stdin):
         if end.code:
             raise
 """
-"""Runs blocks, and commands that begin by ``python -m``, one after the other: libraries are imported once."""
+"""Program that runs blocks and commands ``python -m ...`` one after the other, so that libraries are imported once."""
 
 
 @pytest.mark.timeout(900)  # all of a document; README trains an agent twice
@@ -166,7 +166,7 @@ def test_the_images_show_what_the_code_does_now(task: str, robot: str) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site: a warning, such as a link to a page that is not there, fails the build."""
+    """Build the site; a warning, such as a broken link, fails the build."""
     folder = tmp_path_factory.mktemp("documentation")
     run([sys.executable, "-m", "docs.website", str(folder / "site")], folder)
     return folder / "site"
@@ -261,7 +261,7 @@ def test_the_committed_report_is_that_of_the_results(suite: str) -> None:
     assert (folder / "report.md").read_text() == reports.markdown(folder), "run make results"
 
 
-def test_what_cores_give_is_computed_from_times() -> None:
+def test_the_speedup_by_cores_is_computed_from_times() -> None:
     chains = [4.0, 3.0, 3.0, 2.0]
     assert [scaling.makespan(chains, cores) for cores in (1, 2, 3, 4, 1000)] == [12.0, 6.0, 5.0, 4.0, 4.0]
     measured = scaling.chain_seconds(ROOT / "results" / "core")
