@@ -12,6 +12,8 @@ language = "en"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
+smartquotes = False  # options such as --help stay as they are
+default_role = "code"  # docstrings write code in single backticks
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
