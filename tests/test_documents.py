@@ -78,7 +78,7 @@ for language, code in json.load(sys.stdin):
         if end.code:
             raise
 """
-"""Program that runs blocks and commands ``python -m ...`` one after the other, so that libraries are imported once."""
+"""Program that runs blocks and commands ``python -m ...`` in one process, so that libraries are imported once."""
 
 
 @pytest.mark.timeout(900)  # all of a document; README trains an agent twice
