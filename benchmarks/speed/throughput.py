@@ -136,7 +136,7 @@ class _Runner:
 
     def pictures(self, count: int) -> float:
         """Returns pictures a second, of a scene that moves between them."""
-        draw = self.env.unwrapped.pictures if hasattr(self.env.unwrapped, "pictures") else self.env.render
+        draw = self.env.unwrapped.camera_images if hasattr(self.env.unwrapped, "camera_images") else self.env.render
         inside = 0.0
         for _ in range(count):
             self.steps(1)
