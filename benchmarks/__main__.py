@@ -34,7 +34,7 @@ from demos.runtime.engines import LocalEngine, make_engine
 from demos.runtime.files import write_atomically, write_json
 from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS
-from lam_envs.validation import known_name
+from lam_envs.validation import check_name
 
 app = typer.Typer(
     help="Measure agents and environments.",
@@ -223,7 +223,7 @@ def experts(
     """Measure how often the experts succeed: each task on each robot, and under harder conditions."""
     with clear_errors():
         for name in task:
-            known_name("task", name, TASKS)
+            check_name("task", name, TASKS)
         with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True) as bar:
             shown = bar.add_task("starting", total=None)
             result = expert_success.run(

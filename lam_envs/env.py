@@ -28,7 +28,7 @@ from lam_envs.scene.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matric
 from lam_envs.scene.world import World
 from lam_envs.tasks import TASKS, Task, make_task
 from lam_envs.tasks.reward import Reward
-from lam_envs.validation import check_bool, known_name, known_names, one_of, positive_number, unknown_keyword
+from lam_envs.validation import check_bool, check_name, check_names, check_pixels, resolve, unknown_keyword
 
 OBSERVATIONS = ("state", "goal", "pixels")
 REWARDS = ("dense", "sparse")
@@ -108,23 +108,23 @@ class ManipulationEnv(gym.Env[Any, Any]):
     ) -> None:
         if unknown:
             raise TypeError(unknown_keyword(next(iter(unknown)), ManipulationEnv.__init__))
-        self._task = one_of("task", task, Task, TASKS, make_task)  # type: ignore[type-abstract]
-        model = one_of("robot", robot, RobotModel, ROBOTS, ROBOTS.__getitem__)
-        self._control = CONTROLS[known_name("control", control, CONTROLS)](model)
-        self._obs = known_name("obs", obs, OBSERVATIONS)
-        self._reward = Reward(self._task, dense=known_name("reward", reward, REWARDS) == "dense")
+        self._task = resolve("task", task, Task, TASKS, make_task)  # type: ignore[type-abstract]
+        model = resolve("robot", robot, RobotModel, ROBOTS, ROBOTS.__getitem__)
+        self._control = CONTROLS[check_name("control", control, CONTROLS)](model)
+        self._obs = check_name("obs", obs, OBSERVATIONS)
+        self._reward = Reward(self._task, dense=check_name("reward", reward, REWARDS) == "dense")
         self._terminates = check_bool("terminate_on_success", terminate_on_success)
-        self._cameras = known_names("cameras", cameras, CAMERAS)
-        self._image_size = positive_number("image_width", image_width), positive_number("image_height", image_height)
+        self._cameras = check_names("cameras", cameras, CAMERAS)
+        self._image_size = check_pixels("image_width", image_width), check_pixels("image_height", image_height)
         self._depth = check_bool("depth", depth)
-        self._renderer = cast(Renderer, known_name("renderer", renderer, RENDERERS))
-        self._camera = known_name("camera", camera, CAMERAS)
+        self._renderer = cast(Renderer, check_name("renderer", renderer, RENDERERS))
+        self._camera = check_name("camera", camera, CAMERAS)
         self._render_size = (
-            positive_number("render_width", render_width),
-            positive_number("render_height", render_height),
+            check_pixels("render_width", render_width),
+            check_pixels("render_height", render_height),
         )
         if render_mode is not None:
-            known_name("render_mode", render_mode, RENDER_MODES)
+            check_name("render_mode", render_mode, RENDER_MODES)
         self.render_mode = render_mode
 
         self._world = World(self._task, model, self._control, parse_randomization(randomize))
@@ -355,8 +355,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ValueError: A width or height is not a positive whole number.
         """
         size = (
-            self._image_size[0] if width is None else positive_number("width", width),
-            self._image_size[1] if height is None else positive_number("height", height),
+            self._image_size[0] if width is None else check_pixels("width", width),
+            self._image_size[1] if height is None else check_pixels("height", height),
         )
         return {name: camera_matrices(self._world, name, *size, self._renderer) for name in CAMERAS}
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lam_envs.validation import known_name, unknown_field
+from lam_envs.validation import check_name, unknown_field
 
 VERSION = 1
 """Increase it when samples or their effects change: results and datasets with randomization are then outdated."""
@@ -249,7 +249,7 @@ def parse_randomization(value: Any) -> Randomization | None:
                 f"randomize is {value!r}; expected a Randomization, a mapping of its fields, or one of "
                 f"{', '.join(PRESETS)}"
             )
-        value = PRESETS[known_name("randomize", value, PRESETS)]
+        value = PRESETS[check_name("randomize", value, PRESETS)]
     return None if value == PRESETS["none"] else value
 
 

@@ -64,9 +64,9 @@ def register_envs() -> None:
                 )
 
 
-def is_ours(given: object) -> bool:
+def is_lam_env(env_id: object) -> bool:
     """Return True if an id is registered for an environment of this package, including your own tasks.
 
     Ids with the name of a module, such as ``lam_envs:LamGrasp-v0``, are not in the registry: the result is False.
     """
-    return isinstance(given, str) and given in registry and registry[given].entry_point == ENTRY_POINT
+    return isinstance(env_id, str) and env_id in registry and registry[env_id].entry_point == ENTRY_POINT

@@ -11,7 +11,7 @@ import gymnasium as gym
 from lam_envs import randomization
 from lam_envs.control import CONTROLS
 from lam_envs.env import ManipulationEnv
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.scene import viewer
 from lam_envs.tasks import TASKS, Task, make_task
@@ -35,7 +35,7 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
         Versions by part, such as ``{"environment": 1, "task reach": 1, "robot panda": 1, "control ee": 1}``; empty
         for environments of other packages.
     """
-    if not is_ours(env_id):
+    if not is_lam_env(env_id):
         return {}
     kwargs = {**gym.registry[env_id].kwargs, **keywords}
 

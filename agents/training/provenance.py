@@ -13,7 +13,7 @@ from agents.data.demonstrations import DemonstrationData
 from agents.registry import AGENTS, find, spec_of
 from agents.training.settings import settings_of, stem
 from demos.collection.versions import expert_versions, library_versions, major_versions
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 from lam_envs.versions import environment_versions
 
 PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
@@ -118,7 +118,7 @@ def outdated_parts(training: Mapping[str, Any]) -> list[str]:
     before = {**versions, **major_versions(training.get("libraries") or versions)}
     now: dict[str, int | str] = dict(major_versions(library_versions(PACKAGES)))
     env_id = str(training.get("environment"))
-    if is_ours(env_id):
+    if is_lam_env(env_id):
         keywords = _read_keywords(training.get("keywords") or {})
         now |= {**environment_versions(env_id, **keywords), **expert_versions(env_id, **keywords)}
     now |= agent_versions(str(training.get("agent")))

@@ -27,7 +27,7 @@ from demos.datasets.data_file import DATA_FILE
 from demos.datasets.loading import dataset_folder, find, load
 from demos.datasets.metadata import HISTORY, PLAN, is_collected, plan_of
 from demos.datasets.writing import check_writable, dataset_writer, derived_metadata
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 MOST_NOTES = 10
 """Largest number of notes on the infos of single episodes."""
@@ -226,7 +226,7 @@ def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool, isol
             jpeg=bool(metadata.get("jpeg_encoding", True)),
             ours=collected,
             seeded=collected and not metadata.get(HISTORY),
-            tells_success=collected and is_ours(metadata[PLAN].get("env_id")),
+            tells_success=collected and is_lam_env(metadata[PLAN].get("env_id")),
             episodes=promised_episodes(metadata),
             isolated=isolated,
             advance=lambda: bar.advance(shown_bar),
@@ -274,7 +274,7 @@ def _environment(
         env_id = plan_of(dataset)["env_id"]
     except ValueError as error:
         return [], [shown(f"nothing was re-executed: {error}")]
-    if not is_ours(env_id):
+    if not is_lam_env(env_id):
         return [], [f"nothing was re-executed: {shown(repr(env_id))} is not an environment of lam_envs"]
     problems = [Problem(METADATA_FILE_NAME, None, fault) for fault in environment_faults(dataset)]
     notes: list[str] = []

@@ -30,7 +30,7 @@ from demos.datasets.metadata import HISTORY, PLAN, plan_of
 from demos.datasets.writing import check_replaceable, publish
 from demos.runtime.engines import Engine, Job, JobPath, LocalEngine
 from demos.runtime.files import write_json
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 
 def collect(
@@ -86,7 +86,7 @@ def collect(
     """
     # The id with Gymnasium's module prefix names the same environment.
     env_id = env_id.removeprefix("lam_envs:")
-    if policy is None and not is_ours(env_id):
+    if policy is None and not is_lam_env(env_id):
         raise ValueError(
             f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}, or --policy to "
             "collect in any environment"

@@ -10,7 +10,7 @@ import numpy as np
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.strategies import STRATEGIES
 from demos.collection.versions import demonstration_versions, library_versions
-from lam_envs.validation import known_name
+from lam_envs.validation import check_name
 
 PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
 ALL_STRATEGIES = "all"
@@ -51,8 +51,8 @@ class Plan:
             raise ValueError(
                 f"episodes is {self.episodes} and seed is {self.seed}; expected at least 1 and at least 0"
             )
-        known_name("demonstrator", self.demonstrator, (*DEMONSTRATORS, MIXED))
-        known_name("strategy", self.strategy, (*STRATEGIES, ALL_STRATEGIES))
+        check_name("demonstrator", self.demonstrator, (*DEMONSTRATORS, MIXED))
+        check_name("strategy", self.strategy, (*STRATEGIES, ALL_STRATEGIES))
         if self.policy is not None and (self.demonstrator, self.strategy) != ("expert", "direct"):
             raise ValueError(f"the policy {self.policy!r} acts by itself; omit demonstrator and strategy")
 

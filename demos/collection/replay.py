@@ -18,7 +18,7 @@ from demos.datasets.episode import NOTES, STATE, SUCCESS, Episode
 from demos.datasets.metadata import changes_of, episode_seeds, is_collected, plan_of, stores_jpeg
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 SUCCESS_INFO = SUCCESS[0]
 """Info in which environments of lam_envs report success."""
@@ -199,7 +199,7 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
     """
     differences: list[int] = []
     successes = states = matching_states = without_success = 0
-    if not is_ours(plan_of(dataset)["env_id"]):
+    if not is_lam_env(plan_of(dataset)["env_id"]):
         raise ValueError(
             f"states of {plan_of(dataset)['env_id']} cannot be set: it is not an environment of lam_envs"
         )

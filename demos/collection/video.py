@@ -21,7 +21,7 @@ from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import changes_of, plan_of, rate_of
 from demos.datasets.reading import episodes_of
 from lam_envs.env import ManipulationEnv
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 DEFAULT_FPS = 20
 """Frames per second of environments that do not specify them."""
@@ -108,7 +108,7 @@ def render(
         raise ValueError(f"size is {size}; expected a positive even number of pixels")
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}; expected at least 1")
-    ours = is_ours(plan_of(dataset)["env_id"])
+    ours = is_lam_env(plan_of(dataset)["env_id"])
     # Image observations are not needed and slow.
     render_kwargs: dict[str, Any] = {"render_width": size, "render_height": size, "camera": camera, "obs": "state"}
     env = make_env(dataset, render_mode="rgb_array", **(render_kwargs if ours else {}))

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import registry
 
 import lam_envs
 from demos.datasets.metadata import plan_of
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 PLAIN_TEXT = re.compile(r"[\w -]*")
 """Texts that name no file and no code."""
@@ -38,7 +38,7 @@ def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
         )
     if not isinstance(env_kwargs, dict):
         raise ValueError(f"dataset {dataset.id} has env_kwargs {env_kwargs!r}; expected a dict")
-    if not is_ours(env_id) and not _is_plain(env_kwargs):
+    if not is_lam_env(env_id) and not _is_plain(env_kwargs):
         raise ValueError(
             f"dataset {dataset.id} was collected in {env_id!r} with {env_kwargs}; for environments outside of "
             "lam_envs, "

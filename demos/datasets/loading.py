@@ -22,7 +22,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.metadata import PLAN, is_collected
 from demos.runtime.access import access_error
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
 """Ids whose parts look neither like options nor like hidden files."""
@@ -155,7 +155,7 @@ def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
             if int(group.attrs.get("seed", 0)) < 0:
                 raise ValueError(f"{name} has a negative seed")
             _check_lengths(name, group, steps, infos_required=collected)
-            if collected and is_ours(metadata[PLAN].get("env_id")) and "is_success" not in group["infos"]:
+            if collected and is_lam_env(metadata[PLAN].get("env_id")) and "is_success" not in group["infos"]:
                 raise ValueError(f"{name} does not record success")
 
 

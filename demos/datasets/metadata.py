@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec, registry
 from minari.dataset.minari_storage import is_image_space
 
 from lam_envs.bullet.simulation import CONTROL_HZ
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 PLAN = "lam_envs_plan"
 """Metadata key of the plan: settings and versions of :func:`demos.collect`."""
@@ -136,7 +136,7 @@ def environment_rate(dataset: minari.MinariDataset) -> float | None:
         env_id = plan_of(dataset)["env_id"]
     except ValueError:
         env_id = None if dataset.env_spec is None else dataset.env_spec.id
-    return float(CONTROL_HZ) if is_ours(env_id) else None
+    return float(CONTROL_HZ) if is_lam_env(env_id) else None
 
 
 def validate_rate(rate: Any) -> float | None:

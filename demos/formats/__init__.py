@@ -28,8 +28,8 @@ from demos.formats.source import source_of
 from demos.formats.spaces import fitted, leaf_spaces
 from demos.preprocess.schema import DatasetSchema, schema_of_env
 from lam_envs.bullet.simulation import CONTROL_HZ
-from lam_envs.registration import is_ours
-from lam_envs.validation import known_name
+from lam_envs.registration import is_lam_env
+from lam_envs.validation import check_name
 
 FORMATS: dict[str, Format] = {
     "robomimic": robomimic.FORMAT,
@@ -68,7 +68,7 @@ def export_dataset(
         ValueError: An unknown format, one that has no place for such observations or actions, or a path within the
             dataset.
     """
-    chosen = FORMATS[known_name("format", format, FORMATS)]
+    chosen = FORMATS[check_name("format", format, FORMATS)]
     if Path(out).resolve().is_relative_to(dataset.storage.data_path.resolve()):
         raise ValueError(f"{out} is within the dataset that is exported; give another path")
     with atomic_output(Path(out), chosen.marker, overwrite=overwrite) as path:
@@ -108,7 +108,7 @@ def import_dataset(
         ModuleNotFoundError: The format needs a library that is not installed.
         ValueError: The file is not of the format, is damaged, or does not fit the environment.
     """
-    chosen = FORMATS[known_name("format", format, FORMATS)]
+    chosen = FORMATS[check_name("format", format, FORMATS)]
     if env_id is None and env_kwargs:
         raise ValueError(f"env_kwargs are {env_kwargs}, and env_id is not given; give both or none")
     source = Path(path)
@@ -181,7 +181,7 @@ def _placed(
 
 def _rate_metadata(opened: ImportedDataset, plan: dict[str, Any]) -> dict[str, Any]:
     """Return metadata with the rate in the file, if it is not the environment's."""
-    named = is_ours(plan.get("env_id"))
+    named = is_lam_env(plan.get("env_id"))
     if opened.rate is None or (named and opened.rate == CONTROL_HZ):
         return {}
     if not named:

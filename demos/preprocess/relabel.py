@@ -18,8 +18,8 @@ from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
 from lam_envs import ToolCommand
 from lam_envs.control import CONTROLS
-from lam_envs.registration import is_ours
-from lam_envs.validation import known_name
+from lam_envs.registration import is_lam_env
+from lam_envs.validation import check_name
 
 POSITION, LAG = "tool/position", "tool/lag"
 TARGET = "gripper/target"
@@ -51,12 +51,12 @@ class Relabel(Preprocessor):
         Raises:
             ValueError: There is no such control.
         """
-        known_name("control", self.control, CONTROLS)
+        check_name("control", self.control, CONTROLS)
 
     @override
     def begin(self, schema: DatasetSchema) -> EpisodeTransform:
         plan = schema.plan
-        if plan is None or not is_ours(plan.get("env_id")):
+        if plan is None or not is_lam_env(plan.get("env_id")):
             raise ValueError("relabel needs an environment of lam_envs; the dataset names none")
         for name in (POSITION, TARGET):
             schema.column(name)

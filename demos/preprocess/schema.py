@@ -26,7 +26,7 @@ from demos.datasets.tree import tree_leaves
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.control import CONTROLS
 from lam_envs.observation import ROBOT_KEY
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 VECTOR_KEYS = ("observation", ROBOT_KEY)
 ABSOLUTE_PARTS = 1
@@ -171,7 +171,7 @@ def schema_of(dataset: minari.MinariDataset) -> DatasetSchema:
     schema = DatasetSchema(observations, actions, plan, rate_of(dataset), None, None, sizes, dataset.env_spec)
     if SCHEMA in metadata:
         return _read(schema, metadata[SCHEMA])
-    if plan is None or not is_ours(plan.get("env_id")):
+    if plan is None or not is_lam_env(plan.get("env_id")):
         return schema
     env = make_env(dataset)
     try:

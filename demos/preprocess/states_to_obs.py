@@ -13,8 +13,8 @@ from demos.datasets.episode import STATE, Episode
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
 from lam_envs.env import OBSERVATIONS
-from lam_envs.registration import is_ours
-from lam_envs.validation import known_name
+from lam_envs.registration import is_lam_env
+from lam_envs.validation import check_name
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class StatesToObs(Preprocessor):
         Raises:
             ValueError: The observation mode is unknown.
         """
-        known_name("obs", self.obs, OBSERVATIONS)
+        check_name("obs", self.obs, OBSERVATIONS)
 
     @override
     def begin(self, schema: DatasetSchema) -> EpisodeTransform:
         plan = schema.plan
-        if plan is None or not is_ours(plan.get("env_id")):
+        if plan is None or not is_lam_env(plan.get("env_id")):
             raise ValueError("states can only be set in an environment of lam_envs; the dataset names none")
         if STATE not in schema.info_sizes:
             raise ValueError(f"the dataset has no info {STATE!r}; it has {', '.join(schema.info_sizes) or 'none'}")

@@ -13,7 +13,7 @@ from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import plan_of
 from lam_envs.observation import ROBOT_KEY
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 from lam_envs.tasks import TASKS, make_task
 
 Points = npt.NDArray[np.float64]
@@ -24,9 +24,8 @@ NOT_PLACES = ("joint",)
 """Parts whose positions are angles."""
 AREAS = {
     "tool": "the tool starts here",
-    "place": "objects start here",
-    "spot": "goals are here",
-    "point": "goals are here",
+    "spawn": "objects start here",
+    "goal_spawn": "goals are here",
 }
 """What the limits of a task are of: its attributes ``tool_low`` and ``tool_high`` and so on."""
 
@@ -54,7 +53,7 @@ def own_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
         env_id = plan_of(dataset)["env_id"]
     except ValueError:
         raise ValueError("the dataset names no environment of lam_envs") from None
-    if not is_ours(env_id):
+    if not is_lam_env(env_id):
         raise ValueError(f"{env_id} is no environment of lam_envs")
     try:
         return make_env(dataset, **kwargs)

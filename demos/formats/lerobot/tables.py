@@ -15,7 +15,7 @@ from demos.datasets.tree import tree_leaves
 from demos.formats.arrow import list_feature, nested_rows, pyarrow, value_feature, with_features
 from demos.formats.lerobot.layout import DEFAULTS, STEPWISE, Layout
 from demos.formats.source import Column, Signature, Source
-from lam_envs.registration import TASKS, is_ours
+from lam_envs.registration import TASKS, is_lam_env
 
 
 def features_of(source: Source, layout: Layout) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def plain_statistics(value: npt.NDArray[Any]) -> Any:
 def task_description(source: Source) -> str:
     """The task in a sentence, for policies that read; or at least its environment."""
     env_id = source.env_id
-    if env_id is not None and is_ours(env_id) and registry[env_id].kwargs.get("task") in TASKS:
+    if env_id is not None and is_lam_env(env_id) and registry[env_id].kwargs.get("task") in TASKS:
         module = importlib.import_module(TASKS[registry[env_id].kwargs["task"]].entry_point.partition(":")[0])
         sentence = (module.__doc__ or "").partition("\n")[0].partition(": ")[2].rstrip(".")
         if sentence:

@@ -43,7 +43,7 @@ from demos.formats.lerobot.videos import FILES_A_CHUNK, VideoWriter, pyav
 from demos.formats.provenance import provenance_text
 from demos.formats.source import UNKNOWN_FPS, Signature, Source
 from demos.formats.spaces import leaf_spaces
-from lam_envs.registration import is_ours
+from lam_envs.registration import is_lam_env
 
 TOGETHER = 50
 """Episodes whose descriptions are written at once."""
@@ -194,7 +194,7 @@ class _Writing:
 
     def _robot(self) -> str | None:
         env_id = self._source.env_id
-        if env_id is None or not is_ours(env_id):
+        if env_id is None or not is_lam_env(env_id):
             return None
         robot = {"robot": DEFAULT_ROBOT, **registry[env_id].kwargs, **self._source.env_kwargs}["robot"]
         return str(getattr(robot, "name", robot))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from demos.runtime.engines.job import Engine, Job, JobPath, OnCrash, OnProgress, progress
 from demos.runtime.engines.local import LocalEngine
-from lam_envs.validation import known_name
+from lam_envs.validation import check_name
 
 __all__ = ["ENGINES", "Engine", "Job", "JobPath", "LocalEngine", "OnCrash", "OnProgress", "make_engine", "progress"]
 
@@ -26,7 +26,7 @@ def make_engine(
         ImportError: Ray is not installed.
         ValueError: The name is unknown, there is no worker or no such cluster, or ``local`` gets cluster options.
     """
-    if known_name("engine", name, ENGINES) == "ray":
+    if check_name("engine", name, ENGINES) == "ray":
         from demos.runtime.engines.cluster import RayEngine  # late: few need it
 
         return RayEngine(workers, address=address or "auto", shared_filesystem=shared_filesystem)
