@@ -1,4 +1,4 @@
-"""Find damage in datasets, say where it is, and keep what is sound."""
+"""Check datasets for damage, and copy the undamaged episodes."""
 
 from demos.check.checking import CheckReport, check, check_target, repair
 from demos.check.problems import Problem

@@ -1,4 +1,4 @@
-"""Check a dataset for damage, and make a new one of the episodes that are sound."""
+"""Check a dataset for damage, and repair it: copy the undamaged episodes to a new dataset."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import minari
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from rich.progress import Progress
 
-from demos.check.integrity import shown
-from demos.check.metadata import OURS, broken_data_seal, broken_metadata_seal, read_metadata
+from demos.check.integrity import shorten
+from demos.check.metadata import OURS, data_seal_fault, metadata_seal_fault, read_metadata
 from demos.check.problems import (
     Problem,
     changed_file_problems,
     content_problems,
+    expected_episodes,
     layout_problems,
-    promised_episodes,
 )
-from demos.check.reexecution import environment_faults, reexecuted
+from demos.check.reexecution import environment_faults, reexecute
 from demos.check.scan import ScanResult, scan
 from demos.datasets.checksum import SEAL
 from demos.datasets.data_file import DATA_FILE
@@ -29,20 +29,20 @@ from demos.datasets.metadata import HISTORY, PLAN, is_collected, plan_of
 from demos.datasets.writing import check_writable, dataset_writer, derived_metadata
 from lam_envs.registration import is_lam_env
 
-MOST_NOTES = 10
+MAX_NOTES = 10
 """Largest number of notes on the infos of single episodes."""
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found.
+    """Result of a check.
 
     Attributes:
-        problems: Everything that is wrong.
-        episodes: How many there are in the data file.
-        sound: Numbers of the episodes that are whole and as they were written. That the environment no longer gives
-            one is a problem, and does not make it unsound.
-        notes: What could not be checked, and why.
+        problems: All problems.
+        episodes: Number of episodes in the data file.
+        sound: Numbers of the undamaged episodes. An episode that the environment no longer reproduces is a problem,
+            but not damaged.
+        notes: What could not be checked, with the reasons.
     """
 
     problems: tuple[Problem, ...]
@@ -52,30 +52,30 @@ class CheckReport:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if there is no problem."""
         return not self.problems
 
 
 def check(
     dataset: str | Path, root: str | Path | None = None, *, replay: int = 3, progress: bool = False
 ) -> CheckReport:
-    """Look for everything that can be wrong with a dataset.
+    """Check a dataset for damage.
 
-    That is: damaged files, by checksums; missing, additional and unreadable parts; types, shapes and lengths that
-    are not those of the spaces; values outside of them, and what is no finite number; episodes that end too early
-    or go on after their end; and an environment that no longer gives them. Episodes are read in a process of its
-    own, which damage may crash. Nothing is unpickled, and no code that a dataset names is imported.
+    This finds: damaged files, by checksums; missing, additional and unreadable parts; types, shapes and lengths that
+    differ from the spaces; values that are outside of the spaces or not finite; episodes without an end or with
+    steps after it; and environments that no longer reproduce episodes. A separate process reads the episodes, because
+    damage may crash it. Nothing is unpickled, and no code that a dataset names is imported.
 
     Args:
-        dataset: An id, or the folder of one, written by this package or another.
-        root: The folder of all datasets; by default Minari's own.
-        replay: How many of the sound episodes are re-executed, where the environment is one of lam_envs.
-        progress: Show a bar.
+        dataset: Id or folder of a dataset, written by this package or another one.
+        root: Folder of all datasets; Minari's own by default.
+        replay: Number of undamaged episodes to re-execute, in environments of lam_envs.
+        progress: Show a progress bar.
 
     Raises:
         FileNotFoundError: There is no such dataset.
-        OSError: A file is locked or may not be read, which is not damage.
-        ValueError: A negative number of episodes to re-execute.
+        OSError: A file is locked or not readable.
+        ValueError: ``replay`` is negative.
     """
     if replay < 0:
         raise ValueError(f"replay is {replay}; expected at least 0")
@@ -86,21 +86,21 @@ def check_folder(folder: Path, *, replay: int, progress: bool = False, isolated:
     """Check the files of a dataset.
 
     Args:
-        folder: With the files.
-        replay: How many of the sound episodes are re-executed, where the environment is one of lam_envs.
-        progress: Show a bar.
-        isolated: Read episodes in another process; in this one, damage may crash or hang it.
+        folder: Folder of the files.
+        replay: Number of undamaged episodes to re-execute, in environments of lam_envs.
+        progress: Show a progress bar.
+        isolated: Read episodes in another process, because damage may crash or hang the reading one.
 
     Raises:
-        OSError: A file is locked or may not be read, which is not damage.
+        OSError: A file is locked or not readable.
     """
     metadata, faults = read_metadata(folder)
-    seal_fault = broken_metadata_seal(folder, metadata) if metadata else None
+    seal_fault = metadata_seal_fault(folder, metadata) if metadata else None
     found, data_problems = _data_problems(
         folder, metadata, in_doubt=seal_fault is not None, progress=progress, isolated=isolated
     )
     if seal_fault is None and metadata and SEAL not in metadata and _is_signed(found):
-        seal_fault = f"lacks its seal {SEAL!r}, and the episodes are signed"
+        seal_fault = f"misses the file digests {SEAL!r}, although episodes have digests"
     faults += [*found.space_faults, *([seal_fault] if seal_fault else [])]
     if not faults and found.episodes:
         faults += _opening_faults(folder)
@@ -124,23 +124,23 @@ def repair(
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
-    """Make a new dataset of the sound episodes of a damaged one, which stays as it is.
+    """Copy the undamaged episodes of a dataset to a new one.
 
     Args:
-        dataset: An id, or the folder of one.
-        dataset_id: Name of the new one.
-        root: The folder of all datasets; by default Minari's own.
-        report: What :func:`check` found just now; by default it is asked.
-        overwrite: Replace a dataset of that name.
-        progress: Show a bar.
+        dataset: Id or folder of a dataset.
+        dataset_id: Id of the new dataset.
+        root: Folder of all datasets; Minari's own by default.
+        report: Result of :func:`check`, which is called by default.
+        overwrite: Replace a dataset of that id.
+        progress: Show a progress bar.
 
     Returns:
-        The new dataset. Its history names the episodes that were left out.
+        The new dataset. Its history lists the episodes that were left out.
 
     Raises:
         FileNotFoundError: There is no such dataset.
-        FileExistsError: There is a dataset of that name.
-        ValueError: No episode is sound, or the metadata are unreadable, or the new dataset would replace the old.
+        FileExistsError: A dataset of that id exists.
+        ValueError: No episode is undamaged, the metadata are damaged, or the new id is that of the dataset.
     """
     check_target(dataset, dataset_id, root, overwrite=overwrite)
     folder = find(dataset, root)
@@ -148,12 +148,12 @@ def repair(
     faults = read_metadata(folder)[1]
     if faults or not report.sound:
         raise ValueError(
-            f"the dataset at {folder} cannot be repaired ({METADATA_FILE_NAME}: {'; '.join(faults) or 'sound'}; "
-            f"sound episodes: {len(report.sound)} of {report.episodes}). Make it anew."
+            f"the dataset at {folder} cannot be repaired ({METADATA_FILE_NAME}: {'; '.join(faults) or 'undamaged'}; "
+            f"undamaged episodes: {len(report.sound)} of {report.episodes}). Collect it again."
         )
     source = _opened(folder)
-    there = {problem.episode for problem in report.problems if problem.episode is not None}
-    step = {"step": "repair", "replays": True, "left_out": sorted(there - set(report.sound))}
+    affected = {problem.episode for problem in report.problems if problem.episode is not None}
+    step = {"step": "repair", "replays": True, "left_out": sorted(affected - set(report.sound))}
     with dataset_writer(
         dataset_id,
         source.observation_space,
@@ -171,42 +171,42 @@ def repair(
 def check_target(
     dataset: str | Path, dataset_id: str, root: str | Path | None = None, *, overwrite: bool = False
 ) -> None:
-    """Refuse an id under which no repaired dataset may be written.
+    """Check that a repaired dataset may be written under an id.
 
     Args:
-        dataset: An id, or the folder of one.
-        dataset_id: Name of the new one.
-        root: The folder of all datasets; by default Minari's own.
-        overwrite: A dataset of that name may be replaced.
+        dataset: Id or folder of a dataset.
+        dataset_id: Id of the new dataset.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Allow to replace a dataset of that id.
 
     Raises:
         FileNotFoundError: There is no dataset to repair.
-        FileExistsError: There is something under that name.
-        ValueError: The id is malformed, or that of the dataset to repair.
+        FileExistsError: The folder exists and must not be replaced.
+        ValueError: The id is malformed, or is that of the dataset to repair.
     """
     if find(dataset, root).resolve() == dataset_folder(dataset_id, root).resolve():
-        raise ValueError(f"{dataset_id} cannot replace what it is made of: give another id")
+        raise ValueError(f"{dataset_id} cannot replace its own source; choose another id")
     check_writable(dataset_id, root, overwrite=overwrite)
 
 
 def _opened(folder: Path) -> minari.MinariDataset:
-    """Open a dataset of which episodes may be missing.
+    """Open a dataset that may miss episodes.
 
     Raises:
         ValueError: The metadata are damaged.
     """
     try:
         return minari.MinariDataset(MinariStorage.read(folder))
-    except Exception as error:  # Minari trusts what it reads: anything may come of it.
-        raise ValueError(f"the metadata of {folder} are damaged ({error}). Make the dataset anew.") from error
+    except Exception as error:  # Minari trusts its files: damage may cause any exception.
+        raise ValueError(f"the metadata of {folder} are damaged ({error}). Collect the dataset again.") from error
 
 
 def _opening_faults(folder: Path) -> list[str]:
-    """What Minari says against metadata in which nothing else is wrong."""
+    """Return the error of Minari for metadata without other problems."""
     try:
         _opened(folder)
     except ValueError as error:
-        return [shown(f"cannot be opened: {error.__cause__}")]
+        return [shorten(f"cannot be opened: {error.__cause__}")]
     return []
 
 
@@ -214,10 +214,10 @@ def _is_signed(found: ScanResult) -> bool:
     return any(findings.digest is not None for findings in found.episodes.values())
 
 
-def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool, isolated: bool) -> ScanResult:
+def _scan_file(data_file: Path, metadata: dict[str, Any], *, progress: bool, isolated: bool) -> ScanResult:
     collected = is_collected(metadata)
     with Progress(disable=not progress) as bar:
-        shown_bar = bar.add_task("checking", total=promised_episodes(metadata) or None)
+        task = bar.add_task("checking", total=expected_episodes(metadata) or None)
         return scan(
             data_file,
             observation_space=metadata.get("observation_space"),
@@ -226,22 +226,22 @@ def _surveyed(data_file: Path, metadata: dict[str, Any], *, progress: bool, isol
             jpeg=bool(metadata.get("jpeg_encoding", True)),
             ours=collected,
             seeded=collected and not metadata.get(HISTORY),
-            tells_success=collected and is_lam_env(metadata[PLAN].get("env_id")),
-            episodes=promised_episodes(metadata),
+            records_success=collected and is_lam_env(metadata[PLAN].get("env_id")),
+            episodes=expected_episodes(metadata),
             isolated=isolated,
-            advance=lambda: bar.advance(shown_bar),
+            advance=lambda: bar.advance(task),
         )
 
 
 def _data_problems(
     folder: Path, metadata: dict[str, Any], *, in_doubt: bool, progress: bool, isolated: bool
 ) -> tuple[ScanResult, list[Problem]]:
-    """Return what was found in the data file, and what is wrong with it."""
+    """Return the scan of the data file, and its problems."""
     if not (folder / DATA_FILE).is_file():
         return ScanResult(), [Problem(DATA_FILE, None, "is missing")]
-    found = _surveyed(folder / DATA_FILE, metadata, progress=progress, isolated=isolated)
+    found = _scan_file(folder / DATA_FILE, metadata, progress=progress, isolated=isolated)
     problems = list(content_problems(found, metadata))
-    broken = broken_data_seal(folder, metadata)
+    broken = data_seal_fault(folder, metadata)
     if broken is not None:
         problems += changed_file_problems(found, broken, is_explained=bool(problems), in_doubt=in_doubt)
     return found, problems
@@ -251,11 +251,11 @@ def _notes(metadata: dict[str, Any], found: ScanResult) -> list[str]:
     notes = []
     ours = any(name.startswith(OURS) for name in metadata)
     if metadata and SEAL not in metadata and not ours and not _is_signed(found):
-        notes.append("this dataset was never signed or sealed: only its structure was checked")
+        notes.append("this dataset has no digests: only its structure was checked")
     counts = Counter(note for findings in found.episodes.values() for note in findings.notes)
     notes += [f"{_episodes(count)}: {note}" for note, count in counts.items()]
     if metadata and not is_collected(metadata):
-        notes += [f"episode {problem.episode}: {problem.what}" for problem in layout_problems(found)][:MOST_NOTES]
+        notes += [f"episode {problem.episode}: {problem.what}" for problem in layout_problems(found)][:MAX_NOTES]
     return notes
 
 
@@ -266,20 +266,20 @@ def _episodes(count: int) -> str:
 def _environment(
     folder: Path, metadata: dict[str, Any], numbers: tuple[int, ...], *, in_doubt: bool
 ) -> tuple[list[Problem], list[str]]:
-    """Compare the current environment with the recorded one; differences of third-party datasets are notes."""
+    """Compare the environment with the recorded one; for third-party datasets, differences are notes."""
     if in_doubt:
-        return [], [f"nothing was re-executed: {METADATA_FILE_NAME}, which names the environment, is damaged"]
+        return [], [f"no episode was re-executed: {METADATA_FILE_NAME}, which names the environment, is damaged"]
     dataset = _opened(folder)
     try:
         env_id = plan_of(dataset)["env_id"]
     except ValueError as error:
-        return [], [shown(f"nothing was re-executed: {error}")]
+        return [], [shorten(f"no episode was re-executed: {error}")]
     if not is_lam_env(env_id):
-        return [], [f"nothing was re-executed: {shown(repr(env_id))} is not an environment of lam_envs"]
+        return [], [f"no episode was re-executed: {shorten(repr(env_id))} is not an environment of lam_envs"]
     problems = [Problem(METADATA_FILE_NAME, None, fault) for fault in environment_faults(dataset)]
     notes: list[str] = []
     if not problems:
-        differences, note = reexecuted(dataset, numbers)
+        differences, note = reexecute(dataset, numbers)
         problems = [Problem(DATA_FILE, number, what) for number, what in differences]
         notes += [note] if note else []
     if is_collected(metadata):

@@ -1,7 +1,7 @@
-"""Run what may crash, hang or ask for all memory in a process of its own, and read what it tells.
+"""Run functions that may crash, hang or exhaust the memory in a separate process, and read their messages.
 
-Both sides speak JSON, a line a message: nothing that comes from there is unpickled here. The process is started with
-its function's name, and not through ``multiprocessing``, which would run the caller's own script again.
+Messages are lines of JSON, so nothing is unpickled. The process is started by the name of its function, not through
+``multiprocessing``, which would run the caller's script again.
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ from pathlib import Path
 from typing import IO, Any
 
 SILENCE_SECONDS = 60.0
-"""So long may one array take to be read; a disk delivers gigabytes meanwhile."""
+"""Largest time to read one array, seconds."""
 START = "import sys; sys.path[:] = sys.argv[2:]; from demos.check.isolation import main; main(sys.argv[1])"
 READY = {"ready": True}
 
-Tell = Callable[[dict[str, Any]], None]
+Send = Callable[[dict[str, Any]], None]
 
 
-class DiedError(Exception):
-    """A process ended before it was done."""
+class ProcessError(Exception):
+    """A process ended before it finished."""
 
 
 def messages_of(
     function: str, settings: dict[str, Any], silence: float = SILENCE_SECONDS
 ) -> Iterator[dict[str, Any]]:
-    """Run a function in a process of its own; yields what it tells.
+    """Run a function in a separate process; yield its messages.
 
     Args:
-        function: ``module:name``, called with the settings and a function that sends a message.
-        settings: Plain data, as JSON.
-        silence: Seconds from one message to the next before it is taken for hanging, and ended.
+        function: ``module:name`` of the function, which is called with the settings and a function that sends
+            messages.
+        settings: Settings as JSON data.
+        silence: Time without a message after which the process counts as hanging, seconds.
 
     Raises:
-        DiedError: It crashed, hung or failed.
-        RuntimeError: It could not even be started.
+        ProcessError: The process crashed, hung or failed.
+        RuntimeError: The process could not be started.
     """
     command = [sys.executable, "-c", START, function, *sys.path]
-    with tempfile.TemporaryFile() as complaints:
+    with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(  # noqa: S603  (our own interpreter and a constant)
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
         )
         assert process.stdin is not None  # noqa: S101  (it is a pipe)
         assert process.stdout is not None  # noqa: S101  (it is a pipe)
@@ -66,10 +67,10 @@ def messages_of(
                 else:
                     yield message
             if process.wait() != 0:
-                cause = _cause(process.returncode, complaints)
+                cause = _cause(process.returncode, stderr)
                 if started:
-                    raise DiedError(cause)
-                raise RuntimeError(f"no process could be started to read in: {cause}")
+                    raise ProcessError(cause)
+                raise RuntimeError(f"cannot start a process that reads the file: {cause}")
         finally:
             process.kill()
             process.wait()
@@ -77,11 +78,11 @@ def messages_of(
 
 
 def _lines(stream: IO[bytes], silence: float) -> Iterator[bytes]:
-    """Yield the lines of a pipe; a thread waits for them, as not every system can wait for a pipe with a limit."""
+    """Yield the lines of a pipe; a thread reads them, because not every system can read a pipe with a timeout."""
     arrived: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def forward() -> None:
-        # The pipe is closed under it when the process is ended early.
+        # The pipe is closed while this thread reads, if the process is ended early.
         with contextlib.suppress(ValueError, OSError):
             for line in stream:
                 arrived.put(line)
@@ -89,48 +90,48 @@ def _lines(stream: IO[bytes], silence: float) -> Iterator[bytes]:
 
     thread = threading.Thread(target=forward, daemon=True)
     thread.start()
-    # The first line comes when everything is imported, which takes as long as it takes.
-    patience = max(silence, SILENCE_SECONDS)
+    # The first line comes after all imports, which may be slow.
+    timeout = max(silence, SILENCE_SECONDS)
     while True:
         try:
-            line = arrived.get(timeout=patience)
+            line = arrived.get(timeout=timeout)
         except queue.Empty:
-            raise DiedError(f"hung: nothing came for {patience:g} s") from None
-        patience = silence
+            raise ProcessError(f"hung: no message for {timeout:g} s") from None
+        timeout = silence
         if line is None:
             thread.join()
             return
         yield line
 
 
-def _cause(code: int, complaints: IO[bytes]) -> str:
+def _cause(code: int, stderr: IO[bytes]) -> str:
     if code < 0:
         return f"crashed by {signal.Signals(-code).name}"
-    complaints.seek(0)
-    last = complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
+    stderr.seek(0)
+    last = stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
     return f"ended with exit status {code} ({last})"
 
 
 def main(function: str) -> None:
-    """The other side: calls the function, whose messages go where the output would."""
+    """Run the function in the separate process; its messages go to standard output."""
     settings = json.load(sys.stdin)
-    # What libraries print must not come between the messages.
+    # Output of libraries must not mix with the messages.
     with os.fdopen(os.dup(1), "w") as channel:
         os.dup2(2, 1)
 
-        def tell(message: dict[str, Any]) -> None:
+        def send(message: dict[str, Any]) -> None:
             _limit_processor_time(2 * settings["silence"])
             channel.write(json.dumps(message) + "\n")
             channel.flush()
 
         module, _, name = function.partition(":")
         called = getattr(importlib.import_module(module), name)
-        tell(READY)
-        called(settings, tell)
+        send(READY)
+        called(settings, send)
 
 
 def limit_memory(spare: int) -> None:
-    """Let this process use no more memory than it has now and so many bytes; without effect where unsupported."""
+    """Limit the memory of this process to its current memory and ``spare`` bytes, where the system supports it."""
     statistics = Path("/proc/self/statm")
     if statistics.exists():
         import resource
@@ -141,7 +142,7 @@ def limit_memory(spare: int) -> None:
 
 
 def _limit_processor_time(seconds: float) -> None:
-    """End this process if it computes for so long from now: one that hangs must not outlive a killed parent."""
+    """Limit the remaining processor time of this process, so that it cannot hang after its parent is killed."""
     if os.name == "posix":
         import resource
 

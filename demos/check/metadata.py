@@ -1,4 +1,4 @@
-"""What the metadata of a dataset must be, and whether its files are still those that were sealed."""
+"""Check the metadata of a dataset, and the digests of its files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from demos.datasets.metadata import HISTORY, PLAN, SCHEMA
 from demos.runtime.access import access_error
 
 OURS = "lam_envs_"
-"""What the keys begin with that only this package writes."""
+"""Prefix of the metadata keys of this package."""
 REQUIRED: dict[str, type] = {
     "dataset_id": str,
     "minari_version": str,
@@ -36,13 +36,13 @@ OPTIONAL: dict[str, type] = {
 
 
 def read_metadata(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the metadata, empty where they are unreadable, and what is wrong with them.
+    """Return the metadata, empty if they are unreadable, and their faults.
 
     Args:
-        folder: Of the dataset's files.
+        folder: Folder of the dataset's files.
 
     Raises:
-        OSError: The file may not be read.
+        OSError: The file is locked or not readable.
     """
     path = folder / METADATA_FILE_NAME
     if not path.is_file():
@@ -52,20 +52,20 @@ def read_metadata(folder: Path) -> tuple[dict[str, Any], list[str]]:
     except (OSError, ValueError, RecursionError) as error:
         if (locked := access_error(error, path)) is not None:
             raise locked from error
-        return {}, [f"is no JSON: {error}"]
+        return {}, [f"is not valid JSON: {error}"]
     if not isinstance(metadata, dict):
         return {}, [f"is a {type(metadata).__name__}, expected a JSON object"]
     return metadata, _faults(metadata)
 
 
 def _faults(metadata: dict[str, Any]) -> list[str]:
-    faults = [f"lacks {name!r}" for name in REQUIRED if name not in metadata]
+    faults = [f"misses {name!r}" for name in REQUIRED if name not in metadata]
     for name, kind in {**REQUIRED, **OPTIONAL}.items():
-        # A truth is a whole number to Python.
+        # A bool is an int in Python.
         if name in metadata and type(metadata[name]) is not kind:
             faults.append(f"{name} is a {type(metadata[name]).__name__}, expected a {kind.__name__}")
         elif kind is int and metadata.get(name, 0) < 0:
-            faults.append(f"{name} is {metadata[name]}, expected none below 0")
+            faults.append(f"{name} is {metadata[name]}, expected at least 0")
     if isinstance(metadata.get("dataset_id"), str):
         try:
             validate_id(metadata["dataset_id"])
@@ -76,23 +76,23 @@ def _faults(metadata: dict[str, Any]) -> list[str]:
     return faults
 
 
-def broken_metadata_seal(folder: Path, metadata: dict[str, Any]) -> str | None:
-    """Return how the metadata are not what was sealed, or None."""
+def metadata_seal_fault(folder: Path, metadata: dict[str, Any]) -> str | None:
+    """Return how the metadata differ from their digest, or None."""
     sealed = metadata.get(SEAL)
     if not isinstance(sealed, dict):
         ours = any(name.startswith(OURS) for name in metadata)
-        return f"lacks its seal {SEAL!r}, which every dataset of this package has" if ours else None
+        return f"misses the file digests {SEAL!r}, which every dataset of this package has" if ours else None
     expected, found = sealed.get(METADATA_FILE_NAME), metadata_digest(metadata)
     if found != expected:
-        return f"was changed since it was sealed: its SHA-256 is {found}, expected {expected}"
-    # The same content can be written otherwise; a sealed file is written as json writes it.
+        return f"was changed after it was written: its SHA-256 is {found}, expected {expected}"
+    # Equal content may be written in another way; this package writes it as json does.
     if (folder / METADATA_FILE_NAME).read_bytes() != json.dumps(metadata).encode():
-        return "was changed since it was sealed: it says the same in other letters"
+        return "was changed after it was written: equal content in another notation"
     return None
 
 
-def broken_data_seal(folder: Path, metadata: dict[str, Any]) -> str | None:
-    """Return how the data file is not what was sealed, or None."""
+def data_seal_fault(folder: Path, metadata: dict[str, Any]) -> str | None:
+    """Return how the data file differs from its digest, or None."""
     sealed = metadata.get(SEAL)
     if not isinstance(sealed, dict):
         return None

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, each with its place, from what was found in its data file."""
+"""Problems of a dataset, with file and episode, from the scan of its data file."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
-from demos.check.integrity import shown
+from demos.check.integrity import shorten
 from demos.check.scan import ScanResult
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.metadata import is_collected
 
 MAX_MISSING = 1000
-"""Missing episodes that are named one by one."""
+"""Largest number of missing episodes that are listed."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with a dataset.
+    """Problem of a dataset.
 
     Attributes:
-        file: Name of the file.
-        episode: Number of the episode; None where it is not one's alone.
-        what: What was found, and what was expected.
+        file: File name.
+        episode: Number of the episode; None if the problem is not that of one episode.
+        what: Description: what was found and what was expected.
     """
 
     file: str
@@ -34,22 +34,22 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        """The problem in a line."""
+        """Return the problem in one line."""
         return f"{self.file}{'' if self.episode is None else f', episode {self.episode}'}: {self.what}"
 
 
-def promised_episodes(metadata: dict[str, Any]) -> int:
-    """How many episodes there should be; 0 where nobody knows."""
+def expected_episodes(metadata: dict[str, Any]) -> int:
+    """Return the number of episodes in the metadata; 0 if unknown."""
     episodes = metadata.get("total_episodes")
     return max(episodes, 0) if isinstance(episodes, int) else 0
 
 
 def content_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the episodes of a data file, and with their number.
+    """Yield the problems of the episodes of a data file, and of their number.
 
     Args:
-        found: In the data file.
-        metadata: Of the dataset; empty where they are unreadable.
+        found: Scan of the data file.
+        metadata: Metadata of the dataset; empty if unreadable.
     """
     yield from (Problem(DATA_FILE, None, fault) for fault in found.faults)
     for number, findings in sorted(found.episodes.items()):
@@ -63,12 +63,12 @@ def content_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Pr
 
 
 def _count_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
-    numbers, promised = found.episodes.keys(), promised_episodes(metadata)
+    numbers, promised = found.episodes.keys(), expected_episodes(metadata)
     if "total_episodes" in metadata and len(numbers) != promised:
         yield Problem(
             DATA_FILE, None, f"has {len(numbers)} episodes, expected {promised} (total_episodes of the metadata)"
         )
-    # Without the metadata, those up to the last must be there.
+    # Without metadata, expect all episodes up to the last one.
     expected = range(promised if "total_episodes" in metadata else max(numbers, default=-1) + 1)
     for number in itertools.islice((number for number in expected if number not in numbers), MAX_MISSING):
         yield Problem(DATA_FILE, number, "is missing")
@@ -81,45 +81,47 @@ def _count_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Pro
 
 
 def layout_problems(found: ScanResult) -> Iterator[Problem]:
-    """Compare the infos of the episodes that no checksum vouches for with those of most episodes."""
+    """Yield the infos of unverified episodes that differ from those of most episodes."""
     layouts = Counter(tuple(sorted(findings.infos.items())) for findings in found.episodes.values())
     usual = dict(layouts.most_common(1)[0][0]) if layouts else {}
     for number, findings in found.episodes.items():
-        if findings.vouched or not findings.infos:
+        if findings.verified or not findings.infos:
             continue
         for name in sorted(usual.keys() | findings.infos.keys()):
-            there, expected = findings.infos.get(name, "absent"), usual.get(name, "absent")
-            if there != expected:
-                yield Problem(DATA_FILE, number, f"infos/{shown(name)} is {there}, and {expected} in most episodes")
+            actual, expected = findings.infos.get(name, "absent"), usual.get(name, "absent")
+            if actual != expected:
+                yield Problem(
+                    DATA_FILE, number, f"infos/{shorten(name)} is {actual}, expected {expected} as in most episodes"
+                )
 
 
 def _copies(found: ScanResult) -> Iterator[Problem]:
-    """Find episodes that are one and the same place of the file."""
-    places: dict[int, int] = {}
+    """Yield episodes that share one group of the file."""
+    addresses: dict[int, int] = {}
     for number, findings in sorted(found.episodes.items()):
-        if findings.place is not None:
-            first = places.setdefault(findings.place, number)
+        if findings.address is not None:
+            first = addresses.setdefault(findings.address, number)
             if first != number:
-                yield Problem(DATA_FILE, number, f"is the same group as episode {first}, expected one of its own")
+                yield Problem(DATA_FILE, number, f"is the same group as episode {first}, expected its own group")
 
 
 def _unsigned(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
-    """Without metadata that tell whether each episode should be signed, all are or none."""
-    signed = [number for number, findings in found.episodes.items() if findings.digest is not None]
-    if not metadata and signed:
+    """Yield episodes without a digest where others have one, if there are no metadata."""
+    with_digest = [number for number, findings in found.episodes.items() if findings.digest is not None]
+    if not metadata and with_digest:
         for number, findings in found.episodes.items():
             if findings.digest is None and not findings.faults:
-                yield Problem(DATA_FILE, number, f"is not signed, and {len(signed)} others are")
+                yield Problem(DATA_FILE, number, f"has no digest, and {len(with_digest)} others have one")
 
 
 def changed_file_problems(found: ScanResult, broken: str, *, is_explained: bool, in_doubt: bool) -> Iterator[Problem]:
-    """Yield what the broken seal of a data file tells beyond the problems of its episodes.
+    """Yield the problems of a changed data file beyond those of its episodes.
 
     Args:
-        found: In the data file.
-        broken: How the seal is broken.
-        is_explained: Whether the episodes have problems, which are why.
-        in_doubt: Whether the metadata, which hold the seal, were changed too.
+        found: Scan of the data file.
+        broken: Difference between the digests.
+        is_explained: True if problems of episodes explain the change.
+        in_doubt: True if the metadata, which hold the digest, were also changed.
     """
     digests: dict[str, int] = {}
     for number, findings in sorted(found.episodes.items()):
@@ -128,9 +130,9 @@ def changed_file_problems(found: ScanResult, broken: str, *, is_explained: bool,
             is_explained = True
     if is_explained:
         return
-    signed = all(findings.vouched for findings in found.episodes.values())
-    where = "bytes outside of the episodes" if signed else "bytes outside of the episodes, or in unsigned ones,"
-    what = f"{where} changed since it was sealed: {broken}; every episode is sound"
+    verified = all(findings.verified for findings in found.episodes.values())
+    changed = "bytes outside of the episodes" if verified else "bytes outside of the episodes, or in unverified ones,"
+    what = f"{changed} changed after it was written: {broken}; every episode is undamaged"
     if in_doubt:
-        what = f"is not what its seal says: {broken}; that stands in {METADATA_FILE_NAME}, which was changed"
+        what = f"differs from its digest: {broken}; the digest is in {METADATA_FILE_NAME}, which was changed"
     yield Problem(DATA_FILE, None, what)

@@ -1,4 +1,4 @@
-"""Compare the environment of today with the one that a dataset was collected in."""
+"""Compare the current environment with the one that a dataset was collected in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import minari
 
-from demos.check.integrity import shown
+from demos.check.integrity import shorten
 from demos.collection.plan import Plan
 from demos.collection.replay import replay_difference
 from demos.datasets.environment import make_env
@@ -16,78 +16,80 @@ from demos.datasets.reading import episodes_of
 
 
 def environment_faults(dataset: minari.MinariDataset) -> list[str]:
-    """Return how the environment that the dataset names is not the one that it was collected in.
+    """Return how the current environment differs from the one that the dataset was collected in.
 
     Args:
-        dataset: Of an environment of lam_envs.
+        dataset: Dataset of an environment of lam_envs.
     """
     try:
         env = make_env(dataset, render_mode=None)
-    except Exception as error:  # Keywords of other versions: an environment may refuse them in any way.
+    except Exception as error:  # Keywords of other versions may cause any exception.
         plan = plan_of(dataset)
-        return [shown(f"{plan['env_id']} cannot be made with {plan.get('env_kwargs')}: {error}")]
+        return [shorten(f"{plan['env_id']} cannot be made with {plan.get('env_kwargs')}: {error}")]
     faults: list[str] = []
     env.close()
     if changes_of(dataset):
-        # A step of preprocessing may give its episodes other spaces.
+        # Preprocessing may change the spaces.
         return faults
     for name in ("observation_space", "action_space"):
-        now, recorded = getattr(env, name), getattr(dataset, name)
-        if now != recorded:
+        current, recorded = getattr(env, name), getattr(dataset, name)
+        if current != recorded:
             faults.append(
-                f"{name} of {plan_of(dataset)['env_id']} is now {shown(str(now))}, "
-                f"and {shown(str(recorded))} in the dataset; {_versions(dataset)}"
+                f"{name} of {plan_of(dataset)['env_id']} is now {shorten(str(current))}, "
+                f"and {shorten(str(recorded))} in the dataset; {_versions(dataset)}"
             )
     return faults
 
 
-def reexecuted(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[list[tuple[int, str]], str | None]:
+def reexecute(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[list[tuple[int, str]], str | None]:
     """Re-execute episodes.
 
     Args:
-        dataset: Of an environment of lam_envs.
-        numbers: Of the episodes.
+        dataset: Dataset of an environment of lam_envs.
+        numbers: Numbers of the episodes.
 
     Returns:
-        Number and difference of each episode that is not bit-identical; and a note on what was not compared.
+        Number and difference of each episode that is not bit-identical; and a note on parts that were not compared.
     """
     changed = changes_of(dataset)
     if changed:
-        return [], f"nothing was re-executed: the episodes were changed by {', '.join(changed)}"
+        return [], f"no episode was re-executed: they were changed by {', '.join(changed)}"
     collected, jpeg = is_collected(dataset.storage.metadata), stores_jpeg(dataset)
     differences = []
     env = make_env(dataset, render_mode=None)
     try:
         for number, episode in zip(numbers, episodes_of(dataset, numbers), strict=True):
             if episode.seed is None:
-                differences.append((number, "has no seed, which re-executing it needs"))
+                differences.append((number, "has no seed, which re-execution needs"))
                 continue
             try:
                 difference = replay_difference(env, episode, all_infos=collected, jpeg=jpeg)[0]
-            except Exception as error:  # What was recorded otherwise may fail in any way.
-                difference = f"an error ({shown(str(error))})"
+            except Exception as error:  # Third-party recordings may cause any exception.
+                difference = f"an error ({shorten(str(error))})"
             if difference is not None:
-                differences.append((number, f"re-executed, it differs in {difference}; {_versions(dataset)}"))
+                differences.append((number, f"differs in {difference} after re-execution; {_versions(dataset)}"))
     finally:
         env.close()
-    return differences, "images are stored as JPEG, with loss: they were not compared" if jpeg else None
+    return differences, "images are stored as JPEG, with loss, and were not compared" if jpeg else None
 
 
 def _versions(dataset: minari.MinariDataset) -> str:
-    """The versions that made the dataset and those that are here, where they differ."""
+    """Return the versions of the dataset and the current ones, where they differ."""
     plan = plan_of(dataset)
     if "versions" not in plan:
-        return "the versions that made it are not known"
-    here = _flat(Plan(plan["env_id"], dict(plan.get("env_kwargs") or {})).as_json())
-    made = _flat(plan)
-    different = [name for name in sorted(here.keys() | made.keys()) if here.get(name) != made.get(name)]
+        return "its versions are unknown"
+    current = _flat(Plan(plan["env_id"], dict(plan.get("env_kwargs") or {})).as_json())
+    recorded = _flat(plan)
+    different = [name for name in sorted(current.keys() | recorded.keys()) if current.get(name) != recorded.get(name)]
     if not different:
-        return "the versions are those that made it"
-    return "; ".join(f"{name} was {made.get(name, 'unknown')}, is {here.get(name, 'absent')}" for name in different)
+        return "its versions are the current ones"
+    return "; ".join(
+        f"{name} was {recorded.get(name, 'unknown')}, is {current.get(name, 'absent')}" for name in different
+    )
 
 
 def _flat(plan: dict[str, Any]) -> dict[str, Any]:
-    """Return the versions of a plan in one dict, without demonstrators and strategies: the actions are recorded."""
+    """Return the versions that re-execution depends on; demonstrators and strategies do not matter."""
     tables = (plan.get("versions"), plan.get("libraries"))
-    found = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
-    return {name: value for name, value in found.items() if not name.startswith(("demonstrator ", "strategy "))}
+    versions = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
+    return {name: value for name, value in versions.items() if not name.startswith(("demonstrator ", "strategy "))}
