@@ -90,9 +90,9 @@ def run_(
         for label in runner.removed_agents(read, out):
             errors.print(f"{label} is in {out} and not in this run: name it by --agent to keep it", markup=False)
         for label in rerun:
-            runner.forget(read, out, label)
+            runner.delete_results(read, out, label)
         folder = runner.run(read, out, chosen, progress=True)
-        failed = runner.failures(read, folder)
+        failed = runner.failures(folder)
         for name, told in failed.items():
             errors.print(f"{name} failed: {told.strip().splitlines()[-1]}", markup=False)
         if not any((folder / cell_file(cell)).is_file() for cell in read.cells()):
@@ -103,19 +103,19 @@ def run_(
 
 
 def _foretell(suite: Suite, folder: Path, workers: int) -> None:
-    """Shows what a run would do; how long it takes is told by the results there, or those that are published."""
+    """Show what a run would do; how long it takes is told by the results there, or those that are published."""
     with console.status("comparing what is there with what is asked"):
         todo = runner.missing(suite, folder)
     expected = runner.expected_seconds(todo, [folder, Path("results") / suite.name])
     table = Table("environment", "agent", "to train", "to measure", "expected", box=None)
-    kinds = [(cell.environment, cell.label, cell.condition) for cell in todo.cells]
+    kinds = [(each.cell.environment, each.cell.label, each.cell.condition) for each in todo.cells]
     trained: set[str] = set()
     for environment, label, condition in dict.fromkeys(kinds):
-        own = [cell for cell, kind in zip(todo.cells, kinds, strict=True) if kind == (environment, label, condition)]
+        own = [each for each, kind in zip(todo.cells, kinds, strict=True) if kind == (environment, label, condition)]
         # What several need is trained once.
-        trainings = {each.name for cell in own for each in todo.trainings_of(cell)} - trained
+        trainings = {each.training.name for each in own if each.training in todo.trainings} - trained
         trained |= trainings
-        known = [expected[name] for name in (*trainings, *(cell.name for cell in own)) if name in expected]
+        known = [expected[name] for name in (*trainings, *(each.cell.name for each in own)) if name in expected]
         whole = len(known) == len(trainings) + len(own)
         name = label if condition == AS_TRAINED else f"{label}, {condition}"
         told = _duration(sum(known)) if whole else "unknown"
@@ -271,7 +271,7 @@ def throughput(
 
 
 def _run_speed(suite: SpeedSuite, agents: list[str], out: Path | None, *, dry_run: bool) -> None:
-    """Carries out a suite that measures environments."""
+    """Carry out a suite that measures environments."""
     if agents:
         raise ValueError(f"suite {suite.name} measures environments alone; leave --agent out")
     file = (out or Path("runs") / suite.name) / "throughput.json"
@@ -372,7 +372,7 @@ def running(
 
 
 def _measured(running: Iterator[Measured]) -> list[Measured]:
-    """Shows figures in a table once all are measured."""
+    """Show figures in a table once all are measured."""
     table = Table("measured", "median", "unit", "range of rounds", box=None)
     figures = []
     with console.status("measuring") as status:

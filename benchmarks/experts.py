@@ -63,7 +63,7 @@ CONDITIONS: dict[str, Condition] = {
 
 
 def cells(tasks: Iterable[str], robots: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Returns what there is to measure: task, robot and condition."""
+    """Return what there is to measure: task, robot and condition."""
     return [
         (task, robot, name)
         for task in tasks
@@ -74,7 +74,7 @@ def cells(tasks: Iterable[str], robots: Iterable[str]) -> list[tuple[str, str, s
 
 
 def failures(task: str, robot: str, condition: str, first: int, count: int) -> list[int]:
-    """Lets an expert act for ``count`` seeds from ``first`` on; returns those on which it failed."""
+    """Let an expert act for ``count`` seeds from ``first`` on; returns those on which it failed."""
     met = CONDITIONS[condition]
     env = gym.make(env_id(task), robot=robot, **met.keywords)
     if met.noise:
@@ -97,7 +97,7 @@ def run(
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measures what the file does not hold yet of some cells, and writes it after each piece.
+    """Measure what the file does not hold yet of some cells, and writes it after each piece.
 
     Args:
         out: File to write. Pieces in it that are up to date are not measured again.
@@ -164,7 +164,7 @@ def parts_of(task: str, robot: str, condition: str) -> dict[str, int]:
 
 
 def _measured(content: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Writes the file, with the rows of the pieces that it holds."""
+    """Write the file, with the rows of the pieces that it holds."""
     pieces = content["pieces"]
     versions: dict[str, int] = {}
     for task, robot, condition in sorted({_parsed(key)[:3] for key in pieces}):

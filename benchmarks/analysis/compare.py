@@ -55,7 +55,7 @@ class Change:
 
 
 def compare(before: str | Path, after: str | Path) -> list[Change]:
-    """Compares the success of all agents in two folders of results.
+    """Compare the success of all agents in two folders of results.
 
     The interval of the difference holds two noises. That of the episodes is Newcombe's, paired where both met the
     same episodes (:func:`benchmarks.analysis.statistics.difference_over_episodes`). That of the trainings, where both
@@ -101,7 +101,7 @@ def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, list[CellRe
 
 
 def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> Change:
-    """Adds what tells whether a change is one."""
+    """Add what tells whether a change is one."""
     cells = old[0].cell, new[0].cell
     differs = [part for part in (*DEFINING, *NOTED) if getattr(cells[0], part) != getattr(cells[1], part)]
     differs += ["versions"] if old[0].provenance != new[0].provenance else []

@@ -55,7 +55,7 @@ class Ranking:
 
 
 def ranking(overview: Overview) -> Ranking:
-    """Ranks the agents of an overview."""
+    """Rank the agents of an overview."""
     lines = dict(overview.agents)
     trained = [name for name, own in lines.items() if any(row is not None and len(row.runs) > 1 for row in own)]
     reference = REFERENCE if REFERENCE in trained else trained[0] if trained else None

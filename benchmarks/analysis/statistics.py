@@ -131,7 +131,7 @@ def _rows(runs: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
 
 
 def aggregate(runs: Sequence[Sequence[float]], seed: int = 0) -> Aggregate:
-    """Sums up an agent over environments (Agarwal et al. 2021, sections 4.1 and 4.3), by a stratified bootstrap.
+    """Summarize an agent over environments (Agarwal et al. 2021, sections 4.1 and 4.3), by a stratified bootstrap.
 
     Args:
         runs: Success rate of each training, an environment each.

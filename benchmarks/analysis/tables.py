@@ -75,7 +75,7 @@ class Row:
 
 
 def rows(results: Sequence[CellResult]) -> list[Row]:
-    """Sums up results, from easy environments to hard ones, and the best agents first."""
+    """Summarize results, from easy environments to hard ones, and the best agents first."""
     groups: dict[tuple[str, str, int | None, str | None, str], list[CellResult]] = {}
     for result in results:
         groups.setdefault(result.cell.group, []).append(result)
@@ -144,7 +144,7 @@ class Overview:
 
 
 def overviews(table: list[Row]) -> list[Overview]:
-    """Lays rows out by agent and environment: one table each for the variants of the tasks, such as ``Discrete``."""
+    """Lay rows out by agent and environment: one table each for the variants of the tasks, such as ``Discrete``."""
     kinds: dict[str, list[Row]] = {}
     for row in sorted(table, key=lambda row: place(row.environment)):
         kinds.setdefault(variant(row.environment), []).append(row)
@@ -184,7 +184,7 @@ def conditions_of(table: Sequence[Row]) -> list[str]:
 
 
 def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
-    """Names rows by label, and by what else tells them apart: demonstrations, their demonstrator, the condition.
+    """Name rows by label, and by what else tells them apart: demonstrations, their demonstrator, the condition.
 
     Args:
         table: Rows.
@@ -217,6 +217,6 @@ def shown(row: Row) -> str:
 
 
 def short_names(names: list[str]) -> dict[str, str]:
-    """Shortens ``package.module:Class`` to the class, where no other agent's class is called the same."""
+    """Shorten ``package.module:Class`` to the class, where no other agent's class is called the same."""
     classes = [name.rpartition(":")[2] for name in names]
     return {name: short if classes.count(short) == 1 else name for name, short in zip(names, classes, strict=True)}

@@ -13,7 +13,7 @@ from benchmarks.runner.results import read_results
 
 
 def export(folder: str | Path, format_: str) -> str:
-    """Returns the table of a folder of results.
+    """Return the table of a folder of results.
 
     Args:
         folder: Of results.
@@ -29,7 +29,7 @@ def export(folder: str | Path, format_: str) -> str:
 
 
 def as_csv(table: list[Row]) -> str:
-    """Returns every row with all that is known of it; intervals over trainings are columns of their own."""
+    """Return every row with all that is known of it; intervals over trainings are columns of their own."""
     written = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     for row in table:
@@ -51,7 +51,7 @@ def _harmless(text: str) -> str:
 
 
 def as_latex(table: list[Row]) -> str:
-    """Returns tables of success in percent with intervals, agents by environments; they need the package booktabs."""
+    """Return tables of success in percent with intervals, agents by environments; they need the package booktabs."""
     parts = []
     for overview in overviews(table):
         lines = [

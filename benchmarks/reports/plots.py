@@ -88,7 +88,7 @@ def _styles(called: Sequence[str]) -> dict[str, tuple[str, Any]]:
 
 
 def success(table: Sequence[Row]) -> Any:
-    """Draws success rates as bars with their intervals, one panel an environment."""
+    """Draw success rates as bars with their intervals, one panel an environment."""
     called = names(table)
     panels: dict[str, list[tuple[Row, str]]] = {}
     for row, name in zip(table, called, strict=True):
@@ -114,7 +114,7 @@ def success(table: Sequence[Row]) -> Any:
 
 
 def learning_curves(results: Sequence[CellResult]) -> Any | None:
-    """Draws how success grew over the trainings: mean and range; None if none was watched."""
+    """Draw how success grew over the trainings: mean and range; None if none was watched."""
     table = [row for row in rows(results) if row.condition == AS_TRAINED]
     called = dict(zip((row.group for row in table), names(table), strict=True))
     groups: dict[str, dict[str, list[Growth]]] = {}
@@ -149,7 +149,7 @@ Growth = tuple[list[float], list[float]]
 
 
 def growth(result: CellResult) -> Growth | None:
-    """Returns how success grew over a training, to what was measured in the end; None if nobody watched.
+    """Return how success grew over a training, to what was measured in the end; None if nobody watched.
 
     Args:
         result: Of one training.
@@ -172,7 +172,7 @@ def _together(grown: Sequence[Growth]) -> tuple[np.ndarray[Any, Any], np.ndarray
 
 
 def data_efficiency(table: Sequence[Row]) -> Any | None:
-    """Draws success against the number of demonstrations; None where nothing learned from several numbers."""
+    """Draw success against the number of demonstrations; None where nothing learned from several numbers."""
     lines: dict[str, dict[str, list[Row]]] = {}
     for row in table:
         if row.demonstrations is not None and row.condition == AS_TRAINED:
@@ -209,7 +209,7 @@ def data_efficiency(table: Sequence[Row]) -> Any | None:
 
 
 def robustness(table: Sequence[Row]) -> Any | None:
-    """Draws success under each condition, agents in the same order everywhere; None where there is only one."""
+    """Draw success under each condition, agents in the same order everywhere; None where there is only one."""
     conditions = conditions_of(table)
     if len(conditions) < 2:
         return None
@@ -238,7 +238,7 @@ def robustness(table: Sequence[Row]) -> Any | None:
 
 
 def profiles(ranked: Ranking) -> Any | None:
-    """Draws performance profiles (Agarwal et al. 2021, section 4.2); None without several trainings."""
+    """Draw performance profiles (Agarwal et al. 2021, section 4.2); None without several trainings."""
     if not ranked.profiles:
         return None
     figure, (axes,) = _panels(1, 3.0, 6.5)
@@ -255,7 +255,7 @@ def profiles(ranked: Ranking) -> Any | None:
 
 
 def png(draw: Callable[[], Any | None], path: Path) -> Path | None:
-    """Draws into a PNG file; None if there is nothing to draw."""
+    """Draw into a PNG file; None if there is nothing to draw."""
     with _colors("#1f2933"):
         figure = draw()
         if figure is None:
@@ -268,7 +268,7 @@ def png(draw: Callable[[], Any | None], path: Path) -> Path | None:
 
 
 def svg(draw: Callable[[], Any | None]) -> str | None:
-    """Draws into an SVG element for a page, in the colour of its text; None if there is nothing to draw."""
+    """Draw into an SVG element for a page, in the colour of its text; None if there is nothing to draw."""
     with _colors(INK):
         figure = draw()
         if figure is None:

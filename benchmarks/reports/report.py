@@ -67,7 +67,7 @@ class Video:
 
 
 def report(folder: str | Path) -> list[Path]:
-    """Writes ``report.md``, its pictures and ``report.html`` into a results folder.
+    """Write ``report.md``, its pictures and ``report.html`` into a results folder.
 
     The page holds all it shows, plots and videos included: it can be sent as one file.
 
@@ -309,20 +309,20 @@ def _under(table: list[Row]) -> list[tuple[str, list[str], list[tuple[str, list[
 
 
 def markdown_table(folder: str | Path) -> str:
-    """Returns the table of a results folder in Markdown."""
+    """Return the table of a results folder in Markdown."""
     _, results = read_results(folder)
     table = rows(results)
     return _templates().get_template("table.md.jinja").render(rows=table, names=names(table)).strip()
 
 
 def markdown_conditions(folder: str | Path) -> str:
-    """Returns the success under each condition in Markdown: a table an environment, none where there is only one."""
+    """Return the success under each condition in Markdown: a table an environment, none where there is only one."""
     _, results = read_results(folder)
     return _templates().get_template("conditions.md.jinja").render(under=_under(rows(results))).strip()
 
 
 def markdown_overview(folder: str | Path) -> str:
-    """Returns the success of all agents in a results folder in Markdown, as the README shows it."""
+    """Return the success of all agents in a results folder in Markdown, as the README shows it."""
     suite, results = read_results(folder)
     template = _templates().get_template("overview.md.jinja")
     return template.render(overviews=overviews(rows(results)), **_progress(suite, results)).strip()

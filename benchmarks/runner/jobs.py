@@ -1,6 +1,6 @@
-"""What the jobs of a suite do: collect demonstrations, train, measure, video.
+"""Jobs of a suite: collect demonstrations, train, evaluate, record videos.
 
-Each writes what it makes at once or not at all. One that fails writes down why, and the others go on.
+Each job writes its output completely or not at all. A job that fails writes its traceback; the others go on.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from agents.saving import archive
 from benchmarks.runner.results import (
     RECORDED_EPISODES,
     CellResult,
+    PlannedCell,
     cell_path,
-    cell_provenance,
     failure_file,
     read_cell,
     video_file,
@@ -37,10 +37,10 @@ from benchmarks.runner.results import (
     video_info_file,
     write_cell,
 )
-from benchmarks.runner.trained import TrainingJob, keep, read_training, seeds_of_demonstrations
+from benchmarks.runner.trained import TrainingJob, read_training, save_trained, seeds_of_demonstrations
 from benchmarks.runner.training import train
 from benchmarks.suite.conditions import Condition
-from benchmarks.suite.suite import Cell, Demonstrations, PeriodicEvaluation, VideoSettings
+from benchmarks.suite.suite import Demonstrations, PeriodicEvaluation, VideoSettings
 from demos.collection.recording import Policy
 from demos.collection.video import policy_frames, write_video
 from demos.datasets.metadata import episode_seeds
@@ -49,49 +49,49 @@ from demos.runtime.files import write_atomically, write_json
 
 DATASETS = "datasets"
 MAKING_SECONDS = 600.0
-"""That an agent may take to be made or loaded; how long it learns is its own affair."""
+"""Wall time that an agent may take to be made or loaded; training has no limit."""
 DRAWING_SECONDS = 600.0
 """Wall time for drawing the images of an episode, in addition to the time of its agent."""
 
 
 def attempt(name: str, work: Callable[..., None], folder: Path, *arguments: Any) -> str | None:
-    """Job: does some work, or writes down why that failed.
+    """Do the work of a job, or write the traceback if it fails.
 
     Args:
-        name: Of what is made.
-        work: Called with the folder and the arguments.
-        folder: Of results.
+        name: Name of the job.
+        work: Function that is called with the folder and the arguments.
+        folder: Results folder.
         arguments: Plain data.
 
     Returns:
         The traceback; None if nothing failed.
     """
     _quieten()
-    # What a stranger draws from global generators is the same each time.
+    # A third-party agent may draw from global generators: the same numbers in each run.
     seed = zlib.crc32(name.encode())
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     path = folder / failure_file(name)
     try:
         work(folder, *arguments)
-    except BaseException:  # whatever a stranger's agent may raise
-        told = traceback.format_exc()
-        write_atomically(path, told)
-        return told
+    except BaseException:  # A third-party agent may raise anything.
+        trace = traceback.format_exc()
+        write_atomically(path, trace)
+        return trace
     path.unlink(missing_ok=True)
     return None
 
 
 def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
-    """Collects demonstrations, and checks that the evaluation does not have their seeds.
+    """Collect demonstrations, and check that they share no seed with the evaluation.
 
     Args:
-        folder: Of results.
-        wanted: What to collect.
+        folder: Results folder.
+        wanted: Demonstrations to collect.
         unseen: Seeds of the evaluation.
 
     Raises:
-        ValueError: They share a seed.
+        ValueError: Demonstrations and evaluation share a seed.
     """
     module, _, own = wanted.environment.rpartition(":")
     if module:
@@ -103,14 +103,14 @@ def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
         demonstrator=wanted.demonstrator,
         dataset_id=wanted.id,
         root=folder / DATASETS,
-        # What was collected by other code or with other settings is of no use here.
+        # A dataset that is there is outdated: this job only runs for a training that is missing.
         overwrite=True,
     )
     _check_unseen(wanted.environment, episode_seeds(dataset), unseen)
 
 
-def _check_unseen(environment: str, shown: Sequence[int], unseen: range) -> None:
-    shared = set(shown) & set(unseen)
+def _check_unseen(environment: str, demonstrated: Sequence[int], unseen: range) -> None:
+    shared = set(demonstrated) & set(unseen)
     if shared:
         raise ValueError(
             f"demonstrations and evaluation of {environment} share the seeds {sorted(shared)}: "
@@ -118,73 +118,74 @@ def _check_unseen(environment: str, shown: Sequence[int], unseen: range) -> None
         )
 
 
-def train_agent(folder: Path, wanted: TrainingJob, watching: PeriodicEvaluation | None) -> None:
-    """Trains an agent and keeps it.
+def train_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvaluation | None) -> None:
+    """Train an agent and save it.
 
     Args:
-        folder: Of results.
-        wanted: What to train.
-        watching: How closely its success is watched; None for not at all.
+        folder: Results folder.
+        wanted: Training to carry out.
+        periodic_eval: Evaluations during the training; None for none.
 
     Raises:
         FileNotFoundError: Its demonstrations could not be collected.
     """
-    shown = wanted.demonstrations
-    if shown is not None and (folder / failure_file(shown.id)).is_file():
-        raise FileNotFoundError(f"its demonstrations were not collected: see {failure_file(shown.id)}")
+    dataset = wanted.demonstrations
+    if dataset is not None and (folder / failure_file(dataset.id)).is_file():
+        raise FileNotFoundError(f"its demonstrations were not collected: see {failure_file(dataset.id)}")
     env = Condition().make(wanted.environment)
     try:
         agent = agents.make(wanted.agent, env, **wanted.settings)
-        demonstrations = None if shown is None else demos.load(shown.id, folder / DATASETS)
-        took = train(agent, demonstrations, env, seed=wanted.seed, watching=watching)
-        keep(folder, wanted, agent, took, [] if demonstrations is None else episode_seeds(demonstrations))
+        demonstrations = None if dataset is None else demos.load(dataset.id, folder / DATASETS)
+        took = train(agent, demonstrations, env, seed=wanted.seed, periodic_eval=periodic_eval)
+        save_trained(folder, wanted, agent, took, [] if demonstrations is None else episode_seeds(demonstrations))
     finally:
         env.close()
 
 
-def measure(folder: Path, cell: Cell, episode_seconds: int) -> None:
-    """Evaluates a cell's agent, and writes the result.
+def measure(folder: Path, planned: PlannedCell, episode_seconds: int) -> None:
+    """Evaluate a cell's agent and write the result.
 
     Args:
-        folder: Of results.
-        cell: What to measure.
-        episode_seconds: Wall time that an episode may take.
+        folder: Results folder.
+        planned: Cell to measure.
+        episode_seconds: Time limit of an episode, wall time.
 
     Raises:
         FileNotFoundError: Its training failed.
         TimeoutError: An episode took longer, or the agent took too long to load.
-        ValueError: It learned from an episode with a seed of the evaluation.
+        ValueError: The agent learned from an episode with a seed of the evaluation.
     """
-    wanted = TrainingJob.of(cell)
+    cell, wanted = planned.cell, planned.training
     seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
     env = cell.under.make(cell.environment)
     try:
         with Deadline(MAKING_SECONDS, "making or loading the agent"):
-            agent = _agent(folder, cell, env)
+            agent = _agent(folder, planned, env)
         took = None if wanted is None else read_training(folder, wanted)
         if wanted is not None:
             _check_unseen(cell.environment, seeds_of_demonstrations(folder, wanted), seeds)
         began = time.perf_counter()
-        result = evaluate(_Counting(agent, cell.episodes), env, seeds=seeds, episode_seconds=episode_seconds)
+        result = evaluate(_ProgressPolicy(agent, cell.episodes), env, seeds=seeds, episode_seconds=episode_seconds)
         evaluated = round(time.perf_counter() - began, 1)
     finally:
         env.close()
-    write_cell(folder, CellResult(cell, result, cell_provenance(cell), took, evaluated))
+    write_cell(folder, CellResult(cell, result, planned.provenance, took, evaluated))
 
 
-def record_videos(folder: Path, cell: Cell, videos: VideoSettings, episode_seconds: int) -> None:
-    """Records the median and the worst episode of a cell, by success and then by return.
+def record_videos(folder: Path, planned: PlannedCell, videos: VideoSettings, episode_seconds: int) -> None:
+    """Record the median and the worst episode of a cell, by success and then by return.
 
     Args:
-        folder: Of results.
-        cell: As it was measured.
-        videos: How large.
-        episode_seconds: Wall time that an episode may take, without drawing it, seconds.
+        folder: Results folder.
+        planned: Cell that was measured.
+        videos: Settings of the videos.
+        episode_seconds: Time limit of an episode, wall time, without that of drawing it.
 
     Raises:
-        FileNotFoundError: It was not measured.
+        FileNotFoundError: The cell has no result.
         TimeoutError: An episode took longer, or the agent took too long to load.
     """
+    cell = planned.cell
     if (folder / failure_file(cell.name)).is_file():
         raise FileNotFoundError(f"{cell.name} failed")
     episodes = read_cell(cell_path(folder, cell)).evaluation.episodes
@@ -194,25 +195,25 @@ def record_videos(folder: Path, cell: Cell, videos: VideoSettings, episode_secon
     env = cell.under.make(cell.environment, render_mode="rgb_array", **size)
     try:
         with Deadline(MAKING_SECONDS, "making or loading the agent"):
-            agent = _agent(folder, cell, env)
+            agent = _agent(folder, planned, env)
         for which, episode in chosen.items():
             with Deadline(episode_seconds + DRAWING_SECONDS, f"the video of the episode with seed {episode.seed}"):
                 frames = policy_frames(env, agent, [episode.seed])
                 write_video(frames, folder / video_file(cell, which), fps=env.metadata["render_fps"])
     finally:
         env.close()
-    shown = {which: {"seed": each.seed, "success": each.success} for which, each in chosen.items()}
-    write_json(folder / video_info_file(cell), {**video_info(cell, videos), "episodes": shown})
+    recorded = {which: {"seed": each.seed, "success": each.success} for which, each in chosen.items()}
+    write_json(folder / video_info_file(cell), {**video_info(planned, videos), "episodes": recorded})
 
 
-def _agent(folder: Path, cell: Cell, env: Any) -> Any:
-    """A cell's agent: what was saved, as a report's figures are to hold for the files that others load."""
+def _agent(folder: Path, planned: PlannedCell, env: Any) -> Any:
+    """Return a cell's agent, loaded from its files: the results hold for what others load."""
+    cell, wanted = planned.cell, planned.training
     if cell.agent.endswith(ARCHIVE):
-        # Whoever let it into the suite trusts it.
+        # The suite was read with allow_pickle.
         return archive.load(cell.agent, env, **cell.settings)
     if is_saved(cell.agent):
         return agents.load(cell.agent, env)
-    wanted = TrainingJob.of(cell)
     if wanted is None:
         return agents.make(cell.agent, env, **cell.settings)
     if (folder / failure_file(wanted.name)).is_file():
@@ -220,15 +221,15 @@ def _agent(folder: Path, cell: Cell, env: Any) -> Any:
     return agents.load(folder / wanted.path, env, agent=cell.agent)
 
 
-class _Counting:
-    """Acts as another agent does, and tells how many episodes have begun."""
+class _ProgressPolicy:
+    """Policy that reports how many of its episodes have begun."""
 
     def __init__(self, agent: Policy, episodes: int) -> None:
         self._agent = agent
         self._episodes = episodes
         self._begun = 0
         if not isinstance(agent, Policy):
-            raise TypeError(f"a {type(agent).__name__} is no agent: it has no predict(observation, ...)")
+            raise TypeError(f"a {type(agent).__name__} is not an agent: expected a method predict(observation, ...)")
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
@@ -236,18 +237,16 @@ class _Counting:
         if episode_start is not None and episode_start[0]:
             progress.report(self._begun / self._episodes)
             self._begun += 1
-        found = self._agent.predict(
+        result = self._agent.predict(
             observation, state=state, episode_start=episode_start, deterministic=deterministic
         )
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise TypeError(
-                f"predict returned a {type(found).__name__}; expected an action and a memory: (action, state)"
-            )
-        return found
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"predict returned a {type(result).__name__}; expected a tuple (action, state)")
+        return result
 
 
 def _quieten() -> None:
-    """Leaves the parent's progress bar alone on the terminal."""
+    """Keep warnings and progress bars off the terminal, which shows those of the parent process."""
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(logging.NullHandler())
     warnings.simplefilter("ignore", UserWarning)

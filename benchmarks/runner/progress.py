@@ -1,4 +1,4 @@
-"""Show a run as it goes: how much is done, and what every worker is at."""
+"""Show the progress of a run and of its jobs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from demos.runtime.engines import Job
 
 
 class ProgressDisplay:
-    """Bars on the terminal: one for the whole, and one for each job that runs.
+    """Progress bars on the terminal: one for the run, and one for each job that runs.
 
     Args:
-        what: Runs.
-        total: How many jobs.
-        note: Shown beside the whole.
+        what: Name of the run.
+        total: Number of jobs.
+        note: Text beside the bar of the run.
         disable: Show nothing.
 
     Attributes:
-        bar: Of rich.
+        bar: Progress bars of rich.
     """
 
     def __init__(self, what: str, total: int, note: str = "", *, disable: bool = False) -> None:
@@ -49,14 +49,14 @@ class ProgressDisplay:
         self.bar.stop()
 
     def watch(self, job: Job, share: float) -> None:
-        """Shows that a job runs, and how far it is."""
+        """Show the progress of a job."""
         if job.name not in self._jobs:
             self._jobs[job.name] = self.bar.add_task(f"  {job.name}", total=1.0, of="", note="")
         of = f"{100 * share:3.0f}%" if share else ""
         self.bar.update(self._jobs[job.name], completed=share, of=of)
 
     def ended(self, job: Job, *, failed: bool) -> None:
-        """Takes a job away, and counts it."""
+        """Remove the bar of a job and count it as done."""
         if job.name in self._jobs:
             self.bar.remove_task(self._jobs.pop(job.name))
         self._done += 1

@@ -1,4 +1,4 @@
-"""Results: one JSON file a measurement, written at once or not at all, and read back with checks."""
+"""Results: one JSON file for each cell, written completely or not at all, and checked when read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic import Field
 from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
 from benchmarks.runner.cache_keys import Provenance, provenance_of
+from benchmarks.runner.trained import TrainingJob
 from benchmarks.runner.training import Training, training_from
 from benchmarks.suite.suite import Cell, Suite, VideoSettings
 from demos.collection.versions import major_versions
@@ -24,18 +25,18 @@ VIDEOS = "videos"
 FAILURES = "failures"
 SUITE_FILE = "suite.json"
 RECORDED_EPISODES = ("median", "worst")
-"""Which episodes are recorded."""
+"""Episodes of which videos are recorded, by success and then by return."""
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """What was measured in one cell, and with what.
+    """Result of a cell.
 
     Attributes:
-        cell: What was to be measured.
-        evaluation: What came out.
+        cell: Cell that was measured.
+        evaluation: Outcomes of the episodes.
         provenance: Versions, settings, libraries and code that decide it, besides the cell.
-        training: What the training took; None for an agent that does not learn.
+        training: Cost of the training; None for an agent that does not learn.
         evaluation_seconds: Wall time of the evaluation.
     """
 
@@ -47,7 +48,7 @@ class CellResult:
 
     @property
     def key(self) -> str:
-        """The cache key under which it was measured."""
+        """Cache key under which it was measured."""
         return key_of(self.cell, self.provenance)
 
     @property
@@ -57,13 +58,40 @@ class CellResult:
 
     @property
     def training_cpu_seconds(self) -> float | None:
-        """Its time on the processor; None likewise."""
+        """CPU time of the training; None for an agent that does not learn."""
         return None if self.training is None else self.training.cpu_seconds
 
     @property
     def outcomes(self) -> tuple[bool, ...]:
-        """Whether each episode ended in success."""
+        """Success of each episode."""
         return tuple(episode.success for episode in self.evaluation.episodes)
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with all that decides its result; computed once, when a suite is planned, and handed to the jobs.
+
+    Attributes:
+        cell: Cell to measure.
+        provenance: Provenance that its result will have.
+        key: Cache key of its result.
+        training: Training of its agent; None for an agent that does not learn.
+    """
+
+    cell: Cell
+    provenance: Provenance
+    key: str
+    training: TrainingJob | None
+
+    @classmethod
+    def of(cls, cell: Cell) -> PlannedCell:
+        """Return the plan of a cell, with the versions and settings of today."""
+        demonstrator = None if cell.dataset is None else cell.dataset.demonstrator
+        learns = cell.training_seed is not None
+        trained = provenance_of(cell.agent, cell.environment, cell.settings, demonstrator=demonstrator, learns=learns)
+        versions = cell.under.versions(cell.environment.rpartition(":")[2])
+        measured = replace(trained, versions={**trained.versions, **versions, "evaluation": evaluation.VERSION})
+        return cls(cell, measured, key_of(cell, measured), TrainingJob.of(cell, trained))
 
 
 class StoredSuite(Suite):
@@ -73,37 +101,37 @@ class StoredSuite(Suite):
 
 
 def cell_file(cell: Cell) -> str:
-    """Where a cell's result is, in a results folder."""
+    """Return the file of a cell's result, relative to the results folder."""
     return f"{CELLS}/{cell.name}.json"
 
 
 def cell_path(folder: Path, cell: Cell) -> Path:
-    """The same with the folder."""
+    """Return the path of a cell's result."""
     return folder / cell_file(cell)
 
 
 def failure_file(name: str) -> str:
-    """Where the traceback of what failed is, in a results folder."""
+    """Return the file of a failed job's traceback, relative to the results folder."""
     return f"{FAILURES}/{name}.txt"
 
 
 def video_job_name(cell: Cell) -> str:
-    """How the videos of a cell are called."""
+    """Return the name of the job that records the videos of a cell."""
     return f"videos-of-{cell.name}"
 
 
 def video_file(cell: Cell, which: str) -> str:
-    """Where a cell's video is, in a results folder."""
+    """Return the file of a cell's video, relative to the results folder."""
     return f"{VIDEOS}/{cell.name}-{which}.mp4"
 
 
 def video_info_file(cell: Cell) -> str:
-    """Where it is written down what a cell's videos show."""
+    """Return the file that describes a cell's videos, relative to the results folder."""
     return f"{VIDEOS}/{cell.name}.json"
 
 
 def write_cell(folder: Path, result: CellResult) -> Path:
-    """Writes a result; a kill leaves either all of it or nothing."""
+    """Write a result; if the process is killed, the file is complete or absent."""
     content = {
         "cell": asdict(result.cell),
         "key": result.key,
@@ -119,25 +147,21 @@ def write_cell(folder: Path, result: CellResult) -> Path:
         part.name: [getattr(each, part.name) for each in result.evaluation.episodes] for part in fields(EpisodeResult)
     }
     content["checksum"] = _checksum({**content, "episodes": episodes})
-    # A line for each thing that is told of the episodes: files stay small, and their changes readable.
+    # One line for each column of the episodes keeps files small and differences readable.
     columns = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in episodes.items())
     text = json.dumps({**content, "episodes": {}}, indent=1).removesuffix("{}\n}") + "{\n" + columns + "\n }\n}\n"
     return write_atomically(cell_path(folder, result.cell), text)
 
 
 def _checksum(content: dict[str, Any]) -> str:
-    """Of all else that a file says."""
-    told = {name: value for name, value in content.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+    """Return the checksum of the rest of a file."""
+    rest = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def cell_provenance(cell: Cell) -> Provenance:
-    """Return the provenance that a measurement would have now."""
-    learns = cell.training_seed is not None
-    demonstrator = None if cell.dataset is None else cell.dataset.demonstrator
-    found = provenance_of(cell.agent, cell.environment, cell.settings, demonstrator=demonstrator, learns=learns)
-    met = cell.under.versions(cell.environment.rpartition(":")[2])
-    return replace(found, versions={**found.versions, **met, "evaluation": evaluation.VERSION})
+    """Return the provenance that a result of a cell would have now."""
+    return PlannedCell.of(cell).provenance
 
 
 def key_of(cell: Cell, provenance: Provenance) -> str:
@@ -152,15 +176,15 @@ def key_of(cell: Cell, provenance: Provenance) -> str:
 
 
 def read_cell(path: Path) -> CellResult:
-    """Reads a result.
+    """Read a result.
 
     Raises:
-        ValueError: The file is damaged, or says what does not fit together.
+        ValueError: The file is damaged or inconsistent.
     """
     try:
         content = json.loads(path.read_text())
         if content["checksum"] != _checksum(content):
-            raise ValueError("its checksum is of something else")
+            raise ValueError("its checksum does not match")
         columns = [content["episodes"][part.name] for part in fields(EpisodeResult)]
         episodes = tuple(EpisodeResult(*row) for row in zip(*columns, strict=True))
         result = CellResult(
@@ -179,20 +203,20 @@ def read_cell(path: Path) -> CellResult:
         raise ValueError(f"the result {path} states a success rate that its episodes do not have: remove it")
     seeds = [episode.seed for episode in episodes]
     if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
-        raise ValueError(f"the result {path} does not have the episodes that it says: remove it")
+        raise ValueError(f"the result {path} does not have the episodes of its cell: remove it")
     if content["key"] != found:
-        raise ValueError(f"the result {path} has the key of another measurement: remove it and run the suite again")
+        raise ValueError(f"the result {path} has the key of another cell: remove it and run the suite again")
     if path.stem != result.cell.name:
         raise ValueError(f"the result {path} is of {result.cell.name}: remove it")
     return result
 
 
 def _check_types(result: CellResult) -> None:
-    """Refuses what JSON can hold and a result cannot.
+    """Raise an error for a value that a result cannot have.
 
     Raises:
-        TypeError: A part is of another kind.
-        ValueError: A number is no number.
+        TypeError: A value has another type.
+        ValueError: A number is not finite.
     """
     cell = result.cell
     provenance = result.provenance
@@ -200,20 +224,20 @@ def _check_types(result: CellResult) -> None:
     texts += [*provenance.libraries.values(), *provenance.sources.values()]
     wholes = [cell.first_seed, cell.episodes, *provenance.versions.values()]
     numbers = [result.evaluation.step_seconds, result.evaluation.inference_latency_ms, result.evaluation_seconds]
-    perhaps: list[Any] = [cell.training_seed, cell.demonstrations]
+    optional: list[Any] = [cell.training_seed, cell.demonstrations]
     texts += [] if cell.demonstrator is None else [cell.demonstrator]
     for episode in result.evaluation.episodes:
         wholes += [episode.seed, episode.length]
         numbers.append(episode.episode_return)
-        perhaps += [episode.steps_to_success, episode.jerk, episode.peak_force]
+        optional += [episode.steps_to_success, episode.jerk, episode.peak_force]
         if not (isinstance(episode.success, bool) and isinstance(episode.ever_success, bool)):
             raise TypeError(f"success is {episode.success!r}")
-    for kind, values in ((str, texts), (int, wholes), (int | float, numbers), (int | float | None, perhaps)):
+    for kind, values in ((str, texts), (int, wholes), (int | float, numbers), (int | float | None, optional)):
         for value in values:
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise TypeError(f"found {value!r}; expected {kind}")
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"found {value}; expected a number")
+                raise ValueError(f"found {value}; expected a finite number")
 
 
 def outdated_by(result: CellResult) -> list[str]:
@@ -241,53 +265,55 @@ def outdated_by(result: CellResult) -> list[str]:
     return found
 
 
-def is_done(folder: Path, cell: Cell, *, watched: bool = False) -> bool:
-    """Return whether a cell has a complete result that is up to date.
+def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> bool:
+    """Return True if a cell has a complete result that is up to date.
 
     Args:
-        folder: Of results.
-        cell: What was to be measured.
-        watched: Of a training, also how its success grew.
+        folder: Results folder.
+        planned: Cell to measure.
+        with_curve: The result of an agent that learns must have a learning curve.
     """
-    path = cell_path(folder, cell)
+    path = cell_path(folder, planned.cell)
     if not path.is_file():
         return False
     try:
         found = read_cell(path)
     except ValueError:
         return False
-    lacks_curve = watched and found.training is not None and found.training.curve is None
-    return found.key == key_of(cell, cell_provenance(cell)) and not lacks_curve
+    lacks_curve = with_curve and found.training is not None and found.training.curve is None
+    return found.key == planned.key and not lacks_curve
 
 
-def video_info(cell: Cell, videos: VideoSettings) -> dict[str, Any]:
+def video_info(planned: PlannedCell, videos: VideoSettings) -> dict[str, Any]:
     """Return the description of a cell's videos, with its cache key."""
-    return {"cell": asdict(cell), "videos": videos.model_dump(), "key": key_of(cell, cell_provenance(cell))}
+    return {"cell": asdict(planned.cell), "videos": videos.model_dump(), "key": planned.key}
 
 
-def is_recorded(folder: Path, cell: Cell, videos: VideoSettings) -> bool:
-    """Whether there are videos of a cell as it is measured now."""
+def is_recorded(folder: Path, planned: PlannedCell, videos: VideoSettings) -> bool:
+    """Return True if a cell has videos that are up to date."""
+    cell = planned.cell
     if not all((folder / video_file(cell, which)).is_file() for which in RECORDED_EPISODES):
         return False
     try:
-        shown = json.loads((folder / video_info_file(cell)).read_text())
+        stored = json.loads((folder / video_info_file(cell)).read_text())
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(shown, dict) and all(shown.get(name) == told for name, told in video_info(cell, videos).items())
+    wanted = video_info(planned, videos)
+    return isinstance(stored, dict) and all(stored.get(name) == value for name, value in wanted.items())
 
 
 def write_suite(folder: Path, suite: Suite) -> Path:
-    """Writes what the folder holds the results of."""
+    """Write the suite of a results folder."""
     return write_json(
         folder / SUITE_FILE, {**suite.model_dump(mode="json"), "cells": [asdict(cell) for cell in suite.cells()]}
     )
 
 
 def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
-    """Reads the results of the suite that was last run in a folder, and no others that may lie there.
+    """Read the results of the suite that was last run in a folder; other files there are ignored.
 
     Returns:
-        The suite as plain data and the results of those of its cells that are measured.
+        The suite as plain data, and the results of its cells that are there.
 
     Raises:
         FileNotFoundError: There are no results.
@@ -295,12 +321,12 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
     """
     base = Path(folder)
     if not (base / SUITE_FILE).is_file():
-        raise FileNotFoundError(f"no results in {base}. Make some: python -m benchmarks run quickstart")
+        raise FileNotFoundError(f"no results in {base}: run a suite, such as python -m benchmarks run quickstart")
     try:
         suite = StoredSuite.model_validate_json((base / SUITE_FILE).read_bytes())
         for cell in suite.planned:
             if (cell.first_seed, cell.episodes) != (suite.evaluation.first_seed, suite.evaluation.episodes):
-                raise ValueError(f"{cell.name} is of other episodes than the suite")
+                raise ValueError(f"{cell.name} has other episodes than the suite")
     except (OSError, ValueError) as error:
         raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
     paths = dict.fromkeys(cell_path(base, cell) for cell in suite.planned)

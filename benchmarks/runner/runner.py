@@ -1,4 +1,4 @@
-"""Carry out a suite: demonstrations, trainings, measurements, videos. Whatever is done is not done again."""
+"""Run a suite: demonstrations, trainings, evaluations, videos. What is up to date is not run again."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from benchmarks.runner.results import (
     FAILURES,
     RECORDED_EPISODES,
     SUITE_FILE,
+    PlannedCell,
     cell_file,
     failure_file,
     is_done,
@@ -29,87 +30,84 @@ from benchmarks.runner.results import (
     video_job_name,
     write_suite,
 )
-from benchmarks.runner.trained import TrainingJob, is_trained, remove_older
+from benchmarks.runner.trained import TrainingJob, is_trained, remove_outdated
 from benchmarks.suite.suite import Cell, Demonstrations, Suite
 from demos.runtime.engines import Engine, Job, JobPath
 from demos.runtime.files import write_atomically
 
 IMPORTED_LATE = ("scipy.stats",)
-"""Modules that measuring imports late. Preloading them saves a second in every process."""
+"""Modules that evaluations import late. Preloading them saves a second in every process."""
 IMPORTED_BY_TRAININGS = ("torch._dynamo",)
-"""The same for training: two seconds."""
+"""The same for trainings: two seconds."""
 LOCK = ".lock"
-"""Who works in a folder holds it."""
+"""Lock file that the run in a folder holds."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What a results folder lacks of a suite.
+    """Work that is left to complete the results of a suite.
 
     Attributes:
-        datasets: To be collected.
-        trainings: To be trained.
-        cells: To be measured.
-        videos: To be recorded.
+        datasets: Datasets to collect.
+        trainings: Trainings to carry out.
+        cells: Cells to measure.
+        videos: Cells to record videos of.
     """
 
     datasets: tuple[Demonstrations, ...]
     trainings: tuple[TrainingJob, ...]
-    cells: tuple[Cell, ...]
-    videos: tuple[Cell, ...]
-
-    def trainings_of(self, cell: Cell) -> list[TrainingJob]:
-        """What of the trainings a cell needs."""
-        wanted = TrainingJob.of(cell)
-        return [each for each in self.trainings if each == wanted]
+    cells: tuple[PlannedCell, ...]
+    videos: tuple[PlannedCell, ...]
 
     def names(self) -> list[str]:
-        """What each is called."""
+        """Return the names of the jobs."""
         return [
-            *(wanted.id for wanted in self.datasets),
-            *(wanted.name for wanted in self.trainings),
-            *(cell.name for cell in self.cells),
-            *map(video_job_name, self.videos),
+            *(dataset.id for dataset in self.datasets),
+            *(training.name for training in self.trainings),
+            *(planned.cell.name for planned in self.cells),
+            *(video_job_name(planned.cell) for planned in self.videos),
         ]
 
 
 def missing(suite: Suite, folder: str | Path) -> Missing:
-    """Returns what a results folder lacks of a suite, or has outdated; nothing is changed.
+    """Return what a results folder lacks of a suite, or has outdated; nothing is changed.
 
-    What is there already needs nothing of what it was made of: results are whole without their agents.
+    A result that is there needs neither its agent nor its dataset.
 
     Args:
-        suite: What to measure.
-        folder: Of :func:`run`, which need not be there.
+        suite: Suite to carry out.
+        folder: Results folder, which need not exist.
     """
-    base, watched = Path(folder), suite.periodic_eval is not None
-    cells = [cell for cell in suite.cells() if not is_done(base, cell, watched=watched)]
-    wanted = suite.videos
+    base, with_curve = Path(folder), suite.periodic_eval is not None
+    plans = {cell.name: PlannedCell.of(cell) for cell in suite.cells()}
+    cells = [planned for planned in plans.values() if not is_done(base, planned, with_curve=with_curve)]
+    settings = suite.videos
     videos = [
-        cell for cell in suite.recorded_cells().values() if wanted is not None and not is_recorded(base, cell, wanted)
+        plans[cell.name]
+        for cell in suite.recorded_cells().values()
+        if settings is not None and not is_recorded(base, plans[cell.name], settings)
     ]
-    trainings = [each for each in _trainings([*cells, *videos]) if not is_trained(base, each, watched=watched)]
+    trainings = [
+        training
+        for training in _trainings([*cells, *videos])
+        if not is_trained(base, training, with_curve=with_curve)
+    ]
     datasets = {each.demonstrations: None for each in trainings if each.demonstrations is not None}
     return Missing(tuple(datasets), tuple(trainings), tuple(cells), tuple(videos))
 
 
-def _trainings(cells: Sequence[Cell]) -> list[TrainingJob]:
-    """What cells need trained: once what several need."""
-    found: dict[str, TrainingJob] = {}
-    for cell in cells:
-        wanted = TrainingJob.of(cell)
-        if wanted is not None:
-            found.setdefault(wanted.key, wanted)
-    return list(found.values())
+def _trainings(cells: Sequence[PlannedCell]) -> list[TrainingJob]:
+    """Return the trainings of cells, each once."""
+    return list({planned.training.key: planned.training for planned in cells if planned.training}.values())
 
 
 def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
-    """Returns the jobs that make what is missing: each comes after what it needs.
+    """Return the jobs for the missing work, each after the jobs that it needs.
 
     Args:
-        suite: What to measure.
-        todo: See :func:`missing`.
-        folder: Of results.
+        suite: Suite to run.
+        todo: Missing work, see :func:`missing`.
+        folder: Results folder.
     """
 
     def job(
@@ -131,7 +129,7 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
             imports=imports,
         )
 
-    # Ours alone: what a stranger's does when it is imported is that job's own affair.
+    # A third-party agent may do anything when it is imported: only its own job imports it.
     own = {AGENTS[entry.agent].partition(":")[0]: None for entry in suite.agents if entry.agent in AGENTS}
     imports = (*own, *IMPORTED_LATE, *(IMPORTED_BY_TRAININGS if todo.trainings else ()))
     made = [
@@ -147,21 +145,21 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
         for each in todo.datasets
     ]
     measurements: dict[str, list[Job]] = {}
-    for cell in todo.cells:
-        trained = _trainings([cell])
+    for planned in todo.cells:
+        cell, trained = planned.cell, _trainings([planned])
         needed = [each.name for each in trained if each in todo.trainings]
         measurements.setdefault("".join(needed), []).append(
             job(
                 cell.name,
                 jobs.measure,
-                cell,
+                planned,
                 suite.evaluation.episode_seconds,
                 reads=[each.path for each in trained],
                 writes=[cell_file(cell)],
                 after=[each.name for each in trained],
             )
         )
-    # What needs nothing more is measured at once.
+    # Cells that need no training come first.
     made += measurements.pop("", [])
     for each in todo.trainings:
         shown = [] if each.demonstrations is None else [each.demonstrations.id]
@@ -169,15 +167,15 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
         made.append(
             job(each.name, jobs.train_agent, each, suite.periodic_eval, reads=data, writes=[each.path], after=shown)
         )
-        # What is trained is measured next: results come as the suite goes.
+        # Cells follow their training, so that results come early.
         made += measurements.pop(each.name, [])
-    for cell in todo.videos:
-        trained = _trainings([cell])
+    for planned in todo.videos:
+        cell, trained = planned.cell, _trainings([planned])
         made.append(
             job(
                 video_job_name(cell),
                 jobs.record_videos,
-                cell,
+                planned,
                 suite.videos,
                 suite.evaluation.episode_seconds,
                 reads=[cell_file(cell), *(each.path for each in trained)],
@@ -189,14 +187,14 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
 
 
 def expected_seconds(todo: Missing, folders: Sequence[str | Path]) -> dict[str, float]:
-    """Tells how long trainings and measurements take, by what the same ones took before, with whatever seed and code.
+    """Return the expected wall time of trainings and cells: the mean of earlier ones, with any seed and version.
 
     Args:
-        todo: What is to be done.
-        folders: Of results.
+        todo: Missing work.
+        folders: Results folders with earlier results.
 
     Returns:
-        Seconds, by the name of the training or the cell, of those that are known.
+        Seconds by the name of the training or the cell; names without earlier results are absent.
     """
     trained: dict[tuple[object, ...], list[float]] = {}
     measured: dict[tuple[object, ...], list[float]] = {}
@@ -207,47 +205,49 @@ def expected_seconds(todo: Missing, folders: Sequence[str | Path]) -> dict[str, 
                 measured.setdefault((result.cell.environment, result.cell.label), []).append(
                     result.evaluation_seconds
                 )
-                wanted = TrainingJob.of(result.cell)
-                if wanted is not None and result.training is not None:
-                    trained.setdefault(_kind(wanted), []).append(result.training.seconds)
-    known = {each.name: trained.get(_kind(each), []) for each in todo.trainings}
-    known |= {cell.name: measured.get((cell.environment, cell.label), []) for cell in todo.cells}
+                if result.training is not None:
+                    trained.setdefault(_kind(result.cell), []).append(result.training.seconds)
+    known: dict[str, list[float]] = {}
+    for planned in todo.cells:
+        cell, training = planned.cell, planned.training
+        known[cell.name] = measured.get((cell.environment, cell.label), [])
+        if training in todo.trainings:
+            known[training.name] = trained.get(_kind(cell), [])
     return {name: sum(seconds) / len(seconds) for name, seconds in known.items() if seconds}
 
 
-def _kind(wanted: TrainingJob) -> tuple[object, ...]:
-    """What trainings that take equally long have in common."""
-    count = None if wanted.demonstrations is None else wanted.demonstrations.count
-    return wanted.environment, wanted.agent, str(wanted.settings), count
+def _kind(cell: Cell) -> tuple[object, ...]:
+    """Return what trainings that take equally long have in common."""
+    return cell.environment, cell.agent, str(cell.settings), cell.demonstrations
 
 
 def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = False) -> Path:
-    """Carries out what is missing of a suite.
+    """Run what is missing of a suite.
 
-    What fails does not stop the rest, but for what is made of it; its traceback is in ``failures``, and it is tried
-    again in the next run.
+    A job that fails stops only the jobs that need it. Its traceback is in the folder ``failures``, and the next run
+    tries it again.
 
     Args:
-        suite: What to measure.
-        folder: For datasets, trained agents, results and videos.
-        engine: Where jobs run.
-        progress: Show what runs and how far it is.
+        suite: Suite to run.
+        folder: Results folder, for datasets, trained agents, results and videos.
+        engine: Engine that runs the jobs.
+        progress: Show progress bars.
 
     Returns:
         The folder.
 
     Raises:
         NotADirectoryError: The folder is a file.
-        ValueError: The folder holds what is not of this suite, or another run works there.
+        ValueError: The folder belongs to something else, or another run works there.
     """
-    # Whole: an agent may go to another folder.
+    # Absolute: an agent may change the working directory.
     base = Path(folder).absolute()
     check_folder(suite, base)
     base.mkdir(parents=True, exist_ok=True)
     lock = FileLock(base / LOCK, timeout=0)
     try:
         with lock:
-            _carry_out(suite, base, engine, progress=progress)
+            _run(suite, base, engine, progress=progress)
     except Timeout as error:
         raise ValueError(f"another run works in {base}: wait for it, or choose another folder by --out") from error
     (base / LOCK).unlink(missing_ok=True)
@@ -255,22 +255,22 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
 
 
 def removed_agents(suite: Suite, folder: str | Path) -> list[str]:
-    """Returns agents that were added to the last run in a folder and are not in this suite."""
+    """Return the extra agents of the last run in a folder that this suite does not have."""
     try:
-        added = json.loads((Path(folder) / SUITE_FILE).read_text())["extra_agents"]
+        extra = json.loads((Path(folder) / SUITE_FILE).read_text())["extra_agents"]
         labels = {entry.label for entry in suite.agents}
-        return [str(label) for label in added if label not in labels]
+        return [str(label) for label in extra if label not in labels]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []
 
 
-def forget(suite: Suite, folder: str | Path, label: str) -> None:
-    """Removes what was trained, measured and recorded of an agent, which is then made again.
+def delete_results(suite: Suite, folder: str | Path, label: str) -> None:
+    """Delete the trained agents, results and videos of an agent, so that the next run makes them.
 
     Args:
-        suite: Has the agent.
-        folder: Of :func:`run`.
-        label: Of the agent.
+        suite: Suite with the agent.
+        folder: Results folder.
+        label: Label of the agent.
 
     Raises:
         ValueError: The suite has no such agent.
@@ -279,80 +279,69 @@ def forget(suite: Suite, folder: str | Path, label: str) -> None:
     own = [cell for cell in suite.cells() if cell.label == label]
     if not own:
         labels = ", ".join(dict.fromkeys(entry.label for entry in suite.agents))
-        raise ValueError(f"no agent is called {label!r}; expected one of {labels}")
+        raise ValueError(f"no agent has the label {label!r}; expected one of {labels}")
     for cell in own:
         for file in (cell_file(cell), video_info_file(cell)):
             (base / file).unlink(missing_ok=True)
-    for each in _trainings(own):
+    for each in _trainings([PlannedCell.of(cell) for cell in own]):
         shutil.rmtree(base / each.path, ignore_errors=True)
 
 
 def check_folder(suite: Suite, folder: str | Path) -> None:
-    """Refuses to write where others' files would be replaced.
+    """Raise an error for a folder in which a run would replace files of something else.
 
     Raises:
-        NotADirectoryError: It is a file.
-        ValueError: It holds results of another suite, or files of others by the names of ours.
+        NotADirectoryError: The folder is a file.
+        ValueError: The folder holds results of another suite, or other files with the names of ours.
     """
     base = Path(folder)
     if base.exists() and not base.is_dir():
         raise NotADirectoryError(f"{base} is a file; choose a folder by --out")
-    told = base / SUITE_FILE
-    if not told.is_file():
+    suite_file = base / SUITE_FILE
+    if not suite_file.is_file():
         foreign = [name for name in ("report.md", "report.html") if (base / name).exists()]
         if foreign:
             raise ValueError(f"{base} holds {', '.join(foreign)} and no {SUITE_FILE}: choose another folder by --out")
         return
     try:
-        name = json.loads(told.read_text())["name"]
+        name = json.loads(suite_file.read_text())["name"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"{told} is of no suite: choose another folder by --out, or remove it") from error
+        raise ValueError(
+            f"{suite_file} is not the file of a suite: choose another folder by --out, or remove it"
+        ) from error
     if name != suite.name:
         raise ValueError(f"{base} holds results of the suite {name!r}: choose another folder by --out")
 
 
-def _carry_out(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
+def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     write_suite(base, suite)
     todo = missing(suite, base)
     work = graph(suite, todo, base)
-    # Whatever failed is tried again, or belongs to what the suite does not ask for any more.
+    # Jobs that failed run again, or do not belong to the suite any more.
     shutil.rmtree(base / FAILURES, ignore_errors=True)
     done = len(suite.cells()) - len(todo.cells)
-    note = f"{done} measurements are up to date" if done else ""
+    note = f"{done} results are up to date" if done else ""
     with ProgressDisplay(f"suite {suite.name}", len(work), note, disable=not progress) as shown:
-        for job, problem in engine.run(work, on_crash=_died, on_progress=shown.watch if progress else None):
+        for job, problem in engine.run(work, on_crash=_on_crash, on_progress=shown.watch if progress else None):
             shown.ended(job, failed=bool(problem))
     for each in todo.trainings:
-        if is_trained(base, each, watched=False):
-            remove_older(base, each)
+        if is_trained(base, each, with_curve=False):
+            remove_outdated(base, each)
 
 
-def _died(job: Job) -> str:
-    """Writes down that a job took its process down with it."""
-    told = f"{job.name}: its process died: killed, out of memory, or it did not let itself be interrupted\n"
+def _on_crash(job: Job) -> str:
+    """Write the failure of a job whose process died, and return it."""
+    message = f"{job.name}: its process died: killed, out of memory, or it could not be interrupted\n"
     assert job.folder is not None  # noqa: S101  (all jobs of a suite have one)
-    write_atomically(job.folder / failure_file(job.name), told)
-    return told
+    write_atomically(job.folder / failure_file(job.name), message)
+    return message
 
 
-def failures(suite: Suite, folder: str | Path) -> dict[str, str]:
-    """Returns what failed when it was last tried, of all that a suite takes.
+def failures(folder: str | Path) -> dict[str, str]:
+    """Return the tracebacks of the jobs that failed in the last run, by name, in the order in which they failed.
 
     Args:
-        suite: What was measured.
-        folder: Of :func:`run`.
-
-    Returns:
-        The traceback by name.
+        folder: Results folder.
     """
-    cells = suite.cells()
-    trainings = _trainings(cells)
-    datasets = dict.fromkeys(each.demonstrations.id for each in trainings if each.demonstrations is not None)
-    names = [
-        *datasets,
-        *(each.name for each in trainings),
-        *(cell.name for cell in cells),
-        *map(video_job_name, suite.recorded_cells().values()),
-    ]
-    paths = {name: Path(folder) / failure_file(name) for name in names}
-    return {name: path.read_text(errors="replace") for name, path in paths.items() if path.is_file()}
+    paths = sorted((Path(folder) / FAILURES).glob("*.txt"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return {path.name.removesuffix(".txt"): path.read_text(errors="replace") for path in paths}

@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runner.cache_keys import Provenance, provenance_of
+from benchmarks.runner.cache_keys import Provenance
 from benchmarks.runner.training import Training, training_from
 from benchmarks.suite.suite import Cell, Demonstrations
 from demos.runtime.files import write_json
@@ -23,14 +23,15 @@ TRAINING_FILE = "training.json"
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A training: the same for all measurements of the same agent, wherever and whatever they are called.
+    """A training. Cells of the same agent, settings, data and seed share it, whatever their labels are.
 
     Attributes:
         environment: An id.
         agent: See :func:`agents.registry.find`.
-        settings: That differ from the agent's own.
-        seed: Of the training.
-        demonstrations: What it learns from; None if from the reward alone.
+        settings: Settings that differ from the agent's own.
+        seed: Seed of the training.
+        demonstrations: Demonstrations that it learns from; None for an agent that learns from reward alone.
+        key: Cache key, computed once when a suite is planned.
     """
 
     environment: str
@@ -38,25 +39,25 @@ class TrainingJob:
     settings: dict[str, Any]
     seed: int
     demonstrations: Demonstrations | None
+    key: str = field(compare=False)
 
     @classmethod
-    def of(cls, cell: Cell) -> TrainingJob | None:
-        """Returns the training of a measurement; None of an agent that does not learn."""
+    def of(cls, cell: Cell, provenance: Provenance) -> TrainingJob | None:
+        """Return the training of a cell; None for an agent that does not learn.
+
+        Args:
+            cell: Cell to measure.
+            provenance: Provenance of the training: :func:`benchmarks.runner.cache_keys.provenance_of`.
+        """
         if cell.training_seed is None:
             return None
-        return cls(cell.environment, cell.agent, cell.settings, cell.training_seed, cell.dataset)
+        planned = cls(cell.environment, cell.agent, cell.settings, cell.training_seed, cell.dataset, "")
+        asked = {name: value for name, value in planned.description().items() if name != "settings"}
+        return replace(planned, key=provenance.key(asked))
 
-    @property
-    def provenance(self) -> Provenance:
-        """Versions, settings, libraries and code that decide the training, besides these fields."""
-        demonstrator = None if self.demonstrations is None else self.demonstrations.demonstrator
-        return provenance_of(self.agent, self.environment, self.settings, demonstrator=demonstrator, learns=True)
-
-    @property
-    def key(self) -> str:
-        """Cache key of the training."""
-        asked = {name: value for name, value in asdict(self).items() if name != "settings"}
-        return self.provenance.key(asked)
+    def description(self) -> dict[str, Any]:
+        """Return all but the key as plain data."""
+        return {name: value for name, value in asdict(self).items() if name != "key"}
 
     @property
     def stem(self) -> str:
@@ -67,35 +68,35 @@ class TrainingJob:
 
     @property
     def name(self) -> str:
-        """A name of a folder."""
+        """Name of the training and of its folder."""
         return f"{self.stem}{self.key[:12]}"
 
     @property
     def path(self) -> str:
-        """Where the trained agent is, in a results folder."""
+        """Folder of the trained agent, relative to the results folder."""
         return f"{AGENTS}/{self.name}"
 
 
-def is_trained(folder: Path, wanted: TrainingJob, *, watched: bool) -> bool:
-    """Whether there is the trained agent.
+def is_trained(folder: Path, wanted: TrainingJob, *, with_curve: bool) -> bool:
+    """Return True if a results folder has a trained agent that is up to date.
 
     Args:
-        folder: Of results.
-        wanted: Which.
-        watched: With how its success grew.
+        folder: Results folder.
+        wanted: Training of the agent.
+        with_curve: It must have a learning curve.
     """
     try:
         took = read_training(folder, wanted)
     except (OSError, ValueError):
         return False
-    return took.curve is not None or not watched
+    return took.curve is not None or not with_curve
 
 
 def read_training(folder: Path, wanted: TrainingJob) -> Training:
-    """Reads what a training took.
+    """Read the cost of a training.
 
     Raises:
-        FileNotFoundError: It was not trained.
+        FileNotFoundError: The folder has no such agent.
         ValueError: The file is damaged.
     """
     path = folder / wanted.path / TRAINING_FILE
@@ -103,36 +104,36 @@ def read_training(folder: Path, wanted: TrainingJob) -> Training:
         content = json.loads(path.read_text())
         took = training_from(content["training"])
         if content["key"] != wanted.key or took is None:
-            raise ValueError("it is of another training")
+            raise ValueError("it belongs to another training")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove its folder and run the suite again") from error
     return took
 
 
 def seeds_of_demonstrations(folder: Path, wanted: TrainingJob) -> list[int]:
-    """Reads the seeds of the episodes that an agent learned from.
+    """Read the seeds of the demonstrations that an agent learned from.
 
     Raises:
-        FileNotFoundError: It was not trained.
+        FileNotFoundError: The folder has no such agent.
         ValueError: The file is damaged.
     """
     read_training(folder, wanted)
     path = folder / wanted.path / TRAINING_FILE
     seeds = json.loads(path.read_text()).get("seeds_of_demonstrations")
     if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
-        raise ValueError(f"{path} does not tell the seeds of the demonstrations: remove its folder and run again")
+        raise ValueError(f"{path} lacks the seeds of the demonstrations: remove its folder and run the suite again")
     return seeds
 
 
-def keep(folder: Path, wanted: TrainingJob, agent: Any, took: Training, seeds: Sequence[int]) -> Path:
-    """Saves a trained agent with what its training took, at once or not at all.
+def save_trained(folder: Path, wanted: TrainingJob, agent: Any, cost: Training, seeds: Sequence[int]) -> Path:
+    """Save a trained agent with the cost of its training, completely or not at all.
 
     Args:
-        folder: Of results.
-        wanted: Which it is.
-        agent: With ``save``.
-        took: Its training.
-        seeds: Of the episodes that it learned from.
+        folder: Results folder.
+        wanted: Training of the agent.
+        agent: Agent with a method ``save``.
+        cost: Cost of its training.
+        seeds: Seeds of the demonstrations that it learned from.
     """
     target = folder / wanted.path
     partial = target.with_name(f".{target.name}.partial")
@@ -145,8 +146,8 @@ def keep(folder: Path, wanted: TrainingJob, agent: Any, took: Training, seeds: S
         partial / TRAINING_FILE,
         {
             "key": wanted.key,
-            "trained": asdict(wanted),
-            "training": asdict(took),
+            "trained": wanted.description(),
+            "training": asdict(cost),
             "seeds_of_demonstrations": list(seeds),
         },
     )
@@ -154,15 +155,15 @@ def keep(folder: Path, wanted: TrainingJob, agent: Any, took: Training, seeds: S
     return target
 
 
-def remove_older(folder: Path, wanted: TrainingJob) -> None:
-    """Removes outdated agents of a training, once an up-to-date one is saved.
+def remove_outdated(folder: Path, wanted: TrainingJob) -> None:
+    """Remove outdated agents of a training that has an agent that is up to date.
 
     Args:
-        folder: Of results.
-        wanted: Which is there.
+        folder: Results folder.
+        wanted: Training whose agent is up to date.
     """
     for path in (folder / AGENTS).glob(f"{glob.escape(wanted.stem)}*/{TRAINING_FILE}"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             content = json.loads(path.read_text())
-            if content["trained"] == asdict(wanted) and content["key"] != wanted.key:
+            if content["trained"] == wanted.description() and content["key"] != wanted.key:
                 shutil.rmtree(path.parent)

@@ -1,4 +1,4 @@
-"""Train an agent, and note what that takes: time, steps of the environment, and how its success grows."""
+"""Train an agent and measure the cost: time, environment steps, and the learning curve."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from demos.runtime.engines import progress
 
 @dataclass(frozen=True)
 class Curve:
-    """How the success of one training grew; empty where an agent does not tell.
+    """Learning curve of a training; empty for an agent that does not log its evaluations.
 
     Attributes:
-        unit: Of ``done``: what the agent counts its training in, such as ``steps`` or ``epochs``.
-        episodes: Of each point.
-        done: How much of the training was done.
-        success: Share of the episodes that ended in success, then.
+        unit: Unit of ``done``, such as ``steps`` or ``epochs``.
+        episodes: Number of episodes of each evaluation.
+        done: Progress of the training at each evaluation.
+        success: Success rate of each evaluation.
     """
 
     unit: str
@@ -35,13 +35,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Training:
-    """What a training took.
+    """Cost of a training.
 
     Attributes:
-        environment_steps: Of all environments it practised in.
-        curve: How its success grew; None if nobody watched.
-        seconds: Wall time, without that of watching.
-        cpu_seconds: Time on the processor, which others on the machine do not lengthen; likewise.
+        environment_steps: Steps in all environments that it trained in.
+        curve: Learning curve; None without periodic evaluation.
+        seconds: Wall time without that of periodic evaluations.
+        cpu_seconds: CPU time without that of periodic evaluations; other processes do not lengthen it.
     """
 
     environment_steps: int
@@ -50,31 +50,31 @@ class Training:
     cpu_seconds: float = field(compare=False)
 
 
-def training_from(told: Any) -> Training | None:
-    """Reads what a training took from plain data; None of what is no training.
+def training_from(content: Any) -> Training | None:
+    """Return the cost of a training, given as plain data; None for None.
 
     Raises:
         KeyError: A part is missing.
-        TypeError: A part is of another kind.
-        ValueError: Likewise.
+        TypeError: A part has another type.
+        ValueError: A part has an invalid value.
     """
-    if told is None:
+    if content is None:
         return None
-    curve = told["curve"]
+    curve = content["curve"]
     read = None
     if curve is not None:
         done, success = (tuple(map(float, curve[name])) for name in ("done", "success"))
         read = Curve(str(curve["unit"]), int(curve["episodes"]), done, success)
         if len(done) != len(success) or not all(0.0 <= rate <= 1.0 for rate in success):
-            raise ValueError(f"its curve is {curve}")
-    return Training(int(told["environment_steps"]), read, float(told["seconds"]), float(told["cpu_seconds"]))
+            raise ValueError(f"invalid learning curve: {curve}")
+    return Training(int(content["environment_steps"]), read, float(content["seconds"]), float(content["cpu_seconds"]))
 
 
 class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
-    """Counts the steps of all environments of the process that are made like this one, by its ``spec``.
+    """Wrapper that counts steps; environments that are made from its ``spec`` in this process count too.
 
     Attributes:
-        total: So many, since the process began.
+        total: Number of steps since the process began.
     """
 
     total: ClassVar[int] = 0
@@ -84,19 +84,19 @@ class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorA
         super().__init__(env)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Counts, and steps."""
+        """Count and step."""
         CountedSteps.total += 1
         return self.env.step(action)
 
 
-class _Watched(Run):
-    """A training that tells how far it is, and whose success is written down, apart from what watching it takes."""
+class _MeasuredRun(Run):
+    """Run that reports its progress, and records its success and the cost of its periodic evaluations."""
 
-    def __init__(self, watching: PeriodicEvaluation | None) -> None:
-        if watching is None:
+    def __init__(self, periodic_eval: PeriodicEvaluation | None) -> None:
+        if periodic_eval is None:
             super().__init__()
         else:
-            super().__init__(episodes=watching.episodes, evaluations=watching.evaluations)
+            super().__init__(episodes=periodic_eval.episodes, evaluations=periodic_eval.evaluations)
         self.points: list[tuple[float, float]] = []
         self.unit, self.total = "", 1
         self.steps, self.taken, self.cpu = 0, 0.0, 0.0
@@ -125,19 +125,20 @@ def train(
     env: gym.Env[Any, Any],
     *,
     seed: int,
-    watching: PeriodicEvaluation | None = None,
+    periodic_eval: PeriodicEvaluation | None = None,
 ) -> Training:
-    """Lets an agent learn, as it does by itself: watching draws no random numbers.
+    """Train an agent. Periodic evaluations draw no random numbers of the training.
 
     Args:
-        agent: Untrained.
-        demonstrations: What it learns from; None for the reward alone.
-        env: Where it acts, or what it makes others like.
-        seed: Of the training.
-        watching: How closely; None looks at nothing. An agent whose ``learn`` takes no ``run`` cannot be watched.
+        agent: Untrained agent.
+        demonstrations: Demonstrations that it learns from; None for reward alone.
+        env: Environment to train in, or to make others like.
+        seed: Seed of the training.
+        periodic_eval: Evaluations during the training; None for none. An agent whose ``learn`` takes no ``run`` has
+            none.
     """
     counted = CountedSteps(env)
-    run = _Watched(watching)
+    run = _MeasuredRun(periodic_eval)
     keywords: dict[str, Any] = {"run": run} if spec_of(agent).takes_run else {}
     steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
     # An agent that needs no demonstrations takes None for them.
@@ -145,7 +146,7 @@ def train(
     taken, cpu = time.perf_counter() - began, time.process_time() - on_cpu
     steps = CountedSteps.total - steps
     curve = None
-    if watching is not None:
+    if periodic_eval is not None:
         done, success = (tuple(values) for values in zip(*run.points, strict=True)) if run.points else ((), ())
-        curve = Curve(run.unit, watching.episodes, done, success)
+        curve = Curve(run.unit, periodic_eval.episodes, done, success)
     return Training(steps - run.steps, curve, round(taken - run.taken, 1), round(cpu - run.cpu, 1))

@@ -33,7 +33,7 @@ WINDOWS = ((1, 1), (2, 8), (2, 16))
 
 
 def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measured]:
-    """Yields each figure when it is known.
+    """Yield each figure as soon as it is measured.
 
     Args:
         episodes: Of a collection.
@@ -122,7 +122,7 @@ def _windows_a_second(root: Path, dataset_id: str, history: int, chunk: int) -> 
 
 
 def _repeat(root: Path, gigabytes: float) -> float:
-    """Writes a large dataset of pictures; returns its gigabytes."""
+    """Write a large dataset of pictures; returns its gigabytes."""
     small = demos.collect(PICTURES, episodes=4, root=root)
     source = small.storage.data_path / "main_data.hdf5"
     times = int(gigabytes * GIGABYTE / source.stat().st_size) + 1
@@ -134,7 +134,7 @@ def _repeat(root: Path, gigabytes: float) -> float:
 
 
 def _stream(root: Path) -> float:
-    """Reads every window once, in random order; returns windows a second."""
+    """Read every window once, in random order; returns windows a second."""
     from demos.datasets.torch_dataset import WindowDataset
 
     windows = WindowDataset(demos.load("bench/large-v0", root), history=2, chunk=8)

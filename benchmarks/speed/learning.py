@@ -32,7 +32,7 @@ DRAWS = 200
 
 
 def measure(*, episodes: int, epochs: int, rounds: int) -> Iterator[Measured]:
-    """Yields each figure when it is known.
+    """Yield each figure as soon as it is measured.
 
     Args:
         episodes: Demonstrations to clone.

@@ -33,12 +33,12 @@ class Measured:
 
 
 def median(what: str, values: list[float], unit: str) -> Measured:
-    """Sums up rounds."""
+    """Summarize rounds."""
     return Measured(what, float(np.median(values)), unit, tuple(values))
 
 
 def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float]:
-    """Calls a function in a new process; returns its result and the largest memory of it or its workers, MB.
+    """Call a function in a new process; returns its result and the largest memory of it or its workers, MB.
 
     Raises:
         RuntimeError: The function failed, or the system does not measure memory.

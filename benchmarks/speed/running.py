@@ -42,7 +42,7 @@ def suite_of(trainings: int, episodes: int) -> Suite:
 
 
 def measure(*, trainings: int, episodes: int, rounds: int) -> Iterator[Measured]:
-    """Yields each figure when it is known.
+    """Yield each figure as soon as it is measured.
 
     Args:
         trainings: Of the suite.
@@ -75,7 +75,7 @@ def measure(*, trainings: int, episodes: int, rounds: int) -> Iterator[Measured]
 
 
 def _carried_out(suite: Suite, ready: Path, workers: int, walls: list[float]) -> float:
-    """Carries a suite out; returns how long its jobs took by themselves."""
+    """Carry a suite out; returns how long its jobs took by themselves."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         shutil.copytree(ready / "datasets", folder / "datasets")
@@ -87,7 +87,7 @@ def _carried_out(suite: Suite, ready: Path, workers: int, walls: list[float]) ->
 
 
 def as_json(figures: list[Measured], *, trainings: int, episodes: int, rounds: int) -> dict[str, Any]:
-    """Returns the content of a results file."""
+    """Return the content of a results file."""
     return {
         "trainings": trainings,
         "episodes": episodes,

@@ -118,7 +118,7 @@ class _Runner:
         self.steps(WARM_UP_STEPS)
 
     def steps(self, count: int) -> float:
-        """Does ``count`` steps with the resets that fall due; returns steps a second."""
+        """Do ``count`` steps with the resets that fall due; returns steps a second."""
         actions = [self.env.action_space.sample() for _ in range(count)]
         start = time.perf_counter()
         for action in actions:
@@ -128,14 +128,14 @@ class _Runner:
         return count / (time.perf_counter() - start)
 
     def resets(self, count: int) -> float:
-        """Returns resets a second."""
+        """Return resets a second."""
         start = time.perf_counter()
         for _ in range(count):
             self.env.reset()
         return count / (time.perf_counter() - start)
 
     def pictures(self, count: int) -> float:
-        """Returns pictures a second, of a scene that moves between them."""
+        """Return images per second of a scene that moves between them."""
         draw = self.env.unwrapped.camera_images if hasattr(self.env.unwrapped, "camera_images") else self.env.render
         inside = 0.0
         for _ in range(count):
@@ -146,7 +146,7 @@ class _Runner:
         return count / inside
 
     def physics_share(self, count: int) -> float:
-        """Does ``count`` steps without resets between them; returns the share of time inside Bullet's step."""
+        """Do ``count`` steps without resets between them; returns the share of time inside Bullet's step."""
         advance: Callable[[int], None] = pybullet.stepSimulation
         timed = _Timed(advance)
         actions = [self.env.action_space.sample() for _ in range(count)]
@@ -200,7 +200,7 @@ class _Together:
         self.steps(WARM_UP_STEPS)
 
     def steps(self, count: int) -> float:
-        """Does ``count`` steps in all; returns steps a second."""
+        """Do ``count`` steps in all; returns steps a second."""
         actions = [self.env.action_space.sample() for _ in range(max(1, count // WORKERS))]
         start = time.perf_counter()
         for action in actions:
@@ -208,7 +208,7 @@ class _Together:
         return len(actions) * WORKERS / (time.perf_counter() - start)
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         self.env.close()
 
 
@@ -230,7 +230,7 @@ class _Apart:
         self.steps(WORKERS)
 
     def steps(self, count: int) -> float:
-        """Does ``count`` steps in all; returns steps a second."""
+        """Do ``count`` steps in all; returns steps a second."""
         share = max(1, count // WORKERS)
         start = time.perf_counter()
         for pipe in self._pipes:
@@ -240,14 +240,14 @@ class _Apart:
         return share * WORKERS / (time.perf_counter() - start)
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         for pipe, process in zip(self._pipes, self._processes, strict=True):
             pipe.close()
             process.join()
 
 
 def _step_alone(env_id: str, pipe: Connection) -> None:
-    """Does as many steps as it is told, until nobody tells it any more."""
+    """Do as many steps as it is told, until nobody tells it any more."""
     runner = _Runner(env_id)
     with contextlib.suppress(EOFError):
         while True:
@@ -257,7 +257,7 @@ def _step_alone(env_id: str, pipe: Connection) -> None:
 
 
 def measure(env_id: str, *, steps: int, rounds: int) -> Speed:
-    """Measures one environment of ours.
+    """Measure one environment of ours.
 
     Args:
         env_id: Which.
@@ -282,7 +282,7 @@ def _ratio(ours: str, against: str, pairs: list[tuple[float, float]], time_scale
 
 
 def compare(ours: str, theirs: str, *, steps: int, rounds: int) -> Ratio:
-    """Compares the steps a second of two environments, in alternation."""
+    """Compare the steps a second of two environments, in alternation."""
     mine, other = _Runner(ours), _Runner(theirs)
     try:
         pairs = [(mine.steps(steps), other.steps(steps)) for _ in range(rounds)]
@@ -294,7 +294,7 @@ def compare(ours: str, theirs: str, *, steps: int, rounds: int) -> Ratio:
 
 
 def compare_pictures(ours: str, theirs: str, *, pictures: int, rounds: int) -> Ratio:
-    """Compares what an agent's picture of 84 x 84 pixels costs with the other's ``render`` at that size."""
+    """Compare what an agent's picture of 84 x 84 pixels costs with the other's ``render`` at that size."""
     pixels = ours.replace("-v0", "Pixels-v0")
     size = {"render_width": IMAGE_SIZE, "render_height": IMAGE_SIZE}
     mine = _Runner(pixels, cameras=("front",), image_width=IMAGE_SIZE, image_height=IMAGE_SIZE)
@@ -311,7 +311,7 @@ WAYS: tuple[type[_Together] | type[_Apart], ...] = (_Together, _Apart)
 
 
 def compare_processes(env_id: str, way: type[_Together] | type[_Apart], *, steps: int, rounds: int) -> Ratio:
-    """Compares environments in two processes with one environment in one process."""
+    """Compare environments in two processes with one environment in one process."""
     several, single = way(env_id), _Runner(env_id)
     try:
         pairs = [(several.steps(steps), single.steps(steps)) for _ in range(rounds)]
@@ -336,7 +336,7 @@ def neighbours() -> list[Neighbour]:
 
 
 def comparisons(*, steps: int, rounds: int) -> Iterator[Ratio]:
-    """Compares with everything that there is to compare with: environments of others, pictures, processes."""
+    """Compare with everything that there is to compare with: environments of others, pictures, processes."""
     found = neighbours()
     for neighbour in found:
         yield compare(neighbour.ours, neighbour.theirs, steps=steps, rounds=rounds)
@@ -354,7 +354,7 @@ def comparison_count() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Says what the figures were measured on."""
+    """Return what the figures were measured on."""
     model = platform.processor()
     information = Path("/proc/cpuinfo")
     if information.is_file():

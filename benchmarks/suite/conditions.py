@@ -60,7 +60,7 @@ class Condition(SuiteModel):
         return parts
 
     def make(self, environment: str, **keywords: Any) -> gym.Env[Any, Any]:
-        """Makes an environment under the condition.
+        """Make an environment under the condition.
 
         Args:
             environment: An id.
@@ -82,7 +82,7 @@ class Condition(SuiteModel):
 
 
 class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
-    """Adds Gaussian noise to every action; the same noise for the same seed.
+    """Add Gaussian noise to every action; the same noise for the same seed.
 
     Args:
         env: With a continuous action space.

@@ -271,7 +271,7 @@ def has_learned(agent: str) -> bool:
 
 
 def check_settings(agent: str, settings: dict[str, Any]) -> None:
-    """Checks settings as far as that needs no environment.
+    """Check settings as far as that needs no environment.
 
     Raises:
         TypeError: The agent takes no such setting.

@@ -68,7 +68,7 @@ _Loader.add_constructor("tag:yaml.org,2002:seq", _sequence)
 
 
 def read(path: Path) -> Any:
-    """Reads a file.
+    """Read a file.
 
     Raises:
         ValueError: It is no YAML, or has a key twice; says in which line.
@@ -83,7 +83,7 @@ def read(path: Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Returns plain dicts and lists, which can be sent and written."""
+    """Return plain dicts and lists, which can be sent and written."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, list) else value

@@ -17,7 +17,7 @@ from agents.registry import AgentSpec
 
 
 class Stranger:
-    """Does nothing."""
+    """Do nothing."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         self._zero = np.zeros(env.action_space.shape or (), dtype=env.action_space.dtype)
@@ -100,7 +100,7 @@ class Swallowing(Stranger):
 
 
 class Bare(Stranger):
-    """Returns no memory."""
+    """Return no memory."""
 
     def predict(self, *args: Any, **keywords: Any) -> Any:
         return self._zero
@@ -122,7 +122,7 @@ class Cheating(Stranger):
 
 
 class Littering(Stranger):
-    """Leaves a thread and a process behind that do not end."""
+    """Leave a thread and a process behind that do not end."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
@@ -131,7 +131,7 @@ class Littering(Stranger):
 
 
 class Drawing(Stranger):
-    """Draws from global generators, and remembers what it did before."""
+    """Draw from global generators, and remembers what it did before."""
 
     acted = 0
 

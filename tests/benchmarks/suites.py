@@ -40,7 +40,7 @@ CORE = Path(__file__).parents[2] / "results" / "core"
 
 
 def part_of_core(folder: Path, measured: Collection[tuple[str, str]]) -> Path:
-    """Copies the published results of some agents, by label and environment: all of them take seconds to read."""
+    """Copy the published results of some agents, by label and environment: all of them take seconds to read."""
     suite = json.loads((CORE / SUITE_FILE).read_text())
     suite["cells"] = [cell for cell in suite["cells"] if (cell["label"], cell["environment"]) in measured]
     (folder / CELLS).mkdir(parents=True)

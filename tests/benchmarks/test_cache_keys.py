@@ -20,7 +20,15 @@ from agents.registry import AGENTS
 from agents.training.provenance import effective_settings
 from benchmarks.runner import cache_keys
 from benchmarks.runner.cache_keys import provenance_of
-from benchmarks.runner.results import CellResult, cell_provenance, is_done, key_of, outdated_by, read_results
+from benchmarks.runner.results import (
+    CellResult,
+    PlannedCell,
+    cell_provenance,
+    is_done,
+    key_of,
+    outdated_by,
+    read_results,
+)
 from benchmarks.suite.conditions import NoisyActions, PushedArm
 from demos.experts import EXPERTS
 from lam_envs.registration import TASKS, TaskEntry
@@ -121,15 +129,15 @@ def outdated(cells: list[CellResult]) -> set[str]:
 def test_raising_the_version_of_an_agent_makes_exactly_its_cells_outdated(
     published: dict[str, list[CellResult]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = BehaviorCloning.spec
-    monkeypatch.setattr(BehaviorCloning, "spec", replace(spec, version=spec.version + 1))
+    before = BehaviorCloning.spec
+    monkeypatch.setattr(BehaviorCloning, "spec", replace(before, version=before.version + 1))
     cells = published["core"]
     own = {each.cell.name for each in cells if each.cell.agent == "bc"}
     assert own
     assert outdated(cells) == own
     one = next(each for each in cells if each.cell.agent == "bc")
-    assert outdated_by(one) == [f"agent bc was {spec.version}, is {spec.version + 1}"]
-    assert not is_done(PUBLISHED / "core", one.cell)
+    assert outdated_by(one) == [f"agent bc was {before.version}, is {before.version + 1}"]
+    assert not is_done(PUBLISHED / "core", PlannedCell.of(one.cell))
 
 
 @pytest.mark.parametrize(

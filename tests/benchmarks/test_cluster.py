@@ -53,6 +53,6 @@ def test_a_suite_whose_machine_is_lost_ends_with_the_results_of_one_machine(
     there = runner.run(suite, tmp_path / "there", Losing())
     assert sum(node["Alive"] for node in ray.nodes()) == 1
     assert finished(there) == finished(here)
-    failed = [runner.failures(suite, folder) for folder in (here, there)]
+    failed = [runner.failures(folder) for folder in (here, there)]
     assert list(failed[0]) == list(failed[1])
     assert len(failed[0]) == 1

@@ -18,7 +18,7 @@ from demos.runtime.engines import Job, LocalEngine
 
 
 class Counting:
-    """Runs jobs here, and counts them; stops after some, as a kill would."""
+    """Run jobs here, and counts them; stops after some, as a kill would."""
 
     def __init__(self, until: int | None = None) -> None:
         self.until = until

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 from benchmarks.runner import jobs, runner
-from benchmarks.runner.results import read_results
+from benchmarks.runner.results import PlannedCell, read_results
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import LocalEngine
 
@@ -26,8 +26,8 @@ STRANGERS = {
     "Killing": "its process died",
     "Garbled": r"ValueError: \\udcff bad",
     "Exiting": "SystemExit: 3",
-    "Swallowing": "its process died: .*or it did not let itself be interrupted",
-    "Bare": r"TypeError: predict returned a ndarray; expected an action and a memory: \(action, state\)",
+    "Swallowing": "its process died: .*or it could not be interrupted",
+    "Bare": r"TypeError: predict returned a ndarray; expected a tuple \(action, state\)",
 }
 
 
@@ -54,7 +54,7 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(
     assert f"{len(places) + 1} jobs failed" in done.stderr
     rates = {result.cell.label: result.evaluation.success_rate for result in read_results(out)[1]}
     assert rates == {still: 0.0, wandering: 0.0, "expert": 1.0}
-    failed = runner.failures(read_suite(suite), out)
+    failed = runner.failures(out)
     assert len(failed) == len(places) + 1, "the video of one, too"
     for page in ("report.md", "report.html"):
         text = (out / page).read_text()
@@ -70,14 +70,14 @@ def test_what_failed_is_told_with_what_was_to_be_made_of_it_and_is_tried_again(t
     (tmp_path / "agents").write_text("a file where agents would be saved")
     suite = read_suite(written(tmp_path, agents=["bc", "random"], training_seeds=[0], videos=None))
     runner.run(suite, tmp_path, LocalEngine(1))
-    failed = runner.failures(suite, tmp_path)
+    failed = runner.failures(tmp_path)
     training, measurement = failed
     assert training.startswith("LamReach-bc-seed0-")
     assert measurement == CLONE
     assert f"its training failed: see failures/{training}.txt" in failed[measurement]
     (tmp_path / "agents").unlink()
     runner.run(suite, tmp_path, LocalEngine(1))
-    assert runner.failures(suite, tmp_path) == {}
+    assert runner.failures(tmp_path) == {}
     assert len(read_results(tmp_path)[1]) == 2
 
 
@@ -91,7 +91,7 @@ def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path
         written(tmp_path, agents=["bc", "expert"], training_seeds=[0], evaluation=evaluation, videos=None)
     )
     runner.run(suite, tmp_path / "out", LocalEngine(2))
-    told = list(runner.failures(suite, tmp_path / "out").values())
+    told = list(runner.failures(tmp_path / "out").values())
     assert "share the seeds" in told[0]
     assert "its demonstrations were not collected: see failures/LamReach-expert-8-seed0-v0.txt" in told[1]
     assert "its training failed" in told[2]
@@ -111,7 +111,7 @@ def test_a_trained_agent_is_not_measured_on_a_seed_of_its_demonstrations(tmp_pat
             )
         )
         runner.run(suite, tmp_path / "out", LocalEngine(1))
-        failed = list(runner.failures(suite, tmp_path / "out").values())
+        failed = list(runner.failures(tmp_path / "out").values())
         assert len(failed) == len(told)
         assert all(words in text for words, text in zip(told, failed, strict=True))
 
@@ -121,7 +121,7 @@ def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -
     suite = read_suite(written(tmp_path, agents=[agent], videos={"agent": agent, "size": 32}))
     folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
     cell = read_results(folder)[1][0].cell
-    failed = runner.failures(suite, folder)
+    failed = runner.failures(folder)
     assert list(failed) == [f"videos-of-{cell.name}"]
     assert failed[f"videos-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
 
@@ -131,11 +131,11 @@ def test_a_video_of_an_agent_that_hangs_ends(tmp_path: Path, monkeypatch: pytest
     evaluation = {"first_seed": 1000, "episodes": 1}
     suite = read_suite(written(tmp_path, agents=[agent], evaluation=evaluation, videos={"agent": agent, "size": 32}))
     cell = suite.cells()[0]
-    jobs.measure(tmp_path, cell, 100)
+    jobs.measure(tmp_path, PlannedCell.of(cell), 100)
     monkeypatch.setattr(jobs, "DRAWING_SECONDS", 0.1)
     assert suite.videos is not None
     with pytest.raises(TimeoutError, match=r"the video of the episode with seed 1000 took longer than 1\.1 s"):
-        jobs.record_videos(tmp_path, cell, suite.videos, 1)
+        jobs.record_videos(tmp_path, PlannedCell.of(cell), suite.videos, 1)
 
 
 def test_what_an_agent_leaves_behind_decides_nothing_and_holds_nothing_up(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
     runner.run(read_suite(written(tmp_path)), folder, LocalEngine(1))
     assert read_cell(path) == before
     episodes = json.loads(whole)["episodes"]
-    other = "has the key of another measurement"
+    other = "has the key of another cell"
     for change, problem in (
         ({"versions": {}}, other),
         ({"versions": {"environment": "one"}}, "found 'one'; expected .*int"),
@@ -51,18 +51,18 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
         ({"sources": {"agent": 7}}, "found 7; expected .*str"),
         ({"step_seconds": "fast"}, "could not convert string to float: 'fast'"),
         ({"episodes": {**episodes, "jerk": ["much"] * 6}}, "found 'much'; expected int"),
-        ({"episodes": {**episodes, "seed": [1] * 6}}, "does not have the episodes that it says"),
+        ({"episodes": {**episodes, "seed": [1] * 6}}, "does not have the episodes of its cell"),
         (
             {"episodes": {name: column[:5] for name, column in episodes.items()}},
-            "does not have the episodes that it says",
+            "does not have the episodes of its cell",
         ),
         ({"success_rate": 0.123}, "states a success rate that its episodes do not have"),
-        ({"inference_latency_ms": float("nan")}, "found nan; expected a number"),
+        ({"inference_latency_ms": float("nan")}, "found nan; expected a finite number"),
         ({"key": "0" * 32}, other),
     ):
         content = {**json.loads(whole), **change}
         path.write_text(json.dumps(content))
-        with pytest.raises(ValueError, match=r"is damaged .*its checksum is of something else"):
+        with pytest.raises(ValueError, match=r"is damaged .*its checksum does not match"):
             read_results(folder)
         # Whoever takes the trouble to mend the checksum is found out by what does not fit together.
         path.write_text(json.dumps({**content, "checksum": results_module._checksum(content)}))
@@ -117,7 +117,7 @@ def test_a_measurement_in_other_episodes_than_the_rest_is_named(results: Path, t
     content = json.loads((results / "suite.json").read_text())
     content["cells"][1]["first_seed"] += 1
     (tmp_path / "suite.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"suite\.json is damaged: .* is of other episodes than the suite"):
+    with pytest.raises(ValueError, match=r"suite\.json is damaged: .* has other episodes than the suite"):
         read_results(tmp_path)
 
 

@@ -20,9 +20,7 @@ from benchmarks.analysis.tables import overviews
 from benchmarks.analysis.tables import rows as rows_of
 from benchmarks.reports import report as reports
 from benchmarks.runner import runner
-from benchmarks.runner.results import cell_provenance, read_cell, read_results, write_cell
-from benchmarks.runner.trained import TrainingJob
-from benchmarks.suite.suite import Demonstrations
+from benchmarks.runner.results import PlannedCell, cell_provenance, read_cell, read_results, write_cell
 from benchmarks.suite.suite_file import read_suite
 from demos.experts.reach import ReachExpert
 from demos.runtime.engines import LocalEngine
@@ -114,8 +112,8 @@ def test_outdated_results_are_measured_again(results: Path, tmp_path: Path, monk
             write_cell(folder, dataclasses.replace(result, provenance=cell_provenance(result.cell)))
         for path in (folder / "agents").glob("*/training.json"):
             content = json.loads(path.read_text())
-            shown = content["trained"]["demonstrations"]
-            wanted = TrainingJob(**{**content["trained"], "demonstrations": shown and Demonstrations(**shown)})
+            trainings = [planned.training for planned in map(PlannedCell.of, suite.cells()) if planned.training]
+            wanted = next(each for each in trainings if each.description() == content["trained"])
             path.write_text(json.dumps({**content, "key": wanted.key}))
             os.rename(path.parent, folder / wanted.path)
     for path in (folder / "datasets").glob("*/data/metadata.json"):
@@ -125,7 +123,7 @@ def test_outdated_results_are_measured_again(results: Path, tmp_path: Path, monk
     assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.videos)] == [1, 2, 3, 1]
     runner.run(read_suite(written(tmp_path, videos=None)), folder, LocalEngine(2))
     assert runner.missing(suite, folder).names() == [f"videos-of-{CLONE}"]
-    trained = [TrainingJob.of(result.cell) for result in read_results(folder)[1]]
+    trained = [PlannedCell.of(result.cell).training for result in read_results(folder)[1]]
     names = {each.name for each in trained if each is not None}
     assert {path.name for path in (folder / "agents").iterdir()} == names, "outdated agents are gone"
 
@@ -166,7 +164,7 @@ def test_an_agent_is_measured_as_often_as_a_suite_sets_it_differently(tmp_path: 
     }
     assert [cell.demonstrations for _, cell in sorted(cells.items())] == [9, 8, None]
     assert [cell.demonstrator for _, cell in sorted(cells.items())] == ["noisy", "expert", None]
-    trained = {name: TrainingJob.of(cell) for name, cell in cells.items()}
+    trained = {name: PlannedCell.of(cell).training for name, cell in cells.items()}
     saved = {
         name: json.loads((folder / each.path / "agent.json").read_text())
         for name, each in trained.items()
@@ -227,7 +225,7 @@ def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds report\.md and no suite\.json: choose another folder by --out"):
         runner.run(suite, folder, LocalEngine(1))
     (folder / "suite.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"suite\.json is of no suite: choose another"):
+    with pytest.raises(ValueError, match=r"suite\.json is not the file of a suite: choose another"):
         runner.run(suite, folder, LocalEngine(1))
     (folder / "suite.json").write_text('{"name": "another"}')
     with pytest.raises(ValueError, match="holds results of the suite 'another': choose another"):
@@ -249,11 +247,11 @@ def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
 def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(results, tmp_path / "copy"))
     suite = read_suite(written(tmp_path), ("tests.benchmarks.strangers:Stranger",))
-    runner.forget(suite, folder, "bc")
+    runner.delete_results(suite, folder, "bc")
     todo = runner.missing(suite, folder)
     assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.videos)] == [1, 2, 2, 1]
-    with pytest.raises(ValueError, match="no agent is called 'bd'; expected one of random, expert, bc"):
-        runner.forget(suite, folder, "bd")
+    with pytest.raises(ValueError, match="no agent has the label 'bd'; expected one of random, expert, bc"):
+        runner.delete_results(suite, folder, "bd")
     assert runner.removed_agents(suite, folder) == []
     assert runner.removed_agents(read_suite(written(tmp_path)), folder) == ["tests.benchmarks.strangers:Stranger"]
 
@@ -282,7 +280,7 @@ def test_a_saved_agent_is_measured_as_it_is(results: Path, tmp_path: Path) -> No
     assert runner.missing(suite, folder).cells == ()
     description = tmp_path / "saved" / "agent.json"
     description.write_text(description.read_text().replace('"epochs"', '"epochs" '))
-    assert [cell.label for cell in runner.missing(suite, folder).cells] == [saved]
+    assert [planned.cell.label for planned in runner.missing(suite, folder).cells] == [saved]
     description.write_text(json.dumps({"agent": "os:system"}))
     with pytest.raises(ValueError, match="was saved by agent 'os:system', which has no name here"):
         read_suite(written(tmp_path), (saved,))

@@ -65,7 +65,7 @@ def test_a_model_of_stable_baselines_is_measured_only_by_who_trusts_it(model: Pa
         read_suite(file, places)
     read = read_suite(file, places, allow_pickle=True)
     folder = runner.run(read, tmp_path / "out", LocalEngine(2))
-    assert runner.failures(read, folder) == {}
+    assert runner.failures(folder) == {}
     _, found = read_results(folder)
     assert {result.cell.label for result in found} == {"expert", *places}
     assert all(result.training is None for result in found)
@@ -76,7 +76,7 @@ def test_a_model_of_stable_baselines_is_measured_only_by_who_trusts_it(model: Pa
     with zipfile.ZipFile(model, "a") as changed:
         changed.writestr("note", "another one")
     todo = runner.missing(read, folder)
-    assert [cell.label for cell in todo.cells] == [str(model)]
+    assert [planned.cell.label for planned in todo.cells] == [str(model)]
     assert before
 
 

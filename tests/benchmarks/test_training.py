@@ -35,7 +35,7 @@ def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
     alone, watched = (agents.make(name, env, **SMALL[name]) for _ in range(2))
     unwatched = train(alone, shown, env, seed=0)
     assert unwatched.curve is None
-    told = train(watched, shown, env, seed=0, watching=PeriodicEvaluation(evaluations=4, episodes=2))
+    told = train(watched, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=4, episodes=2))
     assert told.environment_steps == unwatched.environment_steps == STEPS[name]
     assert told.curve is not None
     assert told.curve.unit == ("epochs" if name == "bc" else "steps")
@@ -55,7 +55,7 @@ def test_labelled_practice_counts_its_steps(datasets: Any, make: Make) -> None:
     agent = agents.make(
         "dagger", env, epochs=2, batch_size=32, initial_fraction=0.5, iterations=2, updates_per_iteration=4
     )
-    told = train(agent, shown, env, seed=0, watching=PeriodicEvaluation(evaluations=2, episodes=1))
+    told = train(agent, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1))
     assert told.environment_steps > 0
     assert told.environment_steps % env.spec.max_episode_steps == 0  # type: ignore[union-attr, operator]
     assert told.environment_steps <= shown.total_steps
@@ -72,7 +72,9 @@ def test_an_agent_that_cannot_be_watched_learns_all_the_same(make: Make) -> None
 
     agent: Any = Simple()
     before = CountedSteps.total
-    told = train(agent, None, make("LamReach-v0"), seed=0, watching=PeriodicEvaluation(evaluations=2, episodes=1))
+    told = train(
+        agent, None, make("LamReach-v0"), seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1)
+    )
     assert agent.learned
     assert told.curve is not None
     assert told.curve.success == ()
