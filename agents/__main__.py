@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import gymnasium as gym
 import typer
 from rich.table import Table
 
 import agents
 import demos
+from agents.data.spaces import Env
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.registry import ARCHIVE, DESCRIPTION, TrainableAgent, read_description, spec_of
 from agents.saving import archive
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Env = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0.")]
+EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0.")]
 Settings = Annotated[
     list[str], typer.Option("--config", help="Setting of the agent, name=value; repeat it for more.")
 ]
@@ -48,7 +48,7 @@ Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by defa
 )
 def train(
     agent: Annotated[str, typer.Argument(help="Name of an agent, or package.module:Class.")],
-    env: Env,
+    env: EnvId,
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
     demonstrations: Demonstrations = None,
     seed: Annotated[int, typer.Option(help="Seeds everything that is random.")] = 0,
@@ -142,7 +142,7 @@ def evaluate(
             help="Folder of a saved agent, a name, package.module:Class, or a Stable-Baselines3 archive (.zip)."
         ),
     ],
-    env: Env,
+    env: EnvId,
     episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 200,
     first_seed: Annotated[int, typer.Option(help="Seed of the first episode; the others follow it.")] = 1000,
     agent_class: Annotated[
@@ -202,7 +202,7 @@ def evaluate(
 )
 def tune(
     agent: Annotated[str, typer.Argument(help="Name of an agent.")],
-    env: Env,
+    env: EnvId,
     study: Annotated[Path, typer.Option(help="SQLite file of the study.")],
     demonstrations: Demonstrations = None,
     trials: Annotated[int, typer.Option(help="Total number of trials.")] = 20,
@@ -264,7 +264,7 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
             console.print(f"Outdated: trained with other versions of {', '.join(outdated)}.")
 
 
-def _agent(name: str, env: gym.Env[Any, Any], settings: dict[str, Any], agent_class: str | None) -> Any:
+def _agent(name: str, env: Env, settings: dict[str, Any], agent_class: str | None) -> Any:
     """Load a saved agent, or make one that needs no training."""
     if agent_class is not None or (Path(name) / DESCRIPTION).is_file():
         if settings:

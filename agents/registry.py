@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import gymnasium as gym
-
+from agents.data.spaces import Env
 from demos.collection.recording import Policy
 from demos.runtime.import_paths import import_object
 
@@ -79,7 +78,7 @@ class HasSpec(Protocol):
     spec: AgentSpec
 
 
-def spec_of(agent: Any) -> AgentSpec:
+def spec_of(agent: object) -> AgentSpec:
     """Return the spec of an agent or of its class; the default spec of a third-party agent without one.
 
     Args:
@@ -97,7 +96,7 @@ class TrainableAgent(Policy, Protocol):
     def learn(
         self,
         demonstrations: Any,
-        env: gym.Env[Any, Any],
+        env: Env,
         *,
         seed: int,
         budget: int | None = None,
@@ -121,7 +120,7 @@ class TrainableAgent(Policy, Protocol):
         ...
 
     @classmethod
-    def load(cls, directory: str | Path, env: gym.Env[Any, Any]) -> TrainableAgent:
+    def load(cls, directory: str | Path, env: Env) -> TrainableAgent:
         """Read what :meth:`save` wrote, for an environment with the same spaces."""
         ...
 
@@ -131,7 +130,7 @@ def names() -> list[str]:
     return sorted({*AGENTS, *(entry.name for entry in _installed())})
 
 
-def _installed() -> Iterator[Any]:
+def _installed() -> Iterator[EntryPoint]:
     yield from entry_points(group=ENTRY_POINTS)
 
 
@@ -183,7 +182,7 @@ def find(name: str) -> Any:
     )
 
 
-def make(name: str, env: gym.Env[Any, Any], **settings: Any) -> Any:
+def make(name: str, env: Env, **settings: Any) -> Any:
     """Make an agent.
 
     Args:
@@ -231,7 +230,7 @@ class Function:
         return self.function(observation), state
 
 
-def load(directory: str | Path, env: gym.Env[Any, Any], *, agent: str | None = None) -> Any:
+def load(directory: str | Path, env: Env, *, agent: str | None = None) -> Any:
     """Load a saved agent.
 
     Args:

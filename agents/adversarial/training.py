@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 import torch
 from gymnasium import spaces
 from imitation.algorithms.adversarial.common import AdversarialTrainer
@@ -26,7 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.adversarial.bc_regularization import BCRegularization, actor_parameters
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices
-from agents.data.spaces import brief
+from agents.data.spaces import Array, Env, brief
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, is_image, policy_keywords
 from agents.rl.finetuning import ppo_from
@@ -117,10 +115,10 @@ class ExpertTransitions:
         rng: Draws rows, with replacement.
     """
 
-    arrays: dict[str, npt.NDArray[Any]]
+    arrays: dict[str, Array]
     rng: np.random.Generator
 
-    def draw(self, count: int) -> dict[str, npt.NDArray[Any]]:
+    def draw(self, count: int) -> dict[str, Array]:
         """Return a minibatch."""
         rows = self.rng.integers(len(self.arrays["acts"]), size=count)
         return {name: values[rows] for name, values in self.arrays.items()}
@@ -164,7 +162,7 @@ class AdversarialAgent(PolicyAgent):
     def learn(
         self,
         demonstrations: Demonstrations,
-        env: gym.Env[Any, Any],
+        env: Env,
         *,
         seed: int,
         budget: int | None = None,
@@ -239,7 +237,8 @@ class AdversarialAgent(PolicyAgent):
         self.reward = training.trainer.reward_test.to("cpu").eval()
 
     def _expert(self, data: DemonstrationData, seed: int) -> ExpertTransitions:
-        learned = data.transitions()
+        # Also those of mapped files: they are single arrays of numbers, not images.
+        learned = data.transitions()[:]
         episodes = list(data.iterate_episodes())
         arrays = {
             "obs": learned.observations.numpy(),
@@ -255,7 +254,7 @@ class AdversarialAgent(PolicyAgent):
         bc: BehaviorCloning,
         model: PPO,
         data: DemonstrationData,
-        env: gym.Env[Any, Any],
+        env: Env,
         seed: int,
     ) -> BCRegularization:
         return BCRegularization(

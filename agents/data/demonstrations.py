@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import gymnasium as gym
 import minari
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.data.spaces import brief
+from agents.data.spaces import Space, brief
 from demos.datasets.checksum import checksum, checksum_of
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import environment_rate, plan_of, rate_of
@@ -152,8 +151,8 @@ class DemonstrationData:
         self._datasets = list(datasets) if isinstance(datasets, Sequence) else [datasets]
         if not self._datasets:
             raise ValueError("no datasets: expected at least one")
-        self.observation_space: gym.Space[Any] = self._datasets[0].observation_space
-        self.action_space: gym.Space[Any] = self._datasets[0].action_space
+        self.observation_space: Space = self._datasets[0].observation_space
+        self.action_space: Space = self._datasets[0].action_space
         for dataset in self._datasets:
             check_spaces(dataset, self.observation_space, self.action_space)
             _check_rate(dataset)
@@ -199,7 +198,7 @@ class DemonstrationData:
         """True if all episodes are held in memory."""
         return self._held is not None
 
-    def check_spaces(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+    def check_spaces(self, observation_space: Space, action_space: Space) -> None:
         """Refuse an agent of other spaces.
 
         Raises:
@@ -273,9 +272,7 @@ Demonstrations: TypeAlias = minari.MinariDataset | Sequence[minari.MinariDataset
 """Demonstrations that agents learn from: a dataset, several datasets, or data that were read already."""
 
 
-def check_spaces(
-    dataset: minari.MinariDataset, observation_space: gym.Space[Any], action_space: gym.Space[Any]
-) -> None:
+def check_spaces(dataset: minari.MinariDataset, observation_space: Space, action_space: Space) -> None:
     """Refuse a dataset of other spaces.
 
     Raises:

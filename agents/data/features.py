@@ -7,10 +7,12 @@ from typing import Any
 
 import gymnasium as gym
 
+from agents.data.spaces import Env
+
 AXES = ("x", "y", "z")
 
 
-def feature_indices(names: Sequence[str], env: gym.Env[Any, Any]) -> list[int]:
+def feature_indices(names: Sequence[str], env: Env) -> list[int]:
     """Return the indices of features in an observation that is one array.
 
     Args:

@@ -11,10 +11,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+
+from agents.data.spaces import Env
 
 VECTORS = ("position", "relative", "velocity", "lag")
 """Suffixes of names of features that are vectors of x, y and z."""
@@ -81,7 +82,7 @@ def _rotate(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
     rows[:, x + 1] = sine * along + cosine * across
 
 
-def symmetry_of(env: gym.Env[Any, Any], *, mirror: bool, rotate: bool) -> Symmetry | None:
+def symmetry_of(env: Env, *, mirror: bool, rotate: bool) -> Symmetry | None:
     """Return the augmentation for an environment; None without mirroring and rotation.
 
     Args:

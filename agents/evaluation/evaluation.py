@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 import lam_envs
+from agents.data.spaces import Env
 from agents.evaluation.deadline import Deadline
 from demos.collection.recording import Policy, rollout
 from demos.runtime.intervals import wilson_interval
@@ -140,7 +141,7 @@ class _Timed:
 
 def evaluate(
     agent: Policy,
-    env: str | gym.Env[Any, Any],
+    env: str | Env,
     *,
     seeds: Iterable[int],
     progress: bool = False,
@@ -205,11 +206,11 @@ def _limit(seconds: float | None, seed: int) -> contextlib.AbstractContextManage
     return contextlib.nullcontext() if seconds is None else Deadline(seconds, f"the episode with seed {seed}")
 
 
-def _step_seconds(env: gym.Env[Any, Any]) -> float:
+def _step_seconds(env: Env) -> float:
     return 1.0 / float(env.metadata.get("render_fps", 20))
 
 
-def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
+def make_env(env_id: str, **kwargs: Any) -> Env:
     """Make an environment by its id.
 
     Raises:
@@ -226,7 +227,7 @@ def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
         ) from error
 
 
-def _episode(agent: Policy, env: gym.Env[Any, Any], seed: int) -> EpisodeResult:
+def _episode(agent: Policy, env: Env, seed: int) -> EpisodeResult:
     total, length, since, ever = 0.0, 0, None, False
     inner: Any = env.unwrapped
     positions: list[npt.NDArray[np.float64]] = []

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
+from agents.data.spaces import Env, Space
 from demos.collection.recording import Policy
 
 Wrappers = tuple[VecNormalize | VecFrameStack, ...]
@@ -64,7 +64,7 @@ class Wrapped:
         return action, (tuple(updated), memory)
 
 
-def as_trained(agent: Any, env: gym.Env[Any, Any]) -> Any:
+def as_trained(agent: Any, env: Env) -> Any:
     """Return an agent that sees observations as in its training, if it is a model that still has its own environment.
 
     Args:
@@ -86,7 +86,7 @@ def _batch(observation: Any) -> Any:
     return np.asarray(observation)[None]
 
 
-def wrappers(path: str | Path, seen: spaces.Space[Any], env: gym.Env[Any, Any], statistics: Path | None) -> Wrappers:
+def wrappers(path: str | Path, seen: Space, env: Env, statistics: Path | None) -> Wrappers:
     """Return the wrappers that turn the observations of an environment into those that a model was trained on.
 
     Args:
@@ -122,7 +122,7 @@ def wrappers_of(envs: VecEnv | None) -> Wrappers:
     return tuple(reversed(found))
 
 
-def _wrapped(path: str | Path, env: gym.Env[Any, Any], frames: int, statistics: Path | None) -> Iterator[VecEnv]:
+def _wrapped(path: str | Path, env: Env, frames: int, statistics: Path | None) -> Iterator[VecEnv]:
     """Wrap an environment in all the ways in which it may have been wrapped."""
 
     def normalized(envs: VecEnv) -> VecEnv:
@@ -138,7 +138,7 @@ def _wrapped(path: str | Path, env: gym.Env[Any, Any], frames: int, statistics: 
                 yield normalized(VecFrameStack(DummyVecEnv([lambda: env]), frames, order))
 
 
-def _frames(seen: spaces.Space[Any], own: spaces.Space[Any]) -> int:
+def _frames(seen: Space, own: Space) -> int:
     """Return the number of stacked observations, from the ratio of the sizes."""
     sizes = []
     for space in (seen, own):
@@ -146,7 +146,7 @@ def _frames(seen: spaces.Space[Any], own: spaces.Space[Any]) -> int:
     return sizes[0] // sizes[1] if sizes[1] and sizes[0] and sizes[0] % sizes[1] == 0 else 1
 
 
-def _as_seen(envs: VecEnv) -> Iterator[spaces.Space[Any]]:
+def _as_seen(envs: VecEnv) -> Iterator[Space]:
     yield envs.observation_space
     with contextlib.suppress(AssertionError):
         yield VecTransposeImage(envs).observation_space

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
 from agents.data.features import feature_indices
+from agents.data.spaces import Array, Env, Observation, Space, Tensors
 from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
 from agents.policies.torch_policy import TorchPolicy
@@ -50,7 +51,7 @@ class CloningSettings(AgentSettings):
             raise ValueError(f"masked_features is {', '.join(self.masked_features)}, which needs standardize=true")
         return self
 
-    def symmetry(self, env: gym.Env[Any, Any]) -> Symmetry | None:
+    def symmetry(self, env: Env) -> Symmetry | None:
         """Return the augmentation of minibatches in an environment; None without one."""
         return symmetry_of(env, mirror=self.mirror, rotate=self.rotate)
 
@@ -89,9 +90,7 @@ class BCPolicy(TorchPolicy):
         settings: Settings of the network and its loss.
     """
 
-    def __init__(
-        self, observation_space: gym.Space[Any], action_space: gym.Space[Any], settings: CloningSettings
-    ) -> None:
+    def __init__(self, observation_space: Space, action_space: Space, settings: CloningSettings) -> None:
         super().__init__(observation_space, action_space)
         self.entropy_weight = settings.entropy_weight
         self.l2_weight = settings.l2_weight
@@ -116,7 +115,7 @@ class BCPolicy(TorchPolicy):
         return loss, logs
 
     def predict_action(
-        self, observation: Any, memory: Any = None, *, deterministic: bool = True
+        self, observation: Tensors, memory: Any = None, *, deterministic: bool = True
     ) -> tuple[torch.Tensor, Any]:
         """Return the mean action, or a drawn one, shape (N, ...)."""
         if deterministic and isinstance(self.action_space, gym.spaces.Box):
@@ -175,10 +174,10 @@ class BehaviorCloning(PolicyAgent):
 
     spec = AgentSpec("bc", settings=BCSettings, budget_unit="epochs", takes_run=True)
 
-    def __init__(self, env: gym.Env[Any, Any], **settings: Any) -> None:
+    def __init__(self, env: Env, **settings: Any) -> None:
         super().__init__(env, **settings)
         with isolated_rng(0):
-            self.policies: list[Any] = [self.new_policy() for _ in range(self.settings.ensemble_size)]
+            self.policies: list[BCPolicy] = [self.new_policy() for _ in range(self.settings.ensemble_size)]
         self.policy = self.policies[0]
 
     def new_policy(self) -> BCPolicy:
@@ -188,7 +187,7 @@ class BehaviorCloning(PolicyAgent):
     def learn(
         self,
         demonstrations: Demonstrations,
-        env: gym.Env[Any, Any],
+        env: Env,
         *,
         seed: int,
         budget: int | None = None,
@@ -272,8 +271,8 @@ class BehaviorCloning(PolicyAgent):
         return steps, data.transitions(apart) if apart else None
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[npt.NDArray[Any], Any]:
+        self, observation: Observation, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Array, Any]:
         """Return actions, as Stable-Baselines3's ``predict`` does.
 
         An ensemble returns its mean, or for discrete actions its majority vote. Without ``deterministic`` its first
@@ -284,12 +283,12 @@ class BehaviorCloning(PolicyAgent):
             return action, state
         actions = np.stack([policy.predict(observation, deterministic=True)[0] for policy in self.policies])
         if isinstance(self.action_space, gym.spaces.Box):
-            mean: npt.NDArray[Any] = actions.mean(axis=0, dtype=np.float64).astype(self.action_space.dtype)
+            mean: Array = actions.mean(axis=0, dtype=np.float64).astype(self.action_space.dtype)
             return mean, state
         votes = np.array([np.bincount(column).argmax() for column in actions.reshape(len(actions), -1).T])
         return votes.reshape(actions.shape[1:]).astype(actions.dtype), state
 
-    def uncertainty(self, observation: Any) -> npt.NDArray[np.float64]:
+    def uncertainty(self, observation: Observation) -> npt.NDArray[np.float64]:
         """Return the disagreement of the ensemble, which grows far from the demonstrations.
 
         Lakshminarayanan et al. 2017, Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles.

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from pydantic import Field
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions, joined
 from agents.data.features import feature_indices
+from agents.data.spaces import Array, Env, Observation
 from agents.imitation.bc import BCPolicy, CloningSettings
 from agents.registry import AgentSpec
 from agents.training.loop import LoopSettings, TrainingLoop
@@ -104,7 +104,7 @@ class DAgger(PolicyAgent):
     def learn(
         self,
         demonstrations: Demonstrations,
-        env: gym.Env[Any, Any],
+        env: Env,
         *,
         seed: int,
         budget: int | None = None,
@@ -139,7 +139,7 @@ class DAgger(PolicyAgent):
     def _learn(
         self,
         data: DemonstrationData,
-        env: gym.Env[Any, Any],
+        env: Env,
         rollouts: SeededEpisodes,
         expert: Policy,
         seed: int,
@@ -200,7 +200,7 @@ class DAgger(PolicyAgent):
         seed: int,
         kept: dict[str, Any],
         state: dict[str, Any],
-        env: gym.Env[Any, Any],
+        env: Env,
         run: Run,
     ) -> None:
         """Fit a new policy to all labels, which acts from then on.
@@ -252,7 +252,7 @@ class DAgger(PolicyAgent):
 
     def _episode(
         self, env: SeededEpisodes, expert: Policy, beta: float, rng: np.random.Generator
-    ) -> Iterator[tuple[Any, Any]]:
+    ) -> Iterator[tuple[Observation, Array]]:
         """Yield observation and label of each step."""
         observation, _ = env.reset()
         ended = False

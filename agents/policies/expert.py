@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import gymnasium as gym
-
+from agents.data.spaces import Env
 from agents.registry import AgentSpec
 from demos.experts import ExpertPolicy, make_expert
 
@@ -19,5 +16,5 @@ class ExpertAgent(ExpertPolicy):
 
     spec = AgentSpec("expert", needs_demonstrations=False, needs_no_command=False)
 
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, env: Env) -> None:
         super().__init__(make_expert(env).expert, env)

@@ -10,15 +10,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
+from agents.data.spaces import Space, Tensors
 from demos.datasets.statistics import Statistics
 
 MIN_DEVIATION = 0.01
@@ -39,11 +40,10 @@ class ObservationEncoder(BaseFeaturesExtractor):
             the channels first, as in Stable-Baselines3.
     """
 
-    def __init__(self, observation_space: gym.Space[Any]) -> None:
+    def __init__(self, observation_space: Space) -> None:
         self._parts = _parts(observation_space)
         sizes = [IMAGE_FEATURES if is_image(part) else math.prod(part.shape) for part in self._parts.values()]
         super().__init__(observation_space, sum(sizes))
-        self._is_dict = isinstance(observation_space, spaces.Dict)
         self.images = nn.ModuleDict()
         for number, part in enumerate(self._parts.values()):
             if is_image(part):
@@ -68,11 +68,11 @@ class ObservationEncoder(BaseFeaturesExtractor):
             self.get_buffer(f"mean_{number}").copy_(torch.as_tensor(known.mean.ravel()))
             self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))
 
-    def forward(self, observations: Any) -> torch.Tensor:
+    def forward(self, observations: Tensors) -> torch.Tensor:
         """Return rows of shape (N, features)."""
         rows = []
         for number, name in enumerate(self._parts):
-            values = observations[name] if self._is_dict else observations
+            values = observations[name] if isinstance(observations, dict) else observations
             if str(number) in self.images:
                 pixels = values.float() / 255.0
                 if not _has_channels_first(self._parts[name].shape):
@@ -85,7 +85,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
         return torch.cat(rows, dim=1)
 
 
-def is_image(space: gym.Space[Any]) -> bool:
+def is_image(space: Space) -> bool:
     """Return True if a space holds images, with the channels last or first."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
 
@@ -95,7 +95,7 @@ def _has_channels_first(shape: tuple[int, ...]) -> bool:
     return shape[0] < min(shape[1:])
 
 
-def _parts(space: gym.Space[Any]) -> dict[str, spaces.Box]:
+def _parts(space: Space) -> dict[str, spaces.Box]:
     """Return the spaces of the arrays of an observation by name; that of a plain Box is ``""``."""
     parts: dict[str, spaces.Box] = {}
     for name, part in (space.spaces if isinstance(space, spaces.Dict) else {"": space}).items():
@@ -163,7 +163,7 @@ class BoundedPolicy(ActorCriticPolicy):
         self.squash = squash
         super().__init__(*args, **kwargs)
 
-    def _build(self, lr_schedule: Any) -> None:
+    def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
         if self.squash and isinstance(self.action_space, spaces.Box):
             # This adds no weights, so the optimizer has all of them.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
+from agents.data.spaces import Env
 from agents.registry import AgentSpec
 
 
@@ -21,7 +21,7 @@ class RandomAgent:
 
     spec = AgentSpec("random", needs_demonstrations=False, needs_no_command=False)
 
-    def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
+    def __init__(self, env: Env, seed: int = 0) -> None:
         self._actions = copy.deepcopy(env.action_space)
         self._actions.seed(seed)
         self._observation_space = env.observation_space

@@ -8,11 +8,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from agents.data.demonstrations import Transitions
+from agents.data.spaces import Array, Observation, Space, Tensors
 from demos.datasets.statistics import Statistics
 from demos.datasets.tree import tree_leaves, tree_map
 
@@ -25,7 +25,7 @@ class TorchPolicy(nn.Module, ABC):
         action_space: Space of the actions.
     """
 
-    def __init__(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+    def __init__(self, observation_space: Space, action_space: Space) -> None:
         super().__init__()
         self.observation_space = observation_space
         self.action_space = action_space
@@ -43,7 +43,7 @@ class TorchPolicy(nn.Module, ABC):
 
     @abstractmethod
     def predict_action(
-        self, observation: Any, memory: Any = None, *, deterministic: bool = True
+        self, observation: Tensors, memory: Any = None, *, deterministic: bool = True
     ) -> tuple[torch.Tensor, Any]:
         """Return actions.
 
@@ -72,8 +72,8 @@ class TorchPolicy(nn.Module, ABC):
 
     @torch.no_grad()
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[npt.NDArray[Any], Any]:
+        self, observation: Observation, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Array, Any]:
         """Return actions for one observation or a batch, as Stable-Baselines3's ``predict`` does.
 
         Args:
@@ -94,7 +94,7 @@ class TorchPolicy(nn.Module, ABC):
         )
         memory = None if episode_start is not None and np.all(episode_start) else state
         chosen, memory = self.predict_action(seen, memory, deterministic=deterministic)
-        actions: npt.NDArray[Any] = chosen.cpu().numpy()
+        actions: Array = chosen.cpu().numpy()
         if isinstance(self.action_space, gym.spaces.Box):
             actions = np.clip(actions, self.action_space.low, self.action_space.high)
         return (actions if is_batch else actions[0]), memory
@@ -111,5 +111,6 @@ class TorchPolicy(nn.Module, ABC):
         if values.shape[1:] == expected:
             return True
         raise ValueError(
-            f"observation {name or 'array'} has shape {values.shape}; expected {expected}, or (N, *{expected})"
+            f"observation {name or 'array'} has shape {values.shape}; expected {expected}, or "
+            f"(N, {', '.join(map(str, expected))})"
         )

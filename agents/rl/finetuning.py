@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -13,6 +12,7 @@ from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.data.spaces import Env
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
 from demos.datasets.tree import tree_map
@@ -21,9 +21,7 @@ LOG_STD = -1.6
 """Logarithm of the noise of a BC policy in fine-tuning: enough to explore, too little to fail."""
 
 
-def ppo_from(
-    bc: BehaviorCloning, env: gym.Env[Any, Any] | VecEnv, *, log_std: float = LOG_STD, **settings: Any
-) -> PPO:
+def ppo_from(bc: BehaviorCloning, env: Env | VecEnv, *, log_std: float = LOG_STD, **settings: Any) -> PPO:
     """Return PPO (Schulman et al. 2017) that starts from a BC policy with noise; its value network is untrained.
 
     Args:
@@ -46,9 +44,7 @@ def ppo_from(
     return model
 
 
-def sac_from(
-    bc: BehaviorCloning, env: gym.Env[Any, Any] | VecEnv, *, log_std: float = LOG_STD, **settings: Any
-) -> SAC:
+def sac_from(bc: BehaviorCloning, env: Env | VecEnv, *, log_std: float = LOG_STD, **settings: Any) -> SAC:
     """Return SAC (Haarnoja et al. 2018) whose actor starts from a BC policy with noise; its critics are untrained.
 
     Args:

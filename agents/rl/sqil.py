@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.data.spaces import Env
 from agents.policies.networks import policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.dqn import DQNSettings
@@ -102,7 +103,7 @@ class SQIL(PolicyAgent):
     def learn(
         self,
         demonstrations: Demonstrations,
-        env: gym.Env[Any, Any],
+        env: Env,
         *,
         seed: int,
         budget: int | None = None,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import gymnasium as gym
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from agents.data.spaces import Env
 from agents.training.policy_agent import PolicyAgent
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, CountOrZero, Discount, Layers, Positive
@@ -34,8 +34,8 @@ class ReinforcementAgent(PolicyAgent):
 
     def learn(
         self,
-        demonstrations: Any,
-        env: gym.Env[Any, Any],
+        demonstrations: object,
+        env: Env,
         *,
         seed: int,
         budget: int | None = None,

@@ -22,8 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-
+from agents.data.spaces import Env
 from demos.collection.recording import Policy
 from demos.runtime.import_paths import import_object
 
@@ -87,7 +86,7 @@ def settings_of(path: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]
 
 def load(
     path: str | Path,
-    env: gym.Env[Any, Any],
+    env: Env,
     *,
     algorithm: str | None = None,
     vecnormalize: str | Path | bool | None = None,
@@ -243,7 +242,7 @@ def _statistics(path: str | Path, chosen: str | Path | bool | None) -> Path | No
     return found
 
 
-def _was_normalized(data: Mapping[str, Any]) -> bool | None:
+def _was_normalized(data: Mapping[str, object]) -> bool | None:
     """Return whether a model was trained under VecNormalize; None if its archive does not record it."""
     # On-policy algorithms save the original observation only beside a normalized one; off-policy ones always do.
     if not {"gae_lambda", "n_steps", "_last_original_obs"} <= data.keys():

@@ -24,10 +24,10 @@ WEIGHTS = "weights.safetensors"
 def save_agent(
     directory: str | Path,
     name: str,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     spaces: Mapping[str, str],
     weights: Mapping[str, torch.Tensor],
-    training: Mapping[str, Any] | None = None,
+    training: Mapping[str, object] | None = None,
 ) -> Path:
     """Write a saved agent; the folder appears, or is replaced, when it is complete.
 

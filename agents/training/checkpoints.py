@@ -17,7 +17,7 @@ TREE = "tree"
 ARRAY, LIST, DICT = "array", "list", "dict"
 
 
-def write_state(path: Path, state: Any) -> Path:
+def write_state(path: Path, state: object) -> Path:
     """Write a state.
 
     Args:
@@ -49,7 +49,7 @@ def read_state(path: Path) -> Any:
         raise ValueError(f"{path} is damaged ({error}): delete it to train from scratch") from error
 
 
-def _encode(part: Any, arrays: dict[str, torch.Tensor]) -> Any:
+def _encode(part: object, arrays: dict[str, torch.Tensor]) -> Any:
     if isinstance(part, (torch.Tensor, np.ndarray)):
         name = str(len(arrays))
         tensor = torch.as_tensor(part).detach().cpu()
@@ -67,7 +67,7 @@ def _encode(part: Any, arrays: dict[str, torch.Tensor]) -> Any:
     raise TypeError(f"a checkpoint cannot hold a {type(part).__name__}")
 
 
-def _key(key: Any) -> str | int:
+def _key(key: object) -> str | int:
     if not isinstance(key, (str, int)):
         raise TypeError(f"a checkpoint cannot hold a key of type {type(key).__name__}")
     return key

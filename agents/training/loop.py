@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -44,7 +44,10 @@ class LoopSettings:
     patience: int = 0
 
 
-class TrainingLoop:
+PolicyType = TypeVar("PolicyType", bound=TorchPolicy)
+
+
+class TrainingLoop(Generic[PolicyType]):
     """Training of one policy, an epoch at a time, within :func:`agents.training.randomness.isolated_rng`.
 
     Args:
@@ -64,7 +67,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        policy: TorchPolicy,
+        policy: PolicyType,
         steps: Transitions,
         settings: LoopSettings,
         *,
@@ -157,7 +160,7 @@ class TrainingLoop:
     def _result_weights(self) -> dict[str, torch.Tensor]:
         return self.policy.state_dict() if self._average is None else self._average
 
-    def result(self) -> TorchPolicy:
+    def result(self) -> PolicyType:
         """Return the policy, on the CPU, with the best weights if there is a validation, else with the last."""
         self.policy.load_state_dict(self._best_weights or self._result_weights())
         return self.policy.to("cpu").eval()
@@ -179,7 +182,8 @@ class TrainingLoop:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume from a state of :meth:`state`."""
         self.policy.load_state_dict(state["policy"])
-        self._average = state["average"]
+        device, average = self.policy.device, state["average"]
+        self._average = None if average is None else {name: value.to(device) for name, value in average.items()}
         self._optimizer.load_state_dict(state["optimizer"])
         self._rng.bit_generator.state = state["rng"]
         set_generators(state["generators"])

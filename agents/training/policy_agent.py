@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import gymnasium as gym
-import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
 from agents.data.demonstrations import DemonstrationData
-from agents.data.spaces import spaces_of
+from agents.data.spaces import Array, Env, Observation, Space, spaces_of
 from agents.policies.networks import set_weights, weights_of
 from agents.registry import AgentSpec
 from agents.saving.storage import read_weights, save_agent
@@ -42,7 +40,7 @@ class PolicyAgent(ABC):
 
     spec: ClassVar[AgentSpec]
 
-    def __init__(self, env: gym.Env[Any, Any], **settings: Any) -> None:
+    def __init__(self, env: Env, **settings: Any) -> None:
         self.observation_space = env.observation_space
         self.action_space = env.action_space
         kind = self.spec.settings or AgentSettings
@@ -58,7 +56,7 @@ class PolicyAgent(ABC):
     def begin(
         self,
         demonstrations: DemonstrationData | None,
-        env: gym.Env[Any, Any],
+        env: Env,
         run: Run,
         *,
         seed: int,
@@ -79,10 +77,10 @@ class PolicyAgent(ABC):
         )
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[npt.NDArray[Any], Any]:
+        self, observation: Observation, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Array, Any]:
         """Return actions, as Stable-Baselines3's ``predict`` does."""
-        actions: tuple[npt.NDArray[Any], Any] = self.policy.predict(observation, state, episode_start, deterministic)
+        actions: tuple[Array, Any] = self.policy.predict(observation, state, episode_start, deterministic)
         return actions
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -104,7 +102,7 @@ class PolicyAgent(ABC):
         return save_agent(directory, self.spec.name, settings, described, self.weights(), self.training)
 
     @classmethod
-    def load(cls: type[Self], directory: str | Path, env: gym.Env[Any, Any]) -> Self:
+    def load(cls: type[Self], directory: str | Path, env: Env) -> Self:
         """Read what :meth:`save` wrote.
 
         Raises:
@@ -122,7 +120,7 @@ class PolicyAgent(ABC):
         return agent
 
 
-def require_discrete(name: str, action_space: gym.Space[Any]) -> spaces.Discrete:
+def require_discrete(name: str, action_space: Space) -> spaces.Discrete:
     """Return a space of discrete actions.
 
     Raises:

@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium as gym
-
 from agents.data.demonstrations import DemonstrationData
+from agents.data.spaces import Env
 from agents.registry import AGENTS, find, spec_of
 from agents.training.settings import settings_of, stem
 from demos.collection.versions import expert_versions, library_versions, major_versions
@@ -56,7 +55,7 @@ def effective_settings(name: str, changed: Mapping[str, Any], section: str) -> d
 def training_of(
     agent: str,
     settings: Mapping[str, Any],
-    env: gym.Env[Any, Any],
+    env: Env,
     demonstrations: DemonstrationData | None,
     *,
     seed: int,
@@ -93,7 +92,7 @@ def training_of(
     }
 
 
-def training_versions(agent: str, env: gym.Env[Any, Any]) -> dict[str, int]:
+def training_versions(agent: str, env: Env) -> dict[str, int]:
     """Return the version of each part that decides what an agent learns from given demonstrations.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from agents.data.spaces import Env
 from agents.evaluation.evaluation import evaluate as evaluate_agent
 from demos.collection.recording import Policy
 
@@ -199,7 +200,7 @@ class Run:
         # TensorBoard hides what was logged from this step on before.
         return SummaryWriter(str(folder), purge_step=self._resumed_at + 1)
 
-    def evaluate(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
+    def evaluate(self, agent: Policy, env: Env, done: int) -> None:
         """Run a periodic evaluation if one is due, in a copy of an environment.
 
         Args:
@@ -223,7 +224,7 @@ class Run:
         self.log(done, success=result.success_rate)
 
 
-def _different(checkpoint: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+def _different(checkpoint: Mapping[str, object], identity: Mapping[str, object]) -> str:
     """Return the names of the parts of a training's description that differ."""
     before = checkpoint.get("identity")
     known = before if isinstance(before, dict) else {}

@@ -16,6 +16,7 @@ import gymnasium as gym
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agents.data.spaces import Env
 from lam_envs.env import ManipulationEnv
 
 CONFIGS = Path(__file__).with_name("configs")
@@ -51,7 +52,7 @@ SettingsType = TypeVar("SettingsType", bound=AgentSettings)
 
 
 def read_settings(
-    name: str, kind: type[SettingsType], changed: Mapping[str, Any], env: gym.Env[Any, Any] | None = None
+    name: str, kind: type[SettingsType], changed: Mapping[str, object], env: Env | None = None
 ) -> SettingsType:
     """Return an agent's settings: its defaults, what its file changes for this environment, and ``changed``.
 
@@ -67,7 +68,7 @@ def read_settings(
     return settings_of(name, kind, changed, stem(env))
 
 
-def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, Any], section: str) -> SettingsType:
+def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, object], section: str) -> SettingsType:
     """Return an agent's settings for an environment, given its name in files of settings.
 
     Args:
@@ -87,7 +88,7 @@ def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, Any],
         raise ValueError(_first_problem(name, kind, values, error)) from None
 
 
-def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, Any], error: ValidationError) -> str:
+def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, object], error: ValidationError) -> str:
     """Return the first problem of settings: the value, what is expected."""
     found = error.errors()[0]
     if not found["loc"]:
@@ -142,7 +143,7 @@ SPACES = ("control", "obs")
 """Keywords that change observations or actions: settings that were tuned for an id do not hold for them."""
 
 
-def stem(env: gym.Env[Any, Any] | None) -> str:
+def stem(env: Env | None) -> str:
     """Return the name of an environment in files of settings: its id without the version, such as ``LamGrasp``.
 
     Args:

@@ -19,6 +19,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from agents.data.spaces import Env
 from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
 
@@ -46,7 +47,7 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         episode: Number of the next episode.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], seed: int, index: int = 0) -> None:
+    def __init__(self, env: Env, seed: int, index: int = 0) -> None:
         super().__init__(env)
         self.episode = 0
         self._seed = seed
@@ -59,7 +60,7 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=TRAINING_SEEDS + int(drawn) % (FIRST_SEED - TRAINING_SEEDS), options=options)
 
 
-def horizon_of(env: gym.Env[Any, Any]) -> int:
+def horizon_of(env: Env) -> int:
     """Return the number of steps of an episode.
 
     Raises:
@@ -75,7 +76,7 @@ def horizon_of(env: gym.Env[Any, Any]) -> int:
     return env.spec.max_episode_steps
 
 
-def rollout_env(env: gym.Env[Any, Any], seed: int, index: int = 0) -> SeededEpisodes:
+def rollout_env(env: Env, seed: int, index: int = 0) -> SeededEpisodes:
     """Return a copy of an environment for rollouts, whose episodes are seeded by their numbers.
 
     Args:
@@ -88,7 +89,7 @@ def rollout_env(env: gym.Env[Any, Any], seed: int, index: int = 0) -> SeededEpis
     return SeededEpisodes(gym.make(spec), seed, index)
 
 
-def training_envs(env: gym.Env[Any, Any], seed: int, count: int = 1) -> DummyVecEnv:
+def training_envs(env: Env, seed: int, count: int = 1) -> DummyVecEnv:
     """Return copies of an environment for training.
 
     Args:
@@ -123,7 +124,7 @@ def steps_per_env(steps: int, environments: int, horizon: int) -> int:
 
 def train_from_scratch(
     name: str,
-    env: gym.Env[Any, Any],
+    env: Env,
     run: Run,
     new_model: Callable[[VecEnv], BaseAlgorithm],
     *,
@@ -157,7 +158,7 @@ def train_from_scratch(
 
 def train(
     model: BaseAlgorithm,
-    env: gym.Env[Any, Any],
+    env: Env,
     run: Run,
     *,
     steps: int,
@@ -193,7 +194,7 @@ def train(
 class _RunCallback(BaseCallback):
     """Callback that writes checkpoints and logs at starts of episodes."""
 
-    def __init__(self, run: Run, env: gym.Env[Any, Any], horizon: int) -> None:
+    def __init__(self, run: Run, env: Env, horizon: int) -> None:
         super().__init__()
         self._run = run
         self._env = env

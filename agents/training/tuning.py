@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import optuna
 import yaml
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import agents
 from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.data.spaces import Env
 from agents.training.provenance import training_of
 from agents.training.run import FIRST_SEED, Run
 from agents.training.settings import CONFIGS, SEARCH
@@ -89,7 +89,7 @@ def suggested(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> di
 
 def tune(
     agent: str,
-    env: gym.Env[Any, Any],
+    env: Env,
     demonstrations: Demonstrations | None,
     study: str | Path,
     settings: Mapping[str, Any] | None = None,

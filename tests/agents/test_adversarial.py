@@ -1,4 +1,4 @@
-"""GAIL and AIRL: they learn from what the discriminator says, begin as a clone, and go on after a kill."""
+"""GAIL and AIRL learn from the discriminator, start from a BC policy, and resume after a kill."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def reach(datasets: Any, make: Make) -> tuple[Any, gym.Env[Any, Any]]:
 
 
 class Unrewarded(gym.RewardWrapper[Any, Any]):
-    """Rewards nothing."""
+    """Wrapper that returns reward 0."""
 
     def reward(self, reward: Any) -> float:
         return 0.0
@@ -97,7 +97,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     assert loaded.training["demonstrations"]["id"] == dataset.id
 
 
-def test_a_warm_start_is_not_done_again(reach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_training_skips_the_warm_start(reach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, env = reach
     whole, again = (new("gail", env, critic_iterations=0) for _ in range(2))
     whole.learn(dataset, env, seed=0, budget=ROUND)
@@ -110,12 +110,10 @@ def test_a_warm_start_is_not_done_again(reach: Any, tmp_path: Path, monkeypatch:
     assert same(again, whole)
 
 
-def test_it_begins_where_the_clone_is_and_stays_there_while_only_the_critic_learns(
-    reach: Any, tmp_path: Path
-) -> None:
+def test_it_starts_as_the_bc_policy_and_stays_so_while_only_the_critic_learns(reach: Any, tmp_path: Path) -> None:
     dataset, env = reach
-    clone = agents.make("bc", env, hidden_sizes=SMALL["hidden_sizes"])
-    clone.learn(dataset, env, seed=3, budget=SMALL["warm_start_epochs"])
+    bc = agents.make("bc", env, hidden_sizes=SMALL["hidden_sizes"])
+    bc.learn(dataset, env, seed=3, budget=SMALL["warm_start_epochs"])
     agent = new("gail", env)
     seen: list[Any] = []
 
@@ -124,7 +122,7 @@ def test_it_begins_where_the_clone_is_and_stays_there_while_only_the_critic_lear
             seen.append(actions(agent, dataset))
 
     agent.learn(dataset, env, seed=3, budget=2 * ROUND, run=PeriodicEvaluation())
-    expected = actions(clone, dataset)
+    expected = actions(bc, dataset)
     np.testing.assert_array_equal(seen[0], expected)
     assert not np.array_equal(seen[1], expected)
     other = new("gail", env)
@@ -135,7 +133,7 @@ def test_it_begins_where_the_clone_is_and_stays_there_while_only_the_critic_lear
     assert not np.array_equal(actions(at_once, dataset), expected)
 
 
-def test_the_reward_of_the_environment_is_not_looked_at(reach: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reward_of_the_environment_is_not_used(reach: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, env = reach
     agent, unrewarded = (new("gail", env) for _ in range(2))
     agent.learn(dataset, env, seed=0, budget=2 * ROUND)
@@ -169,31 +167,31 @@ def test_the_reward_that_was_learned_is_higher_for_the_expert_than_for_random_ac
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_discriminator_does_not_look_at_what_is_ignored(name: str, reach: Any) -> None:
+def test_the_discriminator_does_not_use_masked_features(name: str, reach: Any) -> None:
     dataset, env = reach
     agent = new(name, env, masked_features=("goal/position", "tool/position/x"))
     agent.learn(dataset, env, seed=0, budget=ROUND)
     layout: Any = env.unwrapped.layout  # type: ignore[attr-defined]
     episode = next(iter(episodes_of(dataset)))
 
-    def scores(place: int | None) -> Any:
+    def scores(index: int | None) -> Any:
         seen = [episode.observations[:-1].copy(), episode.observations[1:].copy()]
         for each in seen:
-            if place is not None:
-                each[:, place] += 1.0
+            if index is not None:
+                each[:, index] += 1.0
         return agent.reward.predict(seen[0], episode.actions, seen[1], np.zeros(len(episode.actions), dtype=bool))
 
-    for place in (layout["goal/position"].slice.start, layout["tool/position"].slice.start):
-        np.testing.assert_array_equal(scores(place), scores(None))
-    for place in (layout["goal/relative"].slice.start, layout["tool/position"].slice.start + 1):
-        assert not np.array_equal(scores(place), scores(None))
+    for index in (layout["goal/position"].slice.start, layout["tool/position"].slice.start):
+        np.testing.assert_array_equal(scores(index), scores(None))
+    for index in (layout["goal/relative"].slice.start, layout["tool/position"].slice.start + 1):
+        assert not np.array_equal(scores(index), scores(None))
     with pytest.raises(ValueError, match="there is no feature 'object/position'"):
         new(name, env, masked_features=("object/position",)).learn(dataset, env, seed=0, budget=ROUND)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("use_actions", [pytest.param(True, marks=pytest.mark.slow), False])
-def test_the_discriminator_looks_at_actions_or_not(name: str, use_actions: bool, reach: Any) -> None:
+def test_the_discriminator_uses_actions_or_not(name: str, use_actions: bool, reach: Any) -> None:
     dataset, env = reach
     agent = new(name, env, use_actions=use_actions)
     agent.learn(dataset, env, seed=0, budget=ROUND)
@@ -246,7 +244,7 @@ def test_nothing_is_printed_and_nothing_written(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_it_cannot_learn_from_is_refused(name: str, datasets: Any, reach: Any, make: Make) -> None:
+def test_unusable_demonstrations_and_budgets_are_refused(name: str, datasets: Any, reach: Any, make: Make) -> None:
     dataset, env = reach
     with pytest.raises(ValueError, match=f"agent {name} needs observations that are one array of numbers; .* Dict"):
         agents.make(name, make("LamReachGoal-v0"))

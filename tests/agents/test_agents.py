@@ -16,7 +16,7 @@ import torch
 import agents
 import demos
 from agents.imitation.bc import BehaviorCloning
-from agents.registry import INSTALL_IMITATION
+from agents.registry import AGENTS, INSTALL_IMITATION, AgentSpec, spec_of
 from demos.collection.recording import Policy
 
 from ..conftest import Make
@@ -24,7 +24,7 @@ from ..lam_envs.traces import fingerprint
 
 
 class StillAgent:
-    """A stranger's agent: all it has is predict."""
+    """Third-party agent with nothing but predict."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         self._action = np.zeros(env.action_space.shape or (), dtype=env.action_space.dtype)
@@ -161,11 +161,11 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 def test_an_installed_package_brings_agents_by_name(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    information = tmp_path / "stranger-1.0.dist-info"
+    information = tmp_path / "external-1.0.dist-info"
     information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
-    place = "tests.agents.test_agents:StillAgent"
-    (information / "entry_points.txt").write_text(f"[lam_envs.agents]\nstill = {place}\n")
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: external\nVersion: 1.0\n")
+    import_path = "tests.agents.test_agents:StillAgent"
+    (information / "entry_points.txt").write_text(f"[lam_envs.agents]\nstill = {import_path}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "still" in agents.names()
     assert isinstance(agents.make("still", make("LamReach-v0")), StillAgent)
@@ -199,11 +199,39 @@ def test_saving_over_something_else_is_refused(datasets: Any, make: Make, tmp_pa
     assert (tmp_path / "thesis" / "chapter.tex").exists()
 
 
-def test_a_strangers_agent_is_found_by_its_place(make: Make) -> None:
+def test_a_third_party_agent_is_found_by_its_import_path(make: Make) -> None:
     env = make("LamReach-v0")
     agent = agents.make("tests.agents.test_agents:StillAgent", env)
     result = agents.evaluate(agent, env, seeds=range(3))
     assert result.success_rate == 0.0
+
+
+def make_still(env: gym.Env[Any, Any], height: float = 0.0) -> StillAgent:
+    agent = StillAgent(env)
+    agent._action[2] = height
+    return agent
+
+
+STILL = AgentSpec("still", needs_demonstrations=False, make=make_still)
+UNFINISHED = AgentSpec("unfinished")
+
+
+def test_a_spec_makes_its_agent_from_the_environment_and_the_settings(make: Make) -> None:
+    env = make("LamReach-v0")
+    agent = agents.make("tests.agents.test_agents:STILL", env, height=0.5)
+    assert isinstance(agent, StillAgent)
+    assert agent.predict(env.reset(seed=0)[0])[0].tolist() == [0.0, 0.0, 0.5, 0.0]
+    assert spec_of(agents.find("tests.agents.test_agents:STILL")) is STILL
+    assert agents.evaluate(agent, env, seeds=range(2)).success_rate == 0.0
+    with pytest.raises(ValueError, match="UNFINISHED is a spec without make: expected a function of the environment"):
+        agents.make("tests.agents.test_agents:UNFINISHED", env)
+
+
+def test_every_agent_has_a_spec_of_its_own_name() -> None:
+    for name in AGENTS:
+        spec = spec_of(agents.find(name))
+        assert spec.name == name
+        assert spec.version >= 1
 
 
 @pytest.mark.parametrize(
@@ -235,11 +263,13 @@ for name in agents.names():
     except ValueError as error:
         print(name, error, sep=": ")
 """
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     ).stdout
     expected = ("airl", "gail", "sqil")
-    assert told.splitlines() == [f"{name}: agent {name!r} needs imitation: {INSTALL_IMITATION}" for name in expected]
+    assert output.splitlines() == [
+        f"{name}: agent {name!r} needs imitation: {INSTALL_IMITATION}" for name in expected
+    ]
     root = Path(__file__).parents[2]
     assert INSTALL_IMITATION in (root / "README.md").read_text()
     assert INSTALL_IMITATION.removeprefix("pip install --no-deps ") in (root / "Makefile").read_text()

@@ -226,8 +226,8 @@ def test_wrong_statistics_are_refused(normalized: Path, make: Make, tmp_path: Pa
         archive.load(path, env, vecnormalize=bad)
     with pytest.raises(ValueError, match="were changed since they were chosen"):
         archive.load(path, env, vecnormalize=normalized / "statistics", vecnormalize_sha256="0")
-    with pytest.raises(TypeError, match=r"no setting normalise; expected some of algorithm, vecnormalize"):
-        archive.settings_of(path, {"normalise": 1})
+    with pytest.raises(TypeError, match=r"no setting normal; expected some of algorithm, vecnormalize"):
+        archive.settings_of(path, {"normal": 1})
 
 
 def test_other_spaces_are_refused_and_say_what_to_do(normalized: Path, make: Make) -> None:

@@ -1,4 +1,4 @@
-"""Behavioural cloning beyond the minimum: early stopping, ensembles, pictures, bounds, settings by environment."""
+"""Behavior cloning beyond the minimum: early stopping, ensembles, images, bounds, settings by environment."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from demos.preprocess import Resample
 from lam_envs import registration
 
 from ..conftest import Make
-from .pictures import check_that_it_sees
+from .images import check_that_actions_depend_on_images
 
 
-def test_observations_are_standardised_by_the_demonstrations_and_what_never_varied_is_left(datasets: Any) -> None:
+def test_observations_are_standardized_by_the_demonstrations_except_constant_ones(datasets: Any) -> None:
     root, ids = datasets
     dataset = demos.load(ids["LamReach-v0"], root)
     network = ObservationEncoder(dataset.observation_space)
@@ -45,7 +45,7 @@ def test_observations_are_standardised_by_the_demonstrations_and_what_never_vari
     assert float(far.abs().max()) == 10.0
 
 
-def test_what_is_ignored_is_not_looked_at(datasets: Any, make: Make, tmp_path: Path) -> None:
+def test_masked_features_are_not_used(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     env: Any = make("LamReach-v0")
     agent = agents.make("bc", env, masked_features=["tool/velocity", "tool/position/z"])
@@ -95,7 +95,7 @@ def test_squashed_actions_stay_in_their_space() -> None:
         BoundedPolicy(observed, observed, lr_schedule=lambda _: 0.0, **policy_keywords((8,)))
 
 
-def test_a_training_stops_when_held_out_episodes_improve_no_more(make: Make, tmp_path: Path) -> None:
+def test_a_training_stops_when_the_validation_loss_no_longer_falls(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     dataset = demos.collect("LamReach-v0", episodes=10, root=tmp_path)
     agent = agents.make("bc", env, validation_fraction=0.2, patience=3, learning_rate=0.03, batch_size=32)
@@ -121,7 +121,9 @@ def test_a_training_stops_when_held_out_episodes_improve_no_more(make: Make, tmp
 
 
 @pytest.mark.parametrize("env_id", ["LamReach-v0", pytest.param("LamReachDiscrete-v0", marks=pytest.mark.slow)])
-def test_members_differ_and_disagree_most_where_nothing_was_shown(env_id: str, make: Make, tmp_path: Path) -> None:
+def test_policies_of_an_ensemble_disagree_most_far_from_the_demonstrations(
+    env_id: str, make: Make, tmp_path: Path
+) -> None:
     env = make(env_id)
     dataset = demos.collect(env_id, episodes=8, root=tmp_path)
     agent = agents.make("bc", env, ensemble_size=3, hidden_sizes=[32], batch_size=32)
@@ -142,13 +144,13 @@ def test_members_differ_and_disagree_most_where_nothing_was_shown(env_id: str, m
         agents.make("bc", env).uncertainty(observations)
 
 
-def test_pictures_are_cloned_from(make: Make, tmp_path: Path) -> None:
+def test_bc_learns_from_images(make: Make, tmp_path: Path) -> None:
     keywords: dict[str, Any] = {"image_width": 24, "image_height": 24}
     env = make("LamReachPixels-v0", **keywords)
     dataset = demos.collect("LamReachPixels-v0", episodes=4, env_kwargs=keywords, root=tmp_path)
     agent = agents.make("bc", env, batch_size=32)
     agent.learn(dataset, env, seed=0, budget=2)
-    check_that_it_sees(agent, env, tmp_path)
+    check_that_actions_depend_on_images(agent, env, tmp_path)
 
 
 def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +188,7 @@ def test_shipped_settings_are_sound(task: str, variant: str, make: Make) -> None
             assert agents.make(name, env).settings == found, name
 
 
-def test_settings_that_are_like_those_of_another_agent_follow_it(
+def test_settings_inherit_from_another_agents_file(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = yaml.safe_load((settings_module.CONFIGS / "bc.yaml").read_text())
@@ -207,7 +209,7 @@ def test_every_environment_of_the_settings_exists() -> None:
         assert set(yaml.safe_load(file.read_text())) <= known, file.name
 
 
-def test_a_clone_knows_what_it_learned_from(datasets: Any, make: Make, tmp_path: Path) -> None:
+def test_a_saved_policy_names_its_demonstrations(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     env = make("LamReach-v0")
     agent = agents.make("bc", env)

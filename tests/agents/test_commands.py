@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 from typer.testing import CliRunner
 
+import agents
+import demos
 from agents.__main__ import app
+
+from ..conftest import Make
 
 
 def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) -> None:
@@ -29,6 +35,17 @@ def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) 
         assert "seeds 1000 to 1003" in evaluated.stdout
 
 
+def test_a_saved_agent_is_shown(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env = make("LamReach-v0")
+    agent = agents.make("bc", env, batch_size=32)
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=4, budget=1)
+    shown = CliRunner().invoke(app, ["show", str(agent.save(tmp_path / "bc"))])
+    assert shown.exit_code == 0, shown.stderr
+    for row in ("agent +bc", "seed +4", "budget +1", "batch_size +32", ids["LamReach-v0"]):
+        assert re.search(row, shown.stdout), row
+
+
 def test_success_at_any_step_is_shown_beside_success_at_the_end() -> None:
     agent = "tests.agents.test_evaluation:ReachAndLeave"
     done = CliRunner().invoke(app, ["evaluate", agent, "--env", "LamReach-v0", "--episodes", "2"])
@@ -37,8 +54,19 @@ def test_success_at_any_step_is_shown_beside_success_at_the_end() -> None:
     assert re.search(r"success at any step +1\.000", done.stdout)
 
 
+class Hanging:
+    """Agent that never answers."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        pass
+
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        while True:
+            time.sleep(0.01)
+
+
 def test_an_agent_that_hangs_is_an_error() -> None:
-    command = ["evaluate", "tests.benchmarks.strangers:Hanging", "--env", "LamReach-v0", "--episodes", "1"]
+    command = ["evaluate", "tests.agents.test_commands:Hanging", "--env", "LamReach-v0", "--episodes", "1"]
     done = CliRunner().invoke(app, [*command, "--episode-seconds", "0.5"])
     assert done.exit_code == 2
     assert "error: the episode with seed 1000 took longer than 0.5 s" in done.stderr
@@ -67,7 +95,7 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-STRANGER = """
+THIRD_PARTY = """
 class Raises:
     def __init__(self, env): pass
     def predict(self, observation, state=None, episode_start=None, deterministic=False):
@@ -87,29 +115,29 @@ class Keeps:
 """
 
 
-def test_a_strangers_error_keeps_its_traceback_and_its_saved_agent_is_evaluated(
+def test_a_third_party_agents_error_keeps_its_traceback_and_its_saved_agent_is_evaluated(
     datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, ids = datasets
-    (tmp_path / "raising_stranger.py").write_text(STRANGER)
+    (tmp_path / "third_party.py").write_text(THIRD_PARTY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
 
     def here(*arguments: str) -> Any:
         return CliRunner().invoke(app, list(arguments))
 
-    failed = here("evaluate", "raising_stranger:Raises", "--env", "LamReach-v0", "--episodes", "1")
+    failed = here("evaluate", "third_party:Raises", "--env", "LamReach-v0", "--episodes", "1")
     assert failed.exit_code == 2
-    assert "raising_stranger.py" in failed.stderr
+    assert "third_party.py" in failed.stderr
     assert "error: boom" in failed.stderr
     trained = here(
-        "train", "raising_stranger:Keeps", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root),
+        "train", "third_party:Keeps", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root),
         "--out", "kept",
     )  # fmt: skip
     assert trained.exit_code == 0, trained.stderr
     refused = here("evaluate", "kept", "--env", "LamReach-v0", "--episodes", "1")
     assert "--agent-class package.module:Class" in refused.stderr
     evaluated = here(
-        "evaluate", "kept", "--agent-class", "raising_stranger:Keeps", "--env", "LamReach-v0", "--episodes", "1"
+        "evaluate", "kept", "--agent-class", "third_party:Keeps", "--env", "LamReach-v0", "--episodes", "1"
     )
     assert evaluated.exit_code == 0, evaluated.stderr

@@ -1,4 +1,4 @@
-"""DAgger: the policy acts, the expert labels what it met, no more labels than were allowed."""
+"""DAgger: the policy acts, the expert labels the states it visits, within the budget of labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUICK: dict[str, Any] = {
 
 
 class Asked:
-    """An expert that notes what it was asked."""
+    """Expert that records its inputs and labels."""
 
     def __init__(self, expert: Any) -> None:
         self._expert = expert
@@ -50,7 +50,7 @@ class Asked:
         "LamReachGoal-v0",
     ],
 )
-def test_no_more_labels_are_asked_for_than_the_demonstrations_hold(env_id: str, make: Make, tmp_path: Path) -> None:
+def test_there_are_no_more_labels_than_demonstrated_steps(env_id: str, make: Make, tmp_path: Path) -> None:
     env = make(env_id)
     dataset = demos.collect(env_id, episodes=8, root=tmp_path)
     expert = Asked(demos.make_expert(make(env_id)))
@@ -64,10 +64,10 @@ def test_no_more_labels_are_asked_for_than_the_demonstrations_hold(env_id: str, 
         str(episode.observations["observation"][0] if isinstance(first, dict) else episode.observations[0])
         for episode in dataset.iterate_episodes()
     }
-    assert str(started) not in shown, "it practises where it was shown"
+    assert str(started) not in shown, "the rollout starts like a demonstration"
 
 
-def test_what_the_expert_tells_moves_nothing_unless_it_has_a_share(datasets: Any, make: Make) -> None:
+def test_labels_of_the_expert_are_executed_only_with_beta(datasets: Any, make: Make) -> None:
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
 
@@ -75,14 +75,14 @@ def test_what_the_expert_tells_moves_nothing_unless_it_has_a_share(datasets: Any
         def predict(self, observation: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
             return np.ones(4, dtype=np.float32), None
 
-    def met(expert: Any, share: float) -> Any:
+    def visited(expert: Any, beta: float) -> Any:
         asked = Asked(expert)
-        agents.make("dagger", env, **{**QUICK, "iterations": 1}, beta=share).learn(dataset, env, seed=0, expert=asked)
+        agents.make("dagger", env, **{**QUICK, "iterations": 1}, beta=beta).learn(dataset, env, seed=0, expert=asked)
         return np.stack(asked.observations)
 
     wise = demos.make_expert(make("LamReach-v0"))
-    np.testing.assert_array_equal(met(wise, 0.0), met(Stubborn(), 0.0))
-    assert not np.array_equal(met(wise, 0.5), met(Stubborn(), 0.5))
+    np.testing.assert_array_equal(visited(wise, 0.0), visited(Stubborn(), 0.0))
+    assert not np.array_equal(visited(wise, 0.5), visited(Stubborn(), 0.5))
 
 
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(

@@ -1,4 +1,4 @@
-"""Evaluation judges the last step, on fixed seeds, with an interval around its point."""
+"""Evaluation: success at the last step, on fixed seeds, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class ReachAndLeave:
         return np.array([1, 1, 1, 1], dtype=np.float32), state
 
 
-def test_success_is_judged_at_the_last_step(make: Make) -> None:
+def test_success_is_that_of_the_last_step(make: Make) -> None:
     env = make("LamReach-v0")
     stays = agents.evaluate(agents.make("expert", env), env, seeds=range(10))
-    tree_leaves = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
+    result = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
     assert stays.success_rate == 1.0
-    assert tree_leaves.success_rate == 0.0
-    assert tree_leaves.mean_steps_to_success is None
+    assert result.success_rate == 0.0
+    assert result.mean_steps_to_success is None
 
 
 def test_steps_to_success_count_from_when_it_lasts(make: Make) -> None:
@@ -64,11 +64,11 @@ def test_the_same_seeds_give_the_same_result(make: Make) -> None:
     assert agents.evaluate(agents.make("random", env), "LamGrasp-v0", seeds=range(5)) == first
 
 
-def test_success_at_any_step_is_told_apart(make: Make) -> None:
+def test_success_at_any_step_is_reported_apart(make: Make) -> None:
     env = make("LamReach-v0")
-    tree_leaves = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
-    assert tree_leaves.success_rate == 0.0
-    assert tree_leaves.ever_success_rate == 1.0
+    result = agents.evaluate(ReachAndLeave(env), env, seeds=range(10))
+    assert result.success_rate == 0.0
+    assert result.ever_success_rate == 1.0
 
 
 class SlowAgent(StillAgent):
@@ -96,7 +96,7 @@ def test_jerk_is_the_third_difference_of_positions() -> None:
 
 
 class Done(gym.Wrapper[Any, Any, Any, Any]):
-    """A stranger's environment that says whether its task is done, and nothing of a tool."""
+    """Third-party environment that reports success, and nothing about a tool."""
 
     def reset(self, **keywords: Any) -> tuple[Any, dict[str, Any]]:
         return self.env.reset(**keywords)[0], {"is_success": False}
@@ -105,7 +105,7 @@ class Done(gym.Wrapper[Any, Any, Any, Any]):
         return *self.env.step(action)[:4], {"is_success": True}
 
 
-def test_of_a_strangers_environment_what_it_tells_is_measured() -> None:
+def test_a_third_party_environment_is_evaluated_by_what_it_reports() -> None:
     env = Done(gym.make("CartPole-v1"))
     result = agents.evaluate(agents.make("random", env), env, seeds=range(2))
     assert result.success_rate == 1.0
@@ -121,7 +121,7 @@ def test_bad_requests_are_refused(make: Make) -> None:
         agents.evaluate(agent, "LamFly-v0", seeds=[0])
     with pytest.raises(TypeError, match="a object is not an agent"):
         agents.evaluate(object(), env, seeds=[0])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="keywords reward for an environment that is made already"):
+    with pytest.raises(ValueError, match="keywords reward for an environment that exists already"):
         agents.evaluate(agent, env, seeds=[0], reward="sparse")
     with pytest.raises(ValueError, match="has no is_success"):
         agents.evaluate(agent, "CartPole-v1", seeds=[0])
@@ -137,8 +137,8 @@ def test_intervals_hold_their_point_and_stay_in_range(trials: int, data: Any) ->
 
 
 def test_the_interval_is_wilsons() -> None:
-    # Wilson 1927 with z = 1.959964: centre (p + z^2/2n) / (1 + z^2/n), here for 190 of 200.
+    # Wilson 1927 with z = 1.959964: center (p + z^2/2n) / (1 + z^2/n), here for 190 of 200.
     z, p, n = 1.959963985, 0.95, 200
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert wilson_interval(190, 200) == pytest.approx((centre - half, centre + half), abs=1e-9)
+    assert wilson_interval(190, 200) == pytest.approx((center - half, center + half), abs=1e-9)

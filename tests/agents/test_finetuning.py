@@ -1,4 +1,4 @@
-"""A clone becomes the policy of Stable-Baselines3's algorithms, acts there as before, and goes on learning."""
+"""A BC policy becomes the policy of PPO and SAC, acts there as before, and learns on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agents.rl.finetuning import add_demonstrations_to_buffer, ppo_from, sac_fro
 from ..conftest import Make
 
 
-def cloned(env_id: str, env: Any, root: Path, **settings: Any) -> Any:
+def trained(env_id: str, env: Any, root: Path, **settings: Any) -> Any:
     agent = agents.make("bc", env, batch_size=32, hidden_sizes=[32, 32], **settings)
     agent.learn(demos.collect(env_id, episodes=4, root=root), env, seed=0, budget=3)
     return agent
@@ -29,9 +29,9 @@ def observations(env: Any) -> list[Any]:
 @pytest.mark.parametrize(
     "env_id", [pytest.param("LamReach-v0", marks=pytest.mark.slow), "LamReachGoal-v0", "LamReachDiscrete-v0"]
 )
-def test_ppo_acts_as_the_clone_and_learns_on(env_id: str, make: Make, tmp_path: Path) -> None:
+def test_ppo_acts_as_the_bc_policy_and_learns_on(env_id: str, make: Make, tmp_path: Path) -> None:
     env = make(env_id)
-    agent = cloned(env_id, env, tmp_path)
+    agent = trained(env_id, env, tmp_path)
     model = ppo_from(agent, env, n_steps=80, batch_size=40, n_epochs=1, device="cpu")
     for observation in observations(env):
         np.testing.assert_array_equal(
@@ -43,11 +43,11 @@ def test_ppo_acts_as_the_clone_and_learns_on(env_id: str, make: Make, tmp_path: 
 
 
 @pytest.mark.parametrize("env_id", [pytest.param("LamReach-v0", marks=pytest.mark.slow), "LamReachGoal-v0"])
-def test_sac_acts_as_the_clone_remembers_the_demonstrations_and_learns_on(
+def test_sac_acts_as_the_bc_policy_has_the_demonstrations_and_learns_on(
     env_id: str, make: Make, tmp_path: Path
 ) -> None:
     env = make(env_id)
-    agent = cloned(env_id, env, tmp_path)
+    agent = trained(env_id, env, tmp_path)
     model = sac_from(agent, env, buffer_size=1000, learning_starts=0, device="cpu")
     for observation in observations(env):
         np.testing.assert_allclose(
@@ -66,7 +66,7 @@ def test_sac_acts_as_the_clone_remembers_the_demonstrations_and_learns_on(
     assert model.num_timesteps == 20
 
 
-def test_what_sac_cannot_take_over_is_refused(make: Make, tmp_path: Path) -> None:
+def test_policies_that_sac_cannot_start_from_are_refused(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     with pytest.raises(ValueError, match="train bc with squash=true"):
         sac_from(agents.make("bc", env, squash=False), env)

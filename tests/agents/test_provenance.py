@@ -52,7 +52,7 @@ def test_parts_of_keywords_are_compared_too(monkeypatch: pytest.MonkeyPatch) -> 
     assert outdated_parts({**training, "versions": {**training["versions"], "robot xarm6": 0}}) == ["robot xarm6"]
 
 
-def test_agents_of_older_code_and_unreadable_keywords_make_nothing_outdated() -> None:
+def test_earlier_records_and_unreadable_keywords_make_nothing_outdated() -> None:
     libraries = described()["libraries"]
     assert outdated_parts({"agent": "bc", "environment": "LamReach-v0", "versions": libraries}) == []
     assert outdated_parts({"versions": {**libraries, "torch": "1.13.1"}}) == ["torch"]

@@ -17,7 +17,7 @@ from agents.training.run import Run
 from agents.training.stable_baselines import SeededEpisodes, training_envs
 
 from ..conftest import Make
-from .pictures import check_that_it_sees
+from .images import check_that_actions_depend_on_images
 from .test_runs import Fragile, KilledError
 
 OFF_POLICY: dict[str, Any] = {"learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "train_freq": 4}
@@ -98,7 +98,7 @@ def test_a_training_leaves_nothing_among_the_temporary_files(
     assert not list(tmp_path.iterdir())
 
 
-def test_watching_a_training_does_not_change_it(make: Make, tmp_path: Path) -> None:
+def test_periodic_evaluation_does_not_change_a_training(make: Make, tmp_path: Path) -> None:
     env = make("LamReachDiscrete-v0")
     agent, watched = (agents.make("dqn", env, **OFF_POLICY) for _ in range(2))
     agent.learn(None, env, seed=0, budget=400)
@@ -122,11 +122,11 @@ def test_watching_a_training_does_not_change_it(make: Make, tmp_path: Path) -> N
         ("sac", {"learning_starts": 20, "batch_size": 16, "buffer_size": 100}),
     ],
 )
-def test_pictures_are_learned_from(name: str, settings: dict[str, Any], make: Make, tmp_path: Path) -> None:
+def test_agents_learn_from_images(name: str, settings: dict[str, Any], make: Make, tmp_path: Path) -> None:
     env = make("LamReachPixels-v0", image_width=24, image_height=28)
     agent = agents.make(name, env, hidden_sizes=[8], **settings)
     agent.learn(None, env, seed=0, budget=80 if name == "ppo" else 40)
-    check_that_it_sees(agent, env, tmp_path)
+    check_that_actions_depend_on_images(agent, env, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["dqn", "sac"])
@@ -157,7 +157,7 @@ def test_every_episode_has_a_seed_that_follows_from_its_number(make: Make) -> No
     assert not np.array_equal(first[0], first[1])
 
 
-def test_what_cannot_be_practised_in_is_refused(make: Make) -> None:
+def test_environments_that_agents_cannot_train_in_are_refused(make: Make) -> None:
     with pytest.raises(ValueError, match="agent dqn needs discrete actions; this environment has Box"):
         agents.make("dqn", make("LamReach-v0"))
     with pytest.raises(ValueError, match="agent sac needs continuous actions; this environment has Discrete"):

@@ -1,4 +1,4 @@
-"""What surrounds a training changes nothing in it: what is interrupted goes on, and ends with the same weights."""
+"""Runs do not change a training: an interrupted one resumes and ends with the same weights."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     assert weights(agent) == weights(whole)
 
 
-def test_watching_a_training_does_not_change_it(datasets: Any, make: Make, tmp_path: Path) -> None:
+def test_periodic_evaluation_does_not_change_a_training(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
     agent, watched = agents.make("bc", env), agents.make("bc", env)
@@ -124,15 +124,15 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_a_resumed_training_has_the_curves_of_an_uninterrupted_one(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
-    watched = {"episodes": 1, "evaluations": 4, "seconds": 1000.0}
+    evaluation = {"episodes": 1, "evaluations": 4, "seconds": 1000.0}
 
     def learn(run: Run) -> None:
         agents.make("bc", env).learn(dataset, env, seed=0, budget=8, run=run)
 
-    learn(Run(tmp_path / "whole", **watched))
+    learn(Run(tmp_path / "whole", **evaluation))
     with pytest.raises(KilledError):
-        learn(DyingLate(tmp_path / "resumed", **watched))
-    learn(Run(tmp_path / "resumed", **watched))
+        learn(DyingLate(tmp_path / "resumed", **evaluation))
+    learn(Run(tmp_path / "resumed", **evaluation))
     whole = curves(tmp_path / "whole")
     assert [step for step, _ in whole["loss"]] == list(range(1, 9))
     assert [step for step, _ in whole["success"]] == [2, 4, 6, 8]
@@ -161,14 +161,12 @@ def test_a_training_from_the_start_removes_the_curves_of_an_earlier_one(
         ({"evaluations": 0}, "evaluations 0"),
     ],
 )
-def test_a_run_that_cannot_be_is_refused(keywords: dict[str, Any], message: str) -> None:
+def test_runs_with_invalid_arguments_are_refused(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Run(**keywords)
 
 
-def test_a_gpu_that_is_not_there_is_not_trained_on(
-    datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_gpu_is_an_error(datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
@@ -184,7 +182,7 @@ def test_a_gpu_that_is_not_there_is_not_trained_on(
         pytest.param("ppo", {}, marks=pytest.mark.slow),
     ],
 )
-def test_a_training_that_diverges_says_so_in_a_line(
+def test_a_training_that_diverges_is_an_error_of_one_line(
     name: str, settings: dict[str, Any], datasets: Any, make: Make
 ) -> None:
     root, ids = datasets
@@ -204,7 +202,7 @@ def test_seeds_out_of_range_are_refused(name: str, seed: int, datasets: Any, mak
         agents.make(name, env).learn(dataset, env, seed=seed)
 
 
-def test_success_is_shown_only_in_what_can_be_made_again(make: Make) -> None:
+def test_periodic_evaluation_needs_an_environment_with_a_spec(make: Make) -> None:
     bare = make("LamReach-v0").unwrapped
     bare.spec = None
     run = Run(episodes=1)
@@ -229,7 +227,7 @@ def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, 
         agents.make("bc", env).learn(dataset, env, seed=0, run=Run(tmp_path))
 
 
-def test_a_checkpoint_of_older_code_is_of_another_training(tmp_path: Path) -> None:
+def test_a_checkpoint_of_an_earlier_format_belongs_to_another_training(tmp_path: Path) -> None:
     write_state(tmp_path / CHECKPOINT, {"identity": {}, "evaluated": 0, "state": 1})
     with pytest.raises(ValueError, match="holds an unfinished training with another description: choose another"):
         Run(tmp_path).restored()
@@ -254,7 +252,7 @@ TREES = st.recursive(
 
 @settings(max_examples=25)
 @given(tree=TREES)
-def test_what_a_checkpoint_holds_comes_back(tree: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_checkpoint_returns_its_content(tree: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("state")
     arrays = {"f": torch.arange(6.0)[::2], "b": torch.tensor([True]), "same": torch.arange(6.0)[::2]}
     numbers = np.arange(6).reshape(2, 3).T
@@ -270,7 +268,7 @@ def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
-def test_global_generators_are_given_back() -> None:
+def test_global_generators_are_restored() -> None:
     np.random.seed(3)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
     torch_before, threads = torch.get_rng_state(), torch.get_num_threads()
@@ -333,7 +331,7 @@ def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(name: s
     subprocess.run(trained(name, tmp_path / "killed", tmp_path), check=True, capture_output=True, timeout=300)
     files = [(tmp_path / folder / "weights.safetensors").read_bytes() for folder in ("whole", "killed")]
     assert files[0] == files[1]
-    told = [json.loads((tmp_path / folder / "agent.json").read_text()) for folder in ("whole", "killed")]
-    assert told[0] == told[1]
+    descriptions = [json.loads((tmp_path / folder / "agent.json").read_text()) for folder in ("whole", "killed")]
+    assert descriptions[0] == descriptions[1]
     assert not checkpoint.exists()
     assert os.listdir(tmp_path / "killed") == os.listdir(tmp_path / "whole")

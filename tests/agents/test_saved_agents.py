@@ -1,4 +1,4 @@
-"""Saved agents are untrusted: whatever is wrong with one of any kind is said, and nothing of it runs."""
+"""Saved agents are untrusted: every fault is an error, and no code of them runs."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_sac_with_hindsight_learns_on_goals() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGraspGoal-v0"])
-def test_stable_baselines3_vectorises_in_processes(env_id: str) -> None:
+def test_stable_baselines3_vectorizes_in_processes(env_id: str) -> None:
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import SubprocVecEnv
 

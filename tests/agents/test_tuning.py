@@ -1,4 +1,4 @@
-"""Tuning: a study goes on where it was, keeps to what it is of, and looks where the settings say."""
+"""Tuning: a study resumes, belongs to one training, and searches the space of the settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tuned(datasets: Any, env: Any, study: Path, trials: int, **settings: Any) ->
     return tuning.tune("bc", env, dataset, study, settings, trials=trials, episodes=3, budget=2)
 
 
-def test_a_study_goes_on_where_it_was(datasets: Any, make: Make, tmp_path: Path) -> None:
+def test_a_study_resumes(datasets: Any, make: Make, tmp_path: Path) -> None:
     env, study = make("LamReach-v0"), tmp_path / "study.db"
     first = tuned(datasets, env, study, 1, batch_size=32)
     assert first.trials == 1
@@ -62,7 +62,7 @@ def test_every_agent_with_settings_can_be_tuned_within_its_own_bounds(name: str,
         agents.make(name, env, **tuning.suggested(study.ask(), space))
 
 
-def test_nothing_to_tune_is_said(make: Make, tmp_path: Path) -> None:
+def test_nothing_to_tune_is_an_error(make: Make, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="agent random has nothing to tune"):
         tuning.tune("random", make("LamReach-v0"), None, tmp_path / "study.db", trials=1)
     with pytest.raises(ValueError, match="trials is 0; expected at least 1"):
@@ -70,7 +70,7 @@ def test_nothing_to_tune_is_said(make: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
+def test_a_killed_study_resumes(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     study = tmp_path / "study.db"
     command = [
@@ -90,7 +90,7 @@ def test_a_killed_study_goes_on(datasets: Any, tmp_path: Path) -> None:
     assert "--config learning_rate=" in done.stdout
 
 
-def test_what_is_no_study_or_cannot_be_tried_is_refused_before_anything_is_made(make: Make, tmp_path: Path) -> None:
+def test_files_and_settings_that_cannot_be_tuned_are_refused_first(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     (tmp_path / "notes.txt").write_text("my notes, which are no database")
     (tmp_path / "torn.db").write_bytes(b"SQLite format 3\0" + bytes(range(200)))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from stable_baselines3 import DQN
@@ -15,6 +13,7 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.data.spaces import Array, Env
 from agents.policies.networks import policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.dqfd.losses import double_q_targets, huber, large_margin, squared_weights, values_of, weighted_mean
@@ -125,7 +124,7 @@ class DQfDAgent(PolicyAgent):
     def learn(
         self,
         demonstrations: Demonstrations,
-        env: gym.Env[Any, Any],
+        env: Env,
         *,
         seed: int,
         budget: int | None = None,
@@ -295,7 +294,7 @@ class DQfD(DQN):
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[npt.NDArray[Any], Any]:
+    ) -> tuple[Array, Any]:
         """Return actions; without ``deterministic`` they explore as the setting ``exploration`` chooses."""
         if deterministic or self.settings.exploration == EPSILON_GREEDY:
             return super().predict(observation, state, episode_start, deterministic)

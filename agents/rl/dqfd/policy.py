@@ -9,6 +9,7 @@ from stable_baselines3.common.torch_layers import create_mlp
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
+from agents.data.spaces import Tensors
 from agents.policies.networks import ObservationEncoder
 
 
@@ -32,7 +33,7 @@ class DuelingQNetwork(QNetwork):
         self.value = nn.Sequential(nn.Linear(width, last), self.activation_fn(), nn.Linear(last, 1))
         self.advantage = nn.Sequential(nn.Linear(width, last), self.activation_fn(), nn.Linear(last, actions))
 
-    def forward(self, obs: Any) -> torch.Tensor:
+    def forward(self, obs: Tensors) -> torch.Tensor:
         """Return Q(s, .), shape (N, actions)."""
         features: torch.Tensor = super().forward(obs)
         advantages: torch.Tensor = self.advantage(features)

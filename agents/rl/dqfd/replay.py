@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
 
+from agents.data.spaces import Array, Observation, Space, Tensors
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_map
 
@@ -115,15 +115,15 @@ class Batch(NamedTuple):
     """
 
     rows: Rows
-    observations: Any
+    observations: Tensors
     actions: torch.Tensor
     labels: torch.Tensor
     rewards: torch.Tensor
     discounts: torch.Tensor
-    next_observations: Any
+    next_observations: Tensors
     returns: torch.Tensor
     later_discounts: torch.Tensor
-    later_observations: Any
+    later_observations: Tensors
     demonstrated: torch.Tensor
     weights: torch.Tensor
 
@@ -158,8 +158,8 @@ class PrioritizedReplayBuffer(BaseBuffer):
     def __init__(
         self,
         buffer_size: int,
-        observation_space: gym.Space[Any],
-        action_space: gym.Space[Any],
+        observation_space: Space,
+        action_space: Space,
         device: torch.device | str = "auto",
         n_envs: int = 1,
         optimize_memory_usage: bool = False,
@@ -290,10 +290,10 @@ class PrioritizedReplayBuffer(BaseBuffer):
         rows = batch_inds
         returns, discounts, last = self.later(rows)
 
-        def taken(arrays: Any, which: Rows) -> Any:
+        def taken(arrays: Observation, which: Rows) -> Any:
             return tree_map(lambda values: torch.as_tensor(values[which], device=self.device), arrays)
 
-        def floats(values: npt.NDArray[Any]) -> torch.Tensor:
+        def floats(values: Array) -> torch.Tensor:
             return torch.as_tensor(values.astype(np.float32), device=self.device)
 
         return Batch(
@@ -327,13 +327,13 @@ class PrioritizedReplayBuffer(BaseBuffer):
         self._rng.bit_generator.state = state["generator"]
 
 
-def _empty(space: gym.Space[Any], rows: int) -> Any:
+def _empty(space: Space, rows: int) -> Any:
     if isinstance(space, spaces.Dict):
         return {name: _empty(part, rows) for name, part in space.spaces.items()}
     return np.zeros((rows, *(space.shape or ())), dtype=space.dtype)
 
 
-def _write(arrays: Any, rows: Rows, values: Any) -> None:
+def _write(arrays: Observation, rows: Rows, values: Any) -> None:
     if isinstance(arrays, dict):
         for name, part in arrays.items():
             _write(part, rows, values[name])

@@ -1,4 +1,4 @@
-"""DQfD explores as it says, leaves out what it is told to, and its trainings repeat."""
+"""DQfD explores, its parts can be turned off, and its trainings repeat."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_pre_training_touches_no_environment_and_learns(shown: Any, make: Make) 
     assert last["margin"] < 0.7 * first["margin"]
 
 
-def test_the_learning_rate_falls_as_the_agent_practises_and_the_bias_is_undone(shown: Any, make: Make) -> None:
+def test_the_learning_rate_falls_with_the_steps_and_the_bias_is_undone(shown: Any, make: Make) -> None:
     env = make("LamReachDiscrete-v0")
     with isolated_rng(0):
         model = model_of(env, shown, beta=0.6)
@@ -92,7 +92,7 @@ def test_the_learning_rate_falls_as_the_agent_practises_and_the_bias_is_undone(s
 
 
 @pytest.mark.parametrize("exploration", ["epsilon_greedy", "softmax"])
-def test_practice_explores_and_judgement_does_not(exploration: str, shown: Any, make: Make) -> None:
+def test_training_explores_and_evaluation_does_not(exploration: str, shown: Any, make: Make) -> None:
     env = make("LamReachDiscrete-v0")
     with isolated_rng(0):
         model = model_of(env, shown, exploration=exploration, epsilon=0.5, temperature=10.0)
@@ -139,7 +139,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
             break
         except KilledError:
             deaths += 1
-    # In the pre-training, right after it, and as the agent practised.
+    # In the pre-training, right after it, and in the training.
     assert deaths >= 3
     assert same(again, whole)
     loaded = agents.load(again.save(tmp_path / "agent"), env)

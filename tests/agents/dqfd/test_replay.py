@@ -186,9 +186,9 @@ def test_the_tree_is_exact_after_a_million_changes() -> None:
         for index, priority in zip(indices.tolist(), priorities.tolist(), strict=True):
             plain[index] = priority
     np.testing.assert_array_equal(tree[:], plain)
-    anew = SumTree(size)
-    anew.set(np.arange(size), plain)
-    np.testing.assert_array_equal(tree.nodes, anew.nodes)
+    fresh = SumTree(size)
+    fresh.set(np.arange(size), plain)
+    np.testing.assert_array_equal(tree.nodes, fresh.nodes)
     assert tree.total == pytest.approx(plain.sum(), rel=1e-12)
 
 

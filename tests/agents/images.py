@@ -1,4 +1,4 @@
-"""What every agent that learns from pictures must do."""
+"""Checks for every agent that learns from images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import agents
 from agents.registry import TrainableAgent
 
 
-def check_that_it_sees(agent: TrainableAgent, env: gym.Env[Any, Any], folder: Path) -> None:
-    """Its actions are of the environment, depend on the picture of camera `front`, and stay the same once saved."""
+def check_that_actions_depend_on_images(agent: TrainableAgent, env: gym.Env[Any, Any], folder: Path) -> None:
+    """Check that actions are valid, depend on the image of camera `front`, and stay the same after saving."""
     observation, _ = env.reset(seed=0)
     action = agent.predict(observation, deterministic=True)[0]
     assert env.action_space.contains(action)
