@@ -12,12 +12,12 @@ from rich.table import Table
 
 import agents
 import demos
-from agents.data.spaces import Env
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.registry import ARCHIVE, DESCRIPTION, TrainableAgent, read_description, spec_of
 from agents.saving import archive
 from agents.training.provenance import outdated_parts
 from agents.training.run import Run
+from agents.types import Env
 from demos.runtime.console import clear_errors, console, parse_keywords
 
 app = typer.Typer(

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from agents.data.spaces import Env
+from agents.types import Env
 from demos.collection.recording import Policy
 from demos.runtime.import_paths import import_object
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,32 +15,22 @@ from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.rewards.reward_nets import RewardNet
 from imitation.util import networks
 from imitation.util.logger import HierarchicalLogger
-from pydantic import Field
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversarial.bc_regularization import BCRegularization, actor_parameters
+from agents.adversarial.settings import AdversarialSettings
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices
-from agents.data.spaces import Array, Env, brief
+from agents.data.spaces import brief
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, is_image, policy_keywords
 from agents.rl.finetuning import ppo_from
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import (
-    AgentSettings,
-    Count,
-    CountOrZero,
-    Fraction,
-    Layers,
-    LogStd,
-    NotNegative,
-    Positive,
-)
 from agents.training.stable_baselines import (
     horizon_of,
     next_episode,
@@ -49,61 +39,7 @@ from agents.training.stable_baselines import (
     steps_per_env,
     training_envs,
 )
-
-
-class AdversarialSettings(AgentSettings):
-    """Settings of the adversarial agents."""
-
-    steps: Count = Field(
-        100_000, description="Steps of all environments together, without the warm start; as many iterations as fit."
-    )
-    steps_per_iteration: Count = Field(
-        2048, description="Approximate steps of all environments in an iteration, which consists of whole episodes."
-    )
-    warm_start: Literal["bc", "none"] = Field("bc", description="Start from a BC policy, or from scratch.")
-    warm_start_epochs: CountOrZero = Field(0, description="Epochs of the BC policy; 0 for the setting of bc.")
-    bc_updates_per_iteration: CountOrZero = Field(
-        32, description="Updates of the policy on demonstrations after each iteration, after a warm start."
-    )
-    critic_iterations: CountOrZero = Field(
-        2, description="Iterations after a warm start in which only critic and discriminator learn."
-    )
-    # Small steps keep what the BC policy can do.
-    learning_rate: Positive = Field(
-        0.0001, description="Learning rate of PPO and of BC updates after a warm start; it falls to 0 with the steps."
-    )
-    clip_range: Positive = Field(0.1, description="Clipping of the ratio of probabilities, after a warm start.")
-    target_kl: NotNegative = Field(
-        0.02, description="After a warm start, passes end at a divergence of 1.5 times this; 0 for no bound."
-    )
-    log_std: LogStd = Field(-1.6, description="Logarithm of the deviation of actions after a warm start.")
-    scratch_learning_rate: Positive = Field(0.0003, description="Learning rate of PPO without a warm start.")
-    scratch_clip_range: Positive = Field(0.2, description="Clipping of the ratio without a warm start.")
-    scratch_log_std: LogStd = Field(-0.5, description="Logarithm of the deviation of actions without a warm start.")
-    batch_size: int = Field(
-        64, ge=2, description="Transitions in a minibatch of PPO; its advantages are standardized."
-    )
-    epochs: Count = Field(10, description="Passes over the transitions of an iteration.")
-    gamma: Fraction = Field(0.97, description="Discount factor.")
-    gae_lambda: Fraction = Field(0.95, description="Factor of the generalized advantage estimate.")
-    entropy_weight: NotNegative = Field(0.0, description="Bonus for random actions.")
-    hidden_sizes: Layers = Field((256, 256), description="Units of the layers of policy and critic.")
-    discriminator_updates: Count = Field(8, description="Updates of the discriminator in an iteration.")
-    discriminator_batch_size: Count = Field(
-        512, description="Transitions of the expert in a minibatch of the discriminator, and as many of the policy."
-    )
-    discriminator_learning_rate: Positive = Field(0.001, description="Learning rate of the discriminator's Adam.")
-    reward_hidden_sizes: Layers = Field((32, 32), description="Units of the discriminator's layers.")
-    use_actions: bool = Field(
-        True,
-        description="Let the discriminator use actions; without them it compares visited states (Torabi et al. 2018, "
-        "GAIfO), and the policy's noise does not give it away.",
-    )
-    masked_features: tuple[str, ...] = Field(
-        (),
-        description="Features that the discriminator does not use: by positions of objects it could distinguish a "
-        "few demonstrations without learning what the expert does (Zolna et al. 2020).",
-    )
+from agents.types import Array, Env
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.data.spaces import Space, brief
+from agents.data.spaces import brief
+from agents.types import Space
 from demos.datasets.checksum import checksum, checksum_of
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import environment_rate, plan_of, rate_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from agents.data.spaces import Env
+from agents.types import Env
 
 AXES = ("x", "y", "z")
 

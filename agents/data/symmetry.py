@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from agents.data.spaces import Env
+from agents.types import Env
 
 VECTORS = ("position", "relative", "velocity", "lag")
 """Suffixes of names of features that are vectors of x, y and z."""

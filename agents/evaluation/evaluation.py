@@ -16,8 +16,8 @@ import numpy.typing as npt
 from rich.progress import track
 
 import lam_envs
-from agents.data.spaces import Env
 from agents.evaluation.deadline import Deadline
+from agents.types import Env
 from demos.collection.recording import Policy, rollout
 from demos.runtime.intervals import wilson_interval
 from lam_envs.env import ManipulationEnv

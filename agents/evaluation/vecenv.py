@@ -14,7 +14,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
-from agents.data.spaces import Env, Space
+from agents.types import Env, Space
 from demos.collection.recording import Policy
 
 Wrappers = tuple[VecNormalize | VecFrameStack, ...]

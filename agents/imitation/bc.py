@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
 from agents.data.features import feature_indices
-from agents.data.spaces import Array, Env, Observation, Space, Tensors
 from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
 from agents.policies.torch_policy import TorchPolicy
@@ -23,6 +22,7 @@ from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, CountOrZero, Layers, NotNegative, Positive
+from agents.types import Array, Env, Observation, Space, Tensors
 from demos.datasets.statistics import Statistics
 
 MAX_ENSEMBLE = 32

@@ -13,7 +13,6 @@ from pydantic import Field
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions, joined
 from agents.data.features import feature_indices
-from agents.data.spaces import Array, Env, Observation
 from agents.imitation.bc import BCPolicy, CloningSettings
 from agents.registry import AgentSpec
 from agents.training.loop import LoopSettings, TrainingLoop
@@ -22,6 +21,7 @@ from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import Count, Discount
 from agents.training.stable_baselines import SeededEpisodes, horizon_of, rollout_env
+from agents.types import Array, Env, Observation
 from demos.collection.recording import Policy
 from demos.datasets.statistics import array_statistics
 from demos.experts import make_expert

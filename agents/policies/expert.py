@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agents.data.spaces import Env
 from agents.registry import AgentSpec
+from agents.types import Env
 from demos.experts import ExpertPolicy, make_expert
 
 

@@ -19,7 +19,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
-from agents.data.spaces import Space, Tensors
+from agents.types import Space, Tensors
 from demos.datasets.statistics import Statistics
 
 MIN_DEVIATION = 0.01

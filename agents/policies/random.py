@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.data.spaces import Env
 from agents.registry import AgentSpec
+from agents.types import Env
 
 
 class RandomAgent:

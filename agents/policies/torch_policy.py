@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from agents.data.demonstrations import Transitions
-from agents.data.spaces import Array, Observation, Space, Tensors
+from agents.types import Array, Observation, Space, Tensors
 from demos.datasets.statistics import Statistics
 from demos.datasets.tree import tree_leaves, tree_map
 

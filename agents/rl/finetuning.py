@@ -12,9 +12,9 @@ from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
-from agents.data.spaces import Env
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
+from agents.types import Env
 from demos.datasets.tree import tree_map
 
 LOG_STD = -1.6

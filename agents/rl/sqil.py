@@ -19,13 +19,13 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
-from agents.data.spaces import Env
 from agents.policies.networks import policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.dqn import DQNSettings
 from agents.training.policy_agent import PolicyAgent, require_discrete
 from agents.training.run import Run
 from agents.training.stable_baselines import train_from_scratch
+from agents.types import Env
 
 
 class SQILSettings(DQNSettings):

@@ -9,11 +9,11 @@ from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.data.spaces import Env
 from agents.training.policy_agent import PolicyAgent
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, CountOrZero, Discount, Layers, Positive
 from agents.training.stable_baselines import horizon_of, train_from_scratch
+from agents.types import Env
 
 
 class ReinforcementAgent(PolicyAgent):

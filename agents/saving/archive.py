@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agents.data.spaces import Env
+from agents.types import Env
 from demos.collection.recording import Policy
 from demos.runtime.import_paths import import_object
 

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 
 from agents.data.demonstrations import DemonstrationData
-from agents.data.spaces import Array, Env, Observation, Space, spaces_of
+from agents.data.spaces import spaces_of
 from agents.policies.networks import set_weights, weights_of
 from agents.registry import AgentSpec
 from agents.saving.storage import read_weights, save_agent
@@ -19,6 +19,7 @@ from agents.training.provenance import training_of
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, check_seed, read_settings
+from agents.types import Array, Env, Observation, Space
 
 Self = TypeVar("Self", bound="PolicyAgent")
 

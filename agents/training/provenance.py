@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.data.demonstrations import DemonstrationData
-from agents.data.spaces import Env
 from agents.registry import AGENTS, find, spec_of
 from agents.training.settings import settings_of, stem
+from agents.types import Env
 from demos.collection.versions import expert_versions, library_versions, major_versions
 from lam_envs.registration import is_lam_env
 from lam_envs.versions import environment_versions

@@ -12,8 +12,8 @@ from typing import Any
 import gymnasium as gym
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from agents.data.spaces import Env
 from agents.evaluation.evaluation import evaluate as evaluate_agent
+from agents.types import Env
 from demos.collection.recording import Policy
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -16,7 +16,7 @@ import gymnasium as gym
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agents.data.spaces import Env
+from agents.types import Env
 from lam_envs.env import ManipulationEnv
 
 CONFIGS = Path(__file__).with_name("configs")

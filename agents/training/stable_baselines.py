@@ -19,9 +19,9 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from agents.data.spaces import Env
 from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
+from agents.types import Env
 
 TRAINING_SEEDS = 2**29
 """First seed of training episodes; they stay below ``agents.training.run.FIRST_SEED``."""

@@ -19,10 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import agents
 from agents.data.demonstrations import DemonstrationData, Demonstrations
-from agents.data.spaces import Env
 from agents.training.provenance import training_of
 from agents.training.run import FIRST_SEED, Run
 from agents.training.settings import CONFIGS, SEARCH
+from agents.types import Env
 
 FIRST_TRAINING_SEED = 2**20
 """First training seed of trials; results use other seeds."""

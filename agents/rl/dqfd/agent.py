@@ -13,7 +13,6 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
-from agents.data.spaces import Array, Env
 from agents.policies.networks import policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.dqfd.losses import double_q_targets, huber, large_margin, squared_weights, values_of, weighted_mean
@@ -32,6 +31,7 @@ from agents.training.settings import (
     Positive,
 )
 from agents.training.stable_baselines import state_of, train_from_scratch
+from agents.types import Array, Env
 
 EPSILON_GREEDY: Literal["epsilon_greedy"] = "epsilon_greedy"
 LOG_INTERVAL = 100

@@ -9,8 +9,8 @@ from stable_baselines3.common.torch_layers import create_mlp
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
-from agents.data.spaces import Tensors
 from agents.policies.networks import ObservationEncoder
+from agents.types import Tensors
 
 
 class DuelingQNetwork(QNetwork):

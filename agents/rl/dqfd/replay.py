@@ -15,7 +15,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
 
-from agents.data.spaces import Array, Observation, Space, Tensors
+from agents.types import Array, Observation, Space, Tensors
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_map
 
