@@ -21,7 +21,7 @@ def chain_seconds(folder: Path) -> list[float]:
     _, results = read_results(folder)
     seconds: dict[str, float] = {}
     for result in results:
-        job = TrainingJob.of(result.cell)
+        job = TrainingJob.of(result.cell, result.provenance)
         key = result.cell.name if job is None else job.name
         trained = 0.0 if result.training is None else result.training.cpu_seconds
         seconds[key] = seconds.get(key, trained) + result.evaluation_seconds
