@@ -1,16 +1,16 @@
-# Every target installs what it needs into .venv by itself, and not again while nothing changed.
+# Every target first installs what it needs into .venv, and again only after a change.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# The oldest supported stack: the core alone, and with demonstrations and agents.
+# The oldest supported versions: environments alone, and everything.
 OLDEST_CORE := .venv-oldest-core
 OLDEST := .venv-oldest
-# The Fetch environments and MuJoCo, for comparison: in a folder of their own, as nothing else needs them.
+# The Fetch environments and MuJoCo, for comparison of speeds.
 FETCH := .venv-fetch
-# Readers of other formats, which need other versions.
+# robomimic and LeRobot, to test exports. They ask for other versions.
 READERS := .venv-readers
-# TorchRL, d3rlpy and what RLlib needs, to try our environments in them.
+# TorchRL, d3rlpy and the dependencies of RLlib, to test environments in them.
 OTHERS := .venv-others
 
 # Text that people write; results and lists of versions are generated.
@@ -18,12 +18,12 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile
 
 .PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost golden published test test-all test-oldest lint format docs images clean
 
-help: ## show this
+help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(INSTALLED) ## install everything into .venv
 
-# An environment whose making was interrupted has no pip, and is made anew.
+# An interrupted installation leaves an environment without pip, which is created again.
 MAKE_ENV = $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(1)
 
 # torch first and at its locked version, so that no later step installs another build of it. imitation without its
@@ -56,50 +56,50 @@ $(OTHERS)/.installed: $(INSTALLED)
 		tensorboardX==2.6.5 dm-tree==0.1.10 lz4==4.4.5 ormsgpack==1.13.1
 	touch $@
 
-quickstart: $(INSTALLED) ## demonstrations, training and measurement of Reach and Grasp, in a few minutes
+quickstart: $(INSTALLED) ## run a small benchmark of Reach and Grasp, in a few minutes
 	$(BIN)/python -m benchmarks run quickstart
 
 SUITE ?= core
-benchmark: $(INSTALLED) ## measure missing and outdated published results (SUITE=core); takes hours
+benchmark: $(INSTALLED) ## measure missing and outdated results of a suite (SUITE=core); takes hours
 	$(BIN)/python -m benchmarks run $(SUITE) --out results/$(SUITE)
 
-results: $(INSTALLED) ## write the tables of README and docs again from the committed results
+results: $(INSTALLED) ## write reports and tables from the committed results
 	for suite in results/*/suite.json; do $(BIN)/python -m benchmarks report $$(dirname $$suite) || exit; done
 	$(BIN)/python -m docs.pages
 
-experts: $(INSTALLED) ## measure the published success of the experts again, into results/experts.json
+experts: $(INSTALLED) ## measure the success of the experts, into results/experts.json
 	$(BIN)/python -m benchmarks experts --overwrite --out results/experts.json
 
-throughput: $(FETCH)/.installed ## measure the published speeds again, into results/throughput.json
+throughput: $(FETCH)/.installed ## measure the speed of environments, into results/throughput.json
 	PYTHONPATH=$(FETCH) $(BIN)/python -m benchmarks throughput --out results/throughput.json
 
-data-speed: $(INSTALLED) ## measure again how fast demonstrations are recorded and read, into results/datasets.json
+data-speed: $(INSTALLED) ## measure the speed of recording and reading, into results/datasets.json
 	$(BIN)/python -m benchmarks datasets --out results/datasets.json
 
-learning-speed: $(INSTALLED) ## measure again how fast agents learn, into results/learning.json
+learning-speed: $(INSTALLED) ## measure the speed of trainings, into results/learning.json
 	$(BIN)/python -m benchmarks learning --out results/learning.json
 
-running-cost: $(INSTALLED) ## measure again what the runner of suites costs, into results/running.json
+running-cost: $(INSTALLED) ## measure the overhead of the runner, into results/running.json
 	$(BIN)/python -m benchmarks running --out results/running.json
 
-golden: $(INSTALLED) ## record the golden files again, where a version was raised
+golden: $(INSTALLED) ## record golden files again, after a version was raised
 	$(BIN)/python -m tests.golden
 
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
 	$(BIN)/python -m demos.collection.published_datasets
 
-test: $(INSTALLED) ## the tests, in less than ten minutes
+test: $(INSTALLED) ## run the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed ## the tests and those that take minutes each
+test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed ## run all tests, including those that take minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# Installed as users do, from a wheel. Needs Python 3.11, for its option -P.
+# Installed from a wheel, as users do. Needs Python 3.11 or newer, for the option -P.
 # A selection, for speed: the golden cases run every environment, expert, demonstrator and agent; the others run what
 # depends on the versions of Gymnasium, Minari, typer and Stable-Baselines3.
 OLDEST_TESTS := tests/golden tests/lam_envs/test_env.py tests/demos/test_collection.py \
 	tests/demos/exchange/test_round_trips.py tests/agents/test_sqil.py tests/agents/test_stock_algorithms.py
-test-oldest: $(OLDEST_CORE)/.installed $(OLDEST)/.installed ## tests on the oldest supported versions of Gymnasium and the rest
+test-oldest: $(OLDEST_CORE)/.installed $(OLDEST)/.installed ## run tests on the oldest supported versions
 	$(OLDEST_CORE)/bin/python tests/lam_envs/core_alone.py
 	$(OLDEST)/bin/python -P -m pytest -n auto --dist worksteal --import-mode=importlib -m "not slow" $(OLDEST_TESTS)
 
@@ -136,7 +136,7 @@ lint: $(INSTALLED) ## ruff, mypy, import-linter, spelling and language
 	$(BIN)/codespell $(SPELLED)
 	$(BIN)/python -m tests.language
 
-format: $(INSTALLED) ## let ruff format and mend
+format: $(INSTALLED) ## format and fix with ruff
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -144,10 +144,10 @@ docs: $(INSTALLED) ## write what follows from the code again, and build the docu
 	$(BIN)/python -m docs.pages
 	$(BIN)/python -m docs.website
 
-images: $(INSTALLED) ## draw the images of the documentation again
+images: $(INSTALLED) ## draw the images of the documentation
 	$(BIN)/python -m docs.images
 
-clean: ## remove what was installed and made; committed results stay
+clean: ## remove installed and generated files, but no committed results
 	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
