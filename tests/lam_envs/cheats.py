@@ -62,7 +62,7 @@ def play(env: gym.Env[Any, Any], seed: int, cheat: Cheat) -> list[Moment]:
     return moments
 
 
-# What cheats are made of
+# Parts of cheats
 
 
 def tool(features: Features) -> Point:
@@ -106,11 +106,13 @@ def stay(look: Look, place: Callable[[Features], Point], width: float) -> Iterat
         yield ToolCommand(place(look()), width)
 
 
-def rush(look: Look, way: Point, width: float, steps: int) -> Iterator[ToolCommand]:
+def rush(look: Look, direction: Point, width: float, steps: int) -> Iterator[ToolCommand]:
     """Move at full speed."""
     for _ in range(steps):
         x, y, z = tool(look())
-        yield ToolCommand((x + FULL_SPEED * way[0], y + FULL_SPEED * way[1], z + FULL_SPEED * way[2]), width)
+        yield ToolCommand(
+            (x + FULL_SPEED * direction[0], y + FULL_SPEED * direction[1], z + FULL_SPEED * direction[2]), width
+        )
 
 
 def grip(look: Look, above: float = 0.0) -> Iterator[ToolCommand]:
@@ -169,9 +171,9 @@ def throw(look: Look, above: float = 0.0, height: float = 0.06) -> Iterator[Tool
     """Grasp it, swing it up and toward the goal, and open the gripper in motion.
 
     Args:
-        look: Reads the scene.
-        above: Where to grip it: height above its center, meters.
-        height: How far it has come up when the hand opens, meters.
+        look: Function that returns the features of the scene.
+        above: Height above its center at which the gripper holds it, meters.
+        height: Height of the object above its initial position when the gripper opens, meters.
     """
     yield from grip(look, above)
     x, y = direction(thing(look()), goal(look()))
@@ -263,7 +265,7 @@ def sweep_off(look: Look) -> Iterator[ToolCommand]:
     )
 
 
-# Of single tasks
+# Cheats of single tasks
 
 
 def swing_through(look: Look) -> Iterator[ToolCommand]:

@@ -1,4 +1,4 @@
-"""Camera matrices: depth becomes points, and those of all cameras lie on what is there."""
+"""Camera matrices convert depth to points that agree with the scene and with other cameras."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXACT = 0.0005
 
 
 def point_cloud(depth: npt.NDArray[np.float32], matrices: CameraMatrices) -> Points:
-    """Points in the world, shape (height, width, 3)."""
+    """Return points in world coordinates, shape (height, width, 3)."""
     rows, columns = np.indices(depth.shape)
     pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
     points = depth[..., None] * (pixels @ np.linalg.inv(matrices.intrinsics).T)
@@ -31,7 +31,7 @@ def point_cloud(depth: npt.NDArray[np.float32], matrices: CameraMatrices) -> Poi
 
 
 def above_the_cube(env: gym.Env[Any, Any], seed: int) -> tuple[Any, dict[str, Any]]:
-    """Observation and info when the expert is over the cube, so that the camera on the hand sees it."""
+    """Return observation and info when the expert is over the cube, so that the camera on the hand sees it."""
     expert = make_expert(env)
     observation, info = env.reset(seed=seed)
     while np.linalg.norm(env.unwrapped.features()["object/relative"][:2]) > 0.03:  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ def above_the_cube(env: gym.Env[Any, Any], seed: int) -> tuple[Any, dict[str, An
 
 
 def check_clouds(env: Any, depths: dict[str, npt.NDArray[np.float32]], edge: float) -> None:
-    """Each camera sees the table's top at height 0 and the cube's faces where the simulation has them."""
+    """Check that each camera sees the table's top at height 0, and the cube's faces as the simulation does."""
     height, width = next(iter(depths.values())).shape
     features = env.unwrapped.features()
     x, y = features["object/rotation"][:3], features["object/rotation"][3:]

@@ -1,4 +1,4 @@
-"""Success cannot be faked: scripted cheats do what they say, earn no success, and return less than the expert.
+"""Scripted cheats have no success, and a lower return than the expert.
 
 A cheat that brings the object to rest at the goal has done the task, however roughly. These do not: they aim past the
 goal, stop short of it, or never hold what must be held. So no step of theirs may report success. Three kinds have
@@ -29,10 +29,10 @@ from .cheats import Cheat, Moment
 Episode = list[Moment]
 
 COUNTS = [1, pytest.param(6, marks=pytest.mark.slow)]
-"""Episodes of each cheat: few quickly, more where there is time."""
+"""Episodes of each cheat in the quick and in the slow tests."""
 
 
-# What shows that a cheat did what it says
+# Conditions under which a cheat did what its name says
 
 
 def rise(moment: Moment, episode: Episode) -> float:
@@ -49,12 +49,12 @@ def held(moment: Moment) -> bool:
 
 
 def flew(height: float, episode: Episode) -> bool:
-    """It was held, then nothing touched it at this height above where it lay."""
+    """Return True if it was held, and then nothing touched it at a height above its initial position."""
     return any(map(held, episode)) and any(m.flies and rise(m, episode) > height for m in episode)
 
 
 def was_knocked(episode: Episode) -> bool:
-    """It was driven over the table fast, and never held."""
+    """Return True if it moved fast on the table, and was never held."""
     fast = max(speed(m) for m in episode) > 0.2
     start = episode[0].features["object/position"]
     far = max(math.dist(m.features["object/position"][:2], start[:2]) for m in episode)
@@ -62,18 +62,18 @@ def was_knocked(episode: Episode) -> bool:
 
 
 def shot_out(episode: Episode) -> bool:
-    """The hand closed, on nothing in the end, and the object moved although the tool stood still."""
+    """Return True if the gripper closed completely, and the object moved while the tool did not."""
     closed = episode[-1].features["gripper/width"] < 0.005
     return bool(closed) and max(speed(m) for m in episode) > 0.05 and not held(episode[-1])
 
 
 def was_pressed(episode: Episode) -> bool:
-    """The robot met it for several steps, and both fingers never took it."""
+    """Return True if the robot touched it for several steps, but never with both fingers."""
     return sum(m.touch.anywhere for m in episode) >= 5 and not any(map(held, episode))
 
 
 def was_left_alone(episode: Episode) -> bool:
-    """The tool ended where the object should be or over it, and nothing ever met the object."""
+    """Return True if the tool ended at or above the goal of the object, and nothing touched the object."""
     features = episode[-1].features
     above = np.array([*cheats.thing(features)[:2], 0.14])
     near = min(np.linalg.norm(features["tool/position"] - place) for place in (above, cheats.goal(features)))
@@ -81,13 +81,13 @@ def was_left_alone(episode: Episode) -> bool:
 
 
 def was_touched_on_one_side(episode: Episode) -> bool:
-    """It was moved, at most one finger pressed it, and it came up by no more than tipping over."""
+    """Return True if it moved, at most one finger pressed it, and it rose no more than by tipping over."""
     moved = max(speed(m) for m in episode) > 0.1
     return moved and not any(map(held, episode)) and max(rise(m, episode) for m in episode) < 0.04
 
 
 def passed_the_goal(episode: Episode) -> bool:
-    """Within 2 cm of it again and again, or in free fall from above it to below it."""
+    """Return True if it was within 2 cm of the goal repeatedly, or fell freely through it."""
     if "object/position" not in episode[0].features:
         return sum(m.info["is_close"] for m in episode) >= 6
     heights = [m.features["object/position"][2] - m.features["goal/position"][2] for m in episode if m.flies]
@@ -95,14 +95,14 @@ def passed_the_goal(episode: Episode) -> bool:
 
 
 def stayed_short(episode: Episode) -> bool:
-    """At rest so near the goal that laxer conditions would count it as success."""
+    """Return True if it was at rest so near the goal that weaker conditions would count it as success."""
     last = episode[-1]
     away = np.linalg.norm(last.features["goal/relative"])
     return bool(0.02 < away < 0.035) and last.info["is_still"]
 
 
 def was_held_in_place(episode: Episode) -> bool:
-    """Everything is as it should be, but that the hand has not let go, or not gone down."""
+    """Return True if only the release, or the depth, is missing for a success."""
     info = episode[-1].info
     conditions = [name for name in info if name not in ("is_success", "is_lost")]
     return held(episode[-1]) and [name for name in conditions if not info[name]] in (["is_released"], ["is_deep"])
@@ -164,7 +164,7 @@ GENERAL = {name for names in ONCE.values() for name in names}
 
 
 def seeds_of(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> list[int]:
-    """Seeds whose goal the cheat can fake: one that is dropped onto a goal on the table is placed there in truth."""
+    """Return seeds for a cheat. An object that is dropped onto a goal on the table is a true success."""
     seeds: list[int] = []
     for seed in range(first, 100):
         if len(seeds) == count:
@@ -177,7 +177,7 @@ def seeds_of(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> 
 
 
 def assert_is_no_success(env: gym.Env[Any, Any], case: Case, count: int, first: int = 0) -> dict[int, Episode]:
-    """Return what was played, by seed."""
+    """Return the results of a cheat by seed."""
     played = {}
     for seed in seeds_of(env, case, count, first):
         episode = played[seed] = cheats.play(env, seed, case.cheat)
@@ -227,7 +227,7 @@ def assert_is_less(task: str, seed: int, other: Returns, name: str) -> None:
     assert other.sparse <= best.sparse, (name, seed)
 
 
-# What must not happen
+# Claims
 
 
 @pytest.mark.parametrize(
@@ -270,10 +270,10 @@ def test_a_cheat_is_no_success_with_another_arm(name: str, robot: str, count: in
 
 @pytest.mark.parametrize(("episodes", "least"), [(4, 1), pytest.param(12, 4, marks=pytest.mark.slow)])
 def test_a_slab_swept_off_the_table_is_lost(episodes: int, least: int, make: Make) -> None:
-    # Only an arm that acts by its joints reaches the table's edge.
+    # Only joint control reaches the edge of the table.
     env = make("LamPush-v0", control="joint")
     lost = 0
-    # How often it falls is not the same on every processor.
+    # The number of falls differs between processors.
     for seed in range(episodes):
         episode = cheats.play(env, seed, cheats.sweep_off)
         assert not any(m.info["is_success"] for m in episode)

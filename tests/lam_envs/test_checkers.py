@@ -1,4 +1,4 @@
-"""Gymnasium's and Stable-Baselines3's own checks of every id, with no warning of ours."""
+"""The environment checkers of Gymnasium and Stable-Baselines3 pass for every id, without warnings."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_gymnasium_finds_nothing_to_warn_of_in_pixel_observations(make: Make) ->
     env = make("LamReach-v0", render_mode="rgb_array", render_width=64, render_height=64)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # A window needs a display, which is not there: the checker opens every mode of the metadata.
+        # The checker opens every render mode, and a window needs a display.
         env.unwrapped.metadata = {**env.unwrapped.metadata, "render_modes": ["rgb_array", "depth_array"]}
         gymnasium_check(env.unwrapped, skip_render_check=False)
 
@@ -81,7 +81,7 @@ def test_the_prefix_of_an_id_imports_the_package() -> None:
 
 
 def test_workers_that_import_nothing_make_environments() -> None:
-    """By the specification that ``make_vec`` hands over, and by the prefix of an id."""
+    """Make environments by the spec of ``make_vec``, and by an id with the name of the module."""
     given: dict[str, Any] = {"num_envs": 1, "vectorization_mode": "async", "vector_kwargs": {"context": "spawn"}}
     vectors = (
         gym.make_vec("LamReach-v0", **given),

@@ -1,4 +1,4 @@
-"""Actions move the commanded tool as their tables say, and inverses undo that."""
+"""Actions change the target as documented, and inverses find the actions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def target_at(scene: Scene, position: Vector3 = HERE, width: float = 0.0, yaw: f
 
 
 def standing(scene: Scene, position: Vector3 = HERE, yaw: float = 0.0) -> ToolState:
-    """The tool at rest at a pose, with the arm there."""
+    """Return the state of the tool at rest at a pose, and move the arm there."""
     scene.robot.set_joint_states([*scene.robot.initial_joint_angles(position, yaw), 0.0, 0.0])
     return ToolState(position, scene.robot.tool_state().orientation, STILL, STILL)
 

@@ -1,4 +1,4 @@
-"""Same seed, same actions: the same bits, whatever the id, the arm, the control and what is randomized."""
+"""The same seed and actions give the same bits, for all ids, robots, controls and randomizations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SEED = 500
 
 
 class Cell(NamedTuple):
-    """One environment of the product of all that can be chosen."""
+    """Environment of the product of ids, robots, controls and presets."""
 
     env_id: str
     robot: str
@@ -58,15 +58,15 @@ def controls_of(env_id: str) -> list[str]:
 
 
 def product_of(env_id: str) -> list[Cell]:
-    """Every environment that an id's keywords reach."""
+    """Return all environments of an id: every robot, control and preset."""
     return [Cell(env_id, *chosen) for chosen in product(ROBOTS, controls_of(env_id), PRESETS)]
 
 
 def sample() -> list[Cell]:
-    """A part of the product in which each id meets each robot, control and preset.
+    """Return a part of the product that combines each id with each robot, control and preset.
 
-    Preset, control and robot of an id run through their tables in step. From id to id they start elsewhere, so that
-    they meet one another too.
+    Presets, controls and robots of an id advance together. Their first ones differ between ids, so that all pairs of
+    them occur too.
     """
     cells = []
     for number, env_id in enumerate(lam_envs.ENV_IDS):
@@ -81,9 +81,9 @@ def sample() -> list[Cell]:
 CELLS = sample()
 CELL_OF_ID = {env_id: [cell for cell in CELLS if cell.env_id == env_id] for env_id in lam_envs.ENV_IDS}
 ONE_OF_ID = [cells[number % len(cells)] for number, cells in enumerate(CELL_OF_ID.values())]
-"""One environment of each id, with the presets in turn."""
+"""Environments of each id, with the presets in turn."""
 QUICK = ("LamPush-v0", "LamPickPlaceDiscrete-v0", "LamReachGoal-v0", "LamReachPixels-v0")
-"""Each is of another kind, and together they meet every robot, control and preset."""
+"""Different environments that together have every robot, control and preset."""
 QUICK_CELLS = [cell for cell in ONE_OF_ID if cell.env_id in QUICK]
 SOME = [cell if cell in QUICK_CELLS else pytest.param(cell, marks=pytest.mark.slow) for cell in ONE_OF_ID]
 
@@ -115,7 +115,7 @@ def in_a_fresh_environment(cell: Cell, seed: int, steps: int) -> str:
 
 
 def after_other_episodes(cell: Cell, seed: int, steps: int, between: int = EPISODES_BETWEEN) -> tuple[str, bool]:
-    """Return the fingerprint, and whether the robot met an object in the episodes before."""
+    """Return the fingerprint, and True if the robot touched an object in the episodes before."""
     env = cell.make()
     met = False
     for number in range(between):
@@ -228,7 +228,7 @@ def test_fifty_seeds_give_the_same_episodes_everywhere(env_id: str) -> None:
         check_vector(cell, [seed, seed + 1000], steps)
 
 
-# Vectors of environments
+# Vector environments
 
 
 def check_vector(cell: Cell, seeds: list[int], steps: int) -> None:
@@ -266,7 +266,7 @@ def row_of(observations: Any, row: int) -> Any:
 
 
 def info_of(infos: dict[str, Any], row: int) -> dict[str, Any]:
-    """One environment's info. Up to Gymnasium 0.29 a dict in it stays one, later it becomes one of arrays."""
+    """Return the info of one environment. In Gymnasium 0.29 a dict in it stays a dict, later it has arrays."""
     return {
         name: info_of(values, row) if isinstance(values, dict) else values[row]
         for name, values in infos.items()

@@ -1,6 +1,6 @@
-"""Several scenes, threads and processes that draw with EGL: OpenGL has one state in each of them.
+"""Several scenes, threads and processes render with EGL, although OpenGL has one state in each of them.
 
-Where there is no EGL, the error says so, and nothing is drawn.
+Without EGL, the error says so.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ Alone = tuple[gym.Env[Any, Any], str]
 
 
 def observed(env: gym.Env[Any, Any]) -> str:
-    """Fingerprint of the first observation of an episode."""
+    """Return the fingerprint of the first observation of an episode."""
     return fingerprint([env.reset(seed=SEED)[0]])
 
 
 def rendered(env: gym.Env[Any, Any]) -> str:
-    """Fingerprint of what ``render`` shows of the same moment."""
+    """Return the fingerprint of ``render`` for the same state."""
     env.reset(seed=SEED)
     return fingerprint([env.render()])
 
 
 @pytest.fixture(scope="module")
 def alone() -> Iterator[Alone | None]:
-    """The first environment of this process that draws with EGL, and what it saw; None where there is no EGL."""
+    """First environment of this process with EGL, and its observation; None without EGL."""
     env = gym.make("LamReachPixels-v0", **SMALL)
     try:
         seen = observed(env)

@@ -1,4 +1,4 @@
-"""Every keyword refuses what it cannot use, says what was given and what is expected, and leaves nothing open."""
+"""Invalid keywords raise errors with the value and the expected values, and leave no client open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from lam_envs import ManipulationEnv, Randomization
 
-# One for every type that callers mistake for another.
+# One value of every type.
 STRANGE: list[Any] = [None, 2.5, -1, math.nan, 10**30, True, b"panda", [], {}, np.zeros(3), len]
 
 NAMED = {
@@ -140,7 +140,7 @@ def test_a_misspelled_keyword_is_named_with_the_right_one(keyword: str) -> None:
 
 
 def pythons_words(given: dict[str, Any]) -> str:
-    """Python's own error for a keyword that a class does not know."""
+    """Raise Python's error for an unknown keyword of a class."""
 
     class ManipulationEnv:
         def __init__(self, *, task: str) -> None: ...

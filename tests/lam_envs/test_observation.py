@@ -1,4 +1,4 @@
-"""Layout: values by name, scaled and back."""
+"""A layout converts values by name to observations and back."""
 
 from __future__ import annotations
 

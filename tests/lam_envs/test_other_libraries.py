@@ -1,4 +1,4 @@
-"""TorchRL, RLlib, d3rlpy and Stable-Baselines3 use our environments and datasets by their own means."""
+"""TorchRL, RLlib, d3rlpy and Stable-Baselines3 use the environments and datasets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import demos
 
 ROOT = Path(__file__).parents[2]
 OTHERS = ROOT / ".venv-others"
-"""TorchRL and d3rlpy, which are not in our install."""
+"""TorchRL and d3rlpy, which are not dependencies."""
 
 
 @pytest.mark.slow

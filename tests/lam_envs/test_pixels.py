@@ -27,7 +27,7 @@ from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint, play
 
 TOOL = Frame((0.5, 0.0, 0.25), (1.0, 0.0, 0.0, 0.0))
-"""Between the fingertips, pointing down."""
+"""Pose of a tool that points down."""
 SMALL = {"image_width": 40, "image_height": 32}
 PIXEL_IDS = [env_id(task, "Pixels") for task in TASKS]
 

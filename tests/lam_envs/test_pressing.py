@@ -16,7 +16,7 @@ from lam_envs.tasks.grasp import Grasp
 from lam_envs.tasks.objects import resting_at
 
 DEEPEST = 0.005
-"""Deepest that an object may be inside something else, meters."""
+"""Largest penetration of an object, meters."""
 
 
 def depth(env: ManipulationEnv) -> float:

@@ -1,4 +1,4 @@
-"""Environments and other processes: children have the right episodes, and parents keep theirs."""
+"""Other processes have the right episodes, and do not change those of this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is done to an environment: observations, joints, bodies and states stay what they should be."""
+"""Observations, joints, bodies and states stay valid for all actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lam_envs.scene.scene import TABLE_CENTER, TABLE_SIZE
 from .traces import fingerprint
 
 DEEPEST = 0.005
-"""Deepest that an object may be inside something else, meters."""
+"""Largest penetration of an object, meters."""
 
 Action = npt.NDArray[Any]
 
@@ -100,7 +100,9 @@ def assert_observed(env: Any, observation: npt.NDArray[np.float32], reward: floa
 
 def assert_joints_are_within_limits(env: Any) -> None:
     robot = env._world.scene().robot
-    for angle, (low, high) in zip(robot.joint_states()[0], robot.limits, strict=False):  # and the fingers
+    for angle, (low, high) in zip(
+        robot.joint_states()[0], robot.limits, strict=False
+    ):  # positions include the fingers
         assert low <= angle <= high
 
 

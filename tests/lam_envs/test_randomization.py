@@ -56,7 +56,7 @@ def drawn(env: gym.Env[Any, Any], seed: int) -> dict[str, Any]:
     return found
 
 
-# What is drawn
+# Samples
 
 
 def test_draws_fill_their_ranges_and_do_not_leave_them(make: Make) -> None:
@@ -126,7 +126,7 @@ def test_what_only_looks_different_moves_alike(task: str, make: Make) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        # Quickly, one in five: all kinds of ids, and most tasks.
+        # The quick tests have one in five: all variants, and most tasks.
         pytest.param(name, marks=[] if number % 5 == 0 else pytest.mark.slow)
         for number, name in enumerate(lam_envs.ENV_IDS)
     ],
@@ -244,7 +244,7 @@ def test_no_scene_is_built_again_without_movable_objects(make: Make) -> None:
 
 
 def _dynamics(simulation: Any, name: str) -> tuple[float, float]:
-    """Mass and friction, as Bullet says."""
+    """Return mass and friction from Bullet."""
     mass, friction, *_ = pybullet.getDynamicsInfo(simulation.bodies[name].id, -1, simulation.client)
     return mass, friction
 
@@ -275,14 +275,14 @@ def test_noise_has_the_deviation_that_was_drawn(name: str, deviation: float, mak
     real, seen = _real_and_seen(env)
     errors = seen - real
     assert not errors[:, ~layout.noisy].any()
-    # What comes near the end of its range is cut off there.
+    # Values near the limits are clipped.
     edge = np.array([abs(end) for part in layout.values() for end in part.high])
     measured = errors[:, layout.noisy & (np.abs(real) < edge - 6 * deviation).all(axis=0)]
     assert measured.shape[1] >= 10
     assert measured.std() == pytest.approx(deviation, rel=0.03)
     np.testing.assert_allclose(measured.std(axis=0), deviation, rtol=0.2)
     assert abs(measured.mean()) < 0.05 * deviation
-    # No two numbers and no two moments share their noise.
+    # The noise of numbers and steps is independent.
     assert np.abs(np.corrcoef(measured.T) - np.eye(measured.shape[1])).max() < 0.3
     assert abs(np.corrcoef(measured[:-1].ravel(), measured[1:].ravel())[0, 1]) < 0.05
 
@@ -305,7 +305,7 @@ def test_goals_of_goal_observations_are_exact(make: Make) -> None:
 
 
 def _real_and_seen(env: gym.Env[Any, Any]) -> tuple[Any, Any]:
-    """Observations without and with noise, of 300 moments."""
+    """Return observations without and with noise of 300 steps."""
     real, seen = [], []
     inner = opened(env)
     for seed in range(6):
@@ -351,6 +351,3 @@ def test_a_delay_changes_what_happens_and_not_what_follows_from_an_action(make: 
     second = [opened(late).step(action)[0] for action in (*actions, idle, idle)]
     difference = np.abs(np.array(first) - np.array(second))
     assert float(np.median(difference)) < 0.01
-
-
-# Ranges that cannot be

@@ -1,4 +1,4 @@
-"""Images show the scene and change nothing in it."""
+"""Images show the scene and do not change it."""
 
 from __future__ import annotations
 

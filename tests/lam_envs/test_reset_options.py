@@ -28,7 +28,7 @@ OPTIONS = {"goal": GOAL, "poses": {"object": POSE}}
 
 
 def options_of(env: gym.Env[Any, Any], task: str) -> dict[str, Any]:
-    """A goal in the middle of its space, and the last of the movable objects 10 cm away and turned."""
+    """Return a goal in the middle of its space, and a displaced pose of the last movable object."""
     inner: Any = env.unwrapped
     given: Task = inner._task
     goal = [0.5 * low + 0.5 * high for low, high in zip(given.goal_low, given.goal_high, strict=True)]

@@ -32,7 +32,7 @@ def model(request: pytest.FixtureRequest) -> RobotModel:
 
 @pytest.fixture
 def build() -> Iterator[Build]:
-    """Load robots, each alone in a simulation."""
+    """Load robots, each in its own simulation."""
     simulations = []
 
     def build_one(model: RobotModel, detail: Detail) -> Robot:
@@ -106,7 +106,7 @@ def test_the_arm_does_not_change_its_shape_on_the_way(model: RobotModel, build: 
             before, angles = angles, robot.inverse_kinematics((x, y, z), 0.0, angles)
             assert np.abs(np.subtract(angles, before)).max() < 0.3
             place = place + np.clip(goal - place, -0.02, 0.02)
-        # The free joint of seven depends a little on the way; the others hardly can.
+        # The redundant joint depends a little on the path.
         assert np.abs(np.subtract(angles, robot.initial_joint_angles((x, y, z)))).max() < 0.5
 
 

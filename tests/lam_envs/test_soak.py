@@ -1,4 +1,4 @@
-"""Nothing accumulates: memory, open files, threads, processes and temporary files stay what they were."""
+"""Memory, open files, threads, processes and temporary files do not accumulate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PART = 1_000_000 // len(soak.MIXES)
 
 
 def check(what: str, amount: int, tmp_path: Path) -> None:
-    """Run in a process of its own, with a folder of its own for temporary files."""
+    """Run the script in a process with its own folder for temporary files."""
     done = subprocess.run(
         [sys.executable, "-m", soak.__name__, what, str(amount)],
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -1,4 +1,4 @@
-"""State: exact, checked, and apart from each other."""
+"""States are exact, validated and independent of each other."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_state_continues_a_randomized_episode_bit_identically(task: str, contr
     state = np.array(json.loads(json.dumps(here.get_state().tolist())))
     onwards = [fingerprint(list(here.step(action))) for action in actions[25:]]
     for continued in (env, other):
-        # Something else comes between, with bodies of another size, another noise and another delay.
+        # Other episodes come between, with bodies of another size, another noise and another delay.
         contact_rich_actions(continued, 99, 10)
         inner: Any = continued.unwrapped
         inner.set_state(state)
@@ -139,7 +139,7 @@ def test_a_physical_state_of_a_randomized_episode_comes_back_exactly(task: str, 
         contact_rich_actions(continued, 77, 10)
         there: Any = continued.unwrapped
         observation, info = there.set_state(state)
-        # The noise of that moment and the delayed actions belong to it.
+        # The noise and the delayed actions belong to the state.
         np.testing.assert_allclose(observation, last, atol=1e-4)
         assert info["randomization"]["action_delay"] >= 2
         np.testing.assert_array_equal(there.physical_state(), state)
@@ -234,7 +234,7 @@ def test_a_copy_continues_a_randomized_episode(copied: Any, make: Make) -> None:
     assert [fingerprint(list(env.unwrapped.step(action))) for action in actions[20:]] == ahead
 
 
-# States that cannot be
+# Invalid states
 
 
 def spoiled(state: Any, index: int, value: float) -> Any:

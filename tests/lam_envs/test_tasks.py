@@ -1,4 +1,4 @@
-"""Success is honest: what only looks like it does not count."""
+"""States that only look like a success do not count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STILL = (0.0, 0.0, 0.0)
 
 
 def placed(env: gym.Env[Any, Any], position: tuple[float, float, float], velocity: Any = STILL) -> Any:
-    """Put the cube somewhere by hand, through the simulation that a cheat could never reach."""
+    """Set the pose of the cube directly in the simulation."""
     inner: Any = env.unwrapped
     inner.simulation.bodies["object"].set_motion(Motion(position, (0.0, 0.0, 0.0, 1.0), velocity, STILL))
     return inner
@@ -116,10 +116,10 @@ def test_flying_through_the_goal_is_no_reach(make: Make) -> None:
     for seed in range(30):
         env.reset(seed=seed)
         goal = inner.features()["goal/position"]
-        way = goal - inner.features()["tool/position"]
-        direction = (way / np.abs(way).max()).tolist()
+        offset = goal - inner.features()["tool/position"]
+        direction = (offset / np.abs(offset).max()).tolist()
         close = False
-        for _ in range(int(np.abs(way).max() / 0.02) + 3):
+        for _ in range(int(np.abs(offset).max() / 0.02) + 3):
             *_, info = env.step(np.array([*direction, 0], dtype=np.float32))
             close |= info["is_close"]
             assert not info["is_success"], "at full speed the goal was only passed"

@@ -1,4 +1,4 @@
-"""Run an episode of given actions and write down every bit of what comes back. Run as a script in another process."""
+"""Run an episode with given actions and record every bit of its results. Also a script for other processes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def contact_rich_actions(env: gym.Env[Any, Any], seed: int, steps: int = 10**6) 
     """Return an episode of actions that push, squeeze and drop: at the object seven times in ten, else anywhere.
 
     Args:
-        env: Where it is played.
-        seed: Seed of the episode, and of what is chosen.
-        steps: How many at most.
+        env: The environment.
+        seed: Seed of the episode and of the actions.
+        steps: Largest number of steps.
     """
     from lam_envs.control import ToolCommand
 
@@ -43,7 +43,7 @@ def contact_rich_actions(env: gym.Env[Any, Any], seed: int, steps: int = 10**6) 
 
 
 def play(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> Iterator[tuple[Any, float, bool, bool, Any]]:
-    """Reset and yields what each action's step returns."""
+    """Reset, and yield the result of each action's step."""
     env.reset(seed=seed)
     for action in actions:
         observation, reward, terminated, truncated, info = env.step(action)
