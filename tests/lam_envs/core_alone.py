@@ -1,4 +1,4 @@
-"""Check an install of the core alone, a wheel with its dependencies: a script, as pytest is not installed there."""
+"""Script that checks an install of the core, a wheel with its dependencies and without pytest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ import gymnasium
 registered = "LamGrasp-v0" in gymnasium.registry
 assert registered == gymnasium.__version__.startswith("0."), registered
 """
-"""Gymnasium 0.29 loads the entry point; 1.0 and newer load nothing, and nothing of ours runs at their import."""
+"""Gymnasium 0.29 loads the entry point; 1.0 and newer load nothing, and run no code of this package at import."""
 COMPLETE = """
 from importlib.metadata import files
 names = {str(file) for file in files("lam-envs")}
@@ -52,7 +52,7 @@ assert not others, others
 
 def main() -> None:
     for code in (REGISTERED_BY_IMPORT, REGISTERED_BY_PREFIX, LIGHT_IMPORT, PLUGIN, COMPLETE):
-        # In a folder of its own: what is installed is to be tested, not the checkout.
+        # In an empty folder: test the installed package, not the checkout.
         with tempfile.TemporaryDirectory() as elsewhere:
             subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=elsewhere)
     for env_id in lam_envs.ENV_IDS:

@@ -1,7 +1,7 @@
-"""Environments that were made before other processes began. Run as a script: ``processes.py WAY``.
+"""Script that starts processes after environments were made: ``processes.py CASE``.
 
-Every way makes environments, steps them and draws them, then lets other processes use them or make their own, and
-compares what comes back with what this process finds before and after.
+Every case makes environments, steps and renders them, lets other processes use them or make their own, and compares
+their results with those of this process before and after.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
 
 
 def used() -> list[tuple[gym.Env[Any, Any], list[Any]]]:
-    """Environments that were made, stepped and drawn, with actions for each."""
+    """Return environments that were made, stepped and rendered, with actions for each."""
     found = []
     for name, keywords in KINDS:
         env = gym.make(name, **keywords)
@@ -174,7 +174,7 @@ def by_subproc_vec_env(method: str) -> None:
         assert episode(env, actions) == expected
 
 
-WAYS: dict[str, Callable[[], None]] = {
+CASES: dict[str, Callable[[], None]] = {
     "fork": by_fork,
     "spawn": lambda: by_copy("spawn"),
     "forkserver": lambda: by_copy("forkserver"),
@@ -185,4 +185,4 @@ WAYS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    WAYS[sys.argv[1]]()
+    CASES[sys.argv[1]]()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("processes.py")
-WAYS = (
+CASES = (
     "fork",
     pytest.param("spawn", marks=pytest.mark.slow),
     pytest.param("forkserver", marks=pytest.mark.slow),
@@ -21,11 +21,11 @@ WAYS = (
 )
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_processes_that_begin_after_an_environment_have_its_episodes_and_leave_it_unharmed(way: str) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_processes_that_begin_after_an_environment_have_its_episodes_and_leave_it_unharmed(case: str) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), way], capture_output=True, text=True, timeout=240, env=environment
+    process = subprocess.run(
+        [sys.executable, str(SCRIPT), case], capture_output=True, text=True, timeout=240, env=environment
     )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, "a warning, or a complaint of a library"
+    assert process.returncode == 0, process.stderr
+    assert not process.stderr, "a warning or an error message of a library"
