@@ -1,8 +1,8 @@
-"""Datasets of other libraries: robomimic, LeRobot, imitation, and plain NumPy.
+"""Formats of other libraries: robomimic, LeRobot, imitation, and plain NumPy.
 
-An export writes beside the episodes where they come from, wherever a format leaves room for that; an import of such
-a file gives the dataset again, and says in the history whether every episode is what it was. Imports run nothing that
-a file names: no pickle, no class, no path.
+An export also writes the provenance of the episodes, where the format allows it; an import of such a file gives the
+same dataset, and records in the history whether every episode is unchanged. Imports run no code of a file: no pickle,
+no class, no path.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FORMATS: dict[str, Format] = {
     "imitation": imitation.FORMAT,
     "npz": npz.FORMAT,
 }
-"""The formats by name."""
+"""Formats by name."""
 
 __all__ = ["FORMATS", "Format", "export_dataset", "import_dataset"]
 
@@ -50,27 +50,27 @@ def export_dataset(
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[str]:
-    """Write a dataset for another library, whole or not at all, in memory for a few episodes.
+    """Export a dataset to a format of another library, atomically and one episode at a time.
 
     Args:
-        dataset: Any of Minari's, with spaces of numbers.
-        format: A name of :data:`FORMATS`.
-        out: The file or folder to write.
-        overwrite: Replace a file, or a folder of that format.
-        progress: Show a bar.
+        dataset: Minari dataset with spaces of numbers.
+        format: Name in :data:`FORMATS`.
+        out: File or folder to write.
+        overwrite: Replace an existing file, or folder of that format.
+        progress: Show a progress bar.
 
     Returns:
-        What the format cannot hold, a line each; an import does not bring that back.
+        What the format cannot hold, one line each.
 
     Raises:
-        FileExistsError: There is something under that name.
+        FileExistsError: The path exists and must not be replaced.
         ModuleNotFoundError: The format needs a library that is not installed.
-        ValueError: An unknown format, one that has no place for such observations or actions, or a path within the
-            dataset.
+        ValueError: The format is unknown or cannot hold the observations or actions, or the path is within the
+            folder of the dataset.
     """
     chosen = FORMATS[check_name("format", format, FORMATS)]
     if Path(out).resolve().is_relative_to(dataset.storage.data_path.resolve()):
-        raise ValueError(f"{out} is within the dataset that is exported; give another path")
+        raise ValueError(f"{out} is within the exported dataset; choose another path")
     with atomic_output(Path(out), chosen.marker, overwrite=overwrite) as path:
         source = source_of(dataset, progress=progress)
         return [*source.losses, *chosen.write(source, path)]
@@ -87,37 +87,37 @@ def import_dataset(
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
-    """Make a dataset of a file or folder of another library.
+    """Import a file or folder of another library as a dataset.
 
     Args:
-        path: What to read. It need not be trusted.
-        format: A name of :data:`FORMATS`.
-        dataset_id: Name of the new dataset.
-        root: The folder of all datasets; by default Minari's own.
-        env_id: The environment that the episodes come from. What :func:`export_dataset` wrote tells it by itself.
+        path: File or folder to read, which need not be trusted.
+        format: Name in :data:`FORMATS`.
+        dataset_id: Id of the new dataset.
+        root: Folder of all datasets; Minari's own by default.
+        env_id: Environment of the episodes. Files of :func:`export_dataset` record it.
         env_kwargs: Keywords for ``gym.make``.
-        overwrite: Replace a dataset of that name.
-        progress: Show a bar.
+        overwrite: Replace a dataset of that id.
+        progress: Show a progress bar.
 
     Returns:
-        The dataset. Its history says ``import``, and whether all came back as it was exported (``replays``).
+        The dataset. Its history records the import, and whether all episodes are unchanged (``replays``).
 
     Raises:
-        FileExistsError: There is such a dataset.
-        FileNotFoundError: There is nothing to read.
+        FileExistsError: A dataset of that id exists.
+        FileNotFoundError: The path does not exist.
         ModuleNotFoundError: The format needs a library that is not installed.
-        ValueError: The file is not of the format, is damaged, or does not fit the environment.
+        ValueError: The file has another format, is damaged, or does not fit the environment.
     """
     chosen = FORMATS[check_name("format", format, FORMATS)]
     if env_id is None and env_kwargs:
-        raise ValueError(f"env_kwargs are {env_kwargs}, and env_id is not given; give both or none")
+        raise ValueError(f"env_kwargs are {env_kwargs} without env_id; set both or none")
     source = Path(path)
     if not source.exists():
-        raise FileNotFoundError(f"no {source}; expected {chosen.title}")
+        raise FileNotFoundError(f"{source} does not exist; expected {chosen.title}")
     with _Opening(source, chosen) as opened:
-        opened, spec, plan = _placed(opened, source, env_id, env_kwargs or {})
-        came = opened.provenance
-        metadata = {**(came.metadata if came is not None else {}), **({PLAN: plan} if plan else {})}
+        opened, spec, plan = _with_environment(opened, source, env_id, env_kwargs or {})
+        provenance = opened.provenance
+        metadata = {**(provenance.metadata if provenance is not None else {}), **({PLAN: plan} if plan else {})}
         metadata |= _rate_metadata(opened, plan)
         step = {"step": "import", "format": format, **opened.notes}
         with dataset_writer(
@@ -129,15 +129,15 @@ def import_dataset(
             root=root,
             overwrite=overwrite,
         ) as writer:
-            intact = _copy(opened, writer, source, progress=progress)
-            origin = came.dataset_id if came is not None else source.name
-            step |= {"replays": intact and (bool(plan) or spec is not None), "of": origin}
+            unchanged = _copy(opened, writer, source, progress=progress)
+            origin = provenance.dataset_id if provenance is not None else source.name
+            step |= {"replays": unchanged and (bool(plan) or spec is not None), "of": origin}
             metadata[HISTORY] = [*metadata.get(HISTORY, []), step]
     return load(dataset_folder(dataset_id, root))
 
 
 class _Opening:
-    """Opens a foreign file; what fails meanwhile is the file's fault, and what fails later is not."""
+    """Context of an opened file; errors of reading it name the file, and later errors do not."""
 
     def __init__(self, path: Path, chosen: Format) -> None:
         self._path, self._title = path, chosen.title
@@ -152,35 +152,35 @@ class _Opening:
         self._context.__exit__(*error)
 
 
-def _placed(
+def _with_environment(
     opened: ImportedDataset, path: Path, env_id: str | None, env_kwargs: dict[str, Any]
 ) -> tuple[ImportedDataset, EnvSpec | None, dict[str, Any]]:
-    """Says which environment the episodes come from.
+    """Return the opened file with the environment of the episodes.
 
     Returns:
-        The file with the environment's spaces, its specification, and the plan of the new dataset.
+        The file with the spaces of the environment, its specification, and the plan of the new dataset.
     """
-    came = opened.provenance
-    plan = came.metadata.get(PLAN) if came is not None else None
+    provenance = opened.provenance
+    plan = provenance.metadata.get(PLAN) if provenance is not None else None
     plan = dict(plan) if isinstance(plan, dict) else {}
     if env_id is None:
-        return opened, came.env_spec if came is not None else None, plan
+        return opened, provenance.env_spec if provenance is not None else None, plan
     if plan and (plan.get("env_id"), plan.get("env_kwargs", {})) != (env_id, env_kwargs):
         raise ValueError(
-            f"{path} says that it comes from {plan.get('env_id')} with {plan.get('env_kwargs')}; "
-            f"given: {env_id} with {env_kwargs}. Leave env_id and env_kwargs out."
+            f"{path} records the environment {plan.get('env_id')} with {plan.get('env_kwargs')}; "
+            f"found {env_id} with {env_kwargs}. Omit env_id and env_kwargs."
         )
     env = gym.make(env_id, **env_kwargs)
     try:
         leaf_spaces(env.observation_space), leaf_spaces(env.action_space)
-        placed = replace(opened, observation_space=env.observation_space, action_space=env.action_space)
-        return placed, env.spec, {**plan, "env_id": env_id, "env_kwargs": env_kwargs}
+        result = replace(opened, observation_space=env.observation_space, action_space=env.action_space)
+        return result, env.spec, {**plan, "env_id": env_id, "env_kwargs": env_kwargs}
     finally:
         env.close()
 
 
 def _rate_metadata(opened: ImportedDataset, plan: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata with the rate in the file, if it is not the environment's."""
+    """Return metadata with the rate of the file, if it differs from that of the environment."""
     named = is_lam_env(plan.get("env_id"))
     if opened.rate is None or (named and opened.rate == CONTROL_HZ):
         return {}
@@ -194,21 +194,21 @@ def _rate_metadata(opened: ImportedDataset, plan: dict[str, Any]) -> dict[str, A
 
 
 def _copy(opened: ImportedDataset, writer: DatasetWriter, path: Path, *, progress: bool) -> bool:
-    """Write all episodes; returns whether each is what it was when it was exported."""
-    told: list[str | None] = []
+    """Write all episodes; return True if each is the same as when it was exported."""
+    exported: list[str | None] = []
     seeded = True
     for imported in track(opened.episodes, "importing", total=opened.total, disable=not progress):
         episode = _checked(imported, opened, f"{path}: episode {writer.episodes}")
         writer.add(episode)
-        told.append(imported.sha256)
+        exported.append(imported.sha256)
         seeded = seeded and episode.seed is not None
     with h5py.File(writer.data_file, "r") as file:
-        found = [file[f"episode_{number}"].attrs[DIGEST] for number in range(writer.episodes)]
-    return seeded and found == told
+        digests = [file[f"episode_{number}"].attrs[DIGEST] for number in range(writer.episodes)]
+    return seeded and digests == exported
 
 
 def _checked(imported: ImportedEpisode, opened: ImportedDataset, name: str) -> Episode:
-    """The episode, if it fits the spaces."""
+    """Return the episode, after a check that it fits the spaces."""
     episode = imported.episode
     steps = len(episode)
     cast = opened.provenance is None
@@ -218,7 +218,9 @@ def _checked(imported: ImportedEpisode, opened: ImportedDataset, name: str) -> E
     actions = fitted(episode.actions, opened.action_space, steps, f"{name}: actions", cast_to_space=cast)
     rewards = np.asarray(episode.rewards)
     if steps < 1 or rewards.shape != (steps,) or not np.isfinite(rewards).all():
-        raise ValueError(f"{name}: rewards are {rewards.dtype} {rewards.shape}; expected finite numbers, one a step")
+        raise ValueError(
+            f"{name}: rewards are {rewards.dtype} {rewards.shape}; expected one finite number for each step"
+        )
     if episode.seed is not None and not 0 <= episode.seed < 2**64:
-        raise ValueError(f"{name}: the seed is {episode.seed}; expected a whole number from 0 to 2**64 - 1")
+        raise ValueError(f"{name}: the seed is {episode.seed}; expected an integer from 0 to 2**64 - 1")
     return replace(episode, observations=observations, actions=actions)

@@ -1,4 +1,4 @@
-"""Arrays as columns of Arrow, and how Hugging Face's ``datasets`` describes them."""
+"""Convert arrays to Arrow columns and back, with the metadata of Hugging Face ``datasets``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def pyarrow(module: str = "pyarrow") -> Any:
     """Import PyArrow, or a part of it.
 
     Raises:
-        ModuleNotFoundError: It is not installed.
+        ModuleNotFoundError: PyArrow is not installed.
     """
     return optional(module, "PyArrow")
 
 
 def nested_rows(values: npt.NDArray[Any], *, fixed: bool = False) -> Any:
-    """Return an Arrow array with a row for each moment, of lists of lists for more axes.
+    """Return an Arrow array with a row for each step, and nested lists for more axes.
 
     Args:
-        values: Shape (moments, ...).
-        fixed: Say in the type how long the lists are; for vectors.
+        values: Array of shape (steps, ...).
+        fixed: Use lists of fixed size; for vectors.
     """
     pa = pyarrow()
     rows = pa.array(np.ascontiguousarray(values).reshape(-1))
@@ -39,15 +39,15 @@ def nested_rows(values: npt.NDArray[Any], *, fixed: bool = False) -> Any:
 
 
 def numbers(rows: Any, name: str, shape: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
-    """Return what :func:`nested_rows` was given.
+    """Return the NumPy array of an Arrow column: the inverse of :func:`nested_rows`.
 
     Args:
-        rows: An array of Arrow, whole or in chunks.
-        name: What it is, for the error.
-        shape: Of a moment; by default what the lists tell.
+        rows: Arrow array or chunked array.
+        name: Name of the column, for errors.
+        shape: Shape of one step; that of the lists by default.
 
     Raises:
-        ValueError: It holds something else than numbers, or a moment of another shape.
+        ValueError: The column holds other data than numbers, or a step of another shape.
     """
     pa = pyarrow()
     values = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
@@ -61,11 +61,11 @@ def numbers(rows: Any, name: str, shape: tuple[int, ...] | None = None) -> npt.N
             continue
         lengths = set(pyarrow("pyarrow.compute").list_value_length(values).unique().to_pylist())
         if len(lengths) != 1 or None in lengths:
-            raise ValueError(f"{name} has rows of different lengths; expected all alike")
+            raise ValueError(f"{name} has rows of different lengths; expected equal lengths")
         sizes.append(lengths.pop())
         values = values.flatten()
     if values.null_count or not _is_number(values.type):
-        raise ValueError(f"{name} is {rows.type} with {values.null_count} gaps; expected numbers")
+        raise ValueError(f"{name} is {rows.type} with {values.null_count} missing values; expected numbers")
     flat = values.to_numpy(zero_copy_only=False)
     expected = tuple(sizes) if shape is None else (sizes[0], *shape)
     if flat.size != np.prod(expected, dtype=object):

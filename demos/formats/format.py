@@ -1,4 +1,4 @@
-"""What a foreign format is to this package, and what reading and writing all of them share."""
+"""Interface of formats of other libraries, and functions that several formats share."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What libraries raise at files that are not what they should be, ValueError aside."""
+"""Exceptions of libraries for damaged files, besides ValueError."""
 
 
 class ImportedEpisode(NamedTuple):
-    """An episode that was read."""
+    """Episode from a file."""
 
     episode: Episode
     sha256: str | None
-    """What its checksum was when it was exported; None where the file does not tell."""
+    """Checksum of the episode when it was exported; None if unknown."""
 
 
 @dataclass(frozen=True)
 class ImportedDataset:
-    """A foreign file that is being read.
+    """Opened file or folder of another library.
 
     Attributes:
-        observation_space: Of the episodes.
-        action_space: Of the episodes.
-        provenance: What our export wrote beside them, if it did.
-        total: How many episodes there are.
-        episodes: The episodes, one at a time.
-        notes: What had to be supplied because the file does not tell it, for the history.
+        observation_space: Observation space of the episodes.
+        action_space: Action space of the episodes.
+        provenance: Provenance that our export wrote; None if there is none.
+        total: Number of episodes.
+        episodes: Iterator of the episodes.
+        notes: Substitutes for data that the file does not hold, for the history.
         rate: Steps per second of the episodes; None if the file does not record it, or its provenance does.
     """
 
@@ -74,13 +74,13 @@ class ImportedDataset:
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written and read.
+    """Format of another library.
 
     Attributes:
-        title: For people.
-        write: Writes a dataset under a path that is free; returns what the format cannot hold.
-        read: Opens a file or folder.
-        marker: A file that every folder of the format has; None if the format is one file.
+        title: Description for messages.
+        write: Writes a dataset to a new path; returns what the format cannot hold.
+        read: Context manager that opens a file or folder.
+        marker: File that every folder of the format has; None if the format is one file.
     """
 
     title: str
@@ -91,22 +91,24 @@ class Format:
 
 @contextmanager
 def atomic_output(target: Path, marker: str | None, *, overwrite: bool) -> Iterator[Path]:
-    """Yield a hidden path beside a target; what is written there takes the target's name when the block ends.
+    """Yield a temporary path to write to; it is renamed to the target when the block ends.
 
     Args:
-        target: A file or folder.
-        marker: What a folder must hold to be replaced; None if files are written.
-        overwrite: Replace what is there.
+        target: File or folder.
+        marker: File that a folder must contain to be replaced; None for files.
+        overwrite: Replace an existing target.
 
     Raises:
-        FileExistsError: Something is there, and is not to be replaced or is something else.
+        FileExistsError: The target exists, and must not be replaced or has another format.
     """
     target = target.absolute()
     if os.path.lexists(target):
         if not overwrite:
-            raise FileExistsError(f"{target} exists: give another path, or overwrite it")
+            raise FileExistsError(f"{target} exists; choose another path, or overwrite it")
         if target.is_dir() if marker is None else not (target / marker).is_file():
-            raise FileExistsError(f"{target} is no dataset of this format: it is not replaced")
+            raise FileExistsError(
+                f"{target} is not a dataset of this format and is not replaced; choose another path"
+            )
     target.parent.mkdir(parents=True, exist_ok=True)
     writing, replaced = (target.with_name(f".{target.name}.{os.getpid()}.{name}") for name in ("writing", "replaced"))
     try:
@@ -129,11 +131,11 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def reading(path: Path, title: str) -> Iterator[None]:
-    """Turn whatever goes wrong within the block into one kind of error.
+    """Turn errors of reading a file within the block into errors that name the file.
 
     Raises:
-        OSError: The file is locked or may not be read, which is not damage.
-        ValueError: Names the file and what was expected.
+        OSError: The file is locked or not readable.
+        ValueError: The file is damaged or has another format.
     """
     try:
         yield
@@ -149,7 +151,7 @@ def reading(path: Path, title: str) -> Iterator[None]:
 
 
 def read_all(episodes: Iterator[ImportedEpisode], path: Path, title: str) -> Iterator[ImportedEpisode]:
-    """Yield what was read; errors on the way are those of :func:`reading`."""
+    """Yield the episodes of a file; errors are those of :func:`reading`."""
     while True:
         with reading(path, title):
             try:
@@ -160,10 +162,10 @@ def read_all(episodes: Iterator[ImportedEpisode], path: Path, title: str) -> Ite
 
 
 def optional(module: str, package: str) -> Any:
-    """Import a library that not every installation has.
+    """Import an optional library.
 
     Raises:
-        ModuleNotFoundError: It is not installed.
+        ModuleNotFoundError: The library is not installed.
     """
     try:
         return importlib.import_module(module)
@@ -173,12 +175,12 @@ def optional(module: str, package: str) -> Any:
         ) from error
 
 
-def ends(done: bool, steps: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return the terminations and truncations of an episode of which only one flag is known.
+def split_done(done: bool, steps: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return the terminations and truncations of an episode with a single flag of its end.
 
     Args:
-        done: Whether its last step ended it; if not, it was cut off there.
-        steps: How many it has.
+        done: True if the last step terminated the episode; else it was truncated.
+        steps: Number of steps.
     """
     terminations, truncations = np.zeros((2, steps), dtype=bool)
     terminations[-1], truncations[-1] = done, not done
@@ -186,5 +188,5 @@ def ends(done: bool, steps: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.
 
 
 def with_last(values: npt.NDArray[Any], last: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-    """Return T + 1 moments of T: with the last one, or if it is unknown with the one before it again."""
+    """Return T + 1 rows from T rows: append the last one, or repeat the one before if it is unknown."""
     return np.concatenate([values, values[-1:] if last is None else last[None]])

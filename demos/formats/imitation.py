@@ -1,13 +1,13 @@
-"""imitation's folders of trajectories: what ``imitation.data.serialize.load`` reads (imitation 1.0.1).
+"""Folders of trajectories of imitation, as ``imitation.data.serialize.load`` reads them (imitation 1.0.1).
 
-A folder of Hugging Face's ``datasets`` with a row for each trajectory: ``obs``, ``acts``, ``infos`` (a text of JSON
-for each step, which imitation decodes by jsonpickle), ``terminal`` and ``rews``. Beside it stands ``lam_envs.jsonl``:
-in its first line the provenance, in the following ones what a trajectory has no place for.
+A folder of Hugging Face ``datasets`` has one row for each trajectory: ``obs``, ``acts``, ``infos`` (a JSON text
+for each step, which imitation decodes by jsonpickle), ``terminal`` and ``rews``. The additional file
+``lam_envs.jsonl`` holds the provenance in its first line, and then what trajectories cannot hold.
 
-imitation stores no dict observations. Those of vectors of one number type are written as one vector, in the order of
-``gymnasium.wrappers.FlattenObservation``; others are refused.
+imitation stores no dict observations. Dicts of vectors of one type are written as one vector, in the order of
+``gymnasium.wrappers.FlattenObservation``; other dicts are an error.
 
-Infos of others that are not there at every step, or that are no numbers, are left out.
+Third-party infos that are not numbers at every step are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gymnasium import spaces
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves, tree_map, tree_nest
 from demos.formats.arrow import nested_rows, numbers, pyarrow, value_feature, with_features
-from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Column, Signature, Source
 from demos.formats.spaces import implied_action_space, implied_space, leaf_spaces
@@ -37,7 +37,7 @@ DATA = "data-00000-of-00001.arrow"
 STATE, INFO = "state.json", "dataset_info.json"
 SIDECAR = "lam_envs.jsonl"
 PICKLED = "py/"
-"""What keys begin with that tell jsonpickle to make an object."""
+"""Prefix of keys by which jsonpickle creates objects."""
 
 
 def _write(source: Source, path: Path) -> list[str]:
@@ -55,51 +55,49 @@ def _write(source: Source, path: Path) -> list[str]:
                 writer = pa.ipc.new_stream(file, schema)
                 _write_descriptions(path, features, source)
             writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
-            sidecar.write(json.dumps(_beside(episode, signature)) + "\n")
+            sidecar.write(json.dumps(_sidecar_row(episode, signature)) + "\n")
         writer.close()
-    kept = f"(saved in {SIDECAR} for an import)"
-    losses = [f"which steps terminated and which were truncated: only that trajectories end {kept}"]
+    note = f"(saved in {SIDECAR} for an import)"
+    losses = [f"the difference between termination and truncation {note}"]
     if source.rate is not None:
-        losses.append(f"the rate, {source.rate:g} steps per second {kept}")
-    if source.named("infos"):
-        losses.append(f"the infos of the reset {kept}")
-        losses.append(f"the number types of infos: they are numbers of JSON {kept}")
+        losses.append(f"the rate, {source.rate:g} steps per second {note}")
+    if source.part_columns("infos"):
+        losses.append(f"the infos of the reset {note}")
+        losses.append(f"the types of infos, which become JSON numbers {note}")
     if order is not None:
-        losses.append(
-            f"the names within dict observations: they are one vector, as FlattenObservation gives it {kept}"
-        )
+        losses.append(f"the keys of dict observations, which become one vector, as by FlattenObservation {note}")
     return losses
 
 
 def _vector_order(source: Source) -> list[str] | None:
-    """The entries of dict observations in the order in which they make one vector; None if there is no dict.
+    """Return the paths of dict observations in the order of the vector; None if observations are no dict.
 
     Raises:
-        ValueError: They are not vectors of one type.
+        ValueError: The entries are not vectors of one type.
     """
     space = source.dataset.observation_space
     if not isinstance(space, spaces.Dict):
         return None
-    columns = source.named("observations")
+    columns = source.part_columns("observations")
     if {len(column.shape) for column in columns.values()} != {1} or len(
         {column.dtype for column in columns.values()}
     ) > 1:
         raise ValueError(
             f"imitation stores no dict observations, and {space} cannot be written as one vector; "
-            "expected vectors of one number type. Collect with other observations, such as obs='state'."
+            "expected vectors of one type. Collect with other observations, such as obs='state'."
         )
     return list(leaf_spaces(space))
 
 
 def _trajectory(episode: Episode, order: list[str] | None) -> dict[str, Any]:
-    """The columns of a row."""
+    """Return the columns of the row of an episode."""
     pa = pyarrow()
     observations = episode.observations
     if order is not None:
         parts = dict(tree_leaves(observations))
         observations = np.concatenate([parts[name] for name in order], axis=1)
     rewards = np.asarray(episode.rewards)
-    texts = [json.dumps(info) for info in _moments(episode.infos, 1, len(episode) + 1)]
+    texts = [json.dumps(info) for info in _json_infos(episode.infos, 1, len(episode) + 1)]
     return {
         "obs": _one_row(nested_rows(observations)),
         "acts": _one_row(nested_rows(episode.actions)),
@@ -114,34 +112,34 @@ def _one_row(values: Any) -> Any:
     return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
 
 
-def _moments(infos: dict[str, Any], first: int, end: int) -> list[dict[str, Any]]:
-    """Infos as JSON, moment by moment."""
-    return [tree_map(lambda values, moment=moment: values[moment].tolist(), infos) for moment in range(first, end)]
+def _json_infos(infos: dict[str, Any], first: int, end: int) -> list[dict[str, Any]]:
+    """Return the infos of each step as JSON data."""
+    return [tree_map(lambda values, step=step: values[step].tolist(), infos) for step in range(first, end)]
 
 
-def _beside(episode: Episode, signature: Signature) -> dict[str, Any]:
-    """What a trajectory has no place for."""
+def _sidecar_row(episode: Episode, signature: Signature) -> dict[str, Any]:
+    """Return what a trajectory cannot hold."""
     return {
         "seed": signature.seed,
         "sha256": signature.sha256,
         "terminations": np.flatnonzero(episode.terminations).tolist(),
         "truncations": np.flatnonzero(episode.truncations).tolist(),
-        "reset_info": _moments(episode.infos, 0, 1)[0],
+        "reset_info": _json_infos(episode.infos, 0, 1)[0],
     }
 
 
 def _feature(kind: Any) -> dict[str, Any]:
-    """How ``datasets`` describes a column."""
+    """Return the description of a column for ``datasets``."""
     if pyarrow("pyarrow.types").is_list(kind):
-        # Not List, which is the same since datasets 4: older ones read this too.
+        # Older versions than datasets 4 cannot read List.
         return {"feature": _feature(kind.value_type), "_type": "Sequence"}
     names = {"float": "float32", "double": "float64", "halffloat": "float16"}
     return value_feature(names.get(str(kind), str(kind)))
 
 
 def _write_descriptions(path: Path, features: dict[str, Any], source: Source) -> None:
-    """The files by which ``datasets`` finds the data."""
-    # What ``datasets`` computes from rows it keeps under their fingerprint: other rows need another.
+    """Write the files by which ``datasets`` finds the data."""
+    # ``datasets`` caches results by fingerprint: other rows need another one.
     content = "".join(signature.sha256 for signature in source.signatures)
     state: dict[str, Any] = {
         "_data_files": [{"filename": DATA}],
@@ -163,27 +161,27 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
     sidecar = path / SIDECAR
     if not sidecar.exists():
         observations, actions, total = _implied(files)
-        episodes = (ImportedEpisode(_others(row), None) for row in _rows(files))
+        episodes = (ImportedEpisode(_third_party_episode(row), None) for row in _rows(files))
         yield ImportedDataset(observations, actions, None, total, episodes, {"reset_info": "that of the first step"})
         return
     with sidecar.open() as lines:
         provenance = parse_provenance(lines.readline())
         total = sum(batch.num_rows for batch in _batches(files))
-        beside = chain((json.loads(line) for line in lines), repeat(None))
-        episodes = (_own(row, next(beside), provenance) for row in _rows(files))
+        sidecar_rows = chain((json.loads(line) for line in lines), repeat(None))
+        episodes = (_exported_episode(row, next(sidecar_rows), provenance) for row in _rows(files))
         yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, episodes)
 
 
 def _data_files(path: Path) -> list[Path]:
-    """The files of the rows, in their order.
+    """Return the data files in their order.
 
     Raises:
-        ValueError: They are named otherwise than as files of this folder.
+        ValueError: A name is not that of a file in this folder.
     """
     names = [entry["filename"] for entry in json.loads((path / STATE).read_text())["_data_files"]]
     wrong = [name for name in names if not isinstance(name, str) or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name)]
     if wrong or not names:
-        raise ValueError(f"{STATE} names the files {wrong or names}; expected names of files in this folder")
+        raise ValueError(f"{STATE} names the files {wrong or names}; expected file names in this folder")
     return [path / name for name in names]
 
 
@@ -193,14 +191,14 @@ def _batches(files: list[Path]) -> Iterator[Any]:
         with pa.OSFile(str(file)) as content, pa.ipc.open_stream(content) as reader:
             missing = {"obs", "acts", "infos", "terminal"} - set(reader.schema.names)
             if missing:
-                raise ValueError(f"{file.name} lacks the columns {sorted(missing)}")
+                raise ValueError(f"{file.name} misses the columns {sorted(missing)}")
             for batch in reader:
                 batch.validate(full=True)
                 yield batch
 
 
 def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
-    """Yield each trajectory: arrays of Arrow, and plain values."""
+    """Yield each trajectory as Arrow arrays and plain values."""
     for batch in _batches(files):
         for number in range(batch.num_rows):
             row = {name: batch.column(name)[number] for name in batch.schema.names}
@@ -208,24 +206,24 @@ def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _implied(files: list[Path]) -> tuple[Any, Any, int]:
-    """The spaces and the number of the trajectories of somebody else."""
+    """Return the spaces that third-party trajectories imply, and their number."""
     actions, observations = [], None
     for row in _rows(files):
         chunk = numbers(row["acts"], "acts")
         actions.append(np.stack([chunk.min(axis=0), chunk.max(axis=0)]))
         observations = implied_space(numbers(row["obs"], "obs")) if observations is None else observations
     if not actions:
-        raise ValueError("it holds no trajectory")
+        raise ValueError("it holds no trajectory; expected at least one")
     return observations, implied_action_space(actions), len(actions)
 
 
-def _others(row: dict[str, Any]) -> Episode:
-    """An episode of somebody else."""
+def _third_party_episode(row: dict[str, Any]) -> Episode:
+    """Return the episode of a third-party trajectory."""
     actions = numbers(row["acts"], "acts")
     infos = [_checked(json.loads(text)) for text in row["infos"].to_pylist()]
     if len(infos) != len(actions):
-        raise ValueError(f"a trajectory has {len(actions)} actions and {len(infos)} infos; expected as many")
-    terminations, truncations = ends(bool(row["terminal"]), len(actions))
+        raise ValueError(f"a trajectory has {len(actions)} actions and {len(infos)} infos; expected equal numbers")
+    terminations, truncations = split_done(bool(row["terminal"]), len(actions))
     return Episode(
         seed=None,
         observations=numbers(row["obs"], "obs"),
@@ -238,16 +236,16 @@ def _others(row: dict[str, Any]) -> Episode:
 
 
 def _checked(info: Any) -> Any:
-    """An info as JSON, if it is no more than that.
+    """Return an info if it is plain JSON data.
 
     Raises:
-        ValueError: It is to become an object, or holds something else than numbers, lists and dicts.
+        ValueError: It would become an object, or holds other data than numbers, lists and dicts.
     """
     if isinstance(info, dict):
         pickled = [key for key in info if key.startswith(PICKLED)]
         if pickled:
             raise ValueError(
-                f"an info has the key {pickled[0]!r}: it would be made into an object, which may run any code; "
+                f"an info has the key {pickled[0]!r}: it would become an object, which may run code; "
                 "expected plain numbers. Save the trajectories without such infos."
             )
         return {key: _checked(value) for key, value in info.items()}
@@ -259,9 +257,9 @@ def _checked(info: Any) -> Any:
 
 
 def _stacked(moments: list[Any]) -> dict[str, Any]:
-    """Infos by name, of those that are there at every moment as numbers of one shape."""
+    """Return the stacked infos that are numbers of one shape at every step."""
     if not all(isinstance(moment, dict) for moment in moments):
-        raise ValueError("an info is no dict")
+        raise ValueError("an info is not a dict; expected dicts")
     stacked: dict[str, Any] = {}
     for name in moments[0]:
         if not name or "/" in name or name in (".", "..") or not all(name in moment for moment in moments):
@@ -277,7 +275,7 @@ def _stacked(moments: list[Any]) -> dict[str, Any]:
 
 
 def _array(values: list[Any]) -> npt.NDArray[Any] | None:
-    """The values as one array of numbers, if they are."""
+    """Return the values as an array of numbers; None if that is impossible."""
     try:
         array = np.array(values)
     except ValueError:
@@ -285,16 +283,16 @@ def _array(values: list[Any]) -> npt.NDArray[Any] | None:
     return array if array.dtype.kind in "biuf" else None
 
 
-def _own(row: dict[str, Any], beside: Any, provenance: Provenance) -> ImportedEpisode:
-    """An episode that our export wrote."""
+def _exported_episode(row: dict[str, Any], sidecar_row: Any, provenance: Provenance) -> ImportedEpisode:
+    """Return an episode that our export wrote."""
     columns = provenance.columns
     action_space: Any = provenance.action_space
     actions = numbers(row["acts"], "acts", action_space.shape).astype(columns["actions"].dtype, copy=False)
     steps = len(actions)
-    if beside is None:
-        raise ValueError(f"{SIDECAR} has fewer lines than there are trajectories; remove it to import without")
+    if sidecar_row is None:
+        raise ValueError(f"{SIDECAR} has fewer lines than there are trajectories; remove it to import without it")
     texts = row["infos"].to_pylist()
-    moments = [_checked(moment) for moment in (beside["reset_info"], *map(json.loads, texts))]
+    moments = [_checked(moment) for moment in (sidecar_row["reset_info"], *map(json.loads, texts))]
     flat = [dict(tree_leaves(moment)) for moment in moments]
     infos = {
         name.removeprefix("infos/"): _as_column([moment[name.removeprefix("infos/")] for moment in flat], column)
@@ -302,15 +300,15 @@ def _own(row: dict[str, Any], beside: Any, provenance: Provenance) -> ImportedEp
         if name.startswith("infos/")
     }
     episode = Episode(
-        seed=beside["seed"],
+        seed=sidecar_row["seed"],
         observations=_observations(row["obs"], provenance),
         actions=actions,
         rewards=numbers(row["rews"], "rews", ()).astype(columns["rewards"].dtype, copy=False),
-        terminations=_flags(beside["terminations"], steps),
-        truncations=_flags(beside["truncations"], steps),
+        terminations=_flags(sidecar_row["terminations"], steps),
+        truncations=_flags(sidecar_row["truncations"], steps),
         infos=tree_nest(infos),
     )
-    return ImportedEpisode(episode, beside["sha256"])
+    return ImportedEpisode(episode, sidecar_row["sha256"])
 
 
 def _observations(rows: Any, provenance: Provenance) -> Any:

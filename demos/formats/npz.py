@@ -1,14 +1,14 @@
 """Plain NumPy: one ``.npz`` of arrays, read with ``numpy.load(path, allow_pickle=False)``.
 
-Arrays of all episodes one after the other, N steps of M episodes:
+The arrays of all episodes are concatenated; for N steps of M episodes:
 
-- ``episode_ends``: int64, shape (M,); the episode i has the steps from ``episode_ends[i - 1]`` (or 0) to
+- ``episode_ends``: int64, shape (M,); episode i has the steps from ``episode_ends[i - 1]`` (or 0) to
   ``episode_ends[i]``.
-- ``actions``, ``rewards``, ``terminations``, ``truncations``: shape (N, ...).
-- ``observations``, or of dicts ``observations/<key>``, and ``infos/<key>``: shape (N + M, ...): the episode i has one
-  more than its steps, and begins at ``episode_ends[i - 1] + i``.
+- ``actions``, ``rewards``, ``terminations``, ``truncations``: shape (N, ...). - ``observations``, or
+``observations/<key>`` for dicts, and ``infos/<key>``: shape (N + M, ...); episode i has one row
+  more than steps, and begins at ``episode_ends[i - 1] + i``.
 - ``rate``: float64, shape (1,); steps per second. Absent if it is unknown.
-- ``metadata``: uint8; JSON in UTF-8 with the provenance, and a seed and a checksum for each episode. Need not be.
+- ``metadata``: uint8; JSON in UTF-8 with the provenance, and seed and checksum of each episode. Optional.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from gymnasium import spaces
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_leaves, tree_nest
-from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done
 from demos.formats.provenance import parse_provenance, provenance_text
 from demos.formats.source import Column, Source
 from demos.formats.spaces import implied_action_space, implied_space
 
 ENDS, RATE, METADATA = "episode_ends", "rate", "metadata"
 STEPS = ("actions", "rewards", "terminations", "truncations")
-"""Arrays with a number for each step; others have one more an episode."""
+"""Arrays with one row for each step; others have one row more for each episode."""
 LARGEST_RATIO = 1100
-"""ZIP's compression makes files at most about this much smaller."""
+"""Largest compression factor of ZIP files."""
 
 
 def _write(source: Source, path: Path) -> list[str]:
-    """Write the arrays side by side beside the target, then puts them into it: each episode is read once."""
+    """Write the arrays to temporary files, then to the archive, so that each episode is read once."""
     folder = path.with_name(f"{path.name}.arrays")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -86,14 +86,14 @@ def _is_stepwise(name: str) -> bool:
 
 
 class _Rows:
-    """The rows of one array of an archive, from the first to the last.
+    """Reader of the rows of one array of an archive, in their order.
 
     Args:
-        archive: Being read.
-        name: Of the array.
+        archive: Opened archive.
+        name: Name of the array.
 
     Raises:
-        ValueError: It is no array of numbers, or not as large as it claims.
+        ValueError: It is not an array of numbers, or its size is wrong.
     """
 
     def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
@@ -102,7 +102,7 @@ class _Rows:
         self._name = name
         version = np.lib.format.read_magic(self._file)
         if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"{name} is of the NPY version {version}; expected 1.0 or 2.0")
+            raise ValueError(f"{name} has the NPY version {version}; expected 1.0 or 2.0")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         self.shape, fortran, self.dtype = read(self._file)
         if (
@@ -118,20 +118,18 @@ class _Rows:
         self._bytes = int(np.prod(row, dtype=object)) * self.dtype.itemsize
         if min(self.shape) < 0 or self._bytes * self.shape[0] + self._file.tell() != info.file_size:
             raise ValueError(
-                f"{name} claims the shape {self.shape} in {info.file_size} bytes; expected as many as fit"
+                f"{name} claims the shape {self.shape} in {info.file_size} bytes; expected a matching size"
             )
         if info.file_size > LARGEST_RATIO * (info.compress_size + 1):
-            raise ValueError(
-                f"{name} claims {info.file_size} bytes in {info.compress_size}; expected no more than fit"
-            )
+            raise ValueError(f"{name} claims {info.file_size} bytes in {info.compress_size}; expected a smaller size")
 
     @property
     def column(self) -> Column:
-        """What it is."""
+        """Type and shape of the array."""
         return Column(self.dtype.str, self.shape[1:])
 
     def take(self, rows: int) -> npt.NDArray[Any]:
-        """Return the next rows."""
+        """Return the next rows, shape (rows, ...)."""
         content = self._file.read(rows * self._bytes)
         if len(content) != rows * self._bytes:
             raise ValueError(f"{self._name} ends before its last row")
@@ -161,7 +159,7 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
                 f"it holds {wrong or names}; expected observations, actions, rewards, ... and infos/<key>"
             )
         if sum(entry.compress_size for entry in stored) > path.stat().st_size:
-            raise ValueError("its parts claim to be larger than the file")
+            raise ValueError("its arrays claim to be larger than the file")
         lengths = _lengths(_whole(archive, ENDS))
         metadata = json.loads(bytes(_whole(archive, METADATA))) if METADATA in names else None
         rate = None
@@ -175,7 +173,7 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
             seeds, digests = metadata["seeds"], metadata["sha256"]
             if len(seeds) != len(lengths) or len(digests) != len(lengths):
                 raise ValueError(
-                    f"metadata tell of {len(seeds)} episodes, and there are {len(lengths)}; expected as many"
+                    f"metadata hold {len(seeds)} episodes, and {ENDS} {len(lengths)}; expected equal numbers"
                 )
             observations, actions = provenance.observation_space, provenance.action_space
         else:
@@ -192,9 +190,9 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
 
 
 def _is_array_name(name: str) -> bool:
-    part, slash, way = name.partition("/")
+    part, slash, path = name.partition("/")
     if slash:
-        return part in ("observations", "infos") and all(key not in ("", ".", "..") for key in way.split("/"))
+        return part in ("observations", "infos") and all(key not in ("", ".", "..") for key in path.split("/"))
     return name in ("observations", *STEPS, ENDS, RATE, METADATA)
 
 
@@ -202,7 +200,7 @@ def _rate(values: npt.NDArray[Any]) -> float:
     """Return the steps per second.
 
     Raises:
-        ValueError: They are not one positive number.
+        ValueError: The value is not one positive number.
     """
     if values.shape != (1,) or not 0 < values[0] <= HIGHEST_RATE:
         raise ValueError(f"{RATE} is {values[:3]}; expected one positive number, at most {HIGHEST_RATE:g}")
@@ -210,19 +208,19 @@ def _rate(values: npt.NDArray[Any]) -> float:
 
 
 def _lengths(last: npt.NDArray[Any]) -> list[int]:
-    """Steps of each episode."""
+    """Return the number of steps of each episode."""
     if last.ndim != 1 or last.dtype.kind not in "iu" or not len(last):
-        raise ValueError(f"{ENDS} is {last.dtype} {last.shape}; expected whole numbers, one an episode")
+        raise ValueError(f"{ENDS} is {last.dtype} {last.shape}; expected one integer for each episode")
     lengths = np.diff(last.astype(np.int64), prepend=0)
     if lengths.min() < 1:
-        raise ValueError(f"{ENDS} does not grow from one episode to the next")
+        raise ValueError(f"{ENDS} does not increase; expected increasing numbers")
     return [int(length) for length in lengths]
 
 
 def _check_lengths(arrays: dict[str, _Rows], lengths: list[int]) -> None:
     for name in ("observations", "actions"):
         if name not in {array.partition("/")[0] for array in arrays}:
-            raise ValueError(f"it lacks {name}")
+            raise ValueError(f"it misses {name}")
     for name, rows in arrays.items():
         expected = sum(lengths) + (0 if _is_stepwise(name) else len(lengths))
         if rows.shape[0] != expected:
@@ -230,7 +228,7 @@ def _check_lengths(arrays: dict[str, _Rows], lengths: list[int]) -> None:
 
 
 def _implied(arrays: dict[str, _Rows], part: str) -> Any:
-    """The space of a part, by the types of its arrays."""
+    """Return the space that the types of the arrays of a part imply."""
 
     def space(inner: Any) -> Any:
         if isinstance(inner, dict):
@@ -242,10 +240,10 @@ def _implied(arrays: dict[str, _Rows], part: str) -> Any:
 
 
 def _episode(arrays: dict[str, _Rows], steps: int, seed: int | None) -> Episode:
-    taken = {name: rows.take(steps + (0 if _is_stepwise(name) else 1)) for name, rows in arrays.items()}
-    parts = tree_nest(taken)
-    # Who does not say how episodes end cut them off there.
-    terminations, truncations = ends(False, steps)
+    rows_by_name = {name: rows.take(steps + (0 if _is_stepwise(name) else 1)) for name, rows in arrays.items()}
+    parts = tree_nest(rows_by_name)
+    # Without flags, episodes count as truncated.
+    terminations, truncations = split_done(False, steps)
     return Episode(
         seed=None if seed is None else int(seed),
         observations=parts["observations"],

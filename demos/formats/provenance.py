@@ -1,4 +1,4 @@
-"""What an export writes beside the episodes, so that an import gives the same dataset again."""
+"""Provenance of exported episodes, from which an import restores the same dataset."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from demos.formats.source import Column, Source
 from demos.formats.spaces import leaf_spaces
 
 VERSION = 1
-"""Of what is written here."""
+"""Version of the provenance format."""
 TEXTS = ("algorithm_name", "description", "code_permalink")
-"""Minari's metadata that are texts."""
+"""Minari metadata that are texts."""
 SETS = ("author", "author_email")
-"""Minari's metadata that are sets of texts."""
+"""Minari metadata that are sets of texts."""
 LARGEST_ARRAY = 2**31
-"""Numbers of one moment that are believed."""
+"""Largest number of values in one step."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where exported episodes come from.
+    """Provenance of exported episodes.
 
     Attributes:
-        dataset_id: What the dataset was called.
-        observation_space: Of the episodes.
-        action_space: Of the episodes.
-        env_spec: The environment, if the dataset told and no other code than the registered would run.
-        metadata: The plan, the history and Minari's own.
-        columns: What every array was; see :class:`demos.formats.source.Source`.
+        dataset_id: Id of the exported dataset.
+        observation_space: Observation space of the episodes.
+        action_space: Action space of the episodes.
+        env_spec: Specification of the environment; None if unknown, or if it differs from the registered one.
+        metadata: Plan, history and Minari's metadata.
+        columns: Type and shape of each array; see :class:`demos.formats.source.Source`.
     """
 
     dataset_id: str
@@ -58,22 +58,22 @@ def provenance_text(source: Source) -> str:
             "observation_space": _space_json(source.dataset.observation_space),
             "action_space": _space_json(source.dataset.action_space),
             "env_spec": raw.get("env_spec"),
-            "metadata": {name: value for name, value in raw.items() if _is_kept(name)},
+            "metadata": {name: value for name, value in raw.items() if _is_exported(name)},
             "columns": {name: [column.dtype, list(column.shape)] for name, column in source.columns.items()},
         }
     )
 
 
 def parse_provenance(text: str | bytes) -> Provenance:
-    """Read what :func:`provenance_text` gives.
+    """Return the provenance from its JSON text.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: The text is damaged.
     """
     try:
         content = json.loads(text)
         if content["version"] != VERSION:
-            raise ValueError(f"version {content['version']!r}; this package reads {VERSION}")
+            raise ValueError(f"version {content['version']!r}; expected {VERSION}")
         columns = {str(name): _column(*value) for name, value in content["columns"].items()}
         observation_space = _space(content["observation_space"])
         action_space = _space(content["action_space"])
@@ -94,26 +94,26 @@ def parse_provenance(text: str | bytes) -> Provenance:
         RecursionError,
         OverflowError,
     ) as error:
-        raise ValueError(f"the lam_envs provenance is damaged ({error!r}); remove it to import without") from error
+        raise ValueError(f"the lam_envs provenance is damaged ({error!r}); remove it to import without it") from error
 
 
-def _is_kept(name: str) -> bool:
+def _is_exported(name: str) -> bool:
     ours = name.startswith("lam_envs_") and name != "lam_envs_seal"
     return ours or name in (*TEXTS, *SETS, "requirements")
 
 
-def _metadata(given: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, value in given.items():
+def _metadata(stored: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in stored.items():
         if name in SETS:
-            kept[name] = set(map(str, value))
+            result[name] = set(map(str, value))
         elif name in TEXTS:
-            kept[name] = str(value)
-        elif _is_kept(name):
-            kept[name] = value
-    if not isinstance(kept.get(HISTORY, []), list):
-        raise ValueError(f"{HISTORY} is no list")
-    return kept
+            result[name] = str(value)
+        elif _is_exported(name):
+            result[name] = value
+    if not isinstance(result.get(HISTORY, []), list):
+        raise ValueError(f"{HISTORY} is not a list")
+    return result
 
 
 def _column(dtype: str, shape: list[int]) -> Column:
@@ -124,41 +124,41 @@ def _column(dtype: str, shape: list[int]) -> Column:
         or min(sizes, default=1) < 1
         or np.prod(sizes, dtype=float) > LARGEST_ARRAY
     ):
-        raise ValueError(f"a column of {dtype!r} and shape {shape}")
+        raise ValueError(f"invalid column of type {dtype!r} and shape {shape}")
     return column
 
 
 def _space_json(space: gym.Space[Any]) -> Any:
-    """A space for JSON; pictures without a number for the bounds of each pixel."""
+    """Return a space as JSON, and images only by their shape, because Minari would write bounds for each pixel."""
     if isinstance(space, gym.spaces.Dict):
         return {"type": "Dict", "subspaces": {name: _space_json(inner) for name, inner in space.spaces.items()}}
     if is_image_space(space):
-        return {"type": "picture", "shape": list(space.shape or ())}
+        return {"type": "image", "shape": list(space.shape or ())}
     return json.loads(serialize_space(space))
 
 
-def _space(given: dict[str, Any]) -> gym.Space[Any]:
-    space = _any_space(given)
+def _space(stored: dict[str, Any]) -> gym.Space[Any]:
+    space = _any_space(stored)
     for leaf in leaf_spaces(space).values():
         if np.dtype(leaf.dtype).kind not in "biuf" or np.prod(leaf.shape, dtype=float) > LARGEST_ARRAY:
-            raise ValueError(f"the space {leaf}")
+            raise ValueError(f"invalid space {leaf}")
     return space
 
 
-def _any_space(given: dict[str, Any]) -> gym.Space[Any]:
-    if given["type"] == "Dict":
-        return gym.spaces.Dict({str(name): _any_space(inner) for name, inner in given["subspaces"].items()})
-    if given["type"] == "picture":
-        shape = tuple(int(size) for size in given["shape"])
+def _any_space(stored: dict[str, Any]) -> gym.Space[Any]:
+    if stored["type"] == "Dict":
+        return gym.spaces.Dict({str(name): _any_space(inner) for name, inner in stored["subspaces"].items()})
+    if "low" not in stored and set(stored) == {"type", "shape"}:
+        shape = tuple(int(size) for size in stored["shape"])
         if np.prod(shape, dtype=float) > LARGEST_ARRAY:
-            raise ValueError(f"pictures of shape {shape}")
+            raise ValueError(f"invalid images of shape {shape}")
         return gym.spaces.Box(0, 255, shape, np.uint8)
-    space: gym.Space[Any] = deserialize_space(json.dumps(given))
+    space: gym.Space[Any] = deserialize_space(json.dumps(stored))
     return space
 
 
 def _registered_spec(text: str | None) -> EnvSpec | None:
-    """The environment, if what it names to import is what is registered under its id: a file names no code to run."""
+    """Return the specification if its code is the registered one, because a file must not name code to run."""
     if text is None:
         return None
     spec = EnvSpec.from_json(text)

@@ -1,9 +1,9 @@
-"""robomimic's HDF5 files (v0.3): what its ``SequenceDataset`` and its scripts read.
+"""HDF5 files of robomimic (v0.3), as its ``SequenceDataset`` and its scripts read them.
 
 https://robomimic.github.io/docs/v0.3/datasets/overview.html
 
-Observations have flat keys: one array is ``state``; entries of dicts keep their names, and ``__`` joins those of
-nested ones. Discrete actions are written one-hot. Beside what robomimic reads, every ``demo_<i>`` holds
+Observations have flat keys: a single array is ``state``; entries of dicts keep their keys, and ``__`` joins nested
+ones. Discrete actions are written one-hot. In addition to what robomimic reads, every ``demo_<i>`` holds
 ``terminations``, ``truncations`` and ``infos``, and the file ``lam_envs/provenance``.
 """
 
@@ -24,7 +24,7 @@ from gymnasium import spaces
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import HIGHEST_RATE, changes_of, environment_rate
 from demos.datasets.tree import tree_leaves, tree_nest
-from demos.formats.format import Format, ImportedDataset, ImportedEpisode, ends, with_last
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done, with_last
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Signature, Source
 from demos.formats.spaces import flat_names, implied_action_space, implied_space, leaf_spaces
@@ -36,21 +36,23 @@ PROVENANCE = "lam_envs/provenance"
 SEED, DIGEST = "lam_envs_seed", "lam_envs_sha256"
 """Attributes of a demonstration."""
 GYM = 2
-"""robomimic's number for environments of Gym."""
+"""Type of Gym environments in robomimic."""
 VALID_SHARE = 0.1
-"""Share of the episodes in ``mask/valid``."""
-MOST_CHOICES = 4096
-"""Of a discrete action."""
+"""Fraction of the episodes in ``mask/valid``."""
+MAX_ONE_HOT = 4096
+"""Largest number of discrete actions."""
 LARGEST_RATIO = 1100
-"""HDF5's compression makes numbers at most about this much smaller."""
+"""Largest compression factor of HDF5 data."""
 SMALL = 2**20
-"""Bytes that are read whatever the size of the file."""
+"""Bytes that may be read whatever the size of the file."""
 
 
 def _write(source: Source, path: Path) -> list[str]:
     space = source.dataset.action_space
-    if isinstance(space, spaces.Discrete) and space.n > MOST_CHOICES:
-        raise ValueError(f"one-hot actions of {space.n} numbers are too large; expected at most {MOST_CHOICES}")
+    if isinstance(space, spaces.Discrete) and space.n > MAX_ONE_HOT:
+        raise ValueError(
+            f"{space.n} discrete actions are too many for one-hot vectors; expected at most {MAX_ONE_HOT}"
+        )
     names = _flat(source.dataset.observation_space)
     low, high = np.inf, -np.inf
     with h5py.File(path, "w") as file:
@@ -74,18 +76,19 @@ def _write(source: Source, path: Path) -> list[str]:
     losses = []
     if low < -1 or high > 1:
         losses.append(
-            f"actions within [-1, 1], as robomimic wants them: they are from {low:g} to {high:g}, and not scaled"
+            f"the action range [-1, 1] that robomimic expects: actions range from {low:g} to {high:g} and are "
+            "not scaled"
         )
     return losses + _environment_losses(source)
 
 
 def _environment_losses(source: Source) -> list[str]:
-    """Return what is lost as ``env_args`` only name the environment, in which robomimic replays and evaluates."""
+    """Return what is lost because robomimic evaluates in the environment of ``env_args``, without preprocessing."""
     losses = []
-    played = environment_rate(source.dataset)
-    if source.rate is not None and source.rate != played:
-        where = "its environment's is unknown" if played is None else f"{source.env_id} has {played:g}"
-        losses.append(f"the rate, {source.rate:g} steps per second: {where} (saved in {PROVENANCE} for an import)")
+    own_rate = environment_rate(source.dataset)
+    if source.rate is not None and source.rate != own_rate:
+        reason = "that of the environment is unknown" if own_rate is None else f"{source.env_id} has {own_rate:g}"
+        losses.append(f"the rate, {source.rate:g} steps per second: {reason} (saved in {PROVENANCE} for an import)")
     if changed := changes_of(source.dataset):
         losses.append(
             f"the reproduction of the episodes by their actions in the environment of env_args: they were changed by "
@@ -121,22 +124,22 @@ def _write_demo(
 
 
 def _flat(space: Any) -> dict[str, str]:
-    """Robomimic's keys of the entries of an observation."""
+    """Return the robomimic keys of the parts of an observation, by path."""
     names = leaf_spaces(space)
     return {"": WHOLE} if "" in names else flat_names(names, SEPARATOR)
 
 
 def _vectors(actions: npt.NDArray[Any], space: Any) -> npt.NDArray[Any]:
-    """Actions of shape (steps, numbers), as robomimic's networks put them out."""
+    """Return actions as vectors, shape (steps, size), as the networks of robomimic output them."""
     if isinstance(space, spaces.Discrete):
-        chosen: npt.NDArray[Any] = actions[:, None] == space.start + np.arange(space.n)
-        return chosen.astype(np.float32)
+        one_hot: npt.NDArray[Any] = actions[:, None] == space.start + np.arange(space.n)
+        return one_hot.astype(np.float32)
     vectors: npt.NDArray[Any] = np.ascontiguousarray(actions).reshape(len(actions), -1)
     return vectors
 
 
 def _split(episodes: int) -> dict[str, list[str]]:
-    """The names of the demonstrations to train and to validate with; the same for the same number of episodes."""
+    """Return the names of the demonstrations for training and validation, by the number of episodes."""
     order = np.random.default_rng(0).permutation(episodes)
     valid = {int(number) for number in order[: round(VALID_SHARE * episodes)]}
     demos: dict[str, list[str]] = {"train": [], "valid": []}
@@ -152,12 +155,12 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
         data = _group(file, "data")
         names = sorted(data, key=_number)
         if not names:
-            raise ValueError("data holds no demonstration")
+            raise ValueError("data holds no demonstration; expected at least one")
         ours = "lam_envs" in file and "provenance" in _group(file, "lam_envs")
         provenance = parse_provenance(_text(_group(file, "lam_envs"), "provenance", size)) if ours else None
         demos = (_group(data, name) for name in names)
         if provenance is not None:
-            episodes = (_own(demo, provenance, size) for demo in demos)
+            episodes = (_exported_episode(demo, provenance, size) for demo in demos)
             yield ImportedDataset(
                 provenance.observation_space, provenance.action_space, provenance, len(names), episodes
             )
@@ -170,13 +173,13 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
         actions = implied_action_space(
             _array(_group(data, name), "actions", length, size) for name, length in lengths.items()
         )
-        episodes = (_others(demo, only is not None, size) for demo in demos)
+        episodes = (_third_party_episode(demo, only is not None, size) for demo in demos)
         seen_space = observations if only is None else only
-        yield ImportedDataset(seen_space, actions, None, len(names), episodes, _noted(first), _rate(data))
+        yield ImportedDataset(seen_space, actions, None, len(names), episodes, _notes(first), _rate(data))
 
 
 def _rate(data: Any) -> float | None:
-    """Steps per second, which robosuite's environments call ``control_freq``; None if it is not recorded."""
+    """Return the steps per second, ``control_freq`` of robosuite; None if not recorded."""
     try:
         rate = float(json.loads(data.attrs["env_args"])["env_kwargs"]["control_freq"])
     except (LookupError, TypeError, ValueError, RecursionError):
@@ -184,8 +187,8 @@ def _rate(data: Any) -> float | None:
     return rate if 0 < rate <= HIGHEST_RATE else None
 
 
-def _noted(demo: Any) -> dict[str, Any]:
-    """What robomimic's files may lack, and what stands for it."""
+def _notes(demo: Any) -> dict[str, Any]:
+    """Return the substitutes for data that the file does not hold."""
     notes = {}
     if "next_obs" not in demo:
         notes["last_observation"] = "the one before it"
@@ -194,8 +197,8 @@ def _noted(demo: Any) -> dict[str, Any]:
     return notes
 
 
-def _own(demo: Any, provenance: Provenance, size: int) -> ImportedEpisode:
-    """An episode that our export wrote."""
+def _exported_episode(demo: Any, provenance: Provenance, size: int) -> ImportedEpisode:
+    """Return an episode that our export wrote."""
     steps = _length(demo, size)
     seed = demo.attrs.get(SEED)
     names, shapes = _flat(provenance.observation_space), leaf_spaces(provenance.observation_space)
@@ -204,7 +207,7 @@ def _own(demo: Any, provenance: Provenance, size: int) -> ImportedEpisode:
     episode = Episode(
         seed=None if seed is None else int(seed),
         observations=whole[""] if "" in whole else tree_nest(whole),
-        actions=_as_space(_array(demo, "actions", steps, size), provenance),
+        actions=_actions(_array(demo, "actions", steps, size), provenance),
         rewards=_array(demo, "rewards", steps, size),
         terminations=_array(demo, "terminations", steps, size),
         truncations=_array(demo, "truncations", steps, size),
@@ -214,27 +217,27 @@ def _own(demo: Any, provenance: Provenance, size: int) -> ImportedEpisode:
     return ImportedEpisode(episode, digest if isinstance(digest, str) else None)
 
 
-def _as_space(vectors: npt.NDArray[Any], provenance: Provenance) -> npt.NDArray[Any]:
-    """The inverse of :func:`_vectors`."""
+def _actions(vectors: npt.NDArray[Any], provenance: Provenance) -> npt.NDArray[Any]:
+    """Return actions from vectors: the inverse of :func:`_vectors`."""
     space: Any = provenance.action_space
     if isinstance(space, spaces.Discrete):
         zero_or_one = (vectors == 0) | (vectors == 1)
         if vectors.shape[1:] != (space.n,) or not zero_or_one.all() or (vectors.sum(axis=1) != 1).any():
-            raise ValueError(f"actions of shape {vectors.shape} are not one-hot of {space.n}")
-        chosen: npt.NDArray[Any] = vectors.argmax(axis=1) + space.start
-        return chosen.astype(provenance.columns["actions"].dtype)
+            raise ValueError(f"actions of shape {vectors.shape} are not one-hot vectors; expected {space.n} numbers")
+        indices: npt.NDArray[Any] = vectors.argmax(axis=1) + space.start
+        return indices.astype(provenance.columns["actions"].dtype)
     actions: npt.NDArray[Any] = vectors.reshape(len(vectors), *space.shape)
     return actions
 
 
-def _others(demo: Any, whole: bool, size: int) -> ImportedEpisode:
-    """An episode of somebody else."""
+def _third_party_episode(demo: Any, whole: bool, size: int) -> ImportedEpisode:
+    """Return a third-party episode."""
     steps = _length(demo, size)
     seen = _observations(demo, steps, size)
     dones = _array(demo, "dones", steps, size) if "dones" in demo else np.zeros(steps)
-    terminations, truncations = ends(bool(dones[-1]), steps)
+    terminations, truncations = split_done(bool(dones[-1]), steps)
     rewards = _array(demo, "rewards", steps, size) if "rewards" in demo else np.zeros(steps)
-    # Not named as our states are: a simulator of ours could not be set to them.
+    # Use another name than for our states, which this package can set in a simulator.
     infos = {"states": with_last(_array(demo, "states", steps, size))} if "states" in demo else {}
     return ImportedEpisode(
         Episode(
@@ -251,7 +254,7 @@ def _others(demo: Any, whole: bool, size: int) -> ImportedEpisode:
 
 
 def _observations(demo: Any, steps: int, size: int) -> dict[str, npt.NDArray[Any]]:
-    """All observations by their keys, the last one included."""
+    """Return the observations by key, including the last one."""
     before = _group(demo, "obs")
     after = _group(demo, "next_obs") if "next_obs" in demo else None
     seen = {}
@@ -259,7 +262,7 @@ def _observations(demo: Any, steps: int, size: int) -> dict[str, npt.NDArray[Any
         values = _array(before, name, steps, size)
         seen[name] = with_last(values, None if after is None else _array(after, name, steps, size)[-1])
     if not seen:
-        raise ValueError(f"{before.name} is empty")
+        raise ValueError(f"{before.name} is empty; expected observations")
     return seen
 
 
@@ -272,27 +275,29 @@ def _infos(group: Any, moments: int, size: int) -> dict[str, Any]:
 
 
 def _number(name: str) -> int:
-    """Of a demonstration."""
+    """Return the number in the name of a demonstration."""
     if not re.fullmatch(r"demo_[0-9]{1,12}", name):
         raise ValueError(f"data holds {name!r}; expected demo_0, demo_1, ...")
     return int(name[5:])
 
 
 def _length(demo: Any, size: int) -> int:
-    """Steps of a demonstration."""
+    """Return the number of steps of a demonstration."""
     steps = int(_member(demo, "actions").shape[0])
-    told = int(demo.attrs["num_samples"])
-    if steps != told or steps < 1:
-        raise ValueError(f"{demo.name} has {steps} actions, and num_samples is {told}; expected as many, and some")
+    num_samples = int(demo.attrs["num_samples"])
+    if steps != num_samples or steps < 1:
+        raise ValueError(
+            f"{demo.name} has {steps} actions, and num_samples is {num_samples}; expected equal positive numbers"
+        )
     return steps
 
 
 def _member(group: Any, name: str) -> Any:
-    """A member that stands in this very file."""
+    """Return a member that is stored in this file."""
     if name not in group:
-        raise ValueError(f"{group.name} lacks {name!r}")
+        raise ValueError(f"{group.name} misses {name!r}")
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{group.name}/{name} is a link to elsewhere; expected what it leads to")
+        raise ValueError(f"{group.name}/{name} is a link; expected data in this file")
     return group[name]
 
 
@@ -304,24 +309,24 @@ def _group(group: Any, name: str) -> Any:
 
 
 def _array(group: Any, name: str, length: int, size: int) -> npt.NDArray[Any]:
-    """Read numbers.
+    """Return an array of numbers.
 
     Args:
-        group: Where.
-        name: Which.
-        length: Moments that it must have.
-        size: Bytes of the whole file.
+        group: Group of the array.
+        name: Name of the array.
+        length: Expected number of rows.
+        size: Size of the file in bytes.
 
     Raises:
-        ValueError: It is something else, or claims to be larger than the file can hold.
+        ValueError: It is not such an array, or claims to be larger than possible.
     """
     member = _member(group, name)
     if not isinstance(member, h5py.Dataset) or member.external or member.is_virtual:
-        raise ValueError(f"{member.name} is no array in this file; expected one")
+        raise ValueError(f"{member.name} is not an array in this file; expected one")
     if member.dtype.kind not in "biuf" or member.dtype.itemsize > 8 or member.shape[:1] != (length,):
         raise ValueError(f"{member.name} is {member.dtype} {member.shape}; expected {length} rows of numbers")
     if member.nbytes > max(SMALL, LARGEST_RATIO * size):
-        raise ValueError(f"{member.name} claims {member.nbytes} bytes in a file of {size}; expected no more than fit")
+        raise ValueError(f"{member.name} claims {member.nbytes} bytes in a file of {size}; expected fewer")
     values: npt.NDArray[Any] = member[()]
     return values
 
@@ -329,10 +334,10 @@ def _array(group: Any, name: str, length: int, size: int) -> npt.NDArray[Any]:
 def _text(group: Any, name: str, size: int) -> bytes:
     member = _member(group, name)
     if not isinstance(member, h5py.Dataset) or member.external or member.is_virtual or member.shape != ():
-        raise ValueError(f"{member.name} is no text in this file; expected one")
+        raise ValueError(f"{member.name} is not a text in this file; expected JSON")
     text = member[()]
     if not isinstance(text, bytes) or len(text) > size:
-        raise ValueError(f"{member.name} is no text; expected JSON")
+        raise ValueError(f"{member.name} is not a text; expected JSON")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What an export reads: the episodes of a dataset, and what each of their arrays is."""
+"""Source of an export: the episodes of a dataset, with type and shape of each array."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from demos.formats.spaces import leaf_spaces
 
 FLAGS = ("terminations", "truncations")
 UNKNOWN_FPS = 20
-"""Frames a second of episodes whose environment does not say, where a format wants a number."""
+"""Frames per second that are written for episodes with an unknown rate, where a format needs a number."""
 
 
 class Column(NamedTuple):
-    """What one array of every episode is, without its first axis, which is time."""
+    """Type and shape of an array of every episode, without the time axis."""
 
     dtype: str
-    """Such as ``<f4``."""
+    """NumPy type, such as ``<f4``."""
     shape: tuple[int, ...]
 
     @property
     def size(self) -> int:
-        """Numbers a moment."""
+        """Number of values in one step."""
         return int(np.prod(self.shape, dtype=np.int64))
 
 
 class Signature(NamedTuple):
-    """What identifies an episode."""
+    """Seed and checksum of an episode."""
 
     seed: int | None
     sha256: str
@@ -50,15 +50,15 @@ class Signature(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset as exports see it.
+    """Dataset to export.
 
     Attributes:
-        dataset: The dataset.
-        columns: Every array that all episodes have alike: ``observations/robot``, ``actions``, ``infos/state``...
-        lengths: Steps of each episode.
-        signatures: Of each episode.
-        losses: What no foreign format holds, in words.
-        progress: Show a bar.
+        dataset: Minari dataset.
+        columns: Arrays that all episodes have, by path: ``observations/robot``, ``actions``, ``infos/state``...
+        lengths: Number of steps of each episode.
+        signatures: Seed and checksum of each episode.
+        losses: Descriptions of what no format can hold.
+        progress: Show a progress bar.
     """
 
     dataset: minari.MinariDataset
@@ -70,7 +70,7 @@ class Source:
 
     @property
     def steps(self) -> int:
-        """Steps of all episodes."""
+        """Number of steps of all episodes."""
         return sum(self.lengths)
 
     @property
@@ -83,12 +83,12 @@ class Source:
 
     @property
     def env_id(self) -> str | None:
-        """The environment's id, if anything tells it."""
+        """Id of the environment; None if unknown."""
         return self.plan.get("env_id")
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
-        """The keywords that the environment was made with."""
+        """Keywords that the environment was made with."""
         return dict(self.plan.get("env_kwargs") or {})
 
     @cached_property
@@ -98,11 +98,11 @@ class Source:
 
     @property
     def version(self) -> str:
-        """Of the package whose environment it is."""
+        """Version of lam_envs that collected the dataset."""
         return str(libraries_of(self.plan).get("lam_envs", lam_envs.__version__))
 
-    def named(self, part: str) -> dict[str, Column]:
-        """Return the columns of a part by their way within it: of ``observations`` for example ``robot``."""
+    def part_columns(self, part: str) -> dict[str, Column]:
+        """Return the columns of a part by their path within it, such as ``robot`` in ``observations``."""
         return {
             name[len(part) :].lstrip("/"): column
             for name, column in self.columns.items()
@@ -110,11 +110,11 @@ class Source:
         }
 
     def episodes(self) -> Iterator[Episode]:
-        """Yield the episodes, one at a time, with the infos that all have alike."""
-        kept = set(self.named("infos"))
+        """Yield the episodes, one at a time, with the infos that all of them have."""
+        common = set(self.part_columns("infos"))
         episodes = track(episodes_of(self.dataset), "exporting", total=len(self.lengths), disable=not self.progress)
         for episode in episodes:
-            infos = tree_nest({name: value for name, value in tree_leaves(episode.infos) if name in kept})
+            infos = tree_nest({name: value for name, value in tree_leaves(episode.infos) if name in common})
             yield Episode(
                 episode.seed,
                 episode.observations,
@@ -128,16 +128,16 @@ class Source:
 
 
 def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Source:
-    """Look at every array of a dataset without reading it.
+    """Return the source of an export; array types and shapes are read without the data.
 
     Raises:
-        ValueError: A space that no format has a place for, or episodes that are not alike.
+        ValueError: No format can hold a space, or the arrays of the episodes differ.
     """
     if "" not in leaf_spaces(dataset.action_space):
-        raise ValueError(f"no format has a place for actions of {dataset.action_space}; expected one array")
+        raise ValueError(f"no format can hold actions of {dataset.action_space}; expected a space of one array")
     if not len(dataset.episode_indices):
         raise ValueError(f"dataset {dataset.id} holds no episode; expected at least one")
-    found: dict[str, set[Column]] = {}
+    columns_found: dict[str, set[Column]] = {}
     count: dict[str, int] = {}
     lengths, signatures, attributes = [], [], set[str]()
     indices = [int(index) for index in dataset.episode_indices]
@@ -156,14 +156,14 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
                     continue
                 dtype = read_dtype(part.dtype, own[name]) if name in own else part.dtype
                 rounded |= {f"{name} as {part.dtype}"} if dtype != part.dtype else set()
-                found.setdefault(name, set()).add(
+                columns_found.setdefault(name, set()).add(
                     Column(np.dtype(bool).str if name in FLAGS else dtype.str, part.shape[1:])
                 )
                 count[name] = count.get(name, 0) + 1
-    found.update({name: {column} for name, column in _decoded_pictures(dataset).items()})
-    alike = {
+    columns_found.update({name: {column} for name, column in _decoded_images(dataset).items()})
+    common = {
         name: next(iter(columns))
-        for name, columns in found.items()
+        for name, columns in columns_found.items()
         if len(columns) == 1 and count.get(name) == len(indices) and _is_number(next(iter(columns)))
     }
     expected = [
@@ -171,16 +171,16 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
         *("actions", "rewards", "terminations", "truncations"),
     ]
     for name in expected:
-        if name not in alike:
-            raise ValueError(f"{name} of the episodes of {dataset.id} are not numbers of one type and shape")
-    left = sorted(name for name in set(found) - set(alike) - unread if name.startswith("infos/"))
-    losses = [f"{name}: not numbers of one type and shape in every episode" for name in left]
+        if name not in common:
+            raise ValueError(f"{name} of {dataset.id} is not of one numeric type and shape in all episodes")
+    omitted = sorted(name for name in set(columns_found) - set(common) - unread if name.startswith("infos/"))
+    losses = [f"{name}: not of one numeric type and shape in all episodes" for name in omitted]
     losses += [f"{name}: no value for each step" for name in sorted(unread)]
     losses += [f"the attribute {name} of episodes" for name in sorted(attributes)]
-    losses += [f"{name}: they are converted to the type of their space" for name in sorted(rounded)]
-    if _decoded_pictures(dataset):
-        losses.append("that pictures were stored as JPEG: they are written as they are decoded")
-    columns = {name: alike[name] for name in sorted(alike) if name.startswith("infos/") or name in expected}
+    losses += [f"{name}: converted to the type of the space" for name in sorted(rounded)]
+    if _decoded_images(dataset):
+        losses.append("the JPEG compression of images: decoded images are written")
+    columns = {name: common[name] for name in sorted(common) if name.startswith("infos/") or name in expected}
     return Source(dataset, columns, tuple(lengths), tuple(signatures), tuple(losses), progress)
 
 
@@ -195,7 +195,7 @@ def _spaces_by_array(dataset: minari.MinariDataset) -> dict[str, Any]:
 
 
 def _digest(dataset: minari.MinariDataset, index: int, group: h5py.Group) -> str:
-    """Return the checksum of an episode; without a signature, the one that its import will have."""
+    """Return the stored checksum of an episode, or else the one that its import will have."""
     if isinstance(group.attrs.get(DIGEST), str) or stores_jpeg(dataset):
         return digest_of(group)
     return content_digest(*stored_parts(next(episodes_of(dataset, [index]))))
@@ -210,8 +210,8 @@ def _arrays(name: str, group: Any) -> Iterator[tuple[str, Any]]:
             yield f"{name}{key}", part
 
 
-def _decoded_pictures(dataset: minari.MinariDataset) -> dict[str, Column]:
-    """The pictures that the file holds as JPEG, as they are when decoded."""
+def _decoded_images(dataset: minari.MinariDataset) -> dict[str, Column]:
+    """Return type and shape of the decoded images that the file stores as JPEG."""
     if not dataset.storage.jpeg_encoding:
         return {}
     return {

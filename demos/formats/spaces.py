@@ -1,4 +1,4 @@
-"""Spaces of foreign data: their leaves by name, what data without a space imply, and whether data fit."""
+"""Spaces of imported data: parts by path, spaces that data imply, and checks of data against a space."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
 def leaf_spaces(space: gym.Space[Any], name: str = "") -> dict[str, Any]:
-    """Return the parts of a space by their way from it, such as ``wrist/rgb``; of one that has none, itself as "".
+    """Return the parts of a space by path, such as ``wrist/rgb``; a space without parts has the path "".
 
     Raises:
-        ValueError: It is, or holds, a space that is no array of numbers.
+        ValueError: A part is not an array of numbers.
     """
     if isinstance(space, spaces.Dict) and space.spaces:
         parts: dict[str, Any] = {}
@@ -33,28 +33,28 @@ def leaf_spaces(space: gym.Space[Any], name: str = "") -> dict[str, Any]:
 
 
 def is_image(space: Any) -> bool:
-    """Whether a space holds colour pictures: uint8, shape (height, width, 3)."""
+    """Return True for a space of color images: uint8, shape (height, width, 3)."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] == 3
 
 
 def flat_names(names: Iterable[str], separator: str) -> dict[str, str]:
-    """Return for each way such as ``wrist/rgb`` a name without slashes.
+    """Return names without slashes for paths such as ``wrist/rgb``.
 
     Raises:
-        ValueError: Two would have the same.
+        ValueError: Two paths would have the same name.
     """
     flat = {name: name.replace("/", separator) for name in names}
-    doubled = {name for name in flat.values() if list(flat.values()).count(name) > 1}
-    if doubled:
-        raise ValueError(f"two entries would both be named {', '.join(sorted(doubled))}; rename one of them")
+    duplicates = {name for name in flat.values() if list(flat.values()).count(name) > 1}
+    if duplicates:
+        raise ValueError(f"two entries would both be named {', '.join(sorted(duplicates))}; rename one of them")
     return flat
 
 
 def implied_space(example: npt.NDArray[Any]) -> spaces.Box:
-    """Return the space of all values that an array's type can have.
+    """Return the space of all values of an array's type.
 
     Args:
-        example: Shape (moments, ...).
+        example: Array of shape (steps, ...).
     """
     shape, dtype = example.shape[1:], example.dtype
     if dtype.kind == "f":
@@ -70,10 +70,11 @@ def implied_action_space(chunks: Iterable[npt.NDArray[Any]]) -> gym.Space[Any]:
     """Return the space that actions imply.
 
     Args:
-        chunks: All actions, piece by piece; each of shape (moments, ...).
+        chunks: All actions in chunks of shape (steps, ...).
 
     Returns:
-        Whole numbers from 0, one a moment: ``Discrete``. Numbers within [-1, 1]: that box. Others: all values.
+        ``Discrete`` for non-negative integers, one for each step; ``Box(-1, 1)`` for floats in [-1, 1]; else all
+        values.
     """
     low, high = np.inf, -np.inf
     example: Any = None
@@ -88,39 +89,39 @@ def implied_action_space(chunks: Iterable[npt.NDArray[Any]]) -> gym.Space[Any]:
 
 
 def fitted(part: Any, space: gym.Space[Any], length: int, name: str, *, cast_to_space: bool) -> Any:
-    """Check arrays against a space.
+    """Return arrays after a check against a space.
 
     Args:
-        part: An array, or a dict of such.
-        space: What they should be of.
-        length: How many moments.
-        name: What they are, for the error.
-        cast_to_space: Convert them to the number type of the space, if it is of the same kind, and refuse numbers
+        part: Array, or nested dicts of arrays.
+        space: Expected space.
+        length: Expected length of the time axis.
+        name: Name of the data, for errors.
+        cast_to_space: Convert to the type of the space, if it is of the same kind, and raise an error for values
             outside of the space.
 
     Raises:
-        ValueError: Other names, types or shapes, or a number that is not finite or outside of the space.
+        ValueError: Names, types or shapes differ, or a value is not finite or outside of the space.
     """
     if isinstance(space, spaces.Dict):
         if not isinstance(part, dict) or set(part) != set(space.spaces):
-            found = sorted(part) if isinstance(part, dict) else "one array"
-            raise ValueError(f"{name} consist of {found}; expected {sorted(space.spaces)}")
+            names = sorted(part) if isinstance(part, dict) else "one array"
+            raise ValueError(f"{name} consist of {names}; expected {sorted(space.spaces)}")
         return {
             key: fitted(part[key], inner, length, f"{name}/{key}", cast_to_space=cast_to_space)
             for key, inner in space.spaces.items()
         }
     shape = (length, *cast(tuple[int, ...], space.shape))
     if not isinstance(part, np.ndarray) or part.shape != shape or part.dtype.kind not in "biuf":
-        found = f"{part.dtype} {part.shape}" if isinstance(part, np.ndarray) else f"entries {sorted(part)}"
-        raise ValueError(f"{name} are {found}; expected numbers of shape {shape}")
+        actual = f"{part.dtype} {part.shape}" if isinstance(part, np.ndarray) else f"entries {sorted(part)}"
+        raise ValueError(f"{name} are {actual}; expected numbers of shape {shape}")
     if part.dtype.kind == "f" and not np.isfinite(part).all():
-        raise ValueError(f"{name} hold a number that is not finite; expected none")
+        raise ValueError(f"{name} hold a value that is not finite; expected finite values")
     if not cast_to_space:
         return part
     if not np.can_cast(part.dtype, cast(Any, space.dtype), "same_kind"):
         raise ValueError(f"{name} are {part.dtype}; expected {space.dtype}")
     part = part.astype(space.dtype, copy=False)
-    outside = next((number for number, moment in enumerate(part) if not space.contains(moment)), None)
+    outside = next((number for number, row in enumerate(part) if not space.contains(row)), None)
     if outside is not None:
-        raise ValueError(f"{name} of moment {outside} are outside of {space}; import without env_id")
+        raise ValueError(f"{name} at step {outside} are outside of {space}; import without env_id")
     return part

@@ -1,4 +1,4 @@
-"""A dataset on one page of HTML, for a person to judge it by."""
+"""Report on a dataset: one HTML file with statistics, figures and videos."""
 
 from demos.report.page import report
 

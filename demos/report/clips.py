@@ -1,4 +1,4 @@
-"""Short films and thumbnails of recorded episodes, as data that a page holds itself."""
+"""Short videos and thumbnails of recorded episodes, as ``data:`` URLs."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from demos.datasets.tree import tree_leaves
 from demos.report.positions import own_env
 
 SIZE = 240
-"""Width and height of a filmed picture."""
-LEAST_HEIGHT, MOST_HEIGHT = 160, 480
-"""Recorded pictures are shown at this height; smaller ones are enlarged by a whole number."""
-MOST_FRAMES = 64
-"""Of longer episodes not every moment is shown."""
+"""Width and height of a rendered frame, pixels."""
+MIN_HEIGHT, MAX_HEIGHT = 160, 480
+"""Range of the height of recorded images in a video, pixels; others are scaled by an integer factor."""
+MAX_FRAMES = 64
+"""Largest number of frames; videos of longer episodes skip steps."""
 THUMBNAILS = 6
 DEFAULT_FPS = 20
 """Frames per second of episodes whose rate is unknown."""
@@ -37,26 +37,26 @@ DEFAULT_FPS = 20
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One moment.
+    """Image of one step.
 
     Attributes:
-        step: Which.
-        picture: JPEG as a ``data:`` address.
+        step: Number of the step.
+        image: JPEG as a ``data:`` URL.
     """
 
     step: int
-    picture: str
+    image: str
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A film of an episode.
+    """Video of an episode.
 
     Attributes:
-        video: MP4 as a ``data:`` address.
-        thumbnails: From the beginning to the end.
-        width: Pixels.
-        height: Pixels.
+        video: MP4 as a ``data:`` URL.
+        thumbnails: Images from the first to the last step.
+        width: Width in pixels.
+        height: Height in pixels.
     """
 
     video: str
@@ -66,29 +66,29 @@ class Clip:
 
 
 def clips(dataset: minari.MinariDataset, numbers: list[int], *, progress: bool = False) -> list[Clip]:
-    """Films episodes: shows the pictures that were recorded, or else sets one recorded state after the other.
+    """Return videos of episodes, from recorded images or else from recorded states.
 
     Args:
-        dataset: Any dataset of Minari.
-        numbers: Places of the episodes in the dataset, from 0.
-        progress: Show a bar.
+        dataset: Minari dataset.
+        numbers: Indices of the episodes in the dataset, from 0.
+        progress: Show a progress bar.
 
     Raises:
-        ValueError: There are neither pictures nor states of an environment of lam_envs.
-        RuntimeError: The renderer that the dataset names is not there.
+        ValueError: There are neither images nor states of an environment of lam_envs.
+        RuntimeError: The renderer of the dataset is not available.
     """
     indices = [int(dataset.episode_indices[number]) for number in numbers]
-    episodes = track(episodes_of(dataset, indices), "filming", len(indices), disable=not progress, transient=True)
+    episodes = track(episodes_of(dataset, indices), "rendering", len(indices), disable=not progress, transient=True)
     rate = rate_of(dataset) or DEFAULT_FPS
-    if _pictures(dataset):
-        return [_clip(_recorded_frames(dataset, episode), _moments(episode), rate) for episode in episodes]
-    with _filming(dataset) as env:
-        return [_clip(list(_state_frames(env, episode)), _moments(episode), rate) for episode in episodes]
+    if _image_keys(dataset):
+        return [_clip(_recorded_frames(dataset, episode), _step_indices(episode), rate) for episode in episodes]
+    with _rendering_env(dataset) as env:
+        return [_clip(list(_state_frames(env, episode)), _step_indices(episode), rate) for episode in episodes]
 
 
-def _pictures(dataset: minari.MinariDataset) -> list[str]:
-    """Names of the parts of observations that are pictures with colors or grey."""
-    return [name for name, space in _space_leaves(dataset.observation_space) if _is_picture(space)]
+def _image_keys(dataset: minari.MinariDataset) -> list[str]:
+    """Return the paths of the observations that are color or gray images."""
+    return [name for name, space in _space_leaves(dataset.observation_space) if _is_image(space)]
 
 
 def _space_leaves(space: gym.Space[Any], name: str = "") -> Iterator[tuple[str, gym.Space[Any]]]:
@@ -99,31 +99,31 @@ def _space_leaves(space: gym.Space[Any], name: str = "") -> Iterator[tuple[str, 
         yield name, space
 
 
-def _is_picture(space: gym.Space[Any]) -> bool:
+def _is_image(space: gym.Space[Any]) -> bool:
     shape = space.shape or ()
     return space.dtype == np.uint8 and len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) >= 16
 
 
-def _moments(episode: Episode) -> list[int]:
-    """Which moments are shown: every so many-th, and the last one."""
-    every = -(-(len(episode) + 1) // MOST_FRAMES)
-    return sorted({*range(0, len(episode) + 1, every), len(episode)})
+def _step_indices(episode: Episode) -> list[int]:
+    """Return the steps to show: at a fixed interval, and the last one."""
+    interval = -(-(len(episode) + 1) // MAX_FRAMES)
+    return sorted({*range(0, len(episode) + 1, interval), len(episode)})
 
 
 def _recorded_frames(dataset: minari.MinariDataset, episode: Episode) -> list[Frame]:
     parts = dict(tree_leaves(episode.observations))
-    contents = [np.asarray(parts[name])[_moments(episode)] for name in _pictures(dataset)]
-    height = contents[0].shape[1]
-    beside = [np.broadcast_to(part, (*part.shape[:3], 3)) for part in contents if part.shape[1] == height]
-    frames = np.concatenate(beside, axis=2)
-    larger, smaller = max(1, -(-LEAST_HEIGHT // height)), max(1, -(-height // MOST_HEIGHT))
-    frames = frames.repeat(larger, axis=1).repeat(larger, axis=2)[:, ::smaller, ::smaller]
-    # Encoders want even sizes.
+    images = [np.asarray(parts[name])[_step_indices(episode)] for name in _image_keys(dataset)]
+    height = images[0].shape[1]
+    aligned = [np.broadcast_to(part, (*part.shape[:3], 3)) for part in images if part.shape[1] == height]
+    frames = np.concatenate(aligned, axis=2)
+    enlarge, shrink = max(1, -(-MIN_HEIGHT // height)), max(1, -(-height // MAX_HEIGHT))
+    frames = frames.repeat(enlarge, axis=1).repeat(enlarge, axis=2)[:, ::shrink, ::shrink]
+    # Encoders need even sizes.
     return list(frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2])
 
 
 @contextmanager
-def _filming(dataset: minari.MinariDataset) -> Iterator[gym.Env[Any, Any]]:
+def _rendering_env(dataset: minari.MinariDataset) -> Iterator[gym.Env[Any, Any]]:
     env = own_env(dataset, obs="state", render_mode="rgb_array", render_width=SIZE, render_height=SIZE)
     try:
         yield env
@@ -132,20 +132,20 @@ def _filming(dataset: minari.MinariDataset) -> Iterator[gym.Env[Any, Any]]:
 
 
 def _state_frames(env: gym.Env[Any, Any], episode: Episode) -> Iterator[Frame]:
-    """Show what was recorded, also where other versions or changed actions would give another episode."""
+    """Yield the frames of the recorded states, which do not depend on versions or changed actions."""
     if STATE not in episode.infos:
         raise ValueError("the episodes hold no states of the simulator")
-    yield from state_frames(env, episode.infos[STATE][_moments(episode)])
+    yield from state_frames(env, episode.infos[STATE][_step_indices(episode)])
 
 
-def _clip(frames: list[Frame], moments: list[int], rate: float) -> Clip:
+def _clip(frames: list[Frame], steps: list[int], rate: float) -> Clip:
     height, width, _ = frames[0].shape
-    # As fast as it was, whatever is left out.
-    shown_fps = rate * len(frames) / (moments[-1] + 1)
+    # Keep the duration although steps are skipped.
+    fps = rate * len(frames) / (steps[-1] + 1)
     with tempfile.TemporaryDirectory() as folder:
-        content = write_video(frames, Path(folder) / "clip.mp4", shown_fps).read_bytes()
-    places = sorted(set(np.linspace(0, len(frames) - 1, THUMBNAILS).round().astype(int).tolist()))
-    thumbnails = tuple(Thumbnail(moments[place], _jpeg(frames[place])) for place in places)
+        content = write_video(frames, Path(folder) / "clip.mp4", fps).read_bytes()
+    indices = sorted(set(np.linspace(0, len(frames) - 1, THUMBNAILS).round().astype(int).tolist()))
+    thumbnails = tuple(Thumbnail(steps[index], _jpeg(frames[index])) for index in indices)
     return Clip(_data("video/mp4", content), thumbnails, width, height)
 
 

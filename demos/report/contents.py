@@ -1,4 +1,4 @@
-"""What a dataset holds: what its episodes came to, where they start and go, and how they act; read in one pass."""
+"""Contents of a dataset for the report: results, initial positions, paths and actions of its episodes, read once."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from demos.datasets.reading import episodes_of
 from demos.report.positions import Area, Points, Positions, own_env
 from demos.report.tally import Tally, action_names
 
-MOST_PATHS = 200
-"""Of so many episodes the path of the tool is kept."""
-MOST_STARTS = 2000
-"""Of so many the positions at the start."""
-MOST_POINTS = 120
-"""Points of a path that are kept."""
+MAX_PATHS = 200
+"""Largest number of episodes whose path of the tool is shown."""
+MAX_STARTS = 2000
+"""Largest number of episodes whose initial positions are shown."""
+MAX_POINTS = 120
+"""Largest number of points of a path."""
 
 
 @dataclass(frozen=True)
 class EpisodeSummary:
-    """What an episode came to.
+    """Summary of an episode.
 
     Attributes:
-        number: Its place in the dataset, from 0.
-        steps: How many.
+        number: Index of the episode in the dataset, from 0.
+        steps: Number of steps.
         total_return: Sum of the rewards.
-        success: Whether it succeeded at its end; None if its environment does not say.
-        steps_to_success: Steps until it succeeded and stayed so to the end; None without success.
+        success: Success at the last step; None if not recorded.
+        steps_to_success: Steps until success that lasts to the end; None without success.
         demonstrator: Name of the demonstrator that acted; None if it is not recorded.
-        strategy: How things were approached.
+        strategy: Name of the strategy; None if it is not recorded.
     """
 
     number: int
@@ -51,18 +51,18 @@ class EpisodeSummary:
 
 @dataclass
 class Contents:
-    """What a dataset holds.
+    """Contents of a dataset.
 
     Attributes:
-        episodes: All of them.
-        starts: Where the tool, objects and goals are at the start, by the name of the feature; one an episode, or
-            a sample of these.
-        descriptions: What these are, by the same names.
-        areas: Where the task puts them.
-        paths: Where the tool went, by the number of the episode; each of shape (points, 3).
-        tally: Counts of all actions; None where they cannot be counted.
-        labels_differ: Whether what was executed may be another action than the recorded one.
-        notes: Why something is not there, by what it is: ``positions``, ``actions``.
+        episodes: Summary of each episode.
+        starts: Initial positions of the tool, objects and goals by name of the feature, for each episode or
+            a sample of them.
+        descriptions: Descriptions of these features by name.
+        areas: Spawn ranges of the task.
+        paths: Path of the tool by number of the episode, each of shape (points, 3).
+        tally: Histograms of the actions; None if they cannot be counted.
+        labels_differ: True if executed actions may differ from the recorded ones.
+        notes: Reasons why ``positions`` or ``actions`` are missing.
     """
 
     episodes: list[EpisodeSummary] = field(default_factory=list)
@@ -76,28 +76,28 @@ class Contents:
 
     @property
     def ranking(self) -> list[EpisodeSummary]:
-        """The episodes, best first: those that succeeded before the others, then by return."""
+        """Episodes, best first: by success, then by return."""
         return sorted(self.episodes, key=lambda one: (not one.success, -_or_lowest(one.total_return), one.number))
 
     @property
     def evaluated(self) -> list[EpisodeSummary]:
-        """The episodes that say whether they succeeded."""
+        """Episodes that record success."""
         return [one for one in self.episodes if one.success is not None]
 
 
 def contents_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Contents:
-    """Read every episode of a dataset, one at a time.
+    """Return the contents of a dataset, read one episode at a time.
 
     Args:
-        dataset: Any dataset of Minari.
-        progress: Show a bar.
+        dataset: Minari dataset.
+        progress: Show a progress bar.
     """
     contents = Contents()
     plan = _plan(dataset)
     contents.tally = _tally(dataset, contents)
     positions = _positions(dataset, contents)
     total = dataset.total_episodes
-    with_path, with_start = _sample(total, MOST_PATHS), _sample(total, MOST_STARTS)
+    with_path, with_start = _sample(total, MAX_PATHS), _sample(total, MAX_STARTS)
     try:
         episodes = track(episodes_of(dataset), "reading", total=total, disable=not progress, transient=True)
         for number, episode in enumerate(episodes):
@@ -124,7 +124,7 @@ def _plan(dataset: minari.MinariDataset) -> dict[str, Any]:
 
 
 def _positions(dataset: minari.MinariDataset, contents: Contents) -> Positions | None:
-    """What reads positions, where they can be read."""
+    """Return the reader of positions; None if they are unknown."""
     try:
         positions = Positions(dataset)
     except ValueError as error:
@@ -135,17 +135,17 @@ def _positions(dataset: minari.MinariDataset, contents: Contents) -> Positions |
 
 
 def _tally(dataset: minari.MinariDataset, contents: Contents) -> Tally | None:
-    """What counts actions, where they can be counted."""
-    meanings = None
+    """Return empty histograms of the actions; None if actions cannot be counted."""
+    labels = None
     try:
         env = own_env(dataset)
-        meanings = action_names(env) if env.action_space == dataset.action_space else None
+        labels = action_names(env) if env.action_space == dataset.action_space else None
         env.close()
     except ValueError:
-        # Numbers without names.
-        meanings = None
+        # The dimensions have no names.
+        labels = None
     try:
-        return Tally(dataset.action_space, meanings, _actions(dataset))
+        return Tally(dataset.action_space, labels, _actions(dataset))
     except ValueError as error:
         contents.notes["actions"] = str(error)
         return None
@@ -163,13 +163,13 @@ def _summary(number: int, episode: Episode, plan: dict[str, Any]) -> EpisodeSumm
         total_return=episode.total_return,
         success=episode.success,
         steps_to_success=_steps_to_success(episode),
-        demonstrator=_noted(episode, QUALITY, plan.get("qualities")),
-        strategy=_noted(episode, STRATEGY, plan.get("strategies")),
+        demonstrator=_name_of(episode, QUALITY, plan.get("qualities")),
+        strategy=_name_of(episode, STRATEGY, plan.get("strategies")),
     )
 
 
-def _noted(episode: Episode, info: str, names: Any) -> str | None:
-    """The name that a number in an info stands for."""
+def _name_of(episode: Episode, info: str, names: Any) -> str | None:
+    """Return the name that an index in an info stands for."""
     if info not in episode.infos or not isinstance(names, Sequence):
         return None
     number = int(episode.infos[info][0])
@@ -184,18 +184,18 @@ def _steps_to_success(episode: Episode) -> int | None:
     return int(failed[-1]) + 1 if failed.size else 0
 
 
-def _sample(total: int, most: int) -> set[int]:
-    """Numbers of episodes, the same ones at each call."""
-    if total <= most:
+def _sample(total: int, limit: int) -> set[int]:
+    """Return a fixed random sample of episode numbers."""
+    if total <= limit:
         return set(range(total))
-    return set(np.random.default_rng(0).choice(total, most, replace=False).tolist())
+    return set(np.random.default_rng(0).choice(total, limit, replace=False).tolist())
 
 
 def _thinned(path: Points) -> Points:
-    if len(path) <= MOST_POINTS:
+    if len(path) <= MAX_POINTS:
         return path
-    kept: Points = path[np.linspace(0, len(path) - 1, MOST_POINTS).round().astype(int)]
-    return kept
+    points: Points = path[np.linspace(0, len(path) - 1, MAX_POINTS).round().astype(int)]
+    return points
 
 
 def _or_lowest(number: float) -> float:

@@ -1,4 +1,4 @@
-"""What a report says in words and numbers: the headline, how kinds of episodes fared, where they come from."""
+"""Numbers and text of a report: the headline, results by demonstrator and strategy, and the provenance."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from demos.runtime.intervals import wilson_interval
 
 
 def number_text(value: float) -> str:
-    """A number in four digits."""
+    """Return a number with four digits."""
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
 def headline(dataset: minari.MinariDataset, contents: Contents) -> list[dict[str, str]]:
-    """The numbers to see first: what, how much, and a word on it."""
+    """Return the most important numbers: name, value and a remark."""
     episodes = contents.episodes
     returns = [one.total_return for one in episodes if isfinite(one.total_return)] or [nan]
     steps = [one.steps for one in episodes]
@@ -45,7 +45,7 @@ def headline(dataset: minari.MinariDataset, contents: Contents) -> list[dict[str
             "more": f"{successes} of {len(evaluated)}; 95% interval {low:.1f} to {high:.1f}%",
         }
     else:
-        rate = {"name": "success rate", "value": "unknown", "more": "the episodes do not say whether they succeed"}
+        rate = {"name": "success rate", "value": "unknown", "more": "the episodes do not record success"}
     tiles.insert(0, rate)
     reached = [one.steps_to_success for one in episodes if one.steps_to_success is not None]
     if reached:
@@ -56,7 +56,7 @@ def headline(dataset: minari.MinariDataset, contents: Contents) -> list[dict[str
 
 
 def groups(contents: Contents) -> list[dict[str, Any]]:
-    """How the episodes of each quality and strategy fared."""
+    """Return the results by demonstrator and by strategy."""
     rows = []
     for kind in ("demonstrator", "strategy"):
         for name, count in sorted(Counter(getattr(one, kind) for one in contents.episodes).items(), key=str):
@@ -74,7 +74,7 @@ def groups(contents: Contents) -> list[dict[str, Any]]:
 
 
 def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
-    """Where the dataset comes from."""
+    """Return the provenance of the dataset."""
     metadata = dataset.storage.metadata
     try:
         plan = plan_of(dataset)
@@ -85,7 +85,7 @@ def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
         ("environment", plan.get("env_id") or (env_spec.id if env_spec is not None else None)),
         ("keywords", _listed(plan.get("env_kwargs"))),
         ("seed", plan.get("seed")),
-        ("acted by", metadata.get("algorithm_name")),
+        ("demonstrator", metadata.get("algorithm_name")),
         ("failed attempts, left out", metadata.get("lam_envs_dropped")),
         (
             "history",
@@ -102,7 +102,7 @@ def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
 
 
 def _space(space: gym.Space[Any]) -> str:
-    """A space in short: limits of single numbers would fill the page."""
+    """Return a short description of a space, without the bounds of each number."""
     if isinstance(space, gym.spaces.Dict):
         return "; ".join(f"{name}: {_space(inner)}" for name, inner in space.items())
     if isinstance(space, gym.spaces.Box):

@@ -1,6 +1,6 @@
-"""Figures of a report, drawn as SVG: bars, choices, and the table seen from above.
+"""Figures of a report as SVG: histograms, bars of discrete actions, and the table from above.
 
-They have no colors of their own: the page's style gives them, so that they fit light and dark pages.
+The style sheet of the page sets the colors, so that they fit light and dark pages.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Counts = npt.NDArray[np.int64]
 
 WIDTH, HEIGHT = 360, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 14, 40
-"""Margins of a plot for its labels; all sizes here are in pixels of a plot that is shown as wide as drawn."""
-FEWEST_BARS, MOST_BARS = 8, 30
-MOST_CHOICES = 30
+"""Margins for labels; all sizes are in pixels."""
+MIN_BARS, MAX_BARS = 8, 30
+MAX_CHOICES = 30
 ROW = 19
-"""Height of a choice."""
-AROUND = 0.05
-"""What is shown around the areas and points on the table, meters."""
+"""Height of the bar of a discrete action."""
+MARGIN = 0.05
+"""Margin around the areas and points on the table, meters."""
 GRID = 0.1
-"""Meters from a line of the table to the next."""
+"""Distance between grid lines on the table, meters."""
 
 
 class Stack(NamedTuple):
-    """One color of stacked bars."""
+    """Part of stacked bars with one color."""
 
     style: str
-    """Class of the page's style."""
+    """CSS class."""
     name: str
     counts: Counts
 
@@ -45,10 +45,10 @@ class Series:
     """Points of one kind on the table.
 
     Attributes:
-        name: What they are.
-        style: Class of the page's style.
+        name: Name of the series.
+        style: CSS class.
         marker: ``round``, ``square`` or ``cross``.
-        points: x and y, meters, shape (n, 2).
+        points: x and y in meters, shape (n, 2).
     """
 
     name: str
@@ -58,10 +58,10 @@ class Series:
 
 
 def bin_edges(values: Sequence[float], *, is_whole: bool) -> npt.NDArray[np.float64]:
-    """Return edges of bins around finite values; whole numbers are in the middle of theirs."""
+    """Return edges of bins for finite values; integers are in the middle of their bins."""
     low, high = min(values), max(values)
-    # Few values need wide bins to show their shape.
-    count = min(MOST_BARS, max(FEWEST_BARS, round(2 * math.sqrt(len(values)))))
+    # Few values need wide bins.
+    count = min(MAX_BARS, max(MIN_BARS, round(2 * math.sqrt(len(values)))))
     if is_whole:
         width = max(1, math.ceil((high - low + 1) / count))
         return np.arange(low, high + width + 1, width) - 0.5
@@ -74,21 +74,21 @@ def bars(alt: str, label: str, unit: str, edges: npt.NDArray[np.float64], stacks
     """Draw stacked bars.
 
     Args:
-        alt: What the figure shows, in a sentence.
-        label: Of the horizontal axis.
-        unit: What is counted.
-        edges: Of the bins, shape (bins + 1,).
-        stacks: From the bottom, each with counts of shape (bins,).
+        alt: Description of the figure.
+        label: Label of the horizontal axis.
+        unit: Name of the counted things.
+        edges: Edges of the bins, shape (bins + 1,).
+        stacks: Stacked parts from the bottom, each with counts of shape (bins,).
     """
-    # A single bar looks like one, and not like a full frame.
-    shown = _span(edges)
+    # Leave room beside a single bar.
+    low, high = _span(edges)
     highest = max(1, int(np.sum([stack.counts for stack in stacks], axis=0).max()))
     ticks = [tick for tick in nice_ticks(0, highest, 4) if tick == int(tick)]
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     top = max(highest, ticks[-1])
 
     def across(value: float) -> float:
-        return LEFT + (value - shown[0]) / (shown[1] - shown[0]) * (right - LEFT)
+        return LEFT + (value - low) / (high - low) * (right - LEFT)
 
     def up(count: float) -> float:
         return bottom - count / top * (bottom - TOP)
@@ -97,54 +97,54 @@ def bars(alt: str, label: str, unit: str, edges: npt.NDArray[np.float64], stacks
     parts += [_text("end", LEFT - 6, up(tick) + 4, _number(tick)) for tick in ticks]
     floor = np.zeros(len(edges) - 1)
     for stack in stacks:
-        for place in np.flatnonzero(stack.counts):
-            count = int(stack.counts[place])
-            x0, x1 = across(edges[place]), across(edges[place + 1])
-            told = f"{_interval(edges, int(place))}: {count} {unit}" + (f", {stack.name}" if stack.name else "")
-            y0, y1 = up(floor[place] + count), up(floor[place])
+        for index in np.flatnonzero(stack.counts):
+            count = int(stack.counts[index])
+            x0, x1 = across(edges[index]), across(edges[index + 1])
+            tooltip = f"{_interval(edges, int(index))}: {count} {unit}" + (f", {stack.name}" if stack.name else "")
+            y0, y1 = up(floor[index] + count), up(floor[index])
             gap = min(1.0, 0.2 * (x1 - x0))
-            parts.append(_bar(stack.style, x0 + gap / 2, y0, x1 - x0 - gap, y1 - y0, told))
+            parts.append(_bar(stack.style, x0 + gap / 2, y0, x1 - x0 - gap, y1 - y0, tooltip))
         floor = floor + stack.counts
-    for tick in nice_ticks(*shown, 5):
+    for tick in nice_ticks(low, high, 5):
         parts.append(_text("middle", across(tick), bottom + 16, _number(tick)))
     parts.append(_text("middle", (LEFT + right) / 2, HEIGHT - 6, label))
     return _svg(alt, WIDTH, HEIGHT, parts)
 
 
 def choices(alt: str, names: Sequence[str], counts: Counts) -> Markup:
-    """Draw how often each choice was made, as horizontal bars; of many, only the most frequent.
+    """Draw the counts of discrete actions as horizontal bars, at most the most frequent ones.
 
     Args:
-        alt: What the figure shows, in a sentence.
-        names: Of the choices.
-        counts: One a choice.
+        alt: Description of the figure.
+        names: Names of the actions.
+        counts: Count of each action.
     """
-    kept = sorted(np.argsort(-counts, kind="stable")[:MOST_CHOICES].tolist())
+    indices = sorted(np.argsort(-counts, kind="stable")[:MAX_CHOICES].tolist())
     total, most = max(1, int(counts.sum())), max(1, int(counts.max()))
-    left = 12 + 6.4 * max(len(names[place]) for place in kept)
+    left = 12 + 6.4 * max(len(names[index]) for index in indices)
     full = WIDTH - left - 46
     parts = []
-    for row, place in enumerate(kept):
-        count = int(counts[place])
+    for row, index in enumerate(indices):
+        count = int(counts[index])
         y = 4 + row * ROW
-        told = f"{names[place]}: {count} actions"
-        parts.append(_text("end", left - 8, y + 13, names[place]))
-        parts.append(_bar("bar", left, y + 2, max(0.5, full * count / most), ROW - 5, told))
+        tooltip = f"{names[index]}: {count} actions"
+        parts.append(_text("end", left - 8, y + 13, names[index]))
+        parts.append(_bar("bar", left, y + 2, max(0.5, full * count / most), ROW - 5, tooltip))
         parts.append(_text("start", left + full * count / most + 5, y + 13, f"{100 * count / total:.1f}%"))
-    return _svg(alt, WIDTH, 8 + ROW * len(kept), parts)
+    return _svg(alt, WIDTH, 8 + ROW * len(indices), parts)
 
 
 def top_view(alt: str, series: Sequence[Series], areas: Sequence[Area]) -> Markup:
-    """Draw points on the table as seen from above: the robot is below, x points up and y to the left.
+    """Draw points on the table from above: the robot is below, x points up and y to the left.
 
     Args:
-        alt: What the figure shows, in a sentence.
-        series: The points.
-        areas: Where the task puts things.
+        alt: Description of the figure.
+        series: Series of points.
+        areas: Spawn ranges of the task.
     """
     corners = [np.array([area.low, area.high]) for area in areas]
-    spots = np.concatenate([*corners, *(one.points for one in series)])
-    low, high = spots.min(axis=0) - AROUND, spots.max(axis=0) + AROUND
+    extent = np.concatenate([*corners, *(one.points for one in series)])
+    low, high = extent.min(axis=0) - MARGIN, extent.max(axis=0) + MARGIN
     right = WIDTH - RIGHT
     scale = (right - LEFT) / (high[1] - low[1])
     top = TOP + ROW
@@ -157,8 +157,8 @@ def top_view(alt: str, series: Sequence[Series], areas: Sequence[Area]) -> Marku
         (x0, y0), (x1, y1) = at(*area.high), at(*area.low)
         return _bar(style, x0, y0, x1 - x0, y1 - y0, area.description)
 
-    shown = Area("the table", (low[0], low[1]), (high[0], high[1]))
-    parts = [rectangle("table", shown)]
+    table = Area("the table", (low[0], low[1]), (high[0], high[1]))
+    parts = [rectangle("table", table)]
     for y in _lines(low[1], high[1]):
         across, _ = at(0.0, y)
         parts.append(_line("grid", across, top, across, height - BOTTOM))
@@ -188,12 +188,12 @@ _MARKERS = {
     "square": "M{:.1f} {:.1f}h0",
     "cross": "M{:.1f} {:.1f}m-3-3l6 6m0-6l-6 6",
 }
-"""A line without length is drawn as its end: round or square."""
+"""SVG paths; a line without length is drawn as its round or square cap."""
 
 
-def nice_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return at most about so many round numbers within a range."""
-    raw = (high - low) / most
+def nice_ticks(low: float, high: float, count: int) -> list[float]:
+    """Return about ``count`` round numbers within a range."""
+    raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
@@ -212,9 +212,9 @@ def _lines(low: float, high: float) -> list[float]:
     return [round(number * GRID, 10) for number in range(math.ceil(low / GRID), math.floor(high / GRID) + 1)]
 
 
-def _interval(edges: npt.NDArray[np.float64], place: int) -> str:
-    low, high = float(edges[place]), float(edges[place + 1])
-    # Whole numbers are in the middle of their bins.
+def _interval(edges: npt.NDArray[np.float64], index: int) -> str:
+    low, high = float(edges[index]), float(edges[index + 1])
+    # Integers are in the middle of their bins.
     if (low + 0.5).is_integer() and (high + 0.5).is_integer():
         low, high = low + 0.5, high - 0.5
     return _number(low) if low == high else f"{_number(low)} to {_number(high)}"
@@ -232,11 +232,11 @@ def _text(anchor: str, x: float, y: float, text: str) -> Markup:
     return Markup('<text text-anchor="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(anchor, x, y, text)
 
 
-def _bar(style: str, x: float, y: float, width: float, height: float, told: str) -> Markup:
+def _bar(style: str, x: float, y: float, width: float, height: float, tooltip: str) -> Markup:
     template = Markup(
         '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
     )
-    return template.format(style, x, y, width, height, told)
+    return template.format(style, x, y, width, height, tooltip)
 
 
 def _svg(alt: str, width: float, height: float, parts: Iterable[Any]) -> Markup:

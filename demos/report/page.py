@@ -1,4 +1,4 @@
-"""Report on a dataset: one page that holds everything it shows, to judge a dataset in a minute."""
+"""Report on a dataset as one HTML file."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from demos.datasets.metadata import rate_of
 from demos.report.clips import DEFAULT_FPS, Clip, clips
 from demos.report.contents import Contents, EpisodeSummary, contents_of
 from demos.report.facts import facts_of, groups, headline, number_text
-from demos.report.figures import MOST_CHOICES, Series, Stack, bars, bin_edges, choices, top_view
+from demos.report.figures import MAX_CHOICES, Series, Stack, bars, bin_edges, choices, top_view
 from demos.report.positions import TOOL
 from demos.runtime.files import write_atomically
 
-OUTCOMES = {True: ("good", "succeeded"), False: ("bad", "failed"), None: ("plain", "not judged")}
-"""The style and name of each outcome of an episode."""
+OUTCOMES = {True: ("good", "succeeded"), False: ("bad", "failed"), None: ("plain", "not recorded")}
+"""CSS class and name of each outcome of an episode."""
 GOAL = "goal/position"
 COLORS = 6
-"""Colors of the page's style for kinds of things."""
+"""Number of colors of the page."""
 
 
 def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = True, progress: bool = False) -> Path:
-    """Write one HTML page about a dataset that needs nothing else: no network, no other file.
+    """Write a report on a dataset as one HTML file without external resources.
 
-    The same dataset gives the same page. What a dataset does not hold, such as positions in one of another package,
-    is left out, and the page says so.
+    The same dataset gives the same page. The page names what the dataset does not record, such as positions in
+    third-party datasets.
 
     Args:
-        dataset: Any dataset of Minari.
-        out: The page to write.
-        videos: Film the best, the median and the worst episode.
-        progress: Show bars.
+        dataset: Minari dataset.
+        out: HTML file to write.
+        videos: Add videos of the best, the median and the worst episode.
+        progress: Show progress bars.
 
     Returns:
-        The path.
+        Path of the file.
 
     Raises:
         ValueError: The dataset has no episodes.
     """
     if dataset.total_episodes == 0:
-        raise ValueError(f"dataset {dataset.id} has no episodes to report on")
+        raise ValueError(f"dataset {dataset.id} has no episodes; expected at least one")
     contents = contents_of(dataset, progress=progress)
-    films, no_films = _films(dataset, contents, videos=videos, progress=progress)
+    recorded_videos, no_videos = _videos(dataset, contents, videos=videos, progress=progress)
     content: dict[str, Any] = {
         "id": dataset.id,
         "description": str(dataset.storage.metadata.get("description") or ""),
@@ -64,8 +64,8 @@ def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = Tru
         "paths": _paths(contents),
         "action_figures": _action_figures(contents),
         "contents": contents,
-        "films": films,
-        "no_films": no_films,
+        "videos": recorded_videos,
+        "no_videos": no_videos,
         "unknown_rate": DEFAULT_FPS if rate_of(dataset) is None else None,
         "facts": facts_of(dataset),
     }
@@ -82,7 +82,7 @@ def _page(content: dict[str, Any]) -> str:
     )
     templates.filters["number"] = number_text
     style, script = (_source(templates, name) for name in ("report.css", "report.js"))
-    # The page may run and show what it holds, and nothing from elsewhere.
+    # The page may only run and show its own content.
     policy = (
         f"default-src 'none'; img-src data:; media-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
@@ -92,7 +92,7 @@ def _page(content: dict[str, Any]) -> str:
 
 
 def _source(templates: Environment, name: str) -> str:
-    assert templates.loader is not None  # noqa: S101  (it was given one)
+    assert templates.loader is not None  # noqa: S101  (set above)
     return templates.loader.get_source(templates, name)[0]
 
 
@@ -101,7 +101,7 @@ def _hash(content: str) -> str:
 
 
 def _episode_figures(contents: Contents) -> list[dict[str, Any]]:
-    """Histograms of what the episodes came to."""
+    """Return histograms of the results of the episodes."""
     values: list[tuple[str, str, Callable[[EpisodeSummary], float | None], bool]] = [
         ("Returns", "sum of rewards", lambda one: one.total_return, False),
         ("Lengths", "steps", lambda one: one.steps, True),
@@ -132,7 +132,7 @@ def _same(known: Sequence[tuple[EpisodeSummary, float]], label: str) -> str:
 
 
 def _coverage(contents: Contents) -> dict[str, Any] | None:
-    """Where things are at the start, seen from above."""
+    """Return the figure of initial positions from above."""
     if not contents.starts:
         return None
     series = []
@@ -148,37 +148,35 @@ def _coverage(contents: Contents) -> dict[str, Any] | None:
 
 
 def _paths(contents: Contents) -> dict[str, Any] | None:
-    """What the page's script draws: points in millimeters, and by what they are colored."""
+    """Return the data of the 3-D figure: points in millimeters, and groupings by color."""
     if not contents.paths:
         return None
-    shown = [contents.episodes[number] for number in sorted(contents.paths)]
-    ways: dict[str, list[str]] = {"outcome": [OUTCOMES[one.success][1] for one in shown]}
+    episodes = [contents.episodes[number] for number in sorted(contents.paths)]
+    groupings: dict[str, list[str]] = {"outcome": [OUTCOMES[one.success][1] for one in episodes]}
     for kind in ("strategy", "demonstrator"):
-        names = [str(getattr(one, kind)) for one in shown]
+        names = [str(getattr(one, kind)) for one in episodes]
         if len(set(names)) > 1:
-            ways[kind] = names
+            groupings[kind] = names
     colors = {name: style for style, name in OUTCOMES.values()}
-    for names in ways.values():
+    for names in groupings.values():
         for number, name in enumerate(sorted(set(names) - colors.keys())):
             colors[name] = f"c{number % COLORS}"
     return {
-        "episodes": [one.number for one in shown],
-        "points": [(1000 * contents.paths[one.number]).round().astype(int).ravel().tolist() for one in shown],
-        "ways": ways,
+        "episodes": [one.number for one in episodes],
+        "points": [(1000 * contents.paths[one.number]).round().astype(int).ravel().tolist() for one in episodes],
+        "groupings": groupings,
         "colors": colors,
     }
 
 
 def _action_figures(contents: Contents) -> list[dict[str, Any]]:
-    """How often which actions were recorded."""
+    """Return histograms of the recorded actions."""
     if contents.tally is None:
         return []
     if (counted := contents.tally.choices) is not None:
-        svg = choices("How often each action was chosen", counted.names, counted.counts)
-        note = (
-            f"The {MOST_CHOICES} most frequent of {len(counted.names)}." if len(counted.names) > MOST_CHOICES else ""
-        )
-        return [{"title": "Choices", "svg": svg, "note": note}]
+        svg = choices("Counts of the discrete actions", counted.names, counted.counts)
+        note = f"The {MAX_CHOICES} most frequent of {len(counted.names)}." if len(counted.names) > MAX_CHOICES else ""
+        return [{"title": "Discrete actions", "svg": svg, "note": note}]
     return [
         {
             "title": one.name,
@@ -191,19 +189,19 @@ def _action_figures(contents: Contents) -> list[dict[str, Any]]:
     ]
 
 
-def _films(
+def _videos(
     dataset: minari.MinariDataset, contents: Contents, *, videos: bool, progress: bool
 ) -> tuple[list[tuple[str, EpisodeSummary, Clip]], str]:
-    """Films the best, the median and the worst episode, or says why there are no films."""
+    """Return videos of the best, the median and the worst episode, or the reason why there are none."""
     if not videos:
-        return [], "No videos were asked for."
+        return [], "Videos were not requested."
     ranking = contents.ranking
     wanted = {"best": ranking[0], "median": ranking[len(ranking) // 2], "worst": ranking[-1]}
-    # Of one or two episodes, some are the same.
+    # With one or two episodes, some are the same.
     distinct = {one.number: (name, one) for name, one in reversed(wanted.items())}
     chosen = sorted(distinct.values(), key=lambda pair: ranking.index(pair[1]))
     try:
         made = clips(dataset, [one.number for _, one in chosen], progress=progress)
     except (ValueError, RuntimeError) as error:
-        return [], f"There are no pictures in the dataset, and it cannot be filmed: {error}."
+        return [], f"The dataset has no images and cannot be rendered: {error}."
     return [(name, one, clip) for (name, one), clip in zip(chosen, made, strict=True)], ""

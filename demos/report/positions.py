@@ -1,4 +1,4 @@
-"""Where the tool, the objects and the goal are in recorded episodes, in meters and by name."""
+"""Positions of the tool, the objects and the goal in recorded episodes."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Points = npt.NDArray[np.float64]
 
 SUFFIX = "/position"
 TOOL = f"tool{SUFFIX}"
-NOT_PLACES = ("joint",)
-"""Parts whose positions are angles."""
+NOT_POSITIONS = ("joint",)
+"""Parts of the scene whose positions are angles."""
 AREAS = {
     "tool": "the tool starts here",
     "spawn": "objects start here",
     "goal_spawn": "goals are here",
 }
-"""What the limits of a task are of: its attributes ``tool_low`` and ``tool_high`` and so on."""
+"""Descriptions of the ranges of a task: its attributes ``tool_low`` and ``tool_high`` and so on."""
 
 
 class Area(NamedTuple):
-    """A rectangle on the table, seen from above."""
+    """Rectangle on the table, from above."""
 
     description: str
     low: tuple[float, float]
-    """Least x and y, meters."""
+    """Smallest x and y, meters."""
     high: tuple[float, float]
 
 
@@ -43,18 +43,18 @@ def own_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
     """Make the environment that a dataset was collected in, if it is one of lam_envs.
 
     Args:
-        dataset: Any dataset of Minari.
-        kwargs: What to set besides.
+        dataset: Minari dataset.
+        kwargs: Additional keywords.
 
     Raises:
-        ValueError: It is none, or it cannot be made; says why in a few words.
+        ValueError: It is not one of lam_envs, or cannot be made.
     """
     try:
         env_id = plan_of(dataset)["env_id"]
     except ValueError:
         raise ValueError("the dataset names no environment of lam_envs") from None
     if not is_lam_env(env_id):
-        raise ValueError(f"{env_id} is no environment of lam_envs")
+        raise ValueError(f"{env_id} is not an environment of lam_envs")
     try:
         return make_env(dataset, **kwargs)
     except (TypeError, ValueError) as error:
@@ -62,42 +62,42 @@ def own_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
 
 
 class Positions:
-    """Reads positions out of the episodes of one dataset.
+    """Reader of positions in the episodes of a dataset.
 
     Args:
-        dataset: A dataset of :func:`demos.collect`.
+        dataset: Dataset of :func:`demos.collect`.
 
     Raises:
-        ValueError: The dataset names no environment of lam_envs, or its observations are not those of it.
+        ValueError: The dataset names no environment of lam_envs, or has other observations.
     """
 
     def __init__(self, dataset: minari.MinariDataset) -> None:
-        seen, whole = own_env(dataset), own_env(dataset, obs="state")
-        if seen.observation_space != dataset.observation_space:
+        env, state_env = own_env(dataset), own_env(dataset, obs="state")
+        if env.observation_space != dataset.observation_space:
             raise ValueError(f"the observations are not those of {plan_of(dataset)['env_id']}")
-        self._seen: Any = seen.unwrapped
-        self._whole: Any = whole.unwrapped
+        self._env: Any = env.unwrapped
+        self._state_env: Any = state_env.unwrapped
 
     def close(self) -> None:
-        """Free the simulations."""
-        self._seen.close()
-        self._whole.close()
+        """Close the environments."""
+        self._env.close()
+        self._state_env.close()
 
     @property
     def descriptions(self) -> dict[str, str]:
-        """What the positions are of, by the name of the feature."""
+        """Descriptions of the positions by name of the feature."""
         return {
             feature.name: f"{feature.name.removesuffix(SUFFIX)}: {feature.description}"
-            for feature in self._whole.layout.features
-            if _is_place(feature.name)
+            for feature in self._state_env.layout.features
+            if _is_position(feature.name)
         }
 
     @property
     def areas(self) -> list[Area]:
-        """Where the task puts things, as far as its class tells."""
-        if self._whole.task_name not in TASKS:
+        """Spawn ranges of the task, as far as its class defines them."""
+        if self._state_env.task_name not in TASKS:
             return []
-        task = make_task(self._whole.task_name)
+        task = make_task(self._state_env.task_name)
         limits = [
             (text, getattr(task, f"{name}_low", None), getattr(task, f"{name}_high", None))
             for name, text in AREAS.items()
@@ -105,25 +105,25 @@ class Positions:
         return [Area(text, low[:2], high[:2]) for text, low, high in limits if low is not None and high is not None]
 
     def start(self, episode: Episode) -> dict[str, Points]:
-        """Return where everything is at the beginning, by the name of the feature, each of shape (3,).
+        """Return the initial positions by name of the feature, each of shape (3,).
 
-        Pictures do not tell: there the recorded state does, if there is one.
+        For image observations, they come from the recorded state, if there is one.
         """
         if ROBOT_KEY not in episode.observations:
-            features = self._seen.features(_first(episode.observations))
+            features = self._env.features(_first(episode.observations))
         elif STATE in episode.infos:
-            self._whole.set_state(episode.infos[STATE][0])
-            features = self._whole.features()
+            self._state_env.set_state(episode.infos[STATE][0])
+            features = self._state_env.features()
         else:
             return {TOOL: self.path(episode)[0]}
-        return {name: value for name, value in features.items() if _is_place(name)}
+        return {name: value for name, value in features.items() if _is_position(name)}
 
     def path(self, episode: Episode) -> Points:
-        """Return where the tool is at each moment, shape (steps + 1, 3)."""
+        """Return the position of the tool at each step, shape (steps + 1, 3)."""
         vectors = episode.observations
         if isinstance(vectors, dict):
             vectors = vectors[ROBOT_KEY if ROBOT_KEY in vectors else "observation"]
-        part = self._seen.layout[TOOL]
+        part = self._env.layout[TOOL]
         path: Points = np.asarray(vectors[:, part.slice], dtype=np.float64) * part.scale + part.center
         return path
 
@@ -134,5 +134,5 @@ def _first(observations: Any) -> Any:
     return observations[0]
 
 
-def _is_place(name: str) -> bool:
-    return name.endswith(SUFFIX) and name.removesuffix(SUFFIX) not in NOT_PLACES
+def _is_position(name: str) -> bool:
+    return name.endswith(SUFFIX) and name.removesuffix(SUFFIX) not in NOT_POSITIONS

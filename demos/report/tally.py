@@ -1,4 +1,4 @@
-"""Count actions: how often each choice was made, or each number had which size."""
+"""Histograms of actions."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lam_envs.control.end_effector import MAX_STEP, MAX_YAW_STEP
 from lam_envs.control.joint import MAX_JOINT_STEP
 
 BINS = 40
-MOST_NUMBERS = 24
-"""So many numbers of an action are counted."""
+MAX_DIMENSIONS = 24
+"""Largest number of action dimensions with a histogram."""
 
 
 @dataclass
 class Histogram:
-    """How often a number of the actions had which size.
+    """Histogram of one action dimension.
 
     Attributes:
-        name: What the number means.
-        edges: Of the bins, shape (bins + 1,).
-        counts: Shape (bins,).
+        name: Meaning of the dimension.
+        edges: Edges of the bins, shape (bins + 1,).
+        counts: Counts, shape (bins,).
     """
 
     name: str
@@ -35,19 +35,19 @@ class Histogram:
     counts: npt.NDArray[np.int64]
 
     def add(self, values: npt.NDArray[Any]) -> None:
-        """Count values; what lies beyond the edges counts in the outermost bins."""
+        """Count values; those beyond the edges count in the outermost bins."""
         inside = np.clip(values, self.edges[0], self.edges[-1])
         self.counts += np.histogram(inside, self.edges)[0]
 
 
 @dataclass
 class Choices:
-    """How often each choice was made.
+    """Counts of discrete actions.
 
     Attributes:
-        names: Of the choices.
-        first: The number of the first one.
-        counts: One a choice.
+        names: Names of the actions.
+        first: Number of the first action.
+        counts: Count of each action.
     """
 
     names: list[str]
@@ -55,25 +55,25 @@ class Choices:
     counts: npt.NDArray[np.int64]
 
     def add(self, values: npt.NDArray[Any]) -> None:
-        """Count choices."""
+        """Count actions."""
         self.counts += np.bincount(values.astype(np.int64) - self.first, minlength=len(self.counts))
 
 
 class Tally:
-    """Counts the actions of a space.
+    """Histograms of the actions of a space.
 
     Args:
-        space: Numbers (``Box``, ``MultiDiscrete``, ``MultiBinary``) or choices (``Discrete``).
-        names: Of the numbers or choices; without, they are numbered.
-        actions: Yields the actions of all episodes: the size of numbers without limits is seen from these.
+        space: ``Box``, ``MultiDiscrete``, ``MultiBinary`` or ``Discrete`` space.
+        names: Names of the dimensions or discrete actions; by default they are numbered.
+        actions: Actions of all episodes, which give the range of unbounded dimensions.
 
     Raises:
-        ValueError: The space has no numbers to count.
+        ValueError: The space has another type.
     """
 
     def __init__(self, space: gym.Space[Any], names: Sequence[str] | None, actions: Iterable[Any]) -> None:
         self.size = 1
-        """How many numbers an action has."""
+        """Number of action dimensions."""
         self.choices: Choices | None = None
         self.numbers: list[Histogram] = []
         if isinstance(space, spaces.Discrete):
@@ -85,8 +85,8 @@ class Tally:
         self.size = len(low)
         labels = names if names is not None and len(names) == len(low) else [f"number {n}" for n in range(len(low))]
         is_whole = not isinstance(space, spaces.Box)
-        for label, least, largest in list(zip(labels, low, high, strict=True))[:MOST_NUMBERS]:
-            self.numbers.append(_empty(label, float(least), float(largest), is_whole=is_whole))
+        for label, smallest, largest in list(zip(labels, low, high, strict=True))[:MAX_DIMENSIONS]:
+            self.numbers.append(_empty(label, float(smallest), float(largest), is_whole=is_whole))
 
     def add(self, actions: npt.NDArray[Any]) -> None:
         """Count the actions of an episode, shape (steps, ...)."""
@@ -99,25 +99,25 @@ class Tally:
 
 
 def _limits(space: gym.Space[Any], actions: Iterable[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The least and the largest value of each number."""
+    """Return the smallest and the largest value of each dimension."""
     if isinstance(space, spaces.MultiDiscrete):
         start = np.asarray(getattr(space, "start", np.zeros_like(space.nvec))).ravel()
         return start, start + space.nvec.ravel() - 1
     if isinstance(space, spaces.MultiBinary):
         return np.zeros(int(np.prod(space.shape))), np.ones(int(np.prod(space.shape)))
     if not isinstance(space, spaces.Box):
-        raise ValueError(f"actions of a {type(space).__name__} space are not counted")
+        raise ValueError(f"actions of a {type(space).__name__} space have no histograms")
     low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
-    # Limits near the largest float are none.
+    # Bounds near the largest float count as unbounded.
     bounded = np.maximum(np.abs(low), np.abs(high)) < 1e6
     if bounded.all():
         return low, high
-    least, largest = np.full_like(low, np.inf), np.full_like(high, -np.inf)
+    smallest, largest = np.full_like(low, np.inf), np.full_like(high, -np.inf)
     for part in actions:
         rows = np.asarray(part, dtype=np.float64).reshape(len(part), -1)
-        least = np.fmin(least, np.fmin.reduce(rows, axis=0))
+        smallest = np.fmin(smallest, np.fmin.reduce(rows, axis=0))
         largest = np.fmax(largest, np.fmax.reduce(rows, axis=0))
-    return np.where(bounded, low, least), np.where(bounded, high, largest)
+    return np.where(bounded, low, smallest), np.where(bounded, high, largest)
 
 
 def _empty(name: str, low: float, high: float, *, is_whole: bool) -> Histogram:
@@ -130,10 +130,10 @@ def _empty(name: str, low: float, high: float, *, is_whole: bool) -> Histogram:
 
 
 def action_names(env: gym.Env[Any, Any]) -> list[str] | None:
-    """Return what the numbers or choices of an environment's actions mean; None where that is not known.
+    """Return the names of the action dimensions or discrete actions of an environment; None if unknown.
 
     Args:
-        env: Of lam_envs.
+        env: Environment of lam_envs.
     """
     control = env.spec.kwargs.get("control", "ee") if env.spec is not None else None
     along = [f"along {axis} (1 = {100 * MAX_STEP:g} cm)" for axis in "xyz"]

@@ -1,4 +1,4 @@
-"""Tables that are written row by row into Parquet files, one after the other, each as large as it may be."""
+"""Writer of tables to a sequence of Parquet files of limited size."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from demos.formats.lerobot.videos import chunk_file
 
 
 class ParquetFiles:
-    """Parquet files of one kind, each as large as it may be.
+    """Sequence of Parquet files of limited size.
 
     Args:
-        path: Of the whole folder.
-        pattern: Of the files in it.
-        largest_mb: Size after which another file begins; None if there is to be one.
-        together: How many tables are written at once.
+        path: Folder of the dataset.
+        pattern: Pattern of the file names in it.
+        max_mb: Size after which the next file begins, MB; None for a single file.
+        buffer_size: Number of tables that are written at once.
     """
 
-    def __init__(self, path: Path, pattern: str, largest_mb: int | None, together: int = 1) -> None:
-        self._path, self._pattern, self._largest, self._together = path, pattern, largest_mb, together
+    def __init__(self, path: Path, pattern: str, max_mb: int | None, buffer_size: int = 1) -> None:
+        self._path, self._pattern, self._max_mb, self._buffer_size = path, pattern, max_mb, buffer_size
         self._number = 0
         self._writer: Any = None
-        self._waiting: list[Any] = []
+        self._buffer: list[Any] = []
 
-    def place(self) -> tuple[int, int]:
-        """Return the numbers of the folder and of the file that the next rows go to."""
+    def position(self) -> tuple[int, int]:
+        """Return the indices of the folder and of the file of the next rows."""
         file = self._file()
-        if self._largest is not None and file.exists() and file.stat().st_size >= self._largest * 2**20:
+        if self._max_mb is not None and file.exists() and file.stat().st_size >= self._max_mb * 2**20:
             self.close()
             self._number += 1
         return chunk_file(self._number)
 
     def add(self, table: Any) -> tuple[int, int]:
-        """Append rows; returns where."""
-        place = self.place()
-        self._waiting.append(table)
-        if len(self._waiting) >= self._together:
+        """Append rows; return the indices of their folder and file."""
+        position = self.position()
+        self._buffer.append(table)
+        if len(self._buffer) >= self._buffer_size:
             self._flush()
-        return place
+        return position
 
     def close(self) -> None:
         """Complete the file."""
@@ -49,15 +49,15 @@ class ParquetFiles:
             self._writer = None
 
     def _flush(self) -> None:
-        if not self._waiting:
+        if not self._buffer:
             return
         if self._writer is None:
             self._file().parent.mkdir(parents=True, exist_ok=True)
-            parquet, schema = pyarrow("pyarrow.parquet"), self._waiting[0].schema
+            parquet, schema = pyarrow("pyarrow.parquet"), self._buffer[0].schema
             self._writer = parquet.ParquetWriter(self._file(), schema, compression="snappy", use_dictionary=True)
-        tables = [table.cast(self._writer.schema) for table in self._waiting]
+        tables = [table.cast(self._writer.schema) for table in self._buffer]
         self._writer.write_table(pyarrow().concat_tables(tables))
-        self._waiting = []
+        self._buffer = []
 
     def _file(self) -> Path:
         chunk, file = chunk_file(self._number)

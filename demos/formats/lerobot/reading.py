@@ -1,4 +1,4 @@
-"""Read LeRobot datasets, exported by this package or recorded by others."""
+"""Read LeRobot datasets of this package and of third parties."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from demos.datasets.episode import Episode
 from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_leaves, tree_nest
 from demos.formats.arrow import numbers, pyarrow
-from demos.formats.format import ImportedDataset, ImportedEpisode, ends, optional, with_last
+from demos.formats.format import ImportedDataset, ImportedEpisode, optional, split_done, with_last
 from demos.formats.lerobot.layout import (
     DEFAULTS,
     IMAGES,
     INFO,
-    MOST_AXES,
+    MAX_AXES,
     PROVENANCE,
     REST,
     STEPWISE,
@@ -43,21 +43,21 @@ def read_dataset(path: Path) -> Iterator[ImportedDataset]:
     info = json.loads((path / INFO).read_text())
     if info["codebase_version"] != VERSION:
         raise ValueError(
-            f"{INFO} says version {info['codebase_version']!r}; expected {VERSION}: convert it with LeRobot's "
+            f"{INFO} has the version {info['codebase_version']!r}; expected {VERSION}: convert it with LeRobot's "
             "convert_dataset_v21_to_v30"
         )
     features, fps = _checked_features(info["features"]), float(info["fps"])
     if not 0 < fps <= HIGHEST_RATE:
-        raise ValueError(f"{INFO} has {fps} frames a second; expected a number above 0, at most {HIGHEST_RATE:g}")
+        raise ValueError(f"{INFO} has {fps} frames per second; expected a number above 0, at most {HIGHEST_RATE:g}")
     total = int(info["total_episodes"])
     if (path / PROVENANCE).exists():
         provenance = parse_provenance((path / PROVENANCE).read_text())
-        arrivals = _own_episodes(path, provenance, fps)
+        arrivals = _exported_episodes(path, provenance, fps)
         yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
         return
-    first = next(_others_episodes(path, features, fps), None)
+    first = next(_third_party_episodes(path, features, fps), None)
     if first is None:
-        raise ValueError("it holds no episode")
+        raise ValueError("it holds no episode; expected at least one")
     seen = first.episode.observations
     observations: dict[str, Any] = {name: implied_space(values) for name, values in tree_leaves(seen)}
     actions = implied_action_space(
@@ -68,24 +68,24 @@ def read_dataset(path: Path) -> Iterator[ImportedDataset]:
         actions,
         None,
         total,
-        _others_episodes(path, features, fps),
+        _third_party_episodes(path, features, fps),
         {"last_observation": "the one before it", **({} if "next.reward" in features else {"rewards": "zeros"})},
         fps,
     )
 
 
-def _checked_features(given: dict[str, Any]) -> dict[str, Any]:
-    """The shapes of the columns, and ``video`` or ``image`` of pictures; texts are left out.
+def _checked_features(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the shapes of the columns, and ``video`` or ``image`` for images; texts are left out.
 
     Raises:
-        ValueError: A name that is, or could be, a path, or a shape that is none.
+        ValueError: A name could be a path, or a shape is invalid.
     """
     features: dict[str, Any] = {}
-    for name, feature in given.items():
+    for name, feature in stored.items():
         if not re.fullmatch(r"\w[\w -]*(\.[\w -]+)*", name):
             raise ValueError(f"{INFO} has the feature {name!r}; expected letters, digits, '_', '-' and single dots")
         dtype, shape = feature["dtype"], tuple(int(size) for size in feature["shape"])
-        if len(shape) > MOST_AXES or min(shape, default=1) < 1 or np.prod(shape, dtype=float) > 2**28:
+        if len(shape) > MAX_AXES or min(shape, default=1) < 1 or np.prod(shape, dtype=float) > 2**28:
             raise ValueError(f"{INFO} claims the shape {shape} of {name}; expected one that fits into memory")
         if dtype in ("video", "image"):
             features[name] = dtype
@@ -93,16 +93,16 @@ def _checked_features(given: dict[str, Any]) -> dict[str, Any]:
             features[name] = shape
     missing = {"action", "episode_index"} - set(features)
     if missing or not any(name.startswith("observation.") for name in features):
-        raise ValueError(f"{INFO} lacks the features {sorted(missing) or 'observation.*'}")
+        raise ValueError(f"{INFO} misses the features {sorted(missing) or 'observation.*'}")
     return features
 
 
 def _episode_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what LeRobot keeps of each episode, statistics aside."""
+    """Yield the metadata of each episode, without statistics."""
     parquet = pyarrow("pyarrow.parquet")
     files = sorted((path / "meta" / "episodes").glob("*/*.parquet"))
     if not files:
-        raise ValueError("meta/episodes holds no file")
+        raise ValueError("meta/episodes holds no file; expected Parquet files")
     for file in files:
         with parquet.ParquetFile(file) as content:
             names = [name for name in content.schema_arrow.names if not name.startswith("stats/")]
@@ -119,7 +119,7 @@ def _frames(path: Path, names: list[str]) -> Iterator[tuple[int, Any]]:
         with parquet.ParquetFile(file) as content:
             missing = set(names) - set(content.schema_arrow.names)
             if missing:
-                raise ValueError(f"{file.name} lacks the columns {sorted(missing)}")
+                raise ValueError(f"{file.name} misses the columns {sorted(missing)}")
             for batch in content.iter_batches(batch_size=256, columns=[*names, "episode_index"]):
                 table = pa.Table.from_batches([batch])
                 index = numbers(table["episode_index"], "episode_index", ())
@@ -135,59 +135,61 @@ def _frames(path: Path, names: list[str]) -> Iterator[tuple[int, Any]]:
 
 
 def _paired(path: Path, names: list[str]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Yield of each episode what LeRobot keeps of it, and its frames."""
+    """Yield metadata and frames of each episode."""
     rows = _episode_rows(path)
     count = 0
     for number, table in _frames(path, names):
         row = next(rows, None)
         if row is None or (row["episode_index"], row["length"]) != (number, len(table)) or number != count:
-            raise ValueError(f"meta/episodes does not tell of episode {number} with {len(table)} frames")
+            raise ValueError(f"meta/episodes has no episode {number} with {len(table)} frames")
         count += 1
         yield row, table
     if next(rows, None) is not None:
-        raise ValueError(f"meta/episodes tells of more than the {count} episodes there are")
+        raise ValueError(f"meta/episodes has more than the {count} episodes in data")
 
 
-def _film(path: Path, name: str, row: dict[str, Any], fps: float) -> npt.NDArray[np.uint8]:
-    """An episode's frames of a camera."""
-    place = [int(row[f"videos/{name}/{key}"]) for key in ("chunk_index", "file_index")]
-    if min(place) < 0:
-        raise ValueError(f"meta/episodes names the file {place} of {name}; expected numbers from 0")
-    file = path / VIDEO_PATH.format(video_key=name, chunk_index=place[0], file_index=place[1])
+def _video(path: Path, name: str, row: dict[str, Any], fps: float) -> npt.NDArray[np.uint8]:
+    """Return the frames of a camera in an episode."""
+    indices = [int(row[f"videos/{name}/{key}"]) for key in ("chunk_index", "file_index")]
+    if min(indices) < 0:
+        raise ValueError(f"meta/episodes names the file {indices} of {name}; expected numbers from 0")
+    file = path / VIDEO_PATH.format(video_key=name, chunk_index=indices[0], file_index=indices[1])
     return read_frames(file, float(row[f"videos/{name}/from_timestamp"]), int(row["length"]), fps)
 
 
-def _own_episodes(path: Path, provenance: Provenance, fps: float) -> Iterator[ImportedEpisode]:
-    """The episodes that our export wrote."""
+def _exported_episodes(path: Path, provenance: Provenance, fps: float) -> Iterator[ImportedEpisode]:
+    """Yield episodes that our export wrote."""
     columns = provenance.columns
     infos = [name.removeprefix("infos/") for name in columns if name.startswith("infos/")]
     layout = layout_of(provenance.observation_space, infos)
     wanted = {name: f"observations/{entry}".rstrip("/") for entry, name in layout.observations.items()}
     wanted |= {"action": "actions", **STEPWISE, **{name: f"infos/{entry}" for entry, name in layout.infos.items()}}
-    films = {layout.observations[entry] for entry in layout.films}
+    videos = {layout.observations[entry] for entry in layout.videos}
     rest = chain(_rest_rows(path), repeat(None))
-    for row, table in _paired(path, [name for name in wanted if name not in films]):
+    for row, table in _paired(path, [name for name in wanted if name not in videos]):
         last = next(rest)
         if last is None:
-            raise ValueError(f"{REST} has fewer rows than there are episodes; remove meta/lam_envs to import without")
+            raise ValueError(
+                f"{REST} has fewer rows than there are episodes; remove meta/lam_envs to import without it"
+            )
         parts: dict[str, Any] = {}
         for name, part in wanted.items():
             column = columns[part]
-            values = _film(path, name, row, fps) if name in films else numbers(table[name], name, column.shape)
+            values = _video(path, name, row, fps) if name in videos else numbers(table[name], name, column.shape)
             parts[part] = values.astype(column.dtype, copy=False)
             if part.partition("/")[0] in ("observations", "infos"):
                 end = numbers(last[part], part, column.shape).astype(column.dtype, copy=False)
                 parts[part] = np.concatenate([parts[part], end])
-        whole = tree_nest(parts)
+        nested = tree_nest(parts)
         yield ImportedEpisode(
             Episode(
                 seed=last["seed"][0].as_py(),
-                observations=whole["observations"],
-                actions=whole["actions"],
-                rewards=whole["rewards"],
-                terminations=whole["terminations"],
-                truncations=whole["truncations"],
-                infos=whole.get("infos", {}),
+                observations=nested["observations"],
+                actions=nested["actions"],
+                rewards=nested["rewards"],
+                terminations=nested["terminations"],
+                truncations=nested["truncations"],
+                infos=nested.get("infos", {}),
             ),
             last["sha256"][0].as_py(),
         )
@@ -199,34 +201,34 @@ def _rest_rows(path: Path) -> Iterator[Any]:
         yield from content.iter_batches(batch_size=1)
 
 
-def _others_episodes(path: Path, features: dict[str, Any], fps: float) -> Iterator[ImportedEpisode]:
-    """The episodes of somebody else."""
-    names = [name for name, told in features.items() if told != "video"]
+def _third_party_episodes(path: Path, features: dict[str, Any], fps: float) -> Iterator[ImportedEpisode]:
+    """Yield third-party episodes."""
+    names = [name for name, feature in features.items() if feature != "video"]
     for row, table in _paired(path, names):
         columns = {
-            name: _picture_column(table[name], name) if features[name] == "image" else
+            name: _image_column(table[name], name) if features[name] == "image" else
             numbers(table[name], name, features[name])
             for name in names
         }  # fmt: skip
-        films = {name: _film(path, name, row, fps) for name, told in features.items() if told == "video"}
-        yield ImportedEpisode(_episode({**columns, **films}), None)
+        videos = {name: _video(path, name, row, fps) for name, feature in features.items() if feature == "video"}
+        yield ImportedEpisode(_episode({**columns, **videos}), None)
 
 
-def _picture_column(rows: Any, name: str) -> npt.NDArray[np.uint8]:
-    """The pictures that a column holds as files."""
-    image = optional("PIL.Image", "Pillow")
-    pictures = []
+def _image_column(rows: Any, name: str) -> npt.NDArray[np.uint8]:
+    """Return the images that a column holds as files."""
+    pil_image = optional("PIL.Image", "Pillow")
+    images = []
     for cell in rows.to_pylist():
         content = cell.get("bytes") if isinstance(cell, dict) else None
         if not isinstance(content, bytes):
-            raise ValueError(f"{name} holds no pictures in itself; expected PNG or JPEG in every row")
-        with image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
-            pictures.append(np.asarray(picture.convert("RGB")))
-    return np.stack(pictures)
+            raise ValueError(f"{name} holds no images; expected PNG or JPEG data in every row")
+        with pil_image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            images.append(np.asarray(image.convert("RGB")))
+    return np.stack(images)
 
 
 def _episode(columns: dict[str, npt.NDArray[Any]]) -> Episode:
-    """An episode of its columns and films."""
+    """Return an episode from its columns and videos."""
     observations: dict[str, npt.NDArray[Any]] = {}
     infos: dict[str, npt.NDArray[Any]] = {}
     for name, values in columns.items():
@@ -243,7 +245,7 @@ def _episode(columns: dict[str, npt.NDArray[Any]]) -> Episode:
         success = columns["next.success"].reshape(steps).astype(bool)
         infos["is_success"] = np.concatenate([[False], success])
     done = bool(columns["next.done"].reshape(steps)[-1]) if "next.done" in columns else False
-    terminations, truncations = ends(done, steps)
+    terminations, truncations = split_done(done, steps)
     rewards = columns["next.reward"].reshape(steps) if "next.reward" in columns else np.zeros(steps)
     return Episode(
         seed=None,

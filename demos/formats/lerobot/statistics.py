@@ -1,6 +1,6 @@
-"""The statistics that LeRobot keeps of each episode and of a whole dataset, as it computes them.
+"""Statistics of episodes and datasets, as LeRobot computes them.
 
-lerobot 0.4.4, ``lerobot/datasets/compute_stats.py``; quantiles are exact here, and from a histogram there.
+lerobot 0.4.4, ``lerobot/datasets/compute_stats.py``; quantiles are exact here, and from a histogram in LeRobot.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Statistics = dict[str, npt.NDArray[Any]]
 
 
 def number_statistics(values: npt.NDArray[Any]) -> Statistics:
-    """Return the statistics of each number of a feature.
+    """Return the statistics of each dimension of a feature.
 
     Args:
-        values: Shape (moments, ...).
+        values: Array of shape (steps, ...).
 
     Returns:
-        Arrays of the last axis's size; of one number if there is none.
+        Arrays with the size of the last axis, or of one number.
     """
     rows = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     exact = rows.astype(np.float64)
-    # Means and squares of the largest numbers are infinite, and then nothing is wrong but the statistics.
+    # Means and squares of huge numbers may be infinite.
     with np.errstate(over="ignore", invalid="ignore"):
         statistics = {
             "min": rows.min(axis=0),
@@ -40,32 +40,32 @@ def number_statistics(values: npt.NDArray[Any]) -> Statistics:
 
 
 def image_statistics(frames: npt.NDArray[np.uint8]) -> Statistics:
-    """Return the statistics of each colour, of pixels from 0 to 1.
+    """Return the statistics of each color channel, scaled to [0, 1].
 
     Args:
-        frames: Shape (moments, height, width, 3).
+        frames: Images of shape (steps, height, width, 3).
 
     Returns:
         Arrays of shape (3, 1, 1).
     """
-    chosen = frames[_sampled(len(frames))]
-    height, width = chosen.shape[1:3]
+    sampled = frames[_sample_indices(len(frames))]
+    height, width = sampled.shape[1:3]
     if max(height, width) >= 300:
         step = int(max(height, width) / 150)
-        chosen = chosen[:, ::step, ::step]
-    statistics = number_statistics(chosen.reshape(-1, 3))
-    colours = {name: (value / 255.0).reshape(3, 1, 1) for name, value in statistics.items() if name != "count"}
-    return {**colours, "count": np.array([len(chosen)])}
+        sampled = sampled[:, ::step, ::step]
+    statistics = number_statistics(sampled.reshape(-1, 3))
+    colors = {name: (value / 255.0).reshape(3, 1, 1) for name, value in statistics.items() if name != "count"}
+    return {**colors, "count": np.array([len(sampled)])}
 
 
-def _sampled(length: int) -> npt.NDArray[np.int64]:
-    """Which of an episode's frames are looked at: all of a hundred, and ever fewer of more."""
+def _sample_indices(length: int) -> npt.NDArray[np.int64]:
+    """Return the indices of the frames to use: up to a hundred all, and a decreasing fraction of more."""
     samples = max(min(100, length), min(int(length**0.75), 10_000))
     return np.round(np.linspace(0, length - 1, samples)).astype(np.int64)
 
 
-def merged(left: Statistics, right: Statistics) -> Statistics:
-    """Return the statistics of both; quantiles are the mean of both, weighted, as LeRobot has them."""
+def merge_statistics(left: Statistics, right: Statistics) -> Statistics:
+    """Return the merged statistics; quantiles are weighted means, as in LeRobot."""
     counts = left["count"] + right["count"]
     shares = left["count"] / counts, right["count"] / counts
 

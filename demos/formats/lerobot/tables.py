@@ -19,12 +19,12 @@ from lam_envs.registration import TASKS, is_lam_env
 
 
 def features_of(source: Source, layout: Layout) -> dict[str, Any]:
-    """What ``meta/info.json`` says of the columns and films."""
+    """Return the descriptions of columns and videos in ``meta/info.json``."""
     columns = source.columns
     features: dict[str, Any] = {}
     for entry, name in layout.observations.items():
         features[name] = feature_of(columns[f"observations/{entry}".rstrip("/")])
-        if entry in layout.films:
+        if entry in layout.videos:
             features[name] |= {"dtype": "video", "names": ["height", "width", "channels"]}
     features["action"] = feature_of(columns["actions"])
     features |= {name: feature_of(columns[part]) for name, part in STEPWISE.items()}
@@ -41,7 +41,7 @@ def feature_of(column: Column) -> dict[str, Any]:
 
 
 def hugging_face_feature(feature: dict[str, Any]) -> dict[str, Any]:
-    """How ``datasets`` describes a column."""
+    """Return the description of a column for Hugging Face ``datasets``."""
     shape, dtype = feature["shape"], feature["dtype"]
     if shape == [1]:
         return value_feature(dtype)
@@ -58,19 +58,19 @@ def frame_table(columns: dict[str, npt.NDArray[Any]], features: dict[str, Any]) 
         features: Their descriptions, as :func:`features_of` returns them.
     """
     pa = pyarrow()
-    told = {name: feature for name, feature in features.items() if name in columns}
+    described = {name: feature for name, feature in features.items() if name in columns}
     arrays = []
-    for name, feature in told.items():
+    for name, feature in described.items():
         scalar = feature["shape"] == [1]
         values = columns[name].reshape(-1) if scalar else columns[name]
         arrays.append(nested_rows(values, fixed=len(feature["shape"]) == 1))
-    schema = pa.schema([(name, array.type) for name, array in zip(told, arrays, strict=True)])
-    described = {name: hugging_face_feature(feature) for name, feature in told.items()}
-    return pa.Table.from_arrays(arrays, schema=with_features(schema, described))
+    schema = pa.schema([(name, array.type) for name, array in zip(described, arrays, strict=True)])
+    hf_features = {name: hugging_face_feature(feature) for name, feature in described.items()}
+    return pa.Table.from_arrays(arrays, schema=with_features(schema, hf_features))
 
 
 def rest_table(episode: Episode, signature: Signature) -> Any:
-    """What frames have no place for."""
+    """Return the table row of an episode with what frames cannot hold."""
     pa = pyarrow()
     row: dict[str, Any] = {
         "seed": pa.array([signature.seed], pa.uint64()),
@@ -83,12 +83,12 @@ def rest_table(episode: Episode, signature: Signature) -> Any:
 
 
 def plain_statistics(value: npt.NDArray[Any]) -> Any:
-    """Statistics for JSON and Parquet, which has no whole numbers of 64 bits without a sign in lists of others."""
+    """Return a statistic as plain numbers for JSON and Parquet, which cannot mix uint64 with other types."""
     return (value.astype(np.float64) if value.dtype == np.uint64 else value).tolist()
 
 
 def task_description(source: Source) -> str:
-    """The task in a sentence, for policies that read; or at least its environment."""
+    """Return a sentence that describes the task, or at least the id of the environment."""
     env_id = source.env_id
     if env_id is not None and is_lam_env(env_id) and registry[env_id].kwargs.get("task") in TASKS:
         module = importlib.import_module(TASKS[registry[env_id].kwargs["task"]].entry_point.partition(":")[0])
@@ -99,7 +99,7 @@ def task_description(source: Source) -> str:
 
 
 def task_table(task: str) -> Any:
-    """What pandas writes of a table with the tasks as its index."""
+    """Return the table of tasks as pandas writes it, with the tasks as index."""
     pa = pyarrow()
     index = "__index_level_0__"
     kinds = {"task_index": ("int64", "int64"), index: ("unicode", "object")}

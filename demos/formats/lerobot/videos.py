@@ -1,4 +1,4 @@
-"""The films of LeRobot's datasets: one camera's frames of many episodes, one after the other."""
+"""Videos of LeRobot datasets, each with the frames of one camera in many episodes."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ import numpy.typing as npt
 from demos.formats.format import optional
 
 CODEC = "libx264"
-"""H.264: what every player and decoder reads."""
+"""H.264, which every player and decoder reads."""
 OPTIONS = {"crf": "10", "g": "2", "bf": "0", "preset": "medium"}
-"""Nearly no loss to see; as in LeRobot a key frame every other frame, so that any frame is soon found."""
-LARGEST = 200 * 2**20
-"""Bytes after which another file begins, as in LeRobot."""
-FILES_A_CHUNK = 1000
-"""Files in one folder, as in LeRobot."""
+"""Little visible loss; as in LeRobot, every other frame is a key frame, for fast random access."""
+MAX_BYTES = 200 * 2**20
+"""Size of a file after which the next one begins, as in LeRobot."""
+FILES_PER_CHUNK = 1000
+"""Number of files in one folder, as in LeRobot."""
 
 
 def pyav() -> Any:
     """Import PyAV.
 
     Raises:
-        ModuleNotFoundError: It is not installed.
+        ModuleNotFoundError: PyAV is not installed.
     """
     return optional("av", "PyAV")
 
 
 def chunk_file(number: int) -> tuple[int, int]:
-    """Return the number of the folder and of the file in it."""
-    return number // FILES_A_CHUNK, number % FILES_A_CHUNK
+    """Return the index of the folder and of the file in it."""
+    return number // FILES_PER_CHUNK, number % FILES_PER_CHUNK
 
 
 class VideoWriter:
-    """Writes the frames of one camera.
+    """Writer of the videos of one camera.
 
     Args:
-        path: Of a file by the numbers of its folder and itself.
-        fps: Frames a second.
-        shape: Height, width, 3.
+        path: Returns the path of a file for the indices of folder and file.
+        fps: Frames per second.
+        shape: Shape of a frame: height, width, 3.
     """
 
     def __init__(self, path: Any, fps: int, shape: tuple[int, ...]) -> None:
@@ -55,16 +55,17 @@ class VideoWriter:
         """Append an episode.
 
         Returns:
-            Where it is: ``chunk_index``, ``file_index``, ``from_timestamp`` and ``to_timestamp`` in seconds.
+            Position of the episode: ``chunk_index``, ``file_index``, ``from_timestamp`` and ``to_timestamp`` in
+            seconds.
         """
-        if self._container is None or self._file().stat().st_size >= LARGEST:
+        if self._container is None or self._file().stat().st_size >= MAX_BYTES:
             self._next()
         first = self._frames
         av = pyav()
         for frame in frames:
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            picture.pts, picture.time_base = self._frames, Fraction(1, self._fps)
-            self._container.mux(self._stream.encode(picture))
+            image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            image.pts, image.time_base = self._frames, Fraction(1, self._fps)
+            self._container.mux(self._stream.encode(image))
             self._frames += 1
         chunk, file = chunk_file(self._number)
         return {
@@ -85,7 +86,7 @@ class VideoWriter:
 
     @property
     def information(self) -> dict[str, Any]:
-        """What ``meta/info.json`` says of the films."""
+        """Description of the videos in ``meta/info.json``."""
         height, width, channels = self._shape
         return {
             "video.height": height,
@@ -115,24 +116,24 @@ class VideoWriter:
 
 
 def _pixel_format(shape: tuple[int, ...]) -> str:
-    """Colours at half the resolution, which everything plays; where that cannot be, because a size is odd, at all."""
+    """Return a format with half the color resolution, or with the full one for odd sizes."""
     return "yuv420p" if shape[0] % 2 == 0 and shape[1] % 2 == 0 else "yuv444p"
 
 
 def read_frames(path: Path, start: float, length: int, fps: float) -> npt.NDArray[np.uint8]:
-    """Read an episode's frames.
+    """Return the frames of an episode.
 
     Args:
-        path: Of the film.
-        start: Where in it the episode begins, seconds.
-        length: How many frames.
-        fps: Frames a second.
+        path: Video file.
+        start: Time at which the episode begins in the file, seconds.
+        length: Number of frames.
+        fps: Frames per second.
 
     Returns:
         Shape (length, height, width, 3).
 
     Raises:
-        ValueError: There are fewer, or it is no film.
+        ValueError: There are fewer frames, or the file is damaged.
     """
     av = pyav()
     frames: list[npt.NDArray[np.uint8]] = []
@@ -146,5 +147,5 @@ def read_frames(path: Path, start: float, length: int, fps: float) -> npt.NDArra
                 if len(frames) == length:
                     return np.stack(frames)
     except av.FFmpegError as error:
-        raise ValueError(f"the film {path.name} cannot be read ({error})") from error
-    raise ValueError(f"the film {path.name} has {len(frames)} frames from {start} s on; expected {length}")
+        raise ValueError(f"the video {path.name} cannot be read ({error})") from error
+    raise ValueError(f"the video {path.name} has {len(frames)} frames from {start} s on; expected {length}")

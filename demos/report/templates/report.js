@@ -8,7 +8,7 @@
   const middle = low.map((value, axis) => (value + high[axis]) / 2);
   const size = Math.hypot(...low.map((value, axis) => high[axis] - value));
   const view = { turn: -0.65, tilt: 0.42, zoom: 1 };
-  let way = Object.keys(data.ways)[0];
+  let grouping = Object.keys(data.groupings)[0];
 
   // Whole steps of 10 cm around all paths, down to the table.
   function bounds() {
@@ -62,7 +62,7 @@
   }
 
   function drawPaths() {
-    const names = data.ways[way];
+    const names = data.groupings[grouping];
     const many = data.points.length;
     const opacity = many > 100 ? 0.45 : many > 40 ? 0.6 : 0.8;
     context.lineWidth = 1.5;
@@ -109,7 +109,7 @@
   }
 
   function showKeys() {
-    const names = data.ways[way];
+    const names = data.groupings[grouping];
     const counts = new Map();
     for (const name of names) counts.set(name, (counts.get(name) || 0) + 1);
     const items = [...counts.keys()].sort().map((name) => {
@@ -123,21 +123,21 @@
   }
 
   function addButtons() {
-    const names = Object.keys(data.ways);
+    const names = Object.keys(data.groupings);
     const buttons = names.map((name) => {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = name;
-      button.setAttribute("aria-pressed", String(name === way));
+      button.setAttribute("aria-pressed", String(name === grouping));
       button.addEventListener("click", () => {
-        way = name;
+        grouping = name;
         for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
         showKeys();
         draw();
       });
       return button;
     });
-    if (names.length > 1) document.getElementById("ways").append(...buttons);
+    if (names.length > 1) document.getElementById("groupings").append(...buttons);
   }
 
   canvas.addEventListener("pointerdown", (event) => canvas.setPointerCapture(event.pointerId));
