@@ -55,14 +55,14 @@ def run_(
     agent: Annotated[
         list[str],
         typer.Option(
-            help="Measure this agent too: a name, package.module:Name of a class, an object or a function, or a "
+            help="Evaluate this agent too: a name, package.module:Name of a class, an object or a function, or a "
             "Stable-Baselines3 archive (.zip); may be repeated."
         ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load Stable-Baselines3 archives, which can run code.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one for each core.")] = None,
     engine: EngineName = "local",
     address: Address = None,
     shared: SharedFilesystem = False,
@@ -73,9 +73,11 @@ def run_(
             "repeated."
         ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to be done, and how long.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would run, and how long it takes.")
+    ] = False,
 ) -> None:
-    """Carry out a suite and report. Interrupted, the same command goes on where it was."""
+    """Run a suite and write its report. After an interruption, the same command continues."""
     with clear_errors():
         if is_of_speed(suite):
             _run_speed(read_speed_suite(suite), agent, out, dry_run=dry_run)
@@ -85,26 +87,28 @@ def run_(
         chosen = make_engine(engine, workers, address=address, shared_filesystem=shared)
         runner.check_folder(read, out)
         if dry_run:
-            _foretell(read, out, chosen.workers)
+            _show_plan(read, out, chosen.workers)
             return
         for label in runner.removed_agents(read, out):
-            errors.print(f"{label} is in {out} and not in this run: name it by --agent to keep it", markup=False)
+            errors.print(
+                f"{label} has results in {out} and is not in this run: add it by --agent to report it", markup=False
+            )
         for label in rerun:
             runner.delete_results(read, out, label)
         folder = runner.run(read, out, chosen, progress=True)
         failed = runner.failures(folder)
-        for name, told in failed.items():
-            errors.print(f"{name} failed: {told.strip().splitlines()[-1]}", markup=False)
+        for name, trace in failed.items():
+            errors.print(f"{name} failed: {trace.strip().splitlines()[-1]}", markup=False)
         if not any((folder / cell_file(cell)).is_file() for cell in read.cells()):
-            raise ValueError(f"all measurements failed; {folder / FAILURES} holds their tracebacks")
+            raise ValueError(f"all jobs failed: see the tracebacks in {folder / FAILURES}")
         _show(folder)
         if failed:
-            raise ValueError(f"{len(failed)} jobs failed; {folder / FAILURES} holds their tracebacks")
+            raise ValueError(f"{len(failed)} jobs failed: see the tracebacks in {folder / FAILURES}")
 
 
-def _foretell(suite: Suite, folder: Path, workers: int) -> None:
-    """Show what a run would do; how long it takes is told by the results there, or those that are published."""
-    with console.status("comparing what is there with what is asked"):
+def _show_plan(suite: Suite, folder: Path, workers: int) -> None:
+    """Show what a run would do, and how long it takes by earlier results there and by published ones."""
+    with console.status("comparing results with the suite"):
         todo = runner.missing(suite, folder)
     expected = runner.expected_seconds(todo, [folder, Path("results") / suite.name])
     table = Table("environment", "agent", "to train", "to measure", "expected", box=None)
@@ -112,29 +116,31 @@ def _foretell(suite: Suite, folder: Path, workers: int) -> None:
     trained: set[str] = set()
     for environment, label, condition in dict.fromkeys(kinds):
         own = [each for each, kind in zip(todo.cells, kinds, strict=True) if kind == (environment, label, condition)]
-        # What several need is trained once.
+        # A training that several cells need is counted once.
         trainings = {each.training.name for each in own if each.training in todo.trainings} - trained
         trained |= trainings
         known = [expected[name] for name in (*trainings, *(each.cell.name for each in own)) if name in expected]
         whole = len(known) == len(trainings) + len(own)
         name = label if condition == AS_TRAINED else f"{label}, {condition}"
-        told = _duration(sum(known)) if whole else "unknown"
-        table.add_row(environment, name, str(len(trainings)) if trainings else "-", str(len(own)), told)
+        duration = _duration(sum(known)) if whole else "unknown"
+        table.add_row(environment, name, str(len(trainings)) if trainings else "-", str(len(own)), duration)
     if todo.cells:
         console.print(table)
     console.print(
         f"{len(todo.datasets)} datasets, {len(todo.trainings)} trainings, {len(todo.cells)} of {len(suite.cells())} "
-        f"measurements and {len(todo.videos)} videos are to be made in {folder}",
+        f"cells and {len(todo.videos)} videos are missing in {folder}",
         soft_wrap=True,
     )
     unknown = len(todo.cells) + len(todo.trainings) - len(expected)
     parts = [f"{_duration(sum(expected.values()) / workers)} by {workers} workers"] if expected else []
-    parts += [f"{unknown} trainings and measurements of which nothing is known yet"] if unknown else []
+    parts += [f"{unknown} trainings and cells of unknown duration"] if unknown else []
     if parts:
-        console.print(f"expected, demonstrations and videos apart: {' and '.join(parts)}", soft_wrap=True)
+        console.print(f"expected without demonstrations and videos: {' and '.join(parts)}", soft_wrap=True)
     published = Path("results") / suite.name
     if published.is_dir() and published.resolve() != folder.resolve():
-        console.print(f"what is published is in {published}: add --out {published} to go on from it", soft_wrap=True)
+        console.print(
+            f"published results are in {published}: add --out {published} to continue from them", soft_wrap=True
+        )
 
 
 def _duration(seconds: float) -> str:
@@ -143,7 +149,7 @@ def _duration(seconds: float) -> str:
 
 @app.command(epilog="Example: python -m benchmarks report runs/quickstart")
 def report(results: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
-    """Draw tables, plot and pages from a results folder."""
+    """Write the report of a results folder: tables, plots and pages."""
     with clear_errors():
         _show(results)
 
@@ -151,9 +157,9 @@ def report(results: Annotated[Path, typer.Argument(help="A results folder.")]) -
 @app.command(epilog="Example: python -m benchmarks compare results/core runs/core")
 def compare(
     before: Annotated[Path, typer.Argument(help="A results folder.")],
-    after: Annotated[Path, typer.Argument(help="Another.")],
+    after: Annotated[Path, typer.Argument(help="Another results folder.")],
 ) -> None:
-    """Say whose success changed between two results folders by more than noise."""
+    """Show which agents changed between two results folders by more than noise."""
     with clear_errors():
         changes = comparing.compare(before, after)
         table = Table("environment", "agent", "before", "after", "difference, 95%", "verdict", "differs in", box=None)
@@ -164,8 +170,8 @@ def compare(
             other = ", ".join(change.differs)
             table.add_row(change.environment, change.agent, *rates, interval, change.verdict, other)
         console.print(table)
-        told = [change.verdict for change in changes]
-        kinds = ", ".join(f"{told.count(kind)} {kind}" for kind in dict.fromkeys(told))
+        verdicts = [change.verdict for change in changes]
+        kinds = ", ".join(f"{verdicts.count(kind)} {kind}" for kind in dict.fromkeys(verdicts))
         console.print(f"of {len(changes)}: {kinds}")
 
 
@@ -173,10 +179,10 @@ def compare(
 def export(
     results: Annotated[Path, typer.Argument(help="A results folder.")],
     format_: Annotated[str, typer.Option("--format", help="csv or latex.")] = "csv",
-    out: Annotated[Path | None, typer.Option(help="Write it to this file; by default it is printed.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Output file; by default printed.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
-    """Write results as CSV or as tables for LaTeX."""
+    """Export results as CSV or LaTeX tables."""
     with clear_errors():
         text = exporting.export(results, format_)
         if out is None:
@@ -202,7 +208,7 @@ def _show(folder: Path) -> None:
         table.add_row(row.environment, short[name], rate, interval, seconds, f"{row.mean_return:.2f}")
     console.print(table)
     if len(results) < len(suite["cells"]):
-        console.print(f"{len(results)} of {len(suite['cells'])} measurements are done")
+        console.print(f"{len(results)} of {len(suite['cells'])} cells have results")
     for line in reports.unexpected_lines(suite, found):
         console.print(f"unexpected: {line}", soft_wrap=True, markup=False)
     for path in written:
@@ -212,15 +218,17 @@ def _show(folder: Path) -> None:
 @app.command(epilog="Example: python -m benchmarks experts --task grasp --episodes 200")
 def experts(
     task: Annotated[list[str], typer.Option(help="Name of a task; may be repeated. By default all of them.")] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    episodes: Annotated[int, typer.Option(help="Episodes of each cell, one a seed.")] = expert_success.EPISODES,
-    first_seed: Annotated[int, typer.Option(help="The first seed.")] = expert_success.FIRST_SEED,
-    workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one a core.")] = None,
-    out: Annotated[Path, typer.Option(help="Results file; interrupted, the same command completes it.")] = Path(
-        "runs/experts.json"
-    ),
-    overwrite: Annotated[bool, typer.Option(help="Measure a file of other code or seeds anew.")] = False,
+    episodes: Annotated[
+        int, typer.Option(help="Episodes of each task, robot and condition.")
+    ] = expert_success.EPISODES,
+    first_seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = expert_success.FIRST_SEED,
+    workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one for each core.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Results file; after an interruption, the same command completes it.")
+    ] = Path("runs/experts.json"),
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is outdated or has other seeds.")] = False,
 ) -> None:
-    """Measure how often the experts succeed: each task on each robot, and under harder conditions."""
+    """Measure the success of the experts: each task on each robot, and under harder conditions."""
     with clear_errors():
         for name in task:
             check_name("task", name, TASKS)
@@ -256,11 +264,11 @@ def throughput(
     env: Annotated[
         list[str], typer.Option(help="Id of an environment; may be repeated. By default all of them.")
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    steps: Annotated[int, typer.Option(help="Steps a round.")] = 1000,
-    rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 5,
+    steps: Annotated[int, typer.Option(help="Steps of a round.")] = 1000,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure steps and resets a second; without --env, also ratios to what others offer, where it is installed."""
+    """Measure steps and resets per second; without --env, also ratios to other projects that are installed."""
     with clear_errors():
         if steps < 1 or rounds < 1:
             raise ValueError(f"steps is {steps} and rounds is {rounds}; expected at least 1 each")
@@ -271,9 +279,9 @@ def throughput(
 
 
 def _run_speed(suite: SpeedSuite, agents: list[str], out: Path | None, *, dry_run: bool) -> None:
-    """Carry out a suite that measures environments."""
+    """Run a suite that measures the speed of environments."""
     if agents:
-        raise ValueError(f"suite {suite.name} measures environments alone; leave --agent out")
+        raise ValueError(f"suite {suite.name} measures the speed of environments: remove --agent")
     file = (out or Path("runs") / suite.name) / "throughput.json"
     count = len(suite.environments)
     console.print(f"{count} environments, {suite.rounds} rounds of {suite.steps} steps, into {file}", soft_wrap=True)
@@ -306,8 +314,8 @@ def _measure_speed(env_ids: list[str], steps: int, rounds: int, out: Path | None
                 pair.ours, pair.against, f"{pair.ratio:.2f}", f"{pair.low:.2f} to {pair.high:.2f}", time_ratio
             )
         console.print(ratios)
-        if not speed.neighbours():
-            console.print("no other project is installed: pip install 'lam-envs[neighbours]' to compare with them")
+        if not speed.installed_others():
+            console.print("no other project is installed: pip install 'lam-envs[comparison]' to compare with them")
     if out is not None:
         written = write_json(out, speed.as_json(speeds, pairs, steps=steps, rounds=rounds))
         console.print(f"wrote {written}", soft_wrap=True)
@@ -316,11 +324,11 @@ def _measure_speed(env_ids: list[str], steps: int, rounds: int, out: Path | None
 @app.command(epilog="Example: python -m benchmarks datasets --episodes 200 --gigabytes 1")
 def datasets(
     episodes: Annotated[int, typer.Option(help="Episodes of a collection.")] = 1000,
-    rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 3,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 3,
     gigabytes: Annotated[float, typer.Option(help="Size of the dataset that is streamed.")] = 20.0,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure how fast demonstrations are recorded and read, and the memory that takes."""
+    """Measure speed and memory of recording and reading demonstrations."""
     with clear_errors():
         if episodes < 4 or rounds < 1 or not 0.0 < gigabytes < 1000.0:
             raise ValueError(
@@ -335,12 +343,12 @@ def datasets(
 
 @app.command(epilog="Example: python -m benchmarks learning --epochs 20")
 def learning(
-    episodes: Annotated[int, typer.Option(help="Demonstrations to clone.")] = 100,
-    epochs: Annotated[int, typer.Option(help="Passes over them.")] = 100,
-    rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 5,
+    episodes: Annotated[int, typer.Option(help="Number of demonstrations.")] = 100,
+    epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 100,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure how fast cloning is beside imitation's own, what memory it takes, and how fast replay is drawn from."""
+    """Measure speed and memory of BC compared with imitation, and the speed of prioritized sampling."""
     with clear_errors():
         if episodes < 4 or epochs < 1 or rounds < 1:
             raise ValueError(
@@ -354,12 +362,12 @@ def learning(
 
 @app.command(epilog="Example: python -m benchmarks running --trainings 4 --episodes 50")
 def running(
-    trainings: Annotated[int, typer.Option(help="Of the suite that is carried out.")] = 8,
-    episodes: Annotated[int, typer.Option(help="Of each evaluation.")] = 200,
-    rounds: Annotated[int, typer.Option(help="Rounds; shown is their median.")] = 3,
+    trainings: Annotated[int, typer.Option(help="Trainings of the suite.")] = 8,
+    episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.")] = 200,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure what the runner of suites costs beside its jobs, and what a second worker gives."""
+    """Measure the overhead of the runner of suites, and the speedup by a second worker."""
     with clear_errors():
         if trainings < 1 or episodes < 1 or rounds < 1:
             raise ValueError(
@@ -372,7 +380,7 @@ def running(
 
 
 def _measured(running: Iterator[Measured]) -> list[Measured]:
-    """Show figures in a table once all are measured."""
+    """Show figures in a table and return them."""
     table = Table("measured", "median", "unit", "range of rounds", box=None)
     figures = []
     with console.status("measuring") as status:
@@ -390,7 +398,7 @@ def _measured(running: Iterator[Measured]) -> list[Measured]:
 
 
 def main() -> None:
-    """The command lam-benchmarks; finds agents in the present folder, as ``python -m benchmarks`` does."""
+    """Run the command lam-benchmarks; it finds agents in the working directory, as ``python -m benchmarks`` does."""
     sys.path.insert(0, os.getcwd())
     app()
 

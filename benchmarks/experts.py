@@ -1,4 +1,4 @@
-"""How often the experts succeed: every task on every robot, and under harder conditions on one of them."""
+"""Success of the experts: every task on every robot, and under harder conditions on one robot."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ FIRST_SEED = 300_000
 """Experts and physics were tuned on other seeds."""
 EPISODES = 2000
 CHUNK = 250
-"""Episodes of one job: what a kill loses at most."""
+"""Episodes of one job; an interruption loses at most these."""
 DEFAULT_ROBOT = "panda"
 KEY = re.compile(r"[^|]+ \| [^|]+ \| [^|]+ \| [1-9]\d* from \d+ on")
-"""How a piece is named: task, robot, condition, number of episodes and the first of them."""
+"""Pattern of the name of a piece: task, robot, condition, number of episodes and the first of them."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What an expert meets.
+    """Condition of an evaluation of experts.
 
     Attributes:
-        everywhere: Measured on every robot, or on the default one alone.
-        keywords: For ``gym.make``.
-        noise: Standard deviation of Gaussian noise on every number of every action.
-        episodes: At most so many of a cell: nothing is promised where everything varies, and a glance will do.
+        everywhere: True to measure on every robot, False on the default one alone.
+        keywords: Keywords for ``gym.make``.
+        noise: Standard deviation of Gaussian noise on each action component.
+        episodes: Largest number of episodes; fewer where no success rate is expected.
     """
 
     everywhere: bool = False
@@ -63,7 +63,7 @@ CONDITIONS: dict[str, Condition] = {
 
 
 def cells(tasks: Iterable[str], robots: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return what there is to measure: task, robot and condition."""
+    """Return all cells: task, robot and condition."""
     return [
         (task, robot, name)
         for task in tasks
@@ -74,7 +74,7 @@ def cells(tasks: Iterable[str], robots: Iterable[str]) -> list[tuple[str, str, s
 
 
 def failures(task: str, robot: str, condition: str, first: int, count: int) -> list[int]:
-    """Let an expert act for ``count`` seeds from ``first`` on; returns those on which it failed."""
+    """Evaluate an expert on ``count`` seeds from ``first`` on; return the seeds of failures."""
     met = CONDITIONS[condition]
     env = gym.make(env_id(task), robot=robot, **met.keywords)
     if met.noise:
@@ -97,20 +97,20 @@ def run(
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure what the file does not hold yet of some cells, and writes it after each piece.
+    """Measure the pieces that a results file lacks, and write the file after each piece.
 
     Args:
         out: File to write. Pieces in it that are up to date are not measured again.
         engine: Runs the pieces.
         tasks: Names of tasks.
         robots: Names of robots.
-        episodes: Of each cell, one a seed.
-        first: The first seed.
+        episodes: Episodes of each cell.
+        first: Seed of the first episode.
         overwrite: Replace a file of other seeds, conditions or major versions of libraries.
-        progress: Is told a cell's name, the pieces done and all pieces, after each.
+        progress: Called after each piece with its name, the number of pieces done and of all pieces.
 
     Returns:
-        The content of the file; its ``rows`` are of all cells that it holds.
+        The content of the file; its ``rows`` have all its cells.
 
     Raises:
         ValueError: Fewer than one episode; or the file is not of this measurement, or of other seeds,
@@ -132,7 +132,7 @@ def run(
                 for cell in cells(tasks, robots)
                 if start < CONDITIONS[cell[-1]].episodes and _key(cell, start, count) not in done
             ]
-            # What concerns every robot comes first.
+            # Conditions of every robot come first.
             jobs.sort(key=lambda job: not CONDITIONS[job.arguments[2]].everywhere)
             for number, (job, failed) in enumerate(engine.run(jobs), start=1):
                 done[job.name] = failed
@@ -146,7 +146,7 @@ def run(
 
 
 def _provenance(first: int) -> dict[str, Any]:
-    """What decides the figures."""
+    """Return the conditions, seeds and libraries that decide the figures."""
     return {
         "first_seed": first,
         "conditions": {name: {"keywords": met.keywords, "noise": met.noise} for name, met in CONDITIONS.items()},
@@ -164,7 +164,7 @@ def parts_of(task: str, robot: str, condition: str) -> dict[str, int]:
 
 
 def _measured(content: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Write the file, with the rows of the pieces that it holds."""
+    """Write the file with the rows of its pieces, and return its content."""
     pieces = content["pieces"]
     versions: dict[str, int] = {}
     for task, robot, condition in sorted({_parsed(key)[:3] for key in pieces}):
@@ -175,7 +175,7 @@ def _measured(content: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def _chunks(episodes: int) -> list[tuple[int, int]]:
-    """First episode and number of episodes of each piece of a cell."""
+    """Return first episode and number of episodes of each piece of a cell."""
     return [(start, min(CHUNK, episodes - start)) for start in range(0, episodes, CHUNK)]
 
 
@@ -184,14 +184,14 @@ def _key(cell: tuple[str, str, str], start: int, count: int) -> str:
 
 
 def _held(out: Path, provenance: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
-    """What a file of the same provenance holds already."""
+    """Return the content of the file, given that its provenance is the same."""
     empty = {**provenance, "pieces": {}}
     if not out.is_file():
         return empty
     try:
         held = json.loads(out.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{out} is no JSON ({error}); remove it or name another file") from error
+        raise ValueError(f"{out} is not valid JSON ({error}); remove it or name another file") from error
     pieces = held.get("pieces") if isinstance(held, dict) else None
     if not isinstance(pieces, dict) or not all(
         KEY.fullmatch(key) and isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds)
@@ -204,7 +204,7 @@ def _held(out: Path, provenance: dict[str, Any], *, overwrite: bool) -> dict[str
     if overwrite:
         return empty
     raise ValueError(
-        f"{out} was measured with another {' and another '.join(changed)}: name another file, or measure it anew "
+        f"{out} was measured with another {' and another '.join(changed)}: name another file, or replace it "
         "with --overwrite"
     )
 
@@ -226,7 +226,7 @@ def _up_to_date(key: str, held: dict[str, Any]) -> bool:
 
 
 def _rows(pieces: dict[str, list[int]]) -> list[dict[str, Any]]:
-    """What the pieces say of each cell: those that follow each other from the first episode on."""
+    """Return the row of each cell, of its consecutive pieces from the first episode on."""
     found: dict[tuple[str, str, str], dict[int, tuple[int, list[int]]]] = {}
     for key, failed in pieces.items():
         task, robot, condition, start, count = _parsed(key)
@@ -247,14 +247,14 @@ def _rows(pieces: dict[str, list[int]]) -> list[dict[str, Any]]:
 
 
 def _parsed(key: str) -> tuple[str, str, str, int, int]:
-    """The inverse of :func:`_key`."""
+    """Return the parts of a key: the inverse of :func:`_key`."""
     task, robot, condition, piece = key.split(" | ")
     count, _, start, _ = piece.split(" ")
     return task, robot, condition, int(start), int(count)
 
 
 def _place(cell: tuple[str, str, str]) -> tuple[int, int, str]:
-    """Where a cell stands in the table."""
+    """Return the position of a cell in the table."""
     task, robot, condition = cell
     return [*TASKS, task].index(task), [*CONDITIONS, condition].index(condition), robot
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import lam_envs
 from benchmarks.analysis.expectations import EXPECTATIONS, file_figures, unexpected
-from benchmarks.analysis.tables import rows, shown
+from benchmarks.analysis.tables import demonstrations_text, rows
 from benchmarks.reports.report import (
-    PICTURES,
+    IMAGES,
     markdown_conditions,
     markdown_overview,
     markdown_table,
@@ -100,7 +100,7 @@ def _suite(folder: Path) -> str:
     heading, subject = SUITES[folder.name]
     plots = [
         f"![{caption}](results/{folder.name}/{name})"
-        for name, (caption, _) in PICTURES.items()
+        for name, (caption, _) in IMAGES.items()
         if (folder / name).is_file()
     ]
     parts = [
@@ -123,11 +123,11 @@ def brief() -> str:
         heading, subject = SUITES[folder.name]
         if folder == CORE:
             continue
-        plots = [name for name in PICTURES if (folder / name).is_file()]
+        plots = [name for name in IMAGES if (folder / name).is_file()]
         content = narrow(markdown_overview(folder))
         if len(plots) > 1:
             # The last plot shows the variable that the suite is about.
-            content = f"![{PICTURES[plots[-1]][0]}](results/{folder.name}/{plots[-1]})"
+            content = f"![{IMAGES[plots[-1]][0]}](results/{folder.name}/{plots[-1]})"
         parts.append(f"### {heading}\n\n{subject} [Full report](results/{folder.name}/report.md).\n\n{content}")
     return "\n\n".join(parts)
 
@@ -146,7 +146,7 @@ def of_agent(name: str) -> str:
         [
             row.environment,
             row.agent,
-            shown(row),
+            demonstrations_text(row),
             "-" if row.trainings is None else str(row.trainings),
             rate(row.success_rate, row.low, row.high),
             "-" if row.over_runs is None else f"{100 * row.over_runs.low:.1f}% to {100 * row.over_runs.high:.1f}%",

@@ -1,4 +1,4 @@
-"""What changed between two folders of results, beyond noise."""
+"""Compare two results folders: changes of success beyond noise."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchmarks.analysis.tables import Row, names, rows
 from benchmarks.runner.results import CellResult, read_results
 
 DEFINING = ("agent", "settings", "changes")
-"""What makes two measurements ones of different things, whatever they are called."""
+"""Fields of a cell that make two cells incomparable."""
 EPISODES = ("first_seed", "episodes")
-"""Which episodes an agent met."""
+"""Fields of a cell that choose the episodes."""
 NOTED = ("demonstration_seed", *EPISODES)
-"""What may differ between measurements of the same thing."""
+"""Fields that may differ between comparable cells."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Change:
 
     Attributes:
         environment: An id.
-        agent: Its label, with what tells it apart.
+        agent: Name of the row: the label, with demonstrations and condition where needed.
         before: Success in the first folder; None where it was not measured.
-        after: Success in the second folder; None likewise.
-        interval: 95%, of the difference; None where there is none.
-        differs: Names of what else differs between the folders: parts of a :class:`benchmarks.suite.suite.Cell`, or
+        after: Success in the second folder; None where it was not measured.
+        interval: 95% interval of the difference; None if one is missing.
+        differs: Names of what else differs between the folders: fields of a :class:`benchmarks.suite.suite.Cell`, or
             ``versions``.
-        same: Whether every episode is.
+        same: True if all episodes are the same.
     """
 
     environment: str
@@ -43,11 +43,11 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``within noise``, ``the same``, ``new``, ``gone``, or ``of something else``."""
+        """``better``, ``worse``, ``within noise``, ``the same``, ``new``, ``gone``, or ``not comparable``."""
         if self.interval is None:
             return "new" if self.before is None else "gone"
         if set(self.differs) & set(DEFINING):
-            return "of something else"
+            return "not comparable"
         if self.same:
             return "the same"
         low, high = self.interval
@@ -60,8 +60,8 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
     The interval of the difference holds two noises. That of the episodes is Newcombe's, paired where both met the
     same episodes (:func:`benchmarks.analysis.statistics.difference_over_episodes`). That of the trainings, where both
     were trained more than once, is Welch's: trainings of other seeds, or of code that rounds otherwise, come out
-    differently by more than their episodes tell. The interval reaches as far as the farther of both. Compared is what
-    has the same label and learned from as many demonstrations of the same demonstrator, under the same condition.
+    differently by more than their episodes show. The interval is the union of both. Cells are compared if they have
+    the same label, number of demonstrations, demonstrator and condition.
 
     Args:
         before: A folder of results.
@@ -75,7 +75,7 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
         ValueError: A result is damaged.
     """
     (old, before_results), (new, after_results) = (_read(folder) for folder in (before, after))
-    # What tells rows apart in one folder does so in the other.
+    # Names are chosen over both folders, so that they agree.
     table = list({**old, **new}.values())
     called = dict(zip([row.group for row in table], names(table), strict=True))
     changes = []
@@ -92,7 +92,7 @@ Group = tuple[str, str, int | None, str | None, str]
 
 
 def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, list[CellResult]]]:
-    """Rows, and the results that each sums up, in the order of the trainings."""
+    """Return the rows of a folder and the results of each row, in the order of the training seeds."""
     found: dict[Group, list[CellResult]] = {}
     results = sorted(read_results(folder)[1], key=lambda result: result.cell.training_seed or 0)
     for result in results:
@@ -101,7 +101,7 @@ def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, list[CellRe
 
 
 def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> Change:
-    """Add what tells whether a change is one."""
+    """Return a change with its interval and the fields that differ."""
     cells = old[0].cell, new[0].cell
     differs = [part for part in (*DEFINING, *NOTED) if getattr(cells[0], part) != getattr(cells[1], part)]
     differs += ["versions"] if old[0].provenance != new[0].provenance else []
@@ -115,7 +115,7 @@ def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> C
 
 
 def _noise(old: Outcomes, new: Outcomes, *, paired: bool) -> tuple[float, float]:
-    """The interval of the difference of two success rates."""
+    """Return the interval of the difference of two success rates."""
     low, high = difference_over_episodes(new, old, paired=paired)
     if min(len(old), len(new)) > 1:
         over_trainings = difference_over_trainings(*([fmean(own) for own in trainings] for trainings in (new, old)))

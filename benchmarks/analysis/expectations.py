@@ -99,20 +99,24 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("cost of a reset of *, in steps", at_most=3.0),
     ),
     "datasets": (
-        Expectation("its time, as a multiple of bare roll-outs by as many processes", at_most=1.3),
-        Expectation("its peak memory, 1000 episodes", at_most=20.0, reference="its peak memory, 250 episodes"),
+        Expectation("time of collection over time of rollouts without recording", at_most=1.3),
+        Expectation(
+            "peak memory of collection, 1000 episodes",
+            at_most=20.0,
+            reference="peak memory of collection, 250 episodes",
+        ),
         Expectation("windows of *", at_least=200_000),
-        Expectation("size of the dataset that is streamed", at_least=20.0),
-        Expectation("peak memory of that", at_most=1000.0),
+        Expectation("size of the streamed dataset", at_least=20.0),
+        Expectation("peak memory of streaming", at_most=1000.0),
     ),
     "learning": (
-        Expectation("the first over the second", at_least=1.0),
+        Expectation("throughput of bc over imitation's BC", at_least=1.0),
         Expectation("peak memory of bc, 100 epochs", at_most=20.0, reference="peak memory of bc, 10 epochs"),
-        Expectation("the first over that", at_least=10.0),
+        Expectation("sum tree over NumPy's choice", at_least=10.0),
     ),
     "running": (
         Expectation("overhead of the runner, one worker", at_most=5.0),
-        Expectation("one worker over two", at_least=1.7),
+        Expectation("speedup by a second worker", at_least=1.7),
     ),
 }
 """Expectations by the name of a shipped suite, or of a file of measurements."""

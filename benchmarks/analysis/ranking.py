@@ -1,4 +1,4 @@
-"""Rank agents over environments, with what a reviewer asks for: aggregates, pairs and profiles over trainings."""
+"""Rank agents over environments: aggregates, probability of improvement, performance profiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.analysis.statistics import (
 from benchmarks.analysis.tables import Overview, Row
 
 REFERENCE = "bc"
-"""Whom others are compared with, if it was measured."""
+"""Agent that others are compared with, if it was measured."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Rank:
 
     Attributes:
         agent: Its name.
-        environments: How many.
-        mean: Of its success rates, an environment each.
+        environments: Number of environments.
+        mean: Mean of its success rates, one for each environment.
         over_runs: Aggregates over trainings; None without several trainings.
         improvement: Probability that a training of it beats one of the reference; None without shared environments.
     """
@@ -43,9 +43,9 @@ class Ranking:
 
     Attributes:
         environments: Ids.
-        reference: Whom others are compared with; None if there is nobody.
-        ranks: Those measured in all environments first, then the best.
-        profiles: Of those measured in all environments over several trainings, by name.
+        reference: Agent that others are compared with; None without one.
+        ranks: Agents measured in all environments first, then the best.
+        profiles: Performance profiles by agent, of those measured in all environments with several trainings.
     """
 
     environments: tuple[str, ...]

@@ -17,11 +17,11 @@ BOOTSTRAPS = 5000
 Scores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 """Shape (trainings, environments), or (draws, trainings, environments)."""
 Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-"""Of trainings, shape (draws, trainings, environments)."""
+"""Indices of trainings, shape (draws, trainings, environments)."""
 Rates = np.ndarray[tuple[int], np.dtype[np.float64]]
 """Shape (episodes,) or (draws,)."""
 Outcomes = Sequence[Sequence[bool]]
-"""What succeeded: a training each, of the same episodes in the same order."""
+"""Success by training and episode; all trainings have the same episodes in the same order."""
 _QUANTILE = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
 
 
@@ -42,8 +42,8 @@ def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Estimate:
     """Interquartile mean of the runs' scores (Agarwal et al. 2021, arXiv 2108.13264, section 4.3).
 
     Args:
-        scores: One a run.
-        seed: Of the bootstrap's draws.
+        scores: Score of each run.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: Fewer than two runs have no spread to estimate.
@@ -109,11 +109,11 @@ def _gaps(scores: Scores) -> Rates:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """What one agent reaches over several environments.
+    """Aggregate of an agent over environments.
 
     Attributes:
-        interquartile_mean: Of the success rates of all trainings in all environments.
-        optimality_gap: How much of 100% it lacks: mean of 1 - rate.
+        interquartile_mean: Interquartile mean of the success rates of all trainings in all environments.
+        optimality_gap: Mean of 1 - rate.
     """
 
     interquartile_mean: Estimate
@@ -121,7 +121,7 @@ class Aggregate:
 
 
 def _matrix(runs: Sequence[Sequence[float]]) -> Scores:
-    """Trainings by environments; of the environment with the fewest trainings counts how many there are."""
+    """Return rates as trainings by environments; extra trainings of some environments are left out."""
     count = min(map(len, runs))
     return np.array([[float(rate) for rate in own[:count]] for own in runs]).T
 
@@ -135,7 +135,7 @@ def aggregate(runs: Sequence[Sequence[float]], seed: int = 0) -> Aggregate:
 
     Args:
         runs: Success rate of each training, an environment each.
-        seed: Of the bootstrap's draws.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: Fewer than two trainings in one environment.
@@ -155,14 +155,14 @@ def _aggregate(runs: tuple[tuple[float, ...], ...], seed: int) -> Aggregate:
 def probability_of_improvement(
     runs: Sequence[Sequence[float]], others: Sequence[Sequence[float]], seed: int = 0
 ) -> Estimate:
-    """How likely a training of one agent beats one of another, in an environment drawn at random.
+    """Return the probability that a training of one agent beats one of another in a random environment.
 
     Agarwal et al. 2021, section 4.3; equal rates count half.
 
     Args:
-        runs: Success rate of each training of the one, an environment each.
-        others: Of the other, in the same environments.
-        seed: Of the bootstrap's draws.
+        runs: Success rate of each training of the first agent, one sequence for each environment.
+        others: Success rates of the second agent in the same environments.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: Other environments, or fewer than two trainings in one.
@@ -195,15 +195,15 @@ def success_interval(outcomes: Outcomes) -> tuple[float, float]:
 
     Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212) of an effective number of episodes, such as
     Korn and Graubard (1998, Survey Methodology 24, 193-201) put into the exact interval. Trainings meet the same
-    episodes and tend to fail in the same ones, so that N outcomes tell as much as N / d independent ones. The design
-    effect d (Kish 1965, Survey Sampling) is the variance of an episode's mean over the trainings, in units of what it
-    would be if all outcomes were independent: the number of trainings where these always agree. It is estimated with
-    two episodes more, one in which all succeed and one in which all fail, or else a rare failure would prove
-    independence. Where it is below 1, as trainings differ in skill, it counts as 1: the interval is wider than it
-    need be. Of one training, it is Wilson's.
+    episodes and tend to fail in the same ones, so that N outcomes carry as much information as N / d independent
+    ones. The design effect d (Kish 1965, Survey Sampling) is the variance of an episode's mean over the trainings, in
+    units of what it would be if all outcomes were independent: the number of trainings where these always agree. It
+    is estimated with two episodes more, one in which all succeed and one in which all fail, or else a rare failure
+    would prove independence. Where it is below 1, as trainings differ in skill, it counts as 1: the interval is wider
+    than it need be. Of one training, it is Wilson's.
 
     Args:
-        outcomes: Of at least one training in at least one episode.
+        outcomes: Outcomes of at least one training in at least one episode.
 
     Returns:
         The ends of the interval, which holds the rate.
@@ -214,10 +214,10 @@ def success_interval(outcomes: Outcomes) -> tuple[float, float]:
     means = _means(outcomes)
     rate = float(means.mean())
     share = _QUANTILE**2 * _design_effect(means, len(outcomes)) / (len(outcomes) * len(means))
-    centre = (rate + share / 2.0) / (1.0 + share)
+    center = (rate + share / 2.0) / (1.0 + share)
     reach = math.sqrt(share * (rate * (1.0 - rate) + share / 4.0)) / (1.0 + share)
     # Rounding may put the bound of a rate of 0 or 1 on its wrong side.
-    return max(0.0, min(centre - reach, rate)), min(1.0, max(centre + reach, rate))
+    return max(0.0, min(center - reach, rate)), min(1.0, max(center + reach, rate))
 
 
 def difference_over_episodes(outcomes: Outcomes, others: Outcomes, *, paired: bool) -> tuple[float, float]:
@@ -228,9 +228,9 @@ def difference_over_episodes(outcomes: Outcomes, others: Outcomes, *, paired: bo
     Stat. Med. 27, 1693-1702), of different ones without (Newcombe 1998, Stat. Med. 17, 873-890, method 10).
 
     Args:
-        outcomes: Of the one.
-        others: Of the other, which may have another number of trainings.
-        paired: Whether both met the same episodes, in the same order.
+        outcomes: Outcomes of the first agent.
+        others: Outcomes of the second agent, which may have another number of trainings.
+        paired: True if both had the same episodes in the same order.
 
     Returns:
         The ends of the interval of rate(outcomes) - rate(others).
@@ -254,11 +254,11 @@ def difference_over_episodes(outcomes: Outcomes, others: Outcomes, *, paired: bo
 
 
 def _means(outcomes: Outcomes) -> Rates:
-    """Mean over the trainings, an episode each."""
+    """Return the mean over trainings of each episode."""
     lengths = {len(own) for own in outcomes}
     if len(lengths) != 1 or 0 in lengths:
-        told = ", ".join(map(str, sorted(lengths))) or "no"
-        raise ValueError(f"trainings of {told} episodes; expected the same number, at least 1, of each")
+        counts = ", ".join(map(str, sorted(lengths))) or "no"
+        raise ValueError(f"trainings of {counts} episodes; expected the same number, at least 1, of each")
     means: Rates = np.array(outcomes, dtype=np.float64).mean(axis=0)
     return means
 
@@ -277,7 +277,7 @@ def _spread(means: Rates, trainings: int) -> float:
 
 
 def _covariance(one: Rates, other: Rates) -> float:
-    """Of two rates in the same episodes, with Newcombe's correction for continuity."""
+    """Return the covariance of two rates in the same episodes, with Newcombe's correction for continuity."""
     covariance = float(((one - one.mean()) * (other - other.mean())).mean())
     return max(0.0, covariance - 0.5 / len(one)) if covariance > 0.0 else covariance
 
@@ -288,8 +288,8 @@ def difference_over_trainings(runs: Sequence[float], others: Sequence[float]) ->
     Welch's t (Welch 1947, Biometrika 34, 28-35): each training counts as one draw.
 
     Args:
-        runs: Success rate of each training of the one.
-        others: Of the other.
+        runs: Success rate of each training of the first agent.
+        others: Success rates of the second agent.
 
     Returns:
         The ends of the interval of mean(runs) - mean(others).

@@ -1,4 +1,4 @@
-"""Sum results up: a row an agent and environment, and agents side by side."""
+"""Summarize results: one row for each agent and environment, and tables of agents by environments."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Row:
     Attributes:
         environment: An id.
         agent: Its label.
-        demonstrations: How many it learned from; None for none.
-        demonstrator: Of them; None likewise.
-        condition: It was measured under.
-        trainings: How many; None for an agent that does not learn.
-        episodes: Over all runs.
+        demonstrations: Number of demonstrations it learned from; None for none.
+        demonstrator: Name of their demonstrator; None without demonstrations.
+        condition: Name of the condition.
+        trainings: Number of trainings; None for an agent that does not learn.
+        episodes: Number of episodes over all runs.
         success_rate: Over all episodes.
         low: Lower end of its 95% interval over episodes, see :func:`benchmarks.analysis.statistics.success_interval`.
         high: Upper end.
         steps: Mean steps to success; None without success.
-        seconds: The same in simulated seconds.
+        seconds: Mean simulated seconds to success; None without success.
         mean_return: Mean sum of rewards.
         training_seconds: Mean wall time of a training; None for an agent that does not learn.
-        training_cpu_seconds: The same on the processor.
-        environment_steps: Of a training, mean; None for an agent that does not learn.
+        training_cpu_seconds: Mean CPU time of a training; None for an agent that does not learn.
+        environment_steps: Mean environment steps of a training; None for an agent that does not learn.
         ever_success_rate: Share of episodes in which the task was done after any step.
-        jerk: Mean of the tool, m/s^3; None where nothing tells it.
-        peak_force: Mean of the episodes' largest, newtons; None where nothing tells it.
-        inference_latency_ms: Median wall time of a decision, mean of the runs.
+        jerk: Mean jerk of the end effector, m/s^3; None if the environment does not report it.
+        peak_force: Mean of the largest force of each episode, newtons; None if the environment does not report it.
+        inference_latency_ms: Median wall time of a call of ``predict``, mean of the runs.
         over_runs: Interquartile mean of the runs' rates; None for a single run.
         spread: Standard deviation of the runs' rates; None for a single run.
         runs: Success rate of each run, by training seed.
@@ -70,7 +70,7 @@ class Row:
 
     @property
     def group(self) -> tuple[str, str, int | None, str | None, str]:
-        """What its results have in common, as :attr:`benchmarks.suite.suite.Cell.group`."""
+        """Key of its cells: :attr:`benchmarks.suite.suite.Cell.group`."""
         return self.environment, self.agent, self.demonstrations, self.demonstrator, self.condition
 
 
@@ -144,7 +144,7 @@ class Overview:
 
 
 def overviews(table: list[Row]) -> list[Overview]:
-    """Lay rows out by agent and environment: one table each for the variants of the tasks, such as ``Discrete``."""
+    """Return rows by agent and environment: one table for each variant of the tasks, such as ``Discrete``."""
     kinds: dict[str, list[Row]] = {}
     for row in sorted(table, key=lambda row: place(row.environment)):
         kinds.setdefault(variant(row.environment), []).append(row)
@@ -168,27 +168,27 @@ def _overview(table: list[Row]) -> Overview:
 
 
 def variant(environment: str) -> str:
-    """What an id says besides its task."""
+    """Return the variant of an id, such as ``Discrete``."""
     endings = [variant for variant in VARIANTS if variant and environment.rpartition("-v")[0].endswith(variant)]
     return endings[0] if endings else ""
 
 
 def place(environment: str) -> int:
-    """The place of an id among ours, from easy to hard; others come last."""
+    """Return the position of an id in the order of our tasks, from easy to hard; others come last."""
     return lam_envs.ENV_IDS.index(environment) if environment in lam_envs.ENV_IDS else len(lam_envs.ENV_IDS)
 
 
 def conditions_of(table: Sequence[Row]) -> list[str]:
-    """The conditions of rows, the one that agents were trained under first."""
+    """Return the conditions of rows, the one of the training first."""
     return sorted({row.condition for row in table}, key=lambda name: (name != AS_TRAINED, name))
 
 
 def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
-    """Name rows by label, and by what else tells them apart: demonstrations, their demonstrator, the condition.
+    """Return the name of each row: the label and, where needed, demonstrations, demonstrator and condition.
 
     Args:
         table: Rows.
-        conditions: Whether the condition is named; not where it has a column of its own.
+        conditions: True to include the condition; False where it has a column of its own.
     """
     several: dict[str, set[str]] = {}
     for what in ("demonstrations", "demonstrator"):
@@ -209,8 +209,8 @@ def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
     return called
 
 
-def shown(row: Row) -> str:
-    """What a row's agent learned from, in words: ``100``, or ``100 noisy`` where it was not the expert as it is."""
+def demonstrations_text(row: Row) -> str:
+    """Return the demonstrations of a row in words: ``100``, or ``100 noisy`` if the expert did not act."""
     if row.demonstrations is None:
         return "-"
     return f"{row.demonstrations}" if row.demonstrator == "expert" else f"{row.demonstrations} {row.demonstrator}"

@@ -1,4 +1,4 @@
-"""Results as tables for others: CSV for programs, LaTeX for papers."""
+"""Export results as CSV or as LaTeX tables."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from benchmarks.runner.results import read_results
 
 
 def export(folder: str | Path, format_: str) -> str:
-    """Return the table of a folder of results.
+    """Return the table of a results folder.
 
     Args:
-        folder: Of results.
+        folder: Results folder.
         format_: One of :data:`FORMATS`.
 
     Raises:
@@ -29,7 +29,7 @@ def export(folder: str | Path, format_: str) -> str:
 
 
 def as_csv(table: list[Row]) -> str:
-    """Return every row with all that is known of it; intervals over trainings are columns of their own."""
+    """Return every row as CSV; intervals over trainings have columns of their own."""
     written = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     for row in table:
@@ -46,7 +46,7 @@ def as_csv(table: list[Row]) -> str:
 
 
 def _harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """Return a text that spreadsheets do not read as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 

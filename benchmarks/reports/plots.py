@@ -1,4 +1,4 @@
-"""Plots of a report, as PNG for Markdown and as SVG that takes the colours of its page."""
+"""Plots of a report, as PNG for Markdown and as SVG that takes the colors of its page."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ KNOWN_COLORS = {
     "ppo": "#b07550",
     "sac": "#cf6fa8",
 }
-"""The same agent has the same colour in every plot."""
+"""The same agent has the same color in every plot."""
 OTHER_COLOR = "#b3926f"
 INK = "#123456"
-"""Stands for the colour of the page's text."""
+"""Stands for the color of the page's text."""
 COLUMNS = 3
 """Panels of a plot, side by side."""
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
 def color(name: str) -> str:
-    """The colour of an agent's name, whatever is peculiar to it in a suite."""
+    """Return the color of an agent, given its name in a report."""
     return KNOWN_COLORS.get(name.partition(",")[0].partition("-")[0], OTHER_COLOR)
 
 
 def _panels(count: int, height: float, width: float = 3.9) -> tuple[Any, list[Any]]:
-    """A figure of its own, without pyplot: no window system and no global state."""
+    """Return a figure without pyplot, which has global state, and its panels."""
     from matplotlib.figure import Figure
 
     columns = max(1, min(COLUMNS, count))
@@ -67,7 +67,7 @@ def _percent_axis(axes: Any, which: str = "y") -> None:
 
 
 def _legend(figure: Any, axes: Sequence[Any]) -> None:
-    """One legend below all panels."""
+    """Add one legend below all panels."""
     found = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
     for columns in range(min(len(found), 6), 0, -1):
         legend = figure.legend(
@@ -79,7 +79,7 @@ def _legend(figure: Any, axes: Sequence[Any]) -> None:
 
 
 def _styles(called: Sequence[str]) -> dict[str, tuple[str, Any]]:
-    """A colour and a line for each name: names of one colour differ by the line."""
+    """Return color and line style for each name; names of the same color differ by the style."""
     styles: dict[str, tuple[str, Any]] = {}
     for name in called:
         same = sum(own == color(name) for own, _ in styles.values())
@@ -114,12 +114,12 @@ def success(table: Sequence[Row]) -> Any:
 
 
 def learning_curves(results: Sequence[CellResult]) -> Any | None:
-    """Draw how success grew over the trainings: mean and range; None if none was watched."""
+    """Draw learning curves: mean and range over trainings; None without periodic evaluations."""
     table = [row for row in rows(results) if row.condition == AS_TRAINED]
     called = dict(zip((row.group for row in table), names(table), strict=True))
-    groups: dict[str, dict[str, list[Growth]]] = {}
+    groups: dict[str, dict[str, list[LearningCurve]]] = {}
     for result in results:
-        own = growth(result)
+        own = learning_curve(result)
         if own is not None and result.cell.group in called:
             name = called[result.cell.group]
             groups.setdefault(result.cell.environment, {}).setdefault(name, []).append(own)
@@ -144,27 +144,27 @@ def learning_curves(results: Sequence[CellResult]) -> Any | None:
     return figure
 
 
-Growth = tuple[list[float], list[float]]
-"""Shares of a training that were done, and the success then."""
+LearningCurve = tuple[list[float], list[float]]
+"""Progress of a training from 0 to 1, and the success rate at each point."""
 
 
-def growth(result: CellResult) -> Growth | None:
-    """Return how success grew over a training, to what was measured in the end; None if nobody watched.
+def learning_curve(result: CellResult) -> LearningCurve | None:
+    """Return the learning curve of a training, with the final evaluation as last point; None without a curve.
 
     Args:
-        result: Of one training.
+        result: Result of one training.
     """
     curve = None if result.training is None else result.training.curve
     if result.training is None or curve is None or not curve.done:
         return None
-    # What practises may not be looked at when it ends, but its steps are counted; what counts epochs is.
+    # The last periodic evaluation may be before the end of a training that counts steps.
     total = max(curve.done[-1], result.training.environment_steps if curve.unit == "steps" else 0.0)
     before = [(done / total, rate) for done, rate in zip(curve.done, curve.success, strict=True) if done < total]
     return [share for share, _ in before] + [1.0], [rate for _, rate in before] + [result.evaluation.success_rate]
 
 
-def _together(grown: Sequence[Growth]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Success of several trainings at the same shares, a row a training, from where all are known."""
+def _together(grown: Sequence[LearningCurve]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the curves of several trainings at the same points, one row each, from where all are known."""
     shares = np.linspace(0.0, 1.0, 41)
     stacked = np.array([np.interp(shares, at, rates, left=np.nan) for at, rates in grown])
     known = ~np.isnan(stacked).any(axis=0)
@@ -261,14 +261,14 @@ def png(draw: Callable[[], Any | None], path: Path) -> Path | None:
         if figure is None:
             return None
         figure.patch.set_alpha(1.0)
-        picture = io.BytesIO()
-        # No date in the file: the same results give the same picture.
-        figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
-    return write_atomically(path, picture.getvalue())
+        image = io.BytesIO()
+        # No date in the file: the same results give the same image.
+        figure.savefig(image, format="png", dpi=150, metadata={"Software": None})
+    return write_atomically(path, image.getvalue())
 
 
 def svg(draw: Callable[[], Any | None]) -> str | None:
-    """Draw into an SVG element for a page, in the colour of its text; None if there is nothing to draw."""
+    """Draw into an SVG element for a page, in the color of its text; None if there is nothing to draw."""
     with _colors(INK):
         figure = draw()
         if figure is None:

@@ -1,4 +1,4 @@
-"""Reports: pages of a results folder, drawn from its files alone."""
+"""Reports of a results folder: ``report.md`` and ``report.html``, made from its files alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agents.registry import ARCHIVE
 from benchmarks.analysis.expectations import EXPECTATIONS, suite_figures, unexpected
 from benchmarks.analysis.ranking import Ranking, ranking
 from benchmarks.analysis.statistics import Estimate
-from benchmarks.analysis.tables import Row, conditions_of, names, overviews, place, rows, shown
+from benchmarks.analysis.tables import Row, conditions_of, demonstrations_text, names, overviews, place, rows
 from benchmarks.reports import plots
 from benchmarks.runner.results import (
     RECORDED_EPISODES,
@@ -35,16 +35,16 @@ from benchmarks.suite.suite import Cell
 from benchmarks.suite.suite_file import read_suite, suite_names
 from demos.runtime.files import write_atomically
 
-PICTURES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
+IMAGES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
     "success.png": ("Success rates with their intervals", plots.success),
     "data_efficiency.png": ("Success against the number of demonstrations", plots.data_efficiency),
     "robustness.png": ("Success under each condition", plots.robustness),
 }
-"""Beside the Markdown: what they show, and what draws them where there is something to draw."""
+"""Images of the Markdown report: description and function that draws it."""
 MARKDOWN, HTML = "report.md", "report.html"
 PROFILE = "Performance profile"
 MAX_REASON_LENGTH = 300
-"""Letters of why a measurement failed."""
+"""Longest reason of a failure in a report, characters."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Video:
     Attributes:
         environment: An id.
         which: ``median`` or ``worst``.
-        file: In the results folder.
-        seed: Of the episode.
-        success: Whether it ended in success.
+        file: Path relative to the results folder.
+        seed: Seed of the episode.
+        success: True if it ended in success.
     """
 
     environment: str
@@ -67,9 +67,9 @@ class Video:
 
 
 def report(folder: str | Path) -> list[Path]:
-    """Write ``report.md``, its pictures and ``report.html`` into a results folder.
+    """Write ``report.md``, its images and ``report.html`` into a results folder.
 
-    The page holds all it shows, plots and videos included: it can be sent as one file.
+    The HTML page embeds plots and videos: it can be sent as one file.
 
     Returns:
         The files.
@@ -81,9 +81,9 @@ def report(folder: str | Path) -> list[Path]:
     base = Path(folder)
     suite, results = read_results(base)
     content = _content(base, suite, results)
-    pictures = [plots.png(partial(draw, content["rows"]), base / name) for name, (_, draw) in PICTURES.items()]
-    written = [picture for picture in pictures if picture is not None]
-    content["pictures"] = {picture.name: PICTURES[picture.name][0] for picture in written}
+    images = [plots.png(partial(draw, content["rows"]), base / name) for name, (_, draw) in IMAGES.items()]
+    written = [image for image in images if image is not None]
+    content["images"] = {image.name: IMAGES[image.name][0] for image in written}
     written.append(write_atomically(base / MARKDOWN, _render(MARKDOWN, content)))
     content["figures"] = _figures(content["rows"], results, content["rankings"])
     content["played"] = {video.file: _data_uri(base, video.file, "video/mp4") for video in content["videos"]}
@@ -103,7 +103,7 @@ def markdown(folder: str | Path) -> str:
     """
     base = Path(folder)
     content = _content(base, *read_results(base))
-    content["pictures"] = {name: shows for name, (shows, _) in PICTURES.items() if (base / name).is_file()}
+    content["images"] = {name: shows for name, (shows, _) in IMAGES.items() if (base / name).is_file()}
     return _render(MARKDOWN, content)
 
 
@@ -122,7 +122,7 @@ def _content(base: Path, suite: dict[str, Any], results: list[CellResult]) -> di
         "rows": table,
         "names": names(table),
         "overviews": sides,
-        "under": _under(table),
+        "under": _by_condition(table),
         "rankings": ranked,
         "videos": videos,
         "versions": _versions(results),
@@ -138,7 +138,7 @@ def _content(base: Path, suite: dict[str, Any], results: list[CellResult]) -> di
 
 
 def _progress(suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any]:
-    """What is measured of what the suite asks for, and whose measurements are lacking."""
+    """Return the numbers of results that are there and planned, and the agents that lack some."""
     cells = [Cell(**cell) for cell in suite["cells"]]
     done = {result.cell.name for result in results}
     lacking = [cell for cell in cells if cell.name not in done]
@@ -151,14 +151,14 @@ def _progress(suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any
 
 
 def _failed(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[tuple[str, str]]:
-    """Measurements that were tried and failed: their names, and the last line of why."""
+    """Return the cells that failed: name and last line of the traceback."""
     done = {result.cell.name for result in results}
     found = []
     for cell in (Cell(**cell) for cell in suite["cells"]):
         path = base / failure_file(cell.name)
         if cell.name not in done and path.is_file() and path.resolve().is_relative_to(base.resolve()):
-            told = path.read_text(errors="replace").strip().splitlines()
-            found.append((cell.name, told[-1][:MAX_REASON_LENGTH] if told else "nothing was told"))
+            lines = path.read_text(errors="replace").strip().splitlines()
+            found.append((cell.name, lines[-1][:MAX_REASON_LENGTH] if lines else "no reason given"))
     return found
 
 
@@ -174,7 +174,7 @@ def unexpected_lines(suite: dict[str, Any], table: list[Row]) -> list[str]:
 
 
 def _command(suite: dict[str, Any]) -> str:
-    """What carries the suite out: one of one's own is in a file, whose place nobody wrote down."""
+    """Return the command that runs the suite; the path of a user's own suite is not recorded."""
     words = ["python -m benchmarks run", suite["name"] if _is_shipped(suite) else "SUITE.yaml"]
     words += [f"--agent {shlex.quote(agent)}" for agent in suite["extra_agents"]]
     if any(entry["agent"].endswith(ARCHIVE) for entry in suite["agents"]):
@@ -183,14 +183,14 @@ def _command(suite: dict[str, Any]) -> str:
 
 
 def _is_shipped(suite: dict[str, Any]) -> bool:
-    """Whether it is a suite of the package, apart from agents that were added, and not one of the same name."""
+    """Return True if it is a suite of the package, apart from extra agents."""
     if suite["name"] not in suite_names():
         return False
     shipped = read_suite(suite["name"]).model_dump(mode="json")
     own = [entry for entry in suite["agents"] if entry["agent"] not in suite["extra_agents"]]
     return all(
-        shipped[part] == told
-        for part, told in {**suite, "agents": own}.items()
+        shipped[part] == value
+        for part, value in {**suite, "agents": own}.items()
         if part not in ("cells", "extra_agents")
     )
 
@@ -200,15 +200,15 @@ class Figure:
     """A plot of a page.
 
     Attributes:
-        title: What it shows.
-        picture: An SVG element.
-        how: It was made.
-        single: Whether it is one panel.
+        title: Title.
+        image: An SVG element.
+        caption: Description of what the plot shows.
+        single: True if it has one panel.
     """
 
     title: str
-    picture: Markup
-    how: str
+    image: Markup
+    caption: str
     single: bool
 
 
@@ -217,25 +217,25 @@ def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking])
         (
             "Success",
             lambda: plots.success(table),
-            "A bar an agent: the share of all episodes of all its trainings that ended in success, with its 95% "
-            "interval over episodes.",
+            "One bar for each agent: the success rate over all episodes of all its trainings, with the 95% interval "
+            "over episodes.",
         ),
         (
             "Learning curves",
             lambda: plots.learning_curves(results),
-            "Success as the training goes, over so many episodes a look, on seeds that nothing else is measured on: "
-            "the mean over the trainings, and from the worst to the best. The end is the measurement itself.",
+            "Success of the periodic evaluations during training, on seeds that nothing else uses: mean over the "
+            "trainings, and range from worst to best. The last point is the final evaluation.",
         ),
         (
             "Data efficiency",
             lambda: plots.data_efficiency(table),
-            "Success of agents that learned from so many demonstrations, with its 95% interval over episodes.",
+            "Success against the number of demonstrations, with the 95% interval over episodes.",
         ),
         (
             "Robustness",
             lambda: plots.robustness(table),
-            "The same trained agents, measured under conditions that they were not trained for, with 95% intervals "
-            "over episodes.",
+            "The same trained agents under conditions that they were not trained for, with 95% intervals over "
+            "episodes.",
         ),
         *(
             (
@@ -249,32 +249,33 @@ def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking])
         ),
     ]
     made = []
-    for title, draw, how in drawn:
-        picture = plots.svg(draw)
-        if picture is not None:
-            # What it draws of names was escaped by matplotlib.
+    for title, draw, caption in drawn:
+        image = plots.svg(draw)
+        if image is not None:
+            # Matplotlib escapes names.
             single = title.startswith(PROFILE)
-            made.append(Figure(title, Markup(picture), how, single))  # noqa: S704
+            made.append(Figure(title, Markup(image), caption, single))  # noqa: S704
     return made
 
 
 def _videos(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[Video]:
-    """The videos that are there of what was measured."""
+    """Return the videos of cells that have results."""
     if suite["videos"] is None:
         return []
     found = []
     for result in sorted(results, key=lambda result: place(result.cell.environment)):
         cell = result.cell
-        told = base / video_info_file(cell)
-        if cell.label != suite["videos"]["agent"] or not told.is_file():
+        info = base / video_info_file(cell)
+        if cell.label != suite["videos"]["agent"] or not info.is_file():
             continue
         try:
-            shown = json.loads(told.read_text())["episodes"]
+            recorded = json.loads(info.read_text())["episodes"]
             episodes = [
-                (which, int(shown[which]["seed"]), shown[which]["success"] is True) for which in RECORDED_EPISODES
+                (which, int(recorded[which]["seed"]), recorded[which]["success"] is True)
+                for which in RECORDED_EPISODES
             ]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"{told} is damaged ({error!r}): remove it and run the suite again") from error
+            raise ValueError(f"{info} is damaged ({error!r}): remove it and run the suite again") from error
         found += [
             Video(cell.environment, which, video_file(cell, which), seed, success)
             for which, seed, success in episodes
@@ -286,13 +287,13 @@ def _videos(base: Path, suite: dict[str, Any], results: list[CellResult]) -> lis
 def _data_uri(base: Path, file: str, kind: str) -> str:
     path = base / file
     if not path.resolve().is_relative_to(base.resolve()):
-        # Whoever reads the page is not to see what is there.
+        # A page must not show files from outside of its folder.
         raise ValueError(f"{path} leads out of its folder: remove it and run the suite again")
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _under(table: list[Row]) -> list[tuple[str, list[str], list[tuple[str, list[Row | None]]]]]:
-    """Success under each condition: an environment, its conditions, and its agents with a row each."""
+def _by_condition(table: list[Row]) -> list[tuple[str, list[str], list[tuple[str, list[Row | None]]]]]:
+    """Return the success under each condition: environment, conditions, and the rows of each agent."""
     if len(conditions_of(table)) < 2:
         return []
     found = []
@@ -316,9 +317,9 @@ def markdown_table(folder: str | Path) -> str:
 
 
 def markdown_conditions(folder: str | Path) -> str:
-    """Return the success under each condition in Markdown: a table an environment, none where there is only one."""
+    """Return the success under each condition in Markdown, a table for each environment; empty for one condition."""
     _, results = read_results(folder)
-    return _templates().get_template("conditions.md.jinja").render(under=_under(rows(results))).strip()
+    return _templates().get_template("conditions.md.jinja").render(under=_by_condition(rows(results))).strip()
 
 
 def markdown_overview(folder: str | Path) -> str:
@@ -335,7 +336,9 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(percent=_percent, number=_number, shown=shown, estimate=_estimate, text=_text)
+    templates.filters.update(
+        percent=_percent, number=_number, demonstrations=demonstrations_text, estimate=_estimate, text=_text
+    )
     return templates
 
 
@@ -370,13 +373,13 @@ def _outdated(results: list[CellResult]) -> list[str]:
 
 
 def _called(suite: dict[str, Any]) -> dict[str, str]:
-    """What is behind the labels that are no names of agents as they are."""
+    """Return a description of each label that is not just the name of an agent."""
     return {
         entry["label"]: ", ".join(
             [
                 entry["agent"],
                 *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
-                *_taught(entry["demonstrations"], entry["demonstrators"]),
+                *_described_demonstrations(entry["demonstrations"], entry["demonstrators"]),
             ]
         )
         for entry in suite["agents"]
@@ -384,8 +387,8 @@ def _called(suite: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _taught(demonstrations: dict[str, list[int]], demonstrators: list[str]) -> list[str]:
-    """What an agent learns from, in words; nothing for one that learns from none."""
+def _described_demonstrations(demonstrations: dict[str, list[int]], demonstrators: list[str]) -> list[str]:
+    """Return the demonstrations of an agent in words; empty without demonstrations."""
     if not demonstrations:
         return []
     kinds = [demonstrator for demonstrator in demonstrators if demonstrator != "expert"]
@@ -399,7 +402,7 @@ def _seeds(suite: dict[str, Any]) -> str:
 
 
 def _text(name: str) -> str:
-    """A name that is nothing else in Markdown."""
+    """Return a name with escaped Markdown."""
     return re.sub(r"([\\`*\[\]])", r"\\\1", name)
 
 

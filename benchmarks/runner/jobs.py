@@ -157,7 +157,7 @@ def measure(folder: Path, planned: PlannedCell, episode_seconds: int) -> None:
     """
     cell, wanted = planned.cell, planned.training
     seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
-    env = cell.under.make(cell.environment)
+    env = cell.perturbation.make(cell.environment)
     try:
         with Deadline(MAKING_SECONDS, "making or loading the agent"):
             agent = _agent(folder, planned, env)
@@ -192,7 +192,7 @@ def record_videos(folder: Path, planned: PlannedCell, videos: VideoSettings, epi
     ranked = sorted(episodes, key=lambda episode: (episode.success, episode.episode_return, episode.seed))
     chosen = dict(zip(RECORDED_EPISODES, (ranked[len(ranked) // 2], ranked[0]), strict=True))
     size = {"render_width": videos.size, "render_height": videos.size}
-    env = cell.under.make(cell.environment, render_mode="rgb_array", **size)
+    env = cell.perturbation.make(cell.environment, render_mode="rgb_array", **size)
     try:
         with Deadline(MAKING_SECONDS, "making or loading the agent"):
             agent = _agent(folder, planned, env)

@@ -89,7 +89,7 @@ class PlannedCell:
         demonstrator = None if cell.dataset is None else cell.dataset.demonstrator
         learns = cell.training_seed is not None
         trained = provenance_of(cell.agent, cell.environment, cell.settings, demonstrator=demonstrator, learns=learns)
-        versions = cell.under.versions(cell.environment.rpartition(":")[2])
+        versions = cell.perturbation.versions(cell.environment.rpartition(":")[2])
         measured = replace(trained, versions={**trained.versions, **versions, "evaluation": evaluation.VERSION})
         return cls(cell, measured, key_of(cell, measured), TrainingJob.of(cell, trained))
 

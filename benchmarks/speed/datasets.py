@@ -1,4 +1,4 @@
-"""How fast demonstrations are recorded and read, and how much memory that takes."""
+"""Speed and memory of recording and reading demonstrations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from demos.datasets.writing import dataset_writer
 from demos.runtime.engines import Job, LocalEngine
 
 ENV_ID = "LamGrasp-v0"
-PICTURES = "LamGraspPixels-v0"
+PIXELS_ENV_ID = "LamGraspPixels-v0"
 WORKERS = 2
 BATCH = 256
 GIGABYTE = 10**9
@@ -36,8 +36,8 @@ def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measure
     """Yield each figure as soon as it is measured.
 
     Args:
-        episodes: Of a collection.
-        rounds: How often what is timed is done; what is compared alternates.
+        episodes: Episodes of a collection.
+        rounds: Number of rounds; what is compared alternates.
         gigabytes: Size of the dataset that is streamed.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -64,24 +64,24 @@ def _collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
         peaks.append(peak)
     few = [alone(_collect, root, f"bench/few{number}-v0", episodes // 4)[1] for number in range(rounds)]
     yield median(f"collection of {episodes} episodes by {WORKERS} workers", rates, "episodes/s")
-    yield median("its time, as a multiple of bare roll-outs by as many processes", ratios, "")
-    yield median(f"its peak memory, {episodes} episodes", peaks, "MB")
-    yield median(f"its peak memory, {episodes // 4} episodes", few, "MB")
+    yield median("time of collection over time of rollouts without recording", ratios, "")
+    yield median(f"peak memory of collection, {episodes} episodes", peaks, "MB")
+    yield median(f"peak memory of collection, {episodes // 4} episodes", few, "MB")
 
 
 def _streamed(root: Path, gigabytes: float) -> Iterator[Measured]:
     size = alone(_repeat, root, gigabytes)[0]
-    yield median("size of the dataset that is streamed", [size], "GB")
+    yield median("size of the streamed dataset", [size], "GB")
     speed, peak = alone(_stream, root)
-    yield median("every window of it, in random order", [speed], "windows/s")
-    yield median("peak memory of that", [peak], "MB")
+    yield median("random reads of the streamed dataset", [speed], "windows/s")
+    yield median("peak memory of streaming", [peak], "MB")
 
 
 def _plural(count: int, name: str) -> str:
     return f"{count} {name}{'s' * (count != 1)}"
 
 
-# What is measured, in its own process
+# Measurements, each in its own process
 
 
 def _collect(root: Path, name: str, episodes: int) -> float:
@@ -91,7 +91,7 @@ def _collect(root: Path, name: str, episodes: int) -> float:
 
 
 def _roll_out(episodes: int) -> float:
-    """The expert's episodes without a record, split as a collection splits them."""
+    """Run the episodes of a collection without recording; return seconds."""
     start = time.perf_counter()
     jobs = [Job(f"{shard.number}", _bare, (shard.first, shard.size)) for shard in shards_of(episodes)]
     for _ in LocalEngine(WORKERS).run(jobs):
@@ -122,8 +122,8 @@ def _windows_a_second(root: Path, dataset_id: str, history: int, chunk: int) -> 
 
 
 def _repeat(root: Path, gigabytes: float) -> float:
-    """Write a large dataset of pictures; returns its gigabytes."""
-    small = demos.collect(PICTURES, episodes=4, root=root)
+    """Write a large dataset of images; return its size, gigabytes."""
+    small = demos.collect(PIXELS_ENV_ID, episodes=4, root=root)
     source = small.storage.data_path / "main_data.hdf5"
     times = int(gigabytes * GIGABYTE / source.stat().st_size) + 1
     spaces = (small.observation_space, small.action_space)
@@ -134,7 +134,7 @@ def _repeat(root: Path, gigabytes: float) -> float:
 
 
 def _stream(root: Path) -> float:
-    """Read every window once, in random order; returns windows a second."""
+    """Read every window once, in random order; return windows per second."""
     from demos.datasets.torch_dataset import WindowDataset
 
     windows = WindowDataset(demos.load("bench/large-v0", root), history=2, chunk=8)
@@ -145,7 +145,7 @@ def _stream(root: Path) -> float:
 
 
 def as_json(measured: list[Measured], *, episodes: int, rounds: int, gigabytes: float) -> dict[str, Any]:
-    """The figures as plain data, with their conditions."""
+    """Return the figures as plain data, with the arguments of the measurement."""
     return {
         "machine": machine(),
         "episodes": episodes,

@@ -1,4 +1,4 @@
-"""How fast agents learn, beside what they are built on, and how much memory that takes."""
+"""Speed and memory of training, compared with imitation and NumPy."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ DATASET = "bench/learning-v0"
 BATCH_SIZE = 128
 HIDDEN_SIZES = (256, 256)
 ENTRIES = 100_000
-"""Of a replay buffer."""
+"""Size of the replay buffer."""
 DRAWN = 64
-"""Transitions a draw."""
+"""Transitions of a sample."""
 DRAWS = 200
 
 
@@ -35,9 +35,9 @@ def measure(*, episodes: int, epochs: int, rounds: int) -> Iterator[Measured]:
     """Yield each figure as soon as it is measured.
 
     Args:
-        episodes: Demonstrations to clone.
-        epochs: Passes over them, and a tenth of that where memory is compared.
-        rounds: How often each is done; what is compared alternates.
+        episodes: Number of demonstrations.
+        epochs: Number of epochs, and a tenth of that where memory is compared.
+        rounds: Number of rounds; what is compared alternates.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -46,9 +46,9 @@ def measure(*, episodes: int, epochs: int, rounds: int) -> Iterator[Measured]:
         for _ in range(rounds):
             ours.append(alone(_cloned, root, epochs)[0])
             theirs.append(alone(_cloned_by_imitation, root, epochs)[0])
-        yield median("samples that bc learns from", ours, "samples/s")
-        yield median("samples that imitation's BC learns from, on the same network", theirs, "samples/s")
-        yield median("the first over the second", _over(ours, theirs), "")
+        yield median("training throughput of bc", ours, "samples/s")
+        yield median("training throughput of imitation's BC, same network", theirs, "samples/s")
+        yield median("throughput of bc over imitation's BC", _over(ours, theirs), "")
         few = [alone(_cloned, root, max(1, epochs // 10))[1] for _ in range(rounds)]
         many = [alone(_cloned, root, epochs)[1] for _ in range(rounds)]
         yield median(f"peak memory of bc, {max(1, epochs // 10)} epochs", few, "MB")
@@ -57,28 +57,28 @@ def measure(*, episodes: int, epochs: int, rounds: int) -> Iterator[Measured]:
 
 
 def _draws(rounds: int) -> Iterator[Measured]:
-    """What it takes to draw transitions in proportion to priorities, from a tree and along all of them."""
+    """Measure prioritized sampling: by a sum tree, by ``choice``, and by cumulative sums."""
     tree, choice, sums = [], [], []
     for number in range(rounds):
         tree.append(_drawn_from_tree(number))
         choice.append(_drawn_by_choice(number))
         sums.append(_drawn_along_sums(number))
-    yield median(f"draws of {DRAWN} among {ENTRIES:,} priorities from the tree of dqfd", tree, "draws/s")
-    yield median("the same by numpy's choice, over all priorities", choice, "draws/s")
-    yield median("the first over that", _over(tree, choice), "")
-    yield median("the same by one cumulative sum a draw and binary search", sums, "draws/s")
-    yield median("the first over that", _over(tree, sums), "")
+    yield median(f"prioritized samples of {DRAWN} from {ENTRIES:,}, sum tree of dqfd", tree, "draws/s")
+    yield median("prioritized samples, NumPy's choice", choice, "draws/s")
+    yield median("sum tree over NumPy's choice", _over(tree, choice), "")
+    yield median("prioritized samples, cumulative sum and binary search", sums, "draws/s")
+    yield median("sum tree over cumulative sum", _over(tree, sums), "")
 
 
 def _over(ones: list[float], others: list[float]) -> list[float]:
     return [one / other for one, other in zip(ones, others, strict=True)]
 
 
-# What is measured
+# Measurements
 
 
 def _cloned(root: Path, epochs: int) -> float:
-    """Samples a second of our cloning."""
+    """Return samples per second of our BC."""
     _one_thread()
     env, dataset = gym.make(ENV_ID), demos.load(DATASET, root)
     agent = agents.make("bc", env, batch_size=BATCH_SIZE, hidden_sizes=HIDDEN_SIZES)
@@ -90,7 +90,7 @@ def _cloned(root: Path, epochs: int) -> float:
 
 
 def _cloned_by_imitation(root: Path, epochs: int) -> float:
-    """Samples a second of imitation's own loop over its own batches, with the same network."""
+    """Return samples per second of imitation's BC, with the same network."""
     _one_thread()
     from imitation.algorithms import bc
     from imitation.data.types import Transitions
@@ -103,7 +103,7 @@ def _cloned_by_imitation(root: Path, epochs: int) -> float:
     env, dataset = gym.make(ENV_ID), demos.load(DATASET, root)
     start = time.perf_counter()
     data = DemonstrationData(dataset)
-    shown, episodes = data.transitions(), list(data.iterate_episodes())
+    transitions, episodes = data.transitions(), list(data.iterate_episodes())
     keywords = policy_keywords(HIDDEN_SIZES)
     policy = BoundedPolicy(env.observation_space, env.action_space, lambda _: 0.0, **keywords)
     extractor: Any = policy.features_extractor
@@ -117,9 +117,9 @@ def _cloned_by_imitation(root: Path, epochs: int) -> float:
         device="cpu",
         custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
         demonstrations=Transitions(
-            obs=shown.observations.numpy(),
-            acts=shown.actions.numpy(),
-            infos=np.array([{}] * len(shown)),
+            obs=transitions.observations.numpy(),
+            acts=transitions.actions.numpy(),
+            infos=np.array([{}] * len(transitions)),
             next_obs=np.concatenate([episode.observations[1:] for episode in episodes]),
             dones=np.concatenate([episode.truncations for episode in episodes]),
         ),
@@ -127,11 +127,11 @@ def _cloned_by_imitation(root: Path, epochs: int) -> float:
     trainer.train(n_epochs=epochs, progress_bar=False, log_interval=10**9)
     seconds = time.perf_counter() - start
     env.close()
-    return float(epochs * (len(shown) // BATCH_SIZE) * BATCH_SIZE / seconds)
+    return float(epochs * (len(transitions) // BATCH_SIZE) * BATCH_SIZE / seconds)
 
 
 def _one_thread() -> None:
-    """Layers this small are no faster on two cores, and a neighbour on the other would be measured too."""
+    """Use one thread: such small layers are no faster on two cores, where other load would be measured too."""
     import torch  # late: what only reads this file's figures needs none
 
     torch.set_num_threads(1)
@@ -173,7 +173,7 @@ def _drawn_along_sums(seed: int) -> float:
 
 
 def as_json(measured: list[Measured], *, episodes: int, epochs: int, rounds: int) -> dict[str, Any]:
-    """The figures as plain data, with their conditions."""
+    """Return the figures as plain data, with the arguments of the measurement."""
     return {
         "machine": machine(),
         "episodes": episodes,

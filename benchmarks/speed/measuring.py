@@ -17,13 +17,13 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure.
+    """Figure of speed or memory.
 
     Attributes:
-        what: Of what.
-        value: The figure, the median of its rounds.
-        unit: Of the figure.
-        rounds: The figure of each round.
+        what: Name of the figure.
+        value: Median over the rounds.
+        unit: Unit of the value.
+        rounds: Value of each round.
     """
 
     what: str
@@ -33,12 +33,12 @@ class Measured:
 
 
 def median(what: str, values: list[float], unit: str) -> Measured:
-    """Summarize rounds."""
+    """Return the median of rounds as a figure."""
     return Measured(what, float(np.median(values)), unit, tuple(values))
 
 
 def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float]:
-    """Call a function in a new process; returns its result and the largest memory of it or its workers, MB.
+    """Call a function in a new process; return its result and the peak memory of it or its workers, MB.
 
     Raises:
         RuntimeError: The function failed, or the system does not measure memory.
@@ -46,7 +46,7 @@ def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float
     _resource()
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_tell, args=(theirs, function, arguments))
+    process = context.Process(target=_send, args=(theirs, function, arguments))
     process.start()
     theirs.close()
     try:
@@ -58,7 +58,7 @@ def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float
     return result, peak
 
 
-def _tell(pipe: Connection, function: Callable[..., float], arguments: tuple[Any, ...]) -> None:
+def _send(pipe: Connection, function: Callable[..., float], arguments: tuple[Any, ...]) -> None:
     result = function(*arguments)
     pipe.send((result, _largest_memory()))
 

@@ -1,4 +1,4 @@
-"""What the runner of suites costs beside the jobs themselves, and what a second worker gives."""
+"""Overhead of the runner of suites, and speedup by a second worker."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ DEMONSTRATIONS = 100
 
 
 def suite_of(trainings: int, episodes: int) -> Suite:
-    """A suite of clones.
+    """Return a suite of BC policies.
 
     Args:
-        trainings: How many.
-        episodes: Of each evaluation.
+        trainings: Number of trainings.
+        episodes: Episodes of each evaluation.
     """
     return Suite(
         name="running",
@@ -45,16 +45,16 @@ def measure(*, trainings: int, episodes: int, rounds: int) -> Iterator[Measured]
     """Yield each figure as soon as it is measured.
 
     Args:
-        trainings: Of the suite.
-        episodes: Of each evaluation.
-        rounds: How often it is carried out by one worker and by two, in alternation.
+        trainings: Trainings of the suite.
+        episodes: Episodes of each evaluation.
+        rounds: Number of runs with one worker and with two, in alternation.
     """
     suite = suite_of(trainings, episodes)
     own: list[float] = []
     alone: list[float] = []
     together: list[float] = []
     with tempfile.TemporaryDirectory() as made:
-        # Demonstrations are collected before: how long that takes is not written down.
+        # Demonstrations are collected first: results do not include that time.
         ready = runner.run(
             suite.model_copy(
                 update={"training_seeds": (0,), "evaluation": EvaluationSettings(first_seed=1000, episodes=1)}
@@ -63,19 +63,19 @@ def measure(*, trainings: int, episodes: int, rounds: int) -> Iterator[Measured]
             LocalEngine(1),
         )
         for _ in range(rounds):
-            own.append(_carried_out(suite, ready, 1, alone))
-            _carried_out(suite, ready, 2, together)
-    yield median(f"jobs of {trainings} trainings and measurements, by themselves", own, "s")
-    yield median("the suite by one worker", alone, "s")
-    yield median("the suite by two workers", together, "s")
+            own.append(_job_seconds(suite, ready, 1, alone))
+            _job_seconds(suite, ready, 2, together)
+    yield median(f"total time of {trainings} trainings and evaluations", own, "s")
+    yield median("time of the suite, one worker", alone, "s")
+    yield median("time of the suite, two workers", together, "s")
     yield median(
         "overhead of the runner, one worker", [100 * (b / a - 1) for a, b in zip(own, alone, strict=True)], "%"
     )
-    yield median("one worker over two", [a / b for a, b in zip(alone, together, strict=True)], "")
+    yield median("speedup by a second worker", [a / b for a, b in zip(alone, together, strict=True)], "")
 
 
-def _carried_out(suite: Suite, ready: Path, workers: int, walls: list[float]) -> float:
-    """Carry a suite out; returns how long its jobs took by themselves."""
+def _job_seconds(suite: Suite, ready: Path, workers: int, walls: list[float]) -> float:
+    """Run a suite; return the total time of its jobs."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         shutil.copytree(ready / "datasets", folder / "datasets")

@@ -1,4 +1,4 @@
-"""How fast the environments are, alone, in two processes, and against other projects' in alternation."""
+"""Throughput of the environments: alone, in two processes, and in alternation with those of other projects."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.quiet import SuppressOutput
 
 IMAGE_SIZE = 84
-"""Pixels: what agents that see are usually given."""
+"""Usual size of images for agents, pixels."""
 WORKERS = 2
 PROCESS_ENVS = ("LamGrasp-v0", "LamStack-v0", "LamGraspPixels-v0")
 WARM_UP_STEPS = 200
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """Another project's environment that asks for the same.
+class OtherEnv:
+    """Environment of another project with the same task as one of ours.
 
     Attributes:
-        ours: Our id.
-        theirs: Theirs.
-        package: What to import and what it is called on the package index.
-        draws: Whether its pictures are compared too.
+        ours: Id of our environment.
+        theirs: Id of the other environment.
+        package: Name of the module, and of the package on the package index.
+        renders: True if rendering is compared too.
     """
 
     ours: str
     theirs: str
     package: tuple[str, str]
-    draws: bool = False
+    renders: bool = False
 
 
 PANDA_GYM = ("panda_gym", "panda-gym")
 FETCH = ("gymnasium_robotics", "gymnasium-robotics")
-NEIGHBOURS = (
-    Neighbour("LamReach-v0", "PandaReach-v3", PANDA_GYM, draws=True),
-    Neighbour("LamPush-v0", "PandaPush-v3", PANDA_GYM, draws=True),
-    Neighbour("LamPickPlace-v0", "PandaPickAndPlace-v3", PANDA_GYM, draws=True),
-    Neighbour("LamStack-v0", "PandaStack-v3", PANDA_GYM, draws=True),
-    Neighbour("LamReach-v0", "FetchReach-v4", FETCH),
-    Neighbour("LamPush-v0", "FetchPush-v4", FETCH),
-    Neighbour("LamPickPlace-v0", "FetchPickAndPlace-v4", FETCH),
+OTHER_ENVS = (
+    OtherEnv("LamReach-v0", "PandaReach-v3", PANDA_GYM, renders=True),
+    OtherEnv("LamPush-v0", "PandaPush-v3", PANDA_GYM, renders=True),
+    OtherEnv("LamPickPlace-v0", "PandaPickAndPlace-v3", PANDA_GYM, renders=True),
+    OtherEnv("LamStack-v0", "PandaStack-v3", PANDA_GYM, renders=True),
+    OtherEnv("LamReach-v0", "FetchReach-v4", FETCH),
+    OtherEnv("LamPush-v0", "FetchPush-v4", FETCH),
+    OtherEnv("LamPickPlace-v0", "FetchPickAndPlace-v4", FETCH),
 )
 
 
@@ -67,13 +67,13 @@ class Speed:
     """Throughput of one environment with random actions.
 
     Attributes:
-        env_id: Which.
-        steps_per_second: Resets at the end of episodes included, median over the rounds.
-        resets_per_second: Resets alone, median over the rounds.
-        reset_steps: How many steps take as long as one reset.
-        physics_share: Share of the time of a step that is spent in Bullet's ``stepSimulation``.
-        low: Fewest steps a second of a round.
-        high: Most.
+        env_id: Id of the environment.
+        steps_per_second: Steps per second with the resets at the end of episodes, median over the rounds.
+        resets_per_second: Resets per second, median over the rounds.
+        reset_steps: Cost of a reset, steps.
+        physics_share: Share of the time of a step in Bullet's ``stepSimulation``.
+        low: Lowest steps per second of a round.
+        high: Highest steps per second of a round.
     """
 
     env_id: str
@@ -87,15 +87,15 @@ class Speed:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Two things measured in alternation, so that what slows the machine down slows both.
+    """Ratio of two rates that are measured in alternation, so that other load slows down both.
 
     Attributes:
-        ours: What was measured.
-        against: Against what.
-        ratio: Our rate over theirs, median over the rounds.
+        ours: Name of what is measured.
+        against: Name of what it is compared with.
+        ratio: Our rate over the other, median over the rounds.
         low: Lowest ratio of a round.
-        high: Highest.
-        simulated_time_ratio: Our simulated seconds a second over theirs; None where nothing is simulated.
+        high: Highest ratio of a round.
+        simulated_time_ratio: Our real-time factor over the other; None if it is not compared.
     """
 
     ours: str
@@ -107,18 +107,18 @@ class Ratio:
 
 
 class _Runner:
-    """An environment that is stepped with random actions, block by block."""
+    """Environment that is stepped with random actions."""
 
     def __init__(self, env_id: str, **keywords: Any) -> None:
         with SuppressOutput():
-            # Some print their colours.
+            # Some environments print when they are made.
             self.env = gym.make(env_id, **keywords)
         self.env.action_space.seed(0)
         self.env.reset(seed=0)
         self.steps(WARM_UP_STEPS)
 
     def steps(self, count: int) -> float:
-        """Do ``count`` steps with the resets that fall due; returns steps a second."""
+        """Do ``count`` steps and the resets at the end of episodes; return steps per second."""
         actions = [self.env.action_space.sample() for _ in range(count)]
         start = time.perf_counter()
         for action in actions:
@@ -128,14 +128,14 @@ class _Runner:
         return count / (time.perf_counter() - start)
 
     def resets(self, count: int) -> float:
-        """Return resets a second."""
+        """Return resets per second."""
         start = time.perf_counter()
         for _ in range(count):
             self.env.reset()
         return count / (time.perf_counter() - start)
 
-    def pictures(self, count: int) -> float:
-        """Return images per second of a scene that moves between them."""
+    def frames(self, count: int) -> float:
+        """Return rendered frames per second, with a step between two frames."""
         draw = self.env.unwrapped.camera_images if hasattr(self.env.unwrapped, "camera_images") else self.env.render
         inside = 0.0
         for _ in range(count):
@@ -146,7 +146,7 @@ class _Runner:
         return count / inside
 
     def physics_share(self, count: int) -> float:
-        """Do ``count`` steps without resets between them; returns the share of time inside Bullet's step."""
+        """Do ``count`` steps; return the share of their time inside Bullet's step."""
         advance: Callable[[int], None] = pybullet.stepSimulation
         timed = _Timed(advance)
         actions = [self.env.action_space.sample() for _ in range(count)]
@@ -165,7 +165,7 @@ class _Runner:
 
 
 class _Timed:
-    """A function of one number that adds up the time inside of it."""
+    """Function of one argument that sums up the time of its calls."""
 
     def __init__(self, function: Callable[[int], None]) -> None:
         self._function = function
@@ -180,7 +180,7 @@ class _Timed:
 
     @staticmethod
     def cost(calls: int = 2000) -> float:
-        """Seconds that a call spends on the timing itself, outside of what it adds up."""
+        """Return the time of a call that is spent on the timing itself, seconds."""
         timed = _Timed(lambda argument: None)
         start = time.perf_counter()
         for _ in range(calls):
@@ -189,7 +189,7 @@ class _Timed:
 
 
 class _Together:
-    """Several environments, each in a process of its own, that are stepped together."""
+    """Environments in processes of their own that are stepped together."""
 
     name = f"AsyncVectorEnv of {WORKERS}"
 
@@ -200,7 +200,7 @@ class _Together:
         self.steps(WARM_UP_STEPS)
 
     def steps(self, count: int) -> float:
-        """Do ``count`` steps in all; returns steps a second."""
+        """Do ``count`` steps in all; return steps per second."""
         actions = [self.env.action_space.sample() for _ in range(max(1, count // WORKERS))]
         start = time.perf_counter()
         for action in actions:
@@ -213,7 +213,7 @@ class _Together:
 
 
 class _Apart:
-    """As many environments, each stepped by a process of its own without waiting for the others."""
+    """Environments in processes of their own that do not wait for each other."""
 
     name = f"{WORKERS} processes apart"
 
@@ -230,7 +230,7 @@ class _Apart:
         self.steps(WORKERS)
 
     def steps(self, count: int) -> float:
-        """Do ``count`` steps in all; returns steps a second."""
+        """Do ``count`` steps in all; return steps per second."""
         share = max(1, count // WORKERS)
         start = time.perf_counter()
         for pipe in self._pipes:
@@ -247,7 +247,7 @@ class _Apart:
 
 
 def _step_alone(env_id: str, pipe: Connection) -> None:
-    """Do as many steps as it is told, until nobody tells it any more."""
+    """Do as many steps as the pipe asks for, until it is closed."""
     runner = _Runner(env_id)
     with contextlib.suppress(EOFError):
         while True:
@@ -260,9 +260,9 @@ def measure(env_id: str, *, steps: int, rounds: int) -> Speed:
     """Measure one environment of ours.
 
     Args:
-        env_id: Which.
-        steps: A round.
-        rounds: How many.
+        env_id: Id of the environment.
+        steps: Steps of a round.
+        rounds: Number of rounds.
     """
     runner = _Runner(env_id)
     try:
@@ -282,7 +282,7 @@ def _ratio(ours: str, against: str, pairs: list[tuple[float, float]], time_scale
 
 
 def compare(ours: str, theirs: str, *, steps: int, rounds: int) -> Ratio:
-    """Compare the steps a second of two environments, in alternation."""
+    """Compare the steps per second of two environments, in alternation."""
     mine, other = _Runner(ours), _Runner(theirs)
     try:
         pairs = [(mine.steps(steps), other.steps(steps)) for _ in range(rounds)]
@@ -293,68 +293,68 @@ def compare(ours: str, theirs: str, *, steps: int, rounds: int) -> Ratio:
     return _ratio(ours, theirs, pairs, time_scale)
 
 
-def compare_pictures(ours: str, theirs: str, *, pictures: int, rounds: int) -> Ratio:
-    """Compare what an agent's picture of 84 x 84 pixels costs with the other's ``render`` at that size."""
+def compare_rendering(ours: str, theirs: str, *, frames: int, rounds: int) -> Ratio:
+    """Compare our image observation of 84 x 84 pixels with ``render`` of the other environment at that size."""
     pixels = ours.replace("-v0", "Pixels-v0")
     size = {"render_width": IMAGE_SIZE, "render_height": IMAGE_SIZE}
     mine = _Runner(pixels, cameras=("front",), image_width=IMAGE_SIZE, image_height=IMAGE_SIZE)
     other = _Runner(theirs, render_mode="rgb_array", renderer="Tiny", **size)
     try:
-        pairs = [(mine.pictures(pictures), other.pictures(pictures)) for _ in range(rounds)]
+        pairs = [(mine.frames(frames), other.frames(frames)) for _ in range(rounds)]
     finally:
         mine.env.close()
         other.env.close()
     return _ratio(f"{pixels}, front", f"{theirs}, render()", pairs)
 
 
-WAYS: tuple[type[_Together] | type[_Apart], ...] = (_Together, _Apart)
+PROCESS_MODES: tuple[type[_Together] | type[_Apart], ...] = (_Together, _Apart)
 
 
-def compare_processes(env_id: str, way: type[_Together] | type[_Apart], *, steps: int, rounds: int) -> Ratio:
+def compare_processes(env_id: str, mode: type[_Together] | type[_Apart], *, steps: int, rounds: int) -> Ratio:
     """Compare environments in two processes with one environment in one process."""
-    several, single = way(env_id), _Runner(env_id)
+    several, single = mode(env_id), _Runner(env_id)
     try:
         pairs = [(several.steps(steps), single.steps(steps)) for _ in range(rounds)]
     finally:
         several.close()
         single.env.close()
-    return _ratio(f"{env_id}, {way.name}", f"{env_id}, one process", pairs)
+    return _ratio(f"{env_id}, {mode.name}", f"{env_id}, one process", pairs)
 
 
 def _seconds_per_step(env: gym.Env[Any, Any]) -> float:
     return 1.0 / float(env.unwrapped.metadata["render_fps"])
 
 
-def neighbours() -> list[Neighbour]:
-    """Those environments of others that are installed here; registers their ids."""
-    found = [neighbour for neighbour in NEIGHBOURS if importlib.util.find_spec(neighbour.package[0]) is not None]
-    for module in {neighbour.package[0] for neighbour in found}:
+def installed_others() -> list[OtherEnv]:
+    """Return the environments of other projects that are installed, and register their ids."""
+    found = [other for other in OTHER_ENVS if importlib.util.find_spec(other.package[0]) is not None]
+    for module in {other.package[0] for other in found}:
         with SuppressOutput():
-            # Some advertise their other versions.
+            # Some packages print when they are imported.
             importlib.import_module(module)
     return found
 
 
 def comparisons(*, steps: int, rounds: int) -> Iterator[Ratio]:
-    """Compare with everything that there is to compare with: environments of others, pictures, processes."""
-    found = neighbours()
-    for neighbour in found:
-        yield compare(neighbour.ours, neighbour.theirs, steps=steps, rounds=rounds)
-    for neighbour in found:
-        if neighbour.draws:
-            yield compare_pictures(neighbour.ours, neighbour.theirs, pictures=max(1, steps // 50), rounds=rounds)
-    for env_id, way in product(PROCESS_ENVS, WAYS):
-        yield compare_processes(env_id, way, steps=steps, rounds=rounds)
+    """Yield all comparisons: environments of other projects, rendering, processes."""
+    found = installed_others()
+    for other in found:
+        yield compare(other.ours, other.theirs, steps=steps, rounds=rounds)
+    for other in found:
+        if other.renders:
+            yield compare_rendering(other.ours, other.theirs, frames=max(1, steps // 50), rounds=rounds)
+    for env_id, mode in product(PROCESS_ENVS, PROCESS_MODES):
+        yield compare_processes(env_id, mode, steps=steps, rounds=rounds)
 
 
 def comparison_count() -> int:
-    """How many :func:`comparisons` there are."""
-    found = neighbours()
-    return len(found) + sum(neighbour.draws for neighbour in found) + len(PROCESS_ENVS) * len(WAYS)
+    """Return the number of :func:`comparisons`."""
+    found = installed_others()
+    return len(found) + sum(other.renders for other in found) + len(PROCESS_ENVS) * len(PROCESS_MODES)
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures were measured on."""
+    """Return a description of the machine."""
     model = platform.processor()
     information = Path("/proc/cpuinfo")
     if information.is_file():
@@ -366,8 +366,8 @@ def machine() -> dict[str, Any]:
 
 
 def as_json(speeds: list[Speed], compared: list[Ratio], *, steps: int, rounds: int) -> dict[str, Any]:
-    """The figures as plain data, with their conditions."""
-    others = sorted({neighbour.package[1] for neighbour in neighbours()})
+    """Return the figures as plain data, with the arguments of the measurement."""
+    others = sorted({other.package[1] for other in installed_others()})
     return {
         "machine": machine(),
         "steps": steps,

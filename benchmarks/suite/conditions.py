@@ -64,10 +64,10 @@ class Condition(SuiteModel):
 
         Args:
             environment: An id.
-            keywords: For ``gym.make``, besides.
+            keywords: Further keywords for ``gym.make``.
 
         Raises:
-            ValueError: It knows no such keyword, or its actions cannot be disturbed like this.
+            ValueError: The environment has no such keyword, or its actions cannot be perturbed.
         """
         try:
             env = make_env(environment, **{**self.env, **keywords})
@@ -75,18 +75,18 @@ class Condition(SuiteModel):
             raise ValueError(f"{environment} cannot be made with {self.env}: {error}") from error
         if (self.action_noise or self.pushes) and not isinstance(env.action_space, gym.spaces.Box):
             env.close()
-            raise ValueError(f"actions of {environment} are no numbers that could be disturbed")
+            raise ValueError(f"the actions of {environment} cannot be perturbed; expected a Box action space")
         if self.action_noise:
             env = NoisyActions(env, self.action_noise)
         return PushedArm(env, self.pushes) if self.pushes else env
 
 
 class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
-    """Add Gaussian noise to every action; the same noise for the same seed.
+    """Wrapper that adds Gaussian noise to every action; the same noise for the same seed.
 
     Args:
-        env: With a continuous action space.
-        scale: Standard deviation, of actions in [-1, 1].
+        env: Environment with a continuous action space.
+        scale: Standard deviation, for actions in [-1, 1].
     """
 
     version = 1
@@ -110,14 +110,13 @@ class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
 
 
 class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
-    """Pushes the arm at times that chance draws: the same for the same seed.
+    """Wrapper that pushes the arm at random times; the same times for the same seed.
 
-    A push takes the place of the action for some steps: a direction at full speed, with the gripper as the agent
-    wants it.
+    A push replaces the action for some steps: a random direction at full speed, with the agent's gripper command.
 
     Args:
-        env: With a continuous action space and a time limit.
-        pushes: Of an episode.
+        env: Environment with a continuous action space and a time limit.
+        pushes: Number of pushes in an episode.
     """
 
     version = 1
@@ -147,9 +146,9 @@ class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         direction = self._directions.get(self._step)
         self._step += 1
-        given = np.asarray(action)
-        if direction is not None and given.shape == direction.shape:
-            pushed = direction.astype(given.dtype)
-            pushed[-1] = given[-1]
+        wanted = np.asarray(action)
+        if direction is not None and wanted.shape == direction.shape:
+            pushed = direction.astype(wanted.dtype)
+            pushed[-1] = wanted[-1]
             return self.env.step(pushed)
         return self.env.step(action)

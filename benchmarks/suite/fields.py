@@ -34,7 +34,7 @@ def checked(call: Callable[..., T], *arguments: Any) -> T:
 
 
 def _text(text: str) -> str:
-    # Commas join a label to what else tells rows of a table apart.
+    # Names of rows join the label and other parts by commas.
     if not text.isprintable() or not text.strip() or set("|,") & set(text):
         raise ValueError(f"found {text!r}; expected a text in one line without '|' and ','")
     return text

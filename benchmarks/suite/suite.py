@@ -61,13 +61,13 @@ class VideoSettings(SuiteModel):
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """What agents learn from.
+    """Demonstrations that agents learn from.
 
     Attributes:
         environment: An id.
-        count: Of episodes, all of which succeed.
-        demonstrator: One of ``demos``.
-        seed: Of their collection.
+        count: Number of episodes, all of which succeed.
+        demonstrator: Name of a demonstrator of ``demos``.
+        seed: Seed of their collection.
     """
 
     environment: str
@@ -77,7 +77,7 @@ class Demonstrations:
 
     @property
     def id(self) -> str:
-        """Of the dataset."""
+        """Id of the dataset."""
         return f"{_slug(self.environment.removesuffix('-v0'))}-{self.demonstrator}-{self.count}-seed{self.seed}-v0"
 
 
@@ -103,21 +103,21 @@ class AgentEntry(SuiteModel):
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement: an agent in an environment.
+    """A cell of a suite: one agent, one environment, one training seed, one condition.
 
     Attributes:
         environment: An id.
         agent: See :func:`agents.registry.find`.
-        label: What it is called in reports.
-        settings: That differ from the agent's own.
-        training_seed: None for an agent that does not learn.
-        demonstrations: How many it learns from; None for an agent that needs none.
-        demonstration_seed: Of their collection; None likewise.
-        demonstrator: Of them; None likewise.
-        condition: What the condition is called that it is measured under.
-        changes: What that changes: fields of a :class:`benchmarks.suite.conditions.Condition`.
-        first_seed: Of the evaluation.
-        episodes: Of the evaluation.
+        label: Name of the agent in reports.
+        settings: Settings that differ from the agent's own.
+        training_seed: Seed of the training; None for an agent that does not learn.
+        demonstrations: Number of demonstrations; None for an agent that needs none.
+        demonstration_seed: Seed of their collection; None without demonstrations.
+        demonstrator: Name of their demonstrator; None without demonstrations.
+        condition: Name of the condition.
+        changes: Changes under the condition: fields of a :class:`benchmarks.suite.conditions.Condition`.
+        first_seed: Seed of the first episode of the evaluation.
+        episodes: Number of episodes of the evaluation.
     """
 
     environment: str
@@ -135,7 +135,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """A file name that tells environment, label, demonstrations, condition and seed."""
+        """File name made of environment, label, demonstrations, condition and seed."""
         parts = [_slug(self.environment), _slug(self.label)]
         if self.demonstrations is not None:
             parts.append(f"{self.demonstrations}-{self.demonstrator}")
@@ -147,19 +147,19 @@ class Cell:
 
     @property
     def group(self) -> tuple[str, str, int | None, str | None, str]:
-        """What it has in common with other trainings of the same."""
+        """Key of the cells that differ in their training seed only."""
         return self.environment, self.label, self.demonstrations, self.demonstrator, self.condition
 
     @property
     def dataset(self) -> Demonstrations | None:
-        """What it learns from; None if it learns from the reward alone, or not at all."""
+        """Demonstrations of the training; None for an agent that learns from reward alone, or not at all."""
         if self.demonstrations is None or self.demonstrator is None or self.demonstration_seed is None:
             return None
         return Demonstrations(self.environment, self.demonstrations, self.demonstrator, self.demonstration_seed)
 
     @property
-    def under(self) -> Condition:
-        """The condition it is measured under."""
+    def perturbation(self) -> Condition:
+        """Condition of the evaluation."""
         return Condition(**self.changes)
 
 
@@ -180,11 +180,11 @@ class Suite(SuiteModel):
 
     @property
     def environments(self) -> tuple[str, ...]:
-        """All environments, in the order in which they come up."""
+        """Ids of all environments, in the order of the agents."""
         return tuple(dict.fromkeys(environment for entry in self.agents for environment in entry.environments))
 
     def cells(self) -> list[Cell]:
-        """All measurements, the ones that take longest first."""
+        """Return all cells, those with a training first."""
         cells = [
             Cell(
                 environment=environment,
@@ -209,7 +209,7 @@ class Suite(SuiteModel):
         return sorted(cells, key=lambda cell: cell.training_seed is None)
 
     def recorded_cells(self) -> dict[str, Cell]:
-        """Whose episodes are recorded, by environment: the first cell of the recorded agent there."""
+        """Return the cells to record videos of, by environment: the first cell of the agent there."""
         label = None if self.videos is None else self.videos.agent
         found: dict[str, Cell] = {}
         for cell in self.cells():
@@ -233,7 +233,7 @@ class SpeedSuite(SuiteModel):
 
 
 def _slug(text: str) -> str:
-    """A part of a file name; other than plain letters it is told apart by a checksum."""
+    """Return a text as part of a file name; a checksum stands for what a file name cannot hold."""
     if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", text):
         return text
     safe = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in text)
@@ -241,44 +241,44 @@ def _slug(text: str) -> str:
 
 
 def learns(agent: str) -> bool:
-    """Whether an agent has a way to learn; what is in an archive or a folder has learned.
+    """Return True if an agent learns; a saved agent and an archive do not.
 
     Raises:
-        ValueError: There is no such agent, or it learns and cannot be kept.
+        ValueError: There is no such agent, or it learns and cannot be saved.
     """
     if has_learned(agent) or not isinstance(find(agent), type):
         return False
     lacking = [name for name in ("save", "load") if not hasattr(find(agent), name)]
     if hasattr(find(agent), "learn") and lacking:
         raise ValueError(
-            f"agent {agent!r} has learn, and lacks {' and '.join(lacking)}: what it learns could not be kept"
+            f"agent {agent!r} has learn and lacks {' and '.join(lacking)}: add methods that save and load it"
         )
     return issubclass(find(agent), TrainableAgent)
 
 
 def has_learned(agent: str) -> bool:
-    """Whether it is a saved agent's folder, or an archive.
+    """Return True for the folder of a saved agent and for an archive.
 
     Raises:
-        ValueError: A folder names an agent that has no name here: it may not say which code is run.
+        ValueError: The folder names an agent that is not registered: a folder must not choose code to run.
     """
     if not is_saved(agent):
         return agent.endswith(ARCHIVE)
     name = read_description(agent).get("agent")
     if name not in names():
-        raise ValueError(f"{agent} was saved by agent {name!r}, which has no name here (known: {', '.join(names())})")
+        raise ValueError(f"{agent} was saved by agent {name!r}; expected one of {', '.join(names())}")
     return True
 
 
 def check_settings(agent: str, settings: dict[str, Any]) -> None:
-    """Check settings as far as that needs no environment.
+    """Check the settings of an agent, as far as possible without an environment.
 
     Raises:
-        TypeError: The agent takes no such setting.
-        ValueError: Likewise, or a value is of another type or out of range.
+        TypeError: A third-party agent has no such setting.
+        ValueError: The agent has no such setting, or a value has another type or is out of range.
     """
     if has_learned(agent):
-        raise ValueError("an agent that was saved takes no settings")
+        raise ValueError("a saved agent takes no settings: remove them")
     found = find(agent)
     kind = settings_type(agent)
     if kind is not None:
@@ -288,7 +288,7 @@ def check_settings(agent: str, settings: dict[str, Any]) -> None:
 
 
 def needs_demonstrations(agent: str) -> bool:
-    """Whether an agent that learns does so from demonstrations, and not from the reward alone.
+    """Return True if an agent learns from demonstrations, False if it learns from reward alone.
 
     Raises:
         ValueError: There is no such agent.

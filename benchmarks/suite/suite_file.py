@@ -217,7 +217,7 @@ def is_of_speed(name: str) -> bool:
 
     Raises:
         FileNotFoundError: There is no such suite.
-        ValueError: The file is no YAML.
+        ValueError: The file is not valid YAML.
     """
     data = read(suite_path(name))
     return isinstance(data, dict) and "rounds" in data

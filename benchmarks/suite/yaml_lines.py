@@ -10,11 +10,11 @@ import yaml
 
 
 class Mapping(dict[str, Any]):
-    """A mapping of YAML.
+    """Mapping of a YAML file.
 
     Attributes:
-        line: Where it begins, counted from 1.
-        lines: Where each key is.
+        line: Line where it begins, counted from 1.
+        lines: Line of each key.
     """
 
     line: int
@@ -22,11 +22,11 @@ class Mapping(dict[str, Any]):
 
 
 class Sequence(list[Any]):
-    """A list of YAML.
+    """List of a YAML file.
 
     Attributes:
-        line: Where it begins, counted from 1.
-        lines: Where each item begins.
+        line: Line where it begins, counted from 1.
+        lines: Line of each item.
     """
 
     line: int
@@ -34,7 +34,7 @@ class Sequence(list[Any]):
 
 
 class _Loader(yaml.SafeLoader):
-    """Builds these, and refuses a key that comes twice."""
+    """Loader of these classes that rejects duplicate keys."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Mapping:
@@ -43,7 +43,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Mapping:
     for key in own:
         name = loader.construct_object(key, deep=True)
         if name in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} comes twice", key.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {name!r}", key.start_mark)
         seen.append(name)
     loader.flatten_mapping(node)
     made = Mapping()
@@ -71,19 +71,19 @@ def read(path: Path) -> Any:
     """Read a file.
 
     Raises:
-        ValueError: It is no YAML, or has a key twice; says in which line.
+        ValueError: The file is not valid YAML, or has a duplicate key.
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  (a SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise ValueError(f"{path}{line}: no YAML: {error.problem}") from error
+        raise ValueError(f"{path}{line}: invalid YAML: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
+        raise ValueError(f"{path} is not valid YAML: {error}") from error
 
 
 def plain(value: Any) -> Any:
-    """Return plain dicts and lists, which can be sent and written."""
+    """Return the same content as plain dicts and lists."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, list) else value

@@ -128,7 +128,7 @@ def test_what_has_the_same_name_alone_is_not_called_better(core: Path, tmp_path:
             write_cell(folder, dataclasses.replace(result, cell=cell))
     (folder / "suite.json").write_text(json.dumps(suite))
     found = {(one.environment, one.agent): one for one in compare(core, folder)}
-    assert (found[CLONE].verdict, found[CLONE].differs) == ("of something else", ("settings",))
+    assert (found[CLONE].verdict, found[CLONE].differs) == ("not comparable", ("settings",))
     assert {one.verdict for key, one in found.items() if key != CLONE} == {"the same"}
 
 

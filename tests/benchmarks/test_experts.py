@@ -109,8 +109,8 @@ def test_a_condition_that_changed_is_another_one(tmp_path: Path, monkeypatch: py
         (b"[]", "holds no measurements"),
         (b'{"pieces": null}', "holds no measurements"),
         (b'{"pieces": {"a": [1]}}', "holds no measurements"),
-        (b"\xec\x00", "is no JSON"),
-        (b"{", "is no JSON"),
+        (b"\xec\x00", "is not valid JSON"),
+        (b"{", "is not valid JSON"),
     ],
 )
 def test_a_file_of_something_else_is_left_alone(content: bytes, problem: str, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_bad_requests_and_files_are_refused(tmp_path: Path) -> None:
     for arguments, message in (
         (["--task", "dance"], "unknown task 'dance'"),
         (["--episodes", "0"], "episodes is 0"),
-        (["--task", "reach", "--episodes", "1", "--out", str(broken)], "is no JSON"),
+        (["--task", "reach", "--episodes", "1", "--out", str(broken)], "is not valid JSON"),
         (["--task", "reach", "--episodes", "1", "--out", str(tmp_path)], "is a folder"),
     ):
         failed = CliRunner().invoke(app, ["experts", *arguments])

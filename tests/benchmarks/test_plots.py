@@ -27,13 +27,13 @@ def trained(label: str, done: tuple[float, ...], unit: str) -> CellResult:
 
 def test_a_look_stands_where_it_was_taken_and_the_end_is_the_measurement() -> None:
     clone = trained("bc", (50.0, 100.0), "epochs")
-    assert plots.growth(clone) == ([0.5, 1.0], [0.1, clone.evaluation.success_rate])
+    assert plots.learning_curve(clone) == ([0.5, 1.0], [0.1, clone.evaluation.success_rate])
     train_from_scratch = trained("dqfd", (1000.0, 2000.0), "steps")
     assert train_from_scratch.training is not None
     total = train_from_scratch.training.environment_steps
     end = train_from_scratch.evaluation.success_rate
-    assert plots.growth(train_from_scratch) == ([1000.0 / total, 2000.0 / total, 1.0], [0.1, 0.1, end])
-    assert plots.growth(trained("bc", (), "epochs")) is None
+    assert plots.learning_curve(train_from_scratch) == ([1000.0 / total, 2000.0 / total, 1.0], [0.1, 0.1, end])
+    assert plots.learning_curve(trained("bc", (), "epochs")) is None
 
 
 def test_numbers_of_demonstrations_are_not_mixed_under_conditions_nor_in_curves() -> None:
@@ -80,7 +80,7 @@ def test_a_legend_of_long_names_stays_on_the_paper() -> None:
 
 @pytest.mark.parametrize("label", ["bc", "dqfd", "gail", "dqn"])
 def test_every_published_curve_ends_with_its_training(label: str) -> None:
-    found = [plots.growth(one) for one in RESULTS if one.cell.label == label]
+    found = [plots.learning_curve(one) for one in RESULTS if one.cell.label == label]
     assert found
     for grown in found:
         assert grown is not None

@@ -48,7 +48,7 @@ def test_a_report_shows_what_was_measured(results: Path) -> None:
     assert [source[:22] for source in sources].count("data:video/mp4;base64,") == 2
     assert all(source.startswith(("data:", "#")) for source in sources), "the page is whole by itself"
     assert not re.search(r"https?://(?!www\.w3\.org)|<script|@import|url\(http", page)
-    assert re.findall("<h3>([^<]+)</h3>", page) == ["Success", "Learning curves", "How they act"]
+    assert re.findall("<h3>([^<]+)</h3>", page) == ["Success", "Learning curves", "Behavior"]
 
 
 def test_a_report_of_the_same_results_is_the_same(results: Path) -> None:

@@ -62,8 +62,8 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
 
     suite = written(tmp_path)
     said = told(suite, tmp_path / "out")
-    assert "1 datasets, 2 trainings, 4 of 4 measurements and 1 videos are to be made" in said
-    assert "6 trainings and measurements of which nothing is known yet" in said
+    assert "1 datasets, 2 trainings, 4 of 4 cells and 1 videos are missing" in said
+    assert "6 trainings and cells of unknown duration" in said
     assert not (tmp_path / "out").exists()
     folder = shutil.copytree(results, tmp_path / "copy")
     for name in ("LamReach-v0-bc-8-expert-seed0", "LamReach-v0-expert"):
@@ -71,13 +71,13 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
     before = sorted(folder.rglob("*"))
     said = told(suite, folder)
     assert sorted(folder.rglob("*")) == before
-    assert "0 datasets, 0 trainings, 2 of 4 measurements and 0 videos" in said
-    assert "1 trainings and measurements of which nothing is known yet" in said
+    assert "0 datasets, 0 trainings, 2 of 4 cells and 0 videos" in said
+    assert "1 trainings and cells of unknown duration" in said
     other = read_cell(folder / "cells" / "LamReach-v0-bc-8-expert-seed1.json")
     assert re.search(rf"LamReach-v0 +bc +- +1 +{other.evaluation_seconds:.0f} s", said)
     shutil.rmtree(folder / "agents")
     said = told(suite, folder)
-    assert "1 datasets, 1 trainings, 2 of 4 measurements and 0 videos" in said
+    assert "1 datasets, 1 trainings, 2 of 4 cells and 0 videos" in said
     took = (other.training_seconds or 0.0) + other.evaluation_seconds
     assert re.search(rf"LamReach-v0 +bc +1 +1 +{took:.0f} s", said)
 
@@ -282,5 +282,5 @@ def test_a_saved_agent_is_measured_as_it_is(results: Path, tmp_path: Path) -> No
     description.write_text(description.read_text().replace('"epochs"', '"epochs" '))
     assert [planned.cell.label for planned in runner.missing(suite, folder).cells] == [saved]
     description.write_text(json.dumps({"agent": "os:system"}))
-    with pytest.raises(ValueError, match="was saved by agent 'os:system', which has no name here"):
+    with pytest.raises(ValueError, match="was saved by agent 'os:system'; expected one of"):
         read_suite(written(tmp_path), (saved,))

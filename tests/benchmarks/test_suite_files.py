@@ -220,10 +220,10 @@ def test_the_line_is_that_of_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"line {place}, evaluation.episodes: found 'six'"):
         read_suite(str(path))
     path.write_text("name: a\nagents: [bc]\nname: b\n")
-    with pytest.raises(ValueError, match="line 3: no YAML: the key 'name' comes twice"):
+    with pytest.raises(ValueError, match="line 3: invalid YAML: duplicate key 'name'"):
         read_suite(str(path))
     path.write_text("name: a\nagents: [bc\n")
-    with pytest.raises(ValueError, match=r"line \d: no YAML"):
+    with pytest.raises(ValueError, match=r"line \d: invalid YAML"):
         read_suite(str(path))
 
 
@@ -231,7 +231,7 @@ def test_a_missing_or_dangerous_suite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no suite 'quick'; expected one of core, data"):
         read_suite("quick")
     (tmp_path / "x.yaml").write_text("!!python/object/apply:os.system ['true']")
-    with pytest.raises(ValueError, match="no YAML"):
+    with pytest.raises(ValueError, match="invalid YAML"):
         read_suite(str(tmp_path / "x.yaml"))
 
 

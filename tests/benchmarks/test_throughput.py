@@ -31,24 +31,24 @@ def test_an_environment_compared_with_itself_simulates_as_much_time_as_steps() -
 
 @pytest.mark.slow
 def test_pictures_and_processes_are_compared_too() -> None:
-    throughput.neighbours()
-    drawn = throughput.compare_pictures("LamReach-v0", "PandaReach-v3", pictures=2, rounds=1)
+    throughput.installed_others()
+    drawn = throughput.compare_rendering("LamReach-v0", "PandaReach-v3", frames=2, rounds=1)
     assert (drawn.ours, drawn.against) == ("LamReachPixels-v0, front", "PandaReach-v3, render()")
     assert drawn.ratio > 0
     assert drawn.simulated_time_ratio is None
-    for way in throughput.WAYS:
-        pair = throughput.compare_processes("LamReach-v0", way, steps=20, rounds=1)
-        assert pair.ours == f"LamReach-v0, {way.name}"
+    for mode in throughput.PROCESS_MODES:
+        pair = throughput.compare_processes("LamReach-v0", mode, steps=20, rounds=1)
+        assert pair.ours == f"LamReach-v0, {mode.name}"
         assert pair.ratio > 0
     assert not multiprocessing.active_children()
 
 
 def test_every_installed_neighbour_is_an_environment() -> None:
-    found = throughput.neighbours()
-    assert {neighbour.package for neighbour in found} >= {throughput.PANDA_GYM}
-    for neighbour in found:
-        gym.spec(neighbour.ours)
-        gym.spec(neighbour.theirs)
+    found = throughput.installed_others()
+    assert {other.package for other in found} >= {throughput.PANDA_GYM}
+    for other in found:
+        gym.spec(other.ours)
+        gym.spec(other.theirs)
 
 
 def test_the_command_measures_what_is_named_and_writes_its_figures(tmp_path: Path) -> None:
