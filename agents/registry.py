@@ -43,7 +43,7 @@ PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """Facts about an agent that other code needs without making one.
+    """Facts about an agent that are known without making one.
 
     An agent's class holds them as its attribute ``spec``. An import path may also name a spec itself: its ``make`` is
     then called with the environment and the settings.

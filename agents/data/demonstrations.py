@@ -1,4 +1,4 @@
-"""Demonstrations for training: datasets that are read once, and what agents take from them.
+"""Demonstrations for training: datasets that are read once, as transitions, episodes and sequences.
 
 States and small images are held in memory. Larger datasets stay in their files, which are mapped: their transitions
 are read when a minibatch needs them.
@@ -28,7 +28,7 @@ from demos.datasets.windows import Windows
 IN_MEMORY_BYTES = 2 * 2**30
 """Observations of more bytes than this stay in their files."""
 INSTRUCTION = "instruction"
-"""Name of the info, or of the option of a reset, that holds what an episode asks for."""
+"""Name of the info, or of the option of a reset, that holds the instruction of an episode."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class EpisodeFacts:
         dataset: Number of its dataset.
         index: Number of the episode in its file.
         length: Number of steps.
-        instruction: What it asks for, in words; None if that is not recorded.
+        instruction: Instruction in words; None if it is not recorded.
         environment: Id of its environment; None if that is not recorded.
         robot: Name of its robot; None if that is not recorded.
     """

@@ -1,4 +1,4 @@
-"""A limit to the wall time of something that may hang, such as an episode of an agent."""
+"""Deadline: limit to the wall time of code that may hang, such as an episode of an agent."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ GRACE_SECONDS = 3.0
 
 
 class Interrupted(BaseException):
-    """Raised in a block whose time is over; not an Exception, which blocks may catch and go on."""
+    """Raised in a block whose time is over; not an Exception, which the block might catch."""
 
 
 class Deadline:
-    """A limit to the wall time of a ``with`` block.
+    """Limit to the wall time of a ``with`` block.
 
     When the time is over, the block is interrupted wherever it is, and raises TimeoutError. In the main thread a
     signal does that, so that sleeping and waiting end too. In other threads and on Windows, only Python code can be

@@ -156,8 +156,8 @@ class DAgger(PolicyAgent):
             for finished, each in enumerate(iterations[state["iterations"] :], start=state["iterations"]):
                 # Images of large datasets stay in their files: a checkpoint holds labels only where they are in
                 # memory.
-                kept = {"iterations": finished, "labels": vars(labels[:])}
-                self._fit(each, labels, seed, kept, state, env, run)
+                checkpoint = {"iterations": finished, "labels": vars(labels[:])}
+                self._fit(each, labels, seed, checkpoint, state, env, run)
                 if each.episodes:
                     labels = joined([labels, self._rollouts(each, rollouts, expert, seed)])
 
@@ -198,7 +198,7 @@ class DAgger(PolicyAgent):
         each: _Iteration,
         labels: Transitions,
         seed: int,
-        kept: dict[str, Any],
+        checkpoint: dict[str, Any],
         state: dict[str, Any],
         env: Env,
         run: Run,
@@ -209,7 +209,7 @@ class DAgger(PolicyAgent):
             each: Iteration.
             labels: Labels so far.
             seed: Seed of the training.
-            kept: Content of a checkpoint besides the training loop.
+            checkpoint: Content of a checkpoint besides the training loop.
             state: Checkpoint that was read; its training loop is resumed if it belongs to this policy.
             env: Environment of periodic evaluation.
             run: Checkpoints and log.
@@ -238,7 +238,7 @@ class DAgger(PolicyAgent):
                 done = each.before + loop.epochs_done
                 run.log(done, labels=len(labels), **loop.logs)
                 run.evaluate(policy, env, done)
-                run.checkpoint(lambda: {**kept, "loop": loop.state()})
+                run.checkpoint(lambda: {**checkpoint, "loop": loop.state()})
             self.policy = loop.result()
 
     def _rollouts(self, each: _Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Transitions:

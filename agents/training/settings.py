@@ -125,10 +125,10 @@ def file_settings(name: str, known: Iterable[str]) -> dict[str, dict[str, Any]]:
     own = {section: values for section, values in content.items() if section not in (SEARCH, INHERITS)}
     if INHERITS not in content:
         return own
-    kept = set(known)
+    names = set(known)
     inherited = {
-        section: {key: value for key, value in values.items() if key in kept}
-        for section, values in file_settings(content[INHERITS], kept).items()
+        section: {key: value for key, value in values.items() if key in names}
+        for section, values in file_settings(content[INHERITS], names).items()
     }
     return {section: {**inherited.get(section, {}), **own.get(section, {})} for section in {**inherited, **own}}
 

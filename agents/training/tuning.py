@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +142,7 @@ def tune(
         disable=not progress,
     )
     with bar:
-        shown = bar.add_task("", total=trials, agent=agent, note="", completed=len(_finished(opened)))
+        task = bar.add_task("", total=trials, agent=agent, note="", completed=len(_finished(opened)))
 
         def objective(trial: optuna.Trial) -> float:
             chosen = {**settings, **suggested(trial, space)}
@@ -150,7 +150,7 @@ def tune(
             for number in range(seeds):
                 made = agents.make(agent, env, **chosen)
                 run = _Trial(device=device, episodes=min(episodes, 20), trial=trial, before=number)
-                run.shown = lambda note: bar.update(shown, note=f"trial {trial.number}: {note}")
+                run.show_note = lambda note: bar.update(task, note=f"trial {trial.number}: {note}")
                 made.learn(data, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
                 evaluation_seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
                 rates.append(agents.evaluate(made, env, seeds=evaluation_seeds).success_rate)
@@ -158,7 +158,7 @@ def tune(
 
         def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             done = len(_finished(study))
-            bar.update(shown, completed=done)
+            bar.update(task, completed=done)
             if done >= trials:
                 study.stop()
 
@@ -228,7 +228,7 @@ class _Trial(Run):
 
     def __init__(self, *, device: str, episodes: int, trial: optuna.Trial, before: int) -> None:
         super().__init__(device=device, episodes=episodes)
-        self.shown: Any = lambda note: None
+        self.show_note: Callable[[str], None] = lambda note: None
         self._trial = trial
         self._before = before
         self._reports = 0
@@ -237,7 +237,7 @@ class _Trial(Run):
         super().log(done, **numbers)
         if "success" not in numbers:
             return
-        self.shown(f"success {numbers['success']:.2f}")
+        self.show_note(f"success {numbers['success']:.2f}")
         # Only the first of several trainings can prune a trial.
         if self._before == 0:
             self._trial.report(numbers["success"], self._reports)
