@@ -94,8 +94,8 @@ def train(
         )
         dataset: Any = _demonstrations(agent, learner, demonstrations, root)
         if spec.takes_run:
-            ours: Any = learner
-            ours.learn(dataset, made, seed=seed, budget=budget, run=run)
+            takes_run: Any = learner  # the protocol of third-party agents has no run
+            takes_run.learn(dataset, made, seed=seed, budget=budget, run=run)
         else:
             learner.learn(dataset, made, seed=seed, budget=budget, progress=True)
         # Another training may have been saved there meanwhile.

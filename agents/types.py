@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gymnasium as gym
@@ -20,3 +21,7 @@ Observation: TypeAlias = Array | dict[str, Array]
 """Observation of an environment, or a batch of them."""
 Tensors: TypeAlias = "torch.Tensor | dict[str, torch.Tensor]"
 """Observations of shape (N, ...) on a device, or a dict of such."""
+State: TypeAlias = dict[str, Any]
+"""State in a checkpoint: dicts, lists and tuples of tensors, arrays, numbers, strings, booleans and None."""
+Starts: TypeAlias = "Sequence[bool] | Array | None"
+"""True for each environment whose episode starts; None for none."""

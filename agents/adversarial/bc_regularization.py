@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.data.demonstrations import Transitions
 from agents.data.symmetry import Symmetry
+from agents.types import State
 
 
 def actor_parameters(policy: ActorCriticPolicy, *, noise: bool) -> list[torch.nn.Parameter]:
@@ -81,11 +79,11 @@ class BCRegularization:
         self._policy.zero_grad()
         return float(np.mean(losses)) if losses else 0.0
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return what a checkpoint needs to resume."""
         return {"optimizer": self._optimizer.state_dict(), "rng": self._rng.bit_generator.state}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Resume from a state of :meth:`state`."""
         self._optimizer.load_state_dict(state["optimizer"])
         self._rng.bit_generator.state = state["rng"]

@@ -39,7 +39,7 @@ from agents.training.stable_baselines import (
     steps_per_env,
     training_envs,
 )
-from agents.types import Array, Env
+from agents.types import Array, Env, State
 
 
 @dataclass(frozen=True)
@@ -342,7 +342,7 @@ class _Training:
         numbers["discriminator/accuracy"] = float(np.mean([stats["disc_acc"] for stats in found]))
         return numbers
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return what a checkpoint needs after an iteration; the next iteration replaces its rollouts."""
         trainer: Any = self.trainer
         return {
@@ -355,7 +355,7 @@ class _Training:
             "counters": [trainer._global_step, trainer._disc_step],
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Resume from a state of :meth:`state`."""
         trainer: Any = self.trainer
         trainer._reward_net.load_state_dict(state["reward"])

@@ -22,7 +22,7 @@ from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, CountOrZero, Layers, NotNegative, Positive
-from agents.types import Array, Env, Observation, Space, Tensors
+from agents.types import Array, Env, Observation, Space, Starts, Tensors
 from demos.datasets.statistics import Statistics
 
 MAX_ENSEMBLE = 32
@@ -271,7 +271,7 @@ class BehaviorCloning(PolicyAgent):
         return steps, data.transitions(apart) if apart else None
 
     def predict(
-        self, observation: Observation, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        self, observation: Observation, state: Any = None, episode_start: Starts = None, deterministic: bool = False
     ) -> tuple[Array, Any]:
         """Return actions, as Stable-Baselines3's ``predict`` does.
 

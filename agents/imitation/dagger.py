@@ -21,7 +21,7 @@ from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import Count, Discount
 from agents.training.stable_baselines import SeededEpisodes, horizon_of, rollout_env
-from agents.types import Array, Env, Observation
+from agents.types import Array, Env, Observation, State
 from demos.collection.recording import Policy
 from demos.datasets.statistics import array_statistics
 from demos.experts import make_expert
@@ -198,8 +198,8 @@ class DAgger(PolicyAgent):
         each: _Iteration,
         labels: Transitions,
         seed: int,
-        checkpoint: dict[str, Any],
-        state: dict[str, Any],
+        checkpoint: State,
+        state: State,
         env: Env,
         run: Run,
     ) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from agents.data.demonstrations import Transitions
-from agents.types import Array, Observation, Space, Tensors
+from agents.types import Array, Observation, Space, Starts, Tensors
 from demos.datasets.statistics import Statistics
 from demos.datasets.tree import tree_leaves, tree_map
 
@@ -72,7 +72,7 @@ class TorchPolicy(nn.Module, ABC):
 
     @torch.no_grad()
     def predict(
-        self, observation: Observation, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        self, observation: Observation, state: Any = None, episode_start: Starts = None, deterministic: bool = False
     ) -> tuple[Array, Any]:
         """Return actions for one observation or a batch, as Stable-Baselines3's ``predict`` does.
 

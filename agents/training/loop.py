@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from agents.data.demonstrations import Transitions
 from agents.data.symmetry import Symmetry
 from agents.policies.torch_policy import TorchPolicy
 from agents.training.randomness import generators, set_generators
+from agents.types import State
 
 LARGEST_GRADIENT = 1e18
 """Adam squares gradients: beyond 1e19 the squares overflow 32-bit numbers. Where the noise of an action has nearly
@@ -165,7 +166,7 @@ class TrainingLoop(Generic[PolicyType]):
         self.policy.load_state_dict(self._best_weights or self._result_weights())
         return self.policy.to("cpu").eval()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return all that is needed to resume after an epoch."""
         return {
             "policy": self.policy.state_dict(),
@@ -179,7 +180,7 @@ class TrainingLoop(Generic[PolicyType]):
             "best_weights": self._best_weights,
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Resume from a state of :meth:`state`."""
         self.policy.load_state_dict(state["policy"])
         device, average = self.policy.device, state["average"]

@@ -19,7 +19,7 @@ from agents.training.provenance import training_of
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, check_seed, read_settings
-from agents.types import Array, Env, Observation, Space
+from agents.types import Array, Env, Observation, Space, Starts
 
 Self = TypeVar("Self", bound="PolicyAgent")
 
@@ -78,7 +78,7 @@ class PolicyAgent(ABC):
         )
 
     def predict(
-        self, observation: Observation, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        self, observation: Observation, state: Any = None, episode_start: Starts = None, deterministic: bool = False
     ) -> tuple[Array, Any]:
         """Return actions, as Stable-Baselines3's ``predict`` does."""
         actions: tuple[Array, Any] = self.policy.predict(observation, state, episode_start, deterministic)

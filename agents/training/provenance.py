@@ -36,7 +36,7 @@ def settings_type(name: str) -> type[Any] | None:
     return spec_of(find(name)).settings if name in AGENTS else None
 
 
-def effective_settings(name: str, changed: Mapping[str, Any], section: str) -> dict[str, Any]:
+def effective_settings(name: str, changed: Mapping[str, object], section: str) -> dict[str, Any]:
     """Return all settings that an agent is trained with in an environment.
 
     Args:
@@ -54,7 +54,7 @@ def effective_settings(name: str, changed: Mapping[str, Any], section: str) -> d
 
 def training_of(
     agent: str,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     env: Env,
     demonstrations: DemonstrationData | None,
     *,
@@ -124,7 +124,7 @@ def outdated_parts(training: Mapping[str, Any]) -> list[str]:
     return [name for name in before if name in now and now[name] != before[name]]
 
 
-def _read_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
+def _read_keywords(keywords: Mapping[str, str]) -> dict[str, Any]:
     """Read keywords as :func:`training_of` writes them; objects, such as a user's own task, cannot be read."""
     found = {}
     for name, text in keywords.items():

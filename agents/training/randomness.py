@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
+
+from agents.types import State
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def isolated_rng(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def generators() -> dict[str, Any]:
+def generators() -> State:
     """Return the states of the global generators."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
@@ -44,7 +45,7 @@ def generators() -> dict[str, Any]:
     }
 
 
-def set_generators(state: dict[str, Any]) -> None:
+def set_generators(state: State) -> None:
     """Set the global generators to a state of :func:`generators`."""
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))

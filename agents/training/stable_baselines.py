@@ -6,7 +6,7 @@ the algorithm: weights, optimizers, replay buffer, counters, and the states of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
@@ -21,7 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
-from agents.types import Env
+from agents.types import Array, Env, State
 
 TRAINING_SEEDS = 2**29
 """First seed of training episodes; they stay below ``agents.training.run.FIRST_SEED``."""
@@ -216,7 +217,7 @@ class _RunCallback(BaseCallback):
         return True
 
 
-def state_of(model: BaseAlgorithm) -> dict[str, Any]:
+def state_of(model: BaseAlgorithm) -> State:
     """Return all that a model needs to resume at the start of an episode."""
     _, tensors = model._get_torch_save_params()
     return {
@@ -229,7 +230,7 @@ def state_of(model: BaseAlgorithm) -> dict[str, Any]:
     }
 
 
-def restore(model: BaseAlgorithm, state: Mapping[str, Any]) -> None:
+def restore(model: BaseAlgorithm, state: State) -> None:
     """Set the state of a new model to one of :func:`state_of`."""
     model.set_parameters(dict(state["parameters"]), exact_match=True, device=model.device)
     for name, tensor in state["tensors"].items():
@@ -241,7 +242,7 @@ def restore(model: BaseAlgorithm, state: Mapping[str, Any]) -> None:
     set_generators(state["generators"])
 
 
-def replay_state(buffer: Any) -> dict[str, Any] | None:
+def replay_state(buffer: BaseBuffer | None) -> State | None:
     """Return the content of a replay buffer; None without a buffer.
 
     A buffer that holds more than arrays returns the rest by ``more_state`` and sets it by ``set_more_state``.
@@ -256,7 +257,7 @@ def replay_state(buffer: Any) -> dict[str, Any] | None:
     return {"arrays": arrays, "position": buffer.pos, "full": buffer.full, "more": more}
 
 
-def set_replay(buffer: Any, state: Mapping[str, Any] | None) -> None:
+def set_replay(buffer: BaseBuffer | None, state: State | None) -> None:
     """Set the content of a new replay buffer to that of :func:`replay_state`."""
     if buffer is None or state is None:
         return
@@ -268,7 +269,7 @@ def set_replay(buffer: Any, state: Mapping[str, Any] | None) -> None:
         buffer.set_more_state(state["more"])
 
 
-def _arrays(buffer: Any) -> list[tuple[str, np.ndarray[Any, Any]]]:
+def _arrays(buffer: BaseBuffer) -> list[tuple[str, Array]]:
     """Return the numeric arrays of a replay buffer by name; arrays in dicts have names of two parts."""
     found = []
     for name, value in vars(buffer).items():

@@ -47,7 +47,7 @@ class Tuned:
     trials: int
 
 
-def search_space(agent: str, changed: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+def search_space(agent: str, changed: Mapping[str, object] | None = None) -> dict[str, dict[str, Any]]:
     """Return the search space of an agent: the section ``search`` of its file in ``configs``.
 
     Args:
@@ -92,7 +92,7 @@ def tune(
     env: Env,
     demonstrations: Demonstrations | None,
     study: str | Path,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     *,
     trials: int,
     seeds: int = 1,
@@ -190,7 +190,7 @@ def _is_study(path: Path) -> bool:
     return not tables or "studies" in tables
 
 
-def _opened(path: Path, of: dict[str, Any]) -> optuna.Study:
+def _opened(path: Path, of: Mapping[str, object]) -> optuna.Study:
     """Open a study, or create it."""
     if "?" in str(path.resolve()):
         raise ValueError(f"{path} contains '?', which a database address cannot: choose another file")

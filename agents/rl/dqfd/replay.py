@@ -6,7 +6,6 @@ the rest is a ring buffer of the agent's transitions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
 
-from agents.types import Array, Observation, Space, Tensors
+from agents.types import Array, Observation, Space, State, Tensors
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_map
 
@@ -311,7 +310,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
             floats(self.weights(rows, beta)),
         )
 
-    def more_state(self) -> dict[str, Any]:
+    def more_state(self) -> State:
         """Return what a checkpoint needs besides the arrays."""
         return {
             "priorities": self.tree[: self.size()],
@@ -319,7 +318,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
             "generator": self._rng.bit_generator.state,
         }
 
-    def set_more_state(self, state: Mapping[str, Any]) -> None:
+    def set_more_state(self, state: State) -> None:
         """Set a state of :meth:`more_state`."""
         priorities = np.asarray(state["priorities"], dtype=np.float64)
         self.tree.set(np.arange(len(priorities)), priorities)
