@@ -15,7 +15,7 @@ import demos
 from agents.adversarial.training import AdversarialAgent
 from agents.data.demonstrations import DemonstrationData, joined
 from demos.datasets.checksum import checksum
-from demos.datasets.episode import episodes_of
+from demos.datasets.reading import episodes_of
 
 from ..conftest import Make
 from .test_adversarial import ROUND, SMALL

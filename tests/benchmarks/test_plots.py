@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.analysis.tables import names, rows
 from benchmarks.reports import plots
-from benchmarks.reports.report import _under
+from benchmarks.reports.report import _by_condition
 from benchmarks.runner.results import CellResult, read_results
 from benchmarks.runner.training import Curve
 
@@ -45,7 +45,7 @@ def test_numbers_of_demonstrations_are_not_mixed_under_conditions_nor_in_curves(
     ]
     table = rows(results)
     assert set(names(table)) == {"bc, 10", "bc, 20", "bc, 10, noise", "bc, 20, noise"}
-    [(_, conditions, agents)] = _under(table)
+    [(_, conditions, agents)] = _by_condition(table)
     assert conditions == ["as trained", "noise"]
     shown = {name: [None if row is None else row.demonstrations for row in own] for name, own in agents}
     assert shown == {"bc, 10": [10, 10], "bc, 20": [20, 20]}

@@ -22,7 +22,7 @@ import pytest
 import demos
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.plan import Plan, episode_seed
-from demos.collection.recording import check_spaces, record, replayed
+from demos.collection.recording import check_spaces, record, replay_steps
 from demos.collection.shards import begin_run, shards_of, write_shard
 from demos.collection.strategies import STRATEGIES
 from demos.datasets.checksum import checksum, episode_digest
@@ -297,7 +297,7 @@ class Talkative(gym.Wrapper[Any, Any, Any, Any]):
 
 def test_only_numbers_that_are_always_told_are_recorded() -> None:
     env = Talkative(gym.make("CartPole-v1"))
-    episode = record(env, replayed(env, [0, 1, 0], seed=0), seed=0)
+    episode = record(env, replay_steps(env, [0, 1, 0], seed=0), seed=0)
     env.close()
     np.testing.assert_equal(
         episode.infos, {"number": np.arange(4), "inner": {"flag": np.array([True, False, True, False])}}

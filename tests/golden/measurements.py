@@ -11,14 +11,14 @@ import numpy as np
 
 import agents
 from agents.evaluation import evaluation
-from benchmarks.suite.conditions import Condition, NoisyActions, Shoved
+from benchmarks.suite.conditions import Condition, NoisyActions, PushedArm
 from lam_envs.versions import environment_versions
 from tests.golden.case import Case, digest
 
 ENV_ID = "LamReach-v0"
 CONDITIONS = {
     "action noise": (Condition(action_noise=0.2), {"action noise": NoisyActions.version}),
-    "shoves": (Condition(shoves=2), {"shoves": Shoved.version}),
+    "shoves": (Condition(pushes=2), {"shoves": PushedArm.version}),
 }
 
 

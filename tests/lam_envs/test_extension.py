@@ -18,7 +18,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv
 
 import demos
-from demos.collection.recording import record, replayed, rollout
+from demos.collection.recording import record, replay_steps, rollout
 from demos.experts import ExpertPolicy, make_expert
 from lam_envs import ManipulationEnv
 from lam_envs.control import CONTROLS
@@ -259,7 +259,7 @@ def test_an_episode_of_a_new_task_is_recorded_and_replayed() -> None:
     env = gym.make(ID, randomize="full")
     expert = ExpertPolicy(AboveExpert(), env)
     episode = record(env, rollout(env, expert, 5), 5)
-    again = record(env, replayed(env, episode.actions, 5), 5)
+    again = record(env, replay_steps(env, episode.actions, 5), 5)
     assert episode.differs_from(again) is None
     env.close()
 
