@@ -114,7 +114,9 @@ def _unsigned(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
                 yield Problem(DATA_FILE, number, f"has no digest, and {len(with_digest)} others have one")
 
 
-def changed_file_problems(found: ScanResult, broken: str, *, is_explained: bool, in_doubt: bool) -> Iterator[Problem]:
+def changed_file_problems(
+    result: ScanResult, broken: str, *, is_explained: bool, in_doubt: bool
+) -> Iterator[Problem]:
     """Yield the problems of a changed data file beyond those of its episodes.
 
     Args:

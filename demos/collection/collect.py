@@ -122,7 +122,7 @@ def collect(
 
 
 def _check_limit(env: gym.Env[Any, Any]) -> None:
-    """Refuse an environment whose episodes may never end.
+    """Check that an environment has a time limit, so that its episodes end.
 
     Raises:
         ValueError: It has no time limit.

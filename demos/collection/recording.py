@@ -184,8 +184,8 @@ def _numbers(infos: list[dict[str, Any]], depth: int = 1) -> dict[str, Any]:
     return stacked
 
 
-def stack(moments: list[Any]) -> Any:
+def stack(values: list[Any]) -> Any:
     """Return a list of arrays, or of dicts of arrays, as one array or dict of arrays."""
-    if isinstance(moments[0], dict):
-        return {name: stack([moment[name] for moment in moments]) for name in moments[0]}
-    return np.array(moments)
+    if isinstance(values[0], dict):
+        return {name: stack([value[name] for value in values]) for name in values[0]}
+    return np.array(values)

@@ -256,15 +256,15 @@ def _checked(info: Any) -> Any:
     return info
 
 
-def _stacked(moments: list[Any]) -> dict[str, Any]:
+def _stacked(steps: list[Any]) -> dict[str, Any]:
     """Return the stacked infos that are numbers of one shape at every step."""
-    if not all(isinstance(moment, dict) for moment in moments):
+    if not all(isinstance(step, dict) for step in steps):
         raise ValueError("an info is not a dict; expected dicts")
     stacked: dict[str, Any] = {}
-    for name in moments[0]:
-        if not name or "/" in name or name in (".", "..") or not all(name in moment for moment in moments):
+    for name in steps[0]:
+        if not name or "/" in name or name in (".", "..") or not all(name in step for step in steps):
             continue
-        values = [moment[name] for moment in moments]
+        values = [step[name] for step in steps]
         if all(isinstance(value, dict) for value in values):
             stacked[name] = _stacked(values)
         elif not any(isinstance(value, dict) for value in values):
@@ -292,10 +292,10 @@ def _exported_episode(row: dict[str, Any], sidecar_row: Any, provenance: Provena
     if sidecar_row is None:
         raise ValueError(f"{SIDECAR} has fewer lines than there are trajectories; remove it to import without it")
     texts = row["infos"].to_pylist()
-    moments = [_checked(moment) for moment in (sidecar_row["reset_info"], *map(json.loads, texts))]
-    flat = [dict(tree_leaves(moment)) for moment in moments]
+    step_infos = [_checked(info) for info in (sidecar_row["reset_info"], *map(json.loads, texts))]
+    flat = [dict(tree_leaves(info)) for info in step_infos]
     infos = {
-        name.removeprefix("infos/"): _as_column([moment[name.removeprefix("infos/")] for moment in flat], column)
+        name.removeprefix("infos/"): _as_column([step[name.removeprefix("infos/")] for step in flat], column)
         for name, column in columns.items()
         if name.startswith("infos/")
     }

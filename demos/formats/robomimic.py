@@ -266,11 +266,11 @@ def _observations(demo: Any, steps: int, size: int) -> dict[str, npt.NDArray[Any
     return seen
 
 
-def _infos(group: Any, moments: int, size: int) -> dict[str, Any]:
+def _infos(group: Any, length: int, size: int) -> dict[str, Any]:
     infos: dict[str, Any] = {}
     for name in group:
         inner = isinstance(group.get(name), h5py.Group)
-        infos[name] = _infos(_group(group, name), moments, size) if inner else _array(group, name, moments, size)
+        infos[name] = _infos(_group(group, name), length, size) if inner else _array(group, name, length, size)
     return infos
 
 
