@@ -34,7 +34,7 @@ def test_every_published_dataset_is_made_anew_bit_for_bit(name: str, tmp_path: P
 def test_what_only_bears_the_name_is_refused(tmp_path: Path) -> None:
     few = demos.collect("LamReach-v0", episodes=2, root=tmp_path, dataset_id="ours/few-v0")
     subsample(few, published_datasets.published()["LamReach-100"]["id"], 1, root=tmp_path)
-    with pytest.raises(ValueError, match="published is"):
+    with pytest.raises(ValueError, match="expected the published"):
         published_datasets.fetch_or_make("LamReach-100", root=tmp_path)
-    with pytest.raises(ValueError, match=r"unknown dataset 'LamNone-1'; published are LamReach-100"):
+    with pytest.raises(ValueError, match=r"unknown dataset 'LamNone-1'; expected one of LamReach-100"):
         published_datasets.fetch_or_make("LamNone-1", root=tmp_path)

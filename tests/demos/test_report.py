@@ -50,7 +50,7 @@ def foreign(env: gym.Env[Any, Any], monkeypatch: pytest.MonkeyPatch, root: Path)
     for seed in range(3):
         env.action_space.seed(seed)
         actions = [env.action_space.sample() for _ in range(30)]
-        buffers.append(record(env, replay_steps(env, actions, seed), seed).buffer())
+        buffers.append(record(env, replay_steps(env, actions, seed), seed).to_buffer())
     env.close()
     return minari.create_dataset_from_buffers("foreign/test-v0", buffers, env=env, algorithm_name="random")
 
