@@ -96,23 +96,23 @@ def check_folder(folder: Path, *, replay: int, progress: bool = False, isolated:
     """
     metadata, faults = read_metadata(folder)
     seal_fault = metadata_seal_fault(folder, metadata) if metadata else None
-    found, data_problems = _data_problems(
+    result, data_problems = _data_problems(
         folder, metadata, in_doubt=seal_fault is not None, progress=progress, isolated=isolated
     )
-    if seal_fault is None and metadata and SEAL not in metadata and _is_signed(found):
+    if seal_fault is None and metadata and SEAL not in metadata and _is_signed(result):
         seal_fault = f"misses the file digests {SEAL!r}, although episodes have digests"
-    faults += [*found.space_faults, *([seal_fault] if seal_fault else [])]
-    if not faults and found.episodes:
+    faults += [*result.space_faults, *([seal_fault] if seal_fault else [])]
+    if not faults and result.episodes:
         faults += _opening_faults(folder)
     problems = [Problem(METADATA_FILE_NAME, None, fault) for fault in faults]
     unsound = {problem.episode for problem in data_problems}
-    sound = tuple(number for number in sorted(found.episodes) if number not in unsound)
-    notes = _notes(metadata, found)
+    sound = tuple(number for number in sorted(result.episodes) if number not in unsound)
+    notes = _notes(metadata, result)
     if replay and (PLAN in metadata or "env_spec" in metadata) and sound:
         environment_problems, more_notes = _environment(folder, metadata, sound[:replay], in_doubt=bool(faults))
         problems += environment_problems
         notes += more_notes
-    return CheckReport((*problems, *data_problems), len(found.episodes), sound, tuple(notes))
+    return CheckReport((*problems, *data_problems), len(result.episodes), sound, tuple(notes))
 
 
 def repair(
@@ -210,8 +210,8 @@ def _opening_faults(folder: Path) -> list[str]:
     return []
 
 
-def _is_signed(found: ScanResult) -> bool:
-    return any(findings.digest is not None for findings in found.episodes.values())
+def _is_signed(result: ScanResult) -> bool:
+    return any(findings.digest is not None for findings in result.episodes.values())
 
 
 def _scan_file(data_file: Path, metadata: dict[str, Any], *, progress: bool, isolated: bool) -> ScanResult:
@@ -239,23 +239,23 @@ def _data_problems(
     """Return the scan of the data file, and its problems."""
     if not (folder / DATA_FILE).is_file():
         return ScanResult(), [Problem(DATA_FILE, None, "is missing")]
-    found = _scan_file(folder / DATA_FILE, metadata, progress=progress, isolated=isolated)
-    problems = list(content_problems(found, metadata))
+    result = _scan_file(folder / DATA_FILE, metadata, progress=progress, isolated=isolated)
+    problems = list(content_problems(result, metadata))
     broken = data_seal_fault(folder, metadata)
     if broken is not None:
-        problems += changed_file_problems(found, broken, is_explained=bool(problems), in_doubt=in_doubt)
-    return found, problems
+        problems += changed_file_problems(result, broken, is_explained=bool(problems), in_doubt=in_doubt)
+    return result, problems
 
 
-def _notes(metadata: dict[str, Any], found: ScanResult) -> list[str]:
+def _notes(metadata: dict[str, Any], result: ScanResult) -> list[str]:
     notes = []
     ours = any(name.startswith(OURS) for name in metadata)
-    if metadata and SEAL not in metadata and not ours and not _is_signed(found):
+    if metadata and SEAL not in metadata and not ours and not _is_signed(result):
         notes.append("this dataset has no digests: only its structure was checked")
-    counts = Counter(note for findings in found.episodes.values() for note in findings.notes)
+    counts = Counter(note for findings in result.episodes.values() for note in findings.notes)
     notes += [f"{_episodes(count)}: {note}" for note, count in counts.items()]
     if metadata and not is_collected(metadata):
-        notes += [f"episode {problem.episode}: {problem.what}" for problem in layout_problems(found)][:MAX_NOTES]
+        notes += [f"episode {problem.episode}: {problem.what}" for problem in layout_problems(result)][:MAX_NOTES]
     return notes
 
 

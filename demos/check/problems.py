@@ -44,26 +44,26 @@ def expected_episodes(metadata: dict[str, Any]) -> int:
     return max(episodes, 0) if isinstance(episodes, int) else 0
 
 
-def content_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
+def content_problems(result: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
     """Yield the problems of the episodes of a data file, and of their number.
 
     Args:
-        found: Scan of the data file.
+        result: Scan of the data file.
         metadata: Metadata of the dataset; empty if unreadable.
     """
-    yield from (Problem(DATA_FILE, None, fault) for fault in found.faults)
-    for number, findings in sorted(found.episodes.items()):
+    yield from (Problem(DATA_FILE, None, fault) for fault in result.faults)
+    for number, findings in sorted(result.episodes.items()):
         yield from (Problem(DATA_FILE, number, fault) for fault in findings.faults)
-    if found.episodes or not found.faults:
-        yield from _count_problems(found, metadata)
+    if result.episodes or not result.faults:
+        yield from _count_problems(result, metadata)
     if is_collected(metadata) or not metadata:
-        yield from layout_problems(found)
-    yield from _copies(found)
-    yield from _unsigned(found, metadata)
+        yield from layout_problems(result)
+    yield from _copies(result)
+    yield from _unsigned(result, metadata)
 
 
-def _count_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
-    numbers, promised = found.episodes.keys(), expected_episodes(metadata)
+def _count_problems(result: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
+    numbers, promised = result.episodes.keys(), expected_episodes(metadata)
     if "total_episodes" in metadata and len(numbers) != promised:
         yield Problem(
             DATA_FILE, None, f"has {len(numbers)} episodes, expected {promised} (total_episodes of the metadata)"
@@ -72,7 +72,7 @@ def _count_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Pro
     expected = range(promised if "total_episodes" in metadata else max(numbers, default=-1) + 1)
     for number in itertools.islice((number for number in expected if number not in numbers), MAX_MISSING):
         yield Problem(DATA_FILE, number, "is missing")
-    steps = [findings.steps for findings in found.episodes.values()]
+    steps = [findings.steps for findings in result.episodes.values()]
     total = metadata.get("total_steps")
     if isinstance(total, int) and len(numbers) == promised and sum(count or 0 for count in steps) != total:
         yield Problem(
@@ -80,11 +80,11 @@ def _count_problems(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Pro
         )
 
 
-def layout_problems(found: ScanResult) -> Iterator[Problem]:
+def layout_problems(result: ScanResult) -> Iterator[Problem]:
     """Yield the infos of unverified episodes that differ from those of most episodes."""
-    layouts = Counter(tuple(sorted(findings.infos.items())) for findings in found.episodes.values())
+    layouts = Counter(tuple(sorted(findings.infos.items())) for findings in result.episodes.values())
     usual = dict(layouts.most_common(1)[0][0]) if layouts else {}
-    for number, findings in found.episodes.items():
+    for number, findings in result.episodes.items():
         if findings.verified or not findings.infos:
             continue
         for name in sorted(usual.keys() | findings.infos.keys()):
@@ -95,21 +95,21 @@ def layout_problems(found: ScanResult) -> Iterator[Problem]:
                 )
 
 
-def _copies(found: ScanResult) -> Iterator[Problem]:
+def _copies(result: ScanResult) -> Iterator[Problem]:
     """Yield episodes that share one group of the file."""
     addresses: dict[int, int] = {}
-    for number, findings in sorted(found.episodes.items()):
+    for number, findings in sorted(result.episodes.items()):
         if findings.address is not None:
             first = addresses.setdefault(findings.address, number)
             if first != number:
                 yield Problem(DATA_FILE, number, f"is the same group as episode {first}, expected its own group")
 
 
-def _unsigned(found: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
+def _unsigned(result: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
     """Yield episodes without a digest where others have one, if there are no metadata."""
-    with_digest = [number for number, findings in found.episodes.items() if findings.digest is not None]
+    with_digest = [number for number, findings in result.episodes.items() if findings.digest is not None]
     if not metadata and with_digest:
-        for number, findings in found.episodes.items():
+        for number, findings in result.episodes.items():
             if findings.digest is None and not findings.faults:
                 yield Problem(DATA_FILE, number, f"has no digest, and {len(with_digest)} others have one")
 
@@ -120,19 +120,19 @@ def changed_file_problems(
     """Yield the problems of a changed data file beyond those of its episodes.
 
     Args:
-        found: Scan of the data file.
+        result: Scan of the data file.
         broken: Difference between the digests.
         is_explained: True if problems of episodes explain the change.
         in_doubt: True if the metadata, which hold the digest, were also changed.
     """
     digests: dict[str, int] = {}
-    for number, findings in sorted(found.episodes.items()):
+    for number, findings in sorted(result.episodes.items()):
         if findings.digest is not None and digests.setdefault(findings.digest, number) != number:
             yield Problem(DATA_FILE, number, f"is a copy of episode {digests[findings.digest]}")
             is_explained = True
     if is_explained:
         return
-    verified = all(findings.verified for findings in found.episodes.values())
+    verified = all(findings.verified for findings in result.episodes.values())
     changed = "bytes outside of the episodes" if verified else "bytes outside of the episodes, or in unverified ones,"
     what = f"{changed} changed after it was written: {broken}; every episode is undamaged"
     if in_doubt:

@@ -71,7 +71,7 @@ def scan(
     Raises:
         OSError: The file is locked or not readable.
     """
-    found = ScanResult()
+    result = ScanResult()
     settings = {
         "data_file": str(data_file),
         "observation_space": observation_space,
@@ -89,21 +89,21 @@ def scan(
             for message in _messages(settings, silence) if isolated else _messages_here(settings):
                 at = message if "reading" in message else at
                 if "findings" in message:
-                    found.episodes[message["episode"]] = Findings(**message["findings"])
+                    result.episodes[message["episode"]] = Findings(**message["findings"])
                     advance()
                 elif "spaces" in message:
-                    found.space_faults = message["spaces"]
+                    result.space_faults = message["spaces"]
                 elif "no_access" in message:
                     raise OSError(message["no_access"])
                 elif "file" in message:
-                    found.faults = message["file"]
-            return found
+                    result.faults = message["file"]
+            return result
         except ProcessError as failure:
             fault = f"cannot be read: {failure} while reading {at['reading']}"
             if "episode" not in at:
-                found.faults.append(fault)
-                return found
-            found.episodes[at["episode"]] = Findings([fault])
+                result.faults.append(fault)
+                return result
+            result.episodes[at["episode"]] = Findings([fault])
             settings["after"] = at["episode"]
             advance()
 
@@ -153,8 +153,8 @@ def scan_episodes(settings: dict[str, Any], send: Send) -> None:
 
 
 def _send_episode(file: h5py.File, number: int, expected: Expected, send: Send) -> None:
-    found = check_episode(file, number, expected, lambda part: send({"reading": part, "episode": number}))
-    send({"episode": number, "findings": dataclasses.asdict(found)})
+    result = check_episode(file, number, expected, lambda part: send({"reading": part, "episode": number}))
+    send({"episode": number, "findings": dataclasses.asdict(result)})
 
 
 def _spaces(settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

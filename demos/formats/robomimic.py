@@ -166,9 +166,9 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
             )
             return
         first = _group(data, names[0])
-        seen = _observations(first, _length(first, size), size)
-        observations = spaces.Dict({name: implied_space(values) for name, values in seen.items()})
-        only = observations.spaces[WHOLE] if set(seen) == {WHOLE} else None
+        obs = _observations(first, _length(first, size), size)
+        observations = spaces.Dict({name: implied_space(values) for name, values in obs.items()})
+        only = observations.spaces[WHOLE] if set(obs) == {WHOLE} else None
         lengths = {name: _length(_group(data, name), size) for name in names}
         actions = implied_action_space(
             _array(_group(data, name), "actions", length, size) for name, length in lengths.items()
@@ -202,8 +202,8 @@ def _exported_episode(demo: Any, provenance: Provenance, size: int) -> ImportedE
     steps = _length(demo, size)
     seed = demo.attrs.get(SEED)
     names, shapes = _flat(provenance.observation_space), leaf_spaces(provenance.observation_space)
-    seen = _observations(demo, steps, size)
-    whole = {entry: seen[name].reshape(steps + 1, *shapes[entry].shape) for entry, name in names.items()}
+    obs = _observations(demo, steps, size)
+    whole = {entry: obs[name].reshape(steps + 1, *shapes[entry].shape) for entry, name in names.items()}
     episode = Episode(
         seed=None if seed is None else int(seed),
         observations=whole[""] if "" in whole else tree_nest(whole),
@@ -233,7 +233,7 @@ def _actions(vectors: npt.NDArray[Any], provenance: Provenance) -> npt.NDArray[A
 def _third_party_episode(demo: Any, whole: bool, size: int) -> ImportedEpisode:
     """Return a third-party episode."""
     steps = _length(demo, size)
-    seen = _observations(demo, steps, size)
+    obs = _observations(demo, steps, size)
     dones = _array(demo, "dones", steps, size) if "dones" in demo else np.zeros(steps)
     terminations, truncations = split_done(bool(dones[-1]), steps)
     rewards = _array(demo, "rewards", steps, size) if "rewards" in demo else np.zeros(steps)
@@ -242,7 +242,7 @@ def _third_party_episode(demo: Any, whole: bool, size: int) -> ImportedEpisode:
     return ImportedEpisode(
         Episode(
             seed=None,
-            observations=seen[WHOLE] if whole and set(seen) == {WHOLE} else seen,
+            observations=obs[WHOLE] if whole and set(obs) == {WHOLE} else obs,
             actions=_array(demo, "actions", steps, size),
             rewards=rewards.astype(np.float64),
             terminations=terminations,
@@ -257,13 +257,13 @@ def _observations(demo: Any, steps: int, size: int) -> dict[str, npt.NDArray[Any
     """Return the observations by key, including the last one."""
     before = _group(demo, "obs")
     after = _group(demo, "next_obs") if "next_obs" in demo else None
-    seen = {}
+    obs = {}
     for name in before:
         values = _array(before, name, steps, size)
-        seen[name] = with_last(values, None if after is None else _array(after, name, steps, size)[-1])
-    if not seen:
+        obs[name] = with_last(values, None if after is None else _array(after, name, steps, size)[-1])
+    if not obs:
         raise ValueError(f"{before.name} is empty; expected observations")
-    return seen
+    return obs
 
 
 def _infos(group: Any, length: int, size: int) -> dict[str, Any]:

@@ -11,6 +11,6 @@ SMALL = 4
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many episodes a shard of this process holds: a few, so that collections of several shards are short."""
+    """Number of episodes of a shard in this process: a few, so that collections of several shards are short."""
     monkeypatch.setattr(shards, "SHARD_EPISODES", SMALL)
     return SMALL

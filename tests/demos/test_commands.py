@@ -34,17 +34,17 @@ def test_the_commands_do_a_whole_round(tmp_path: Path) -> None:
     # Each start of a process takes as long as all the rest: one is enough.
     listed = invoked("list", *root)
     assert "mine-v0" in listed.stdout
-    told = invoked("info", "mine-v0", *root)
-    assert "LamReach-v0" in told.stdout
+    output = invoked("info", "mine-v0", *root)
+    assert "LamReach-v0" in output.stdout
     replayed = invoked("replay", "mine-v0", *root)
     assert replayed.exit_code == 0
     assert "3 of 3 episodes bit-identical" in replayed.stdout
     changed = invoked("preprocess", "mine-v0", "--step", "resample:rate=5", "--id", "slow-v0", *root)
     assert changed.exit_code == 0, changed.stderr
-    film = tmp_path / "film.mp4"
-    rendered = invoked("render", "slow-v0", "--out", str(film), "--episodes", "1", "--size", "64", *root)
+    video = tmp_path / "video.mp4"
+    rendered = invoked("render", "slow-v0", "--out", str(video), "--episodes", "1", "--size", "64", *root)
     assert rendered.exit_code == 0, rendered.stderr
-    assert film.stat().st_size > 1000
+    assert video.stat().st_size > 1000
 
 
 def test_errors_are_one_clear_line(tmp_path: Path) -> None:
@@ -53,15 +53,15 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
     os.truncate(torn / "main_data.hdf5", (torn / "main_data.hdf5").stat().st_size // 2)
     for arguments, message in (
         (["collect", "LamGrab-v0"], "unknown environment 'LamGrab-v0'"),
-        (["collect", "LamReach-v0", "--set", "robot"], "expected name=value"),
-        (["collect", "LamReach-v0", "--set", "robt=panda"], "did you mean 'robot'"),
+        (["collect", "LamReach-v0", "--env-kwargs", "robot"], "expected name=value"),
+        (["collect", "LamReach-v0", "--env-kwargs", "robt=panda"], "did you mean 'robot'"),
         (["info", "none-v0"], "no dataset 'none-v0'"),
         (["replay", "none-v0"], "no dataset 'none-v0'"),
         (["info", str(tmp_path)], "no dataset"),
-        (["split", "made-v0", "a=0.5", "a=0.5"], "have a name twice"),
-        (["split", "made-v0", "a"], "has no name or share; expected NAME=SHARE"),
-        (["preprocess", "made-v0", "--step", "resample", "--id", "new-v0"], "lacks a setting: rate"),
-        (["info", "torn-v0"], "python -m demos check tells what is sound"),
+        (["split", "made-v0", "a=0.5", "a=0.5"], "duplicate names"),
+        (["split", "made-v0", "a"], "expected NAME=SHARE"),
+        (["preprocess", "made-v0", "--step", "resample", "--id", "new-v0"], "misses the settings rate"),
+        (["info", "torn-v0"], "python -m demos check lists the damage"),
         (["render", "made-v0", "--out", "x.mp4", "--episodes", "0"], "episodes is 0; expected at least 1"),
         (["render", "none-v0", "--out", "x.mp4"], "no dataset 'none-v0'"),
     ):
@@ -91,7 +91,7 @@ def test_statistics_name_the_features(tmp_path: Path) -> None:
     env.close()
 
 
-def test_damage_is_told_without_a_word_of_python(tmp_path: Path) -> None:
+def test_damage_is_reported_without_a_traceback(tmp_path: Path) -> None:
     for name in ("torn-v0", "whole-v0"):
         demos.collect("LamReach-v0", episodes=2, dataset_id=name, root=tmp_path)
     (tmp_path / "torn-v0" / "data" / "metadata.json").write_text("{")
@@ -118,14 +118,14 @@ def test_one_damaged_dataset_does_not_hide_the_others(content: str, tmp_path: Pa
     assert "empty" not in listed.stdout
 
 
-def test_brackets_in_paths_are_told_as_they_are(tmp_path: Path) -> None:
+def test_brackets_in_paths_are_reported_as_they_are(tmp_path: Path) -> None:
     root = tmp_path / "a [bold] [" / "x]"
     made = invoked("collect", "LamReach-v0", "--episodes", "1", "--id", "mine-v0", "--root", str(root))
     assert made.exit_code == 0
     assert f"in {root}" in made.stdout
-    told = invoked("info", "mine-v0", "--root", str(root)).stdout
+    output = invoked("info", "mine-v0", "--root", str(root)).stdout
     # A long path is folded.
-    assert "a[bold][/x]" in "".join(told.split())
+    assert "a[bold][/x]" in "".join(output.split())
 
 
 def test_data_of_others_have_information_too(tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ def test_data_of_others_have_information_too(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "out.hdf5", "a") as file:
         del file["lam_envs"]
     demos.import_dataset(tmp_path / "out.hdf5", "robomimic", "mine-v0", root=tmp_path)
-    told = invoked("info", "mine-v0", "--statistics", "--root", str(tmp_path))
-    assert told.exit_code == 0, told.stderr
-    assert "unknown" in told.stdout
-    assert "observation[0]" in told.stdout
+    output = invoked("info", "mine-v0", "--statistics", "--root", str(tmp_path))
+    assert output.exit_code == 0, output.stderr
+    assert "unknown" in output.stdout
+    assert "observation[0]" in output.stdout
 
 
 def test_a_repair_under_a_name_that_is_taken_is_refused_before_anything_is_read(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_repair_under_a_name_that_is_taken_is_refused_before_anything_is_read(
     for wanted, message in (
         (["whole-v0"], "whole-v0 exists"),
         (["no id"], "malformed dataset id"),
-        (["torn-v0", "--overwrite"], "torn-v0 cannot replace what it is made of"),
+        (["torn-v0", "--overwrite"], "torn-v0 cannot replace its own source"),
     ):
         refused = invoked("check", "torn-v0", "--repair", *wanted, "--root", str(tmp_path))
         assert refused.exit_code == 2

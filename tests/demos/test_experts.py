@@ -81,7 +81,7 @@ def test_a_push_does_not_stop_the_expert(make: Make) -> None:
 
 
 class Halved(gym.ActionWrapper[Any, Any, Any]):
-    """Does half of what it is told."""
+    """Follow only half of each command."""
 
     def action(self, action: Any) -> Any:
         return action / 2
@@ -109,5 +109,5 @@ def test_a_batch_of_observations_gets_the_actions_of_each(make: Make) -> None:
 
 
 def test_an_environment_without_expert_is_named() -> None:
-    with pytest.raises(ValueError, match=r"no expert for .*CartPole.*there are experts for reach, push"):
+    with pytest.raises(ValueError, match=r"no expert for .*CartPole.*expected one of reach, push"):
         make_expert(gym.make("CartPole-v1"))

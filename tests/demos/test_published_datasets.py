@@ -12,7 +12,7 @@ from demos.datasets.checksum import checksum
 from demos.datasets.curate import subsample
 
 
-def test_a_published_dataset_is_made_anew_bit_for_bit(tmp_path: Path) -> None:
+def test_a_published_dataset_is_collected_again_bit_for_bit(tmp_path: Path) -> None:
     name = "LamReach-10-seed1"
     made = published_datasets.fetch_or_make(name, workers=2, root=tmp_path)
     assert checksum(made) == published_datasets.published()[name]["checksum"]
@@ -27,7 +27,7 @@ def test_what_is_published_is_what_is_planned() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(published_datasets.published()))
-def test_every_published_dataset_is_made_anew_bit_for_bit(name: str, tmp_path: Path) -> None:
+def test_every_published_dataset_is_collected_again_bit_for_bit(name: str, tmp_path: Path) -> None:
     published_datasets.fetch_or_make(name, workers=2, root=tmp_path)
 
 

@@ -30,10 +30,10 @@ def page_of(dataset: minari.MinariDataset, out: Path, **kwargs: Any) -> str:
 
 
 @pytest.fixture
-def small_films(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Films show seven moments of an episode of 40 steps: drawing them takes most of a report's time."""
+def short_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show seven steps of an episode in videos: rendering takes most of the time of a report."""
     monkeypatch.setattr(clips, "SIZE", 64)
-    monkeypatch.setattr(clips, "MOST_FRAMES", 6)
+    monkeypatch.setattr(clips, "MAX_FRAMES", 6)
 
 
 def shown_paths(page: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def grasps(datasets: Any) -> minari.MinariDataset:
     return demos.load(ids["LamGrasp-v0"], root)
 
 
-@pytest.mark.usefixtures("small_films")
+@pytest.mark.usefixtures("short_videos")
 def test_a_page_has_every_section_and_loads_nothing(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     page = page_of(demos.load(ids["LamReach-v0"], root), tmp_path / "new" / "reach.html")
@@ -76,7 +76,7 @@ def test_a_page_has_every_section_and_loads_nothing(datasets: Any, tmp_path: Pat
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["reach.html"]
 
 
-@pytest.mark.usefixtures("small_films")
+@pytest.mark.usefixtures("short_videos")
 def test_the_same_dataset_gives_the_same_page(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     folder = demos.load(ids["LamReach-v0"], root).storage.data_path
@@ -87,7 +87,7 @@ def test_the_same_dataset_gives_the_same_page(datasets: Any, tmp_path: Path) -> 
     assert page == page_of(second, tmp_path / "b.html")
 
 
-def test_a_page_says_how_qualities_and_strategies_fare(tmp_path: Path) -> None:
+def test_a_page_says_how_demonstrators_and_strategies_fare(tmp_path: Path) -> None:
     dataset = demos.collect(
         "LamReach-v0", episodes=12, demonstrator="mixed", strategy="all", keep_failures=True, root=tmp_path / "data"
     )
@@ -95,14 +95,14 @@ def test_a_page_says_how_qualities_and_strategies_fare(tmp_path: Path) -> None:
     plan = demos.plan_of(dataset)
     names = [plan["qualities"][int(episode.infos["quality"][0])] for episode in dataset.iterate_episodes()]
     for name in set(names):
-        row = rf'<span class="kind">quality</span> {name}</th><td>{names.count(name)}</td>'
+        row = rf'<span class="kind">demonstrator</span> {name}</th><td>{names.count(name)}</td>'
         assert re.search(row, page)
     successes = sum(bool(episode.infos["is_success"][-1]) for episode in dataset.iterate_episodes())
     assert f"{successes} of 12; 95% interval" in page
     paths = shown_paths(page)
-    assert paths["ways"]["quality"] == names
-    assert paths["ways"]["outcome"].count("succeeded") == successes
-    assert "No videos were asked for." in page
+    assert paths["groupings"]["demonstrator"] == names
+    assert paths["groupings"]["outcome"].count("succeeded") == successes
+    assert "Videos were not requested." in page
 
 
 def test_paths_and_starts_are_where_the_tool_was(grasps: Any, tmp_path: Path) -> None:
@@ -115,24 +115,24 @@ def test_paths_and_starts_are_where_the_tool_was(grasps: Any, tmp_path: Path) ->
         for moment in (0, 30, 60):
             tool = env.features(episode.observations[moment])["tool/position"]
             assert points[moment] == pytest.approx(1000 * tool, abs=0.51)
-    assert "object: center of the cube" in page
+    assert "object: cent" in page
     assert "objects start here" in page
     env.close()
 
 
 @pytest.mark.parametrize(
-    ("env_id", "told"),
+    ("env_id", "texts"),
     [
         ("LamReachGoal-v0", ["goal: desired position of the tool", "goals are here", "along x (1 = 2 cm)"]),
         ("LamReachPixels-v0", ["goal: desired position of the tool", "front: uint8 of shape (84, 84, 3)", "<video"]),
-        ("LamGraspDiscrete-v0", ["close the gripper", "hold still", "object: center of the cube"]),
-        ("LamStack-v0", ["base: center of the blue cube"]),
+        ("LamGraspDiscrete-v0", ["close the gripper", "hold still", "object: cent"]),
+        ("LamStack-v0", ["base: cent"]),
     ],
 )
-def test_every_kind_of_environment_has_a_report(env_id: str, told: list[str], tmp_path: Path) -> None:
+def test_every_kind_of_environment_has_a_report(env_id: str, texts: list[str], tmp_path: Path) -> None:
     dataset = demos.collect(env_id, episodes=2, root=tmp_path / "data")
     page = page_of(dataset, tmp_path / "page.html", videos="Pixels" in env_id)
-    for text in told:
+    for text in texts:
         assert text in page
     for missing in ("are not known", "No figure"):
         assert missing not in page
@@ -159,7 +159,7 @@ def test_pixels_without_states_show_no_objects(tmp_path: Path) -> None:
         for group in file.values():
             del group["infos/state"]
     page = page_of(demos.load(dataset.id, tmp_path / "data"), tmp_path / "page.html", videos=False)
-    assert "The dataset says nothing of other positions." in page
+    assert "The dataset records no other positions." in page
     assert "goal: where" not in page
 
 
@@ -171,8 +171,8 @@ def test_foreign_datasets_leave_out_what_is_not_known_and_say_so(
     page = page_of(foreign(gym.make(env_id), monkeypatch, tmp_path), tmp_path / "page.html")
     for section in SECTIONS:
         assert f'<h2 id="{section}">' in page
-    assert page.count(f"{env_id} is no environment of lam_envs") == 3
-    assert "the episodes do not say whether they succeed" in page
+    assert page.count(f"{env_id} is not an environment of lam_envs") == 3
+    assert "the episodes do not record success" in page
     assert f"<dd>{env_id}</dd>" in page
     assert checksum(demos.load("foreign/test-v0", tmp_path)) in page
     assert "<canvas" not in page
@@ -181,17 +181,17 @@ def test_foreign_datasets_leave_out_what_is_not_known_and_say_so(
 
 
 class Pictured(gym.Wrapper[Any, Any, Any, Any]):
-    """Shows a picture beside the numbers, and takes actions without limits."""
+    """Observe an image beside numbers, and take unbounded actions."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self.observation_space = gym.spaces.Dict(
-            {"numbers": env.observation_space, "picture": gym.spaces.Box(0, 255, (20, 33, 1), np.uint8)}
+            {"numbers": env.observation_space, "image": gym.spaces.Box(0, 255, (20, 33, 1), np.uint8)}
         )
         self.action_space = gym.spaces.Box(-np.inf, np.inf, (30,), np.float32)
 
     def observation(self, numbers: Any) -> dict[str, Any]:
-        return {"numbers": numbers, "picture": np.full((20, 33, 1), 100, np.uint8)}
+        return {"numbers": numbers, "image": np.full((20, 33, 1), 100, np.uint8)}
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         numbers, info = self.env.reset(**kwargs)
@@ -203,13 +203,13 @@ class Pictured(gym.Wrapper[Any, Any, Any, Any]):
 
 
 @pytest.mark.filterwarnings("ignore:.*is set to None")
-def test_recorded_pictures_of_foreign_datasets_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_images_of_third_party_datasets_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = foreign(Pictured(gym.make("Pendulum-v1")), monkeypatch, tmp_path)
     page = page_of(dataset, tmp_path / "page.html")
     assert page.count("<video") == 3
     # Enlarged by 8 to 160 pixels of height.
     assert 'width="264" height="160"' in page
-    assert "Shown are the first 24 of 30 numbers." in page
+    assert "The figure shows the first 24 of 30 dimensions." in page
 
 
 @pytest.mark.parametrize("hostile", [HOSTILE, "</style></title>" + HOSTILE])
@@ -230,7 +230,7 @@ def test_text_of_a_dataset_is_text(hostile: str, grasps: Any, tmp_path: Path) ->
     assert page.count("</style>") == page.count("</title>\n") == 1
 
 
-def test_keywords_that_make_no_environment_are_told(grasps: Any, tmp_path: Path) -> None:
+def test_keywords_that_make_no_environment_are_reported(grasps: Any, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(grasps.storage.data_path, tmp_path / "data"))
     file = folder / "metadata.json"
     metadata = json.loads(file.read_text())
@@ -244,7 +244,7 @@ def test_keywords_that_make_no_environment_are_told(grasps: Any, tmp_path: Path)
 def test_large_datasets_are_sampled_the_same_way_each_time(
     grasps: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contents, "MOST_PATHS", 20)
+    monkeypatch.setattr(contents, "MAX_PATHS", 20)
     many = minari.MinariDataset(grasps.storage, np.tile(grasps.episode_indices, 6))
     first = page_of(many, tmp_path / "a.html", videos=False)
     assert first == page_of(many, tmp_path / "b.html", videos=False)

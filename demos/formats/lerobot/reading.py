@@ -58,13 +58,13 @@ def read_dataset(path: Path) -> Iterator[ImportedDataset]:
     first = next(_third_party_episodes(path, features, fps), None)
     if first is None:
         raise ValueError("it holds no episode; expected at least one")
-    seen = first.episode.observations
-    observations: dict[str, Any] = {name: implied_space(values) for name, values in tree_leaves(seen)}
+    obs = first.episode.observations
+    observations: dict[str, Any] = {name: implied_space(values) for name, values in tree_leaves(obs)}
     actions = implied_action_space(
         numbers(table["action"], "action", features["action"]) for _, table in _frames(path, ["action"])
     )
     yield ImportedDataset(
-        spaces.Dict(observations) if isinstance(seen, dict) else observations[""],
+        spaces.Dict(observations) if isinstance(obs, dict) else observations[""],
         actions,
         None,
         total,

@@ -93,13 +93,13 @@ def test_an_environment_can_be_named_for_what_does_not_tell_it(copies: dict[str,
     assert back.observation_space == demos.make_env(back).observation_space
     assert back.observation_space.dtype == np.float32
     assert demos.describe(back)["success rate"] == 1.0
-    with pytest.raises(ValueError, match="no longer give them"):
+    with pytest.raises(ValueError, match="no longer give these episodes"):
         demos.replay(back)
     with pytest.raises(
         ValueError, match=r"observations are float32 \(41, 18\); expected numbers of shape \(41, 32\)"
     ):
         import_dataset(copies["lerobot"], "lerobot", "came/other-v0", root=tmp_path, env_id="LamGrasp-v0")
-    with pytest.raises(ValueError, match="says that it comes from LamReach-v0"):
+    with pytest.raises(ValueError, match="records the environment LamReach-v0"):
         import_dataset(copies["npz"], "npz", "came/other-v0", root=tmp_path, env_id="LamGrasp-v0")
-    with pytest.raises(ValueError, match="give both or none"):
+    with pytest.raises(ValueError, match="set both or none"):
         import_dataset(copies["npz"], "npz", "came/other-v0", root=tmp_path, env_kwargs={"obs": "goal"})

@@ -20,9 +20,9 @@ from demos.datasets.reading import episodes_of
 from demos.datasets.writing import dataset_writer
 from demos.formats import FORMATS, export_dataset, import_dataset
 from demos.formats.lerobot import videos, writing
-from demos.formats.lerobot.statistics import image_statistics, merged, number_statistics
+from demos.formats.lerobot.statistics import image_statistics, merge_statistics, number_statistics
 
-from ..checks import check_here
+from ..check.damage import check_here
 from .conftest import ENDINGS, ENV_IDS, box, carried, random_dataset
 
 
@@ -46,10 +46,10 @@ def test_each_format_says_what_it_loses(sources: dict[str, minari.MinariDataset]
 def test_a_large_lerobot_folder_has_many_files(
     sources: dict[str, minari.MinariDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "LARGEST_MB", dict.fromkeys(writing.LARGEST_MB, 0))
-    monkeypatch.setattr(writing, "TOGETHER", 1)
-    monkeypatch.setattr(videos, "LARGEST", 0)
-    monkeypatch.setattr(videos, "FILES_A_CHUNK", 2)
+    monkeypatch.setattr(writing, "MAX_FILE_MB", dict.fromkeys(writing.MAX_FILE_MB, 0))
+    monkeypatch.setattr(writing, "EPISODES_A_WRITE", 1)
+    monkeypatch.setattr(videos, "MAX_BYTES", 0)
+    monkeypatch.setattr(videos, "FILES_PER_CHUNK", 2)
     back = carried(sources["LamReachPixels-v0"], "lerobot", tmp_path)
     assert [len(episode) for episode in episodes_of(back)] == [40, 40, 40]
     files = sorted(file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("chunk-001/*"))
@@ -65,7 +65,7 @@ def test_lerobot_statistics_are_those_of_the_numbers() -> None:
     rng = np.random.default_rng(0)
     pieces = [rng.normal(size=(steps, 3)).astype(np.float32) for steps in (5, 9)]
     whole = number_statistics(np.concatenate(pieces))
-    both = merged(*map(number_statistics, pieces))
+    both = merge_statistics(*map(number_statistics, pieces))
     for name in ("min", "max", "mean", "std", "count"):
         np.testing.assert_allclose(both[name], whole[name], rtol=1e-6)
     white = image_statistics(np.full((4, 20, 20, 3), 255, dtype=np.uint8))
@@ -76,7 +76,7 @@ def test_lerobot_statistics_are_those_of_the_numbers() -> None:
 def test_an_export_does_not_replace_what_it_is_made_of(format: str, tmp_path: Path) -> None:
     dataset = demos.collect("LamReach-v0", episodes=1, root=tmp_path)
     for name in ("main_data.hdf5", "new"):
-        with pytest.raises(ValueError, match="within the dataset that is exported"):
+        with pytest.raises(ValueError, match="within the exported dataset"):
             export_dataset(dataset, format, dataset.storage.data_path / name, overwrite=True)
     assert check_here(dataset.storage.data_path).is_sound
 
@@ -98,7 +98,7 @@ def test_nothing_is_overwritten_unasked(
     thesis = tmp_path / "thesis" / "text"
     thesis.parent.mkdir()
     thesis.write_text("years of work")
-    with pytest.raises(FileExistsError, match="is no dataset of this format"):
+    with pytest.raises(FileExistsError, match="is not a dataset of this format"):
         export_dataset(sources["LamReach-v0"], format, thesis.parent, overwrite=True)
     assert thesis.exists()
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".") and file.name != ".partial"]
@@ -126,7 +126,7 @@ def test_what_no_format_has_a_place_for_is_refused(tmp_path: Path) -> None:
     observations, actions = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Dict({"arm": gym.spaces.Box(-1, 1, (2,))})
     dataset = random_dataset(tmp_path, observations, actions, 0)
     for format in FORMATS:
-        with pytest.raises(ValueError, match="no format has a place for actions of Dict"):
+        with pytest.raises(ValueError, match="no format can hold actions of Dict"):
             export_dataset(dataset, format, tmp_path / "out")
     with pytest.raises(ValueError, match="unknown format 'rlds'; expected one of robomimic, lerobot"):
         export_dataset(dataset, "rlds", tmp_path / "out")
@@ -134,7 +134,7 @@ def test_what_no_format_has_a_place_for_is_refused(tmp_path: Path) -> None:
 
 def test_actions_beyond_one_are_named_for_robomimic(tmp_path: Path) -> None:
     dataset = random_dataset(tmp_path, gym.spaces.Box(-1, 1, (2,)), box("int16", (2,)), 0)
-    assert "from -32768 to 32767, and not scaled" in export_dataset(dataset, "robomimic", tmp_path / "out.hdf5")[0]
+    assert "from -32768 to 32767 and are not scaled" in export_dataset(dataset, "robomimic", tmp_path / "out.hdf5")[0]
 
 
 def test_infos_that_not_all_episodes_have_are_named(tmp_path: Path) -> None:

@@ -96,13 +96,13 @@ def spoil_hdf5(path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "match"),
     [
-        ("lacks", "lacks 'actions'"),
+        ("lacks", "misses 'actions'"),
         ("num_samples", "num_samples is 1000000000"),
         ("finite", "not finite"),
         ("claims", "claims 320000000000 bytes"),
         ("rows", "expected 40 rows of numbers"),
-        ("link", "is a link to elsewhere"),
-        ("external", "no array in this file"),
+        ("link", "is a link; expected data"),
+        ("external", "not an array in this file"),
         ("numbers", "expected 40 rows of numbers"),
         ("demo_0", "holds 'demo_x'; expected demo_0"),
         ("provenance", "provenance is damaged"),
@@ -156,12 +156,12 @@ def test_names_in_an_npz_lead_nowhere(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "match"),
     [
-        ({"episode_ends": [2, 2]}, "does not grow"),
+        ({"episode_ends": [2, 2]}, "does not increase"),
         ({"episode_ends": [3]}, "has 3 rows; expected 4"),
-        ({"episode_ends": [[2]]}, "one an episode"),
+        ({"episode_ends": [[2]]}, "one integer for each episode"),
         ({"actions": np.full((2, 1), np.inf)}, "not finite"),
-        ({"rewards": np.zeros((2, 2))}, "one a step"),
-        ({"observations": None}, "lacks observations"),
+        ({"rewards": np.zeros((2, 2))}, "one finite number for each step"),
+        ({"observations": None}, "misses observations"),
         ({"episode_ends": None}, "episode_ends"),
         ({"actions": np.array(["a", "b"])}, "expected numbers"),
     ],
@@ -178,9 +178,9 @@ def test_no_info_of_a_trajectory_is_made_into_an_object(tmp_path: Path) -> None:
     types = importlib.import_module("imitation.data.types")
     for number, (info, problem) in enumerate(
         (
-            ({"a": Bomb(tmp_path / "trace")}, "would be made into an object"),
-            ({"a": [{"b": np.zeros(2)}]}, "would be made into an object"),
-            ({"a": 1 + 2j}, "would be made into an object"),
+            ({"a": Bomb(tmp_path / "trace")}, "would become an object"),
+            ({"a": [{"b": np.zeros(2)}]}, "would become an object"),
+            ({"a": 1 + 2j}, "would become an object"),
             ({"a": "text"}, "holds 'text'"),
         )
     ):
@@ -193,7 +193,7 @@ def test_no_info_of_a_trajectory_is_made_into_an_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../out.arrow", "/etc/passwd", "a/../../b", "..", 3])
 def test_trajectories_name_no_file_elsewhere(name: Any, copies: dict[str, Path], tmp_path: Path) -> None:
     (copies["imitation"] / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
-    refused(copies["imitation"], "imitation", tmp_path, "expected names of files in this folder")
+    refused(copies["imitation"], "imitation", tmp_path, "expected file names in this folder")
 
 
 def test_a_changed_folder_of_trajectories_is_refused(copies: dict[str, Path], tmp_path: Path) -> None:
@@ -229,11 +229,11 @@ def test_bad_lerobot_folders_are_refused(copies: dict[str, Path], tmp_path: Path
     info = json.loads((folder / "meta" / "info.json").read_text())
     for changes, match in (
         ({"codebase_version": "v2.1"}, "convert_dataset_v21_to_v30"),
-        ({"fps": 0}, "frames a second"),
-        ({"fps": float("nan")}, "frames a second"),
-        ({"features": {"action": info["features"]["action"]}}, "lacks the features"),
+        ({"fps": 0}, "frames per second"),
+        ({"fps": float("nan")}, "frames per second"),
+        ({"features": {"action": info["features"]["action"]}}, "misses the features"),
         ({"features": {**info["features"], "info.x": {"dtype": "float32", "shape": [10**10]}}}, "claims the shape"),
-        ({"features": {**info["features"], "info.x": {"dtype": "float32", "shape": [1]}}}, "lacks the columns"),
+        ({"features": {**info["features"], "info.x": {"dtype": "float32", "shape": [1]}}}, "misses the columns"),
     ):
         edited_info(folder, **{**info, **changes})
         if "columns" in match:
@@ -241,32 +241,32 @@ def test_bad_lerobot_folders_are_refused(copies: dict[str, Path], tmp_path: Path
         refused(folder, "lerobot", tmp_path, match)
 
 
-def test_a_lerobot_folder_with_fewer_episodes_than_it_tells_is_refused(
+def test_a_lerobot_folder_with_fewer_episodes_than_it_promises_is_refused(
     copies: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = copies["lerobot"]
     file = folder / "data" / "chunk-000" / "file-000.parquet"
     table = pq.read_table(file)
     pq.write_table(table.slice(0, 80), file)
-    refused(folder, "lerobot", tmp_path, "tells of more than the 2 episodes")
+    refused(folder, "lerobot", tmp_path, "has more than the 2 episodes")
     pq.write_table(pa.concat_tables([table.slice(0, 39), table.slice(40)]), file)
-    refused(folder, "lerobot", tmp_path, "does not tell of episode 0 with 39 frames")
+    refused(folder, "lerobot", tmp_path, "has no episode 0 with 39 frames")
     pq.write_table(table, file)
     rest = pq.read_table(folder / REST)
     pq.write_table(rest.slice(0, 2), folder / REST)
     refused(folder, "lerobot", tmp_path, "fewer rows than there are episodes")
 
 
-def test_a_lerobot_folder_without_its_films_is_refused(
+def test_a_lerobot_folder_without_its_videos_is_refused(
     sources: dict[str, minari.MinariDataset], tmp_path: Path
 ) -> None:
     export_dataset(sources["LamReachPixels-v0"], "lerobot", tmp_path / "out")
-    film = next((tmp_path / "out" / "videos").rglob("*.mp4"))
-    content = film.read_bytes()
-    for spoilt in (content[: len(content) // 2], b"no film", b""):
-        film.write_bytes(spoilt)
-        refused(tmp_path / "out", "lerobot", tmp_path, "film")
-    film.unlink()
+    video = next((tmp_path / "out" / "videos").rglob("*.mp4"))
+    content = video.read_bytes()
+    for spoilt in (content[: len(content) // 2], b"no video", b""):
+        video.write_bytes(spoilt)
+        refused(tmp_path / "out", "lerobot", tmp_path, "video")
+    video.unlink()
     refused(tmp_path / "out", "lerobot", tmp_path, "Expected a folder of LeRobot")
 
 

@@ -51,7 +51,7 @@ def moments(episode: Episode) -> list[Any]:
 
 
 def read_by(script: str, *arguments: str) -> Any:
-    """What a library that is installed apart sees."""
+    """Return what a library in another environment reads."""
     assert (READERS / ".installed").exists(), "these tests need make .venv-readers/.installed"
     out = Path(arguments[1])
     command = [sys.executable, str(Path(__file__).parent / "readers" / script), *arguments]
@@ -114,8 +114,8 @@ def test_lerobot_reads_its_format(env_id: str, sources: dict[str, minari.MinariD
     if env_id == "LamReachPixels-v0":
         for camera in ("front", "wrist"):
             frames = np.concatenate([episode.observations[camera][:-1] for episode in episodes])
-            films = seen[f"observation.images.{camera}"].transpose(0, 2, 3, 1) * 255
-            assert np.abs(films - frames).mean() < 3
+            videos = seen[f"observation.images.{camera}"].transpose(0, 2, 3, 1) * 255
+            assert np.abs(videos - frames).mean() < 3
             assert seen[f"mean/observation.images.{camera}"].shape == (3, 1, 1)
 
 

@@ -1,4 +1,4 @@
-"""What goes out comes back the same, whatever it is."""
+"""Exported datasets are the same after an import."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_minari_reads_what_was_imported(
     assert minari.load_dataset("came/back-v0")[0].observations.shape == (41, 18)
 
 
-def test_films_are_all_that_lerobot_loses_of_pictures(
+def test_lerobot_loses_only_the_compression_of_videos(
     sources: dict[str, minari.MinariDataset], tmp_path: Path
 ) -> None:
     dataset = sources["LamReachPixels-v0"]
@@ -85,9 +85,9 @@ def test_films_are_all_that_lerobot_loses_of_pictures(
             assert identical(before.observations[camera][-1], after.observations[camera][-1])
 
 
-def test_pictures_stored_as_jpeg_go_out_as_they_are_decoded(tmp_path: Path) -> None:
+def test_images_stored_as_jpeg_go_out_as_they_are_decoded(tmp_path: Path) -> None:
     dataset = demos.collect("LamReachPixels-v0", episodes=1, jpeg=True, root=tmp_path)
-    assert "stored as JPEG" in export_dataset(dataset, "npz", tmp_path / "out.npz")[0]
+    assert "JPEG compression" in export_dataset(dataset, "npz", tmp_path / "out.npz")[0]
     back = import_dataset(tmp_path / "out.npz", "npz", "came/back-v0", root=tmp_path)
     assert identical(dataset[0].observations, back[0].observations)
     assert history_of(back)[-1]["replays"] is False

@@ -9,9 +9,9 @@ import robomimic.utils.obs_utils as observations
 from robomimic.utils.dataset import SequenceDataset
 
 path, out, *keys = sys.argv[1:]
-pictures = [key for key in keys if key in ("front", "wrist")]
-vectors = [key for key in keys if key not in pictures]
-observations.initialize_obs_utils_with_obs_specs({"obs": {"low_dim": vectors, "rgb": pictures}})
+images = [key for key in keys if key in ("front", "wrist")]
+vectors = [key for key in keys if key not in images]
+observations.initialize_obs_utils_with_obs_specs({"obs": {"low_dim": vectors, "rgb": images}})
 seen = {}
 for name in ("train", "valid"):
     dataset = SequenceDataset(

@@ -19,14 +19,14 @@ def jobs() -> list[Job]:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_job_that_takes_its_process_down_is_told_and_the_others_are_done(workers: int) -> None:
+def test_a_job_that_takes_its_process_down_is_reported_and_the_others_are_done(workers: int) -> None:
     results = {
         job.name: result for job, result in LocalEngine(workers).run(jobs(), on_crash=lambda job: f"{job.name} died")
     }
     assert results == {"one": 1, "two": 2, "bad": "bad died", "worse": "worse died"}
 
 
-def test_where_nobody_is_told_it_is_an_error() -> None:
+def test_where_nobody_is_reported_it_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="the process of bad died"):
         list(LocalEngine(2).run(jobs()))
 
@@ -92,7 +92,7 @@ def test_a_job_that_dies_lets_those_after_it_begin() -> None:
     assert results == {"bad": "died", "after": 1, "other": 2}
 
 
-def test_what_runs_tells_how_far_it_is(chores: Any) -> None:
+def test_a_job_reports_its_progress(chores: Any) -> None:
     seen: list[tuple[str, float]] = []
     engine = LocalEngine(2)
     work = [
@@ -107,18 +107,18 @@ def test_what_runs_tells_how_far_it_is(chores: Any) -> None:
 
 
 def test_no_job_knows_of_another(chores: Any) -> None:
-    work = [Job(name, chores.add_demonstrations_to_buffer, (name,)) for name in ("one", "two", "three")]
+    work = [Job(name, chores.remember, (name,)) for name in ("one", "two", "three")]
     assert sorted(result for _, result in LocalEngine(1).run(work)) == [["one"], ["three"], ["two"]]
 
 
-def test_a_job_that_dies_is_told_though_what_it_began_lives(chores: Any) -> None:
+def test_a_job_that_dies_is_reported_though_what_it_began_lives(chores: Any) -> None:
     work = [Job("bad", chores.fork_and_die, ()), Job("good", abs, (-1,))]
     results = {job.name: result for job, result in LocalEngine(2).run(work, on_crash=lambda job: "died")}
     assert results == {"bad": "died", "good": 1}
 
 
 def command_of(process: int) -> bytes:
-    """What a process runs; nothing if it has ended."""
+    """Return the command of a process; empty if it has ended."""
     try:
         return Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
@@ -140,7 +140,7 @@ def test_what_a_job_leaves_behind_ends_with_it(chores: Any) -> None:
     [
         ([("a", ("b",)), ("b", ("a",))], "these jobs wait for each other: a, b"),
         ([("a", ("a",))], "these jobs wait for each other: a"),
-        ([("a", ()), ("a", ())], "two jobs are called 'a'"),
+        ([("a", ()), ("a", ())], "two jobs are named 'a'"),
     ],
 )
 def test_an_impossible_order_is_refused(chain: list[tuple[str, tuple[str, ...]]], message: str) -> None:
@@ -158,7 +158,7 @@ def test_an_error_in_a_job_ends_all(chores: Any) -> None:
     [
         ({"name": "lokal"}, "unknown engine 'lokal'"),
         ({"workers": 0}, "workers is 0; expected at least 1"),
-        ({"address": "auto"}, "--address and --shared are of clusters"),
+        ({"address": "auto"}, "--address and --shared-filesystem need a cluster"),
         ({"name": "ray", "workers": 0}, "workers is 0"),
     ],
 )

@@ -114,7 +114,7 @@ def test_a_dataset_that_is_there_is_kept(tmp_path: Path) -> None:
     before = file.stat().st_mtime_ns
     demos.collect("LamReach-v0", episodes=2, dataset_id="mine-v0", root=tmp_path)
     assert file.stat().st_mtime_ns == before
-    with pytest.raises(FileExistsError, match=r"other settings \(episodes: found 2, asked 3\)"):
+    with pytest.raises(FileExistsError, match=r"other settings \(episodes: found 2, requested 3\)"):
         demos.collect("LamReach-v0", episodes=3, dataset_id="mine-v0", root=tmp_path)
     assert demos.load("mine-v0", tmp_path).total_episodes == 2
     assert (
@@ -178,7 +178,7 @@ def test_an_overwrite_keeps_the_old_dataset_until_the_new_one_is_whole(
 
 def test_a_missing_dataset_is_named_with_those_there_are(datasets: Any) -> None:
     root, ids = datasets
-    with pytest.raises(FileNotFoundError, match=f"no dataset 'lam/none-v0' .*there: .*{ids['LamReach-v0']}"):
+    with pytest.raises(FileNotFoundError, match=f"no dataset 'lam/none-v0' .*existing: .*{ids['LamReach-v0']}"):
         demos.load("lam/none-v0", root)
 
 
@@ -192,7 +192,7 @@ def copied(datasets: Any, tmp_path: Path) -> Path:
 def test_a_truncated_data_file_is_reported(left: int, copied: Path) -> None:
     file = copied / "main_data.hdf5"
     file.write_bytes(file.read_bytes()[:left])
-    with pytest.raises(ValueError, match=r"damaged or incomplete .*--repair keeps that"):
+    with pytest.raises(ValueError, match=r"damaged or incomplete .*--repair NEW-ID"):
         demos.load(copied)
 
 
@@ -226,7 +226,7 @@ def test_a_dataset_reads_no_other_file(where: str, copied: Path, tmp_path: Path)
     with h5py.File(copied / "main_data.hdf5", "a") as file:
         file.pop(where, None)
         file[where] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "values")
-    with pytest.raises(ValueError, match=f"{where} is a link, expected it to be there itself"):
+    with pytest.raises(ValueError, match=f"{where} is a link; expected data in this file"):
         demos.load(copied)
 
 
@@ -239,7 +239,7 @@ def test_an_array_lies_in_the_data_file(copied: Path, tmp_path: Path) -> None:
         shape, steps = file["episode_2/rewards"].shape, int(file["episode_2"].attrs["total_steps"])
         del file["episode_2/rewards"]
         file["episode_2"].create_dataset("rewards", shape, "f8", external=[(str(secret), 0, 8 * steps)])
-    with pytest.raises(ValueError, match="rewards of episode_2 lies in another file"):
+    with pytest.raises(ValueError, match="rewards of episode_2 is stored in another file"):
         demos.load(copied)
 
 
@@ -268,7 +268,7 @@ def test_an_overwrite_replaces_no_folder_that_is_no_dataset(tmp_path: Path) -> N
     folder = tmp_path / "notes-v0" / "data"
     folder.mkdir(parents=True)
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(FileExistsError, match="is no dataset"):
+    with pytest.raises(FileExistsError, match="is not a dataset"):
         demos.collect("LamReach-v0", episodes=1, dataset_id="notes-v0", root=tmp_path, overwrite=True)
     assert (folder / "thesis.txt").exists()
 
@@ -276,7 +276,7 @@ def test_an_overwrite_replaces_no_folder_that_is_no_dataset(tmp_path: Path) -> N
 def test_shards_that_do_not_say_what_they_are_of_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module: Any = importlib.import_module("demos.collect")
+    module: Any = importlib.import_module("demos.collection.collect")
     with monkeypatch.context() as broken:
         broken.setattr(module, "merge", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -303,12 +303,12 @@ def test_an_episode_that_lacks_a_part_is_reported(spoilt: str, copied: Path) -> 
         demos.load(copied)
 
 
-def test_a_film_that_does_not_fit_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_video_that_does_not_fit_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import resource, numpy as np; from demos.collection.video import write_video;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
         "noise = np.random.default_rng(0).integers(256, size=(10, 64, 64, 3), dtype=np.uint8);"
-        f"write_video(list(noise), {str(tmp_path / 'film.mp4')!r}, 20)"
+        f"write_video(list(noise), {str(tmp_path / 'video.mp4')!r}, 20)"
     )
     failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert failed.returncode != 0
@@ -316,18 +316,18 @@ def test_a_film_that_does_not_fit_is_an_error_and_leaves_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_films_are_whole_or_absent(datasets: Any, tmp_path: Path) -> None:
+def test_videos_are_whole_or_absent(datasets: Any, tmp_path: Path) -> None:
     import imageio.v2 as imageio
 
     root, ids = datasets
-    # Each picture takes a while to draw: a fifth of a second apart, there are eleven.
+    # Each image takes a while to draw: a fifth of a second apart, there are eleven.
     dataset = preprocess(demos.load(ids["LamReach-v0"], root), [Resample(5)], "ours/slow-v0", root=tmp_path / "root")
-    films = tmp_path / "films"
-    films.mkdir()
-    path = demos.render(dataset, films / "film.mp4", episodes=1, size=64)
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    path = demos.render(dataset, videos / "video.mp4", episodes=1, size=64)
     assert sum(1 for _ in imageio.get_reader(path)) == len(dataset[0].actions) + 1 == 11
     with pytest.raises(ValueError, match=r"ends in \.mp4"):
-        demos.render(dataset, films / "film.avi", episodes=1, size=64)
-    with pytest.raises(ValueError, match="expected an even number"):
-        demos.render(dataset, films / "odd.mp4", size=63)
-    assert [file.name for file in films.iterdir()] == ["film.mp4"]
+        demos.render(dataset, videos / "video.avi", episodes=1, size=64)
+    with pytest.raises(ValueError, match="expected a positive even number"):
+        demos.render(dataset, videos / "odd.mp4", size=63)
+    assert [file.name for file in videos.iterdir()] == ["video.mp4"]

@@ -14,9 +14,9 @@ import ray
 import demos
 from demos.datasets.checksum import checksum
 from demos.runtime.engines import Job, JobPath, LocalEngine, make_engine, progress
-from demos.runtime.engines.cluster import packed, put
+from demos.runtime.engines.cluster import read_files, write_files
 
-from ..clusters import small_cluster
+from ...clusters import small_cluster
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_what_a_job_writes_is_read_by_the_next(shared_filesystem: bool, cluster:
 
 
 @pytest.mark.slow
-def test_errors_and_deaths_are_told_as_on_one_machine(cluster: Any) -> None:
+def test_errors_and_deaths_are_reported_as_on_one_machine(cluster: Any) -> None:
     engine = make_engine("ray", 2)
     with pytest.raises(ValueError, match="a mistake of mine"):
         list(engine.run([Job("bad", failing, ())]))
@@ -116,9 +116,9 @@ def test_jobs_of_a_lost_machine_are_done_by_another(cluster: Any) -> None:
 @pytest.mark.parametrize("path", ["/etc/passwd", "../out", "a/../../out"])
 def test_what_comes_back_stays_in_its_folder(path: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="leaves its folder"):
-        put(tmp_path / "in", path, {"": b"x"})
+        write_files(tmp_path / "in", path, {"": b"x"})
     with pytest.raises(ValueError, match="leaves its folder"):
-        put(tmp_path / "in", "name", {"": None, path: b"x"})
+        write_files(tmp_path / "in", "name", {"": None, path: b"x"})
     assert not (tmp_path / "out").exists()
 
 
@@ -129,7 +129,7 @@ def test_files_and_folders_arrive_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "to" / "deep").mkdir(parents=True)
     (tmp_path / "to" / "deep" / "stale").write_text("goes")
     for name in ("deep", "one", "nothing"):
-        put(tmp_path / "to", name, packed(tmp_path / "from", name))
+        write_files(tmp_path / "to", name, read_files(tmp_path / "from", name))
     found = {path.relative_to(tmp_path / "to").as_posix() for path in (tmp_path / "to").rglob("*")}
     assert found == {"deep", "deep/empty", "deep/file", "one"}
     assert (tmp_path / "to" / "deep" / "file").read_bytes() == b"\x00\x01"

@@ -14,12 +14,12 @@ import h5py
 import minari
 import numpy as np
 import pytest
-from agents.training.demonstrations import transitions
 from minari.data_collector import EpisodeBuffer
 from typer.testing import CliRunner
 
 import demos
 from agents.__main__ import app as agents_app
+from agents.data.demonstrations import DemonstrationData
 from demos.__main__ import app as demos_app
 from demos.datasets import curate
 from demos.datasets.checksum import checksum
@@ -33,7 +33,7 @@ from demos.preprocess import Relabel, StatesToObs, preprocess
 from demos.report.facts import facts_of
 from demos.runtime.access import access_error
 
-from .checks import check_here
+from ..check.damage import check_here
 
 Policy = Callable[[Any], Any]
 Save = Callable[..., minari.MinariDataset]
@@ -91,10 +91,10 @@ def test_a_third_party_dataset_works_with_every_command(
 ) -> None:
     save("person/first-v0", {**episodes[0], "seed": 0}, {**episodes[1], "seed": 1})
     save("person/second-v0", {**episodes[2], "seed": 2})
-    assert "2 of 2 episodes are sound" in command(demos_app, "check", "person/first-v0")
+    assert "2 of 2 episodes are undamaged" in command(demos_app, "check", "person/first-v0")
     command(demos_app, "merge", "person/first-v0", "person/second-v0", "--id", "person/all-v0")
     command(demos_app, "filter", "person/all-v0", "--min-length", "5", "--id", "person/long-v0")
-    assert "3 of 3 episodes are sound" in command(demos_app, "check", "person/long-v0")
+    assert "3 of 3 episodes are undamaged" in command(demos_app, "check", "person/long-v0")
     assert "3 of 3 episodes bit-identical" in command(demos_app, "replay", "person/long-v0")
     command(demos_app, "render", "person/long-v0", "--out", tmp_path / "one.mp4", "--episodes", "1", "--size", "64")
     assert "LamReach-v0" in command(demos_app, "info", "person/long-v0")
@@ -117,7 +117,7 @@ def test_filtered_unsigned_episodes_are_signed_and_count_once(episodes: list[dic
     assert checksum(curate.subsample(source, "person/copy-v0", len(episodes))) == checksum(source)
     assert some.storage.metadata["author"] == {"a person"}
     assert some.storage.metadata["code_permalink"] == "https://example.org/record.py"
-    with pytest.raises(ValueError, match="would count twice"):
+    with pytest.raises(ValueError, match="expected different episodes"):
         curate.merge([source, some], "person/twice-v0")
 
 
@@ -134,15 +134,15 @@ def test_numbers_of_other_types_are_converted_to_those_of_the_spaces(
     dataset = save("person/floats-v0", {**parts, "seed": 3, "infos": infos})
     report = check_here("person/floats-v0", replay=1)
     assert report.is_sound
-    assert any("actions is float64, and its space float32: it is converted to that" in note for note in report.notes)
-    assert any("infos/age has shape (), expected 16 moments" in note for note in report.notes)
+    assert any("actions is float64, and its space float32: it is converted" in note for note in report.notes)
+    assert any("infos/age has shape (), expected 16 rows" in note for note in report.notes)
     (episode,) = episodes_of(dataset)
     assert episode.actions.dtype == episode.observations.dtype == np.float32
     assert episode.truncations.dtype == bool
     assert episode.infos["pulse"].tolist() == [0.0, *range(15)]
     assert {"names", "age"}.isdisjoint(episode.infos)
     assert demos.replay(dataset).identical == 1, "what was executed had more digits than the space"
-    assert transitions(dataset, reach.observation_space, reach.action_space).actions.dtype.is_floating_point
+    assert DemonstrationData(dataset).transitions().actions.dtype.is_floating_point
     assert Windows(dataset)[0]["action"].dtype == np.float32
     lost = demos.export_dataset(dataset, "npz", tmp_path / "out.npz")
     assert "infos/age: no value for each step" in lost
@@ -175,10 +175,10 @@ def test_states_are_replayed_where_there_are_no_seeds(reach: gym.Env[Any, Any], 
     with pytest.raises(ValueError, match=r"has no seed.*replay these: python -m demos replay --states"):
         demos.replay(dataset)
     report = demos.replay_states(dataset)
-    assert (report.alike, report.without_success, report.differences) == (0, 1, ())
+    assert (report.matching, report.without_success, report.differences) == (0, 1, ())
     assert "1 episodes do not record success" in command(demos_app, "replay", "person/states-v0", "--states")
     flags = save("person/flags-v0", {**parts, "infos": {"state": states, "success": [False] * 16}})
-    assert demos.replay_states(flags).alike == 1
+    assert demos.replay_states(flags).matching == 1
     with pytest.raises(ValueError, match=r"the info 'state' is missing\. If it has a seed, replay the actions"):
         demos.replay_states(save("person/bare-v0", parts))
 
@@ -188,8 +188,8 @@ def test_a_dataset_without_an_environment_can_be_learned_from_and_errors_name_wh
 ) -> None:
     spaces = {"observation_space": reach.observation_space, "action_space": reach.action_space}
     nameless = save("person/nameless-v0", {**episodes[0], "seed": 0}, env=None, **spaces)
-    assert len(transitions(nameless, *spaces.values())) == 15
-    with pytest.raises(ValueError, match=r"does not record which environment .* has no env_spec"):
+    assert DemonstrationData(nameless).total_steps == 15
+    with pytest.raises(ValueError, match=r"does not record its environment.* has no env_spec"):
         demos.replay(nameless)
     both = curate.merge([nameless, save("person/named-v0", {**episodes[1], "seed": 1})], "person/both-v0")
     assert plan_of(both)["env_id"] == "LamReach-v0"
@@ -205,7 +205,7 @@ def test_an_environment_is_made_with_the_keywords_of_its_spec(episodes: list[dic
         "env_id": "LamReach-v0",
         "env_kwargs": {"reward": "sparse", "max_episode_steps": 15},
     }
-    with pytest.raises(ValueError, match="different env_kwargs"):
+    with pytest.raises(ValueError, match="differ in env_kwargs"):
         curate.merge([dataset, save("person/dense-v0", episodes[1])], "person/no-v0")
 
 
@@ -256,8 +256,8 @@ def test_what_is_unusual_in_a_dataset_of_others_is_a_note(episodes: list[dict[st
     report = check_here("person/odd-v0", replay=3)
     assert report.problems == ()
     assert "1 episode: ends neither terminated nor truncated" in report.notes
-    assert any("episode 1: re-executed, it differs in observations" in note for note in report.notes)
-    assert any("episode 2: has no seed, which re-executing it needs" in note for note in report.notes)
+    assert any("episode 1: differs in observations after re-execution" in note for note in report.notes)
+    assert any("episode 2: has no seed, which re-execution needs" in note for note in report.notes)
     assert demos.replay(curate.filter_episodes(dataset, "person/cut-v0", max_length=7)).identical == 1
 
 
@@ -302,7 +302,7 @@ def test_a_dataset_of_others_names_no_code_to_run(episodes: list[dict[str, Any]]
 
     with pytest.raises(ValueError, match="was collected in 'os:system-v0', which is not registered"):
         make_env(with_spec(id="os:system-v0", entry_point="os:system"))
-    with pytest.raises(ValueError, match="other values could name files, or code to run"):
+    with pytest.raises(ValueError, match="other values could name files or code"):
         make_env(with_spec(id="CartPole-v1", kwargs={"policy": ["os:system"]}))
     wrapper = {"name": "Evil", "entry_point": "os:system", "kwargs": {"command": "exit 1"}}
     env = make_env(with_spec(entry_point="os:system", additional_wrappers=[wrapper]))
@@ -314,7 +314,7 @@ def test_other_formats_and_versions_of_minari_are_named(episodes: list[dict[str,
     folder = Path(save("person/old-v0", episodes[0]).storage.data_path)
     metadata = json.loads((folder / "metadata.json").read_text())
     for values, message in (
-        ({"data_format": "arrow"}, "is stored as 'arrow'; expected 'hdf5'"),
+        ({"data_format": "arrow"}, "has the format 'arrow'; expected 'hdf5'"),
         ({"minari_version": "9.0.0"}, r"was written by Minari 9.0.0, and Minari \S+ does not read that"),
     ):
         (folder / "metadata.json").write_text(json.dumps({**metadata, **values}))
