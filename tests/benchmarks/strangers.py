@@ -151,17 +151,17 @@ class Unkept(Stranger):
 class ShyOfCameras(Stranger):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
-        self._filmed = env.render_mode is not None
+        self._recorded = env.render_mode is not None
 
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
-        if self._filmed:
-            raise SystemExit("no pictures")
+        if self._recorded:
+            raise SystemExit("no images")
         return self._zero, None
 
 
 class HangingInItsVideo(ShyOfCameras):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
-        while self._filmed:
+        while self._recorded:
             time.sleep(0.01)
         return self._zero, None
 

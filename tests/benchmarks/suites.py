@@ -53,9 +53,9 @@ def part_of_core(folder: Path, measured: Collection[tuple[str, str]]) -> Path:
 
 
 def finished(folder: Path) -> dict[str, Any]:
-    """What the result files say, times aside."""
-    told = {}
+    """Return the content of the result files without times."""
+    outcomes = {}
     for path in sorted((folder / "cells").glob("*.json")):
         result = read_cell(path)
-        told[path.name] = (result.cell, result.evaluation.episodes, result.provenance, result.training)
-    return told
+        outcomes[path.name] = (result.cell, result.evaluation.episodes, result.provenance, result.training)
+    return outcomes

@@ -80,7 +80,7 @@ def test_a_short_measurement_replaces_nothing_longer(tmp_path: Path) -> None:
     assert after == before
 
 
-def test_other_seeds_are_measured_anew_only_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_other_seeds_are_measured_again_only_where_that_is_asked_for(tmp_path: Path) -> None:
     out = tmp_path / "experts.json"
     run(out, Counting(), ["iiwa"])
     before = out.read_bytes()

@@ -66,7 +66,7 @@ def test_strangers_that_fail_are_reported_and_the_rest_is_measured(
             assert f"{cell.name} failed: " in done.stderr
 
 
-def test_what_failed_is_told_with_what_was_to_be_made_of_it_and_is_tried_again(tmp_path: Path) -> None:
+def test_what_failed_is_reported_with_what_was_to_be_made_of_it_and_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "agents").write_text("a file where agents would be saved")
     suite = read_suite(written(tmp_path, agents=["bc", "random"], training_seeds=[0], videos=None))
     runner.run(suite, tmp_path, LocalEngine(1))
@@ -91,10 +91,10 @@ def test_demonstrations_that_fail_stop_only_what_learns_from_them(tmp_path: Path
         written(tmp_path, agents=["bc", "expert"], training_seeds=[0], evaluation=evaluation, videos=None)
     )
     runner.run(suite, tmp_path / "out", LocalEngine(2))
-    told = list(runner.failures(tmp_path / "out").values())
-    assert "share the seeds" in told[0]
-    assert "its demonstrations were not collected: see failures/LamReach-expert-8-seed0-v0.txt" in told[1]
-    assert "its training failed" in told[2]
+    reasons = list(runner.failures(tmp_path / "out").values())
+    assert "share the seeds" in reasons[0]
+    assert "its demonstrations were not collected: see failures/LamReach-expert-8-seed0-v0.txt" in reasons[1]
+    assert "its training failed" in reasons[2]
     assert [result.cell.label for result in read_results(tmp_path / "out")[1]] == ["expert"]
 
 
@@ -103,7 +103,7 @@ def test_a_trained_agent_is_not_measured_on_a_seed_of_its_demonstrations(tmp_pat
 
     shown = next(seed for seed in (episode_seed(0, number) for number in range(8)) if seed < 2**30)
     quick = [{"agent": "bc", "settings": {"epochs": 1}}]
-    for first, told in ((1000, []), (shown, [f"share the seeds [{shown}]"])):
+    for first, reasons in ((1000, []), (shown, [f"share the seeds [{shown}]"])):
         evaluation = {"first_seed": first, "episodes": 1}
         suite = read_suite(
             written(
@@ -112,8 +112,8 @@ def test_a_trained_agent_is_not_measured_on_a_seed_of_its_demonstrations(tmp_pat
         )
         runner.run(suite, tmp_path / "out", LocalEngine(1))
         failed = list(runner.failures(tmp_path / "out").values())
-        assert len(failed) == len(told)
-        assert all(words in text for words, text in zip(told, failed, strict=True))
+        assert len(failed) == len(reasons)
+        assert all(words in text for words, text in zip(reasons, failed, strict=True))
 
 
 def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -
     cell = read_results(folder)[1][0].cell
     failed = runner.failures(folder)
     assert list(failed) == [f"videos-of-{cell.name}"]
-    assert failed[f"videos-of-{cell.name}"].splitlines()[-1] == "SystemExit: no pictures"
+    assert failed[f"videos-of-{cell.name}"].splitlines()[-1] == "SystemExit: no images"
 
 
 def test_a_video_of_an_agent_that_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_of_a_published_suite_everything_is_measured_and_nothing_else(name: str)
     assert measured == {cell.name for cell in read_suite(name).cells()}, f"run `make benchmark SUITE={name}`"
 
 
-def test_the_published_films_are_of_the_agents_that_were_measured() -> None:
+def test_the_published_videos_are_of_the_agents_that_were_measured() -> None:
     recorded = sorted((RESULTS / "core" / VIDEOS).glob("*.json"))
     assert recorded
     for path in recorded:

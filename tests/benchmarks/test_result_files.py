@@ -1,4 +1,4 @@
-"""Damaged and foreign results are found, told by name, and never taken for measured ones."""
+"""Damaged and foreign results are found, reported by name, and never taken for measured ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .suites import written
 
 
 def complaint(folder: Path) -> str | None:
-    """What is wrong with a folder of results; None if nothing is."""
+    """Return the problem of a folder of results; None without one."""
     try:
         # Most wrong files end the report while it reads them; drawing the others takes long.
         read_results(folder)
@@ -97,8 +97,8 @@ def test_two_hundred_corruptions_of_results_are_found_and_nothing_is_overwritten
         problem = complaint(folder)
         if problem is None:
             # Space between words, or what the suite says of what is not measured.
-            told = read_results(folder)[1]
-            assert [result for result in told if result not in sound[1]] == []
+            results_read = read_results(folder)[1]
+            assert [result for result in results_read if result not in sound[1]] == []
         else:
             assert str(folder) in problem
         assert path.read_bytes() == damaged
@@ -126,7 +126,7 @@ def test_a_measurement_in_other_episodes_than_the_rest_is_named(results: Path, t
     [{"videos": "x"}, {"conditions": []}, {"conditions": {"a": 3}}, {"evaluation": {"first_seed": math.inf}}],
     ids=str,
 )
-def test_a_damaged_description_of_a_suite_is_told(change: dict[str, Any], results: Path, tmp_path: Path) -> None:
+def test_a_damaged_description_of_a_suite_is_reported(change: dict[str, Any], results: Path, tmp_path: Path) -> None:
     content = json.loads((results / "suite.json").read_text())
     (tmp_path / "suite.json").write_text(json.dumps({**content, **change}))
     with pytest.raises(ValueError, match=r"suite\.json is damaged"):

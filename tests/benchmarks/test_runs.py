@@ -55,13 +55,13 @@ def test_a_second_run_measures_nothing_again(results: Path, tmp_path: Path) -> N
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_path: Path) -> None:
-    def told(suite: str, out: Path) -> str:
+    def output_of(suite: str, out: Path) -> str:
         done = CliRunner().invoke(app, ["run", suite, "--out", str(out), "--dry-run", "--workers", "2"])
         assert done.exit_code == 0, done.output
         return done.stdout
 
     suite = written(tmp_path)
-    said = told(suite, tmp_path / "out")
+    said = output_of(suite, tmp_path / "out")
     assert "1 datasets, 2 trainings, 4 of 4 cells and 1 videos are missing" in said
     assert "6 trainings and cells of unknown duration" in said
     assert not (tmp_path / "out").exists()
@@ -69,14 +69,14 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
     for name in ("LamReach-v0-bc-8-expert-seed0", "LamReach-v0-expert"):
         (folder / "cells" / f"{name}.json").unlink()
     before = sorted(folder.rglob("*"))
-    said = told(suite, folder)
+    said = output_of(suite, folder)
     assert sorted(folder.rglob("*")) == before
     assert "0 datasets, 0 trainings, 2 of 4 cells and 0 videos" in said
     assert "1 trainings and cells of unknown duration" in said
     other = read_cell(folder / "cells" / "LamReach-v0-bc-8-expert-seed1.json")
     assert re.search(rf"LamReach-v0 +bc +- +1 +{other.evaluation_seconds:.0f} s", said)
     shutil.rmtree(folder / "agents")
-    said = told(suite, folder)
+    said = output_of(suite, folder)
     assert "1 datasets, 1 trainings, 2 of 4 cells and 0 videos" in said
     took = (other.training_seconds or 0.0) + other.evaluation_seconds
     assert re.search(rf"LamReach-v0 +bc +1 +1 +{took:.0f} s", said)
@@ -129,7 +129,7 @@ def test_outdated_results_are_measured_again(results: Path, tmp_path: Path, monk
 
 
 @pytest.mark.slow
-def test_a_folder_of_results_alone_can_be_filmed(results: Path, tmp_path: Path) -> None:
+def test_a_folder_of_results_alone_can_be_recorded(results: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clone"
     shutil.copytree(results, folder, ignore=shutil.ignore_patterns("agents", "datasets", "videos"))
     suite = read_suite(written(tmp_path))
@@ -214,7 +214,7 @@ def test_one_worker_gives_the_results_of_two(results: Path, tmp_path: Path) -> N
     suite = read_suite(written(tmp_path, training_seeds=[0], videos=None), ("tests.benchmarks.strangers:Stranger",))
     alone = finished(runner.run(suite, tmp_path / "out", LocalEngine(1)))
     assert len(alone) == 4
-    assert alone == {name: told for name, told in finished(results).items() if not name.endswith("seed1.json")}
+    assert alone == {name: result for name, result in finished(results).items() if not name.endswith("seed1.json")}
 
 
 def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
@@ -265,7 +265,9 @@ def test_what_learns_nothing_needs_no_seeds_of_learning(tmp_path: Path) -> None:
     assert "raining seeds" not in text
     assert "emonstrations of seed" not in text
     for lacking, needed in (("training_seeds", "bc"), ("demonstration_seed", "bc")):
-        with pytest.raises(ValueError, match=f"line .*, agent: {needed} learns, and the suite lacks {lacking}"):
+        with pytest.raises(
+            ValueError, match=f"line .*, agents.agent: {needed} learns, and the suite lacks {lacking}"
+        ):
             read_suite(written(tmp_path, agents=[needed], **{lacking: None}))
 
 

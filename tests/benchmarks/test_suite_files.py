@@ -190,15 +190,15 @@ def test_a_bad_suite_says_what_is_wrong_and_in_which_line(
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "reason"),
     [
         ("1 / 0", r"ZeroDivisionError\('division by zero'\)"),
         ("def act(", "SyntaxError"),
         ("raise SystemExit(3)", r"SystemExit\(3\)"),
     ],
 )
-def test_modules_that_fail_when_they_are_imported_are_told(
-    source: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_modules_that_fail_when_they_are_imported_are_reported(
+    source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "failing_module.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -208,7 +208,7 @@ def test_modules_that_fail_when_they_are_imported_are_told(
         ({"environments": ["failing_module:My-v0"]}, "environments"),
     ):
         path.write_text(yaml.safe_dump({**SMALL, **changes}))
-        with pytest.raises(ValueError, match=rf"small.yaml, line \d+, {key}: .*fails when it is imported: {told}"):
+        with pytest.raises(ValueError, match=rf"small.yaml, line \d+, {key}: .*fails when it is imported: {reason}"):
             read_suite(str(path))
 
 
@@ -236,7 +236,7 @@ def test_a_missing_or_dangerous_suite_is_refused(tmp_path: Path) -> None:
 
 
 def complaint(path: Path) -> str | None:
-    """What is wrong with a suite; None if nothing is."""
+    """Return the problem of a suite; None without one."""
     try:
         assert read_suite(str(path)).cells()
     except ValueError as error:
@@ -244,14 +244,14 @@ def complaint(path: Path) -> str | None:
     return None
 
 
-def test_two_hundred_corruptions_of_a_suite_are_told_clearly_or_change_what_it_says(tmp_path: Path) -> None:
+def test_two_hundred_corruptions_of_a_suite_are_reported_clearly_or_change_what_it_says(tmp_path: Path) -> None:
     """Bytes that are lost, doubled or changed: either the file still is a suite, or the error names it."""
     # Fewer environments, in each of which each condition is made.
     text = (SUITES / "robustness.yaml").read_text()
     whole = re.sub("^environments: .*$", "environments: [LamReach-v0, LamPush-v0]", text, flags=re.MULTILINE).encode()
     path = tmp_path / "robustness.yaml"
     rng = np.random.default_rng(0)
-    told = 0
+    reported = 0
     for _ in range(200):
         at, kind = int(rng.integers(len(whole))), int(rng.integers(4))
         length = int(rng.integers(1, 9))
@@ -266,7 +266,7 @@ def test_two_hundred_corruptions_of_a_suite_are_told_clearly_or_change_what_it_s
         )
         problem = complaint(path)
         if problem is not None:
-            told += 1
+            reported += 1
             assert problem.startswith(str(path))
             assert len(problem) < 2000
-    assert told > 100
+    assert reported > 100

@@ -30,7 +30,7 @@ def test_an_environment_compared_with_itself_simulates_as_much_time_as_steps() -
 
 
 @pytest.mark.slow
-def test_pictures_and_processes_are_compared_too() -> None:
+def test_images_and_processes_are_compared_too() -> None:
     throughput.installed_others()
     drawn = throughput.compare_rendering("LamReach-v0", "PandaReach-v3", frames=2, rounds=1)
     assert (drawn.ours, drawn.against) == ("LamReachPixels-v0, front", "PandaReach-v3, render()")
@@ -43,7 +43,7 @@ def test_pictures_and_processes_are_compared_too() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_every_installed_neighbour_is_an_environment() -> None:
+def test_every_installed_project_is_an_environment() -> None:
     found = throughput.installed_others()
     assert {other.package for other in found} >= {throughput.PANDA_GYM}
     for other in found:

@@ -35,13 +35,13 @@ def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
     alone, watched = (agents.make(name, env, **SMALL[name]) for _ in range(2))
     unwatched = train(alone, shown, env, seed=0)
     assert unwatched.curve is None
-    told = train(watched, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=4, episodes=2))
-    assert told.environment_steps == unwatched.environment_steps == STEPS[name]
-    assert told.curve is not None
-    assert told.curve.unit == ("epochs" if name == "bc" else "steps")
-    assert 2 <= len(told.curve.done) <= 4
-    assert list(told.curve.done) == sorted(told.curve.done)
-    assert all(rate in (0.0, 0.5, 1.0) for rate in told.curve.success)
+    cost = train(watched, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=4, episodes=2))
+    assert cost.environment_steps == unwatched.environment_steps == STEPS[name]
+    assert cost.curve is not None
+    assert cost.curve.unit == ("epochs" if name == "bc" else "steps")
+    assert 2 <= len(cost.curve.done) <= 4
+    assert list(cost.curve.done) == sorted(cost.curve.done)
+    assert all(rate in (0.0, 0.5, 1.0) for rate in cost.curve.success)
     for (key, one), (same, other) in zip(
         alone.policy.state_dict().items(), watched.policy.state_dict().items(), strict=True
     ):
@@ -55,10 +55,10 @@ def test_labelled_practice_counts_its_steps(datasets: Any, make: Make) -> None:
     agent = agents.make(
         "dagger", env, epochs=2, batch_size=32, initial_fraction=0.5, iterations=2, updates_per_iteration=4
     )
-    told = train(agent, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1))
-    assert told.environment_steps > 0
-    assert told.environment_steps % env.spec.max_episode_steps == 0  # type: ignore[union-attr, operator]
-    assert told.environment_steps <= shown.total_steps
+    cost = train(agent, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1))
+    assert cost.environment_steps > 0
+    assert cost.environment_steps % env.spec.max_episode_steps == 0  # type: ignore[union-attr, operator]
+    assert cost.environment_steps <= shown.total_steps
 
 
 def test_an_agent_that_cannot_be_watched_learns_all_the_same(make: Make) -> None:
@@ -72,10 +72,10 @@ def test_an_agent_that_cannot_be_watched_learns_all_the_same(make: Make) -> None
 
     agent: Any = Simple()
     before = CountedSteps.total
-    told = train(
+    cost = train(
         agent, None, make("LamReach-v0"), seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1)
     )
     assert agent.learned
-    assert told.curve is not None
-    assert told.curve.success == ()
-    assert told.environment_steps == CountedSteps.total - before == 1
+    assert cost.curve is not None
+    assert cost.curve.success == ()
+    assert cost.environment_steps == CountedSteps.total - before == 1
