@@ -31,7 +31,7 @@ def cluster() -> Iterator[Any]:
 def test_a_suite_whose_machine_is_lost_ends_with_the_results_of_one_machine(
     shared: bool, cluster: Any, tmp_path: Path
 ) -> None:
-    agents = ["tests.benchmarks.strangers:Raising", "random", "expert", "bc"]
+    agents = ["tests.benchmarks.third_party:Raising", "random", "expert", "bc"]
     suite = read_suite(written(tmp_path, agents=agents, **SMALLER))
     here = runner.run(suite, tmp_path / "here", LocalEngine(2))
     lost = cluster.add_node(num_cpus=1)

@@ -1,4 +1,4 @@
-"""What fails is reported with its reason, and stops only what needs it."""
+"""Failures are reported with their reason, and stop only the jobs that need them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demos.runtime.engines import LocalEngine
 
 from .suites import CLONE, written
 
-STRANGERS = {
+FAILING_AGENTS = {
     "Raising": "KeyError: 'a mistake of mine'",
     "NotANumber": "ValueError: .*nan",
     "WrongShape": r"ValueError: .*\(9,\)",
@@ -33,19 +33,19 @@ STRANGERS = {
 
 @pytest.mark.parametrize(
     "failing",
-    [("Raising", "Stubborn", "Killing"), pytest.param(tuple(STRANGERS), marks=pytest.mark.slow)],
+    [("Raising", "Stubborn", "Killing"), pytest.param(tuple(FAILING_AGENTS), marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
-def test_strangers_that_fail_are_reported_and_the_rest_is_measured(
+def test_third_party_agents_that_fail_are_reported_and_the_rest_is_measured(
     failing: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = {f"tests.benchmarks.strangers:{name}": STRANGERS[name] for name in failing}
-    still, wandering = (f"tests.benchmarks.strangers:{name}" for name in ("Stranger", "Wandering"))
+    places = {f"tests.benchmarks.third_party:{name}": FAILING_AGENTS[name] for name in failing}
+    still, wandering = (f"tests.benchmarks.third_party:{name}" for name in ("ZeroAgent", "Wandering"))
     suite = written(
         tmp_path,
         agents=[*places, wandering, still, "expert"],
         evaluation={"first_seed": 1000, "episodes": 3, "episode_seconds": 1},
-        videos={"agent": "tests.benchmarks.strangers:Raising", "size": 32},
+        videos={"agent": "tests.benchmarks.third_party:Raising", "size": 32},
     )
     out = tmp_path / "out"
     monkeypatch.chdir(tmp_path)
@@ -116,8 +116,8 @@ def test_a_trained_agent_is_not_measured_on_a_seed_of_its_demonstrations(tmp_pat
         assert all(words in text for words, text in zip(reasons, failed, strict=True))
 
 
-def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -> None:
-    agent = "tests.benchmarks.strangers:ShyOfCameras"
+def test_a_video_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -> None:
+    agent = "tests.benchmarks.third_party:ShyOfCameras"
     suite = read_suite(written(tmp_path, agents=[agent], videos={"agent": agent, "size": 32}))
     folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
     cell = read_results(folder)[1][0].cell
@@ -127,7 +127,7 @@ def test_a_film_that_fails_is_reported_beside_the_measurements(tmp_path: Path) -
 
 
 def test_a_video_of_an_agent_that_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = "tests.benchmarks.strangers:HangingInItsVideo"
+    agent = "tests.benchmarks.third_party:HangingInItsVideo"
     evaluation = {"first_seed": 1000, "episodes": 1}
     suite = read_suite(written(tmp_path, agents=[agent], evaluation=evaluation, videos={"agent": agent, "size": 32}))
     cell = suite.cells()[0]
@@ -140,7 +140,7 @@ def test_a_video_of_an_agent_that_hangs_ends(tmp_path: Path, monkeypatch: pytest
 
 def test_what_an_agent_leaves_behind_decides_nothing_and_holds_nothing_up(tmp_path: Path) -> None:
     cheating, littering, drawing = (
-        f"tests.benchmarks.strangers:{name}" for name in ("Cheating", "Littering", "Drawing")
+        f"tests.benchmarks.third_party:{name}" for name in ("Cheating", "Littering", "Drawing")
     )
     once = {"evaluation": {"first_seed": 1000, "episodes": 2}, "videos": None, "periodic_eval": None}
     twice = {"conditions": {"as trained": {}, "again": {"pushes": 0}}}

@@ -41,7 +41,7 @@ def test_a_report_shows_what_was_measured(results: Path) -> None:
             assert f"{100 * row.success_rate:.1f}%" in text
             assert f"{100 * row.low:.1f}% to {100 * row.high:.1f}%" in text
         assert "1000 to 1005" in text
-        assert "python -m benchmarks run SUITE.yaml --agent tests.benchmarks.strangers:Stranger" in text
+        assert "python -m benchmarks run SUITE.yaml --agent tests.benchmarks.third_party:ZeroAgent" in text
     assert f"videos/{CLONE}-median.mp4" in files[1].read_text()
     page = files[2].read_text()
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)

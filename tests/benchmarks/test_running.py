@@ -1,4 +1,4 @@
-"""What the runner costs is measured on a real suite; nonsense is refused."""
+"""The overhead of the runner is measured on a real suite; invalid arguments are refused."""
 
 from __future__ import annotations
 

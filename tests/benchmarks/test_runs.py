@@ -36,7 +36,7 @@ def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
         "LamReach-v0-bc-8-expert-seed1",
         "LamReach-v0-expert",
         "LamReach-v0-random",
-        "LamReach-v0-tests_benchmarks_strangers_Stranger-f1ef665a",
+        "LamReach-v0-tests_benchmarks_third_party_ZeroAgent-c7a89e12",
     ]
     assert {tuple(episode.seed for episode in result.evaluation.episodes) for result in cells} == {
         tuple(range(1000, 1006))
@@ -49,7 +49,7 @@ def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
 
 def test_a_second_run_measures_nothing_again(results: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")}
-    suite = read_suite(written(tmp_path), ("tests.benchmarks.strangers:Stranger",))
+    suite = read_suite(written(tmp_path), ("tests.benchmarks.third_party:ZeroAgent",))
     runner.run(suite, results, LocalEngine(2))
     assert {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")} == before
 
@@ -211,7 +211,9 @@ def test_an_agent_is_trained_once_for_all_that_measure_it(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_one_worker_gives_the_results_of_two(results: Path, tmp_path: Path) -> None:
-    suite = read_suite(written(tmp_path, training_seeds=[0], videos=None), ("tests.benchmarks.strangers:Stranger",))
+    suite = read_suite(
+        written(tmp_path, training_seeds=[0], videos=None), ("tests.benchmarks.third_party:ZeroAgent",)
+    )
     alone = finished(runner.run(suite, tmp_path / "out", LocalEngine(1)))
     assert len(alone) == 4
     assert alone == {name: result for name, result in finished(results).items() if not name.endswith("seed1.json")}
@@ -246,14 +248,14 @@ def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
 
 def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(results, tmp_path / "copy"))
-    suite = read_suite(written(tmp_path), ("tests.benchmarks.strangers:Stranger",))
+    suite = read_suite(written(tmp_path), ("tests.benchmarks.third_party:ZeroAgent",))
     runner.delete_results(suite, folder, "bc")
     todo = runner.missing(suite, folder)
     assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.videos)] == [1, 2, 2, 1]
     with pytest.raises(ValueError, match="no agent has the label 'bd'; expected one of random, expert, bc"):
         runner.delete_results(suite, folder, "bd")
     assert runner.removed_agents(suite, folder) == []
-    assert runner.removed_agents(read_suite(written(tmp_path)), folder) == ["tests.benchmarks.strangers:Stranger"]
+    assert runner.removed_agents(read_suite(written(tmp_path)), folder) == ["tests.benchmarks.third_party:ZeroAgent"]
 
 
 def test_what_learns_nothing_needs_no_seeds_of_learning(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_a_profile_is_the_share_of_trainings_at_each_rate() -> None:
         assert share == pytest.approx(float((at - 1e-9 <= MATRIX).mean()))
 
 
-def test_one_training_tells_nothing_of_others() -> None:
+def test_one_training_shows_nothing_of_others() -> None:
     with pytest.raises(ValueError, match="at least 2 trainings in each"):
         aggregate([[0.5], [0.7, 0.8]])
     with pytest.raises(ValueError, match="of both in each of the same environments"):

@@ -1,4 +1,4 @@
-"""Suites are read from YAML: those of the package are sound, and what is wrong with one of a stranger's is said."""
+"""Suites are read from YAML: those of the package are sound, and what is wrong with one of a user is said."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
             {"agents": [{"agent": "bc", "label": "bc, 8"}]},
             "label: found .bc, 8.; expected a text in one line",
         ),
-        ({"agents": ["tests.benchmarks.strangers:Unkept"]}, "agent: .*has learn, and lacks save and load"),
+        ({"agents": ["tests.benchmarks.third_party:Unkept"]}, "agent: .*has learn and lacks save and load"),
         ({"agents": [{"agent": "bc", "settings": {"epocs": 1}}]}, "settings: unknown setting 'epocs' of agent bc"),
         ({"agents": [{"agent": "bc", "settings": {"epochs": "many"}}]}, "settings: .*epochs"),
         ({"agents": [{"agent": "expert", "settings": {"speed": 2}}]}, "settings: .*speed"),
         (
-            {"agents": [{"agent": "tests.benchmarks.strangers:Stranger", "settings": {"speed": 2}}]},
+            {"agents": [{"agent": "tests.benchmarks.third_party:ZeroAgent", "settings": {"speed": 2}}]},
             "settings: got an unexpected keyword argument 'speed'",
         ),
         ({"environments": ["..:LamReach-v0"]}, "environments: .*fails when it is imported"),

@@ -1,4 +1,4 @@
-"""Speed is measured, never judged, here: what is tested is that the figures mean what they say."""
+"""The figures of speed mean what they say; no test depends on how fast the machine is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training takes is counted without what watching it takes, and watching changes nothing."""
+"""The cost of a training excludes periodic evaluations, which change nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEPS = {"bc": 0, "dqn": 400, "ppo": 240}
 def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
     name: str, datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # To make eight takes longer than to practise in them.
+    # To make eight takes longer than to train in them.
     monkeypatch.setattr(PPOAgent, "environments", 2)
     root, ids = datasets
     env = make("LamReachDiscrete-v0" if name == "dqn" else "LamReach-v0")
@@ -49,7 +49,7 @@ def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
         assert torch.equal(one, other)
 
 
-def test_labelled_practice_counts_its_steps(datasets: Any, make: Make) -> None:
+def test_rollouts_with_labels_count_its_steps(datasets: Any, make: Make) -> None:
     root, ids = datasets
     env, shown = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
     agent = agents.make(

@@ -1,4 +1,4 @@
-"""Agents and environments of strangers are measured like ours: functions, objects, archives, their own tasks."""
+"""Agents and environments of third parties are measured like ours: functions, objects, archives, their own tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from demos.runtime.engines import LocalEngine
 from ..conftest import Make
 from .suites import SMALL
 
-HERE = "tests.benchmarks.strangers"
+HERE = "tests.benchmarks.third_party"
 
 
 def suite(folder: Path, **changes: Any) -> str:
@@ -162,7 +162,7 @@ def forward(observation):
 
 
 @pytest.mark.slow
-def test_an_environment_and_an_agent_of_a_stranger_are_measured(tmp_path: Path) -> None:
+def test_an_environment_and_an_agent_of_a_third_party_are_measured(tmp_path: Path) -> None:
     (tmp_path / "line.py").write_text(OWN)
     file = suite(tmp_path, environments=["line:Line-v0"], agents=["random", "line:forward"], videos=None)
     command = [sys.executable, "-m", "benchmarks", "run", file, "--out", str(tmp_path / "out")]

@@ -1,4 +1,4 @@
-"""Agents of strangers: all they have is ``predict``, and most of them are no good."""
+"""Third-party agents with only ``predict``; most of them fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from agents.registry import AgentSpec
 
 
-class Stranger:
+class ZeroAgent:
     """Do nothing."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -28,33 +28,33 @@ class Stranger:
         return self._zero, state
 
 
-class Raising(Stranger):
+class Raising(ZeroAgent):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         raise KeyError("a mistake of mine")
 
 
-class NotANumber(Stranger):
+class NotANumber(ZeroAgent):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         return self._zero * np.nan, None
 
 
-class WrongShape(Stranger):
+class WrongShape(ZeroAgent):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         return np.zeros(9, dtype=np.float32), None
 
 
-class Hanging(Stranger):
+class Hanging(ZeroAgent):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         while True:
             time.sleep(0.01)
 
 
-class Exiting(Stranger):
+class Exiting(ZeroAgent):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         raise SystemExit(3)
 
 
-class Stubborn(Stranger):
+class Stubborn(ZeroAgent):
     """Hangs, and catches what interrupts it."""
 
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
@@ -65,17 +65,17 @@ class Stubborn(Stranger):
                 continue
 
 
-class Interrupting(Stranger):
+class Interrupting(ZeroAgent):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         raise KeyboardInterrupt
 
 
-class Garbled(Stranger):
+class Garbled(ZeroAgent):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         raise ValueError("\udcff bad")
 
 
-class Wandering(Stranger):
+class Wandering(ZeroAgent):
     """Works, from another folder."""
 
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
@@ -83,12 +83,12 @@ class Wandering(Stranger):
         return self._zero, None
 
 
-class Killing(Stranger):
+class Killing(ZeroAgent):
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         os._exit(3)
 
 
-class Swallowing(Stranger):
+class Swallowing(ZeroAgent):
     """Hangs, and catches whatever interrupts it."""
 
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
@@ -99,14 +99,14 @@ class Swallowing(Stranger):
                 continue
 
 
-class Bare(Stranger):
+class Bare(ZeroAgent):
     """Return no memory."""
 
     def predict(self, *args: Any, **keywords: Any) -> Any:
         return self._zero
 
 
-class Cheating(Stranger):
+class Cheating(ZeroAgent):
     """Changes the environment for all who come after it in the same process."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -121,7 +121,7 @@ class Cheating(Stranger):
         kind.step = step
 
 
-class Littering(Stranger):
+class Littering(ZeroAgent):
     """Leave a thread and a process behind that do not end."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -130,7 +130,7 @@ class Littering(Stranger):
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 
 
-class Drawing(Stranger):
+class Drawing(ZeroAgent):
     """Draw from global generators, and remembers what it did before."""
 
     acted = 0
@@ -141,14 +141,14 @@ class Drawing(Stranger):
         return np.clip(drawn, -1.0, 1.0).astype(np.float32), None
 
 
-class Unkept(Stranger):
+class Unkept(ZeroAgent):
     """Learns, and cannot be saved."""
 
     def learn(self, *args: Any, **keywords: Any) -> None:
         raise AssertionError("nobody asks")
 
 
-class ShyOfCameras(Stranger):
+class ShyOfCameras(ZeroAgent):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self._recorded = env.render_mode is not None
@@ -171,14 +171,14 @@ def rising(observation: Any) -> Any:
     return np.array([0.0, 0.0, 1.0, 0.0], dtype=np.float32)
 
 
-def make_stranger(env: gym.Env[Any, Any], speed: float = 1.0) -> Stranger:
+def make_zero_agent(env: gym.Env[Any, Any], speed: float = 1.0) -> ZeroAgent:
     """Make an agent."""
-    agent = Stranger(env)
+    agent = ZeroAgent(env)
     agent._zero = agent._zero + np.float32(speed)
     return agent
 
 
-made = AgentSpec("made", needs_demonstrations=False, make=make_stranger)
+made = AgentSpec("made", needs_demonstrations=False, make=make_zero_agent)
 
 
 class Ready:
