@@ -88,8 +88,8 @@ def test_a_suite_of_speed_is_carried_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("steps: 0", "line 3, steps: found 0; expected a whole number of at least 1"),
-        ("pace: 3", "line 3, the suite: unknown key 'pace'"),
+        ("steps: 0", "line 3, steps: found 0; expected at least 1"),
+        ("pace: 3", "line 3, pace: unknown key 'pace'"),
         ("steps: [1]", "line 3, steps: found"),
     ],
 )
