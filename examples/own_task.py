@@ -14,14 +14,14 @@ class Hover(Task):
     features = (Feature("target/height", 1, "m", "height to reach", 0.2, 0.2, 1.0, noisy=False),)
     goal_low, goal_high = (-1.0,), (2.0,)
 
-    def build(self, simulation, scale):
+    def build_scene(self, simulation, scale):
         simulation.add_marker("floor", size=(0.3, 0.3, 0.002), color=(0.1, 0.75, 0.3, 0.7))
 
-    def sample(self, rng, scale):
-        return InitialState(tool=self.sample_tool(rng), desired=(rng.uniform(0.35, 0.4),))
+    def sample_initial_state(self, rng, scale):
+        return InitialState(tool_position=self.sample_tool(rng), desired_goal=(rng.uniform(0.35, 0.4),))
 
-    def read(self, simulation, robot, tool, desired):
-        return TaskObservation(values=(float(desired[0]),), achieved=(tool.position[2],))
+    def observe(self, simulation, robot, tool, desired):
+        return TaskObservation(values=(float(desired[0]),), achieved_goal=(tool.position[2],))
 
     def evaluate(self, achieved, desired):
         return {"is_success": np.abs(achieved[..., 0] - desired[..., 0]) <= 0.01}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agents.data.demonstrations import DemonstrationData
 from agents.registry import AGENTS, find, spec_of
 from agents.training.settings import settings_of, stem
 from agents.types import Env
 from demos.collection.versions import expert_versions, library_versions, major_versions
 from lam_envs.registration import is_lam_env
 from lam_envs.versions import environment_versions
+
+if TYPE_CHECKING:
+    from agents.data.demonstrations import DemonstrationData  # it imports PyTorch, which not every command needs
 
 PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
 

@@ -297,7 +297,7 @@ def test_the_command_loads_an_archive_only_with_allow_pickle_and_shows_its_stati
     command = ["evaluate", str(normalized / "ppo.zip"), "--env", "LamReach-v0", "--episodes", "1"]
     refused = CliRunner().invoke(app, command)
     assert refused.exit_code == 2
-    said = "can hold code that runs when it is loaded: if you trust its source, add --allow-pickle"
+    said = "can hold code that runs when it is loaded: if you trust it, add --allow-pickle"
     assert said in refused.stderr
     command += ["--allow-pickle", "--set", f"vecnormalize={normalized / 'statistics'}"]
     done = CliRunner().invoke(app, command)

@@ -173,4 +173,4 @@ def test_a_limit_that_is_none_is_refused() -> None:
 def test_the_documents_state_the_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
     assert EPISODE_SECONDS == 3600.0
-    assert "In `benchmarks.evaluate` and `agents evaluate` an episode may take an hour" in text
+    assert "the time limit of an episode is one hour" in text

@@ -208,7 +208,7 @@ def test_failures_are_kept_when_asked(tmp_path: Path) -> None:
         ({"strategy": "below"}, "unknown strategy 'below'; expected one of direct"),
         ({"policy": "nowhere:Policy"}, "cannot import policy 'nowhere:Policy'"),
         ({"policy": "nowhere"}, "expected package.module:Name"),
-        ({"policy": "builtins:repr"}, "makes a str that has no predict"),
+        ({"policy": "builtins:repr"}, "gives a str, which has no predict"),
         ({"policy": "a:B", "demonstrator": "novice"}, "acts by itself"),
         ({"workers": 0}, "workers is 0"),
     ],

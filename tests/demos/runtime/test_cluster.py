@@ -60,7 +60,7 @@ def chain(folder: Path) -> list[Job]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared_filesystem", [False, True])
 def test_what_a_job_writes_is_read_by_the_next(shared_filesystem: bool, cluster: Any, tmp_path: Path) -> None:
     engine = make_engine("ray", 2, shared_filesystem=shared_filesystem)
     seen: list[tuple[str, float]] = []
