@@ -299,7 +299,7 @@ def test_the_command_loads_an_archive_only_with_allow_pickle_and_shows_its_stati
     assert refused.exit_code == 2
     said = "can hold code that runs when it is loaded: if you trust it, add --allow-pickle"
     assert said in refused.stderr
-    command += ["--allow-pickle", "--set", f"vecnormalize={normalized / 'statistics'}"]
+    command += ["--allow-pickle", "--config", f"vecnormalize={normalized / 'statistics'}"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.stderr
     assert "success at any step" in done.stdout
