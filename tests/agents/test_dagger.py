@@ -85,6 +85,7 @@ def test_labels_of_the_expert_are_executed_only_with_beta(datasets: Any, make: M
     assert not np.array_equal(visited(wise, 0.5), visited(Stubborn(), 0.5))
 
 
+@pytest.mark.slow
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     datasets: Any, make: Make, tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_training_leaves_nothing_among_the_temporary_files(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_periodic_evaluation_does_not_change_a_training(make: Make, tmp_path: Path) -> None:
     env = make("LamReachDiscrete-v0")
     agent, watched = (agents.make("dqn", env, **OFF_POLICY) for _ in range(2))

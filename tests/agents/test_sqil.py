@@ -43,6 +43,7 @@ def test_demonstrated_steps_are_paid_and_a_time_limit_is_no_end(
     np.testing.assert_array_equal(buffer.expert_buffer.observations[:, 0], demonstrated)
 
 
+@pytest.mark.slow
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(shown: Any, make: Make, tmp_path: Path) -> None:
     env = make("LamReachDiscrete-v0")
     whole = agents.make("sqil", env, **OFF_POLICY)

@@ -104,6 +104,7 @@ def test_features_that_cannot_be_rotated_are_named(make: Make) -> None:
     assert symmetry_of(make("LamPushGoal-v0"), mirror=False, rotate=False) is None
 
 
+@pytest.mark.slow
 def test_a_policy_trained_with_mirroring_acts_alike_in_the_mirror(make: Make, tmp_path: Any) -> None:
     env = make("LamReach-v0")
     dataset = demos.collect("LamReach-v0", episodes=10, root=tmp_path)

@@ -172,6 +172,7 @@ def test_novices_mostly_succeed_and_take_longer(task: str, tmp_path: Path) -> No
     assert steps_to_success(made["novice"]) > 1.2 * steps_to_success(made["expert"])
 
 
+@pytest.mark.slow
 def test_strategies_lead_to_the_same_end_by_other_ways(tmp_path: Path) -> None:
     paths = {}
     for name in STRATEGIES:

@@ -76,6 +76,7 @@ def test_a_page_has_every_section_and_loads_nothing(datasets: Any, tmp_path: Pat
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["reach.html"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_videos")
 def test_the_same_dataset_gives_the_same_page(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets

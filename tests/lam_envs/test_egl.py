@@ -141,6 +141,7 @@ assert (env.reset(seed=0)[0]["front"] == seen["front"]).all()
 """
 
 
+@pytest.mark.slow
 def test_after_a_fork_the_error_names_spawn_and_the_parent_draws_on(alone: Alone | None) -> None:
     if alone is None:
         return

@@ -43,6 +43,7 @@ def test_softmax_exploration_draws_by_softmax() -> None:
     assert stats.chisquare(np.bincount(found, minlength=5), expected).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_the_advantages_of_the_dueling_network_have_mean_zero(make: Make) -> None:
     env = make("LamReachDiscrete-v0")
     policy = DuelingPolicy(env.observation_space, env.action_space, lambda _: 0.0, **policy_keywords((16, 8)))  # type: ignore[arg-type]
@@ -118,6 +119,7 @@ def test_parts_are_left_out_by_settings(shown: Any, make: Make) -> None:
             assert not same(results[one], results[other]), f"{one} and {other} made the same"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exploration", ["epsilon_greedy", pytest.param("softmax", marks=pytest.mark.slow)])
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     exploration: str, shown: Any, make: Make, tmp_path: Path

@@ -89,6 +89,7 @@ def test_a_process_that_dies_says_how(
         next(messages)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_can_check(reach: Path, tmp_path: Path) -> None:
     import subprocess
 
