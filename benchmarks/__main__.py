@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +23,7 @@ from benchmarks.speed import datasets as data_speed
 from benchmarks.speed import learning as learning_speed
 from benchmarks.speed import running as running_cost
 from benchmarks.speed import throughput as speed
-from benchmarks.speed.measuring import Measured
+from benchmarks.speed.measuring import show_measured
 from benchmarks.suite.conditions import AS_TRAINED
 from benchmarks.suite.suite import SpeedSuite, Suite
 from benchmarks.suite.suite_file import is_of_speed, read_speed_suite, read_suite, suite_names
@@ -335,7 +334,7 @@ def datasets(
                 f"episodes is {episodes}, rounds {rounds}, gigabytes {gigabytes}; expected at least 4, at least 1, "
                 "and above 0"
             )
-        figures = _measured(data_speed.measure(episodes=episodes, rounds=rounds, gigabytes=gigabytes))
+        figures = show_measured(data_speed.measure(episodes=episodes, rounds=rounds, gigabytes=gigabytes))
         if out is not None:
             content = data_speed.as_json(figures, episodes=episodes, rounds=rounds, gigabytes=gigabytes)
             console.print(f"wrote {write_json(out, content)}")
@@ -354,7 +353,7 @@ def learning(
             raise ValueError(
                 f"episodes is {episodes}, epochs {epochs}, rounds {rounds}; expected at least 4, 1 and 1"
             )
-        figures = _measured(learning_speed.measure(episodes=episodes, epochs=epochs, rounds=rounds))
+        figures = show_measured(learning_speed.measure(episodes=episodes, epochs=epochs, rounds=rounds))
         if out is not None:
             content = learning_speed.as_json(figures, episodes=episodes, epochs=epochs, rounds=rounds)
             console.print(f"wrote {write_json(out, content)}")
@@ -373,28 +372,10 @@ def running(
             raise ValueError(
                 f"trainings is {trainings}, episodes {episodes}, rounds {rounds}; expected at least 1 each"
             )
-        figures = _measured(running_cost.measure(trainings=trainings, episodes=episodes, rounds=rounds))
+        figures = show_measured(running_cost.measure(trainings=trainings, episodes=episodes, rounds=rounds))
         if out is not None:
             content = running_cost.as_json(figures, trainings=trainings, episodes=episodes, rounds=rounds)
             console.print(f"wrote {write_json(out, content)}")
-
-
-def _measured(running: Iterator[Measured]) -> list[Measured]:
-    """Show figures in a table and return them."""
-    table = Table("measured", "median", "unit", "range of rounds", box=None)
-    figures = []
-    with console.status("measuring") as status:
-        for figure in running:
-            figures.append(figure)
-            status.update(f"measured {figure.what}")
-            table.add_row(
-                figure.what,
-                f"{figure.value:,.2f}",
-                figure.unit,
-                f"{min(figure.rounds):,.2f} to {max(figure.rounds):,.2f}",
-            )
-    console.print(table)
-    return figures
 
 
 def main() -> None:

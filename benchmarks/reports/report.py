@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
-from markupsafe import Markup
 
 from agents.registry import ARCHIVE
 from benchmarks.analysis.expectations import EXPECTATIONS, suite_figures, unexpected
-from benchmarks.analysis.ranking import Ranking, ranking
+from benchmarks.analysis.ranking import ranking
 from benchmarks.analysis.statistics import Estimate
 from benchmarks.analysis.tables import Row, conditions_of, demonstrations_text, names, overviews, place, rows
 from benchmarks.reports import plots
+from benchmarks.reports.figures import figures
 from benchmarks.runner.results import (
     RECORDED_EPISODES,
     CellResult,
@@ -42,7 +42,6 @@ IMAGES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
 }
 """Images of the Markdown report: description and function that draws it."""
 MARKDOWN, HTML = "report.md", "report.html"
-PROFILE = "Performance profile"
 MAX_REASON_LENGTH = 300
 """Longest reason of a failure in a report, characters."""
 
@@ -85,7 +84,7 @@ def report(folder: str | Path) -> list[Path]:
     written = [image for image in images if image is not None]
     content["images"] = {image.name: IMAGES[image.name][0] for image in written}
     written.append(write_atomically(base / MARKDOWN, _render(MARKDOWN, content)))
-    content["figures"] = _figures(content["rows"], results, content["rankings"])
+    content["figures"] = figures(content["rows"], results, content["rankings"])
     content["played"] = {video.file: _data_uri(base, video.file, "video/mp4") for video in content["videos"]}
     written.append(write_atomically(base / HTML, _render(HTML, content)))
     return written
@@ -193,69 +192,6 @@ def _is_shipped(suite: dict[str, Any]) -> bool:
         for part, value in {**suite, "agents": own}.items()
         if part not in ("cells", "extra_agents")
     )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A plot of a page.
-
-    Attributes:
-        title: Title.
-        image: An SVG element.
-        caption: Description of what the plot shows.
-        single: True if it has one panel.
-    """
-
-    title: str
-    image: Markup
-    caption: str
-    single: bool
-
-
-def _figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) -> list[Figure]:
-    drawn: list[tuple[str, Callable[[], Any | None], str]] = [
-        (
-            "Success",
-            lambda: plots.success(table),
-            "One bar for each agent: the success rate over all episodes of all its trainings, with the 95% interval "
-            "over episodes.",
-        ),
-        (
-            "Learning curves",
-            lambda: plots.learning_curves(results),
-            "Success of the periodic evaluations during training, on seeds that nothing else uses: mean over the "
-            "trainings, and range from worst to best. The last point is the final evaluation.",
-        ),
-        (
-            "Data efficiency",
-            lambda: plots.data_efficiency(table),
-            "Success against the number of demonstrations, with the 95% interval over episodes.",
-        ),
-        (
-            "Robustness",
-            lambda: plots.robustness(table),
-            "The same trained agents under conditions that they were not trained for, with 95% intervals over "
-            "episodes.",
-        ),
-        *(
-            (
-                f"{PROFILE} over {', '.join(each.environments)}",
-                lambda each=each: plots.profiles(each),
-                "The share of trainings, over these environments, that reach a success rate or more (Agarwal et al. "
-                "2021, section 4.2); further right and up is better.",
-            )
-            for each in ranked
-            if len(each.environments) > 1
-        ),
-    ]
-    made = []
-    for title, draw, caption in drawn:
-        image = plots.svg(draw)
-        if image is not None:
-            # Matplotlib escapes names.
-            single = title.startswith(PROFILE)
-            made.append(Figure(title, Markup(image), caption, single))  # noqa: S704
-    return made
 
 
 def _videos(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[Video]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from rich.table import Table
+
+from demos.runtime.console import console
 
 MEGABYTE = 2**20
 
@@ -80,3 +83,25 @@ def _resource() -> ModuleType:
             f"measuring memory needs Python's module 'resource', which {sys.platform} lacks: use Linux or macOS"
         ) from None
     return resource
+
+
+def show_measured(running: Iterator[Measured]) -> list[Measured]:
+    """Show figures in a table and return them.
+
+    Args:
+        running: Yields each figure when it is measured.
+    """
+    table = Table("measured", "median", "unit", "range of rounds", box=None)
+    figures = []
+    with console.status("measuring") as status:
+        for figure in running:
+            figures.append(figure)
+            status.update(f"measured {figure.what}")
+            table.add_row(
+                figure.what,
+                f"{figure.value:,.2f}",
+                figure.unit,
+                f"{min(figure.rounds):,.2f} to {max(figure.rounds):,.2f}",
+            )
+    console.print(table)
+    return figures

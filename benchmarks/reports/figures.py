@@ -1,0 +1,87 @@
+"""Plots of a report, with their titles and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from benchmarks.analysis.ranking import Ranking
+from benchmarks.analysis.tables import Row
+from benchmarks.reports import plots
+from benchmarks.runner.results import CellResult
+
+PROFILE = "Performance profile"
+"""Start of the title of plots with a single panel."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot of a page.
+
+    Attributes:
+        title: Title.
+        image: An SVG element.
+        caption: Description of what the plot shows.
+        single: True if it has one panel.
+    """
+
+    title: str
+    image: Markup
+    caption: str
+    single: bool
+
+
+def figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) -> list[Figure]:
+    """Return the plots of a report that have something to show.
+
+    Args:
+        table: Rows of the results.
+        results: Results of the cells.
+        ranked: Rankings of the agents.
+    """
+    drawn: list[tuple[str, Callable[[], Any | None], str]] = [
+        (
+            "Success",
+            lambda: plots.success(table),
+            "One bar for each agent: the success rate over all episodes of all its trainings, with the 95% interval "
+            "over episodes.",
+        ),
+        (
+            "Learning curves",
+            lambda: plots.learning_curves(results),
+            "Success of the periodic evaluations during training, on seeds that nothing else uses: mean over the "
+            "trainings, and range from worst to best. The last point is the final evaluation.",
+        ),
+        (
+            "Data efficiency",
+            lambda: plots.data_efficiency(table),
+            "Success against the number of demonstrations, with the 95% interval over episodes.",
+        ),
+        (
+            "Robustness",
+            lambda: plots.robustness(table),
+            "The same trained agents under conditions that they were not trained for, with 95% intervals over "
+            "episodes.",
+        ),
+        *(
+            (
+                f"{PROFILE} over {', '.join(each.environments)}",
+                lambda each=each: plots.profiles(each),
+                "The share of trainings, over these environments, that reach a success rate or more (Agarwal et al. "
+                "2021, section 4.2); further right and up is better.",
+            )
+            for each in ranked
+            if len(each.environments) > 1
+        ),
+    ]
+    made = []
+    for title, draw, caption in drawn:
+        image = plots.svg(draw)
+        if image is not None:
+            # Matplotlib escapes names.
+            single = title.startswith(PROFILE)
+            made.append(Figure(title, Markup(image), caption, single))  # noqa: S704
+    return made
