@@ -110,6 +110,7 @@ def test_a_resumed_training_skips_the_warm_start(reach: Any, tmp_path: Path, mon
     assert same(again, whole)
 
 
+@pytest.mark.slow
 def test_it_starts_as_the_bc_policy_and_stays_so_while_only_the_critic_learns(reach: Any, tmp_path: Path) -> None:
     dataset, env = reach
     bc = agents.make("bc", env, hidden_sizes=SMALL["hidden_sizes"])
@@ -133,6 +134,7 @@ def test_it_starts_as_the_bc_policy_and_stays_so_while_only_the_critic_learns(re
     assert not np.array_equal(actions(at_once, dataset), expected)
 
 
+@pytest.mark.slow
 def test_the_reward_of_the_environment_is_not_used(reach: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, env = reach
     agent, unrewarded = (new("gail", env) for _ in range(2))

@@ -33,6 +33,7 @@ def tuned(datasets: Any, env: Any, study: Path, trials: int, **settings: Any) ->
     return tuning.tune("bc", env, dataset, study, settings, trials=trials, episodes=3, budget=2)
 
 
+@pytest.mark.slow
 def test_a_study_resumes(datasets: Any, make: Make, tmp_path: Path) -> None:
     env, study = make("LamReach-v0"), tmp_path / "study.db"
     first = tuned(datasets, env, study, 1, batch_size=32)

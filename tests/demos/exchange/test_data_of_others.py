@@ -74,6 +74,7 @@ def test_arrays_of_somebody_else_are_imported(tmp_path: Path) -> None:
     assert back[0].truncations.tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_a_lerobot_folder_without_our_own_part_is_as_of_somebody_else(
     copies: dict[str, Path], tmp_path: Path
 ) -> None:
