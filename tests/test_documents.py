@@ -25,7 +25,7 @@ from benchmarks.analysis.tables import rows
 from benchmarks.reports import report as reports
 from benchmarks.reports.report import markdown_overview
 from benchmarks.runner.results import read_results
-from docs import figures, images, pages, reference, scaling, tables, website
+from docs import environment_pages, figures, images, pages, reference, scaling, tables, website
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 
@@ -41,7 +41,7 @@ TASK_PAGES = "task pages"
 def blocks(document: str) -> list[tuple[str, str]]:
     """Return the blocks of a document in order: language and code."""
     if document == TASK_PAGES:
-        return [block for task in TASKS for block in BLOCK.findall(pages.task_page(task))]
+        return [block for task in TASKS for block in BLOCK.findall(environment_pages.task_page(task))]
     (path,) = (path for path in DOCUMENTS if path.name == document)
     return BLOCK.findall(path.read_text())
 
@@ -131,7 +131,9 @@ def test_the_docstring_of_a_task_has_all_sections(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_the_observation_table_of_a_page_is_the_layout(task: str) -> None:
     env: Any = gym.make(env_id(task)).unwrapped
-    rows = re.findall(r"^\| `([\w/]+)` \| (\d+):(\d+) \| (\S+) \| ([^|]+) \| ([^|]+) \|", pages.task_page(task), re.M)
+    rows = re.findall(
+        r"^\| `([\w/]+)` \| (\d+):(\d+) \| (\S+) \| ([^|]+) \| ([^|]+) \|", environment_pages.task_page(task), re.M
+    )
     assert [name for name, *_ in rows] == list(env.layout)
     for name, start, stop, unit, center, scale in rows:
         part = env.layout[name]
