@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -106,8 +107,8 @@ class BCPolicy(TorchPolicy):
     def compute_loss(self, batch: Transitions) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the mean of -log p(a | s), minus the bonus for entropy, plus the penalty on weights."""
         _, log_prob, entropy = self.network.evaluate_actions(batch.observations, batch.actions)
-        loss = parts = -log_prob.mean()
-        logs = {"negative log-likelihood": parts}
+        loss = -log_prob.mean()
+        logs = {"negative log-likelihood": loss}
         if self.entropy_weight and entropy is not None:
             loss = loss - self.entropy_weight * entropy.mean()
         if self.l2_weight:
@@ -176,9 +177,9 @@ class BehaviorCloning(PolicyAgent):
 
     def __init__(self, env: Env, **settings: Any) -> None:
         super().__init__(env, **settings)
-        with isolated_rng(0):
-            self.policies: list[BCPolicy] = [self.new_policy() for _ in range(self.settings.ensemble_size)]
-        self.policy = self.policies[0]
+        with isolated_rng(1):
+            others = [self.new_policy() for _ in range(self.settings.ensemble_size - 1)]
+        self.policies: list[BCPolicy] = [self.policy, *others]
 
     def new_policy(self) -> BCPolicy:
         """Return an untrained policy."""
@@ -247,11 +248,16 @@ class BehaviorCloning(PolicyAgent):
                         run.log(done, **loop.logs)
                         self.policies[number] = policy
                         run.evaluate(policy, env, done)
-                        run.checkpoint(lambda: {"finished": finished, "member": loop.state()})  # noqa: B023
+                        run.checkpoint(partial(self._checkpoint, finished, loop))
                     self.policies[number] = loop.result()
                 finished.append(self.policies[number].state_dict())
             run.log(total)
         self.policy = self.policies[0]
+
+    @staticmethod
+    def _checkpoint(finished: list[dict[str, torch.Tensor]], loop: TrainingLoop[BCPolicy]) -> dict[str, Any]:
+        """Return the state of a training: weights of finished policies, and the loop of the current one."""
+        return {"finished": finished, "member": loop.state()}
 
     def _split(self, data: DemonstrationData, seed: int) -> tuple[Transitions, Transitions | None]:
         """Return the steps to learn from, and the steps for validation if there are any."""

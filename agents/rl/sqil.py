@@ -81,7 +81,7 @@ class SQIL(PolicyAgent):
     Args:
         env: Environment that gives the spaces; actions are discrete, and observations not a Dict.
         settings: Settings that differ from the defaults for this environment; see
-            :class:`Settings`.
+            :class:`SQILSettings`.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or other spaces.
