@@ -23,7 +23,7 @@ import agents
 import demos
 from agents.evaluation.deadline import Deadline
 from agents.evaluation.evaluation import evaluate
-from agents.registry import ARCHIVE, is_saved
+from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved
 from agents.saving import archive
 from benchmarks.runner.results import (
     RECORDED_EPISODES,
@@ -215,7 +215,10 @@ def _agent(folder: Path, planned: PlannedCell, env: Any) -> Any:
     if is_saved(cell.agent):
         return agents.load(cell.agent, env)
     if wanted is None:
-        return agents.make(cell.agent, env, **cell.settings)
+        made = agents.make(cell.agent, env, **cell.settings)
+        if isinstance(find(cell.agent), AgentSpec) and isinstance(made, TrainableAgent):
+            raise ValueError(f"agent {cell.agent!r} makes an untrained agent: name its class, so that it is trained")
+        return made
     if (folder / failure_file(wanted.name)).is_file():
         raise FileNotFoundError(f"its training failed: see {failure_file(wanted.name)}")
     return agents.load(folder / wanted.path, env, agent=cell.agent)

@@ -152,3 +152,10 @@ def test_what_an_agent_leaves_behind_decides_nothing_and_holds_nothing_up(tmp_pa
     assert found["random", "as trained"].success_rate == 0.0
     alone = runner.run(read_suite(written(tmp_path, agents=[drawing], **once)), tmp_path / "alone", LocalEngine(1))
     assert read_results(alone)[1][0].evaluation.episodes == found[drawing, "as trained"].episodes
+
+
+def test_an_agent_that_a_spec_makes_is_not_evaluated_untrained(tmp_path: Path) -> None:
+    agent = "tests.benchmarks.third_party:trainable"
+    folder = runner.run(read_suite(written(tmp_path, agents=[agent], videos=None)), tmp_path / "out", LocalEngine(1))
+    (reason,) = runner.failures(folder).values()
+    assert "makes an untrained agent: name its class" in reason

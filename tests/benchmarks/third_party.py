@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+import agents
 from agents.registry import AgentSpec
 
 
@@ -190,3 +191,4 @@ class Ready:
 
 ready = Ready()
 nothing = 3
+trainable = AgentSpec("trainable", make=lambda env: agents.make("bc", env))
