@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import gymnasium as gym
-import numpy.typing as npt
+from demos.types import Array, Env, Info, JsonObject, Keywords, Observation, Space
 
 if TYPE_CHECKING:
     import torch  # not every command needs it
 
-Env: TypeAlias = gym.Env[Any, Any]
-"""Environment of any observations and actions."""
-Space: TypeAlias = gym.Space[Any]
-"""Space of any observations or actions."""
-Array: TypeAlias = npt.NDArray[Any]
-"""Array of any type of numbers."""
-Observation: TypeAlias = Array | dict[str, Array]
-"""Observation of an environment, or a batch of them."""
+__all__ = [
+    "Array", "Env", "Info", "JsonObject", "Keywords", "Observation", "Space", "Starts", "State", "Tensors"
+]  # fmt: skip
+
 Tensors: TypeAlias = "torch.Tensor | dict[str, torch.Tensor]"
 """Observations of shape (N, ...) on a device, or a dict of such."""
 State: TypeAlias = dict[str, Any]

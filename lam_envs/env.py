@@ -16,6 +16,7 @@ from lam_envs.control import CONTROLS, ToolCommand
 from lam_envs.observation import (
     DEPTH_SUFFIX,
     ROBOT_KEY,
+    Array,
     Features,
     Layout,
     goal_space,
@@ -33,7 +34,7 @@ from lam_envs.validation import check_bool, check_name, check_names, check_pixel
 OBSERVATIONS = ("state", "goal", "pixels")
 REWARDS = ("dense", "sparse")
 
-Observation = npt.NDArray[np.float32] | dict[str, npt.NDArray[Any]]
+Observation = npt.NDArray[np.float32] | dict[str, Array]
 
 to_info_flag: Callable[[Any], Any] = bool if gym.__version__.startswith("0.") else np.asarray
 """Convert a condition of an info to an array of bool, shape (); before Gymnasium 1.0 to a bool.
@@ -317,7 +318,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._world.set_state(state)
         return self._reset_result()
 
-    def camera_images(self) -> dict[str, npt.NDArray[Any]]:
+    def camera_images(self) -> dict[str, Array]:
         """Return the present images of the cameras of pixel observations, in every observation mode.
 
         Returns:
@@ -328,7 +329,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         """
         self._image_viewer.update()
         images = {name: self._image_viewer.render_camera(name, *self._image_size) for name in self._cameras}
-        parts: dict[str, npt.NDArray[Any]] = {name: image.rgb for name, image in images.items()}
+        parts: dict[str, Array] = {name: image.rgb for name, image in images.items()}
         if self._depth:
             parts.update({name + DEPTH_SUFFIX: image.depth[..., None] for name, image in images.items()})
         return parts

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+Array: TypeAlias = npt.NDArray[Any]
+"""Array of any type of numbers."""
+Observation: TypeAlias = Array | dict[str, Array]
+"""Observation of an environment, or a batch of them."""
 Features = dict[str, npt.NDArray[np.float64]]
 """Physical values by name, each of shape (feature.size,)."""
 

@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
-from agents.types import Array, Env, State
+from agents.types import Array, Env, Keywords, State
 
 TRAINING_SEEDS = 2**29
 """First seed of training episodes; they stay below ``agents.training.run.FIRST_SEED``."""
@@ -54,7 +54,7 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         self._seed = seed
         self._index = index
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Any, dict[str, Any]]:
         """Start the next episode; the argument ``seed`` is ignored."""
         drawn = np.random.SeedSequence([self._seed, self._index, self.episode]).generate_state(1)[0]
         self.episode += 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.types import Array
 from benchmarks.analysis.ranking import Ranking
 from benchmarks.analysis.statistics import PROFILE_AT
 from benchmarks.analysis.tables import Row, conditions_of, names, place, rows, short_names
@@ -163,7 +164,7 @@ def learning_curve(result: CellResult) -> LearningCurve | None:
     return [share for share, _ in before] + [1.0], [rate for _, rate in before] + [result.evaluation.success_rate]
 
 
-def _together(grown: Sequence[LearningCurve]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _together(grown: Sequence[LearningCurve]) -> tuple[Array, Array]:
     """Return the curves of several trainings at the same points, one row each, from where all are known."""
     shares = np.linspace(0.0, 1.0, 41)
     stacked = np.array([np.interp(shares, at, rates, left=np.nan) for at, rates in grown])

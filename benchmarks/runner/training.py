@@ -11,6 +11,7 @@ import minari
 
 from agents.registry import TrainableAgent, spec_of
 from agents.training.run import Run
+from agents.types import Env, Keywords
 from benchmarks.suite.suite import PeriodicEvaluation
 from demos.collection.recording import Policy
 from demos.runtime.engines import progress
@@ -79,7 +80,7 @@ class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorA
 
     total: ClassVar[int] = 0
 
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, env: Env) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         super().__init__(env)
 
@@ -111,7 +112,7 @@ class _MeasuredRun(Run):
             self.points.append((float(done), float(numbers["success"])))
         super().log(done, **numbers)
 
-    def evaluate(self, agent: Policy, env: gym.Env[Any, Any], done: int) -> None:
+    def evaluate(self, agent: Policy, env: Env, done: int) -> None:
         steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
         super().evaluate(agent, env, done)
         self.steps += CountedSteps.total - steps
@@ -122,7 +123,7 @@ class _MeasuredRun(Run):
 def train(
     agent: TrainableAgent,
     demonstrations: minari.MinariDataset | None,
-    env: gym.Env[Any, Any],
+    env: Env,
     *,
     seed: int,
     periodic_eval: PeriodicEvaluation | None = None,
@@ -139,7 +140,7 @@ def train(
     """
     counted = CountedSteps(env)
     run = _MeasuredRun(periodic_eval)
-    keywords: dict[str, Any] = {"run": run} if spec_of(agent).takes_run else {}
+    keywords: Keywords = {"run": run} if spec_of(agent).takes_run else {}
     steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
     # An agent that needs no demonstrations takes None for them.
     agent.learn(demonstrations, counted, seed=seed, **keywords)

@@ -22,6 +22,7 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv
 
 import lam_envs
+from agents.types import Env
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.quiet import SuppressOutput
 
@@ -321,7 +322,7 @@ def compare_processes(env_id: str, mode: type[_Together] | type[_Apart], *, step
     return _ratio(f"{env_id}, {mode.name}", f"{env_id}, one process", pairs)
 
 
-def _seconds_per_step(env: gym.Env[Any, Any]) -> float:
+def _seconds_per_step(env: Env) -> float:
     return 1.0 / float(env.unwrapped.metadata["render_fps"])
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from agents.evaluation.evaluation import make_env
+from agents.types import Env, Keywords
 from benchmarks.suite.fields import SuiteModel
 from lam_envs.versions import environment_versions
 
@@ -59,7 +60,7 @@ class Condition(SuiteModel):
             parts["shoves"] = PushedArm.version
         return parts
 
-    def make(self, environment: str, **keywords: Any) -> gym.Env[Any, Any]:
+    def make(self, environment: str, **keywords: Any) -> Env:
         """Make an environment under the condition.
 
         Args:
@@ -92,13 +93,13 @@ class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
     version = 1
     """Raise it when the same seed gives other noise: results under the condition are then outdated."""
 
-    def __init__(self, env: gym.Env[Any, Any], scale: float) -> None:
+    def __init__(self, env: Env, scale: float) -> None:
         super().__init__(env)
         self._scale = scale
         self._rng = np.random.default_rng(0)
 
     @override
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
             self._rng = np.random.default_rng([seed, 1])
         return self.env.reset(seed=seed, options=options)
@@ -122,7 +123,7 @@ class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
     version = 1
     """Raise it when the same seed gives other pushes: results under the condition are then outdated."""
 
-    def __init__(self, env: gym.Env[Any, Any], pushes: int) -> None:
+    def __init__(self, env: Env, pushes: int) -> None:
         super().__init__(env)
         self._pushes = pushes
         self._directions: dict[int, Any] = {}
@@ -130,7 +131,7 @@ class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
         self._rng = np.random.default_rng(0)
 
     @override
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
             self._rng = np.random.default_rng([seed, 3])
         limit = (self.spec.max_episode_steps if self.spec is not None else None) or 100

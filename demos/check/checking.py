@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import minari
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
@@ -27,6 +26,7 @@ from demos.datasets.data_file import DATA_FILE
 from demos.datasets.loading import dataset_folder, find, load
 from demos.datasets.metadata import HISTORY, PLAN, is_collected, plan_of
 from demos.datasets.writing import check_writable, dataset_writer, derived_metadata
+from demos.types import Metadata
 from lam_envs.registration import is_lam_env
 
 MAX_NOTES = 10
@@ -214,7 +214,7 @@ def _is_signed(result: ScanResult) -> bool:
     return any(findings.digest is not None for findings in result.episodes.values())
 
 
-def _scan_file(data_file: Path, metadata: dict[str, Any], *, progress: bool, isolated: bool) -> ScanResult:
+def _scan_file(data_file: Path, metadata: Metadata, *, progress: bool, isolated: bool) -> ScanResult:
     collected = is_collected(metadata)
     with Progress(disable=not progress) as bar:
         task = bar.add_task("checking", total=expected_episodes(metadata) or None)
@@ -234,7 +234,7 @@ def _scan_file(data_file: Path, metadata: dict[str, Any], *, progress: bool, iso
 
 
 def _data_problems(
-    folder: Path, metadata: dict[str, Any], *, in_doubt: bool, progress: bool, isolated: bool
+    folder: Path, metadata: Metadata, *, in_doubt: bool, progress: bool, isolated: bool
 ) -> tuple[ScanResult, list[Problem]]:
     """Return the scan of the data file, and its problems."""
     if not (folder / DATA_FILE).is_file():
@@ -247,7 +247,7 @@ def _data_problems(
     return result, problems
 
 
-def _notes(metadata: dict[str, Any], result: ScanResult) -> list[str]:
+def _notes(metadata: Metadata, result: ScanResult) -> list[str]:
     notes = []
     ours = any(name.startswith(OURS) for name in metadata)
     if metadata and SEAL not in metadata and not ours and not _is_signed(result):
@@ -264,7 +264,7 @@ def _episodes(count: int) -> str:
 
 
 def _environment(
-    folder: Path, metadata: dict[str, Any], numbers: tuple[int, ...], *, in_doubt: bool
+    folder: Path, metadata: Metadata, numbers: tuple[int, ...], *, in_doubt: bool
 ) -> tuple[list[Problem], list[str]]:
     """Compare the environment with the recorded one; for third-party datasets, differences are notes."""
     if in_doubt:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium as gym
 import h5py
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from PIL import Image
 from demos.datasets.checksum import episode_digest
 from demos.datasets.episode import DIGEST
 from demos.datasets.reading import is_stepwise, read_dtype
+from demos.types import Array, Space
 
 STEPWISE = ("rewards", "terminations", "truncations")
 PARTS = ("observations", "actions", *STEPWISE, "infos")
@@ -51,8 +51,8 @@ class Expected:
         file_bytes: Size of the file in bytes.
     """
 
-    observation_space: gym.Space[Any] | None
-    action_space: gym.Space[Any] | None
+    observation_space: Space | None
+    action_space: Space | None
     jpeg: bool
     ours: bool
     seeded: bool
@@ -249,7 +249,7 @@ def _content_faults(
     reading: Callable[[str], None],
     notes: list[str],
 ) -> Iterator[str]:
-    leaf_spaces: dict[str, gym.Space[Any]] = {}
+    leaf_spaces: dict[str, Space] = {}
     for name, space in (("observations", expected.observation_space), ("actions", expected.action_space)):
         if space is not None:
             leaf_spaces |= _leaves(space, name)
@@ -257,7 +257,7 @@ def _content_faults(
             wanted = _leaves(space, name).keys()
             yield from (f"misses {path}" for path in sorted(wanted - existing))
             yield from (f"has {shorten(path)}, which is not in its space" for path in sorted(existing - wanted))
-    flags: dict[str, npt.NDArray[Any]] = {}
+    flags: dict[str, Array] = {}
     for path, part in arrays.items():
         reading(shorten(path))
         length = steps + 1 if path.startswith(("observations", "infos")) else steps
@@ -286,7 +286,7 @@ def _content_faults(
         yield "misses infos/is_success"
 
 
-def _leaves(space: gym.Space[Any], path: str) -> dict[str, gym.Space[Any]]:
+def _leaves(space: Space, path: str) -> dict[str, Space]:
     """Return the spaces of the arrays in which Minari stores a space, by path."""
     if isinstance(space, spaces.Dict):
         inner = {f"{path}/{name}": part for name, part in space.spaces.items()}
@@ -297,9 +297,7 @@ def _leaves(space: gym.Space[Any], path: str) -> dict[str, gym.Space[Any]]:
     return {key: leaf for name, part in inner.items() for key, leaf in _leaves(part, name).items()}
 
 
-def _leaf_faults(
-    path: str, part: h5py.Dataset, space: gym.Space[Any], expected: Expected, notes: list[str]
-) -> Iterator[str]:
+def _leaf_faults(path: str, part: h5py.Dataset, space: Space, expected: Expected, notes: list[str]) -> Iterator[str]:
     read = part.dtype if expected.ours else read_dtype(part.dtype, space)
     if expected.jpeg and is_image_space(space):
         yield from _image_faults(path, part, space)
@@ -319,7 +317,7 @@ def _leaf_faults(
         yield from _outside(path, values, space)
 
 
-def _image_faults(path: str, part: h5py.Dataset, space: gym.Space[Any]) -> Iterator[str]:
+def _image_faults(path: str, part: h5py.Dataset, space: Space) -> Iterator[str]:
     for step, content in enumerate(part[()]):
         with Image.open(io.BytesIO(content)) as image:
             # Read the header first: an image may claim more than the memory.
@@ -331,13 +329,13 @@ def _image_faults(path: str, part: h5py.Dataset, space: gym.Space[Any]) -> Itera
             image.load()
 
 
-def _number_faults(path: str, values: npt.NDArray[Any]) -> Iterator[str]:
+def _number_faults(path: str, values: Array) -> Iterator[str]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         yield f"{path} has {values[index]} at {index}, expected finite numbers"
 
 
-def _outside(path: str, values: npt.NDArray[Any], space: gym.Space[Any]) -> Iterator[str]:
+def _outside(path: str, values: Array, space: Space) -> Iterator[str]:
     if isinstance(space, spaces.Box):
         low, high = space.low, space.high
     elif isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
@@ -351,14 +349,14 @@ def _outside(path: str, values: npt.NDArray[Any], space: gym.Space[Any]) -> Iter
         yield f"{path} has {values[index]} at {index}, expected it in [{low[index[1:]]}, {high[index[1:]]}]"
 
 
-def _stepwise_faults(path: str, values: npt.NDArray[Any]) -> Iterator[str]:
+def _stepwise_faults(path: str, values: Array) -> Iterator[str]:
     wanted, kinds = ("number", "fiu") if path == "rewards" else ("bool", "b")
     if values.ndim != 1 or values.dtype.kind not in kinds:
         raise DamageError(f"{path} is {values.dtype} of shape {values.shape}, expected a {wanted} for each step")
     yield from _number_faults(path, values)
 
 
-def _as_bools(values: npt.NDArray[Any], path: str) -> npt.NDArray[Any]:
+def _as_bools(values: Array, path: str) -> Array:
     """Return flags of 0 and 1 as bools, and other values unchanged."""
     if path != "rewards" and values.dtype.kind in "iu" and np.isin(values, (0, 1)).all():
         return values.astype(bool)

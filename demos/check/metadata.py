@@ -13,6 +13,7 @@ from demos.datasets.data_file import DATA_FILE
 from demos.datasets.loading import validate_id
 from demos.datasets.metadata import HISTORY, PLAN, SCHEMA
 from demos.runtime.access import access_error
+from demos.types import Metadata
 
 OURS = "lam_envs_"
 """Prefix of the metadata keys of this package."""
@@ -58,7 +59,7 @@ def read_metadata(folder: Path) -> tuple[dict[str, Any], list[str]]:
     return metadata, _faults(metadata)
 
 
-def _faults(metadata: dict[str, Any]) -> list[str]:
+def _faults(metadata: Metadata) -> list[str]:
     faults = [f"misses {name!r}" for name in REQUIRED if name not in metadata]
     for name, kind in {**REQUIRED, **OPTIONAL}.items():
         # A bool is an int in Python.
@@ -76,7 +77,7 @@ def _faults(metadata: dict[str, Any]) -> list[str]:
     return faults
 
 
-def metadata_seal_fault(folder: Path, metadata: dict[str, Any]) -> str | None:
+def metadata_seal_fault(folder: Path, metadata: Metadata) -> str | None:
     """Return how the metadata differ from their digest, or None."""
     sealed = metadata.get(SEAL)
     if not isinstance(sealed, dict):
@@ -91,7 +92,7 @@ def metadata_seal_fault(folder: Path, metadata: dict[str, Any]) -> str | None:
     return None
 
 
-def data_seal_fault(folder: Path, metadata: dict[str, Any]) -> str | None:
+def data_seal_fault(folder: Path, metadata: Metadata) -> str | None:
     """Return how the data file differs from its digest, or None."""
     sealed = metadata.get(SEAL)
     if not isinstance(sealed, dict):

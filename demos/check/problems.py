@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
@@ -14,6 +13,7 @@ from demos.check.integrity import shorten
 from demos.check.scan import ScanResult
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.metadata import is_collected
+from demos.types import Metadata
 
 MAX_MISSING = 1000
 """Largest number of missing episodes that are listed."""
@@ -38,13 +38,13 @@ class Problem:
         return f"{self.file}{'' if self.episode is None else f', episode {self.episode}'}: {self.what}"
 
 
-def expected_episodes(metadata: dict[str, Any]) -> int:
+def expected_episodes(metadata: Metadata) -> int:
     """Return the number of episodes in the metadata; 0 if unknown."""
     episodes = metadata.get("total_episodes")
     return max(episodes, 0) if isinstance(episodes, int) else 0
 
 
-def content_problems(result: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
+def content_problems(result: ScanResult, metadata: Metadata) -> Iterator[Problem]:
     """Yield the problems of the episodes of a data file, and of their number.
 
     Args:
@@ -62,7 +62,7 @@ def content_problems(result: ScanResult, metadata: dict[str, Any]) -> Iterator[P
     yield from _unsigned(result, metadata)
 
 
-def _count_problems(result: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
+def _count_problems(result: ScanResult, metadata: Metadata) -> Iterator[Problem]:
     numbers, promised = result.episodes.keys(), expected_episodes(metadata)
     if "total_episodes" in metadata and len(numbers) != promised:
         yield Problem(
@@ -105,7 +105,7 @@ def _copies(result: ScanResult) -> Iterator[Problem]:
                 yield Problem(DATA_FILE, number, f"is the same group as episode {first}, expected its own group")
 
 
-def _unsigned(result: ScanResult, metadata: dict[str, Any]) -> Iterator[Problem]:
+def _unsigned(result: ScanResult, metadata: Metadata) -> Iterator[Problem]:
     """Yield episodes without a digest where others have one, if there are no metadata."""
     with_digest = [number for number, findings in result.episodes.items() if findings.digest is not None]
     if not metadata and with_digest:

@@ -30,6 +30,7 @@ from demos.datasets.metadata import HISTORY, PLAN, plan_of
 from demos.datasets.writing import check_replaceable, publish
 from demos.runtime.engines import Engine, Job, JobPath, LocalEngine
 from demos.runtime.files import write_json
+from demos.types import Env, Keywords
 from lam_envs.registration import is_lam_env
 
 
@@ -43,7 +44,7 @@ def collect(
     policy: str | None = None,
     keep_failures: bool = False,
     jpeg: bool = False,
-    env_kwargs: dict[str, Any] | None = None,
+    env_kwargs: Keywords | None = None,
     workers: int = 1,
     engine: Engine | None = None,
     dataset_id: str | None = None,
@@ -121,7 +122,7 @@ def collect(
         env.close()
 
 
-def _check_limit(env: gym.Env[Any, Any]) -> None:
+def _check_limit(env: Env) -> None:
     """Check that an environment has a time limit, so that its episodes end.
 
     Raises:
@@ -133,7 +134,7 @@ def _check_limit(env: gym.Env[Any, Any]) -> None:
 
 def _collect(
     plan: Plan,
-    env: gym.Env[Any, Any],
+    env: Env,
     engine: Engine,
     name: str,
     folder: Path,
@@ -233,7 +234,7 @@ def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwr
     write_json(plan_file, wanted)
 
 
-def _write_shards(plan: Plan, env: gym.Env[Any, Any], engine: Engine, partial: Path, *, progress: bool) -> None:
+def _write_shards(plan: Plan, env: Env, engine: Engine, partial: Path, *, progress: bool) -> None:
     """Write the missing shards."""
     run = begin_run(partial)
     missing = [shard for shard in shards_of(plan.episodes) if not shard.folder(partial).exists()]

@@ -18,6 +18,7 @@ from demos.collection.recording import Policy
 from demos.collection.strategies import STRATEGIES, Strategy
 from demos.experts import make_expert
 from demos.runtime.import_paths import import_object
+from demos.types import Env
 from lam_envs import ToolCommand
 from lam_envs.control.discrete import DiscreteControl
 from lam_envs.observation import Features
@@ -63,7 +64,7 @@ class Demonstrator(ABC):
     version: ClassVar[int] = 1
     """Raise it when the actions change: its datasets, and results from these, are then outdated."""
 
-    def __init__(self, env: gym.Env[Any, Any], strategy: Strategy = STRATEGIES["direct"]) -> None:
+    def __init__(self, env: Env, strategy: Strategy = STRATEGIES["direct"]) -> None:
         self.env: Any = env.unwrapped
         self.space = env.action_space
         self.strategy = strategy
@@ -84,7 +85,7 @@ class ExpertDemonstrator(Demonstrator):
     name = "expert"
     version = 1
 
-    def __init__(self, env: gym.Env[Any, Any], strategy: Strategy = STRATEGIES["direct"]) -> None:
+    def __init__(self, env: Env, strategy: Strategy = STRATEGIES["direct"]) -> None:
         super().__init__(env, strategy)
         self.expert = make_expert(env).expert
 
@@ -198,7 +199,7 @@ class PolicyDemonstrator(Demonstrator):
     name = "policy"
     version = 1
 
-    def __init__(self, env: gym.Env[Any, Any], policy: Policy) -> None:
+    def __init__(self, env: Env, policy: Policy) -> None:
         super().__init__(env)
         self._policy = policy
 
@@ -220,7 +221,7 @@ class PolicyDemonstrator(Demonstrator):
         return Act(action, action)
 
 
-def make_policy_demonstrator(import_path: str, env: gym.Env[Any, Any]) -> PolicyDemonstrator:
+def make_policy_demonstrator(import_path: str, env: Env) -> PolicyDemonstrator:
     """Return the demonstrator of a third-party policy.
 
     Args:

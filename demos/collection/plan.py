@@ -10,6 +10,7 @@ import numpy as np
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.strategies import STRATEGIES
 from demos.collection.versions import demonstration_versions, library_versions
+from demos.types import Keywords
 from lam_envs.validation import check_name
 
 PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
@@ -36,7 +37,7 @@ class Plan:
     """
 
     env_id: str
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    env_kwargs: Keywords = field(default_factory=dict)
     episodes: int = 100
     seed: int = 0
     demonstrator: str = "expert"

@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
 from demos.datasets.episode import STATE, Episode
+from demos.types import Env, Info, Keywords, Space
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
@@ -44,10 +44,10 @@ class Step(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
-    info: dict[str, Any]
+    info: Info
 
 
-def rollout(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Iterator[Step]:
+def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
     """Roll out a policy, deterministically, for one episode.
 
     Args:
@@ -72,9 +72,7 @@ def rollout(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Iterator[Step]
         yield step
 
 
-def replay_steps(
-    env: gym.Env[Any, Any], actions: Iterable[Any], seed: int, options: dict[str, Any] | None = None
-) -> Iterator[Step]:
+def replay_steps(env: Env, actions: Iterable[Any], seed: int, options: Keywords | None = None) -> Iterator[Step]:
     """Execute recorded actions after a reset with a seed and options; yield the reset, then every step."""
     observation, info = env.reset(seed=seed, options=options)
     yield Step(None, observation, 0.0, False, False, info)
@@ -85,7 +83,7 @@ def replay_steps(
             return
 
 
-def _stepped(env: gym.Env[Any, Any], action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+def _stepped(env: Env, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
     observation, reward, terminated, truncated, info = env.step(action)
     return observation, float(reward), terminated, truncated, info
 
@@ -102,7 +100,7 @@ def last_command(features: Features) -> ToolCommand:
     return ToolCommand((x, y, z), float(features["gripper/target"][0]), float(yaw[0]))
 
 
-def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
+def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
     """Record a rollout, with the simulator's state at every step if the environment provides it.
 
     Infos are left out unless they are numbers of one shape at every step under a plain name.
@@ -131,7 +129,7 @@ def record(env: gym.Env[Any, Any], steps: Iterable[Step], seed: int) -> Episode:
     )
 
 
-def check_spaces(env: gym.Env[Any, Any]) -> None:
+def check_spaces(env: Env) -> None:
     """Check that a dataset can hold the observations and actions of an environment.
 
     Raises:
@@ -148,7 +146,7 @@ def check_spaces(env: gym.Env[Any, Any]) -> None:
             )
 
 
-def _fault(space: gym.Space[Any]) -> str | None:
+def _fault(space: Space) -> str | None:
     if not isinstance(space, spaces.Dict):
         is_array = isinstance(space, ARRAYS) and 0 not in (space.shape or ())
         return None if is_array else str(space)

@@ -18,6 +18,7 @@ from demos.datasets.episode import NOTES, STATE, SUCCESS, Episode
 from demos.datasets.metadata import changes_of, episode_seeds, is_collected, plan_of, stores_jpeg
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
+from demos.types import Env, Info, Space
 from lam_envs.registration import is_lam_env
 
 SUCCESS_INFO = SUCCESS[0]
@@ -109,7 +110,7 @@ def replay(dataset: minari.MinariDataset, *, progress: bool = False) -> ReplayRe
     return ReplayReport(dataset.total_episodes, tuple(differences), successes)
 
 
-def _check_actions(env: gym.Env[Any, Any], dataset: minari.MinariDataset) -> None:
+def _check_actions(env: Env, dataset: minari.MinariDataset) -> None:
     """Check that the environment has the recorded action space, which a wrapper may change.
 
     Raises:
@@ -123,7 +124,7 @@ def _check_actions(env: gym.Env[Any, Any], dataset: minari.MinariDataset) -> Non
 
 
 def replay_difference(
-    env: gym.Env[Any, Any], episode: Episode, *, all_infos: bool = True, jpeg: bool = False
+    env: Env, episode: Episode, *, all_infos: bool = True, jpeg: bool = False
 ) -> tuple[str | None, bool]:
     """Execute the actions of one episode and compare.
 
@@ -154,7 +155,7 @@ def replay_difference(
     return episode.differs_from(again), success
 
 
-def _without_images(observations: Any, space: gym.Space[Any]) -> Any:
+def _without_images(observations: Any, space: Space) -> Any:
     """Return the observations without images, as Minari defines them."""
     if isinstance(observations, dict) and isinstance(space, gym.spaces.Dict):
         return {
@@ -237,7 +238,7 @@ def _hold(inner: Any) -> dict[str, Any]:
     Contacts are computed by a step, not by setting a state, and a contact may then push the held object for another
     step: of 1,000 grasps, 2 were at rest only after the second step.
     """
-    info: dict[str, Any] = {}
+    info: Info = {}
     for _ in range(HOLD_STEPS):
         features = inner.features()
         info = inner.step(inner.action_for(last_command(features), features))[-1]

@@ -28,6 +28,7 @@ from demos.datasets.data_file import DATA_FILE
 from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
 from demos.datasets.writing import DatasetWriter
 from demos.runtime.files import write_json
+from demos.types import Env, Info, Metadata
 
 SHARD_EPISODES = 25
 """Episodes of a shard: a few seconds of work."""
@@ -118,7 +119,7 @@ class Recorder:
         env: Environment to record in.
     """
 
-    def __init__(self, plan: Plan, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, plan: Plan, env: Env) -> None:
         self.plan = plan
         self.env = env
         self._demonstrators: dict[tuple[str, str], Demonstrator] = {}
@@ -164,7 +165,7 @@ class Recorder:
             STRATEGY: np.int8(self.plan.strategies.index(strategy)),
         }
 
-        def with_notes(info: dict[str, Any], executed: Any) -> dict[str, Any]:
+        def with_notes(info: Info, executed: Any) -> dict[str, Any]:
             return {**info, **notes, **({EXECUTED: executed} if self._records_executed else {})}
 
         observation, info = self.env.reset(seed=seed)
@@ -179,7 +180,7 @@ class Recorder:
             yield step
 
 
-def merge(plan: Plan, env: gym.Env[Any, Any], partial: Path, metadata: dict[str, Any]) -> Path:
+def merge(plan: Plan, env: Env, partial: Path, metadata: Metadata) -> Path:
     """Merge the shards into one dataset; return its folder."""
     writer = DatasetWriter(partial / "merged", env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
     dropped = 0

@@ -14,6 +14,7 @@ import lam_envs
 from demos.collection.demonstrators import DEMONSTRATORS, Demonstrator, PolicyDemonstrator
 from demos.collection.strategies import STRATEGIES
 from demos.experts import EXPERTS
+from demos.types import Keywords
 from lam_envs.versions import environment_versions
 
 COLLECTION = 1
@@ -37,7 +38,7 @@ def expert_versions(env_id: str, **keywords: Any) -> dict[str, int]:
 
 def demonstration_versions(
     env_id: str,
-    env_kwargs: Mapping[str, Any] | None = None,
+    env_kwargs: Keywords | None = None,
     demonstrators: Iterable[str] = ("expert",),
     strategies: Iterable[str] = ("direct",),
 ) -> dict[str, int]:

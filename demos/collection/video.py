@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import imageio.v2 as imageio
 import minari
 import numpy as np
@@ -20,6 +19,7 @@ from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import changes_of, plan_of, rate_of
 from demos.datasets.reading import episodes_of
+from demos.types import Env, Keywords
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_lam_env
 
@@ -62,7 +62,7 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
     return target
 
 
-def policy_frames(env: gym.Env[Any, Any], policy: Policy, seeds: Iterable[int]) -> Iterator[Frame]:
+def policy_frames(env: Env, policy: Policy, seeds: Iterable[int]) -> Iterator[Frame]:
     """Yield the frames of episodes of a policy.
 
     Args:
@@ -110,7 +110,7 @@ def render(
         raise ValueError(f"episodes is {episodes}; expected at least 1")
     ours = is_lam_env(plan_of(dataset)["env_id"])
     # Image observations are not needed and slow.
-    render_kwargs: dict[str, Any] = {"render_width": size, "render_height": size, "camera": camera, "obs": "state"}
+    render_kwargs: Keywords = {"render_width": size, "render_height": size, "camera": camera, "obs": "state"}
     env = make_env(dataset, render_mode="rgb_array", **(render_kwargs if ours else {}))
     indices = dataset.episode_indices[:episodes]
 
@@ -125,7 +125,7 @@ def render(
         env.close()
 
 
-def state_frames(env: gym.Env[Any, Any], states: Iterable[Any]) -> Iterator[Frame]:
+def state_frames(env: Env, states: Iterable[Any]) -> Iterator[Frame]:
     """Yield the image that :meth:`render` draws of each state.
 
     Args:
@@ -138,7 +138,7 @@ def state_frames(env: gym.Env[Any, Any], states: Iterable[Any]) -> Iterator[Fram
         yield _frame(inner)
 
 
-def _recorded_frames(env: gym.Env[Any, Any], dataset: minari.MinariDataset, episode: Episode) -> Iterator[Frame]:
+def _recorded_frames(env: Env, dataset: minari.MinariDataset, episode: Episode) -> Iterator[Frame]:
     if STATE in episode.infos and isinstance(env.unwrapped, ManipulationEnv):
         yield from state_frames(env, episode.infos[STATE])
         return
@@ -152,6 +152,6 @@ def _recorded_frames(env: gym.Env[Any, Any], dataset: minari.MinariDataset, epis
         yield _frame(env)
 
 
-def _frame(env: gym.Env[Any, Any]) -> Frame:
+def _frame(env: Env) -> Frame:
     frame: Any = env.render()
     return np.asarray(frame, dtype=np.uint8)

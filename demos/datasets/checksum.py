@@ -16,6 +16,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import DIGEST
 from demos.runtime.files import write_atomically
+from demos.types import Metadata
 
 POSITION_ATTRIBUTES = ("id", DIGEST)
 """Attributes of an episode that do not count as content."""
@@ -105,7 +106,7 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def metadata_digest(metadata: dict[str, Any]) -> str:
+def metadata_digest(metadata: Metadata) -> str:
     """Return the SHA-256 of a dataset's metadata, without that digest itself."""
     sealed = metadata.get(SEAL)
     if isinstance(sealed, dict):

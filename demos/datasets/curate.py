@@ -27,6 +27,7 @@ from demos.datasets.metadata import (
 )
 from demos.datasets.reading import episodes_of
 from demos.datasets.writing import DatasetWriter, dataset_writer, derived_metadata
+from demos.types import Metadata
 
 PLAN_KEYS = {QUALITY: "qualities", STRATEGY: "strategies"}
 """Key of the plan whose list an info indexes."""
@@ -264,7 +265,7 @@ def _select(
 def _new_dataset(
     dataset: minari.MinariDataset,
     dataset_id: str,
-    metadata: dict[str, Any],
+    metadata: Metadata,
     root: str | Path | None,
     *,
     overwrite: bool,

@@ -13,6 +13,8 @@ import numpy as np
 from minari.dataset.minari_storage import is_image_space
 from PIL import Image
 
+from demos.types import Space
+
 DATA_FILE = "main_data.hdf5"
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
 """Bytes of descriptions of arrays that HDF5 caches; the default is 32 times as much, and grows."""
@@ -33,7 +35,7 @@ def open_data(path: Path) -> h5py.File:
     return file
 
 
-def decode(part: Any, space: gym.Space[Any], *, jpeg: bool) -> Any:
+def decode(part: Any, space: Space, *, jpeg: bool) -> Any:
     """Return the values of a space over an episode.
 
     Args:

@@ -11,13 +11,14 @@ from gymnasium.envs.registration import registry
 
 import lam_envs
 from demos.datasets.metadata import plan_of
+from demos.types import Env
 from lam_envs.registration import is_lam_env
 
 PLAIN_TEXT = re.compile(r"[\w -]*")
 """Texts that name no file and no code."""
 
 
-def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
+def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> Env:
     """Make the environment that a dataset was collected in.
 
     Only environments that are registered in this process can be made: a dataset cannot name code to import.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from minari.data_collector import EpisodeBuffer
 
 from demos.datasets.tree import identical
+from demos.types import Array, Info, Keywords
 
 DIGEST = "sha256"
 """Attribute of an episode that holds its digest."""
@@ -42,12 +43,12 @@ class Episode:
 
     seed: int | None
     observations: Any
-    actions: npt.NDArray[Any]
+    actions: Array
     rewards: npt.NDArray[np.float64]
     terminations: npt.NDArray[np.bool_]
     truncations: npt.NDArray[np.bool_]
-    infos: dict[str, Any]
-    options: dict[str, Any] | None = None
+    infos: Info
+    options: Keywords | None = None
     digest: str | None = None
 
     def __len__(self) -> int:
@@ -60,7 +61,7 @@ class Episode:
         return float(np.sum(self.rewards))
 
     @property
-    def success_flags(self) -> npt.NDArray[Any] | None:
+    def success_flags(self) -> Array | None:
         """Success at the reset and at each step, shape (T + 1,); None if it is not recorded."""
         for name in SUCCESS:
             flags = self.infos.get(name)

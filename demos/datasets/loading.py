@@ -10,7 +10,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.metadata import PLAN, is_collected
 from demos.runtime.access import access_error
+from demos.types import Metadata
 from lam_envs.registration import is_lam_env
 
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
@@ -125,7 +126,7 @@ def find(dataset: str | Path, root: str | Path | None = None) -> Path:
     return named
 
 
-def _format_problem(metadata: Mapping[str, Any]) -> str | None:
+def _format_problem(metadata: Metadata) -> str | None:
     """Return why a Minari dataset cannot be read, and what to do; None if it can be read."""
     data_format, version = metadata.get("data_format", "hdf5"), metadata.get("minari_version")
     if data_format != "hdf5":
@@ -138,7 +139,7 @@ def _format_problem(metadata: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check_complete(folder: Path, metadata: Mapping[str, Any]) -> None:
+def _check_complete(folder: Path, metadata: Metadata) -> None:
     for key in ("dataset_id", "minari_version", "observation_space", "action_space", "total_episodes"):
         if key not in metadata:
             raise ValueError(f"{METADATA_FILE_NAME} lacks {key!r}")

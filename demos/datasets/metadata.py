@@ -10,6 +10,7 @@ import minari
 from gymnasium.envs.registration import EnvSpec, registry
 from minari.dataset.minari_storage import is_image_space
 
+from demos.types import Metadata, Space
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_lam_env
 
@@ -27,7 +28,7 @@ DRAWING = ("render_mode", "render_width", "render_height", "camera")
 """Keywords of environments that change how :meth:`render` draws, and do not change episodes."""
 
 
-def is_collected(metadata: Mapping[str, Any]) -> bool:
+def is_collected(metadata: Metadata) -> bool:
     """Return whether :func:`demos.collect` recorded all episodes of a dataset.
 
     Datasets of Minari or of an import may lack seeds, infos and success.
@@ -105,7 +106,7 @@ def stores_jpeg(dataset: minari.MinariDataset) -> bool:
     return bool(dataset.storage.jpeg_encoding) and images
 
 
-def holds_images(space: gym.Space[Any]) -> bool:
+def holds_images(space: Space) -> bool:
     """Return whether a space has parts that Minari takes for images."""
     if isinstance(space, gym.spaces.Dict):
         return any(map(holds_images, space.spaces.values()))

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import gymnasium as gym
 import h5py
 import minari
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 
 from demos.datasets.data_file import DATA_FILE, decode, decode_attributes, decode_infos, open_data
 from demos.datasets.episode import DIGEST, EXECUTED, Episode
+from demos.types import Array, Info, Space
 
 
 def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = None) -> Iterator[Episode]:
@@ -66,7 +65,7 @@ def _options(stored: Any) -> dict[str, Any] | None:
     return {name: value for name, value in options.items() if name != "minari_autoseed"} or None
 
 
-def read_dtype(stored: np.dtype[Any], space: gym.Space[Any]) -> np.dtype[Any]:
+def read_dtype(stored: np.dtype[Any], space: Space) -> np.dtype[Any]:
     """Return the type as which numbers of a space are read: that of the space, if it is of the same kind.
 
     Args:
@@ -80,7 +79,7 @@ def read_dtype(stored: np.dtype[Any], space: gym.Space[Any]) -> np.dtype[Any]:
     return own if whole or stored.kind == own.kind == "f" else stored
 
 
-def _as_in_space(part: Any, space: gym.Space[Any], name: str) -> Any:
+def _as_in_space(part: Any, space: Space, name: str) -> Any:
     """Return a part of an episode with the number types of its space; the part itself if it has them."""
     if isinstance(part, dict) and isinstance(space, spaces.Dict):
         inner = {key: _as_in_space(value, space[key], f"{key} in {name}") for key, value in part.items()}
@@ -97,7 +96,7 @@ def _as_in_space(part: Any, space: gym.Space[Any], name: str) -> Any:
     return read
 
 
-def _stepwise_infos(infos: dict[str, Any], steps: int) -> dict[str, Any]:
+def _stepwise_infos(infos: Info, steps: int) -> dict[str, Any]:
     """Return the infos that have a value for each step."""
     result: dict[str, Any] = {}
     for name, values in infos.items():
@@ -113,6 +112,6 @@ def is_stepwise(shape: tuple[int, ...], steps: int) -> bool:
     return len(shape) > 0 and shape[0] in (steps, steps + 1)
 
 
-def _with_reset(actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _with_reset(actions: Array) -> Array:
     """Return the actions after a row of zeros: infos have one row more, for the reset."""
     return np.concatenate([np.zeros_like(actions[:1]), actions])

@@ -15,6 +15,7 @@ from demos.datasets.episode import Episode
 from demos.datasets.metadata import history_of, plan_of, rate_of
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
+from demos.types import Array
 
 Numbers = npt.NDArray[np.float64]
 ACTION, OBSERVATION = "action", "observation"
@@ -101,7 +102,7 @@ class _Sums:
         self._min: Any = np.inf
         self._max: Any = -np.inf
 
-    def add(self, values: npt.NDArray[Any]) -> None:
+    def add(self, values: Array) -> None:
         self._moments += len(values)
         axes: tuple[int, ...] = (0, 1, 2) if values.dtype == np.uint8 and values.ndim == 4 else (0,)
         values = values.astype(np.float64)

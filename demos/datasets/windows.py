@@ -20,6 +20,7 @@ import numpy.typing as npt
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.reading import episodes_of, read_dtype
 from demos.datasets.tree import tree_leaves, tree_nest
+from demos.types import Array, Space
 
 RELEASE_BYTES = 256 * 2**20
 """Bytes read after which the mapped pages are released, so that they do not count as memory of the process."""
@@ -103,7 +104,7 @@ class Windows:
         """Return the state for copies, without the open file."""
         return {**self.__dict__, "_source": None, "_pid": -1}
 
-    def _batch(self, numbers: npt.NDArray[Any]) -> dict[str, Any]:
+    def _batch(self, numbers: Array) -> dict[str, Any]:
         numbers = np.where(numbers < 0, numbers + len(self), numbers)
         if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self)):
             raise IndexError(
@@ -129,7 +130,7 @@ class Windows:
 
     def _gathered(
         self, source: _Mapped | _Decoded, name: str, which: list[int], at: list[int], size: int, ahead: int
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         """Copy ``size`` rows that end ``ahead`` after each step, repeating the first and the last row."""
         views = source.views(name, [self._indices[episode] for episode in set(which)])
         indices = self._indices
@@ -169,14 +170,14 @@ class _Mapped:
         self._file = open_data(path)
         with path.open("rb") as raw:
             self._map = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
-        self._views: dict[str, dict[int, npt.NDArray[Any]]] = {}
+        self._views: dict[str, dict[int, Array]] = {}
         self._read = 0
 
     def can_map(self, episode: int, names: Sequence[str]) -> bool:
         group = self._file[f"episode_{episode}"]
         return all(_offset(group[name]) is not None for name in names)
 
-    def views(self, name: str, episodes: Sequence[int]) -> dict[int, npt.NDArray[Any]]:
+    def views(self, name: str, episodes: Sequence[int]) -> dict[int, Array]:
         known = self._views.setdefault(name, {})
         for episode in episodes:
             if episode not in known:
@@ -184,7 +185,7 @@ class _Mapped:
             self._read += known[episode].nbytes
         return known
 
-    def _view(self, part: h5py.Dataset) -> npt.NDArray[Any]:
+    def _view(self, part: h5py.Dataset) -> Array:
         offset = _offset(part)
         if offset is None:
             # A third party wrote this episode.
@@ -208,13 +209,13 @@ class _Decoded:
 
     def __init__(self, dataset: minari.MinariDataset) -> None:
         self._dataset = dataset
-        self._episodes: OrderedDict[int, dict[str, npt.NDArray[Any]]] = OrderedDict()
+        self._episodes: OrderedDict[int, dict[str, Array]] = OrderedDict()
         self._bytes = 0
 
-    def views(self, name: str, episodes: Sequence[int]) -> dict[int, npt.NDArray[Any]]:
+    def views(self, name: str, episodes: Sequence[int]) -> dict[int, Array]:
         return {episode: self._episode(episode)[name] for episode in episodes}
 
-    def _episode(self, number: int) -> dict[str, npt.NDArray[Any]]:
+    def _episode(self, number: int) -> dict[str, Array]:
         if number not in self._episodes:
             episode = next(episodes_of(self._dataset, [number]))
             parts = {"observations": episode.observations, "actions": episode.actions}
@@ -249,7 +250,7 @@ def _datasets(part: Any, name: str = "") -> list[tuple[str, Any]]:
     return datasets
 
 
-def _leaf_spaces(space: gym.Space[Any], name: str) -> Iterator[tuple[str, gym.Space[Any]]]:
+def _leaf_spaces(space: Space, name: str) -> Iterator[tuple[str, Space]]:
     if isinstance(space, gym.spaces.Dict):
         for key, inner in space.spaces.items():
             yield from _leaf_spaces(inner, f"{name}/{key}")

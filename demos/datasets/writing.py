@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import h5py
 import minari
 import numpy as np
@@ -26,6 +25,7 @@ from demos.datasets.episode import DIGEST, Episode
 from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset
 from demos.datasets.metadata import HISTORY, history_of, holds_images
 from demos.datasets.tree import tree_leaves
+from demos.types import Metadata, Space
 
 COPIED_METADATA: dict[str, Any] = {
     "algorithm_name": str,
@@ -56,8 +56,8 @@ class DatasetWriter:
     def __init__(
         self,
         folder: Path,
-        observation_space: gym.Space[Any],
-        action_space: gym.Space[Any],
+        observation_space: Space,
+        action_space: Space,
         env_spec: EnvSpec | None = None,
         *,
         jpeg: bool = False,
@@ -120,7 +120,7 @@ class DatasetWriter:
                 self._steps += int(group.attrs["total_steps"])
                 self.episodes += 1
 
-    def finish(self, metadata: dict[str, Any]) -> None:
+    def finish(self, metadata: Metadata) -> None:
         """Write the metadata and the digests of the files."""
         self.storage.update_metadata(
             {
@@ -137,10 +137,10 @@ class DatasetWriter:
 @contextmanager
 def dataset_writer(
     dataset_id: str,
-    observation_space: gym.Space[Any],
-    action_space: gym.Space[Any],
+    observation_space: Space,
+    action_space: Space,
     env_spec: EnvSpec | None,
-    metadata: dict[str, Any],
+    metadata: Metadata,
     *,
     root: str | Path | None = None,
     jpeg: bool = False,

@@ -13,6 +13,7 @@ from demos.experts.pick_place import PickPlaceExpert
 from demos.experts.push import PushExpert
 from demos.experts.reach import ReachExpert
 from demos.experts.stack import StackExpert
+from demos.types import Env
 
 EXPERTS: dict[str, Expert] = {
     "reach": ReachExpert(),
@@ -24,7 +25,7 @@ EXPERTS: dict[str, Expert] = {
 }
 
 
-def make_expert(env: gym.Env[Any, Any]) -> ExpertPolicy:
+def make_expert(env: Env) -> ExpertPolicy:
     """Return the expert of an environment's task, acting in the environment's own action space.
 
     Args:

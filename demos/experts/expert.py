@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 
+from demos.types import Array, Env
 from lam_envs import ToolCommand
 from lam_envs.observation import ROBOT_KEY, Features
 
@@ -38,7 +37,7 @@ class ExpertPolicy:
         env: Environment of lam_envs, wrapped or not, with the features and the control; it is never stepped.
     """
 
-    def __init__(self, expert: Expert, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, expert: Expert, env: Env) -> None:
         self.expert = expert
         self._env: Any = env.unwrapped
         self.observation_space = env.observation_space
@@ -46,11 +45,11 @@ class ExpertPolicy:
 
     def predict(
         self,
-        observation: npt.NDArray[Any] | dict[str, npt.NDArray[Any]],
+        observation: Array | dict[str, Array],
         state: tuple[Any, ...] | None = None,
-        episode_start: npt.NDArray[Any] | None = None,
+        episode_start: Array | None = None,
         deterministic: bool = False,
-    ) -> tuple[npt.NDArray[Any], tuple[Any, ...] | None]:
+    ) -> tuple[Array, tuple[Any, ...] | None]:
         """Return the action for one observation or a batch.
 
         Args:
@@ -83,6 +82,6 @@ class ExpertPolicy:
         ]
         return np.stack([self._act(row) for row in rows]), state
 
-    def _act(self, observation: Any) -> npt.NDArray[Any]:
+    def _act(self, observation: Any) -> Array:
         features = self._env.features(observation)
         return np.asarray(self._env.action_for(self.expert.act(features), features))

@@ -27,6 +27,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomi
 from demos.formats.source import source_of
 from demos.formats.spaces import fitted, leaf_spaces
 from demos.preprocess.schema import DatasetSchema, schema_of_env
+from demos.types import Keywords
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_lam_env
 from lam_envs.validation import check_name
@@ -83,7 +84,7 @@ def import_dataset(
     *,
     root: str | Path | None = None,
     env_id: str | None = None,
-    env_kwargs: dict[str, Any] | None = None,
+    env_kwargs: Keywords | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> minari.MinariDataset:
@@ -153,7 +154,7 @@ class _Opening:
 
 
 def _with_environment(
-    opened: ImportedDataset, path: Path, env_id: str | None, env_kwargs: dict[str, Any]
+    opened: ImportedDataset, path: Path, env_id: str | None, env_kwargs: Keywords
 ) -> tuple[ImportedDataset, EnvSpec | None, dict[str, Any]]:
     """Return the opened file with the environment of the episodes.
 

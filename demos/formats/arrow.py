@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from demos.formats.format import optional
+from demos.types import Array
 
 
 def pyarrow(module: str = "pyarrow") -> Any:
@@ -20,7 +20,7 @@ def pyarrow(module: str = "pyarrow") -> Any:
     return optional(module, "PyArrow")
 
 
-def nested_rows(values: npt.NDArray[Any], *, fixed: bool = False) -> Any:
+def nested_rows(values: Array, *, fixed: bool = False) -> Any:
     """Return an Arrow array with a row for each step, and nested lists for more axes.
 
     Args:
@@ -38,7 +38,7 @@ def nested_rows(values: npt.NDArray[Any], *, fixed: bool = False) -> Any:
     return rows
 
 
-def numbers(rows: Any, name: str, shape: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
+def numbers(rows: Any, name: str, shape: tuple[int, ...] | None = None) -> Array:
     """Return the NumPy array of an Arrow column: the inverse of :func:`nested_rows`.
 
     Args:

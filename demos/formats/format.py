@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +21,7 @@ from demos.datasets.episode import Episode
 from demos.formats.provenance import Provenance
 from demos.formats.source import Source
 from demos.runtime.access import access_error
+from demos.types import Array, Space
 
 DAMAGED = (
     ArithmeticError,
@@ -63,8 +63,8 @@ class ImportedDataset:
         rate: Steps per second of the episodes; None if the file does not record it, or its provenance does.
     """
 
-    observation_space: gym.Space[Any]
-    action_space: gym.Space[Any]
+    observation_space: Space
+    action_space: Space
     provenance: Provenance | None
     total: int
     episodes: Iterator[ImportedEpisode]
@@ -187,6 +187,6 @@ def split_done(done: bool, steps: int) -> tuple[npt.NDArray[np.bool_], npt.NDArr
     return terminations, truncations
 
 
-def with_last(values: npt.NDArray[Any], last: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+def with_last(values: Array, last: Array | None = None) -> Array:
     """Return T + 1 rows from T rows: append the last one, or repeat the one before if it is unknown."""
     return np.concatenate([values, values[-1:] if last is None else last[None]])

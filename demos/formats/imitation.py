@@ -32,6 +32,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Column, Signature, Source
 from demos.formats.spaces import implied_action_space, implied_space, leaf_spaces
+from demos.types import Array, Info
 
 DATA = "data-00000-of-00001.arrow"
 STATE, INFO = "state.json", "dataset_info.json"
@@ -112,7 +113,7 @@ def _one_row(values: Any) -> Any:
     return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
 
 
-def _json_infos(infos: dict[str, Any], first: int, end: int) -> list[dict[str, Any]]:
+def _json_infos(infos: Info, first: int, end: int) -> list[dict[str, Any]]:
     """Return the infos of each step as JSON data."""
     return [tree_map(lambda values, step=step: values[step].tolist(), infos) for step in range(first, end)]
 
@@ -274,7 +275,7 @@ def _stacked(steps: list[Any]) -> dict[str, Any]:
     return stacked
 
 
-def _array(values: list[Any]) -> npt.NDArray[Any] | None:
+def _array(values: list[Any]) -> Array | None:
     """Return the values as an array of numbers; None if that is impossible."""
     try:
         array = np.array(values)
@@ -320,7 +321,7 @@ def _observations(rows: Any, provenance: Provenance) -> Any:
     return tree_nest(dict(zip(shapes, np.split(vectors, ends_at[:-1], axis=1), strict=True)))
 
 
-def _as_column(values: list[Any], column: Column) -> npt.NDArray[Any]:
+def _as_column(values: list[Any], column: Column) -> Array:
     array = np.array(values, dtype=column.dtype)
     if array.shape[1:] != column.shape:
         raise ValueError(f"an info has the shape {array.shape[1:]}; expected {column.shape}")

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 
 from demos.datasets.episode import Episode
@@ -32,6 +31,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split
 from demos.formats.provenance import parse_provenance, provenance_text
 from demos.formats.source import Column, Source
 from demos.formats.spaces import implied_action_space, implied_space
+from demos.types import Array
 
 ENDS, RATE, METADATA = "episode_ends", "rate", "metadata"
 STEPS = ("actions", "rewards", "terminations", "truncations")
@@ -56,7 +56,7 @@ def _write(source: Source, path: Path) -> list[str]:
                 "sha256": [signature.sha256 for signature in source.signatures],
             }
             text = np.frombuffer(json.dumps(metadata).encode(), dtype=np.uint8)
-            arrays: dict[str, npt.NDArray[Any]] = {ENDS: np.cumsum(source.lengths, dtype=np.int64), METADATA: text}
+            arrays: dict[str, Array] = {ENDS: np.cumsum(source.lengths, dtype=np.int64), METADATA: text}
             if source.rate is not None:
                 arrays[RATE] = np.array([source.rate])
             for name, values in arrays.items():
@@ -128,7 +128,7 @@ class _Rows:
         """Type and shape of the array."""
         return Column(self.dtype.str, self.shape[1:])
 
-    def take(self, rows: int) -> npt.NDArray[Any]:
+    def take(self, rows: int) -> Array:
         """Return the next rows, shape (rows, ...)."""
         content = self._file.read(rows * self._bytes)
         if len(content) != rows * self._bytes:
@@ -140,7 +140,7 @@ class _Rows:
         self._file.close()
 
 
-def _whole(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+def _whole(archive: zipfile.ZipFile, name: str) -> Array:
     rows = _Rows(archive, name)
     try:
         return rows.take(rows.shape[0])
@@ -196,7 +196,7 @@ def _is_array_name(name: str) -> bool:
     return name in ("observations", *STEPS, ENDS, RATE, METADATA)
 
 
-def _rate(values: npt.NDArray[Any]) -> float:
+def _rate(values: Array) -> float:
     """Return the steps per second.
 
     Raises:
@@ -207,7 +207,7 @@ def _rate(values: npt.NDArray[Any]) -> float:
     return float(values[0])
 
 
-def _lengths(last: npt.NDArray[Any]) -> list[int]:
+def _lengths(last: Array) -> list[int]:
     """Return the number of steps of each episode."""
     if last.ndim != 1 or last.dtype.kind not in "iu" or not len(last):
         raise ValueError(f"{ENDS} is {last.dtype} {last.shape}; expected one integer for each episode")

@@ -15,6 +15,7 @@ from minari.serialization import deserialize_space, serialize_space
 from demos.datasets.metadata import HISTORY
 from demos.formats.source import Column, Source
 from demos.formats.spaces import leaf_spaces
+from demos.types import Metadata, Space
 
 VERSION = 1
 """Version of the provenance format."""
@@ -40,10 +41,10 @@ class Provenance:
     """
 
     dataset_id: str
-    observation_space: gym.Space[Any]
-    action_space: gym.Space[Any]
+    observation_space: Space
+    action_space: Space
     env_spec: EnvSpec | None
-    metadata: dict[str, Any]
+    metadata: Metadata
     columns: dict[str, Column]
 
 
@@ -128,7 +129,7 @@ def _column(dtype: str, shape: list[int]) -> Column:
     return column
 
 
-def _space_json(space: gym.Space[Any]) -> Any:
+def _space_json(space: Space) -> Any:
     """Return a space as JSON, and images only by their shape, because Minari would write bounds for each pixel."""
     if isinstance(space, gym.spaces.Dict):
         return {"type": "Dict", "subspaces": {name: _space_json(inner) for name, inner in space.spaces.items()}}
@@ -137,7 +138,7 @@ def _space_json(space: gym.Space[Any]) -> Any:
     return json.loads(serialize_space(space))
 
 
-def _space(stored: dict[str, Any]) -> gym.Space[Any]:
+def _space(stored: dict[str, Any]) -> Space:
     space = _any_space(stored)
     for leaf in leaf_spaces(space).values():
         if np.dtype(leaf.dtype).kind not in "biuf" or np.prod(leaf.shape, dtype=float) > LARGEST_ARRAY:
@@ -145,7 +146,7 @@ def _space(stored: dict[str, Any]) -> gym.Space[Any]:
     return space
 
 
-def _any_space(stored: dict[str, Any]) -> gym.Space[Any]:
+def _any_space(stored: dict[str, Any]) -> Space:
     if stored["type"] == "Dict":
         return gym.spaces.Dict({str(name): _any_space(inner) for name, inner in stored["subspaces"].items()})
     if "low" not in stored and set(stored) == {"type", "shape"}:
@@ -153,7 +154,7 @@ def _any_space(stored: dict[str, Any]) -> gym.Space[Any]:
         if np.prod(shape, dtype=float) > LARGEST_ARRAY:
             raise ValueError(f"invalid images of shape {shape}")
         return gym.spaces.Box(0, 255, shape, np.uint8)
-    space: gym.Space[Any] = deserialize_space(json.dumps(stored))
+    space: Space = deserialize_space(json.dumps(stored))
     return space
 
 

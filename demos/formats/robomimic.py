@@ -18,7 +18,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 
 from demos.datasets.episode import STATE, Episode
@@ -28,6 +27,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Signature, Source
 from demos.formats.spaces import flat_names, implied_action_space, implied_space, leaf_spaces
+from demos.types import Array, Info
 
 WHOLE = "state"
 """Key of observations that are one array."""
@@ -100,7 +100,7 @@ def _environment_losses(source: Source) -> list[str]:
 def _write_demo(
     demo: h5py.Group,
     episode: Episode,
-    actions: npt.NDArray[Any],
+    actions: Array,
     names: dict[str, str],
     signature: Signature,
 ) -> None:
@@ -129,12 +129,12 @@ def _flat(space: Any) -> dict[str, str]:
     return {"": WHOLE} if "" in names else flat_names(names, SEPARATOR)
 
 
-def _vectors(actions: npt.NDArray[Any], space: Any) -> npt.NDArray[Any]:
+def _vectors(actions: Array, space: Any) -> Array:
     """Return actions as vectors, shape (steps, size), as the networks of robomimic output them."""
     if isinstance(space, spaces.Discrete):
-        one_hot: npt.NDArray[Any] = actions[:, None] == space.start + np.arange(space.n)
+        one_hot: Array = actions[:, None] == space.start + np.arange(space.n)
         return one_hot.astype(np.float32)
-    vectors: npt.NDArray[Any] = np.ascontiguousarray(actions).reshape(len(actions), -1)
+    vectors: Array = np.ascontiguousarray(actions).reshape(len(actions), -1)
     return vectors
 
 
@@ -217,16 +217,16 @@ def _exported_episode(demo: Any, provenance: Provenance, size: int) -> ImportedE
     return ImportedEpisode(episode, digest if isinstance(digest, str) else None)
 
 
-def _actions(vectors: npt.NDArray[Any], provenance: Provenance) -> npt.NDArray[Any]:
+def _actions(vectors: Array, provenance: Provenance) -> Array:
     """Return actions from vectors: the inverse of :func:`_vectors`."""
     space: Any = provenance.action_space
     if isinstance(space, spaces.Discrete):
         zero_or_one = (vectors == 0) | (vectors == 1)
         if vectors.shape[1:] != (space.n,) or not zero_or_one.all() or (vectors.sum(axis=1) != 1).any():
             raise ValueError(f"actions of shape {vectors.shape} are not one-hot vectors; expected {space.n} numbers")
-        indices: npt.NDArray[Any] = vectors.argmax(axis=1) + space.start
+        indices: Array = vectors.argmax(axis=1) + space.start
         return indices.astype(provenance.columns["actions"].dtype)
-    actions: npt.NDArray[Any] = vectors.reshape(len(vectors), *space.shape)
+    actions: Array = vectors.reshape(len(vectors), *space.shape)
     return actions
 
 
@@ -253,7 +253,7 @@ def _third_party_episode(demo: Any, whole: bool, size: int) -> ImportedEpisode:
     )
 
 
-def _observations(demo: Any, steps: int, size: int) -> dict[str, npt.NDArray[Any]]:
+def _observations(demo: Any, steps: int, size: int) -> dict[str, Array]:
     """Return the observations by key, including the last one."""
     before = _group(demo, "obs")
     after = _group(demo, "next_obs") if "next_obs" in demo else None
@@ -267,7 +267,7 @@ def _observations(demo: Any, steps: int, size: int) -> dict[str, npt.NDArray[Any
 
 
 def _infos(group: Any, length: int, size: int) -> dict[str, Any]:
-    infos: dict[str, Any] = {}
+    infos: Info = {}
     for name in group:
         inner = isinstance(group.get(name), h5py.Group)
         infos[name] = _infos(_group(group, name), length, size) if inner else _array(group, name, length, size)
@@ -308,7 +308,7 @@ def _group(group: Any, name: str) -> Any:
     return member
 
 
-def _array(group: Any, name: str, length: int, size: int) -> npt.NDArray[Any]:
+def _array(group: Any, name: str, length: int, size: int) -> Array:
     """Return an array of numbers.
 
     Args:
@@ -327,7 +327,7 @@ def _array(group: Any, name: str, length: int, size: int) -> npt.NDArray[Any]:
         raise ValueError(f"{member.name} is {member.dtype} {member.shape}; expected {length} rows of numbers")
     if member.nbytes > max(SMALL, LARGEST_RATIO * size):
         raise ValueError(f"{member.name} claims {member.nbytes} bytes in a file of {size}; expected fewer")
-    values: npt.NDArray[Any] = member[()]
+    values: Array = member[()]
     return values
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
+
+from demos.types import Array, Space
 
 LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
-def leaf_spaces(space: gym.Space[Any], name: str = "") -> dict[str, Any]:
+def leaf_spaces(space: Space, name: str = "") -> dict[str, Any]:
     """Return the parts of a space by path, such as ``wrist/rgb``; a space without parts has the path "".
 
     Raises:
@@ -50,7 +50,7 @@ def flat_names(names: Iterable[str], separator: str) -> dict[str, str]:
     return flat
 
 
-def implied_space(example: npt.NDArray[Any]) -> spaces.Box:
+def implied_space(example: Array) -> spaces.Box:
     """Return the space of all values of an array's type.
 
     Args:
@@ -66,7 +66,7 @@ def implied_space(example: npt.NDArray[Any]) -> spaces.Box:
     return spaces.Box(low, high, shape, cast(Any, dtype.type))
 
 
-def implied_action_space(chunks: Iterable[npt.NDArray[Any]]) -> gym.Space[Any]:
+def implied_action_space(chunks: Iterable[Array]) -> Space:
     """Return the space that actions imply.
 
     Args:
@@ -88,7 +88,7 @@ def implied_action_space(chunks: Iterable[npt.NDArray[Any]]) -> gym.Space[Any]:
     return implied_space(example)
 
 
-def fitted(part: Any, space: gym.Space[Any], length: int, name: str, *, cast_to_space: bool) -> Any:
+def fitted(part: Any, space: Space, length: int, name: str, *, cast_to_space: bool) -> Any:
     """Return arrays after a check against a space.
 
     Args:

@@ -24,6 +24,7 @@ from demos.preprocess.resample import Resample
 from demos.preprocess.schema import schema_of
 from demos.preprocess.smooth import Smooth
 from demos.preprocess.states_to_obs import StatesToObs
+from demos.types import Metadata
 
 PREPROCESSORS: dict[str, type[Preprocessor]] = {
     kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features, StatesToObs)
@@ -81,7 +82,7 @@ def preprocess(
             transforms.append(step.begin(schema))
             stack.callback(transforms[-1].close)
             schema = transforms[-1].schema
-        metadata: dict[str, Any] = {}
+        metadata: Metadata = {}
         with dataset_writer(
             dataset_id,
             schema.observation_space,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
@@ -15,23 +13,24 @@ from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import Column, DatasetSchema
+from demos.types import Array
 
 INFO = "info/"
 """Prefix of features that are infos."""
 
 
-def _time(schema: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
+def _time(schema: DatasetSchema, episode: Episode) -> Array:
     if schema.rate is None:
         raise ValueError("the dataset does not record its steps per second, which the feature 'time' needs")
     return np.arange(len(episode) + 1)[:, None] / schema.rate
 
 
-def _previous_action(schema: DatasetSchema, episode: Episode) -> npt.NDArray[Any]:
+def _previous_action(schema: DatasetSchema, episode: Episode) -> Array:
     flat = episode.actions.reshape(len(episode), -1)
     return np.concatenate([np.zeros((1, flat.shape[1])), flat])
 
 
-ADDED: dict[str, Callable[[DatasetSchema, Episode], npt.NDArray[Any]]] = {
+ADDED: dict[str, Callable[[DatasetSchema, Episode], Array]] = {
     "time": _time,
     "previous_action": _previous_action,
 }
@@ -96,9 +95,7 @@ class Features(Preprocessor):
 class _FeatureTransform(EpisodeTransform):
     """Select columns ``keep`` of episodes with the schema ``source``, and append features of the given ``sizes``."""
 
-    def __init__(
-        self, schema: DatasetSchema, source: DatasetSchema, keep: npt.NDArray[Any], sizes: dict[str, int]
-    ) -> None:
+    def __init__(self, schema: DatasetSchema, source: DatasetSchema, keep: Array, sizes: dict[str, int]) -> None:
         super().__init__(schema)
         self._source, self._keep, self._sizes = source, keep, sizes
 
@@ -137,7 +134,7 @@ def _size(schema: DatasetSchema, name: str) -> int:
     return 1
 
 
-def _added(schema: DatasetSchema, episode: Episode, name: str) -> npt.NDArray[Any]:
+def _added(schema: DatasetSchema, episode: Episode, name: str) -> Array:
     if name in ADDED:
         return ADDED[name](schema, episode)
     infos = dict(tree_leaves(episode.infos))

@@ -16,6 +16,7 @@ from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode
 from demos.datasets.tree import tree_leaves
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
+from demos.types import Env
 from lam_envs import ToolCommand
 from lam_envs.control import CONTROLS
 from lam_envs.registration import is_lam_env
@@ -66,7 +67,7 @@ class Relabel(Preprocessor):
         return _RelabelTransform(made, schema, env)
 
 
-def _info_sizes(env: gym.Env[Any, Any]) -> dict[str, int]:
+def _info_sizes(env: Env) -> dict[str, int]:
     """Return the sizes of the infos of an environment."""
     inner: Any = env.unwrapped
     info = env.reset(seed=0)[1]
@@ -80,7 +81,7 @@ def _note_sizes(schema: DatasetSchema) -> dict[str, int]:
 class _RelabelTransform(EpisodeTransform):
     """Execute episodes with the schema ``source`` in ``env``."""
 
-    def __init__(self, schema: DatasetSchema, source: DatasetSchema, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, schema: DatasetSchema, source: DatasetSchema, env: Env) -> None:
         super().__init__(schema)
         self._source, self._env = source, env
         self._left_out = 0

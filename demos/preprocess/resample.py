@@ -15,6 +15,7 @@ from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_map
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema
+from demos.types import Array
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ class _ResampleTransform(EpisodeTransform):
             infos=tree_map(lambda values: values[nearest], episode.infos),
         )
 
-    def _actions(self, actions: npt.NDArray[Any], times: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    def _actions(self, actions: Array, times: npt.NDArray[np.float64]) -> Array:
         starts = np.minimum(np.floor(times[:-1] + 1e-9).astype(int), len(actions) - 1)
-        resampled: npt.NDArray[Any] = actions[starts]
+        resampled: Array = actions[starts]
         displaced = self._displaced
         if displaced and actions.ndim == 2:
             moved = np.diff(_accumulated(actions[:, :displaced], times), axis=0)
@@ -111,20 +112,20 @@ def _scaled_space(space: Any, ratio: float, displaced: int) -> Any:
     return spaces.Box(low, high, dtype=low.dtype.type)
 
 
-def _at(values: npt.NDArray[Any], times: npt.NDArray[np.float64], nearest: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _at(values: Array, times: npt.NDArray[np.float64], nearest: Array) -> Array:
     """Return values at times between the steps, shape (len(times), ...)."""
     if values.dtype.kind != "f":
-        nearest_values: npt.NDArray[Any] = values[nearest]
+        nearest_values: Array = values[nearest]
         return nearest_values
     before = np.minimum(np.floor(times).astype(int), len(values) - 1)
     after = np.minimum(before + 1, len(values) - 1)
     share = (times - before).reshape(-1, *[1] * (values.ndim - 1))
     between = values[before] * (1.0 - share) + values[after] * share
-    result: npt.NDArray[Any] = between.astype(values.dtype)
+    result: Array = between.astype(values.dtype)
     return result
 
 
-def _accumulated(rates: npt.NDArray[Any], times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _accumulated(rates: Array, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the sums up to each time, where each step adds its value evenly."""
     sums = np.concatenate([np.zeros((1, *rates.shape[1:])), np.cumsum(rates.astype(np.float64), axis=0)])
     result: npt.NDArray[np.float64] = _at(sums, times, np.rint(times).astype(int))

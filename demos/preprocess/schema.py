@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-import gymnasium as gym
 import minari
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from demos.datasets.episode import Episode
 from demos.datasets.metadata import PLAN, SCHEMA, plan_of, rate_of, validate_rate
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
+from demos.types import Array, Env, Space
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.control import CONTROLS
 from lam_envs.observation import ROBOT_KEY
@@ -58,8 +58,8 @@ class DatasetSchema:
         env_spec: Specification of an environment with these spaces; None if unknown.
     """
 
-    observation_space: gym.Space[Any]
-    action_space: gym.Space[Any]
+    observation_space: Space
+    action_space: Space
     plan: dict[str, Any] | None
     rate: float | None
     columns: dict[str, Column] | None
@@ -101,17 +101,17 @@ class DatasetSchema:
             self, observation_space=new_space, env_spec=self.env_spec if vector == self.vector_space else None
         )
 
-    def with_action_space(self, actions: gym.Space[Any]) -> DatasetSchema:
+    def with_action_space(self, actions: Space) -> DatasetSchema:
         """Return the schema with another action space."""
         return replace(self, action_space=actions, env_spec=self.env_spec if actions == self.action_space else None)
 
-    def vectors(self, episode: Episode) -> npt.NDArray[Any]:
+    def vectors(self, episode: Episode) -> Array:
         """Return the vectors of an episode, shape (T + 1, size)."""
         key = self.vector_key
-        vectors: npt.NDArray[Any] = episode.observations if key is None else episode.observations[key]
+        vectors: Array = episode.observations if key is None else episode.observations[key]
         return vectors
 
-    def with_vectors(self, episode: Episode, vectors: npt.NDArray[Any]) -> Episode:
+    def with_vectors(self, episode: Episode, vectors: Array) -> Episode:
         """Return an episode with other vectors."""
         key = self.vector_key
         return replace(episode, observations=vectors if key is None else {**episode.observations, key: vectors})
@@ -186,7 +186,7 @@ def schema_of(dataset: minari.MinariDataset) -> DatasetSchema:
     )
 
 
-def schema_of_env(env: gym.Env[Any, Any], plan: dict[str, Any]) -> DatasetSchema:
+def schema_of_env(env: Env, plan: dict[str, Any]) -> DatasetSchema:
     """Return the schema of episodes of an environment of lam_envs.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from typing_extensions import override
 from demos.datasets.episode import Episode
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema
+from demos.types import Array
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class _SmoothTransform(EpisodeTransform):
             vectors[:, part] = self._smoothed(vectors[:, part].astype(np.float64))
         return schema.with_vectors(episode, vectors)
 
-    def _smoothed(self, path: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    def _smoothed(self, path: npt.NDArray[np.float64]) -> Array:
         from scipy.signal import savgol_filter
 
         # An episode may be shorter than the window.
         window = min(self._settings.window, len(path) - 1 + len(path) % 2)
         if window <= self._settings.order:
             return path.copy()
-        smoothed: npt.NDArray[Any] = savgol_filter(path, window, self._settings.order, axis=0)
+        smoothed: Array = savgol_filter(path, window, self._settings.order, axis=0)
         return smoothed

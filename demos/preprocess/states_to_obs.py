@@ -12,6 +12,7 @@ from demos.collection.recording import stack
 from demos.datasets.episode import STATE, Episode
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
+from demos.types import Env
 from lam_envs.env import OBSERVATIONS
 from lam_envs.registration import is_lam_env
 from lam_envs.validation import check_name
@@ -69,7 +70,7 @@ class StatesToObs(Preprocessor):
 class _ObservationTransform(EpisodeTransform):
     """Running step that sets the states of episodes in ``env``."""
 
-    def __init__(self, schema: DatasetSchema, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, schema: DatasetSchema, env: Env) -> None:
         super().__init__(schema)
         self._env = env
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import imageio.v2 as imageio
@@ -23,6 +22,7 @@ from demos.datasets.metadata import rate_of
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
 from demos.report.positions import own_env
+from demos.types import Env, Space
 
 SIZE = 240
 """Width and height of a rendered frame, pixels."""
@@ -91,7 +91,7 @@ def _image_keys(dataset: minari.MinariDataset) -> list[str]:
     return [name for name, space in _space_leaves(dataset.observation_space) if _is_image(space)]
 
 
-def _space_leaves(space: gym.Space[Any], name: str = "") -> Iterator[tuple[str, gym.Space[Any]]]:
+def _space_leaves(space: Space, name: str = "") -> Iterator[tuple[str, Space]]:
     if isinstance(space, gym.spaces.Dict):
         for key, inner in space.items():
             yield from _space_leaves(inner, f"{name}/{key}" if name else key)
@@ -99,7 +99,7 @@ def _space_leaves(space: gym.Space[Any], name: str = "") -> Iterator[tuple[str, 
         yield name, space
 
 
-def _is_image(space: gym.Space[Any]) -> bool:
+def _is_image(space: Space) -> bool:
     shape = space.shape or ()
     return space.dtype == np.uint8 and len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) >= 16
 
@@ -123,7 +123,7 @@ def _recorded_frames(dataset: minari.MinariDataset, episode: Episode) -> list[Fr
 
 
 @contextmanager
-def _rendering_env(dataset: minari.MinariDataset) -> Iterator[gym.Env[Any, Any]]:
+def _rendering_env(dataset: minari.MinariDataset) -> Iterator[Env]:
     env = own_env(dataset, obs="state", render_mode="rgb_array", render_width=SIZE, render_height=SIZE)
     try:
         yield env
@@ -131,7 +131,7 @@ def _rendering_env(dataset: minari.MinariDataset) -> Iterator[gym.Env[Any, Any]]
         env.close()
 
 
-def _state_frames(env: gym.Env[Any, Any], episode: Episode) -> Iterator[Frame]:
+def _state_frames(env: Env, episode: Episode) -> Iterator[Frame]:
     """Yield the frames of the recorded states, which do not depend on versions or changed actions."""
     if STATE not in episode.infos:
         raise ValueError("the episodes hold no states of the simulator")

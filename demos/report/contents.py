@@ -9,7 +9,6 @@ from typing import Any
 
 import minari
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 
 from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
@@ -17,6 +16,7 @@ from demos.datasets.metadata import plan_of
 from demos.datasets.reading import episodes_of
 from demos.report.positions import Area, Points, Positions, own_env
 from demos.report.tally import Tally, action_names
+from demos.types import Array
 
 MAX_PATHS = 200
 """Largest number of episodes whose path of the tool is shown."""
@@ -151,7 +151,7 @@ def _tally(dataset: minari.MinariDataset, contents: Contents) -> Tally | None:
         return None
 
 
-def _actions(dataset: minari.MinariDataset) -> Iterator[npt.NDArray[Any]]:
+def _actions(dataset: minari.MinariDataset) -> Iterator[Array]:
     for episode in episodes_of(dataset):
         yield episode.actions
 

@@ -14,6 +14,7 @@ from demos.datasets.checksum import checksum
 from demos.datasets.metadata import history_of, is_collected, libraries_of, plan_of, rate_of
 from demos.report.contents import Contents
 from demos.runtime.intervals import wilson_interval
+from demos.types import Space
 
 
 def number_text(value: float) -> str:
@@ -101,7 +102,7 @@ def facts_of(dataset: minari.MinariDataset) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
 
 
-def _space(space: gym.Space[Any]) -> str:
+def _space(space: Space) -> str:
     """Return a short description of a space, without the bounds of each number."""
     if isinstance(space, gym.spaces.Dict):
         return "; ".join(f"{name}: {_space(inner)}" for name, inner in space.items())

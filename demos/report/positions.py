@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import minari
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import plan_of
+from demos.types import Env
 from lam_envs.observation import ROBOT_KEY
 from lam_envs.registration import is_lam_env
 from lam_envs.tasks import TASKS, make_task
@@ -39,7 +39,7 @@ class Area(NamedTuple):
     high: tuple[float, float]
 
 
-def own_env(dataset: minari.MinariDataset, **kwargs: Any) -> gym.Env[Any, Any]:
+def own_env(dataset: minari.MinariDataset, **kwargs: Any) -> Env:
     """Make the environment that a dataset was collected in, if it is one of lam_envs.
 
     Args:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from demos.types import Array, Env, Space
 from lam_envs.control.discrete import DISCRETE_STEPS
 from lam_envs.control.end_effector import MAX_STEP, MAX_YAW_STEP
 from lam_envs.control.joint import MAX_JOINT_STEP
@@ -34,7 +34,7 @@ class Histogram:
     edges: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
 
-    def add(self, values: npt.NDArray[Any]) -> None:
+    def add(self, values: Array) -> None:
         """Count values; those beyond the edges count in the outermost bins."""
         inside = np.clip(values, self.edges[0], self.edges[-1])
         self.counts += np.histogram(inside, self.edges)[0]
@@ -54,7 +54,7 @@ class Choices:
     first: int
     counts: npt.NDArray[np.int64]
 
-    def add(self, values: npt.NDArray[Any]) -> None:
+    def add(self, values: Array) -> None:
         """Count actions."""
         self.counts += np.bincount(values.astype(np.int64) - self.first, minlength=len(self.counts))
 
@@ -71,7 +71,7 @@ class Tally:
         ValueError: The space has another type.
     """
 
-    def __init__(self, space: gym.Space[Any], names: Sequence[str] | None, actions: Iterable[Any]) -> None:
+    def __init__(self, space: Space, names: Sequence[str] | None, actions: Iterable[Any]) -> None:
         self.size = 1
         """Number of action dimensions."""
         self.choices: Choices | None = None
@@ -88,7 +88,7 @@ class Tally:
         for label, smallest, largest in list(zip(labels, low, high, strict=True))[:MAX_DIMENSIONS]:
             self.numbers.append(_empty(label, float(smallest), float(largest), is_whole=is_whole))
 
-    def add(self, actions: npt.NDArray[Any]) -> None:
+    def add(self, actions: Array) -> None:
         """Count the actions of an episode, shape (steps, ...)."""
         if self.choices is not None:
             self.choices.add(np.asarray(actions).reshape(-1))
@@ -98,7 +98,7 @@ class Tally:
             histogram.add(values)
 
 
-def _limits(space: gym.Space[Any], actions: Iterable[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _limits(space: Space, actions: Iterable[Any]) -> tuple[Array, Array]:
     """Return the smallest and the largest value of each dimension."""
     if isinstance(space, spaces.MultiDiscrete):
         start = np.asarray(getattr(space, "start", np.zeros_like(space.nvec))).ravel()
@@ -129,7 +129,7 @@ def _empty(name: str, low: float, high: float, *, is_whole: bool) -> Histogram:
     return Histogram(name, np.linspace(low, high, bins + 1), np.zeros(bins, dtype=np.int64))
 
 
-def action_names(env: gym.Env[Any, Any]) -> list[str] | None:
+def action_names(env: Env) -> list[str] | None:
     """Return the names of the action dimensions or discrete actions of an environment; None if unknown.
 
     Args:

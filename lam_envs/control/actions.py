@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from lam_envs.observation import Array
 
 
-def as_array(action: Any) -> npt.NDArray[Any]:
+def as_array(action: Any) -> Array:
     """Return an action as an array.
 
     Raises:

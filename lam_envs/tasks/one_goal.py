@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from lam_envs.observation import Array
+
 
 class OneGoal(NDArrayOperatorsMixin):
     """Single goal with the interface of an array: fast for ``goal[..., 2]`` and ``goal - other``, else converted.
@@ -43,7 +45,7 @@ class OneGoal(NDArrayOperatorsMixin):
         """The goal as an array of shape (goal size,)."""
         return np.array(self.numbers)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.numbers, dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:

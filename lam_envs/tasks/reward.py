@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lam_envs.observation import Array
 from lam_envs.tasks import Task
 from lam_envs.tasks.checks import check_batches_of_goals
 from lam_envs.tasks.one_goal import OneGoal
@@ -37,7 +38,7 @@ class Reward:
         self._dense = dense
         self._is_checked = False
 
-    def evaluate(self, achieved: npt.NDArray[Any], desired: npt.NDArray[Any]) -> Evaluation:
+    def evaluate(self, achieved: Array, desired: Array) -> Evaluation:
         """Evaluate goals of shape (..., goal size)."""
         achieved, desired = _as_float32(achieved), _as_float32(desired)
         if achieved.ndim == desired.ndim == 1:
@@ -132,6 +133,6 @@ class Reward:
         return np.float64(reward) if isinstance(reward, float) else reward
 
 
-def _as_float32(goal: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _as_float32(goal: Array) -> npt.NDArray[np.float32]:
     """Return a goal in float32, as agents have it, so that rewards of a step and of relabeling are equal."""
     return goal if goal.dtype == np.float32 else goal.astype(np.float32)

@@ -35,6 +35,7 @@ from demos.formats.lerobot.layout import (
 from demos.formats.lerobot.videos import read_frames
 from demos.formats.provenance import Provenance, parse_provenance
 from demos.formats.spaces import implied_action_space, implied_space
+from demos.types import Array
 
 
 @contextmanager
@@ -227,10 +228,10 @@ def _image_column(rows: Any, name: str) -> npt.NDArray[np.uint8]:
     return np.stack(images)
 
 
-def _episode(columns: dict[str, npt.NDArray[Any]]) -> Episode:
+def _episode(columns: dict[str, Array]) -> Episode:
     """Return an episode from its columns and videos."""
-    observations: dict[str, npt.NDArray[Any]] = {}
-    infos: dict[str, npt.NDArray[Any]] = {}
+    observations: dict[str, Array] = {}
+    infos: dict[str, Array] = {}
     for name, values in columns.items():
         if name.startswith("observation."):
             key = name.removeprefix(f"{IMAGES}.").removeprefix("observation.")

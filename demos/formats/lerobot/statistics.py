@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from demos.types import Array
+
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
-Statistics = dict[str, npt.NDArray[Any]]
+Statistics = dict[str, Array]
 """``min``, ``max``, ``mean``, ``std``, the quantiles, and ``count``, of shape (1,)."""
 
 
-def number_statistics(values: npt.NDArray[Any]) -> Statistics:
+def number_statistics(values: Array) -> Statistics:
     """Return the statistics of each dimension of a feature.
 
     Args:

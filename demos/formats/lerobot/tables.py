@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium.envs.registration import registry
 
 from demos.datasets.episode import Episode
@@ -15,6 +14,7 @@ from demos.datasets.tree import tree_leaves
 from demos.formats.arrow import list_feature, nested_rows, pyarrow, value_feature, with_features
 from demos.formats.lerobot.layout import DEFAULTS, STEPWISE, Layout
 from demos.formats.source import Column, Signature, Source
+from demos.types import Array
 from lam_envs.registration import TASKS, is_lam_env
 
 
@@ -50,7 +50,7 @@ def hugging_face_feature(feature: dict[str, Any]) -> dict[str, Any]:
     return {"shape": shape, "dtype": dtype, "_type": f"Array{len(shape)}D"}
 
 
-def frame_table(columns: dict[str, npt.NDArray[Any]], features: dict[str, Any]) -> Any:
+def frame_table(columns: dict[str, Array], features: dict[str, Any]) -> Any:
     """Return the Arrow table of an episode's frames.
 
     Args:
@@ -82,7 +82,7 @@ def rest_table(episode: Episode, signature: Signature) -> Any:
     return pa.table(row)
 
 
-def plain_statistics(value: npt.NDArray[Any]) -> Any:
+def plain_statistics(value: Array) -> Any:
     """Return a statistic as plain numbers for JSON and Parquet, which cannot mix uint64 with other types."""
     return (value.astype(np.float64) if value.dtype == np.uint64 else value).tolist()
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium.envs.registration import registry
 
 from demos.datasets.episode import Episode
@@ -43,6 +42,7 @@ from demos.formats.lerobot.videos import FILES_PER_CHUNK, VideoWriter, pyav
 from demos.formats.provenance import provenance_text
 from demos.formats.source import UNKNOWN_FPS, Signature, Source
 from demos.formats.spaces import leaf_spaces
+from demos.types import Array
 from lam_envs.registration import is_lam_env
 
 EPISODES_A_WRITE = 50
@@ -165,7 +165,7 @@ class _FolderWriter:
         (self._path / PROVENANCE).write_text(provenance_text(self._source))
         pyarrow("pyarrow.parquet").write_table(task_table(self._task), self._path / TASKS_FILE)
 
-    def _columns(self, episode: Episode, observations: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    def _columns(self, episode: Episode, observations: dict[str, Array]) -> dict[str, Array]:
         """Return the columns of the frames, without videos."""
         layout, steps = self.layout_of, len(episode)
         columns = {

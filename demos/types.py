@@ -1,0 +1,28 @@
+"""Types of environments, arrays and JSON documents."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+
+from lam_envs.observation import Array, Observation
+
+__all__ = ["Array", "Arrays", "Env", "Info", "JsonObject", "Keywords", "Metadata", "Observation", "Space", "Tree"]
+
+Env: TypeAlias = gym.Env[Any, Any]
+"""Environment of any observations and actions."""
+Space: TypeAlias = gym.Space[Any]
+"""Space of any observations or actions."""
+Arrays: TypeAlias = dict[str, Array]
+"""Arrays by name or path."""
+Tree: TypeAlias = "Array | dict[str, Tree]"
+"""Array, or nested dicts of arrays, as :mod:`demos.datasets.tree` takes them."""
+Info: TypeAlias = dict[str, Any]
+"""Info of ``reset`` or ``step``, or the stacked infos of an episode: numbers, arrays and nested dicts by name."""
+Keywords: TypeAlias = dict[str, Any]
+"""Keywords of a function, such as ``gym.make``."""
+JsonObject: TypeAlias = dict[str, Any]
+"""JSON object: dicts, lists, texts, numbers, booleans and None by name."""
+Metadata: TypeAlias = JsonObject
+"""Content of a dataset's ``metadata.json``, which need not be trusted."""
