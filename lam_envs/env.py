@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, cast
 
@@ -16,8 +16,10 @@ from lam_envs.control import CONTROLS, ToolCommand
 from lam_envs.observation import (
     DEPTH_SUFFIX,
     ROBOT_KEY,
+    Action,
     Array,
     Features,
+    Info,
     Layout,
     goal_space,
     pixels_space,
@@ -29,6 +31,7 @@ from lam_envs.scene.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matric
 from lam_envs.scene.world import World
 from lam_envs.tasks import TASKS, Task, make_task
 from lam_envs.tasks.reward import Reward
+from lam_envs.tasks.task import Flags
 from lam_envs.validation import check_bool, check_name, check_names, check_pixels, resolve, unknown_keyword
 
 OBSERVATIONS = ("state", "goal", "pixels")
@@ -36,7 +39,7 @@ REWARDS = ("dense", "sparse")
 
 Observation = npt.NDArray[np.float32] | dict[str, Array]
 
-to_info_flag: Callable[[Any], Any] = bool if gym.__version__.startswith("0.") else np.asarray
+to_info_flag: Callable[[Flags], object] = bool if gym.__version__.startswith("0.") else np.asarray
 """Convert a condition of an info to an array of bool, shape (); before Gymnasium 1.0 to a bool.
 
 TorchRL's info reader needs a ``dtype``, which Python's bool lacks. Gymnasium's vector environments make an array of
@@ -89,12 +92,12 @@ class ManipulationEnv(gym.Env[Any, Any]):
     def __init__(
         self,
         *,
-        task: Any,
-        robot: Any = "panda",
+        task: str | Task,
+        robot: str | RobotModel = "panda",
         control: str = "ee",
         obs: str = "state",
         reward: str = "dense",
-        randomize: str | Randomization | dict[str, Any] = "none",
+        randomize: str | Randomization | Mapping[str, object] = "none",
         terminate_on_success: bool = False,
         cameras: Sequence[str] = ("front", "wrist"),
         image_width: int = 84,
@@ -105,7 +108,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         camera: str = "overview",
         render_width: int = 480,
         render_height: int = 480,
-        **unknown: Any,
+        **unknown: object,
     ) -> None:
         if unknown:
             raise TypeError(unknown_keyword(next(iter(unknown)), ManipulationEnv.__init__))
@@ -150,9 +153,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
     # Gymnasium's interface
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Start an episode that depends only on the seed and the options.
 
         Args:
@@ -176,7 +177,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._world.reset(self.np_random, changes)
         return self._reset_result()
 
-    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: object) -> tuple[Observation, float, bool, bool, Info]:
         """Execute an action, 1/20 s of simulated time.
 
         Args:
@@ -196,7 +197,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             self.render()
         return observation, reward, self._terminates and bool(info["is_success"]), False, info
 
-    def render(self) -> Any:
+    def render(self) -> Array | None:
         """Render the scene.
 
         Returns:
@@ -246,7 +247,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         """Largest opening of the gripper, meters."""
         return self._control.max_width
 
-    def action_for(self, command: ToolCommand, features: Features) -> Any:
+    def action_for(self, command: ToolCommand, features: Features) -> Action:
         """Return the action of ``action_space`` that moves the tool toward a desired pose.
 
         Args:
@@ -303,7 +304,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         """
         return self._world.physical_state()
 
-    def set_state(self, state: npt.ArrayLike) -> tuple[Observation, dict[str, Any]]:
+    def set_state(self, state: npt.ArrayLike) -> tuple[Observation, Info]:
         """Continue from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
 
         Time limits belong to wrappers and are not part of the state.
@@ -363,18 +364,18 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
     # Results of reset and step
 
-    def _reset_result(self) -> tuple[Observation, dict[str, Any]]:
+    def _reset_result(self) -> tuple[Observation, Info]:
         """Return observation and info after a reset."""
         if self.render_mode == "human":
             self.render()
         observation, _, info = self._step_result()
         return observation, info
 
-    def _step_result(self) -> tuple[Observation, float, dict[str, Any]]:
+    def _step_result(self) -> tuple[Observation, float, Info]:
         """Return observation, reward and info of the present scene."""
         world = self._world
         flags, reward = self._reward.evaluate(world.achieved_goal, world.desired_goal)
-        info: dict[str, Any] = {name: to_info_flag(flag) for name, flag in flags.items()}
+        info: Info = {name: to_info_flag(flag) for name, flag in flags.items()}
         if world.randomization is not None:
             info["randomization"] = world.randomization_sample.info()
         vector = self.layout.encode(self._select(world.values), self._noise())

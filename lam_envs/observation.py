@@ -18,6 +18,10 @@ Array: TypeAlias = npt.NDArray[Any]
 """Array of any type of numbers."""
 Observation: TypeAlias = Array | dict[str, Array]
 """Observation of an environment, or a batch of them."""
+Action: TypeAlias = Array | np.int64
+"""Action: an array, or the number of an action of a ``Discrete`` space."""
+Info: TypeAlias = dict[str, Any]
+"""Info of ``reset`` or ``step``, or the stacked infos of an episode: numbers, arrays and nested dicts by name."""
 Features = dict[str, npt.NDArray[np.float64]]
 """Physical values by name, each of shape (feature.size,)."""
 
@@ -216,9 +220,7 @@ def pixels_space(layout: Layout, cameras: Sequence[str], width: int, height: int
         height: Height of an image, pixels.
         far: Largest depth, meters; None without depth.
     """
-    parts: dict[str, spaces.Space[Any]] = {
-        name: spaces.Box(0, 255, (height, width, 3), dtype=np.uint8) for name in cameras
-    }
+    parts: dict[str, spaces.Box] = {name: spaces.Box(0, 255, (height, width, 3), dtype=np.uint8) for name in cameras}
     if far is not None:
         for name in cameras:
             parts[name + DEPTH_SUFFIX] = spaces.Box(0.0, far, (height, width, 1), dtype=np.float32)

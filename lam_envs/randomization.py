@@ -33,7 +33,7 @@ MAX_CHANGE = {"object_color": 1.0, "scene_color": 1.0, "light": 2.0, "camera_pos
 MAX_NOISE = 1.0
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return False
     # Unlike math.isfinite, it accepts ints that are too large for a float.
@@ -172,7 +172,7 @@ class RandomizationSample:
         """Factors on the physics of movable objects."""
         return PhysicsScale(self.object_size, self.object_mass, self.friction)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, object]:
         """Return numbers and arrays by name, for ``info["randomization"]``."""
         values = dataclasses.asdict(self)
         return {name: np.array(value) if isinstance(value, tuple) else value for name, value in values.items()}
@@ -198,7 +198,7 @@ class RandomizationSample:
             count = len(field.default) if isinstance(field.default, tuple) else 1
             values, rest = rest[:count], rest[count:]
             low, high = _bounds(field.name)
-            kind: type[Any] = type(field.default)
+            kind: type = type(field.default)
             if any(not low <= number <= high or (kind is int and number != int(number)) for number in values):
                 expected = f"{'whole ' if kind is int else ''}numbers from {low:g} to {high:g}"
                 raise ValueError(f"{field.name} of the state is {values}; expected {expected}")
@@ -223,7 +223,7 @@ NOISE_KEYS = 10**6
 """Number of seeds of the noise; below the largest number of a state."""
 
 
-def parse_randomization(value: Any) -> Randomization | None:
+def parse_randomization(value: object) -> Randomization | None:
     """Return the ranges of the keyword ``randomize``.
 
     Args:

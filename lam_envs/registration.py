@@ -6,7 +6,7 @@ where the package is installed.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gymnasium.envs.registration import register, registry
 
@@ -30,7 +30,7 @@ TASKS: dict[str, TaskEntry] = {
 }
 """Tasks by name. A new task is a file in ``lam_envs/tasks``, a file in ``demos/experts``, and an entry here."""
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, dict[str, str]] = {
     "": {},
     "Discrete": {"control": "discrete"},
     "Goal": {"obs": "goal", "reward": "sparse"},

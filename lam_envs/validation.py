@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -13,7 +13,7 @@ MAX_PIXELS = 8192
 """Largest width and height. With some tens of thousands the renderer runs out of memory and ends the process."""
 
 
-def check_name(argument: str, value: Any, known: Iterable[str]) -> str:
+def check_name(argument: str, value: object, known: Iterable[str]) -> str:
     """Return a name if it is a known one.
 
     Args:
@@ -30,7 +30,7 @@ def check_name(argument: str, value: Any, known: Iterable[str]) -> str:
     return str(value)
 
 
-def check_names(argument: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
+def check_names(argument: str, value: object, known: Iterable[str]) -> tuple[str, ...]:
     """Return a sequence of different known names, at least one.
 
     Raises:
@@ -45,7 +45,7 @@ def check_names(argument: str, value: Any, known: Iterable[str]) -> tuple[str, .
     return checked
 
 
-def resolve(argument: str, value: Any, kind: type[T], known: Iterable[str], find: Callable[[str], T]) -> T:
+def resolve(argument: str, value: object, kind: type[T], known: Iterable[str], find: Callable[[str], T]) -> T:
     """Return an object that is given itself or by its name.
 
     Args:
@@ -63,7 +63,7 @@ def resolve(argument: str, value: Any, kind: type[T], known: Iterable[str], find
     return find(check_name(argument, value, known))
 
 
-def check_pixels(argument: str, value: Any) -> int:
+def check_pixels(argument: str, value: object) -> int:
     """Return a number of pixels if it is valid.
 
     Raises:
@@ -74,7 +74,7 @@ def check_pixels(argument: str, value: Any) -> int:
     return value
 
 
-def check_bool(argument: str, value: Any) -> bool:
+def check_bool(argument: str, value: object) -> bool:
     """Return a value if it is a bool.
 
     Raises:
@@ -85,7 +85,7 @@ def check_bool(argument: str, value: Any) -> bool:
     return value
 
 
-def unknown_keyword(keyword: str, function: Callable[..., Any]) -> str:
+def unknown_keyword(keyword: str, function: Callable[..., object]) -> str:
     """Return an error message with the closest known keyword and all keywords of a function.
 
     It begins like Python's message: TorchRL and Gymnasium recognize it and retry without the keyword.
@@ -96,7 +96,7 @@ def unknown_keyword(keyword: str, function: Callable[..., Any]) -> str:
     return f"{error}{_hint(keyword, known)}. Known: {', '.join(known)}"
 
 
-def unknown_name(kind: str, value: Any, known: Iterable[str]) -> str:
+def unknown_name(kind: str, value: object, known: Iterable[str]) -> str:
     """Return an error message with an unknown name, the closest known name and all known names."""
     names = list(known)
     return f"unknown {kind} {value!r}{_hint(str(value), names)}. Known: {', '.join(names) or 'none'}"

@@ -24,7 +24,7 @@ DEFAULTS = {
 """Defaults of the keywords of environments."""
 
 
-def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
+def environment_versions(env_id: str, **keywords: object) -> dict[str, int]:
     """Return the version of each part that determines the episodes of an environment.
 
     Args:
@@ -59,7 +59,7 @@ def environment_versions(env_id: str, **keywords: Any) -> dict[str, int]:
     return versions
 
 
-def _part(value: Any, kind: type[Part], known: Container[str], find: Callable[[str], Part]) -> Part | None:
+def _part(value: object, kind: type[Part], known: Container[str], find: Callable[[str], Part]) -> Part | None:
     """Return the part that a keyword specifies, or None for an invalid value.
 
     Making the environment raises an error for an invalid value.
@@ -69,6 +69,6 @@ def _part(value: Any, kind: type[Part], known: Container[str], find: Callable[[s
     return find(value) if isinstance(value, str) and value in known else None
 
 
-def _is_text(value: Any, text: str) -> bool:
+def _is_text(value: object, text: str) -> bool:
     """Return True if a value is a text. Comparing other values, such as arrays, may not give a bool."""
     return isinstance(value, str) and value == text

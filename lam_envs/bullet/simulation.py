@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -135,7 +135,7 @@ class Simulation:
         color: tuple[float, float, float] = (0.7, 0.7, 0.7),
     ) -> Body:
         """Add a body of at most 16 boxes, see :meth:`add_box`. ``size`` of the body is that of the first box."""
-        shapes: dict[str, Any] = {
+        shapes: dict[str, list[object]] = {
             "shapeTypes": [pybullet.GEOM_BOX] * len(parts),
             "halfExtents": [[edge / 2 for edge in part.size] for part in parts],
         }
@@ -180,7 +180,7 @@ class Simulation:
         if self.detail == "physics":
             self.bodies[name] = Body(self.client, -1, size, color)
             return self.bodies[name]
-        kinds: dict[str, dict[str, Any]] = {
+        kinds: dict[str, dict[str, object]] = {
             "box": {"shapeType": pybullet.GEOM_BOX, "halfExtents": [edge / 2 for edge in size]},
             "ball": {"shapeType": pybullet.GEOM_SPHERE, "radius": size[0] / 2},
             "cylinder": {"shapeType": pybullet.GEOM_CYLINDER, "radius": size[0] / 2, "length": size[2]},
@@ -238,7 +238,7 @@ class Simulation:
     def step(self, substeps: int = SUBSTEPS) -> None:
         """Advance by physics steps, or by parts of them after :meth:`subdivide`; by default by a control step."""
         self._invalidate_motions()
-        advance: Callable[[int], Any] = pybullet.stepSimulation
+        advance: Callable[[int], object] = pybullet.stepSimulation
         client = self.client
         for _ in range(substeps):
             advance(client)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from lam_envs.observation import Array
 
 
-def as_array(action: Any) -> Array:
+def as_array(action: object) -> Array:
     """Return an action as an array.
 
     Raises:
@@ -22,7 +21,7 @@ def as_array(action: Any) -> Array:
         raise ValueError(f"the action is a {type(action).__name__}; expected an array: {error}") from None
 
 
-def validate_box_action(action: Any, size: int) -> list[float]:
+def validate_box_action(action: object, size: int) -> list[float]:
     """Return the action's numbers clipped to [-1, 1].
 
     Raises:
@@ -44,7 +43,7 @@ def validate_box_action(action: Any, size: int) -> list[float]:
     return numbers
 
 
-def validate_discrete_action(action: Any, count: int) -> int:
+def validate_discrete_action(action: object, count: int) -> int:
     """Return the action as an int from 0 to ``count - 1``.
 
     Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from gymnasium import spaces
 
 from lam_envs.bullet.geometry import Vector3
-from lam_envs.observation import Feature, Features
+from lam_envs.observation import Action, Feature, Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.state import GripperState, ToolState
 
@@ -60,7 +60,7 @@ class Control(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     """Increase it when the same actions give other episodes: its results and datasets are then outdated."""
-    space: spaces.Space[Any]
+    space: spaces.Box | spaces.Discrete
     action_size: int
     """Number of numbers in an action."""
 
@@ -103,7 +103,7 @@ class Control(ABC):
         return (tx - x, ty - y, tz - z)
 
     @abstractmethod
-    def validate(self, action: Any) -> list[float]:
+    def validate(self, action: object) -> list[float]:
         """Return an action as a list of ``action_size`` numbers, displacements clipped to [-1, 1].
 
         Raises:
@@ -125,7 +125,7 @@ class Control(ABC):
         """
 
     @abstractmethod
-    def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> Any:
+    def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> Action:
         """Return the action that moves the tool toward a desired pose without overshooting.
 
         Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -54,7 +53,7 @@ class DiscreteControl(Control):
         self.space = spaces.Discrete(len(self.steps))
 
     @override
-    def validate(self, action: Any) -> list[float]:
+    def validate(self, action: object) -> list[float]:
         return [float(validate_discrete_action(action, len(self.steps)))]
 
     @override

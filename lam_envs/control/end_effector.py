@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +45,7 @@ class EndEffectorControl(Control):
         self.space = spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
 
     @override
-    def validate(self, action: Any) -> list[float]:
+    def validate(self, action: object) -> list[float]:
         return validate_box_action(action, self.action_size)
 
     @override

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +64,7 @@ class JointControl(Control):
         return (*rotation_6d(robot.tool_orientation(tool)), *positions[:count], *velocities[:count], *lags)
 
     @override
-    def validate(self, action: Any) -> list[float]:
+    def validate(self, action: object) -> list[float]:
         return validate_box_action(action, self.action_size)
 
     @override

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ WRAPPER_OPTIONS = ("minari_autoseed",)
 """Options of wrappers that also reach the environment (Minari's ``DataCollector``). Ignored here."""
 
 
-def goal_change(value: Any, task: Task) -> Change:
+def goal_change(value: object, task: Task) -> Change:
     """Return the change that sets the desired goal.
 
     Args:
@@ -42,7 +41,7 @@ def goal_change(value: Any, task: Task) -> Change:
     return lambda start: dataclasses.replace(start, desired_goal=tuple(desired))
 
 
-def poses_change(value: Any, task: Task) -> Change:
+def poses_change(value: object, task: Task) -> Change:
     """Return the change that sets the poses of some movable objects.
 
     Args:
@@ -75,11 +74,11 @@ def poses_change(value: Any, task: Task) -> Change:
     return change
 
 
-OPTIONS: dict[str, Callable[[Any, Task], Change]] = {"goal": goal_change, "poses": poses_change}
+OPTIONS: dict[str, Callable[[object, Task], Change]] = {"goal": goal_change, "poses": poses_change}
 """Options by name. Each function checks a value and returns the change that it makes."""
 
 
-def changes(options: Any, task: Task) -> list[Change]:
+def changes(options: object, task: Task) -> list[Change]:
     """Check the options of a reset.
 
     Args:
@@ -121,7 +120,7 @@ def check_goal(what: str, desired: Sequence[float], task: Task) -> None:
         raise ValueError(f"{what}'s number {index} is {numbers[index]:g}; expected {low[index]:g} to {high[index]:g}")
 
 
-def _numbers(what: str, value: Any, size: int, meaning: str = "") -> list[float]:
+def _numbers(what: str, value: object, size: int, meaning: str = "") -> list[float]:
     """Return a value as finite numbers."""
     try:
         array = np.asarray(value)

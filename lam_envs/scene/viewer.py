@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Literal
 
 from lam_envs.bullet.cameras import CAMERAS, Camera, CameraImage, CameraMatrices
 from lam_envs.bullet.geometry import Frame
@@ -128,6 +128,6 @@ class Viewer:
             self._scene.close()
         self._scene = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Return the attributes of a copy: no client."""
         return {**self.__dict__, "_scene": None}

@@ -81,7 +81,7 @@ class World:
         physical = self.scene(self.physics_scale(sample)).initial_state(start)
         self._load(self._pack(physical, np.array(start.desired_goal, np.float32), sample, 0, []))
 
-    def step(self, action: Any) -> None:
+    def step(self, action: object) -> None:
         """Execute an action, 1/20 s of simulated time.
 
         Args:
@@ -147,7 +147,7 @@ class World:
         self._scene = None
         self._base = NO_EPISODE
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Return the attributes of a copy: the state of the episode without the client."""
         parts = dict(self.__dict__)
         parts["_scene"] = None

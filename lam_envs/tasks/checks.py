@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lam_envs.observation import GOAL_PREFIX, Layout
 from lam_envs.tasks import Task
 from lam_envs.tasks.one_goal import OneGoal
+from lam_envs.tasks.task import Flags
 
 CLOSE = 1e-3
 """Largest difference of a goal feature from the value that ``observe`` returns, as a fraction of its scale."""
@@ -110,7 +111,7 @@ def check_batches_of_goals(
             _check_same(method, batch, single, goals[0].shape)
 
 
-def _check_same(method: str, batch: dict[str, Any], single: list[dict[str, Any]], shape: tuple[int, ...]) -> None:
+def _check_same(method: str, batch: dict[str, Flags], single: list[dict[str, Flags]], shape: tuple[int, ...]) -> None:
     if set(batch) != set(single[0]):
         raise ValueError(
             f"{method} returns {', '.join(batch)} for goals of shape {shape}; expected {', '.join(single[0])}, as "

@@ -45,7 +45,7 @@ class OneGoal(NDArrayOperatorsMixin):
         """The goal as an array of shape (goal size,)."""
         return np.array(self.numbers)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self.numbers, dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:

@@ -89,7 +89,7 @@ class Reward:
                     "conditions by & and |, and invert a comparison instead of negating it by ~"
                 )
 
-    def _check_progress(self, progress: Any) -> None:
+    def _check_progress(self, progress: object) -> None:
         """Check that progress is a number in [0, 1].
 
         Raises:
