@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 
-from lam_envs.observation import Array, Observation
+from lam_envs.observation import Action, Array, Info, Observation
 
-__all__ = ["Array", "Arrays", "Env", "Info", "JsonObject", "Keywords", "Metadata", "Observation", "Space", "Tree"]
+__all__ = ["Action", "Array", "Arrays", "Env", "Info", "JsonObject", "Keywords", "Metadata", "Observation", "Space"]
 
 Env: TypeAlias = gym.Env[Any, Any]
 """Environment of any observations and actions."""
@@ -16,10 +16,6 @@ Space: TypeAlias = gym.Space[Any]
 """Space of any observations or actions."""
 Arrays: TypeAlias = dict[str, Array]
 """Arrays by name or path."""
-Tree: TypeAlias = "Array | dict[str, Tree]"
-"""Array, or nested dicts of arrays, as :mod:`demos.datasets.tree` takes them."""
-Info: TypeAlias = dict[str, Any]
-"""Info of ``reset`` or ``step``, or the stacked infos of an episode: numbers, arrays and nested dicts by name."""
 Keywords: TypeAlias = dict[str, Any]
 """Keywords of a function, such as ``gym.make``."""
 JsonObject: TypeAlias = dict[str, Any]

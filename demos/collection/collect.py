@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import minari
@@ -30,7 +29,7 @@ from demos.datasets.metadata import HISTORY, PLAN, plan_of
 from demos.datasets.writing import check_replaceable, publish
 from demos.runtime.engines import Engine, Job, JobPath, LocalEngine
 from demos.runtime.files import write_json
-from demos.types import Env, Keywords
+from demos.types import Env, JsonObject, Keywords
 from lam_envs.registration import is_lam_env
 
 
@@ -184,7 +183,7 @@ def _discard(partial: Path) -> None:
         shutil.rmtree(discarded, ignore_errors=True)
 
 
-def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool) -> bool:
+def _is_same(name: str, folder: Path, wanted: JsonObject, *, overwrite: bool) -> bool:
     """Return True if the existing dataset has the same plan; raise an error if it must not be replaced."""
     try:
         existing = load(folder)
@@ -198,7 +197,7 @@ def _is_same(name: str, folder: Path, wanted: dict[str, Any], *, overwrite: bool
     return True
 
 
-def _check_same(name: str, found: dict[str, Any], wanted: dict[str, Any], advice: str) -> None:
+def _check_same(name: str, found: JsonObject, wanted: JsonObject, advice: str) -> None:
     requested, existing = _comparable(wanted), _comparable(found)
     different = [key for key in requested if existing.get(key) != requested[key]]
     if different:
@@ -206,7 +205,7 @@ def _check_same(name: str, found: dict[str, Any], wanted: dict[str, Any], advice
         raise FileExistsError(f"dataset {name} exists with other settings ({details}); {advice}")
 
 
-def _comparable(plan: dict[str, Any]) -> dict[str, Any]:
+def _comparable(plan: JsonObject) -> JsonObject:
     """Return what must be equal in equal plans: settings, versions of parts, major versions of libraries."""
     settings = {name: value for name, value in plan.items() if name not in ("versions", "libraries")}
     versions, libraries = plan.get("versions"), plan.get("libraries")
@@ -217,7 +216,7 @@ def _comparable(plan: dict[str, Any]) -> dict[str, Any]:
     return {**settings, **parts, **{f"major version of {name}": version for name, version in majors.items()}}
 
 
-def _prepare_partial(name: str, partial: Path, wanted: dict[str, Any], *, overwrite: bool) -> None:
+def _prepare_partial(name: str, partial: Path, wanted: JsonObject, *, overwrite: bool) -> None:
     """Prepare the folder of shards; keep the shards of an interrupted collection with the same plan."""
     plan_file = partial / "plan.json"
     if plan_file.exists():

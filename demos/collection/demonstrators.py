@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
@@ -18,10 +18,13 @@ from demos.collection.recording import Policy
 from demos.collection.strategies import STRATEGIES, Strategy
 from demos.experts import make_expert
 from demos.runtime.import_paths import import_object
-from demos.types import Env
+from demos.types import Action, Array, Env, Observation
 from lam_envs import ToolCommand
 from lam_envs.control.discrete import DiscreteControl
 from lam_envs.observation import Features
+
+if TYPE_CHECKING:
+    from lam_envs.env import ManipulationEnv
 
 NOISE = 0.2
 """Standard deviation of the noise on continuous actions in [-1, 1]."""
@@ -46,9 +49,9 @@ PAUSE_PROBABILITY, PAUSE_STEPS = 0.03, (2, 5)
 class Act(NamedTuple):
     """Action of a demonstrator in one step."""
 
-    label: Any
+    label: Action
     """Action that is recorded."""
-    executed: Any
+    executed: Action
     """Action that the environment executes."""
 
 
@@ -65,7 +68,7 @@ class Demonstrator(ABC):
     """Raise it when the actions change: its datasets, and results from these, are then outdated."""
 
     def __init__(self, env: Env, strategy: Strategy = STRATEGIES["direct"]) -> None:
-        self.env: Any = env.unwrapped
+        self.env = cast("ManipulationEnv", env.unwrapped)
         self.space = env.action_space
         self.strategy = strategy
         self.rng = np.random.default_rng(0)
@@ -75,7 +78,7 @@ class Demonstrator(ABC):
         self.rng = rng
 
     @abstractmethod
-    def act(self, observation: Any) -> Act:
+    def act(self, observation: Observation) -> Act:
         """Return the action for one observation."""
 
 
@@ -89,12 +92,12 @@ class ExpertDemonstrator(Demonstrator):
         super().__init__(env, strategy)
         self.expert = make_expert(env).expert
 
-    def act(self, observation: Any) -> Act:
+    def act(self, observation: Observation) -> Act:
         """See :class:`Demonstrator`."""
         action = self.expert_action(self.env.features(observation))
         return Act(action, action)
 
-    def expert_action(self, features: Features) -> Any:
+    def expert_action(self, features: Features) -> Action:
         """Return the action of the expert."""
         return self.env.action_for(self.strategy.bend(self.expert.act(features), features), features)
 
@@ -109,7 +112,7 @@ class NoisyDemonstrator(ExpertDemonstrator):
     name = "noisy"
     version = 1
 
-    def act(self, observation: Any) -> Act:
+    def act(self, observation: Observation) -> Act:
         """See :class:`Demonstrator`."""
         label = self.expert_action(self.env.features(observation))
         if isinstance(self.space, gym.spaces.Discrete):
@@ -136,7 +139,7 @@ class NoviceDemonstrator(ExpertDemonstrator):
         self._pause_left = 0
         self._tremor = np.zeros(3)
 
-    def act(self, observation: Any) -> Act:
+    def act(self, observation: Observation) -> Act:
         """See :class:`Demonstrator`."""
         features = self.env.features(observation)
         command = self._disturb(self.strategy.bend(self.expert.act(features), features), features)
@@ -155,7 +158,7 @@ class NoviceDemonstrator(ExpertDemonstrator):
             return replace(command, position=_point(command.position + self._tremor))
         return command
 
-    def _slow(self, action: Any) -> Any:
+    def _slow(self, action: Action) -> Action:
         """Return an action at the pace of the novice; the last number, of the gripper, stays."""
         if self._pause_left == 0 and self.rng.random() < PAUSE_PROBABILITY:
             self._pause_left = int(self.rng.integers(*PAUSE_STEPS, endpoint=True))
@@ -165,7 +168,7 @@ class NoviceDemonstrator(ExpertDemonstrator):
             pace = 0.0
         if isinstance(self.space, gym.spaces.Discrete):
             return action if self.rng.random() < pace else np.int64(DiscreteControl.HOLD)
-        slowed = action.copy()
+        slowed = np.array(action)
         slowed[:-1] *= pace
         return slowed
 
@@ -182,7 +185,7 @@ class RandomDemonstrator(Demonstrator):
         self._sampler = copy.deepcopy(self.space)
         self._sampler.seed(int(rng.integers(2**31)))
 
-    def act(self, observation: Any) -> Act:
+    def act(self, observation: Observation) -> Act:
         """See :class:`Demonstrator`."""
         action = self._sampler.sample()
         return Act(action, action)
@@ -206,10 +209,10 @@ class PolicyDemonstrator(Demonstrator):
     def begin(self, rng: np.random.Generator) -> None:
         """See :class:`Demonstrator`."""
         super().begin(rng)
-        self._memory: Any = None
+        self._memory: object = None
         self._starts = True
 
-    def act(self, observation: Any) -> Act:
+    def act(self, observation: Observation) -> Act:
         """See :class:`Demonstrator`."""
         action, self._memory = self._policy.predict(
             observation, state=self._memory, episode_start=np.array([self._starts]), deterministic=True
@@ -249,6 +252,6 @@ MIXTURE = {"expert": 0.4, "noisy": 0.2, "novice": 0.3, "random": 0.1}
 """Probability of each demonstrator in an episode of a mixed dataset."""
 
 
-def _point(numbers: Any) -> tuple[float, float, float]:
+def _point(numbers: Array) -> tuple[float, float, float]:
     x, y, z = np.asarray(numbers).tolist()
     return (x, y, z)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.strategies import STRATEGIES
 from demos.collection.versions import demonstration_versions, library_versions
-from demos.types import Keywords
+from demos.types import JsonObject, Keywords
 from lam_envs.validation import check_name
 
 PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
@@ -68,7 +67,7 @@ class Plan:
         safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in "-".join(parts))
         return f"lam/{safe}-v0"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Return the plan with the versions of the parts and of the libraries that carry it out."""
         fields = {"quality" if name == "demonstrator" else name: value for name, value in asdict(self).items()}
         names = {"qualities": list(self.demonstrators), "strategies": list(self.strategies)}

@@ -6,7 +6,6 @@ import json
 import tempfile
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import minari
 
@@ -15,6 +14,7 @@ from demos.datasets.checksum import checksum
 from demos.datasets.loading import dataset_folder, load
 from demos.datasets.metadata import plan_of
 from demos.runtime.files import write_json
+from demos.types import JsonObject, Keywords
 
 PUBLISHED = "published.json"
 
@@ -25,13 +25,13 @@ COUNTS = (10, 25, 50, 100, 200)
 """Numbers of episodes in the benchmark of dataset sizes."""
 
 
-def _plan(task: str, episodes: int, seed: int, **other: Any) -> tuple[str, dict[str, Any]]:
+def _plan(task: str, episodes: int, seed: int, **other: str) -> tuple[str, Keywords]:
     """Return the name of a dataset and the arguments of its collection."""
     parts = [task, *other.values(), str(episodes), *([f"seed{seed}"] if seed else [])]
     return "-".join(parts), {"env_id": f"{task}-v0", "episodes": episodes, "seed": seed, **other}
 
 
-PLANS: dict[str, dict[str, Any]] = dict(
+PLANS: dict[str, Keywords] = dict(
     [
         *(_plan(task, 100, 0) for task in TASKS),
         # Published results use seed 1, because settings were tuned on demonstrations of seed 0.
@@ -48,11 +48,9 @@ PLANS: dict[str, dict[str, Any]] = dict(
 """Arguments of :func:`demos.collect` by name of the published dataset."""
 
 
-def published() -> dict[str, dict[str, Any]]:
+def published() -> dict[str, JsonObject]:
     """Return id, arguments of :func:`demos.collect` and checksum of each published dataset, by name."""
-    content: dict[str, dict[str, Any]] = json.loads(
-        resources.files("demos.collection").joinpath(PUBLISHED).read_text()
-    )
+    content: dict[str, JsonObject] = json.loads(resources.files("demos.collection").joinpath(PUBLISHED).read_text())
     return content
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from demos.datasets.episode import STATE, Episode
-from demos.types import Env, Info, Keywords, Space
+from demos.types import Action, Env, Info, Keywords, Observation, Space
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
@@ -38,9 +38,9 @@ class Policy(Protocol):
 class Step(NamedTuple):
     """One step of a rollout: the action and its result."""
 
-    action: Any
+    action: Action | None
     """None for the reset."""
-    observation: Any
+    observation: Observation
     reward: float
     terminated: bool
     truncated: bool
@@ -61,7 +61,7 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
     observation, info = env.reset(seed=seed)
     step = Step(None, observation, 0.0, False, False, info)
     yield step
-    memory: Any = None
+    memory: object = None
     start = True
     while not (step.terminated or step.truncated):
         action, memory = policy.predict(
@@ -72,7 +72,7 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
         yield step
 
 
-def replay_steps(env: Env, actions: Iterable[Any], seed: int, options: Keywords | None = None) -> Iterator[Step]:
+def replay_steps(env: Env, actions: Iterable[Action], seed: int, options: Keywords | None = None) -> Iterator[Step]:
     """Execute recorded actions after a reset with a seed and options; yield the reset, then every step."""
     observation, info = env.reset(seed=seed, options=options)
     yield Step(None, observation, 0.0, False, False, info)
@@ -83,7 +83,7 @@ def replay_steps(env: Env, actions: Iterable[Any], seed: int, options: Keywords 
             return
 
 
-def _stepped(env: Env, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+def _stepped(env: Env, action: Action) -> tuple[Observation, float, bool, bool, Info]:
     observation, reward, terminated, truncated, info = env.step(action)
     return observation, float(reward), terminated, truncated, info
 
@@ -110,9 +110,9 @@ def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
         steps: Iterator of :func:`rollout` or :func:`replay_steps`, before its first step.
         seed: Seed of the rollout.
     """
-    inner: Any = env.unwrapped
+    inner = env.unwrapped
     recorded: list[Step] = []
-    infos: list[dict[str, Any]] = []
+    infos: list[Info] = []
     for step in steps:
         recorded.append(step)
         state = {STATE: inner.physical_state()} if hasattr(inner, "physical_state") else {}
@@ -159,14 +159,14 @@ def _fault(space: Space) -> str | None:
     return None
 
 
-def _is_name(name: Any) -> bool:
+def _is_name(name: object) -> bool:
     """Return True if HDF5 can store data under this name."""
     return isinstance(name, str) and name.isprintable() and "/" not in name and name not in ("", ".", "..")
 
 
-def _numbers(infos: list[dict[str, Any]], depth: int = 1) -> dict[str, Any]:
+def _numbers(infos: list[Info], depth: int = 1) -> Info:
     """Return the stacked infos that are numbers of one shape at every step."""
-    stacked: dict[str, Any] = {}
+    stacked: Info = {}
     for name in infos[0]:
         values = [info[name] for info in infos if name in info]
         if len(values) < len(infos) or not _is_name(name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
 import minari
@@ -20,6 +20,9 @@ from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
 from demos.types import Env, Info, Space
 from lam_envs.registration import is_lam_env
+
+if TYPE_CHECKING:
+    from lam_envs.env import ManipulationEnv
 
 SUCCESS_INFO = SUCCESS[0]
 """Info in which environments of lam_envs report success."""
@@ -206,7 +209,7 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
         )
     # Image observations are not needed and slow.
     env = make_env(dataset, obs="state")
-    inner: Any = env.unwrapped
+    inner = cast("ManipulationEnv", env.unwrapped)
     try:
         for number, episode in _episodes(dataset, progress=progress):
             if STATE not in episode.infos:
@@ -232,7 +235,7 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
     )
 
 
-def _hold(inner: Any) -> dict[str, Any]:
+def _hold(inner: ManipulationEnv) -> Info:
     """Let the robot repeat its last command for a few steps; return the last info.
 
     Contacts are computed by a step, not by setting a state, and a contact may then push the held object for another

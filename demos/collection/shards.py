@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -28,7 +27,7 @@ from demos.datasets.data_file import DATA_FILE
 from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
 from demos.datasets.writing import DatasetWriter
 from demos.runtime.files import write_json
-from demos.types import Env, Info, Metadata
+from demos.types import Action, Env, Info, Metadata
 
 SHARD_EPISODES = 25
 """Episodes of a shard: a few seconds of work."""
@@ -160,12 +159,12 @@ class Recorder:
         """Yield the steps of an episode: labels as actions, executed actions and notes in the infos."""
         demonstrator = self._demonstrator(demonstrator_name, strategy)
         demonstrator.begin(np.random.default_rng([seed, 2]))
-        notes: dict[str, Any] = {
+        notes: Info = {
             QUALITY: np.int8(self.plan.demonstrators.index(demonstrator_name)),
             STRATEGY: np.int8(self.plan.strategies.index(strategy)),
         }
 
-        def with_notes(info: Info, executed: Any) -> dict[str, Any]:
+        def with_notes(info: Info, executed: Action) -> Info:
             return {**info, **notes, **({EXECUTED: executed} if self._records_executed else {})}
 
         observation, info = self.env.reset(seed=seed)

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata as packages
-from typing import Any
 
 import gymnasium as gym
 
@@ -23,7 +22,7 @@ DECIDING = frozenset({"imitation", "numpy", "pybullet", "stable-baselines3", "to
 """Libraries whose major version changes numbers. Gymnasium's does not: the golden files hold on 0.29 and on 1.x."""
 
 
-def expert_versions(env_id: str, **keywords: Any) -> dict[str, int]:
+def expert_versions(env_id: str, **keywords: object) -> dict[str, int]:
     """Return the version of the expert of an environment's task; empty where there is none.
 
     Args:
@@ -81,7 +80,7 @@ def library_versions(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def major_versions(libraries: Mapping[str, Any]) -> dict[str, str]:
+def major_versions(libraries: Mapping[str, object]) -> dict[str, str]:
     """Return the major versions of the libraries that change numbers.
 
     Args:

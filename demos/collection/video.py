@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import imageio.v2 as imageio
 import minari
@@ -19,7 +19,7 @@ from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import changes_of, plan_of, rate_of
 from demos.datasets.reading import episodes_of
-from demos.types import Env, Keywords
+from demos.types import Array, Env, Keywords
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_lam_env
 
@@ -125,14 +125,14 @@ def render(
         env.close()
 
 
-def state_frames(env: Env, states: Iterable[Any]) -> Iterator[Frame]:
+def state_frames(env: Env, states: Iterable[Array]) -> Iterator[Frame]:
     """Yield the image that :meth:`render` draws of each state.
 
     Args:
         env: Environment of lam_envs, made with ``render_mode="rgb_array"``.
         states: Arrays of its ``physical_state``.
     """
-    inner: Any = env.unwrapped
+    inner = cast(ManipulationEnv, env.unwrapped)
     for state in states:
         inner.set_state(state)
         yield _frame(inner)
@@ -153,5 +153,4 @@ def _recorded_frames(env: Env, dataset: minari.MinariDataset, episode: Episode) 
 
 
 def _frame(env: Env) -> Frame:
-    frame: Any = env.render()
-    return np.asarray(frame, dtype=np.uint8)
+    return np.asarray(env.render(), dtype=np.uint8)

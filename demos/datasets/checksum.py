@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import minari
@@ -16,7 +15,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import DIGEST
 from demos.runtime.files import write_atomically
-from demos.types import Metadata
+from demos.types import Array, Metadata
 
 POSITION_ATTRIBUTES = ("id", DIGEST)
 """Attributes of an episode that do not count as content."""
@@ -35,7 +34,7 @@ def episode_digest(episode: h5py.Group) -> str:
     return content_digest(episode.attrs, episode)
 
 
-def content_digest(attributes: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+def content_digest(attributes: Mapping[str, object], parts: h5py.Group | Mapping[str, object]) -> str:
     """Return the digest that an episode with these attributes and parts has in a file.
 
     Args:
@@ -54,7 +53,7 @@ def content_digest(attributes: Mapping[str, Any], parts: Mapping[str, Any]) -> s
     return digest.hexdigest()
 
 
-def _add(digest: Any, values: Any) -> None:
+def _add(digest: hashlib._Hash, values: object) -> None:
     if isinstance(values, np.ndarray) and values.dtype != object:
         digest.update(np.ascontiguousarray(values).tobytes())
     else:
@@ -64,7 +63,7 @@ def _add(digest: Any, values: Any) -> None:
             digest.update(f"{len(content)}\0".encode() + content)
 
 
-def _arrays(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+def _arrays(name: str, part: h5py.Group | Mapping[str, object]) -> Iterator[tuple[str, h5py.Dataset | Array]]:
     for key in sorted(part):
         inner = part[key]
         if isinstance(inner, (h5py.Group, dict)):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import minari
 import numpy as np
@@ -27,7 +27,7 @@ from demos.datasets.metadata import (
 )
 from demos.datasets.reading import episodes_of
 from demos.datasets.writing import DatasetWriter, dataset_writer, derived_metadata
-from demos.types import Metadata
+from demos.types import JsonObject, Metadata
 
 PLAN_KEYS = {QUALITY: "qualities", STRATEGY: "strategies"}
 """Key of the plan whose list an info indexes."""
@@ -251,7 +251,7 @@ def _select(
     dataset: minari.MinariDataset,
     dataset_id: str,
     indices: list[int],
-    step: dict[str, Any],
+    step: dict[str, object],
     root: str | Path | None,
     *,
     overwrite: bool,
@@ -269,7 +269,7 @@ def _new_dataset(
     root: str | Path | None,
     *,
     overwrite: bool,
-) -> Any:
+) -> AbstractContextManager[DatasetWriter]:
     if dataset_id == dataset.id and overwrite:
         raise ValueError(f"{dataset_id} cannot replace its own source; choose another id")
     return dataset_writer(
@@ -291,7 +291,7 @@ def _shuffled(dataset: minari.MinariDataset, seed: int) -> list[int]:
     return [int(index) for index in order]
 
 
-def _plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
+def _plan(dataset: minari.MinariDataset) -> JsonObject | None:
     plan = dataset.storage.read_raw_metadata(dataset.storage.data_path).get(PLAN)
     return plan if isinstance(plan, dict) else None
 
@@ -305,7 +305,7 @@ def _index_in_plan(dataset: minari.MinariDataset, info: str, name: str) -> int:
     return int(known.index(name))
 
 
-def _merge_plans(datasets: Sequence[minari.MinariDataset]) -> dict[str, Any] | None:
+def _merge_plans(datasets: Sequence[minari.MinariDataset]) -> JsonObject | None:
     """Return the common part of the plans with all demonstrators and strategies."""
     known = [plan for plan in map(_known_plan, datasets) if plan is not None]
     for key in ("env_id", "env_kwargs"):
@@ -339,7 +339,7 @@ def _check_compatible(first: minari.MinariDataset, other: minari.MinariDataset) 
         raise ValueError(f"{first.id} and {other.id} differ in their features; expected equal ones")
 
 
-def _known_plan(dataset: minari.MinariDataset) -> dict[str, Any] | None:
+def _known_plan(dataset: minari.MinariDataset) -> JsonObject | None:
     """Return the plan, or its environment alone; None if the dataset records neither."""
     try:
         return plan_of(dataset)
@@ -361,7 +361,7 @@ def _check_disjoint(datasets: Sequence[minari.MinariDataset]) -> None:
                 seen[digest] = dataset.id
 
 
-def _append(writer: DatasetWriter, dataset: minari.MinariDataset, plan: dict[str, Any] | None) -> None:
+def _append(writer: DatasetWriter, dataset: minari.MinariDataset, plan: JsonObject | None) -> None:
     """Add the episodes of a dataset; renumber demonstrators and strategies as in the merged plan."""
     own = _plan(dataset)
     numbers = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from minari.dataset.minari_storage import is_image_space
 from PIL import Image
 
-from demos.types import Space
+from demos.types import Info, Space
 
 DATA_FILE = "main_data.hdf5"
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
@@ -21,7 +20,7 @@ SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
 
 
 def open_data(path: Path) -> h5py.File:
-    """Open a data file for readingwith a small HDF5 cache.
+    """Open a data file for reading, with a small HDF5 cache.
 
     Args:
         path: Path of the file.
@@ -35,7 +34,7 @@ def open_data(path: Path) -> h5py.File:
     return file
 
 
-def decode(part: Any, space: Space, *, jpeg: bool) -> Any:
+def decode(part: h5py.Group | h5py.Dataset, space: Space, *, jpeg: bool) -> Any:
     """Return the values of a space over an episode.
 
     Args:
@@ -57,14 +56,14 @@ def decode(part: Any, space: Space, *, jpeg: bool) -> Any:
     return part[()]
 
 
-def decode_infos(group: Mapping[str, Any]) -> dict[str, Any]:
+def decode_infos(group: h5py.Group) -> Info:
     """Return the infos of an episode: arrays whose first axis is time, or dicts of such."""
     return {name: decode_infos(part) if isinstance(part, h5py.Group) else part[()] for name, part in group.items()}
 
 
-def decode_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def decode_attributes(attributes: h5py.AttributeManager) -> Info:
     """Return the attributes of an episode; names such as ``options/goal`` become nested dicts."""
-    result: dict[str, Any] = {}
+    result: Info = {}
     for name, value in attributes.items():
         *groups, last = name.split("/")
         inner = result

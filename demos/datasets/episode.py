@@ -77,7 +77,7 @@ class Episode:
         return None if flags is None else bool(flags[-1])
 
     @property
-    def executed_actions(self) -> Any:
+    def executed_actions(self) -> Array:
         """Actions that the environment executed, which may differ from the recorded labels."""
         return self.infos[EXECUTED][1:] if EXECUTED in self.infos else self.actions
 

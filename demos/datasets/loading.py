@@ -12,7 +12,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import minari
@@ -175,7 +174,7 @@ def _check_lengths(name: str, group: h5py.Group, steps: int, *, infos_required: 
                 raise ValueError(f"{key} of {name} is stored in another file; expected data in this file")
 
 
-def _leaves(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+def _leaves(name: str, part: h5py.Group | h5py.Dataset) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yield each array of a group with its path."""
     if isinstance(part, h5py.Group):
         for key, inner in part.items():
@@ -184,7 +183,7 @@ def _leaves(name: str, part: Any) -> Iterator[tuple[str, Any]]:
         yield name, part
 
 
-def installed(root: str | Path | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+def installed(root: str | Path | None = None) -> Iterator[tuple[str, Metadata]]:
     """Yield id and metadata of every dataset, sorted by id; damaged ones with a warning and without metadata."""
     base = datasets_root(root)
     for folder in sorted(base.glob("**/data")):

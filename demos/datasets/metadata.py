@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import gymnasium as gym
 import minari
 from gymnasium.envs.registration import EnvSpec, registry
 from minari.dataset.minari_storage import is_image_space
 
-from demos.types import Metadata, Space
+from demos.types import JsonObject, Keywords, Metadata, Space
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_lam_env
 
@@ -40,7 +39,7 @@ def is_collected(metadata: Metadata) -> bool:
     return isinstance(plan, dict) and "qualities" in plan and not plan.get(WITH_OTHERS)
 
 
-def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
+def plan_of(dataset: minari.MinariDataset) -> JsonObject:
     """Return the plan of a dataset: ``env_id``, ``env_kwargs``, ``seed``, versions and so on.
 
     If :func:`demos.collect` did not collect the dataset, only ``env_id`` and ``env_kwargs`` are known, from
@@ -60,7 +59,7 @@ def plan_of(dataset: minari.MinariDataset) -> dict[str, Any]:
     return plan
 
 
-def _env_kwargs(spec: EnvSpec) -> dict[str, Any]:
+def _env_kwargs(spec: EnvSpec) -> Keywords:
     """Return the keywords of ``gym.make`` that made an environment, without those of its rendering."""
     known = registry.get(spec.id)
     registered = {} if known is None else known.kwargs
@@ -74,7 +73,7 @@ def _env_kwargs(spec: EnvSpec) -> dict[str, Any]:
     return env_kwargs
 
 
-def history_of(dataset: minari.MinariDataset) -> list[dict[str, Any]]:
+def history_of(dataset: minari.MinariDataset) -> list[JsonObject]:
     """Return the steps after the collection, in their order.
 
     Returns:
@@ -140,7 +139,7 @@ def environment_rate(dataset: minari.MinariDataset) -> float | None:
     return float(CONTROL_HZ) if is_lam_env(env_id) else None
 
 
-def validate_rate(rate: Any) -> float | None:
+def validate_rate(rate: object) -> float | None:
     """Return a rate from a file; None if it is unknown.
 
     Raises:
@@ -173,7 +172,7 @@ def episode_seeds(dataset: minari.MinariDataset) -> list[int]:
     return seeds
 
 
-def libraries_of(plan: Mapping[str, Any]) -> dict[str, Any]:
+def libraries_of(plan: Mapping[str, object]) -> JsonObject:
     """Return the library versions of a plan; older plans store them among the versions of parts.
 
     Args:

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from demos.datasets.data_file import DATA_FILE, decode, decode_attributes, decode_infos, open_data
 from demos.datasets.episode import DIGEST, EXECUTED, Episode
-from demos.types import Array, Info, Space
+from demos.types import Array, Info, Keywords, Space
 
 
 def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = None) -> Iterator[Episode]:
@@ -59,7 +59,7 @@ def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
     )
 
 
-def _options(stored: Any) -> dict[str, Any] | None:
+def _options(stored: object) -> Keywords | None:
     """Return the options of a reset, without the one that Minari's DataCollector itself uses."""
     options = stored if isinstance(stored, dict) else {}
     return {name: value for name, value in options.items() if name != "minari_autoseed"} or None
@@ -96,9 +96,9 @@ def _as_in_space(part: Any, space: Space, name: str) -> Any:
     return read
 
 
-def _stepwise_infos(infos: Info, steps: int) -> dict[str, Any]:
+def _stepwise_infos(infos: Info, steps: int) -> Info:
     """Return the infos that have a value for each step."""
-    result: dict[str, Any] = {}
+    result: Info = {}
     for name, values in infos.items():
         if isinstance(values, dict):
             result[name] = _stepwise_infos(values, steps)

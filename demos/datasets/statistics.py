@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import minari
 import numpy as np
@@ -15,7 +14,7 @@ from demos.datasets.episode import Episode
 from demos.datasets.metadata import history_of, plan_of, rate_of
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
-from demos.types import Array
+from demos.types import Array, Observation
 
 Numbers = npt.NDArray[np.float64]
 ACTION, OBSERVATION = "action", "observation"
@@ -79,7 +78,7 @@ class StatisticsSums:
         return {name: sums.result() for name, sums in self._sums.items()}
 
 
-def array_statistics(values: Any) -> dict[str, Statistics]:
+def array_statistics(values: Observation) -> dict[str, Statistics]:
     """Return the statistics of observations that are in memory, by the names of :func:`statistics`.
 
     Args:
@@ -97,10 +96,10 @@ class _Sums:
     def __init__(self) -> None:
         self._count = 0
         self._moments = 0
-        self._mean: Any = 0.0
-        self._squares: Any = 0.0
-        self._min: Any = np.inf
-        self._max: Any = -np.inf
+        self._mean: Numbers | float = 0.0
+        self._squares: Numbers | float = 0.0
+        self._min: Numbers | float = np.inf
+        self._max: Numbers | float = -np.inf
 
     def add(self, values: Array) -> None:
         self._moments += len(values)
@@ -126,7 +125,7 @@ NOT_SETTINGS = ("step", "replays", "executes", "of")
 """Keys of a step of the history that are not settings."""
 
 
-def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
+def describe(dataset: minari.MinariDataset) -> dict[str, object]:
     """Return a summary of a dataset.
 
     Returns:
@@ -163,7 +162,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, Any]:
     }
 
 
-def _step_text(step: Mapping[str, Any]) -> str:
+def _step_text(step: Mapping[str, object]) -> str:
     """Return a step of the history as text."""
     settings = ", ".join(f"{name} {value}" for name, value in step.items() if name not in NOT_SETTINGS)
     return f"{step.get('step')}{f' ({settings})' if settings else ''} of {step.get('of')}"

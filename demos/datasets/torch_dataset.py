@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 if importlib.util.find_spec("torch") is None:
     raise ModuleNotFoundError(
@@ -21,7 +21,18 @@ from demos.datasets.tree import tree_map
 from demos.datasets.windows import Windows
 
 
-class WindowDataset(Dataset[dict[str, Any]]):
+class TensorWindow(TypedDict):
+    """Window, or a batch of windows with the number N of windows as first axis of every tensor."""
+
+    observation: torch.Tensor | dict[str, torch.Tensor]
+    """Shape ([N,] history, ...), or a dict of such."""
+    action: torch.Tensor
+    """Shape ([N,] chunk, ...)."""
+    is_pad: torch.Tensor
+    """Bool, shape ([N,] chunk): True for repeated actions."""
+
+
+class WindowDataset(Dataset[TensorWindow]):
     """PyTorch dataset whose items are windows, read from the file on demand.
 
     Args:
@@ -40,13 +51,13 @@ class WindowDataset(Dataset[dict[str, Any]]):
         """Number of steps of the dataset."""
         return len(self.windows)
 
-    def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.int64]) -> dict[str, Any]:
+    def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.int64]) -> TensorWindow:
         """Return one window, or a batch of windows; see :meth:`demos.datasets.windows.Windows.__getitem__`.
 
         Returns:
             The window as tensors.
         """
-        tensors: dict[str, Any] = tree_map(torch.as_tensor, self.windows[index])
+        tensors: TensorWindow = tree_map(torch.as_tensor, self.windows[index])
         return tensors
 
     def loader(
@@ -57,7 +68,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
         drop_last: bool = False,
         workers: int = 0,
-    ) -> DataLoader[dict[str, Any]]:
+    ) -> DataLoader[TensorWindow]:
         """Return a data loader that reads a batch at a time.
 
         Args:

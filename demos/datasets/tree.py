@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from demos.types import Array
 
-def tree_map(function: Any, part: Any) -> Any:
+
+def tree_map(function: Callable[..., object], part: object) -> Any:
     """Apply a function to an array, or to all arrays of nested dicts."""
     if isinstance(part, dict):
         return {name: tree_map(function, inner) for name, inner in part.items()}
     return function(part)
 
 
-def tree_leaves(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def tree_leaves(part: Any, name: str = "") -> Iterator[tuple[str, Array]]:
     """Yield each array of nested dicts with its path, such as ``wrist/rgb``; the path of a single array is empty."""
     if isinstance(part, dict):
         for key, inner in part.items():
@@ -24,7 +26,7 @@ def tree_leaves(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, part
 
 
-def tree_nest(flat: dict[str, Any]) -> dict[str, Any]:
+def tree_nest(flat: Mapping[str, object]) -> dict[str, Any]:
     """Return nested dicts from values by path, such as ``wrist/rgb``: the inverse of :func:`tree_leaves`."""
     result: dict[str, Any] = {}
     for name, value in flat.items():
@@ -36,7 +38,7 @@ def tree_nest(flat: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def identical(left: Any, right: Any) -> bool:
+def identical(left: object, right: object) -> bool:
     """Return True if two arrays or nested dicts have equal types, shapes and bits."""
     if isinstance(left, dict) or isinstance(right, dict):
         return (

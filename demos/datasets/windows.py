@@ -9,7 +9,8 @@ import mmap
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import gymnasium as gym
 import h5py
@@ -20,12 +21,23 @@ import numpy.typing as npt
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.reading import episodes_of, read_dtype
 from demos.datasets.tree import tree_leaves, tree_nest
-from demos.types import Array, Space
+from demos.types import Array, Arrays, Observation, Space
 
 RELEASE_BYTES = 256 * 2**20
 """Bytes read after which the mapped pages are released, so that they do not count as memory of the process."""
 CACHE_BYTES = 64 * 2**20
 """Size of the cache of episodes that cannot be mapped (compressed, JPEG)."""
+
+
+class Window(TypedDict):
+    """Window, or a batch of windows with the number N of windows as first axis of every array."""
+
+    observation: Observation
+    """Shape ([N,] history, ...), or a dict of arrays of such shapes."""
+    action: Array
+    """Shape ([N,] chunk, ...)."""
+    is_pad: npt.NDArray[np.bool_]
+    """Shape ([N,] chunk): True for repeated actions."""
 
 
 class Windows:
@@ -71,15 +83,14 @@ class Windows:
         """Number of steps of the dataset."""
         return int(self.ends[-1])
 
-    def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.integer[Any]]) -> dict[str, Any]:
+    def __getitem__(self, index: int | Sequence[int] | npt.NDArray[np.integer[Any]]) -> Window:
         """Return one window, or a batch of windows.
 
         Args:
             index: Index or indices below ``len(self)``; negative ones count from the end.
 
         Returns:
-            ``observation``: shape (history, ...), or a dict of arrays. ``action``: shape (chunk, ...). ``is_pad``:
-            bool, shape (chunk,). A batch has the number of windows as first axis.
+            The window or batch; see :class:`Window`.
 
         Raises:
             IndexError: There is no such window.
@@ -90,7 +101,7 @@ class Windows:
             raise TypeError(f"invalid index {index!r}; expected an integer or a sequence of integers")
         numbers = numbers.astype(np.int64)
         if not numbers.ndim:
-            window: dict[str, Any] = _first(self._batch(numbers[None]))
+            window: Window = _first(self._batch(numbers[None]))
             return window
         return self._batch(numbers)
 
@@ -100,11 +111,11 @@ class Windows:
             self._source.close()
         self._source = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Return the state for copies, without the open file."""
         return {**self.__dict__, "_source": None, "_pid": -1}
 
-    def _batch(self, numbers: Array) -> dict[str, Any]:
+    def _batch(self, numbers: Array) -> Window:
         numbers = np.where(numbers < 0, numbers + len(self), numbers)
         if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self)):
             raise IndexError(
@@ -115,7 +126,7 @@ class Windows:
         steps = numbers - (self.ends[episodes] - lengths)
         which, at = episodes.tolist(), steps.tolist()
         source = self._opened()
-        observation: Any = {
+        observation: Arrays = {
             key: self._gathered(source, f"observations/{key}" if key else "observations", which, at, self.history, 0)
             for key in self.keys
         }
@@ -166,7 +177,7 @@ class Windows:
 class _Mapped:
     """Memory-mapped arrays, each contiguous in the file."""
 
-    def __init__(self, path: Any) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = open_data(path)
         with path.open("rb") as raw:
             self._map = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
@@ -209,13 +220,13 @@ class _Decoded:
 
     def __init__(self, dataset: minari.MinariDataset) -> None:
         self._dataset = dataset
-        self._episodes: OrderedDict[int, dict[str, Array]] = OrderedDict()
+        self._episodes: OrderedDict[int, Arrays] = OrderedDict()
         self._bytes = 0
 
     def views(self, name: str, episodes: Sequence[int]) -> dict[int, Array]:
         return {episode: self._episode(episode)[name] for episode in episodes}
 
-    def _episode(self, number: int) -> dict[str, Array]:
+    def _episode(self, number: int) -> Arrays:
         if number not in self._episodes:
             episode = next(episodes_of(self._dataset, [number]))
             parts = {"observations": episode.observations, "actions": episode.actions}
@@ -233,7 +244,7 @@ class _Decoded:
         self._episodes.clear()
 
 
-def _offset(part: Any) -> int | None:
+def _offset(part: h5py.Dataset) -> int | None:
     """Return the offset of an array in its file; None if it is not contiguous or not of plain numbers."""
     if not isinstance(part, h5py.Dataset) or part.dtype.kind not in "biuf" or part.chunks is not None:
         return None
@@ -241,7 +252,7 @@ def _offset(part: Any) -> int | None:
     return None if offset is None else int(offset)
 
 
-def _datasets(part: Any, name: str = "") -> list[tuple[str, Any]]:
+def _datasets(part: h5py.Group | h5py.Dataset, name: str = "") -> list[tuple[str, h5py.Dataset]]:
     if not isinstance(part, h5py.Group):
         return [(name, part)]
     datasets = []

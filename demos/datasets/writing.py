@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
 import minari
@@ -27,7 +26,7 @@ from demos.datasets.metadata import HISTORY, history_of, holds_images
 from demos.datasets.tree import tree_leaves
 from demos.types import Metadata, Space
 
-COPIED_METADATA: dict[str, Any] = {
+COPIED_METADATA: dict[str, type | tuple[type, ...]] = {
     "algorithm_name": str,
     "code_permalink": str,
     "description": str,
@@ -227,7 +226,7 @@ def check_replaceable(name: str, folder: Path) -> None:
         )
 
 
-def derived_metadata(source: minari.MinariDataset, **step: Any) -> dict[str, Any]:
+def derived_metadata(source: minari.MinariDataset, **step: object) -> Metadata:
     """Return the metadata of a dataset that is derived from another one, with the step in the history.
 
     Args:
@@ -249,9 +248,9 @@ def derived_metadata(source: minari.MinariDataset, **step: Any) -> dict[str, Any
     return {**copied, HISTORY: [*history_of(source), {**step, "of": source.id}]}
 
 
-def stored_parts(episode: Episode) -> tuple[dict[str, Any], dict[str, Any]]:
+def stored_parts(episode: Episode) -> tuple[dict[str, object], dict[str, object]]:
     """Return the attributes and parts of an episode as in a data file, without its number and digest."""
-    attributes: dict[str, Any] = {"total_steps": len(episode)}
+    attributes: dict[str, object] = {"total_steps": len(episode)}
     if episode.seed is not None:
         attributes["seed"] = episode.seed
     attributes |= dict(tree_leaves(episode.options or {}, "options"))
@@ -269,14 +268,14 @@ def _storable(spec: EnvSpec | None) -> EnvSpec | None:
     return spec
 
 
-def _is_plain(part: Any) -> bool:
+def _is_plain(part: object) -> bool:
     """Return True for an array of numbers, or nested dicts of such arrays."""
     if isinstance(part, dict):
         return all(map(_is_plain, part.values()))
     return isinstance(part, np.ndarray) and part.dtype.kind in "biuf"
 
 
-def _write(group: h5py.Group, name: str, part: Any) -> None:
+def _write(group: h5py.Group, name: str, part: object) -> None:
     if isinstance(part, dict):
         inner = group.create_group(name)
         for key, value in part.items():

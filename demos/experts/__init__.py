@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import gymnasium as gym
-
 from demos.experts.expert import Expert, ExpertPolicy
 from demos.experts.grasp import GraspExpert
 from demos.experts.insert import InsertExpert

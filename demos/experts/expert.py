@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
-from demos.types import Array, Env
+from demos.types import Array, Env, Observation
 from lam_envs import ToolCommand
 from lam_envs.observation import ROBOT_KEY, Features
+
+if TYPE_CHECKING:
+    from lam_envs.env import ManipulationEnv
 
 
 class Expert(Protocol):
@@ -39,17 +42,17 @@ class ExpertPolicy:
 
     def __init__(self, expert: Expert, env: Env) -> None:
         self.expert = expert
-        self._env: Any = env.unwrapped
+        self._env = cast("ManipulationEnv", env.unwrapped)
         self.observation_space = env.observation_space
         self.action_space = env.action_space
 
     def predict(
         self,
-        observation: Array | dict[str, Array],
-        state: tuple[Any, ...] | None = None,
+        observation: Observation,
+        state: object = None,
         episode_start: Array | None = None,
         deterministic: bool = False,
-    ) -> tuple[Array, tuple[Any, ...] | None]:
+    ) -> tuple[Array, object]:
         """Return the action for one observation or a batch.
 
         Args:
@@ -65,16 +68,17 @@ class ExpertPolicy:
             ValueError: The observation has a wrong shape, or is a batch of images. Images do not contain the features
                 of the expert, which then reads the current scene of its environment.
         """
-        array: Any = observation
         if isinstance(observation, dict):
             array = observation[ROBOT_KEY if ROBOT_KEY in observation else "observation"]
+        else:
+            array = observation
         if np.ndim(array) < 2:
             return self._act(observation), state
         if isinstance(observation, dict) and ROBOT_KEY in observation:
             raise ValueError(
                 "experts cannot act on a batch of images; expected one image observation of the expert's environment"
             )
-        rows: list[Any] = [
+        rows: list[Observation] = [
             {name: part[row] for name, part in observation.items()}
             if isinstance(observation, dict)
             else observation[row]
@@ -82,6 +86,6 @@ class ExpertPolicy:
         ]
         return np.stack([self._act(row) for row in rows]), state
 
-    def _act(self, observation: Any) -> Array:
+    def _act(self, observation: Observation) -> Array:
         features = self._env.features(observation)
         return np.asarray(self._env.action_for(self.expert.act(features), features))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
 import gymnasium as gym
 import h5py
@@ -27,7 +27,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomi
 from demos.formats.source import source_of
 from demos.formats.spaces import fitted, leaf_spaces
 from demos.preprocess.schema import DatasetSchema, schema_of_env
-from demos.types import Keywords
+from demos.types import JsonObject, Keywords, Metadata
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_lam_env
 from lam_envs.validation import check_name
@@ -120,7 +120,7 @@ def import_dataset(
         provenance = opened.provenance
         metadata = {**(provenance.metadata if provenance is not None else {}), **({PLAN: plan} if plan else {})}
         metadata |= _rate_metadata(opened, plan)
-        step = {"step": "import", "format": format, **opened.notes}
+        step: dict[str, object] = {"step": "import", "format": format, **opened.notes}
         with dataset_writer(
             dataset_id,
             opened.observation_space,
@@ -149,13 +149,15 @@ class _Opening:
             opened = self._context.__enter__()
         return replace(opened, episodes=read_all(opened.episodes, self._path, self._title))
 
-    def __exit__(self, *error: Any) -> None:
-        self._context.__exit__(*error)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._context.__exit__(kind, error, traceback)
 
 
 def _with_environment(
     opened: ImportedDataset, path: Path, env_id: str | None, env_kwargs: Keywords
-) -> tuple[ImportedDataset, EnvSpec | None, dict[str, Any]]:
+) -> tuple[ImportedDataset, EnvSpec | None, JsonObject]:
     """Return the opened file with the environment of the episodes.
 
     Returns:
@@ -180,7 +182,7 @@ def _with_environment(
         env.close()
 
 
-def _rate_metadata(opened: ImportedDataset, plan: dict[str, Any]) -> dict[str, Any]:
+def _rate_metadata(opened: ImportedDataset, plan: JsonObject) -> Metadata:
     """Return metadata with the rate of the file, if it differs from that of the environment."""
     named = is_lam_env(plan.get("env_id"))
     if opened.rate is None or (named and opened.rate == CONTROL_HZ):

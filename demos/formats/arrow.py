@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from demos.formats.format import optional
 from demos.types import Array
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def pyarrow(module: str = "pyarrow") -> Any:
+HuggingFaceFeature: TypeAlias = dict[str, object]
+"""Description of a column for ``datasets``: ``_type``, and its type, shape or inner description."""
+
+
+def pyarrow(module: str = "pyarrow") -> ModuleType:
     """Import PyArrow, or a part of it.
 
     Raises:
@@ -20,7 +27,7 @@ def pyarrow(module: str = "pyarrow") -> Any:
     return optional(module, "PyArrow")
 
 
-def nested_rows(values: Array, *, fixed: bool = False) -> Any:
+def nested_rows(values: Array, *, fixed: bool = False) -> pa.Array:
     """Return an Arrow array with a row for each step, and nested lists for more axes.
 
     Args:
@@ -38,7 +45,7 @@ def nested_rows(values: Array, *, fixed: bool = False) -> Any:
     return rows
 
 
-def numbers(rows: Any, name: str, shape: tuple[int, ...] | None = None) -> Array:
+def numbers(rows: pa.Array | pa.ChunkedArray, name: str, shape: tuple[int, ...] | None = None) -> Array:
     """Return the NumPy array of an Arrow column: the inverse of :func:`nested_rows`.
 
     Args:
@@ -73,26 +80,26 @@ def numbers(rows: Any, name: str, shape: tuple[int, ...] | None = None) -> Array
     return np.array(flat).reshape(expected)
 
 
-def _is_list(kind: Any) -> bool:
+def _is_list(kind: pa.DataType) -> bool:
     types = pyarrow("pyarrow.types")
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _is_number(kind: Any) -> bool:
+def _is_number(kind: pa.DataType) -> bool:
     types = pyarrow("pyarrow.types")
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
 
 
-def value_feature(dtype: str) -> dict[str, Any]:
+def value_feature(dtype: str) -> HuggingFaceFeature:
     """Return how ``datasets`` describes a number or text."""
     return {"dtype": dtype, "_type": "Value"}
 
 
-def list_feature(inner: dict[str, Any], length: int) -> dict[str, Any]:
+def list_feature(inner: HuggingFaceFeature, length: int) -> HuggingFaceFeature:
     """Return how ``datasets`` describes a list of a length."""
     return {"feature": inner, "length": length, "_type": "List"}
 
 
-def with_features(schema: Any, features: dict[str, Any]) -> Any:
+def with_features(schema: pa.Schema, features: dict[str, HuggingFaceFeature]) -> pa.Schema:
     """Return a schema with the description that ``datasets`` looks for."""
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})

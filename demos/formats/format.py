@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,7 @@ class ImportedDataset:
     provenance: Provenance | None
     total: int
     episodes: Iterator[ImportedEpisode]
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     rate: float | None = None
 
 
@@ -161,7 +162,7 @@ def read_all(episodes: Iterator[ImportedEpisode], path: Path, title: str) -> Ite
         yield imported
 
 
-def optional(module: str, package: str) -> Any:
+def optional(module: str, package: str) -> ModuleType:
     """Import an optional library.
 
     Raises:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,15 @@ from gymnasium import spaces
 
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves, tree_map, tree_nest
-from demos.formats.arrow import nested_rows, numbers, pyarrow, value_feature, with_features
+from demos.formats.arrow import HuggingFaceFeature, nested_rows, numbers, pyarrow, value_feature, with_features
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Column, Signature, Source
 from demos.formats.spaces import implied_action_space, implied_space, leaf_spaces
-from demos.types import Array, Info
+from demos.types import Array, Info, JsonObject, Observation, Space
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DATA = "data-00000-of-00001.arrow"
 STATE, INFO = "state.json", "dataset_info.json"
@@ -90,7 +93,7 @@ def _vector_order(source: Source) -> list[str] | None:
     return list(leaf_spaces(space))
 
 
-def _trajectory(episode: Episode, order: list[str] | None) -> dict[str, Any]:
+def _trajectory(episode: Episode, order: list[str] | None) -> dict[str, pa.Array]:
     """Return the columns of the row of an episode."""
     pa = pyarrow()
     observations = episode.observations
@@ -108,17 +111,17 @@ def _trajectory(episode: Episode, order: list[str] | None) -> dict[str, Any]:
     }
 
 
-def _one_row(values: Any) -> Any:
+def _one_row(values: pa.Array) -> pa.ListArray:
     pa = pyarrow()
     return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
 
 
-def _json_infos(infos: Info, first: int, end: int) -> list[dict[str, Any]]:
+def _json_infos(infos: Info, first: int, end: int) -> list[JsonObject]:
     """Return the infos of each step as JSON data."""
     return [tree_map(lambda values, step=step: values[step].tolist(), infos) for step in range(first, end)]
 
 
-def _sidecar_row(episode: Episode, signature: Signature) -> dict[str, Any]:
+def _sidecar_row(episode: Episode, signature: Signature) -> dict[str, object]:
     """Return what a trajectory cannot hold."""
     return {
         "seed": signature.seed,
@@ -129,7 +132,7 @@ def _sidecar_row(episode: Episode, signature: Signature) -> dict[str, Any]:
     }
 
 
-def _feature(kind: Any) -> dict[str, Any]:
+def _feature(kind: pa.DataType) -> HuggingFaceFeature:
     """Return the description of a column for ``datasets``."""
     if pyarrow("pyarrow.types").is_list(kind):
         # Older versions than datasets 4 cannot read List.
@@ -138,11 +141,11 @@ def _feature(kind: Any) -> dict[str, Any]:
     return value_feature(names.get(str(kind), str(kind)))
 
 
-def _write_descriptions(path: Path, features: dict[str, Any], source: Source) -> None:
+def _write_descriptions(path: Path, features: dict[str, HuggingFaceFeature], source: Source) -> None:
     """Write the files by which ``datasets`` finds the data."""
     # ``datasets`` caches results by fingerprint: other rows need another one.
     content = "".join(signature.sha256 for signature in source.signatures)
-    state: dict[str, Any] = {
+    state: dict[str, object] = {
         "_data_files": [{"filename": DATA}],
         "_fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
         "_format_columns": None,
@@ -186,7 +189,7 @@ def _data_files(path: Path) -> list[Path]:
     return [path / name for name in names]
 
 
-def _batches(files: list[Path]) -> Iterator[Any]:
+def _batches(files: list[Path]) -> Iterator[pa.RecordBatch]:
     pa = pyarrow()
     for file in files:
         with pa.OSFile(str(file)) as content, pa.ipc.open_stream(content) as reader:
@@ -206,14 +209,14 @@ def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
             yield {name: value.values if hasattr(value, "values") else value.as_py() for name, value in row.items()}
 
 
-def _implied(files: list[Path]) -> tuple[Any, Any, int]:
+def _implied(files: list[Path]) -> tuple[Space, Space, int]:
     """Return the spaces that third-party trajectories imply, and their number."""
     actions, observations = [], None
     for row in _rows(files):
         chunk = numbers(row["acts"], "acts")
         actions.append(np.stack([chunk.min(axis=0), chunk.max(axis=0)]))
         observations = implied_space(numbers(row["obs"], "obs")) if observations is None else observations
-    if not actions:
+    if observations is None:
         raise ValueError("it holds no trajectory; expected at least one")
     return observations, implied_action_space(actions), len(actions)
 
@@ -236,7 +239,7 @@ def _third_party_episode(row: dict[str, Any]) -> Episode:
     )
 
 
-def _checked(info: Any) -> Any:
+def _checked(info: object) -> Any:
     """Return an info if it is plain JSON data.
 
     Raises:
@@ -257,11 +260,11 @@ def _checked(info: Any) -> Any:
     return info
 
 
-def _stacked(steps: list[Any]) -> dict[str, Any]:
+def _stacked(steps: list[Any]) -> Info:
     """Return the stacked infos that are numbers of one shape at every step."""
     if not all(isinstance(step, dict) for step in steps):
         raise ValueError("an info is not a dict; expected dicts")
-    stacked: dict[str, Any] = {}
+    stacked: Info = {}
     for name in steps[0]:
         if not name or "/" in name or name in (".", "..") or not all(name in step for step in steps):
             continue
@@ -275,7 +278,7 @@ def _stacked(steps: list[Any]) -> dict[str, Any]:
     return stacked
 
 
-def _array(values: list[Any]) -> Array | None:
+def _array(values: list[object]) -> Array | None:
     """Return the values as an array of numbers; None if that is impossible."""
     try:
         array = np.array(values)
@@ -284,11 +287,10 @@ def _array(values: list[Any]) -> Array | None:
     return array if array.dtype.kind in "biuf" else None
 
 
-def _exported_episode(row: dict[str, Any], sidecar_row: Any, provenance: Provenance) -> ImportedEpisode:
+def _exported_episode(row: dict[str, Any], sidecar_row: JsonObject | None, provenance: Provenance) -> ImportedEpisode:
     """Return an episode that our export wrote."""
     columns = provenance.columns
-    action_space: Any = provenance.action_space
-    actions = numbers(row["acts"], "acts", action_space.shape).astype(columns["actions"].dtype, copy=False)
+    actions = numbers(row["acts"], "acts", provenance.action_space.shape).astype(columns["actions"].dtype, copy=False)
     steps = len(actions)
     if sidecar_row is None:
         raise ValueError(f"{SIDECAR} has fewer lines than there are trajectories; remove it to import without it")
@@ -312,8 +314,8 @@ def _exported_episode(row: dict[str, Any], sidecar_row: Any, provenance: Provena
     return ImportedEpisode(episode, sidecar_row["sha256"])
 
 
-def _observations(rows: Any, provenance: Provenance) -> Any:
-    shapes = {name: space.shape for name, space in leaf_spaces(provenance.observation_space).items()}
+def _observations(rows: pa.Array, provenance: Provenance) -> Observation:
+    shapes = {name: space.shape or () for name, space in leaf_spaces(provenance.observation_space).items()}
     if "" in shapes:
         return numbers(rows, "obs", shapes[""])
     ends_at = np.cumsum([shape[0] for shape in shapes.values()])
@@ -321,7 +323,7 @@ def _observations(rows: Any, provenance: Provenance) -> Any:
     return tree_nest(dict(zip(shapes, np.split(vectors, ends_at[:-1], axis=1), strict=True)))
 
 
-def _as_column(values: list[Any], column: Column) -> Array:
+def _as_column(values: list[object], column: Column) -> Array:
     array = np.array(values, dtype=column.dtype)
     if array.shape[1:] != column.shape:
         raise ValueError(f"an info has the shape {array.shape[1:]}; expected {column.shape}")

@@ -31,7 +31,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split
 from demos.formats.provenance import parse_provenance, provenance_text
 from demos.formats.source import Column, Source
 from demos.formats.spaces import implied_action_space, implied_space
-from demos.types import Array
+from demos.types import Array, Space
 
 ENDS, RATE, METADATA = "episode_ends", "rate", "metadata"
 STEPS = ("actions", "rewards", "terminations", "truncations")
@@ -227,10 +227,10 @@ def _check_lengths(arrays: dict[str, _Rows], lengths: list[int]) -> None:
             raise ValueError(f"{name} has {rows.shape[0]} rows; expected {expected}")
 
 
-def _implied(arrays: dict[str, _Rows], part: str) -> Any:
+def _implied(arrays: dict[str, _Rows], part: str) -> Space:
     """Return the space that the types of the arrays of a part imply."""
 
-    def space(inner: Any) -> Any:
+    def space(inner: Any) -> Space:
         if isinstance(inner, dict):
             return spaces.Dict({name: space(value) for name, value in inner.items()})
         return implied_space(np.empty((0, *inner.shape), inner.dtype))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -15,7 +14,7 @@ from minari.serialization import deserialize_space, serialize_space
 from demos.datasets.metadata import HISTORY
 from demos.formats.source import Column, Source
 from demos.formats.spaces import leaf_spaces
-from demos.types import Metadata, Space
+from demos.types import JsonObject, Metadata, Space
 
 VERSION = 1
 """Version of the provenance format."""
@@ -103,8 +102,8 @@ def _is_exported(name: str) -> bool:
     return ours or name in (*TEXTS, *SETS, "requirements")
 
 
-def _metadata(stored: dict[str, Any]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
+def _metadata(stored: JsonObject) -> Metadata:
+    result: Metadata = {}
     for name, value in stored.items():
         if name in SETS:
             result[name] = set(map(str, value))
@@ -129,7 +128,7 @@ def _column(dtype: str, shape: list[int]) -> Column:
     return column
 
 
-def _space_json(space: Space) -> Any:
+def _space_json(space: Space) -> object:
     """Return a space as JSON, and images only by their shape, because Minari would write bounds for each pixel."""
     if isinstance(space, gym.spaces.Dict):
         return {"type": "Dict", "subspaces": {name: _space_json(inner) for name, inner in space.spaces.items()}}
@@ -138,15 +137,15 @@ def _space_json(space: Space) -> Any:
     return json.loads(serialize_space(space))
 
 
-def _space(stored: dict[str, Any]) -> Space:
+def _space(stored: JsonObject) -> Space:
     space = _any_space(stored)
     for leaf in leaf_spaces(space).values():
-        if np.dtype(leaf.dtype).kind not in "biuf" or np.prod(leaf.shape, dtype=float) > LARGEST_ARRAY:
+        if np.dtype(leaf.dtype).kind not in "biuf" or np.prod(leaf.shape or (), dtype=float) > LARGEST_ARRAY:
             raise ValueError(f"invalid space {leaf}")
     return space
 
 
-def _any_space(stored: dict[str, Any]) -> Space:
+def _any_space(stored: JsonObject) -> Space:
     if stored["type"] == "Dict":
         return gym.spaces.Dict({str(name): _any_space(inner) for name, inner in stored["subspaces"].items()})
     if "low" not in stored and set(stored) == {"type", "shape"}:

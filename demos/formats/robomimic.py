@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -27,7 +26,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Signature, Source
 from demos.formats.spaces import flat_names, implied_action_space, implied_space, leaf_spaces
-from demos.types import Array, Info
+from demos.types import Array, Info, Space
 
 WHOLE = "state"
 """Key of observations that are one array."""
@@ -123,13 +122,13 @@ def _write_demo(
         demo[entry] = values
 
 
-def _flat(space: Any) -> dict[str, str]:
+def _flat(space: Space) -> dict[str, str]:
     """Return the robomimic keys of the parts of an observation, by path."""
     names = leaf_spaces(space)
     return {"": WHOLE} if "" in names else flat_names(names, SEPARATOR)
 
 
-def _vectors(actions: Array, space: Any) -> Array:
+def _vectors(actions: Array, space: Space) -> Array:
     """Return actions as vectors, shape (steps, size), as the networks of robomimic output them."""
     if isinstance(space, spaces.Discrete):
         one_hot: Array = actions[:, None] == space.start + np.arange(space.n)
@@ -178,7 +177,7 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
         yield ImportedDataset(seen_space, actions, None, len(names), episodes, _notes(first), _rate(data))
 
 
-def _rate(data: Any) -> float | None:
+def _rate(data: h5py.Group) -> float | None:
     """Return the steps per second, ``control_freq`` of robosuite; None if not recorded."""
     try:
         rate = float(json.loads(data.attrs["env_args"])["env_kwargs"]["control_freq"])
@@ -187,7 +186,7 @@ def _rate(data: Any) -> float | None:
     return rate if 0 < rate <= HIGHEST_RATE else None
 
 
-def _notes(demo: Any) -> dict[str, Any]:
+def _notes(demo: h5py.Group) -> dict[str, str]:
     """Return the substitutes for data that the file does not hold."""
     notes = {}
     if "next_obs" not in demo:
@@ -197,13 +196,13 @@ def _notes(demo: Any) -> dict[str, Any]:
     return notes
 
 
-def _exported_episode(demo: Any, provenance: Provenance, size: int) -> ImportedEpisode:
+def _exported_episode(demo: h5py.Group, provenance: Provenance, size: int) -> ImportedEpisode:
     """Return an episode that our export wrote."""
     steps = _length(demo, size)
     seed = demo.attrs.get(SEED)
     names, shapes = _flat(provenance.observation_space), leaf_spaces(provenance.observation_space)
     obs = _observations(demo, steps, size)
-    whole = {entry: obs[name].reshape(steps + 1, *shapes[entry].shape) for entry, name in names.items()}
+    whole = {entry: obs[name].reshape(steps + 1, *(shapes[entry].shape or ())) for entry, name in names.items()}
     episode = Episode(
         seed=None if seed is None else int(seed),
         observations=whole[""] if "" in whole else tree_nest(whole),
@@ -219,18 +218,18 @@ def _exported_episode(demo: Any, provenance: Provenance, size: int) -> ImportedE
 
 def _actions(vectors: Array, provenance: Provenance) -> Array:
     """Return actions from vectors: the inverse of :func:`_vectors`."""
-    space: Any = provenance.action_space
+    space = provenance.action_space
     if isinstance(space, spaces.Discrete):
         zero_or_one = (vectors == 0) | (vectors == 1)
         if vectors.shape[1:] != (space.n,) or not zero_or_one.all() or (vectors.sum(axis=1) != 1).any():
             raise ValueError(f"actions of shape {vectors.shape} are not one-hot vectors; expected {space.n} numbers")
         indices: Array = vectors.argmax(axis=1) + space.start
         return indices.astype(provenance.columns["actions"].dtype)
-    actions: Array = vectors.reshape(len(vectors), *space.shape)
+    actions: Array = vectors.reshape(len(vectors), *(space.shape or ()))
     return actions
 
 
-def _third_party_episode(demo: Any, whole: bool, size: int) -> ImportedEpisode:
+def _third_party_episode(demo: h5py.Group, whole: bool, size: int) -> ImportedEpisode:
     """Return a third-party episode."""
     steps = _length(demo, size)
     obs = _observations(demo, steps, size)
@@ -253,7 +252,7 @@ def _third_party_episode(demo: Any, whole: bool, size: int) -> ImportedEpisode:
     )
 
 
-def _observations(demo: Any, steps: int, size: int) -> dict[str, Array]:
+def _observations(demo: h5py.Group, steps: int, size: int) -> dict[str, Array]:
     """Return the observations by key, including the last one."""
     before = _group(demo, "obs")
     after = _group(demo, "next_obs") if "next_obs" in demo else None
@@ -266,7 +265,7 @@ def _observations(demo: Any, steps: int, size: int) -> dict[str, Array]:
     return obs
 
 
-def _infos(group: Any, length: int, size: int) -> dict[str, Any]:
+def _infos(group: h5py.Group, length: int, size: int) -> Info:
     infos: Info = {}
     for name in group:
         inner = isinstance(group.get(name), h5py.Group)
@@ -281,7 +280,7 @@ def _number(name: str) -> int:
     return int(name[5:])
 
 
-def _length(demo: Any, size: int) -> int:
+def _length(demo: h5py.Group, size: int) -> int:
     """Return the number of steps of a demonstration."""
     steps = int(_member(demo, "actions").shape[0])
     num_samples = int(demo.attrs["num_samples"])
@@ -292,7 +291,7 @@ def _length(demo: Any, size: int) -> int:
     return steps
 
 
-def _member(group: Any, name: str) -> Any:
+def _member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
     """Return a member that is stored in this file."""
     if name not in group:
         raise ValueError(f"{group.name} misses {name!r}")
@@ -301,14 +300,14 @@ def _member(group: Any, name: str) -> Any:
     return group[name]
 
 
-def _group(group: Any, name: str) -> Any:
+def _group(group: h5py.Group, name: str) -> h5py.Group:
     member = _member(group, name)
     if not isinstance(member, h5py.Group):
         raise ValueError(f"{member.name} is an array; expected a group")
     return member
 
 
-def _array(group: Any, name: str, length: int, size: int) -> Array:
+def _array(group: h5py.Group, name: str, length: int, size: int) -> Array:
     """Return an array of numbers.
 
     Args:
@@ -331,7 +330,7 @@ def _array(group: Any, name: str, length: int, size: int) -> Array:
     return values
 
 
-def _text(group: Any, name: str, size: int) -> bytes:
+def _text(group: h5py.Group, name: str, size: int) -> bytes:
     member = _member(group, name)
     if not isinstance(member, h5py.Dataset) or member.external or member.is_virtual or member.shape != ():
         raise ValueError(f"{member.name} is not a text in this file; expected JSON")

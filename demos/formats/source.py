@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import minari
@@ -22,6 +22,7 @@ from demos.datasets.reading import episodes_of, is_stepwise, read_dtype
 from demos.datasets.tree import tree_leaves, tree_nest
 from demos.datasets.writing import stored_parts
 from demos.formats.spaces import leaf_spaces
+from demos.types import JsonObject, Keywords, Space
 
 FLAGS = ("terminations", "truncations")
 UNKNOWN_FPS = 20
@@ -74,7 +75,7 @@ class Source:
         return sum(self.lengths)
 
     @property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> JsonObject:
         """Plan of the dataset, or its environment alone; empty if neither is recorded."""
         try:
             return plan_of(self.dataset)
@@ -87,7 +88,7 @@ class Source:
         return self.plan.get("env_id")
 
     @property
-    def env_kwargs(self) -> dict[str, Any]:
+    def env_kwargs(self) -> Keywords:
         """Keywords that the environment was made with."""
         return dict(self.plan.get("env_kwargs") or {})
 
@@ -184,7 +185,7 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
     return Source(dataset, columns, tuple(lengths), tuple(signatures), tuple(losses), progress)
 
 
-def _spaces_by_array(dataset: minari.MinariDataset) -> dict[str, Any]:
+def _spaces_by_array(dataset: minari.MinariDataset) -> dict[str, Space]:
     """Return the spaces of observations and actions by the path of their arrays in an episode."""
     parts = {"observations": dataset.observation_space, "actions": dataset.action_space}
     return {
@@ -201,7 +202,7 @@ def _digest(dataset: minari.MinariDataset, index: int, group: h5py.Group) -> str
     return content_digest(*stored_parts(next(episodes_of(dataset, [index]))))
 
 
-def _arrays(name: str, group: Any) -> Iterator[tuple[str, Any]]:
+def _arrays(name: str, group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     for key in group:
         part = group[key]
         if isinstance(part, h5py.Group):
@@ -215,7 +216,7 @@ def _decoded_images(dataset: minari.MinariDataset) -> dict[str, Column]:
     if not dataset.storage.jpeg_encoding:
         return {}
     return {
-        f"observations/{name}".rstrip("/"): Column(np.dtype(np.uint8).str, space.shape)
+        f"observations/{name}".rstrip("/"): Column(np.dtype(np.uint8).str, space.shape or ())
         for name, space in leaf_spaces(dataset.observation_space).items()
         if is_image_space(space)
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from gymnasium import spaces
@@ -13,14 +13,14 @@ from demos.types import Array, Space
 LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
-def leaf_spaces(space: Space, name: str = "") -> dict[str, Any]:
+def leaf_spaces(space: Space, name: str = "") -> dict[str, Space]:
     """Return the parts of a space by path, such as ``wrist/rgb``; a space without parts has the path "".
 
     Raises:
         ValueError: A part is not an array of numbers.
     """
     if isinstance(space, spaces.Dict) and space.spaces:
-        parts: dict[str, Any] = {}
+        parts: dict[str, Space] = {}
         for key, inner in space.spaces.items():
             parts |= leaf_spaces(inner, f"{name}/{key}" if name else str(key))
         return parts
@@ -32,7 +32,7 @@ def leaf_spaces(space: Space, name: str = "") -> dict[str, Any]:
     return {name: space}
 
 
-def is_image(space: Any) -> bool:
+def is_image(space: Space) -> TypeGuard[spaces.Box]:
     """Return True for a space of color images: uint8, shape (height, width, 3)."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] == 3
 
@@ -58,12 +58,12 @@ def implied_space(example: Array) -> spaces.Box:
     """
     shape, dtype = example.shape[1:], example.dtype
     if dtype.kind == "f":
-        return spaces.Box(-np.inf, np.inf, shape, cast(Any, dtype.type))
+        return spaces.Box(-np.inf, np.inf, shape, dtype.type)
     if dtype.kind == "b":
-        return spaces.Box(0, 1, shape, cast(Any, np.int8))
+        return spaces.Box(0, 1, shape, np.int8)
     limits = np.iinfo(dtype)
     low, high = (np.full(shape, limit, dtype) for limit in (limits.min, limits.max))
-    return spaces.Box(low, high, shape, cast(Any, dtype.type))
+    return spaces.Box(low, high, shape, dtype.type)
 
 
 def implied_action_space(chunks: Iterable[Array]) -> Space:
@@ -84,7 +84,7 @@ def implied_action_space(chunks: Iterable[Array]) -> Space:
     if example.ndim == 1 and example.dtype.kind in "iu" and low >= 0:
         return spaces.Discrete(int(high) + 1)
     if example.dtype.kind == "f" and low >= -1 and high <= 1:
-        return spaces.Box(-1, 1, example.shape[1:], cast(Any, example.dtype.type))
+        return spaces.Box(-1, 1, example.shape[1:], example.dtype.type)
     return implied_space(example)
 
 
@@ -118,7 +118,7 @@ def fitted(part: Any, space: Space, length: int, name: str, *, cast_to_space: bo
         raise ValueError(f"{name} hold a value that is not finite; expected finite values")
     if not cast_to_space:
         return part
-    if not np.can_cast(part.dtype, cast(Any, space.dtype), "same_kind"):
+    if not np.can_cast(part.dtype, np.dtype(space.dtype), "same_kind"):
         raise ValueError(f"{name} are {part.dtype}; expected {space.dtype}")
     part = part.astype(space.dtype, copy=False)
     outside = next((number for number, row in enumerate(part) if not space.contains(row)), None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from demos.formats.spaces import flat_names, is_image, leaf_spaces
+from demos.types import Space
 
 VERSION = "v3.0"
 INFO, STATS, TASKS_FILE = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
@@ -45,7 +46,7 @@ class Layout:
     infos: dict[str, str]
 
 
-def layout_of(observation_space: Any, infos: Any) -> Layout:
+def layout_of(observation_space: Space, infos: Iterable[str]) -> Layout:
     """Return the names of the columns and videos that hold a dataset.
 
     Args:

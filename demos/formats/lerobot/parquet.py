@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from demos.formats.arrow import pyarrow
 from demos.formats.lerobot.videos import chunk_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
 
 
 class ParquetFiles:
@@ -22,8 +26,8 @@ class ParquetFiles:
     def __init__(self, path: Path, pattern: str, max_mb: int | None, buffer_size: int = 1) -> None:
         self._path, self._pattern, self._max_mb, self._buffer_size = path, pattern, max_mb, buffer_size
         self._number = 0
-        self._writer: Any = None
-        self._buffer: list[Any] = []
+        self._writer: ParquetWriter | None = None
+        self._buffer: list[pa.Table] = []
 
     def position(self) -> tuple[int, int]:
         """Return the indices of the folder and of the file of the next rows."""
@@ -33,7 +37,7 @@ class ParquetFiles:
             self._number += 1
         return chunk_file(self._number)
 
-    def add(self, table: Any) -> tuple[int, int]:
+    def add(self, table: pa.Table) -> tuple[int, int]:
         """Append rows; return the indices of their folder and file."""
         position = self.position()
         self._buffer.append(table)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, pairwise, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,13 @@ from demos.formats.lerobot.layout import (
 from demos.formats.lerobot.videos import read_frames
 from demos.formats.provenance import Provenance, parse_provenance
 from demos.formats.spaces import implied_action_space, implied_space
-from demos.types import Array
+from demos.types import Arrays, JsonObject, Space
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Features: TypeAlias = "dict[str, tuple[int, ...] | str]"
+"""Shapes of columns by name, and ``video`` or ``image`` for images."""
 
 
 @contextmanager
@@ -60,9 +66,12 @@ def read_dataset(path: Path) -> Iterator[ImportedDataset]:
     if first is None:
         raise ValueError("it holds no episode; expected at least one")
     obs = first.episode.observations
-    observations: dict[str, Any] = {name: implied_space(values) for name, values in tree_leaves(obs)}
+    observations: dict[str, Space] = {name: implied_space(values) for name, values in tree_leaves(obs)}
+    shape = features["action"]
+    if isinstance(shape, str):
+        raise ValueError(f"{INFO} has actions of the type {shape}; expected numbers")
     actions = implied_action_space(
-        numbers(table["action"], "action", features["action"]) for _, table in _frames(path, ["action"])
+        numbers(table["action"], "action", shape) for _, table in _frames(path, ["action"])
     )
     yield ImportedDataset(
         spaces.Dict(observations) if isinstance(obs, dict) else observations[""],
@@ -75,13 +84,13 @@ def read_dataset(path: Path) -> Iterator[ImportedDataset]:
     )
 
 
-def _checked_features(stored: dict[str, Any]) -> dict[str, Any]:
+def _checked_features(stored: JsonObject) -> Features:
     """Return the shapes of the columns, and ``video`` or ``image`` for images; texts are left out.
 
     Raises:
         ValueError: A name could be a path, or a shape is invalid.
     """
-    features: dict[str, Any] = {}
+    features: Features = {}
     for name, feature in stored.items():
         if not re.fullmatch(r"\w[\w -]*(\.[\w -]+)*", name):
             raise ValueError(f"{INFO} has the feature {name!r}; expected letters, digits, '_', '-' and single dots")
@@ -98,7 +107,7 @@ def _checked_features(stored: dict[str, Any]) -> dict[str, Any]:
     return features
 
 
-def _episode_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _episode_rows(path: Path) -> Iterator[JsonObject]:
     """Yield the metadata of each episode, without statistics."""
     parquet = pyarrow("pyarrow.parquet")
     files = sorted((path / "meta" / "episodes").glob("*/*.parquet"))
@@ -111,7 +120,7 @@ def _episode_rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield from batch.select([name for name in batch.schema.names if name in names]).to_pylist()
 
 
-def _frames(path: Path, names: list[str]) -> Iterator[tuple[int, Any]]:
+def _frames(path: Path, names: list[str]) -> Iterator[tuple[int, pa.Table]]:
     """Yield the frames of each episode, with its number."""
     pa, parquet = pyarrow(), pyarrow("pyarrow.parquet")
     pieces: list[Any] = []
@@ -135,7 +144,7 @@ def _frames(path: Path, names: list[str]) -> Iterator[tuple[int, Any]]:
         yield current, pa.concat_tables(pieces)
 
 
-def _paired(path: Path, names: list[str]) -> Iterator[tuple[dict[str, Any], Any]]:
+def _paired(path: Path, names: list[str]) -> Iterator[tuple[JsonObject, pa.Table]]:
     """Yield metadata and frames of each episode."""
     rows = _episode_rows(path)
     count = 0
@@ -149,7 +158,7 @@ def _paired(path: Path, names: list[str]) -> Iterator[tuple[dict[str, Any], Any]
         raise ValueError(f"meta/episodes has more than the {count} episodes in data")
 
 
-def _video(path: Path, name: str, row: dict[str, Any], fps: float) -> npt.NDArray[np.uint8]:
+def _video(path: Path, name: str, row: JsonObject, fps: float) -> npt.NDArray[np.uint8]:
     """Return the frames of a camera in an episode."""
     indices = [int(row[f"videos/{name}/{key}"]) for key in ("chunk_index", "file_index")]
     if min(indices) < 0:
@@ -173,7 +182,7 @@ def _exported_episodes(path: Path, provenance: Provenance, fps: float) -> Iterat
             raise ValueError(
                 f"{REST} has fewer rows than there are episodes; remove meta/lam_envs to import without it"
             )
-        parts: dict[str, Any] = {}
+        parts: Arrays = {}
         for name, part in wanted.items():
             column = columns[part]
             values = _video(path, name, row, fps) if name in videos else numbers(table[name], name, column.shape)
@@ -196,26 +205,26 @@ def _exported_episodes(path: Path, provenance: Provenance, fps: float) -> Iterat
         )
 
 
-def _rest_rows(path: Path) -> Iterator[Any]:
+def _rest_rows(path: Path) -> Iterator[pa.RecordBatch]:
     parquet = pyarrow("pyarrow.parquet")
     with parquet.ParquetFile(path / REST) as content:
         yield from content.iter_batches(batch_size=1)
 
 
-def _third_party_episodes(path: Path, features: dict[str, Any], fps: float) -> Iterator[ImportedEpisode]:
+def _third_party_episodes(path: Path, features: Features, fps: float) -> Iterator[ImportedEpisode]:
     """Yield third-party episodes."""
     names = [name for name, feature in features.items() if feature != "video"]
     for row, table in _paired(path, names):
         columns = {
-            name: _image_column(table[name], name) if features[name] == "image" else
-            numbers(table[name], name, features[name])
-            for name in names
-        }  # fmt: skip
+            name: _image_column(table[name], name) if isinstance(shape, str) else numbers(table[name], name, shape)
+            for name, shape in features.items()
+            if shape != "video"
+        }
         videos = {name: _video(path, name, row, fps) for name, feature in features.items() if feature == "video"}
         yield ImportedEpisode(_episode({**columns, **videos}), None)
 
 
-def _image_column(rows: Any, name: str) -> npt.NDArray[np.uint8]:
+def _image_column(rows: pa.ChunkedArray, name: str) -> npt.NDArray[np.uint8]:
     """Return the images that a column holds as files."""
     pil_image = optional("PIL.Image", "Pillow")
     images = []
@@ -228,10 +237,10 @@ def _image_column(rows: Any, name: str) -> npt.NDArray[np.uint8]:
     return np.stack(images)
 
 
-def _episode(columns: dict[str, Array]) -> Episode:
+def _episode(columns: Arrays) -> Episode:
     """Return an episode from its columns and videos."""
-    observations: dict[str, Array] = {}
-    infos: dict[str, Array] = {}
+    observations: Arrays = {}
+    infos: Arrays = {}
     for name, values in columns.items():
         if name.startswith("observation."):
             key = name.removeprefix(f"{IMAGES}.").removeprefix("observation.")

@@ -71,7 +71,7 @@ def merge_statistics(left: Statistics, right: Statistics) -> Statistics:
     counts = left["count"] + right["count"]
     shares = left["count"] / counts, right["count"] / counts
 
-    def weighted(a: Any, b: Any) -> Any:
+    def weighted(a: Array, b: Array) -> Any:
         return a * shares[0] + b * shares[1]
 
     with np.errstate(over="ignore", invalid="ignore"):

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import importlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from gymnasium.envs.registration import registry
 
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves
-from demos.formats.arrow import list_feature, nested_rows, pyarrow, value_feature, with_features
+from demos.formats.arrow import HuggingFaceFeature, list_feature, nested_rows, pyarrow, value_feature, with_features
 from demos.formats.lerobot.layout import DEFAULTS, STEPWISE, Layout
 from demos.formats.source import Column, Signature, Source
-from demos.types import Array
+from demos.types import Array, Arrays
 from lam_envs.registration import TASKS, is_lam_env
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def features_of(source: Source, layout: Layout) -> dict[str, Any]:
+
+class Feature(TypedDict, total=False):
+    """Description of a column or video in ``meta/info.json``."""
+
+    dtype: str
+    shape: list[int]
+    names: list[str] | None
+    info: dict[str, object]
+
+
+def features_of(source: Source, layout: Layout) -> dict[str, Feature]:
     """Return the descriptions of columns and videos in ``meta/info.json``."""
     columns = source.columns
-    features: dict[str, Any] = {}
+    features: dict[str, Feature] = {}
     for entry, name in layout.observations.items():
         features[name] = feature_of(columns[f"observations/{entry}".rstrip("/")])
         if entry in layout.videos:
@@ -35,12 +47,12 @@ def features_of(source: Source, layout: Layout) -> dict[str, Any]:
     return {**features, **{name: feature_of(Column(dtype, ())) for name, dtype in DEFAULTS.items()}}
 
 
-def feature_of(column: Column) -> dict[str, Any]:
+def feature_of(column: Column) -> Feature:
     """Return the description of a column in ``meta/info.json``."""
     return {"dtype": np.dtype(column.dtype).name, "shape": list(column.shape or (1,)), "names": None}
 
 
-def hugging_face_feature(feature: dict[str, Any]) -> dict[str, Any]:
+def hugging_face_feature(feature: Feature) -> HuggingFaceFeature:
     """Return the description of a column for Hugging Face ``datasets``."""
     shape, dtype = feature["shape"], feature["dtype"]
     if shape == [1]:
@@ -50,7 +62,7 @@ def hugging_face_feature(feature: dict[str, Any]) -> dict[str, Any]:
     return {"shape": shape, "dtype": dtype, "_type": f"Array{len(shape)}D"}
 
 
-def frame_table(columns: dict[str, Array], features: dict[str, Any]) -> Any:
+def frame_table(columns: Arrays, features: dict[str, Feature]) -> pa.Table:
     """Return the Arrow table of an episode's frames.
 
     Args:
@@ -69,10 +81,10 @@ def frame_table(columns: dict[str, Array], features: dict[str, Any]) -> Any:
     return pa.Table.from_arrays(arrays, schema=with_features(schema, hf_features))
 
 
-def rest_table(episode: Episode, signature: Signature) -> Any:
+def rest_table(episode: Episode, signature: Signature) -> pa.Table:
     """Return the table row of an episode with what frames cannot hold."""
     pa = pyarrow()
-    row: dict[str, Any] = {
+    row = {
         "seed": pa.array([signature.seed], pa.uint64()),
         "sha256": pa.array([signature.sha256], pa.string()),
     }
@@ -82,7 +94,7 @@ def rest_table(episode: Episode, signature: Signature) -> Any:
     return pa.table(row)
 
 
-def plain_statistics(value: Array) -> Any:
+def plain_statistics(value: Array) -> object:
     """Return a statistic as plain numbers for JSON and Parquet, which cannot mix uint64 with other types."""
     return (value.astype(np.float64) if value.dtype == np.uint64 else value).tolist()
 
@@ -98,7 +110,7 @@ def task_description(source: Source) -> str:
     return env_id or source.dataset.id
 
 
-def task_table(task: str) -> Any:
+def task_table(task: str) -> pa.Table:
     """Return the table of tasks as pandas writes it, with the tasks as index."""
     pa = pyarrow()
     index = "__index_level_0__"

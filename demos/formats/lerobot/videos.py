@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ FILES_PER_CHUNK = 1000
 """Number of files in one folder, as in LeRobot."""
 
 
-def pyav() -> Any:
+def pyav() -> ModuleType:
     """Import PyAV.
 
     Raises:
@@ -44,14 +46,14 @@ class VideoWriter:
         shape: Shape of a frame: height, width, 3.
     """
 
-    def __init__(self, path: Any, fps: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Callable[[int, int], Path], fps: int, shape: tuple[int, ...]) -> None:
         self._path, self._fps, self._shape = path, fps, shape
         self._number = -1
         self._frames = 0
         self._container: Any = None
         self._stream: Any = None
 
-    def add(self, frames: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    def add(self, frames: npt.NDArray[np.uint8]) -> dict[str, object]:
         """Append an episode.
 
         Returns:
@@ -85,7 +87,7 @@ class VideoWriter:
                 self._container = None
 
     @property
-    def information(self) -> dict[str, Any]:
+    def information(self) -> dict[str, object]:
         """Description of the videos in ``meta/info.json``."""
         height, width, channels = self._shape
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from gymnasium.envs.registration import registry
@@ -42,7 +41,7 @@ from demos.formats.lerobot.videos import FILES_PER_CHUNK, VideoWriter, pyav
 from demos.formats.provenance import provenance_text
 from demos.formats.source import UNKNOWN_FPS, Signature, Source
 from demos.formats.spaces import leaf_spaces
-from demos.types import Array
+from demos.types import Arrays
 from lam_envs.registration import is_lam_env
 
 EPISODES_A_WRITE = 50
@@ -108,7 +107,7 @@ class _FolderWriter:
     def __enter__(self) -> _FolderWriter:
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         for video in self._videos.values():
             video.close()
         for tables in (self._data, self._meta, self._rest):
@@ -120,7 +119,7 @@ class _FolderWriter:
         observations = dict(tree_leaves(episode.observations))
         columns = self._columns(episode, observations)
         stats = {name: number_statistics(values) for name, values in columns.items()}
-        row: dict[str, Any] = {"episode_index": self._episodes, "tasks": [self._task], "length": steps}
+        row: dict[str, object] = {"episode_index": self._episodes, "tasks": [self._task], "length": steps}
         chunk, file = self._data.add(frame_table(columns, self._features))
         row |= {"data/chunk_index": chunk, "data/file_index": file}
         row |= {"dataset_from_index": self._frames, "dataset_to_index": self._frames + steps}
@@ -165,7 +164,7 @@ class _FolderWriter:
         (self._path / PROVENANCE).write_text(provenance_text(self._source))
         pyarrow("pyarrow.parquet").write_table(task_table(self._task), self._path / TASKS_FILE)
 
-    def _columns(self, episode: Episode, observations: dict[str, Array]) -> dict[str, Array]:
+    def _columns(self, episode: Episode, observations: Arrays) -> Arrays:
         """Return the columns of the frames, without videos."""
         layout, steps = self.layout_of, len(episode)
         columns = {
@@ -195,7 +194,7 @@ class _FolderWriter:
         def path(chunk: int, file: int) -> Path:
             return self._path / VIDEO_PATH.format(video_key=name, chunk_index=chunk, file_index=file)
 
-        video = VideoWriter(path, self._fps, leaf_spaces(self._source.dataset.observation_space)[entry].shape)
+        video = VideoWriter(path, self._fps, leaf_spaces(self._source.dataset.observation_space)[entry].shape or ())
         self._features[name]["info"] = video.information
         return video
 
