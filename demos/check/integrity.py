@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import h5py
 import numpy as np
@@ -186,7 +185,7 @@ def _digest_attribute(group: h5py.Group) -> str:
     return value
 
 
-def _linked(group: h5py.Group, name: str, path: str) -> Any:
+def _linked(group: h5py.Group, name: str, path: str) -> h5py.Group | h5py.Dataset:
     """Return a member of a group that is no link: links may lead to other files, or form cycles."""
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
@@ -213,7 +212,7 @@ def _arrays(
             raise DamageError(f"{path}{shorten(name)} is {_kind(part)}, expected an array or a group")
 
 
-def _kind(part: Any) -> str:
+def _kind(part: object) -> str:
     return {h5py.Dataset: "an array", h5py.Group: "a group"}.get(type(part), "neither array nor group")
 
 

@@ -19,23 +19,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+from demos.types import JsonObject
 
 SILENCE_SECONDS = 60.0
 """Largest time to read one array, seconds."""
 START = "import sys; sys.path[:] = sys.argv[2:]; from demos.check.isolation import main; main(sys.argv[1])"
 READY = {"ready": True}
 
-Send = Callable[[dict[str, Any]], None]
+Send = Callable[[JsonObject], None]
 
 
 class ProcessError(Exception):
     """A process ended before it finished."""
 
 
-def messages_of(
-    function: str, settings: dict[str, Any], silence: float = SILENCE_SECONDS
-) -> Iterator[dict[str, Any]]:
+def messages_of(function: str, settings: JsonObject, silence: float = SILENCE_SECONDS) -> Iterator[JsonObject]:
     """Run a function in a separate process; yield its messages.
 
     Args:
@@ -119,7 +119,7 @@ def main(function: str) -> None:
     with os.fdopen(os.dup(1), "w") as channel:
         os.dup2(2, 1)
 
-        def send(message: dict[str, Any]) -> None:
+        def send(message: JsonObject) -> None:
             _limit_processor_time(2 * settings["silence"])
             channel.write(json.dumps(message) + "\n")
             channel.flush()

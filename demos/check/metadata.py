@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
@@ -36,7 +35,7 @@ OPTIONAL: dict[str, type] = {
 }
 
 
-def read_metadata(folder: Path) -> tuple[dict[str, Any], list[str]]:
+def read_metadata(folder: Path) -> tuple[Metadata, list[str]]:
     """Return the metadata, empty if they are unreadable, and their faults.
 
     Args:

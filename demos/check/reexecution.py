@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import minari
 
@@ -13,6 +12,7 @@ from demos.collection.replay import replay_difference
 from demos.datasets.environment import make_env
 from demos.datasets.metadata import changes_of, is_collected, plan_of, stores_jpeg
 from demos.datasets.reading import episodes_of
+from demos.types import JsonObject
 
 
 def environment_faults(dataset: minari.MinariDataset) -> list[str]:
@@ -88,7 +88,7 @@ def _versions(dataset: minari.MinariDataset) -> str:
     )
 
 
-def _flat(plan: dict[str, Any]) -> dict[str, Any]:
+def _flat(plan: JsonObject) -> dict[str, object]:
     """Return the versions that re-execution depends on; demonstrators and strategies do not matter."""
     tables = (plan.get("versions"), plan.get("libraries"))
     versions = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}

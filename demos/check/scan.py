@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 from minari.serialization import deserialize_space
@@ -15,6 +14,7 @@ from minari.serialization import deserialize_space
 from demos.check.integrity import Expected, Findings, check_episode, shorten
 from demos.check.isolation import SILENCE_SECONDS, ProcessError, Send, limit_memory, messages_of
 from demos.runtime.access import access_error
+from demos.types import JsonObject, Space
 
 SPARE_MEMORY = 2**30
 """Memory for reading, bytes, in addition to eight times the size of the file."""
@@ -84,7 +84,7 @@ def scan(
         "after": -1,
     }
     while True:
-        at: dict[str, Any] = {"reading": "the file"}
+        at: JsonObject = {"reading": "the file"}
         try:
             for message in _messages(settings, silence) if isolated else _messages_here(settings):
                 at = message if "reading" in message else at
@@ -108,23 +108,23 @@ def scan(
             advance()
 
 
-def _messages(settings: dict[str, Any], silence: float) -> Iterator[dict[str, Any]]:
+def _messages(settings: JsonObject, silence: float) -> Iterator[JsonObject]:
     return messages_of("demos.check.scan:scan_with_limits", settings, silence)
 
 
-def _messages_here(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
+def _messages_here(settings: JsonObject) -> Iterator[JsonObject]:
+    messages: list[JsonObject] = []
     scan_episodes(settings, messages.append)
     return iter(messages)
 
 
-def scan_with_limits(settings: dict[str, Any], send: Send) -> None:
+def scan_with_limits(settings: JsonObject, send: Send) -> None:
     """Scan in the separate process, with no more memory than an undamaged file needs."""
     limit_memory(SPARE_MEMORY + 8 * Path(settings["data_file"]).stat().st_size)
     scan_episodes(settings, send)
 
 
-def scan_episodes(settings: dict[str, Any], send: Send) -> None:
+def scan_episodes(settings: JsonObject, send: Send) -> None:
     """Scan the episodes after the last reported one, and send the findings."""
     path = Path(settings["data_file"])
     file_bytes = path.stat().st_size
@@ -157,9 +157,9 @@ def _send_episode(file: h5py.File, number: int, expected: Expected, send: Send) 
     send({"episode": number, "findings": dataclasses.asdict(result)})
 
 
-def _spaces(settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _spaces(settings: JsonObject) -> tuple[dict[str, Space | None], list[str]]:
     """Return the spaces, None if damaged or missing, and their faults."""
-    spaces: dict[str, Any] = dict.fromkeys(SPACES)
+    spaces: dict[str, Space | None] = dict.fromkeys(SPACES)
     faults: list[str] = []
     for name in SPACES:
         if isinstance(settings[name], str):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.reading import episodes_of, read_dtype
-from demos.datasets.tree import tree_leaves, tree_nest
+from demos.datasets.tree import tree_leaves, tree_map, tree_nest
 from demos.types import Array, Arrays, Observation, Space
 
 RELEASE_BYTES = 256 * 2**20
@@ -101,7 +101,7 @@ class Windows:
             raise TypeError(f"invalid index {index!r}; expected an integer or a sequence of integers")
         numbers = numbers.astype(np.int64)
         if not numbers.ndim:
-            window: Window = _first(self._batch(numbers[None]))
+            window: Window = tree_map(lambda values: values[0], self._batch(numbers[None]))
             return window
         return self._batch(numbers)
 
@@ -267,8 +267,3 @@ def _leaf_spaces(space: Space, name: str) -> Iterator[tuple[str, Space]]:
             yield from _leaf_spaces(inner, f"{name}/{key}")
     else:
         yield name, space
-
-
-def _first(part: Any) -> Any:
-    """Return the only window of a batch."""
-    return {name: _first(inner) for name, inner in part.items()} if isinstance(part, dict) else part[0]

@@ -24,7 +24,7 @@ from demos.preprocess.resample import Resample
 from demos.preprocess.schema import schema_of
 from demos.preprocess.smooth import Smooth
 from demos.preprocess.states_to_obs import StatesToObs
-from demos.types import Metadata
+from demos.types import JsonObject, Metadata
 
 PREPROCESSORS: dict[str, type[Preprocessor]] = {
     kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features, StatesToObs)
@@ -117,6 +117,6 @@ def _apply_all(transforms: Sequence[EpisodeTransform], episode: Episode) -> Epis
     return result
 
 
-def _settings(step: Preprocessor) -> dict[str, Any]:
+def _settings(step: Preprocessor) -> JsonObject:
     """Return a step with its settings, as recorded in the history."""
     return {"step": step.name, "replays": step.executes, "executes": step.executes, **asdict(cast(Any, step))}

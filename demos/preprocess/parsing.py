@@ -26,7 +26,7 @@ def parse_step(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
     kind = known[name]
     hints = get_type_hints(kind)
     settings = {field.name: hints[field.name] for field in fields(cast(Any, kind)) if not field.name.startswith("_")}
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if key not in settings or not equals:
@@ -45,7 +45,7 @@ def parse_step(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
         raise ValueError(f"the step {text!r} misses the settings {', '.join(missing)}") from None
 
 
-def _value(kind: Any, text: str, pair: str) -> Any:
+def _value(kind: object, text: str, pair: str) -> object:
     if get_origin(kind) is tuple:
         return tuple(text.split("+"))
     if kind is bool or bool in get_args(kind):

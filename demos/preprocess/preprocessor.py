@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from demos.datasets.episode import Episode
 from demos.preprocess.schema import DatasetSchema
+from demos.types import JsonObject
 
 
 class EpisodeTransform(ABC):
@@ -23,7 +24,7 @@ class EpisodeTransform(ABC):
     def apply(self, episode: Episode) -> Episode | None:
         """Return the transformed episode; None leaves it out."""
 
-    def notes(self) -> dict[str, Any]:
+    def notes(self) -> JsonObject:
         """Return what the history records beside the settings, after all episodes."""
         return {}
 

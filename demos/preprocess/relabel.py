@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
@@ -16,9 +16,10 @@ from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode
 from demos.datasets.tree import tree_leaves
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
-from demos.types import Env
+from demos.types import Env, JsonObject
 from lam_envs import ToolCommand
 from lam_envs.control import CONTROLS
+from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_lam_env
 from lam_envs.validation import check_name
 
@@ -69,7 +70,7 @@ class Relabel(Preprocessor):
 
 def _info_sizes(env: Env) -> dict[str, int]:
     """Return the sizes of the infos of an environment."""
-    inner: Any = env.unwrapped
+    inner = cast(ManipulationEnv, env.unwrapped)
     info = env.reset(seed=0)[1]
     return {name: int(np.size(value)) for name, value in tree_leaves({**info, STATE: inner.physical_state()})}
 
@@ -102,7 +103,7 @@ class _RelabelTransform(EpisodeTransform):
         )
 
     @override
-    def notes(self) -> dict[str, Any]:
+    def notes(self) -> JsonObject:
         return {"left_out": self._left_out}
 
     @override
@@ -112,7 +113,7 @@ class _RelabelTransform(EpisodeTransform):
     def _steps(self, episode: Episode) -> Iterator[Step]:
         """Yield the steps along the recorded path; the tool waits for each position for a limited time."""
         path = self._path(episode)
-        inner: Any = self._env.unwrapped
+        inner = cast(ManipulationEnv, self._env.unwrapped)
         observation, info = self._env.reset(seed=episode.seed, options=episode.options)
         step = Step(None, observation, 0.0, False, False, info)
         yield step

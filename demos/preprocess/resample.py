@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_map
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema
-from demos.types import Array
+from demos.types import Array, Space
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class _ResampleTransform(EpisodeTransform):
         return resampled
 
 
-def _scaled_space(space: Any, ratio: float, displaced: int) -> Any:
+def _scaled_space(space: Space, ratio: float, displaced: int) -> Space:
     """Return the action space whose displacements are sums over ``ratio`` steps."""
     # The last new step may be longer by up to half a step.
     longest = ratio + max(ratio, 1.0) / 2

@@ -7,7 +7,6 @@ entry ``robot`` of image observations.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -21,10 +20,11 @@ from demos.datasets.environment import make_env
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import PLAN, SCHEMA, plan_of, rate_of, validate_rate
 from demos.datasets.reading import episodes_of
-from demos.datasets.tree import tree_leaves
-from demos.types import Array, Env, Space
+from demos.datasets.tree import tree_leaves, tree_map
+from demos.types import Array, Env, JsonObject, Metadata, Space
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.control import CONTROLS
+from lam_envs.env import ManipulationEnv
 from lam_envs.observation import ROBOT_KEY
 from lam_envs.registration import is_lam_env
 
@@ -60,7 +60,7 @@ class DatasetSchema:
 
     observation_space: Space
     action_space: Space
-    plan: dict[str, Any] | None
+    plan: JsonObject | None
     rate: float | None
     columns: dict[str, Column] | None
     displacements: int | None
@@ -145,7 +145,7 @@ class DatasetSchema:
         values: npt.NDArray[np.float64] = part.astype(np.float64) * column.scale + np.array(column.center)
         return values
 
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> Metadata:
         """Return the metadata that store the schema beside the spaces."""
         columns = {
             name: {"start": column.start, "size": column.size, "scale": column.scale, "center": list(column.center)}
@@ -162,7 +162,7 @@ def schema_of(dataset: minari.MinariDataset) -> DatasetSchema:
         ValueError: The stored schema is damaged.
     """
     metadata = dataset.storage.read_raw_metadata(dataset.storage.data_path)
-    plan: dict[str, Any] | None = None
+    plan: JsonObject | None = None
     with contextlib.suppress(ValueError):
         plan = plan_of(dataset)
     infos = next(episodes_of(dataset, dataset.episode_indices[:1])).infos
@@ -186,14 +186,14 @@ def schema_of(dataset: minari.MinariDataset) -> DatasetSchema:
     )
 
 
-def schema_of_env(env: Env, plan: dict[str, Any]) -> DatasetSchema:
+def schema_of_env(env: Env, plan: JsonObject) -> DatasetSchema:
     """Return the schema of episodes of an environment of lam_envs.
 
     Args:
         env: Environment of lam_envs.
         plan: Plan of the collection.
     """
-    inner: Any = env.unwrapped
+    inner = cast(ManipulationEnv, env.unwrapped)
     columns = {
         name: Column(part.slice.start, part.slice.stop - part.slice.start, part.scale, tuple(part.center))
         for name, part in inner.layout.items()
@@ -243,19 +243,17 @@ def slice_episode(episode: Episode, first: int, last: int) -> Episode:
         last: Last observation, at most T and after the first.
     """
 
-    def rows(part: Any) -> Any:
-        if isinstance(part, Mapping):
-            return {name: rows(inner) for name, inner in part.items()}
-        return part[first : last + 1]
+    def rows(values: Array) -> Array:
+        return values[first : last + 1]
 
     truncations = episode.truncations[first:last].copy()
     truncations[-1] |= not episode.terminations[last - 1]
     return replace(
         episode,
-        observations=rows(episode.observations),
+        observations=tree_map(rows, episode.observations),
         actions=episode.actions[first:last],
         rewards=episode.rewards[first:last],
         terminations=episode.terminations[first:last],
         truncations=truncations,
-        infos=rows(episode.infos),
+        infos=tree_map(rows, episode.infos),
     )

@@ -18,7 +18,7 @@ from demos.types import Array
 
 @dataclass(frozen=True)
 class Smooth(Preprocessor):
-    """Smooth the last_command path of displacement actions, and features if named, by least squares.
+    """Smooth the commanded path of displacement actions, and features if named, by least squares.
 
     A polynomial is fitted to a window around each step (Savitzky and Golay 1964, Analytical Chemistry 36,
     1627-1639). Start and end of the path do not change.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import cast
 
 import gymnasium as gym
 from typing_extensions import override
@@ -13,7 +13,7 @@ from demos.datasets.episode import STATE, Episode
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
 from demos.types import Env
-from lam_envs.env import OBSERVATIONS
+from lam_envs.env import OBSERVATIONS, ManipulationEnv
 from lam_envs.registration import is_lam_env
 from lam_envs.validation import check_name
 
@@ -76,7 +76,7 @@ class _ObservationTransform(EpisodeTransform):
 
     @override
     def apply(self, episode: Episode) -> Episode | None:
-        inner: Any = self._env.unwrapped
+        inner = cast(ManipulationEnv, self._env.unwrapped)
         return replace(episode, observations=stack([inner.set_state(state)[0] for state in episode.infos[STATE]]))
 
     @override

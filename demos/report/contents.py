@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import minari
 import numpy as np
@@ -16,7 +15,7 @@ from demos.datasets.metadata import plan_of
 from demos.datasets.reading import episodes_of
 from demos.report.positions import Area, Points, Positions, own_env
 from demos.report.tally import Tally, action_names
-from demos.types import Array
+from demos.types import Array, JsonObject
 
 MAX_PATHS = 200
 """Largest number of episodes whose path of the tool is shown."""
@@ -116,7 +115,7 @@ def contents_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Con
     return contents
 
 
-def _plan(dataset: minari.MinariDataset) -> dict[str, Any]:
+def _plan(dataset: minari.MinariDataset) -> JsonObject:
     try:
         return plan_of(dataset)
     except ValueError:
@@ -156,7 +155,7 @@ def _actions(dataset: minari.MinariDataset) -> Iterator[Array]:
         yield episode.actions
 
 
-def _summary(number: int, episode: Episode, plan: dict[str, Any]) -> EpisodeSummary:
+def _summary(number: int, episode: Episode, plan: JsonObject) -> EpisodeSummary:
     return EpisodeSummary(
         number=number,
         steps=len(episode),
@@ -168,7 +167,7 @@ def _summary(number: int, episode: Episode, plan: dict[str, Any]) -> EpisodeSumm
     )
 
 
-def _name_of(episode: Episode, info: str, names: Any) -> str | None:
+def _name_of(episode: Episode, info: str, names: object) -> str | None:
     """Return the name that an index in an info stands for."""
     if info not in episode.infos or not isinstance(names, Sequence):
         return None

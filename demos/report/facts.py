@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from math import isfinite, nan
 from statistics import fmean, median
-from typing import Any
 
 import gymnasium as gym
 import minari
@@ -56,7 +55,7 @@ def headline(dataset: minari.MinariDataset, contents: Contents) -> list[dict[str
     return tiles
 
 
-def groups(contents: Contents) -> list[dict[str, Any]]:
+def groups(contents: Contents) -> list[dict[str, str | int]]:
     """Return the results by demonstrator and by strategy."""
     rows = []
     for kind in ("demonstrator", "strategy"):
@@ -112,7 +111,7 @@ def _space(space: Space) -> str:
     return str(space)
 
 
-def _listed(values: Any) -> str:
+def _listed(values: object) -> str:
     if not isinstance(values, dict):
         return ""
     return ", ".join(f"{name} {value}" for name, value in values.items())

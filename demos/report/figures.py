@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -239,6 +239,6 @@ def _bar(style: str, x: float, y: float, width: float, height: float, tooltip: s
     return template.format(style, x, y, width, height, tooltip)
 
 
-def _svg(alt: str, width: float, height: float, parts: Iterable[Any]) -> Markup:
+def _svg(alt: str, width: float, height: float, parts: Iterable[Markup]) -> Markup:
     template = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>')
     return template.format(width, height, alt, Markup("").join(parts))

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import minari
 import numpy as np
@@ -51,7 +50,7 @@ def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = Tru
         raise ValueError(f"dataset {dataset.id} has no episodes; expected at least one")
     contents = contents_of(dataset, progress=progress)
     recorded_videos, no_videos = _videos(dataset, contents, videos=videos, progress=progress)
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "id": dataset.id,
         "description": str(dataset.storage.metadata.get("description") or ""),
         "headline": headline(dataset, contents),
@@ -72,7 +71,7 @@ def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = Tru
     return write_atomically(Path(out), _page(content))
 
 
-def _page(content: dict[str, Any]) -> str:
+def _page(content: dict[str, object]) -> str:
     templates = Environment(
         loader=PackageLoader("demos.report"),
         autoescape=True,
@@ -100,7 +99,7 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _episode_figures(contents: Contents) -> list[dict[str, Any]]:
+def _episode_figures(contents: Contents) -> list[dict[str, str]]:
     """Return histograms of the results of the episodes."""
     values: list[tuple[str, str, Callable[[EpisodeSummary], float | None], bool]] = [
         ("Returns", "sum of rewards", lambda one: one.total_return, False),
@@ -131,7 +130,7 @@ def _same(known: Sequence[tuple[EpisodeSummary, float]], label: str) -> str:
     return f"Every episode: {number_text(numbers.pop())} ({label})." if len(numbers) == 1 else ""
 
 
-def _coverage(contents: Contents) -> dict[str, Any] | None:
+def _coverage(contents: Contents) -> dict[str, object] | None:
     """Return the figure of initial positions from above."""
     if not contents.starts:
         return None
@@ -147,7 +146,7 @@ def _coverage(contents: Contents) -> dict[str, Any] | None:
     return {"svg": top_view(alt, series, areas), "series": series, "areas": areas, "count": count}
 
 
-def _paths(contents: Contents) -> dict[str, Any] | None:
+def _paths(contents: Contents) -> dict[str, object] | None:
     """Return the data of the 3-D figure: points in millimeters, and groupings by color."""
     if not contents.paths:
         return None
@@ -169,7 +168,7 @@ def _paths(contents: Contents) -> dict[str, Any] | None:
     }
 
 
-def _action_figures(contents: Contents) -> list[dict[str, Any]]:
+def _action_figures(contents: Contents) -> list[dict[str, str]]:
     """Return histograms of the recorded actions."""
     if contents.tally is None:
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import minari
 import numpy as np
@@ -11,7 +11,9 @@ import numpy.typing as npt
 from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import plan_of
+from demos.datasets.tree import tree_map
 from demos.types import Env
+from lam_envs.env import ManipulationEnv
 from lam_envs.observation import ROBOT_KEY
 from lam_envs.registration import is_lam_env
 from lam_envs.tasks import TASKS, make_task
@@ -75,8 +77,8 @@ class Positions:
         env, state_env = own_env(dataset), own_env(dataset, obs="state")
         if env.observation_space != dataset.observation_space:
             raise ValueError(f"the observations are not those of {plan_of(dataset)['env_id']}")
-        self._env: Any = env.unwrapped
-        self._state_env: Any = state_env.unwrapped
+        self._env = cast(ManipulationEnv, env.unwrapped)
+        self._state_env = cast(ManipulationEnv, state_env.unwrapped)
 
     def close(self) -> None:
         """Close the environments."""
@@ -110,7 +112,7 @@ class Positions:
         For image observations, they come from the recorded state, if there is one.
         """
         if ROBOT_KEY not in episode.observations:
-            features = self._env.features(_first(episode.observations))
+            features = self._env.features(tree_map(lambda values: values[0], episode.observations))
         elif STATE in episode.infos:
             self._state_env.set_state(episode.infos[STATE][0])
             features = self._state_env.features()
@@ -126,12 +128,6 @@ class Positions:
         part = self._env.layout[TOOL]
         path: Points = np.asarray(vectors[:, part.slice], dtype=np.float64) * part.scale + part.center
         return path
-
-
-def _first(observations: Any) -> Any:
-    if isinstance(observations, dict):
-        return {name: values[0] for name, values in observations.items()}
-    return observations[0]
 
 
 def _is_position(name: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +70,7 @@ class Tally:
         ValueError: The space has another type.
     """
 
-    def __init__(self, space: Space, names: Sequence[str] | None, actions: Iterable[Any]) -> None:
+    def __init__(self, space: Space, names: Sequence[str] | None, actions: Iterable[Array]) -> None:
         self.size = 1
         """Number of action dimensions."""
         self.choices: Choices | None = None
@@ -98,7 +97,7 @@ class Tally:
             histogram.add(values)
 
 
-def _limits(space: Space, actions: Iterable[Any]) -> tuple[Array, Array]:
+def _limits(space: Space, actions: Iterable[Array]) -> tuple[Array, Array]:
     """Return the smallest and the largest value of each dimension."""
     if isinstance(space, spaces.MultiDiscrete):
         start = np.asarray(getattr(space, "start", np.zeros_like(space.nvec))).ravel()

@@ -10,12 +10,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import gymnasium.error
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from demos.types import Keywords
 
 # Paths and names may hold brackets: do not read these as markup.
 console = Console(highlight=False, markup=False)
@@ -52,7 +53,7 @@ def _names_user_code(traceback_text: str) -> bool:
     return any(not any(file.is_relative_to(folder) for folder in (*ours, *installed)) for file in files)
 
 
-def parse_keywords(assignments: list[str], option: str = "--env-kwargs") -> dict[str, Any]:
+def parse_keywords(assignments: list[str], option: str = "--env-kwargs") -> Keywords:
     """Return the keyword arguments of ``name=value`` pairs; values are JSON, or else text.
 
     Args:
@@ -62,7 +63,7 @@ def parse_keywords(assignments: list[str], option: str = "--env-kwargs") -> dict
     Raises:
         ValueError: A pair has no name or no ``=``.
     """
-    result: dict[str, Any] = {}
+    result: Keywords = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not name:

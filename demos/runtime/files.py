@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 
 def write_atomically(path: Path, content: bytes | str) -> Path:
@@ -26,6 +26,6 @@ def write_atomically(path: Path, content: bytes | str) -> Path:
     return path
 
 
-def write_json(path: Path, content: dict[str, Any]) -> Path:
+def write_json(path: Path, content: Mapping[str, object]) -> Path:
     """Write a JSON file atomically."""
     return write_atomically(path, json.dumps(content, indent=1) + "\n")

@@ -11,10 +11,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demos.runtime.engines.job import Job, OnCrash, OnProgress, Schedule, progress
 from demos.runtime.engines.local import THREADS
+
+if TYPE_CHECKING:
+    import ray
 
 RETRIES = 2
 """Number of retries of a job whose machine or process was lost."""
@@ -24,6 +28,10 @@ LOCAL = "local"
 
 Files = dict[str, bytes | None]
 """Content by relative path, separated by ``/``; None for a folder."""
+ObjectRef: TypeAlias = "ray.ObjectRef[Any]"
+"""Reference to the files or the result of a job in the object store of Ray."""
+Stored: TypeAlias = dict[tuple[Path, str], ObjectRef]
+"""References to files by folder and relative path."""
 
 
 class RayEngine:
@@ -50,7 +58,7 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise ImportError("the engine ray needs Ray: pip install 'lam-envs[ray]'") from error
-        self._ray: Any = ray
+        self._ray: ModuleType = ray
         self._shared = shared_filesystem
         if not ray.is_initialized():
             try:
@@ -78,8 +86,8 @@ class RayEngine:
         )(_run_job)
         board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board).remote() if on_progress else None
         schedule = Schedule(jobs)
-        running: dict[Any, Job] = {}
-        stored: dict[tuple[Path, str], Any] = {}
+        running: dict[ObjectRef, Job] = {}
+        stored: Stored = {}
         try:
             while schedule.left:
                 while len(running) < self.workers and (job := schedule.next()) is not None:
@@ -99,7 +107,7 @@ class RayEngine:
             if board is not None:
                 ray.kill(board)
 
-    def _sent(self, job: Job, stored: dict[tuple[Path, str], Any]) -> dict[str, Any]:
+    def _sent(self, job: Job, stored: Stored) -> dict[str, ObjectRef]:
         """Put the files that a job reads into the object store, once for all jobs that read them."""
         sent = {}
         for name in job.reads:
@@ -110,7 +118,7 @@ class RayEngine:
             sent[name] = stored[key]
         return sent
 
-    def _taken(self, job: Job, reference: Any, on_crash: OnCrash | None, stored: dict[tuple[Path, str], Any]) -> Any:
+    def _taken(self, job: Job, reference: ObjectRef, on_crash: OnCrash | None, stored: Stored) -> Any:
         """Return the result of a job, and write its files into its folder."""
         try:
             result, written = self._ray.get(reference)
@@ -127,14 +135,14 @@ class RayEngine:
                 stored.pop((job.folder, name), None)
         return result
 
-    def _cancel(self, references: list[Any]) -> None:
+    def _cancel(self, references: list[ObjectRef]) -> None:
         """Cancel running jobs, without those that just ended: canceling these aborts the process in Ray 2.60."""
         if references:
             _, unfinished = self._ray.wait(references, num_returns=len(references), timeout=0)
             for reference in unfinished:
                 self._ray.cancel(reference, force=True)
 
-    def _show(self, board: Any, running: dict[Any, Job], on_progress: OnProgress) -> None:
+    def _show(self, board: Any, running: dict[ObjectRef, Job], on_progress: OnProgress) -> None:
         named = {job.name: job for job in running.values()}
         try:
             shares = self._ray.get(board.taken.remote(), timeout=POLL_SECONDS)
@@ -161,7 +169,7 @@ class _Board:
         return shares
 
 
-def _run_job(job: Job, sent: dict[str, Any] | None, board: Any) -> tuple[Any, dict[str, Files] | None]:
+def _run_job(job: Job, sent: dict[str, ObjectRef] | None, board: Any) -> tuple[Any, dict[str, Files] | None]:
     """Run a job on a machine of the cluster; return its result and the files that it wrote."""
     listener: Callable[[float], None] | None = None
     if board is not None:

@@ -39,7 +39,7 @@ class Job:
     """
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., object]
     arguments: tuple[Any, ...]
     folder: Path | None = None
     reads: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Job:
     after: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
 
-    def arguments_in(self, folder: Path | None) -> tuple[Any, ...]:
+    def arguments_in(self, folder: Path | None) -> tuple[object, ...]:
         """Return the arguments for a call with the job's files in a folder."""
         return tuple(
             folder / argument.path if isinstance(argument, JobPath) and folder is not None else argument
@@ -55,7 +55,7 @@ class Job:
         )
 
 
-OnCrash = Callable[[Job], Any]
+OnCrash = Callable[[Job], object]
 """Called with a job whose process crashed, also when it ran alone; returns the result of the job."""
 OnProgress = Callable[[Job, float], None]
 """Called with a job and its progress from 0 to 1: when it begins, and while it runs."""

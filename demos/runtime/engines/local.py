@@ -13,10 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from demos.runtime.engines.job import Job, OnCrash, OnProgress, Schedule, progress
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+Context: TypeAlias = "ForkServerContext | SpawnContext"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that limit the threads of numeric libraries."""
 GRACE_SECONDS = 2.0
@@ -105,7 +109,7 @@ class _Running:
         self.messages.close()
 
 
-def _begin(context: Any, job: Job, on_progress: OnProgress | None) -> _Running:
+def _begin(context: Context, job: Job, on_progress: OnProgress | None) -> _Running:
     messages, sender = context.Pipe(duplex=False)
     call = bytes(ForkingPickler.dumps((job.function, job.arguments_in(job.folder))))
     process = context.Process(target=_work, args=(sender, call, dict(os.environ)), name=job.name)
@@ -188,7 +192,7 @@ _imported: set[str] = set()
 """Modules that the fork server has imported."""
 
 
-def _context(modules: set[str]) -> Any:
+def _context(modules: set[str]) -> Context:
     """Return the multiprocessing context: processes are forked from a server that has only imported the modules.
 
     They are not forked from this process, because a Bullet client or a thread must not be inherited. Where a fork
