@@ -18,6 +18,7 @@ from agents.saving import archive
 from agents.training.provenance import outdated_parts
 from agents.training.run import Run
 from agents.types import Env
+from demos.collection.recording import Policy
 from demos.runtime.console import clear_errors, console, parse_keywords
 
 app = typer.Typer(
@@ -123,7 +124,7 @@ def _settings(assignments: list[str]) -> dict[str, Any]:
     return given
 
 
-def _demonstrations(name: str, learner: Any, demonstrations: str | None, root: Path | None) -> Any:
+def _demonstrations(name: str, learner: object, demonstrations: str | None, root: Path | None) -> Any:
     """Load the demonstrations of an agent; None if it needs none."""
     if not spec_of(learner).needs_demonstrations:
         if demonstrations is not None:
@@ -173,7 +174,7 @@ def evaluate(
                 )
             settings = archive.settings_of(agent, settings)
             # settings_of has searched for statistics and warned: load must not do so again.
-            acting: Any = archive.load(agent, made, **{"vecnormalize": False, **settings})
+            acting: Policy = archive.load(agent, made, **{"vecnormalize": False, **settings})
         else:
             acting = _agent(agent, made, settings, agent_class)
         seeds = range(first_seed, first_seed + episodes)

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from agents.types import Env
+from agents.types import Action, Env, JsonObject, Memory, Observation, Start
 from demos.collection.recording import Policy
 from demos.runtime.import_paths import import_object
 
@@ -68,7 +68,7 @@ class AgentSpec:
     needs_no_command: bool = True
     budget_unit: str = "steps"
     takes_run: bool = False
-    make: Callable[..., Any] | None = None
+    make: Callable[..., Policy] | None = None
 
 
 @runtime_checkable
@@ -220,12 +220,12 @@ class Function:
         function: Function that returns an action.
     """
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Observation], Action]) -> None:
         self.function = function
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[Any, Any]:
+        self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
+    ) -> tuple[Action, Memory]:
         """Return the action of the function."""
         return self.function(observation), state
 
@@ -262,7 +262,7 @@ def is_saved(name: str) -> bool:
     return (Path(name) / DESCRIPTION).is_file()
 
 
-def read_description(directory: str | Path) -> dict[str, Any]:
+def read_description(directory: str | Path) -> JsonObject:
     """Read the JSON part of a saved agent.
 
     Raises:

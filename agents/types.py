@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from demos.types import Array, Env, Info, JsonObject, Keywords, Observation, Space
+from demos.types import Action, Array, Env, Info, JsonObject, Keywords, Memory, Observation, Space
 
 if TYPE_CHECKING:
     import torch  # not every command needs it
 
 __all__ = [
-    "Array", "Env", "Info", "JsonObject", "Keywords", "Observation", "Space", "Starts", "State", "Tensors"
+    "Action", "Array", "Env", "Info", "JsonObject", "Keywords", "Memory", "Observation", "Space", "Start", "State",
+    "Tensors",
 ]  # fmt: skip
 
 Tensors: TypeAlias = "torch.Tensor | dict[str, torch.Tensor]"
 """Observations of shape (N, ...) on a device, or a dict of such."""
 State: TypeAlias = dict[str, Any]
 """State in a checkpoint: dicts, lists and tuples of tensors, arrays, numbers, strings, booleans and None."""
-Starts: TypeAlias = "Sequence[bool] | Array | None"
+Start: TypeAlias = "Sequence[bool] | Array | None"
 """True for each environment whose episode starts; None for none."""

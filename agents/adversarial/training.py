@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices
 from agents.data.spaces import brief
 from agents.imitation.bc import BehaviorCloning
-from agents.policies.networks import BoundedPolicy, is_image, policy_keywords
+from agents.policies.networks import BoundedPolicy, ObservationEncoder, is_image, policy_keywords
 from agents.rl.finetuning import ppo_from
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
@@ -39,7 +39,7 @@ from agents.training.stable_baselines import (
     steps_per_env,
     training_envs,
 )
-from agents.types import Array, Env, State
+from agents.types import Array, Env, Keywords, State
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class AdversarialAgent(PolicyAgent):
     ) -> PPO:
         """Return PPO as it is before the first iteration."""
         settings = self.settings
-        common: dict[str, Any] = {
+        common: Keywords = {
             "n_steps": steps_per_env(settings.steps_per_iteration, self.environments, horizon),
             "batch_size": settings.batch_size,
             "n_epochs": settings.epochs,
@@ -234,7 +234,7 @@ class AdversarialAgent(PolicyAgent):
             policy_kwargs={**policy_keywords(settings.hidden_sizes), "log_std_init": settings.scratch_log_std},
             **common,
         )
-        extractor: Any = model.policy.features_extractor
+        extractor = cast(ObservationEncoder, model.policy.features_extractor)
         extractor.fit(data.statistics)
         return model
 

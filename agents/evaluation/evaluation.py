@@ -17,7 +17,7 @@ from rich.progress import track
 
 import lam_envs
 from agents.evaluation.deadline import Deadline
-from agents.types import Env
+from agents.types import Action, Env, Memory, Observation, Start
 from demos.collection.recording import Policy, rollout
 from demos.runtime.intervals import wilson_interval
 from lam_envs.env import ManipulationEnv
@@ -129,8 +129,8 @@ class _Timed:
         self._agent = agent
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[Any, Any]:
+        self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
+    ) -> tuple[Action, Memory]:
         began = time.perf_counter()
         chosen = self._agent.predict(
             observation, state=state, episode_start=episode_start, deterministic=deterministic
@@ -201,7 +201,7 @@ def evaluate(
     return Evaluation(tuple(episodes), _step_seconds(made), 1000.0 * float(np.median(timed.seconds)))
 
 
-def _limit(seconds: float | None, seed: int) -> contextlib.AbstractContextManager[Any]:
+def _limit(seconds: float | None, seed: int) -> contextlib.AbstractContextManager[object]:
     """Limit the wall time of an episode; None for no limit."""
     return contextlib.nullcontext() if seconds is None else Deadline(seconds, f"the episode with seed {seed}")
 
@@ -229,7 +229,7 @@ def make_env(env_id: str, **kwargs: Any) -> Env:
 
 def _episode(agent: Policy, env: Env, seed: int) -> EpisodeResult:
     total, length, since, ever = 0.0, 0, None, False
-    inner: Any = env.unwrapped
+    inner = env.unwrapped
     positions: list[npt.NDArray[np.float64]] = []
     forces: list[float] = []
     for step in rollout(env, agent, seed):

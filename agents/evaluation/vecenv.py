@@ -14,7 +14,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
-from agents.types import Env, Space
+from agents.types import Action, Env, Memory, Observation, Space, Start
 from demos.collection.recording import Policy
 
 Wrappers = tuple[VecNormalize | VecFrameStack, ...]
@@ -34,8 +34,8 @@ class Wrapped:
         self.wrappers = wrappers
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[Any, Any]:
+        self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
+    ) -> tuple[Action, Memory]:
         """Choose an action.
 
         Args:
@@ -64,11 +64,11 @@ class Wrapped:
         return action, (tuple(updated), memory)
 
 
-def as_trained(agent: Any, env: Env) -> Any:
+def as_trained(agent: Policy, env: Env) -> Policy:
     """Return an agent that sees observations as in its training, if it is a model that still has its own environment.
 
     Args:
-        agent: Any agent.
+        agent: Agent of any kind.
         env: Environment that it acts in. Observations that it stacks already are not stacked again.
     """
     if not isinstance(agent, BaseAlgorithm):
@@ -80,7 +80,7 @@ def as_trained(agent: Any, env: Env) -> Any:
     return Wrapped(agent, found)
 
 
-def _batch(observation: Any) -> Any:
+def _batch(observation: Observation) -> Observation:
     if isinstance(observation, dict):
         return {name: np.asarray(value)[None] for name, value in observation.items()}
     return np.asarray(observation)[None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
 from agents.data.features import feature_indices
 from agents.data.symmetry import Symmetry, symmetry_of
-from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
+from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords, set_weights, weights_of
 from agents.policies.torch_policy import TorchPolicy
 from agents.registry import AgentSpec
 from agents.training.loop import LoopSettings, TrainingLoop
@@ -23,7 +23,7 @@ from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, CountOrZero, Layers, NotNegative, Positive
-from agents.types import Array, Env, Observation, Space, Starts, Tensors
+from agents.types import Array, Env, Memory, Observation, Space, Start, State, Tensors
 from demos.datasets.statistics import Statistics
 
 MAX_ENSEMBLE = 32
@@ -116,8 +116,8 @@ class BCPolicy(TorchPolicy):
         return loss, logs
 
     def predict_action(
-        self, observation: Tensors, memory: Any = None, *, deterministic: bool = True
-    ) -> tuple[torch.Tensor, Any]:
+        self, observation: Tensors, memory: Memory = None, *, deterministic: bool = True
+    ) -> tuple[torch.Tensor, Memory]:
         """Return the mean action, or a drawn one, shape (N, ...)."""
         if deterministic and isinstance(self.action_space, gym.spaces.Box):
             # The mean without the objects of a distribution: half the time.
@@ -128,7 +128,7 @@ class BCPolicy(TorchPolicy):
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
         """Set mean and deviation of the observations."""
-        extractor: Any = self.network.features_extractor
+        extractor = cast(ObservationEncoder, self.network.features_extractor)
         extractor.fit(statistics, masked)
 
 
@@ -255,7 +255,7 @@ class BehaviorCloning(PolicyAgent):
         self.policy = self.policies[0]
 
     @staticmethod
-    def _checkpoint(finished: list[dict[str, torch.Tensor]], loop: TrainingLoop[BCPolicy]) -> dict[str, Any]:
+    def _checkpoint(finished: list[dict[str, torch.Tensor]], loop: TrainingLoop[BCPolicy]) -> State:
         """Return the state of a training: weights of finished policies, and the loop of the current one."""
         return {"finished": finished, "member": loop.state()}
 
@@ -277,8 +277,8 @@ class BehaviorCloning(PolicyAgent):
         return steps, data.transitions(apart) if apart else None
 
     def predict(
-        self, observation: Observation, state: Any = None, episode_start: Starts = None, deterministic: bool = False
-    ) -> tuple[Array, Any]:
+        self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
+    ) -> tuple[Array, Memory]:
         """Return actions, as Stable-Baselines3's ``predict`` does.
 
         An ensemble returns its mean, or for discrete actions its majority vote. Without ``deterministic`` its first

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +21,9 @@ from agents.training.run import Run
 from agents.training.settings import Count, Discount
 from agents.training.stable_baselines import SeededEpisodes, horizon_of, rollout_env
 from agents.types import Array, Env, Observation, State
-from demos.collection.recording import Policy
+from demos.collection.recording import Policy, stack
 from demos.datasets.statistics import array_statistics
+from demos.datasets.tree import tree_map
 from demos.experts import make_expert
 
 
@@ -248,7 +248,7 @@ class DAgger(PolicyAgent):
         env.episode = each.first
         steps = [step for _ in range(each.episodes) for step in self._episode(env, expert, beta, rng)]
         observations, actions = zip(*steps, strict=True)
-        return Transitions(_stacked(list(observations)), torch.from_numpy(np.stack(actions)))
+        return Transitions(tree_map(torch.from_numpy, stack(observations)), torch.from_numpy(np.stack(actions)))
 
     def _episode(
         self, env: SeededEpisodes, expert: Policy, beta: float, rng: np.random.Generator
@@ -262,9 +262,3 @@ class DAgger(PolicyAgent):
             action = label if rng.random() < beta else self.policy.predict(observation, deterministic=True)[0]
             observation, _, terminated, truncated, _ = env.step(action)
             ended = terminated or truncated
-
-
-def _stacked(observations: list[Any]) -> Any:
-    if isinstance(observations[0], dict):
-        return {name: _stacked([each[name] for each in observations]) for name in observations[0]}
-    return torch.from_numpy(np.stack(observations))

@@ -19,7 +19,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
-from agents.types import Space, Tensors
+from agents.types import Keywords, Space, Tensors
 from demos.datasets.statistics import Statistics
 
 MIN_DEVIATION = 0.01
@@ -205,7 +205,7 @@ def _first_names(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
     return {name: seen.setdefault((value.data_ptr(), value.shape), name) for name, value in state.items()}
 
 
-def policy_keywords(hidden_sizes: tuple[int, ...]) -> dict[str, Any]:
+def policy_keywords(hidden_sizes: tuple[int, ...]) -> Keywords:
     """Return keyword arguments for policies of Stable-Baselines3 that can share weights."""
     return {
         "net_arch": list(hidden_sizes),

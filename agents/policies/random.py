@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.registry import AgentSpec
-from agents.types import Env
+from agents.types import Action, Env, Memory, Observation, Start
 
 
 class RandomAgent:
@@ -27,8 +27,8 @@ class RandomAgent:
         self._observation_space = env.observation_space
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[Any, Any]:
+        self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
+    ) -> tuple[Action, Memory]:
         """Draw an action, or a batch of them for a batch of observations."""
         space: Any = self._observation_space
         if isinstance(observation, dict):

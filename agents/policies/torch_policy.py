@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from agents.data.demonstrations import Transitions
-from agents.types import Array, Observation, Space, Starts, Tensors
+from agents.types import Array, Memory, Observation, Space, Start, Tensors
 from demos.datasets.statistics import Statistics
 from demos.datasets.tree import tree_leaves, tree_map
 
@@ -43,8 +42,8 @@ class TorchPolicy(nn.Module, ABC):
 
     @abstractmethod
     def predict_action(
-        self, observation: Tensors, memory: Any = None, *, deterministic: bool = True
-    ) -> tuple[torch.Tensor, Any]:
+        self, observation: Tensors, memory: Memory = None, *, deterministic: bool = True
+    ) -> tuple[torch.Tensor, Memory]:
         """Return actions.
 
         Args:
@@ -72,8 +71,8 @@ class TorchPolicy(nn.Module, ABC):
 
     @torch.no_grad()
     def predict(
-        self, observation: Observation, state: Any = None, episode_start: Starts = None, deterministic: bool = False
-    ) -> tuple[Array, Any]:
+        self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
+    ) -> tuple[Array, Memory]:
         """Return actions for one observation or a batch, as Stable-Baselines3's ``predict`` does.
 
         Args:
@@ -99,7 +98,7 @@ class TorchPolicy(nn.Module, ABC):
             actions = np.clip(actions, self.action_space.low, self.action_space.high)
         return (actions if is_batch else actions[0]), memory
 
-    def _is_batch(self, observation: Any) -> bool:
+    def _is_batch(self, observation: Observation) -> bool:
         """Return True if an observation has a batch axis in front."""
         space = self.observation_space
         name, values = next(iter(tree_leaves(observation)))

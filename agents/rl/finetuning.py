@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ def ppo_from(bc: BehaviorCloning, env: Env | VecEnv, *, log_std: float = LOG_STD
         policy_kwargs={**policy_keywords(bc.settings.hidden_sizes), "squash": bc.settings.squash},
         **settings,
     )
-    policy: Any = model.policy
+    policy = cast(BoundedPolicy, model.policy)
     set_weights(policy, weights_of(bc.policy.network))
     if hasattr(policy, "log_std"):
         with torch.no_grad():

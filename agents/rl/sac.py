@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gymnasium import spaces
 from pydantic import Field
 from stable_baselines3 import SAC, HerReplayBuffer
@@ -16,6 +14,7 @@ from agents.policies.networks import policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.training import OffPolicySettings, ReinforcementAgent
 from agents.training.settings import Count, CountOrZero, Positive
+from agents.types import Keywords
 
 
 class SACSettings(OffPolicySettings):
@@ -84,7 +83,7 @@ class SACAgent(ReinforcementAgent):
         has_goals = (
             isinstance(self.observation_space, spaces.Dict) and "achieved_goal" in self.observation_space.spaces
         )
-        hindsight: dict[str, Any] = {}
+        hindsight: Keywords = {}
         if has_goals and settings.n_sampled_goal:
             hindsight = {
                 "replay_buffer_class": HerReplayBuffer,

@@ -18,11 +18,11 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agents.types import Env
+from agents.types import Env, JsonObject, Keywords
 from demos.collection.recording import Policy
 from demos.runtime.import_paths import import_object
 
@@ -58,7 +58,7 @@ def check(path: str | Path) -> None:
         )
 
 
-def settings_of(path: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(path: str | Path, settings: Keywords) -> Keywords:
     """Return the settings of :func:`load` with the file of VecNormalize statistics that is used, and its checksum.
 
     Results record these settings. No code of the archive is run.
@@ -149,7 +149,7 @@ def load(
     return vecenv.Wrapped(model, wrappers) if wrappers else model
 
 
-def _read(path: str | Path) -> dict[str, Any]:
+def _read(path: str | Path) -> JsonObject:
     """Read the JSON part of an archive, which holds pickles as text."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}: expected an archive that a model of Stable-Baselines3 saved")
@@ -164,7 +164,7 @@ def _read(path: str | Path) -> dict[str, Any]:
     return data
 
 
-def _unpickled(path: str | Path, name: str, value: Any) -> Any:
+def _unpickled(path: str | Path, name: str, value: object) -> Any:
     """Load a part of an archive, which can run code: the caller trusts the archive."""
     if not (isinstance(value, dict) and ":serialized:" in value):
         return value
@@ -202,7 +202,7 @@ def _no_learning(progress_remaining: float) -> float:
     return 0.0
 
 
-def _takes_any(kind: Any) -> bool:
+def _takes_any(kind: Callable[..., object]) -> bool:
     parameters = inspect.signature(kind).parameters.values()
     return any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
 

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import lam_envs
 from agents.data.spaces import brief
 from agents.registry import DESCRIPTION, read_description
+from agents.types import JsonObject
 
 WEIGHTS = "weights.safetensors"
 
@@ -104,7 +104,7 @@ def check_target(directory: str | Path) -> Path:
 
 def read_weights(
     directory: str | Path, name: str, spaces: Mapping[str, str]
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+) -> tuple[JsonObject, dict[str, torch.Tensor]]:
     """Read a saved agent's description and weights.
 
     Args:

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from agents.types import State
 from demos.runtime.files import write_atomically
 
 TREE = "tree"
@@ -32,7 +33,7 @@ def write_state(path: Path, state: object) -> Path:
     return write_atomically(path, save(arrays, metadata={TREE: tree}))
 
 
-def read_state(path: Path) -> Any:
+def read_state(path: Path) -> State:
     """Read what :func:`write_state` wrote; tuples are lists now, and arrays are tensors.
 
     Raises:
@@ -43,13 +44,13 @@ def read_state(path: Path) -> Any:
     path.open("rb").close()
     try:
         with safe_open(path, framework="pt") as file:
-            tree = json.loads(file.metadata()[TREE])
-            return _decode(tree, file)
+            state: State = _decode(json.loads(file.metadata()[TREE]), file)
+            return state
     except (SafetensorError, OSError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it to train from scratch") from error
 
 
-def _encode(part: object, arrays: dict[str, torch.Tensor]) -> Any:
+def _encode(part: object, arrays: dict[str, torch.Tensor]) -> object:
     if isinstance(part, (torch.Tensor, np.ndarray)):
         name = str(len(arrays))
         tensor = torch.as_tensor(part).detach().cpu()

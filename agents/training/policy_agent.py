@@ -19,7 +19,7 @@ from agents.training.provenance import training_of
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, check_seed, read_settings
-from agents.types import Array, Env, Observation, Space, Starts
+from agents.types import Array, Env, JsonObject, Memory, Observation, Space, Start
 
 Self = TypeVar("Self", bound="PolicyAgent")
 
@@ -46,7 +46,7 @@ class PolicyAgent(ABC):
         self.action_space = env.action_space
         kind = self.spec.settings or AgentSettings
         self.settings: Any = read_settings(self.spec.name, kind, settings, env)
-        self.training: dict[str, Any] | None = None
+        self.training: JsonObject | None = None
         with isolated_rng(0):
             self.policy: Any = self.new_policy()
 
@@ -78,10 +78,10 @@ class PolicyAgent(ABC):
         )
 
     def predict(
-        self, observation: Observation, state: Any = None, episode_start: Starts = None, deterministic: bool = False
-    ) -> tuple[Array, Any]:
+        self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
+    ) -> tuple[Array, Memory]:
         """Return actions, as Stable-Baselines3's ``predict`` does."""
-        actions: tuple[Array, Any] = self.policy.predict(observation, state, episode_start, deterministic)
+        actions: tuple[Array, Memory] = self.policy.predict(observation, state, episode_start, deterministic)
         return actions
 
     def weights(self) -> dict[str, torch.Tensor]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agents.registry import AGENTS, find, spec_of
-from agents.training.settings import settings_of, stem
-from agents.types import Env
+from agents.training.settings import AgentSettings, settings_of, stem
+from agents.types import Env, JsonObject
 from demos.collection.versions import expert_versions, library_versions, major_versions
 from lam_envs.registration import is_lam_env
 from lam_envs.versions import environment_versions
@@ -29,7 +29,7 @@ def agent_versions(name: str) -> dict[str, int]:
     return {f"agent {name}": spec_of(find(name)).version} if name in AGENTS else {}
 
 
-def settings_type(name: str) -> type[Any] | None:
+def settings_type(name: str) -> type[AgentSettings] | None:
     """Return the class of an agent's settings; None for an agent without settings and for a third-party agent.
 
     Args:
@@ -38,7 +38,7 @@ def settings_type(name: str) -> type[Any] | None:
     return spec_of(find(name)).settings if name in AGENTS else None
 
 
-def effective_settings(name: str, changed: Mapping[str, object], section: str) -> dict[str, Any]:
+def effective_settings(name: str, changed: Mapping[str, object], section: str) -> JsonObject:
     """Return all settings that an agent is trained with in an environment.
 
     Args:
@@ -62,7 +62,7 @@ def training_of(
     *,
     seed: int,
     budget: int | None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Describe a training as JSON; equal descriptions give equal agents on one machine.
 
     Args:
@@ -108,7 +108,7 @@ def training_versions(agent: str, env: Env) -> dict[str, int]:
     return {**environment_versions(spec.id, **spec.kwargs), **expert, **agent_versions(agent)}
 
 
-def outdated_parts(training: Mapping[str, Any]) -> list[str]:
+def outdated_parts(training: JsonObject) -> list[str]:
     """Return the parts, and the libraries by major version, whose version changed since an agent was trained.
 
     Args:
@@ -126,7 +126,7 @@ def outdated_parts(training: Mapping[str, Any]) -> list[str]:
     return [name for name in before if name in now and now[name] != before[name]]
 
 
-def _read_keywords(keywords: Mapping[str, str]) -> dict[str, Any]:
+def _read_keywords(keywords: Mapping[str, str]) -> JsonObject:
     """Read keywords as :func:`training_of` writes them; objects, such as a user's own task, cannot be read."""
     found = {}
     for name, text in keywords.items():

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gymnasium as gym
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.evaluation.evaluation import evaluate as evaluate_agent
-from agents.types import Env
+from agents.types import Env, JsonObject, State
 from demos.collection.recording import Policy
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 CHECKPOINT = "checkpoint.safetensors"
 EVENTS = "events.out.tfevents."
@@ -50,7 +53,7 @@ class Run:
     evaluations: int = 10
     seconds: float = 2.0
     overwrite: bool = False
-    identity: dict[str, Any] = field(default_factory=dict)
+    identity: JsonObject = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -70,7 +73,7 @@ class Run:
         )
         self._task: TaskID | None = None
         self._due = time.monotonic() + self.seconds
-        self._tensorboard: Any = None
+        self._tensorboard: SummaryWriter | None = None
         self._evaluated = 0
         self._logged = 0
         self._resumed_at: int | None = None
@@ -107,7 +110,7 @@ class Run:
                 self._tensorboard.close()
                 self._tensorboard = None
 
-    def restored(self) -> Any:
+    def restored(self) -> State | None:
         """Return the state of the last checkpoint; None without one.
 
         Raises:
@@ -132,9 +135,10 @@ class Run:
             )
         self._evaluated = checkpoint["evaluated"]
         self._logged = self._resumed_at = checkpoint["logged"]
-        return checkpoint["state"]
+        state: State = checkpoint["state"]
+        return state
 
-    def checkpoint(self, state: Callable[[], Any], *, now: bool = False) -> None:
+    def checkpoint(self, state: Callable[[], State], *, now: bool = False) -> None:
         """Write a checkpoint if one is due.
 
         Args:
@@ -188,7 +192,7 @@ class Run:
             for name, number in numbers.items():
                 self._tensorboard.add_scalar(name, number, done)
 
-    def _writer(self, folder: Path) -> Any:
+    def _writer(self, folder: Path) -> SummaryWriter:
         """Open the log: empty, or after the checkpoint that the training resumed from."""
         from torch.utils.tensorboard import SummaryWriter  # late, as above
 

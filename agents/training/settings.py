@@ -10,13 +10,13 @@ import inspect
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import gymnasium as gym
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agents.types import Env
+from agents.types import Env, JsonObject
 from lam_envs.env import ManipulationEnv
 
 CONFIGS = Path(__file__).with_name("configs")
@@ -113,7 +113,7 @@ def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, ob
     return f"setting {key} of agent {name} is {values[key]!r}; expected {expected}"
 
 
-def file_settings(name: str, known: Iterable[str]) -> dict[str, dict[str, Any]]:
+def file_settings(name: str, known: Iterable[str]) -> dict[str, JsonObject]:
     """Return what an agent's file changes, by the name of the environment.
 
     Args:
@@ -134,7 +134,7 @@ def file_settings(name: str, known: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 @cache
-def _parsed(path: Path, modified: int) -> dict[str, Any]:
+def _parsed(path: Path, modified: int) -> JsonObject:
     """Return the content of a file; it is parsed once while it does not change."""
     return dict(yaml.safe_load(path.read_text()))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -22,7 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
-from agents.types import Array, Env, Keywords, State
+from agents.types import Array, Env, Info, Keywords, Observation, State
 
 TRAINING_SEEDS = 2**29
 """First seed of training episodes; they stay below ``agents.training.run.FIRST_SEED``."""
@@ -54,7 +55,7 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         self._seed = seed
         self._index = index
 
-    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Observation, Info]:
         """Start the next episode; the argument ``seed`` is ignored."""
         drawn = np.random.SeedSequence([self._seed, self._index, self.episode]).generate_state(1)[0]
         self.episode += 1
@@ -86,7 +87,7 @@ def rollout_env(env: Env, seed: int, index: int = 0) -> SeededEpisodes:
         index: Index of the copy among those of the training.
     """
     horizon_of(env)
-    spec: Any = env.spec
+    spec = cast(EnvSpec, env.spec)
     return SeededEpisodes(gym.make(spec), seed, index)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -22,7 +21,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.training.provenance import training_of
 from agents.training.run import FIRST_SEED, Run
 from agents.training.settings import CONFIGS, SEARCH
-from agents.types import Env
+from agents.types import Env, JsonObject
 
 FIRST_TRAINING_SEED = 2**20
 """First training seed of trials; results use other seeds."""
@@ -42,12 +41,12 @@ class Tuned:
         trials: Number of finished trials, including pruned ones.
     """
 
-    settings: dict[str, Any]
+    settings: JsonObject
     success_rate: float
     trials: int
 
 
-def search_space(agent: str, changed: Mapping[str, object] | None = None) -> dict[str, dict[str, Any]]:
+def search_space(agent: str, changed: Mapping[str, object] | None = None) -> dict[str, JsonObject]:
     """Return the search space of an agent: the section ``search`` of its file in ``configs``.
 
     Args:
@@ -67,14 +66,14 @@ def search_space(agent: str, changed: Mapping[str, object] | None = None) -> dic
     return left
 
 
-def suggested(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def suggested(trial: optuna.Trial, space: Mapping[str, JsonObject]) -> JsonObject:
     """Return the settings that a trial suggests.
 
     Args:
         trial: Trial of Optuna.
         space: Range of each setting: ``choices``, or ``low`` and ``high``, with ``log`` for a logarithmic scale.
     """
-    chosen: dict[str, Any] = {}
+    chosen: JsonObject = {}
     for name, where in space.items():
         if "choices" in where:
             # Optuna stores numbers, strings and booleans only, so lists are chosen by their index.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
 
 from demos.datasets.episode import STATE, Episode
-from demos.types import Action, Env, Info, Keywords, Observation, Space
+from demos.types import Action, Env, Info, Keywords, Memory, Observation, Space
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
@@ -27,10 +27,10 @@ class Policy(Protocol):
     def predict(
         self,
         observation: Any,
-        state: Any = None,
+        state: Memory = None,
         episode_start: Any = None,
         deterministic: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, Memory]:
         """Return an action and the next state of the policy."""
         ...
 
@@ -61,7 +61,7 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
     observation, info = env.reset(seed=seed)
     step = Step(None, observation, 0.0, False, False, info)
     yield step
-    memory: object = None
+    memory: Memory = None
     start = True
     while not (step.terminated or step.truncated):
         action, memory = policy.predict(
@@ -182,7 +182,7 @@ def _numbers(infos: list[Info], depth: int = 1) -> Info:
     return stacked
 
 
-def stack(values: list[Any]) -> Any:
+def stack(values: Sequence[Any]) -> Any:
     """Return a list of arrays, or of dicts of arrays, as one array or dict of arrays."""
     if isinstance(values[0], dict):
         return {name: stack([value[name] for value in values]) for name in values[0]}

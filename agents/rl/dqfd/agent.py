@@ -12,7 +12,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.data.demonstrations import DemonstrationData, Demonstrations, concatenate
 from agents.policies.networks import policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.dqfd.losses import double_q_targets, huber, large_margin, squared_weights, values_of, weighted_mean
@@ -31,7 +31,7 @@ from agents.training.settings import (
     Positive,
 )
 from agents.training.stable_baselines import state_of, train_from_scratch
-from agents.types import Array, Env
+from agents.types import Array, Env, Memory, Observation
 
 EPSILON_GREEDY: Literal["epsilon_greedy"] = "epsilon_greedy"
 LOG_INTERVAL = 100
@@ -284,7 +284,7 @@ class DQfD(DQN):
     @torch.no_grad()
     def _targets(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the targets of Q(s, a) of one step and of n steps, each of shape (N,)."""
-        following = _joined(batch.next_observations, batch.later_observations)
+        following = concatenate([batch.next_observations, batch.later_observations])
         online, target = self.q_net(following), self.q_net_target(following)
         count = len(batch.rows)
         return (
@@ -293,8 +293,12 @@ class DQfD(DQN):
         )
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[Array, Any]:
+        self,
+        observation: Observation,
+        state: Memory = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, Memory]:
         """Return actions; without ``deterministic`` they explore as the setting ``exploration`` chooses."""
         if deterministic or self.settings.exploration == EPSILON_GREEDY:
             return super().predict(observation, state, episode_start, deterministic)
@@ -306,10 +310,3 @@ class DQfD(DQN):
     def _on_step(self) -> None:
         """Do not update the target, which follows the number of updates, or epsilon, which is constant."""
         self._n_calls += 1
-
-
-def _joined(one: Any, other: Any) -> Any:
-    """Return two batches of observations as one, for one forward pass."""
-    if isinstance(one, dict):
-        return {name: torch.cat([values, other[name]]) for name, values in one.items()}
-    return torch.cat([one, other])

@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
 
-from agents.types import Array, Observation, Space, State, Tensors
+from agents.types import Array, Info, Observation, Space, State, Tensors
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_map
 
@@ -48,7 +48,7 @@ class SumTree:
         """Sum of all leaves."""
         return float(self.nodes[1])
 
-    def __getitem__(self, indices: Any) -> Any:
+    def __getitem__(self, indices: Rows | slice) -> Numbers:
         """Return the priorities of some leaves."""
         return self.nodes[self._first : self._first + self.size][indices]
 
@@ -211,7 +211,9 @@ class PrioritizedReplayBuffer(BaseBuffer):
         self.pos += len(episode)
         self.set_errors(rows, np.full(len(rows), self.largest_error))
 
-    def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
+    def add(
+        self, obs: Observation, next_obs: Observation, action: Array, reward: Array, done: Array, infos: list[Info]
+    ) -> None:
         """Add a step of the agent; it replaces the oldest step if the buffer is full.
 
         Args:
@@ -246,7 +248,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
         bonus = np.where(rows < self.demonstrations, self.demonstration_bonus, self.agent_bonus)
         self.tree.set(rows, (sizes + bonus) ** self.alpha)
 
-    def sample(self, batch_size: int, env: Any = None, *, beta: float = 1.0) -> Batch:
+    def sample(self, batch_size: int, env: object = None, *, beta: float = 1.0) -> Batch:
         """Draw transitions, stratified by priority (Schaul et al. 2016, appendix B.2.1).
 
         Args:
@@ -285,7 +287,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
             discounts = np.where(goes_on, discounts * self.gamma, discounts)
         return returns, np.where(self.terminations[last], 0.0, discounts), last
 
-    def _get_samples(self, batch_inds: Rows, env: Any = None, beta: float = 1.0) -> Batch:  # type: ignore[override]
+    def _get_samples(self, batch_inds: Rows, env: object = None, beta: float = 1.0) -> Batch:  # type: ignore[override]
         rows = batch_inds
         returns, discounts, last = self.later(rows)
 
