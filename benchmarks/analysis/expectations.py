@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
+from agents.types import JsonObject
 from benchmarks.analysis.tables import Row, names
 from lam_envs import registration
 
@@ -161,7 +161,7 @@ def suite_figures(table: Sequence[Row]) -> dict[str, float]:
     return figures
 
 
-def file_figures(content: Mapping[str, Any]) -> dict[str, float]:
+def file_figures(content: JsonObject) -> dict[str, float]:
     """Return the figures of a file of measurements by name; of those with the same name, the first.
 
     Args:

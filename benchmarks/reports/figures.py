@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
@@ -42,7 +40,7 @@ def figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) 
         results: Results of the cells.
         ranked: Rankings of the agents.
     """
-    drawn: list[tuple[str, Callable[[], Any | None], str]] = [
+    drawn: list[tuple[str, plots.Draw, str]] = [
         (
             "Success",
             lambda: plots.success(table),

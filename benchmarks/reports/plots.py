@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from benchmarks.analysis.tables import Row, conditions_of, names, place, rows, s
 from benchmarks.runner.results import CellResult
 from benchmarks.suite.conditions import AS_TRAINED
 from demos.runtime.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 KNOWN_COLORS = {
     "random": "#8793a1",
@@ -36,7 +41,10 @@ INK = "#123456"
 """Stands for the color of the page's text."""
 COLUMNS = 3
 """Panels of a plot, side by side."""
-STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
+Draw: TypeAlias = "Callable[[], Figure | None]"
+"""Function that draws a plot; it returns None if there is nothing to draw."""
+LineStyle: TypeAlias = "str | tuple[int, tuple[int, ...]]"
+STYLES: tuple[LineStyle, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
 def color(name: str) -> str:
@@ -44,7 +52,7 @@ def color(name: str) -> str:
     return KNOWN_COLORS.get(name.partition(",")[0].partition("-")[0], OTHER_COLOR)
 
 
-def _panels(count: int, height: float, width: float = 3.9) -> tuple[Any, list[Any]]:
+def _panels(count: int, height: float, width: float = 3.9) -> tuple[Figure, list[Axes]]:
     """Return a figure without pyplot, which has global state, and its panels."""
     from matplotlib.figure import Figure
 
@@ -62,12 +70,12 @@ def _panels(count: int, height: float, width: float = 3.9) -> tuple[Any, list[An
     return figure, grid[:count]
 
 
-def _percent_axis(axes: Any, which: str = "y") -> None:
+def _percent_axis(axes: Axes, which: str = "y") -> None:
     getattr(axes, f"set_{which}lim")(-0.03, 1.03)
     getattr(axes, f"set_{which}ticks")([0, 0.25, 0.5, 0.75, 1.0], ["0%", "", "50%", "", "100%"])
 
 
-def _legend(figure: Any, axes: Sequence[Any]) -> None:
+def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """Add one legend below all panels."""
     found = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
     for columns in range(min(len(found), 6), 0, -1):
@@ -79,16 +87,16 @@ def _legend(figure: Any, axes: Sequence[Any]) -> None:
         legend.remove()
 
 
-def _styles(called: Sequence[str]) -> dict[str, tuple[str, Any]]:
+def _styles(called: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
     """Return color and line style for each name; names of the same color differ by the style."""
-    styles: dict[str, tuple[str, Any]] = {}
+    styles: dict[str, tuple[str, LineStyle]] = {}
     for name in called:
         same = sum(own == color(name) for own, _ in styles.values())
         styles[name] = color(name), STYLES[same % len(STYLES)]
     return styles
 
 
-def success(table: Sequence[Row]) -> Any:
+def success(table: Sequence[Row]) -> Figure:
     """Draw success rates as bars with their intervals, one panel an environment."""
     called = names(table)
     panels: dict[str, list[tuple[Row, str]]] = {}
@@ -101,8 +109,8 @@ def success(table: Sequence[Row]) -> Any:
         places = range(len(own))
         rates = [row.success_rate for row, _ in own]
         errors = [[row.success_rate - row.low for row, _ in own], [row.high - row.success_rate for row, _ in own]]
-        bars = {"ecolor": INK, "capsize": 2.5, "color": [color(name) for _, name in own]}
-        axes.barh(places, rates, 0.8, xerr=errors, **bars)
+        colors = [color(name) for _, name in own]
+        axes.barh(places, rates, 0.8, xerr=errors, ecolor=INK, capsize=2.5, color=colors)
         for at, (row, _) in zip(places, own, strict=True):
             axes.text(1.04, at, f"{100 * row.success_rate:.1f}%", va="center", fontsize=8)
         axes.set_yticks(places, [labels[name] for _, name in own], fontsize=8)
@@ -114,7 +122,7 @@ def success(table: Sequence[Row]) -> Any:
     return figure
 
 
-def learning_curves(results: Sequence[CellResult]) -> Any | None:
+def learning_curves(results: Sequence[CellResult]) -> Figure | None:
     """Draw learning curves: mean and range over trainings; None without periodic evaluations."""
     table = [row for row in rows(results) if row.condition == AS_TRAINED]
     called = dict(zip((row.group for row in table), names(table), strict=True))
@@ -172,7 +180,7 @@ def _together(grown: Sequence[LearningCurve]) -> tuple[Array, Array]:
     return shares[known], stacked[:, known]
 
 
-def data_efficiency(table: Sequence[Row]) -> Any | None:
+def data_efficiency(table: Sequence[Row]) -> Figure | None:
     """Draw success against the number of demonstrations; None where nothing learned from several numbers."""
     lines: dict[str, dict[str, list[Row]]] = {}
     for row in table:
@@ -191,7 +199,7 @@ def data_efficiency(table: Sequence[Row]) -> Any | None:
     for axes, (environment, agents) in zip(grid, lines.items(), strict=True):
         for name, unordered in agents.items():
             own = sorted(unordered, key=lambda row: row.demonstrations or 0)
-            counts = [row.demonstrations for row in own]
+            counts = [row.demonstrations or 0 for row in own]
             shown, line = styles[name]
             rates = [row.success_rate for row in own]
             axes.plot(counts, rates, marker="o", linestyle=line, color=shown, label=name, markersize=3)
@@ -209,7 +217,7 @@ def data_efficiency(table: Sequence[Row]) -> Any | None:
     return figure
 
 
-def robustness(table: Sequence[Row]) -> Any | None:
+def robustness(table: Sequence[Row]) -> Figure | None:
     """Draw success under each condition, agents in the same order everywhere; None where there is only one."""
     conditions = conditions_of(table)
     if len(conditions) < 2:
@@ -238,7 +246,7 @@ def robustness(table: Sequence[Row]) -> Any | None:
     return figure
 
 
-def profiles(ranked: Ranking) -> Any | None:
+def profiles(ranked: Ranking) -> Figure | None:
     """Draw performance profiles (Agarwal et al. 2021, section 4.2); None without several trainings."""
     if not ranked.profiles:
         return None
@@ -255,7 +263,7 @@ def profiles(ranked: Ranking) -> Any | None:
     return figure
 
 
-def png(draw: Callable[[], Any | None], path: Path) -> Path | None:
+def png(draw: Draw, path: Path) -> Path | None:
     """Draw into a PNG file; None if there is nothing to draw."""
     with _colors("#1f2933"):
         figure = draw()
@@ -268,7 +276,7 @@ def png(draw: Callable[[], Any | None], path: Path) -> Path | None:
     return write_atomically(path, image.getvalue())
 
 
-def svg(draw: Callable[[], Any | None]) -> str | None:
+def svg(draw: Draw) -> str | None:
     """Draw into an SVG element for a page, in the color of its text; None if there is nothing to draw."""
     with _colors(INK):
         figure = draw()
@@ -281,7 +289,7 @@ def svg(draw: Callable[[], Any | None]) -> str | None:
     return text[text.index("<svg") :].replace(INK, "currentColor").strip()
 
 
-def _colors(ink: str) -> Any:
+def _colors(ink: str) -> AbstractContextManager[None]:
     import matplotlib as mpl
 
     names_of_ink = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from agents.registry import ARCHIVE
+from agents.types import JsonObject
 from benchmarks.analysis.expectations import EXPECTATIONS, suite_figures, unexpected
 from benchmarks.analysis.ranking import ranking
 from benchmarks.analysis.statistics import Estimate
@@ -35,7 +36,12 @@ from benchmarks.suite.suite import Cell
 from benchmarks.suite.suite_file import read_suite, suite_names
 from demos.runtime.files import write_atomically
 
-IMAGES: dict[str, tuple[str, Callable[[list[Row]], Any | None]]] = {
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Content: TypeAlias = dict[str, Any]
+"""Values of a template by name."""
+IMAGES: dict[str, tuple[str, Callable[[list[Row]], Figure | None]]] = {
     "success.png": ("Success rates with their intervals", plots.success),
     "data_efficiency.png": ("Success against the number of demonstrations", plots.data_efficiency),
     "robustness.png": ("Success under each condition", plots.robustness),
@@ -106,11 +112,11 @@ def markdown(folder: str | Path) -> str:
     return _render(MARKDOWN, content)
 
 
-def _render(name: str, content: dict[str, Any]) -> str:
+def _render(name: str, content: Content) -> str:
     return _templates().get_template(f"{name}.jinja").render(content)
 
 
-def _content(base: Path, suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any]:
+def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Content:
     """Return what both pages show."""
     table = rows(results)
     sides = overviews([row for row in table if row.condition == next(iter(suite["conditions"]), AS_TRAINED)])
@@ -136,7 +142,7 @@ def _content(base: Path, suite: dict[str, Any], results: list[CellResult]) -> di
     }
 
 
-def _progress(suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any]:
+def _progress(suite: JsonObject, results: list[CellResult]) -> Content:
     """Return the numbers of results that are there and planned, and the agents that lack some."""
     cells = [Cell(**cell) for cell in suite["cells"]]
     done = {result.cell.name for result in results}
@@ -149,7 +155,7 @@ def _progress(suite: dict[str, Any], results: list[CellResult]) -> dict[str, Any
     }
 
 
-def _failed(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[tuple[str, str]]:
+def _failed(base: Path, suite: JsonObject, results: list[CellResult]) -> list[tuple[str, str]]:
     """Return the cells that failed: name and last line of the traceback."""
     done = {result.cell.name for result in results}
     found = []
@@ -161,7 +167,7 @@ def _failed(base: Path, suite: dict[str, Any], results: list[CellResult]) -> lis
     return found
 
 
-def unexpected_lines(suite: dict[str, Any], table: list[Row]) -> list[str]:
+def unexpected_lines(suite: JsonObject, table: list[Row]) -> list[str]:
     """Return a line for each figure of a shipped suite that is not as expected.
 
     Args:
@@ -172,7 +178,7 @@ def unexpected_lines(suite: dict[str, Any], table: list[Row]) -> list[str]:
     return unexpected(expected, suite_figures(table)) if expected and _is_shipped(suite) else []
 
 
-def _command(suite: dict[str, Any]) -> str:
+def _command(suite: JsonObject) -> str:
     """Return the command that runs the suite; the path of a user's own suite is not recorded."""
     words = ["python -m benchmarks run", suite["name"] if _is_shipped(suite) else "SUITE.yaml"]
     words += [f"--agent {shlex.quote(agent)}" for agent in suite["extra_agents"]]
@@ -181,7 +187,7 @@ def _command(suite: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def _is_shipped(suite: dict[str, Any]) -> bool:
+def _is_shipped(suite: JsonObject) -> bool:
     """Return True if it is a suite of the package, apart from extra agents."""
     if suite["name"] not in suite_names():
         return False
@@ -194,7 +200,7 @@ def _is_shipped(suite: dict[str, Any]) -> bool:
     )
 
 
-def _videos(base: Path, suite: dict[str, Any], results: list[CellResult]) -> list[Video]:
+def _videos(base: Path, suite: JsonObject, results: list[CellResult]) -> list[Video]:
     """Return the videos of cells that have results."""
     if suite["videos"] is None:
         return []
@@ -308,7 +314,7 @@ def _outdated(results: list[CellResult]) -> list[str]:
     ]
 
 
-def _called(suite: dict[str, Any]) -> dict[str, str]:
+def _called(suite: JsonObject) -> dict[str, str]:
     """Return a description of each label that is not just the name of an agent."""
     return {
         entry["label"]: ", ".join(
@@ -332,7 +338,7 @@ def _described_demonstrations(demonstrations: dict[str, list[int]], demonstrator
     return [" ".join([" and ".join(map(str, counts)), *kinds, "demonstrations"])]
 
 
-def _seeds(suite: dict[str, Any]) -> str:
+def _seeds(suite: JsonObject) -> str:
     first, episodes = suite["evaluation"]["first_seed"], suite["evaluation"]["episodes"]
     return f"{first} to {first + episodes - 1}"
 

@@ -17,13 +17,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 import lam_envs
 from agents.registry import AGENTS, import_path_of, is_saved, read_description
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
+from agents.types import JsonObject, Keywords
 from demos.collection.plan import Plan
 from demos.collection.versions import demonstration_versions, expert_versions, library_versions, major_versions
 from demos.experts import ExpertPolicy
@@ -46,11 +47,11 @@ class Provenance:
     """
 
     versions: dict[str, int]
-    settings: dict[str, Any]
+    settings: Keywords
     libraries: dict[str, str] = field(compare=False)
     sources: dict[str, str] = field(default_factory=dict)
 
-    def key(self, asked: Mapping[str, Any]) -> str:
+    def key(self, asked: Mapping[str, object]) -> str:
         """Return the cache key of a result.
 
         Args:
@@ -60,7 +61,7 @@ class Provenance:
         content = [asked, self.versions, self.settings, libraries, self.sources]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Return it as plain data."""
         return asdict(self)
 
@@ -68,7 +69,7 @@ class Provenance:
 def provenance_of(
     agent: str,
     environment: str,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     *,
     demonstrator: str | None = None,
     learns: bool,
@@ -112,7 +113,7 @@ def _is_expert(agent: str) -> bool:
     return agent in AGENTS and issubclass(import_object(AGENTS[agent], "agent"), ExpertPolicy)
 
 
-def _modules_of(module: str, spec: Any) -> frozenset[str]:
+def _modules_of(module: str, spec: EnvSpec) -> frozenset[str]:
     """Return the modules of an environment that is not ours: those of its registration, class and keywords."""
     entry = spec.entry_point
     modules = {module, entry.partition(":")[0] if isinstance(entry, str) else entry.__module__}

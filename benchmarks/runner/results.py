@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
+from agents.types import JsonObject
 from benchmarks.runner.cache_keys import Provenance, provenance_of
 from benchmarks.runner.trained import TrainingJob
 from benchmarks.runner.training import Training, training_from
@@ -153,7 +155,7 @@ def write_cell(folder: Path, result: CellResult) -> Path:
     return write_atomically(cell_path(folder, result.cell), text)
 
 
-def _checksum(content: dict[str, Any]) -> str:
+def _checksum(content: Mapping[str, object]) -> str:
     """Return the checksum of the rest of a file."""
     rest = {name: value for name, value in content.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:32]
@@ -284,7 +286,7 @@ def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> 
     return found.key == planned.key and not lacks_curve
 
 
-def video_info(planned: PlannedCell, videos: VideoSettings) -> dict[str, Any]:
+def video_info(planned: PlannedCell, videos: VideoSettings) -> JsonObject:
     """Return the description of a cell's videos, with its cache key."""
     return {"cell": asdict(planned.cell), "videos": videos.model_dump(), "key": planned.key}
 
@@ -309,7 +311,7 @@ def write_suite(folder: Path, suite: Suite) -> Path:
     )
 
 
-def read_results(folder: str | Path) -> tuple[dict[str, Any], list[CellResult]]:
+def read_results(folder: str | Path) -> tuple[JsonObject, list[CellResult]]:
     """Read the results of the suite that was last run in a folder; other files there are ignored.
 
     Returns:

@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from agents.registry import TrainableAgent
+from agents.types import JsonObject, Keywords
 from benchmarks.runner.cache_keys import Provenance
 from benchmarks.runner.training import Training, training_from
 from benchmarks.suite.suite import Cell, Demonstrations
@@ -36,7 +37,7 @@ class TrainingJob:
 
     environment: str
     agent: str
-    settings: dict[str, Any]
+    settings: Keywords
     seed: int
     demonstrations: Demonstrations | None
     key: str = field(compare=False)
@@ -55,7 +56,7 @@ class TrainingJob:
         asked = {name: value for name, value in planned.description().items() if name != "settings"}
         return replace(planned, key=provenance.key(asked))
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> JsonObject:
         """Return all but the key as plain data."""
         return {name: value for name, value in asdict(self).items() if name != "key"}
 
@@ -125,7 +126,9 @@ def seeds_of_demonstrations(folder: Path, wanted: TrainingJob) -> list[int]:
     return seeds
 
 
-def save_trained(folder: Path, wanted: TrainingJob, agent: Any, cost: Training, seeds: Sequence[int]) -> Path:
+def save_trained(
+    folder: Path, wanted: TrainingJob, agent: TrainableAgent, cost: Training, seeds: Sequence[int]
+) -> Path:
     """Save a trained agent with the cost of its training, completely or not at all.
 
     Args:

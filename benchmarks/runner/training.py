@@ -11,7 +11,7 @@ import minari
 
 from agents.registry import TrainableAgent, spec_of
 from agents.training.run import Run
-from agents.types import Env, Keywords
+from agents.types import Action, Env, Info, JsonObject, Keywords, Observation
 from benchmarks.suite.suite import PeriodicEvaluation
 from demos.collection.recording import Policy
 from demos.runtime.engines import progress
@@ -51,7 +51,7 @@ class Training:
     cpu_seconds: float = field(compare=False)
 
 
-def training_from(content: Any) -> Training | None:
+def training_from(content: JsonObject | None) -> Training | None:
     """Return the cost of a training, given as plain data; None for None.
 
     Raises:
@@ -84,7 +84,7 @@ class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorA
         gym.utils.RecordConstructorArgs.__init__(self)
         super().__init__(env)
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[Observation, SupportsFloat, bool, bool, Info]:
         """Count and step."""
         CountedSteps.total += 1
         return self.env.step(action)

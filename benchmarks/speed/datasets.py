@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import metadata as packages
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 
 import demos
 import lam_envs
+from agents.types import JsonObject
 from benchmarks.speed.measuring import Measured, alone, median
 from benchmarks.speed.throughput import machine
 from demos.collection.plan import episode_seed
@@ -144,7 +144,7 @@ def _stream(root: Path) -> float:
     return len(windows) / (time.perf_counter() - start)
 
 
-def as_json(measured: list[Measured], *, episodes: int, rounds: int, gigabytes: float) -> dict[str, Any]:
+def as_json(measured: list[Measured], *, episodes: int, rounds: int, gigabytes: float) -> JsonObject:
     """Return the figures as plain data, with the arguments of the measurement."""
     return {
         "machine": machine(),

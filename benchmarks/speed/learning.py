@@ -13,10 +13,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 
 import agents
 import demos
 import lam_envs
+from agents.types import JsonObject
 from benchmarks.speed.measuring import Measured, alone, median
 from benchmarks.speed.throughput import machine
 
@@ -137,11 +139,11 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _priorities(seed: int) -> Any:
+def _priorities(seed: int) -> npt.NDArray[np.float64]:
     return np.random.default_rng(seed).random(ENTRIES) + 0.01
 
 
-def _rate(draw: Callable[[], Any]) -> float:
+def _rate(draw: Callable[[], object]) -> float:
     draw()
     start = time.perf_counter()
     for _ in range(DRAWS):
@@ -165,14 +167,14 @@ def _drawn_by_choice(seed: int) -> float:
 def _drawn_along_sums(seed: int) -> float:
     priorities, rng = _priorities(seed), np.random.default_rng(seed)
 
-    def draw() -> Any:
+    def draw() -> object:
         sums = np.cumsum(priorities)
         return np.searchsorted(sums, rng.random(DRAWN) * sums[-1], side="right")
 
     return _rate(draw)
 
 
-def as_json(measured: list[Measured], *, episodes: int, epochs: int, rounds: int) -> dict[str, Any]:
+def as_json(measured: list[Measured], *, episodes: int, epochs: int, rounds: int) -> JsonObject:
     """Return the figures as plain data, with the arguments of the measurement."""
     return {
         "machine": machine(),

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -40,7 +39,7 @@ def median(what: str, values: list[float], unit: str) -> Measured:
     return Measured(what, float(np.median(values)), unit, tuple(values))
 
 
-def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float]:
+def alone(function: Callable[..., float], *arguments: object) -> tuple[float, float]:
     """Call a function in a new process; return its result and the peak memory of it or its workers, MB.
 
     Raises:
@@ -61,7 +60,7 @@ def alone(function: Callable[..., float], *arguments: Any) -> tuple[float, float
     return result, peak
 
 
-def _send(pipe: Connection, function: Callable[..., float], arguments: tuple[Any, ...]) -> None:
+def _send(pipe: Connection, function: Callable[..., float], arguments: tuple[object, ...]) -> None:
     result = function(*arguments)
     pipe.send((result, _largest_memory()))
 

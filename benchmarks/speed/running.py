@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import lam_envs
+from agents.types import JsonObject
 from benchmarks.runner import runner
 from benchmarks.runner.results import read_results
 from benchmarks.speed.measuring import Measured, median
@@ -86,7 +86,7 @@ def _job_seconds(suite: Suite, ready: Path, workers: int, walls: list[float]) ->
     return sum((result.training_seconds or 0.0) + result.evaluation_seconds for result in results)
 
 
-def as_json(figures: list[Measured], *, trainings: int, episodes: int, rounds: int) -> dict[str, Any]:
+def as_json(figures: list[Measured], *, trainings: int, episodes: int, rounds: int) -> JsonObject:
     """Return the content of a results file."""
     return {
         "trainings": trainings,

@@ -22,7 +22,7 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv
 
 import lam_envs
-from agents.types import Env
+from agents.types import Env, JsonObject
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.quiet import SuppressOutput
 
@@ -354,7 +354,7 @@ def comparison_count() -> int:
     return len(found) + sum(other.renders for other in found) + len(PROCESS_ENVS) * len(PROCESS_MODES)
 
 
-def machine() -> dict[str, Any]:
+def machine() -> JsonObject:
     """Return a description of the machine."""
     model = platform.processor()
     information = Path("/proc/cpuinfo")
@@ -366,7 +366,7 @@ def machine() -> dict[str, Any]:
     return {"processor": model, "cores": os.cpu_count(), "system": platform.system()}
 
 
-def as_json(speeds: list[Speed], compared: list[Ratio], *, steps: int, rounds: int) -> dict[str, Any]:
+def as_json(speeds: list[Speed], compared: list[Ratio], *, steps: int, rounds: int) -> JsonObject:
     """Return the figures as plain data, with the arguments of the measurement."""
     others = sorted({other.package[1] for other in installed_others()})
     return {

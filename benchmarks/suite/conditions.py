@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from agents.evaluation.evaluation import make_env
-from agents.types import Env, Keywords
+from agents.types import Array, Env, Info, Keywords, Observation
 from benchmarks.suite.fields import SuiteModel
 from lam_envs.versions import environment_versions
 
@@ -25,7 +25,7 @@ PUSH_STEPS = 3
 class Condition(SuiteModel):
     """Changes to an environment since the training."""
 
-    env: dict[str, Any] = Field(default={}, description="Keywords for ``gym.make``.")
+    env: Keywords = Field(default={}, description="Keywords for ``gym.make``.")
     action_noise: float = Field(
         default=0.0,
         ge=0.0,
@@ -41,7 +41,7 @@ class Condition(SuiteModel):
 
     @field_validator("env")
     @classmethod
-    def _not_reserved(cls, env: dict[str, Any]) -> dict[str, Any]:
+    def _not_reserved(cls, env: Keywords) -> Keywords:
         reserved = ", ".join(sorted(RESERVED & set(env)))
         if reserved:
             raise ValueError(f"env has {reserved}, which the evaluation itself sets: remove it")
@@ -99,13 +99,13 @@ class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
         self._rng = np.random.default_rng(0)
 
     @override
-    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Observation, Info]:
         if seed is not None:
             self._rng = np.random.default_rng([seed, 1])
         return self.env.reset(seed=seed, options=options)
 
     @override
-    def action(self, action: Any) -> Any:
+    def action(self, action: Array) -> Array:
         noisy = action + self._scale * self._rng.standard_normal(np.shape(action))
         return noisy.astype(np.asarray(action).dtype)
 
@@ -126,12 +126,12 @@ class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: Env, pushes: int) -> None:
         super().__init__(env)
         self._pushes = pushes
-        self._directions: dict[int, Any] = {}
+        self._directions: dict[int, Array] = {}
         self._step = 0
         self._rng = np.random.default_rng(0)
 
     @override
-    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Observation, Info]:
         if seed is not None:
             self._rng = np.random.default_rng([seed, 3])
         limit = (self.spec.max_episode_steps if self.spec is not None else None) or 100
@@ -144,7 +144,7 @@ class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options=options)
 
     @override
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Array) -> tuple[Observation, SupportsFloat, bool, bool, Info]:
         direction = self._directions.get(self._step)
         self._step += 1
         wanted = np.asarray(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import gymnasium as gym
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,7 +20,7 @@ class SuiteModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def checked(call: Callable[..., T], *arguments: Any) -> T:
+def checked(call: Callable[..., T], *arguments: object) -> T:
     """Return what a call returns; whatever it raises is raised as a ValueError.
 
     Args:
@@ -62,7 +62,7 @@ def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
     return items
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> object:
     return value if isinstance(value, (list, tuple)) else [value]
 
 

@@ -6,7 +6,7 @@ import inspect
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -15,6 +15,7 @@ from agents.registry import ARCHIVE, TrainableAgent, find, is_saved, names, read
 from agents.training.provenance import settings_type
 from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
 from agents.training.settings import read_settings
+from agents.types import Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.fields import Count, EnvironmentId, Items, Seed, SuiteModel
 from lam_envs.validation import MAX_PIXELS
@@ -22,7 +23,7 @@ from lam_envs.validation import MAX_PIXELS
 SuiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
-def _all_ids(environments: Any) -> Any:
+def _all_ids(environments: object) -> object:
     return lam_envs.ENV_IDS if environments == "all" else environments
 
 
@@ -86,7 +87,7 @@ class AgentEntry(SuiteModel):
 
     agent: str = Field(description="See :func:`agents.registry.find`.")
     label: str = Field(description="Name in reports; unique in each environment.")
-    settings: dict[str, Any] = Field(default={}, description="Settings that differ from the agent's own.")
+    settings: Keywords = Field(default={}, description="Settings that differ from the agent's own.")
     environments: Items[str] = Field(description="Ids.")
     demonstrations: dict[str, Items[int]] = Field(
         default={}, description="Numbers of demonstrations to learn from, by environment; one training each."
@@ -123,13 +124,13 @@ class Cell:
     environment: str
     agent: str
     label: str
-    settings: dict[str, Any]
+    settings: Keywords
     training_seed: int | None
     demonstrations: int | None
     demonstration_seed: int | None
     demonstrator: str | None
     condition: str
-    changes: dict[str, Any]
+    changes: Keywords
     first_seed: int
     episodes: int
 
@@ -173,7 +174,7 @@ class Suite(SuiteModel):
     evaluation: EvaluationSettings
     videos: VideoSettings | None = None
     periodic_eval: PeriodicEvaluation | None = None
-    conditions: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = Field(
+    conditions: Annotated[dict[str, Keywords], Field(min_length=1)] = Field(
         default={AS_TRAINED: {}}, description="Changes of each condition, by name: fields of a ``Condition``."
     )
     extra_agents: tuple[str, ...] = Field(default=(), description="Agents that the file of the suite does not name.")
@@ -270,7 +271,7 @@ def has_learned(agent: str) -> bool:
     return True
 
 
-def check_settings(agent: str, settings: dict[str, Any]) -> None:
+def check_settings(agent: str, settings: Keywords) -> None:
     """Check the settings of an agent, as far as possible without an environment.
 
     Raises:

@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 
 from agents.registry import ARCHIVE
 from agents.saving import archive
+from agents.types import Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.fields import Count, Distinct, EnvironmentId, Items, OneOrMore, Seed, SuiteModel, Text, checked
 from benchmarks.suite.suite import (
@@ -53,7 +54,7 @@ class _Agent(SuiteModel):
 
     agent: str
     label: Text
-    settings: dict[str, Any] = Field(default={}, validate_default=True)
+    settings: Keywords = Field(default={}, validate_default=True)
     environments: Items[EnvironmentId] | None = None
     demonstrations: Counts | None = None
     demonstrator: OneOrMore[Demonstrator] | None = None
@@ -79,7 +80,7 @@ class _Agent(SuiteModel):
 
     @field_validator("settings")
     @classmethod
-    def _of_agent(cls, settings: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    def _of_agent(cls, settings: Keywords, info: ValidationInfo) -> Keywords:
         agent = info.data.get("agent", "")
         json.dumps(settings, allow_nan=False)
         if agent.endswith(ARCHIVE):
@@ -290,7 +291,7 @@ def _check_names(suite: Suite) -> None:
 
 
 @contextmanager
-def _located(path: Path, data: Any) -> Iterator[None]:
+def _located(path: Path, data: object) -> Iterator[None]:
     """Add file, line and key to the errors of a block."""
     try:
         yield

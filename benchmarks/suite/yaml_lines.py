@@ -39,7 +39,7 @@ class _Loader(yaml.SafeLoader):
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Mapping:
     own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-    seen: list[Any] = []
+    seen: list[object] = []
     for key in own:
         name = loader.construct_object(key, deep=True)
         if name in seen:
@@ -82,14 +82,14 @@ def read(path: Path) -> Any:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return the same content as plain dicts and lists."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, list) else value
 
 
-def line_of(data: Any, place: Iterable[str | int]) -> int:
+def line_of(data: object, place: Iterable[str | int]) -> int:
     """Return the line of a place, or of the last part of the way to it that the file has.
 
     Args:
