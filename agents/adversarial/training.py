@@ -55,7 +55,7 @@ class ExpertTransitions:
     rng: np.random.Generator
 
     def draw(self, count: int) -> dict[str, Array]:
-        """Return a minibatch."""
+        """Return a minibatch: arrays of shape (count, ...)."""
         rows = self.rng.integers(len(self.arrays["acts"]), size=count)
         return {name: values[rows] for name, values in self.arrays.items()}
 
@@ -243,7 +243,7 @@ def _mask_inputs(reward_net: RewardNet, indices: Sequence[int]) -> None:
     """Set some inputs of a reward network, and of the reward without potential inside it, to 0."""
     hidden = list(indices)
 
-    def masked(observations: torch.Tensor) -> torch.Tensor:
+    def masked(observations: torch.Tensor) -> torch.Tensor:  # shape (N, numbers)
         changed = observations.clone()
         changed[:, hidden] = 0.0
         return changed

@@ -48,13 +48,13 @@ class Transitions:
         return len(self.actions)
 
     def __getitem__(self, rows: Any) -> Transitions:
-        """Return some of the steps."""
+        """Return some of the steps, with observations and actions of shape (n, ...)."""
         if isinstance(self.observations, MappedObservations):
             return Transitions(self.observations[rows], self.actions[rows])
         return Transitions(tree_map(lambda values: values[rows], self.observations), self.actions[rows])
 
     def to(self, device: torch.device) -> Transitions:
-        """Return the steps on a device."""
+        """Return the steps, with the same shapes, on a device."""
         return Transitions(tree_map(lambda values: values.to(device), self.observations), self.actions.to(device))
 
 
@@ -90,7 +90,7 @@ class MappedObservations:
 
 
 def concatenate(parts: Sequence[Any]) -> Any:
-    """Return tensors, or dicts of tensors, one after the other."""
+    """Return tensors of shapes (N_i, ...), or dicts of such, one after the other: shape (sum of N_i, ...)."""
     if isinstance(parts[0], dict):
         return {name: concatenate([part[name] for part in parts]) for name in parts[0]}
     return torch.cat(list(parts))

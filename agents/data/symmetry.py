@@ -36,11 +36,11 @@ class Symmetry:
     Attributes:
         mirror: Mirror half of the transitions.
         rotate: Rotate each transition by a random angle.
-        x: Indices of the x components of vectors in an observation; the y component follows each.
-        flipped: Sign of each number in the mirror.
-        order: Index of each number in the mirror.
-        low: Lower bounds of actions.
-        high: Upper bounds of actions.
+        x: Indices of the x components of V vectors in an observation, shape (V,); the y component follows each.
+        flipped: Sign of each number in the mirror, shape (numbers,).
+        order: Index of each number in the mirror, shape (numbers,).
+        low: Lower bounds of actions, shape (4,).
+        high: Upper bounds of actions, shape (4,).
     """
 
     mirror: bool
@@ -54,7 +54,7 @@ class Symmetry:
     def __call__(
         self, observations: torch.Tensor, actions: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return augmented transitions.
+        """Return augmented transitions: observations and actions of the given shapes.
 
         Args:
             observations: Observations, shape (N, numbers).
@@ -75,7 +75,7 @@ class Symmetry:
 
 
 def _rotate(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
-    """Rotate vectors in place."""
+    """Rotate the V vectors of each row in place: rows (N, numbers), x (V,), angles (N,) in radians."""
     cosine, sine = angles.cos()[:, None], angles.sin()[:, None]
     along, across = rows[:, x], rows[:, x + 1]
     rows[:, x] = cosine * along - sine * across

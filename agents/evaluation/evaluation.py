@@ -259,7 +259,7 @@ def _episode(agent: Policy, env: Env, seed: int) -> EpisodeResult:
 
 
 def _jerk(positions: list[npt.NDArray[np.float64]], step_seconds: float) -> float | None:
-    """Return the mean norm of the third derivative, by finite differences; None for fewer than four positions."""
+    """Return the mean norm of the third derivative of positions of shape (3,); None for fewer than four."""
     if len(positions) < 4:
         return None
     third = np.diff(np.stack(positions), n=3, axis=0) / step_seconds**3

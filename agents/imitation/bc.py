@@ -105,7 +105,7 @@ class BCPolicy(TorchPolicy):
         self.eval()
 
     def compute_loss(self, batch: Transitions) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the mean of -log p(a | s), minus the bonus for entropy, plus the penalty on weights."""
+        """Return the mean of -log p(a | s), minus the bonus for entropy, plus the penalty on weights; shape ()."""
         _, log_prob, entropy = self.network.evaluate_actions(batch.observations, batch.actions)
         loss = -log_prob.mean()
         logs = {"negative log-likelihood": loss}
@@ -281,7 +281,8 @@ class BehaviorCloning(PolicyAgent):
     ) -> tuple[Array, Memory]:
         """Return actions, as Stable-Baselines3's ``predict`` does.
 
-        An ensemble returns its mean, or for discrete actions its majority vote. Without ``deterministic`` its first
+        One observation gives an action of shape (...), a batch of shape (N, ...) actions of shape (N, ...). An
+        ensemble returns its mean, or for discrete actions its majority vote. Without ``deterministic`` its first
         policy draws.
         """
         if len(self.policies) == 1 or not deterministic:

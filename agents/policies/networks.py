@@ -69,7 +69,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
             self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))
 
     def forward(self, observations: Tensors) -> torch.Tensor:
-        """Return rows of shape (N, features)."""
+        """Return rows of shape (N, features) for observations of shape (N, ...), or a dict of such."""
         rows = []
         for number, name in enumerate(self._parts):
             values = observations[name] if isinstance(observations, dict) else observations
@@ -143,7 +143,7 @@ class _Squash(nn.Module):
         self.register_buffer("reach", (high - low) / 2, persistent=False)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Squash numbers of shape (N, actions)."""
+        """Squash numbers of shape (N, actions), which keep it."""
         return self.get_buffer("middle") + self.get_buffer("reach") * torch.tanh(values)
 
 
@@ -170,6 +170,7 @@ class BoundedPolicy(ActorCriticPolicy):
             self.action_net = nn.Sequential(self.action_net, _Squash(self.action_space))
 
     def _get_action_dist_from_latent(self, latent_pi: torch.Tensor) -> Distribution:
+        # latent_pi has the shape (N, units of the last layer).
         if isinstance(self.action_dist, DiagGaussianDistribution):
             with torch.no_grad():
                 self.log_std.clamp_(min=MIN_LOG_STD)

@@ -47,6 +47,9 @@ class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
         Args:
             batch_size: Number of transitions in all.
             env: Normalizes observations and rewards; None for no normalization.
+
+        Returns:
+            Tensors of shape (batch_size, ...).
         """
         own = ReplayBuffer.sample(self, batch_size // 2, env)
         demonstrated = self.expert_buffer.sample(batch_size - batch_size // 2, env)

@@ -80,7 +80,7 @@ class PolicyAgent(ABC):
     def predict(
         self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
     ) -> tuple[Array, Memory]:
-        """Return actions, as Stable-Baselines3's ``predict`` does."""
+        """Return an action, or actions of shape (N, ...) for such observations, as Stable-Baselines3 does."""
         actions: tuple[Array, Memory] = self.policy.predict(observation, state, episode_start, deterministic)
         return actions
 

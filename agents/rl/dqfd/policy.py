@@ -34,7 +34,7 @@ class DuelingQNetwork(QNetwork):
         self.advantage = nn.Sequential(nn.Linear(width, last), self.activation_fn(), nn.Linear(last, actions))
 
     def forward(self, obs: Tensors) -> torch.Tensor:
-        """Return Q(s, .), shape (N, actions)."""
+        """Return Q(s, .), shape (N, actions), for observations of shape (N, ...), or a dict of such."""
         features: torch.Tensor = super().forward(obs)
         advantages: torch.Tensor = self.advantage(features)
         value: torch.Tensor = self.value(features)

@@ -96,7 +96,7 @@ class SumTree:
 
 
 class Batch(NamedTuple):
-    """Minibatch of N transitions as tensors, except ``rows``.
+    """Minibatch of N transitions as tensors of shape (N,), except ``rows``; observations have the shape (N, ...).
 
     Attributes:
         rows: Rows of the buffer.
