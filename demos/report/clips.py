@@ -151,7 +151,7 @@ def _clip(frames: list[Frame], steps: list[int], rate: float) -> Clip:
 
 def _jpeg(frame: Frame) -> str:
     content = io.BytesIO()
-    imageio.imwrite(content, frame, format="jpeg", demonstrator=80)
+    imageio.imwrite(content, frame, format="jpeg", quality=80)
     return _data("image/jpeg", content.getvalue())
 
 
