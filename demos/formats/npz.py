@@ -5,8 +5,8 @@ The arrays of all episodes are concatenated; for N steps of M episodes:
 - ``episode_ends``: int64, shape (M,); episode i has the steps from ``episode_ends[i - 1]`` (or 0) to
   ``episode_ends[i]``.
 - ``actions``, ``rewards``, ``terminations``, ``truncations``: shape (N, ...).
-- ``observations``, or ``observations/<key>`` for dicts, and ``infos/<key>``: shape (N + M, ...); episode i has one row
-  more than steps, and begins at ``episode_ends[i - 1] + i``.
+- ``observations``, or ``observations/<key>`` for dicts, and ``infos/<key>``: shape (N + M, ...); episode i has one
+  row more than steps, and begins at ``episode_ends[i - 1] + i``.
 - ``rate``: float64, shape (1,); steps per second. Absent if it is unknown.
 - ``metadata``: uint8; JSON in UTF-8 with the provenance, and seed and checksum of each episode. Optional.
 """

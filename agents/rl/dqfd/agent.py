@@ -299,7 +299,7 @@ class DQfD(DQN):
         episode_start: Array | None = None,
         deterministic: bool = False,
     ) -> tuple[Array, Memory]:
-        """Return actions of shape (N,), or () for one observation; unless ``deterministic``, ``exploration`` applies."""
+        """Return actions, shape (N,), or () for one observation; they explore unless ``deterministic``."""
         if deterministic or self.settings.exploration == EPSILON_GREEDY:
             return super().predict(observation, state, episode_start, deterministic)
         tensor, is_batch = self.policy.obs_to_tensor(observation)
