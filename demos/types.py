@@ -9,18 +9,8 @@ import gymnasium as gym
 from lam_envs.observation import Action, Array, Info, Observation
 
 __all__ = [
-    "Action",
-    "Array",
-    "Arrays",
-    "Env",
-    "Info",
-    "JsonObject",
-    "Keywords",
-    "Memory",
-    "Metadata",
-    "Observation",
-    "Space",
-]
+    "Action", "Array", "Arrays", "Env", "Info", "JsonObject", "Keywords", "Memory", "Metadata", "Observation", "Space"
+]  # fmt: skip
 
 Env: TypeAlias = gym.Env[Any, Any]
 """Environment of any observations and actions."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
@@ -21,10 +21,8 @@ from demos.runtime.import_paths import import_object
 from demos.types import Action, Array, Env, Observation
 from lam_envs import ToolCommand
 from lam_envs.control.discrete import DiscreteControl
+from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Features
-
-if TYPE_CHECKING:
-    from lam_envs.env import ManipulationEnv
 
 NOISE = 0.2
 """Standard deviation of the noise on continuous actions in [-1, 1]."""
@@ -68,7 +66,7 @@ class Demonstrator(ABC):
     """Raise it when the actions change: its datasets, and results from these, are then outdated."""
 
     def __init__(self, env: Env, strategy: Strategy = STRATEGIES["direct"]) -> None:
-        self.env = cast("ManipulationEnv", env.unwrapped)
+        self.env = cast(ManipulationEnv, env.unwrapped)
         self.space = env.action_space
         self.strategy = strategy
         self.rng = np.random.default_rng(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import gymnasium as gym
 import minari
@@ -19,10 +19,8 @@ from demos.datasets.metadata import changes_of, episode_seeds, is_collected, pla
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
 from demos.types import Env, Info, Space
+from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_lam_env
-
-if TYPE_CHECKING:
-    from lam_envs.env import ManipulationEnv
 
 SUCCESS_INFO = SUCCESS[0]
 """Info in which environments of lam_envs report success."""
@@ -209,7 +207,7 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
         )
     # Image observations are not needed and slow.
     env = make_env(dataset, obs="state")
-    inner = cast("ManipulationEnv", env.unwrapped)
+    inner = cast(ManipulationEnv, env.unwrapped)
     try:
         for number, episode in _episodes(dataset, progress=progress):
             if STATE not in episode.infos:

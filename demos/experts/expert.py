@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 
 from demos.types import Array, Env, Observation
 from lam_envs import ToolCommand
+from lam_envs.env import ManipulationEnv
 from lam_envs.observation import ROBOT_KEY, Features
-
-if TYPE_CHECKING:
-    from lam_envs.env import ManipulationEnv
 
 
 class Expert(Protocol):
@@ -42,7 +40,7 @@ class ExpertPolicy:
 
     def __init__(self, expert: Expert, env: Env) -> None:
         self.expert = expert
-        self._env = cast("ManipulationEnv", env.unwrapped)
+        self._env = cast(ManipulationEnv, env.unwrapped)
         self.observation_space = env.observation_space
         self.action_space = env.action_space
 
