@@ -203,8 +203,8 @@ def _context(modules: set[str]) -> Context:
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    # Include this module: its functions run in each process.
-    wanted = {name for name in modules | {__name__} if name not in ("builtins", "__main__")}
+    # Include this module: its functions run in each process. What is built into Python needs no import.
+    wanted = (modules | {__name__}) - {*sys.builtin_module_names, "__main__"}
     if not wanted <= _imported:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
         # Preload earlier modules too: jobs of alternating kinds then do not import them each time.
