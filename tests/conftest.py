@@ -43,6 +43,29 @@ def make() -> Iterator[Make]:
 
 
 @pytest.fixture(scope="session")
+def server() -> None:
+    """Lets the processes of all jobs be forked from one server, which has imported what any of them needs.
+
+    An engine starts the server again where a job needs what it has not imported, which takes seconds each time.
+    """
+    from agents.registry import AGENTS
+    from benchmarks.runner import runner
+    from demos.runtime.engines import Job, LocalEngine
+
+    needed = (
+        *(AGENTS[name].partition(":")[0] for name in ("random", "expert", "bc")),
+        *runner.IMPORTED_LATE,
+        *runner.IMPORTED_BY_TRAININGS,
+        "benchmarks.experts",
+        "benchmarks.runner.jobs",
+        "demos.collection.shards",
+        "tests.demos.runtime.chores",
+        "tests.reader",
+    )
+    assert [result for _, result in LocalEngine(1).run([Job("first", abs, (-1,), imports=needed)])] == [1]
+
+
+@pytest.fixture(scope="session")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A folder with a small dataset of each task, as (root, {env_id: dataset id})."""
     import demos

@@ -6,7 +6,6 @@ Generated files must be what ``make docs`` and ``make images`` write.
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import re
 import shlex
@@ -28,6 +27,8 @@ from benchmarks.runner.results import read_results
 from docs import environment_pages, figures, images, pages, reference, scaling, tables, website
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
+
+from .reader import Step, read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -63,22 +64,6 @@ def run(command: list[str], folder: Path, **keywords: Any) -> None:
 LONG = ("training.md", "benchmarks.md", "demonstrations.md", "add_a_task.md", "add_a_robot.md")
 """Documents whose blocks take a minute; ``make test-all`` runs them."""
 WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
-READER = """
-import json, runpy, sys
-
-for language, code in json.load(sys.stdin):
-    print(code, file=sys.stderr, flush=True)
-    if language == "python":
-        exec(compile(code, "<block>", "exec"), {"__name__": "__main__"})
-        continue
-    sys.argv = code
-    try:
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        if end.code:
-            raise
-"""
-"""Program that runs blocks and commands ``python -m ...`` in one process, so that libraries are imported once."""
 
 
 @pytest.mark.timeout(900)  # all of a document; README trains an agent twice
@@ -86,8 +71,9 @@ for language, code in json.load(sys.stdin):
     "document",
     [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in [*WITH_BLOCKS, TASK_PAGES]],
 )
+@pytest.mark.usefixtures("server")
 def test_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
-    steps: list[tuple[str, Any]] = []
+    steps: list[Step] = []
     for language, code in blocks(document):
         if language == "python":
             named = re.match(r"# (\w+\.py)\n", code)
@@ -103,7 +89,15 @@ def test_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
             else:
                 assert command[:2] == ["python", "-m"]
                 steps.append((language, command[2:]))
-    run([sys.executable, "-c", READER], folder, input=json.dumps(steps), timeout=800)
+    read(steps, folder)
+
+
+def test_a_block_that_makes_environments_imports_them() -> None:
+    # Which a run of blocks does not tell: one that runs earlier may have imported them.
+    for document in (*WITH_BLOCKS, TASK_PAGES):
+        for language, code in blocks(document):
+            if language == "python" and re.search(r"\(\"Lam\w+-v\d", code):
+                assert re.search(r"^import .*\b(lam_envs|demos|agents|benchmarks)\b", code, re.MULTILINE), code
 
 
 def test_no_block_is_in_a_language_that_is_not_run() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app
+
+from .reader import read
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = (
@@ -18,15 +20,6 @@ SCRIPTS = (
     "own_agent.py",
     "own_task.py",
 )
-RUN = """
-import runpy, sys
-
-for script in sys.argv[1:]:
-    print(f"== {script}", flush=True)
-    runpy.run_path(script, run_name="__main__")
-sys.argv = ["benchmarks", "run", "own_agent.yaml", "--out", "runs/own-agent", "--workers", "1"]
-runpy.run_module("benchmarks", run_name="__main__", alter_sys=True)
-"""
 
 
 def test_every_example_is_listed() -> None:
@@ -43,19 +36,20 @@ def test_an_example_is_short_and_says_what_it_shows(name: str) -> None:
     assert lines[0].startswith('"""')
 
 
-@pytest.mark.timeout(600)  # imports torch twice
-def test_the_examples_run_one_after_the_other(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("server")
+def test_the_examples_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*SCRIPTS, "own_agent.yaml"):
         (tmp_path / name).write_bytes((EXAMPLES / name).read_bytes())
-    paths = os.pathsep.join([str(EXAMPLES.parent), str(tmp_path)])
-    environment = {**os.environ, "MINARI_DATASETS_PATH": str(tmp_path / "datasets"), "PYTHONPATH": paths}
-    command = [sys.executable, "-c", RUN, *SCRIPTS]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    rates = {line.split()[0]: line.split()[3] for line in done.stdout.splitlines() if "success rate" in line}
+    said = read([("script", name) for name in SCRIPTS], tmp_path)
+    # Its own processes are forked from the same server.
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["run", "own_agent.yaml", "--out", "runs/own-agent", "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    rates = {line.split()[0]: line.split()[3] for line in said.splitlines() if "success rate" in line}
     assert rates["expert"] == "100%"
     assert rates["random"] == "0%"
     assert int(rates["bc"].rstrip("%")) >= 50
-    assert "success: True" in done.stdout
+    assert "success: True" in said
     assert (tmp_path / "grasp.png").stat().st_size > 0
     assert (tmp_path / "runs" / "own-agent" / "report.html").is_file()

@@ -15,6 +15,11 @@ from demos.runtime.engines import LocalEngine
 from .suites import written
 
 
+@pytest.fixture(scope="session", autouse=True)
+def started(server: None) -> None:
+    """Starts the server before any job could start it with less."""
+
+
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Measured once, by whichever of the processes that run the tests comes first: a run goes on where it was."""

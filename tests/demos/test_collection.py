@@ -40,6 +40,7 @@ def collected(root: Path, *arguments: str, **more: Any) -> minari.MinariDataset:
     return demos.load("made-v0", root)
 
 
+@pytest.mark.usefixtures("server")
 def test_two_workers_record_what_one_does(small_shards: int, tmp_path: Path) -> None:
     one, two = (
         demos.collect(
@@ -66,6 +67,7 @@ def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
     assert checksum(prefixed) == checksum(plain)
 
 
+@pytest.mark.usefixtures("server")
 def test_a_killed_collection_by_two_workers_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
     arguments = ["LamReach-v0", "--episodes", "40", "--id", "made-v0", "--workers", "2"]
     command = [*COLLECT, *arguments, "--root", str(tmp_path / "killed")]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,10 @@ from typing import Any
 import pytest
 
 from demos.runtime.engines import Job, JobPath, LocalEngine, make_engine, progress
+
+from . import chores
+
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def jobs() -> list[Job]:
@@ -31,55 +33,8 @@ def test_where_nobody_is_reported_it_is_an_error() -> None:
         list(LocalEngine(2).run(jobs()))
 
 
-CHORES = """
-import os
-import subprocess
-import threading
-import time
-from demos.runtime.engines import progress
-
-def append(path, text):
-    before = path.read_text().split() if path.is_file() else []
-    path.write_text(" ".join([*before, text]))
-    return before
-
-def halfway(seconds):
-    progress.report(0.5)
-    time.sleep(seconds)
-    return "done"
-
-def failing():
-    raise ValueError("a mistake of mine")
-
-remembered = []
-
-def remember(what):
-    remembered.append(what)
-    return list(remembered)
-
-def fork_and_die():
-    if os.fork():
-        os._exit(3)
-    time.sleep(600)
-
-def wait_for_ever():
-    threading.Thread(target=time.sleep, args=(600,)).start()
-    return subprocess.Popen(["sleep", "600"]).pid
-"""
-
-
-@pytest.fixture
-def chores(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A module that workers can import, wherever these tests are imported from."""
-    folder = tmp_path_factory.mktemp("chores")
-    (folder / "chores.py").write_text(CHORES)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "chores", raising=False)
-    return importlib.import_module("chores")
-
-
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_job_begins_when_those_before_it_have_ended(workers: int, chores: Any, tmp_path: Path) -> None:
+def test_a_job_begins_when_those_before_it_have_ended(workers: int, tmp_path: Path) -> None:
     order = [("c", ("b", "elsewhere")), ("b", ("a",)), ("d", ("c",)), ("a", ())]
     chain = [Job(name, chores.append, (JobPath("log"), name), folder=tmp_path, after=after) for name, after in order]
     results = {job.name: before for job, before in LocalEngine(workers).run(chain)}
@@ -92,7 +47,7 @@ def test_a_job_that_dies_lets_those_after_it_begin() -> None:
     assert results == {"bad": "died", "after": 1, "other": 2}
 
 
-def test_a_job_reports_its_progress(chores: Any) -> None:
+def test_a_job_reports_its_progress() -> None:
     seen: list[tuple[str, float]] = []
     engine = LocalEngine(2)
     work = [
@@ -106,12 +61,12 @@ def test_a_job_reports_its_progress(chores: Any) -> None:
     progress.report(0.1)  # here nobody listens
 
 
-def test_no_job_knows_of_another(chores: Any) -> None:
+def test_no_job_knows_of_another() -> None:
     work = [Job(name, chores.remember, (name,)) for name in ("one", "two", "three")]
     assert sorted(result for _, result in LocalEngine(1).run(work)) == [["one"], ["three"], ["two"]]
 
 
-def test_a_job_that_dies_is_reported_though_what_it_began_lives(chores: Any) -> None:
+def test_a_job_that_dies_is_reported_though_what_it_began_lives() -> None:
     work = [Job("bad", chores.fork_and_die, ()), Job("good", abs, (-1,))]
     results = {job.name: result for job, result in LocalEngine(2).run(work, on_crash=lambda job: "died")}
     assert results == {"bad": "died", "good": 1}
@@ -125,7 +80,7 @@ def command_of(process: int) -> bytes:
         return b""
 
 
-def test_what_a_job_leaves_behind_ends_with_it(chores: Any) -> None:
+def test_what_a_job_leaves_behind_ends_with_it() -> None:
     ((_, left),) = LocalEngine(1).run([Job("one", chores.wait_for_ever, ())])
     # A kill is sent, not awaited, and whoever takes up orphans may be slow to bury them: one that is gone has no
     # command.
@@ -148,7 +103,7 @@ def test_an_impossible_order_is_refused(chain: list[tuple[str, tuple[str, ...]]]
         list(LocalEngine(1).run([Job(name, abs, (-1,), after=after) for name, after in chain]))
 
 
-def test_an_error_in_a_job_ends_all(chores: Any) -> None:
+def test_an_error_in_a_job_ends_all() -> None:
     with pytest.raises(ValueError, match="a mistake of mine"):
         list(LocalEngine(2).run([Job("bad", chores.failing, ()), Job("slow", time.sleep, (30,))]))
 

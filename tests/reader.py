@@ -1,0 +1,64 @@
+"""Run what the documents and the examples show, as a reader would: one step after the other, in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from demos.runtime.engines import Job, LocalEngine
+
+Step = tuple[str, Any]
+"""Language and content: "python" and code, "script" and a path, "sh" and the arguments of ``python -m``."""
+
+
+def read(steps: Sequence[Step], folder: Path) -> str:
+    """Run steps in a process of their own, which has the libraries imported.
+
+    Args:
+        steps: What to run.
+        folder: Where to run it; datasets are in it, too.
+
+    Returns:
+        What was printed.
+
+    Raises:
+        RuntimeError: A step failed.
+    """
+    said = folder / "said.txt"
+    said.write_text("")
+    ((_, printed),) = LocalEngine(1).run([Job("reader", _read, (tuple(steps), folder, said))])
+    return str(printed)
+
+
+def _read(steps: Sequence[Step], folder: Path, said: Path) -> str:
+    os.chdir(folder)
+    os.environ["MINARI_DATASETS_PATH"] = str(folder / "datasets")
+    sys.path.insert(0, str(folder))
+    for language, content in steps:
+        with said.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            try:
+                _run(language, content)
+            except BaseException as error:
+                file.flush()
+                raise RuntimeError(f"{said.read_text()}\n{content}\nraised {error!r}") from error
+    return said.read_text()
+
+
+def _run(language: str, content: Any) -> None:
+    if language == "python":
+        exec(compile(content, "<block>", "exec"), {"__name__": "__main__"})  # noqa: S102  (what a reader does)
+        return
+    if language == "script":
+        runpy.run_path(content, run_name="__main__")
+        return
+    sys.argv = list(content)
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code:
+            raise
