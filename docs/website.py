@@ -8,8 +8,6 @@ import shutil
 import sys
 from pathlib import Path, PurePosixPath
 
-from sphinx.cmd.build import main as sphinx
-
 from agents.registry import AGENTS
 from benchmarks.reports import report as reports
 from docs import figures, pages, reference
@@ -117,6 +115,9 @@ def build(out: Path, work: Path) -> int:
     Returns:
         Exit status of Sphinx.
     """
+    # Takes a while, and those who only need the pages do not need it.
+    from sphinx.cmd.build import main as sphinx
+
     assemble(work / "source")
     shutil.rmtree(out, ignore_errors=True)
     options = ["--quiet", "--fresh-env", "--fail-on-warning", "--keep-going", "--conf-dir", str(DOCS)]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from benchmarks.runner import runner
 from benchmarks.suite.suite_file import read_suite
@@ -31,6 +30,8 @@ def cluster() -> Iterator[Any]:
 def test_a_suite_whose_machine_is_lost_ends_with_the_results_of_one_machine(
     shared: bool, cluster: Any, tmp_path: Path
 ) -> None:
+    import ray
+
     agents = ["tests.benchmarks.third_party:Raising", "random", "expert", "bc"]
     suite = read_suite(written(tmp_path, agents=agents, **SMALLER))
     here = runner.run(suite, tmp_path / "here", LocalEngine(2))

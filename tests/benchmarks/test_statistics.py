@@ -10,7 +10,6 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rliable import library, metrics
 
 from benchmarks.analysis.statistics import (
     PROFILE_AT,
@@ -77,6 +76,8 @@ def test_aggregates_are_those_of_an_independent_reckoning() -> None:
 
 
 def test_bootstraps_are_rliables_own_to_the_bit() -> None:
+    from rliable import library, metrics
+
     def rliables(scores: Any, statistic: Any) -> Any:
         np.random.seed(3)  # noqa: NPY002  (rliable draws from it)
         points, intervals = library.get_interval_estimates({"agent": scores}, statistic, reps=200)
@@ -97,6 +98,8 @@ def test_bootstraps_are_rliables_own_to_the_bit() -> None:
 def test_what_is_drawn_again_and_again_is_rliables_own_to_the_bit(
     runs: int, others: int, tasks: int, seed: int
 ) -> None:
+    from rliable import metrics
+
     draws = np.random.default_rng(seed)
     # Rates of few episodes: many are equal.
     one, other = (draws.integers(0, 11, (count, tasks)) / 10.0 for count in (runs, others))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 import demos
 from demos.datasets.checksum import checksum
@@ -41,6 +40,8 @@ def add(folder: Path, slowly: float) -> int:
 
 
 def where(seconds: float) -> str:
+    import ray
+
     time.sleep(seconds)
     return str(ray.get_runtime_context().get_node_id())
 
