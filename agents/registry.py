@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -130,8 +133,22 @@ def names() -> list[str]:
     return sorted({*AGENTS, *(entry.name for entry in _installed())})
 
 
-def _installed() -> Iterator[EntryPoint]:
-    yield from entry_points(group=ENTRY_POINTS)
+def _installed() -> tuple[EntryPoint, ...]:
+    return _registered(tuple((os.path.abspath(place), _changed(place)) for place in sys.path))
+
+
+@functools.lru_cache(maxsize=1)
+def _registered(places: tuple[tuple[str, int | None], ...]) -> tuple[EntryPoint, ...]:
+    """Return what packages in these places register; reading what each installed package registers takes long."""
+    return tuple(entry_points(group=ENTRY_POINTS))
+
+
+def _changed(place: str) -> int | None:
+    """Return when a folder was last changed, nanoseconds; None if it does not exist."""
+    try:
+        return os.stat(place or os.curdir).st_mtime_ns
+    except OSError:
+        return None
 
 
 ARCHIVE = ".zip"

@@ -130,10 +130,12 @@ def _fingerprint(modules: frozenset[str]) -> str:
     files: dict[str, bytes] = {}
     while waiting:
         name = waiting.pop()
-        path = _file_of(name)
-        if name in seen or path is None or not (name.partition(".")[0] in packages or _is_loose(path)):
+        if name in seen:
             continue
         seen.add(name)
+        path = _file_of(name)
+        if path is None or not (name.partition(".")[0] in packages or _is_loose(path)):
+            continue
         files[name] = path.read_bytes()
         waiting += _imports(name, files[name]) if path.suffix == ".py" else []
     for name, content in sorted(files.items()):
