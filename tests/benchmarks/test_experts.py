@@ -43,21 +43,27 @@ def test_every_robot_is_measured_by_default_and_one_under_harder_conditions() ->
     assert len(cells) == len(experts.CONDITIONS) + 1
 
 
+@pytest.mark.parametrize(
+    ("robots", "until"),
+    # Of the robots, panda alone is measured under every condition.
+    [(("xarm6", "iiwa"), 3), pytest.param(("panda", "iiwa"), 5, marks=pytest.mark.slow)],
+    ids=["default condition", "every condition"],
+)
 def test_an_interrupted_measurement_is_completed_and_equals_an_uninterrupted_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    robots: tuple[str, str], until: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experts, "CHUNK", 2)
     whole, broken = tmp_path / "whole.json", tmp_path / "broken.json"
     first = Counting()
-    run(whole, first)
+    run(whole, first, robots)
     with pytest.raises(KeyboardInterrupt):
-        run(broken, Counting(until=5))
+        run(broken, Counting(until=until), robots)
     rest = Counting()
-    run(broken, rest)
-    assert len(rest.names) == len(first.names) - 5
+    run(broken, rest, robots)
+    assert len(rest.names) == len(first.names) - until
     assert json.loads(broken.read_text())["rows"] == json.loads(whole.read_text())["rows"]
     again = Counting()
-    run(broken, again)
+    run(broken, again, robots)
     assert again.names == []
 
 

@@ -74,15 +74,16 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
     path.write_text(whole)
 
 
-def test_two_hundred_corruptions_of_results_are_found_and_nothing_is_overwritten(
-    results: Path, tmp_path: Path
+@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
+def test_corruptions_of_results_are_found_and_nothing_is_overwritten(
+    count: int, results: Path, tmp_path: Path
 ) -> None:
     """Bytes that are lost, doubled or changed, in what was measured and in what says what the folder holds."""
     folder = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("agents", "datasets")))
     sound = read_results(folder)
     files = [*sorted((folder / "cells").glob("*.json")), folder / "suite.json"]
     rng = np.random.default_rng(0)
-    for number in range(200):
+    for number in range(count):
         path = files[number % len(files)]
         whole = path.read_bytes()
         at, kind, length = int(rng.integers(len(whole))), int(rng.integers(4)), int(rng.integers(1, 9))
