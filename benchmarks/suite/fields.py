@@ -45,8 +45,10 @@ def _environment(name: str) -> str:
     try:
         if colon:
             importlib.import_module(module)
-    except ModuleNotFoundError:
-        own = ""
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"cannot import the module of environment {name!r}: {error}. Put it into this folder or PYTHONPATH"
+        ) from error
     except (Exception, SystemExit) as error:
         raise ValueError(f"module {module!r} of {name} fails when it is imported: {error!r}") from error
     if own not in gym.registry:

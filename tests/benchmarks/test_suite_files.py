@@ -82,7 +82,7 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         ({"environments": [3]}, "environments: found 3; expected a valid string"),
         (
             {"environments": ["no.such.module:LamFly-v0"]},
-            "unknown environment 'no.such.module:LamFly-v0'",
+            "cannot import the module of environment 'no.such.module:LamFly-v0': No module named 'no'",
         ),
         ({"agents": ["bd"]}, "agent: unknown agent 'bd'"),
         ({"agents": ["no.such:Agent"]}, "agent: .*no.such"),
