@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0.")]
+EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")]
 Settings = Annotated[
     list[str], typer.Option("--config", help="Setting of the agent, name=value; repeat it for more.")
 ]

@@ -167,12 +167,15 @@ def evaluate(
 
     Raises:
         TimeoutError: An episode took longer than ``episode_seconds``; names its seed.
-        TypeError: The agent has no ``predict``.
+        TypeError: The agent is a class, has no ``predict``, or its ``predict`` returns no pair.
         ValueError: No seeds, an unknown id, keywords for an environment that exists already, an environment
             whose info has no ``is_success``, or a time limit that is not a positive number.
     """
+    if isinstance(agent, type):
+        raise TypeError(f"{agent.__name__} is a class; expected an agent: make one, such as {agent.__name__}(env)")
     if not isinstance(agent, Policy):
-        raise TypeError(f"a {type(agent).__name__} is not an agent: it has no predict(observation, ...)")
+        hint = '. Make an agent of a function by agents.make("module:function", env)' if callable(agent) else ""
+        raise TypeError(f"{agent!r} is not an agent: it has no predict(observation, ...){hint}")
     chosen = list(seeds)
     if not chosen:
         raise ValueError("no seeds: expected at least one, such as range(1000, 1200)")
@@ -223,7 +226,8 @@ def make_env(env_id: str, **kwargs: Any) -> Env:
         return gym.make(env_id, **kwargs)
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise ValueError(
-            f"cannot make {env_id!r} ({error}); environments of lam_envs: {', '.join(lam_envs.ENV_IDS)}"
+            f"cannot make {env_id!r} ({error}); environments of lam_envs: {', '.join(lam_envs.ENV_IDS)}. Write one "
+            "of your own as module:Id-v0, with the module that registers it"
         ) from error
 
 

@@ -112,6 +112,13 @@ def test_a_third_party_environment_is_evaluated_by_what_it_reports() -> None:
     assert (result.mean_jerk, result.mean_peak_force) == (None, None)
 
 
+class OnlyActions:
+    """Agent whose ``predict`` returns no state."""
+
+    def predict(self, observation: Any, **_: Any) -> Any:
+        return np.zeros(4, np.float32)
+
+
 def test_bad_requests_are_refused(make: Make) -> None:
     env = make("LamReach-v0")
     agent = agents.make("random", env)
@@ -119,8 +126,14 @@ def test_bad_requests_are_refused(make: Make) -> None:
         agents.evaluate(agent, env, seeds=[])
     with pytest.raises(ValueError, match=r"cannot make 'LamFly-v0' .*environments of lam_envs: LamReach-v0"):
         agents.evaluate(agent, "LamFly-v0", seeds=[0])
-    with pytest.raises(TypeError, match="a object is not an agent"):
+    with pytest.raises(TypeError, match="is not an agent: it has no predict"):
         agents.evaluate(object(), env, seeds=[0])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r'function by agents.make\("module:function", env\)'):
+        agents.evaluate(lambda observation: observation, env, seeds=[0])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"OnlyActions is a class; .* such as OnlyActions\(env\)"):
+        agents.evaluate(OnlyActions, env, seeds=[0])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"predict returned array.*expected a pair \(action, state\)"):
+        agents.evaluate(OnlyActions(), env, seeds=[0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="keywords reward for an environment that exists already"):
         agents.evaluate(agent, env, seeds=[0], reward="sparse")
     with pytest.raises(ValueError, match="has no is_success"):
