@@ -32,7 +32,12 @@ def import_modules(
     """Import modules before a command runs."""
     with clear_errors():
         for name in module:
-            importlib.import_module(name)
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                raise ImportError(
+                    f"--import {name}: {error}; expected a module in this folder or PYTHONPATH"
+                ) from error
 
 
 def main() -> None:

@@ -88,8 +88,9 @@ def collect(
     env_id = env_id.removeprefix("lam_envs:")
     if policy is None and not is_lam_env(env_id):
         raise ValueError(
-            f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}, or --policy to "
-            "collect in any environment"
+            f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}. For a task of your own, "
+            "import the module that registers it (python -m demos --import MODULE collect ...) and give the id "
+            "without a module. In other environments there is no expert: give a --policy"
         )
     plan = Plan(
         env_id,

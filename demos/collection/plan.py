@@ -47,10 +47,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Check the settings that need no environment."""
-        if self.episodes < 1 or self.seed < 0:
-            raise ValueError(
-                f"episodes is {self.episodes} and seed is {self.seed}; expected at least 1 and at least 0"
-            )
+        for name, lowest in (("episodes", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < lowest:
+                raise ValueError(f"{name} is {value!r}; expected a whole number of at least {lowest}")
         check_name("demonstrator", self.demonstrator, (*DEMONSTRATORS, MIXED))
         check_name("strategy", self.strategy, (*STRATEGIES, ALL_STRATEGIES))
         if self.policy is not None and (self.demonstrator, self.strategy) != ("expert", "direct"):

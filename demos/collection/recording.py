@@ -57,6 +57,9 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
 
     Yields:
         The reset, then every step until the end of the episode.
+
+    Raises:
+        TypeError: ``predict`` returns something else than an action and a state.
     """
     observation, info = env.reset(seed=seed)
     step = Step(None, observation, 0.0, False, False, info)
@@ -64,9 +67,15 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
     memory: Memory = None
     start = True
     while not (step.terminated or step.truncated):
-        action, memory = policy.predict(
+        predicted = policy.predict(
             step.observation, state=memory, episode_start=np.array([start]), deterministic=True
         )
+        if not (isinstance(predicted, (tuple, list)) and len(predicted) == 2):
+            raise TypeError(
+                f"predict returned {predicted!r}; expected a pair (action, state), as in Stable-Baselines3: "
+                "return action, state"
+            )
+        action, memory = predicted
         start = False
         step = Step(action, *_stepped(env, action))
         yield step

@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def collect(
-    env: Annotated[str, typer.Argument(help="Environment id, such as LamGrasp-v0.")],
+    env: Annotated[
+        str, typer.Argument(help="Environment id, such as LamGrasp-v0; one of your own needs demos --import.")
+    ],
     episodes: Annotated[int, typer.Option(help="Number of episodes to record.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed from which the seed of each episode is derived.")] = 0,
     workers: Annotated[int, typer.Option(help="Number of processes; the dataset does not depend on it.")] = 1,
@@ -34,7 +36,7 @@ def collect(
     ] = "direct",
     policy: Annotated[
         str | None,
-        typer.Option(help="Policy that acts in place of the expert: package.module:Name; any environment id."),
+        typer.Option(help="Policy that acts in place of the expert, in any environment: package.module:Name."),
     ] = None,
     keep_failures: Annotated[bool, typer.Option(help="Keep episodes that fail.")] = False,
     jpeg: Annotated[bool, typer.Option(help="Store images as JPEG: smaller, with loss.")] = False,

@@ -34,8 +34,8 @@ def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> Env:
     env_id, env_kwargs = plan["env_id"], plan.get("env_kwargs") or {}
     if env_id not in registry:
         raise ValueError(
-            f"dataset {dataset.id} was collected in {env_id!r}, which is not registered: import the package of the "
-            f"environment first. Known: {', '.join(lam_envs.ENV_IDS)}"
+            f"dataset {dataset.id} was collected in {env_id!r}, which is not registered: import the module that "
+            f"registers it (python -m demos --import MODULE ...). Known: {', '.join(lam_envs.ENV_IDS)}"
         )
     if not isinstance(env_kwargs, dict):
         raise ValueError(f"dataset {dataset.id} has env_kwargs {env_kwargs!r}; expected a dict")

@@ -22,6 +22,6 @@ def import_object(import_path: str, what: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"cannot import {what} {import_path!r}: {error}. Put its module into this folder or PYTHONPATH"
-        ) from error
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+        hint = ". Put its module into this folder or PYTHONPATH" if is_missing else ""
+        raise ValueError(f"cannot import {what} {import_path!r}: {error}{hint}") from error

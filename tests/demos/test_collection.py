@@ -209,7 +209,10 @@ def test_failures_are_kept_when_asked(tmp_path: Path) -> None:
             "unknown demonstrator 'perfect'; expected one of expert, noisy, novice, random, mixed",
         ),
         ({"strategy": "below"}, "unknown strategy 'below'; expected one of direct"),
-        ({"policy": "nowhere:Policy"}, "cannot import policy 'nowhere:Policy'"),
+        ({"policy": "nowhere:Policy"}, r"cannot import policy 'nowhere:Policy': .* Put its module into this folder"),
+        ({"policy": "json:Policy"}, "module 'json' has no attribute 'Policy'$"),
+        ({"episodes": "3"}, "episodes is '3'; expected a whole number of at least 1"),
+        ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
         ({"policy": "nowhere"}, "expected package.module:Name"),
         ({"policy": "builtins:repr"}, "gives a str, which has no predict"),
         ({"policy": "a:B", "demonstrator": "novice"}, "acts by itself"),
@@ -220,7 +223,7 @@ def test_a_bad_request_is_refused_and_leaves_nothing_behind(
     keywords: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        demos.collect("LamReach-v0", episodes=1, root=tmp_path / "root", **keywords)
+        demos.collect("LamReach-v0", root=tmp_path / "root", **{"episodes": 1, **keywords})
     assert list(tmp_path.rglob("*")) == []
 
 

@@ -53,6 +53,8 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
     os.truncate(torn / "main_data.hdf5", (torn / "main_data.hdf5").stat().st_size // 2)
     for arguments, message in (
         (["collect", "LamGrab-v0"], "unknown environment 'LamGrab-v0'"),
+        (["collect", "Hover-v0"], "python -m demos --import MODULE collect"),
+        (["collect", "LamReach-v0", "--episodes", "0"], "episodes is 0; expected a whole number of at least 1"),
         (["collect", "LamReach-v0", "--env-kwargs", "robot"], "expected name=value"),
         (["collect", "LamReach-v0", "--env-kwargs", "robt=panda"], "did you mean 'robot'"),
         (["info", "none-v0"], "no dataset 'none-v0'"),
@@ -69,6 +71,12 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         assert failed.exit_code == 2
         assert message in failed.stderr
         assert "Traceback" not in failed.stderr
+
+
+def test_an_imported_module_that_is_missing_is_named() -> None:
+    failed = CliRunner().invoke(app, ["--import", "no_such_module", "list"])
+    assert failed.exit_code == 2
+    assert "--import no_such_module: No module named 'no_such_module'; expected a module in" in failed.stderr
 
 
 COMMANDS = sorted(command.name or "" for command in get_command(app).commands.values())  # type: ignore[attr-defined]

@@ -256,7 +256,7 @@ def test_episodes_of_a_registered_environment_of_others_are_replayed_and_rendere
             demos.replay_states(dataset)
     finally:
         del gym.registry["PersonsDot-v0"]
-    with pytest.raises(ValueError, match=r"collected in 'PersonsDot-v0'.* import the package of the environment"):
+    with pytest.raises(ValueError, match=r"collected in 'PersonsDot-v0'.* import the module that registers it"):
         demos.replay(dataset)
 
 
