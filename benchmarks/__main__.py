@@ -69,7 +69,7 @@ def run_(
         list[str],
         typer.Option(
             help="Train and evaluate the agent with this label again, such as after its own files changed; may be "
-            "repeated."
+            "repeated. The label of an agent of --agent is its path, such as my_agent:MyAgent."
         ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     dry_run: Annotated[
@@ -86,6 +86,8 @@ def run_(
         chosen = make_engine(engine, workers, address=address, shared_filesystem=shared)
         runner.check_folder(read, out)
         if dry_run:
+            if rerun:
+                raise ValueError("--dry-run cannot show what --rerun would run: give one of them")
             _show_plan(read, out, chosen.workers)
             return
         for label in runner.removed_agents(read, out):
@@ -110,7 +112,7 @@ def _show_plan(suite: Suite, folder: Path, workers: int) -> None:
     with console.status("comparing results with the suite"):
         todo = runner.missing(suite, folder)
     expected = runner.expected_seconds(todo, [folder, Path("results") / suite.name])
-    table = Table("environment", "agent", "to train", "to measure", "expected", box=None)
+    table = Table("environment", "agent", "trainings", "evaluations", "expected time", box=None)
     kinds = [(each.cell.environment, each.cell.label, each.cell.condition) for each in todo.cells]
     trained: set[str] = set()
     for environment, label, condition in dict.fromkeys(kinds):
@@ -127,14 +129,14 @@ def _show_plan(suite: Suite, folder: Path, workers: int) -> None:
         console.print(table)
     console.print(
         f"{len(todo.datasets)} datasets, {len(todo.trainings)} trainings, {len(todo.cells)} of {len(suite.cells())} "
-        f"cells and {len(todo.videos)} videos are missing in {folder}",
+        f"evaluations and {len(todo.videos)} videos are missing in {folder}",
         soft_wrap=True,
     )
     unknown = len(todo.cells) + len(todo.trainings) - len(expected)
     parts = [f"{_duration(sum(expected.values()) / workers)} by {workers} workers"] if expected else []
-    parts += [f"{unknown} trainings and cells of unknown duration"] if unknown else []
+    parts += [f"{unknown} trainings and evaluations of unknown duration"] if unknown else []
     if parts:
-        console.print(f"expected without demonstrations and videos: {' and '.join(parts)}", soft_wrap=True)
+        console.print(f"expected time without demonstrations and videos: {' and '.join(parts)}", soft_wrap=True)
     published = Path("results") / suite.name
     if published.is_dir() and published.resolve() != folder.resolve():
         console.print(
@@ -199,7 +201,7 @@ def _show(folder: Path) -> None:
         found = rows(results)
     called = names(found)
     short = short_names(list(dict.fromkeys(called)))
-    table = Table("environment", "agent", "success", "95% interval", "seconds", "return", box=None)
+    table = Table("environment", "agent", "success", "95% interval", "seconds to success", "return", box=None)
     for row, name in zip(found, called, strict=True):
         seconds = "-" if row.seconds is None else f"{row.seconds:.2f}"
         interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}%"
@@ -207,7 +209,7 @@ def _show(folder: Path) -> None:
         table.add_row(row.environment, short[name], rate, interval, seconds, f"{row.mean_return:.2f}")
     console.print(table)
     if len(results) < len(suite["cells"]):
-        console.print(f"{len(results)} of {len(suite['cells'])} cells have results")
+        console.print(f"{len(results)} of {len(suite['cells'])} evaluations have results")
     for line in reports.unexpected_lines(suite, found):
         console.print(f"unexpected: {line}", soft_wrap=True, markup=False)
     for path in written:
