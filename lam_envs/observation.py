@@ -141,6 +141,9 @@ class Layout(Mapping[str, FeatureSlice]):
     def __len__(self) -> int:
         return len(self._slices)
 
+    def __repr__(self) -> str:
+        return f"Layout({', '.join(f'{name}: {part.slice.start}:{part.slice.stop}' for name, part in self.items())})"
+
     @property
     def space(self) -> spaces.Box:
         """Space of the results of :meth:`encode`."""

@@ -60,6 +60,8 @@ def resolve(argument: str, value: object, kind: type[T], known: Iterable[str], f
     """
     if isinstance(value, kind):
         return value
+    if isinstance(value, type) and issubclass(value, kind):
+        raise ValueError(f"{argument} is the class {value.__name__}; expected an object, such as {value.__name__}()")
     return find(check_name(argument, value, known))
 
 

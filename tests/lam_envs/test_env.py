@@ -15,6 +15,7 @@ from gymnasium.vector import SyncVectorEnv
 
 import lam_envs
 from lam_envs import ManipulationEnv
+from lam_envs.tasks.reach import Reach
 
 from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint, play
@@ -256,6 +257,7 @@ def test_actions_out_of_range_are_clipped(make: Make) -> None:
         ({"robot": "r2d2"}, "unknown robot 'r2d2'; expected one of panda"),
         ({"control": "telepathy"}, "unknown control 'telepathy'; expected one of ee, ee_yaw, joint, discrete"),
         ({"task": "dance"}, "unknown task 'dance'; expected one of reach, push, grasp, pick_place, stack, insert"),
+        ({"task": Reach}, r"task is the class Reach; expected an object, such as Reach\(\)"),
         ({"obs": "smell"}, "unknown obs 'smell'; expected one of state, goal"),
         ({"reward": "money"}, "unknown reward 'money'; expected one of dense, sparse"),
         ({"terminate_on_success": "no"}, "terminate_on_success is 'no'; expected True or False"),

@@ -37,6 +37,10 @@ def test_the_center_is_zero_and_the_scale_is_one() -> None:
     np.testing.assert_allclose(observed, [1, 0, -1, 1, 0, 0, 1], atol=1e-6)
 
 
+def test_a_layout_shows_its_slices() -> None:
+    assert repr(LAYOUT) == "Layout(a/position: 0:3, a/width: 3:4, goal/position: 4:7)"
+
+
 def test_goal_observations_leave_out_the_goal() -> None:
     assert list(LAYOUT.without_goal()) == ["a/position", "a/width"]
 
