@@ -17,6 +17,7 @@ import gymnasium as gym
 from docs import images
 from docs.tables import (
     OBSERVATION_COLUMNS,
+    action_table,
     default,
     docstring,
     generated_sections,
@@ -58,6 +59,39 @@ continues exactly.
 
 ## Tasks
 
+"""
+SPACES = """
+
+## Actions and observations
+
+Actions of the default control, `control="ee"`, move the tool along the axes of the world, and set the opening
+of the gripper:
+
+{actions}
+
+Numbers outside of [-1, 1] are clipped. `ee_yaw` also turns the hand, `joint` moves the joints, and `discrete` has 21
+fixed actions.
+
+A `state` observation is a vector of features that are centered and scaled to about [-1, 1]. `layout` names its parts
+and converts it to physical units. `features()` returns the exact values, without sensor noise:
+
+```python
+import gymnasium as gym
+
+import lam_envs
+
+env = gym.make("LamGrasp-v0")
+observation, info = env.reset(seed=0)
+layout = env.unwrapped.layout
+print(layout)  # names and indices of all features
+print(observation[layout["object/position"].slice])  # scaled
+print(layout.decode(observation)["object/position"])  # meters
+print(env.unwrapped.features()["object/position"])  # meters, without noise
+env.close()
+```
+
+`info` has `is_success` and flags that explain it. `make docs` builds a page of each task, with all features, and
+pages of controls, robots and randomization.
 """
 CAMERA_MATRICES = """
 
@@ -119,6 +153,7 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
         task_link: Function that returns the link to a task's page.
         folder: Folder of the images.
     """
+    spaces = SPACES.format(actions=action_table(default("control")))
     shown = [
         [
             f"[{title(task)}]({task_link(task)})",
@@ -128,7 +163,7 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
         for task in TASKS
     ]
     parts = [ENVIRONMENTS, table(["task", "description", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
-    parts += ["\n\nThe page of each task explains its spaces.\n\n## Keywords\n\n", keywords()]
+    parts += [spaces, "\n## Keywords\n\n", keywords()]
     return "".join([*parts, RESET_OPTIONS, reset_options(), CAMERA_MATRICES])
 
 
