@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import json
 import re
 import shutil
@@ -13,6 +15,7 @@ import gymnasium as gym
 import minari
 import numpy as np
 import pytest
+from PIL import Image
 
 import demos
 from demos.collection.recording import record, replay_steps
@@ -72,7 +75,12 @@ def test_a_page_has_every_section_and_loads_nothing(datasets: Any, tmp_path: Pat
     assert "default-src 'none'" in html.unescape(page)
     assert "unsafe" not in page
     assert page.count('<video src="data:video/mp4;base64,') == 3
-    assert page.count("data:image/jpeg;base64,") == 3 * (6 + 1)
+    thumbnails = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    assert len(thumbnails) == 3 * (6 + 1)
+    image = Image.open(io.BytesIO(base64.b64decode(thumbnails[0])))
+    expected = io.BytesIO()
+    image.save(expected, "jpeg", quality=80)
+    assert image.quantization == Image.open(expected).quantization, "JPEG quality 80"
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["reach.html"]
 
 
