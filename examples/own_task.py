@@ -8,14 +8,17 @@ from lam_envs.tasks import InitialState, Task, TaskObservation
 
 
 class Hover(Task):
-    """Bring the tool to a height."""
+    """Move the tool to a height."""
 
     name = "hover"
-    features = (Feature("target/height", 1, "m", "height to reach", 0.2, 0.2, 1.0, noisy=False),)
+    features = (Feature("goal/height", 1, "m", "desired height of the tool", 0.2, 0.2, 1.0, noisy=False),)
     goal_low, goal_high = (-1.0,), (2.0,)
 
     def build_scene(self, simulation, scale):
-        simulation.add_marker("floor", size=(0.3, 0.3, 0.002), color=(0.1, 0.75, 0.3, 0.7))
+        simulation.add_marker("height", size=(0.3, 0.3, 0.002), color=(0.1, 0.75, 0.3, 0.7))
+
+    def update_markers(self, simulation, desired):
+        simulation.bodies["height"].marker_position = (0.5, 0.0, float(desired[0]))
 
     def sample_initial_state(self, rng, scale):
         return InitialState(tool_position=self.sample_tool(rng), desired_goal=(rng.uniform(0.35, 0.4),))
@@ -29,11 +32,14 @@ class Hover(Task):
     def progress(self, achieved, desired):
         return 0.1 / (0.1 + np.abs(achieved[..., 0] - desired[..., 0]))
 
+    def goal_features(self, features, desired):
+        return {"goal/height": np.asarray(desired[:1], dtype=np.float64)}
+
 
 gym.register("Hover-v0", entry_point="lam_envs.env:ManipulationEnv", max_episode_steps=40, kwargs={"task": Hover()})
 env = gym.make("Hover-v0", robot="xarm6")
 env.reset(seed=0)
 for _ in range(40):
-    tool, goal = (env.unwrapped.features()[name][-1] for name in ("tool/position", "target/height"))
+    tool, goal = (env.unwrapped.features()[name][-1] for name in ("tool/position", "goal/height"))
     info = env.step(np.clip([0, 0, (goal - tool) / 0.02, 0], -1, 1))[-1]
 print("success:", bool(info["is_success"]))
