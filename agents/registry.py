@@ -57,7 +57,6 @@ class AgentSpec:
         settings: Class of its settings; None if it checks its settings itself.
         needs_demonstrations: True if it learns from demonstrations, False if from reward alone.
         needs_environment: True if it steps environments while it learns.
-        needs_no_command: True if it cannot follow instructions: its observations must not depend on a command.
         budget_unit: Unit of the budget of ``learn``.
         takes_run: True if ``learn`` takes a :class:`agents.training.run.Run`: checkpoints, log, periodic evaluation.
         make: Makes the agent from an environment and settings; None if the class does.
@@ -68,7 +67,6 @@ class AgentSpec:
     settings: type[Any] | None = None
     needs_demonstrations: bool = True
     needs_environment: bool = False
-    needs_no_command: bool = True
     budget_unit: str = "steps"
     takes_run: bool = False
     make: Callable[..., Policy] | None = None

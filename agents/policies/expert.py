@@ -14,7 +14,7 @@ class ExpertAgent(ExpertPolicy):
         env: Environment of lam_envs.
     """
 
-    spec = AgentSpec("expert", needs_demonstrations=False, needs_no_command=False)
+    spec = AgentSpec("expert", needs_demonstrations=False)
 
     def __init__(self, env: Env) -> None:
         super().__init__(make_expert(env).expert, env)

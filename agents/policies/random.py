@@ -19,7 +19,7 @@ class RandomAgent:
         seed: Seeds its generator.
     """
 
-    spec = AgentSpec("random", needs_demonstrations=False, needs_no_command=False)
+    spec = AgentSpec("random", needs_demonstrations=False)
 
     def __init__(self, env: Env, seed: int = 0) -> None:
         self._actions = copy.deepcopy(env.action_space)
