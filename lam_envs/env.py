@@ -40,10 +40,10 @@ REWARDS = ("dense", "sparse")
 Observation = npt.NDArray[np.float32] | dict[str, Array]
 
 to_info_flag: Callable[[Flags], object] = bool if gym.__version__.startswith("0.") else np.asarray
-"""Convert a condition of an info to an array of bool, shape (); before Gymnasium 1.0 to a bool.
+"""Convert a success condition to its type in ``info``: a bool array of shape (), or a bool before Gymnasium 1.0.
 
-TorchRL's info reader needs a ``dtype``, which Python's bool lacks. Gymnasium's vector environments make an array of
-objects of ``np.bool_``, and before Gymnasium 1.0 of arrays too: the sum of such objects is True instead of a count.
+TorchRL's info reader needs a ``dtype``, which Python's bool lacks. Gymnasium's vector environments store ``np.bool_``
+values in an object array, and before 1.0 bool arrays too. The sum of such an array is True instead of a count.
 """
 
 
@@ -68,14 +68,14 @@ class ManipulationEnv(gym.Env[Any, Any]):
         image_width: Width of an observed image, pixels.
         image_height: Height of an observed image, pixels.
         depth: Also observe depth (meters) for each image.
-        renderer: Renderer of images: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or by Mesa.
-            Their pixels differ; ``egl`` does not randomize the brightness of the light. A process that was forked
-            after its parent rendered with ``egl`` cannot use it: start processes with ``spawn``.
+        renderer: Renderer of images: ``tiny``, PyBullet's software renderer, or ``egl``, OpenGL on a GPU or in
+            software (Mesa). Their pixels differ; ``egl`` does not randomize the brightness of the light. A process
+            that was forked after its parent rendered with ``egl`` cannot use it: start processes with ``spawn``.
         render_mode: ``rgb_array``, ``depth_array`` (meters) or ``human``.
         camera: A name of ``lam_envs.bullet.cameras.CAMERAS``, for :meth:`render`.
         render_width: Width of an image of :meth:`render`, pixels.
         render_height: Height of an image of :meth:`render`, pixels.
-        unknown: Unknown keywords, for an error message with the known ones.
+        unknown: Collects unknown keywords: the error then suggests the closest known one.
 
     Raises:
         TypeError: A keyword is unknown.
@@ -248,11 +248,11 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self._control.max_width
 
     def action_for(self, command: ToolCommand, features: Features) -> Action:
-        """Return the action of ``action_space`` that moves the tool toward a desired pose.
+        """Return the action that moves the tool toward a desired pose.
 
         Args:
             command: Desired pose of the tool and opening of the gripper.
-            features: Result of :meth:`features`. The present state of the simulated robot does not matter.
+            features: Result of :meth:`features`. The current state of the simulated robot does not matter.
         """
         return self._control.compute_action(command, features, self._world.scene().robot)
 
@@ -260,8 +260,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
         """Return the features of an observation by name, in physical units.
 
         Args:
-            observation: Element of ``observation_space``; by default the present scene, without clipping and noise.
-                Pixel observations lack the features of objects: for them the features are those of the present scene,
+            observation: Element of ``observation_space``; by default the current scene, without clipping and noise.
+                Pixel observations lack the features of objects: for them the features are those of the current scene,
                 which are privileged information for experts.
 
         Returns:
@@ -320,7 +320,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self._reset_result()
 
     def camera_images(self) -> dict[str, Array]:
-        """Return the present images of the cameras of pixel observations, in every observation mode.
+        """Return the current images of the cameras of pixel observations, in every observation mode.
 
         Returns:
             For each camera uint8, shape (height, width, 3); with depth also float32 meters, shape (height, width, 1).
@@ -372,7 +372,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return observation, info
 
     def _step_result(self) -> tuple[Observation, float, Info]:
-        """Return observation, reward and info of the present scene."""
+        """Return observation, reward and info of the current scene."""
         world = self._world
         flags, reward = self._reward.evaluate(world.achieved_goal, world.desired_goal)
         info: Info = {name: to_info_flag(flag) for name, flag in flags.items()}

@@ -39,7 +39,7 @@ class Feature:
 
     Attributes:
         name: ``<part>/<quantity>``, such as ``object/position``.
-        size: Number of numbers.
+        size: Number of elements.
         unit: SI unit, or 1 for a dimensionless number.
         description: Meaning, for documentation.
         center: Physical value of the observed value 0; one number, or one for each axis.
@@ -121,7 +121,7 @@ class Layout(Mapping[str, FeatureSlice]):
         if len(self._slices) < len(self.features):
             names = [feature.name for feature in self.features]
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the feature {twice!r} is twice in {', '.join(names)}; expected different names")
+            raise ValueError(f"duplicate feature {twice!r} in {', '.join(names)}; expected unique names")
         self.size = start
         parts = self._slices.values()
         self._center = np.array([number for part in parts for number in part.center])

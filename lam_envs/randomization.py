@@ -51,10 +51,10 @@ class Randomization:
         object_color: Largest change of each color channel of movable objects; channels are in [0, 1].
         scene_color: Largest change of each color channel of table and floor.
         brightness: Factor on the light (low, high).
-        light: Largest displacement of the light along each axis, meters; its distance is about 2.
-        camera_position: Largest displacement of a camera along each axis, meters; half of it for the one on the hand.
-        camera_target: Largest displacement of a camera's target along each axis, meters; half of it for the one on
-            the hand.
+        light: Largest offset of each component of the light's direction, a vector of length 1.9.
+        camera_position: Largest displacement of a camera along each axis, meters; half of it for the wrist camera.
+        camera_target: Largest displacement of a camera's target along each axis, meters; half of it for the
+            wrist camera.
         sensor_noise: Standard deviation (low, high) of the noise on measured features, as a fraction of their scale:
             0.01 is 2 mm for a position.
         action_delay: Control steps of 1/20 s between an action and its effect (low, high), whole numbers.
@@ -145,7 +145,7 @@ class RandomizationSample:
         table_color: Offset of the color of the table, red, green, blue.
         floor_color: Offset of the color of the floor, red, green, blue.
         brightness: Factor on the light.
-        light: Offset of the direction of the light.
+        light: Offset of the light's direction, x, y, z.
         camera_position: Displacement of cameras, meters.
         camera_target: Displacement of the targets of cameras, meters.
         sensor_noise: Standard deviation of the noise, as a fraction of a feature's scale.

@@ -14,7 +14,7 @@ MAX_PIXELS = 8192
 
 
 def check_name(argument: str, value: object, known: Iterable[str]) -> str:
-    """Return a name if it is a known one.
+    """Check that a name is known, and return it.
 
     Args:
         argument: Name of the argument for the error message.
@@ -31,7 +31,7 @@ def check_name(argument: str, value: object, known: Iterable[str]) -> str:
 
 
 def check_names(argument: str, value: object, known: Iterable[str]) -> tuple[str, ...]:
-    """Return a sequence of different known names, at least one.
+    """Check that a value is a sequence of unique known names, at least one, and return it.
 
     Raises:
         ValueError: The value is not such a sequence.
@@ -41,7 +41,7 @@ def check_names(argument: str, value: object, known: Iterable[str]) -> tuple[str
         raise ValueError(f"{argument} is {value!r}; expected a list of names, such as {names[:2]}")
     checked = tuple(check_name(f"name in {argument}", name, names) for name in value)
     if len(set(checked)) != len(checked):
-        raise ValueError(f"{argument} is {value!r}; expected different names")
+        raise ValueError(f"{argument} is {value!r}; expected unique names")
     return checked
 
 
@@ -66,7 +66,7 @@ def resolve(argument: str, value: object, kind: type[T], known: Iterable[str], f
 
 
 def check_pixels(argument: str, value: object) -> int:
-    """Return a number of pixels if it is valid.
+    """Check that a number of pixels is valid, and return it.
 
     Raises:
         ValueError: The value is not a whole number in the valid range.
@@ -77,7 +77,7 @@ def check_pixels(argument: str, value: object) -> int:
 
 
 def check_bool(argument: str, value: object) -> bool:
-    """Return a value if it is a bool.
+    """Check that a value is a bool, and return it.
 
     Raises:
         ValueError: The value is not a bool.

@@ -52,9 +52,9 @@ def environment_versions(env_id: str, **keywords: object) -> dict[str, int]:
         versions[f"robot {robot.name}"] = robot.version
     if control is not None:
         versions[f"control {control.name}"] = control.version
-    if not _is_text(value("randomize"), "none"):
+    if not _equals_string(value("randomize"), "none"):
         versions["randomization"] = randomization.VERSION
-    if _is_text(value("obs"), "pixels"):
+    if _equals_string(value("obs"), "pixels"):
         versions["images"] = viewer.VERSION
     return versions
 
@@ -69,6 +69,6 @@ def _part(value: object, kind: type[Part], known: Container[str], find: Callable
     return find(value) if isinstance(value, str) and value in known else None
 
 
-def _is_text(value: object, text: str) -> bool:
-    """Return True if a value is a text. Comparing other values, such as arrays, may not give a bool."""
+def _equals_string(value: object, text: str) -> bool:
+    """Return True if a value equals a string. Comparing other values, such as arrays, may not give a bool."""
     return isinstance(value, str) and value == text

@@ -28,7 +28,7 @@ class Body:
     """Rigid object of the scene.
 
     Attributes:
-        id: Bullet's number of the body; -1 for a marker in a client that renders nothing, and for painted ground.
+        id: PyBullet's id of the body; -1 for a marker in a client that renders nothing, and for painted ground.
         size: Edge lengths, meters.
         color: Red, green, blue, opacity in [0, 1].
         marker_position: Position of a marker, meters. Markers are visual only.

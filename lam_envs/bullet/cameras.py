@@ -31,7 +31,7 @@ class Camera:
         target: Point in the middle of the image, meters.
         up: Direction that is up in the image.
         on_hand: True if these are in the frame of the tool: origin between the fingertips, z in pointing direction.
-        field_of_view: Vertical opening angle, degrees.
+        field_of_view: Vertical field of view, degrees.
         near: Distance of the near clipping plane, meters.
         far: Distance of the far clipping plane, meters.
     """
@@ -125,30 +125,30 @@ class CameraImage:
     """Image of a camera.
 
     Attributes:
-        pixels: Red, green, blue, opacity; shape (height, width, 4).
-        buffer: OpenGL's depth buffer, shape (height, width).
+        rgba: Red, green, blue, opacity; shape (height, width, 4).
+        depth_buffer: OpenGL's depth buffer, shape (height, width).
         near: Distance of the near clipping plane, meters.
         far: Distance of the far clipping plane, meters.
     """
 
-    pixels: npt.NDArray[np.uint8]
-    buffer: npt.NDArray[np.float32]
+    rgba: npt.NDArray[np.uint8]
+    depth_buffer: npt.NDArray[np.float32]
     near: float
     far: float
 
     @property
     def rgb(self) -> npt.NDArray[np.uint8]:
         """Red, green, blue; shape (height, width, 3)."""
-        rgb = np.empty((*self.buffer.shape, 3), dtype=np.uint8)
+        rgb = np.empty((*self.depth_buffer.shape, 3), dtype=np.uint8)
         # Copying channel by channel takes a quarter of the time of copying the slice.
         for channel in range(3):
-            rgb[..., channel] = self.pixels[..., channel]
+            rgb[..., channel] = self.rgba[..., channel]
         return rgb
 
     @property
     def depth(self) -> npt.NDArray[np.float32]:
         """Depth in meters along the view axis, shape (height, width); ``far`` where nothing is visible."""
         # OpenGL's depth buffer is not linear in distance; this inverts its projection.
-        buffer = self.buffer.astype(np.float64)
-        meters = self.far * self.near / (self.far - (self.far - self.near) * buffer)
+        depth_buffer = self.depth_buffer.astype(np.float64)
+        meters = self.far * self.near / (self.far - (self.far - self.near) * depth_buffer)
         return meters.astype(np.float32)

@@ -16,7 +16,7 @@ def connect(*, window: bool) -> int:
     """Connect to a new client.
 
     Returns:
-        Bullet's number of the client.
+        PyBullet's id of the client (``physicsClientId``).
 
     Raises:
         RuntimeError: A window was requested and there is no display, this process has a window already, or Bullet has
@@ -29,7 +29,10 @@ def connect(*, window: bool) -> int:
         )
     client = _open_window() if window else int(pybullet.connect(pybullet.DIRECT))
     if client < 0:
-        raise RuntimeError("Bullet made no client: it may have reached its limit of clients. Close environments.")
+        raise RuntimeError(
+            "PyBullet could not create a client: the limit of clients may be reached. Close environments that are "
+            "not used."
+        )
     return client
 
 
@@ -54,7 +57,7 @@ def disconnect(client: int, pid: int, opengl: AbstractContextManager[None], *, s
     """Disconnect a client.
 
     Args:
-        client: Bullet's number of the client.
+        client: PyBullet's id of the client (``physicsClientId``).
         pid: Process that connected it. In other processes this function does nothing.
         opengl: OpenGL context of the client.
         suppress_output: True if Bullet prints when it disconnects the client.

@@ -35,11 +35,11 @@ class Frame(NamedTuple):
     """Quaternion x, y, z, w."""
 
 
-def check_orientation(what: str, quaternion: Sequence[float]) -> None:
+def check_orientation(name: str, quaternion: Sequence[float]) -> None:
     """Check that an orientation is a unit quaternion.
 
     Args:
-        what: Name of the orientation for the error message.
+        name: Name of the orientation for the error message.
         quaternion: x, y, z, w.
 
     Raises:
@@ -47,7 +47,7 @@ def check_orientation(what: str, quaternion: Sequence[float]) -> None:
     """
     length = math.sqrt(sum(number * number for number in quaternion))
     if abs(length - 1.0) > UNIT_TOLERANCE:
-        raise ValueError(f"{what} is a quaternion of length {length:g}; expected length 1")
+        raise ValueError(f"{name} is a quaternion of length {length:g}; expected length 1")
 
 
 def rotation_6d(orientation: Quaternion) -> tuple[float, float, float, float, float, float]:

@@ -30,7 +30,7 @@ from lam_envs.randomization import PhysicsScale
 
 CONTROL_HZ = 20
 """Control (environment) steps per second."""
-SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
+PHYSICS_STEPS = PHYSICS_HZ // CONTROL_HZ
 """Physics steps in a control step."""
 
 Detail = Literal["physics", "fast", "full"]
@@ -54,8 +54,8 @@ class Simulation:
             episode, and an environment that is never rendered loads no meshes.
         physics_scale: Factors on mass and friction of movable objects.
         window: Open PyBullet's window.
-        renderer: ``"tiny"``, PyBullet's software renderer, or ``"egl"``, OpenGL on a GPU or by Mesa, without a
-            display.
+        renderer: ``"tiny"``, PyBullet's software renderer, or ``"egl"``, OpenGL on a GPU or in software (Mesa),
+            without a display.
 
     Raises:
         RuntimeError: A window was requested and there is no display, or EGL does not work here.
@@ -90,11 +90,11 @@ class Simulation:
         self.bodies: dict[str, Body] = {}
         self._plates: dict[str, Plate] = {}
         self._snapshot: int | None = None
-        self.moving: list[Body] = []
+        self.dynamic_bodies: list[Body] = []
         """Bodies that forces can move."""
         solver.configure(self.client)
-        self._subdivision = 0
-        self.subdivide(1)
+        self._substeps = 0
+        self.set_substeps(1)
         if window:
             pybullet.configureDebugVisualizer(pybullet.COV_ENABLE_GUI, 0, physicsClientId=self.client)
 
@@ -116,7 +116,7 @@ class Simulation:
             name: Name of the body in :attr:`bodies`.
             size: Edge lengths, meters.
             position: Position of the center, meters.
-            mass: Mass, kilograms; 0 fixes the box to the world.
+            mass: Mass, kilograms, before scaling; 0 fixes the box to the world.
             friction: Lateral friction coefficient.
             color: Red, green, blue in [0, 1].
         """
@@ -159,7 +159,7 @@ class Simulation:
         return body
 
     def add_ground(self, name: str, *, size: Vector3, position: Vector3, color: tuple[float, float, float]) -> None:
-        """Add a fixed box, lower ones first. Fast images show only its top."""
+        """Add a fixed box of the ground, lower boxes first: ``detail="fast"`` paints only the tops, in this order."""
         if self.detail != "fast" or self._renderer != pybullet.ER_TINY_RENDERER:
             self.add_box(name, size=size, position=position, color=color)
             return
@@ -213,13 +213,15 @@ class Simulation:
         )
         body = self.bodies[name] = Body(self.client, number)
         if mass > 0.0:
-            self.moving.append(body)
+            self.dynamic_bodies.append(body)
         return body
 
     def set_color_offset(self, name: str, offset: Sequence[float]) -> None:
         """Add an offset in red, green and blue to the color of a body."""
         body = self.bodies[name]
-        red, green, blue = (min(max(own + more, 0.0), 1.0) for own, more in zip(body.color, offset, strict=False))
+        red, green, blue = (
+            min(max(channel + delta, 0.0), 1.0) for channel, delta in zip(body.color, offset, strict=False)
+        )
         if name in self._plates:
             self._plates[name].color = (red, green, blue)
             return
@@ -235,26 +237,26 @@ class Simulation:
 
     # Stepping
 
-    def step(self, substeps: int = SUBSTEPS) -> None:
-        """Advance by physics steps, or by parts of them after :meth:`subdivide`; by default by a control step."""
+    def step(self, count: int = PHYSICS_STEPS) -> None:
+        """Advance by a number of physics steps (substeps after :meth:`set_substeps`); by default one control step."""
         self._invalidate_motions()
         advance: Callable[[int], object] = pybullet.stepSimulation
         client = self.client
-        for _ in range(substeps):
+        for _ in range(count):
             advance(client)
 
-    def subdivide(self, parts: int) -> None:
-        """Divide physics steps into equal parts; 1 restores whole steps.
+    def set_substeps(self, substeps: int) -> None:
+        """Divide physics steps into equal substeps; 1 restores whole steps.
 
-        Call ``Robot.set_motor_targets`` afterwards: the gains of the motors depend on the number of parts.
+        Call ``Robot.set_motor_targets`` afterwards: the gains of the motors depend on the number of substeps.
         """
-        if parts != self._subdivision:
-            self._subdivision = parts
-            solver.subdivide(self.client, parts)
+        if substeps != self._substeps:
+            self._substeps = substeps
+            solver.set_substeps(self.client, substeps)
 
     def _invalidate_motions(self) -> None:
         """Discard the cached motions of movable bodies."""
-        for body in self.moving:
+        for body in self.dynamic_bodies:
             body.invalidate()
 
     def take_snapshot(self) -> None:
@@ -276,7 +278,7 @@ class Simulation:
         pybullet.performCollisionDetection(self.client)
 
     def bodies_near(self, body: Body, margin: float) -> set[int]:
-        """Return Bullet's numbers of the bodies near a body, including itself, by axis-aligned bounding boxes.
+        """Return PyBullet's ids of the bodies near a body, including itself, by axis-aligned bounding boxes.
 
         Args:
             body: The body.
@@ -322,7 +324,7 @@ class Simulation:
             brightness: Factor on the light.
         """
         view, projection = camera.matrices(tool, width / height)
-        direction = [own + more for own, more in zip(LIGHT_DIRECTION, light, strict=True)]
+        direction = [component + delta for component, delta in zip(LIGHT_DIRECTION, light, strict=True)]
         ambient, diffuse = AMBIENT_LIGHT * brightness, DIFFUSE_LIGHT * brightness
         render = partial(
             pybullet.getCameraImage,

@@ -15,16 +15,16 @@ PHYSICS_HZ = 240
 SOLVER_ITERATIONS = 20
 SOLVER_RESIDUAL = 1e-7
 # What the hand presses onto the table is a hundred times lighter than the arm, so forces propagate slowly through it;
-# and an object that flies at 1.2 m/s is 5 mm inside of what it hits after one step. Then a physics step is divided:
+# and an object that flies at 1.2 m/s is 5 mm inside of what it hits after one step. Then substeps are used:
 # many short steps are more exact than many iterations (Macklin et al. 2019, "Small Steps in Physics Simulation").
-# Four parts of 80 iterations cost little more than one step of 200, which left penetrations of up to 30 mm.
-SUBDIVISION = 4
+# Four substeps of 80 iterations cost little more than one step of 200, which left penetrations of up to 30 mm.
+SUBSTEPS = 4
 FINE_ITERATIONS = 80
 # Fraction of a penetration that one physics step corrects. With Bullet's 0.2 pressed objects stay a little deeper in
 # the table. With 0.9 squeezed objects are ejected at 2 m/s and are then up to 12 mm inside of what they hit: of
 # 12,000 steps that press, 10 ended with more than 5 mm, with 0.7 none.
 CONTACT_ERP = 0.7
-# The same for a part of a step. With 0.25 pressed objects stay deeper, with 0.5 squeezed objects are ejected.
+# The same for a substep. With 0.25 pressed objects stay deeper, with 0.5 squeezed objects are ejected.
 FINE_CONTACT_ERP = 0.3
 # The same for a joint beyond its limit. With Bullet's 0.2 a wrist that the table bends exceeds its limit by 0.024
 # radians, with 0.8 by 0.014.
@@ -43,12 +43,12 @@ def configure(client: int) -> None:
     )
 
 
-def subdivide(client: int, parts: int) -> None:
-    """Divide physics steps into equal parts; 1 restores whole steps."""
+def set_substeps(client: int, substeps: int) -> None:
+    """Divide physics steps into equal substeps; 1 restores whole steps."""
     pybullet.setPhysicsEngineParameter(
-        fixedTimeStep=1.0 / (PHYSICS_HZ * parts),
-        numSolverIterations=SOLVER_ITERATIONS if parts == 1 else FINE_ITERATIONS,
-        contactERP=CONTACT_ERP if parts == 1 else FINE_CONTACT_ERP,
-        erp=JOINT_ERP / parts,
+        fixedTimeStep=1.0 / (PHYSICS_HZ * substeps),
+        numSolverIterations=SOLVER_ITERATIONS if substeps == 1 else FINE_ITERATIONS,
+        contactERP=CONTACT_ERP if substeps == 1 else FINE_CONTACT_ERP,
+        erp=JOINT_ERP / substeps,
         physicsClientId=client,
     )

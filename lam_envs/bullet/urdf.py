@@ -15,10 +15,10 @@ DATA_PACKAGE = "package://pybullet_data"
 
 
 def load_urdf(client: int, path: Path, base: Vector3) -> int:
-    """Load a robot whose base is fixed to the world, and return Bullet's number of it.
+    """Load a robot with its base fixed to the world, and return its PyBullet body id.
 
     Args:
-        client: Bullet's number of the client.
+        client: PyBullet's id of the client (``physicsClientId``).
         path: The description. Meshes named ``package://pybullet_data/...`` are those of the installed PyBullet.
         base: Position of the base, meters.
 

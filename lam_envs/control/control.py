@@ -15,7 +15,7 @@ from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.state import GripperState, ToolState
 
 # Fraction of a small error that one action corrects: correcting all of it would oscillate with delayed actions.
-SETTLING = 0.6
+SETTLING_GAIN = 0.6
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Control(ABC):
     """Increase it when the same actions give other episodes: its results and datasets are then outdated."""
     space: spaces.Box | spaces.Discrete
     action_size: int
-    """Number of numbers in an action."""
+    """Length of an action vector; 1 for discrete actions."""
 
     def __init__(self, model: RobotModel) -> None:
         self.model = model
@@ -131,16 +131,16 @@ class Control(ABC):
         Args:
             command: Desired pose and opening.
             features: Features of the scene by name, in physical units.
-            robot: Robot, for inverse kinematics; its present state does not matter.
+            robot: Robot, for inverse kinematics; its current state does not matter.
 
         Returns:
             An element of :attr:`space`.
         """
 
     def width(self, opening: float) -> float:
-        """Return the opening of the gripper in meters for a number in [-1, 1]."""
+        """Convert a gripper action in [-1, 1] to an opening in meters."""
         return (opening + 1.0) / 2 * self.max_width
 
     def opening(self, width: float) -> float:
-        """Return the number in [-1, 1] for an opening of the gripper in meters, clipped."""
+        """Convert an opening in meters to a gripper action, clipped to [-1, 1]."""
         return min(max(2.0 * width / self.max_width - 1.0, -1.0), 1.0)

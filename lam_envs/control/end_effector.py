@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from lam_envs.control.actions import validate_box_action
 from lam_envs.control.cartesian import move_target
-from lam_envs.control.control import SETTLING, Control, Target, ToolCommand
+from lam_envs.control.control import SETTLING_GAIN, Control, Target, ToolCommand
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.state import ToolState
@@ -98,7 +98,7 @@ class EndEffectorYawControl(EndEffectorControl):
     @override
     def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
         commanded = (features["tool/yaw"] + features["tool/yaw_lag"]).item()
-        turn = min(max(SETTLING * (command.yaw - commanded) / MAX_YAW_STEP, -1.0), 1.0)
+        turn = min(max(SETTLING_GAIN * (command.yaw - commanded) / MAX_YAW_STEP, -1.0), 1.0)
         return np.array([*_steps(command, features), turn, self.opening(command.width)], dtype=np.float32)
 
 
@@ -108,5 +108,5 @@ def _steps(command: ToolCommand, features: Features) -> npt.NDArray[np.float64]:
     step: npt.NDArray[np.float64] = (np.asarray(command.position) - commanded) / MAX_STEP
     # One factor for all axes keeps the path straight.
     length = float(np.abs(step).max())
-    step *= min(SETTLING, 1.0 / max(length, 1e-9))
+    step *= min(SETTLING_GAIN, 1.0 / max(length, 1e-9))
     return step

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from lam_envs.bullet.geometry import rotation_6d
 from lam_envs.control.actions import validate_box_action
-from lam_envs.control.control import SETTLING, Control, Target, ToolCommand
+from lam_envs.control.control import SETTLING_GAIN, Control, Target, ToolCommand
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.robots.state import ToolState
@@ -21,7 +21,7 @@ MAX_JOINT_STEP = 0.05
 # Largest difference of a commanded angle from the joint's angle, radians: at full speed it is 0.03. An arm that slips
 # off what it presses then turns with up to 2.9 rad/s.
 MAX_JOINT_LEAD = 0.08
-# Distance from the tool of the position that an action aims at, meters: one step plus the lag at full speed.
+# Distance of the intermediate target from the tool, meters: one step plus the lag at full speed.
 JOINT_LOOK_AHEAD = 0.03
 JOINT_IK_ITERATIONS = 10
 
@@ -89,5 +89,5 @@ class JointControl(Control):
         solution = robot.inverse_kinematics((x, y, z), command.yaw, commanded, JOINT_IK_ITERATIONS)
         turns = (np.array(solution) - commanded) / MAX_JOINT_STEP
         # One factor for all joints keeps the path straight.
-        turns *= min(SETTLING, 1.0 / max(float(np.abs(turns).max()), 1e-9))
+        turns *= min(SETTLING_GAIN, 1.0 / max(float(np.abs(turns).max()), 1e-9))
         return np.array([*turns, self.opening(command.width)], dtype=np.float32)

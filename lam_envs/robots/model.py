@@ -8,10 +8,11 @@ from pathlib import Path
 
 from lam_envs.bullet.geometry import Vector3
 
-# Distance of the joint limits that Bullet enforces from those of the description, radians: when the arm hits the
+# Margin by which Bullet enforces joint limits inside those of the URDF, radians: when the arm hits the
 # table, a weak wrist exceeds its limit by up to 0.014.
 STOP_MARGIN = 0.02
-SMALLEST = 1e-3
+MIN_POSITIVE = 1e-3
+"""Smallest valid opening (meters) and finger force (newtons)."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class RobotModel:
         physics_urdf: URDF with primitive collision shapes and without fixed joints. Pixel observations show these
             shapes.
         visual_urdf: URDF with full-detail meshes and the same joint names, for ``render()``.
-        base: Position of the base, meters; z is the height of its plinth on the table. The robot faces x.
+        base: Position of the base, meters; z is the height of its plinth on the table. The robot faces the positive x
+            axis.
         arm_joints: Names of the arm joints from base to hand. The last one moves the link that carries the hand.
         finger_joints: Names of the two prismatic finger joints; 0 is closed.
         home: Joint angles from which inverse kinematics start in every episode, radians.
@@ -82,8 +84,8 @@ class RobotModel:
             )
         for field, number, lowest in (
             ("joint_margin", self.joint_margin, STOP_MARGIN),
-            ("max_width", self.max_width, SMALLEST),
-            ("finger_force", self.finger_force, SMALLEST),
+            ("max_width", self.max_width, MIN_POSITIVE),
+            ("finger_force", self.finger_force, MIN_POSITIVE),
         ):
             if not lowest <= number < math.inf:
                 raise ValueError(f"{field} of the robot {self.name!r} is {number!r}; expected at least {lowest:g}")

@@ -166,7 +166,7 @@ class Robot:
 
     @property
     def id(self) -> int:
-        """Bullet's number of the robot."""
+        """PyBullet's body id of the robot."""
         return self._body
 
     def touch(self, body: Body) -> Touch:
@@ -195,7 +195,7 @@ class Robot:
         that squeeze it cancel each other.
 
         Args:
-            threshold: For forces up to this the result may be an upper bound.
+            threshold: Force, newtons, up to which an upper bound may be returned, which is faster.
         """
         points = pybullet.getContactPoints(self._body, physicsClientId=self._client)
         largest: float = sum([point[9] for point in points])
@@ -221,7 +221,7 @@ class Robot:
         """Return arm joint angles for which the tool points down at a position.
 
         Damped least squares (Buss 2004) from ``initial``, clipped to the joint limits. The result depends only on the
-        arguments, not on the present state of the arm.
+        arguments, not on the current state of the arm.
 
         Args:
             position: Position of the tool, meters.
@@ -256,13 +256,13 @@ class Robot:
         """Return arm joint angles of a tool pose, solved from home, for the beginning of an episode."""
         return self.inverse_kinematics(position, yaw, self.model.home, IK_RESET_ITERATIONS)
 
-    def set_motor_targets(self, joints: Sequence[float], width: float, parts: int = 1) -> None:
+    def set_motor_targets(self, joints: Sequence[float], width: float, substeps: int = 1) -> None:
         """Set the targets of the motors.
 
         Args:
             joints: Target angle of each arm joint, radians.
             width: Target opening of the gripper, meters.
-            parts: Number of parts of a physics step, see ``Simulation.subdivide``.
+            substeps: Substeps of a physics step, see ``Simulation.set_substeps``.
         """
         pybullet.setJointMotorControlArray(
             self._body,
@@ -270,7 +270,7 @@ class Robot:
             pybullet.POSITION_CONTROL,
             targetPositions=[*joints, width / 2, width / 2],
             forces=self._forces,
-            positionGains=[POSITION_GAIN / parts] * len(self._joints),
+            positionGains=[POSITION_GAIN / substeps] * len(self._joints),
             velocityGains=self._velocity_gains,
             physicsClientId=self._client,
         )

@@ -15,7 +15,7 @@ from lam_envs.scene.state import MAX_NUMBER
 from lam_envs.tasks import InitialState, Task
 from lam_envs.validation import unknown_name
 
-Change = Callable[[InitialState], InitialState]
+InitialStateUpdate = Callable[[InitialState], InitialState]
 """Function that replaces one part of a sampled initial state."""
 
 POSE_SIZE = 7
@@ -25,8 +25,8 @@ WRAPPER_OPTIONS = ("minari_autoseed",)
 """Options of wrappers that also reach the environment (Minari's ``DataCollector``). Ignored here."""
 
 
-def goal_change(value: object, task: Task) -> Change:
-    """Return the change that sets the desired goal.
+def goal_change(value: object, task: Task) -> InitialStateUpdate:
+    """Return a function that sets the desired goal of an initial state.
 
     Args:
         value: The desired goal, shape (goal size,), in the units of the task's page.
@@ -41,7 +41,7 @@ def goal_change(value: object, task: Task) -> Change:
     return lambda start: dataclasses.replace(start, desired_goal=tuple(desired))
 
 
-def poses_change(value: object, task: Task) -> Change:
+def poses_change(value: object, task: Task) -> InitialStateUpdate:
     """Return the change that sets the poses of some movable objects.
 
     Args:
@@ -74,11 +74,11 @@ def poses_change(value: object, task: Task) -> Change:
     return change
 
 
-OPTIONS: dict[str, Callable[[object, Task], Change]] = {"goal": goal_change, "poses": poses_change}
+OPTIONS: dict[str, Callable[[object, Task], InitialStateUpdate]] = {"goal": goal_change, "poses": poses_change}
 """Options by name. Each function checks a value and returns the change that it makes."""
 
 
-def changes(options: object, task: Task) -> list[Change]:
+def changes(options: object, task: Task) -> list[InitialStateUpdate]:
     """Check the options of a reset.
 
     Args:
@@ -101,11 +101,11 @@ def changes(options: object, task: Task) -> list[Change]:
     return [OPTIONS[name](value, task) for name, value in options.items() if name in OPTIONS]
 
 
-def check_goal(what: str, desired: Sequence[float], task: Task) -> None:
+def check_goal(name: str, desired: Sequence[float], task: Task) -> None:
     """Check that a goal is inside of the goal space.
 
     Args:
-        what: Name of the goal for the error message.
+        name: Name of the goal for the error message.
         desired: Goal, shape (goal size,).
         task: The task.
 
@@ -117,10 +117,10 @@ def check_goal(what: str, desired: Sequence[float], task: Task) -> None:
     outside = (numbers < low) | (numbers > high)
     if outside.any():
         index = int(np.argmax(outside))
-        raise ValueError(f"{what}'s number {index} is {numbers[index]:g}; expected {low[index]:g} to {high[index]:g}")
+        raise ValueError(f"{name}'s number {index} is {numbers[index]:g}; expected {low[index]:g} to {high[index]:g}")
 
 
-def _numbers(what: str, value: object, size: int, meaning: str = "") -> list[float]:
+def _numbers(name: str, value: object, size: int, meaning: str = "") -> list[float]:
     """Return a value as finite numbers."""
     try:
         array = np.asarray(value)
@@ -129,6 +129,6 @@ def _numbers(what: str, value: object, size: int, meaning: str = "") -> list[flo
     is_vector = array.shape == (size,) and array.dtype.kind in "fiu"
     # The comparison is also false for numbers that are not finite.
     if not is_vector or not (np.abs(array.astype(np.float64)) <= MAX_NUMBER).all():
-        raise ValueError(f"{what} is {value!r}; expected {size} numbers of at most {MAX_NUMBER:g}{meaning}")
+        raise ValueError(f"{name} is {value!r}; expected {size} numbers of at most {MAX_NUMBER:g}{meaning}")
     numbers: list[float] = array.astype(np.float64).tolist()
     return numbers

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.bullet.geometry import Motion, Vector3, check_orientation
-from lam_envs.bullet.simulation import SUBSTEPS, Detail, Renderer, Simulation
-from lam_envs.bullet.solver import SUBDIVISION
+from lam_envs.bullet.simulation import PHYSICS_STEPS, Detail, Renderer, Simulation
+from lam_envs.bullet.solver import SUBSTEPS
 from lam_envs.control import Target
 from lam_envs.randomization import PhysicsScale, RandomizationSample
 from lam_envs.robots import Robot, RobotModel
@@ -30,7 +30,7 @@ NEAR_DISTANCE = 0.05
 LOW_TOOL_HEIGHT = 0.05
 """Height of the tool below which the hand may press the table, meters."""
 MAX_FINGER_LEAD = 0.01
-"""Largest distance of a commanded finger position from the present one, meters. So a finger closes with up to
+"""Largest distance of a commanded finger position from the current one, meters. So a finger closes with up to
 0.36 m/s, a quarter of the speed of its motor, and does not ram an object. Forces below the motor limit need less."""
 FAST_OBJECT_SPEED = 0.6
 """Speed above which an object is fast, meters per second: it moves 2.5 mm in a physics step, and its corners more."""
@@ -93,8 +93,8 @@ class Scene:
         """State of the gripper at the last call of :meth:`read_robot`."""
         self._width = self.gripper.width
         self._joints = self.target.joints
-        """Present targets of the arm's motors, radians."""
-        self._subdivision = 1
+        """Current targets of the arm's motors, radians."""
+        self._substeps = 1
         self._is_first_step = True
         if detail == "physics":
             self.simulation.take_snapshot()
@@ -103,12 +103,14 @@ class Scene:
         """Drive the robot toward its target for one control step, with smaller physics steps where needed."""
         max_change = 2 * MAX_FINGER_LEAD
         self._width = min(max(self.target.width, self.gripper.width - max_change), self.gripper.width + max_change)
-        is_calm = self._is_calm()
+        needs_no_substeps = self._needs_no_substeps()
         is_hand_fast = _is_faster(self.tool.velocity, FAST_HAND_SPEED)
         waypoints = self._waypoints()
         for self._joints in waypoints:
             self._set_motor_targets()
-            self._step(SUBSTEPS // len(waypoints), is_calm=is_calm, is_hand_fast=is_hand_fast)
+            self._step(
+                PHYSICS_STEPS // len(waypoints), needs_no_substeps=needs_no_substeps, is_hand_fast=is_hand_fast
+            )
 
     def _waypoints(self) -> list[list[float]]:
         """Return the successive targets of the arm's motors in this control step."""
@@ -118,24 +120,24 @@ class Scene:
         fractions = [number / WAYPOINTS for number in range(1, WAYPOINTS + 1)]
         return [[(1.0 - part) * start + part * end for start, end in ends] for part in fractions]
 
-    def _step(self, substeps: int, *, is_calm: bool, is_hand_fast: bool) -> None:
-        """Advance by physics steps, and divide those that are critical."""
-        if is_calm:
+    def _step(self, count: int, *, needs_no_substeps: bool, is_hand_fast: bool) -> None:
+        """Advance by physics steps, and use substeps in those that need them."""
+        if needs_no_substeps:
             self._is_first_step = False
-            self._subdivide(1)
-            self.simulation.step(substeps)
+            self._set_substeps(1)
+            self.simulation.step(count)
             return
-        for _ in range(substeps):
-            self._subdivide(SUBDIVISION if self._is_first_step or is_hand_fast or self._is_critical() else 1)
+        for _ in range(count):
+            self._set_substeps(SUBSTEPS if self._is_first_step or is_hand_fast or self._needs_substeps() else 1)
             self._is_first_step = False
-            self.simulation.step(self._subdivision)
+            self.simulation.step(self._substeps)
 
-    def _is_calm(self) -> bool:
-        """Return True if no physics step can be critical in this control step."""
+    def _needs_no_substeps(self) -> bool:
+        """Return True if no physics step of this control step can need substeps."""
         if self.tool.position[2] < LOW_TOOL_HEIGHT:
             return False
         robot = self.robot.id
-        for body in self.simulation.moving:
+        for body in self.simulation.dynamic_bodies:
             if _is_faster(body.motion().velocity, FAST_OBJECT_SPEED):
                 return False
             near = self.simulation.bodies_near(body, NEAR_DISTANCE)
@@ -143,20 +145,20 @@ class Scene:
                 return False
         return True
 
-    def _is_critical(self) -> bool:
-        """Return True if the robot presses against something, or an object is fast."""
+    def _needs_substeps(self) -> bool:
+        """Return True if this physics step needs substeps: the robot presses something, or an object is fast."""
         return self.robot.max_contact_force(PRESSING_FORCE) > PRESSING_FORCE or any(
-            _is_faster(body.velocity(), FAST_OBJECT_SPEED) for body in self.simulation.moving
+            _is_faster(body.velocity(), FAST_OBJECT_SPEED) for body in self.simulation.dynamic_bodies
         )
 
-    def _subdivide(self, parts: int) -> None:
-        if parts != self._subdivision:
-            self._subdivision = parts
-            self.simulation.subdivide(parts)
+    def _set_substeps(self, substeps: int) -> None:
+        if substeps != self._substeps:
+            self._substeps = substeps
+            self.simulation.set_substeps(substeps)
             self._set_motor_targets()
 
     def _set_motor_targets(self) -> None:
-        self.robot.set_motor_targets(self._joints, self._width, self._subdivision)
+        self.robot.set_motor_targets(self._joints, self._width, self._substeps)
 
     def read_robot(self) -> None:
         """Update the states of tool and gripper."""
@@ -165,7 +167,7 @@ class Scene:
 
     @property
     def state_size(self) -> int:
-        """Length of :meth:`state` without the goal."""
+        """Length of :meth:`state`."""
         joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)
         return 2 * joints + arm + 5 + MOTION_SIZE * len(self.task.movable_objects)
 
@@ -184,7 +186,10 @@ class Scene:
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def state(self) -> npt.NDArray[np.float64]:
-        """Return the physical state: joints, joint velocities, commanded joints, target, movable objects."""
+        """Return the physical state, shape (state_size,), in radians, meters and seconds.
+
+        It consists of joints, joint velocities, commanded joints, target, and movable objects.
+        """
         positions, velocities = self.robot.joint_states()
         parts: list[Sequence[float]] = [
             positions,
@@ -218,8 +223,8 @@ class Scene:
             state: Shape (state_size,).
         """
         numbers = state.tolist()
-        self._subdivision = 1
-        self.simulation.subdivide(1)
+        self._substeps = 1
+        self.simulation.set_substeps(1)
         # Contact forces are not known before the first step.
         self._is_first_step = True
         joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)

@@ -1,4 +1,4 @@
-"""State vectors of ``get_state``: a header, the base state, and the actions since then."""
+"""State vectors of ``get_state``: a header, a physical state, and the actions executed since that state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 MAX_NUMBER = 1e6
 """Largest valid number. Positions, speeds and angles of a scene are far smaller; larger ones overflow in Bullet."""
 HEADER = 3
-"""Numbers of the header: checksum of the kind of environment, length of the physical part, length of the actions."""
+"""Length of the header: checksum of the environment settings, length of the physical part, length of the actions."""
 
 
 class State(NamedTuple):
@@ -24,32 +24,32 @@ class State(NamedTuple):
     """Actions since the physical state, shape (steps, action size)."""
 
 
-def label(task: str, robot: str, control: str, randomization: str) -> float:
+def environment_checksum(task: str, robot: str, control: str, randomization: str) -> float:
     """Return a checksum that identifies the kind of environment that a state belongs to."""
     return float(zlib.crc32(f"{task} {robot} {control} {randomization}".encode()))
 
 
 def pack(
-    kind: float, physical: npt.NDArray[np.float64], actions: Sequence[Sequence[float]]
+    checksum: float, physical: npt.NDArray[np.float64], actions: Sequence[Sequence[float]]
 ) -> npt.NDArray[np.float64]:
     """Pack the parts of a state into one vector.
 
     Args:
-        kind: See :func:`label`.
+        checksum: See :func:`environment_checksum`.
         physical: Shape (n,).
         actions: One row per step.
     """
     numbers = [number for row in actions for number in row]
-    return np.concatenate([[kind, physical.size, len(numbers)], physical, numbers])
+    return np.concatenate([[checksum, physical.size, len(numbers)], physical, numbers])
 
 
-def unpack(kind: float, size: int, action_size: int, vector: npt.ArrayLike) -> State:
+def unpack(checksum: float, size: int, action_size: int, vector: npt.ArrayLike) -> State:
     """Unpack a state vector.
 
     Args:
-        kind: Expected result of :func:`label`.
+        checksum: Expected result of :func:`environment_checksum`.
         size: Expected length of the physical part.
-        action_size: Numbers of an action.
+        action_size: Length of an action vector.
         vector: Result of :func:`pack`.
 
     Raises:
@@ -60,7 +60,7 @@ def unpack(kind: float, size: int, action_size: int, vector: npt.ArrayLike) -> S
         state = np.array(vector, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"the state is a {type(vector).__name__}; expected a vector of numbers: {error}") from None
-    if state.ndim != 1 or state.size < HEADER or state[0] != kind:
+    if state.ndim != 1 or state.size < HEADER or state[0] != checksum:
         raise ValueError(
             f"the state of shape {state.shape} is not of this environment: it comes from another task, robot, "
             "control or randomization, or not from get_state() or physical_state()"

@@ -1,4 +1,4 @@
-"""Rendering of a world by a client of its own: images, depth, or a window."""
+"""Rendering of a world in a separate PyBullet client: RGB images, depth images, or a window."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Viewer:
         self._window = window
         self._scene: Scene | None = None
         self._tool = Frame((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-        self._colored_by = RandomizationSample()
+        self._color_sample = RandomizationSample()
         self._last_frame = 0.0
 
     def update(self) -> None:
-        """Copy the present poses and colors of the world.
+        """Copy the current poses and colors of the world.
 
         Raises:
             ResetNeeded: ``reset`` has not been called.
@@ -75,9 +75,9 @@ class Viewer:
         world, sample = self._world, self._world.randomization_sample
         physics = world.active_scene()
         scene = self._current_scene(world.physics_scale(sample))
-        if self._colored_by is not sample:
+        if self._color_sample is not sample:
             scene.set_colors(sample)
-            self._colored_by = sample
+            self._color_sample = sample
         world.task.update_markers(physics.simulation, world.desired_goal)
         scene.copy_poses(physics)
         self._tool = physics.robot.tool_frame()
@@ -94,7 +94,7 @@ class Viewer:
         scene = self._scene = Scene(
             world.model, world.task, physics_scale, self._detail, window=self._window, renderer=self._renderer
         )
-        self._colored_by = RandomizationSample()
+        self._color_sample = RandomizationSample()
         return scene
 
     def render_camera(self, camera: str, width: int, height: int) -> CameraImage:

@@ -18,13 +18,13 @@ from lam_envs.observation import Layout
 from lam_envs.randomization import SAMPLE_SIZE, PhysicsScale, Randomization, RandomizationSample, sample_randomization
 from lam_envs.robots import RobotModel
 from lam_envs.scene import state as states
-from lam_envs.scene.reset_options import Change, check_goal
+from lam_envs.scene.reset_options import InitialStateUpdate, check_goal
 from lam_envs.scene.scene import Scene
 from lam_envs.tasks import InitialState, Task, TaskObservation
 from lam_envs.tasks.checks import check_declarations, check_goal_features
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
-"""Base state before the first episode."""
+"""Value of the base state (the physical state from which ``get_state`` counts actions) before the first episode."""
 
 
 class World:
@@ -45,7 +45,7 @@ class World:
         self.randomization = randomization
         self.layout = Layout((*control.features, *task.features))
         """Features of :attr:`values`."""
-        self._label = states.label(task.name, model.name, control.name, repr(randomization))
+        self._checksum = states.environment_checksum(task.name, model.name, control.name, repr(randomization))
         # The client is made at its first use, in the process that uses it.
         self._scene: Scene | None = None
         self.randomization_sample = RandomizationSample()
@@ -64,7 +64,7 @@ class World:
 
     # Episodes
 
-    def reset(self, rng: np.random.Generator, changes: Sequence[Change] = ()) -> None:
+    def reset(self, rng: np.random.Generator, changes: Sequence[InitialStateUpdate] = ()) -> None:
         """Start an episode that depends only on the generator and the changes.
 
         Args:
@@ -104,23 +104,21 @@ class World:
         self._read(scene)
 
     def active_scene(self) -> Scene:
-        """Return the scene of the present episode.
+        """Return the scene of the current episode.
 
         Raises:
             ResetNeeded: ``reset`` has not been called.
         """
         scene = self.scene()
         if self._base is NO_EPISODE:
-            raise ResetNeeded(
-                "there is no episode yet: call reset() before step(), render() and the functions of states"
-            )
+            raise ResetNeeded("there is no episode yet: call reset() first")
         return scene
 
     def scene(self, physics_scale: PhysicsScale | None = None) -> Scene:
         """Return the scene. Make a new one at first use, after a fork, and for another physics scale.
 
         Args:
-            physics_scale: Physics scale of the bodies; by default that of the present scene.
+            physics_scale: Physics scale of the bodies; by default that of the current scene.
         """
         scene = self._scene
         if scene is not None and scene.simulation.belongs_to_this_process:
@@ -151,7 +149,7 @@ class World:
         """Return the attributes of a copy: the state of the episode without the client."""
         parts = dict(self.__dict__)
         parts["_scene"] = None
-        parts["_base"] = None if self._base is NO_EPISODE else states.pack(self._label, self._base, self._actions)
+        parts["_base"] = None if self._base is NO_EPISODE else states.pack(self._checksum, self._base, self._actions)
         return parts
 
     def __setstate__(self, parts: dict[str, Any]) -> None:
@@ -195,18 +193,18 @@ class World:
         check_goal(f"the achieved goal of {method}", self.achieved_goal.tolist(), self.task)
 
     @staticmethod
-    def _check_numbers(what: str, numbers: Sequence[float], size: int, declared: str) -> None:
+    def _check_numbers(name: str, numbers: Sequence[float], size: int, declared: str) -> None:
         if len(numbers) != size:
-            raise ValueError(f"{what} has {len(numbers)} numbers; expected {size}, as in {declared}")
+            raise ValueError(f"{name} has {len(numbers)} numbers; expected {size}, as in {declared}")
         if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"{what} is {list(numbers)}; expected finite numbers")
+            raise ValueError(f"{name} is {list(numbers)}; expected finite numbers")
 
     # States
 
     def get_state(self) -> npt.NDArray[np.float64]:
         """See ``ManipulationEnv.get_state``."""
         self.active_scene()
-        return states.pack(self._label, self._base, self._actions)
+        return states.pack(self._checksum, self._base, self._actions)
 
     def physical_state(self) -> npt.NDArray[np.float64]:
         """See ``ManipulationEnv.physical_state``."""
@@ -217,12 +215,12 @@ class World:
             physical = self._pack(
                 scene.state(), self.desired_goal, self.randomization_sample, self.step_count, self._pending
             )
-        return states.pack(self._label, physical, [])
+        return states.pack(self._checksum, physical, [])
 
     def set_state(self, vector: npt.ArrayLike) -> None:
         """See ``ManipulationEnv.set_state``."""
         size = self.scene().state_size + self.desired_goal.size + self._sample_size
-        physical, recorded = states.unpack(self._label, size, self.control.action_size, vector)
+        physical, recorded = states.unpack(self._checksum, size, self.control.action_size, vector)
         actions = [row if row.size > 1 else row[0] for row in recorded]
         for action in actions:
             self.control.validate(action)

@@ -85,9 +85,9 @@ class Grasp(Task):
     @override
     def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
         tool = self.sample_tool(rng)
-        place = sample_position(rng, self.spawn_low, self.spawn_high)
+        position = sample_position(rng, self.spawn_low, self.spawn_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
-        cube = resting_at(*place, EDGE * scale / 2, yaw)
+        cube = resting_at(*position, EDGE * scale / 2, yaw)
         return InitialState(tool_position=tool, desired_goal=(0.0, LIFT, 1.0), objects={"object": cube})
 
     @override

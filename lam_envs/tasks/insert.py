@@ -24,8 +24,8 @@ from lam_envs.tasks.objects import (
     clip_unit,
     difference,
     distance,
-    length,
     nearness,
+    norm,
     object_features,
     object_values,
     resting_at,
@@ -43,7 +43,7 @@ CLEARANCE = 0.002
 """Difference of the widths of hole and peg, meters: 1 mm on each side."""
 MOUTH = 0.042
 """Height of the mouth of the hole, which is the height of the block, meters."""
-FUNNEL = 0.008
+LEAD_IN = 0.008
 """Width and height of the lead-in around the mouth, meters."""
 PLATE = 0.004
 """Thickness of the plates that form the lead-in, meters."""
@@ -159,7 +159,7 @@ class Insert(Task):
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        is_inside = length(achieved - desired, 0, 1) <= OFF_AXIS
+        is_inside = norm(achieved - desired, 0, 1) <= OFF_AXIS
         is_deep = achieved[..., 2] >= desired[..., 2]
         is_still = achieved[..., 3] <= desired[..., 3]
         is_upright = achieved[..., 4] >= desired[..., 4]
@@ -175,7 +175,7 @@ class Insert(Task):
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         offset = achieved - desired
-        sideways, depth = length(offset, 0, 1), achieved[..., 2]
+        sideways, depth = norm(offset, 0, 1), achieved[..., 2]
         is_in: Any = (sideways <= OFF_AXIS) & (depth > 0.0)
         # Outside of the hole the peg has to go to its mouth; inside, down.
         distance_to_mouth = (1.0 - is_in * 1.0) * (sideways + abs(depth))
@@ -203,11 +203,13 @@ def block_parts(half: float) -> list[Part]:
     ]  # fmt: skip
     # The upper face of a plate rises outward from the edge of the mouth, at 45 degrees.
     sine = math.sin(math.pi / 4)
-    aside = half + FUNNEL / 2 + sine * PLATE / 2
-    height = MOUTH + FUNNEL / 2 - sine * PLATE / 2
-    size = (FUNNEL / sine, 2 * (half + FUNNEL), PLATE)
-    turn, still = math.sin(math.pi / 8), math.cos(math.pi / 8)
+    aside = half + LEAD_IN / 2 + sine * PLATE / 2
+    height = MOUTH + LEAD_IN / 2 - sine * PLATE / 2
+    size = (LEAD_IN / sine, 2 * (half + LEAD_IN), PLATE)
+    half_sine, half_cosine = math.sin(math.pi / 8), math.cos(math.pi / 8)
     for side in (1.0, -1.0):
-        parts.append(Part(size, (side * aside, 0.0, height), (0.0, -side * turn, 0.0, still)))
-        parts.append(Part((size[1], size[0], PLATE), (0.0, side * aside, height), (side * turn, 0.0, 0.0, still)))
+        parts.append(Part(size, (side * aside, 0.0, height), (0.0, -side * half_sine, 0.0, half_cosine)))
+        parts.append(
+            Part((size[1], size[0], PLATE), (0.0, side * aside, height), (side * half_sine, 0.0, 0.0, half_cosine))
+        )
     return parts

@@ -21,7 +21,7 @@ SLIP_TURN = 1.0
 STILL_SPEED = 0.03
 """Largest speed that counts as being at rest, meters per second."""
 LOST = -0.05
-"""Height relative to that at rest below which an object has left the table, meters."""
+"""Height, relative to the height at rest, below which an object has fallen off the table, meters."""
 FAR = 2.0
 """Upper bound of distances, meters: larger ones are clipped."""
 FAST = 10.0
@@ -33,30 +33,30 @@ STILL: Vector3 = (0.0, 0.0, 0.0)
 TOUCH = Feature("gripper/touch", 2, "1", "1 where a finger presses it, left and right", 0.5, 0.5, 0.5, noisy=False)
 
 
-def object_features(noun: str, name: str = "object", *, turns: bool = True) -> tuple[Feature, ...]:
+def object_features(noun: str, name: str = "object", *, with_rotation: bool = True) -> tuple[Feature, ...]:
     """Return the features of an object.
 
     Args:
         noun: Name of the object in descriptions.
         name: Name of the object in the names of features.
-        turns: True to include its orientation and angular velocity.
+        with_rotation: True to include its orientation and angular velocity.
     """
     features = [
         Feature(f"{name}/position", 3, "m", f"center of the {noun}", (0.5, 0.0, 0.1), 0.2, 2.0),
         Feature(f"{name}/relative", 3, "m", f"{noun} minus tool position", 0.0, 0.1, 2.0),
         Feature(f"{name}/velocity", 3, "m/s", "its velocity", 0.0, 0.4, 4.0),
     ]
-    if turns:
+    if with_rotation:
         features.insert(2, Feature(f"{name}/rotation", 6, "1", "first two columns of its rotation", 0.0, 1.0, 1.0))
         features.append(Feature(f"{name}/angular_velocity", 3, "rad/s", "its angular velocity", 0.0, 4.0, 40.0))
     return tuple(features)
 
 
-def object_values(motion: Motion, tool: ToolState, *, turns: bool = True) -> list[float]:
+def object_values(motion: Motion, tool: ToolState, *, with_rotation: bool = True) -> list[float]:
     """Return the physical values of :func:`object_features`."""
     position, orientation, velocity, angular_velocity = motion
     relative = difference(position, tool.position)
-    if not turns:
+    if not with_rotation:
         return [*position, *relative, *velocity]
     return [*position, *relative, *rotation_6d(orientation), *velocity, *angular_velocity]
 
@@ -131,8 +131,8 @@ def nearness(distances: Any) -> Any:
     return HALFWAY / (HALFWAY + distances)
 
 
-def length(goals: Goals | OneGoal, *axes: int) -> Any:
-    """Return the length of the vector of some numbers of goals, shape (...)."""
+def norm(goals: Goals | OneGoal, *axes: int) -> Any:
+    """Return the Euclidean norm of some elements of goals, shape (...)."""
     squares: Any = 0.0
     if isinstance(goals, OneGoal):
         for axis in axes:

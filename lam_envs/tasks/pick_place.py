@@ -19,9 +19,9 @@ from lam_envs.tasks.objects import (
     TOUCH,
     clip,
     distance,
-    length,
     moves_with_hand,
     nearness,
+    norm,
     object_features,
     object_values,
     resting_at,
@@ -36,12 +36,12 @@ MASS = 0.1
 """Kilograms."""
 FRICTION = 1.0
 TOLERANCE = 0.02
-"""Largest distance from the goal that counts, meters."""
+"""Largest distance from the goal that counts as success, meters."""
 FLAT = 0.005
 """Largest distance of the cube's height from its height at rest that counts as lying on the table, meters."""
 STILL_SPEED = 0.08
 """Largest speed of the cube that counts as being at the goal instead of passing through it, meters per second."""
-IN_THE_AIR = 0.5
+AIR_GOAL_FRACTION = 0.5
 """Fraction of goals in the air."""
 AIR_LOW, AIR_HIGH = 0.06, 0.22
 """Range of the height of goals in the air above the cube's height at rest, meters."""
@@ -73,7 +73,7 @@ class PickPlace(Task):
     `sparse`: 0 on success, else -1.
 
     **Goal.** Position of the cube (3, m), its speed (m/s), 1 while it is secure, and the distance from the tool to
-    the cube (m). The desired speed is an upper limit, and security a lower limit; the distance does not count.
+    the cube (m). The desired speed is an upper limit, and the flag a lower limit; the distance does not count.
 
     **Version history.** v0: first version.
     """
@@ -113,7 +113,7 @@ class PickPlace(Task):
         position = sample_position(rng, self.spawn_low, self.spawn_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
         x, y = sample_position(rng, self.goal_spawn_low, self.goal_spawn_high, [position], MIN_GOAL_DISTANCE)
-        above, rise = rng.uniform() < IN_THE_AIR, rng.uniform(AIR_LOW, AIR_HIGH)
+        above, rise = rng.uniform() < AIR_GOAL_FRACTION, rng.uniform(AIR_LOW, AIR_HIGH)
         rest = EDGE * scale / 2
         desired = (x, y, rest + above * rise, STILL_SPEED, 1.0, 0.0)
         return InitialState(
@@ -135,7 +135,7 @@ class PickPlace(Task):
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        is_close = length(achieved - desired, 0, 1, 2) <= TOLERANCE
+        is_close = norm(achieved - desired, 0, 1, 2) <= TOLERANCE
         is_still = achieved[..., 3] <= desired[..., 3]
         is_secure = achieved[..., 4] >= desired[..., 4]
         return {
@@ -148,7 +148,7 @@ class PickPlace(Task):
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        near: Any = 0.3 * nearness(achieved[..., 5]) + 0.7 * nearness(length(achieved - desired, 0, 1, 2))
+        near: Any = 0.3 * nearness(achieved[..., 5]) + 0.7 * nearness(norm(achieved - desired, 0, 1, 2))
         progress: npt.NDArray[np.float64] | np.float64 = (achieved[..., 2] >= LOST) * near
         return progress
 

@@ -19,8 +19,8 @@ from lam_envs.tasks.objects import (
     STILL_SPEED,
     clip,
     distance,
-    length,
     nearness,
+    norm,
     object_features,
     object_values,
     resting_at,
@@ -39,7 +39,7 @@ FRICTION = 1.0
 MAX_YAW = 0.785
 """Largest yaw of the slab, radians: all orientations of a square."""
 TOLERANCE = 0.02
-"""Largest distance from the goal that counts, meters."""
+"""Largest horizontal distance from the goal that counts as success, meters."""
 FLAT = 0.005
 """Largest distance of the slab's height from its height at rest that counts as lying on the table, meters."""
 MIN_GOAL_DISTANCE = 0.1
@@ -123,7 +123,7 @@ class Push(Task):
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
         offset = achieved - desired
-        is_close = length(offset, 0, 1) <= TOLERANCE
+        is_close = norm(offset, 0, 1) <= TOLERANCE
         is_flat = abs(offset[..., 2]) <= FLAT
         is_still = achieved[..., 3] <= desired[..., 3]
         return {
@@ -137,7 +137,7 @@ class Push(Task):
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         offset = achieved - desired
-        near: Any = 0.2 * nearness(achieved[..., 4]) + 0.8 * nearness(length(offset, 0, 1, 2))
+        near: Any = 0.2 * nearness(achieved[..., 4]) + 0.8 * nearness(norm(offset, 0, 1, 2))
         progress: npt.NDArray[np.float64] | np.float64 = (offset[..., 2] >= LOST) * near
         return progress
 

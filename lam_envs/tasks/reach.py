@@ -12,11 +12,11 @@ from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
-from lam_envs.tasks.objects import length, nearness
+from lam_envs.tasks.objects import nearness, norm
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 TOLERANCE = 0.02
-"""Largest distance from the goal that counts, meters."""
+"""Largest distance from the goal that counts as success, meters."""
 STILL_SPEED = 0.08
 """Largest speed of the tool that counts as being at the goal instead of passing through it, meters per second."""
 MIN_GOAL_DISTANCE = 0.1
@@ -78,13 +78,13 @@ class Reach(Task):
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        is_close = length(achieved - desired, 0, 1, 2) <= TOLERANCE
+        is_close = norm(achieved - desired, 0, 1, 2) <= TOLERANCE
         is_still = achieved[..., 3] <= desired[..., 3]
         return {"is_success": is_close & is_still, "is_close": is_close, "is_still": is_still}
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        near: npt.NDArray[np.float64] | np.float64 = nearness(length(achieved - desired, 0, 1, 2))
+        near: npt.NDArray[np.float64] | np.float64 = nearness(norm(achieved - desired, 0, 1, 2))
         return near
 
     @override

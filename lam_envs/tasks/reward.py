@@ -16,7 +16,7 @@ from lam_envs.tasks.task import Flags
 Rewards = npt.NDArray[np.float64] | np.float64
 
 
-class Evaluation(NamedTuple):
+class GoalEvaluation(NamedTuple):
     """Success conditions and rewards of goals of shape (..., goal size)."""
 
     flags: dict[str, Flags]
@@ -38,16 +38,18 @@ class Reward:
         self._dense = dense
         self._is_checked = False
 
-    def evaluate(self, achieved: Array, desired: Array) -> Evaluation:
+    def evaluate(self, achieved: Array, desired: Array) -> GoalEvaluation:
         """Evaluate goals of shape (..., goal size)."""
         achieved, desired = _as_float32(achieved), _as_float32(desired)
         if achieved.ndim == desired.ndim == 1:
             return self._evaluate_single(OneGoal(achieved.tolist()), OneGoal(desired.tolist()))
         goals = (achieved.astype(np.float64), desired.astype(np.float64))
         flags = self._task.evaluate(*goals)
-        return Evaluation(flags, self._reward(flags["is_success"] * 1.0, self._dense and self._task.progress(*goals)))
+        return GoalEvaluation(
+            flags, self._reward(flags["is_success"] * 1.0, self._dense and self._task.progress(*goals))
+        )
 
-    def _evaluate_single(self, achieved: Any, desired: Any) -> Evaluation:
+    def _evaluate_single(self, achieved: Any, desired: Any) -> GoalEvaluation:
         flags = self._task.evaluate(achieved, desired)
         if not self._is_checked:
             self._check_flags(flags)
@@ -57,7 +59,7 @@ class Reward:
         if not self._is_checked:
             check_batches_of_goals(self._task, achieved.array, desired.array, dense=self._dense)
             self._is_checked = True
-        return Evaluation(flags, self._reward(flags["is_success"] * 1.0, progress))
+        return GoalEvaluation(flags, self._reward(flags["is_success"] * 1.0, progress))
 
     def _reward(self, success: Any, progress: Any) -> Any:
         """Return the reward: 1 on success, at most 0 before it.
@@ -86,7 +88,7 @@ class Reward:
             if not isinstance(flag, (bool, np.bool_)):
                 raise TypeError(
                     f"{type(self._task).__name__}.evaluate returns {flag!r} for {name}; expected a bool: join "
-                    "conditions by & and |, and invert a comparison instead of negating it by ~"
+                    "conditions with & and |, and invert the comparison instead of negating it with ~"
                 )
 
     def _check_progress(self, progress: object) -> None:

@@ -21,8 +21,8 @@ from lam_envs.tasks.objects import (
     clip,
     difference,
     distance,
-    length,
     nearness,
+    norm,
     object_features,
     object_values,
     resting_at,
@@ -142,7 +142,7 @@ class Stack(Task):
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
         offset = achieved - desired
-        is_aligned = length(offset, 0, 1) <= ALIGNED
+        is_aligned = norm(offset, 0, 1) <= ALIGNED
         is_on_top = abs(offset[..., 2]) <= RESTING
         is_still = achieved[..., 3] <= desired[..., 3]
         is_released = achieved[..., 4] >= desired[..., 4]
@@ -159,9 +159,9 @@ class Stack(Task):
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         offset = achieved - desired
-        is_at_goal = (length(offset, 0, 1) <= ALIGNED) & (abs(offset[..., 2]) <= RESTING)
+        is_at_goal = (norm(offset, 0, 1) <= ALIGNED) & (abs(offset[..., 2]) <= RESTING)
         is_released = is_at_goal & (achieved[..., 4] >= desired[..., 4])
-        near: Any = 0.3 * nearness(achieved[..., 6]) + 0.6 * nearness(length(offset, 0, 1, 2)) + 0.1 * is_released
+        near: Any = 0.3 * nearness(achieved[..., 6]) + 0.6 * nearness(norm(offset, 0, 1, 2)) + 0.1 * is_released
         progress: npt.NDArray[np.float64] | np.float64 = (achieved[..., 5] >= desired[..., 5]) * near
         return progress
 

@@ -54,7 +54,7 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    """Name, which also finds the expert."""
+    """Name; the key of the task in ``TASKS`` and of its expert in ``demos.experts.EXPERTS``."""
     version: ClassVar[int] = 1
     """Increase it when episodes of the task change: its results and datasets are then outdated."""
     features: ClassVar[tuple[Feature, ...]]

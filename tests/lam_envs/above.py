@@ -17,7 +17,7 @@ class Above(Task):
 
     name = "above"
     features = (
-        *object_features("cube", turns=False),
+        *object_features("cube", with_rotation=False),
         Feature("goal/height", 1, "m", "how far above", 0.1, 0.1, 1.0, noisy=False),
     )
     goal_low = (-2.0, -2.0, -2.0, 0.0)
@@ -44,7 +44,8 @@ class Above(Task):
         cube = simulation.bodies["object"].motion()
         away = np.clip(np.subtract(tool.position, cube.position), -2, 2)
         speed = min(float(np.linalg.norm(tool.velocity)), 10.0)
-        return TaskObservation([*object_values(cube, tool, turns=False), float(desired[2])], [*away.tolist(), speed])
+        values = [*object_values(cube, tool, with_rotation=False), float(desired[2])]
+        return TaskObservation(values, [*away.tolist(), speed])
 
     def evaluate(self, achieved: Any, desired: Any) -> dict[str, Any]:
         is_close = np.linalg.norm(achieved[..., :3] - desired[..., :3], axis=-1) <= 0.02

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lam_envs.bullet.geometry import Vector3
 from lam_envs.control import CONTROLS, WORKSPACE_HIGH, WORKSPACE_LOW, Target, ToolCommand
 from lam_envs.control.cartesian import MAX_LEAD, MAX_TURN
-from lam_envs.control.control import SETTLING
+from lam_envs.control.control import SETTLING_GAIN
 from lam_envs.control.discrete import DISCRETE_STEPS
 from lam_envs.control.end_effector import MAX_STEP, MAX_YAW, MAX_YAW_STEP
 from lam_envs.control.joint import MAX_JOINT_LEAD, MAX_JOINT_STEP
@@ -145,7 +145,7 @@ def test_the_hand_turns_by_a_tenth_of_a_radian_and_up_to_its_limit(scene: Scene)
 def test_the_inverse_turns_the_hand_to_where_it_is_wanted(scene: Scene) -> None:
     seen = features(HERE, 0.0, tool_yaw=0.3, tool_yaw_lag=0.02)
     action = EE_YAW.compute_action(ToolCommand(HERE, 0.0, yaw=0.25), seen, scene.robot)
-    np.testing.assert_allclose(action, [0, 0, 0, -0.7 * SETTLING, -1], atol=1e-6)
+    np.testing.assert_allclose(action, [0, 0, 0, -0.7 * SETTLING_GAIN, -1], atol=1e-6)
 
 
 def test_joint_actions_turn_each_joint_within_its_limits_and_lead(scene: Scene) -> None:

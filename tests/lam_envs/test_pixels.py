@@ -82,7 +82,7 @@ def test_cameras_sizes_and_depth_are_those_asked_for(make: Make) -> None:
         (["top"], "unknown name in cameras 'top'; expected one of front, overview, side, wrist"),
         ("front", "cameras is 'front'; expected a list of names"),
         ([], "expected a list of names"),
-        (["front", "front"], "expected different names"),
+        (["front", "front"], "expected unique names"),
     ],
 )
 def test_bad_cameras_are_refused(make: Make, cameras: Any, message: str) -> None:

@@ -227,7 +227,7 @@ def test_a_feature_that_no_number_fits_is_refused(change: dict[str, Any], messag
 
 def test_two_features_of_one_name_are_refused() -> None:
     task = type("Wrong", (Above,), {"features": (*Above.features, Above.features[0])})()
-    with pytest.raises(ValueError, match="the feature 'object/position' is twice in"):
+    with pytest.raises(ValueError, match="duplicate feature 'object/position' in"):
         ManipulationEnv(task=task)
 
 
