@@ -9,7 +9,7 @@ if importlib.util.find_spec("minari") is None:
 
 from demos.check import check, repair
 from demos.collection.collect import collect
-from demos.collection.published_datasets import fetch_or_make
+from demos.collection.published_datasets import load_published
 from demos.collection.replay import replay, replay_states
 from demos.collection.video import render
 from demos.datasets.checksum import checksum
@@ -29,11 +29,11 @@ __all__ = [
     "collect",
     "describe",
     "export_dataset",
-    "fetch_or_make",
     "filter_episodes",
     "import_dataset",
     "installed",
     "load",
+    "load_published",
     "make_env",
     "make_expert",
     "merge",

@@ -11,7 +11,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from rich.progress import Progress
 
 from demos.check.integrity import shorten
-from demos.check.metadata import OURS, data_seal_fault, metadata_seal_fault, read_metadata
+from demos.check.metadata import OURS, data_digest_fault, metadata_digest_fault, read_metadata
 from demos.check.problems import (
     Problem,
     changed_file_problems,
@@ -21,7 +21,7 @@ from demos.check.problems import (
 )
 from demos.check.reexecution import environment_faults, reexecute
 from demos.check.scan import ScanResult, scan
-from demos.datasets.checksum import SEAL
+from demos.datasets.checksum import FILE_DIGESTS
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.loading import dataset_folder, find, load
 from demos.datasets.metadata import HISTORY, PLAN, is_collected, plan_of
@@ -40,18 +40,18 @@ class CheckReport:
     Attributes:
         problems: All problems.
         episodes: Number of episodes in the data file.
-        sound: Numbers of the undamaged episodes. An episode that the environment no longer reproduces is a problem,
-            but not damaged.
-        notes: What could not be checked, with the reasons.
+        undamaged_episodes: Indices of the undamaged episodes. An episode that the environment no longer reproduces is
+            a problem, but not damaged.
+        notes: Parts that could not be checked, with the reasons, and unusual properties that are not damage.
     """
 
     problems: tuple[Problem, ...]
     episodes: int
-    sound: tuple[int, ...]
+    undamaged_episodes: tuple[int, ...]
     notes: tuple[str, ...]
 
     @property
-    def is_sound(self) -> bool:
+    def is_undamaged(self) -> bool:
         """True if there is no problem."""
         return not self.problems
 
@@ -95,24 +95,26 @@ def check_folder(folder: Path, *, replay: int, progress: bool = False, isolated:
         OSError: A file is locked or not readable.
     """
     metadata, faults = read_metadata(folder)
-    seal_fault = metadata_seal_fault(folder, metadata) if metadata else None
+    digest_fault = metadata_digest_fault(folder, metadata) if metadata else None
     result, data_problems = _data_problems(
-        folder, metadata, in_doubt=seal_fault is not None, progress=progress, isolated=isolated
+        folder, metadata, metadata_damaged=digest_fault is not None, progress=progress, isolated=isolated
     )
-    if seal_fault is None and metadata and SEAL not in metadata and _is_signed(result):
-        seal_fault = f"misses the file digests {SEAL!r}, although episodes have digests"
-    faults += [*result.space_faults, *([seal_fault] if seal_fault else [])]
+    if digest_fault is None and metadata and FILE_DIGESTS not in metadata and _has_digests(result):
+        digest_fault = f"lacks the file digests {FILE_DIGESTS!r}, although episodes have digests"
+    faults += [*result.space_faults, *([digest_fault] if digest_fault else [])]
     if not faults and result.episodes:
         faults += _opening_faults(folder)
     problems = [Problem(METADATA_FILE_NAME, None, fault) for fault in faults]
-    unsound = {problem.episode for problem in data_problems}
-    sound = tuple(number for number in sorted(result.episodes) if number not in unsound)
+    damaged = {problem.episode for problem in data_problems}
+    undamaged_episodes = tuple(number for number in sorted(result.episodes) if number not in damaged)
     notes = _notes(metadata, result)
-    if replay and (PLAN in metadata or "env_spec" in metadata) and sound:
-        environment_problems, more_notes = _environment(folder, metadata, sound[:replay], in_doubt=bool(faults))
+    if replay and (PLAN in metadata or "env_spec" in metadata) and undamaged_episodes:
+        environment_problems, more_notes = _environment(
+            folder, metadata, undamaged_episodes[:replay], metadata_damaged=bool(faults)
+        )
         problems += environment_problems
         notes += more_notes
-    return CheckReport((*problems, *data_problems), len(result.episodes), sound, tuple(notes))
+    return CheckReport((*problems, *data_problems), len(result.episodes), undamaged_episodes, tuple(notes))
 
 
 def repair(
@@ -146,14 +148,14 @@ def repair(
     folder = find(dataset, root)
     report = report or check(folder, root, replay=0, progress=progress)
     faults = read_metadata(folder)[1]
-    if faults or not report.sound:
+    if faults or not report.undamaged_episodes:
         raise ValueError(
             f"the dataset at {folder} cannot be repaired ({METADATA_FILE_NAME}: {'; '.join(faults) or 'undamaged'}; "
-            f"undamaged episodes: {len(report.sound)} of {report.episodes}). Collect it again."
+            f"undamaged episodes: {len(report.undamaged_episodes)} of {report.episodes}). Collect it again."
         )
     source = _opened(folder)
     affected = {problem.episode for problem in report.problems if problem.episode is not None}
-    step = {"step": "repair", "replays": True, "left_out": sorted(affected - set(report.sound))}
+    step = {"step": "repair", "replays": True, "left_out": sorted(affected - set(report.undamaged_episodes))}
     with dataset_writer(
         dataset_id,
         source.observation_space,
@@ -164,7 +166,7 @@ def repair(
         jpeg=source.storage.jpeg_encoding,
         overwrite=overwrite,
     ) as writer:
-        writer.copy(folder / DATA_FILE, report.sound)
+        writer.copy(folder / DATA_FILE, report.undamaged_episodes)
     return load(dataset_id, root)
 
 
@@ -210,7 +212,7 @@ def _opening_faults(folder: Path) -> list[str]:
     return []
 
 
-def _is_signed(result: ScanResult) -> bool:
+def _has_digests(result: ScanResult) -> bool:
     return any(findings.digest is not None for findings in result.episodes.values())
 
 
@@ -224,7 +226,7 @@ def _scan_file(data_file: Path, metadata: Metadata, *, progress: bool, isolated:
             action_space=metadata.get("action_space"),
             # Minari's own default.
             jpeg=bool(metadata.get("jpeg_encoding", True)),
-            ours=collected,
+            is_collected=collected,
             seeded=collected and not metadata.get(HISTORY),
             records_success=collected and is_lam_env(metadata[PLAN].get("env_id")),
             episodes=expected_episodes(metadata),
@@ -234,23 +236,25 @@ def _scan_file(data_file: Path, metadata: Metadata, *, progress: bool, isolated:
 
 
 def _data_problems(
-    folder: Path, metadata: Metadata, *, in_doubt: bool, progress: bool, isolated: bool
+    folder: Path, metadata: Metadata, *, metadata_damaged: bool, progress: bool, isolated: bool
 ) -> tuple[ScanResult, list[Problem]]:
     """Return the scan of the data file, and its problems."""
     if not (folder / DATA_FILE).is_file():
         return ScanResult(), [Problem(DATA_FILE, None, "is missing")]
     result = _scan_file(folder / DATA_FILE, metadata, progress=progress, isolated=isolated)
     problems = list(content_problems(result, metadata))
-    broken = data_seal_fault(folder, metadata)
+    broken = data_digest_fault(folder, metadata)
     if broken is not None:
-        problems += changed_file_problems(result, broken, is_explained=bool(problems), in_doubt=in_doubt)
+        problems += changed_file_problems(
+            result, broken, is_explained=bool(problems), metadata_damaged=metadata_damaged
+        )
     return result, problems
 
 
 def _notes(metadata: Metadata, result: ScanResult) -> list[str]:
     notes = []
-    ours = any(name.startswith(OURS) for name in metadata)
-    if metadata and SEAL not in metadata and not ours and not _is_signed(result):
+    is_own = any(name.startswith(OURS) for name in metadata)
+    if metadata and FILE_DIGESTS not in metadata and not is_own and not _has_digests(result):
         notes.append("this dataset has no digests: only its structure was checked")
     counts = Counter(note for findings in result.episodes.values() for note in findings.notes)
     notes += [f"{_episodes(count)}: {note}" for note, count in counts.items()]
@@ -264,10 +268,10 @@ def _episodes(count: int) -> str:
 
 
 def _environment(
-    folder: Path, metadata: Metadata, numbers: tuple[int, ...], *, in_doubt: bool
+    folder: Path, metadata: Metadata, numbers: tuple[int, ...], *, metadata_damaged: bool
 ) -> tuple[list[Problem], list[str]]:
     """Compare the environment with the recorded one; for third-party datasets, differences are notes."""
-    if in_doubt:
+    if metadata_damaged:
         return [], [f"no episode was re-executed: {METADATA_FILE_NAME}, which names the environment, is damaged"]
     dataset = _opened(folder)
     try:

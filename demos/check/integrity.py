@@ -43,7 +43,7 @@ class Expected:
         observation_space: Observation space; None if unknown.
         action_space: Action space; None if unknown.
         jpeg: True if images are stored as JPEG.
-        ours: True if this package collected the episodes: then each has a digest and exactly the types of the
+        is_collected: True if this package collected the episodes: then each has a digest and exactly the types of the
             spaces. For other datasets, readable deviations are notes.
         seeded: True if each episode has a seed.
         records_success: True if each info records success.
@@ -53,7 +53,7 @@ class Expected:
     observation_space: Space | None
     action_space: Space | None
     jpeg: bool
-    ours: bool
+    is_collected: bool
     seeded: bool
     records_success: bool
     file_bytes: int
@@ -86,19 +86,19 @@ class DamageError(Exception):
     """Damage that prevents further checks of an episode."""
 
 
-def check_episode(file: h5py.File, number: int, expected: Expected, reading: Callable[[str], None]) -> Findings:
+def check_episode(file: h5py.File, number: int, expected: Expected, on_read: Callable[[str], None]) -> Findings:
     """Return the findings about an episode.
 
     Args:
         file: Data file.
         number: Number of the episode.
         expected: Expected properties.
-        reading: Called with the name of each part before it is read.
+        on_read: Called with the name of each part before it is read.
     """
     findings = Findings()
     try:
-        reading("its group")
-        _check(file, number, expected, reading, findings)
+        on_read("its group")
+        _check(file, number, expected, on_read, findings)
     except DamageError as fault:
         findings.faults.append(str(fault))
     except Exception as error:  # A damaged file may cause any exception in h5py, NumPy and PIL.
@@ -112,29 +112,29 @@ def shorten(text: str) -> str:
 
 
 def _check(
-    file: h5py.File, number: int, expected: Expected, reading: Callable[[str], None], findings: Findings
+    file: h5py.File, number: int, expected: Expected, on_read: Callable[[str], None], findings: Findings
 ) -> None:
     group = _linked(file, f"episode_{number}", "")
     if not isinstance(group, h5py.Group):
         raise DamageError(f"is {_kind(group)}, expected a group")
     findings.address = int(h5py.h5o.get_info(group.id).addr)
-    reading("its attributes")
+    on_read("its attributes")
     findings.faults += _attribute_faults(group, number, expected, findings)
-    arrays = dict(_arrays(group, may_be_empty=not expected.ours))
+    arrays = dict(_arrays(group, may_be_empty=not expected.is_collected))
     for path, part in arrays.items():
         _check_readable(path, part, expected.file_bytes)
-        if expected.ours and len(part.attrs):
+        if expected.is_collected and len(part.attrs):
             findings.faults.append(f"{path} has attributes ({shorten(str(list(part.attrs)))}), expected none")
     findings.faults += _part_faults(group, expected)
     if findings.steps is not None:
-        findings.faults += _content_faults(arrays, findings.steps, expected, reading, findings.notes)
+        findings.faults += _content_faults(arrays, findings.steps, expected, on_read, findings.notes)
     findings.infos = {
         path.removeprefix("infos/"): f"{part.dtype} of shape {part.shape[1:]}"
         for path, part in arrays.items()
         if path.startswith("infos/")
     }
     if findings.digest is not None:
-        reading("all of it, for its checksum")
+        on_read("all of it, for its checksum")
         digest = episode_digest(group)
         findings.verified = digest == findings.digest
         if not findings.verified:
@@ -152,10 +152,10 @@ def _attribute_faults(group: h5py.Group, number: int, expected: Expected, findin
         if attribute.dtype.kind not in NUMBERS + "S" and h5py.check_string_dtype(attribute.dtype) is None:
             raise DamageError(f"attribute {shorten(name)!r} is of type {attribute.dtype}, expected numbers or text")
         known = name in ("id", "seed", "total_steps", DIGEST) or name.startswith("options/")
-        if expected.ours and not known:
+        if expected.is_collected and not known:
             yield f"has an additional attribute {shorten(name)!r}"
-    required = ["id", "total_steps", *["seed"] * expected.seeded, *[DIGEST] * expected.ours]
-    yield from (f"misses the attribute {name!r}" for name in required if name not in names)
+    required = ["id", "total_steps", *["seed"] * expected.seeded, *[DIGEST] * expected.is_collected]
+    yield from (f"lacks the attribute {name!r}" for name in required if name not in names)
     values = {name: _whole_number(group, name) for name in ("id", "seed", "total_steps") if name in names}
     if values.get("id", number) != number:
         yield f"has the id {values['id']}, expected {number}: it was moved, copied or renamed"
@@ -236,8 +236,8 @@ def _check_readable(path: str, part: h5py.Dataset, file_bytes: int) -> None:
 
 def _part_faults(group: h5py.Group, expected: Expected) -> Iterator[str]:
     names = set(group)
-    required = [name for name in PARTS if expected.ours or name != "infos"]
-    yield from (f"misses {name}" for name in required if name not in names)
+    required = [name for name in PARTS if expected.is_collected or name != "infos"]
+    yield from (f"lacks {name}" for name in required if name not in names)
     yield from (f"has an additional part {shorten(name)!r}" for name in sorted(names - set(PARTS)))
 
 
@@ -245,7 +245,7 @@ def _content_faults(
     arrays: dict[str, h5py.Dataset],
     steps: int,
     expected: Expected,
-    reading: Callable[[str], None],
+    on_read: Callable[[str], None],
     notes: list[str],
 ) -> Iterator[str]:
     leaf_spaces: dict[str, Space] = {}
@@ -253,16 +253,18 @@ def _content_faults(
         if space is not None:
             leaf_spaces |= _leaves(space, name)
             existing = {path for path in arrays if path == name or path.startswith(f"{name}/")}
-            wanted = _leaves(space, name).keys()
-            yield from (f"misses {path}" for path in sorted(wanted - existing))
-            yield from (f"has {shorten(path)}, which is not in its space" for path in sorted(existing - wanted))
+            expected_paths = _leaves(space, name).keys()
+            yield from (f"lacks {path}" for path in sorted(expected_paths - existing))
+            yield from (
+                f"has {shorten(path)}, which is not in its space" for path in sorted(existing - expected_paths)
+            )
     flags: dict[str, Array] = {}
     for path, part in arrays.items():
-        reading(shorten(path))
+        on_read(shorten(path))
         length = steps + 1 if path.startswith(("observations", "infos")) else steps
         if part.shape[:1] != (length,):
             fault = f"{path} has shape {part.shape}, expected {length} rows for {steps} steps"
-            if expected.ours or not path.startswith("infos/"):
+            if expected.is_collected or not path.startswith("infos/"):
                 yield fault
             else:
                 read = is_stepwise(part.shape, steps)
@@ -270,19 +272,19 @@ def _content_faults(
         elif path in leaf_spaces:
             yield from _leaf_faults(path, part, leaf_spaces[path], expected, notes)
         elif path in STEPWISE:
-            values = _as_bools(part[()], path) if not expected.ours else part[()]
+            values = _as_bools(part[()], path) if not expected.is_collected else part[()]
             yield from _stepwise_faults(path, values)
             flags[path] = values
         elif part.dtype.kind == "f":
             yield from _number_faults(path, part[()])
     if {"terminations", "truncations"} <= flags.keys():
         ended = flags["terminations"] | flags["truncations"]
-        if expected.ours or ended.any():
+        if expected.is_collected or ended.any():
             yield from _end_faults(ended)
         else:
             notes.append("ends neither terminated nor truncated")
     if expected.records_success and "infos/is_success" not in arrays:
-        yield "misses infos/is_success"
+        yield "lacks infos/is_success"
 
 
 def _leaves(space: Space, path: str) -> dict[str, Space]:
@@ -297,7 +299,7 @@ def _leaves(space: Space, path: str) -> dict[str, Space]:
 
 
 def _leaf_faults(path: str, part: h5py.Dataset, space: Space, expected: Expected, notes: list[str]) -> Iterator[str]:
-    read = part.dtype if expected.ours else read_dtype(part.dtype, space)
+    read = part.dtype if expected.is_collected else read_dtype(part.dtype, space)
     if expected.jpeg and is_image_space(space):
         yield from _image_faults(path, part, space)
     elif isinstance(space, spaces.Text):
@@ -349,9 +351,9 @@ def _outside(path: str, values: Array, space: Space) -> Iterator[str]:
 
 
 def _stepwise_faults(path: str, values: Array) -> Iterator[str]:
-    wanted, kinds = ("number", "fiu") if path == "rewards" else ("bool", "b")
+    expected, kinds = ("number", "fiu") if path == "rewards" else ("bool", "b")
     if values.ndim != 1 or values.dtype.kind not in kinds:
-        raise DamageError(f"{path} is {values.dtype} of shape {values.shape}, expected a {wanted} for each step")
+        raise DamageError(f"{path} is {values.dtype} of shape {values.shape}, expected a {expected} for each step")
     yield from _number_faults(path, values)
 
 

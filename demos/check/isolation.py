@@ -23,7 +23,7 @@ from typing import IO
 
 from demos.types import JsonObject
 
-SILENCE_SECONDS = 60.0
+READ_TIMEOUT_SECONDS = 60.0
 """Largest time to read one array, seconds."""
 START = "import sys; sys.path[:] = sys.argv[2:]; from demos.check.isolation import main; main(sys.argv[1])"
 READY = {"ready": True}
@@ -35,14 +35,14 @@ class ProcessError(Exception):
     """A process ended before it finished."""
 
 
-def messages_of(function: str, settings: JsonObject, silence: float = SILENCE_SECONDS) -> Iterator[JsonObject]:
+def messages_of(function: str, settings: JsonObject, timeout: float = READ_TIMEOUT_SECONDS) -> Iterator[JsonObject]:
     """Run a function in a separate process; yield its messages.
 
     Args:
         function: ``module:name`` of the function, which is called with the settings and a function that sends
             messages.
         settings: Settings as JSON data.
-        silence: Time without a message after which the process counts as hanging, seconds.
+        timeout: Time without a message after which the process counts as hanging, seconds.
 
     Raises:
         ProcessError: The process crashed, hung or failed.
@@ -58,9 +58,9 @@ def messages_of(function: str, settings: JsonObject, silence: float = SILENCE_SE
         try:
             started = False
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps({**settings, "silence": silence}).encode())
+                process.stdin.write(json.dumps({**settings, "timeout": timeout}).encode())
                 process.stdin.close()
-            for line in _lines(process.stdout, silence):
+            for line in _lines(process.stdout, timeout):
                 message = json.loads(line)
                 if message == READY:
                     started = True
@@ -77,7 +77,7 @@ def messages_of(function: str, settings: JsonObject, silence: float = SILENCE_SE
             process.stdout.close()
 
 
-def _lines(stream: IO[bytes], silence: float) -> Iterator[bytes]:
+def _lines(stream: IO[bytes], timeout: float) -> Iterator[bytes]:
     """Yield the lines of a pipe; a thread reads them, because not every system can read a pipe with a timeout."""
     arrived: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
@@ -91,13 +91,13 @@ def _lines(stream: IO[bytes], silence: float) -> Iterator[bytes]:
     thread = threading.Thread(target=forward, daemon=True)
     thread.start()
     # The first line comes after all imports, which may be slow.
-    timeout = max(silence, SILENCE_SECONDS)
+    wait = max(timeout, READ_TIMEOUT_SECONDS)
     while True:
         try:
-            line = arrived.get(timeout=timeout)
+            line = arrived.get(timeout=wait)
         except queue.Empty:
-            raise ProcessError(f"hung: no message for {timeout:g} s") from None
-        timeout = silence
+            raise ProcessError(f"hung: no message for {wait:g} s") from None
+        wait = timeout
         if line is None:
             thread.join()
             return
@@ -120,7 +120,7 @@ def main(function: str) -> None:
         os.dup2(2, 1)
 
         def send(message: JsonObject) -> None:
-            _limit_processor_time(2 * settings["silence"])
+            _limit_cpu_time(2 * settings["timeout"])
             channel.write(json.dumps(message) + "\n")
             channel.flush()
 
@@ -141,7 +141,7 @@ def limit_memory(spare: int) -> None:
         _set_limit(resource.RLIMIT_CORE, 0)
 
 
-def _limit_processor_time(seconds: float) -> None:
+def _limit_cpu_time(seconds: float) -> None:
     """Limit the remaining processor time of this process, so that it cannot hang after its parent is killed."""
     if os.name == "posix":
         import resource

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
-from demos.datasets.checksum import SEAL, file_digest, metadata_digest
+from demos.datasets.checksum import FILE_DIGESTS, file_digest, metadata_digest
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.loading import validate_id
 from demos.datasets.metadata import HISTORY, PLAN, SCHEMA
@@ -31,7 +31,7 @@ OPTIONAL: dict[str, type] = {
     PLAN: dict,
     HISTORY: list,
     SCHEMA: dict,
-    SEAL: dict,
+    FILE_DIGESTS: dict,
 }
 
 
@@ -59,7 +59,7 @@ def read_metadata(folder: Path) -> tuple[Metadata, list[str]]:
 
 
 def _faults(metadata: Metadata) -> list[str]:
-    faults = [f"misses {name!r}" for name in REQUIRED if name not in metadata]
+    faults = [f"lacks {name!r}" for name in REQUIRED if name not in metadata]
     for name, kind in {**REQUIRED, **OPTIONAL}.items():
         # A bool is an int in Python.
         if name in metadata and type(metadata[name]) is not kind:
@@ -76,25 +76,29 @@ def _faults(metadata: Metadata) -> list[str]:
     return faults
 
 
-def metadata_seal_fault(folder: Path, metadata: Metadata) -> str | None:
-    """Return how the metadata differ from their digest, or None."""
-    sealed = metadata.get(SEAL)
-    if not isinstance(sealed, dict):
-        ours = any(name.startswith(OURS) for name in metadata)
-        return f"misses the file digests {SEAL!r}, which every dataset of this package has" if ours else None
-    expected, found = sealed.get(METADATA_FILE_NAME), metadata_digest(metadata)
-    if found != expected:
-        return f"was changed after it was written: its SHA-256 is {found}, expected {expected}"
+def metadata_digest_fault(folder: Path, metadata: Metadata) -> str | None:
+    """Return the difference of the metadata from their digest, or None."""
+    digests = metadata.get(FILE_DIGESTS)
+    if not isinstance(digests, dict):
+        is_collected = any(name.startswith(OURS) for name in metadata)
+        return (
+            f"lacks the file digests {FILE_DIGESTS!r}, which every dataset of this package has"
+            if is_collected
+            else None
+        )
+    expected, actual = digests.get(METADATA_FILE_NAME), metadata_digest(metadata)
+    if actual != expected:
+        return f"was changed after it was written: its SHA-256 is {actual}, expected {expected}"
     # Equal content may be written in another way; this package writes it as json does.
     if (folder / METADATA_FILE_NAME).read_bytes() != json.dumps(metadata).encode():
-        return "was changed after it was written: equal content in another notation"
+        return "was changed after it was written: it has the same content with other formatting"
     return None
 
 
-def data_seal_fault(folder: Path, metadata: Metadata) -> str | None:
-    """Return how the data file differs from its digest, or None."""
-    sealed = metadata.get(SEAL)
-    if not isinstance(sealed, dict):
+def data_digest_fault(folder: Path, metadata: Metadata) -> str | None:
+    """Return the difference of the data file from its digest, or None."""
+    digests = metadata.get(FILE_DIGESTS)
+    if not isinstance(digests, dict):
         return None
-    expected, found = sealed.get(DATA_FILE), file_digest(folder / DATA_FILE)
-    return None if found == expected else f"its SHA-256 is {found}, expected {expected}"
+    expected, actual = digests.get(DATA_FILE), file_digest(folder / DATA_FILE)
+    return None if actual == expected else f"its SHA-256 is {actual}, expected {expected}"

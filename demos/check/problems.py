@@ -59,7 +59,7 @@ def content_problems(result: ScanResult, metadata: Metadata) -> Iterator[Problem
     if is_collected(metadata) or not metadata:
         yield from layout_problems(result)
     yield from _copies(result)
-    yield from _unsigned(result, metadata)
+    yield from _without_digest(result, metadata)
 
 
 def _count_problems(result: ScanResult, metadata: Metadata) -> Iterator[Problem]:
@@ -105,7 +105,7 @@ def _copies(result: ScanResult) -> Iterator[Problem]:
                 yield Problem(DATA_FILE, number, f"is the same group as episode {first}, expected its own group")
 
 
-def _unsigned(result: ScanResult, metadata: Metadata) -> Iterator[Problem]:
+def _without_digest(result: ScanResult, metadata: Metadata) -> Iterator[Problem]:
     """Yield episodes without a digest where others have one, if there are no metadata."""
     with_digest = [number for number, findings in result.episodes.items() if findings.digest is not None]
     if not metadata and with_digest:
@@ -115,7 +115,7 @@ def _unsigned(result: ScanResult, metadata: Metadata) -> Iterator[Problem]:
 
 
 def changed_file_problems(
-    result: ScanResult, broken: str, *, is_explained: bool, in_doubt: bool
+    result: ScanResult, broken: str, *, is_explained: bool, metadata_damaged: bool
 ) -> Iterator[Problem]:
     """Yield the problems of a changed data file beyond those of its episodes.
 
@@ -123,7 +123,7 @@ def changed_file_problems(
         result: Scan of the data file.
         broken: Difference between the digests.
         is_explained: True if problems of episodes explain the change.
-        in_doubt: True if the metadata, which hold the digest, were also changed.
+        metadata_damaged: True if the metadata, which hold the digest, were also changed.
     """
     digests: dict[str, int] = {}
     for number, findings in sorted(result.episodes.items()):
@@ -135,6 +135,6 @@ def changed_file_problems(
     verified = all(findings.verified for findings in result.episodes.values())
     changed = "bytes outside of the episodes" if verified else "bytes outside of the episodes, or in unverified ones,"
     what = f"{changed} changed after it was written: {broken}; every episode is undamaged"
-    if in_doubt:
+    if metadata_damaged:
         what = f"differs from its digest: {broken}; the digest is in {METADATA_FILE_NAME}, which was changed"
     yield Problem(DATA_FILE, None, what)

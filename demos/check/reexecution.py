@@ -16,7 +16,7 @@ from demos.types import JsonObject
 
 
 def environment_faults(dataset: minari.MinariDataset) -> list[str]:
-    """Return how the current environment differs from the one that the dataset was collected in.
+    """Return the differences of the current environment from the one that the dataset was collected in.
 
     Args:
         dataset: Dataset of an environment of lam_envs.

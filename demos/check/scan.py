@@ -12,7 +12,7 @@ import h5py
 from minari.serialization import deserialize_space
 
 from demos.check.integrity import Expected, Findings, check_episode, shorten
-from demos.check.isolation import SILENCE_SECONDS, ProcessError, Send, limit_memory, messages_of
+from demos.check.isolation import READ_TIMEOUT_SECONDS, ProcessError, Send, limit_memory, messages_of
 from demos.runtime.access import access_error
 from demos.types import JsonObject, Space
 
@@ -43,12 +43,12 @@ def scan(
     observation_space: object,
     action_space: object,
     jpeg: bool,
-    ours: bool,
+    is_collected: bool,
     seeded: bool,
     records_success: bool,
     episodes: int,
     isolated: bool = True,
-    silence: float = SILENCE_SECONDS,
+    timeout: float = READ_TIMEOUT_SECONDS,
     advance: Callable[[], None] = lambda: None,
 ) -> ScanResult:
     """Scan a data file.
@@ -60,12 +60,12 @@ def scan(
         observation_space: Observation space in the metadata.
         action_space: Action space in the metadata.
         jpeg: True if images are stored as JPEG.
-        ours: True if this package collected the episodes.
+        is_collected: True if this package collected the episodes.
         seeded: True if each episode should have a seed.
         records_success: True if each info should record success.
         episodes: Number of episodes in the metadata.
         isolated: Read in a separate process, because damage may crash or hang the reading one.
-        silence: Largest time to read one array, seconds.
+        timeout: Largest time to read one array, seconds.
         advance: Called after each episode.
 
     Raises:
@@ -77,7 +77,7 @@ def scan(
         "observation_space": observation_space,
         "action_space": action_space,
         "jpeg": jpeg,
-        "ours": ours,
+        "is_collected": is_collected,
         "seeded": seeded,
         "records_success": records_success,
         "episodes": episodes,
@@ -86,7 +86,7 @@ def scan(
     while True:
         at: JsonObject = {"reading": "the file"}
         try:
-            for message in _messages(settings, silence) if isolated else _messages_here(settings):
+            for message in _messages(settings, timeout) if isolated else _messages_in_process(settings):
                 at = message if "reading" in message else at
                 if "findings" in message:
                     result.episodes[message["episode"]] = Findings(**message["findings"])
@@ -108,11 +108,11 @@ def scan(
             advance()
 
 
-def _messages(settings: JsonObject, silence: float) -> Iterator[JsonObject]:
-    return messages_of("demos.check.scan:scan_with_limits", settings, silence)
+def _messages(settings: JsonObject, timeout: float) -> Iterator[JsonObject]:
+    return messages_of("demos.check.scan:scan_with_limits", settings, timeout)
 
 
-def _messages_here(settings: JsonObject) -> Iterator[JsonObject]:
+def _messages_in_process(settings: JsonObject) -> Iterator[JsonObject]:
     messages: list[JsonObject] = []
     scan_episodes(settings, messages.append)
     return iter(messages)
@@ -133,7 +133,7 @@ def scan_episodes(settings: JsonObject, send: Send) -> None:
     expected = Expected(
         **spaces,
         jpeg=settings["jpeg"],
-        ours=settings["ours"],
+        is_collected=settings["is_collected"],
         seeded=settings["seeded"],
         records_success=settings["records_success"],
         file_bytes=file_bytes,
@@ -178,7 +178,7 @@ def _episode_numbers(file: h5py.File, episodes: int, expected: Expected) -> tupl
         faults += [
             f"has {shorten(name)!r}, which is not an episode" for name in names if not EPISODE.fullmatch(name)
         ][:10]
-        if expected.ours and len(file.attrs):
+        if expected.is_collected and len(file.attrs):
             faults.append(f"has attributes ({shorten(str(list(file.attrs)))}), expected none")
     except Exception as error:  # A damaged list may cause any exception; some names may still be found.
         faults.append(shorten(f"its list of episodes cannot be read: {error}"))

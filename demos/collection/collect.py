@@ -62,15 +62,16 @@ def collect(
         seed: Seed from which the seed of each episode is derived; not negative.
         demonstrator: ``expert``; ``noisy`` (noisy actions, noise-free labels); ``novice`` (slow, with detours);
             ``random``; or ``mixed``: each episode draws one.
-        strategy: Approach of the objects: ``direct``, ``left``, ``right``, ``high``, or ``all``: each episode
-            draws one. The infos ``quality`` and ``strategy`` hold the index of the demonstrator and of the strategy.
+        strategy: Path of the tool toward objects: ``direct``, ``left``, ``right``, ``high``, or ``all``, which draws
+            one for each episode. The infos ``quality`` (the name in the file format for the demonstrator) and
+            ``strategy`` hold their indices.
         policy: ``package.module:Name`` of a third-party policy that acts in place of the expert.
         keep_failures: Keep episodes that fail.
         jpeg: Store images as JPEG: smaller, with loss.
         env_kwargs: Keywords for ``gym.make``.
         workers: Number of processes that record at the same time.
         engine: Engine that runs the jobs, in place of ``workers`` processes on this machine.
-        dataset_id: Id of the dataset; made of the settings by default.
+        dataset_id: Id of the dataset; derived from the settings by default.
         root: Folder of all datasets; Minari's own by default.
         overwrite: Replace a dataset of that id that has other settings.
         progress: Show a progress bar.
@@ -143,12 +144,12 @@ def _collect(
     overwrite: bool,
     progress: bool,
 ) -> minari.MinariDataset:
-    wanted = plan.as_json()
+    plan_json = plan.as_json()
     check_replaceable(name, folder)
-    if folder.exists() and _is_same(name, folder, wanted, overwrite=overwrite):
+    if folder.exists() and _is_same(name, folder, plan_json, overwrite=overwrite):
         _discard(partial)
         return load(folder)
-    _prepare_partial(name, partial, wanted, overwrite=overwrite)
+    _prepare_partial(name, partial, plan_json, overwrite=overwrite)
     try:
         _write_shards(plan, env, engine, partial, progress=progress)
     except RuntimeError:
@@ -166,7 +167,7 @@ def _collect(
             "algorithm_name": actor,
             "description": f"{plan.episodes} episodes of {plan.env_id} by {actor}",
             "requirements": [f"lam-envs=={lam_envs.__version__}"],
-            PLAN: wanted,
+            PLAN: plan_json,
         },
     )
     publish(merged, folder, partial)
@@ -184,11 +185,15 @@ def _discard(partial: Path) -> None:
         shutil.rmtree(discarded, ignore_errors=True)
 
 
-def _is_same(name: str, folder: Path, wanted: JsonObject, *, overwrite: bool) -> bool:
-    """Return True if the existing dataset has the same plan; raise an error if it must not be replaced."""
+def _is_same(name: str, folder: Path, plan_json: JsonObject, *, overwrite: bool) -> bool:
+    """Return True if the existing dataset has the same plan, and False if it may be replaced.
+
+    Raises:
+        FileExistsError: It has another plan and must not be replaced.
+    """
     try:
         existing = load(folder)
-        _check_same(name, plan_of(existing), wanted, "choose another id, or overwrite it")
+        _check_same(name, plan_of(existing), plan_json, "choose another id, or overwrite it")
         if HISTORY in existing.storage.metadata:
             raise FileExistsError(f"dataset {name} was made from another one; choose another id, or overwrite it")
     except (FileExistsError, ValueError):
@@ -198,8 +203,8 @@ def _is_same(name: str, folder: Path, wanted: JsonObject, *, overwrite: bool) ->
     return True
 
 
-def _check_same(name: str, found: JsonObject, wanted: JsonObject, advice: str) -> None:
-    requested, existing = _comparable(wanted), _comparable(found)
+def _check_same(name: str, found: JsonObject, plan_json: JsonObject, advice: str) -> None:
+    requested, existing = _comparable(plan_json), _comparable(found)
     different = [key for key in requested if existing.get(key) != requested[key]]
     if different:
         details = "; ".join(f"{key}: found {existing.get(key)!r}, requested {requested[key]!r}" for key in different)
@@ -207,7 +212,7 @@ def _check_same(name: str, found: JsonObject, wanted: JsonObject, advice: str) -
 
 
 def _comparable(plan: JsonObject) -> JsonObject:
-    """Return what must be equal in equal plans: settings, versions of parts, major versions of libraries."""
+    """Return the entries that two equal plans share: settings, versions of parts, major versions of libraries."""
     settings = {name: value for name, value in plan.items() if name not in ("versions", "libraries")}
     versions, libraries = plan.get("versions"), plan.get("libraries")
     # The plan may come from a third-party file and hold anything.
@@ -217,13 +222,13 @@ def _comparable(plan: JsonObject) -> JsonObject:
     return {**settings, **parts, **{f"major version of {name}": version for name, version in majors.items()}}
 
 
-def _prepare_partial(name: str, partial: Path, wanted: JsonObject, *, overwrite: bool) -> None:
+def _prepare_partial(name: str, partial: Path, plan_json: JsonObject, *, overwrite: bool) -> None:
     """Prepare the folder of shards; keep the shards of an interrupted collection with the same plan."""
     plan_file = partial / "plan.json"
     if plan_file.exists():
         advice = "an interrupted collection of that id has them; choose another id, or overwrite it"
         try:
-            _check_same(name, json.loads(plan_file.read_text()), wanted, advice)
+            _check_same(name, json.loads(plan_file.read_text()), plan_json, advice)
         except (FileExistsError, ValueError):
             if not overwrite:
                 raise
@@ -231,7 +236,7 @@ def _prepare_partial(name: str, partial: Path, wanted: JsonObject, *, overwrite:
     else:
         # The plan of these shards is unknown.
         _discard(partial)
-    write_json(plan_file, wanted)
+    write_json(plan_file, plan_json)
 
 
 def _write_shards(plan: Plan, env: Env, engine: Engine, partial: Path, *, progress: bool) -> None:

@@ -30,9 +30,9 @@ WRONG_CHOICES = 0.1
 """Fraction of discrete actions that are replaced by random ones."""
 JOINT_NOISE = 0.08
 """Standard deviation of the noise on joint actions: their effects on the tool add up."""
-PACE = (0.5, 0.9)
+SPEED_FRACTION = (0.5, 0.9)
 """Speed of a novice, as a fraction of the expert's."""
-TREMOR, TREMOR_MEMORY = 0.01, 0.9
+TREMOR, TREMOR_CORRELATION = 0.01, 0.9
 """Standard deviation of a novice's tremor, meters, and its correlation from step to step."""
 NO_TREMOR_DISTANCE = 0.03
 """Distance from the commanded position below which a novice has no tremor, meters."""
@@ -44,7 +44,7 @@ PAUSE_PROBABILITY, PAUSE_STEPS = 0.03, (2, 5)
 """Probability that a novice pauses at a step, and range of the number of steps of a pause."""
 
 
-class Act(NamedTuple):
+class DemonstratorAction(NamedTuple):
     """Action of a demonstrator in one step."""
 
     label: Action
@@ -58,12 +58,12 @@ class Demonstrator(ABC):
 
     Args:
         env: Environment of the demonstrations; the demonstrator never steps it.
-        strategy: Approach of the objects.
+        strategy: Path of the tool toward objects.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    """Raise it when the actions change: its datasets, and results from these, are then outdated."""
+    """Increase it when the actions change: its datasets, and results from these, are then outdated."""
 
     def __init__(self, env: Env, strategy: Strategy = STRATEGIES["direct"]) -> None:
         self.env = cast(ManipulationEnv, env.unwrapped)
@@ -71,12 +71,12 @@ class Demonstrator(ABC):
         self.strategy = strategy
         self.rng = np.random.default_rng(0)
 
-    def begin(self, rng: np.random.Generator) -> None:
+    def reset(self, rng: np.random.Generator) -> None:
         """Begin an episode, which depends only on the random generator."""
         self.rng = rng
 
     @abstractmethod
-    def act(self, observation: Observation) -> Act:
+    def act(self, observation: Observation) -> DemonstratorAction:
         """Return the action for one observation."""
 
 
@@ -90,14 +90,14 @@ class ExpertDemonstrator(Demonstrator):
         super().__init__(env, strategy)
         self.expert = make_expert(env).expert
 
-    def act(self, observation: Observation) -> Act:
+    def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
         action = self.expert_action(self.env.features(observation))
-        return Act(action, action)
+        return DemonstratorAction(action, action)
 
     def expert_action(self, features: Features) -> Action:
         """Return the action of the expert."""
-        return self.env.action_for(self.strategy.bend(self.expert.act(features), features), features)
+        return self.env.action_for(self.strategy.apply(self.expert.act(features), features), features)
 
 
 class NoisyDemonstrator(ExpertDemonstrator):
@@ -110,15 +110,15 @@ class NoisyDemonstrator(ExpertDemonstrator):
     name = "noisy"
     version = 1
 
-    def act(self, observation: Observation) -> Act:
+    def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
         label = self.expert_action(self.env.features(observation))
         if isinstance(self.space, gym.spaces.Discrete):
             wrong = self.rng.random() < WRONG_CHOICES
-            return Act(label, np.int64(self.rng.integers(self.space.n)) if wrong else label)
+            return DemonstratorAction(label, np.int64(self.rng.integers(self.space.n)) if wrong else label)
         scale = JOINT_NOISE if "joint/position" in self.env.layout else NOISE
         noise = scale * self.rng.standard_normal(label.shape)
-        return Act(label, np.clip(label + noise, -1.0, 1.0).astype(label.dtype))
+        return DemonstratorAction(label, np.clip(label + noise, -1.0, 1.0).astype(label.dtype))
 
 
 class NoviceDemonstrator(ExpertDemonstrator):
@@ -127,28 +127,28 @@ class NoviceDemonstrator(ExpertDemonstrator):
     name = "novice"
     version = 1
 
-    def begin(self, rng: np.random.Generator) -> None:
+    def reset(self, rng: np.random.Generator) -> None:
         """See :class:`Demonstrator`."""
-        super().begin(rng)
-        self._pace = rng.uniform(*PACE)
+        super().reset(rng)
+        self._speed_fraction = rng.uniform(*SPEED_FRACTION)
         x, y, z = rng.uniform(*DETOUR).tolist()
         self._detour = (x, y, z)
         self._detour_left = int(rng.integers(*DETOUR_STEPS, endpoint=True))
         self._pause_left = 0
         self._tremor = np.zeros(3)
 
-    def act(self, observation: Observation) -> Act:
+    def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
         features = self.env.features(observation)
-        command = self._disturb(self.strategy.bend(self.expert.act(features), features), features)
+        command = self._disturb(self.strategy.apply(self.expert.act(features), features), features)
         action = self._slow(self.env.action_for(command, features))
-        return Act(action, action)
+        return DemonstratorAction(action, action)
 
     def _disturb(self, command: ToolCommand, features: Features) -> ToolCommand:
         """Return the command of a novice in place of the expert's command."""
         tool = features["tool/position"]
-        change = np.sqrt(1.0 - TREMOR_MEMORY**2) * TREMOR * self.rng.standard_normal(3)
-        self._tremor = TREMOR_MEMORY * self._tremor + change
+        change = np.sqrt(1.0 - TREMOR_CORRELATION**2) * TREMOR * self.rng.standard_normal(3)
+        self._tremor = TREMOR_CORRELATION * self._tremor + change
         if self._detour_left > 0:
             self._detour_left -= 1
             return replace(command, position=self._detour, width=features["gripper/target"].item())
@@ -160,7 +160,7 @@ class NoviceDemonstrator(ExpertDemonstrator):
         """Return an action at the pace of the novice; the last number, of the gripper, stays."""
         if self._pause_left == 0 and self.rng.random() < PAUSE_PROBABILITY:
             self._pause_left = int(self.rng.integers(*PAUSE_STEPS, endpoint=True))
-        pace = self._pace
+        pace = self._speed_fraction
         if self._pause_left > 0:
             self._pause_left -= 1
             pace = 0.0
@@ -177,16 +177,16 @@ class RandomDemonstrator(Demonstrator):
     name = "random"
     version = 1
 
-    def begin(self, rng: np.random.Generator) -> None:
+    def reset(self, rng: np.random.Generator) -> None:
         """See :class:`Demonstrator`."""
-        super().begin(rng)
+        super().reset(rng)
         self._sampler = copy.deepcopy(self.space)
         self._sampler.seed(int(rng.integers(2**31)))
 
-    def act(self, observation: Observation) -> Act:
+    def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
         action = self._sampler.sample()
-        return Act(action, action)
+        return DemonstratorAction(action, action)
 
 
 class PolicyDemonstrator(Demonstrator):
@@ -204,22 +204,22 @@ class PolicyDemonstrator(Demonstrator):
         super().__init__(env)
         self._policy = policy
 
-    def begin(self, rng: np.random.Generator) -> None:
+    def reset(self, rng: np.random.Generator) -> None:
         """See :class:`Demonstrator`."""
-        super().begin(rng)
-        self._memory: object = None
+        super().reset(rng)
+        self._state: object = None
         self._starts = True
 
-    def act(self, observation: Observation) -> Act:
+    def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
-        action, self._memory = self._policy.predict(
-            observation, state=self._memory, episode_start=np.array([self._starts]), deterministic=True
+        action, self._state = self._policy.predict(
+            observation, state=self._state, episode_start=np.array([self._starts]), deterministic=True
         )
         self._starts = False
         if isinstance(self.env.action_space, spaces.Box):
             # Execute what can be recorded: a policy may compute in a more precise type than that of the space.
             action = np.asarray(action, dtype=self.env.action_space.dtype)
-        return Act(action, action)
+        return DemonstratorAction(action, action)
 
 
 def make_policy_demonstrator(import_path: str, env: Env) -> PolicyDemonstrator:

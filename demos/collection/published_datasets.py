@@ -54,7 +54,7 @@ def published() -> dict[str, JsonObject]:
     return content
 
 
-def fetch_or_make(
+def load_published(
     name: str, *, workers: int = 1, root: str | Path | None = None, progress: bool = False
 ) -> minari.MinariDataset:
     """Open a published dataset, or collect it if it does not exist, and check its checksum.
@@ -66,7 +66,7 @@ def fetch_or_make(
         progress: Show a progress bar.
 
     Raises:
-        ValueError: The name is unknown, or the dataset has another checksum than the published one.
+        ValueError: The name is unknown, or the checksum of the dataset differs from the published one.
     """
     known = published()
     if name not in known:
@@ -76,12 +76,12 @@ def fetch_or_make(
         dataset = load(entry["id"], root)
     else:
         dataset = collect(**entry["plan"], dataset_id=entry["id"], workers=workers, root=root, progress=progress)
-    found = checksum(dataset)
-    if found != entry["checksum"]:
+    actual = checksum(dataset)
+    if actual != entry["checksum"]:
         raise ValueError(
-            f"{name} at {dataset.storage.data_path} has the checksum {found}; expected the published "
-            f"{entry['checksum']}, made "
-            f"with {entry['libraries']}. Other versions or another processor may give other episodes; run "
+            f"{name} at {dataset.storage.data_path} has the checksum {actual}; expected the published "
+            f"{entry['checksum']}, collected with "
+            f"{entry['libraries']}. Other versions or another processor may give other episodes; run "
             "python -m demos "
             f"check {entry['id']} to look for damage"
         )
@@ -97,9 +97,9 @@ def publish(path: Path) -> None:
     entries = {}
     with tempfile.TemporaryDirectory() as root:
         for name, plan in PLANS.items():
-            made = collect(**plan, root=root, progress=True)
-            libraries = plan_of(made)["libraries"]
-            entries[name] = {"id": made.id, "plan": plan, "checksum": checksum(made), "libraries": libraries}
+            dataset = collect(**plan, root=root, progress=True)
+            libraries = plan_of(dataset)["libraries"]
+            entries[name] = {"id": dataset.id, "plan": plan, "checksum": checksum(dataset), "libraries": libraries}
     write_json(path, entries)
 
 

@@ -52,7 +52,7 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
 
     Args:
         env: Environment with a time limit.
-        policy: Policy that keeps its memory in the ``state`` that it returns.
+        policy: Policy with ``predict``; a recurrent one returns its state.
         seed: Seed of ``env.reset``.
 
     Yields:
@@ -64,18 +64,18 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
     observation, info = env.reset(seed=seed)
     step = Step(None, observation, 0.0, False, False, info)
     yield step
-    memory: Memory = None
+    state: Memory = None
     start = True
     while not (step.terminated or step.truncated):
         predicted = policy.predict(
-            step.observation, state=memory, episode_start=np.array([start]), deterministic=True
+            step.observation, state=state, episode_start=np.array([start]), deterministic=True
         )
         if not (isinstance(predicted, (tuple, list)) and len(predicted) == 2):
             raise TypeError(
                 f"predict returned {predicted!r}; expected a pair (action, state), as in Stable-Baselines3: "
                 "return action, state"
             )
-        action, memory = predicted
+        action, state = predicted
         start = False
         step = Step(action, *_stepped(env, action))
         yield step
@@ -98,7 +98,7 @@ def _stepped(env: Env, action: Action) -> tuple[Observation, float, bool, bool, 
 
 
 def last_command(features: Features) -> ToolCommand:
-    """Return the last command of the robot, as far as the features record it; repeating it keeps the robot in place.
+    """Return the last tool command, reconstructed from the features; repeating it holds the robot still.
 
     Args:
         features: Features of an environment of lam_envs.
@@ -112,7 +112,7 @@ def last_command(features: Features) -> ToolCommand:
 def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
     """Record a rollout, with the simulator's state at every step if the environment provides it.
 
-    Infos are left out unless they are numbers of one shape at every step under a plain name.
+    Only infos that are numeric, of the same shape at every step, and whose names HDF5 accepts are recorded.
 
     Args:
         env: Environment of the rollout.

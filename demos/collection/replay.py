@@ -54,7 +54,7 @@ class StatesReport:
 
     Attributes:
         episodes: Number of replayed episodes.
-        differences: Numbers of the episodes that end with another success than the recorded one.
+        differences: Indices of the episodes whose final success differs from the recorded one.
         successes: Number of replayed episodes that ended in success.
         states: Number of states with a recorded success.
         matching_states: Number of states that give the recorded success right after they are set.
@@ -141,19 +141,19 @@ def replay_difference(
     """
     assert episode.seed is not None  # noqa: S101  (checked by callers)
     steps = replay_steps(env, episode.executed_actions, episode.seed, episode.options)
-    again = record(env, steps, episode.seed)
+    replayed = record(env, steps, episode.seed)
     # The environment does not return the infos that the collection added.
     noted = {name: episode.infos[name] for name in NOTES if name in episode.infos}
-    success = bool(again.success)
-    again = replace(again, actions=episode.actions, infos={**again.infos, **noted})
+    success = bool(replayed.success)
+    replayed = replace(replayed, actions=episode.actions, infos={**replayed.infos, **noted})
     if jpeg:
-        episode, again = (
-            replace(one, observations=_without_images(one.observations, env.observation_space))
-            for one in (episode, again)
+        episode, replayed = (
+            replace(each, observations=_without_images(each.observations, env.observation_space))
+            for each in (episode, replayed)
         )
     if not all_infos:
-        episode, again = _comparable(episode, again)
-    return episode.differs_from(again), success
+        episode, replayed = _comparable(episode, replayed)
+    return episode.differs_from(replayed), success
 
 
 def _without_images(observations: Any, space: Space) -> Any:
@@ -167,21 +167,21 @@ def _without_images(observations: Any, space: Space) -> Any:
     return {} if is_image_space(space) else observations
 
 
-def _comparable(episode: Episode, again: Episode) -> tuple[Episode, Episode]:
+def _comparable(episode: Episode, replayed: Episode) -> tuple[Episode, Episode]:
     """Return the comparable parts of a third-party episode and of its replay."""
-    recorded, replayed = dict(tree_leaves(episode.infos)), dict(tree_leaves(again.infos))
-    both = [name for name in recorded if name in replayed]
+    recorded_infos, replayed_infos = dict(tree_leaves(episode.infos)), dict(tree_leaves(replayed.infos))
+    both = [name for name in recorded_infos if name in replayed_infos]
     # The infos of the reset may be missing.
-    infos = {name: recorded[name][1:] for name in both}
-    infos_again = {name: np.asarray(replayed[name][1:], dtype=infos[name].dtype) for name in both}
-    truncations = again.truncations
-    if len(again) == len(episode) and not again.terminations[-1]:
+    infos = {name: recorded_infos[name][1:] for name in both}
+    converted_infos = {name: np.asarray(replayed_infos[name][1:], dtype=infos[name].dtype) for name in both}
+    truncations = replayed.truncations
+    if len(replayed) == len(episode) and not replayed.terminations[-1]:
         # A recorder may stop at any step, which Minari's DataCollector stores as a truncation.
         truncations = np.append(truncations[:-1], episode.truncations[-1])
-    rewards = np.asarray(again.rewards, dtype=episode.rewards.dtype)
+    rewards = np.asarray(replayed.rewards, dtype=episode.rewards.dtype)
     return (
         replace(episode, infos=infos),
-        replace(again, rewards=rewards, truncations=truncations, infos=infos_again),
+        replace(replayed, rewards=rewards, truncations=truncations, infos=converted_infos),
     )
 
 
@@ -223,7 +223,7 @@ def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> S
                 without_success += 1
                 continue
             states += len(flags)
-            matching_states += sum(bool(before) == again for before, again in zip(flags, evaluated, strict=True))
+            matching_states += sum(bool(recorded) == now for recorded, now in zip(flags, evaluated, strict=True))
             if success != episode.success:
                 differences.append(number)
     finally:

@@ -19,7 +19,14 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from demos.collection.demonstrators import DEMONSTRATORS, MIXED, MIXTURE, Act, Demonstrator, make_policy_demonstrator
+from demos.collection.demonstrators import (
+    DEMONSTRATORS,
+    MIXED,
+    MIXTURE,
+    Demonstrator,
+    DemonstratorAction,
+    make_policy_demonstrator,
+)
 from demos.collection.plan import Plan, episode_seed
 from demos.collection.recording import Step, record
 from demos.collection.strategies import STRATEGIES
@@ -158,7 +165,7 @@ class Recorder:
     def _steps(self, demonstrator_name: str, strategy: str, seed: int) -> Iterator[Step]:
         """Yield the steps of an episode: labels as actions, executed actions and notes in the infos."""
         demonstrator = self._demonstrator(demonstrator_name, strategy)
-        demonstrator.begin(np.random.default_rng([seed, 2]))
+        demonstrator.reset(np.random.default_rng([seed, 2]))
         notes: Info = {
             QUALITY: np.int8(self.plan.demonstrators.index(demonstrator_name)),
             STRATEGY: np.int8(self.plan.strategies.index(strategy)),
@@ -173,7 +180,7 @@ class Recorder:
         )
         yield step
         while not (step.terminated or step.truncated):
-            act: Act = demonstrator.act(step.observation)
+            act: DemonstratorAction = demonstrator.act(step.observation)
             observation, reward, terminated, truncated, info = self.env.step(act.executed)
             step = Step(act.label, observation, float(reward), terminated, truncated, with_notes(info, act.executed))
             yield step

@@ -19,36 +19,36 @@ class Strategy:
     Near that position it is straight: a strategy changes how objects are approached and carried, not what is done.
 
     Attributes:
-        aside: Deviation to the left, as a fraction of the remaining distance.
-        above: Deviation upwards, as a fraction of the remaining distance.
-        version: Raise it when the strategy changes: its datasets, and results from these, are then outdated.
+        sideways: Deviation to the left, as a fraction of the remaining distance.
+        upward: Deviation upwards, as a fraction of the remaining distance.
+        version: Increase it when the strategy changes: its datasets, and results from these, are then outdated.
     """
 
-    aside: float = 0.0
-    above: float = 0.0
+    sideways: float = 0.0
+    upward: float = 0.0
     version: int = 1
 
-    def bend(self, command: ToolCommand, features: Features) -> ToolCommand:
-        """Return a command that leads to the commanded position in an arc."""
+    def apply(self, command: ToolCommand, features: Features) -> ToolCommand:
+        """Return a command on the strategy's path to the commanded position."""
         x, y, z = command.position
         tool_x, tool_y, _ = features["tool/position"].tolist()
         delta_x, delta_y = x - tool_x, y - tool_y
         distance = math.hypot(delta_x, delta_y)
         if distance <= NEAR:
             return command
-        share = (distance - NEAR) / distance
+        fraction = (distance - NEAR) / distance
         position = (
-            x - self.aside * share * delta_y,
-            y + self.aside * share * delta_x,
-            z + self.above * share * distance,
+            x - self.sideways * fraction * delta_y,
+            y + self.sideways * fraction * delta_x,
+            z + self.upward * fraction * distance,
         )
         return replace(command, position=position)
 
 
 STRATEGIES: dict[str, Strategy] = {
     "direct": Strategy(),
-    "left": Strategy(aside=0.7),
-    "right": Strategy(aside=-0.7),
-    "high": Strategy(above=0.7),
+    "left": Strategy(sideways=0.7),
+    "right": Strategy(sideways=-0.7),
+    "high": Strategy(upward=0.7),
 }
 """Strategies by name."""

@@ -17,9 +17,9 @@ from demos.types import Keywords
 from lam_envs.versions import environment_versions
 
 COLLECTION = 1
-"""Raise it when the same plan gives other episodes: all datasets, and results from these, are then outdated."""
-DECIDING = frozenset({"imitation", "numpy", "pybullet", "stable-baselines3", "torch"})
-"""Libraries whose major version changes numbers. Gymnasium's does not: the golden files hold on 0.29 and on 1.x."""
+"""Increase it when the same plan gives other episodes: all datasets, and results from these, are then outdated."""
+RESULT_AFFECTING_LIBRARIES = frozenset({"imitation", "numpy", "pybullet", "stable-baselines3", "torch"})
+"""Libraries whose major version can change results. Gymnasium is not one: golden files are equal on 0.29 and 1.x."""
 
 
 def expert_versions(env_id: str, **keywords: object) -> dict[str, int]:
@@ -71,13 +71,13 @@ def library_versions(names: Iterable[str]) -> dict[str, str]:
     Args:
         names: Libraries; those that are not installed are left out.
     """
-    found = {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
+    versions = {"lam_envs": lam_envs.__version__, "python": platform.python_version()}
     for name in names:
         try:
-            found[name] = _library(name)
+            versions[name] = _library(name)
         except packages.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def major_versions(libraries: Mapping[str, object]) -> dict[str, str]:
@@ -86,4 +86,6 @@ def major_versions(libraries: Mapping[str, object]) -> dict[str, str]:
     Args:
         libraries: Versions by name.
     """
-    return {name: str(libraries[name]).partition(".")[0] for name in sorted(DECIDING & libraries.keys())}
+    return {
+        name: str(libraries[name]).partition(".")[0] for name in sorted(RESULT_AFFECTING_LIBRARIES & libraries.keys())
+    }

@@ -18,7 +18,7 @@ from demos.runtime.engines import make_engine
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to an app."""
     app.command(epilog="Example: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0")(collect)
-    app.command("fetch-or-make", epilog="Example: python -m demos fetch-or-make LamGrasp-100")(fetch_or_make)
+    app.command("published", epilog="Example: python -m demos published LamGrasp-100")(load_published)
 
 
 def collect(
@@ -32,7 +32,7 @@ def collect(
         str, typer.Option(help="expert, noisy (noisy actions, noise-free labels), novice, random, or mixed.")
     ] = "expert",
     strategy: Annotated[
-        str, typer.Option(help="Approach of the objects: direct, left, right, high, or all.")
+        str, typer.Option(help="Path of the tool toward objects: direct, left, right, high, or all.")
     ] = "direct",
     policy: Annotated[
         str | None,
@@ -44,7 +44,7 @@ def collect(
         list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; may be repeated.")
     ] = [],  # noqa: B006  (typer reads the default, which never changes)
     id_: Annotated[
-        str | None, typer.Option("--id", help="Id of the dataset; made of the settings by default.")
+        str | None, typer.Option("--id", help="Id of the dataset; derived from the settings by default.")
     ] = None,
     root: Root = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a dataset of that id that has other settings.")] = False,
@@ -73,7 +73,7 @@ def collect(
         print_summary(dataset)
 
 
-def fetch_or_make(
+def load_published(
     name: Annotated[
         str | None, typer.Argument(help="Name of a published dataset; without a name, list them.")
     ] = None,
@@ -89,7 +89,7 @@ def fetch_or_make(
                 table.add_row(dataset_name, plan["env_id"], str(plan["episodes"]), entry["checksum"][:12])
             console.print(table)
             return
-        print_summary(published_datasets.fetch_or_make(name, workers=workers, root=root, progress=True))
+        print_summary(published_datasets.load_published(name, workers=workers, root=root, progress=True))
 
 
 def print_summary(dataset: minari.MinariDataset) -> None:

@@ -79,9 +79,9 @@ def split(
         shares = [_share(text) for text in parts]
         names = [name for name, _ in shares]
         if len(set(names)) < len(names):
-            raise ValueError(f"duplicate names in the parts {' '.join(parts)}; expected different names")
-        made = curate.split(load(dataset, root), dict(shares), seed=seed, root=root, overwrite=overwrite)
-        for part in made.values():
+            raise ValueError(f"duplicate names in the parts {' '.join(parts)}; expected unique names")
+        part_datasets = curate.split(load(dataset, root), dict(shares), seed=seed, root=root, overwrite=overwrite)
+        for part in part_datasets.values():
             print_summary(part)
 
 
@@ -134,10 +134,10 @@ def preprocess(
     """Preprocess episodes: cut, resample, smooth, relabel, or change observations. The history records each step."""
     with clear_errors():
         steps = [parse_step(text, PREPROCESSORS) for text in step]
-        made = preprocess_dataset(load(dataset, root), steps, id_, root=root, overwrite=overwrite, progress=True)
-        print_summary(made)
-        for entry in history_of(made)[-len(steps) :]:
+        new_dataset = preprocess_dataset(
+            load(dataset, root), steps, id_, root=root, overwrite=overwrite, progress=True
+        )
+        print_summary(new_dataset)
+        for entry in history_of(new_dataset)[-len(steps) :]:
             if entry.get("left_out"):
-                console.print(
-                    f"{entry['step']} left out {entry['left_out']} episodes that ended with another success"
-                )
+                console.print(f"{entry['step']} left out {entry['left_out']} episodes whose final success changed")

@@ -52,7 +52,10 @@ def list_(root: Root = None) -> None:
 def info(
     dataset: Dataset,
     stats: Annotated[
-        bool, typer.Option("--statistics", help="Mean, standard deviation and range of every number.")
+        bool,
+        typer.Option(
+            "--statistics", help="Mean, standard deviation and range of every dimension of observations and actions."
+        ),
     ] = False,
     root: Root = None,
 ) -> None:
@@ -69,15 +72,15 @@ def info(
             table.add_row(name, text)
         console.print(table)
         if stats:
-            numbers = Table("number", "mean", "std", "min", "max", box=None)
-            names = schema_of(opened).number_names()
+            dimensions = Table("dimension", "mean", "std", "min", "max", box=None)
+            names = schema_of(opened).dimension_names()
             for name, values in statistics(opened, progress=True).items():
                 columns = (values.mean.ravel(), values.std.ravel(), values.min.ravel(), values.max.ravel())
                 for index, row in enumerate(zip(*columns, strict=True)):
-                    number = names.get(name, {}).get(index)
-                    label = f"{name}[{index}]" if number is None else f"{name}[{index}] {number}"
-                    numbers.add_row(label, *(f"{value:.4g}" for value in row))
-            console.print(numbers)
+                    dimension = names.get(name, {}).get(index)
+                    label = f"{name}[{index}]" if dimension is None else f"{name}[{index}] {dimension}"
+                    dimensions.add_row(label, *(f"{value:.4g}" for value in row))
+            console.print(dimensions)
 
 
 def report(

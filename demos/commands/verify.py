@@ -53,14 +53,14 @@ def replay(
 def _replay_states(opened: minari.MinariDataset) -> None:
     report = replay_states(opened, progress=True)
     console.print(
-        f"{report.matching} of {report.episodes} episodes end with the recorded success, {report.successes} "
+        f"{report.matching} of {report.episodes} episodes have the recorded success at the end, {report.successes} "
         "successful; "
         f"{report.matching_states} of {report.states} states give the recorded success"
     )
     if report.without_success:
         console.print(f"{report.without_success} episodes do not record success: they were not compared")
     for episode in report.differences:
-        errors.print(f"episode {episode} ends with another success")
+        errors.print(f"episode {episode}: its final success differs from the recorded one")
     if report.differences:
         raise typer.Exit(1)
 
@@ -83,9 +83,9 @@ def check(
             console.print(note, soft_wrap=True)
         for problem in report.problems:
             errors.print(str(problem), markup=False)
-        summary = f"{len(report.sound)} of {report.episodes} episodes are undamaged"
+        summary = f"{len(report.undamaged_episodes)} of {report.episodes} episodes are undamaged"
         console.print(summary if report.episodes else "no episode can be read")
         if repair is not None:
             print_summary(repair_dataset(dataset, repair, root, report=report, overwrite=overwrite, progress=True))
-    if not report.is_sound:
+    if not report.is_undamaged:
         raise typer.Exit(1)

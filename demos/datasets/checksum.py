@@ -19,7 +19,7 @@ from demos.types import Array, Metadata
 
 POSITION_ATTRIBUTES = ("id", DIGEST)
 """Attributes of an episode that do not count as content."""
-SEAL = "lam_envs_seal"
+FILE_DIGESTS = "lam_envs_seal"
 """Metadata key of the digests of the files of a dataset."""
 
 
@@ -92,8 +92,8 @@ def digest_of(episode: h5py.Group) -> str:
     Args:
         episode: Group of the episode in an HDF5 file of Minari.
     """
-    signed = episode.attrs.get(DIGEST)
-    return signed if isinstance(signed, str) else episode_digest(episode)
+    stored_digest = episode.attrs.get(DIGEST)
+    return stored_digest if isinstance(stored_digest, str) else episode_digest(episode)
 
 
 def file_digest(path: Path) -> str:
@@ -107,13 +107,16 @@ def file_digest(path: Path) -> str:
 
 def metadata_digest(metadata: Metadata) -> str:
     """Return the SHA-256 of a dataset's metadata, without that digest itself."""
-    sealed = metadata.get(SEAL)
-    if isinstance(sealed, dict):
-        metadata = {**metadata, SEAL: {name: value for name, value in sealed.items() if name != METADATA_FILE_NAME}}
+    digests = metadata.get(FILE_DIGESTS)
+    if isinstance(digests, dict):
+        metadata = {
+            **metadata,
+            FILE_DIGESTS: {name: value for name, value in digests.items() if name != METADATA_FILE_NAME},
+        }
     return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
 
 
-def seal(folder: Path) -> None:
+def write_file_digests(folder: Path) -> None:
     """Write the digests of the files of a finished dataset into its metadata.
 
     Args:
@@ -121,6 +124,6 @@ def seal(folder: Path) -> None:
     """
     path = folder / METADATA_FILE_NAME
     metadata = json.loads(path.read_text())
-    metadata[SEAL] = {DATA_FILE: file_digest(folder / DATA_FILE)}
-    metadata[SEAL][METADATA_FILE_NAME] = metadata_digest(metadata)
+    metadata[FILE_DIGESTS] = {DATA_FILE: file_digest(folder / DATA_FILE)}
+    metadata[FILE_DIGESTS][METADATA_FILE_NAME] = metadata_digest(metadata)
     write_atomically(path, json.dumps(metadata))

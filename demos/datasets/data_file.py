@@ -16,11 +16,11 @@ from demos.types import Info, Space
 
 DATA_FILE = "main_data.hdf5"
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
-"""Bytes of descriptions of arrays that HDF5 caches; the default is 32 times as much, and grows."""
+"""Smallest and largest size of HDF5's metadata cache, bytes; the default is 32 times as large, and grows."""
 
 
 def open_data(path: Path) -> h5py.File:
-    """Open a data file for reading, with a small HDF5 cache.
+    """Open a data file for reading, with a small HDF5 metadata cache.
 
     Args:
         path: Path of the file.

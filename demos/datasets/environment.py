@@ -49,7 +49,7 @@ def make_env(dataset: minari.MinariDataset, **kwargs: Any) -> Env:
 
 
 def _is_plain(value: object) -> bool:
-    """Return whether a JSON value holds only numbers, and texts that name no file and no code."""
+    """Return True if a JSON value holds only numbers, and texts that name no file and no code."""
     if isinstance(value, dict):
         return all(_is_plain(part) for pair in value.items() for part in pair)
     if isinstance(value, list):

@@ -20,15 +20,15 @@ WITH_OTHERS = "with_others"
 HISTORY = "lam_envs_history"
 """Metadata key of the history: the steps after the collection, in their order."""
 SCHEMA = "lam_envs_form"
-"""Metadata key of the rate and the features, if they differ from those of the environment."""
+"""Metadata key of the rate and the features (``DatasetSchema``), if they differ from those of the environment."""
 HIGHEST_RATE = 10_000.0
 """Largest rate, steps per second: higher ones would fill the memory."""
-DRAWING = ("render_mode", "render_width", "render_height", "camera")
+RENDER_KEYWORDS = ("render_mode", "render_width", "render_height", "camera")
 """Keywords of environments that change how :meth:`render` draws, and do not change episodes."""
 
 
 def is_collected(metadata: Metadata) -> bool:
-    """Return whether :func:`demos.collect` recorded all episodes of a dataset.
+    """Return True if :func:`demos.collect` recorded all episodes of a dataset.
 
     Datasets of Minari or of an import may lack seeds, infos and success.
 
@@ -66,7 +66,7 @@ def _env_kwargs(spec: EnvSpec) -> Keywords:
     env_kwargs = {
         name: value
         for name, value in spec.kwargs.items()
-        if name not in DRAWING and not (name in registered and registered[name] == value)
+        if name not in RENDER_KEYWORDS and not (name in registered and registered[name] == value)
     }
     if known is not None and spec.max_episode_steps not in (None, known.max_episode_steps):
         env_kwargs["max_episode_steps"] = spec.max_episode_steps
@@ -97,7 +97,7 @@ def changes_of(dataset: minari.MinariDataset) -> list[str]:
 
 
 def stores_jpeg(dataset: minari.MinariDataset) -> bool:
-    """Return whether a dataset holds images that are stored as JPEG, with loss.
+    """Return True if a dataset holds images that are stored as JPEG, with loss.
 
     Minari sets ``jpeg_encoding`` by default, also for datasets without images.
     """
@@ -106,7 +106,7 @@ def stores_jpeg(dataset: minari.MinariDataset) -> bool:
 
 
 def holds_images(space: Space) -> bool:
-    """Return whether a space has parts that Minari takes for images."""
+    """Return True if Minari stores parts of a space as images."""
     if isinstance(space, gym.spaces.Dict):
         return any(map(holds_images, space.spaces.values()))
     if isinstance(space, gym.spaces.Tuple):

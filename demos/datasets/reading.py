@@ -108,7 +108,7 @@ def _stepwise_infos(infos: Info, steps: int) -> Info:
 
 
 def is_stepwise(shape: tuple[int, ...], steps: int) -> bool:
-    """Return whether an info of that shape has a value for each step of an episode, with or without the reset."""
+    """Return True if an info of that shape has a value for each step of an episode, with or without the reset."""
     return len(shape) > 0 and shape[0] in (steps, steps + 1)
 
 

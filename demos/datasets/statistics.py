@@ -1,4 +1,4 @@
-"""Statistics of datasets: a summary, and mean, spread and range of every number."""
+"""Statistics of datasets: a summary, and mean, standard deviation and range of every dimension."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ class _Sums:
 
     def __init__(self) -> None:
         self._count = 0
-        self._moments = 0
+        self._steps = 0
         self._mean: Numbers | float = 0.0
         self._squares: Numbers | float = 0.0
         self._min: Numbers | float = np.inf
         self._max: Numbers | float = -np.inf
 
     def add(self, values: Array) -> None:
-        self._moments += len(values)
+        self._steps += len(values)
         axes: tuple[int, ...] = (0, 1, 2) if values.dtype == np.uint8 and values.ndim == 4 else (0,)
         values = values.astype(np.float64)
         count = int(np.prod([values.shape[axis] for axis in axes]))
@@ -118,7 +118,7 @@ class _Sums:
 
     def result(self) -> Statistics:
         std = np.sqrt(self._squares / self._count)
-        return Statistics(self._moments, *map(np.asarray, (self._mean, std, self._min, self._max)))
+        return Statistics(self._steps, *map(np.asarray, (self._mean, std, self._min, self._max)))
 
 
 NOT_SETTINGS = ("step", "replays", "executes", "of")
@@ -130,7 +130,7 @@ def describe(dataset: minari.MinariDataset) -> dict[str, object]:
 
     Returns:
         Id, environment, keywords, seed, episodes, steps, steps per second, success rate of the episodes that record
-        success (None if none does), mean return, size in MB, folder, and versions.
+        success (None if none does), mean return, history, failed attempts, size in MB, folder, versions, libraries.
     """
     try:
         plan = plan_of(dataset)

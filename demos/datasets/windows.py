@@ -124,13 +124,20 @@ class Windows:
         episodes = np.searchsorted(self.ends, numbers, side="right")
         lengths = np.asarray(self._lengths)[episodes]
         steps = numbers - (self.ends[episodes] - lengths)
-        which, at = episodes.tolist(), steps.tolist()
-        source = self._opened()
+        episode_numbers, step_numbers = episodes.tolist(), steps.tolist()
+        source = self._open()
         observation: Arrays = {
-            key: self._gathered(source, f"observations/{key}" if key else "observations", which, at, self.history, 0)
+            key: self._gather(
+                source,
+                f"observations/{key}" if key else "observations",
+                episode_numbers,
+                step_numbers,
+                self.history,
+                0,
+            )
             for key in self.keys
         }
-        action = self._gathered(source, "actions", which, at, self.chunk, self.chunk - 1)
+        action = self._gather(source, "actions", episode_numbers, step_numbers, self.chunk, self.chunk - 1)
         source.release()
         later = steps[:, None] + np.arange(self.chunk)
         return {
@@ -139,18 +146,24 @@ class Windows:
             "is_pad": later >= lengths[:, None],
         }
 
-    def _gathered(
-        self, source: _Mapped | _Decoded, name: str, which: list[int], at: list[int], size: int, ahead: int
+    def _gather(
+        self,
+        source: _Mapped | _Decoded,
+        name: str,
+        episode_numbers: list[int],
+        step_numbers: list[int],
+        size: int,
+        ahead: int,
     ) -> Array:
         """Copy ``size`` rows that end ``ahead`` after each step, repeating the first and the last row."""
-        views = source.views(name, [self._indices[episode] for episode in set(which)])
+        views = source.views(name, [self._indices[episode] for episode in set(episode_numbers)])
         indices = self._indices
-        sample = views[indices[which[0]]]
+        sample = views[indices[episode_numbers[0]]]
         # Third-party datasets may hold numbers of another type than their spaces.
         dtype = read_dtype(sample.dtype, self._spaces[name]) if name in self._spaces else sample.dtype
-        out = np.empty((len(which), size, *sample.shape[1:]), dtype=dtype)
+        out = np.empty((len(episode_numbers), size, *sample.shape[1:]), dtype=dtype)
         back = ahead - size + 1
-        for row, (episode, step) in enumerate(zip(which, at, strict=True)):
+        for row, (episode, step) in enumerate(zip(episode_numbers, step_numbers, strict=True)):
             view = views[indices[episode]]
             start = step + back
             end = start + size
@@ -160,7 +173,7 @@ class Windows:
                 out[row] = view[np.clip(np.arange(start, end), 0, len(view) - 1)]
         return out
 
-    def _opened(self) -> _Mapped | _Decoded:
+    def _open(self) -> _Mapped | _Decoded:
         # Each forked worker opens its own file.
         if self._source is None or self._pid != os.getpid():
             mapped = _Mapped(self._path)

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_storage import MinariStorage
 
-from demos.datasets.checksum import content_digest, episode_digest, seal
+from demos.datasets.checksum import content_digest, episode_digest, write_file_digests
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import DIGEST, Episode
 from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset
@@ -130,7 +130,7 @@ class DatasetWriter:
                 "minari_version": minari.__version__,
             }
         )
-        seal(self.folder)
+        write_file_digests(self.folder)
 
 
 @contextmanager

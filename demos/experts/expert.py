@@ -18,7 +18,7 @@ class Expert(Protocol):
     Without memory, it can label any state and recover from any perturbation.
 
     Attributes:
-        version: Raise it when the commands change: its datasets, and results from these, are then outdated.
+        version: Increase it when the commands change: its datasets, and results from these, are then outdated.
     """
 
     version: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from demos.experts.moves import carry, funnel, is_held, leave, open_and_rise, reach_for
+from demos.experts.moves import funnel, is_held, move_held_object, open_and_rise, reach_for, release_and_retreat
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
@@ -15,7 +15,7 @@ TRAVEL = 0.03
 CLEAR, NEAR_HOLE = 0.015, 0.02
 """Height of the lower end that clears the block, and horizontal distance from which it is needed, meters."""
 TOLERANCE = 0.0025
-"""Horizontal error that the chamfer of the hole tolerates, meters."""
+"""Horizontal error that the lead-in of the hole tolerates, meters."""
 ENTERED, ENTERED_DISTANCE = 0.004, 0.006
 """Least depth and largest horizontal error at which the hole guides the peg, meters."""
 DEPTH = 0.036
@@ -38,7 +38,7 @@ class InsertExpert:
         x, y, z = features["hole/relative"].tolist()
         distance = math.hypot(x, y)
         if distance <= ENTERED_DISTANCE and z >= DEPTH:
-            return leave(features)
+            return release_and_retreat(features)
         if not is_held(features):
             return reach_for(features, above=GRIP)
         if distance <= ENTERED_DISTANCE and z >= ENTERED:
@@ -46,9 +46,11 @@ class InsertExpert:
                 # It jammed and slid up: grasp it again, or the fingers reach the block before it reaches the table.
                 return open_and_rise(features, GRIP)
             # Inside the hole, horizontal corrections would tilt the peg against its walls.
-            return carry(features, (0.0, 0.0, max(z - PUSH_DEPTH, -MAX_INSERT_STEP)))
+            return move_held_object(features, (0.0, 0.0, max(z - PUSH_DEPTH, -MAX_INSERT_STEP)))
         if distance > NEAR_HOLE and z > -CLEAR:
             # Rise first, or the peg would hit the block.
-            return carry(features, (0.0, 0.0, z + TRAVEL))
+            return move_held_object(features, (0.0, 0.0, z + TRAVEL))
         height = funnel(distance, TOLERANCE, TRAVEL)
-        return carry(features, (x, y, z + height if height > 0.0 else max(z - PUSH_DEPTH, -MAX_INSERT_STEP)))
+        return move_held_object(
+            features, (x, y, z + height if height > 0.0 else max(z - PUSH_DEPTH, -MAX_INSERT_STEP))
+        )

@@ -14,7 +14,8 @@ CLOSED = 0.0
 CLEARANCE = 0.08
 """Height above the grip at which the fingertips pass over the object, meters."""
 FUNNEL_SLOPE = 4.0
-"""Height per horizontal distance: the descent is a smooth funnel, which is easy to imitate."""
+"""Height above the grip per horizontal distance from it: the tool descends within a cone, a smooth path that is easy
+to imitate."""
 ALIGNED = 0.01
 """Horizontal error that the open fingers tolerate, meters."""
 AT_GRIP = 0.008
@@ -77,14 +78,14 @@ def reach_for(features: Features, *, above: float = 0.0) -> ToolCommand:
     return ToolCommand((x, y, z + height), OPEN, yaw)
 
 
-def carry(features: Features, displacement: Point) -> ToolCommand:
+def move_held_object(features: Features, displacement: Point) -> ToolCommand:
     """Move the held object by a displacement, wherever it is in the hand."""
     x, y, z = features["tool/position"].tolist()
     return ToolCommand((x + displacement[0], y + displacement[1], z + displacement[2]), CLOSED)
 
 
-def leave(features: Features) -> ToolCommand:
-    """Open the gripper, then rise from the object."""
+def release_and_retreat(features: Features) -> ToolCommand:
+    """Open the gripper, then rise above the object."""
     x, y, z = features["tool/position"].tolist()
     if features["gripper/touch"].max() < 0.5:
         z = features["object/position"][2].item() + CLEARANCE

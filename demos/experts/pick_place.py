@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from demos.experts.moves import carry, funnel, is_held, leave, reach_for
+from demos.experts.moves import funnel, is_held, move_held_object, reach_for, release_and_retreat
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
@@ -31,7 +31,7 @@ class PickPlaceExpert:
         distance = math.hypot(x, y)
         is_placed = distance <= PLACED_DISTANCE and abs(z) <= PLACED_HEIGHT
         if is_placed and features["goal/position"][2] <= ON_TABLE:
-            return leave(features)
+            return release_and_retreat(features)
         if not is_held(features):
             return reach_for(features)
-        return carry(features, (x, y, z + funnel(distance, TOLERANCE, TRAVEL)))
+        return move_held_object(features, (x, y, z + funnel(distance, TOLERANCE, TRAVEL)))

@@ -59,12 +59,12 @@ class PushExpert:
         ahead_x, ahead_y = goal_x / max(distance, 1e-6), goal_y / max(distance, 1e-6)
         if distance <= ARRIVED or (distance <= GOOD_ENOUGH and tool_z > TRAVEL_HEIGHT / 2):
             # Move back and up, so that the fingers do not drag the slab along.
-            back = MAX_STROKE if tool_z < TRAVEL_HEIGHT / 2 else 0.0
-            return ToolCommand((tool_x - back * ahead_x, tool_y - back * ahead_y, TRAVEL_HEIGHT), CLOSED)
+            retreat = MAX_STROKE if tool_z < TRAVEL_HEIGHT / 2 else 0.0
+            return ToolCommand((tool_x - retreat * ahead_x, tool_y - retreat * ahead_y, TRAVEL_HEIGHT), CLOSED)
         # Position of the tool relative to the slab: along the push, and lateral.
-        off_x, off_y = tool_x - x, tool_y - y
-        along = off_x * ahead_x + off_y * ahead_y
-        lateral = off_x * ahead_y - off_y * ahead_x
+        offset_x, offset_y = tool_x - x, tool_y - y
+        along = offset_x * ahead_x + offset_y * ahead_y
+        lateral = offset_x * ahead_y - offset_y * ahead_x
         if drop < -TILT_HEIGHT and tool_z < TRAVEL_HEIGHT / 2:
             # The slab rests on the fingers: pull them out.
             return ToolCommand((tool_x - MAX_STROKE * ahead_x, tool_y - MAX_STROKE * ahead_y, tool_z), CLOSED)
@@ -79,21 +79,30 @@ class PushExpert:
             stroke = min(MAX_STROKE, max(-along - CONTACT, 0.0) + STROKE_GAIN * distance + MIN_STROKE) * (
                 1.0 - abs(lateral) / LATERAL_TOLERANCE
             )
-            back = -math.copysign(min((1.0 + STEERING_GAIN) * abs(lateral), MAX_CORRECTION), lateral)
+            lateral_correction = -math.copysign(min((1.0 + STEERING_GAIN) * abs(lateral), MAX_CORRECTION), lateral)
             if abs(lateral) > MAX_LATERAL_ERROR:
                 # Fingers in lateral contact would drag the slab: leave it first, then move to its middle.
                 stroke = gap - CORRECTION_GAP
-                back *= min(max(gap / CORRECTION_GAP, 0.0), 1.0)
+                lateral_correction *= min(max(gap / CORRECTION_GAP, 0.0), 1.0)
             return ToolCommand(
-                (tool_x + stroke * ahead_x + back * ahead_y, tool_y + stroke * ahead_y - back * ahead_x, PUSH_HEIGHT),
+                (
+                    tool_x + stroke * ahead_x + lateral_correction * ahead_y,
+                    tool_y + stroke * ahead_y - lateral_correction * ahead_x,
+                    PUSH_HEIGHT,
+                ),
                 CLOSED,
             )
         start_x = min(max(x - BEHIND * ahead_x, WORKSPACE_LOW[0]), WORKSPACE_HIGH[0])
         start_y = min(max(y - BEHIND * ahead_y, WORKSPACE_LOW[1]), WORKSPACE_HIGH[1])
-        off = math.hypot(start_x - tool_x, start_y - tool_y)
-        if off > LATERAL_TOLERANCE and tool_z < TRAVEL_HEIGHT - LATERAL_TOLERANCE:
+        start_distance = math.hypot(start_x - tool_x, start_y - tool_y)
+        if start_distance > LATERAL_TOLERANCE and tool_z < TRAVEL_HEIGHT - LATERAL_TOLERANCE:
             # Rise first, or the fingers would push the slab aside.
             return ToolCommand((tool_x, tool_y, TRAVEL_HEIGHT), CLOSED)
         return ToolCommand(
-            (start_x, start_y, PUSH_HEIGHT + funnel(off, LATERAL_TOLERANCE / 2, TRAVEL_HEIGHT - PUSH_HEIGHT)), CLOSED
+            (
+                start_x,
+                start_y,
+                PUSH_HEIGHT + funnel(start_distance, LATERAL_TOLERANCE / 2, TRAVEL_HEIGHT - PUSH_HEIGHT),
+            ),
+            CLOSED,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from demos.experts.moves import carry, funnel, is_held, leave, reach_for
+from demos.experts.moves import funnel, is_held, move_held_object, reach_for, release_and_retreat
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
@@ -34,10 +34,10 @@ class StackExpert:
         is_placed = distance <= PLACED_DISTANCE and abs(z) <= PLACED_HEIGHT
         held = is_held(features)
         if is_placed and (not held or math.hypot(*features["object/velocity"]) <= RELEASE_SPEED):
-            return leave(features)
+            return release_and_retreat(features)
         if not held:
             return reach_for(features)
         if distance > NEAR and z > -CLEAR:
             # Rise first, or the red cube would push the blue one away.
-            return carry(features, (0.0, 0.0, z + TRAVEL))
-        return carry(features, (x, y, z + funnel(distance, TOLERANCE, TRAVEL)))
+            return move_held_object(features, (0.0, 0.0, z + TRAVEL))
+        return move_held_object(features, (x, y, z + funnel(distance, TOLERANCE, TRAVEL)))

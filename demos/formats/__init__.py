@@ -1,8 +1,8 @@
 """Formats of other libraries: robomimic, LeRobot, imitation, and plain NumPy.
 
 An export also writes the provenance of the episodes, where the format allows it; an import of such a file gives the
-same dataset, and records in the history whether every episode is unchanged. Imports run no code of a file: no pickle,
-no class, no path.
+same dataset, and records in the history whether every episode is unchanged. Imports never run code from a file: no
+unpickling, and no imports or paths that the file names.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from demos.datasets.loading import dataset_folder, load
 from demos.datasets.metadata import HISTORY, PLAN
 from demos.datasets.writing import DatasetWriter, dataset_writer
 from demos.formats import imitation, lerobot, npz, robomimic
-from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomic_output, read_all, reading
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomic_output, errors_naming_file, read_all
 from demos.formats.source import source_of
-from demos.formats.spaces import fitted, leaf_spaces
+from demos.formats.spaces import check_against_space, leaf_spaces
 from demos.preprocess.schema import DatasetSchema, schema_of_env
 from demos.types import JsonObject, Keywords, Metadata
 from lam_envs.bullet.simulation import CONTROL_HZ
@@ -61,7 +61,7 @@ def export_dataset(
         progress: Show a progress bar.
 
     Returns:
-        What the format cannot hold, one line each.
+        Lines that describe the data that the format cannot store.
 
     Raises:
         FileExistsError: The path exists and must not be replaced.
@@ -145,7 +145,7 @@ class _Opening:
         self._context = chosen.read(path)
 
     def __enter__(self) -> ImportedDataset:
-        with reading(self._path, self._title):
+        with errors_naming_file(self._path, self._title):
             opened = self._context.__enter__()
         return replace(opened, episodes=read_all(opened.episodes, self._path, self._title))
 
@@ -215,10 +215,10 @@ def _checked(imported: ImportedEpisode, opened: ImportedDataset, name: str) -> E
     episode = imported.episode
     steps = len(episode)
     cast = opened.provenance is None
-    observations = fitted(
+    observations = check_against_space(
         episode.observations, opened.observation_space, steps + 1, f"{name}: observations", cast_to_space=cast
     )
-    actions = fitted(episode.actions, opened.action_space, steps, f"{name}: actions", cast_to_space=cast)
+    actions = check_against_space(episode.actions, opened.action_space, steps, f"{name}: actions", cast_to_space=cast)
     rewards = np.asarray(episode.rewards)
     if steps < 1 or rewards.shape != (steps,) or not np.isfinite(rewards).all():
         raise ValueError(

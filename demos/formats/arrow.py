@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from demos.formats.format import optional
+from demos.formats.format import import_optional
 from demos.types import Array
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ HuggingFaceFeature: TypeAlias = dict[str, object]
 """Description of a column for ``datasets``: ``_type``, and its type, shape or inner description."""
 
 
-def pyarrow(module: str = "pyarrow") -> ModuleType:
+def import_pyarrow(module: str = "pyarrow") -> ModuleType:
     """Import PyArrow, or a part of it.
 
     Raises:
         ModuleNotFoundError: PyArrow is not installed.
     """
-    return optional(module, "PyArrow")
+    return import_optional(module, "PyArrow")
 
 
 def nested_rows(values: Array, *, fixed: bool = False) -> pa.Array:
@@ -34,7 +34,7 @@ def nested_rows(values: Array, *, fixed: bool = False) -> pa.Array:
         values: Array of shape (steps, ...).
         fixed: Use lists of fixed size; for vectors.
     """
-    pa = pyarrow()
+    pa = import_pyarrow()
     rows = pa.array(np.ascontiguousarray(values).reshape(-1))
     for axis in range(values.ndim - 1, 0, -1):
         size = values.shape[axis]
@@ -45,7 +45,7 @@ def nested_rows(values: Array, *, fixed: bool = False) -> pa.Array:
     return rows
 
 
-def numbers(rows: pa.Array | pa.ChunkedArray, name: str, shape: tuple[int, ...] | None = None) -> Array:
+def column_to_numpy(rows: pa.Array | pa.ChunkedArray, name: str, shape: tuple[int, ...] | None = None) -> Array:
     """Return the NumPy array of an Arrow column: the inverse of :func:`nested_rows`.
 
     Args:
@@ -56,7 +56,7 @@ def numbers(rows: pa.Array | pa.ChunkedArray, name: str, shape: tuple[int, ...] 
     Raises:
         ValueError: The column holds other data than numbers, or a step of another shape.
     """
-    pa = pyarrow()
+    pa = import_pyarrow()
     values = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
     if isinstance(values, pa.ChunkedArray):
         values = pa.concat_arrays(values.chunks)
@@ -66,7 +66,7 @@ def numbers(rows: pa.Array | pa.ChunkedArray, name: str, shape: tuple[int, ...] 
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
             continue
-        lengths = set(pyarrow("pyarrow.compute").list_value_length(values).unique().to_pylist())
+        lengths = set(import_pyarrow("pyarrow.compute").list_value_length(values).unique().to_pylist())
         if len(lengths) != 1 or None in lengths:
             raise ValueError(f"{name} has rows of different lengths; expected equal lengths")
         sizes.append(lengths.pop())
@@ -81,22 +81,22 @@ def numbers(rows: pa.Array | pa.ChunkedArray, name: str, shape: tuple[int, ...] 
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    types = pyarrow("pyarrow.types")
+    types = import_pyarrow("pyarrow.types")
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    types = pyarrow("pyarrow.types")
+    types = import_pyarrow("pyarrow.types")
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
 
 
 def value_feature(dtype: str) -> HuggingFaceFeature:
-    """Return how ``datasets`` describes a number or text."""
+    """Return the description by ``datasets`` of a number or text."""
     return {"dtype": dtype, "_type": "Value"}
 
 
 def list_feature(inner: HuggingFaceFeature, length: int) -> HuggingFaceFeature:
-    """Return how ``datasets`` describes a list of a length."""
+    """Return the description by ``datasets`` of a list of a length."""
     return {"feature": inner, "length": length, "_type": "List"}
 
 

@@ -79,7 +79,7 @@ class Format:
 
     Attributes:
         title: Description for messages.
-        write: Writes a dataset to a new path; returns what the format cannot hold.
+        write: Writes a dataset to a new path; returns descriptions of the data that the format cannot store.
         read: Context manager that opens a file or folder.
         marker: File that every folder of the format has; None if the format is one file.
     """
@@ -131,7 +131,7 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path, title: str) -> Iterator[None]:
+def errors_naming_file(path: Path, title: str) -> Iterator[None]:
     """Turn errors of reading a file within the block into errors that name the file.
 
     Raises:
@@ -152,9 +152,9 @@ def reading(path: Path, title: str) -> Iterator[None]:
 
 
 def read_all(episodes: Iterator[ImportedEpisode], path: Path, title: str) -> Iterator[ImportedEpisode]:
-    """Yield the episodes of a file; errors are those of :func:`reading`."""
+    """Yield the episodes of a file; errors are those of :func:`errors_naming_file`."""
     while True:
-        with reading(path, title):
+        with errors_naming_file(path, title):
             try:
                 imported = next(episodes)
             except StopIteration:
@@ -162,7 +162,7 @@ def read_all(episodes: Iterator[ImportedEpisode], path: Path, title: str) -> Ite
         yield imported
 
 
-def optional(module: str, package: str) -> ModuleType:
+def import_optional(module: str, package: str) -> ModuleType:
     """Import an optional library.
 
     Raises:

@@ -27,11 +27,11 @@ from gymnasium import spaces
 
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves, tree_map, tree_nest
-from demos.formats.arrow import HuggingFaceFeature, nested_rows, numbers, pyarrow, value_feature, with_features
+from demos.formats.arrow import HuggingFaceFeature, column_to_numpy, import_pyarrow, nested_rows, value_feature, with_features
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
-from demos.formats.source import Column, Signature, Source
-from demos.formats.spaces import implied_action_space, implied_space, leaf_spaces
+from demos.formats.source import Column, SeedAndDigest, Source
+from demos.formats.spaces import infer_action_space, infer_space, leaf_spaces
 from demos.types import Array, Info, JsonObject, Observation, Space
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ PICKLED = "py/"
 
 
 def _write(source: Source, path: Path) -> list[str]:
-    pa = pyarrow()
+    pa = import_pyarrow()
     order = _vector_order(source)
     path.mkdir()
     with (path / SIDECAR).open("w") as sidecar, (path / DATA).open("wb") as file:
         sidecar.write(provenance_text(source) + "\n")
         writer: Any = None
-        for episode, signature in zip(source.episodes(), source.signatures, strict=True):
+        for episode, identity in zip(source.episodes(), source.seeds_and_digests, strict=True):
             columns = _trajectory(episode, order)
             if writer is None:
                 features = {name: _feature(column.type) for name, column in columns.items()}
@@ -59,7 +59,7 @@ def _write(source: Source, path: Path) -> list[str]:
                 writer = pa.ipc.new_stream(file, schema)
                 _write_descriptions(path, features, source)
             writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
-            sidecar.write(json.dumps(_sidecar_row(episode, signature)) + "\n")
+            sidecar.write(json.dumps(_sidecar_row(episode, identity)) + "\n")
         writer.close()
     note = f"(saved in {SIDECAR} for an import)"
     losses = [f"the difference between termination and truncation {note}"]
@@ -95,7 +95,7 @@ def _vector_order(source: Source) -> list[str] | None:
 
 def _trajectory(episode: Episode, order: list[str] | None) -> dict[str, pa.Array]:
     """Return the columns of the row of an episode."""
-    pa = pyarrow()
+    pa = import_pyarrow()
     observations = episode.observations
     if order is not None:
         parts = dict(tree_leaves(observations))
@@ -112,7 +112,7 @@ def _trajectory(episode: Episode, order: list[str] | None) -> dict[str, pa.Array
 
 
 def _one_row(values: pa.Array) -> pa.ListArray:
-    pa = pyarrow()
+    pa = import_pyarrow()
     return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
 
 
@@ -121,11 +121,11 @@ def _json_infos(infos: Info, first: int, end: int) -> list[JsonObject]:
     return [tree_map(lambda values, step=step: values[step].tolist(), infos) for step in range(first, end)]
 
 
-def _sidecar_row(episode: Episode, signature: Signature) -> dict[str, object]:
+def _sidecar_row(episode: Episode, identity: SeedAndDigest) -> dict[str, object]:
     """Return what a trajectory cannot hold."""
     return {
-        "seed": signature.seed,
-        "sha256": signature.sha256,
+        "seed": identity.seed,
+        "sha256": identity.sha256,
         "terminations": np.flatnonzero(episode.terminations).tolist(),
         "truncations": np.flatnonzero(episode.truncations).tolist(),
         "reset_info": _json_infos(episode.infos, 0, 1)[0],
@@ -134,7 +134,7 @@ def _sidecar_row(episode: Episode, signature: Signature) -> dict[str, object]:
 
 def _feature(kind: pa.DataType) -> HuggingFaceFeature:
     """Return the description of a column for ``datasets``."""
-    if pyarrow("pyarrow.types").is_list(kind):
+    if import_pyarrow("pyarrow.types").is_list(kind):
         # Older versions than datasets 4 cannot read List.
         return {"feature": _feature(kind.value_type), "_type": "Sequence"}
     names = {"float": "float32", "double": "float64", "halffloat": "float16"}
@@ -144,7 +144,7 @@ def _feature(kind: pa.DataType) -> HuggingFaceFeature:
 def _write_descriptions(path: Path, features: dict[str, HuggingFaceFeature], source: Source) -> None:
     """Write the files by which ``datasets`` finds the data."""
     # ``datasets`` caches results by fingerprint: other rows need another one.
-    content = "".join(signature.sha256 for signature in source.signatures)
+    content = "".join(identity.sha256 for identity in source.seeds_and_digests)
     state: dict[str, object] = {
         "_data_files": [{"filename": DATA}],
         "_fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
@@ -164,7 +164,7 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
     files = _data_files(path)
     sidecar = path / SIDECAR
     if not sidecar.exists():
-        observations, actions, total = _implied(files)
+        observations, actions, total = _infer_spaces(files)
         episodes = (ImportedEpisode(_third_party_episode(row), None) for row in _rows(files))
         yield ImportedDataset(observations, actions, None, total, episodes, {"reset_info": "that of the first step"})
         return
@@ -190,12 +190,12 @@ def _data_files(path: Path) -> list[Path]:
 
 
 def _batches(files: list[Path]) -> Iterator[pa.RecordBatch]:
-    pa = pyarrow()
+    pa = import_pyarrow()
     for file in files:
         with pa.OSFile(str(file)) as content, pa.ipc.open_stream(content) as reader:
             missing = {"obs", "acts", "infos", "terminal"} - set(reader.schema.names)
             if missing:
-                raise ValueError(f"{file.name} misses the columns {sorted(missing)}")
+                raise ValueError(f"{file.name} lacks the columns {sorted(missing)}")
             for batch in reader:
                 batch.validate(full=True)
                 yield batch
@@ -209,30 +209,30 @@ def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
             yield {name: value.values if hasattr(value, "values") else value.as_py() for name, value in row.items()}
 
 
-def _implied(files: list[Path]) -> tuple[Space, Space, int]:
-    """Return the spaces that third-party trajectories imply, and their number."""
+def _infer_spaces(files: list[Path]) -> tuple[Space, Space, int]:
+    """Return the spaces inferred from third-party trajectories, and the number of trajectories."""
     actions, observations = [], None
     for row in _rows(files):
-        chunk = numbers(row["acts"], "acts")
+        chunk = column_to_numpy(row["acts"], "acts")
         actions.append(np.stack([chunk.min(axis=0), chunk.max(axis=0)]))
-        observations = implied_space(numbers(row["obs"], "obs")) if observations is None else observations
+        observations = infer_space(column_to_numpy(row["obs"], "obs")) if observations is None else observations
     if observations is None:
         raise ValueError("it holds no trajectory; expected at least one")
-    return observations, implied_action_space(actions), len(actions)
+    return observations, infer_action_space(actions), len(actions)
 
 
 def _third_party_episode(row: dict[str, Any]) -> Episode:
     """Return the episode of a third-party trajectory."""
-    actions = numbers(row["acts"], "acts")
+    actions = column_to_numpy(row["acts"], "acts")
     infos = [_checked(json.loads(text)) for text in row["infos"].to_pylist()]
     if len(infos) != len(actions):
         raise ValueError(f"a trajectory has {len(actions)} actions and {len(infos)} infos; expected equal numbers")
     terminations, truncations = split_done(bool(row["terminal"]), len(actions))
     return Episode(
         seed=None,
-        observations=numbers(row["obs"], "obs"),
+        observations=column_to_numpy(row["obs"], "obs"),
         actions=actions,
-        rewards=numbers(row["rews"], "rews") if "rews" in row else np.zeros(len(actions)),
+        rewards=column_to_numpy(row["rews"], "rews") if "rews" in row else np.zeros(len(actions)),
         terminations=terminations,
         truncations=truncations,
         infos=_stacked([infos[0], *infos]),
@@ -290,7 +290,7 @@ def _array(values: list[object]) -> Array | None:
 def _exported_episode(row: dict[str, Any], sidecar_row: JsonObject | None, provenance: Provenance) -> ImportedEpisode:
     """Return an episode that our export wrote."""
     columns = provenance.columns
-    actions = numbers(row["acts"], "acts", provenance.action_space.shape).astype(columns["actions"].dtype, copy=False)
+    actions = column_to_numpy(row["acts"], "acts", provenance.action_space.shape).astype(columns["actions"].dtype, copy=False)
     steps = len(actions)
     if sidecar_row is None:
         raise ValueError(f"{SIDECAR} has fewer lines than there are trajectories; remove it to import without it")
@@ -306,7 +306,7 @@ def _exported_episode(row: dict[str, Any], sidecar_row: JsonObject | None, prove
         seed=sidecar_row["seed"],
         observations=_observations(row["obs"], provenance),
         actions=actions,
-        rewards=numbers(row["rews"], "rews", ()).astype(columns["rewards"].dtype, copy=False),
+        rewards=column_to_numpy(row["rews"], "rews", ()).astype(columns["rewards"].dtype, copy=False),
         terminations=_flags(sidecar_row["terminations"], steps),
         truncations=_flags(sidecar_row["truncations"], steps),
         infos=tree_nest(infos),
@@ -317,9 +317,9 @@ def _exported_episode(row: dict[str, Any], sidecar_row: JsonObject | None, prove
 def _observations(rows: pa.Array, provenance: Provenance) -> Observation:
     shapes = {name: space.shape or () for name, space in leaf_spaces(provenance.observation_space).items()}
     if "" in shapes:
-        return numbers(rows, "obs", shapes[""])
+        return column_to_numpy(rows, "obs", shapes[""])
     ends_at = np.cumsum([shape[0] for shape in shapes.values()])
-    vectors = numbers(rows, "obs", (int(ends_at[-1]),))
+    vectors = column_to_numpy(rows, "obs", (int(ends_at[-1]),))
     return tree_nest(dict(zip(shapes, np.split(vectors, ends_at[:-1], axis=1), strict=True)))
 
 

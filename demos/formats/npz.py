@@ -30,7 +30,7 @@ from demos.datasets.tree import tree_leaves, tree_nest
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done
 from demos.formats.provenance import parse_provenance, provenance_text
 from demos.formats.source import Column, Source
-from demos.formats.spaces import implied_action_space, implied_space
+from demos.formats.spaces import infer_action_space, infer_space
 from demos.types import Array, Space
 
 ENDS, RATE, METADATA = "episode_ends", "rate", "metadata"
@@ -52,8 +52,8 @@ def _write(source: Source, path: Path) -> list[str]:
                 archive.write(folder / str(number), f"{name}.npy")
             metadata = {
                 "provenance": provenance_text(source),
-                "seeds": [signature.seed for signature in source.signatures],
-                "sha256": [signature.sha256 for signature in source.signatures],
+                "seeds": [identity.seed for identity in source.seeds_and_digests],
+                "sha256": [identity.sha256 for identity in source.seeds_and_digests],
             }
             text = np.frombuffer(json.dumps(metadata).encode(), dtype=np.uint8)
             arrays: dict[str, Array] = {ENDS: np.cumsum(source.lengths, dtype=np.int64), METADATA: text}
@@ -179,8 +179,8 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
         else:
             provenance, seeds, digests = None, [None] * len(lengths), [None] * len(lengths)
             rate = _rate(_whole(archive, RATE)) if RATE in names else None
-            observations = _implied(arrays, "observations")
-            actions = implied_action_space([_whole(archive, "actions")])
+            observations = _infer_spaces(arrays, "observations")
+            actions = infer_action_space([_whole(archive, "actions")])
         episodes = (
             ImportedEpisode(_episode(arrays, steps, seed), digest)
             for steps, seed, digest in zip(lengths, seeds, digests, strict=True)
@@ -220,20 +220,20 @@ def _lengths(last: Array) -> list[int]:
 def _check_lengths(arrays: dict[str, _Rows], lengths: list[int]) -> None:
     for name in ("observations", "actions"):
         if name not in {array.partition("/")[0] for array in arrays}:
-            raise ValueError(f"it misses {name}")
+            raise ValueError(f"it lacks {name}")
     for name, rows in arrays.items():
         expected = sum(lengths) + (0 if _is_stepwise(name) else len(lengths))
         if rows.shape[0] != expected:
             raise ValueError(f"{name} has {rows.shape[0]} rows; expected {expected}")
 
 
-def _implied(arrays: dict[str, _Rows], part: str) -> Space:
+def _infer_spaces(arrays: dict[str, _Rows], part: str) -> Space:
     """Return the space that the types of the arrays of a part imply."""
 
     def space(inner: Any) -> Space:
         if isinstance(inner, dict):
             return spaces.Dict({name: space(value) for name, value in inner.items()})
-        return implied_space(np.empty((0, *inner.shape), inner.dtype))
+        return infer_space(np.empty((0, *inner.shape), inner.dtype))
 
     parts = tree_nest({name: rows.column for name, rows in arrays.items() if name.partition("/")[0] == part})
     return space(parts[part])

@@ -24,8 +24,8 @@ from demos.datasets.metadata import HIGHEST_RATE, changes_of, environment_rate
 from demos.datasets.tree import tree_leaves, tree_nest
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done, with_last
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
-from demos.formats.source import Signature, Source
-from demos.formats.spaces import flat_names, implied_action_space, implied_space, leaf_spaces
+from demos.formats.source import SeedAndDigest, Source
+from demos.formats.spaces import flat_names, infer_action_space, infer_space, leaf_spaces
 from demos.types import Array, Info, Space
 
 WHOLE = "state"
@@ -36,7 +36,7 @@ SEED, DIGEST = "lam_envs_seed", "lam_envs_sha256"
 """Attributes of a demonstration."""
 GYM = 2
 """Type of Gym environments in robomimic."""
-VALID_SHARE = 0.1
+VALIDATION_FRACTION = 0.1
 """Fraction of the episodes in ``mask/valid``."""
 MAX_ONE_HOT = 4096
 """Largest number of discrete actions."""
@@ -59,7 +59,9 @@ def _write(source: Source, path: Path) -> list[str]:
         for number, episode in enumerate(source.episodes()):
             actions = _vectors(episode.actions, space)
             low, high = min(low, float(actions.min())), max(high, float(actions.max()))
-            _write_demo(data.create_group(f"demo_{number}"), episode, actions, names, source.signatures[number])
+            _write_demo(
+                data.create_group(f"demo_{number}"), episode, actions, names, source.seeds_and_digests[number]
+            )
         data.attrs["total"] = source.steps
         data.attrs["env_args"] = json.dumps(
             {
@@ -101,12 +103,12 @@ def _write_demo(
     episode: Episode,
     actions: Array,
     names: dict[str, str],
-    signature: Signature,
+    identity: SeedAndDigest,
 ) -> None:
     demo.attrs["num_samples"] = len(episode)
-    demo.attrs[DIGEST] = signature.sha256
-    if signature.seed is not None:
-        demo.attrs[SEED] = signature.seed
+    demo.attrs[DIGEST] = identity.sha256
+    if identity.seed is not None:
+        demo.attrs[SEED] = identity.seed
     demo["actions"] = actions
     demo["rewards"] = episode.rewards
     demo["dones"] = (episode.terminations | episode.truncations).astype(np.int64)
@@ -140,7 +142,7 @@ def _vectors(actions: Array, space: Space) -> Array:
 def _split(episodes: int) -> dict[str, list[str]]:
     """Return the names of the demonstrations for training and validation, by the number of episodes."""
     order = np.random.default_rng(0).permutation(episodes)
-    valid = {int(number) for number in order[: round(VALID_SHARE * episodes)]}
+    valid = {int(number) for number in order[: round(VALIDATION_FRACTION * episodes)]}
     demos: dict[str, list[str]] = {"train": [], "valid": []}
     for number in range(episodes):
         demos["valid" if number in valid else "train"].append(f"demo_{number}")
@@ -166,10 +168,10 @@ def _read(path: Path) -> Iterator[ImportedDataset]:
             return
         first = _group(data, names[0])
         obs = _observations(first, _length(first, size), size)
-        observations = spaces.Dict({name: implied_space(values) for name, values in obs.items()})
+        observations = spaces.Dict({name: infer_space(values) for name, values in obs.items()})
         only = observations.spaces[WHOLE] if set(obs) == {WHOLE} else None
         lengths = {name: _length(_group(data, name), size) for name in names}
-        actions = implied_action_space(
+        actions = infer_action_space(
             _array(_group(data, name), "actions", length, size) for name, length in lengths.items()
         )
         episodes = (_third_party_episode(demo, only is not None, size) for demo in demos)
@@ -294,7 +296,7 @@ def _length(demo: h5py.Group, size: int) -> int:
 def _member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
     """Return a member that is stored in this file."""
     if name not in group:
-        raise ValueError(f"{group.name} misses {name!r}")
+        raise ValueError(f"{group.name} lacks {name!r}")
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"{group.name}/{name} is a link; expected data in this file")
     return group[name]

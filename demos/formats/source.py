@@ -42,7 +42,7 @@ class Column(NamedTuple):
         return int(np.prod(self.shape, dtype=np.int64))
 
 
-class Signature(NamedTuple):
+class SeedAndDigest(NamedTuple):
     """Seed and checksum of an episode."""
 
     seed: int | None
@@ -57,15 +57,15 @@ class Source:
         dataset: Minari dataset.
         columns: Arrays that all episodes have, by path: ``observations/robot``, ``actions``, ``infos/state``...
         lengths: Number of steps of each episode.
-        signatures: Seed and checksum of each episode.
-        losses: Descriptions of what no format can hold.
+        seeds_and_digests: Seed and checksum of each episode.
+        losses: Descriptions of data that no format can store.
         progress: Show a progress bar.
     """
 
     dataset: minari.MinariDataset
     columns: dict[str, Column]
     lengths: tuple[int, ...]
-    signatures: tuple[Signature, ...]
+    seeds_and_digests: tuple[SeedAndDigest, ...]
     losses: tuple[str, ...]
     progress: bool = False
 
@@ -140,7 +140,7 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
         raise ValueError(f"dataset {dataset.id} holds no episode; expected at least one")
     columns_found: dict[str, set[Column]] = {}
     count: dict[str, int] = {}
-    lengths, signatures, attributes = [], [], set[str]()
+    lengths, seeds_and_digests, attributes = [], [], set[str]()
     indices = [int(index) for index in dataset.episode_indices]
     rounded, unread = set[str](), set[str]()
     own = _spaces_by_array(dataset)
@@ -148,7 +148,9 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
         for index in indices:
             group = file[f"episode_{index}"]
             seed = group.attrs.get("seed")
-            signatures.append(Signature(None if seed is None else int(seed), _digest(dataset, index, group)))
+            seeds_and_digests.append(
+                SeedAndDigest(None if seed is None else int(seed), _digest(dataset, index, group))
+            )
             lengths.append(int(group.attrs["total_steps"]))
             attributes |= set(group.attrs) - {"id", "seed", "total_steps", DIGEST}
             for name, part in _arrays("", group):
@@ -182,7 +184,7 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
     if _decoded_images(dataset):
         losses.append("the JPEG compression of images: decoded images are written")
     columns = {name: common[name] for name in sorted(common) if name.startswith("infos/") or name in expected}
-    return Source(dataset, columns, tuple(lengths), tuple(signatures), tuple(losses), progress)
+    return Source(dataset, columns, tuple(lengths), tuple(seeds_and_digests), tuple(losses), progress)
 
 
 def _spaces_by_array(dataset: minari.MinariDataset) -> dict[str, Space]:

@@ -50,7 +50,7 @@ def flat_names(names: Iterable[str], separator: str) -> dict[str, str]:
     return flat
 
 
-def implied_space(example: Array) -> spaces.Box:
+def infer_space(example: Array) -> spaces.Box:
     """Return the space of all values of an array's type.
 
     Args:
@@ -66,7 +66,7 @@ def implied_space(example: Array) -> spaces.Box:
     return spaces.Box(low, high, shape, dtype.type)
 
 
-def implied_action_space(chunks: Iterable[Array]) -> Space:
+def infer_action_space(chunks: Iterable[Array]) -> Space:
     """Return the space that actions imply.
 
     Args:
@@ -85,10 +85,10 @@ def implied_action_space(chunks: Iterable[Array]) -> Space:
         return spaces.Discrete(int(high) + 1)
     if example.dtype.kind == "f" and low >= -1 and high <= 1:
         return spaces.Box(-1, 1, example.shape[1:], example.dtype.type)
-    return implied_space(example)
+    return infer_space(example)
 
 
-def fitted(part: Any, space: Space, length: int, name: str, *, cast_to_space: bool) -> Any:
+def check_against_space(part: Any, space: Space, length: int, name: str, *, cast_to_space: bool) -> Any:
     """Return arrays after a check against a space.
 
     Args:
@@ -107,7 +107,7 @@ def fitted(part: Any, space: Space, length: int, name: str, *, cast_to_space: bo
             names = sorted(part) if isinstance(part, dict) else "one array"
             raise ValueError(f"{name} consist of {names}; expected {sorted(space.spaces)}")
         return {
-            key: fitted(part[key], inner, length, f"{name}/{key}", cast_to_space=cast_to_space)
+            key: check_against_space(part[key], inner, length, f"{name}/{key}", cast_to_space=cast_to_space)
             for key, inner in space.spaces.items()
         }
     shape = (length, *cast(tuple[int, ...], space.shape))

@@ -79,7 +79,7 @@ def preprocess(
     with ExitStack() as stack:
         transforms: list[EpisodeTransform] = []
         for step in steps:
-            transforms.append(step.begin(schema))
+            transforms.append(step.make_transform(schema))
             stack.callback(transforms[-1].close)
             schema = transforms[-1].schema
         metadata: Metadata = {}

@@ -63,9 +63,9 @@ class Features(Preprocessor):
                 raise ValueError(f"unknown feature {name!r} to add; expected {', '.join(ADDED)} or {INFO}NAME")
 
     @override
-    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+    def make_transform(self, schema: DatasetSchema) -> EpisodeTransform:
         columns = schema.columns or {}
-        dropped = {name for wanted in self.drop for name in _matching(schema, wanted)}
+        dropped = {name for pattern in self.drop for name in _matching(schema, pattern)}
         for name in self.add:
             if name in columns and name not in dropped:
                 raise ValueError(f"the feature {name!r} exists; expected another one to add")
@@ -88,8 +88,8 @@ class Features(Preprocessor):
         more = np.full(sum(sizes.values()), np.inf, dtype=space.dtype)
         low, high = np.concatenate([space.low[keep], -more]), np.concatenate([space.high[keep], more])
         new = spaces.Box(low, high, dtype=low.dtype.type)
-        made = replace(schema.with_vector_space(new), columns=new_columns or None)
-        return _FeatureTransform(made, schema, np.flatnonzero(keep), sizes)
+        new_schema = replace(schema.with_vector_space(new), columns=new_columns or None)
+        return _FeatureTransform(new_schema, schema, np.flatnonzero(keep), sizes)
 
 
 class _FeatureTransform(EpisodeTransform):
@@ -114,12 +114,12 @@ class _FeatureTransform(EpisodeTransform):
         return schema.with_vectors(episode, np.concatenate(parts, axis=1))
 
 
-def _matching(schema: DatasetSchema, wanted: str) -> list[str]:
+def _matching(schema: DatasetSchema, pattern: str) -> list[str]:
     names = [
-        name for name in schema.columns or {} if name == wanted or (wanted[-1:] == "/" and name.startswith(wanted))
+        name for name in schema.columns or {} if name == pattern or (pattern[-1:] == "/" and name.startswith(pattern))
     ]
     if not names:
-        schema.column(wanted)
+        schema.column(pattern)
     return names
 
 

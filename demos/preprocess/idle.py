@@ -38,7 +38,7 @@ class CutIdle(Preprocessor):
             raise ValueError(f"speed is {self.speed} and keep is {self.keep}; expected at least 0 each")
 
     @override
-    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+    def make_transform(self, schema: DatasetSchema) -> EpisodeTransform:
         for name in (TOOL, GRIPPER):
             schema.column(name)
         if schema.rate is None:

@@ -42,7 +42,7 @@ def parse_step(text: str, known: dict[str, type[Preprocessor]]) -> Preprocessor:
             field.name for field in fields(cast(Any, kind)) if field.default is field.default_factory is MISSING
         ]
         missing = [key for key in required if key not in values]
-        raise ValueError(f"the step {text!r} misses the settings {', '.join(missing)}") from None
+        raise ValueError(f"the step {text!r} lacks the settings {', '.join(missing)}") from None
 
 
 def _value(kind: object, text: str, pair: str) -> object:

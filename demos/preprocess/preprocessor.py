@@ -25,7 +25,7 @@ class EpisodeTransform(ABC):
         """Return the transformed episode; None leaves it out."""
 
     def notes(self) -> JsonObject:
-        """Return what the history records beside the settings, after all episodes."""
+        """Return additional entries for the history, after all episodes."""
         return {}
 
     def close(self) -> None:  # noqa: B027  (an optional hook)
@@ -43,7 +43,7 @@ class Preprocessor(ABC):
     """True if the step executes episodes in the environment, so that their actions replay them."""
 
     @abstractmethod
-    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+    def make_transform(self, schema: DatasetSchema) -> EpisodeTransform:
         """Return the transform for the episodes of a dataset.
 
         Args:

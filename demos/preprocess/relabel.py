@@ -37,7 +37,7 @@ class Relabel(Preprocessor):
     """Follow the recorded tool poses with another control, from the same initial state, and record new episodes.
 
     The new episodes are executed: their observations are those of the new control, and they replay bit for bit.
-    Episodes that end with another success than the recorded one are left out and counted.
+    Episodes whose final success changes are left out and counted.
 
     Attributes:
         control: Name in ``lam_envs.control.CONTROLS``.
@@ -56,7 +56,7 @@ class Relabel(Preprocessor):
         check_name("control", self.control, CONTROLS)
 
     @override
-    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+    def make_transform(self, schema: DatasetSchema) -> EpisodeTransform:
         plan = schema.plan
         if plan is None or not is_lam_env(plan.get("env_id")):
             raise ValueError("relabel needs an environment of lam_envs; the dataset names none")
@@ -64,8 +64,8 @@ class Relabel(Preprocessor):
             schema.column(name)
         plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), "control": self.control}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
-        made = replace(schema_of_env(env, plan), info_sizes={**_info_sizes(env), **_note_sizes(schema)})
-        return _RelabelTransform(made, schema, env)
+        new_schema = replace(schema_of_env(env, plan), info_sizes={**_info_sizes(env), **_note_sizes(schema)})
+        return _RelabelTransform(new_schema, schema, env)
 
 
 def _info_sizes(env: Env) -> dict[str, int]:
@@ -91,15 +91,18 @@ class _RelabelTransform(EpisodeTransform):
     def apply(self, episode: Episode) -> Episode | None:
         if episode.seed is None:
             raise ValueError("relabel needs the seed of every episode; an episode has none")
-        again = record(self._env, self._steps(episode), episode.seed)
-        if episode.success is not None and again.success != episode.success:
+        replayed = record(self._env, self._steps(episode), episode.seed)
+        if episode.success is not None and replayed.success != episode.success:
             self._left_out += 1
             return None
         # Demonstrator and strategy stay; the executed actions are now the labels.
         notes = {name: episode.infos[name] for name in NOTES if name in episode.infos and name != EXECUTED}
         return replace(
-            again,
-            infos={**again.infos, **{name: np.repeat(values[-1:], len(again) + 1) for name, values in notes.items()}},
+            replayed,
+            infos={
+                **replayed.infos,
+                **{name: np.repeat(values[-1:], len(replayed) + 1) for name, values in notes.items()},
+            },
         )
 
     @override

@@ -22,8 +22,8 @@ class Resample(Preprocessor):
     """Change the rate of episodes; duration and return stay the same, up to one new step.
 
     Observed floats are interpolated; images, integers and infos are those of the nearest step.
-    Displacements are summed over a new step, so the action space grows where steps become longer; other numbers of
-    an action, and discrete actions, are those at the beginning of the new step.
+    Displacements are summed over a new step, so the action space grows where steps become longer. Other action
+    dimensions, and discrete actions, are those at the beginning of the new step.
 
     Attributes:
         rate: New number of steps per second.
@@ -47,7 +47,7 @@ class Resample(Preprocessor):
             )
 
     @override
-    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+    def make_transform(self, schema: DatasetSchema) -> EpisodeTransform:
         if schema.rate is None:
             raise ValueError("the dataset does not record its steps per second")
         displaced = schema.displacements if self.displacements is None else self.displacements
@@ -57,8 +57,8 @@ class Resample(Preprocessor):
             )
         ratio, displaced = schema.rate / self.rate, displaced or 0
         actions = _scaled_space(schema.action_space, ratio, displaced)
-        made = schema.with_action_space(actions)
-        return _ResampleTransform(replace(made, displacements=displaced, rate=self.rate), ratio, displaced)
+        new_schema = schema.with_action_space(actions)
+        return _ResampleTransform(replace(new_schema, displacements=displaced, rate=self.rate), ratio, displaced)
 
 
 class _ResampleTransform(EpisodeTransform):
@@ -118,8 +118,8 @@ def _at(values: Array, times: npt.NDArray[np.float64], nearest: Array) -> Array:
         return nearest_values
     before = np.minimum(np.floor(times).astype(int), len(values) - 1)
     after = np.minimum(before + 1, len(values) - 1)
-    share = (times - before).reshape(-1, *[1] * (values.ndim - 1))
-    between = values[before] * (1.0 - share) + values[after] * share
+    fraction = (times - before).reshape(-1, *[1] * (values.ndim - 1))
+    between = values[before] * (1.0 - fraction) + values[after] * fraction
     result: Array = between.astype(values.dtype)
     return result
 

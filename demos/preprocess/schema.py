@@ -126,7 +126,7 @@ class DatasetSchema:
             raise ValueError(f"unknown feature {name!r}; expected one of {', '.join(self.columns or ()) or 'none'}")
         return self.columns[name]
 
-    def number_names(self) -> dict[str, dict[int, str]]:
+    def dimension_names(self) -> dict[str, dict[int, str]]:
         """Return names of the vector's dimensions: ``{"observation": {0: "tool/position x"}}``; empty if unknown."""
         if not self.columns:
             return {}

@@ -48,7 +48,7 @@ class Smooth(Preprocessor):
             raise ModuleNotFoundError("smooth needs SciPy: pip install 'lam-envs[demos]'", name="scipy")
 
     @override
-    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+    def make_transform(self, schema: DatasetSchema) -> EpisodeTransform:
         if not isinstance(schema.action_space, spaces.Box) or not schema.displacements:
             raise ValueError(f"smooth needs actions that are displacements; found {schema.action_space}")
         for name in self.features:

@@ -51,7 +51,7 @@ class StatesToObs(Preprocessor):
         check_name("obs", self.obs, OBSERVATIONS)
 
     @override
-    def begin(self, schema: DatasetSchema) -> EpisodeTransform:
+    def make_transform(self, schema: DatasetSchema) -> EpisodeTransform:
         plan = schema.plan
         if plan is None or not is_lam_env(plan.get("env_id")):
             raise ValueError("states can only be set in an environment of lam_envs; the dataset names none")
@@ -61,14 +61,14 @@ class StatesToObs(Preprocessor):
         env_kwargs |= {"cameras": list(self.cameras)} if self.cameras else {}
         plan = {**plan, "env_kwargs": {**(plan.get("env_kwargs") or {}), **env_kwargs}}
         env = gym.make(plan["env_id"], **plan["env_kwargs"])
-        made = replace(schema_of_env(env, plan), rate=schema.rate, info_sizes=schema.info_sizes)
+        new_schema = replace(schema_of_env(env, plan), rate=schema.rate, info_sizes=schema.info_sizes)
         return _ObservationTransform(
-            replace(made.with_action_space(schema.action_space), displacements=schema.displacements), env
+            replace(new_schema.with_action_space(schema.action_space), displacements=schema.displacements), env
         )
 
 
 class _ObservationTransform(EpisodeTransform):
-    """Running step that sets the states of episodes in ``env``."""
+    """Transform that sets the states of episodes in ``env`` and records their observations."""
 
     def __init__(self, schema: DatasetSchema, env: Env) -> None:
         super().__init__(schema)

@@ -40,7 +40,7 @@ class Histogram:
 
 
 @dataclass
-class Choices:
+class DiscreteActionCounts:
     """Counts of discrete actions.
 
     Attributes:
@@ -58,7 +58,7 @@ class Choices:
         self.counts += np.bincount(values.astype(np.int64) - self.first, minlength=len(self.counts))
 
 
-class Tally:
+class ActionHistograms:
     """Histograms of the actions of a space.
 
     Args:
@@ -73,12 +73,12 @@ class Tally:
     def __init__(self, space: Space, names: Sequence[str] | None, actions: Iterable[Array]) -> None:
         self.size = 1
         """Number of action dimensions."""
-        self.choices: Choices | None = None
+        self.choices: DiscreteActionCounts | None = None
         self.numbers: list[Histogram] = []
         if isinstance(space, spaces.Discrete):
             first = int(space.start)
             labels = names or [str(first + number) for number in range(int(space.n))]
-            self.choices = Choices(list(labels), first, np.zeros(int(space.n), dtype=np.int64))
+            self.choices = DiscreteActionCounts(list(labels), first, np.zeros(int(space.n), dtype=np.int64))
             return
         low, high = _limits(space, actions)
         self.size = len(low)

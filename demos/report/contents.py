@@ -13,8 +13,8 @@ from rich.progress import track
 from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
 from demos.datasets.metadata import plan_of
 from demos.datasets.reading import episodes_of
+from demos.report.action_histograms import ActionHistograms, action_names
 from demos.report.positions import Area, Points, Positions, own_env
-from demos.report.tally import Tally, action_names
 from demos.types import Array, JsonObject
 
 MAX_PATHS = 200
@@ -54,22 +54,22 @@ class Contents:
 
     Attributes:
         episodes: Summary of each episode.
-        starts: Initial positions of the tool, objects and goals by name of the feature, for each episode or
-            a sample of them.
+        initial_positions: Initial positions of the tool, objects and goals by name of the feature, for each episode
+            or a sample of them.
         descriptions: Descriptions of these features by name.
         areas: Spawn ranges of the task.
         paths: Path of the tool by number of the episode, each of shape (points, 3).
-        tally: Histograms of the actions; None if they cannot be counted.
+        action_histograms: Histograms of the actions; None if they cannot be counted.
         labels_differ: True if executed actions may differ from the recorded ones.
         notes: Reasons why ``positions`` or ``actions`` are missing.
     """
 
     episodes: list[EpisodeSummary] = field(default_factory=list)
-    starts: dict[str, list[Points]] = field(default_factory=dict)
+    initial_positions: dict[str, list[Points]] = field(default_factory=dict)
     descriptions: dict[str, str] = field(default_factory=dict)
     areas: list[Area] = field(default_factory=list)
     paths: dict[int, Points] = field(default_factory=dict)
-    tally: Tally | None = None
+    action_histograms: ActionHistograms | None = None
     labels_differ: bool = False
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -93,7 +93,7 @@ def contents_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Con
     """
     contents = Contents()
     plan = _plan(dataset)
-    contents.tally = _tally(dataset, contents)
+    contents.action_histograms = _action_histograms(dataset, contents)
     positions = _positions(dataset, contents)
     total = dataset.total_episodes
     with_path, with_start = _sample(total, MAX_PATHS), _sample(total, MAX_STARTS)
@@ -102,11 +102,11 @@ def contents_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Con
         for number, episode in enumerate(episodes):
             contents.episodes.append(_summary(number, episode, plan))
             contents.labels_differ |= EXECUTED in episode.infos
-            if contents.tally is not None:
-                contents.tally.add(episode.actions)
+            if contents.action_histograms is not None:
+                contents.action_histograms.add(episode.actions)
             if positions is not None and number in with_start:
                 for name, point in positions.start(episode).items():
-                    contents.starts.setdefault(name, []).append(point)
+                    contents.initial_positions.setdefault(name, []).append(point)
             if positions is not None and number in with_path:
                 contents.paths[number] = _thinned(positions.path(episode))
     finally:
@@ -133,7 +133,7 @@ def _positions(dataset: minari.MinariDataset, contents: Contents) -> Positions |
     return positions
 
 
-def _tally(dataset: minari.MinariDataset, contents: Contents) -> Tally | None:
+def _action_histograms(dataset: minari.MinariDataset, contents: Contents) -> ActionHistograms | None:
     """Return empty histograms of the actions; None if actions cannot be counted."""
     labels = None
     try:
@@ -144,7 +144,7 @@ def _tally(dataset: minari.MinariDataset, contents: Contents) -> Tally | None:
         # The dimensions have no names.
         labels = None
     try:
-        return Tally(dataset.action_space, labels, _actions(dataset))
+        return ActionHistograms(dataset.action_space, labels, _actions(dataset))
     except ValueError as error:
         contents.notes["actions"] = str(error)
         return None

@@ -111,7 +111,7 @@ def bars(alt: str, label: str, unit: str, edges: npt.NDArray[np.float64], stacks
     return _svg(alt, WIDTH, HEIGHT, parts)
 
 
-def choices(alt: str, names: Sequence[str], counts: Counts) -> Markup:
+def discrete_action_bars(alt: str, names: Sequence[str], counts: Counts) -> Markup:
     """Draw the counts of discrete actions as horizontal bars, at most the most frequent ones.
 
     Args:

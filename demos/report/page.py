@@ -17,7 +17,7 @@ from demos.datasets.metadata import rate_of
 from demos.report.clips import DEFAULT_FPS, Clip, clips
 from demos.report.contents import Contents, EpisodeSummary, contents_of
 from demos.report.facts import facts_of, groups, headline, number_text
-from demos.report.figures import MAX_CHOICES, Series, Stack, bars, bin_edges, choices, top_view
+from demos.report.figures import MAX_CHOICES, Series, Stack, bars, bin_edges, discrete_action_bars, top_view
 from demos.report.positions import TOOL
 from demos.runtime.files import write_atomically
 
@@ -132,15 +132,15 @@ def _same(known: Sequence[tuple[EpisodeSummary, float]], label: str) -> str:
 
 def _coverage(contents: Contents) -> dict[str, object] | None:
     """Return the figure of initial positions from above."""
-    if not contents.starts:
+    if not contents.initial_positions:
         return None
     series = []
     others = cycle(("c1", "c3", "c4", "c5"))
-    for name, points in contents.starts.items():
+    for name, points in contents.initial_positions.items():
         marker, style = {TOOL: ("round", "c0"), GOAL: ("cross", "c2")}.get(name) or ("square", next(others))
         flat = np.array(points)[:, :2]
         series.append(Series(contents.descriptions.get(name, name), style, marker, flat))
-    count = len(contents.starts[TOOL])
+    count = len(contents.initial_positions[TOOL])
     alt = f"The table from above, with the positions at the start of {count} episodes"
     areas = contents.areas
     return {"svg": top_view(alt, series, areas), "series": series, "areas": areas, "count": count}
@@ -170,10 +170,10 @@ def _paths(contents: Contents) -> dict[str, object] | None:
 
 def _action_figures(contents: Contents) -> list[dict[str, str]]:
     """Return histograms of the recorded actions."""
-    if contents.tally is None:
+    if contents.action_histograms is None:
         return []
-    if (counted := contents.tally.choices) is not None:
-        svg = choices("Counts of the discrete actions", counted.names, counted.counts)
+    if (counted := contents.action_histograms.choices) is not None:
+        svg = discrete_action_bars("Counts of the discrete actions", counted.names, counted.counts)
         note = f"The {MAX_CHOICES} most frequent of {len(counted.names)}." if len(counted.names) > MAX_CHOICES else ""
         return [{"title": "Discrete actions", "svg": svg, "note": note}]
     return [
@@ -184,7 +184,7 @@ def _action_figures(contents: Contents) -> list[dict[str, str]]:
             ),
             "note": "",
         }
-        for one in contents.tally.numbers
+        for one in contents.action_histograms.numbers
     ]
 
 
@@ -195,12 +195,12 @@ def _videos(
     if not videos:
         return [], "Videos were not requested."
     ranking = contents.ranking
-    wanted = {"best": ranking[0], "median": ranking[len(ranking) // 2], "worst": ranking[-1]}
+    selection = {"best": ranking[0], "median": ranking[len(ranking) // 2], "worst": ranking[-1]}
     # With one or two episodes, some are the same.
-    distinct = {one.number: (name, one) for name, one in reversed(wanted.items())}
+    distinct = {one.number: (name, one) for name, one in reversed(selection.items())}
     chosen = sorted(distinct.values(), key=lambda pair: ranking.index(pair[1]))
     try:
-        made = clips(dataset, [one.number for _, one in chosen], progress=progress)
+        rendered = clips(dataset, [one.number for _, one in chosen], progress=progress)
     except (ValueError, RuntimeError) as error:
         return [], f"The dataset has no images and cannot be rendered: {error}."
-    return [(name, one, clip) for (name, one), clip in zip(chosen, made, strict=True)], ""
+    return [(name, one, clip) for (name, one), clip in zip(chosen, rendered, strict=True)], ""

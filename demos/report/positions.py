@@ -25,9 +25,9 @@ TOOL = f"tool{SUFFIX}"
 NOT_POSITIONS = ("joint",)
 """Parts of the scene whose positions are angles."""
 AREAS = {
-    "tool": "the tool starts here",
-    "spawn": "objects start here",
-    "goal_spawn": "goals are here",
+    "tool": "initial positions of the tool",
+    "spawn": "initial positions of objects",
+    "goal_spawn": "goal positions",
 }
 """Descriptions of the ranges of a task: its attributes ``tool_low`` and ``tool_high`` and so on."""
 

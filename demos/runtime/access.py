@@ -23,7 +23,7 @@ def access_error(error: BaseException, path: Path) -> OSError | None:
         path: The file, or the folder that it is in.
 
     Returns:
-        The error to raise instead, which says what to do; None if the file itself may be damaged.
+        The error to raise instead, with advice; None if the file itself may be damaged.
     """
     if not isinstance(error, OSError):
         return None

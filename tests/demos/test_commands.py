@@ -62,7 +62,7 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         (["info", str(tmp_path)], "no dataset"),
         (["split", "made-v0", "a=0.5", "a=0.5"], "duplicate names"),
         (["split", "made-v0", "a"], "expected NAME=SHARE"),
-        (["preprocess", "made-v0", "--step", "resample", "--id", "new-v0"], "misses the settings rate"),
+        (["preprocess", "made-v0", "--step", "resample", "--id", "new-v0"], "lacks the settings rate"),
         (["info", "torn-v0"], "python -m demos check lists the damage"),
         (["render", "made-v0", "--out", "x.mp4", "--episodes", "0"], "episodes is 0; expected at least 1"),
         (["render", "none-v0", "--out", "x.mp4"], "no dataset 'none-v0'"),

@@ -218,7 +218,7 @@ def test_steps_are_read_from_texts(text: str, step: Preprocessor) -> None:
     ("text", "message"),
     [
         ("shine", r"unknown step 'shine'; expected one of cut-idle, resample"),
-        ("resample", "misses the settings rate"),
+        ("resample", "lacks the settings rate"),
         ("resample:pace=3", r"invalid setting 'pace=3' .*expected NAME=VALUE of rate, displacements"),
         ("resample:rate=fast", "expected a number"),
         ("resample:rate=-1", "expected a positive number"),

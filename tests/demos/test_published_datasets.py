@@ -14,10 +14,10 @@ from demos.datasets.curate import subsample
 
 def test_a_published_dataset_is_collected_again_bit_for_bit(tmp_path: Path) -> None:
     name = "LamReach-10-seed1"
-    made = published_datasets.fetch_or_make(name, workers=2, root=tmp_path)
+    made = published_datasets.load_published(name, workers=2, root=tmp_path)
     assert checksum(made) == published_datasets.published()[name]["checksum"]
     before = (made.storage.data_path / "main_data.hdf5").stat().st_mtime_ns
-    again = published_datasets.fetch_or_make(name, root=tmp_path)
+    again = published_datasets.load_published(name, root=tmp_path)
     assert (again.storage.data_path / "main_data.hdf5").stat().st_mtime_ns == before
 
 
@@ -28,13 +28,13 @@ def test_what_is_published_is_what_is_planned() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(published_datasets.published()))
 def test_every_published_dataset_is_collected_again_bit_for_bit(name: str, tmp_path: Path) -> None:
-    published_datasets.fetch_or_make(name, workers=2, root=tmp_path)
+    published_datasets.load_published(name, workers=2, root=tmp_path)
 
 
 def test_what_only_bears_the_name_is_refused(tmp_path: Path) -> None:
     few = demos.collect("LamReach-v0", episodes=2, root=tmp_path, dataset_id="ours/few-v0")
     subsample(few, published_datasets.published()["LamReach-100"]["id"], 1, root=tmp_path)
     with pytest.raises(ValueError, match="expected the published"):
-        published_datasets.fetch_or_make("LamReach-100", root=tmp_path)
+        published_datasets.load_published("LamReach-100", root=tmp_path)
     with pytest.raises(ValueError, match=r"unknown dataset 'LamNone-1'; expected one of LamReach-100"):
-        published_datasets.fetch_or_make("LamNone-1", root=tmp_path)
+        published_datasets.load_published("LamNone-1", root=tmp_path)

@@ -125,14 +125,14 @@ def test_paths_and_starts_are_where_the_tool_was(grasps: Any, tmp_path: Path) ->
             tool = env.features(episode.observations[moment])["tool/position"]
             assert points[moment] == pytest.approx(1000 * tool, abs=0.51)
     assert "object: cent" in page
-    assert "objects start here" in page
+    assert "initial positions of objects" in page
     env.close()
 
 
 @pytest.mark.parametrize(
     ("env_id", "texts"),
     [
-        ("LamReachGoal-v0", ["goal: desired position of the tool", "goals are here", "along x (1 = 2 cm)"]),
+        ("LamReachGoal-v0", ["goal: desired position of the tool", "goal positions", "along x (1 = 2 cm)"]),
         ("LamReachPixels-v0", ["goal: desired position of the tool", "front: uint8 of shape (84, 84, 3)", "<video"]),
         ("LamGraspDiscrete-v0", ["close the gripper", "hold still", "object: cent"]),
         ("LamStack-v0", ["base: cent"]),

@@ -132,4 +132,4 @@ def test_more_digits_than_the_space_has_are_neither_executed_nor_recorded(
     )
     assert all(episode.actions.dtype == np.float32 for episode in dataset.iterate_episodes())
     assert demos.replay(dataset).identical == 2
-    assert check_here(dataset.storage.data_path, replay=1).is_sound
+    assert check_here(dataset.storage.data_path, replay=1).is_undamaged

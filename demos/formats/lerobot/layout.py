@@ -14,7 +14,7 @@ FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 DATA_PATH = f"data/{FILE}.parquet"
 VIDEO_PATH = f"videos/{{video_key}}/{FILE}.mp4"
 EPISODES_PATH = f"meta/episodes/{FILE}.parquet"
-PROVENANCE, REST = "meta/lam_envs/provenance.json", "meta/lam_envs/episodes.parquet"
+PROVENANCE, EXTRAS = "meta/lam_envs/provenance.json", "meta/lam_envs/episodes.parquet"
 MAX_FILE_MB = {"data_files_size_in_mb": 100, "video_files_size_in_mb": 200}
 """Size of a file after which the next one begins, MB."""
 SMALLEST_VIDEO = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demos.formats.arrow import pyarrow
+from demos.formats.arrow import import_pyarrow
 from demos.formats.lerobot.videos import chunk_file
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ class ParquetFiles:
             return
         if self._writer is None:
             self._file().parent.mkdir(parents=True, exist_ok=True)
-            parquet, schema = pyarrow("pyarrow.parquet"), self._buffer[0].schema
+            parquet, schema = import_pyarrow("pyarrow.parquet"), self._buffer[0].schema
             self._writer = parquet.ParquetWriter(self._file(), schema, compression="snappy", use_dictionary=True)
         tables = [table.cast(self._writer.schema) for table in self._buffer]
-        self._writer.write_table(pyarrow().concat_tables(tables))
+        self._writer.write_table(import_pyarrow().concat_tables(tables))
         self._buffer = []
 
     def _file(self) -> Path:

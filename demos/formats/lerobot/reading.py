@@ -18,15 +18,15 @@ from gymnasium import spaces
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_leaves, tree_nest
-from demos.formats.arrow import numbers, pyarrow
-from demos.formats.format import ImportedDataset, ImportedEpisode, optional, split_done, with_last
+from demos.formats.arrow import column_to_numpy, import_pyarrow
+from demos.formats.format import ImportedDataset, ImportedEpisode, import_optional, split_done, with_last
 from demos.formats.lerobot.layout import (
     DEFAULTS,
+    EXTRAS,
     IMAGES,
     INFO,
     MAX_AXES,
     PROVENANCE,
-    REST,
     STEPWISE,
     VERSION,
     VIDEO_PATH,
@@ -34,7 +34,7 @@ from demos.formats.lerobot.layout import (
 )
 from demos.formats.lerobot.videos import read_frames
 from demos.formats.provenance import Provenance, parse_provenance
-from demos.formats.spaces import implied_action_space, implied_space
+from demos.formats.spaces import infer_action_space, infer_space
 from demos.types import Arrays, JsonObject, Space
 
 if TYPE_CHECKING:
@@ -59,19 +59,19 @@ def read_dataset(path: Path) -> Iterator[ImportedDataset]:
     total = int(info["total_episodes"])
     if (path / PROVENANCE).exists():
         provenance = parse_provenance((path / PROVENANCE).read_text())
-        arrivals = _exported_episodes(path, provenance, fps)
-        yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, arrivals)
+        episodes = _exported_episodes(path, provenance, fps)
+        yield ImportedDataset(provenance.observation_space, provenance.action_space, provenance, total, episodes)
         return
     first = next(_third_party_episodes(path, features, fps), None)
     if first is None:
         raise ValueError("it holds no episode; expected at least one")
     obs = first.episode.observations
-    observations: dict[str, Space] = {name: implied_space(values) for name, values in tree_leaves(obs)}
+    observations: dict[str, Space] = {name: infer_space(values) for name, values in tree_leaves(obs)}
     shape = features["action"]
     if isinstance(shape, str):
         raise ValueError(f"{INFO} has actions of the type {shape}; expected numbers")
-    actions = implied_action_space(
-        numbers(table["action"], "action", shape) for _, table in _frames(path, ["action"])
+    actions = infer_action_space(
+        column_to_numpy(table["action"], "action", shape) for _, table in _frames(path, ["action"])
     )
     yield ImportedDataset(
         spaces.Dict(observations) if isinstance(obs, dict) else observations[""],
@@ -103,13 +103,13 @@ def _checked_features(stored: JsonObject) -> Features:
             features[name] = shape
     missing = {"action", "episode_index"} - set(features)
     if missing or not any(name.startswith("observation.") for name in features):
-        raise ValueError(f"{INFO} misses the features {sorted(missing) or 'observation.*'}")
+        raise ValueError(f"{INFO} lacks the features {sorted(missing) or 'observation.*'}")
     return features
 
 
 def _episode_rows(path: Path) -> Iterator[JsonObject]:
     """Yield the metadata of each episode, without statistics."""
-    parquet = pyarrow("pyarrow.parquet")
+    parquet = import_pyarrow("pyarrow.parquet")
     files = sorted((path / "meta" / "episodes").glob("*/*.parquet"))
     if not files:
         raise ValueError("meta/episodes holds no file; expected Parquet files")
@@ -122,17 +122,17 @@ def _episode_rows(path: Path) -> Iterator[JsonObject]:
 
 def _frames(path: Path, names: list[str]) -> Iterator[tuple[int, pa.Table]]:
     """Yield the frames of each episode, with its number."""
-    pa, parquet = pyarrow(), pyarrow("pyarrow.parquet")
+    pa, parquet = import_pyarrow(), import_pyarrow("pyarrow.parquet")
     pieces: list[Any] = []
     current = -1
     for file in sorted((path / "data").glob("*/*.parquet")):
         with parquet.ParquetFile(file) as content:
             missing = set(names) - set(content.schema_arrow.names)
             if missing:
-                raise ValueError(f"{file.name} misses the columns {sorted(missing)}")
+                raise ValueError(f"{file.name} lacks the columns {sorted(missing)}")
             for batch in content.iter_batches(batch_size=256, columns=[*names, "episode_index"]):
                 table = pa.Table.from_batches([batch])
-                index = numbers(table["episode_index"], "episode_index", ())
+                index = column_to_numpy(table["episode_index"], "episode_index", ())
                 edges = [0, *(np.flatnonzero(np.diff(index)) + 1).tolist(), len(index)]
                 for begin, end in pairwise(edges):
                     if pieces and index[begin] != current:
@@ -144,7 +144,7 @@ def _frames(path: Path, names: list[str]) -> Iterator[tuple[int, pa.Table]]:
         yield current, pa.concat_tables(pieces)
 
 
-def _paired(path: Path, names: list[str]) -> Iterator[tuple[JsonObject, pa.Table]]:
+def _episodes_with_metadata(path: Path, names: list[str]) -> Iterator[tuple[JsonObject, pa.Table]]:
     """Yield metadata and frames of each episode."""
     rows = _episode_rows(path)
     count = 0
@@ -172,23 +172,29 @@ def _exported_episodes(path: Path, provenance: Provenance, fps: float) -> Iterat
     columns = provenance.columns
     infos = [name.removeprefix("infos/") for name in columns if name.startswith("infos/")]
     layout = layout_of(provenance.observation_space, infos)
-    wanted = {name: f"observations/{entry}".rstrip("/") for entry, name in layout.observations.items()}
-    wanted |= {"action": "actions", **STEPWISE, **{name: f"infos/{entry}" for entry, name in layout.infos.items()}}
+    parts_by_name = {name: f"observations/{entry}".rstrip("/") for entry, name in layout.observations.items()}
+    parts_by_name |= {
+        "action": "actions",
+        **STEPWISE,
+        **{name: f"infos/{entry}" for entry, name in layout.infos.items()},
+    }
     videos = {layout.observations[entry] for entry in layout.videos}
-    rest = chain(_rest_rows(path), repeat(None))
-    for row, table in _paired(path, [name for name in wanted if name not in videos]):
-        last = next(rest)
+    extras = chain(_extra_rows(path), repeat(None))
+    for row, table in _episodes_with_metadata(path, [name for name in parts_by_name if name not in videos]):
+        last = next(extras)
         if last is None:
             raise ValueError(
-                f"{REST} has fewer rows than there are episodes; remove meta/lam_envs to import without it"
+                f"{EXTRAS} has fewer rows than there are episodes; remove meta/lam_envs to import without it"
             )
         parts: Arrays = {}
-        for name, part in wanted.items():
+        for name, part in parts_by_name.items():
             column = columns[part]
-            values = _video(path, name, row, fps) if name in videos else numbers(table[name], name, column.shape)
+            values = (
+                _video(path, name, row, fps) if name in videos else column_to_numpy(table[name], name, column.shape)
+            )
             parts[part] = values.astype(column.dtype, copy=False)
             if part.partition("/")[0] in ("observations", "infos"):
-                end = numbers(last[part], part, column.shape).astype(column.dtype, copy=False)
+                end = column_to_numpy(last[part], part, column.shape).astype(column.dtype, copy=False)
                 parts[part] = np.concatenate([parts[part], end])
         nested = tree_nest(parts)
         yield ImportedEpisode(
@@ -205,18 +211,19 @@ def _exported_episodes(path: Path, provenance: Provenance, fps: float) -> Iterat
         )
 
 
-def _rest_rows(path: Path) -> Iterator[pa.RecordBatch]:
-    parquet = pyarrow("pyarrow.parquet")
-    with parquet.ParquetFile(path / REST) as content:
+def _extra_rows(path: Path) -> Iterator[pa.RecordBatch]:
+    parquet = import_pyarrow("pyarrow.parquet")
+    with parquet.ParquetFile(path / EXTRAS) as content:
         yield from content.iter_batches(batch_size=1)
 
 
 def _third_party_episodes(path: Path, features: Features, fps: float) -> Iterator[ImportedEpisode]:
     """Yield third-party episodes."""
     names = [name for name, feature in features.items() if feature != "video"]
-    for row, table in _paired(path, names):
+    for row, table in _episodes_with_metadata(path, names):
         columns = {
-            name: _image_column(table[name], name) if isinstance(shape, str) else numbers(table[name], name, shape)
+            name: _image_column(table[name], name) if isinstance(shape, str) else
+            column_to_numpy(table[name], name, shape)
             for name, shape in features.items()
             if shape != "video"
         }
@@ -226,7 +233,7 @@ def _third_party_episodes(path: Path, features: Features, fps: float) -> Iterato
 
 def _image_column(rows: pa.ChunkedArray, name: str) -> npt.NDArray[np.uint8]:
     """Return the images that a column holds as files."""
-    pil_image = optional("PIL.Image", "Pillow")
+    pil_image = import_optional("PIL.Image", "Pillow")
     images = []
     for cell in rows.to_pylist():
         content = cell.get("bytes") if isinstance(cell, dict) else None

@@ -11,9 +11,9 @@ from gymnasium.envs.registration import registry
 
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves
-from demos.formats.arrow import HuggingFaceFeature, list_feature, nested_rows, pyarrow, value_feature, with_features
+from demos.formats.arrow import HuggingFaceFeature, import_pyarrow, list_feature, nested_rows, value_feature, with_features
 from demos.formats.lerobot.layout import DEFAULTS, STEPWISE, Layout
-from demos.formats.source import Column, Signature, Source
+from demos.formats.source import Column, SeedAndDigest, Source
 from demos.types import Array, Arrays
 from lam_envs.registration import TASKS, is_lam_env
 
@@ -69,7 +69,7 @@ def frame_table(columns: Arrays, features: dict[str, Feature]) -> pa.Table:
         columns: Columns by name, each of shape (steps, ...).
         features: Their descriptions, as :func:`features_of` returns them.
     """
-    pa = pyarrow()
+    pa = import_pyarrow()
     described = {name: feature for name, feature in features.items() if name in columns}
     arrays = []
     for name, feature in described.items():
@@ -81,12 +81,12 @@ def frame_table(columns: Arrays, features: dict[str, Feature]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=with_features(schema, hf_features))
 
 
-def rest_table(episode: Episode, signature: Signature) -> pa.Table:
+def extras_table(episode: Episode, identity: SeedAndDigest) -> pa.Table:
     """Return the table row of an episode with what frames cannot hold."""
-    pa = pyarrow()
+    pa = import_pyarrow()
     row = {
-        "seed": pa.array([signature.seed], pa.uint64()),
-        "sha256": pa.array([signature.sha256], pa.string()),
+        "seed": pa.array([identity.seed], pa.uint64()),
+        "sha256": pa.array([identity.sha256], pa.string()),
     }
     for part in ("observations", "infos"):
         for entry, values in tree_leaves(getattr(episode, part), part):
@@ -112,7 +112,7 @@ def task_description(source: Source) -> str:
 
 def task_table(task: str) -> pa.Table:
     """Return the table of tasks as pandas writes it, with the tasks as index."""
-    pa = pyarrow()
+    pa = import_pyarrow()
     index = "__index_level_0__"
     kinds = {"task_index": ("int64", "int64"), index: ("unicode", "object")}
     pandas = {

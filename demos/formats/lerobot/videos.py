@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demos.formats.format import optional
+from demos.formats.format import import_optional
 
 CODEC = "libx264"
 """H.264, which every player and decoder reads."""
@@ -23,13 +23,13 @@ FILES_PER_CHUNK = 1000
 """Number of files in one folder, as in LeRobot."""
 
 
-def pyav() -> ModuleType:
+def import_pyav() -> ModuleType:
     """Import PyAV.
 
     Raises:
         ModuleNotFoundError: PyAV is not installed.
     """
-    return optional("av", "PyAV")
+    return import_optional("av", "PyAV")
 
 
 def chunk_file(number: int) -> tuple[int, int]:
@@ -63,7 +63,7 @@ class VideoWriter:
         if self._container is None or self._file().stat().st_size >= MAX_BYTES:
             self._next()
         first = self._frames
-        av = pyav()
+        av = import_pyav()
         for frame in frames:
             image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             image.pts, image.time_base = self._frames, Fraction(1, self._fps)
@@ -110,7 +110,7 @@ class VideoWriter:
         self._frames = 0
         self._file().parent.mkdir(parents=True, exist_ok=True)
         height, width, _ = self._shape
-        self._container = pyav().open(str(self._file()), "w")
+        self._container = import_pyav().open(str(self._file()), "w")
         self._stream = self._container.add_stream(CODEC, rate=self._fps, options=dict(OPTIONS))
         self._stream.pix_fmt = _pixel_format(self._shape)
         self._stream.height, self._stream.width = height, width
@@ -137,7 +137,7 @@ def read_frames(path: Path, start: float, length: int, fps: float) -> npt.NDArra
     Raises:
         ValueError: There are fewer frames, or the file is damaged.
     """
-    av = pyav()
+    av = import_pyav()
     frames: list[npt.NDArray[np.uint8]] = []
     try:
         with av.open(str(path)) as container:

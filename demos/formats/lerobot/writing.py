@@ -10,15 +10,15 @@ from gymnasium.envs.registration import registry
 
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves
-from demos.formats.arrow import pyarrow
+from demos.formats.arrow import import_pyarrow
 from demos.formats.lerobot.layout import (
     DATA_PATH,
     EPISODES_PATH,
+    EXTRAS,
     INFO,
     MAX_AXES,
     MAX_FILE_MB,
     PROVENANCE,
-    REST,
     STATS,
     STEPWISE,
     TASKS_FILE,
@@ -30,38 +30,38 @@ from demos.formats.lerobot.layout import (
 from demos.formats.lerobot.parquet import ParquetFiles
 from demos.formats.lerobot.statistics import Statistics, image_statistics, merge_statistics, number_statistics
 from demos.formats.lerobot.tables import (
+    extras_table,
     features_of,
     frame_table,
     plain_statistics,
-    rest_table,
     task_description,
     task_table,
 )
-from demos.formats.lerobot.videos import FILES_PER_CHUNK, VideoWriter, pyav
+from demos.formats.lerobot.videos import FILES_PER_CHUNK, VideoWriter, import_pyav
 from demos.formats.provenance import provenance_text
-from demos.formats.source import UNKNOWN_FPS, Signature, Source
+from demos.formats.source import UNKNOWN_FPS, SeedAndDigest, Source
 from demos.formats.spaces import leaf_spaces
 from demos.types import Arrays
 from lam_envs.registration import is_lam_env
 
-EPISODES_A_WRITE = 50
+EPISODES_PER_WRITE = 50
 """Number of episodes whose descriptions are written at once."""
 DEFAULT_ROBOT = "panda"
 
 
 def write_dataset(source: Source, path: Path) -> list[str]:
     """Write a folder. See :class:`demos.formats.format.Format`."""
-    pyarrow("pyarrow.parquet")
+    import_pyarrow("pyarrow.parquet")
     layout = layout_of(source.dataset.observation_space, source.part_columns("infos"))
     if layout.videos:
-        pyav()
+        import_pyav()
     _fps(source)
     too_deep = [name for name, column in source.columns.items() if len(column.shape) > MAX_AXES]
     if too_deep:
         raise ValueError(f"{', '.join(too_deep)} have more than {MAX_AXES} axes; expected fewer")
     with _FolderWriter(source, path, layout) as writer:
-        for episode, signature in zip(source.episodes(), source.signatures, strict=True):
-            writer.add(episode, signature)
+        for episode, identity in zip(source.episodes(), source.seeds_and_digests, strict=True):
+            writer.add(episode, identity)
     writer.finish()
     note = f"(saved in {Path(PROVENANCE).parent} for an import)"
     losses = [f"the last observation and infos of each episode: a frame holds those before an action {note}"]
@@ -93,14 +93,14 @@ class _FolderWriter:
     """Writer of a folder, one episode at a time."""
 
     def __init__(self, source: Source, path: Path, layout: Layout) -> None:
-        self._source, self._path, self.layout_of = source, path, layout
+        self._source, self._path, self._layout = source, path, layout
         self._fps = _fps(source)
         self._features = features_of(source, layout)
         self._stats: dict[str, Statistics] = {}
         self._frames = self._episodes = 0
         self._data = ParquetFiles(path, DATA_PATH, MAX_FILE_MB["data_files_size_in_mb"])
-        self._meta = ParquetFiles(path, EPISODES_PATH, MAX_FILE_MB["data_files_size_in_mb"], EPISODES_A_WRITE)
-        self._rest = ParquetFiles(path, REST, None, EPISODES_A_WRITE)
+        self._meta = ParquetFiles(path, EPISODES_PATH, MAX_FILE_MB["data_files_size_in_mb"], EPISODES_PER_WRITE)
+        self._extras = ParquetFiles(path, EXTRAS, None, EPISODES_PER_WRITE)
         self._videos = {entry: self._video(entry) for entry in layout.videos}
         self._task = task_description(source)
 
@@ -110,10 +110,10 @@ class _FolderWriter:
     def __exit__(self, *error: object) -> None:
         for video in self._videos.values():
             video.close()
-        for tables in (self._data, self._meta, self._rest):
+        for tables in (self._data, self._meta, self._extras):
             tables.close()
 
-    def add(self, episode: Episode, signature: Signature) -> None:
+    def add(self, episode: Episode, identity: SeedAndDigest) -> None:
         """Append an episode."""
         steps = len(episode)
         observations = dict(tree_leaves(episode.observations))
@@ -124,7 +124,7 @@ class _FolderWriter:
         row |= {"data/chunk_index": chunk, "data/file_index": file}
         row |= {"dataset_from_index": self._frames, "dataset_to_index": self._frames + steps}
         for entry, video in self._videos.items():
-            name = self.layout_of.observations[entry]
+            name = self._layout.observations[entry]
             row |= {f"videos/{name}/{key}": value for key, value in video.add(observations[entry][:-1]).items()}
             stats[name] = image_statistics(observations[entry][:-1])
         for name in self._features:
@@ -134,8 +134,8 @@ class _FolderWriter:
             )
         chunk, file = self._meta.position()
         row |= {"meta/episodes/chunk_index": chunk, "meta/episodes/file_index": file}
-        self._meta.add(pyarrow().Table.from_pylist([row]))
-        self._rest.add(rest_table(episode, signature))
+        self._meta.add(import_pyarrow().Table.from_pylist([row]))
+        self._extras.add(extras_table(episode, identity))
         self._frames += steps
         self._episodes += 1
 
@@ -162,11 +162,11 @@ class _FolderWriter:
         for name, content in ((INFO, info), (STATS, stats)):
             (self._path / name).write_text(json.dumps(content, indent=4))
         (self._path / PROVENANCE).write_text(provenance_text(self._source))
-        pyarrow("pyarrow.parquet").write_table(task_table(self._task), self._path / TASKS_FILE)
+        import_pyarrow("pyarrow.parquet").write_table(task_table(self._task), self._path / TASKS_FILE)
 
     def _columns(self, episode: Episode, observations: Arrays) -> Arrays:
         """Return the columns of the frames, without videos."""
-        layout, steps = self.layout_of, len(episode)
+        layout, steps = self._layout, len(episode)
         columns = {
             name: observations[entry][:-1]
             for entry, name in layout.observations.items()
@@ -189,7 +189,7 @@ class _FolderWriter:
         return columns
 
     def _video(self, entry: str) -> VideoWriter:
-        name = self.layout_of.observations[entry]
+        name = self._layout.observations[entry]
 
         def path(chunk: int, file: int) -> Path:
             return self._path / VIDEO_PATH.format(video_key=name, chunk_index=chunk, file_index=file)

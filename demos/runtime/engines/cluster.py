@@ -62,7 +62,7 @@ class RayEngine:
         self._shared = shared_filesystem
         if not ray.is_initialized():
             try:
-                # Serve no dashboard that nobody asked for.
+                # The dashboard is not needed.
                 options = {"include_dashboard": False} if address == LOCAL else {}
                 self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
@@ -84,30 +84,34 @@ class RayEngine:
             max_calls=1,
             runtime_env={"env_vars": dict.fromkeys(THREADS, "1")},
         )(_run_job)
-        board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board).remote() if on_progress else None
+        progress_actor = (
+            ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_ProgressActor).remote()
+            if on_progress
+            else None
+        )
         schedule = Schedule(jobs)
         running: dict[ObjectRef, Job] = {}
         stored: Stored = {}
         try:
             while schedule.left:
                 while len(running) < self.workers and (job := schedule.next()) is not None:
-                    sent = None if self._shared else self._sent(job, stored)
-                    running[remote.remote(job, sent, board)] = job
+                    sent = None if self._shared else self._put_files(job, stored)
+                    running[remote.remote(job, sent, progress_actor)] = job
                     if on_progress is not None:
                         on_progress(job, 0.0)
                 ended, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
                 if on_progress is not None:
-                    self._show(board, running, on_progress)
+                    self._report_progress(progress_actor, running, on_progress)
                 for reference in ended:
                     job = running.pop(reference)
-                    yield job, self._taken(job, reference, on_crash, stored)
+                    yield job, self._collect_result(job, reference, on_crash, stored)
                     schedule.end(job)
         finally:
             self._cancel(list(running))
-            if board is not None:
-                ray.kill(board)
+            if progress_actor is not None:
+                ray.kill(progress_actor)
 
-    def _sent(self, job: Job, stored: Stored) -> dict[str, ObjectRef]:
+    def _put_files(self, job: Job, stored: Stored) -> dict[str, ObjectRef]:
         """Put the files that a job reads into the object store, once for all jobs that read them."""
         sent = {}
         for name in job.reads:
@@ -118,7 +122,8 @@ class RayEngine:
             sent[name] = stored[key]
         return sent
 
-    def _taken(self, job: Job, reference: ObjectRef, on_crash: OnCrash | None, stored: Stored) -> Any:
+    def _collect_result(
+        self, job: Job, reference: ObjectRef, on_crash: OnCrash | None, stored: Stored) -> Any:
         """Return the result of a job, and write its files into its folder."""
         try:
             result, written = self._ray.get(reference)
@@ -142,38 +147,38 @@ class RayEngine:
             for reference in unfinished:
                 self._ray.cancel(reference, force=True)
 
-    def _show(self, board: Any, running: dict[ObjectRef, Job], on_progress: OnProgress) -> None:
+    def _report_progress(self, progress_actor: Any, running: dict[ObjectRef, Job], on_progress: OnProgress) -> None:
         named = {job.name: job for job in running.values()}
         try:
-            shares = self._ray.get(board.taken.remote(), timeout=POLL_SECONDS)
+            fractions = self._ray.get(progress_actor.pop_reports.remote(), timeout=POLL_SECONDS)
         except self._ray.exceptions.RayError:
             # Its machine is gone or slow; progress is not important.
             return
-        for name, share in shares.items():
+        for name, fraction in fractions.items():
             if name in named:
-                on_progress(named[name], share)
+                on_progress(named[name], fraction)
 
 
-class _Board:
+class _ProgressActor:
     """Ray actor that collects the progress of the jobs on all machines."""
 
     def __init__(self) -> None:
-        self._shares: dict[str, float] = {}
+        self._fractions: dict[str, float] = {}
 
-    def write(self, name: str, share: float) -> None:
-        self._shares[name] = share
+    def write(self, name: str, fraction: float) -> None:
+        self._fractions[name] = fraction
 
-    def taken(self) -> dict[str, float]:
+    def pop_reports(self) -> dict[str, float]:
         """Return the progress that was reported since the last call."""
-        shares, self._shares = self._shares, {}
-        return shares
+        fractions, self._fractions = self._fractions, {}
+        return fractions
 
 
-def _run_job(job: Job, sent: dict[str, ObjectRef] | None, board: Any) -> tuple[Any, dict[str, Files] | None]:
+def _run_job(job: Job, sent: dict[str, ObjectRef] | None, progress_actor: Any) -> tuple[Any, dict[str, Files] | None]:
     """Run a job on a machine of the cluster; return its result and the files that it wrote."""
     listener: Callable[[float], None] | None = None
-    if board is not None:
-        listener = lambda share: board.write.remote(job.name, share)  # noqa: E731
+    if progress_actor is not None:
+        listener = lambda fraction: progress_actor.write.remote(job.name, fraction)  # noqa: E731
     progress.set_listener(listener)
     try:
         if sent is None or job.folder is None:

@@ -140,21 +140,21 @@ class Progress:
         self._due = 0.0
 
     def set_listener(self, listener: Callable[[float], None] | None) -> None:
-        """Set the function that receives the progress; None for none."""
+        """Set the function that receives the progress; None disables reports."""
         self._listener = listener
         self._due = 0.0
 
-    def report(self, share: float) -> None:
+    def report(self, fraction: float) -> None:
         """Report progress; jobs call this while they run.
 
         Args:
-            share: Part of the job that is done, from 0 to 1.
+            fraction: Fraction of the job that is done, from 0 to 1.
         """
         now = time.monotonic()
         if self._listener is None or now < self._due:
             return
         self._due = now + PROGRESS_SECONDS
-        self._listener(min(1.0, max(0.0, share)))
+        self._listener(min(1.0, max(0.0, fraction)))
 
 
 progress = Progress()

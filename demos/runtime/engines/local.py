@@ -162,7 +162,7 @@ def _work(sender: Connection, call: bytes, environment: dict[str, str]) -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.setpgid(0, 0)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    progress.set_listener(lambda share: sender.send((PROGRESS, share)))
+    progress.set_listener(lambda fraction: sender.send((PROGRESS, fraction)))
     try:
         function, arguments = ForkingPickler.loads(call)
         message = bytes(ForkingPickler.dumps((DONE, function(*arguments))))

@@ -24,7 +24,7 @@ from .damage import check_here, flip, opened, problems_of, replaced
 def test_a_sound_dataset_is_sound(name: str, asked: Callable[..., CheckReport], collected: dict[str, Path]) -> None:
     report = asked(collected[name], replay=2)
     assert report.problems == ()
-    assert report.sound == tuple(range(report.episodes))
+    assert report.undamaged_episodes == tuple(range(report.episodes))
     assert bool(report.notes) == (name == "jpeg"), "images stored as JPEG cannot be compared"
 
 
@@ -38,7 +38,7 @@ def test_a_truncated_file_is_named(left: int, asked: Callable[..., CheckReport],
     os.truncate(reach / DATA_FILE, left)
     report = asked(reach, replay=0)
     assert "cannot be opened" in problems_of(report, DATA_FILE, None)
-    assert report.sound == ()
+    assert report.undamaged_episodes == ()
 
 
 def test_a_missing_file_is_named(reach: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_flipped_bit_is_found_in_its_episode(reach: Path) -> None:
     flip(reach / DATA_FILE, [8 * place])
     report = check_here(reach)
     assert "has the SHA-256" in problems_of(report, DATA_FILE, 2)
-    assert report.sound == (0, 1, 3)
+    assert report.undamaged_episodes == (0, 1, 3)
 
 
 def test_bytes_outside_of_the_episodes_count(reach: Path) -> None:
@@ -60,14 +60,14 @@ def test_bytes_outside_of_the_episodes_count(reach: Path) -> None:
         file.write(b"more")
     report = check_here(reach)
     assert "bytes outside of the episodes changed" in problems_of(report, DATA_FILE, None)
-    assert report.sound == (0, 1, 2, 3)
-    assert not report.is_sound
+    assert report.undamaged_episodes == (0, 1, 2, 3)
+    assert not report.is_undamaged
 
 
 DAMAGES: list[tuple[Callable[[Any], Any], str]] = [
-    (lambda group: group.pop("rewards"), "misses rewards"),
-    (lambda group: group["infos"].pop("is_success"), "misses infos/is_success"),
-    (lambda group: group.pop("infos"), "misses infos"),
+    (lambda group: group.pop("rewards"), "lacks rewards"),
+    (lambda group: group["infos"].pop("is_success"), "lacks infos/is_success"),
+    (lambda group: group.pop("infos"), "lacks infos"),
     (lambda group: group.create_dataset("options", data=1), "additional part 'options'"),
     (lambda group: group.create_group("infos/more"), "infos/more is an empty group"),
     (lambda group: group["infos"].create_dataset("more", data=np.ones(41)), "infos/more is float64"),
@@ -88,9 +88,9 @@ DAMAGES: list[tuple[Callable[[Any], Any], str]] = [
         r"actions has 1.5 at \(9, 3\), expected it in \[-1",
     ),
     (lambda group: group["observations"].__setitem__((9, 3), -99), r"observations has -99.0 at \(9, 3\)"),
-    (lambda group: group.attrs.pop("total_steps"), "misses the attribute 'total_steps'"),
-    (lambda group: group.attrs.pop("seed"), "misses the attribute 'seed'"),
-    (lambda group: group.attrs.pop(DIGEST), "misses the attribute 'sha256'"),
+    (lambda group: group.attrs.pop("total_steps"), "lacks the attribute 'total_steps'"),
+    (lambda group: group.attrs.pop("seed"), "lacks the attribute 'seed'"),
+    (lambda group: group.attrs.pop(DIGEST), "lacks the attribute 'sha256'"),
     (lambda group: group.attrs.modify("seed", 12), "has the SHA-256"),
     (lambda group: group.attrs.create("seed", -12), "seed -12"),
     (lambda group: group.attrs.create("seed", "12"), "'seed' is of type .*, expected an integer"),
@@ -123,7 +123,7 @@ def test_damage_within_an_episode_is_reported(number: int, message: str, damaged
 
 
 def test_damage_within_episodes_concerns_no_other(damaged: CheckReport) -> None:
-    assert damaged.sound == (len(DAMAGES),)
+    assert damaged.undamaged_episodes == (len(DAMAGES),)
     assert all(problem.episode is not None for problem in damaged.problems if "total_steps" not in problem.what)
 
 
@@ -138,7 +138,7 @@ def test_lost_additional_and_renamed_episodes_are_reported(reach: Path) -> None:
     assert "has the id 1, expected 7" in problems_of(report, DATA_FILE, 7)
     assert "has 'notes', which is not an episode" in problems_of(report, DATA_FILE, None)
     assert "has 3 episodes, expected 4" in problems_of(report, DATA_FILE, None)
-    assert report.sound == (2, 3)
+    assert report.undamaged_episodes == (2, 3)
 
 
 def test_swapped_and_copied_episodes_are_reported(reach: Path) -> None:
@@ -153,4 +153,4 @@ def test_swapped_and_copied_episodes_are_reported(reach: Path) -> None:
     assert "it was moved, copied or renamed" in problems_of(report, DATA_FILE, 0)
     assert "it was moved, copied or renamed" in problems_of(report, DATA_FILE, 1)
     assert problems_of(report, DATA_FILE, 3) == "is a copy of episode 2"
-    assert report.sound == (2,)
+    assert report.undamaged_episodes == (2,)

@@ -254,7 +254,7 @@ def fault_of_a_check(source: Path, folder: Path, number: int, isolated: Sequence
         return f"{number} {kind.__name__}: loading raised {error!r}"
     if damage.marker.exists():
         return f"{number} {kind.__name__}: the pickle was executed"
-    if report.is_sound or not named or not expected <= named or expected & set(report.sound):
+    if report.is_undamaged or not named or not expected <= named or expected & set(report.undamaged_episodes):
         return f"{number} {kind.__name__}: expected {damage.file} {expected}, reported {reported}"
     shutil.rmtree(folder)
     return None

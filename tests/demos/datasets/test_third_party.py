@@ -124,7 +124,7 @@ def test_a_third_party_dataset_works_with_every_command(
 def test_filtered_unsigned_episodes_are_signed_and_count_once(episodes: list[dict[str, Any]], save: Save) -> None:
     source = save("person/all-v0", *episodes, author="a person", code_permalink="https://example.org/record.py")
     some = curate.subsample(source, "person/some-v0", 2)
-    assert check_here("person/some-v0", replay=1).is_sound
+    assert check_here("person/some-v0", replay=1).is_undamaged
     assert checksum(curate.subsample(source, "person/copy-v0", len(episodes))) == checksum(source)
     assert some.storage.metadata["author"] == {"a person"}
     assert some.storage.metadata["code_permalink"] == "https://example.org/record.py"
@@ -144,7 +144,7 @@ def test_numbers_of_other_types_are_converted_to_those_of_the_spaces(
     infos = {"pulse": np.arange(15.0), "names": ["a", "person"], "age": 31}
     dataset = save("person/floats-v0", {**parts, "seed": 3, "infos": infos})
     report = check_here("person/floats-v0", replay=1)
-    assert report.is_sound
+    assert report.is_undamaged
     assert any("actions is float64, and its space float32: it is converted" in note for note in report.notes)
     assert any("infos/age has shape (), expected 16 rows" in note for note in report.notes)
     (episode,) = episodes_of(dataset)
@@ -278,7 +278,7 @@ def test_collected_and_other_episodes_are_one_dataset(
     made = demos.collect("LamReach-v0", episodes=1, env_kwargs={"max_episode_steps": 15}, root=tmp_path)
     both = curate.merge([made, save("person/mine-v0", {**episodes[0], "seed": 0})], "person/both-v0")
     assert not is_collected(both.storage.metadata)
-    assert check_here("person/both-v0", replay=1).is_sound
+    assert check_here("person/both-v0", replay=1).is_undamaged
     assert demos.replay(both).identical == 2
     assert curate.filter_episodes(both, "person/expert-v0", demonstrator="expert").total_episodes == 1
     assert curate.filter_episodes(both, "person/good-v0", success=True).total_episodes == 1

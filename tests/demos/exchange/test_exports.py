@@ -47,7 +47,7 @@ def test_a_large_lerobot_folder_has_many_files(
     sources: dict[str, minari.MinariDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "MAX_FILE_MB", dict.fromkeys(writing.MAX_FILE_MB, 0))
-    monkeypatch.setattr(writing, "EPISODES_A_WRITE", 1)
+    monkeypatch.setattr(writing, "EPISODES_PER_WRITE", 1)
     monkeypatch.setattr(videos, "MAX_BYTES", 0)
     monkeypatch.setattr(videos, "FILES_PER_CHUNK", 2)
     back = carried(sources["LamReachPixels-v0"], "lerobot", tmp_path)
@@ -78,7 +78,7 @@ def test_an_export_does_not_replace_what_it_is_made_of(format: str, tmp_path: Pa
     for name in ("main_data.hdf5", "new"):
         with pytest.raises(ValueError, match="within the exported dataset"):
             export_dataset(dataset, format, dataset.storage.data_path / name, overwrite=True)
-    assert check_here(dataset.storage.data_path).is_sound
+    assert check_here(dataset.storage.data_path).is_undamaged
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -20,7 +20,7 @@ import pytest
 
 import demos
 from demos.formats import FORMATS, export_dataset, import_dataset
-from demos.formats.lerobot.layout import REST
+from demos.formats.lerobot.layout import EXTRAS
 
 
 def refused(path: Path, format: str, tmp_path: Path, match: str) -> None:
@@ -96,7 +96,7 @@ def spoil_hdf5(path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "match"),
     [
-        ("lacks", "misses 'actions'"),
+        ("lacks", "lacks 'actions'"),
         ("num_samples", "num_samples is 1000000000"),
         ("finite", "not finite"),
         ("claims", "claims 320000000000 bytes"),
@@ -161,7 +161,7 @@ def test_names_in_an_npz_lead_nowhere(name: str, tmp_path: Path) -> None:
         ({"episode_ends": [[2]]}, "one integer for each episode"),
         ({"actions": np.full((2, 1), np.inf)}, "not finite"),
         ({"rewards": np.zeros((2, 2))}, "one finite number for each step"),
-        ({"observations": None}, "misses observations"),
+        ({"observations": None}, "lacks observations"),
         ({"episode_ends": None}, "episode_ends"),
         ({"actions": np.array(["a", "b"])}, "expected numbers"),
     ],
@@ -231,9 +231,9 @@ def test_bad_lerobot_folders_are_refused(copies: dict[str, Path], tmp_path: Path
         ({"codebase_version": "v2.1"}, "convert_dataset_v21_to_v30"),
         ({"fps": 0}, "frames per second"),
         ({"fps": float("nan")}, "frames per second"),
-        ({"features": {"action": info["features"]["action"]}}, "misses the features"),
+        ({"features": {"action": info["features"]["action"]}}, "lacks the features"),
         ({"features": {**info["features"], "info.x": {"dtype": "float32", "shape": [10**10]}}}, "claims the shape"),
-        ({"features": {**info["features"], "info.x": {"dtype": "float32", "shape": [1]}}}, "misses the columns"),
+        ({"features": {**info["features"], "info.x": {"dtype": "float32", "shape": [1]}}}, "lacks the columns"),
     ):
         edited_info(folder, **{**info, **changes})
         if "columns" in match:
@@ -252,8 +252,8 @@ def test_a_lerobot_folder_with_fewer_episodes_than_it_promises_is_refused(
     pq.write_table(pa.concat_tables([table.slice(0, 39), table.slice(40)]), file)
     refused(folder, "lerobot", tmp_path, "has no episode 0 with 39 frames")
     pq.write_table(table, file)
-    rest = pq.read_table(folder / REST)
-    pq.write_table(rest.slice(0, 2), folder / REST)
+    rest = pq.read_table(folder / EXTRAS)
+    pq.write_table(rest.slice(0, 2), folder / EXTRAS)
     refused(folder, "lerobot", tmp_path, "fewer rows than there are episodes")
 
 
