@@ -30,9 +30,7 @@ app = typer.Typer(
 )
 
 EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")]
-Settings = Annotated[
-    list[str], typer.Option("--config", help="Setting of the agent, name=value; repeat it for more.")
-]
+Settings = Annotated[list[str], typer.Option("--config", help="Setting of the agent, name=value; may be repeated.")]
 Keywords = Annotated[
     list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
 ]
@@ -52,7 +50,7 @@ def train(
     env: EnvId,
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
     demonstrations: Demonstrations = None,
-    seed: Annotated[int, typer.Option(help="Seeds everything that is random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, minibatches, exploration and episodes.")] = 0,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -70,20 +68,20 @@ def train(
         bool, typer.Option(help="Replace a saved agent or an unfinished training in this folder.")
     ] = False,
 ) -> None:
-    """Train an agent. If a training was interrupted, the same command resumes it.
+    """Train an agent. If a training run was interrupted, the same command resumes it.
 
     The folder OUT.training holds the log for TensorBoard.
     """
     with clear_errors():
-        made = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
-        learner = agents.make(agent, made, **_settings(config))
-        if not isinstance(learner, TrainableAgent):
+        environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        agent_instance = agents.make(agent, environment, **_settings(config))
+        if not isinstance(agent_instance, TrainableAgent):
             raise ValueError(f"agent {agent} cannot be trained: it has no learn(), save() and load()")
         from agents.saving.storage import check_target
         from agents.training.policy_agent import PolicyAgent
 
-        spec = spec_of(learner)
-        if isinstance(learner, PolicyAgent):
+        spec = spec_of(agent_instance)
+        if isinstance(agent_instance, PolicyAgent):
             check_target(out)
         _check_free(out, overwrite=overwrite)
         run = Run(
@@ -93,20 +91,20 @@ def train(
             episodes=eval_episodes,
             overwrite=overwrite,
         )
-        dataset: Any = _demonstrations(agent, learner, demonstrations, root)
+        dataset: Any = _demonstrations(agent, agent_instance, demonstrations, root)
         if spec.takes_run:
-            takes_run: Any = learner  # the protocol of third-party agents has no run
-            takes_run.learn(dataset, made, seed=seed, budget=budget, run=run)
+            takes_run: Any = agent_instance  # the protocol of third-party agents has no run
+            takes_run.learn(dataset, environment, seed=seed, budget=budget, run=run)
         else:
-            learner.learn(dataset, made, seed=seed, budget=budget, progress=True)
+            agent_instance.learn(dataset, environment, seed=seed, budget=budget, progress=True)
         # Another training may have been saved there meanwhile.
         _check_free(out, overwrite=overwrite)
-        console.print(f"saved in {learner.save(out) or out}", soft_wrap=True)
+        console.print(f"saved in {agent_instance.save(out) or out}", soft_wrap=True)
         run.delete_checkpoint()
 
 
 def _check_free(out: Path, *, overwrite: bool) -> None:
-    """Refuse to replace an agent without ``--overwrite``; an empty folder is free."""
+    """Check that no agent would be replaced without ``--overwrite``; an empty folder is free."""
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise FileExistsError(
             f"{out} holds an agent already: choose another --out, or --overwrite it. A finished training cannot be "
@@ -124,9 +122,9 @@ def _settings(assignments: list[str]) -> dict[str, Any]:
     return given
 
 
-def _demonstrations(name: str, learner: object, demonstrations: str | None, root: Path | None) -> Any:
+def _demonstrations(name: str, agent_instance: object, demonstrations: str | None, root: Path | None) -> Any:
     """Load the demonstrations of an agent; None if it needs none."""
-    if not spec_of(learner).needs_demonstrations:
+    if not spec_of(agent_instance).needs_demonstrations:
         if demonstrations is not None:
             raise ValueError(f"agent {name} learns from reward alone: remove --demos")
         return None
@@ -165,7 +163,7 @@ def evaluate(
     (package.module:Class that loads it).
     """
     with clear_errors():
-        made = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
         settings = _settings(config)
         if agent.endswith(ARCHIVE):
             if not allow_pickle:
@@ -174,12 +172,12 @@ def evaluate(
                 )
             settings = archive.settings_of(agent, settings)
             # settings_of has searched for statistics and warned: load must not do so again.
-            acting: Policy = archive.load(agent, made, **{"vecnormalize": False, **settings})
+            policy: Policy = archive.load(agent, environment, **{"vecnormalize": False, **settings})
         else:
-            acting = _agent(agent, made, settings, agent_class)
+            policy = _agent(agent, environment, settings, agent_class)
         seeds = range(first_seed, first_seed + episodes)
-        result = agents.evaluate(acting, made, seeds=seeds, progress=True, episode_seconds=episode_seconds)
-        made.close()
+        result = agents.evaluate(policy, environment, seeds=seeds, progress=True, episode_seconds=episode_seconds)
+        environment.close()
         low, high = result.interval
         steps, seconds = result.mean_steps_to_success, result.mean_seconds_to_success
         table = Table("measure", "value", box=None)
@@ -209,7 +207,12 @@ def tune(
     trials: Annotated[int, typer.Option(help="Total number of trials.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings per trial.")] = 1,
     episodes: Annotated[int, typer.Option(help="Evaluation episodes per training.")] = 50,
-    budget: Annotated[int | None, typer.Option(help="Amount of each training, in the agent's unit.")] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Budget of each training run, in the agent's unit (bc: epochs; dagger: labels; others: steps)."
+        ),
+    ] = None,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_kwargs: Keywords = [],  # noqa: B006
     device: Device = "auto",
@@ -222,15 +225,15 @@ def tune(
     with clear_errors():
         from agents.training import tuning
 
-        made = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
         given = _settings(config)
         dataset = _demonstrations(agent, agents.find(agent), demonstrations, root)
-        found = tuning.tune(
-            agent, made, dataset, study,
+        best = tuning.tune(
+            agent, environment, dataset, study,
             given, trials=trials, seeds=seeds, episodes=episodes, budget=budget, device=device, progress=True,
         )  # fmt: skip
-        console.print(f"best of {found.trials} trials: success {found.success_rate:.3f} with")
-        for name, value in found.settings.items():
+        console.print(f"best of {best.trials} trials: success {best.success_rate:.3f} with")
+        for name, value in best.settings.items():
             console.print(f"  --config {name}={value}", soft_wrap=True, markup=False)
 
 
@@ -251,7 +254,7 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         table.add_row("  SHA-256", str(learned.get("checksum", "-")))
         table.add_row("seed", str(training.get("seed", "-")))
         budget = training.get("budget")
-        table.add_row("budget", "its setting" if budget is None else str(budget))
+        table.add_row("budget", "default" if budget is None else str(budget))
         for section in ("settings", "versions", "libraries"):
             table.add_row(section, "")
             content = (description if section == "settings" else training).get(section) or {}
@@ -278,10 +281,10 @@ def _agent(name: str, env: Env, settings: dict[str, Any], agent_class: str | Non
         )
     if "/" in name:
         raise FileNotFoundError(f"there is no folder {name}; expected a saved agent")
-    made = agents.make(name, env, **settings)
-    if isinstance(made, TrainableAgent):
+    agent = agents.make(name, env, **settings)
+    if isinstance(agent, TrainableAgent):
         raise ValueError(f"agent {name} is not trained: give the folder of a saved agent")
-    return made
+    return agent
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ newer ones."""
 DESCRIPTION = "agent.json"
 """Name of the JSON file of a saved agent."""
 PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
-"""Objects in the record of a training."""
+"""Objects in the record of a training run."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class AgentSpec:
 
     Attributes:
         name: Name of the agent.
-        version: Raise it when the same training gives another agent: its results are then outdated.
+        version: Increase it when the same training gives another agent: its results are then outdated.
         settings: Class of its settings; None if it checks its settings itself.
         needs_demonstrations: True if it learns from demonstrations, False if from reward alone.
         needs_environment: True if it steps environments while it learns.
@@ -209,26 +209,26 @@ def make(name: str, env: Env, **settings: Any) -> Any:
     Raises:
         ValueError: The agent is unknown, or has no ``predict``.
     """
-    found = find(name)
-    acts = isinstance(found, Policy) and not isinstance(found, type)
-    if isinstance(found, AgentSpec):
-        if found.make is None:
+    resolved = find(name)
+    is_policy = isinstance(resolved, Policy) and not isinstance(resolved, type)
+    if isinstance(resolved, AgentSpec):
+        if resolved.make is None:
             raise ValueError(
                 f"{name} is a spec without make: expected a function of the environment and the settings"
             )
-        agent = found.make(env, **settings)
-    elif isinstance(found, type):
-        agent = found(env, **settings)
+        agent = resolved.make(env, **settings)
+    elif isinstance(resolved, type):
+        agent = resolved(env, **settings)
     elif settings:
         raise ValueError(f"{name} is not a class and takes no settings: remove {', '.join(settings)}")
     else:
-        agent = Function(found) if callable(found) and not acts else found
+        agent = FunctionAgent(resolved) if callable(resolved) and not is_policy else resolved
     if not isinstance(agent, Policy):
         raise ValueError(f"{name} makes a {type(agent).__name__} that has no predict(observation, ...)")
     return agent
 
 
-class Function:
+class FunctionAgent:
     """Agent that calls a function of the observation.
 
     Args:

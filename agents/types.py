@@ -20,4 +20,4 @@ Tensors: TypeAlias = "torch.Tensor | dict[str, torch.Tensor]"
 State: TypeAlias = dict[str, Any]
 """State in a checkpoint: dicts, lists and tuples of tensors, arrays, numbers, strings, booleans and None."""
 Start: TypeAlias = "Sequence[bool] | Array | None"
-"""True for each environment whose episode starts; None for none."""
+"""True for each environment whose episode starts; None if no episode starts."""

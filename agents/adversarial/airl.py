@@ -19,7 +19,7 @@ class AIRLAgent(AdversarialAgent):
 
     **Idea.** As in GAIL, a discriminator learns to distinguish the expert's steps from the policy's. It consists of a
     reward of states and actions, a potential of states, and the probability of the policy's action. When the policy
-    matches the expert, the reward alone expresses the expert's goal, and can train policies elsewhere.
+    matches the expert, the reward alone expresses the expert's goal, and can train policies in other environments.
 
     **Equation.** f = r(s, a) + gamma h(s') - h(s), and D = exp(f) / (exp(f) + pi(a | s)), 1 for the expert. D
     minimizes its binary cross entropy; the policy maximizes the discounted sum of f.
@@ -31,8 +31,8 @@ class AIRLAgent(AdversarialAgent):
     checkpoints and masks of the discriminator. After training, the attribute `reward` is r without the potential, a
     `RewardNet` of imitation.
 
-    **When not to use it.** When you need only the policy: GAIL is more stable. When the expert always acts the same
-    way: its density has no bound, and the discriminator wins by it.
+    **When not to use it.** When you need only the policy: GAIL is more stable. When the expert is
+    deterministic: its density is unbounded, which makes the discriminator perfect.
 
     The budget of :meth:`learn` is in steps of all environments together.
 

@@ -27,7 +27,7 @@ def actor_parameters(policy: ActorCriticPolicy, *, noise: bool) -> list[torch.nn
 class BCRegularization:
     """Updates of a policy that minimize the mean of -log p(a | s) over demonstrations.
 
-    They use their own Adam, and leave the noise around the mean action alone: it belongs to the exploration.
+    They use a separate Adam optimizer, and do not change the standard deviation of actions, which serves exploration.
 
     Args:
         policy: Policy in training.

@@ -41,19 +41,22 @@ class AdversarialSettings(AgentSettings):
     )
     clip_range: Positive = Field(0.1, description="Clipping of the ratio of probabilities, after a warm start.")
     target_kl: NotNegative = Field(
-        0.02, description="After a warm start, passes end at a divergence of 1.5 times this; 0 for no bound."
+        0.02,
+        description="After a warm start, stop an update early if the KL divergence exceeds 1.5 times this; 0: never.",
     )
-    log_std: LogStd = Field(-1.6, description="Logarithm of the deviation of actions after a warm start.")
+    log_std: LogStd = Field(-1.6, description="Logarithm of the standard deviation of actions after a warm start.")
     scratch_learning_rate: Positive = Field(0.0003, description="Learning rate of PPO without a warm start.")
     scratch_clip_range: Positive = Field(0.2, description="Clipping of the ratio without a warm start.")
-    scratch_log_std: LogStd = Field(-0.5, description="Logarithm of the deviation of actions without a warm start.")
+    scratch_log_std: LogStd = Field(
+        -0.5, description="Logarithm of the standard deviation of actions without a warm start."
+    )
     batch_size: int = Field(
         64, ge=2, description="Transitions in a minibatch of PPO; its advantages are standardized."
     )
     epochs: Count = Field(10, description="Passes over the transitions of an iteration.")
     gamma: Fraction = Field(0.97, description="Discount factor.")
     gae_lambda: Fraction = Field(0.95, description="Factor of the generalized advantage estimate.")
-    entropy_weight: NotNegative = Field(0.0, description="Bonus for random actions.")
+    entropy_weight: NotNegative = Field(0.0, description="Weight of the entropy bonus.")
     hidden_sizes: Layers = Field((256, 256), description="Units of the layers of policy and critic.")
     discriminator_updates: Count = Field(8, description="Updates of the discriminator in an iteration.")
     discriminator_batch_size: Count = Field(

@@ -67,7 +67,7 @@ class AdversarialAgent(PolicyAgent):
         reward: Learned reward; None before the training. It is not saved with the agent.
     """
 
-    environments: ClassVar[int] = 8
+    n_envs: ClassVar[int] = 8
     """Number of training environments."""
     reward: RewardNet | None = None
 
@@ -124,13 +124,11 @@ class AdversarialAgent(PolicyAgent):
         self.begin(data, env, run, seed=seed, budget=budget)
         steps = self.settings.steps if budget is None else budget
         horizon = horizon_of(env)
-        steps_per_iteration = self.environments * steps_per_env(
-            self.settings.steps_per_iteration, self.environments, horizon
-        )
+        steps_per_iteration = self.n_envs * steps_per_env(self.settings.steps_per_iteration, self.n_envs, horizon)
         if steps < steps_per_iteration:
             raise ValueError(
                 f"the budget is {steps} steps; expected at least the {steps_per_iteration} of one iteration "
-                f"(whole episodes of {horizon} steps in {self.environments} environments)"
+                f"(whole episodes of {horizon} steps in {self.n_envs} environments)"
             )
         expert = self._expert(data, seed)
         masked = feature_indices(self.settings.masked_features, env)
@@ -138,7 +136,7 @@ class AdversarialAgent(PolicyAgent):
         if self.settings.warm_start == "bc":
             bc = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, ensemble_size=1)
         total = steps // steps_per_iteration * steps_per_iteration
-        envs = training_envs(env, seed, self.environments)
+        envs = training_envs(env, seed, self.n_envs)
         try:
             with isolated_rng(seed), run.training(self.spec.name, total, "steps"):
                 state = run.restored()
@@ -159,10 +157,10 @@ class AdversarialAgent(PolicyAgent):
                     # The warm start takes long: save it.
                     run.checkpoint(training.state, now=True)
                 while model.num_timesteps < total:
-                    numbers = training.iterate()
+                    metrics = training.iterate()
                     done = model.num_timesteps
-                    run.record(done, numbers)
-                    run.log(done, accuracy=numbers["discriminator/accuracy"])
+                    run.log_to_tensorboard(done, metrics)
+                    run.log(done, accuracy=metrics["discriminator/accuracy"])
                     run.evaluate(model.policy, env, done)
                     run.checkpoint(training.state)
                 run.log(total)
@@ -173,7 +171,7 @@ class AdversarialAgent(PolicyAgent):
         self.reward = training.trainer.reward_test.to("cpu").eval()
 
     def _expert(self, data: DemonstrationData, seed: int) -> ExpertTransitions:
-        # Also those of mapped files: they are single arrays of numbers, not images.
+        # Load mapped files too: their observations are vectors, not images, and fit in memory.
         learned = data.transitions()[:]
         episodes = list(data.iterate_episodes())
         arrays = {
@@ -208,7 +206,7 @@ class AdversarialAgent(PolicyAgent):
         """Return PPO as it is before the first iteration."""
         settings = self.settings
         common: Keywords = {
-            "n_steps": steps_per_env(settings.steps_per_iteration, self.environments, horizon),
+            "n_steps": steps_per_env(settings.steps_per_iteration, self.n_envs, horizon),
             "batch_size": settings.batch_size,
             "n_epochs": settings.epochs,
             "gamma": settings.gamma,
@@ -319,7 +317,7 @@ class _Training:
         next_episode(envs, 0)
 
     def iterate(self) -> dict[str, float]:
-        """Collect rollouts, update the policy and the discriminator, and return numbers for the log."""
+        """Collect rollouts, update the policy and the discriminator, and return metrics for the log."""
         regularization = self._regularization
         rate = self._learning_rate * (1.0 - self._model.num_timesteps / self._total)
         self._model.lr_schedule = lambda _: rate
@@ -328,19 +326,19 @@ class _Training:
             parameter.requires_grad_(policy_learns)
         self.trainer.train_gen(learn_kwargs={"log_interval": None})
         logged = self.trainer.logger.name_to_value
-        numbers = {name: float(value) for name, value in logged.items() if name.startswith("train/")}
+        metrics = {name: float(value) for name, value in logged.items() if name.startswith("train/")}
         size = self._settings.discriminator_batch_size
-        found = []
+        discriminator_stats = []
         for _ in range(self._settings.discriminator_updates):
             with networks.training(self.trainer.reward_train):
-                found.append(self.trainer.train_disc(expert_samples=self._expert.draw(size)))
+                discriminator_stats.append(self.trainer.train_disc(expert_samples=self._expert.draw(size)))
         self._iterations += 1
         if regularization is not None and policy_learns and self._settings.bc_updates_per_iteration:
             loss = regularization.update(self._settings.bc_updates_per_iteration, size, rate)
-            numbers["bc_regularization/loss"] = loss
-        numbers["discriminator/loss"] = float(np.mean([stats["disc_loss"] for stats in found]))
-        numbers["discriminator/accuracy"] = float(np.mean([stats["disc_acc"] for stats in found]))
-        return numbers
+            metrics["bc_regularization/loss"] = loss
+        metrics["discriminator/loss"] = float(np.mean([stats["disc_loss"] for stats in discriminator_stats]))
+        metrics["discriminator/accuracy"] = float(np.mean([stats["disc_acc"] for stats in discriminator_stats]))
+        return metrics
 
     def state(self) -> State:
         """Return what a checkpoint needs after an iteration; the next iteration replaces its rollouts."""

@@ -77,16 +77,16 @@ class MappedObservations:
 
     def __getitem__(self, rows: Any) -> Any:
         """Read some observations; shape (n, ...), or a dict of such."""
-        chosen = self._rows[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
-        which = np.searchsorted(self._starts, chosen, side="right") - 1
+        numbers = self._rows[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
+        dataset_numbers = np.searchsorted(self._starts, numbers, side="right") - 1
         parts, order = [], []
-        for number in np.unique(which):
-            own = np.flatnonzero(which == number)
-            read = self._windows[number][chosen[own] - self._starts[number]]["observation"]
+        for number in np.unique(dataset_numbers):
+            positions = np.flatnonzero(dataset_numbers == number)
+            read = self._windows[number][numbers[positions] - self._starts[number]]["observation"]
             parts.append(tree_map(lambda values: torch.from_numpy(values[:, 0]), read))
-            order.append(own)
-        back = torch.from_numpy(np.argsort(np.concatenate(order)))
-        return tree_map(lambda values: values[back], concatenate(parts))
+            order.append(positions)
+        inverse_order = torch.from_numpy(np.argsort(np.concatenate(order)))
+        return tree_map(lambda values: values[inverse_order], concatenate(parts))
 
 
 def concatenate(parts: Sequence[Any]) -> Any:
@@ -96,7 +96,7 @@ def concatenate(parts: Sequence[Any]) -> Any:
     return torch.cat(list(parts))
 
 
-def joined(parts: Sequence[Transitions]) -> Transitions:
+def concatenate_transitions(parts: Sequence[Transitions]) -> Transitions:
     """Return transitions, one after the other; all of them are in memory then."""
     return Transitions(
         concatenate([part[:].observations for part in parts]), torch.cat([part.actions for part in parts])
@@ -104,7 +104,7 @@ def joined(parts: Sequence[Transitions]) -> Transitions:
 
 
 @dataclass(frozen=True)
-class EpisodeFacts:
+class EpisodeMetadata:
     """Facts of an episode that are known without its arrays.
 
     Attributes:
@@ -157,25 +157,25 @@ class DemonstrationData:
         for dataset in self._datasets:
             check_spaces(dataset, self.observation_space, self.action_space)
             _check_rate(dataset)
-        facts: list[EpisodeFacts] = []
+        metadata: list[EpisodeMetadata] = []
         digests: list[list[str | None]] = [[] for _ in self._datasets]
         sums = StatisticsSums()
-        self._held: list[Episode] | None = []
+        self._episodes_in_memory: list[Episode] | None = []
         size = 0
         for number, dataset in enumerate(self._datasets):
             environment, robot = _origin(dataset)
             for index, episode in zip(dataset.episode_indices, episodes_of(dataset), strict=True):
                 sums.add(episode)
                 digests[number].append(episode.digest)
-                facts.append(
-                    EpisodeFacts(number, int(index), len(episode), _instruction(episode), environment, robot)
+                metadata.append(
+                    EpisodeMetadata(number, int(index), len(episode), _instruction(episode), environment, robot)
                 )
                 size += sum(values.nbytes for _, values in tree_leaves(episode.observations))
                 if size > in_memory_bytes:
-                    self._held = None
-                if self._held is not None:
-                    self._held.append(episode)
-        self.episodes = tuple(facts)
+                    self._episodes_in_memory = None
+                if self._episodes_in_memory is not None:
+                    self._episodes_in_memory.append(episode)
+        self.episodes = tuple(metadata)
         self.statistics: dict[str, Statistics] = sums.result()
         self.checksum = _checksum(self._datasets, digests)
 
@@ -197,10 +197,10 @@ class DemonstrationData:
     @property
     def is_in_memory(self) -> bool:
         """True if all episodes are held in memory."""
-        return self._held is not None
+        return self._episodes_in_memory is not None
 
     def check_spaces(self, observation_space: Space, action_space: Space) -> None:
-        """Refuse an agent of other spaces.
+        """Check that the dataset has the spaces of an agent's environment.
 
         Raises:
             ValueError: The agent has other spaces than the demonstrations.
@@ -214,8 +214,8 @@ class DemonstrationData:
             numbers: Numbers of episodes; by default all.
         """
         for number in range(len(self.episodes)) if numbers is None else numbers:
-            if self._held is not None:
-                yield self._held[number]
+            if self._episodes_in_memory is not None:
+                yield self._episodes_in_memory[number]
             else:
                 facts = self.episodes[number]
                 yield next(episodes_of(self._datasets[facts.dataset], [facts.index]))
@@ -226,18 +226,18 @@ class DemonstrationData:
         Args:
             numbers: Numbers of episodes; by default all.
         """
-        chosen = list(range(len(self.episodes)) if numbers is None else numbers)
-        if self._held is not None:
-            held = [self._held[number] for number in chosen]
+        selected = list(range(len(self.episodes)) if numbers is None else numbers)
+        if self._episodes_in_memory is not None:
+            episodes = [self._episodes_in_memory[number] for number in selected]
             before = [
-                tree_map(lambda values: torch.from_numpy(values[:-1]), episode.observations) for episode in held
+                tree_map(lambda values: torch.from_numpy(values[:-1]), episode.observations) for episode in episodes
             ]
             return Transitions(
-                concatenate(before), torch.from_numpy(np.concatenate([episode.actions for episode in held]))
+                concatenate(before), torch.from_numpy(np.concatenate([episode.actions for episode in episodes]))
             )
         windows = self.sequences()
         starts = np.cumsum([0, *(episode.length for episode in self.episodes)])
-        rows = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in chosen])
+        rows = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in selected])
         actions = [
             each[np.arange(begin, min(begin + 4096, len(each)))]["action"][:, 0]
             for each in windows
@@ -265,8 +265,8 @@ class DemonstrationData:
             Numbers of the episodes of both parts, in ascending order.
         """
         order = rng.permutation(len(self.episodes)).tolist()
-        apart = round(fraction * len(order))
-        return sorted(order[apart:]), sorted(order[:apart])
+        validation_count = round(fraction * len(order))
+        return sorted(order[validation_count:]), sorted(order[:validation_count])
 
 
 Demonstrations: TypeAlias = minari.MinariDataset | Sequence[minari.MinariDataset] | DemonstrationData
@@ -274,24 +274,24 @@ Demonstrations: TypeAlias = minari.MinariDataset | Sequence[minari.MinariDataset
 
 
 def check_spaces(dataset: minari.MinariDataset, observation_space: Space, action_space: Space) -> None:
-    """Refuse a dataset of other spaces.
+    """Check that a dataset has the given spaces.
 
     Raises:
         ValueError: The dataset has other spaces.
     """
-    for what, found, own in (
+    for name, actual, expected in (
         ("observation", dataset.observation_space, observation_space),
         ("action", dataset.action_space, action_space),
     ):
-        if found != own:
+        if actual != expected:
             raise ValueError(
-                f"dataset {dataset.id} has {what}s of {brief(str(found))}; "
-                f"this agent's environment has {brief(str(own))}"
+                f"dataset {dataset.id} has {name}s of {brief(str(actual))}; "
+                f"this agent's environment has {brief(str(expected))}"
             )
 
 
 def _check_rate(dataset: minari.MinariDataset) -> None:
-    """Refuse actions of another rate than that of the environment they come from."""
+    """Check that actions have the rate of the environment that they come from."""
     rate, original = rate_of(dataset), environment_rate(dataset)
     if rate is not None and original is not None and rate != original:
         raise ValueError(
@@ -302,19 +302,19 @@ def _check_rate(dataset: minari.MinariDataset) -> None:
 
 def _checksum(datasets: Sequence[minari.MinariDataset], digests: Sequence[Sequence[str | None]]) -> str:
     """Return the checksum of datasets from the digests that were read with their episodes."""
-    found = []
+    checksums = []
     for dataset, each in zip(datasets, digests, strict=True):
-        signed = [digest for digest in each if digest is not None]
-        found.append(checksum_of(signed) if len(signed) == len(each) else checksum(dataset))
-    return found[0] if len(found) == 1 else checksum_of(found)
+        stored = [digest for digest in each if digest is not None]
+        checksums.append(checksum_of(stored) if len(stored) == len(each) else checksum(dataset))
+    return checksums[0] if len(checksums) == 1 else checksum_of(checksums)
 
 
 def _instruction(episode: Episode) -> str | None:
     recorded = episode.infos.get(INSTRUCTION)
     if recorded is not None and len(recorded):
         return str(recorded[0])
-    asked = (episode.options or {}).get(INSTRUCTION)
-    return None if asked is None else str(asked)
+    option = (episode.options or {}).get(INSTRUCTION)
+    return None if option is None else str(option)
 
 
 def _origin(dataset: minari.MinariDataset) -> tuple[str | None, str | None]:

@@ -26,7 +26,7 @@ ROTATIONS = ("rotation",)
 FINGERS = ("touch",)
 """Suffixes of features with one number per finger: the mirror swaps the fingers."""
 ACTIONS = 4
-"""Numbers of an action of control ``ee``: displacements along x, y and z, and the gripper."""
+"""Size of an action of control ``ee``: displacements along x, y and z, and the gripper."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Symmetry:
         mirror: Mirror half of the transitions.
         rotate: Rotate each transition by a random angle.
         x: Indices of the x components of V vectors in an observation, shape (V,); the y component follows each.
-        flipped: Sign of each number in the mirror, shape (numbers,).
-        order: Index of each number in the mirror, shape (numbers,).
+        mirror_signs: Sign of each dimension after mirroring, shape (numbers,).
+        mirror_indices: Index of the dimension that each one takes its value from after mirroring, shape (numbers,).
         low: Lower bounds of actions, shape (4,).
         high: Upper bounds of actions, shape (4,).
     """
@@ -46,8 +46,8 @@ class Symmetry:
     mirror: bool
     rotate: bool
     x: torch.Tensor
-    flipped: torch.Tensor
-    order: torch.Tensor
+    mirror_signs: torch.Tensor
+    mirror_indices: torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
 
@@ -64,7 +64,7 @@ class Symmetry:
         observations, actions = observations.clone(), actions.clone()
         if self.mirror:
             chosen = torch.from_numpy(rng.random(len(actions)) < 0.5)
-            observations[chosen] = observations[chosen][:, self.order] * self.flipped
+            observations[chosen] = observations[chosen][:, self.mirror_indices] * self.mirror_signs
             actions[chosen, 1] *= -1.0
         if self.rotate:
             angles = torch.from_numpy(rng.uniform(-math.pi, math.pi, len(actions)).astype(np.float32))
@@ -103,23 +103,23 @@ def symmetry_of(env: Env, *, mirror: bool, rotate: bool) -> Symmetry | None:
             "set mirror=false and rotate=false"
         )
     x: list[int] = []
-    flipped, order = np.ones(space.shape, dtype=np.float32), np.arange(space.shape[0])
+    mirror_signs, mirror_indices = np.ones(space.shape, dtype=np.float32), np.arange(space.shape[0])
     unknown, middles = [], set()
     for name, part in layout.items():
         start, numbers, kind = part.slice.start, part.slice.stop - part.slice.start, name.rpartition("/")[2]
         if kind in VECTORS and numbers == 3:
             x.append(start)
-            flipped[start + 1] = -1.0
+            mirror_signs[start + 1] = -1.0
             middles |= {part.center[:2]} if kind == "position" else set()
         elif kind in AXIAL and numbers == 3:
             x.append(start)
-            flipped[[start, start + 2]] = -1.0
+            mirror_signs[[start, start + 2]] = -1.0
         elif kind in ROTATIONS and numbers == 6:
             # M R M with the mirror M: y changes sign in the first column, x and z in the second.
             x += [start, start + 3]
-            flipped[[start + 1, start + 3, start + 5]] = -1.0
+            mirror_signs[[start + 1, start + 3, start + 5]] = -1.0
         elif kind in FINGERS and numbers == 2 and not rotate:
-            order[[start, start + 1]] = [start + 1, start]
+            mirror_indices[[start, start + 1]] = [start + 1, start]
         elif numbers != 1 or name.startswith(("tool/", "joint/")) or kind in FINGERS:
             unknown.append(name)
     if unknown or actions.shape != (ACTIONS,) or len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):
@@ -131,8 +131,8 @@ def symmetry_of(env: Env, *, mirror: bool, rotate: bool) -> Symmetry | None:
         mirror,
         rotate,
         torch.tensor(x),
-        torch.from_numpy(flipped),
-        torch.from_numpy(order),
+        torch.from_numpy(mirror_signs),
+        torch.from_numpy(mirror_indices),
         torch.from_numpy(actions.low),
         torch.from_numpy(actions.high),
     )

@@ -23,7 +23,7 @@ from demos.runtime.intervals import wilson_interval
 from lam_envs.env import ManipulationEnv
 
 VERSION = 1
-"""Raise it when the same agent gets another result in the same episodes: all results are then outdated."""
+"""Increase it when the same agent gets different results in the same episodes: all results are then outdated."""
 EPISODE_SECONDS = 3600.0
 """Default limit to the wall time of an episode. Slow models on slow machines need far less."""
 
@@ -187,21 +187,21 @@ def evaluate(
         raise ValueError(
             f"episode_seconds is {episode_seconds}; expected seconds above 0, or None for no limit to an episode"
         )
-    made = make_env(env, **env_kwargs) if isinstance(env, str) else env
+    environment = make_env(env, **env_kwargs) if isinstance(env, str) else env
     if "stable_baselines3" in sys.modules:
         from agents.evaluation import vecenv  # late: it imports PyTorch
 
-        agent = vecenv.as_trained(agent, made)
+        agent = vecenv.as_trained(agent, environment)
     timed = _Timed(agent)
     episodes = []
     try:
         for seed in track(chosen, "evaluating", disable=not progress):
             with _limit(episode_seconds, seed):
-                episodes.append(_episode(timed, made, seed))
+                episodes.append(_episode(timed, environment, seed))
     finally:
         if isinstance(env, str):
-            made.close()
-    return Evaluation(tuple(episodes), _step_seconds(made), 1000.0 * float(np.median(timed.seconds)))
+            environment.close()
+    return Evaluation(tuple(episodes), _step_seconds(environment), 1000.0 * float(np.median(timed.seconds)))
 
 
 def _limit(seconds: float | None, seed: int) -> contextlib.AbstractContextManager[object]:

@@ -21,7 +21,7 @@ Wrappers = tuple[VecNormalize | VecFrameStack, ...]
 """Wrappers that change observations, in the order in which they apply. Policies transpose images themselves."""
 
 
-class Wrapped:
+class VecEnvAgent:
     """Agent that sees observations as they were in its training: normalized, stacked, or both.
 
     Args:
@@ -73,11 +73,11 @@ def as_trained(agent: Policy, env: Env) -> Policy:
     """
     if not isinstance(agent, BaseAlgorithm):
         return agent
-    found = wrappers_of(agent.get_env())
-    stacks = any(isinstance(wrapper, VecFrameStack) for wrapper in found)
-    if not found or (stacks and agent.observation_space == env.observation_space):
+    wrappers = wrappers_of(agent.get_env())
+    stacks = any(isinstance(wrapper, VecFrameStack) for wrapper in wrappers)
+    if not wrappers or (stacks and agent.observation_space == env.observation_space):
         return agent
-    return Wrapped(agent, found)
+    return VecEnvAgent(agent, wrappers)
 
 
 def _batch(observation: Observation) -> Observation:
@@ -106,7 +106,7 @@ def wrappers(path: str | Path, seen: Space, env: Env, statistics: Path | None) -
     normalized = "" if statistics is None else f" (normalized by {statistics})"
     raise ValueError(
         f"the model in {path} has the observation_space {seen}, the environment {env.observation_space}{normalized}. "
-        "Measure it in the environment, and with the keywords, that it was trained in. If it was trained under "
+        "Evaluate it in the environment, and with the keywords, that it was trained in. If it was trained with "
         "wrappers of your own, write an agent that applies them to observations and loads it by "
         "agents.saving.archive.load"
     )
@@ -114,16 +114,16 @@ def wrappers(path: str | Path, seen: Space, env: Env, statistics: Path | None) -
 
 def wrappers_of(envs: VecEnv | None) -> Wrappers:
     """Return the wrappers of a VecEnv that change observations, in the order in which they apply."""
-    found: list[VecNormalize | VecFrameStack] = []
+    wrappers: list[VecNormalize | VecFrameStack] = []
     while envs is not None:
         if isinstance(envs, VecFrameStack) or (isinstance(envs, VecNormalize) and envs.norm_obs):
-            found.append(envs)
+            wrappers.append(envs)
         envs = getattr(envs, "venv", None)
-    return tuple(reversed(found))
+    return tuple(reversed(wrappers))
 
 
 def _wrapped(path: str | Path, env: Env, frames: int, statistics: Path | None) -> Iterator[VecEnv]:
-    """Wrap an environment in all the ways in which it may have been wrapped."""
+    """Yield the environment with each possible combination of VecNormalize and VecFrameStack."""
 
     def normalized(envs: VecEnv) -> VecEnv:
         return envs if statistics is None else _normalize(statistics, envs)

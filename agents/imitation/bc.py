@@ -29,16 +29,18 @@ from demos.datasets.statistics import Statistics
 MAX_ENSEMBLE = 32
 
 
-class CloningSettings(AgentSettings):
+class SharedBCSettings(AgentSettings):
     """Settings that bc and dagger share."""
 
     epochs: Count = Field(100, description="Passes over the demonstrations.")
     batch_size: Count = Field(128, description="Steps in a minibatch.")
-    learning_rate: Positive = Field(0.001, description="At the start; it falls to 0 along half a cosine.")
+    learning_rate: Positive = Field(0.001, description="Initial learning rate; it decays to 0 on a cosine schedule.")
     hidden_sizes: Layers = Field((256, 256), description="Units of the policy's layers.")
-    entropy_weight: NotNegative = Field(0.0, description="Bonus for random actions; the policy acts by its mean.")
+    entropy_weight: NotNegative = Field(0.0, description="Weight of the entropy bonus; the policy acts by its mean.")
     l2_weight: NotNegative = Field(0.0, description="Weight of half the sum of all squared weights.")
-    standardize: bool = Field(True, description="Scale observations to mean 0 and deviation 1 of the demonstrations.")
+    standardize: bool = Field(
+        True, description="Standardize observations by the mean and standard deviation of the demonstrations."
+    )
     squash: bool = Field(True, description="Squash the mean action into the action space by tanh.")
     masked_features: tuple[str, ...] = Field(
         (), description="Features that the policy does not use, such as object/rotation or tool/position/x."
@@ -47,7 +49,7 @@ class CloningSettings(AgentSettings):
     rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
 
     @model_validator(mode="after")
-    def _check_masked(self) -> CloningSettings:
+    def _check_masked(self) -> SharedBCSettings:
         if self.masked_features and not self.standardize:
             raise ValueError(f"masked_features is {', '.join(self.masked_features)}, which needs standardize=true")
         return self
@@ -57,7 +59,7 @@ class CloningSettings(AgentSettings):
         return symmetry_of(env, mirror=self.mirror, rotate=self.rotate)
 
 
-class BCSettings(CloningSettings):
+class BCSettings(SharedBCSettings):
     """Settings of behavior cloning."""
 
     validation_fraction: float = Field(
@@ -91,7 +93,7 @@ class BCPolicy(TorchPolicy):
         settings: Settings of the network and its loss.
     """
 
-    def __init__(self, observation_space: Space, action_space: Space, settings: CloningSettings) -> None:
+    def __init__(self, observation_space: Space, action_space: Space, settings: SharedBCSettings) -> None:
         super().__init__(observation_space, action_space)
         self.entropy_weight = settings.entropy_weight
         self.l2_weight = settings.l2_weight
@@ -127,7 +129,7 @@ class BCPolicy(TorchPolicy):
         return self.network.get_distribution(observation).get_actions(deterministic=deterministic), memory
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
-        """Set mean and deviation of the observations."""
+        """Set mean and standard deviation of the observations."""
         extractor = cast(ObservationEncoder, self.network.features_extractor)
         extractor.fit(statistics, masked)
 
@@ -146,15 +148,15 @@ class BehaviorCloning(PolicyAgent):
 
     **Paper.** Pomerleau 1991, Efficient Training of Artificial Neural Networks for Autonomous Navigation.
 
-    **Differences.** Observations are standardized by the mean and deviation of the demonstrations, which are saved
-    with the weights. The mean action is squashed into the action space by tanh, as in SAC, so that SAC and PPO of
-    Stable-Baselines3 can start from a BC policy (`agents.rl.finetuning`). The learning rate falls along half a
-    cosine. `validation_fraction` and `patience` stop training when the loss on unseen episodes no longer falls.
-    `mirror` and `rotate` augment the demonstrations of tasks that look alike from other sides, such as pushing.
-    `masked_features` cannot mislead the policy when demonstrations are few. Pushing masks the lag and the velocity of
-    the tool: they reveal the previous action, which a policy would repeat for that reason alone (de Haan et al. 2019,
-    Causal Confusion in Imitation Learning). An ensemble (`ensemble_size`) acts by its mean, and `uncertainty`
-    measures its disagreement.
+    **Differences.** Observations are standardized by the mean and standard deviation of the demonstrations, which are
+    saved with the weights. The mean action is squashed into the action space by tanh, as in SAC, so that SAC and PPO
+    of Stable-Baselines3 can start from a BC policy (`agents.rl.finetuning`). The learning rate decays to 0 on a
+    cosine schedule. `validation_fraction` and `patience` stop training when the loss on unseen episodes no longer
+    falls. `mirror` and `rotate` augment the demonstrations of tasks that look alike from other sides, such as
+    pushing. `masked_features` cannot mislead the policy when demonstrations are few. Pushing masks the lag and the
+    velocity of the tool: they reveal the previous action, which a policy would repeat for that reason alone (de Haan
+    et al. 2019, Causal Confusion in Imitation Learning). An ensemble (`ensemble_size`) acts by its mean, and
+    `uncertainty` measures its disagreement.
 
     **When not to use it.** When demonstrations are few and errors do not heal, when experts act differently in the
     same state (their mean may be neither), or when you have an environment to train in.
@@ -256,25 +258,25 @@ class BehaviorCloning(PolicyAgent):
 
     @staticmethod
     def _checkpoint(finished: list[dict[str, torch.Tensor]], loop: TrainingLoop[BCPolicy]) -> State:
-        """Return the state of a training: weights of finished policies, and the loop of the current one."""
+        """Return the state of a training run: weights of finished policies, and the loop of the current one."""
         return {"finished": finished, "member": loop.state()}
 
     def _split(self, data: DemonstrationData, seed: int) -> tuple[Transitions, Transitions | None]:
         """Return the steps to learn from, and the steps for validation if there are any."""
         fraction = self.settings.validation_fraction
-        chosen, apart = data.split(fraction, np.random.default_rng([seed, 1]))
-        if fraction and not (chosen and apart):
+        training_episodes, validation_episodes = data.split(fraction, np.random.default_rng([seed, 1]))
+        if fraction and not (training_episodes and validation_episodes):
             raise ValueError(
-                f"validation_fraction {fraction:g} of the {len(data.episodes)} episodes of {data.id} is {len(apart)} "
-                "episodes; collect more, or set validation_fraction=0 and patience=0"
+                f"validation_fraction {fraction:g} of the {len(data.episodes)} episodes of {data.id} is "
+                f"{len(validation_episodes)} episodes; collect more, or set validation_fraction=0 and patience=0"
             )
-        steps = data.transitions(chosen)
+        steps = data.transitions(training_episodes)
         if len(steps) < self.settings.batch_size:
             raise ValueError(
                 f"dataset {data.id} has {len(steps)} steps to learn from, fewer than a minibatch of "
                 f"{self.settings.batch_size}: collect more, or set batch_size"
             )
-        return steps, data.transitions(apart) if apart else None
+        return steps, data.transitions(validation_episodes) if validation_episodes else None
 
     def predict(
         self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
@@ -304,7 +306,7 @@ class BehaviorCloning(PolicyAgent):
             observation: One observation, or a batch.
 
         Returns:
-            Standard deviation of the policies' actions, averaged over the numbers of an action; for discrete actions
+            Standard deviation of the policies' actions, averaged over the action dimensions; for discrete actions
             the fraction of policies that are outvoted. Shape () for one observation, else (N,).
 
         Raises:
@@ -335,5 +337,7 @@ class BehaviorCloning(PolicyAgent):
         if unknown:
             raise ValueError(f"unknown {', '.join(unknown)}")
         for policy, prefix in zip(self.policies, prefixes, strict=True):
-            own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-            set_weights(policy, own)
+            policy_weights = {
+                name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)
+            }
+            set_weights(policy, policy_weights)

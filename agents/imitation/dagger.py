@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions, joined
+from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions, concatenate_transitions
 from agents.data.features import feature_indices
-from agents.imitation.bc import BCPolicy, CloningSettings
+from agents.imitation.bc import BCPolicy, SharedBCSettings
 from agents.registry import AgentSpec
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.policy_agent import PolicyAgent
@@ -27,27 +27,30 @@ from demos.datasets.tree import tree_map
 from demos.experts import make_expert
 
 
-class DAggerSettings(CloningSettings):
-    """Settings of DAgger: those of cloning, and its own."""
+class DAggerSettings(SharedBCSettings):
+    """Settings of DAgger: those that it shares with BC, and its own."""
 
     initial_fraction: float = Field(
         0.5,
         gt=0.0,
         le=1.0,
-        description="Fraction of the demonstrations to start with; the rest of the steps is asked for as labels.",
+        description="Fraction of the demonstrations to start with; "
+        "the expert labels as many rollout steps as the rest has.",
     )
-    iterations: Count = Field(10, description="Number of times a policy acts and is corrected.")
+    iterations: Count = Field(10, description="Number of iterations of rollouts and labels.")
     beta: Discount = Field(
         0.0, description="Probability that the expert acts in iteration i is beta to the power of i; 0 never."
     )
     updates_per_iteration: Count = Field(
-        6000, description="Updates of each policy but the last, rounded up to epochs; the last has all epochs."
+        6000,
+        description="Updates of each policy except the last, rounded up to whole epochs; "
+        "the last one trains for ``epochs``.",
     )
 
 
 @dataclass(frozen=True)
 class _Iteration:
-    """Policy that is fitted, and episodes in which it acts and is corrected.
+    """Policy to fit, and the episodes of its rollouts, which the expert labels.
 
     Attributes:
         number: Number from 1; 0 for the last policy.
@@ -112,7 +115,7 @@ class DAgger(PolicyAgent):
         run: Run | None = None,
         expert: Policy | None = None,
     ) -> None:
-        """Clone some of the demonstrations, then act and ask the expert for labels.
+        """Train BC on some of the demonstrations, then collect rollouts and have the expert label them.
 
         Args:
             demonstrations: Demonstrations with this agent's spaces.
@@ -153,13 +156,13 @@ class DAgger(PolicyAgent):
             state = run.restored() or {"iterations": 0, "labels": None, "loop": None}
             if state["labels"] is not None:
                 labels = Transitions(state["labels"]["observations"], state["labels"]["actions"])
-            for finished, each in enumerate(iterations[state["iterations"] :], start=state["iterations"]):
+            for finished, iteration in enumerate(iterations[state["iterations"] :], start=state["iterations"]):
                 # Images of large datasets stay in their files: a checkpoint holds labels only where they are in
                 # memory.
                 checkpoint = {"iterations": finished, "labels": vars(labels[:])}
-                self._fit(each, labels, seed, checkpoint, state, env, run)
-                if each.episodes:
-                    labels = joined([labels, self._rollouts(each, rollouts, expert, seed)])
+                self._fit(iteration, labels, seed, checkpoint, state, env, run)
+                if iteration.episodes:
+                    labels = concatenate_transitions([labels, self._rollouts(iteration, rollouts, expert, seed)])
 
     def _iterations(self, initial: int, horizon: int, total: int) -> list[_Iteration]:
         """Divide the episodes to label; the last policy learns from all labels.
@@ -195,7 +198,7 @@ class DAgger(PolicyAgent):
 
     def _fit(
         self,
-        each: _Iteration,
+        iteration: _Iteration,
         labels: Transitions,
         seed: int,
         checkpoint: State,
@@ -206,7 +209,7 @@ class DAgger(PolicyAgent):
         """Fit a new policy to all labels, which acts from then on.
 
         Args:
-            each: Iteration.
+            iteration: Iteration.
             labels: Labels so far.
             seed: Seed of the training.
             checkpoint: Content of a checkpoint besides the training loop.
@@ -215,7 +218,7 @@ class DAgger(PolicyAgent):
             run: Checkpoints and log.
         """
         settings: DAggerSettings = self.settings
-        own_seed = int(np.random.SeedSequence([seed, each.number]).generate_state(1)[0])
+        own_seed = int(np.random.SeedSequence([seed, iteration.number]).generate_state(1)[0])
         with isolated_rng(own_seed):
             policy = self.new_policy()
             if settings.standardize:
@@ -224,7 +227,7 @@ class DAgger(PolicyAgent):
             loop = TrainingLoop(
                 policy,
                 labels,
-                LoopSettings(each.epochs, min(settings.batch_size, len(labels)), settings.learning_rate),
+                LoopSettings(iteration.epochs, min(settings.batch_size, len(labels)), settings.learning_rate),
                 seed=own_seed,
                 symmetry=settings.symmetry(env),
                 device=run.device,
@@ -235,18 +238,18 @@ class DAgger(PolicyAgent):
             while not loop.is_done:
                 loop.epoch()
                 self.policy = policy
-                done = each.before + loop.epochs_done
+                done = iteration.before + loop.epochs_done
                 run.log(done, labels=len(labels), **loop.logs)
                 run.evaluate(policy, env, done)
                 run.checkpoint(lambda: {**checkpoint, "loop": loop.state()})
             self.policy = loop.result()
 
-    def _rollouts(self, each: _Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Transitions:
+    def _rollouts(self, iteration: _Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Transitions:
         """Act for some episodes, and have the expert label each state."""
-        rng = np.random.default_rng([seed, 1, each.number])
-        beta = self.settings.beta**each.number
-        env.episode = each.first
-        steps = [step for _ in range(each.episodes) for step in self._episode(env, expert, beta, rng)]
+        rng = np.random.default_rng([seed, 1, iteration.number])
+        beta = self.settings.beta**iteration.number
+        env.episode = iteration.first
+        steps = [step for _ in range(iteration.episodes) for step in self._episode(env, expert, beta, rng)]
         observations, actions = zip(*steps, strict=True)
         return Transitions(tree_map(torch.from_numpy, stack(observations)), torch.from_numpy(np.stack(actions)))
 

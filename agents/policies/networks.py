@@ -1,7 +1,7 @@
 """Networks of our agents: policies of Stable-Baselines3 with an encoder that standardizes observations.
 
-Means and deviations are part of the weights, so they are saved with them. All networks have the same layers: the
-weights of a BC policy initialize the policy of PPO, or the actor of SAC.
+Means and standard deviations are part of the weights, so they are saved with them. All networks have the same layers:
+the weights of a BC policy initialize the policy of PPO, or the actor of SAC.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from torch import nn
 from agents.types import Keywords, Space, Tensors
 from demos.datasets.statistics import Statistics
 
-MIN_DEVIATION = 0.01
-"""Observations have about unit range: numbers with a smaller deviation than this are not scaled."""
+MIN_STD = 0.01
+"""Observations have about unit range: dimensions with a standard deviation below this are not scaled."""
 MAX_STANDARDIZED = 10.0
 """Standardized numbers are clipped to plus and minus this, so that new values do not make activations explode."""
 IMAGE_FEATURES = 128
 MIN_LOG_STD = -40.0
 """Smallest logarithm of the noise. Where an action is always the same, behavior cloning shrinks its noise with each
-update: published trainings reach -33. At -40, losses and their gradients still fit in 32-bit numbers."""
+update: published training runs reach -33. At -40, losses and their gradients still fit in 32-bit numbers."""
 
 
 class ObservationEncoder(BaseFeaturesExtractor):
@@ -53,7 +53,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
                 self.register_buffer(f"spread_{number}", torch.ones(math.prod(part.shape)))
 
     def fit(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
-        """Set mean and deviation of the numbers.
+        """Set mean and standard deviation of the dimensions.
 
         Args:
             statistics: Statistics of a dataset (:func:`demos.statistics`).
@@ -63,7 +63,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
             if is_image(part):
                 continue
             known = statistics[f"observation/{name}" if name else "observation"]
-            spread = np.where(known.std < MIN_DEVIATION, 1.0, known.std).ravel()
+            spread = np.where(known.std < MIN_STD, 1.0, known.std).ravel()
             spread[list(masked)] = np.inf
             self.get_buffer(f"mean_{number}").copy_(torch.as_tensor(known.mean.ravel()))
             self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))

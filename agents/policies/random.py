@@ -1,4 +1,4 @@
-"""Random agent: the lower baseline of every comparison."""
+"""Random agent: the lower bound of every comparison."""
 
 from __future__ import annotations
 

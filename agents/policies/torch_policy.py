@@ -61,7 +61,7 @@ class TorchPolicy(nn.Module, ABC):
 
         Args:
             statistics: Statistics of :attr:`agents.data.demonstrations.DemonstrationData.statistics`.
-            masked: Indices of the numbers of an observation that the policy must not use.
+            masked: Indices of the observation dimensions that the policy must not use.
         """
 
     @property

@@ -63,12 +63,12 @@ def sac_from(bc: BehaviorCloning, env: Env | VecEnv, *, log_std: float = LOG_STD
     is_dict = isinstance(bc.observation_space, spaces.Dict)
     keywords = policy_keywords(bc.settings.hidden_sizes)
     model = SAC("MultiInputPolicy" if is_dict else "MlpPolicy", env, policy_kwargs=keywords, **settings)
-    own: Any = bc.policy.network
+    network: Any = bc.policy.network
     for part in (model.actor, model.critic, model.critic_target):
         extractor: Any = part.features_extractor
-        set_weights(extractor, weights_of(own.features_extractor))
-    set_weights(model.actor.latent_pi, weights_of(own.mlp_extractor.policy_net))
-    set_weights(model.actor.mu, weights_of(own.action_net[0]))
+        set_weights(extractor, weights_of(network.features_extractor))
+    set_weights(model.actor.latent_pi, weights_of(network.mlp_extractor.policy_net))
+    set_weights(model.actor.mu, weights_of(network.action_net[0]))
     spread: Any = model.actor.log_std
     with torch.no_grad():
         spread.weight.zero_()

@@ -28,7 +28,7 @@ class PPOSettings(AgentSettings):
     gamma: Fraction = Field(0.97, description="Discount factor.")
     gae_lambda: Fraction = Field(0.95, description="Factor of the generalized advantage estimate.")
     clip_range: Positive = Field(0.2, description="Clipping of the ratio of new and old probability.")
-    entropy_weight: NotNegative = Field(0.0, description="Bonus for random actions.")
+    entropy_weight: NotNegative = Field(0.0, description="Weight of the entropy bonus.")
     log_std: LogStd = Field(-0.5, description="Logarithm of the initial standard deviation of actions.")
     hidden_sizes: Layers = Field((256, 256), description="Units of the layers.")
 
@@ -62,7 +62,7 @@ class PPOAgent(ReinforcementAgent):
     """
 
     spec = AgentSpec("ppo", settings=PPOSettings, needs_demonstrations=False, needs_environment=True, takes_run=True)
-    environments = 8
+    n_envs = 8
 
     def new_policy(self) -> BasePolicy:
         """Return an untrained policy."""
@@ -75,7 +75,7 @@ class PPOAgent(ReinforcementAgent):
         return PPO(
             BoundedPolicy,
             envs,
-            n_steps=steps_per_env(settings.steps_per_iteration, self.environments, horizon),
+            n_steps=steps_per_env(settings.steps_per_iteration, self.n_envs, horizon),
             learning_rate=settings.learning_rate,
             batch_size=settings.batch_size,
             n_epochs=settings.epochs,

@@ -30,7 +30,7 @@ class SACSettings(OffPolicySettings):
     gradient_steps: Count = Field(2, description="Updates at a time.")
     n_sampled_goal: CountOrZero = Field(
         4,
-        description="Relabelled transitions for each real one where observations contain a goal (Andrychowicz et al. "
+        description="Relabeled transitions for each real one where observations contain a goal (Andrychowicz et al. "
         "2017, Hindsight Experience Replay); 0 for none.",
     )
 

@@ -1,4 +1,4 @@
-"""SQIL: Q-learning that is paid for doing what was demonstrated (Reddy et al. 2020), by imitation's SQIL on DQN."""
+"""SQIL (Reddy et al. 2020), by imitation's SQIL on DQN: reward 1 for demonstrated steps and 0 for its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from agents.types import Env
 class SQILSettings(DQNSettings):
     """Settings of SQIL: those of DQN, and its own."""
 
-    standardize: bool = Field(True, description="Scale observations to mean 0 and deviation 1 of the demonstrations.")
+    standardize: bool = Field(True, description="Standardize observations as in the demonstrations.")
 
 
 class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
@@ -51,9 +51,9 @@ class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
         Returns:
             Tensors of shape (batch_size, ...).
         """
-        own = ReplayBuffer.sample(self, batch_size // 2, env)
+        agent_batch = ReplayBuffer.sample(self, batch_size // 2, env)
         demonstrated = self.expert_buffer.sample(batch_size - batch_size // 2, env)
-        fields = {name: values for name, values in own._asdict().items() if values is not None}
+        fields = {name: values for name, values in agent_batch._asdict().items() if values is not None}
         return ReplayBufferSamples(
             **{name: torch.cat((values, getattr(demonstrated, name))) for name, values in fields.items()}
         )
@@ -62,9 +62,9 @@ class HalfDemonstratedBuffer(sqil.SQILReplayBuffer):
 class SQIL(PolicyAgent):
     """SQIL: Q-learning with reward 1 for every demonstrated step, and 0 for every step of its own.
 
-    **Idea.** Half of every minibatch is demonstrated, half is the agent's own. The first half gets reward 1, the
-    second 0, whatever the environment's reward is. So the agent learns to act as demonstrated and, since Q-learning
-    looks ahead, to return to demonstrated states after it left them. There is no discriminator as in GAIL.
+    **Idea.** Half of every minibatch is demonstrated, half is the agent's own. The first half gets reward 1,
+    the second 0, whatever the environment's reward is. So the agent learns to act as demonstrated and, since
+    Q-learning looks ahead, to return to demonstrated states after it left them. There is no discriminator as in GAIL.
 
     **Equation.** DQN's loss on minibatches of both, with r = 1 on demonstrated transitions and r = 0 on others.
 

@@ -19,7 +19,7 @@ from agents.types import Env
 class ReinforcementAgent(PolicyAgent):
     """Agent that an algorithm of Stable-Baselines3 trains from reward alone."""
 
-    environments: ClassVar[int] = 1
+    n_envs: ClassVar[int] = 1
     """Number of training environments."""
 
     @abstractmethod
@@ -66,7 +66,7 @@ class ReinforcementAgent(PolicyAgent):
             lambda envs: self.new_model(envs, horizon_of(env), device),
             steps=steps,
             seed=seed,
-            environments=self.environments,
+            n_envs=self.n_envs,
         )
 
 
@@ -80,5 +80,5 @@ class OffPolicySettings(AgentSettings):
     learning_starts: CountOrZero = Field(1000, description="Steps of random actions before the first update.")
     gamma: Discount = Field(0.97, description="Discount factor; episodes are 40 to 120 steps long.")
     train_freq: Count = Field(1, description="Steps between updates.")
-    gradient_steps: Count = Field(1, description="Updates at a time.")
+    gradient_steps: Count = Field(1, description="Gradient steps after every ``train_freq`` environment steps.")
     hidden_sizes: Layers = Field((256, 256), description="Units of the layers.")

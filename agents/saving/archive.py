@@ -1,4 +1,4 @@
-"""Load a model that Stable-Baselines3, or a library like it, saved as an archive (.zip).
+"""Load a model that Stable-Baselines3, or a library built on it, saved as a .zip archive.
 
 An archive holds pickles, which can run any code when they are loaded: load only files that you trust. Reading the
 JSON part (:func:`check`, :func:`settings_of`) runs no code.
@@ -129,7 +129,7 @@ def load(
     if vecnormalize_sha256 is not None and (statistics is None or _sha256(statistics) != vecnormalize_sha256):
         raise ValueError(
             f"the statistics of VecNormalize for {path} ({statistics}) were changed since they were chosen: "
-            "start the measurement again"
+            "start the evaluation again"
         )
     data = _read(path)
     parts = {name: _unpickled(path, name, data[name]) for name in POLICY}
@@ -146,7 +146,7 @@ def load(
             raise ValueError(f"{algorithm} cannot load {path}: {error!r}") from error
     else:
         model = _policy(path, parts, use_sde=bool(data.get("use_sde")))
-    return vecenv.Wrapped(model, wrappers) if wrappers else model
+    return vecenv.VecEnvAgent(model, wrappers) if wrappers else model
 
 
 def _read(path: str | Path) -> JsonObject:
@@ -229,8 +229,8 @@ def _statistics(path: str | Path, chosen: str | Path | bool | None) -> Path | No
     if chosen is not None:
         raise ValueError(f"vecnormalize is {chosen!r}; expected a file, or False if observations were not normalized")
     normalized = _was_normalized(_read(path))
-    found = None if normalized is False else _statistics_beside(Path(path))
-    if found is None and normalized is not False:
+    statistics = None if normalized is False else _statistics_beside(Path(path))
+    if statistics is None and normalized is not False:
         training = "was trained under VecNormalize" if normalized else "may have been trained under VecNormalize"
         message = (
             f"the model in {path} {training}, and there is no {STATISTICS} beside it. Give the file as "
@@ -239,11 +239,11 @@ def _statistics(path: str | Path, chosen: str | Path | bool | None) -> Path | No
         if normalized:
             raise ValueError(message)
         warnings.warn(f"{message}. They are not normalized now", stacklevel=3)
-    return found
+    return statistics
 
 
 def _was_normalized(data: Mapping[str, object]) -> bool | None:
-    """Return whether a model was trained under VecNormalize; None if its archive does not record it."""
+    """Return True if a model was trained under VecNormalize; None if its archive does not record it."""
     # On-policy algorithms save the original observation only beside a normalized one; off-policy ones always do.
     if not {"gae_lambda", "n_steps", "_last_original_obs"} <= data.keys():
         return None

@@ -37,7 +37,8 @@ def save_agent(
         settings: Settings of the agent.
         spaces: Spaces as :func:`agents.data.spaces.spaces_of` returns them.
         weights: Weights of the networks.
-        training: Record of the training (:func:`agents.training.provenance.training_of`); None before a training.
+        training: Record of the training (:func:`agents.training.provenance.training_record`); None before a training
+            run.
 
     Returns:
         The folder.
@@ -125,11 +126,11 @@ def read_weights(
     description = read_description(directory)
     if description.get("agent") != name:
         raise ValueError(f"{directory} holds agent {description.get('agent')!r}, not {name!r}")
-    for what, own in spaces.items():
-        if description.get(what) != own:
+    for name, space in spaces.items():
+        if description.get(name) != space:
             raise ValueError(
-                f"the agent in {directory} was trained with {what.replace('_', ' ')} "
-                f"{brief(str(description.get(what)))}; this environment has {brief(own)}"
+                f"the agent in {directory} was trained with {name.replace('_', ' ')} "
+                f"{brief(str(description.get(name)))}; this environment has {brief(space)}"
             )
     path = Path(directory) / WEIGHTS
     if not path.is_file():

@@ -26,12 +26,12 @@ EVALUATED_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Settings of a training.
+    """Settings of a training run.
 
     Attributes:
         epochs: Largest number of passes over the steps.
         batch_size: Steps in a minibatch; the rest of an epoch that fills no minibatch is left out.
-        learning_rate: Learning rate of the first epoch; it falls to 0 along half a cosine, once an epoch.
+        learning_rate: Learning rate of the first epoch; it decays to 0 on a cosine schedule, updated once per epoch.
         weight_decay: Decoupled weight decay of AdamW (Loshchilov and Hutter 2019).
         ema_decay: Decay of the exponential moving average of the weights that is the result; 0 for none.
         patience: Epochs without a lower validation loss after which the training stops; 0 for never.
@@ -56,7 +56,7 @@ class TrainingLoop(Generic[PolicyType]):
         steps: Demonstrated steps to learn from.
         settings: Settings of the training.
         seed: Seeds the order of the steps.
-        validation: Steps whose loss decides when to stop and which weights are the result; None for the last weights.
+        validation: Steps for early stopping and for the choice of the best weights; None keeps the last weights.
         symmetry: Augments minibatches; None leaves them.
         device: ``auto``, ``cpu`` or ``cuda``.
 
@@ -162,7 +162,7 @@ class TrainingLoop(Generic[PolicyType]):
         return self.policy.state_dict() if self._average is None else self._average
 
     def result(self) -> PolicyType:
-        """Return the policy, on the CPU, with the best weights if there is a validation, else with the last."""
+        """Return the policy on the CPU: with the best weights if there is validation data, else with the last."""
         self.policy.load_state_dict(self._best_weights or self._result_weights())
         return self.policy.to("cpu").eval()
 

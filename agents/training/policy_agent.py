@@ -1,4 +1,4 @@
-"""Base of our agents: settings, the record of a training, acting, saving and loading."""
+"""Base of our agents: settings, the record of a training run, acting, saving and loading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agents.data.spaces import spaces_of
 from agents.policies.networks import set_weights, weights_of
 from agents.registry import AgentSpec
 from agents.saving.storage import read_weights, save_agent
-from agents.training.provenance import training_of
+from agents.training.provenance import training_record
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, check_seed, read_settings
@@ -73,7 +73,7 @@ class PolicyAgent(ABC):
             raise ValueError(f"the budget is {budget} {self.spec.budget_unit}; expected at least 1")
         if demonstrations is not None:
             demonstrations.check_spaces(self.observation_space, self.action_space)
-        self.training = run.identity = training_of(
+        self.training = run.identity = training_record(
             self.spec.name, self.settings.model_dump(), env, demonstrations, seed=seed, budget=budget
         )
 

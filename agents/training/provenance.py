@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agents.registry import AGENTS, find, spec_of
-from agents.training.settings import AgentSettings, settings_of, stem
+from agents.training.settings import AgentSettings, settings_of, settings_section
 from agents.types import Env, JsonObject
 from demos.collection.versions import expert_versions, library_versions, major_versions
 from lam_envs.registration import is_lam_env
@@ -50,11 +50,11 @@ def effective_settings(name: str, changed: Mapping[str, object], section: str) -
         ValueError: A setting that the agent does not have, or a value of another type or out of range.
     """
     kind = settings_type(name)
-    found = dict(changed) if kind is None else settings_of(name, kind, changed, section).model_dump()
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    effective = dict(changed) if kind is None else settings_of(name, kind, changed, section).model_dump()
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in effective.items()}
 
 
-def training_of(
+def training_record(
     agent: str,
     settings: Mapping[str, object],
     env: Env,
@@ -78,7 +78,7 @@ def training_of(
         "agent": agent,
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
         "environment": None if spec is None else spec.id,
-        "section": stem(env),
+        "section": settings_section(env),
         "keywords": {} if spec is None else {name: repr(value) for name, value in sorted(spec.kwargs.items())},
         "demonstrations": None
         if demonstrations is None
@@ -112,7 +112,7 @@ def outdated_parts(training: JsonObject) -> list[str]:
     """Return the parts, and the libraries by major version, whose version changed since an agent was trained.
 
     Args:
-        training: Result of :func:`training_of`, as a saved agent holds it.
+        training: Result of :func:`training_record`, as a saved agent holds it.
     """
     versions = training.get("versions") or {}
     # Earlier saved agents list their libraries among the versions.
@@ -127,9 +127,9 @@ def outdated_parts(training: JsonObject) -> list[str]:
 
 
 def _read_keywords(keywords: Mapping[str, str]) -> JsonObject:
-    """Read keywords as :func:`training_of` writes them; objects, such as a user's own task, cannot be read."""
-    found = {}
+    """Read keywords as :func:`training_record` writes them; objects, such as a user's own task, cannot be read."""
+    keywords = {}
     for name, text in keywords.items():
         with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            found[name] = ast.literal_eval(text)
-    return found
+            keywords[name] = ast.literal_eval(text)
+    return keywords

@@ -1,4 +1,4 @@
-"""Isolated random numbers of a training, although libraries draw from global generators."""
+"""Isolated random numbers of a training run, although libraries draw from global generators."""
 
 from __future__ import annotations
 

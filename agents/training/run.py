@@ -1,4 +1,4 @@
-"""Run of a training: progress bar, periodic evaluation, TensorBoard log, checkpoints."""
+"""Training runs: progress bar, periodic evaluation, TensorBoard log, checkpoints."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ FIRST_SEED = 2**30
 
 @dataclass
 class Run:
-    """Progress, periodic evaluation, log and checkpoints of one training.
+    """Progress, periodic evaluation, log and checkpoints of one training run.
 
-    A run never changes the result: it draws no random numbers, and a training that resumes from a checkpoint ends
+    A run never changes the result: it draws no random numbers, and a training run that resumes from a checkpoint ends
     with the same weights.
 
     Attributes:
@@ -41,9 +41,11 @@ class Run:
         device: ``auto``, ``cpu`` or ``cuda``.
         episodes: Episodes of each periodic evaluation; 0 for none.
         evaluations: Number of periodic evaluations.
-        seconds: Least time between checkpoints; more if writing them would take over 5% of the time.
-        overwrite: Start from scratch if the folder holds a checkpoint of another training.
-        identity: Description of the training (:func:`agents.training.provenance.training_of`), which the agent sets.
+        seconds: Minimum time between checkpoints, seconds; longer if writing them would take more than 5% of the
+            time.
+        overwrite: Start from scratch if the folder holds a checkpoint of another training run.
+        identity: Description of the training (:func:`agents.training.provenance.training_record`), which the agent
+            sets.
     """
 
     folder: Path | None = None
@@ -77,7 +79,7 @@ class Run:
         self._evaluated = 0
         self._logged = 0
         self._resumed_at: int | None = None
-        self._numbers: dict[str, float] = {}
+        self._metrics: dict[str, float] = {}
 
     @contextmanager
     def training(self, agent: str, total: int, unit: str) -> Iterator[Run]:
@@ -114,7 +116,7 @@ class Run:
         """Return the state of the last checkpoint; None without one.
 
         Raises:
-            ValueError: The checkpoint is damaged, or belongs to another training.
+            ValueError: The checkpoint is damaged, or belongs to another training run.
         """
         if self.folder is None or not (self.folder / CHECKPOINT).is_file():
             return None
@@ -161,35 +163,35 @@ class Run:
         self._due = ended + max(self.seconds, 20.0 * (ended - began))
 
     def delete_checkpoint(self) -> None:
-        """Delete the checkpoint of a training that is finished and saved."""
+        """Delete the checkpoint of a training run that is finished and saved."""
         if self.folder is not None:
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
-    def log(self, done: int, **numbers: float) -> None:
-        """Update the progress bar, and log numbers.
+    def log(self, done: int, **metrics: float) -> None:
+        """Update the progress bar, and log metrics.
 
         Args:
             done: Amount of training so far.
-            numbers: Numbers by name.
+            metrics: Metrics by name.
         """
-        self._numbers |= numbers
-        self.record(done, numbers)
+        self._metrics |= metrics
+        self.log_to_tensorboard(done, metrics)
         if self._task is not None:
-            note = ", ".join(f"{name} {number:.3g}" for name, number in self._numbers.items())
+            note = ", ".join(f"{name} {number:.3g}" for name, number in self._metrics.items())
             self._bar.update(self._task, completed=done, note=note)
 
-    def record(self, done: int, numbers: Mapping[str, float]) -> None:
-        """Log numbers for TensorBoard only.
+    def log_to_tensorboard(self, done: int, metrics: Mapping[str, float]) -> None:
+        """Log metrics to TensorBoard only.
 
         Args:
             done: Amount of training so far.
-            numbers: Numbers by name.
+            metrics: Metrics by name.
         """
         self._logged = max(self._logged, done)
-        if self.folder is not None and numbers:
+        if self.folder is not None and metrics:
             if self._tensorboard is None:
                 self._tensorboard = self._writer(self.folder)
-            for name, number in numbers.items():
+            for name, number in metrics.items():
                 self._tensorboard.add_scalar(name, number, done)
 
     def _writer(self, folder: Path) -> SummaryWriter:
@@ -220,16 +222,16 @@ class Run:
         self._evaluated = done * self.evaluations // self._total
         if env.spec is None:
             raise ValueError(f"{env} has no spec: make it by gym.make, or skip periodic evaluation (episodes=0)")
-        made = gym.make(env.spec)
+        environment = gym.make(env.spec)
         try:
-            result = evaluate_agent(agent, made, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
+            result = evaluate_agent(agent, environment, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
         finally:
-            made.close()
+            environment.close()
         self.log(done, success=result.success_rate)
 
 
 def _different(checkpoint: Mapping[str, object], identity: Mapping[str, object]) -> str:
-    """Return the names of the parts of a training's description that differ."""
+    """Return the names of the parts of a training run's description that differ."""
     before = checkpoint.get("identity")
     known = before if isinstance(before, dict) else {}
     names = sorted(name for name in known.keys() | identity.keys() if known.get(name) != identity.get(name))
@@ -237,7 +239,7 @@ def _different(checkpoint: Mapping[str, object], identity: Mapping[str, object])
 
 
 def _require_cuda() -> None:
-    """Refuse to train on a missing GPU.
+    """Check that PyTorch finds a GPU.
 
     Raises:
         ValueError: PyTorch finds no GPU.

@@ -1,7 +1,7 @@
 """Settings of agents: defaults in code, and what differs in some environments in ``configs/<agent>.yaml``.
 
-A file that says ``inherits: bc`` also uses what the file of that agent says of environments, for the settings that
-both agents have.
+A file with ``inherits: bc`` also uses the environment sections in the file of that agent, for the settings that both
+agents have.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def read_settings(
     Raises:
         ValueError: A setting that the agent does not have, or a value of another type or out of range.
     """
-    return settings_of(name, kind, changed, stem(env))
+    return settings_of(name, kind, changed, settings_section(env))
 
 
 def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, object], section: str) -> SettingsType:
@@ -75,7 +75,7 @@ def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, objec
         name: Name of the agent.
         kind: Class of its settings.
         changed: Settings that differ, by name.
-        section: Name of the environment in files of settings (:func:`stem`).
+        section: Name of the environment in files of settings (:func:`settings_section`).
 
     Raises:
         ValueError: See :func:`read_settings`.
@@ -90,11 +90,11 @@ def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, objec
 
 def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, object], error: ValidationError) -> str:
     """Return the first problem of settings: the value, what is expected."""
-    found = error.errors()[0]
-    if not found["loc"]:
-        return str(found["ctx"]["error"])
-    key = str(found["loc"][0])
-    if found["type"] == "extra_forbidden":
+    first_error = error.errors()[0]
+    if not first_error["loc"]:
+        return str(first_error["ctx"]["error"])
+    key = str(first_error["loc"][0])
+    if first_error["type"] == "extra_forbidden":
         return f"unknown setting {key!r} of agent {name}; expected one of {', '.join(kind.model_fields)}"
     bounds = {
         "greater_than_equal": "at least",
@@ -103,13 +103,13 @@ def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, ob
         "less_than": "below",
     }
     sizes = {"too_long": ("at most", "max_length"), "too_short": ("at least", "min_length")}
-    if found["type"] in bounds:
-        expected = f"{bounds[found['type']]} {next(iter(found['ctx'].values())):g}"
-    elif found["type"] in sizes:
-        words, bound = sizes[found["type"]]
-        expected = f"{words} {found['ctx'][bound]} items"
+    if first_error["type"] in bounds:
+        expected = f"{bounds[first_error['type']]} {next(iter(first_error['ctx'].values())):g}"
+    elif first_error["type"] in sizes:
+        words, bound = sizes[first_error["type"]]
+        expected = f"{words} {first_error['ctx'][bound]} items"
     else:
-        expected = found["msg"].removeprefix("Input should be ")
+        expected = first_error["msg"].removeprefix("Input should be ")
     return f"setting {key} of agent {name} is {values[key]!r}; expected {expected}"
 
 
@@ -122,15 +122,18 @@ def file_settings(name: str, known: Iterable[str]) -> dict[str, JsonObject]:
     """
     path = CONFIGS / f"{name}.yaml"
     content = _parsed(path, path.stat().st_mtime_ns)
-    own = {section: values for section, values in content.items() if section not in (SEARCH, INHERITS)}
+    overrides = {section: values for section, values in content.items() if section not in (SEARCH, INHERITS)}
     if INHERITS not in content:
-        return own
+        return overrides
     names = set(known)
     inherited = {
         section: {key: value for key, value in values.items() if key in names}
         for section, values in file_settings(content[INHERITS], names).items()
     }
-    return {section: {**inherited.get(section, {}), **own.get(section, {})} for section in {**inherited, **own}}
+    return {
+        section: {**inherited.get(section, {}), **overrides.get(section, {})}
+        for section in {**inherited, **overrides}
+    }
 
 
 @cache
@@ -143,7 +146,7 @@ SPACES = ("control", "obs")
 """Keywords that change observations or actions: settings that were tuned for an id do not hold for them."""
 
 
-def stem(env: Env | None) -> str:
+def settings_section(env: Env | None) -> str:
     """Return the name of an environment in files of settings: its id without the version, such as ``LamGrasp``.
 
     Args:
@@ -160,15 +163,15 @@ def stem(env: Env | None) -> str:
     return spec.id.rpartition("-v")[0]
 
 
-SEEDS = 2**32
-"""Seeds of trainings are below this, the largest that the libraries take."""
+SEED_LIMIT = 2**32
+"""Seeds of training runs are below this, the largest that the libraries take."""
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that a training cannot have.
+    """Check that a seed is valid.
 
     Raises:
         ValueError: It is negative or too large.
     """
-    if not 0 <= seed < SEEDS:
-        raise ValueError(f"seed is {seed}; expected at least 0 and below {SEEDS}")
+    if not 0 <= seed < SEED_LIMIT:
+        raise ValueError(f"seed is {seed}; expected at least 0 and below {SEED_LIMIT}")

@@ -111,17 +111,17 @@ def next_episode(envs: VecEnv, number: int) -> None:
 def seeded(envs: VecEnv) -> list[SeededEpisodes]:
     """Return the :class:`SeededEpisodes` of a vectorized environment."""
     inner: Any = envs.unwrapped
-    found = []
+    seeded_envs = []
     for env in inner.envs:
         while not isinstance(env, SeededEpisodes):
             env = env.env
-        found.append(env)
-    return found
+        seeded_envs.append(env)
+    return seeded_envs
 
 
-def steps_per_env(steps: int, environments: int, horizon: int) -> int:
+def steps_per_env(steps: int, n_envs: int, horizon: int) -> int:
     """Return the steps of one environment in an iteration of about ``steps``, in whole episodes, at least one."""
-    return horizon * max(1, round(steps / (environments * horizon)))
+    return horizon * max(1, round(steps / (n_envs * horizon)))
 
 
 def train_from_scratch(
@@ -132,7 +132,7 @@ def train_from_scratch(
     *,
     steps: int,
     seed: int,
-    environments: int = 1,
+    n_envs: int = 1,
 ) -> BasePolicy:
     """Train a new model, or resume its training; return its policy on the CPU.
 
@@ -143,9 +143,9 @@ def train_from_scratch(
         new_model: Returns the untrained model of the training environments.
         steps: Steps of all environments together.
         seed: Seeds weights, exploration and episodes.
-        environments: Number of training environments.
+        n_envs: Number of training environments.
     """
-    envs = training_envs(env, seed, environments)
+    envs = training_envs(env, seed, n_envs)
     try:
         with isolated_rng(seed), run.training(name, steps, "steps"):
             model = new_model(envs)
@@ -209,7 +209,7 @@ class _RunCallback(BaseCallback):
         numbers = {
             name: float(value) for name, value in self.model.logger.name_to_value.items() if name.startswith("train/")
         }
-        self._run.record(done, numbers)
+        self._run.log_to_tensorboard(done, numbers)
         self._run.log(done)
         self._run.evaluate(self.model.policy, self._env, done)
         self._run.checkpoint(lambda: state_of(self.model))
@@ -246,7 +246,7 @@ def restore(model: BaseAlgorithm, state: State) -> None:
 def replay_state(buffer: BaseBuffer | None) -> State | None:
     """Return the content of a replay buffer; None without a buffer.
 
-    A buffer that holds more than arrays returns the rest by ``more_state`` and sets it by ``set_more_state``.
+    A buffer that holds more than arrays returns the rest by ``extra_state`` and sets it by ``set_extra_state``.
     """
     if buffer is None:
         return None
@@ -254,7 +254,7 @@ def replay_state(buffer: BaseBuffer | None) -> State | None:
     arrays = {
         name: values[:rows] if len(values) == buffer.buffer_size else values for name, values in _arrays(buffer)
     }
-    more = buffer.more_state() if hasattr(buffer, "more_state") else None
+    more = buffer.extra_state() if hasattr(buffer, "extra_state") else None
     return {"arrays": arrays, "position": buffer.pos, "full": buffer.full, "more": more}
 
 
@@ -266,15 +266,15 @@ def set_replay(buffer: BaseBuffer | None, state: State | None) -> None:
         content = torch.as_tensor(state["arrays"][name]).numpy()
         values[: len(content)] = content
     buffer.pos, buffer.full = state["position"], state["full"]
-    if hasattr(buffer, "set_more_state"):
-        buffer.set_more_state(state["more"])
+    if hasattr(buffer, "set_extra_state"):
+        buffer.set_extra_state(state["more"])
 
 
 def _arrays(buffer: BaseBuffer) -> list[tuple[str, Array]]:
     """Return the numeric arrays of a replay buffer by name; arrays in dicts have names of two parts."""
-    found = []
+    arrays = []
     for name, value in vars(buffer).items():
         for key, part in value.items() if isinstance(value, dict) else [("", value)]:
             if isinstance(part, np.ndarray) and part.dtype != object:
-                found.append((f"{name}/{key}", part))
-    return sorted(found, key=lambda item: item[0])
+                arrays.append((f"{name}/{key}", part))
+    return sorted(arrays, key=lambda item: item[0])

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import agents
 from agents.data.demonstrations import DemonstrationData, Demonstrations
-from agents.training.provenance import training_of
+from agents.training.provenance import training_record
 from agents.training.run import FIRST_SEED, Run
 from agents.training.settings import CONFIGS, SEARCH
 from agents.types import Env, JsonObject
@@ -32,12 +32,12 @@ HEARTBEAT = 20
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """Result of a study.
 
     Attributes:
         settings: Settings of the best trial.
-        success_rate: Mean success rate over the trainings of the best trial.
+        success_rate: Mean success rate over the training runs of the best trial.
         trials: Number of finished trials, including pruned ones.
     """
 
@@ -57,8 +57,8 @@ def search_space(agent: str, changed: Mapping[str, object] | None = None) -> dic
         ValueError: The file has no such section, or all of its settings are fixed.
     """
     path = CONFIGS / f"{agent}.yaml"
-    found = dict(yaml.safe_load(path.read_text()).get(SEARCH) or {}) if path.is_file() else {}
-    left = {name: dict(where) for name, where in found.items() if name not in (changed or {})}
+    search_ranges = dict(yaml.safe_load(path.read_text()).get(SEARCH) or {}) if path.is_file() else {}
+    left = {name: dict(search_range) for name, search_range in search_ranges.items() if name not in (changed or {})}
     if not left:
         raise ValueError(
             f"agent {agent} has nothing to tune: its settings have no section {SEARCH!r}, or all of them are fixed"
@@ -66,7 +66,7 @@ def search_space(agent: str, changed: Mapping[str, object] | None = None) -> dic
     return left
 
 
-def suggested(trial: optuna.Trial, space: Mapping[str, JsonObject]) -> JsonObject:
+def suggest_settings(trial: optuna.Trial, space: Mapping[str, JsonObject]) -> JsonObject:
     """Return the settings that a trial suggests.
 
     Args:
@@ -74,15 +74,19 @@ def suggested(trial: optuna.Trial, space: Mapping[str, JsonObject]) -> JsonObjec
         space: Range of each setting: ``choices``, or ``low`` and ``high``, with ``log`` for a logarithmic scale.
     """
     chosen: JsonObject = {}
-    for name, where in space.items():
-        if "choices" in where:
+    for name, search_range in space.items():
+        if "choices" in search_range:
             # Optuna stores numbers, strings and booleans only, so lists are chosen by their index.
-            index = trial.suggest_categorical(name, list(range(len(where["choices"]))))
-            chosen[name] = where["choices"][index]
-        elif isinstance(where["low"], int) and isinstance(where["high"], int):
-            chosen[name] = trial.suggest_int(name, where["low"], where["high"], log=bool(where.get("log")))
+            index = trial.suggest_categorical(name, list(range(len(search_range["choices"]))))
+            chosen[name] = search_range["choices"][index]
+        elif isinstance(search_range["low"], int) and isinstance(search_range["high"], int):
+            chosen[name] = trial.suggest_int(
+                name, search_range["low"], search_range["high"], log=bool(search_range.get("log"))
+            )
         else:
-            chosen[name] = trial.suggest_float(name, where["low"], where["high"], log=bool(where.get("log")))
+            chosen[name] = trial.suggest_float(
+                name, search_range["low"], search_range["high"], log=bool(search_range.get("log"))
+            )
     return chosen
 
 
@@ -99,7 +103,7 @@ def tune(
     budget: int | None = None,
     device: str = "auto",
     progress: bool = False,
-) -> Tuned:
+) -> TuningResult:
     """Search for the settings with the highest success rate; bad trials are pruned.
 
     Several processes may share a study. A killed trial is retried by the next process.
@@ -111,15 +115,15 @@ def tune(
         demonstrations: Demonstrations; None for an agent that needs none.
         study: SQLite file, which is created if it does not exist.
         trials: Total number of trials.
-        seeds: Trainings per trial.
+        seeds: Training runs per trial.
         episodes: Evaluation episodes per training.
-        budget: Budget of each training; by default its setting.
+        budget: Budget of each training run; by default its setting.
         device: ``auto``, ``cpu`` or ``cuda``.
         settings: Fixed settings, which are not tuned.
         progress: Show a progress bar.
 
     Raises:
-        ValueError: There is nothing to tune, or the study belongs to another training.
+        ValueError: There is nothing to tune, or the study belongs to another training run.
     """
     for what, number in (("trials", trials), ("seeds", seeds), ("episodes", episodes), ("budget", budget)):
         if number is not None and number < 1:
@@ -129,9 +133,9 @@ def tune(
     agents.make(agent, env, **settings)
     space = search_space(agent, settings)
     data = None if demonstrations is None else DemonstrationData.of(demonstrations)
-    of = training_of(agent, settings, env, data, seed=seeds, budget=budget)
-    del of["versions"], of["libraries"]
-    opened = _opened(Path(study), {**of, "space": space, "episodes": episodes})
+    study_identity = training_record(agent, settings, env, data, seed=seeds, budget=budget)
+    del study_identity["versions"], study_identity["libraries"]
+    opened = _opened(Path(study), {**study_identity, "space": space, "episodes": episodes})
     bar = Progress(
         TextColumn("[bold]tuning {task.fields[agent]}"),
         BarColumn(),
@@ -144,7 +148,7 @@ def tune(
         task = bar.add_task("", total=trials, agent=agent, note="", completed=len(_finished(opened)))
 
         def objective(trial: optuna.Trial) -> float:
-            chosen = {**settings, **suggested(trial, space)}
+            chosen = {**settings, **suggest_settings(trial, space)}
             rates = []
             for number in range(seeds):
                 made = agents.make(agent, env, **chosen)
@@ -164,11 +168,11 @@ def tune(
         if len(_finished(opened)) < trials:
             opened.optimize(objective, callbacks=[after])
     best = opened.best_trial
-    found = {
+    best_settings = {
         name: space[name]["choices"][value] if "choices" in space[name] else value
         for name, value in best.params.items()
     }
-    return Tuned(found, float(best.value or 0.0), len(_finished(opened)))
+    return TuningResult(best_settings, float(best.value or 0.0), len(_finished(opened)))
 
 
 def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -189,7 +193,7 @@ def _is_study(path: Path) -> bool:
     return not tables or "studies" in tables
 
 
-def _opened(path: Path, of: Mapping[str, object]) -> optuna.Study:
+def _opened(path: Path, study_identity: Mapping[str, object]) -> optuna.Study:
     """Open a study, or create it."""
     if "?" in str(path.resolve()):
         raise ValueError(f"{path} contains '?', which a database address cannot: choose another file")
@@ -206,7 +210,7 @@ def _opened(path: Path, of: Mapping[str, object]) -> optuna.Study:
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
         )
         known = optuna.get_all_study_names(storage)
-        name = f"{of['agent']} {of['environment']}"
+        name = f"{study_identity['agent']} {study_identity['environment']}"
         if known and name not in known:
             raise ValueError(f"{path} holds a study of {known[0]}: choose another file for {name}")
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
@@ -215,9 +219,9 @@ def _opened(path: Path, of: Mapping[str, object]) -> optuna.Study:
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
     stored = study.user_attrs.get("of")
     if stored is None:
-        study.set_user_attr("of", of)
-    elif stored != yaml.safe_load(yaml.safe_dump(of)):
-        different = sorted(key for key in of if stored.get(key) != of[key])
+        study.set_user_attr("of", study_identity)
+    elif stored != yaml.safe_load(yaml.safe_dump(study_identity)):
+        different = sorted(key for key in study_identity if stored.get(key) != study_identity[key])
         raise ValueError(f"{path} holds a study with another {', '.join(different)}: choose another file")
     return study
 
@@ -237,7 +241,7 @@ class _Trial(Run):
         if "success" not in numbers:
             return
         self.show_note(f"success {numbers['success']:.2f}")
-        # Only the first of several trainings can prune a trial.
+        # Only the first of several training runs can prune a trial.
         if self._before == 0:
             self._trial.report(numbers["success"], self._reports)
             self._reports += 1

@@ -14,7 +14,7 @@ import yaml
 import agents
 import demos
 from agents.data.demonstrations import DemonstrationData, Transitions
-from agents.imitation.bc import BCPolicy, BCSettings, BehaviorCloning, CloningSettings
+from agents.imitation.bc import BCPolicy, BCSettings, BehaviorCloning, SharedBCSettings
 from agents.policies.networks import MIN_LOG_STD, BoundedPolicy, ObservationEncoder, policy_keywords
 from agents.registry import AGENTS, find, spec_of
 from agents.training import settings as settings_module
@@ -202,8 +202,8 @@ def test_settings_inherit_from_another_agents_file(
     (tmp_path / "bc.yaml").write_text(yaml.safe_dump({**shipped, "LamReach": {"epochs": 7, "batch_size": 9}}))
     (tmp_path / "mine.yaml").write_text("inherits: bc\nLamGrasp: {epochs: 8}\n")
     monkeypatch.setattr(settings_module, "CONFIGS", tmp_path)
-    for env_id, epochs in (("LamReach-v0", 7), ("LamGrasp-v0", 8), ("LamStack-v0", CloningSettings().epochs)):
-        found = read_settings("mine", CloningSettings, {}, make(env_id))
+    for env_id, epochs in (("LamReach-v0", 7), ("LamGrasp-v0", 8), ("LamStack-v0", SharedBCSettings().epochs)):
+        found = read_settings("mine", SharedBCSettings, {}, make(env_id))
         assert (found.epochs, found.batch_size) == (epochs, 9 if env_id == "LamReach-v0" else 128)
 
 
@@ -239,7 +239,7 @@ def test_an_action_that_is_nearly_always_the_same_ends_no_training(log_std: floa
     spaces = (gym.spaces.Box(-1.0, 1.0, (3,)), gym.spaces.Box(-1.0, 1.0, (2,)))
     learned = Transitions(torch.from_numpy(seen), torch.from_numpy(done))
     with isolated_rng(0):
-        policy = BCPolicy(*spaces, CloningSettings(hidden_sizes=(32,)))
+        policy = BCPolicy(*spaces, SharedBCSettings(hidden_sizes=(32,)))
         with torch.no_grad():
             policy.network.log_std[1] = log_std
         loop = TrainingLoop(policy, learned, LoopSettings(40, 64, 1e-3), seed=0)

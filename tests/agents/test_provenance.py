@@ -10,14 +10,14 @@ import pytest
 
 from agents.imitation.bc import BehaviorCloning
 from agents.registry import AGENTS
-from agents.training.provenance import effective_settings, outdated_parts, training_of
+from agents.training.provenance import effective_settings, outdated_parts, training_record
 from lam_envs.robots import ROBOTS
 
 
 def described(env_id: str = "LamReach-v0", **keywords: Any) -> dict[str, Any]:
     env = gym.make(env_id, **keywords)
     try:
-        return training_of("bc", {}, env, None, seed=0, budget=None)
+        return training_record("bc", {}, env, None, seed=0, budget=None)
     finally:
         env.close()
 

@@ -238,7 +238,7 @@ def test_a_folder_named_like_a_log_stays_where_a_training_starts(tmp_path: Path)
     (tmp_path / "events.out.tfevents.x").mkdir()
     run = Run(tmp_path)
     with run.training("agent", 1, "steps"):
-        run.record(1, {"loss": 0.5})
+        run.log_to_tensorboard(1, {"loss": 0.5})
     assert (tmp_path / "events.out.tfevents.x").is_dir()
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 2
 

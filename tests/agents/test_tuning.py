@@ -27,7 +27,7 @@ from agents.training.settings import CONFIGS, SEARCH
 from ..conftest import Make
 
 
-def tuned(datasets: Any, env: Any, study: Path, trials: int, **settings: Any) -> tuning.Tuned:
+def tuned(datasets: Any, env: Any, study: Path, trials: int, **settings: Any) -> tuning.TuningResult:
     root, ids = datasets
     dataset = demos.load(ids["LamReach-v0"], root)
     return tuning.tune("bc", env, dataset, study, settings, trials=trials, episodes=3, budget=2)

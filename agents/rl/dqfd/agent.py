@@ -61,7 +61,7 @@ class DQfDSettings(AgentSettings):
     alpha: Fraction = Field(0.4, description="Exponent of priorities; 0 draws uniformly.")
     beta: Fraction = Field(0.6, description="Initial exponent of importance weights; 1 at the last step.")
     # Above 0: a transition that could never be drawn again would never be corrected.
-    agent_bonus: Positive = Field(0.001, description="Added to the priorities of the agent's transitions.")
+    agent_bonus: Positive = Field(0.001, description="Constant added to the priorities of the agent's transitions.")
     demonstration_bonus: Positive = Field(1.0, description="Added to the priorities of demonstrations.")
     train_freq: Count = Field(1, description="Steps between updates.")
     gradient_steps: Count = Field(1, description="Updates at a time.")
@@ -69,7 +69,7 @@ class DQfDSettings(AgentSettings):
     exploration: Literal["epsilon_greedy", "softmax"] = Field(EPSILON_GREEDY, description="Kind of exploration.")
     epsilon: Fraction = Field(0.01, description="Fraction of random actions of epsilon_greedy, as in the paper.")
     temperature: Positive = Field(0.1, description="Temperature of softmax, in units of Q.")
-    standardize: bool = Field(True, description="Scale observations to mean 0 and deviation 1 of the demonstrations.")
+    standardize: bool = Field(True, description="Standardize observations as in the demonstrations.")
     hidden_sizes: Layers = Field(
         (256, 256), description="Units of the layers; each of the two streams has a last layer of its own."
     )
@@ -205,7 +205,7 @@ class DQfD(DQN):
         )
         self.exploration_rate = settings.epsilon
         for episode in data.iterate_episodes():
-            self.replay_buffer.demonstrate(episode)
+            self.replay_buffer.add_demonstration(episode)
         if settings.standardize:
             for extractor in self.policy.extractors:
                 extractor.fit(data.statistics)
@@ -221,9 +221,11 @@ class DQfD(DQN):
         planned, began = self.settings.pretraining_steps, self._n_updates
         self.policy.set_training_mode(True)
         while self._n_updates < planned:
-            numbers = self.update(self.settings.batch_size)
+            metrics = self.update(self.settings.batch_size)
             if self._n_updates % LOG_INTERVAL == 0 or self._n_updates == planned:
-                self._run.record(self._n_updates, {f"pretraining/{name}": value for name, value in numbers.items()})
+                self._run.log_to_tensorboard(
+                    self._n_updates, {f"pretraining/{name}": value for name, value in metrics.items()}
+                )
                 self._run.log(0, pretraining=float(self._n_updates))
                 self._run.checkpoint(lambda: state_of(self), now=self._n_updates == planned)
         if self._n_updates > began:
@@ -233,10 +235,10 @@ class DQfD(DQN):
         """Make updates on demonstrations and the agent's own transitions."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        numbers: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for _ in range(gradient_steps):
-            numbers = self.update(batch_size)
-        for name, number in numbers.items():
+            metrics = self.update(batch_size)
+        for name, number in metrics.items():
             self.logger.record(f"train/{name}", number)
 
     def update(self, batch_size: int) -> dict[str, float]:
@@ -252,13 +254,13 @@ class DQfD(DQN):
         # The remaining progress falls from 1 to 0 with the steps; it is 1 in the pre-training.
         beta = 1.0 - (1.0 - settings.beta) * self._current_progress_remaining
         batch = self.replay_buffer.sample(batch_size, beta=beta)
-        targets, later_targets = self._targets(batch)
+        targets, n_step_targets = self._targets(batch)
         q_values = self.q_net(batch.observations)
         known = values_of(q_values, batch.actions)
         errors = targets - known
         losses = {
             "one_step": weighted_mean(huber(errors), batch.weights),
-            "n_step": weighted_mean(huber(later_targets - known), batch.weights),
+            "n_step": weighted_mean(huber(n_step_targets - known), batch.weights),
             "margin": weighted_mean(
                 batch.demonstrated * large_margin(q_values, batch.labels, settings.margin), batch.weights
             ),
@@ -284,12 +286,12 @@ class DQfD(DQN):
     @torch.no_grad()
     def _targets(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the targets of Q(s, a) of one step and of n steps, each of shape (N,)."""
-        following = concatenate([batch.next_observations, batch.later_observations])
+        following = concatenate([batch.next_observations, batch.n_step_observations])
         online, target = self.q_net(following), self.q_net_target(following)
         count = len(batch.rows)
         return (
             double_q_targets(batch.rewards, batch.discounts, online[:count], target[:count]),
-            double_q_targets(batch.returns, batch.later_discounts, online[count:], target[count:]),
+            double_q_targets(batch.returns, batch.n_step_discounts, online[count:], target[count:]),
         )
 
     def predict(

@@ -37,7 +37,7 @@ def values_of(q_values: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
 
     Args:
         q_values: Q(s, .), shape (N, A).
-        actions: Numbers of actions, shape (N,).
+        actions: Indices of actions, shape (N,).
     """
     return q_values.gather(1, actions[:, None])[:, 0]
 

@@ -108,7 +108,7 @@ class Batch(NamedTuple):
         next_observations: Observation one step later.
         returns: Sum of gamma^k r_k over up to n steps.
         later_discounts: gamma to the power of the number of these steps; 0 where the episode terminated at the last.
-        later_observations: Observation after the last of these steps.
+        n_step_observations: Observation after the last of these steps.
         demonstrated: 1 for demonstrations, 0 for the agent's own transitions.
         weights: Importance weights, at most 1.
     """
@@ -121,8 +121,8 @@ class Batch(NamedTuple):
     discounts: torch.Tensor
     next_observations: Tensors
     returns: torch.Tensor
-    later_discounts: torch.Tensor
-    later_observations: Tensors
+    n_step_discounts: torch.Tensor
+    n_step_observations: Tensors
     demonstrated: torch.Tensor
     weights: torch.Tensor
 
@@ -191,7 +191,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
         self.ends = np.zeros(buffer_size, dtype=bool)
         """True where an episode ended, terminated or truncated."""
 
-    def demonstrate(self, episode: Episode) -> None:
+    def add_demonstration(self, episode: Episode) -> None:
         """Add a demonstration to the first rows.
 
         Raises:
@@ -264,7 +264,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
         raw = (self.size() * self.tree[rows] / self.tree.total) ** -beta
         return np.asarray(raw / raw.max(), dtype=np.float64)
 
-    def later(self, rows: Rows) -> tuple[Numbers, Numbers, Rows]:
+    def n_step_returns(self, rows: Rows) -> tuple[Numbers, Numbers, Rows]:
         """Return the discounted sums of up to n rewards from some rows on.
 
         They end early with the episode, and at the newest step.
@@ -289,7 +289,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
 
     def _get_samples(self, batch_inds: Rows, env: object = None, beta: float = 1.0) -> Batch:  # type: ignore[override]
         rows = batch_inds
-        returns, discounts, last = self.later(rows)
+        returns, discounts, last = self.n_step_returns(rows)
 
         def taken(arrays: Observation, which: Rows) -> Any:
             return tree_map(lambda values: torch.as_tensor(values[which], device=self.device), arrays)
@@ -312,7 +312,7 @@ class PrioritizedReplayBuffer(BaseBuffer):
             floats(self.weights(rows, beta)),
         )
 
-    def more_state(self) -> State:
+    def extra_state(self) -> State:
         """Return what a checkpoint needs besides the arrays."""
         return {
             "priorities": self.tree[: self.size()],
@@ -320,8 +320,8 @@ class PrioritizedReplayBuffer(BaseBuffer):
             "generator": self._rng.bit_generator.state,
         }
 
-    def set_more_state(self, state: State) -> None:
-        """Set a state of :meth:`more_state`."""
+    def set_extra_state(self, state: State) -> None:
+        """Set a state of :meth:`extra_state`."""
         priorities = np.asarray(state["priorities"], dtype=np.float64)
         self.tree.set(np.arange(len(priorities)), priorities)
         self.largest_error = float(state["largest_error"])

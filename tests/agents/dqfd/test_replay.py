@@ -32,7 +32,7 @@ def buffer_of(rows: int, **changed: Any) -> PrioritizedReplayBuffer:
     for number, (length, terminated) in enumerate(SHOWN):
         ends = np.arange(length) == length - 1
         seen = np.stack([np.full(length + 1, number), np.arange(length + 1)], axis=1).astype(np.float32)
-        buffer.demonstrate(
+        buffer.add_demonstration(
             Episode(
                 seed=None,
                 observations=seen,
@@ -64,7 +64,7 @@ def test_returns_of_n_steps_end_with_episodes_and_with_what_is_known(rows: int, 
     episodes = [(6, False), (3, True), (9, False), (8, True)]
     acted(buffer, episodes, unfinished=5)
     kept = np.arange(buffer.size())
-    returns, discounts, last = buffer.later(kept)
+    returns, discounts, last = buffer.n_step_returns(kept)
     # The reference goes by the observations alone: which steps of which episode are remembered, and where.
     lengths = dict(enumerate([*SHOWN, *episodes, (5, False)]))
     place = {tuple(buffer.observations[row]): row for row in kept}
@@ -84,7 +84,7 @@ def test_a_batch_holds_the_rows_that_were_drawn() -> None:
     buffer = buffer_of(30)
     acted(buffer, [(6, False), (3, True), (9, False)])
     batch = buffer.sample(64, beta=0.6)
-    returns, discounts, last = buffer.later(batch.rows)
+    returns, discounts, last = buffer.n_step_returns(batch.rows)
     ended = buffer.terminations[batch.rows]
     for found, expected in (
         (batch.observations, buffer.observations[batch.rows]),
@@ -94,8 +94,8 @@ def test_a_batch_holds_the_rows_that_were_drawn() -> None:
         (batch.discounts, np.where(ended, 0.0, GAMMA)),
         (batch.next_observations, buffer.next_observations[batch.rows]),
         (batch.returns, returns),
-        (batch.later_discounts, discounts),
-        (batch.later_observations, buffer.next_observations[last]),
+        (batch.n_step_discounts, discounts),
+        (batch.n_step_observations, buffer.next_observations[last]),
         (batch.demonstrated, batch.rows < buffer.demonstrations),
     ):
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
@@ -116,7 +116,7 @@ def test_demonstrations_are_never_overwritten() -> None:
     newest = len(SHOWN) + 49
     assert (buffer.observations[buffer.demonstrations :, 0] >= newest - 1).all()
     with pytest.raises(ValueError, match="a demonstration of 3 steps ends beyond row 20"):
-        buffer.demonstrate(Episode(None, np.zeros((4, 2)), *(np.zeros(3) for _ in range(4)), infos={}))  # type: ignore[arg-type]
+        buffer.add_demonstration(Episode(None, np.zeros((4, 2)), *(np.zeros(3) for _ in range(4)), infos={}))  # type: ignore[arg-type]
 
 
 def test_priorities_have_the_bonus_of_their_kind_and_weights_their_formula() -> None:
