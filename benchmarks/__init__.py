@@ -6,7 +6,7 @@ import importlib.util
 
 if importlib.util.find_spec("rliable") is None:
     raise ModuleNotFoundError(
-        "benchmarks needs more than the core: pip install 'lam-envs[benchmarks]'", name="rliable"
+        "benchmarks needs additional packages: pip install 'lam-envs[benchmarks]'", name="rliable"
     )
 
 from agents.evaluation.evaluation import Evaluation, evaluate

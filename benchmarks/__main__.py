@@ -26,7 +26,7 @@ from benchmarks.speed import throughput as speed
 from benchmarks.speed.measuring import show_measured
 from benchmarks.suite.conditions import AS_TRAINED
 from benchmarks.suite.suite import SpeedSuite, Suite
-from benchmarks.suite.suite_file import is_of_speed, read_speed_suite, read_suite, suite_names
+from benchmarks.suite.suite_file import is_speed_suite, read_speed_suite, read_suite, suite_names
 from demos.commands.arguments import Address, EngineName, SharedFilesystem
 from demos.runtime.console import clear_errors, console, errors
 from demos.runtime.engines import LocalEngine, make_engine
@@ -36,7 +36,7 @@ from lam_envs.robots import ROBOTS
 from lam_envs.validation import check_name
 
 app = typer.Typer(
-    help="Measure agents and environments.",
+    help="Evaluate agents in suites, and measure the speed of environments, datasets and training.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
@@ -78,8 +78,8 @@ def run_(
 ) -> None:
     """Run a suite and write its report. After an interruption, the same command continues."""
     with clear_errors():
-        if is_of_speed(suite):
-            _run_speed(read_speed_suite(suite), agent, out, dry_run=dry_run)
+        if is_speed_suite(suite):
+            _run_speed_suite(read_speed_suite(suite), agent, out, dry_run=dry_run)
             return
         read = read_suite(suite, tuple(agent), allow_pickle=allow_pickle)
         out = out or Path("runs") / read.name
@@ -92,7 +92,8 @@ def run_(
             return
         for label in runner.removed_agents(read, out):
             errors.print(
-                f"{label} has results in {out} and is not in this run: add it by --agent to report it", markup=False
+                f"{label} has results in {out} and is not in this run: pass --agent {label} to report it",
+                markup=False,
             )
         for label in rerun:
             runner.delete_results(read, out, label)
@@ -112,12 +113,12 @@ def _show_plan(suite: Suite, folder: Path, workers: int) -> None:
     with console.status("comparing results with the suite"):
         todo = runner.missing(suite, folder)
     expected = runner.expected_seconds(todo, [folder, Path("results") / suite.name])
-    table = Table("environment", "agent", "trainings", "evaluations", "expected time", box=None)
+    table = Table("environment", "agent", "training runs", "evaluations", "estimated time", box=None)
     kinds = [(each.cell.environment, each.cell.label, each.cell.condition) for each in todo.cells]
     trained: set[str] = set()
     for environment, label, condition in dict.fromkeys(kinds):
         own = [each for each, kind in zip(todo.cells, kinds, strict=True) if kind == (environment, label, condition)]
-        # A training that several cells need is counted once.
+        # A training run that several cells need is counted once.
         trainings = {each.training.name for each in own if each.training in todo.trainings} - trained
         trained |= trainings
         known = [expected[name] for name in (*trainings, *(each.cell.name for each in own)) if name in expected]
@@ -128,13 +129,14 @@ def _show_plan(suite: Suite, folder: Path, workers: int) -> None:
     if todo.cells:
         console.print(table)
     console.print(
-        f"{len(todo.datasets)} datasets, {len(todo.trainings)} trainings, {len(todo.cells)} of {len(suite.cells())} "
+        f"{len(todo.datasets)} datasets, {len(todo.trainings)} training runs, {len(todo.cells)} of "
+        f"{len(suite.cells())} "
         f"evaluations and {len(todo.videos)} videos are missing in {folder}",
         soft_wrap=True,
     )
     unknown = len(todo.cells) + len(todo.trainings) - len(expected)
     parts = [f"{_duration(sum(expected.values()) / workers)} by {workers} workers"] if expected else []
-    parts += [f"{unknown} trainings and evaluations of unknown duration"] if unknown else []
+    parts += [f"{unknown} training runs and evaluations of unknown duration"] if unknown else []
     if parts:
         console.print(f"expected time without demonstrations and videos: {' and '.join(parts)}", soft_wrap=True)
     published = Path("results") / suite.name
@@ -160,7 +162,7 @@ def compare(
     before: Annotated[Path, typer.Argument(help="A results folder.")],
     after: Annotated[Path, typer.Argument(help="Another results folder.")],
 ) -> None:
-    """Show which agents changed between two results folders by more than noise."""
+    """Show which success rates differ significantly between two results folders."""
     with clear_errors():
         changes = comparing.compare(before, after)
         table = Table("environment", "agent", "before", "after", "difference, 95%", "verdict", "differs in", box=None)
@@ -198,11 +200,11 @@ def _show(folder: Path) -> None:
     with console.status("drawing tables, plots and the page"):
         written = reports.report(folder)
         suite, results = read_results(folder)
-        found = rows(results)
-    called = names(found)
-    short = short_names(list(dict.fromkeys(called)))
+        table_rows = rows(results)
+    row_names = names(table_rows)
+    short = short_names(list(dict.fromkeys(row_names)))
     table = Table("environment", "agent", "success", "95% interval", "seconds to success", "return", box=None)
-    for row, name in zip(found, called, strict=True):
+    for row, name in zip(table_rows, row_names, strict=True):
         seconds = "-" if row.seconds is None else f"{row.seconds:.2f}"
         interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}%"
         rate = f"{100 * row.success_rate:.1f}%"
@@ -210,7 +212,7 @@ def _show(folder: Path) -> None:
     console.print(table)
     if len(results) < len(suite["cells"]):
         console.print(f"{len(results)} of {len(suite['cells'])} evaluations have results")
-    for line in reports.unexpected_lines(suite, found):
+    for line in reports.unexpected_lines(suite, table_rows):
         console.print(f"unexpected: {line}", soft_wrap=True, markup=False)
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True)
@@ -279,7 +281,7 @@ def throughput(
         _measure_speed(env or list(lam_envs.ENV_IDS), steps, rounds, out, compared=not env)
 
 
-def _run_speed(suite: SpeedSuite, agents: list[str], out: Path | None, *, dry_run: bool) -> None:
+def _run_speed_suite(suite: SpeedSuite, agents: list[str], out: Path | None, *, dry_run: bool) -> None:
     """Run a suite that measures the speed of environments."""
     if agents:
         raise ValueError(f"suite {suite.name} measures the speed of environments: remove --agent")
@@ -368,7 +370,7 @@ def running(
     rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure the overhead of the runner of suites, and the speedup by a second worker."""
+    """Measure the overhead of the suite runner, and the speedup with a second worker."""
     with clear_errors():
         if trainings < 1 or episodes < 1 or rounds < 1:
             raise ValueError(

@@ -43,9 +43,9 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``within noise``, ``the same``, ``new``, ``gone``, or ``not comparable``."""
+        """``better``, ``worse``, ``within noise``, ``the same``, ``new``, ``removed``, or ``not comparable``."""
         if self.interval is None:
-            return "new" if self.before is None else "gone"
+            return "new" if self.before is None else "removed"
         if set(self.differs) & set(DEFINING):
             return "not comparable"
         if self.same:
@@ -57,11 +57,11 @@ class Change:
 def compare(before: str | Path, after: str | Path) -> list[Change]:
     """Compare the success of all agents in two folders of results.
 
-    The interval of the difference holds two noises. That of the episodes is Newcombe's, paired where both met the
-    same episodes (:func:`benchmarks.analysis.statistics.difference_over_episodes`). That of the trainings, where both
-    were trained more than once, is Welch's: trainings of other seeds, or of code that rounds otherwise, come out
-    differently by more than their episodes show. The interval is the union of both. Cells are compared if they have
-    the same label, number of demonstrations, demonstrator and condition.
+    The interval of the difference covers two sources of noise. That of the episodes is Newcombe's, paired where both
+    agents were evaluated in the same episodes (:func:`benchmarks.analysis.statistics.difference_over_episodes`). That
+    of the training runs, where both were trained more than once, is Welch's: training runs with other seeds, or with
+    different rounding, differ by more than the episodes show. The interval is the union of both. Cells are compared
+    if they have the same label, number of demonstrations, demonstrator and condition.
 
     Args:
         before: A folder of results.
@@ -77,11 +77,11 @@ def compare(before: str | Path, after: str | Path) -> list[Change]:
     (old, before_results), (new, after_results) = (_read(folder) for folder in (before, after))
     # Names are chosen over both folders, so that they agree.
     table = list({**old, **new}.values())
-    called = dict(zip([row.group for row in table], names(table), strict=True))
+    row_names = dict(zip([row.group for row in table], names(table), strict=True))
     changes = []
     for group in {**old, **new}:
-        rates = [found[group].success_rate if group in found else None for found in (old, new)]
-        change = Change(group[0], called[group], rates[0], rates[1], None)
+        rates = [rows_of[group].success_rate if group in rows_of else None for rows_of in (old, new)]
+        change = Change(group[0], row_names[group], rates[0], rates[1], None)
         if group in old and group in new:
             change = _compared(change, before_results[group], after_results[group])
         changes.append(change)
@@ -93,11 +93,11 @@ Group = tuple[str, str, int | None, str | None, str]
 
 def _read(folder: str | Path) -> tuple[dict[Group, Row], dict[Group, list[CellResult]]]:
     """Return the rows of a folder and the results of each row, in the order of the training seeds."""
-    found: dict[Group, list[CellResult]] = {}
+    results_by_group: dict[Group, list[CellResult]] = {}
     results = sorted(read_results(folder)[1], key=lambda result: result.cell.training_seed or 0)
     for result in results:
-        found.setdefault(result.cell.group, []).append(result)
-    return {row.group: row for row in rows(results)}, found
+        results_by_group.setdefault(result.cell.group, []).append(result)
+    return {row.group: row for row in rows(results)}, results_by_group
 
 
 def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> Change:

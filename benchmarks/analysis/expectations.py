@@ -1,4 +1,4 @@
-"""Bounds in which published figures are expected. Reports list the figures outside; no test requires them."""
+"""Expected bounds of published measurements. Reports list values outside the bounds; no test requires them."""
 
 from __future__ import annotations
 

@@ -26,8 +26,9 @@ class Rank:
         agent: Its name.
         environments: Number of environments.
         mean: Mean of its success rates, one for each environment.
-        over_runs: Aggregates over trainings; None without several trainings.
-        improvement: Probability that a training of it beats one of the reference; None without shared environments.
+        over_runs: Aggregates over training runs; None without several training runs.
+        improvement: Probability that a training run of the agent has a higher success rate than one of the reference;
+            None without shared environments.
     """
 
     agent: str
@@ -45,7 +46,7 @@ class Ranking:
         environments: Ids.
         reference: Agent that others are compared with; None without one.
         ranks: Agents measured in all environments first, then the best.
-        profiles: Performance profiles by agent, of those measured in all environments with several trainings.
+        profiles: Performance profiles by agent, of those measured in all environments with several training runs.
     """
 
     environments: tuple[str, ...]

@@ -24,18 +24,18 @@ class Row:
         demonstrations: Number of demonstrations it learned from; None for none.
         demonstrator: Name of their demonstrator; None without demonstrations.
         condition: Name of the condition.
-        trainings: Number of trainings; None for an agent that does not learn.
+        trainings: Number of training runs; None for an agent that does not learn.
         episodes: Number of episodes over all runs.
-        success_rate: Over all episodes.
+        success_rate: Success rate over all episodes.
         low: Lower end of its 95% interval over episodes, see :func:`benchmarks.analysis.statistics.success_interval`.
         high: Upper end.
         steps: Mean steps to success; None without success.
         seconds: Mean simulated seconds to success; None without success.
         mean_return: Mean sum of rewards.
-        training_seconds: Mean wall time of a training; None for an agent that does not learn.
-        training_cpu_seconds: Mean CPU time of a training; None for an agent that does not learn.
-        environment_steps: Mean environment steps of a training; None for an agent that does not learn.
-        ever_success_rate: Share of episodes in which the task was done after any step.
+        training_seconds: Mean wall time of a training run; None for an agent that does not learn.
+        training_cpu_seconds: Mean CPU time of a training run; None for an agent that does not learn.
+        environment_steps: Mean environment steps of a training run; None for an agent that does not learn.
+        ever_success_rate: Fraction of episodes in which the task was solved after any step.
         jerk: Mean jerk of the end effector, m/s^3; None if the environment does not report it.
         peak_force: Mean of the largest force of each episode, newtons; None if the environment does not report it.
         inference_latency_ms: Median wall time of a call of ``predict``, mean of the runs.
@@ -84,7 +84,14 @@ def rows(results: Sequence[CellResult]) -> list[Row]:
 
 def _order(row: Row) -> tuple[object, ...]:
     best = (-row.success_rate, -row.mean_return)
-    return place(row.environment), row.environment, *best, row.agent, row.demonstrations or 0, row.condition
+    return (
+        environment_order(row.environment),
+        row.environment,
+        *best,
+        row.agent,
+        row.demonstrations or 0,
+        row.condition,
+    )
 
 
 def _row(group: list[CellResult]) -> Row:
@@ -146,18 +153,18 @@ class Overview:
 def overviews(table: list[Row]) -> list[Overview]:
     """Return rows by agent and environment: one table for each variant of the tasks, such as ``Discrete``."""
     kinds: dict[str, list[Row]] = {}
-    for row in sorted(table, key=lambda row: place(row.environment)):
+    for row in sorted(table, key=lambda row: environment_order(row.environment)):
         kinds.setdefault(variant(row.environment), []).append(row)
     return [_overview(own) for _, own in sorted(kinds.items())]
 
 
 def _overview(table: list[Row]) -> Overview:
     environments = tuple(dict.fromkeys(row.environment for row in table))
-    called = names(table)
-    found = {(name, row.environment): row for name, row in zip(called, table, strict=True)}
+    row_names = names(table)
+    rows_by_name = {(name, row.environment): row for name, row in zip(row_names, table, strict=True)}
     lines = [
-        (name, tuple(found.get((name, environment)) for environment in environments))
-        for name in dict.fromkeys(called)
+        (name, tuple(rows_by_name.get((name, environment)) for environment in environments))
+        for name in dict.fromkeys(row_names)
     ]
 
     def order(line: tuple[str, tuple[Row | None, ...]]) -> tuple[int, float, str]:
@@ -173,7 +180,7 @@ def variant(environment: str) -> str:
     return endings[0] if endings else ""
 
 
-def place(environment: str) -> int:
+def environment_order(environment: str) -> int:
     """Return the position of an id in the order of our tasks, from easy to hard; others come last."""
     return lam_envs.ENV_IDS.index(environment) if environment in lam_envs.ENV_IDS else len(lam_envs.ENV_IDS)
 
@@ -195,7 +202,7 @@ def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:
         kinds: dict[tuple[str, str], set[object]] = {}
         for row in table:
             kinds.setdefault((row.agent, row.environment), set()).add(getattr(row, what))
-        several[what] = {agent for (agent, _), found in kinds.items() if len(found) > 1}
+        several[what] = {agent for (agent, _), values in kinds.items() if len(values) > 1}
     called = []
     for row in table:
         parts = [row.agent]

@@ -29,12 +29,14 @@ def export(folder: str | Path, format_: str) -> str:
 
 
 def as_csv(table: list[Row]) -> str:
-    """Return every row as CSV; intervals over trainings have columns of their own."""
+    """Return every row as CSV; intervals over training runs have columns of their own."""
     written = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     for row in table:
         content = asdict(row)
-        content = {name: _harmless(value) if isinstance(value, str) else value for name, value in content.items()}
+        content = {
+            name: _escape_formula(value) if isinstance(value, str) else value for name, value in content.items()
+        }
         content["runs"] = " ".join(map(str, row.runs))
         over_runs = content.pop("over_runs") or {"point": None, "low": None, "high": None}
         content |= {f"interquartile_mean_{name}": value for name, value in over_runs.items()}
@@ -45,7 +47,7 @@ def as_csv(table: list[Row]) -> str:
     return written.getvalue()
 
 
-def _harmless(text: str) -> str:
+def _escape_formula(text: str) -> str:
     """Return a text that spreadsheets do not read as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 

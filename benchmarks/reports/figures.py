@@ -44,14 +44,14 @@ def figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) 
         (
             "Success",
             lambda: plots.success(table),
-            "One bar for each agent: the success rate over all episodes of all its trainings, with the 95% interval "
-            "over episodes.",
+            "One bar for each agent: the success rate over all episodes of all its training runs, with the 95% "
+            "interval over episodes.",
         ),
         (
             "Learning curves",
             lambda: plots.learning_curves(results),
             "Success of the periodic evaluations during training, on seeds that nothing else uses: mean over the "
-            "trainings, and range from worst to best. The last point is the final evaluation.",
+            "training runs, and range from worst to best. The last point is the final evaluation.",
         ),
         (
             "Data efficiency",
@@ -68,8 +68,8 @@ def figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) 
             (
                 f"{PROFILE} over {', '.join(each.environments)}",
                 lambda each=each: plots.profiles(each),
-                "The share of trainings, over these environments, that reach a success rate or more (Agarwal et al. "
-                "2021, section 4.2); further right and up is better.",
+                "The fraction of training runs, over these environments, that reach a success rate or more (Agarwal "
+                "et al. 2021, section 4.2); further right and up is better.",
             )
             for each in ranked
             if len(each.environments) > 1

@@ -13,7 +13,7 @@ import numpy as np
 from agents.types import Array
 from benchmarks.analysis.ranking import Ranking
 from benchmarks.analysis.statistics import PROFILE_AT
-from benchmarks.analysis.tables import Row, conditions_of, names, place, rows, short_names
+from benchmarks.analysis.tables import Row, conditions_of, environment_order, names, rows, short_names
 from benchmarks.runner.results import CellResult
 from benchmarks.suite.conditions import AS_TRAINED
 from demos.runtime.files import write_atomically
@@ -77,43 +77,46 @@ def _percent_axis(axes: Axes, which: str = "y") -> None:
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """Add one legend below all panels."""
-    found = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
-    for columns in range(min(len(found), 6), 0, -1):
+    entries = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+    for columns in range(min(len(entries), 6), 0, -1):
         legend = figure.legend(
-            found.values(), found, loc="outside lower center", ncols=columns, fontsize=8, frameon=False
+            entries.values(), entries, loc="outside lower center", ncols=columns, fontsize=8, frameon=False
         )
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()
 
 
-def _styles(called: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
+def _styles(row_names: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
     """Return color and line style for each name; names of the same color differ by the style."""
     styles: dict[str, tuple[str, LineStyle]] = {}
-    for name in called:
-        same = sum(own == color(name) for own, _ in styles.values())
+    for name in row_names:
+        same = sum(used_color == color(name) for used_color, _ in styles.values())
         styles[name] = color(name), STYLES[same % len(STYLES)]
     return styles
 
 
 def success(table: Sequence[Row]) -> Figure:
     """Draw success rates as bars with their intervals, one panel an environment."""
-    called = names(table)
+    row_names = names(table)
     panels: dict[str, list[tuple[Row, str]]] = {}
-    for row, name in zip(table, called, strict=True):
+    for row, name in zip(table, row_names, strict=True):
         panels.setdefault(row.environment, []).append((row, name))
     most = max(map(len, panels.values()))
     figure, grid = _panels(len(panels), 0.7 + 0.27 * most)
-    labels = short_names(list(dict.fromkeys(called)))
-    for axes, (environment, own) in zip(grid, panels.items(), strict=True):
-        places = range(len(own))
-        rates = [row.success_rate for row, _ in own]
-        errors = [[row.success_rate - row.low for row, _ in own], [row.high - row.success_rate for row, _ in own]]
-        colors = [color(name) for _, name in own]
-        axes.barh(places, rates, 0.8, xerr=errors, ecolor=INK, capsize=2.5, color=colors)
-        for at, (row, _) in zip(places, own, strict=True):
-            axes.text(1.04, at, f"{100 * row.success_rate:.1f}%", va="center", fontsize=8)
-        axes.set_yticks(places, [labels[name] for _, name in own], fontsize=8)
+    labels = short_names(list(dict.fromkeys(row_names)))
+    for axes, (environment, entries) in zip(grid, panels.items(), strict=True):
+        positions = range(len(entries))
+        rates = [row.success_rate for row, _ in entries]
+        errors = [
+            [row.success_rate - row.low for row, _ in entries],
+            [row.high - row.success_rate for row, _ in entries],
+        ]
+        colors = [color(name) for _, name in entries]
+        axes.barh(positions, rates, 0.8, xerr=errors, ecolor=INK, capsize=2.5, color=colors)
+        for position, (row, _) in zip(positions, entries, strict=True):
+            axes.text(1.04, position, f"{100 * row.success_rate:.1f}%", va="center", fontsize=8)
+        axes.set_yticks(positions, [labels[name] for _, name in entries], fontsize=8)
         axes.set_ylim(most - 0.4, -0.6)
         _percent_axis(axes, "x")
         axes.set_xlim(0, 1.22)
@@ -123,30 +126,30 @@ def success(table: Sequence[Row]) -> Figure:
 
 
 def learning_curves(results: Sequence[CellResult]) -> Figure | None:
-    """Draw learning curves: mean and range over trainings; None without periodic evaluations."""
+    """Draw learning curves: mean and range over training runs; None without periodic evaluations."""
     table = [row for row in rows(results) if row.condition == AS_TRAINED]
-    called = dict(zip((row.group for row in table), names(table), strict=True))
+    row_names = dict(zip((row.group for row in table), names(table), strict=True))
     groups: dict[str, dict[str, list[LearningCurve]]] = {}
     for result in results:
-        own = learning_curve(result)
-        if own is not None and result.cell.group in called:
-            name = called[result.cell.group]
-            groups.setdefault(result.cell.environment, {}).setdefault(name, []).append(own)
+        curve = learning_curve(result)
+        if curve is not None and result.cell.group in row_names:
+            name = row_names[result.cell.group]
+            groups.setdefault(result.cell.environment, {}).setdefault(name, []).append(curve)
     if not groups:
         return None
-    groups = {name: groups[name] for name in sorted(groups, key=place)}
-    styles = _styles(list(dict.fromkeys(name for own in groups.values() for name in own)))
+    groups = {name: groups[name] for name in sorted(groups, key=environment_order)}
+    styles = _styles(list(dict.fromkeys(name for agents in groups.values() for name in agents)))
     figure, grid = _panels(len(groups), 2.6)
     for axes, (environment, agents) in zip(grid, groups.items(), strict=True):
-        for name, grown in agents.items():
-            shares, rates = _together(grown)
-            shown, line = styles[name]
-            axes.plot(shares, rates.mean(axis=0), linestyle=line, color=shown, label=name, linewidth=1.5)
-            axes.fill_between(shares, rates.min(axis=0), rates.max(axis=0), color=shown, alpha=0.15, linewidth=0)
+        for name, curves in agents.items():
+            shares, rates = _align_curves(curves)
+            line_color, line = styles[name]
+            axes.plot(shares, rates.mean(axis=0), linestyle=line, color=line_color, label=name, linewidth=1.5)
+            axes.fill_between(shares, rates.min(axis=0), rates.max(axis=0), color=line_color, alpha=0.15, linewidth=0)
         _percent_axis(axes)
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.5, 1.0], ["0%", "50%", "100%"])
-        axes.set_xlabel("of the training", fontsize=8)
+        axes.set_xlabel("fraction of the training", fontsize=8)
         axes.set_title(environment, fontsize=9, loc="left")
     figure.supylabel("success", fontsize=9)
     _legend(figure, grid)
@@ -158,26 +161,26 @@ LearningCurve = tuple[list[float], list[float]]
 
 
 def learning_curve(result: CellResult) -> LearningCurve | None:
-    """Return the learning curve of a training, with the final evaluation as last point; None without a curve.
+    """Return the learning curve of a training run, with the final evaluation as last point; None without a curve.
 
     Args:
-        result: Result of one training.
+        result: Result of one training run.
     """
     curve = None if result.training is None else result.training.curve
     if result.training is None or curve is None or not curve.done:
         return None
-    # The last periodic evaluation may be before the end of a training that counts steps.
+    # The last periodic evaluation may be before the end of a training run that counts steps.
     total = max(curve.done[-1], result.training.environment_steps if curve.unit == "steps" else 0.0)
     before = [(done / total, rate) for done, rate in zip(curve.done, curve.success, strict=True) if done < total]
     return [share for share, _ in before] + [1.0], [rate for _, rate in before] + [result.evaluation.success_rate]
 
 
-def _together(grown: Sequence[LearningCurve]) -> tuple[Array, Array]:
-    """Return the curves of several trainings at the same points, one row each, from where all are known."""
-    shares = np.linspace(0.0, 1.0, 41)
-    stacked = np.array([np.interp(shares, at, rates, left=np.nan) for at, rates in grown])
+def _align_curves(curves: Sequence[LearningCurve]) -> tuple[Array, Array]:
+    """Return the curves of several training runs at the same points, one row each, from where all are known."""
+    fractions = np.linspace(0.0, 1.0, 41)
+    stacked = np.array([np.interp(fractions, points, rates, left=np.nan) for points, rates in curves])
     known = ~np.isnan(stacked).any(axis=0)
-    return shares[known], stacked[:, known]
+    return fractions[known], stacked[:, known]
 
 
 def data_efficiency(table: Sequence[Row]) -> Figure | None:
@@ -222,21 +225,25 @@ def robustness(table: Sequence[Row]) -> Figure | None:
     conditions = conditions_of(table)
     if len(conditions) < 2:
         return None
-    called = names(table, conditions=False)
+    row_names = names(table, conditions=False)
     panels: dict[str, dict[str, dict[str, Row]]] = {}
-    for row, name in zip(table, called, strict=True):
+    for row, name in zip(table, row_names, strict=True):
         panels.setdefault(row.environment, {}).setdefault(name, {})[row.condition] = row
     figure, grid = _panels(len(panels), 0.9 + 0.24 * len(conditions) * max(map(len, panels.values())))
     for axes, (environment, agents) in zip(grid, panels.items(), strict=True):
         height = 0.8 / len(agents)
-        for number, name in enumerate(name for name in dict.fromkeys(called) if name in agents):
-            own = agents[name]
-            at = [conditions.index(condition) + (number - (len(agents) - 1) / 2) * height for condition in own]
-            rates = [row.success_rate for row in own.values()]
-            below = [row.success_rate - row.low for row in own.values()]
-            above = [row.high - row.success_rate for row in own.values()]
+        for number, name in enumerate(name for name in dict.fromkeys(row_names) if name in agents):
+            agent_rows = agents[name]
+            positions = [
+                conditions.index(condition) + (number - (len(agents) - 1) / 2) * height for condition in agent_rows
+            ]
+            rates = [row.success_rate for row in agent_rows.values()]
+            below = [row.success_rate - row.low for row in agent_rows.values()]
+            above = [row.high - row.success_rate for row in agent_rows.values()]
             errors = [below, above]
-            axes.barh(at, rates, height * 0.9, xerr=errors, ecolor=INK, capsize=1.5, color=color(name), label=name)
+            axes.barh(
+                positions, rates, height * 0.9, xerr=errors, ecolor=INK, capsize=1.5, color=color(name), label=name
+            )
         axes.set_yticks(range(len(conditions)), conditions)
         axes.set_ylim(len(conditions) - 0.4, -0.6)
         _percent_axis(axes, "x")
@@ -247,18 +254,18 @@ def robustness(table: Sequence[Row]) -> Figure | None:
 
 
 def profiles(ranked: Ranking) -> Figure | None:
-    """Draw performance profiles (Agarwal et al. 2021, section 4.2); None without several trainings."""
+    """Draw performance profiles (Agarwal et al. 2021, section 4.2); None without several training runs."""
     if not ranked.profiles:
         return None
     figure, (axes,) = _panels(1, 3.0, 6.5)
     styles = _styles(list(ranked.profiles))
     for name, profile in ranked.profiles.items():
-        shown, line = styles[name]
-        axes.step(PROFILE_AT, profile, linestyle=line, where="post", color=shown, label=name, linewidth=1.6)
+        line_color, line = styles[name]
+        axes.step(PROFILE_AT, profile, linestyle=line, where="post", color=line_color, label=name, linewidth=1.6)
     _percent_axis(axes)
     _percent_axis(axes, "x")
-    axes.set_xlabel("success rate, at least", fontsize=9)
-    axes.set_ylabel("share of trainings", fontsize=9)
+    axes.set_xlabel("success rate of at least", fontsize=9)
+    axes.set_ylabel("fraction of training runs", fontsize=9)
     _legend(figure, [axes])
     return figure
 

@@ -19,7 +19,15 @@ from agents.types import JsonObject
 from benchmarks.analysis.expectations import EXPECTATIONS, suite_figures, unexpected
 from benchmarks.analysis.ranking import ranking
 from benchmarks.analysis.statistics import Estimate
-from benchmarks.analysis.tables import Row, conditions_of, demonstrations_text, names, overviews, place, rows
+from benchmarks.analysis.tables import (
+    Row,
+    conditions_of,
+    demonstrations_text,
+    environment_order,
+    names,
+    overviews,
+    rows,
+)
 from benchmarks.reports import plots
 from benchmarks.reports.figures import figures
 from benchmarks.runner.results import (
@@ -119,15 +127,17 @@ def _render(name: str, content: Content) -> str:
 def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Content:
     """Return what both pages show."""
     table = rows(results)
-    sides = overviews([row for row in table if row.condition == next(iter(suite["conditions"]), AS_TRAINED)])
-    ranked = [each for each in map(ranking, sides) if len(each.ranks) > 1]
+    overviews_as_trained = overviews(
+        [row for row in table if row.condition == next(iter(suite["conditions"]), AS_TRAINED)]
+    )
+    ranked = [each for each in map(ranking, overviews_as_trained) if len(each.ranks) > 1]
     videos = _videos(base, suite, results)
     return {
         "suite": suite,
         "rows": table,
         "names": names(table),
-        "overviews": sides,
-        "under": _by_condition(table),
+        "overviews": overviews_as_trained,
+        "by_condition": _by_condition(table),
         "rankings": ranked,
         "videos": videos,
         "versions": _versions(results),
@@ -136,7 +146,7 @@ def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Conten
         "failed": _failed(base, suite, results),
         "unexpected": unexpected_lines(suite, table),
         "seeds": _seeds(suite),
-        "called": _called(suite),
+        "label_descriptions": _label_descriptions(suite),
         "command": _command(suite),
         "color": plots.color,
     }
@@ -158,13 +168,13 @@ def _progress(suite: JsonObject, results: list[CellResult]) -> Content:
 def _failed(base: Path, suite: JsonObject, results: list[CellResult]) -> list[tuple[str, str]]:
     """Return the cells that failed: name and last line of the traceback."""
     done = {result.cell.name for result in results}
-    found = []
+    failures = []
     for cell in (Cell(**cell) for cell in suite["cells"]):
         path = base / failure_file(cell.name)
         if cell.name not in done and path.is_file() and path.resolve().is_relative_to(base.resolve()):
             lines = path.read_text(errors="replace").strip().splitlines()
-            found.append((cell.name, lines[-1][:MAX_REASON_LENGTH] if lines else "no reason given"))
-    return found
+            failures.append((cell.name, lines[-1][:MAX_REASON_LENGTH] if lines else "no reason given"))
+    return failures
 
 
 def unexpected_lines(suite: JsonObject, table: list[Row]) -> list[str]:
@@ -192,10 +202,10 @@ def _is_shipped(suite: JsonObject) -> bool:
     if suite["name"] not in suite_names():
         return False
     shipped = read_suite(suite["name"]).model_dump(mode="json")
-    own = [entry for entry in suite["agents"] if entry["agent"] not in suite["extra_agents"]]
+    agents = [entry for entry in suite["agents"] if entry["agent"] not in suite["extra_agents"]]
     return all(
         shipped[part] == value
-        for part, value in {**suite, "agents": own}.items()
+        for part, value in {**suite, "agents": agents}.items()
         if part not in ("cells", "extra_agents")
     )
 
@@ -204,8 +214,8 @@ def _videos(base: Path, suite: JsonObject, results: list[CellResult]) -> list[Vi
     """Return the videos of cells that have results."""
     if suite["videos"] is None:
         return []
-    found = []
-    for result in sorted(results, key=lambda result: place(result.cell.environment)):
+    videos = []
+    for result in sorted(results, key=lambda result: environment_order(result.cell.environment)):
         cell = result.cell
         info = base / video_info_file(cell)
         if cell.label != suite["videos"]["agent"] or not info.is_file():
@@ -218,12 +228,12 @@ def _videos(base: Path, suite: JsonObject, results: list[CellResult]) -> list[Vi
             ]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{info} is damaged ({error!r}): remove it and run the suite again") from error
-        found += [
+        videos += [
             Video(cell.environment, which, video_file(cell, which), seed, success)
             for which, seed, success in episodes
             if (base / video_file(cell, which)).is_file()
         ]
-    return found
+    return videos
 
 
 def _data_uri(base: Path, file: str, kind: str) -> str:
@@ -238,17 +248,20 @@ def _by_condition(table: list[Row]) -> list[tuple[str, list[str], list[tuple[str
     """Return the success under each condition: environment, conditions, and the rows of each agent."""
     if len(conditions_of(table)) < 2:
         return []
-    found = []
+    tables = []
     for environment in dict.fromkeys(row.environment for row in table):
-        own = [row for row in table if row.environment == environment]
-        called = names(own, conditions=False)
-        conditions = conditions_of(own)
-        there = {(name, row.condition): row for name, row in zip(called, own, strict=True)}
+        environment_rows = [row for row in table if row.environment == environment]
+        row_names = names(environment_rows, conditions=False)
+        conditions = conditions_of(environment_rows)
+        rows_by_condition = {
+            (name, row.condition): row for name, row in zip(row_names, environment_rows, strict=True)
+        }
         agents = [
-            (name, [there.get((name, condition)) for condition in conditions]) for name in dict.fromkeys(called)
+            (name, [rows_by_condition.get((name, condition)) for condition in conditions])
+            for name in dict.fromkeys(row_names)
         ]
-        found.append((environment, conditions, agents))
-    return found
+        tables.append((environment, conditions, agents))
+    return tables
 
 
 def markdown_table(folder: str | Path) -> str:
@@ -261,7 +274,7 @@ def markdown_table(folder: str | Path) -> str:
 def markdown_conditions(folder: str | Path) -> str:
     """Return the success under each condition in Markdown, a table for each environment; empty for one condition."""
     _, results = read_results(folder)
-    return _templates().get_template("conditions.md.jinja").render(under=_by_condition(rows(results))).strip()
+    return _templates().get_template("conditions.md.jinja").render(by_condition=_by_condition(rows(results))).strip()
 
 
 def markdown_overview(folder: str | Path) -> str:
@@ -301,20 +314,20 @@ def _listed(versions: Mapping[str, object]) -> str:
 
 def _outdated(results: list[CellResult]) -> list[str]:
     """Return a line for each agent and condition whose results are outdated, with the changes."""
-    found: dict[tuple[str, str], list[str]] = {}
+    outdated: dict[tuple[str, str], list[str]] = {}
     for result in results:
         changes = "; ".join(outdated_by(result))
         if changes:
             cell = result.cell
             condition = "" if cell.condition == AS_TRAINED else f", {cell.condition}"
-            found.setdefault((changes, f"{cell.label}{condition}"), []).append(cell.environment)
+            outdated.setdefault((changes, f"{cell.label}{condition}"), []).append(cell.environment)
     return [
         f"{what} in {', '.join(dict.fromkeys(environments))} ({changes})"
-        for (changes, what), environments in found.items()
+        for (changes, what), environments in outdated.items()
     ]
 
 
-def _called(suite: JsonObject) -> dict[str, str]:
+def _label_descriptions(suite: JsonObject) -> dict[str, str]:
     """Return a description of each label that is not just the name of an agent."""
     return {
         entry["label"]: ", ".join(
@@ -352,10 +365,10 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:.1f}%"
 
 
-def _estimate(found: Estimate | None) -> str:
-    if found is None:
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None:
         return "-"
-    return f"{100 * found.point:.1f}% ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    return f"{100 * estimate.point:.1f}% ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
 
 
 def _number(value: float | None, digits: int = 1) -> str:

@@ -80,7 +80,7 @@ def provenance_of(
         agent: See :func:`agents.registry.find`.
         environment: An id.
         settings: Settings that differ from the agent's own.
-        demonstrator: Quality of the demonstrations that it learns from; None without demonstrations.
+        demonstrator: Name of the demonstrator that it learns from; None without demonstrations.
         learns: True if it learns.
     """
     module, _, env_id = environment.rpartition(":")
@@ -109,7 +109,7 @@ def provenance_of(
 
 
 def _is_expert(agent: str) -> bool:
-    """Return whether an agent of ours is the scripted expert."""
+    """Return True if an agent of ours is the scripted expert."""
     return agent in AGENTS and issubclass(import_object(AGENTS[agent], "agent"), ExpertPolicy)
 
 
@@ -146,16 +146,16 @@ def _fingerprint(modules: frozenset[str]) -> str:
 
 def _file_of(module: str) -> Path | None:
     try:
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except Exception:  # The package of a third party's module is run, and may raise anything.
         return None
-    if found is None or found.origin is None or not Path(found.origin).is_file():
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
-    return Path(found.origin)
+    return Path(spec.origin)
 
 
 def _is_loose(path: Path) -> bool:
-    """Return whether a file is neither Python's own nor installed."""
+    """Return True if a file is neither Python's own nor installed."""
     places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     return not any(path.is_relative_to(place) for place in places)
 

@@ -48,12 +48,12 @@ class ProgressDisplay:
             self.bar.remove_task(self._jobs.pop(name))
         self.bar.stop()
 
-    def watch(self, job: Job, share: float) -> None:
+    def update(self, job: Job, fraction: float) -> None:
         """Show the progress of a job."""
         if job.name not in self._jobs:
             self._jobs[job.name] = self.bar.add_task(f"  {job.name}", total=1.0, of="", note="")
-        of = f"{100 * share:3.0f}%" if share else ""
-        self.bar.update(self._jobs[job.name], completed=share, of=of)
+        of = f"{100 * fraction:3.0f}%" if fraction else ""
+        self.bar.update(self._jobs[job.name], completed=fraction, of=of)
 
     def ended(self, job: Job, *, failed: bool) -> None:
         """Remove the bar of a job and count it as done."""

@@ -87,7 +87,7 @@ class PlannedCell:
 
     @classmethod
     def of(cls, cell: Cell) -> PlannedCell:
-        """Return the plan of a cell, with the versions and settings of today."""
+        """Return the plan of a cell, with the current versions and settings."""
         demonstrator = None if cell.dataset is None else cell.dataset.demonstrator
         learns = cell.training_seed is not None
         trained = provenance_of(cell.agent, cell.environment, cell.settings, demonstrator=demonstrator, learns=learns)
@@ -198,7 +198,7 @@ def read_cell(path: Path) -> CellResult:
         )
         _check_types(result)
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
-        found = result.key
+        key = result.key
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
         raise ValueError(f"the result {path} is damaged ({error!r}): remove it and run the suite again") from error
     if not consistent:
@@ -206,7 +206,7 @@ def read_cell(path: Path) -> CellResult:
     seeds = [episode.seed for episode in episodes]
     if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
         raise ValueError(f"the result {path} does not have the episodes of its cell: remove it")
-    if content["key"] != found:
+    if content["key"] != key:
         raise ValueError(f"the result {path} has the key of another cell: remove it and run the suite again")
     if path.stem != result.cell.name:
         raise ValueError(f"the result {path} is of {result.cell.name}: remove it")
@@ -243,7 +243,7 @@ def _check_types(result: CellResult) -> None:
 
 
 def outdated_by(result: CellResult) -> list[str]:
-    """Return what changed since a cell was measured, in words; empty if it is up to date.
+    """Return the changes since a result was computed, as text; empty if it is up to date.
 
     Args:
         result: A measurement; empty is also returned if its third-party agent or environment is not installed.
@@ -254,7 +254,7 @@ def outdated_by(result: CellResult) -> list[str]:
         return []
     if result.provenance.sources.keys() - now.sources.keys():
         return []
-    found = []
+    changes = []
     for what, before, after in (
         ("", result.provenance.versions, now.versions),
         ("setting ", result.provenance.settings, now.settings),
@@ -263,8 +263,8 @@ def outdated_by(result: CellResult) -> list[str]:
     ):
         for name in sorted(before.keys() | after.keys()):
             if before.get(name) != after.get(name):
-                found.append(f"{what}{name} was {before.get(name, 'absent')}, is {after.get(name, 'absent')}")
-    return found
+                changes.append(f"{what}{name} was {before.get(name, 'absent')}, is {after.get(name, 'absent')}")
+    return changes
 
 
 def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> bool:
@@ -279,11 +279,11 @@ def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> 
     if not path.is_file():
         return False
     try:
-        found = read_cell(path)
+        stored = read_cell(path)
     except ValueError:
         return False
-    lacks_curve = with_curve and found.training is not None and found.training.curve is None
-    return found.key == planned.key and not lacks_curve
+    lacks_curve = with_curve and stored.training is not None and stored.training.curve is None
+    return stored.key == planned.key and not lacks_curve
 
 
 def video_info(planned: PlannedCell, videos: VideoSettings) -> JsonObject:
@@ -332,8 +332,8 @@ def read_results(folder: str | Path) -> tuple[JsonObject, list[CellResult]]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
     paths = dict.fromkeys(cell_path(base, cell) for cell in suite.planned)
-    found = [read_cell(path) for path in paths if path.is_file()]
-    results = [result for result in found if result.cell in suite.planned]
+    stored = [read_cell(path) for path in paths if path.is_file()]
+    results = [result for result in stored if result.cell in suite.planned]
     if not results:
         raise FileNotFoundError(
             f"none of the {len(suite.planned)} measurements in {base} is done: run the suite again"

@@ -1,4 +1,4 @@
-"""Run a suite: demonstrations, trainings, evaluations, videos. What is up to date is not run again."""
+"""Run a suite: demonstrations, training runs, evaluations, videos. What is up to date is not run again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from demos.runtime.files import write_atomically
 IMPORTED_LATE = ("scipy.stats",)
 """Modules that evaluations import late. Preloading them saves a second in every process."""
 IMPORTED_BY_TRAININGS = ("torch._dynamo",)
-"""The same for trainings: two seconds."""
+"""The same for training runs: two seconds."""
 LOCK = ".lock"
 """Lock file that the run in a folder holds."""
 
@@ -49,7 +49,7 @@ class Missing:
 
     Attributes:
         datasets: Datasets to collect.
-        trainings: Trainings to carry out.
+        trainings: Training runs to carry out.
         cells: Cells to measure.
         videos: Cells to record videos of.
     """
@@ -70,7 +70,7 @@ class Missing:
 
 
 def missing(suite: Suite, folder: str | Path) -> Missing:
-    """Return what a results folder lacks of a suite, or has outdated; nothing is changed.
+    """Return the missing and outdated results of a suite in a results folder. Nothing is changed.
 
     A result that is there needs neither its agent nor its dataset.
 
@@ -97,11 +97,11 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
 
 
 def _trainings(cells: Sequence[PlannedCell]) -> list[TrainingJob]:
-    """Return the trainings of cells, each once."""
+    """Return the training runs of cells, each once."""
     return list({planned.training.key: planned.training for planned in cells if planned.training}.values())
 
 
-def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
+def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
     """Return the jobs for the missing work, each after the jobs that it needs.
 
     Args:
@@ -187,7 +187,7 @@ def graph(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
 
 
 def expected_seconds(todo: Missing, folders: Sequence[str | Path]) -> dict[str, float]:
-    """Return the expected wall time of trainings and cells: the mean of earlier ones, with any seed and version.
+    """Return the expected wall time of training runs and cells: the mean of earlier ones, with any seed and version.
 
     Args:
         todo: Missing work.
@@ -217,7 +217,7 @@ def expected_seconds(todo: Missing, folders: Sequence[str | Path]) -> dict[str, 
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
-    """Return what trainings that take equally long have in common."""
+    """Return a key that is equal for training runs of equal duration."""
     return cell.environment, cell.agent, str(cell.settings), cell.demonstrations
 
 
@@ -316,13 +316,13 @@ def check_folder(suite: Suite, folder: str | Path) -> None:
 def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     write_suite(base, suite)
     todo = missing(suite, base)
-    work = graph(suite, todo, base)
+    work = make_jobs(suite, todo, base)
     # Jobs that failed run again, or do not belong to the suite any more.
     shutil.rmtree(base / FAILURES, ignore_errors=True)
     done = len(suite.cells()) - len(todo.cells)
     note = f"{done} results are up to date" if done else ""
     with ProgressDisplay(f"suite {suite.name}", len(work), note, disable=not progress) as shown:
-        for job, problem in engine.run(work, on_crash=_on_crash, on_progress=shown.watch if progress else None):
+        for job, problem in engine.run(work, on_crash=_on_crash, on_progress=shown.update if progress else None):
             shown.ended(job, failed=bool(problem))
     for each in todo.trainings:
         if is_trained(base, each, with_curve=False):

@@ -24,7 +24,7 @@ TRAINING_FILE = "training.json"
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A training. Cells of the same agent, settings, data and seed share it, whatever their labels are.
+    """A training run. Cells of the same agent, settings, data and seed share it, whatever their labels are.
 
     Attributes:
         environment: An id.
@@ -94,7 +94,7 @@ def is_trained(folder: Path, wanted: TrainingJob, *, with_curve: bool) -> bool:
 
 
 def read_training(folder: Path, wanted: TrainingJob) -> Training:
-    """Read the cost of a training.
+    """Read the cost of a training run.
 
     Raises:
         FileNotFoundError: The folder has no such agent.
@@ -159,7 +159,7 @@ def save_trained(
 
 
 def remove_outdated(folder: Path, wanted: TrainingJob) -> None:
-    """Remove outdated agents of a training that has an agent that is up to date.
+    """Remove outdated agents of a training run that has an agent that is up to date.
 
     Args:
         folder: Results folder.

@@ -19,7 +19,7 @@ from demos.runtime.engines import progress
 
 @dataclass(frozen=True)
 class Curve:
-    """Learning curve of a training; empty for an agent that does not log its evaluations.
+    """Learning curve of a training run; empty for an agent that does not log its evaluations.
 
     Attributes:
         unit: Unit of ``done``, such as ``steps`` or ``epochs``.
@@ -36,7 +36,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Training:
-    """Cost of a training.
+    """Cost of a training run.
 
     Attributes:
         environment_steps: Steps in all environments that it trained in.
@@ -52,7 +52,7 @@ class Training:
 
 
 def training_from(content: JsonObject | None) -> Training | None:
-    """Return the cost of a training, given as plain data; None for None.
+    """Return the cost of a training run, given as plain data; None for None.
 
     Raises:
         KeyError: A part is missing.

@@ -15,7 +15,7 @@ import gymnasium as gym
 import demos
 import lam_envs
 from agents.types import JsonObject
-from benchmarks.speed.measuring import Measured, alone, median
+from benchmarks.speed.measuring import Measured, median, run_in_new_process
 from benchmarks.speed.throughput import machine
 from demos.collection.plan import episode_seed
 from demos.collection.recording import rollout
@@ -45,7 +45,9 @@ def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measure
         yield from _collections(root, episodes, rounds)
         dataset = demos.collect(ENV_ID, episodes=episodes, workers=WORKERS, root=root, dataset_id="bench/states-v0")
         for history, chunk in WINDOWS:
-            speeds = [alone(_windows_a_second, root, dataset.id, history, chunk)[0] for _ in range(rounds)]
+            speeds = [
+                run_in_new_process(_windows_per_second, root, dataset.id, history, chunk)[0] for _ in range(rounds)
+            ]
             yield median(
                 f"windows of {_plural(history, 'state')} and {_plural(chunk, 'action')}, batches of {BATCH}",
                 speeds,
@@ -57,12 +59,12 @@ def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measure
 def _collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
     ratios, rates, peaks = [], [], []
     for number in range(rounds):
-        bare, _ = alone(_roll_out, episodes)
-        recorded, peak = alone(_collect, root, f"bench/round{number}-v0", episodes)
+        bare, _ = run_in_new_process(_roll_out, episodes)
+        recorded, peak = run_in_new_process(_collect, root, f"bench/round{number}-v0", episodes)
         ratios.append(recorded / bare)
         rates.append(episodes / recorded)
         peaks.append(peak)
-    few = [alone(_collect, root, f"bench/few{number}-v0", episodes // 4)[1] for number in range(rounds)]
+    few = [run_in_new_process(_collect, root, f"bench/few{number}-v0", episodes // 4)[1] for number in range(rounds)]
     yield median(f"collection of {episodes} episodes by {WORKERS} workers", rates, "episodes/s")
     yield median("time of collection over time of rollouts without recording", ratios, "")
     yield median(f"peak memory of collection, {episodes} episodes", peaks, "MB")
@@ -70,9 +72,9 @@ def _collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
 
 
 def _streamed(root: Path, gigabytes: float) -> Iterator[Measured]:
-    size = alone(_repeat, root, gigabytes)[0]
+    size = run_in_new_process(_repeat, root, gigabytes)[0]
     yield median("size of the streamed dataset", [size], "GB")
-    speed, peak = alone(_stream, root)
+    speed, peak = run_in_new_process(_stream, root)
     yield median("random reads of the streamed dataset", [speed], "windows/s")
     yield median("peak memory of streaming", [peak], "MB")
 
@@ -108,7 +110,7 @@ def _bare(first: int, count: int) -> None:
     env.close()
 
 
-def _windows_a_second(root: Path, dataset_id: str, history: int, chunk: int) -> float:
+def _windows_per_second(root: Path, dataset_id: str, history: int, chunk: int) -> float:
     # PyTorch takes seconds to import.
     from demos.datasets.torch_dataset import WindowDataset
 

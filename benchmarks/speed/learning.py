@@ -19,7 +19,7 @@ import agents
 import demos
 import lam_envs
 from agents.types import JsonObject
-from benchmarks.speed.measuring import Measured, alone, median
+from benchmarks.speed.measuring import Measured, median, run_in_new_process
 from benchmarks.speed.throughput import machine
 
 ENV_ID = "LamGrasp-v0"
@@ -46,13 +46,13 @@ def measure(*, episodes: int, epochs: int, rounds: int) -> Iterator[Measured]:
         demos.collect(ENV_ID, episodes=episodes, root=root, dataset_id=DATASET)
         ours, theirs = [], []
         for _ in range(rounds):
-            ours.append(alone(_cloned, root, epochs)[0])
-            theirs.append(alone(_cloned_by_imitation, root, epochs)[0])
+            ours.append(run_in_new_process(_bc_throughput, root, epochs)[0])
+            theirs.append(run_in_new_process(_imitation_bc_throughput, root, epochs)[0])
         yield median("training throughput of bc", ours, "samples/s")
         yield median("training throughput of imitation's BC, same network", theirs, "samples/s")
         yield median("throughput of bc over imitation's BC", _over(ours, theirs), "")
-        few = [alone(_cloned, root, max(1, epochs // 10))[1] for _ in range(rounds)]
-        many = [alone(_cloned, root, epochs)[1] for _ in range(rounds)]
+        few = [run_in_new_process(_bc_throughput, root, max(1, epochs // 10))[1] for _ in range(rounds)]
+        many = [run_in_new_process(_bc_throughput, root, epochs)[1] for _ in range(rounds)]
         yield median(f"peak memory of bc, {max(1, epochs // 10)} epochs", few, "MB")
         yield median(f"peak memory of bc, {epochs} epochs", many, "MB")
     yield from _draws(rounds)
@@ -62,9 +62,9 @@ def _draws(rounds: int) -> Iterator[Measured]:
     """Measure prioritized sampling: by a sum tree, by ``choice``, and by cumulative sums."""
     tree, choice, sums = [], [], []
     for number in range(rounds):
-        tree.append(_drawn_from_tree(number))
-        choice.append(_drawn_by_choice(number))
-        sums.append(_drawn_along_sums(number))
+        tree.append(_sample_rate_tree(number))
+        choice.append(_sample_rate_choice(number))
+        sums.append(_sample_rate_sums(number))
     yield median(f"prioritized samples of {DRAWN} from {ENTRIES:,}, sum tree of dqfd", tree, "draws/s")
     yield median("prioritized samples, NumPy's choice", choice, "draws/s")
     yield median("sum tree over NumPy's choice", _over(tree, choice), "")
@@ -79,7 +79,7 @@ def _over(ones: list[float], others: list[float]) -> list[float]:
 # Measurements
 
 
-def _cloned(root: Path, epochs: int) -> float:
+def _bc_throughput(root: Path, epochs: int) -> float:
     """Return samples per second of our BC."""
     _one_thread()
     env, dataset = gym.make(ENV_ID), demos.load(DATASET, root)
@@ -91,7 +91,7 @@ def _cloned(root: Path, epochs: int) -> float:
     return float(epochs * (dataset.total_steps // BATCH_SIZE) * BATCH_SIZE / seconds)
 
 
-def _cloned_by_imitation(root: Path, epochs: int) -> float:
+def _imitation_bc_throughput(root: Path, epochs: int) -> float:
     """Return samples per second of imitation's BC, with the same network."""
     _one_thread()
     from imitation.algorithms import bc
@@ -151,7 +151,7 @@ def _rate(draw: Callable[[], object]) -> float:
     return DRAWS / (time.perf_counter() - start)
 
 
-def _drawn_from_tree(seed: int) -> float:
+def _sample_rate_tree(seed: int) -> float:
     from agents.rl.dqfd.replay import SumTree
 
     tree, rng = SumTree(ENTRIES), np.random.default_rng(seed)
@@ -159,12 +159,12 @@ def _drawn_from_tree(seed: int) -> float:
     return _rate(lambda: tree.find(rng.random(DRAWN) * tree.total))
 
 
-def _drawn_by_choice(seed: int) -> float:
+def _sample_rate_choice(seed: int) -> float:
     priorities, rng = _priorities(seed), np.random.default_rng(seed)
     return _rate(lambda: rng.choice(ENTRIES, DRAWN, p=priorities / priorities.sum()))
 
 
-def _drawn_along_sums(seed: int) -> float:
+def _sample_rate_sums(seed: int) -> float:
     priorities, rng = _priorities(seed), np.random.default_rng(seed)
 
     def draw() -> object:

@@ -1,4 +1,4 @@
-"""Figures of speed and memory: the median of some rounds, each in a process of its own where memory counts."""
+"""Measurements of speed and memory: the median of rounds, each in a separate process where memory is measured."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def median(what: str, values: list[float], unit: str) -> Measured:
     return Measured(what, float(np.median(values)), unit, tuple(values))
 
 
-def alone(function: Callable[..., float], *arguments: object) -> tuple[float, float]:
+def run_in_new_process(function: Callable[..., float], *arguments: object) -> tuple[float, float]:
     """Call a function in a new process; return its result and the peak memory of it or its workers, MB.
 
     Raises:

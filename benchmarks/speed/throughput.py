@@ -189,7 +189,7 @@ class _Timed:
         return (time.perf_counter() - start - timed.inside) / calls
 
 
-class _Together:
+class _VectorEnv:
     """Environments in processes of their own that are stepped together."""
 
     name = f"AsyncVectorEnv of {WORKERS}"
@@ -213,7 +213,7 @@ class _Together:
         self.env.close()
 
 
-class _Apart:
+class _IndependentProcesses:
     """Environments in processes of their own that do not wait for each other."""
 
     name = f"{WORKERS} processes apart"
@@ -308,10 +308,12 @@ def compare_rendering(ours: str, theirs: str, *, frames: int, rounds: int) -> Ra
     return _ratio(f"{pixels}, front", f"{theirs}, render()", pairs)
 
 
-PROCESS_MODES: tuple[type[_Together] | type[_Apart], ...] = (_Together, _Apart)
+PROCESS_MODES: tuple[type[_VectorEnv] | type[_IndependentProcesses], ...] = (_VectorEnv, _IndependentProcesses)
 
 
-def compare_processes(env_id: str, mode: type[_Together] | type[_Apart], *, steps: int, rounds: int) -> Ratio:
+def compare_processes(
+    env_id: str, mode: type[_VectorEnv] | type[_IndependentProcesses], *, steps: int, rounds: int
+) -> Ratio:
     """Compare environments in two processes with one environment in one process."""
     several, single = mode(env_id), _Runner(env_id)
     try:
@@ -328,20 +330,20 @@ def _seconds_per_step(env: Env) -> float:
 
 def installed_others() -> list[OtherEnv]:
     """Return the environments of other projects that are installed, and register their ids."""
-    found = [other for other in OTHER_ENVS if importlib.util.find_spec(other.package[0]) is not None]
-    for module in {other.package[0] for other in found}:
+    installed = [other for other in OTHER_ENVS if importlib.util.find_spec(other.package[0]) is not None]
+    for module in {other.package[0] for other in installed}:
         with SuppressOutput():
             # Some packages print when they are imported.
             importlib.import_module(module)
-    return found
+    return installed
 
 
 def comparisons(*, steps: int, rounds: int) -> Iterator[Ratio]:
     """Yield all comparisons: environments of other projects, rendering, processes."""
-    found = installed_others()
-    for other in found:
+    others = installed_others()
+    for other in others:
         yield compare(other.ours, other.theirs, steps=steps, rounds=rounds)
-    for other in found:
+    for other in others:
         if other.renders:
             yield compare_rendering(other.ours, other.theirs, frames=max(1, steps // 50), rounds=rounds)
     for env_id, mode in product(PROCESS_ENVS, PROCESS_MODES):
@@ -350,8 +352,8 @@ def comparisons(*, steps: int, rounds: int) -> Iterator[Ratio]:
 
 def comparison_count() -> int:
     """Return the number of :func:`comparisons`."""
-    found = installed_others()
-    return len(found) + sum(other.renders for other in found) + len(PROCESS_ENVS) * len(PROCESS_MODES)
+    others = installed_others()
+    return len(others) + sum(other.renders for other in others) + len(PROCESS_ENVS) * len(PROCESS_MODES)
 
 
 def machine() -> JsonObject:

@@ -1,4 +1,4 @@
-"""Conditions that agents were not trained for: other physics, noise, delay, pushes, another arm."""
+"""Conditions that agents were not trained for: changed physics, noise, delay, pushes, another robot."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Condition(SuiteModel):
         if self.action_noise:
             parts["action noise"] = NoisyActions.version
         if self.pushes:
-            parts["shoves"] = PushedArm.version
+            parts["shoves"] = PushedArm.version  # the earlier name: it is in the cache keys of published results
         return parts
 
     def make(self, environment: str, **keywords: Any) -> Env:
@@ -91,7 +91,7 @@ class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
     """
 
     version = 1
-    """Raise it when the same seed gives other noise: results under the condition are then outdated."""
+    """Increase it when the same seed gives other noise: results under the condition are then outdated."""
 
     def __init__(self, env: Env, scale: float) -> None:
         super().__init__(env)
@@ -121,7 +121,7 @@ class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     version = 1
-    """Raise it when the same seed gives other pushes: results under the condition are then outdated."""
+    """Increase it when the same seed gives other pushes: results under the condition are then outdated."""
 
     def __init__(self, env: Env, pushes: int) -> None:
         super().__init__(env)

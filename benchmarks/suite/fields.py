@@ -20,8 +20,8 @@ class SuiteModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def checked(call: Callable[..., T], *arguments: object) -> T:
-    """Return what a call returns; whatever it raises is raised as a ValueError.
+def call_third_party(call: Callable[..., T], *arguments: object) -> T:
+    """Call a function that runs third-party code, and convert every error to a ValueError.
 
     Args:
         call: Function that runs third-party code, which may raise anything.
@@ -72,7 +72,7 @@ Count = Annotated[int, Field(ge=1, lt=2**32)]
 """A whole number of at least 1."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, AfterValidator(_text)]
-"""A text that can stand in a table."""
+"""String without control characters, "|" and ",", for tables."""
 Items = Annotated[tuple[T, ...], Field(strict=False, min_length=1)]
 """A list of at least one item."""
 Distinct = Annotated[Items[T], AfterValidator(_distinct)]
@@ -80,4 +80,4 @@ Distinct = Annotated[Items[T], AfterValidator(_distinct)]
 OneOrMore = Annotated[Distinct[T], BeforeValidator(_listed)]
 """The same; a single item stands for a list of it."""
 EnvironmentId = Annotated[str, AfterValidator(_environment)]
-"""Id of an environment of ours, or ``module:Id`` of anybody's."""
+"""Id of an environment of lam_envs, or ``module:Id`` of a third-party environment."""

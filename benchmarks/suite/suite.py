@@ -1,4 +1,4 @@
-"""Suites: agents to measure, their environments, seeds and conditions."""
+"""Suites: agents to evaluate, their environments, seeds and conditions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class EvaluationSettings(SuiteModel):
 
     first_seed: Seed = Field(description="Seed of the first episode; those of the others follow.")
     episodes: Count = Field(description="Number of episodes.")
-    episode_seconds: Count = Field(default=300, description="Wall time after which an episode fails, and its cell.")
+    episode_seconds: Count = Field(
+        default=300, description="Wall time, seconds, after which an episode and its evaluation fail."
+    )
 
     @model_validator(mode="after")
     def _below_periodic_evaluations(self) -> EvaluationSettings:
@@ -47,9 +49,9 @@ class EvaluationSettings(SuiteModel):
 
 
 class PeriodicEvaluation(SuiteModel):
-    """Evaluations during a training, on seeds that no result is measured on."""
+    """Evaluations during a training run, on seeds that no result is measured on."""
 
-    evaluations: Count = Field(description="Number of evaluations of a training.")
+    evaluations: Count = Field(description="Number of evaluations of a training run.")
     episodes: Count = Field(description="Episodes of each evaluation.")
 
 
@@ -92,7 +94,9 @@ class AgentEntry(SuiteModel):
     demonstrations: dict[str, Items[int]] = Field(
         default={}, description="Numbers of demonstrations to learn from, by environment; one training each."
     )
-    demonstrators: Items[str] = Field(default=("expert",), description="Who demonstrates; one training each.")
+    demonstrators: Items[str] = Field(
+        default=("expert",), description="Names of the demonstrators; one training run for each."
+    )
 
     def datasets(self, environment: str) -> list[tuple[int | None, str | None]]:
         """Return number and demonstrator of each dataset that the agent learns from; one pair of None without."""
@@ -170,7 +174,7 @@ class Suite(SuiteModel):
     name: str
     agents: tuple[AgentEntry, ...]
     demonstration_seed: int | None = Field(default=None, description="Seed of the collection of demonstrations.")
-    training_seeds: tuple[int, ...] = Field(default=(), description="One training each.")
+    training_seeds: tuple[int, ...] = Field(default=(), description="Seeds of the training runs.")
     evaluation: EvaluationSettings
     videos: VideoSettings | None = None
     periodic_eval: PeriodicEvaluation | None = None
@@ -212,11 +216,11 @@ class Suite(SuiteModel):
     def recorded_cells(self) -> dict[str, Cell]:
         """Return the cells to record videos of, by environment: the first cell of the agent there."""
         label = None if self.videos is None else self.videos.agent
-        found: dict[str, Cell] = {}
+        cells: dict[str, Cell] = {}
         for cell in self.cells():
             if cell.label == label and cell.condition == next(iter(self.conditions)):
-                found.setdefault(cell.environment, cell)
-        return found
+                cells.setdefault(cell.environment, cell)
+        return cells
 
 
 class SpeedSuite(SuiteModel):
@@ -280,12 +284,12 @@ def check_settings(agent: str, settings: Keywords) -> None:
     """
     if has_learned(agent):
         raise ValueError("a saved agent takes no settings: remove them")
-    found = find(agent)
+    resolved = find(agent)
     kind = settings_type(agent)
     if kind is not None:
         read_settings(agent, kind, settings)
-    elif callable(found):
-        inspect.signature(found).bind("env", **settings)
+    elif callable(resolved):
+        inspect.signature(resolved).bind("env", **settings)
 
 
 def needs_demonstrations(agent: str) -> bool:

@@ -22,7 +22,17 @@ from agents.registry import ARCHIVE
 from agents.saving import archive
 from agents.types import Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
-from benchmarks.suite.fields import Count, Distinct, EnvironmentId, Items, OneOrMore, Seed, SuiteModel, Text, checked
+from benchmarks.suite.fields import (
+    Count,
+    Distinct,
+    EnvironmentId,
+    Items,
+    OneOrMore,
+    Seed,
+    SuiteModel,
+    Text,
+    call_third_party,
+)
 from benchmarks.suite.suite import (
     AgentEntry,
     EvaluationSettings,
@@ -50,7 +60,7 @@ Counts = Annotated[
 
 
 class _Agent(SuiteModel):
-    """An agent in the file of a suite; what it leaves out holds for all agents."""
+    """Agent in a suite file; for keys that it omits, the suite's own keys apply."""
 
     agent: str
     label: Text
@@ -61,33 +71,33 @@ class _Agent(SuiteModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _labeled(cls, value: Any) -> Any:
+    def _add_label(cls, value: Any) -> Any:
         if isinstance(value, str):
             value = {"agent": value}
         return {"label": value["agent"], **value} if isinstance(value, dict) and "agent" in value else value
 
     @field_validator("agent")
     @classmethod
-    def _there(cls, agent: str, info: ValidationInfo) -> str:
+    def _agent_exists(cls, agent: str, info: ValidationInfo) -> str:
         if agent.endswith(ARCHIVE):
             if not info.context:
                 raise ValueError(
                     f"{agent} can hold code that runs when it is loaded; add --allow-pickle if you trust its source"
                 )
-            checked(archive.check, agent)
-        checked(learns, agent)
+            call_third_party(archive.check, agent)
+        call_third_party(learns, agent)
         return agent
 
     @field_validator("settings")
     @classmethod
-    def _of_agent(cls, settings: Keywords, info: ValidationInfo) -> Keywords:
+    def _check_settings(cls, settings: Keywords, info: ValidationInfo) -> Keywords:
         agent = info.data.get("agent", "")
         json.dumps(settings, allow_nan=False)
         if agent.endswith(ARCHIVE):
             # The statistics of VecNormalize count like the archive itself.
-            return checked(archive.settings_of, agent, settings)
+            return call_third_party(archive.settings_of, agent, settings)
         if agent and settings:
-            checked(check_settings, agent, settings)
+            call_third_party(check_settings, agent, settings)
         return settings
 
 
@@ -141,12 +151,12 @@ class _SuiteError(ValueError):
 
     Args:
         message: Description of the problem.
-        place: Keys that lead to it.
+        key_path: Keys that lead to it.
     """
 
-    def __init__(self, message: str, *place: str | int) -> None:
+    def __init__(self, message: str, *key_path: str | int) -> None:
         super().__init__(message)
-        self.place = place
+        self.key_path = key_path
 
 
 def suite_names() -> list[str]:
@@ -186,9 +196,9 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, allow_pickle: b
     """
     path = suite_path(name)
     data = read(path)
-    with _located(path, data):
+    with _errors_with_location(path, data):
         file = _SuiteFile.model_validate(plain(data), context=allow_pickle)
-        entries = [_entry(agent, file, "agents", place) for place, agent in enumerate(file.agents)]
+        entries = [_entry(agent, file, "agents", key_path) for key_path, agent in enumerate(file.agents)]
     labels = [entry.label for entry in entries]
     added = tuple(agent for agent in dict.fromkeys(extra_agents) if agent not in labels)
     for agent in added:
@@ -196,7 +206,7 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, allow_pickle: b
             entries.append(_entry(_Agent.model_validate(agent, context=allow_pickle), file))
         except ValueError as error:
             raise ValueError(f"--agent {agent}: {_described(error)[1]}") from error
-    with _located(path, data):
+    with _errors_with_location(path, data):
         if file.videos is not None and file.videos.agent not in labels:
             raise _SuiteError(f"{file.videos.agent!r} is not among the agents", "videos", "agent")
         same = {name: getattr(file, name) for name in ("name", "demonstration_seed", "evaluation", "videos")}
@@ -213,7 +223,7 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, allow_pickle: b
     return suite
 
 
-def is_of_speed(name: str) -> bool:
+def is_speed_suite(name: str) -> bool:
     """Return True if a suite measures the speed of environments: it has the key ``rounds``.
 
     Raises:
@@ -236,27 +246,27 @@ def read_speed_suite(name: str) -> SpeedSuite:
     """
     path = suite_path(name)
     data = read(path)
-    with _located(path, data):
+    with _errors_with_location(path, data):
         return SpeedSuite.model_validate(plain(data))
 
 
-def _entry(agent: _Agent, file: _SuiteFile, *place: str | int) -> AgentEntry:
-    """Return an agent with what holds for all agents in place of what it leaves out."""
+def _entry(agent: _Agent, file: _SuiteFile, *key_path: str | int) -> AgentEntry:
+    """Return an agent of the suite; keys that it omits are those of the suite."""
     learned = learns(agent.agent)
     from_demonstrations = learned and needs_demonstrations(agent.agent)
     for key, needed in (("training_seeds", learned), ("demonstration_seed", from_demonstrations)):
         if needed and getattr(file, key) is None:
-            raise _SuiteError(f"{agent.agent} learns, and the suite lacks {key}", *place, "agent")
+            raise _SuiteError(f"{agent.agent} learns, and the suite lacks {key}", *key_path, "agent")
     environments = agent.environments or file.environments
     if environments is None:
-        raise _SuiteError(f"agent {agent.label} has no environments; list ids, here or for all agents", *place)
+        raise _SuiteError(f"agent {agent.label} has no environments; list ids, here or for all agents", *key_path)
     counts = {}
     if from_demonstrations:
         numbers = agent.demonstrations or file.demonstrations or {}
-        where = (*place, "demonstrations") if agent.demonstrations else ("demonstrations",)
+        where = (*key_path, "demonstrations") if agent.demonstrations else ("demonstrations",)
         for name in environments:
             if name not in numbers and ANY not in numbers:
-                raise _SuiteError(f"agent {agent.label} lacks a number for {name}", *where)
+                raise _SuiteError(f"agent {agent.label} has no number of demonstrations for {name}", *where)
             counts[name] = numbers.get(name) or numbers[ANY]
     return AgentEntry(
         agent=agent.agent,
@@ -272,54 +282,56 @@ def _check_conditions(suite: Suite) -> None:
     for name, changes in suite.conditions.items():
         for environment in suite.environments:
             try:
-                checked(Condition(**changes).make, environment).close()
+                call_third_party(Condition(**changes).make, environment).close()
             except ValueError as error:
                 raise _SuiteError(str(error), "conditions", name) from error
 
 
 def _check_names(suite: Suite) -> None:
-    """Refuse cells that would be stored in the same file, or have the same name in a report."""
+    """Check that no two cells would be stored in the same file, or have the same name in a report."""
     measured = [(environment, entry.label) for entry in suite.agents for environment in entry.environments]
     for environment, label in measured:
         if measured.count((environment, label)) > 1:
             raise _SuiteError(f"two agents have the label {label!r} in {environment}; change one", "agents")
-    # Some file systems take upper and lower case for the same.
+    # Some file systems are case-insensitive.
     names = [cell.name.casefold() for cell in suite.cells()]
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
     if twice is not None:
         raise _SuiteError(f"two results would be stored as {twice!r}; change the label of one agent", "agents")
 
 
 @contextmanager
-def _located(path: Path, data: object) -> Iterator[None]:
+def _errors_with_location(path: Path, data: object) -> Iterator[None]:
     """Add file, line and key to the errors of a block."""
     try:
         yield
     except (ValidationError, _SuiteError) as error:
-        place, message = _described(error)
-        key = ".".join(part for part in place if part not in ("[key]", ANY) and isinstance(part, str)) or "the suite"
-        raise ValueError(f"{path}, line {line_of(data, place)}, {key}: {message}") from None
+        key_path, message = _described(error)
+        key = (
+            ".".join(part for part in key_path if part not in ("[key]", ANY) and isinstance(part, str)) or "the suite"
+        )
+        raise ValueError(f"{path}, line {line_of(data, key_path)}, {key}: {message}") from None
 
 
 def _described(error: ValueError) -> tuple[tuple[str | int, ...], str]:
-    """Return place and message of an error; of a validation, those of its first error, unknown keys first."""
+    """Return key path and message of an error; of a validation, those of its first error, unknown keys first."""
     if not isinstance(error, ValidationError):
-        return getattr(error, "place", ()), str(error)
+        return getattr(error, "key_path", ()), str(error)
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    place = first["loc"]
-    model = MODELS.get(str(place[0]), _SuiteFile) if len(place) > 1 else _SuiteFile
+    key_path = first["loc"]
+    model = MODELS.get(str(key_path[0]), _SuiteFile) if len(key_path) > 1 else _SuiteFile
     if error.title == SpeedSuite.__name__:
         model = SpeedSuite
     if first["type"] == "missing":
-        return place[:-1], f"lacks {place[-1]}"
+        return key_path[:-1], f"lacks {key_path[-1]}"
     if first["type"] == "extra_forbidden":
-        return place, f"unknown key {place[-1]!r}; expected one of {', '.join(model.model_fields)}"
+        return key_path, f"unknown key {key_path[-1]!r}; expected one of {', '.join(model.model_fields)}"
     if first["type"] == "value_error":
-        return place, str(first["ctx"]["error"])
+        return key_path, str(first["ctx"]["error"])
     if first["type"] == "model_type":
-        model = MODELS.get(str(place[0]), model) if place else model
+        model = MODELS.get(str(key_path[0]), model) if key_path else model
         expected = f"a mapping with {', '.join(model.model_fields)}"
     else:
         expected = EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
         expected = expected.format(**first.get("ctx", {}))
-    return place, f"found {first['input']!r}; expected {expected}"
+    return key_path, f"found {first['input']!r}; expected {expected}"

@@ -1,4 +1,4 @@
-"""Read YAML with the line of each key, so that an error can name the place."""
+"""Read YAML with the line of each key, so that errors can name the line."""
 
 from __future__ import annotations
 
@@ -89,15 +89,15 @@ def plain(value: object) -> Any:
     return [plain(part) for part in value] if isinstance(value, list) else value
 
 
-def line_of(data: object, place: Iterable[str | int]) -> int:
-    """Return the line of a place, or of the last part of the way to it that the file has.
+def line_of(data: object, key_path: Iterable[str | int]) -> int:
+    """Return the line of a key, or of its nearest enclosing key in the file.
 
     Args:
         data: Content that :func:`read` returns.
-        place: Keys and indices that lead to the place.
+        key_path: Keys and indices that lead to the value.
     """
     line = getattr(data, "line", 1)
-    for key in place:
+    for key in key_path:
         if isinstance(data, Mapping) and key in data:
             line, data = data.lines[str(key)], data[str(key)]
         elif isinstance(data, Sequence) and isinstance(key, int) and key < len(data):

@@ -110,12 +110,12 @@ def test_what_is_in_one_folder_alone_is_new_or_gone(core: Path, tmp_path: Path) 
     suite = json.loads((folder / "suite.json").read_text())
     suite["cells"] = [cell for cell in suite["cells"] if (cell["environment"], cell["label"]) != CLONE]
     (folder / "suite.json").write_text(json.dumps(suite))
-    gone = [one for one in compare(core, folder) if one.verdict == "gone"]
+    gone = [one for one in compare(core, folder) if one.verdict == "removed"]
     assert [(one.environment, one.agent, one.after) for one in gone] == [(*CLONE, None)]
     assert [one.verdict for one in compare(folder, core) if (one.environment, one.agent) == CLONE] == ["new"]
     said = CliRunner().invoke(app, ["compare", str(core), str(folder)])
     assert said.exit_code == 0
-    assert "1 gone" in said.output
+    assert "1 removed" in said.output
 
 
 def test_what_has_the_same_name_alone_is_not_called_better(core: Path, tmp_path: Path) -> None:

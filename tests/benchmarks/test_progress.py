@@ -12,9 +12,9 @@ def test_the_whole_and_every_job_that_runs_are_shown() -> None:
     one, two = Job("train bc", abs, (-1,)), Job("measure expert", abs, (-1,))
     console = Console(width=150)
     with ProgressDisplay("suite small", 5, "2 were there already") as shown, console.capture() as seen:
-        shown.watch(one, 0.0)
-        shown.watch(two, 0.25)
-        shown.watch(one, 0.5)
+        shown.update(one, 0.0)
+        shown.update(two, 0.25)
+        shown.update(one, 0.5)
         console.print(shown.bar)
         shown.ended(one, failed=False)
         shown.ended(two, failed=True)

@@ -62,8 +62,8 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
 
     suite = written(tmp_path)
     said = output_of(suite, tmp_path / "out")
-    assert "1 datasets, 2 trainings, 4 of 4 evaluations and 1 videos are missing" in said
-    assert "6 trainings and evaluations of unknown duration" in said
+    assert "1 datasets, 2 training runs, 4 of 4 evaluations and 1 videos are missing" in said
+    assert "6 training runs and evaluations of unknown duration" in said
     assert not (tmp_path / "out").exists()
     folder = shutil.copytree(results, tmp_path / "copy")
     for name in ("LamReach-v0-bc-8-expert-seed0", "LamReach-v0-expert"):
@@ -71,13 +71,13 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(results: Path, tmp_
     before = sorted(folder.rglob("*"))
     said = output_of(suite, folder)
     assert sorted(folder.rglob("*")) == before
-    assert "0 datasets, 0 trainings, 2 of 4 evaluations and 0 videos" in said
-    assert "1 trainings and evaluations of unknown duration" in said
+    assert "0 datasets, 0 training runs, 2 of 4 evaluations and 0 videos" in said
+    assert "1 training runs and evaluations of unknown duration" in said
     other = read_cell(folder / "cells" / "LamReach-v0-bc-8-expert-seed1.json")
     assert re.search(rf"LamReach-v0 +bc +- +1 +{other.evaluation_seconds:.0f} s", said)
     shutil.rmtree(folder / "agents")
     said = output_of(suite, folder)
-    assert "1 datasets, 1 trainings, 2 of 4 evaluations and 0 videos" in said
+    assert "1 datasets, 1 training runs, 2 of 4 evaluations and 0 videos" in said
     took = (other.training_seconds or 0.0) + other.evaluation_seconds
     assert re.search(rf"LamReach-v0 +bc +1 +1 +{took:.0f} s", said)
     refused = CliRunner().invoke(app, ["run", suite, "--out", str(folder), "--dry-run", "--rerun", "bc"])

@@ -15,9 +15,9 @@ from benchmarks.analysis.statistics import (
     PROFILE_AT,
     Estimate,
     _bootstrap,
-    _gaps,
-    _middle_means,
-    _shares_won,
+    _improvement_probabilities,
+    _interquartile_means,
+    _optimality_gaps,
     aggregate,
     difference_over_episodes,
     difference_over_trainings,
@@ -83,11 +83,11 @@ def test_bootstraps_are_rliables_own_to_the_bit() -> None:
         points, intervals = library.get_interval_estimates({"agent": scores}, statistic, reps=200)
         return np.vstack((points["agent"], intervals["agent"])).T.tolist()
 
-    one = _bootstrap((MATRIX,), lambda scores: [_middle_means(scores), _gaps(scores)], 200, seed=3)
+    one = _bootstrap((MATRIX,), lambda scores: [_interquartile_means(scores), _optimality_gaps(scores)], 200, seed=3)
     assert [[each.point, each.low, each.high] for each in one] == rliables(
         MATRIX, lambda scores: np.array([metrics.aggregate_iqm(scores), metrics.aggregate_optimality_gap(scores)])
     )
-    two = _bootstrap((MATRIX, OTHER[:4]), lambda one, other: [_shares_won(one, other)], 200, seed=3)
+    two = _bootstrap((MATRIX, OTHER[:4]), lambda one, other: [_improvement_probabilities(one, other)], 200, seed=3)
     assert [[each.point, each.low, each.high] for each in two] == rliables(
         [MATRIX, OTHER[:4]], lambda one, other: np.array([metrics.probability_of_improvement(one, other)])
     )
@@ -103,9 +103,9 @@ def test_what_is_drawn_again_and_again_is_rliables_own_to_the_bit(
     draws = np.random.default_rng(seed)
     # Rates of few episodes: many are equal.
     one, other = (draws.integers(0, 11, (count, tasks)) / 10.0 for count in (runs, others))
-    assert _middle_means(one[None]) == metrics.aggregate_iqm(one)
-    assert _gaps(one[None]) == metrics.aggregate_optimality_gap(one)
-    assert _shares_won(one[None], other[None]) == metrics.probability_of_improvement(one, other)
+    assert _interquartile_means(one[None]) == metrics.aggregate_iqm(one)
+    assert _optimality_gaps(one[None]) == metrics.aggregate_optimality_gap(one)
+    assert _improvement_probabilities(one[None], other[None]) == metrics.probability_of_improvement(one, other)
 
 
 def test_the_probability_of_improvement_counts_pairs() -> None:
@@ -219,7 +219,7 @@ def test_outcomes_that_do_not_belong_together_are_refused() -> None:
     for nothing in ([], [[]]):
         with pytest.raises(ValueError, match="at least 1, of each"):
             success_interval(nothing)
-    with pytest.raises(ValueError, match="trainings of 1, 2 episodes; expected the same number"):
+    with pytest.raises(ValueError, match="training runs of 1, 2 episodes; expected the same number"):
         success_interval([[True], [True, False]])
     with pytest.raises(ValueError, match="2 and 1 episodes cannot be the same"):
         difference_over_episodes([[True, False]], [[True]], paired=True)
@@ -227,7 +227,7 @@ def test_outcomes_that_do_not_belong_together_are_refused() -> None:
 
 def test_trainings_that_all_come_out_alike_have_no_noise() -> None:
     assert difference_over_trainings([1.0, 1.0], [0.5, 0.5, 0.5]) == (0.5, 0.5)
-    with pytest.raises(ValueError, match="1 and 2 trainings; expected at least 2 of both"):
+    with pytest.raises(ValueError, match="1 and 2 training runs; expected at least 2 of both"):
         difference_over_trainings([1.0], [0.5, 0.6])
 
 
@@ -240,7 +240,7 @@ def test_a_profile_is_the_share_of_trainings_at_each_rate() -> None:
 
 
 def test_one_training_shows_nothing_of_others() -> None:
-    with pytest.raises(ValueError, match="at least 2 trainings in each"):
+    with pytest.raises(ValueError, match="at least 2 training runs in each"):
         aggregate([[0.5], [0.7, 0.8]])
     with pytest.raises(ValueError, match="of both in each of the same environments"):
         probability_of_improvement([[0.5, 0.6]], [[0.5, 0.6], [0.1, 0.2]])

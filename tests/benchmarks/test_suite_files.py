@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.suite.suite_file import SUITES, is_of_speed, read_speed_suite, read_suite, suite_names
+from benchmarks.suite.suite_file import SUITES, is_speed_suite, read_speed_suite, read_suite, suite_names
 from demos.collection import published_datasets
 
 from .suites import SMALL
 
 shipped = cache(read_suite)
-OF_AGENTS = [name for name in suite_names() if not is_of_speed(name)]
+OF_AGENTS = [name for name in suite_names() if not is_speed_suite(name)]
 
 
 @pytest.mark.parametrize("name", OF_AGENTS)
@@ -140,7 +140,10 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         ),
         ({"videos": {"agent": "bc", "size": 32, "foo": 1}}, "videos.foo: unknown key 'foo'"),
         ({"agents": ["bc", {"agent": "bc", "settings": {"epochs": 3}}]}, "agents have the label 'bc' in LamReach-v0"),
-        ({"demonstrations": {"LamGrasp-v0": 3}}, "demonstrations: agent bc lacks a number for LamReach-v0"),
+        (
+            {"demonstrations": {"LamGrasp-v0": 3}},
+            "demonstrations: agent bc has no number of demonstrations for LamReach-v0",
+        ),
         ({"demonstrations": [5, 5]}, "demonstrations: 5 is listed twice"),
         ({"demonstrations": 0}, "demonstrations: found 0; expected at least 1"),
         ({"demonstrations": 10**12}, "demonstrations: found 10"),
