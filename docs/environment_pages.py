@@ -126,7 +126,7 @@ RESET_OPTIONS = """
 
 ## Reset options
 
-The seed draws the initial state. The options of `reset` set parts of it for one episode, in physical units:
+The seed determines the initial state. The options of `reset` set parts of it for one episode, in physical units:
 
 ```python
 import gymnasium as gym
@@ -139,9 +139,9 @@ observation, info = env.reset(seed=0, options={"goal": goal, "poses": {"object":
 assert abs(observation["desired_goal"] - goal).max() < 1e-6
 ```
 
-The seed draws the rest. The same seed and options give the same episode, and options do not change later episodes.
-Objects start at rest. Bodies that overlap push each other apart. An unknown option or an invalid value raises
-`ValueError`, and the environment stays as it was.
+The seed determines the rest. The same seed and options give the same episode, and options do not change later
+episodes. Objects start at rest. Objects whose poses overlap are pushed apart by the physics engine. An unknown option
+or an invalid value raises `ValueError`, and the environment stays as it was.
 
 """
 

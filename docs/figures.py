@@ -29,7 +29,7 @@ CORE = RESULTS / "core"
 SUITES = {
     "core": ("Agents", "Success of each agent with its default settings."),
     "data": ("Number of demonstrations", "Success of agents that learn from fewer or more demonstrations."),
-    "quality": ("Demonstrators", "Success of agents that learn from other demonstrators than the expert."),
+    "quality": ("Demonstrators", "Success of agents that learn from demonstrators other than the expert."),
     "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
 }
 """Title and subject of the suites whose results may be published."""
@@ -158,17 +158,17 @@ def of_agent(name: str) -> str:
         "environment",
         "label",
         "demonstrations",
-        "trainings",
+        "training runs",
         "success, 95% interval",
-        "95% over trainings",
+        "95% over training runs",
         "training time, s (CPU)",
     ]
     episodes = suite["evaluation"]["episodes"]
     note = (
-        f"The last checkpoint of each training is evaluated in {episodes} unseen episodes. The interval beneath the "
-        "success rate is over episodes, for these trainings. The interval over trainings is of the interquartile "
-        "mean (stratified bootstrap). Training time is wall time, and CPU time in parentheses. `make benchmark` "
-        "measures this again."
+        f"The last checkpoint of each training run is evaluated in {episodes} unseen episodes. The interval beneath "
+        "the success rate is over episodes, for these training runs. The interval over training runs is of the "
+        "interquartile mean (stratified bootstrap). Training time is wall time, and CPU time in parentheses. "
+        "`make benchmark` measures this again."
     )
     return f"{table(head, lines)}\n\n{note}"
 

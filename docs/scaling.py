@@ -16,7 +16,7 @@ CORES = (1, 2, 8, 16, 64, 256, 1000)
 def chain_seconds(folder: Path) -> list[float]:
     """Return the seconds of each chain of jobs in a folder of results, the longest first.
 
-    A chain is a training with its measurements, or a measurement that needs no training.
+    A chain is a training run with its evaluations, or an evaluation that needs no training.
     """
     _, results = read_results(folder)
     seconds: dict[str, float] = {}
@@ -59,7 +59,7 @@ def scale(folder: Path) -> str:
             table(["cores", "time", "speedup", "core utilization"], rows),
             "",
             f"The suite has {len(seconds)} chains. The longest takes {_time(seconds[0])}, all take {_time(total)}: "
-            f"more than {total / seconds[0]:.0f} cores make it no faster.",
+            f"more than {total / seconds[0]:.0f} cores do not make it faster.",
         ]
     )
 
