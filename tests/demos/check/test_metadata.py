@@ -70,7 +70,7 @@ def test_a_count_beyond_all_counting_is_reported_at_once(reach: Path) -> None:
 
 def test_metadata_that_say_the_same_in_other_letters_are_reported(reach: Path) -> None:
     (reach / METADATA).write_text(json.dumps(json.loads((reach / METADATA).read_text()), indent=1))
-    assert "in another notation" in problems_of(check_here(reach), METADATA, None)
+    assert "with other formatting" in problems_of(check_here(reach), METADATA, None)
 
 
 def test_a_seal_that_is_lost_is_reported(reach: Path) -> None:
