@@ -51,14 +51,14 @@ class Provenance:
     libraries: dict[str, str] = field(compare=False)
     sources: dict[str, str] = field(default_factory=dict)
 
-    def key(self, asked: Mapping[str, object]) -> str:
+    def key(self, request: Mapping[str, object]) -> str:
         """Return the cache key of a result.
 
         Args:
-            asked: Request of the suite, as plain data.
+            request: Request of the suite, as plain data.
         """
         libraries = major_versions(self.libraries)
-        content = [asked, self.versions, self.settings, libraries, self.sources]
+        content = [request, self.versions, self.settings, libraries, self.sources]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
     def as_json(self) -> JsonObject:

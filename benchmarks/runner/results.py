@@ -300,8 +300,8 @@ def is_recorded(folder: Path, planned: PlannedCell, videos: VideoSettings) -> bo
         stored = json.loads((folder / video_info_file(cell)).read_text())
     except (OSError, ValueError, RecursionError):
         return False
-    wanted = video_info(planned, videos)
-    return isinstance(stored, dict) and all(stored.get(name) == value for name, value in wanted.items())
+    expected = video_info(planned, videos)
+    return isinstance(stored, dict) and all(stored.get(name) == value for name, value in expected.items())
 
 
 def write_suite(folder: Path, suite: Suite) -> Path:

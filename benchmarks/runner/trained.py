@@ -53,8 +53,8 @@ class TrainingJob:
         if cell.training_seed is None:
             return None
         planned = cls(cell.environment, cell.agent, cell.settings, cell.training_seed, cell.dataset, "")
-        asked = {name: value for name, value in planned.description().items() if name != "settings"}
-        return replace(planned, key=provenance.key(asked))
+        request = {name: value for name, value in planned.description().items() if name != "settings"}
+        return replace(planned, key=provenance.key(request))
 
     def description(self) -> JsonObject:
         """Return all but the key as plain data."""
@@ -78,48 +78,48 @@ class TrainingJob:
         return f"{AGENTS}/{self.name}"
 
 
-def is_trained(folder: Path, wanted: TrainingJob, *, with_curve: bool) -> bool:
+def is_trained(folder: Path, training_job: TrainingJob, *, with_curve: bool) -> bool:
     """Return True if a results folder has a trained agent that is up to date.
 
     Args:
         folder: Results folder.
-        wanted: Training of the agent.
+        training_job: Training of the agent.
         with_curve: It must have a learning curve.
     """
     try:
-        took = read_training(folder, wanted)
+        training = read_training(folder, training_job)
     except (OSError, ValueError):
         return False
-    return took.curve is not None or not with_curve
+    return training.curve is not None or not with_curve
 
 
-def read_training(folder: Path, wanted: TrainingJob) -> Training:
+def read_training(folder: Path, training_job: TrainingJob) -> Training:
     """Read the cost of a training run.
 
     Raises:
         FileNotFoundError: The folder has no such agent.
         ValueError: The file is damaged.
     """
-    path = folder / wanted.path / TRAINING_FILE
+    path = folder / training_job.path / TRAINING_FILE
     try:
         content = json.loads(path.read_text())
-        took = training_from(content["training"])
-        if content["key"] != wanted.key or took is None:
+        training = training_from(content["training"])
+        if content["key"] != training_job.key or training is None:
             raise ValueError("it belongs to another training")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): remove its folder and run the suite again") from error
-    return took
+    return training
 
 
-def seeds_of_demonstrations(folder: Path, wanted: TrainingJob) -> list[int]:
+def seeds_of_demonstrations(folder: Path, training_job: TrainingJob) -> list[int]:
     """Read the seeds of the demonstrations that an agent learned from.
 
     Raises:
         FileNotFoundError: The folder has no such agent.
         ValueError: The file is damaged.
     """
-    read_training(folder, wanted)
-    path = folder / wanted.path / TRAINING_FILE
+    read_training(folder, training_job)
+    path = folder / training_job.path / TRAINING_FILE
     seeds = json.loads(path.read_text()).get("seeds_of_demonstrations")
     if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
         raise ValueError(f"{path} lacks the seeds of the demonstrations: remove its folder and run the suite again")
@@ -127,18 +127,18 @@ def seeds_of_demonstrations(folder: Path, wanted: TrainingJob) -> list[int]:
 
 
 def save_trained(
-    folder: Path, wanted: TrainingJob, agent: TrainableAgent, cost: Training, seeds: Sequence[int]
+    folder: Path, training_job: TrainingJob, agent: TrainableAgent, cost: Training, seeds: Sequence[int]
 ) -> Path:
     """Save a trained agent with the cost of its training, completely or not at all.
 
     Args:
         folder: Results folder.
-        wanted: Training of the agent.
+        training_job: Training of the agent.
         agent: Agent with a method ``save``.
         cost: Cost of its training.
         seeds: Seeds of the demonstrations that it learned from.
     """
-    target = folder / wanted.path
+    target = folder / training_job.path
     partial = target.with_name(f".{target.name}.partial")
     for stale in (partial, target):
         if stale.exists():
@@ -148,8 +148,8 @@ def save_trained(
     write_json(
         partial / TRAINING_FILE,
         {
-            "key": wanted.key,
-            "trained": wanted.description(),
+            "key": training_job.key,
+            "trained": training_job.description(),
             "training": asdict(cost),
             "seeds_of_demonstrations": list(seeds),
         },
@@ -158,15 +158,15 @@ def save_trained(
     return target
 
 
-def remove_outdated(folder: Path, wanted: TrainingJob) -> None:
+def remove_outdated(folder: Path, training_job: TrainingJob) -> None:
     """Remove outdated agents of a training run that has an agent that is up to date.
 
     Args:
         folder: Results folder.
-        wanted: Training whose agent is up to date.
+        training_job: Training whose agent is up to date.
     """
-    for path in (folder / AGENTS).glob(f"{glob.escape(wanted.stem)}*/{TRAINING_FILE}"):
+    for path in (folder / AGENTS).glob(f"{glob.escape(training_job.stem)}*/{TRAINING_FILE}"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             content = json.loads(path.read_text())
-            if content["trained"] == wanted.description() and content["key"] != wanted.key:
+            if content["trained"] == training_job.description() and content["key"] != training_job.key:
                 shutil.rmtree(path.parent)

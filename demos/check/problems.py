@@ -1,4 +1,7 @@
-"""Problems of a dataset, with file and episode, from the scan of its data file."""
+"""Problems of a dataset, with file and episode, from the scan of its data file.
+
+A fault is the description of a problem alone, as a scan of one part yields it.
+"""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ def number_text(value: float) -> str:
 def headline(dataset: minari.MinariDataset, contents: Contents) -> list[dict[str, str]]:
     """Return the most important numbers: name, value and a remark."""
     episodes = contents.episodes
-    returns = [one.total_return for one in episodes if isfinite(one.total_return)] or [nan]
-    steps = [one.steps for one in episodes]
+    returns = [episode.total_return for episode in episodes if isfinite(episode.total_return)] or [nan]
+    steps = [episode.steps for episode in episodes]
     span = f"{number_text(min(returns))} to {number_text(max(returns))}"
     tiles = [
         {"name": "episodes", "value": f"{len(episodes):,}", "more": f"{sum(steps):,} steps"},
@@ -37,7 +37,7 @@ def headline(dataset: minari.MinariDataset, contents: Contents) -> list[dict[str
         {"name": "median length", "value": number_text(median(steps)), "more": f"{min(steps)} to {max(steps)} steps"},
     ]
     if evaluated := contents.evaluated:
-        successes = sum(bool(one.success) for one in evaluated)
+        successes = sum(bool(episode.success) for episode in evaluated)
         low, high = (100 * bound for bound in wilson_interval(successes, len(evaluated)))
         rate = {
             "name": "success rate",
@@ -47,7 +47,7 @@ def headline(dataset: minari.MinariDataset, contents: Contents) -> list[dict[str
     else:
         rate = {"name": "success rate", "value": "unknown", "more": "the episodes do not record success"}
     tiles.insert(0, rate)
-    reached = [one.steps_to_success for one in episodes if one.steps_to_success is not None]
+    reached = [episode.steps_to_success for episode in episodes if episode.steps_to_success is not None]
     if reached:
         more = f"mean {number_text(fmean(reached))}, {min(reached)} to {max(reached)}"
         tiles.append({"name": "median steps to success", "value": number_text(median(reached)), "more": more})
@@ -59,17 +59,17 @@ def groups(contents: Contents) -> list[dict[str, str | int]]:
     """Return the results by demonstrator and by strategy."""
     rows = []
     for kind in ("demonstrator", "strategy"):
-        for name, count in sorted(Counter(getattr(one, kind) for one in contents.episodes).items(), key=str):
-            members = [one for one in contents.episodes if getattr(one, kind) == name]
-            evaluated = [one for one in members if one.success is not None]
+        for name, count in sorted(Counter(getattr(episode, kind) for episode in contents.episodes).items(), key=str):
+            members = [episode for episode in contents.episodes if getattr(episode, kind) == name]
+            evaluated = [episode for episode in members if episode.success is not None]
             row = {"kind": kind, "name": name, "count": count, "rate": "-", "interval": "-"}
             if evaluated:
-                successes = sum(bool(one.success) for one in evaluated)
+                successes = sum(bool(episode.success) for episode in evaluated)
                 low, high = wilson_interval(successes, len(evaluated))
                 row["rate"] = f"{100 * successes / len(evaluated):.1f}%"
                 row["interval"] = f"{100 * low:.1f} to {100 * high:.1f}%"
             if name is not None:
-                rows.append({**row, "mean_return": number_text(fmean(one.total_return for one in members))})
+                rows.append({**row, "mean_return": number_text(fmean(episode.total_return for episode in members))})
     return rows
 
 

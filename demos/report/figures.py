@@ -143,7 +143,7 @@ def top_view(alt: str, series: Sequence[Series], areas: Sequence[Area]) -> Marku
         areas: Spawn ranges of the task.
     """
     corners = [np.array([area.low, area.high]) for area in areas]
-    extent = np.concatenate([*corners, *(one.points for one in series)])
+    extent = np.concatenate([*corners, *(drawn_series.points for drawn_series in series)])
     low, high = extent.min(axis=0) - MARGIN, extent.max(axis=0) + MARGIN
     right = WIDTH - RIGHT
     scale = (right - LEFT) / (high[1] - low[1])
@@ -168,9 +168,9 @@ def top_view(alt: str, series: Sequence[Series], areas: Sequence[Area]) -> Marku
         parts.append(_line("grid", LEFT, down, right, down))
         parts.append(_text("end", LEFT - 6, down + 4, _number(x)))
     parts += [rectangle("area", area) for area in areas]
-    for one in series:
-        path = "".join(_MARKERS[one.marker].format(*at(x, y)) for x, y in one.points.tolist())
-        parts.append(Markup('<path class="{} {}" d="{}"/>').format(one.marker, one.style, path))
+    for drawn_series in series:
+        path = "".join(_MARKERS[drawn_series.marker].format(*at(x, y)) for x, y in drawn_series.points.tolist())
+        parts.append(Markup('<path class="{} {}" d="{}"/>').format(drawn_series.marker, drawn_series.style, path))
     parts.append(
         _text(
             "middle",

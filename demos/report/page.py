@@ -56,7 +56,7 @@ def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = Tru
         "headline": headline(dataset, contents),
         "episode_figures": _episode_figures(contents),
         "outcomes": [
-            OUTCOMES[outcome] for outcome in OUTCOMES if outcome in {one.success for one in contents.episodes}
+            OUTCOMES[outcome] for outcome in OUTCOMES if outcome in {episode.success for episode in contents.episodes}
         ],
         "groups": groups(contents),
         "coverage": _coverage(contents),
@@ -102,20 +102,26 @@ def _hash(content: str) -> str:
 def _episode_figures(contents: Contents) -> list[dict[str, str]]:
     """Return histograms of the results of the episodes."""
     values: list[tuple[str, str, Callable[[EpisodeSummary], float | None], bool]] = [
-        ("Returns", "sum of rewards", lambda one: one.total_return, False),
-        ("Lengths", "steps", lambda one: one.steps, True),
-        ("Steps to success", "steps until success that lasts", lambda one: one.steps_to_success, True),
+        ("Returns", "sum of rewards", lambda episode: episode.total_return, False),
+        ("Lengths", "steps", lambda episode: episode.steps, True),
+        ("Steps to success", "steps until success that lasts", lambda episode: episode.steps_to_success, True),
     ]
     figures = []
     for title, label, value, is_whole in values:
         known = [
-            (one, number) for one in contents.episodes if (number := value(one)) is not None and np.isfinite(number)
+            (episode, number)
+            for episode in contents.episodes
+            if (number := value(episode)) is not None and np.isfinite(number)
         ]
         if not known:
             continue
         edges = bin_edges([number for _, number in known], is_whole=is_whole)
         stacks = [
-            Stack(style, name, np.histogram([number for one, number in known if one.success == outcome], edges)[0])
+            Stack(
+                style,
+                name,
+                np.histogram([number for episode, number in known if episode.success == outcome], edges)[0],
+            )
             for outcome, (style, name) in OUTCOMES.items()
         ]
         alt = f"Histogram of {title.lower()} over {len(known)} episodes"
@@ -151,9 +157,9 @@ def _paths(contents: Contents) -> dict[str, object] | None:
     if not contents.paths:
         return None
     episodes = [contents.episodes[number] for number in sorted(contents.paths)]
-    groupings: dict[str, list[str]] = {"outcome": [OUTCOMES[one.success][1] for one in episodes]}
+    groupings: dict[str, list[str]] = {"outcome": [OUTCOMES[episode.success][1] for episode in episodes]}
     for kind in ("strategy", "demonstrator"):
-        names = [str(getattr(one, kind)) for one in episodes]
+        names = [str(getattr(episode, kind)) for episode in episodes]
         if len(set(names)) > 1:
             groupings[kind] = names
     colors = {name: style for style, name in OUTCOMES.values()}
@@ -161,8 +167,10 @@ def _paths(contents: Contents) -> dict[str, object] | None:
         for number, name in enumerate(sorted(set(names) - colors.keys())):
             colors[name] = f"c{number % COLORS}"
     return {
-        "episodes": [one.number for one in episodes],
-        "points": [(1000 * contents.paths[one.number]).round().astype(int).ravel().tolist() for one in episodes],
+        "episodes": [episode.number for episode in episodes],
+        "points": [
+            (1000 * contents.paths[episode.number]).round().astype(int).ravel().tolist() for episode in episodes
+        ],
         "groupings": groupings,
         "colors": colors,
     }
@@ -178,13 +186,17 @@ def _action_figures(contents: Contents) -> list[dict[str, str]]:
         return [{"title": "Discrete actions", "svg": svg, "note": note}]
     return [
         {
-            "title": one.name,
+            "title": histogram.name,
             "svg": bars(
-                f"Histogram of {one.name}", "recorded action", "actions", one.edges, [Stack("bar", "", one.counts)]
+                f"Histogram of {histogram.name}",
+                "recorded action",
+                "actions",
+                histogram.edges,
+                [Stack("bar", "", histogram.counts)],
             ),
             "note": "",
         }
-        for one in contents.action_histograms.numbers
+        for histogram in contents.action_histograms.numbers
     ]
 
 
@@ -197,10 +209,10 @@ def _videos(
     ranking = contents.ranking
     selection = {"best": ranking[0], "median": ranking[len(ranking) // 2], "worst": ranking[-1]}
     # With one or two episodes, some are the same.
-    distinct = {one.number: (name, one) for name, one in reversed(selection.items())}
+    distinct = {episode.number: (name, episode) for name, episode in reversed(selection.items())}
     chosen = sorted(distinct.values(), key=lambda pair: ranking.index(pair[1]))
     try:
-        rendered = clips(dataset, [one.number for _, one in chosen], progress=progress)
+        rendered = clips(dataset, [episode.number for _, episode in chosen], progress=progress)
     except (ValueError, RuntimeError) as error:
         return [], f"The dataset has no images and cannot be rendered: {error}."
-    return [(name, one, clip) for (name, one), clip in zip(chosen, rendered, strict=True)], ""
+    return [(name, episode, clip) for (name, episode), clip in zip(chosen, rendered, strict=True)], ""

@@ -59,24 +59,24 @@ class LocalEngine:
                 if not running:
                     # A crashed job may have run out of memory beside others: try it once more, alone.
                     running.append(_begin(context, next(iter(crashed.values())), on_progress))
-                for one in _ready(running):
-                    message = one.receive()
+                for running_job in _ready(running):
+                    message = running_job.receive()
                     if message is not None and message[0] == PROGRESS:
                         if on_progress is not None:
-                            on_progress(one.job, message[1])
+                            on_progress(running_job.job, message[1])
                         continue
-                    running.remove(one)
-                    if message is None and one.job.name not in crashed:
-                        one.end(0.0)
-                        crashed[one.job.name] = one.job
+                    running.remove(running_job)
+                    if message is None and running_job.job.name not in crashed:
+                        running_job.end(0.0)
+                        crashed[running_job.job.name] = running_job.job
                         continue
-                    crashed.pop(one.job.name, None)
-                    result = _result(one, message, on_crash)
-                    schedule.end(one.job)
-                    yield one.job, result
+                    crashed.pop(running_job.job.name, None)
+                    result = _result(running_job, message, on_crash)
+                    schedule.end(running_job.job)
+                    yield running_job.job, result
         finally:
-            for one in running:
-                one.end(0.0)
+            for running_job in running:
+                running_job.end(0.0)
 
 
 @dataclass(eq=False)
@@ -124,8 +124,12 @@ def _begin(context: Context, job: Job, on_progress: OnProgress | None) -> _Runni
 
 def _ready(running: Sequence[_Running]) -> list[_Running]:
     """Wait until a process sends a message or ends; return those that did."""
-    ready = wait([part for one in running for part in (one.messages, one.process.sentinel)])
-    return [one for one in running if one.messages in ready or one.process.sentinel in ready]
+    ready = wait([part for running_job in running for part in (running_job.messages, running_job.process.sentinel)])
+    return [
+        running_job
+        for running_job in running
+        if running_job.messages in ready or running_job.process.sentinel in ready
+    ]
 
 
 def _result(ended: _Running, message: tuple[str, Any] | None, on_crash: OnCrash | None) -> Any:
