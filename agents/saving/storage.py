@@ -126,11 +126,11 @@ def read_weights(
     description = read_description(directory)
     if description.get("agent") != name:
         raise ValueError(f"{directory} holds agent {description.get('agent')!r}, not {name!r}")
-    for name, space in spaces.items():
-        if description.get(name) != space:
+    for kind, space in spaces.items():
+        if description.get(kind) != space:
             raise ValueError(
-                f"the agent in {directory} was trained with {name.replace('_', ' ')} "
-                f"{brief(str(description.get(name)))}; this environment has {brief(space)}"
+                f"the agent in {directory} was trained with {kind.replace('_', ' ')} "
+                f"{brief(str(description.get(kind)))}; this environment has {brief(space)}"
             )
     path = Path(directory) / WEIGHTS
     if not path.is_file():

@@ -128,8 +128,8 @@ def outdated_parts(training: JsonObject) -> list[str]:
 
 def _read_keywords(keywords: Mapping[str, str]) -> JsonObject:
     """Read keywords as :func:`training_record` writes them; objects, such as a user's own task, cannot be read."""
-    keywords = {}
+    values = {}
     for name, text in keywords.items():
         with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            keywords[name] = ast.literal_eval(text)
-    return keywords
+            values[name] = ast.literal_eval(text)
+    return values

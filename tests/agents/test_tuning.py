@@ -60,7 +60,7 @@ def test_every_agent_with_settings_can_be_tuned_within_its_own_bounds(name: str,
     assert set(space) <= set(type(agents.make(name, env).settings).model_fields)
     study = optuna.create_study()
     for _ in range(5):
-        agents.make(name, env, **tuning.suggested(study.ask(), space))
+        agents.make(name, env, **tuning.suggest_settings(study.ask(), space))
 
 
 def test_nothing_to_tune_is_an_error(make: Make, tmp_path: Path) -> None:

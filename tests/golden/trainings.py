@@ -66,11 +66,11 @@ class Noted(Run):
         super().__init__()
         self.numbers: list[list[float]] = []
 
-    def record(self, done: int, numbers: Mapping[str, float]) -> None:
-        """Save the numbers, in the order of their names."""
-        if numbers:
-            self.numbers.append([float(done), *(float(numbers[name]) for name in sorted(numbers))])
-        super().record(done, numbers)
+    def log_to_tensorboard(self, done: int, metrics: Mapping[str, float]) -> None:
+        """Save the metrics, in the order of their names."""
+        if metrics:
+            self.numbers.append([float(done), *(float(metrics[name]) for name in sorted(metrics))])
+        super().log_to_tensorboard(done, metrics)
 
 
 @cache
