@@ -67,9 +67,7 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
     state: Memory = None
     start = True
     while not (step.terminated or step.truncated):
-        predicted = policy.predict(
-            step.observation, state=state, episode_start=np.array([start]), deterministic=True
-        )
+        predicted = policy.predict(step.observation, state=state, episode_start=np.array([start]), deterministic=True)
         if not (isinstance(predicted, (tuple, list)) and len(predicted) == 2):
             raise TypeError(
                 f"predict returned {predicted!r}; expected a pair (action, state), as in Stable-Baselines3: "

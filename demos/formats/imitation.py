@@ -27,7 +27,14 @@ from gymnasium import spaces
 
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves, tree_map, tree_nest
-from demos.formats.arrow import HuggingFaceFeature, column_to_numpy, import_pyarrow, nested_rows, value_feature, with_features
+from demos.formats.arrow import (
+    HuggingFaceFeature,
+    column_to_numpy,
+    import_pyarrow,
+    nested_rows,
+    value_feature,
+    with_features,
+)
 from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Column, SeedAndDigest, Source
@@ -290,7 +297,9 @@ def _array(values: list[object]) -> Array | None:
 def _exported_episode(row: dict[str, Any], sidecar_row: JsonObject | None, provenance: Provenance) -> ImportedEpisode:
     """Return an episode that our export wrote."""
     columns = provenance.columns
-    actions = column_to_numpy(row["acts"], "acts", provenance.action_space.shape).astype(columns["actions"].dtype, copy=False)
+    actions = column_to_numpy(row["acts"], "acts", provenance.action_space.shape).astype(
+        columns["actions"].dtype, copy=False
+    )
     steps = len(actions)
     if sidecar_row is None:
         raise ValueError(f"{SIDECAR} has fewer lines than there are trajectories; remove it to import without it")

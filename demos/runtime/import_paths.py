@@ -23,6 +23,5 @@ def import_object(import_path: str, what: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         is_missing = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
-        hint = ". Put its module into the current folder, or add its "
-            "folder to PYTHONPATH" if is_missing else ""
+        hint = ". Put its module into the current folder, or add its folder to PYTHONPATH" if is_missing else ""
         raise ValueError(f"cannot import {what} {import_path!r}: {error}{hint}") from error

@@ -222,8 +222,9 @@ def _third_party_episodes(path: Path, features: Features, fps: float) -> Iterato
     names = [name for name, feature in features.items() if feature != "video"]
     for row, table in _episodes_with_metadata(path, names):
         columns = {
-            name: _image_column(table[name], name) if isinstance(shape, str) else
-            column_to_numpy(table[name], name, shape)
+            name: _image_column(table[name], name)
+            if isinstance(shape, str)
+            else column_to_numpy(table[name], name, shape)
             for name, shape in features.items()
             if shape != "video"
         }

@@ -11,7 +11,14 @@ from gymnasium.envs.registration import registry
 
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves
-from demos.formats.arrow import HuggingFaceFeature, import_pyarrow, list_feature, nested_rows, value_feature, with_features
+from demos.formats.arrow import (
+    HuggingFaceFeature,
+    import_pyarrow,
+    list_feature,
+    nested_rows,
+    value_feature,
+    with_features,
+)
 from demos.formats.lerobot.layout import DEFAULTS, STEPWISE, Layout
 from demos.formats.source import Column, SeedAndDigest, Source
 from demos.types import Array, Arrays

@@ -122,8 +122,7 @@ class RayEngine:
             sent[name] = stored[key]
         return sent
 
-    def _collect_result(
-        self, job: Job, reference: ObjectRef, on_crash: OnCrash | None, stored: Stored) -> Any:
+    def _collect_result(self, job: Job, reference: ObjectRef, on_crash: OnCrash | None, stored: Stored) -> Any:
         """Return the result of a job, and write its files into its folder."""
         try:
             result, written = self._ray.get(reference)
