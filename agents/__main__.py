@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,9 @@ from agents.training.run import Run
 from agents.types import Env
 from demos.collection.recording import Policy
 from demos.runtime.console import clear_errors, console, parse_keywords
+
+GRACE_SECONDS = 3.0
+"""Time after the limit of an episode, after which the process of an agent that hangs ends."""
 
 app = typer.Typer(
     help="Train, evaluate and tune agents.",
@@ -162,6 +167,12 @@ def evaluate(
     Settings of an archive are `vecnormalize` (file with the statistics of VecNormalize, or false) and `algorithm`
     (package.module:Class that loads it).
     """
+
+    def end_if_stuck(seed: int) -> None:
+        # A call that hangs is not interrupted: this process then writes where it hangs, and ends.
+        last = min(episode_seconds + GRACE_SECONDS, threading.TIMEOUT_MAX)
+        faulthandler.dump_traceback_later(last, exit=True, file=sys.__stderr__ or sys.stderr)
+
     with clear_errors():
         environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
         settings = _settings(config)
@@ -176,7 +187,12 @@ def evaluate(
         else:
             policy = _agent(agent, environment, settings, agent_class)
         seeds = range(first_seed, first_seed + episodes)
-        result = agents.evaluate(policy, environment, seeds=seeds, progress=True, episode_seconds=episode_seconds)
+        try:
+            result = agents.evaluate(
+                policy, environment, seeds=seeds, progress=True, episode_seconds=episode_seconds, on_episode=end_if_stuck
+            )
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         environment.close()
         low, high = result.interval
         steps, seconds = result.mean_steps_to_success, result.mean_seconds_to_success

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,6 @@ import numpy.typing as npt
 from rich.progress import track
 
 import lam_envs
-from agents.evaluation.deadline import Deadline
 from agents.types import Action, Env, Memory, Observation, Start
 from demos.collection.recording import Policy, rollout
 from demos.runtime.intervals import wilson_interval
@@ -136,6 +134,8 @@ class _Timed:
             observation, state=state, episode_start=episode_start, deterministic=deterministic
         )
         self.seconds.append(time.perf_counter() - began)
+        if not isinstance(chosen, tuple) or len(chosen) != 2:
+            raise TypeError(f"predict returned a {type(chosen).__name__}; expected a tuple (action, state)")
         return chosen
 
 
@@ -146,6 +146,7 @@ def evaluate(
     seeds: Iterable[int],
     progress: bool = False,
     episode_seconds: float | None = EPISODE_SECONDS,
+    on_episode: Callable[[int], None] | None = None,
     **env_kwargs: Any,
 ) -> Evaluation:
     """Run an agent for one episode per seed.
@@ -153,8 +154,8 @@ def evaluate(
     The seeds are fixed before the first step, so that long and short episodes count alike. Success is that of the
     last step.
 
-    An episode that takes too long is interrupted. Compiled code that hangs cannot be: some seconds later the process
-    writes to stderr where it hangs, and ends with exit code 1 (:class:`agents.evaluation.deadline.Deadline`).
+    An episode that takes too long is an error after its present step. A call of ``predict`` that never returns is not
+    interrupted; suites (``python -m benchmarks run``) run each job in a process of its own and end that.
 
     Args:
         agent: Anything with ``predict``; it acts deterministically. A model of Stable-Baselines3 that has its
@@ -163,11 +164,12 @@ def evaluate(
         seeds: Seeds of the episodes: not those of the demonstrations.
         progress: Show a progress bar.
         episode_seconds: Wall time that an episode may take, seconds; None for no limit.
+        on_episode: Called with the seed of each episode before it begins.
         env_kwargs: Keywords for ``gym.make``.
 
     Raises:
         TimeoutError: An episode took longer than ``episode_seconds``; names its seed.
-        TypeError: The agent is a class, has no ``predict``, or its ``predict`` returns no pair.
+        TypeError: The agent is a class, has no ``predict``, or its result is not a tuple of two items.
         ValueError: No seeds, an unknown id, keywords for an environment that exists already, an environment
             whose info has no ``is_success``, or a time limit that is not a positive number.
     """
@@ -196,17 +198,13 @@ def evaluate(
     episodes = []
     try:
         for seed in track(chosen, "evaluating", disable=not progress):
-            with _limit(episode_seconds, seed):
-                episodes.append(_episode(timed, environment, seed))
+            if on_episode is not None:
+                on_episode(seed)
+            episodes.append(_episode(timed, environment, seed, math.inf if episode_seconds is None else episode_seconds))
     finally:
         if isinstance(env, str):
             environment.close()
     return Evaluation(tuple(episodes), _step_seconds(environment), 1000.0 * float(np.median(timed.seconds)))
-
-
-def _limit(seconds: float | None, seed: int) -> contextlib.AbstractContextManager[object]:
-    """Limit the wall time of an episode; None for no limit."""
-    return contextlib.nullcontext() if seconds is None else Deadline(seconds, f"the episode with seed {seed}")
 
 
 def _step_seconds(env: Env) -> float:
@@ -231,12 +229,15 @@ def make_env(env_id: str, **kwargs: Any) -> Env:
         ) from error
 
 
-def _episode(agent: Policy, env: Env, seed: int) -> EpisodeResult:
+def _episode(agent: Policy, env: Env, seed: int, seconds: float) -> EpisodeResult:
+    until = time.monotonic() + seconds
     total, length, since, ever = 0.0, 0, None, False
     inner = env.unwrapped
     positions: list[npt.NDArray[np.float64]] = []
     forces: list[float] = []
     for step in rollout(env, agent, seed):
+        if time.monotonic() > until:
+            raise TimeoutError(f"the episode with seed {seed} took longer than {seconds:g} s")
         if "is_success" not in step.info:
             raise ValueError(f"the info of {env} has no is_success: expected an environment that reports success")
         if isinstance(inner, ManipulationEnv):

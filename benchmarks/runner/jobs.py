@@ -21,7 +21,6 @@ import numpy as np
 
 import agents
 import demos
-from agents.evaluation.deadline import Deadline
 from agents.evaluation.evaluation import evaluate
 from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved
 from agents.saving import archive
@@ -41,7 +40,6 @@ from benchmarks.runner.trained import TrainingJob, read_training, save_trained, 
 from benchmarks.runner.training import train
 from benchmarks.suite.conditions import Condition
 from benchmarks.suite.suite import Demonstrations, PeriodicEvaluation, VideoSettings
-from demos.collection.recording import Policy
 from demos.collection.video import policy_frames, write_video
 from demos.datasets.metadata import episode_seeds
 from demos.runtime.engines import progress
@@ -50,8 +48,6 @@ from demos.runtime.files import write_atomically, write_json
 DATASETS = "datasets"
 MAKING_SECONDS = 600.0
 """Wall time that an agent may take to be made or loaded; training has no limit."""
-DRAWING_SECONDS = 600.0
-"""Wall time for drawing the images of an episode, in addition to the time of its agent."""
 
 
 def attempt(name: str, work: Callable[..., None], folder: Path, *arguments: Any) -> str | None:
@@ -148,42 +144,45 @@ def measure(folder: Path, planned: PlannedCell, episode_seconds: int) -> None:
     Args:
         folder: Results folder.
         planned: Cell to measure.
-        episode_seconds: Time limit of an episode, wall time.
+        episode_seconds: Wall time after which the engine ends an episode and this job.
 
     Raises:
         FileNotFoundError: Its training failed.
-        TimeoutError: An episode took longer, or the agent took too long to load.
         ValueError: The agent learned from an episode with a seed of the evaluation.
     """
     cell, wanted = planned.cell, planned.training
     seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
+
+    def begin(seed: int) -> None:
+        progress.report((seed - cell.first_seed) / cell.episodes)
+        progress.limit(f"the episode with seed {seed}", episode_seconds)
+
     env = cell.perturbation.make(cell.environment)
     try:
-        with Deadline(MAKING_SECONDS, "making or loading the agent"):
-            agent = _agent(folder, planned, env)
+        agent = _agent(folder, planned, env)
         took = None if wanted is None else read_training(folder, wanted)
         if wanted is not None:
             _check_unseen(cell.environment, seeds_of_demonstrations(folder, wanted), seeds)
         began = time.perf_counter()
-        result = evaluate(_ProgressPolicy(agent, cell.episodes), env, seeds=seeds, episode_seconds=episode_seconds)
+        result = evaluate(agent, env, seeds=seeds, episode_seconds=None, on_episode=begin)
+        progress.no_limit()
         evaluated = round(time.perf_counter() - began, 1)
     finally:
         env.close()
     write_cell(folder, CellResult(cell, result, planned.provenance, took, evaluated))
 
 
-def record_videos(folder: Path, planned: PlannedCell, videos: VideoSettings, episode_seconds: int) -> None:
+def record_videos(folder: Path, planned: PlannedCell, videos: VideoSettings, seconds: float) -> None:
     """Record the median and the worst episode of a cell, by success and then by return.
 
     Args:
         folder: Results folder.
         planned: Cell that was measured.
         videos: Settings of the videos.
-        episode_seconds: Time limit of an episode, wall time, without that of drawing it.
+        seconds: Wall time after which the engine ends an episode and this job.
 
     Raises:
         FileNotFoundError: The cell has no result.
-        TimeoutError: An episode took longer, or the agent took too long to load.
     """
     cell = planned.cell
     if (folder / failure_file(cell.name)).is_file():
@@ -194,12 +193,12 @@ def record_videos(folder: Path, planned: PlannedCell, videos: VideoSettings, epi
     size = {"render_width": videos.size, "render_height": videos.size}
     env = cell.perturbation.make(cell.environment, render_mode="rgb_array", **size)
     try:
-        with Deadline(MAKING_SECONDS, "making or loading the agent"):
-            agent = _agent(folder, planned, env)
+        agent = _agent(folder, planned, env)
         for which, episode in chosen.items():
-            with Deadline(episode_seconds + DRAWING_SECONDS, f"the video of the episode with seed {episode.seed}"):
-                frames = policy_frames(env, agent, [episode.seed])
-                write_video(frames, folder / video_file(cell, which), fps=env.metadata["render_fps"])
+            progress.limit(f"the video of the episode with seed {episode.seed}", seconds)
+            frames = policy_frames(env, agent, [episode.seed])
+            write_video(frames, folder / video_file(cell, which), fps=env.metadata["render_fps"])
+        progress.no_limit()
     finally:
         env.close()
     recorded = {which: {"seed": each.seed, "success": each.success} for which, each in chosen.items()}
@@ -209,6 +208,7 @@ def record_videos(folder: Path, planned: PlannedCell, videos: VideoSettings, epi
 def _agent(folder: Path, planned: PlannedCell, env: Any) -> Any:
     """Return a cell's agent, loaded from its files: the results hold for what others load."""
     cell, wanted = planned.cell, planned.training
+    progress.limit("making or loading the agent", MAKING_SECONDS)
     if cell.agent.endswith(ARCHIVE):
         # The suite was read with allow_pickle.
         return archive.load(cell.agent, env, **cell.settings)
@@ -222,30 +222,6 @@ def _agent(folder: Path, planned: PlannedCell, env: Any) -> Any:
     if (folder / failure_file(wanted.name)).is_file():
         raise FileNotFoundError(f"its training failed: see {failure_file(wanted.name)}")
     return agents.load(folder / wanted.path, env, agent=cell.agent)
-
-
-class _ProgressPolicy:
-    """Policy that reports how many of its episodes have begun."""
-
-    def __init__(self, agent: Policy, episodes: int) -> None:
-        self._agent = agent
-        self._episodes = episodes
-        self._begun = 0
-        if not isinstance(agent, Policy):
-            raise TypeError(f"a {type(agent).__name__} is not an agent: expected a method predict(observation, ...)")
-
-    def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[Any, Any]:
-        if episode_start is not None and episode_start[0]:
-            progress.report(self._begun / self._episodes)
-            self._begun += 1
-        result = self._agent.predict(
-            observation, state=state, episode_start=episode_start, deterministic=deterministic
-        )
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"predict returned a {type(result).__name__}; expected a tuple (action, state)")
-        return result
 
 
 def _quieten() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ IMPORTED_LATE = ("scipy.stats",)
 """Modules that evaluations import late. Preloading them saves a second in every process."""
 IMPORTED_BY_TRAININGS = ("torch._dynamo",)
 """The same for training runs: two seconds."""
+DRAWING_SECONDS = 600.0
+"""Wall time for drawing the images of an episode, in addition to the time of its agent."""
 LOCK = ".lock"
 """Lock file that the run in a folder holds."""
 
@@ -177,7 +180,7 @@ def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
                 jobs.record_videos,
                 planned,
                 suite.videos,
-                suite.evaluation.episode_seconds,
+                suite.evaluation.episode_seconds + DRAWING_SECONDS,
                 reads=[cell_file(cell), *(each.path for each in trained)],
                 writes=[video_info_file(cell), *(video_file(cell, which) for which in RECORDED_EPISODES)],
                 after=[cell.name, *(each.name for each in trained)],
@@ -329,9 +332,9 @@ def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
             remove_outdated(base, each)
 
 
-def _on_crash(job: Job) -> str:
-    """Write the failure of a job whose process died, and return it."""
-    message = f"{job.name}: its process died: killed, out of memory, or it could not be interrupted\n"
+def _on_crash(job: Job, error: Exception) -> str:
+    """Write the failure of a job whose process crashed or took too long, and return it."""
+    message = "".join(traceback.format_exception(error))
     assert job.folder is not None  # noqa: S101  (all jobs of a suite have one)
     write_atomically(job.folder / failure_file(job.name), message)
     return message

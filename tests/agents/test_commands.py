@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -54,22 +57,31 @@ def test_success_at_any_step_is_shown_beside_success_at_the_end() -> None:
     assert re.search(r"success at any step +1\.000", done.stdout)
 
 
-class Hanging:
-    """Agent that never answers."""
+class Slow:
+    """Agent that takes its time."""
 
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        pass
+    def __init__(self, env: gym.Env[Any, Any], seconds: float = 0.6) -> None:
+        self.seconds = seconds
 
     def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
-        while True:
-            time.sleep(0.01)
+        time.sleep(self.seconds)
+        return np.zeros(4, dtype=np.float32), None
 
 
-def test_an_agent_that_hangs_is_an_error() -> None:
-    command = ["evaluate", "tests.agents.test_commands:Hanging", "--env", "LamReach-v0", "--episodes", "1"]
-    done = CliRunner().invoke(app, [*command, "--episode-seconds", "0.5"])
+TOO_SLOW = ["evaluate", "tests.agents.test_commands:Slow", "--env", "LamReach-v0", "--episode-seconds", "0.5"]
+
+
+def test_an_agent_that_is_too_slow_is_an_error() -> None:
+    done = CliRunner().invoke(app, [*TOO_SLOW, "--episodes", "1"])
     assert done.exit_code == 2
     assert "error: the episode with seed 1000 took longer than 0.5 s" in done.stderr
+
+
+def test_a_command_ends_and_shows_where_an_agent_hangs() -> None:
+    command = [sys.executable, "-m", "agents", *TOO_SLOW, "--config", "seconds=600"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert "in predict" in done.stderr
 
 
 def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:

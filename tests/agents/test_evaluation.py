@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import agents
 from agents.evaluation import evaluation
+from agents.evaluation.evaluation import EPISODE_SECONDS
 from demos.runtime.intervals import wilson_interval
 
 from ..conftest import Make
@@ -138,6 +140,29 @@ def test_bad_requests_are_refused(make: Make) -> None:
         agents.evaluate(agent, env, seeds=[0], reward="sparse")
     with pytest.raises(ValueError, match="has no is_success"):
         agents.evaluate(agent, "CartPole-v1", seeds=[0])
+
+
+def test_an_episode_that_takes_too_long_is_an_error_that_names_it(make: Make) -> None:
+    class Slow:
+        def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+            time.sleep(0.02)
+            return np.zeros(4, np.float32), None
+
+    env = make("LamReach-v0")
+    with pytest.raises(TimeoutError, match=r"the episode with seed 8 took longer than 0.1 s"):
+        agents.evaluate(Slow(), env, seeds=[8, 9], episode_seconds=0.1)
+    begun: list[int] = []
+    assert agents.evaluate(Slow(), env, seeds=[8, 9], episode_seconds=None, on_episode=begun.append).episodes
+    assert begun == [8, 9]
+    for seconds in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="expected seconds above 0, or None for no limit"):
+            agents.evaluate(Slow(), env, seeds=[0], episode_seconds=seconds)
+
+
+def test_the_documents_state_the_time_limit() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+    assert EPISODE_SECONDS == 3600.0
+    assert "the time limit of an episode is one hour" in text
 
 
 # The first call imports SciPy.

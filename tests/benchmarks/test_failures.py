@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.runner import jobs, runner
-from benchmarks.runner.results import PlannedCell, read_results
+from benchmarks.runner import runner
+from benchmarks.runner.results import read_results
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import LocalEngine
 
@@ -23,17 +23,18 @@ FAILING_AGENTS = {
     "Hanging": "TimeoutError: the episode with seed 1000 took longer than 1 s",
     "Stubborn": "TimeoutError: the episode with seed 1000 took longer than 1 s",
     "Interrupting": "KeyboardInterrupt",
-    "Killing": "its process died",
+    "Killing": "RuntimeError: the process of .* died",
     "Garbled": r"ValueError: \\udcff bad",
     "Exiting": "SystemExit: 3",
-    "Swallowing": "its process died: .*or it could not be interrupted",
+    "Swallowing": "TimeoutError: the episode with seed 1000 took longer than 1 s",
+    "Counting": "TimeoutError: the episode with seed 1000 took longer than 1 s",
     "Bare": r"TypeError: predict returned a ndarray; expected a tuple \(action, state\)",
 }
 
 
 @pytest.mark.parametrize(
     "failing",
-    [("Raising", "Stubborn", "Killing"), pytest.param(tuple(FAILING_AGENTS), marks=pytest.mark.slow)],
+    [("Raising", "Counting", "Killing"), pytest.param(tuple(FAILING_AGENTS), marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
 def test_third_party_agents_that_fail_are_reported_and_the_rest_is_measured(
@@ -64,6 +65,8 @@ def test_third_party_agents_that_fail_are_reported_and_the_rest_is_measured(
         if cell.agent in places:
             assert re.search(places[cell.agent], failed[cell.name].splitlines()[-1])
             assert f"{cell.name} failed: " in done.stderr
+            if "TimeoutError" in places[cell.agent]:
+                assert "in predict" in failed[cell.name], "it shows where"
 
 
 def test_what_failed_is_reported_with_what_was_to_be_made_of_it_and_is_tried_again(tmp_path: Path) -> None:
@@ -128,14 +131,12 @@ def test_a_video_that_fails_is_reported_beside_the_measurements(tmp_path: Path) 
 
 def test_a_video_of_an_agent_that_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = "tests.benchmarks.third_party:HangingInItsVideo"
-    evaluation = {"first_seed": 1000, "episodes": 1}
+    evaluation = {"first_seed": 1000, "episodes": 1, "episode_seconds": 2}
     suite = read_suite(written(tmp_path, agents=[agent], evaluation=evaluation, videos={"agent": agent, "size": 32}))
-    cell = suite.cells()[0]
-    jobs.measure(tmp_path, PlannedCell.of(cell), 100)
-    monkeypatch.setattr(jobs, "DRAWING_SECONDS", 0.1)
-    assert suite.videos is not None
-    with pytest.raises(TimeoutError, match=r"the video of the episode with seed 1000 took longer than 1\.1 s"):
-        jobs.record_videos(tmp_path, PlannedCell.of(cell), suite.videos, 1)
+    monkeypatch.setattr(runner, "DRAWING_SECONDS", 0.1)
+    (reason,) = runner.failures(runner.run(suite, tmp_path, LocalEngine(1))).values()
+    assert "the video of the episode with seed 1000 took longer than 2.1 s" in reason
+    assert len(read_results(tmp_path)[1]) == 1
 
 
 def test_what_an_agent_leaves_behind_decides_nothing_and_holds_nothing_up(tmp_path: Path) -> None:

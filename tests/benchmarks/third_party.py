@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import os
 import random
 import subprocess
@@ -98,6 +100,14 @@ class Swallowing(ZeroAgent):
                 time.sleep(0.01)
             except BaseException:  # noqa: S112
                 continue
+
+
+class Counting(ZeroAgent):
+    """Hangs in compiled code, which cannot be interrupted."""
+
+    def predict(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        collections.deque(itertools.count(), maxlen=0)
+        raise AssertionError
 
 
 class Bare(ZeroAgent):

@@ -9,12 +9,13 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from demos.runtime.engines.job import Job, OnCrash, OnProgress, Schedule, progress
+from demos.runtime.engines.job import Job, OnCrash, OnProgress, Schedule, TimeLimit, progress
 from demos.runtime.engines.local import THREADS
 
 if TYPE_CHECKING:
@@ -84,14 +85,11 @@ class RayEngine:
             max_calls=1,
             runtime_env={"env_vars": dict.fromkeys(THREADS, "1")},
         )(_run_job)
-        progress_actor = (
-            ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_ProgressActor).remote()
-            if on_progress
-            else None
-        )
+        progress_actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_ProgressActor).remote()
         schedule = Schedule(jobs)
         running: dict[ObjectRef, Job] = {}
         stored: Stored = {}
+        late: dict[str, TimeLimit] = {}
         try:
             while schedule.left:
                 while len(running) < self.workers and (job := schedule.next()) is not None:
@@ -100,16 +98,16 @@ class RayEngine:
                     if on_progress is not None:
                         on_progress(job, 0.0)
                 ended, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
-                if on_progress is not None:
-                    self._report_progress(progress_actor, running, on_progress)
+                over = self._report_progress(progress_actor, running, on_progress)
                 for reference in ended:
                     job = running.pop(reference)
-                    yield job, self._collect_result(job, reference, on_crash, stored)
+                    yield job, self._collect_result(job, reference, late.get(job.name), on_crash, stored)
                     schedule.end(job)
+                self._cancel([each for each, job in running.items() if job.name in over and job.name not in late])
+                late |= over
         finally:
             self._cancel(list(running))
-            if progress_actor is not None:
-                ray.kill(progress_actor)
+            ray.kill(progress_actor)
 
     def _put_files(self, job: Job, stored: Stored) -> dict[str, ObjectRef]:
         """Put the files that a job reads into the object store, once for all jobs that read them."""
@@ -122,16 +120,25 @@ class RayEngine:
             sent[name] = stored[key]
         return sent
 
-    def _collect_result(self, job: Job, reference: ObjectRef, on_crash: OnCrash | None, stored: Stored) -> Any:
+    def _collect_result(
+        self,
+        job: Job,
+        reference: ObjectRef,
+        late: TimeLimit | None,
+        on_crash: OnCrash | None,
+        stored: Stored,
+    ) -> Any:
         """Return the result of a job, and write its files into its folder."""
         try:
             result, written = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, Exception) else error from None
         except (self._ray.exceptions.RaySystemError, self._ray.exceptions.RayError) as error:
+            died = f"the process of {job.name} died: it was killed, or ran out of memory"
+            failure = RuntimeError(died) if late is None else late.error()
             if on_crash is None:
-                raise RuntimeError(f"the process of {job.name} died: it was killed, or ran out of memory") from error
-            return on_crash(job)
+                raise failure from error
+            return on_crash(job, failure)
         if written is not None and job.folder is not None:
             for name in job.writes:
                 write_files(job.folder, name, written.get(name))
@@ -146,39 +153,43 @@ class RayEngine:
             for reference in unfinished:
                 self._ray.cancel(reference, force=True)
 
-    def _report_progress(self, progress_actor: Any, running: dict[ObjectRef, Job], on_progress: OnProgress) -> None:
+    def _report_progress(self, progress_actor: Any, running: dict[ObjectRef, Job], on_progress: OnProgress | None) -> dict[str, TimeLimit]:
+        """Pass the progress of the jobs on, and return the time limits that are over, by the names of their jobs."""
         named = {job.name: job for job in running.values()}
         try:
-            fractions = self._ray.get(progress_actor.pop_reports.remote(), timeout=POLL_SECONDS)
+            fractions, over = self._ray.get(progress_actor.read.remote(), timeout=POLL_SECONDS)
         except self._ray.exceptions.RayError:
-            # Its machine is gone or slow; progress is not important.
-            return
-        for name, fraction in fractions.items():
-            if name in named:
-                on_progress(named[name], fraction)
+            # Its machine is gone or slow: a later call has the reports.
+            return {}
+        for name in fractions.keys() & named.keys() if on_progress is not None else ():
+            on_progress(named[name], fractions[name])
+        return {name: limit for name, limit in over.items() if name in named}
 
 
 class _ProgressActor:
-    """Ray actor that collects the progress of the jobs on all machines."""
+    """Ray actor that collects the last progress and the last time limit of the jobs on all machines."""
 
     def __init__(self) -> None:
         self._fractions: dict[str, float] = {}
+        self._limits: dict[str, tuple[float, TimeLimit]] = {}
 
-    def write(self, name: str, fraction: float) -> None:
-        self._fractions[name] = fraction
+    def write(self, name: str, report: float | TimeLimit) -> None:
+        if isinstance(report, TimeLimit):
+            self._limits[name] = (time.monotonic() + report.seconds, report)
+        else:
+            self._fractions[name] = report
 
-    def pop_reports(self) -> dict[str, float]:
-        """Return the progress that was reported since the last call."""
-        fractions, self._fractions = self._fractions, {}
-        return fractions
+    def read(self) -> tuple[dict[str, float], dict[str, TimeLimit]]:
+        """Return the progress of the jobs, and the time limits that are over."""
+        now = time.monotonic()
+        return self._fractions, {name: limit for name, (until, limit) in self._limits.items() if now >= until}
 
 
 def _run_job(job: Job, sent: dict[str, ObjectRef] | None, progress_actor: Any) -> tuple[Any, dict[str, Files] | None]:
     """Run a job on a machine of the cluster; return its result and the files that it wrote."""
-    listener: Callable[[float], None] | None = None
-    if progress_actor is not None:
-        listener = lambda fraction: progress_actor.write.remote(job.name, fraction)  # noqa: E731
-    progress.set_listener(listener)
+    progress.set_listener(lambda report: progress_actor.write.remote(job.name, report))
+    # A machine that was lost may have set one.
+    progress.no_limit()
     try:
         if sent is None or job.folder is None:
             return job.function(*job.arguments_in(job.folder)), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -55,8 +56,26 @@ class Job:
         )
 
 
-OnCrash = Callable[[Job], object]
-"""Called with a job whose process crashed, also when it ran alone; returns the result of the job."""
+@dataclass(frozen=True)
+class TimeLimit:
+    """Limit to the wall time of a part of a job.
+
+    Attributes:
+        what: Name of the part in errors, such as "the episode with seed 3".
+        seconds: Wall time after which the engine ends the process of the job; infinity for no limit.
+    """
+
+    what: str = ""
+    seconds: float = math.inf
+
+    def error(self) -> TimeoutError:
+        """Return the error of a job that took longer."""
+        return TimeoutError(f"{self.what} took longer than {self.seconds:g} s")
+
+
+OnCrash = Callable[[Job, Exception], object]
+"""Called with a job whose process crashed, also when it ran alone, or exceeded a time limit, and with the error that
+the engine raises otherwise; returns the result of the job."""
 OnProgress = Callable[[Job, float], None]
 """Called with a job and its progress from 0 to 1: when it begins, and while it runs."""
 
@@ -77,11 +96,12 @@ class Engine(Protocol):
 
         Args:
             jobs: Jobs in the order in which they begin, as far as ``after`` allows.
-            on_crash: Called with a job whose process crashed, in place of an error.
+            on_crash: Called with a job whose process crashed or exceeded a time limit, in place of an error.
             on_progress: Called with the progress of each job.
 
         Raises:
             RuntimeError: The process of a job crashed.
+            TimeoutError: A job exceeded a time limit that it had set (:meth:`Progress.limit`).
             ValueError: Two jobs have the same name, or jobs wait for each other.
         """
         ...
@@ -133,14 +153,14 @@ class Schedule:
 
 
 class Progress:
-    """Progress of the job that runs in this process."""
+    """Progress of the job that runs in this process, which it reports to the engine."""
 
     def __init__(self) -> None:
-        self._listener: Callable[[float], None] | None = None
+        self._listener: Callable[[float | TimeLimit], None] | None = None
         self._due = 0.0
 
-    def set_listener(self, listener: Callable[[float], None] | None) -> None:
-        """Set the function that receives the progress; None disables reports."""
+    def set_listener(self, listener: Callable[[float | TimeLimit], None] | None) -> None:
+        """Set the function that receives progress and time limits; None disables reports."""
         self._listener = listener
         self._due = 0.0
 
@@ -155,6 +175,20 @@ class Progress:
             return
         self._due = now + PROGRESS_SECONDS
         self._listener(min(1.0, max(0.0, fraction)))
+
+    def limit(self, what: str, seconds: float) -> None:
+        """Limit the wall time until the next call: the engine ends this process if it comes later, or never.
+
+        Args:
+            what: Name of what is limited, for the error.
+            seconds: Wall time.
+        """
+        if self._listener is not None:
+            self._listener(TimeLimit(what, seconds))
+
+    def no_limit(self) -> None:
+        """Remove the limit."""
+        self.limit("", math.inf)
 
 
 progress = Progress()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import math
 import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from demos.runtime.engines.job import Job, OnCrash, OnProgress, Schedule, progress
+from demos.runtime.engines.job import Job, OnCrash, OnProgress, Schedule, TimeLimit, progress
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -24,8 +30,8 @@ Context: TypeAlias = "ForkServerContext | SpawnContext"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that limit the threads of numeric libraries."""
 GRACE_SECONDS = 2.0
-"""Time that a process has to exit after its job ended, seconds."""
-PROGRESS, DONE, FAILED = "progress", "done", "failed"
+"""Time that a process has to exit after its job ended, or to write where it hangs, seconds."""
+REPORT, DONE, FAILED = "report", "done", "failed"
 """Kinds of messages that a process sends."""
 
 
@@ -52,21 +58,22 @@ class LocalEngine:
         context = _context({name for job in jobs for name in (job.function.__module__, *job.imports)})
         running: list[_Running] = []
         crashed: dict[str, Job] = {}
+        folder = tempfile.TemporaryDirectory(prefix="lam-envs-", ignore_cleanup_errors=True)
+        traces = (Path(folder.name) / str(number) for number in count())
         try:
             while schedule.left:
                 while len(running) < self.workers and not crashed and (job := schedule.next()) is not None:
-                    running.append(_begin(context, job, on_progress))
+                    running.append(_begin(context, job, next(traces), on_progress))
                 if not running:
                     # A crashed job may have run out of memory beside others: try it once more, alone.
-                    running.append(_begin(context, next(iter(crashed.values())), on_progress))
+                    running.append(_begin(context, next(iter(crashed.values())), next(traces), on_progress))
                 for running_job in _ready(running):
                     message = running_job.receive()
-                    if message is not None and message[0] == PROGRESS:
-                        if on_progress is not None:
-                            on_progress(running_job.job, message[1])
+                    if message is not None and message[0] == REPORT:
+                        running_job.hear(message[1], on_progress)
                         continue
                     running.remove(running_job)
-                    if message is None and running_job.job.name not in crashed:
+                    if message is None and not running_job.is_late and running_job.job.name not in crashed:
                         running_job.end(0.0)
                         crashed[running_job.job.name] = running_job.job
                         continue
@@ -77,15 +84,54 @@ class LocalEngine:
         finally:
             for running_job in running:
                 running_job.end(0.0)
+            folder.cleanup()
 
 
 @dataclass(eq=False)
 class _Running:
-    """Job and its process."""
+    """Job and its process.
+
+    Attributes:
+        job: Job that runs.
+        process: Its process.
+        messages: End of the pipe on which the process sends messages.
+        trace: File in which the process writes where it crashes.
+        limit: Time limit that it set last.
+        until: Time at which the limit is over, as that of ``time.monotonic``.
+    """
 
     job: Job
     process: Any
     messages: Connection
+    trace: Path
+    limit: TimeLimit = field(default_factory=TimeLimit)
+    until: float = math.inf
+
+    @property
+    def is_late(self) -> bool:
+        """True if the time limit is over."""
+        return time.monotonic() >= self.until
+
+    def hear(self, report: float | TimeLimit, on_progress: OnProgress | None) -> None:
+        """Take a report of the process: its progress, or a time limit."""
+        if isinstance(report, TimeLimit):
+            self.limit, self.until = report, time.monotonic() + report.seconds
+        elif on_progress is not None:
+            on_progress(self.job, report)
+
+    def error(self) -> Exception:
+        """Return the error of a process that crashed or was late, caused by where it was."""
+        late = self.is_late
+        if late:
+            # faulthandler then writes the trace.
+            with contextlib.suppress(OSError):
+                os.kill(self.process.pid, signal.SIGABRT)
+            self.process.join(GRACE_SECONDS)
+        died = f"the process of {self.job.name} died: it was killed, or ran out of memory"
+        error = self.limit.error() if late else RuntimeError(died)
+        if self.trace.is_file() and (trace := self.trace.read_text(errors="replace")):
+            error.__cause__ = RemoteTracebackError(trace)
+        return error
 
     def receive(self) -> tuple[str, Any] | None:
         """Return the next message of the process; None if it crashed."""
@@ -109,27 +155,28 @@ class _Running:
         self.messages.close()
 
 
-def _begin(context: Context, job: Job, on_progress: OnProgress | None) -> _Running:
+def _begin(context: Context, job: Job, trace: Path, on_progress: OnProgress | None) -> _Running:
     messages, sender = context.Pipe(duplex=False)
     call = bytes(ForkingPickler.dumps((job.function, job.arguments_in(job.folder))))
-    process = context.Process(target=_work, args=(sender, call, dict(os.environ)), name=job.name)
+    process = context.Process(target=_work, args=(sender, call, dict(os.environ), trace), name=job.name)
     # Threads of one job would take the cores of others.
     with _environment(**dict.fromkeys(THREADS, "1")):
         process.start()
     sender.close()
     if on_progress is not None:
         on_progress(job, 0.0)
-    return _Running(job, process, messages)
+    return _Running(job, process, messages, trace)
 
 
 def _ready(running: Sequence[_Running]) -> list[_Running]:
-    """Wait until a process sends a message or ends; return those that did."""
-    ready = wait([part for running_job in running for part in (running_job.messages, running_job.process.sentinel)])
+    """Wait until a process sends a message, ends or is late; return those that did or are."""
+    until = min(running_job.until for running_job in running)
+    timeout = None if math.isinf(until) else max(0.0, until - time.monotonic())
+    ready = wait([part for running_job in running for part in (running_job.messages, running_job.process.sentinel)], timeout)
     return [
         running_job
         for running_job in running
-        if running_job.messages in ready or running_job.process.sentinel in ready
-    ]
+        if running_job.messages in ready or running_job.process.sentinel in ready or running_job.is_late]
 
 
 def _result(ended: _Running, message: tuple[str, Any] | None, on_crash: OnCrash | None) -> Any:
@@ -137,16 +184,19 @@ def _result(ended: _Running, message: tuple[str, Any] | None, on_crash: OnCrash 
 
     Raises:
         RuntimeError: Its process crashed, and ``on_crash`` is not given.
+        TimeoutError: It was late, and ``on_crash`` is not given.
     """
-    ended.end(0.0 if message is None else GRACE_SECONDS)
     if message is None:
+        error = ended.error()
+        ended.end(0.0)
         if on_crash is None:
-            raise RuntimeError(f"the process of {ended.job.name} died: it was killed, or ran out of memory")
-        return on_crash(ended.job)
+            raise error
+        return on_crash(ended.job, error)
+    ended.end(GRACE_SECONDS)
     kind, content = message
     if kind == FAILED:
-        error, trace = content
-        raise error from RemoteTracebackError(trace)
+        failure, trace = content
+        raise failure from RemoteTracebackError(trace)
     return content
 
 
@@ -157,8 +207,9 @@ class RemoteTracebackError(Exception):
         return f"\n{self.args[0]}"
 
 
-def _work(sender: Connection, call: bytes, environment: dict[str, str]) -> None:
+def _work(sender: Connection, call: bytes, environment: dict[str, str], trace: Path) -> None:
     """Run a job in this process."""
+    faulthandler.enable(trace.open("w"))
     os.environ.clear()
     os.environ.update({**environment, **dict.fromkeys(THREADS, "1")})
     # Ctrl-C goes to the parent, which ends the workers and their children.
@@ -166,17 +217,17 @@ def _work(sender: Connection, call: bytes, environment: dict[str, str]) -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.setpgid(0, 0)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    progress.set_listener(lambda fraction: sender.send((PROGRESS, fraction)))
+    progress.set_listener(lambda report: sender.send((REPORT, report)))
     try:
         function, arguments = ForkingPickler.loads(call)
         message = bytes(ForkingPickler.dumps((DONE, function(*arguments))))
     except BaseException as error:
-        trace = traceback.format_exc()
+        text = traceback.format_exc()
         try:
-            message = bytes(ForkingPickler.dumps((FAILED, (error, trace))))
+            message = bytes(ForkingPickler.dumps((FAILED, (error, text))))
             ForkingPickler.loads(message)
         except Exception:
-            message = bytes(ForkingPickler.dumps((FAILED, (RuntimeError(repr(error)), trace))))
+            message = bytes(ForkingPickler.dumps((FAILED, (RuntimeError(repr(error)), text))))
     progress.set_listener(None)
     sender.send_bytes(message)
     sender.close()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from demos.runtime.engines import progress
@@ -21,6 +22,17 @@ def halfway(seconds: float) -> str:
     progress.report(0.5)
     time.sleep(seconds)
     return "done"
+
+
+def hang(sleep: Callable[[float], object]) -> None:
+    progress.limit("a nap", 0.2)
+    sleep(600)
+
+
+def in_time(seconds: float) -> None:
+    progress.limit("a nap", 0.5)
+    progress.no_limit()
+    time.sleep(seconds)
 
 
 def failing() -> None:

@@ -85,10 +85,23 @@ def test_errors_and_deaths_are_reported_as_on_one_machine(cluster: Any) -> None:
     with pytest.raises(ValueError, match="a mistake of mine"):
         list(engine.run([Job("bad", failing, ())]))
     work = [Job("bad", os._exit, (3,)), Job("after", abs, (-1,), after=("bad",))]
-    results = {job.name: result for job, result in engine.run(work, on_crash=lambda job: f"{job.name} died")}
+    results = {job.name: result for job, result in engine.run(work, on_crash=lambda job, error: f"{job.name} died")}
     assert results == {"bad": "bad died", "after": 1}
     with pytest.raises(RuntimeError, match="the process of bad died"):
         list(engine.run([Job("bad", os._exit, (3,))]))
+
+
+def hang() -> None:
+    progress.limit("a nap", 1.0)
+    time.sleep(600.0)
+
+
+@pytest.mark.slow
+def test_a_job_that_takes_longer_than_its_limit_is_ended(cluster: Any) -> None:
+    engine = make_engine("ray", 2)
+    work = [Job("late", hang, ()), Job("after", abs, (-1,), after=("late",))]
+    results = {job.name: result for job, result in engine.run(work, on_crash=lambda job, error: repr(error))}
+    assert results == {"late": "TimeoutError('a nap took longer than 1 s')", "after": 1}
 
 
 @pytest.mark.slow

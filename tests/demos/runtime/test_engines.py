@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import time
 from pathlib import Path
@@ -23,7 +24,8 @@ def jobs() -> list[Job]:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_job_that_takes_its_process_down_is_reported_and_the_others_are_done(workers: int) -> None:
     results = {
-        job.name: result for job, result in LocalEngine(workers).run(jobs(), on_crash=lambda job: f"{job.name} died")
+        job.name: result
+        for job, result in LocalEngine(workers).run(jobs(), on_crash=lambda job, error: f"{job.name} died")
     }
     assert results == {"one": 1, "two": 2, "bad": "bad died", "worse": "worse died"}
 
@@ -43,7 +45,7 @@ def test_a_job_begins_when_those_before_it_have_ended(workers: int, tmp_path: Pa
 
 def test_a_job_that_dies_lets_those_after_it_begin() -> None:
     chain = [Job("after", abs, (-1,), after=("bad",)), Job("bad", os._exit, (3,)), Job("other", abs, (-2,))]
-    results = {job.name: result for job, result in LocalEngine(2).run(chain, on_crash=lambda job: "died")}
+    results = {job.name: result for job, result in LocalEngine(2).run(chain, on_crash=lambda job, error: "died")}
     assert results == {"bad": "died", "after": 1, "other": 2}
 
 
@@ -68,8 +70,30 @@ def test_no_job_knows_of_another() -> None:
 
 def test_a_job_that_dies_is_reported_though_what_it_began_lives() -> None:
     work = [Job("bad", chores.fork_and_die, ()), Job("good", abs, (-1,))]
-    results = {job.name: result for job, result in LocalEngine(2).run(work, on_crash=lambda job: "died")}
+    results = {job.name: result for job, result in LocalEngine(2).run(work, on_crash=lambda job, error: "died")}
     assert results == {"bad": "died", "good": 1}
+
+
+def test_a_job_that_takes_longer_than_its_limit_is_ended_and_the_others_are_done(chores: Any) -> None:
+    work = [Job("late", chores.hang, (time.sleep,)), Job("in time", chores.in_time, (0.8,))]
+    errors: list[Exception] = []
+    began = time.monotonic()
+    ran = list(LocalEngine(2).run(work, on_crash=lambda job, error: errors.append(error)))
+    assert {job.name for job, _ in ran} == {"late", "in time"}
+    assert time.monotonic() - began < 100.0
+    (error,) = errors
+    assert str(error) == "a nap took longer than 0.2 s"
+    assert "in hang\n" in str(error.__cause__), "it shows where"
+    with pytest.raises(TimeoutError, match=r"a nap took longer than 0.2 s"):
+        list(LocalEngine(1).run(work[:1]))
+
+
+def test_a_crash_shows_where_it_was() -> None:
+    errors: list[Exception] = []
+    list(
+        LocalEngine(1).run([Job("bad", faulthandler._sigsegv, ())], on_crash=lambda job, error: errors.append(error))
+    )
+    assert "Segmentation fault" in str(errors[0].__cause__)
 
 
 def command_of(process: int) -> bytes:
