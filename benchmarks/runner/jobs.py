@@ -36,7 +36,7 @@ from benchmarks.runner.results import (
     video_info_file,
     write_cell,
 )
-from benchmarks.runner.trained import TrainingJob, read_training, save_trained, seeds_of_demonstrations
+from benchmarks.runner.trained import TrainingJob, read_training, save_trained
 from benchmarks.runner.training import train
 from benchmarks.suite.conditions import Condition
 from benchmarks.suite.suite import Demonstrations, PeriodicEvaluation, VideoSettings
@@ -160,15 +160,16 @@ def measure(folder: Path, planned: PlannedCell, episode_seconds: int) -> None:
     env = cell.perturbation.make(cell.environment)
     try:
         agent = _agent(folder, planned, env)
-        took = None if wanted is None else read_training(folder, wanted)
-        if wanted is not None:
-            _check_unseen(cell.environment, seeds_of_demonstrations(folder, wanted), seeds)
+        stored = None if wanted is None else read_training(folder, wanted)
+        if stored is not None:
+            _check_unseen(cell.environment, stored.seeds_of_demonstrations, seeds)
         began = time.perf_counter()
         result = evaluate(agent, env, seeds=seeds, episode_seconds=None, on_episode=begin)
         progress.no_limit()
         evaluated = round(time.perf_counter() - began, 1)
     finally:
         env.close()
+    took = None if stored is None else stored.training
     write_cell(folder, CellResult(cell, result, planned.provenance, took, evaluated))
 
 

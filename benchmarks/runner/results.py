@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
 from agents.types import JsonObject
 from benchmarks.runner.cache_keys import Provenance, provenance_of
 from benchmarks.runner.trained import TrainingJob
-from benchmarks.runner.training import Training, training_from
+from benchmarks.runner.training import Training
+from benchmarks.suite.fields import problem_of
 from benchmarks.suite.suite import Cell, Suite, VideoSettings
 from demos.collection.versions import major_versions
 from demos.runtime.files import write_atomically, write_json
@@ -156,9 +157,9 @@ def write_cell(folder: Path, result: CellResult) -> Path:
 
 
 def _checksum(content: Mapping[str, object]) -> str:
-    """Return the checksum of the rest of a file."""
+    """Return the checksum of the rest of a file; an error for numbers that are not finite."""
     rest = {name: value for name, value in content.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
 
 
 def cell_provenance(cell: Cell) -> Provenance:
@@ -177,6 +178,11 @@ def key_of(cell: Cell, provenance: Provenance) -> str:
     return provenance.key({name: value for name, value in asdict(cell).items() if name not in named})
 
 
+@cache
+def _results() -> TypeAdapter[CellResult]:
+    return TypeAdapter(CellResult)
+
+
 def read_cell(path: Path) -> CellResult:
     """Read a result.
 
@@ -187,23 +193,18 @@ def read_cell(path: Path) -> CellResult:
         content = json.loads(path.read_text())
         if content["checksum"] != _checksum(content):
             raise ValueError("its checksum does not match")
-        columns = [content["episodes"][part.name] for part in fields(EpisodeResult)]
-        episodes = tuple(EpisodeResult(*row) for row in zip(*columns, strict=True))
-        result = CellResult(
-            Cell(**content["cell"]),
-            Evaluation(episodes, float(content["step_seconds"]), float(content["inference_latency_ms"])),
-            Provenance(*(dict(content[part.name]) for part in fields(Provenance))),
-            training_from(content["training"]),
-            float(content["evaluation_seconds"]),
-        )
-        _check_types(result)
+        names = content["episodes"]
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*names.values(), strict=True)]
+        parts = {**content, "evaluation": {**content, "episodes": rows}, "provenance": content}
+        result = _results().validate_json(json.dumps(parts), strict=True)
         consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
         key = result.key
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
-        raise ValueError(f"the result {path} is damaged ({error!r}): remove it and run the suite again") from error
+        problem = problem_of(error)
+        raise ValueError(f"the result {path} is damaged ({problem}): remove it and run the suite again") from error
     if not consistent:
         raise ValueError(f"the result {path} states a success rate that its episodes do not have: remove it")
-    seeds = [episode.seed for episode in episodes]
+    seeds = [episode.seed for episode in result.evaluation.episodes]
     if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
         raise ValueError(f"the result {path} does not have the episodes of its cell: remove it")
     if content["key"] != key:
@@ -211,35 +212,6 @@ def read_cell(path: Path) -> CellResult:
     if path.stem != result.cell.name:
         raise ValueError(f"the result {path} is of {result.cell.name}: remove it")
     return result
-
-
-def _check_types(result: CellResult) -> None:
-    """Raise an error for a value that a result cannot have.
-
-    Raises:
-        TypeError: A value has another type.
-        ValueError: A number is not finite.
-    """
-    cell = result.cell
-    provenance = result.provenance
-    texts = [cell.environment, cell.agent, cell.label, cell.condition]
-    texts += [*provenance.libraries.values(), *provenance.sources.values()]
-    wholes = [cell.first_seed, cell.episodes, *provenance.versions.values()]
-    numbers = [result.evaluation.step_seconds, result.evaluation.inference_latency_ms, result.evaluation_seconds]
-    optional: list[Any] = [cell.training_seed, cell.demonstrations]
-    texts += [] if cell.demonstrator is None else [cell.demonstrator]
-    for episode in result.evaluation.episodes:
-        wholes += [episode.seed, episode.length]
-        numbers.append(episode.episode_return)
-        optional += [episode.steps_to_success, episode.jerk, episode.peak_force]
-        if not (isinstance(episode.success, bool) and isinstance(episode.ever_success, bool)):
-            raise TypeError(f"success is {episode.success!r}")
-    for kind, values in ((str, texts), (int, wholes), (int | float, numbers), (int | float | None, optional)):
-        for value in values:
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise TypeError(f"found {value!r}; expected {kind}")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"found {value}; expected a finite number")
 
 
 def outdated_by(result: CellResult) -> list[str]:
@@ -330,7 +302,7 @@ def read_results(folder: str | Path) -> tuple[JsonObject, list[CellResult]]:
             if (cell.first_seed, cell.episodes) != (suite.evaluation.first_seed, suite.evaluation.episodes):
                 raise ValueError(f"{cell.name} has other episodes than the suite")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{base / SUITE_FILE} is damaged: {error!r}") from error
+        raise ValueError(f"{base / SUITE_FILE} is damaged: {problem_of(error)}") from error
     paths = dict.fromkeys(cell_path(base, cell) for cell in suite.planned)
     stored = [read_cell(path) for path in paths if path.is_file()]
     results = [result for result in stored if result.cell in suite.planned]

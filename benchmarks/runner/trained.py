@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -13,8 +12,11 @@ from pathlib import Path
 
 from agents.registry import TrainableAgent
 from agents.types import JsonObject, Keywords
+from pydantic import Field
+
 from benchmarks.runner.cache_keys import Provenance
-from benchmarks.runner.training import Training, training_from
+from benchmarks.runner.training import Training
+from benchmarks.suite.fields import SuiteModel, problem_of
 from benchmarks.suite.suite import Cell, Demonstrations
 from demos.runtime.files import write_json
 
@@ -78,6 +80,15 @@ class TrainingJob:
         return f"{AGENTS}/{self.name}"
 
 
+class StoredTraining(SuiteModel):
+    """File beside a trained agent."""
+
+    key: str = Field(description="Cache key of the training.")
+    trained: dict[str, Any] = Field(description="The training, see :meth:`TrainingJob.description`.")
+    training: Training = Field(description="Its cost.")
+    seeds_of_demonstrations: tuple[int, ...] = Field(description="Seeds of the episodes that it learned from.")
+
+
 def is_trained(folder: Path, training_job: TrainingJob, *, with_curve: bool) -> bool:
     """Return True if a results folder has a trained agent that is up to date.
 
@@ -87,14 +98,14 @@ def is_trained(folder: Path, training_job: TrainingJob, *, with_curve: bool) -> 
         with_curve: It must have a learning curve.
     """
     try:
-        training = read_training(folder, training_job)
+        training = read_training(folder, training_job).training
     except (OSError, ValueError):
         return False
     return training.curve is not None or not with_curve
 
 
-def read_training(folder: Path, training_job: TrainingJob) -> Training:
-    """Read the cost of a training run.
+def read_training(folder: Path, training_job: TrainingJob) -> StoredTraining:
+    """Read the file beside a training run.
 
     Raises:
         FileNotFoundError: The folder has no such agent.
@@ -102,28 +113,13 @@ def read_training(folder: Path, training_job: TrainingJob) -> Training:
     """
     path = folder / training_job.path / TRAINING_FILE
     try:
-        content = json.loads(path.read_text())
-        training = training_from(content["training"])
-        if content["key"] != training_job.key or training is None:
+        stored = StoredTraining.model_validate_json(path.read_bytes())
+        if stored.key != training_job.key:
             raise ValueError("it belongs to another training")
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): remove its folder and run the suite again") from error
-    return training
-
-
-def seeds_of_demonstrations(folder: Path, training_job: TrainingJob) -> list[int]:
-    """Read the seeds of the demonstrations that an agent learned from.
-
-    Raises:
-        FileNotFoundError: The folder has no such agent.
-        ValueError: The file is damaged.
-    """
-    read_training(folder, training_job)
-    path = folder / training_job.path / TRAINING_FILE
-    seeds = json.loads(path.read_text()).get("seeds_of_demonstrations")
-    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
-        raise ValueError(f"{path} lacks the seeds of the demonstrations: remove its folder and run the suite again")
-    return seeds
+    except ValueError as error:
+        problem = problem_of(error)
+        raise ValueError(f"{path} is damaged ({problem}): remove its folder and run the suite again") from error
+    return stored
 
 
 def save_trained(
@@ -166,7 +162,7 @@ def remove_outdated(folder: Path, training_job: TrainingJob) -> None:
         training_job: Training whose agent is up to date.
     """
     for path in (folder / AGENTS).glob(f"{glob.escape(training_job.stem)}*/{TRAINING_FILE}"):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-            content = json.loads(path.read_text())
-            if content["trained"] == training_job.description() and content["key"] != training_job.key:
+        with contextlib.suppress(OSError, ValueError):
+            stored = StoredTraining.model_validate_json(path.read_bytes())
+            if stored.trained == training_job.description() and stored.key != training_job.key:
                 shutil.rmtree(path.parent)

@@ -33,6 +33,10 @@ class Curve:
     done: tuple[float, ...]
     success: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.done) != len(self.success) or not all(0.0 <= rate <= 1.0 for rate in self.success):
+            raise ValueError(f"invalid learning curve: {self}")
+
 
 @dataclass(frozen=True)
 class Training:
@@ -49,26 +53,6 @@ class Training:
     curve: Curve | None
     seconds: float = field(compare=False)
     cpu_seconds: float = field(compare=False)
-
-
-def training_from(content: JsonObject | None) -> Training | None:
-    """Return the cost of a training run, given as plain data; None for None.
-
-    Raises:
-        KeyError: A part is missing.
-        TypeError: A part has another type.
-        ValueError: A part has an invalid value.
-    """
-    if content is None:
-        return None
-    curve = content["curve"]
-    read = None
-    if curve is not None:
-        done, success = (tuple(map(float, curve[name])) for name in ("done", "success"))
-        read = Curve(str(curve["unit"]), int(curve["episodes"]), done, success)
-        if len(done) != len(success) or not all(0.0 <= rate <= 1.0 for rate in success):
-            raise ValueError(f"invalid learning curve: {curve}")
-    return Training(int(content["environment_steps"]), read, float(content["seconds"]), float(content["cpu_seconds"]))
 
 
 class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 import gymnasium as gym
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 import lam_envs
 
@@ -31,6 +31,14 @@ def call_third_party(call: Callable[..., T], *arguments: object) -> T:
         return call(*arguments)
     except (Exception, SystemExit) as error:
         raise ValueError(str(error) or repr(error)) from error
+
+
+def problem_of(error: Exception) -> str:
+    """Return an error in one line; of a validation, its first problem."""
+    if not isinstance(error, ValidationError):
+        return repr(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}"
 
 
 def _text(text: str) -> str:

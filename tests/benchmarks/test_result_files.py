@@ -46,18 +46,17 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
     other = "has the key of another cell"
     for change, problem in (
         ({"versions": {}}, other),
-        ({"versions": {"environment": "one"}}, "found 'one'; expected .*int"),
+        ({"versions": {"environment": "one"}}, "versions.environment is 'one': Input should be a valid integer"),
         ({"settings": {"epochs": 1}}, other),
-        ({"sources": {"agent": 7}}, "found 7; expected .*str"),
-        ({"step_seconds": "fast"}, "could not convert string to float: 'fast'"),
-        ({"episodes": {**episodes, "jerk": ["much"] * 6}}, "found 'much'; expected int"),
+        ({"sources": {"agent": 7}}, "sources.agent is 7: Input should be a valid string"),
+        ({"step_seconds": "fast"}, "step_seconds is 'fast': Input should be a valid number"),
+        ({"episodes": {**episodes, "jerk": ["much"] * 6}}, "jerk is 'much': Input should be a valid number"),
         ({"episodes": {**episodes, "seed": [1] * 6}}, "does not have the episodes of its cell"),
         (
             {"episodes": {name: column[:5] for name, column in episodes.items()}},
             "does not have the episodes of its cell",
         ),
         ({"success_rate": 0.123}, "states a success rate that its episodes do not have"),
-        ({"inference_latency_ms": float("nan")}, "found nan; expected a finite number"),
         ({"key": "0" * 32}, other),
     ):
         content = {**json.loads(whole), **change}
@@ -68,6 +67,9 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
         path.write_text(json.dumps({**content, "checksum": results_module._checksum(content)}))
         with pytest.raises(ValueError, match=problem):
             read_results(folder)
+    path.write_text(json.dumps({**json.loads(whole), "inference_latency_ms": float("nan")}))
+    with pytest.raises(ValueError, match="is damaged .*not JSON compliant"):
+        read_results(folder)
     path.write_text("[" * 100_000)
     with pytest.raises(ValueError, match="is damaged"):
         read_results(folder)
