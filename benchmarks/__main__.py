@@ -248,7 +248,7 @@ def experts(
                 progress=lambda name, done, total: bar.update(shown, description=name, completed=done, total=total),
             )
         table = Table("task", "robot", "condition", "episodes", "success", "95% interval", box=None)
-        for row in result["rows"]:
+        for row in result.rows:
             low, high = row["interval"]
             table.add_row(
                 row["task"],

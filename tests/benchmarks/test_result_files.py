@@ -68,7 +68,7 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
         with pytest.raises(ValueError, match=problem):
             read_results(folder)
     path.write_text(json.dumps({**json.loads(whole), "inference_latency_ms": float("nan")}))
-    with pytest.raises(ValueError, match="is damaged .*not JSON compliant"):
+    with pytest.raises(ValueError, match=r"is damaged .*not JSON compliant"):
         read_results(folder)
     path.write_text("[" * 100_000)
     with pytest.raises(ValueError, match="is damaged"):
