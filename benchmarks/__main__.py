@@ -338,10 +338,8 @@ def datasets(
                 f"episodes is {episodes}, rounds {rounds}, gigabytes {gigabytes}; expected at least 4, at least 1, "
                 "and above 0"
             )
-        figures = show_measured(data_speed.measure(episodes=episodes, rounds=rounds, gigabytes=gigabytes))
-        if out is not None:
-            content = data_speed.as_json(figures, episodes=episodes, rounds=rounds, gigabytes=gigabytes)
-            console.print(f"wrote {write_json(out, content)}")
+        given: dict[str, float] = {"episodes": episodes, "rounds": rounds, "gigabytes": gigabytes}
+        show_measured(data_speed.measure, out, data_speed.LIBRARIES, **given)
 
 
 @app.command(epilog="Example: python -m benchmarks learning --epochs 20")
@@ -357,10 +355,8 @@ def learning(
             raise ValueError(
                 f"episodes is {episodes}, epochs {epochs}, rounds {rounds}; expected at least 4, 1 and 1"
             )
-        figures = show_measured(learning_speed.measure(episodes=episodes, epochs=epochs, rounds=rounds))
-        if out is not None:
-            content = learning_speed.as_json(figures, episodes=episodes, epochs=epochs, rounds=rounds)
-            console.print(f"wrote {write_json(out, content)}")
+        given = {"episodes": episodes, "epochs": epochs, "rounds": rounds}
+        show_measured(learning_speed.measure, out, learning_speed.LIBRARIES, **given)
 
 
 @app.command(epilog="Example: python -m benchmarks running --trainings 4 --episodes 50")
@@ -376,10 +372,8 @@ def running(
             raise ValueError(
                 f"trainings is {trainings}, episodes {episodes}, rounds {rounds}; expected at least 1 each"
             )
-        figures = show_measured(running_cost.measure(trainings=trainings, episodes=episodes, rounds=rounds))
-        if out is not None:
-            content = running_cost.as_json(figures, trainings=trainings, episodes=episodes, rounds=rounds)
-            console.print(f"wrote {write_json(out, content)}")
+        given = {"trainings": trainings, "episodes": episodes, "rounds": rounds}
+        show_measured(running_cost.measure, out, (), **given)
 
 
 def main() -> None:

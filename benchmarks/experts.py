@@ -198,10 +198,10 @@ def _rows(pieces: dict[str, list[int]]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], tuple[int, list[int]]] = {}
     # The longest piece counts, where several begin with the same episode.
     for piece in sorted(pieces, key=lambda key: (_parsed(key)[3], -_parsed(key)[4])):
-        *cell, start, count = _parsed(piece)
-        episodes, failed = found.get(tuple(cell), (0, []))
+        task, robot, condition, start, count = _parsed(piece)
+        episodes, failed = found.get((task, robot, condition), (0, []))
         if start == episodes:
-            found[tuple(cell)] = episodes + count, failed + pieces[piece]
+            found[task, robot, condition] = episodes + count, failed + pieces[piece]
     tasks, conditions = list(TASKS), list(CONDITIONS)
     rows = []
     for task, robot, condition in sorted(found, key=lambda c: (tasks.index(c[0]), conditions.index(c[2]), c[1])):

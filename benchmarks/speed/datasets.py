@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from importlib import metadata as packages
 from pathlib import Path
 
 import gymnasium as gym
 
 import demos
-import lam_envs
 from agents.types import JsonObject
 from benchmarks.speed.measuring import Measured, median, run_in_new_process
-from benchmarks.speed.throughput import machine
 from demos.collection.plan import episode_seed
 from demos.collection.recording import rollout
 from demos.collection.shards import shards_of
 from demos.datasets.writing import dataset_writer
 from demos.runtime.engines import Job, LocalEngine
 
+LIBRARIES = ("gymnasium", "h5py", "minari", "numpy", "pybullet", "torch")
+"""Libraries whose versions are recorded."""
 ENV_ID = "LamGrasp-v0"
 PIXELS_ENV_ID = "LamGraspPixels-v0"
 WORKERS = 2
@@ -144,21 +141,3 @@ def _stream(root: Path) -> float:
     for _ in windows.loader(BATCH):
         pass
     return len(windows) / (time.perf_counter() - start)
-
-
-def as_json(measured: list[Measured], *, episodes: int, rounds: int, gigabytes: float) -> JsonObject:
-    """Return the figures as plain data, with the arguments of the measurement."""
-    return {
-        "machine": machine(),
-        "episodes": episodes,
-        "rounds": rounds,
-        "gigabytes": gigabytes,
-        "versions": {
-            "lam_envs": lam_envs.__version__,
-            "python": platform.python_version(),
-            **{
-                name: packages.version(name) for name in ("gymnasium", "h5py", "minari", "numpy", "pybullet", "torch")
-            },
-        },
-        "figures": [asdict(each) for each in measured],
-    }

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +14,11 @@ import numpy.typing as npt
 
 import agents
 import demos
-import lam_envs
 from agents.types import JsonObject
 from benchmarks.speed.measuring import Measured, median, run_in_new_process
-from benchmarks.speed.throughput import machine
 
+LIBRARIES = ("imitation", "numpy", "stable-baselines3", "torch")
+"""Libraries whose versions are recorded."""
 ENV_ID = "LamGrasp-v0"
 DATASET = "bench/learning-v0"
 BATCH_SIZE = 128
@@ -172,19 +169,3 @@ def _sample_rate_sums(seed: int) -> float:
         return np.searchsorted(sums, rng.random(DRAWN) * sums[-1], side="right")
 
     return _rate(draw)
-
-
-def as_json(measured: list[Measured], *, episodes: int, epochs: int, rounds: int) -> JsonObject:
-    """Return the figures as plain data, with the arguments of the measurement."""
-    return {
-        "machine": machine(),
-        "episodes": episodes,
-        "epochs": epochs,
-        "rounds": rounds,
-        "versions": {
-            "lam_envs": lam_envs.__version__,
-            "python": platform.python_version(),
-            **{name: packages.version(name) for name in ("imitation", "numpy", "stable-baselines3", "torch")},
-        },
-        "figures": [asdict(each) for each in measured],
-    }

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 from rich.table import Table
 
+from benchmarks.speed.throughput import machine
+from demos.collection.versions import library_versions
 from demos.runtime.console import console
+from demos.runtime.files import write_json
 
 MEGABYTE = 2**20
 
@@ -84,16 +88,21 @@ def _resource() -> ModuleType:
     return resource
 
 
-def show_measured(running: Iterator[Measured]) -> list[Measured]:
-    """Show figures in a table and return them.
+def show_measured(
+    measure: Callable[..., Iterator[Measured]], out: Path | None, libraries: Iterable[str], **arguments: float
+) -> None:
+    """Measure figures, show them in a table, and write them to a file.
 
     Args:
-        running: Yields each figure when it is measured.
+        measure: Yields each figure when it is measured.
+        out: JSON file to write; None for none.
+        libraries: Libraries whose versions are recorded.
+        arguments: Arguments of ``measure``, which are recorded.
     """
     table = Table("measured", "median", "unit", "range of rounds", box=None)
     figures = []
     with console.status("measuring") as status:
-        for figure in running:
+        for figure in measure(**arguments):
             figures.append(figure)
             status.update(f"measured {figure.what}")
             table.add_row(
@@ -103,4 +112,11 @@ def show_measured(running: Iterator[Measured]) -> list[Measured]:
                 f"{min(figure.rounds):,.2f} to {max(figure.rounds):,.2f}",
             )
     console.print(table)
-    return figures
+    if out is not None:
+        content = {
+            "machine": machine(),
+            **arguments,
+            "versions": library_versions(libraries),
+            "figures": [asdict(figure) for figure in figures],
+        }
+        console.print(f"wrote {write_json(out, content)}", soft_wrap=True)

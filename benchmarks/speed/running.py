@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-import lam_envs
-from agents.types import JsonObject
 from benchmarks.runner import runner
 from benchmarks.runner.results import read_results
 from benchmarks.speed.measuring import Measured, median
-from benchmarks.speed.throughput import machine
 from benchmarks.suite.suite import AgentEntry, EvaluationSettings, Suite
 from demos.runtime.engines import LocalEngine
 
@@ -84,15 +79,3 @@ def _job_seconds(suite: Suite, ready: Path, workers: int, walls: list[float]) ->
         walls.append(time.perf_counter() - began)
         _, results = read_results(folder)
     return sum((result.training_seconds or 0.0) + result.evaluation_seconds for result in results)
-
-
-def as_json(figures: list[Measured], *, trainings: int, episodes: int, rounds: int) -> JsonObject:
-    """Return the content of a results file."""
-    return {
-        "trainings": trainings,
-        "episodes": episodes,
-        "rounds": rounds,
-        "machine": machine(),
-        "versions": {"lam_envs": lam_envs.__version__, "python": platform.python_version()},
-        "figures": [asdict(figure) for figure in figures],
-    }

@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata as packages
 from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv
 
-import lam_envs
+from demos.collection.versions import library_versions
 from agents.types import Env, JsonObject
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.quiet import SuppressOutput
@@ -375,11 +374,7 @@ def as_json(speeds: list[Speed], compared: list[Ratio], *, steps: int, rounds: i
         "machine": machine(),
         "steps": steps,
         "rounds": rounds,
-        "versions": {
-            "lam_envs": lam_envs.__version__,
-            "python": platform.python_version(),
-            **{name: packages.version(name) for name in ("gymnasium", "numpy", "pybullet", *others)},
-        },
+        "versions": library_versions(("gymnasium", "numpy", "pybullet", *others)),
         "speeds": [asdict(speed) for speed in speeds],
         "comparisons": [asdict(comparison) for comparison in compared],
     }

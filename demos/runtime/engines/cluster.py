@@ -161,8 +161,9 @@ class RayEngine:
         except self._ray.exceptions.RayError:
             # Its machine is gone or slow: a later call has the reports.
             return {}
-        for name in fractions.keys() & named.keys() if on_progress is not None else ():
-            on_progress(named[name], fractions[name])
+        for name, fraction in fractions.items():
+            if name in named and on_progress is not None:
+                on_progress(named[name], fraction)
         return {name: limit for name, limit in over.items() if name in named}
 
 
