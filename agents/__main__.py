@@ -189,7 +189,12 @@ def evaluate(
         seeds = range(first_seed, first_seed + episodes)
         try:
             result = agents.evaluate(
-                policy, environment, seeds=seeds, progress=True, episode_seconds=episode_seconds, on_episode=end_if_stuck
+                policy,
+                environment,
+                seeds=seeds,
+                progress=True,
+                episode_seconds=episode_seconds,
+                on_episode=end_if_stuck,
             )
         finally:
             faulthandler.cancel_dump_traceback_later()

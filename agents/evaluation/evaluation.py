@@ -200,7 +200,9 @@ def evaluate(
         for seed in track(chosen, "evaluating", disable=not progress):
             if on_episode is not None:
                 on_episode(seed)
-            episodes.append(_episode(timed, environment, seed, math.inf if episode_seconds is None else episode_seconds))
+            episodes.append(
+                _episode(timed, environment, seed, math.inf if episode_seconds is None else episode_seconds)
+            )
     finally:
         if isinstance(env, str):
             environment.close()

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from agents.registry import TrainableAgent
-from agents.types import JsonObject, Keywords
 from pydantic import Field
 
+from agents.registry import TrainableAgent
+from agents.types import JsonObject, Keywords
 from benchmarks.runner.cache_keys import Provenance
 from benchmarks.runner.training import Training
 from benchmarks.suite.fields import SuiteModel, problem_of
@@ -84,7 +84,7 @@ class StoredTraining(SuiteModel):
     """File beside a trained agent."""
 
     key: str = Field(description="Cache key of the training.")
-    trained: dict[str, Any] = Field(description="The training, see :meth:`TrainingJob.description`.")
+    trained: JsonObject = Field(description="The training, see :meth:`TrainingJob.description`.")
     training: Training = Field(description="Its cost.")
     seeds_of_demonstrations: tuple[int, ...] = Field(description="Seeds of the episodes that it learned from.")
 

@@ -11,7 +11,7 @@ import minari
 
 from agents.registry import TrainableAgent, spec_of
 from agents.training.run import Run
-from agents.types import Action, Env, Info, JsonObject, Keywords, Observation
+from agents.types import Action, Env, Info, Keywords, Observation
 from benchmarks.suite.suite import PeriodicEvaluation
 from demos.collection.recording import Policy
 from demos.runtime.engines import progress

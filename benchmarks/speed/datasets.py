@@ -10,7 +10,6 @@ from pathlib import Path
 import gymnasium as gym
 
 import demos
-from agents.types import JsonObject
 from benchmarks.speed.measuring import Measured, median, run_in_new_process
 from demos.collection.plan import episode_seed
 from demos.collection.recording import rollout

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 import agents
 import demos
-from agents.types import JsonObject
 from benchmarks.speed.measuring import Measured, median, run_in_new_process
 
 LIBRARIES = ("imitation", "numpy", "stable-baselines3", "torch")

@@ -20,8 +20,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv
 
-from demos.collection.versions import library_versions
 from agents.types import Env, JsonObject
+from demos.collection.versions import library_versions
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.quiet import SuppressOutput
 

@@ -153,7 +153,9 @@ class RayEngine:
             for reference in unfinished:
                 self._ray.cancel(reference, force=True)
 
-    def _report_progress(self, progress_actor: Any, running: dict[ObjectRef, Job], on_progress: OnProgress | None) -> dict[str, TimeLimit]:
+    def _report_progress(
+        self, progress_actor: Any, running: dict[ObjectRef, Job], on_progress: OnProgress | None
+    ) -> dict[str, TimeLimit]:
         """Pass the progress of the jobs on, and return the time limits that are over, by the names of their jobs."""
         named = {job.name: job for job in running.values()}
         try:

@@ -172,11 +172,14 @@ def _ready(running: Sequence[_Running]) -> list[_Running]:
     """Wait until a process sends a message, ends or is late; return those that did or are."""
     until = min(running_job.until for running_job in running)
     timeout = None if math.isinf(until) else max(0.0, until - time.monotonic())
-    ready = wait([part for running_job in running for part in (running_job.messages, running_job.process.sentinel)], timeout)
+    ready = wait(
+        [part for running_job in running for part in (running_job.messages, running_job.process.sentinel)], timeout
+    )
     return [
         running_job
         for running_job in running
-        if running_job.messages in ready or running_job.process.sentinel in ready or running_job.is_late]
+        if running_job.messages in ready or running_job.process.sentinel in ready or running_job.is_late
+    ]
 
 
 def _result(ended: _Running, message: tuple[str, Any] | None, on_crash: OnCrash | None) -> Any:
