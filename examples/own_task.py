@@ -33,7 +33,7 @@ class Hover(Task):
         return 0.1 / (0.1 + np.abs(achieved[..., 0] - desired[..., 0]))
 
     def goal_features(self, features, desired):
-        return {"goal/height": np.asarray(desired[:1], dtype=np.float64)}
+        return {"goal/height": np.asarray(desired, dtype=np.float64)}
 
 
 gym.register("Hover-v0", entry_point="lam_envs.env:ManipulationEnv", max_episode_steps=40, kwargs={"task": Hover()})

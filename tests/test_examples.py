@@ -32,7 +32,7 @@ def test_every_example_is_listed() -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_example_is_short_and_says_what_it_shows(name: str) -> None:
     lines = (EXAMPLES / name).read_text().splitlines()
-    assert len(lines) < 40
+    assert len(lines) <= 45
     assert lines[0].startswith('"""')
 
 

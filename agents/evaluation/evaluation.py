@@ -134,8 +134,6 @@ class _Timed:
             observation, state=state, episode_start=episode_start, deterministic=deterministic
         )
         self.seconds.append(time.perf_counter() - began)
-        if not isinstance(chosen, tuple) or len(chosen) != 2:
-            raise TypeError(f"predict returned a {type(chosen).__name__}; expected a tuple (action, state)")
         return chosen
 
 

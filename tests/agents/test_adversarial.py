@@ -40,7 +40,7 @@ NAMES = ("gail", pytest.param("airl", marks=pytest.mark.slow))
 @pytest.fixture(autouse=True)
 def few_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     """To make eight takes longer than all that is tested in them."""
-    monkeypatch.setattr(AdversarialAgent, "environments", 2)
+    monkeypatch.setattr(AdversarialAgent, "n_envs", 2)
 
 
 @pytest.fixture

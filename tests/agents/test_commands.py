@@ -26,7 +26,7 @@ def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) 
     root, ids = datasets
     out = tmp_path / "bc"
     command = ["train", "bc", "--env", "LamReach-v0", "--demos", ids["LamReach-v0"], "--root", str(root)]
-    with warnings.catch_warnings(log_to_tensorboard=True) as warned:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         trained = CliRunner().invoke(app, [*command, "--out", str(out), "--budget", "2"])
     assert trained.exit_code == 0, trained.stderr

@@ -13,7 +13,7 @@ import torch
 import agents
 import demos
 from agents.adversarial.training import AdversarialAgent
-from agents.data.demonstrations import DemonstrationData, joined
+from agents.data.demonstrations import DemonstrationData, concatenate_transitions
 from demos.datasets.checksum import checksum
 from demos.datasets.reading import episodes_of
 
@@ -52,7 +52,7 @@ def opened_data_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_training_opens_its_data_file_once(
     name: str, reach: Any, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(AdversarialAgent, "environments", 2)
+    monkeypatch.setattr(AdversarialAgent, "n_envs", 2)
     env = make("LamReach-v0")
     settings, budget = (SMALL, 2 * ROUND) if name == "gail" else ({"batch_size": 32}, 1)
     agent = agents.make(name, env, **settings)
@@ -86,7 +86,7 @@ def test_mapped_transitions_are_those_in_memory(reach: Any) -> None:
 def test_agents_learn_the_same_from_mapped_files(
     name: str, reach: Any, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(AdversarialAgent, "environments", 2)
+    monkeypatch.setattr(AdversarialAgent, "n_envs", 2)
     env = make("LamReach-v0")
     settings: dict[str, Any] = {
         "bc": {"batch_size": 32, "validation_fraction": 0.2, "patience": 2},
@@ -121,7 +121,7 @@ def test_several_datasets_follow_each_other(reach: Any, in_memory_bytes: int, tm
     assert {(each.environment, each.robot) for each in data.episodes} == {("LamReach-v0", None)}
     assert data.checksum not in (checksum(reach), checksum(second))
     parts = [DemonstrationData(each).transitions() for each in (reach, second)]
-    expected, found = joined(parts), data.transitions()
+    expected, found = concatenate_transitions(parts), data.transitions()
     rows = np.random.default_rng(0).permutation(data.total_steps)
     assert torch.equal(found[rows].observations, expected[rows].observations)
     assert torch.equal(found[rows].actions, expected[rows].actions)

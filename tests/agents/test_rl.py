@@ -32,7 +32,7 @@ ALGORITHMS: list[tuple[str, str, int, dict[str, Any]]] = [
 @pytest.fixture(autouse=True)
 def few_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     """To make eight takes longer than all that is tested in them."""
-    monkeypatch.setattr(PPOAgent, "environments", 2)
+    monkeypatch.setattr(PPOAgent, "n_envs", 2)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -28,7 +28,7 @@ FAILING_AGENTS = {
     "Exiting": "SystemExit: 3",
     "Swallowing": "TimeoutError: the episode with seed 1000 took longer than 1 s",
     "Counting": "TimeoutError: the episode with seed 1000 took longer than 1 s",
-    "Bare": r"TypeError: predict returned a ndarray; expected a tuple \(action, state\)",
+    "Bare": r"TypeError: predict returned array.*expected a pair \(action, state\)",
 }
 
 

@@ -28,7 +28,7 @@ def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
     name: str, datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # To make eight takes longer than to train in them.
-    monkeypatch.setattr(PPOAgent, "environments", 2)
+    monkeypatch.setattr(PPOAgent, "n_envs", 2)
     root, ids = datasets
     env = make("LamReachDiscrete-v0" if name == "dqn" else "LamReach-v0")
     shown = demos.load(ids["LamReach-v0"], root) if name == "bc" else None

@@ -209,7 +209,10 @@ def test_failures_are_kept_when_asked(tmp_path: Path) -> None:
             "unknown demonstrator 'perfect'; expected one of expert, noisy, novice, random, mixed",
         ),
         ({"strategy": "below"}, "unknown strategy 'below'; expected one of direct"),
-        ({"policy": "nowhere:Policy"}, r"cannot import policy 'nowhere:Policy': .* Put its module into this folder"),
+        (
+            {"policy": "nowhere:Policy"},
+            r"cannot import policy 'nowhere:Policy': .* Put its module into the current folder",
+        ),
         ({"policy": "json:Policy"}, "module 'json' has no attribute 'Policy'$"),
         ({"episodes": "3"}, "episodes is '3'; expected a whole number of at least 1"),
         ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),

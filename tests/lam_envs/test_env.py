@@ -169,7 +169,7 @@ def test_the_layout_names_every_number_of_the_state_once(make: Make) -> None:
 @pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
 def test_step_before_reset_says_so(env_id: str, make: Make) -> None:
     inner = make(env_id).unwrapped
-    with pytest.raises(ResetNeeded, match=r"call reset\(\) before"):
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):
         inner.step(inner.action_space.sample())
     with pytest.raises(ResetNeeded):
         make(env_id).step(inner.action_space.sample())

@@ -74,7 +74,7 @@ def test_a_job_that_dies_is_reported_though_what_it_began_lives() -> None:
     assert results == {"bad": "died", "good": 1}
 
 
-def test_a_job_that_takes_longer_than_its_limit_is_ended_and_the_others_are_done(chores: Any) -> None:
+def test_a_job_that_takes_longer_than_its_limit_is_ended_and_the_others_are_done() -> None:
     work = [Job("late", chores.hang, (time.sleep,)), Job("in time", chores.in_time, (0.8,))]
     errors: list[Exception] = []
     began = time.monotonic()
