@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Context: TypeAlias = "ForkServerContext | SpawnContext"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that limit the threads of numeric libraries."""
+LONGEST_WAIT_SECONDS = 3600.0
+"""Longest time between two looks at the time limits of jobs, seconds."""
 GRACE_SECONDS = 2.0
 """Time that a process has to exit after its job ended, or to write where it hangs, seconds."""
 REPORT, DONE, FAILED = "report", "done", "failed"
@@ -171,7 +173,8 @@ def _begin(context: Context, job: Job, trace: Path, on_progress: OnProgress | No
 def _ready(running: Sequence[_Running]) -> list[_Running]:
     """Wait until a process sends a message, ends or is late; return those that did or are."""
     until = min(running_job.until for running_job in running)
-    timeout = None if math.isinf(until) else max(0.0, until - time.monotonic())
+    # The system call waits for weeks at most.
+    timeout = None if math.isinf(until) else min(max(0.0, until - time.monotonic()), LONGEST_WAIT_SECONDS)
     ready = wait(
         [part for running_job in running for part in (running_job.messages, running_job.process.sentinel)], timeout
     )

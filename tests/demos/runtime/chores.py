@@ -29,6 +29,11 @@ def hang(sleep: Callable[[float], object]) -> None:
     sleep(600)
 
 
+def in_time_of(limit: float) -> None:
+    progress.limit("a nap", limit)
+    time.sleep(0.1)
+
+
 def in_time(seconds: float) -> None:
     progress.limit("a nap", 0.5)
     progress.no_limit()

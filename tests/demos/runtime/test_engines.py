@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import time
 from pathlib import Path
@@ -86,6 +87,11 @@ def test_a_job_that_takes_longer_than_its_limit_is_ended_and_the_others_are_done
     assert "in hang\n" in str(error.__cause__), "it shows where"
     with pytest.raises(TimeoutError, match=r"a nap took longer than 0.2 s"):
         list(LocalEngine(1).run(work[:1]))
+
+
+@pytest.mark.parametrize("limit", [1e9, 1e300, math.inf])
+def test_a_limit_of_years_is_no_error(limit: float) -> None:
+    assert len(list(LocalEngine(1).run([Job("in time", chores.in_time_of, (limit,))]))) == 1
 
 
 def test_a_crash_shows_where_it_was() -> None:
