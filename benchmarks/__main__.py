@@ -95,8 +95,7 @@ def run_(
                 f"{label} has results in {out} and is not in this run: pass --agent {label} to report it",
                 markup=False,
             )
-        for label in rerun:
-            runner.delete_results(read, out, label)
+        runner.delete_results(read, out, rerun)
         folder = runner.run(read, out, chosen, progress=True)
         failed = runner.failures(folder)
         for name, trace in failed.items():

@@ -267,22 +267,23 @@ def removed_agents(suite: Suite, folder: str | Path) -> list[str]:
         return []
 
 
-def delete_results(suite: Suite, folder: str | Path, label: str) -> None:
-    """Delete the trained agents, results and videos of an agent, so that the next run makes them.
+def delete_results(suite: Suite, folder: str | Path, labels: Sequence[str]) -> None:
+    """Delete the trained agents, results and videos of some agents, so that the next run makes them.
 
     Args:
-        suite: Suite with the agent.
+        suite: Suite with the agents.
         folder: Results folder.
-        label: Label of the agent.
+        labels: Labels of the agents.
 
     Raises:
-        ValueError: The suite has no such agent.
+        ValueError: The suite has no agent of one of the labels. Nothing is deleted then.
     """
     base = Path(folder)
-    own = [cell for cell in suite.cells() if cell.label == label]
-    if not own:
-        labels = ", ".join(dict.fromkeys(entry.label for entry in suite.agents))
-        raise ValueError(f"no agent has the label {label!r}; expected one of {labels}")
+    known = list(dict.fromkeys(entry.label for entry in suite.agents))
+    for label in labels:
+        if label not in known:
+            raise ValueError(f"no agent has the label {label!r}; expected one of {', '.join(known)}")
+    own = [cell for cell in suite.cells() if cell.label in labels]
     for cell in own:
         for file in (cell_file(cell), video_info_file(cell)):
             (base / file).unlink(missing_ok=True)

@@ -252,11 +252,12 @@ def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
 def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(results, tmp_path / "copy"))
     suite = read_suite(written(tmp_path), ("tests.benchmarks.third_party:ZeroAgent",))
-    runner.delete_results(suite, folder, "bc")
+    runner.delete_results(suite, folder, ["bc"])
     todo = runner.missing(suite, folder)
     assert [len(part) for part in (todo.datasets, todo.trainings, todo.cells, todo.videos)] == [1, 2, 2, 1]
     with pytest.raises(ValueError, match="no agent has the label 'bd'; expected one of random, expert, bc"):
-        runner.delete_results(suite, folder, "bd")
+        runner.delete_results(suite, folder, ["random", "bd"])
+    assert runner.missing(suite, folder) == todo, "nothing is deleted where a label is wrong"
     assert runner.removed_agents(suite, folder) == []
     assert runner.removed_agents(read_suite(written(tmp_path)), folder) == ["tests.benchmarks.third_party:ZeroAgent"]
 
