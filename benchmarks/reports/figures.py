@@ -79,7 +79,6 @@ def figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) 
     for title, draw, caption in drawn:
         image = plots.svg(draw)
         if image is not None:
-            # Matplotlib escapes names.
             single = title.startswith(PROFILE)
-            made.append(Figure(title, Markup(image), caption, single))  # noqa: S704
+            made.append(Figure(title, Markup(image), caption, single))  # noqa: S704  (Matplotlib escapes names)
     return made

@@ -57,7 +57,9 @@ def test_rollouts_with_labels_count_its_steps(datasets: Any, make: Make) -> None
     )
     cost = train(agent, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1))
     assert cost.environment_steps > 0
-    assert cost.environment_steps % env.spec.max_episode_steps == 0  # type: ignore[union-attr, operator]
+    assert env.spec is not None
+    assert env.spec.max_episode_steps is not None
+    assert cost.environment_steps % env.spec.max_episode_steps == 0
     assert cost.environment_steps <= shown.total_steps
 
 

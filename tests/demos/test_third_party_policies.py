@@ -44,12 +44,16 @@ THIRD_PARTY = """
 """
 
 
-def test_a_third_party_policy_in_a_third_party_environment_is_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of third-party policies that can be imported."""
     monkeypatch.delitem(sys.modules, "third_party", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "third_party.py").write_text(textwrap.dedent(THIRD_PARTY))
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_third_party_policy_in_a_third_party_environment_is_recorded(tmp_path: Path) -> None:
     arguments = ["CartPole-v1", "--episodes", str(TWO_SHARDS), "--policy", "third_party:Balance"]
     path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     one = demos.collect(
@@ -121,12 +125,8 @@ def test_spaces_that_cannot_be_recorded_are_named_before_anything_is(
     env.close()
 
 
-def test_more_digits_than_the_space_has_are_neither_executed_nor_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(sys.modules, "third_party", raising=False)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "third_party.py").write_text(textwrap.dedent(THIRD_PARTY))
+@pytest.mark.usefixtures("third_party")
+def test_more_digits_than_the_space_has_are_neither_executed_nor_recorded(tmp_path: Path) -> None:
     dataset = demos.collect(
         "LamReach-v0", episodes=2, policy="third_party:Digits", keep_failures=True, root=tmp_path / "data"
     )

@@ -115,8 +115,10 @@ def test_demonstrations_are_never_overwritten() -> None:
         np.testing.assert_array_equal(getattr(buffer, name)[rows], values)
     newest = len(SHOWN) + 49
     assert (buffer.observations[buffer.demonstrations :, 0] >= newest - 1).all()
+    flags = np.zeros(3, dtype=bool)
+    more = Episode(None, np.zeros((4, 2)), np.zeros(3), np.zeros(3), flags, flags, infos={})
     with pytest.raises(ValueError, match="a demonstration of 3 steps ends beyond row 20"):
-        buffer.add_demonstration(Episode(None, np.zeros((4, 2)), *(np.zeros(3) for _ in range(4)), infos={}))  # type: ignore[arg-type]
+        buffer.add_demonstration(more)
 
 
 def test_priorities_have_the_bonus_of_their_kind_and_weights_their_formula() -> None:
