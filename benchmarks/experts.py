@@ -88,8 +88,8 @@ def failures(task: str, robot: str, condition: str, first: int, count: int) -> l
 
 def versions_of(task: str, robot: str, condition: str) -> dict[str, int]:
     """Return the version of each part that decides how often an expert succeeds."""
-    met = CONDITIONS[condition]
-    parts = met.model_copy(update={"env": {**met.env, "robot": robot}}).versions(env_id(task))
+    changes = CONDITIONS[condition]
+    parts = changes.model_copy(update={"env": {**changes.env, "robot": robot}}).versions(env_id(task))
     return {**parts, **expert_versions(env_id(task)), "evaluation": evaluation.VERSION}
 
 
@@ -171,14 +171,15 @@ def _up_to_date(out: Path, first: int, *, overwrite: bool) -> Measurements:
         "libraries": major_versions(held.libraries) == major_versions(libraries),
     }
     if all(same.values()):
-        return new.model_copy(update={"pieces": {key: held.pieces[key] for key in held.pieces if _is_now(key, held)}})
+        pieces = {key: failed for key, failed in held.pieces.items() if _is_current(key, held)}
+        return new.model_copy(update={"pieces": pieces})
     if overwrite:
         return new
     changed = " and another ".join(name for name, equal in same.items() if not equal)
     raise ValueError(f"{out} was measured with another {changed}: name another file, or replace it with --overwrite")
 
 
-def _is_now(key: str, held: Measurements) -> bool:
+def _is_current(key: str, held: Measurements) -> bool:
     """Return True for a piece of the current versions, False also for a cell that is no longer known."""
     task, robot, condition, *_ = _parsed(key)
     if task not in TASKS or robot not in ROBOTS or condition not in CONDITIONS:
