@@ -20,10 +20,10 @@ class Hover(Task):
     def update_markers(self, simulation, desired):
         simulation.bodies["height"].marker_position = (0.5, 0.0, float(desired[0]))
 
-    def sample_initial_state(self, rng, scale):
+    def sample_initial_state(self, rng, scale, command):
         return InitialState(tool_position=self.sample_tool(rng), desired_goal=(rng.uniform(0.35, 0.4),))
 
-    def observe(self, simulation, robot, tool, desired):
+    def observe(self, simulation, robot, tool, desired, command):
         return TaskObservation(values=(float(desired[0]),), achieved_goal=(tool.position[2],))
 
     def evaluate(self, achieved, desired):

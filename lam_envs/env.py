@@ -13,6 +13,15 @@ import numpy.typing as npt
 from lam_envs.bullet.cameras import CAMERAS, CameraMatrices
 from lam_envs.bullet.simulation import CONTROL_HZ, Renderer, Simulation
 from lam_envs.control import CONTROLS, ToolCommand
+from lam_envs.instructions import (
+    INSTRUCTION_KEY,
+    SPLITS,
+    STATE_KEY,
+    Command,
+    Split,
+    encode_instruction,
+    with_instruction,
+)
 from lam_envs.observation import (
     DEPTH_SUFFIX,
     ROBOT_KEY,
@@ -64,6 +73,9 @@ class ManipulationEnv(gym.Env[Any, Any]):
         terminate_on_success: End the episode at success. By default episodes have a fixed length: a length that
             depends on success leaks the reward to algorithms that should learn it (imitation's documentation,
             "variable horizon").
+        instruct: Also observe the instruction, as UTF-8 bytes under the key ``instruction``; a vector is then under
+            the key ``state``. ``lam_envs.decode_instruction`` decodes it. The text is in the info ``instruction``.
+        paraphrases: Wording of the instructions that the seed draws: ``train`` or ``held-out``.
         cameras: Names of ``lam_envs.bullet.cameras.CAMERAS``, for pixel observations.
         image_width: Width of an observed image, pixels.
         image_height: Height of an observed image, pixels.
@@ -99,6 +111,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
         reward: str = "dense",
         randomize: str | Randomization | Mapping[str, object] = "none",
         terminate_on_success: bool = False,
+        instruct: bool = False,
+        paraphrases: str = "train",
         cameras: Sequence[str] = ("front", "wrist"),
         image_width: int = 84,
         image_height: int = 84,
@@ -131,7 +145,15 @@ class ManipulationEnv(gym.Env[Any, Any]):
             check_name("render_mode", render_mode, RENDER_MODES)
         self.render_mode = render_mode
 
-        self._world = World(self._task, model, self._control, parse_randomization(randomize))
+        self._instruct = check_bool("instruct", instruct)
+        self._world = World(
+            self._task,
+            model,
+            self._control,
+            parse_randomization(randomize),
+            cast(Split, check_name("paraphrases", paraphrases, SPLITS)),
+            instruct=instruct,
+        )
         full = self._world.layout
         self.layout = {"state": full, "goal": full.without_goal(), "pixels": Layout(self._control.features)}[obs]
         """Slice, unit and scale of each feature in the observed vector, by name."""
@@ -147,6 +169,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
             self.observation_space = pixels_space(self.layout, self._cameras, *self._image_size, far)
         else:
             self.observation_space = self.layout.space
+        if instruct:
+            self.observation_space = with_instruction(self.observation_space)
 
         self._image_viewer = Viewer(self._world, "fast", self._renderer)
         self._render_viewer = Viewer(self._world, "full", self._renderer, window=render_mode == "human")
@@ -165,6 +189,9 @@ class ManipulationEnv(gym.Env[Any, Any]):
                 - ``poses``: a dict of poses by name of the task's movable objects. A pose has 7 numbers: x, y, z
                   (meters) of the object's frame in world coordinates, and its orientation as a quaternion x, y, z,
                   w. Objects that are not named keep the pose that the seed samples.
+                - ``command``: one of :attr:`commands`.
+                - ``instruction``: the sentence that the agent gets. A sentence of the task also sets its command. In
+                  other words, tasks with several commands also need the option ``command``.
 
         Returns:
             The first observation, and an info with the same keys as in steps.
@@ -172,9 +199,9 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Raises:
             ValueError: An option is unknown, or its value is invalid. Episode and seed have not changed then.
         """
-        changes = reset_options.changes(options, self._task)
+        checked = reset_options.parse_options(options, self._task)
         super().reset(seed=seed)
-        self._world.reset(self.np_random, changes)
+        self._world.reset(self.np_random, checked)
         return self._reset_result()
 
     def step(self, action: object) -> tuple[Observation, float, bool, bool, Info]:
@@ -233,6 +260,33 @@ class ManipulationEnv(gym.Env[Any, Any]):
         return self._task.name
 
     @property
+    def instruction(self) -> str:
+        """Instruction of the present episode.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+        """
+        self._world.active_scene()
+        return self._world.request.instruction
+
+    @property
+    def command(self) -> Command:
+        """Command of the present episode, which success refers to; ``()`` in tasks that always ask for the same.
+
+        Privileged information for experts: an agent has to understand the instruction.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+        """
+        self._world.active_scene()
+        return self._world.request.command
+
+    @property
+    def commands(self) -> list[Command]:
+        """All commands of the task."""
+        return self._task.commands()
+
+    @property
     def simulation(self) -> Simulation:
         """Physics simulation, for measurements. Do not change it: episodes would not be reproducible."""
         return self._world.scene().simulation
@@ -275,6 +329,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
             self._world.active_scene()
             return self._world.layout.split(np.array(self._world.values))
         if isinstance(observation, dict):
+            if STATE_KEY in observation:
+                return self.layout.decode(observation[STATE_KEY])
             features = self.layout.decode(observation["observation"])
             return {**features, **self._task.goal_features(features, observation["desired_goal"])}
         return self.layout.decode(observation)
@@ -376,15 +432,27 @@ class ManipulationEnv(gym.Env[Any, Any]):
         world = self._world
         flags, reward = self._reward.evaluate(world.achieved_goal, world.desired_goal)
         info: Info = {name: to_info_flag(flag) for name, flag in flags.items()}
+        info[INSTRUCTION_KEY] = world.request.instruction
         if world.randomization is not None:
             info["randomization"] = world.randomization_sample.info()
         vector = self.layout.encode(self._select(world.values), self._noise())
-        if self._obs == "state":
-            return vector, float(reward), info
+        return self._observation(vector), float(reward), info
+
+    def _observation(self, vector: npt.NDArray[np.float32]) -> Observation:
+        """Return the observation that has a vector of features."""
+        parts: dict[str, npt.NDArray[Any]]
         if self._obs == "pixels":
-            return {**self.camera_images(), ROBOT_KEY: vector}, float(reward), info
-        goals = {"achieved_goal": world.achieved_goal.copy(), "desired_goal": world.desired_goal.copy()}
-        return {"observation": vector, **goals}, float(reward), info
+            parts = {**self.camera_images(), ROBOT_KEY: vector}
+        elif self._obs == "goal":
+            achieved, desired = self._world.achieved_goal.copy(), self._world.desired_goal.copy()
+            parts = {"observation": vector, "achieved_goal": achieved, "desired_goal": desired}
+        elif not self._instruct:
+            return vector
+        else:
+            parts = {STATE_KEY: vector}
+        if self._instruct:
+            parts[INSTRUCTION_KEY] = encode_instruction(self._world.request.instruction)
+        return parts
 
     def _noise(self) -> npt.NDArray[np.float64] | None:
         sample = self._world.randomization_sample

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lam_envs.bullet.geometry import check_orientation
+from lam_envs.instructions import Command
+from lam_envs.scene.request import command_option, complete, instruction_option
 from lam_envs.scene.state import MAX_NUMBER
 from lam_envs.tasks import InitialState, Task
 from lam_envs.validation import unknown_name
@@ -74,31 +77,51 @@ def poses_change(value: object, task: Task) -> InitialStateUpdate:
     return change
 
 
-OPTIONS: dict[str, Callable[[object, Task], InitialStateUpdate]] = {"goal": goal_change, "poses": poses_change}
-"""Options by name. Each function checks a value and returns the change that it makes."""
+CHANGES: dict[str, Callable[[Any, Task], InitialStateUpdate]] = {"goal": goal_change, "poses": poses_change}
+"""Options that change the initial state. Each function checks a value and returns the change that it makes."""
+OPTIONS: dict[str, Callable[[Any, Task], Any]] = {
+    **CHANGES,
+    "command": command_option,
+    "instruction": instruction_option,
+}
+"""Options by name. Each function checks a value."""
 
 
-def changes(options: object, task: Task) -> list[InitialStateUpdate]:
+class ResetOptions(NamedTuple):
+    """Checked options of a reset."""
+
+    changes: Sequence[InitialStateUpdate] = ()
+    """Changes to the sampled initial state."""
+    command: Command | None = None
+    """Command in place of the sampled one."""
+    instruction: str | None = None
+    """Instruction in place of the sampled paraphrase."""
+
+
+NO_OPTIONS = ResetOptions()
+
+
+def parse_options(options: Any, task: Task) -> ResetOptions:
     """Check the options of a reset.
 
     Args:
         options: Maps names of :data:`OPTIONS` to values; None and an empty dict change nothing.
         task: The task.
 
-    Returns:
-        Changes to the sampled initial state.
-
     Raises:
         ValueError: An option is unknown, or its value is invalid.
     """
     if options is None:
-        return []
+        return NO_OPTIONS
     if not isinstance(options, Mapping):
         raise ValueError(f"the reset options are {options!r}; expected a dict with any of {', '.join(OPTIONS)}")
     for name in options:
         if name not in OPTIONS and name not in WRAPPER_OPTIONS:
             raise ValueError(unknown_name("reset option", name, OPTIONS))
-    return [OPTIONS[name](value, task) for name, value in options.items() if name in OPTIONS]
+    checked = {name: OPTIONS[name](value, task) for name, value in options.items() if name in OPTIONS}
+    changes = [value for name, value in checked.items() if name in CHANGES]
+    command, instruction = checked.get("command"), checked.get("instruction")
+    return ResetOptions(changes, complete(command, instruction, task), instruction)
 
 
 def check_goal(name: str, desired: Sequence[float], task: Task) -> None:

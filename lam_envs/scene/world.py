@@ -14,11 +14,13 @@ import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from lam_envs.control import Control
+from lam_envs.instructions import Split
 from lam_envs.observation import Layout
 from lam_envs.randomization import SAMPLE_SIZE, PhysicsScale, Randomization, RandomizationSample, sample_randomization
 from lam_envs.robots import RobotModel
 from lam_envs.scene import state as states
-from lam_envs.scene.reset_options import InitialStateUpdate, check_goal
+from lam_envs.scene.request import Request, draw_wording, request_from_numbers, request_size, worded
+from lam_envs.scene.reset_options import NO_OPTIONS, ResetOptions, check_goal
 from lam_envs.scene.scene import Scene
 from lam_envs.tasks import InitialState, Task, TaskObservation
 from lam_envs.tasks.checks import check_declarations, check_goal_features
@@ -35,14 +37,30 @@ class World:
         model: The robot.
         control: The action space.
         randomization: Ranges of the randomization; None without randomization.
+        paraphrases: Split of the instructions.
+        instruct: True if observations have the instruction, which is then a part of the state.
     """
 
-    def __init__(self, task: Task, model: RobotModel, control: Control, randomization: Randomization | None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        model: RobotModel,
+        control: Control,
+        randomization: Randomization | None,
+        paraphrases: Split = "train",
+        *,
+        instruct: bool = False,
+    ) -> None:
         check_declarations(task)
         self.task = task
         self.model = model
         self.control = control
         self.randomization = randomization
+        self._paraphrases: Split = paraphrases
+        # Tasks with one command and without observed instructions keep the state that they always had.
+        self._request_size = request_size(task) if instruct or task.command_high else 0
+        self.request = Request()
+        """Present command and instruction."""
         self.layout = Layout((*control.features, *task.features))
         """Features of :attr:`values`."""
         self._checksum = states.environment_checksum(task.name, model.name, control.name, repr(randomization))
@@ -64,22 +82,28 @@ class World:
 
     # Episodes
 
-    def reset(self, rng: np.random.Generator, changes: Sequence[InitialStateUpdate] = ()) -> None:
-        """Start an episode that depends only on the generator and the changes.
+    def reset(self, rng: np.random.Generator, options: ResetOptions = NO_OPTIONS) -> None:
+        """Start an episode that depends only on the generator and the options.
 
         Args:
-            rng: Random number generator of the initial state. It draws the same numbers with and without changes.
-            changes: Changes to the sampled initial state; see ``reset_options.py``.
+            rng: Random number generator of the initial state.
+            options: What to set instead of sampling it; see ``reset_options.py``.
         """
         sample = (
             RandomizationSample() if self.randomization is None else sample_randomization(self.randomization, rng)
         )
-        start = self.task.sample_initial_state(rng, sample.object_size)
+        sampled = self.task.sample_command(rng)
+        command = sampled if options.command is None else options.command
+        start = self.task.sample_initial_state(rng, sample.object_size, command)
         self._check_initial_state(start)
-        for change in changes:
+        for change in options.changes:
             start = change(start)
+        request = worded(self.task, command, draw_wording(rng), self._paraphrases)
+        if options.instruction is not None:
+            request = request._replace(instruction=options.instruction)
         physical = self.scene(self.physics_scale(sample)).initial_state(start)
-        self._load(self._pack(physical, np.array(start.desired_goal, np.float32), sample, 0, []))
+        self._load(self._pack(physical, np.array(start.desired_goal, np.float32), sample, 0, [], request))
+        self.request = request
 
     def step(self, action: object) -> None:
         """Execute an action, 1/20 s of simulated time.
@@ -158,6 +182,7 @@ class World:
         self.__dict__.update({**parts, "_base": NO_EPISODE})
         if state is not None:
             self.set_state(state)
+            self.request = parts["request"]
 
     # Checks of the task
 
@@ -213,13 +238,18 @@ class World:
         physical = self._base
         if self._actions:
             physical = self._pack(
-                scene.state(), self.desired_goal, self.randomization_sample, self.step_count, self._pending
+                scene.state(),
+                self.desired_goal,
+                self.randomization_sample,
+                self.step_count,
+                self._pending,
+                self.request,
             )
         return states.pack(self._checksum, physical, [])
 
     def set_state(self, vector: npt.ArrayLike) -> None:
         """See ``ManipulationEnv.set_state``."""
-        size = self.scene().state_size + self.desired_goal.size + self._sample_size
+        size = self.scene().state_size + self.desired_goal.size + self._sample_size + self._request_size
         physical, recorded = states.unpack(self._checksum, size, self.control.action_size, vector)
         actions = [row if row.size > 1 else row[0] for row in recorded]
         for action in actions:
@@ -250,24 +280,30 @@ class World:
         sample: RandomizationSample,
         step: int,
         pending: list[list[float]],
+        request: Request,
     ) -> npt.NDArray[np.float64]:
-        """Join scene, goal and, with randomization, the sample, the step and the delayed actions."""
+        """Join scene, goal, with randomization the sample, the step and the delayed actions, and the request."""
+        asked = request.to_numbers() if self._request_size else []
         if self.randomization is None:
-            return np.concatenate([physical, desired])
+            return np.concatenate([physical, desired, asked])
         delayed = np.zeros(self._longest_delay * self.control.action_size)
         numbers = [number for row in pending for number in row]
         delayed[: len(numbers)] = numbers
-        return np.concatenate([physical, desired, sample.to_numbers(), [step, len(pending)], delayed])
+        return np.concatenate([physical, desired, sample.to_numbers(), [step, len(pending)], delayed, asked])
 
-    def _unpack(self, base: npt.NDArray[np.float64]) -> tuple[RandomizationSample, int, list[list[float]]]:
+    def _unpack(self, base: npt.NDArray[np.float64]) -> tuple[RandomizationSample, int, list[list[float]], Request]:
         """Invert :meth:`_pack` for the part after the goal.
 
         Raises:
             ValueError: No episode can have these numbers.
         """
+        if self._request_size:
+            request = request_from_numbers(base[-self._request_size :].tolist(), self.task)
+        else:
+            request = worded(self.task, (), 0, self._paraphrases)
         if self.randomization is None:
-            return RandomizationSample(), 0, []
-        rest = base[self.scene().state_size + self.desired_goal.size :]
+            return RandomizationSample(), 0, [], request
+        rest = base[self.scene().state_size + self.desired_goal.size : base.size - self._request_size]
         sample, rest = RandomizationSample.from_numbers(rest[:SAMPLE_SIZE]), rest[SAMPLE_SIZE:]
         step, count, rows = rest[0], rest[1], rest[2:].reshape(-1, self.control.action_size)
         if (
@@ -278,10 +314,10 @@ class World:
         ):
             raise ValueError("the state has a step, a delay or delayed actions that this environment cannot have")
         pending = [self.control.validate(row if row.size > 1 else row[0]) for row in rows[: int(count)]]
-        return sample, int(step), pending
+        return sample, int(step), pending, request
 
     def _load(self, base: npt.NDArray[np.float64]) -> None:
-        sample, step, pending = self._unpack(base)
+        sample, step, pending, self.request = self._unpack(base)
         scene = self.scene(self.physics_scale(sample))
         size = scene.state_size
         scene.set_state(base[:size])
@@ -293,7 +329,9 @@ class World:
 
     def _read(self, scene: Scene) -> None:
         scene.read_robot()
-        observed = self.task.observe(scene.simulation, scene.robot, scene.tool, self.desired_goal)
+        observed = self.task.observe(
+            scene.simulation, scene.robot, scene.tool, self.desired_goal, self.request.command
+        )
         self.values = [
             *self.control.values(scene.robot, scene.tool, scene.gripper, scene.target),
             *observed.values,

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.simulation import Simulation
+from lam_envs.instructions import Command, Instructions
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (
@@ -64,6 +65,21 @@ class Grasp(Task):
     name = "grasp"
     version = 1
     features = (TOUCH, *object_features("cube"))
+    instructions = Instructions(
+        train=(
+            "pick up the red cube",
+            "lift the red cube",
+            "grasp the red cube and lift it",
+            "take the cube and hold it up",
+            "grasp the cube and raise it",
+            "pick up the cube and hold it",
+        ),
+        held_out=(
+            "grab the scarlet block",
+            "hoist the little red box off the table",
+            "clutch the red dice and keep it high",
+        ),
+    )
     goal_low = (0.0, -2.0, 0.0)
     goal_high = (FAR, 2.0, 1.0)
     movable_objects = ("object",)
@@ -83,7 +99,7 @@ class Grasp(Task):
         )
 
     @override
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
         tool = self.sample_tool(rng)
         position = sample_position(rng, self.spawn_low, self.spawn_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
@@ -91,7 +107,9 @@ class Grasp(Task):
         return InitialState(tool_position=tool, desired_goal=(0.0, LIFT, 1.0), objects={"object": cube})
 
     @override
-    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(
+        self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals, command: Command
+    ) -> TaskObservation:
         body = simulation.bodies["object"]
         cube = body.motion()
         left, right, _ = robot.touch(body)

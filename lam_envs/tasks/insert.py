@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from lam_envs.bullet.bodies import Part
 from lam_envs.bullet.simulation import Simulation
+from lam_envs.instructions import Command, Instructions
 from lam_envs.observation import Feature
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
@@ -97,6 +98,21 @@ class Insert(Task):
         Feature("hole/position", 3, "m", "middle of the hole's mouth", (0.5, 0.0, 0.1), 0.2, 2.0),
         Feature("hole/relative", 3, "m", "mouth minus the middle of the peg's foot", 0.0, 0.1, 2.0),
     )
+    instructions = Instructions(
+        train=(
+            "insert the red peg into the hole",
+            "put the red peg into the hole",
+            "put the peg in the hole of the blue block",
+            "push the red peg down into the hole",
+            "place the red peg inside the hole",
+            "pick up the peg and insert it into the block",
+        ),
+        held_out=(
+            "plug the scarlet stick into the socket",
+            "slot the red pin into the opening",
+            "fit the crimson rod into the cavity",
+        ),
+    )
     goal_low = (-FAR, -FAR, -FAR, 0.0, -1.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, 1.0, FAR)
     movable_objects = ("object", "block")
@@ -123,7 +139,7 @@ class Insert(Task):
         )
 
     @override
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
         tool = self.sample_tool(rng)
         block = sample_position(rng, self.spawn_low, self.spawn_high)
         peg = sample_position(rng, self.spawn_low, self.spawn_high, [block], MIN_DISTANCE)
@@ -135,7 +151,9 @@ class Insert(Task):
         )
 
     @override
-    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(
+        self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals, command: Command
+    ) -> TaskObservation:
         body = simulation.bodies["object"]
         peg, block = body.motion(), simulation.bodies["block"].motion()
         left, right, _ = robot.touch(body)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.simulation import Simulation
+from lam_envs.instructions import Command, Instructions
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
@@ -86,6 +87,21 @@ class PickPlace(Task):
         Feature("goal/position", 3, "m", "desired position of the cube", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
         Feature("goal/relative", 3, "m", "goal minus cube", 0.0, 0.1, 2.0),
     )
+    instructions = Instructions(
+        train=(
+            "move the red cube to the green cube",
+            "put the red cube at the green goal",
+            "pick up the red cube and bring it to the green cube",
+            "carry the red cube to the green goal",
+            "take the red cube to the green marker",
+            "pick the cube and place it at the green cube",
+        ),
+        held_out=(
+            "transport the scarlet block to the see-through box",
+            "deliver the red dice where the green shadow is",
+            "shift the red box until it fills the green ghost",
+        ),
+    )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, 1.0, FAR)
     movable_objects = ("object",)
@@ -108,7 +124,7 @@ class PickPlace(Task):
         simulation.add_marker("goal", size=(edge, edge, edge), color=(0.1, 0.75, 0.3, 0.5))
 
     @override
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
         tool = self.sample_tool(rng)
         position = sample_position(rng, self.spawn_low, self.spawn_high)
         yaw = rng.uniform(-MAX_YAW, MAX_YAW)
@@ -121,7 +137,9 @@ class PickPlace(Task):
         )
 
     @override
-    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(
+        self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals, command: Command
+    ) -> TaskObservation:
         body = simulation.bodies["object"]
         cube = body.motion()
         left, right, _ = robot.touch(body)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.simulation import Simulation
+from lam_envs.instructions import Command, Instructions
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
@@ -78,6 +79,21 @@ class Push(Task):
         Feature("goal/position", 3, "m", "desired position of the slab", (0.5, 0.0, 0.1), 0.2, 2.0, noisy=False),
         Feature("goal/relative", 3, "m", "goal minus slab", 0.0, 0.1, 2.0),
     )
+    instructions = Instructions(
+        train=(
+            "push the red slab to the green disk",
+            "push the red slab onto the green spot",
+            "move the red slab to the green disk by pushing it",
+            "slide the red slab to the green disk",
+            "push the slab until it is on the green disk",
+            "bring the red slab to the green spot",
+        ),
+        held_out=(
+            "shove the crimson tile over the green circle",
+            "nudge the big red plate onto its target",
+            "get the red square to cover the green mark",
+        ),
+    )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, FAR)
     movable_objects = ("object",)
@@ -100,7 +116,7 @@ class Push(Task):
         simulation.add_marker("goal", size=(0.04, 0.04, 0.002), color=(0.1, 0.75, 0.3, 1.0), shape="cylinder")
 
     @override
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
         tool = self.sample_tool(rng)
         slab = sample_position(rng, self.spawn_low, self.spawn_high)
         x, y = sample_position(rng, self.goal_spawn_low, self.goal_spawn_high, [slab], MIN_GOAL_DISTANCE)
@@ -112,7 +128,9 @@ class Push(Task):
         )
 
     @override
-    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(
+        self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals, command: Command
+    ) -> TaskObservation:
         slab = simulation.bodies["object"].motion()
         gx, gy, gz = desired[:3].tolist()
         x, y, z = slab.position

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.simulation import Simulation
+from lam_envs.instructions import Command, Instructions
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
@@ -50,6 +51,21 @@ class Reach(Task):
         Feature("goal/position", 3, "m", "desired position of the tool", (0.5, 0.0, 0.2), 0.2, 1.0, noisy=False),
         Feature("goal/relative", 3, "m", "goal minus tool position", 0.0, 0.1, 1.0),
     )
+    instructions = Instructions(
+        train=(
+            "reach the green ball",
+            "move the gripper to the green ball",
+            "go to the green ball and stop there",
+            "bring the fingertips to the green ball",
+            "move to the green ball",
+            "put the tool at the green ball",
+        ),
+        held_out=(
+            "touch the lime sphere",
+            "drive your hand up to the green dot",
+            "hover where the glowing marble is",
+        ),
+    )
     goal_low = (-1.0, -1.5, -1.0, 0.0)
     goal_high = (2.0, 1.5, 2.0, 10.0)
     goal_spawn_low = (0.35, -0.25, 0.03)
@@ -61,7 +77,7 @@ class Reach(Task):
         simulation.add_marker("goal", size=size, color=(0.1, 0.75, 0.3, 0.7), shape="ball")
 
     @override
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
         tool = self.sample_tool(rng)
         while True:
             x, y, z = rng.uniform(self.goal_spawn_low, self.goal_spawn_high).tolist()
@@ -69,7 +85,9 @@ class Reach(Task):
                 return InitialState(tool_position=tool, desired_goal=(x, y, z, STILL_SPEED))
 
     @override
-    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(
+        self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals, command: Command
+    ) -> TaskObservation:
         x, y, z = tool.position
         vx, vy, vz = tool.velocity
         gx, gy, gz, _ = desired.tolist()

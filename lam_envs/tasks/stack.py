@@ -9,6 +9,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.simulation import Simulation
+from lam_envs.instructions import Command, Instructions
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
@@ -80,6 +81,21 @@ class Stack(Task):
         *object_features("blue cube", "base"),
         Feature("goal/relative", 3, "m", "position on the blue cube minus red cube", 0.0, 0.1, 2.0),
     )
+    instructions = Instructions(
+        train=(
+            "stack the red cube on the blue cube",
+            "put the red cube on the blue cube",
+            "place the red cube on top of the blue cube",
+            "pick up the red cube and place it on the blue one",
+            "set the red cube on the blue cube and release it",
+            "put the red one on top of the blue one",
+        ),
+        held_out=(
+            "build a tower with scarlet above azure",
+            "pile the red block onto the navy block",
+            "balance the crimson box atop the blue box",
+        ),
+    )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, FAST, 1.0, 1.0, FAR)
     movable_objects = ("object", "base")
@@ -100,7 +116,7 @@ class Stack(Task):
             )
 
     @override
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
         tool = self.sample_tool(rng)
         red = sample_position(rng, self.spawn_low, self.spawn_high)
         blue = sample_position(rng, self.spawn_low, self.spawn_high, [red], MIN_DISTANCE)
@@ -113,7 +129,9 @@ class Stack(Task):
         )
 
     @override
-    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(
+        self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals, command: Command
+    ) -> TaskObservation:
         body, base = simulation.bodies["object"], simulation.bodies["base"]
         red, blue = body.motion(), base.motion()
         left, right, anywhere = robot.touch(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from lam_envs.bullet.geometry import Motion, Vector3
 from lam_envs.bullet.simulation import Simulation
+from lam_envs.instructions import Command, Instructions
 from lam_envs.observation import Feature, Features
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
@@ -67,6 +69,10 @@ class Task(ABC):
     tool_low: ClassVar[Vector3] = (0.4, -0.15, 0.17)
     tool_high: ClassVar[Vector3] = (0.6, 0.15, 0.33)
     """Bounds of the initial position of the tool, meters."""
+    instructions: ClassVar[Instructions | None] = None
+    """Sentences that ask for the task, or templates of :meth:`instructions_for`; by default the task's name."""
+    command_high: ClassVar[tuple[int, ...]] = ()
+    """Largest value of each number of a command, the smallest is 0. Empty where the task always asks for the same."""
 
     @abstractmethod
     def build_scene(self, simulation: Simulation, scale: float) -> None:
@@ -78,16 +84,19 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
         """Sample the initial state and the goal of an episode.
 
         Args:
             rng: Random number generator of the episode.
             scale: Factor on the edges of movable objects.
+            command: Command of the episode; ``()`` for a task that always asks for the same.
         """
 
     @abstractmethod
-    def observe(self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals) -> TaskObservation:
+    def observe(
+        self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals, command: Command
+    ) -> TaskObservation:
         """Return the values of the task's features, and the achieved goal.
 
         Args:
@@ -95,6 +104,7 @@ class Task(ABC):
             robot: The robot.
             tool: Present state of the tool.
             desired: Desired goal, shape (goal size,).
+            command: Present command. No feature may depend on it: an agent knows it from the instruction alone.
         """
 
     @abstractmethod
@@ -118,6 +128,24 @@ class Task(ABC):
     def goal_features(self, features: Features, desired: Goals) -> Features:
         """Return the features named ``goal/...``, computed from the other features; by default none."""
         return {}
+
+    def commands(self) -> list[Command]:
+        """Return all commands; by default all combinations of numbers up to :attr:`command_high`."""
+        return list(product(*(range(last + 1) for last in self.command_high)))
+
+    def sample_command(self, rng: np.random.Generator) -> Command:
+        """Sample the command of an episode; by default one of :meth:`commands`, with equal probability."""
+        if not self.command_high:
+            return ()
+        commands = self.commands()
+        return commands[int(rng.integers(len(commands)))]
+
+    def instructions_for(self, command: Command) -> Instructions:
+        """Return the sentences that ask for a command; by default the same for all."""
+        if self.instructions is None:
+            name = self.name.replace("_", " ")
+            return Instructions((name,), (name,))
+        return self.instructions
 
     def sample_tool(self, rng: np.random.Generator) -> Vector3:
         """Sample the initial position of the tool."""

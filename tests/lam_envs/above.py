@@ -33,14 +33,14 @@ class Above(Task):
         )
         simulation.add_marker("spot", size=(0.03, 0.03, 0.03), color=(0.9, 0.0, 0.9, 1.0), shape="ball")
 
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Any) -> InitialState:
         tool = self.sample_tool(rng)
         x, y = sample_position(rng, (0.42, -0.15), (0.58, 0.15))
         return InitialState(
             tool_position=tool, desired_goal=(0, 0, 0.1, 0.05), objects={"object": resting_at(x, y, 0.025 * scale)}
         )
 
-    def observe(self, simulation: Any, robot: Any, tool: Any, desired: Any) -> TaskObservation:
+    def observe(self, simulation: Any, robot: Any, tool: Any, desired: Any, command: Any) -> TaskObservation:
         cube = simulation.bodies["object"].motion()
         away = np.clip(np.subtract(tool.position, cube.position), -2, 2)
         speed = min(float(np.linalg.norm(tool.velocity)), 10.0)

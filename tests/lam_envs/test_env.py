@@ -29,6 +29,7 @@ def test_reset_and_step_have_the_same_info_keys(env_id: str, make: Make) -> None
     *_, second = env.step(env.action_space.sample())
     assert list(first) == list(second)
     assert "is_success" in first
+    assert isinstance(second.pop("instruction"), str)
     assert all(np.shape(value) == () and np.asarray(value).dtype == bool for value in second.values())
 
 

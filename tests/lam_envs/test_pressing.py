@@ -45,8 +45,8 @@ class Shelf(Grasp):
         simulation.add_box("shelf", size=(0.3, 0.4, self.height), position=(0.5, 0.0, self.height / 2))
 
     @override
-    def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
-        drawn = super().sample_initial_state(rng, scale)
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Any) -> InitialState:
+        drawn = super().sample_initial_state(rng, scale, command)
         return InitialState(
             drawn.tool_position, drawn.desired_goal, {"object": resting_at(0.5, 0.0, self.height + 0.02, 0.3)}
         )

@@ -201,8 +201,8 @@ def test_a_movable_object_that_is_not_built_is_refused_by_name() -> None:
     class Wrong(Above):
         movable_objects = ("object", "lid")
 
-        def sample_initial_state(self, rng: np.random.Generator, scale: float) -> InitialState:
-            start = super().sample_initial_state(rng, scale)
+        def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Any) -> InitialState:
+            start = super().sample_initial_state(rng, scale, command)
             return dataclasses.replace(start, objects={**start.objects, "lid": resting_at(0.5, 0.3, 0.02)})
 
     with pytest.raises(

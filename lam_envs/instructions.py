@@ -1,0 +1,134 @@
+"""Instructions: templates of a task's sentences, and their encoding as bytes in observations and states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+Command = tuple[int, ...]
+"""Request of an episode, such as a verb and an object, as numbers whose meaning the task defines."""
+Split = Literal["train", "held-out"]
+SPLITS: tuple[Split, ...] = ("train", "held-out")
+"""Paraphrases for training, and others for measuring generalization to unknown wording."""
+
+INSTRUCTION_KEY = "instruction"
+"""Key of the instruction in observations and infos."""
+STATE_KEY = "state"
+"""Key of the vector of features in observations with an instruction."""
+MAX_BYTES = 128
+"""Largest length of an instruction, bytes of UTF-8."""
+BYTE_PAIRS = MAX_BYTES // 2
+"""Numbers of an instruction in a state vector: two bytes each."""
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """Sentences that ask for the same.
+
+    Attributes:
+        train: Paraphrases for training.
+        held_out: Paraphrases for evaluation, with words that no paraphrase for training has.
+    """
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+    def split(self, name: Split) -> tuple[str, ...]:
+        """Return the paraphrases of a split."""
+        return self.train if name == "train" else self.held_out
+
+    def fill(self, **words: str) -> Instructions:
+        """Return instructions with words in place of ``{name}`` in templates."""
+        return Instructions(
+            tuple(text.format(**words) for text in self.train), tuple(text.format(**words) for text in self.held_out)
+        )
+
+
+def with_instruction(space: spaces.Space[Any]) -> spaces.Dict:
+    """Return an observation space with encoded instructions; a vector becomes the entry ``state``.
+
+    A ``Text`` space would be natural, and Stable-Baselines3, Minari and several trainers refuse it.
+    """
+    parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {STATE_KEY: space}
+    return spaces.Dict({**parts, INSTRUCTION_KEY: spaces.Box(0, 255, (MAX_BYTES,), dtype=np.uint8)})
+
+
+def encode_instruction(text: str) -> npt.NDArray[np.uint8]:
+    """Encode an instruction as UTF-8, padded with zeros.
+
+    Returns:
+        uint8, shape (128,).
+
+    Raises:
+        ValueError: The text is too long, is empty, or contains a zero or a part of a character.
+    """
+    check_instruction("the instruction", text)
+    encoded = np.zeros(MAX_BYTES, dtype=np.uint8)
+    content = text.encode()
+    encoded[: len(content)] = np.frombuffer(content, dtype=np.uint8)
+    return encoded
+
+
+def decode_instruction(encoded: npt.ArrayLike) -> str:
+    """Return the text of an encoded instruction, such as ``observation["instruction"]``.
+
+    Args:
+        encoded: uint8, shape (128,); integers of other types are converted.
+
+    Raises:
+        ValueError: The bytes are not UTF-8 that is padded with zeros.
+    """
+    numbers = np.asarray(encoded)
+    if numbers.ndim != 1 or not np.isin(numbers, np.arange(256)).all():
+        raise ValueError(f"the instruction has shape {numbers.shape} and type {numbers.dtype}; expected bytes, 1-D")
+    content = numbers.astype(np.uint8).tobytes().rstrip(b"\0")
+    if b"\0" in content:
+        raise ValueError("the bytes of the instruction have a zero before their end; expected padding with zeros")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the bytes of the instruction are not UTF-8: {error}") from None
+
+
+def check_instruction(what: str, text: object) -> str:
+    """Check that a value can be an instruction, and return it.
+
+    Args:
+        what: Name of the value in errors.
+        text: The value.
+
+    Raises:
+        ValueError: It is not a text of 1 to 128 bytes without control characters.
+    """
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        raise ValueError(f"{what} is {text!r}; expected a text that is not empty and has no control characters")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} is {text!r}, which UTF-8 cannot encode: {error.reason}") from None
+    if size > MAX_BYTES:
+        raise ValueError(f"{what} has {size} bytes; expected at most {MAX_BYTES}: {text!r}")
+    return text
+
+
+def instruction_to_numbers(text: str) -> list[float]:
+    """Return an instruction as numbers of a state vector, two bytes each, shape (64,)."""
+    pairs: list[float] = encode_instruction(text).view("<u2").astype(np.float64).tolist()
+    return pairs
+
+
+def instruction_from_numbers(numbers: Sequence[float]) -> str:
+    """Invert :func:`instruction_to_numbers`.
+
+    Raises:
+        ValueError: The numbers are not those of an instruction.
+    """
+    pairs = np.asarray(numbers, dtype=np.float64)
+    if not np.isin(pairs, np.arange(1 << 16)).all():
+        raise ValueError("the instruction in the state is not made of pairs of bytes")
+    return check_instruction("the instruction in the state", decode_instruction(pairs.astype("<u2").view(np.uint8)))
