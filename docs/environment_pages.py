@@ -35,7 +35,7 @@ from lam_envs.observation import Layout
 from lam_envs.randomization import PRESETS, Randomization
 from lam_envs.registration import TASKS, VARIANTS, env_id
 from lam_envs.robots import ROBOTS, RobotModel
-from lam_envs.scene.reset_options import OPTIONS
+from lam_envs.scene.reset_options import CHANGES, REQUESTS
 from lam_envs.tasks import make_task
 
 ENVIRONMENTS = f"""# Environments
@@ -199,7 +199,7 @@ def keywords() -> str:
 
 def reset_options() -> str:
     """Return the table of the options of ``reset``."""
-    rows = [[f"`{name}`", entries(change, "Args")["value"]] for name, change in OPTIONS.items()]
+    rows = [[f"`{name}`", entries(change, "Args")["value"]] for name, change in {**CHANGES, **REQUESTS}.items()]
     return table(["option", "value"], rows)
 
 

@@ -29,7 +29,7 @@ PLACES = {
     "results/core": "results.md",
     "results/core/report.md": "results.md",
     "lam_envs/control": "controls.md",
-    "lam_envs/observation.py": "observations.md",
+    "lam_envs/observation": "observations.md",
     "lam_envs/randomization.py": "randomization.md",
     "examples/README.md": "examples.md",
     "lam_envs/robots/model.py": "robots.md",

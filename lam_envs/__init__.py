@@ -18,7 +18,7 @@ from lam_envs.registration import ENV_IDS, env_id, register_envs
 if TYPE_CHECKING:
     from lam_envs.control import ToolCommand
     from lam_envs.env import ManipulationEnv
-    from lam_envs.instructions import decode_instruction, encode_instruction
+    from lam_envs.observation.instructions import decode_instruction, encode_instruction
     from lam_envs.randomization import Randomization
 
 __version__ = "0.2.0"
@@ -41,8 +41,8 @@ LAZY = {
     "ManipulationEnv": "lam_envs.env",
     "Randomization": "lam_envs.randomization",
     "ToolCommand": "lam_envs.control",
-    "decode_instruction": "lam_envs.instructions",
-    "encode_instruction": "lam_envs.instructions",
+    "decode_instruction": "lam_envs.observation.instructions",
+    "encode_instruction": "lam_envs.observation.instructions",
 }
 """Names that are imported at their first use: ``import lam_envs`` must not load Bullet."""
 

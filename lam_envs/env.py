@@ -13,15 +13,6 @@ import numpy.typing as npt
 from lam_envs.bullet.cameras import CAMERAS, CameraMatrices
 from lam_envs.bullet.simulation import CONTROL_HZ, Renderer, Simulation
 from lam_envs.control import CONTROLS, ToolCommand
-from lam_envs.instructions import (
-    INSTRUCTION_KEY,
-    SPLITS,
-    STATE_KEY,
-    Command,
-    Split,
-    encode_instruction,
-    with_instruction,
-)
 from lam_envs.observation import (
     DEPTH_SUFFIX,
     ROBOT_KEY,
@@ -33,13 +24,22 @@ from lam_envs.observation import (
     goal_space,
     pixels_space,
 )
+from lam_envs.observation.instructions import (
+    INSTRUCTION_KEY,
+    SPLITS,
+    STATE_KEY,
+    Command,
+    Split,
+    encode_instruction,
+    with_instruction,
+)
 from lam_envs.randomization import Randomization, parse_randomization, sample_noise
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.scene import reset_options
 from lam_envs.scene.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matrices
 from lam_envs.scene.world import World
 from lam_envs.tasks import TASKS, Task, make_task
-from lam_envs.tasks.reward import Reward
+from lam_envs.tasks.goals.reward import Reward
 from lam_envs.tasks.task import Flags
 from lam_envs.validation import check_bool, check_name, check_names, check_pixels, resolve, unknown_keyword
 
@@ -74,7 +74,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             depends on success leaks the reward to algorithms that should learn it (imitation's documentation,
             "variable horizon").
         instruct: Also observe the instruction, as UTF-8 bytes under the key ``instruction``; a vector is then under
-            the key ``state``. ``lam_envs.decode_instruction`` decodes it. The text is in the info ``instruction``.
+            the key ``state``. Infos have it in every mode, and :attr:`instruction` the text.
         paraphrases: Wording of the instructions that the seed draws: ``train`` or ``held-out``.
         cameras: Names of ``lam_envs.bullet.cameras.CAMERAS``, for pixel observations.
         image_width: Width of an observed image, pixels.
@@ -212,7 +212,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
         Returns:
             The observation; the reward, a float; terminated and truncated, bools; and an info with ``is_success`` and
-            the other conditions of the task as arrays of bool, shape (), and the randomization sample.
+            the other conditions of the task as arrays of bool, shape (); the encoded ``instruction``, see
+            ``lam_envs.decode_instruction``; and the randomization sample.
 
         Raises:
             ResetNeeded: ``reset`` has not been called.
@@ -375,6 +376,17 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._world.set_state(state)
         return self._reset_result()
 
+    def instruction_of(self, state: npt.ArrayLike) -> str:
+        """Return the instruction in a state of :meth:`get_state` or :meth:`physical_state`.
+
+        States do not hold it where observations have no instruction and the task always asks for the same: then it
+        follows from the first state of an episode.
+
+        Raises:
+            ValueError: See :meth:`set_state`.
+        """
+        return self._world.instruction_of(state)
+
     def camera_images(self) -> dict[str, Array]:
         """Return the current images of the cameras of pixel observations, in every observation mode.
 
@@ -432,7 +444,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         world = self._world
         flags, reward = self._reward.evaluate(world.achieved_goal, world.desired_goal)
         info: Info = {name: to_info_flag(flag) for name, flag in flags.items()}
-        info[INSTRUCTION_KEY] = world.request.instruction
+        info[INSTRUCTION_KEY] = encode_instruction(world.request.instruction)
         if world.randomization is not None:
             info["randomization"] = world.randomization_sample.info()
         vector = self.layout.encode(self._select(world.values), self._noise())

@@ -13,6 +13,7 @@ from demos.datasets.episode import STATE, Episode
 from demos.types import Action, Env, Info, Keywords, Memory, Observation, Space
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
+from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """Spaces whose values are arrays of numbers."""
@@ -122,8 +123,11 @@ def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
     infos: list[Info] = []
     for step in steps:
         recorded.append(step)
-        state = {STATE: inner.physical_state()} if hasattr(inner, "physical_state") else {}
-        infos.append({**step.info, **state})
+        info = dict(step.info)
+        if hasattr(inner, "physical_state"):
+            info.pop(INSTRUCTION_KEY, None)
+            info[STATE] = inner.physical_state()
+        infos.append(info)
     executed = recorded[1:]
     return Episode(
         seed=seed,

@@ -1,13 +1,15 @@
-"""Request of an episode: the command that is judged, and the instruction that an agent gets."""
+"""Request of an episode: its command, which success refers to, and its instruction, which an agent gets."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from lam_envs.instructions import (
+from lam_envs.observation.instructions import (
     BYTE_PAIRS,
     SPLITS,
     Command,
@@ -23,7 +25,7 @@ MAX_WORDING = 1 << 16
 
 
 class Request(NamedTuple):
-    """What an episode asks for."""
+    """Command and instruction of an episode."""
 
     command: Command = ()
     """Command that success refers to."""
@@ -56,13 +58,17 @@ def request_from_numbers(numbers: Sequence[float], task: Task) -> Request:
     return Request(command, int(wording), instruction_from_numbers(numbers[size + 1 :]))
 
 
-def draw_wording(rng: np.random.Generator) -> int:
-    """Draw the number that selects a paraphrase, without changing the generator.
+def wording_of(start: npt.NDArray[np.float64]) -> int:
+    """Return the number that selects the paraphrase of an episode that begins in a state.
 
-    So episodes are the same with every list of paraphrases.
+    It follows from the state instead of being sampled. So episodes do not depend on the sentences, and a state
+    without an instruction continues with the same sentence.
+
+    Args:
+        start: Physical state of the scene, and the desired goal.
     """
-    bits: Any = rng.bit_generator
-    return int(np.random.Generator(bits.jumped()).integers(MAX_WORDING))
+    # Rounded, as processors may differ in the last bits.
+    return zlib.crc32(np.round(start * 1e4).astype("<i8").tobytes()) % MAX_WORDING
 
 
 def worded(task: Task, command: Command, wording: int, split: Split) -> Request:

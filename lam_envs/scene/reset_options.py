@@ -1,6 +1,6 @@
 """Options of ``reset``: parts of the initial state that the caller sets instead of sampling them.
 
-An option is one line in :data:`OPTIONS` and one function that checks its value.
+An option is one line in :data:`CHANGES` or :data:`REQUESTS`, and one function that checks its value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lam_envs.bullet.geometry import check_orientation
-from lam_envs.instructions import Command
+from lam_envs.observation.instructions import Command
 from lam_envs.scene.request import command_option, complete, instruction_option
 from lam_envs.scene.state import MAX_NUMBER
 from lam_envs.tasks import InitialState, Task
@@ -79,12 +79,8 @@ def poses_change(value: object, task: Task) -> InitialStateUpdate:
 
 CHANGES: dict[str, Callable[[Any, Task], InitialStateUpdate]] = {"goal": goal_change, "poses": poses_change}
 """Options that change the initial state. Each function checks a value and returns the change that it makes."""
-OPTIONS: dict[str, Callable[[Any, Task], Any]] = {
-    **CHANGES,
-    "command": command_option,
-    "instruction": instruction_option,
-}
-"""Options by name. Each function checks a value."""
+REQUESTS: dict[str, Callable[[Any, Task], Any]] = {"command": command_option, "instruction": instruction_option}
+"""Options that set the request of the episode. Each function checks a value."""
 
 
 class ResetOptions(NamedTuple):
@@ -105,7 +101,7 @@ def parse_options(options: Any, task: Task) -> ResetOptions:
     """Check the options of a reset.
 
     Args:
-        options: Maps names of :data:`OPTIONS` to values; None and an empty dict change nothing.
+        options: Maps names of :data:`CHANGES` and :data:`REQUESTS` to values; None and an empty dict change nothing.
         task: The task.
 
     Raises:
@@ -114,11 +110,13 @@ def parse_options(options: Any, task: Task) -> ResetOptions:
     if options is None:
         return NO_OPTIONS
     if not isinstance(options, Mapping):
-        raise ValueError(f"the reset options are {options!r}; expected a dict with any of {', '.join(OPTIONS)}")
+        known = ", ".join((*CHANGES, *REQUESTS))
+        raise ValueError(f"the reset options are {options!r}; expected a dict with any of {known}")
+    checks = {**CHANGES, **REQUESTS}
     for name in options:
-        if name not in OPTIONS and name not in WRAPPER_OPTIONS:
-            raise ValueError(unknown_name("reset option", name, OPTIONS))
-    checked = {name: OPTIONS[name](value, task) for name, value in options.items() if name in OPTIONS}
+        if name not in checks and name not in WRAPPER_OPTIONS:
+            raise ValueError(unknown_name("reset option", name, checks))
+    checked = {name: checks[name](value, task) for name, value in options.items() if name in checks}
     changes = [value for name, value in checked.items() if name in CHANGES]
     command, instruction = checked.get("command"), checked.get("instruction")
     return ResetOptions(changes, complete(command, instruction, task), instruction)

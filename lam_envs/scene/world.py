@@ -14,16 +14,16 @@ import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from lam_envs.control import Control
-from lam_envs.instructions import Split
 from lam_envs.observation import Layout
+from lam_envs.observation.instructions import Split
 from lam_envs.randomization import SAMPLE_SIZE, PhysicsScale, Randomization, RandomizationSample, sample_randomization
 from lam_envs.robots import RobotModel
 from lam_envs.scene import state as states
-from lam_envs.scene.request import Request, draw_wording, request_from_numbers, request_size, worded
+from lam_envs.scene.request import Request, request_from_numbers, request_size, worded, wording_of
 from lam_envs.scene.reset_options import NO_OPTIONS, ResetOptions, check_goal
 from lam_envs.scene.scene import Scene
 from lam_envs.tasks import InitialState, Task, TaskObservation
-from lam_envs.tasks.checks import check_declarations, check_goal_features
+from lam_envs.tasks.goals.checks import check_declarations, check_goal_features
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
 """Value of the base state (the physical state from which ``get_state`` counts actions) before the first episode."""
@@ -98,11 +98,13 @@ class World:
         self._check_initial_state(start)
         for change in options.changes:
             start = change(start)
-        request = worded(self.task, command, draw_wording(rng), self._paraphrases)
+        physical = self.scene(self.physics_scale(sample)).initial_state(start)
+        desired = np.array(start.desired_goal, np.float32)
+        wording = wording_of(np.concatenate([physical, desired]))
+        request = worded(self.task, command, wording, self._paraphrases)
         if options.instruction is not None:
             request = request._replace(instruction=options.instruction)
-        physical = self.scene(self.physics_scale(sample)).initial_state(start)
-        self._load(self._pack(physical, np.array(start.desired_goal, np.float32), sample, 0, [], request))
+        self._load(self._pack(physical, desired, sample, 0, [], request))
         self.request = request
 
     def step(self, action: object) -> None:
@@ -249,8 +251,7 @@ class World:
 
     def set_state(self, vector: npt.ArrayLike) -> None:
         """See ``ManipulationEnv.set_state``."""
-        size = self.scene().state_size + self.desired_goal.size + self._sample_size + self._request_size
-        physical, recorded = states.unpack(self._checksum, size, self.control.action_size, vector)
+        physical, recorded = states.unpack(self._checksum, self._state_size, self.control.action_size, vector)
         actions = [row if row.size > 1 else row[0] for row in recorded]
         for action in actions:
             self.control.validate(action)
@@ -262,6 +263,15 @@ class World:
         self._load(physical)
         for action in actions:
             self.step(action)
+
+    def instruction_of(self, vector: npt.ArrayLike) -> str:
+        """See ``ManipulationEnv.instruction_of``."""
+        physical, _ = states.unpack(self._label, self._state_size, self.control.action_size, vector)
+        return self._unpack(physical)[-1].instruction
+
+    @property
+    def _state_size(self) -> int:
+        return self.scene().state_size + self.desired_goal.size + self._sample_size + self._request_size
 
     @property
     def _sample_size(self) -> int:
@@ -300,7 +310,8 @@ class World:
         if self._request_size:
             request = request_from_numbers(base[-self._request_size :].tolist(), self.task)
         else:
-            request = worded(self.task, (), 0, self._paraphrases)
+            start = base[: self.scene().state_size + self.desired_goal.size]
+            request = worded(self.task, (), wording_of(start), self._paraphrases)
         if self.randomization is None:
             return RandomizationSample(), 0, [], request
         rest = base[self.scene().state_size + self.desired_goal.size : base.size - self._request_size]

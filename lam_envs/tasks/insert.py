@@ -11,8 +11,7 @@ from typing_extensions import override
 
 from lam_envs.bullet.bodies import Part
 from lam_envs.bullet.simulation import Simulation
-from lam_envs.instructions import Command, Instructions
-from lam_envs.observation import Feature
+from lam_envs.observation import Command, Feature, Instructions
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (

@@ -11,7 +11,7 @@ import numpy as np
 from lam_envs.bullet.geometry import Motion, Vector3, rotation_6d
 from lam_envs.observation import Feature
 from lam_envs.robots.state import ToolState
-from lam_envs.tasks.one_goal import OneGoal
+from lam_envs.tasks.goals.one_goal import OneGoal
 from lam_envs.tasks.task import Goals
 
 SLIP_SPEED = 0.03

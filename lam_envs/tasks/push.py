@@ -9,8 +9,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.simulation import Simulation
-from lam_envs.instructions import Command, Instructions
-from lam_envs.observation import Feature, Features
+from lam_envs.observation import Command, Feature, Features, Instructions
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (
@@ -89,7 +88,7 @@ class Push(Task):
             "bring the red slab to the green spot",
         ),
         held_out=(
-            "shove the crimson tile over the green circle",
+            "drive the crimson tile over the green circle",
             "nudge the big red plate onto its target",
             "get the red square to cover the green mark",
         ),

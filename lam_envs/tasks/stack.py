@@ -9,8 +9,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.simulation import Simulation
-from lam_envs.instructions import Command, Instructions
-from lam_envs.observation import Feature, Features
+from lam_envs.observation import Command, Feature, Features, Instructions
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (

@@ -22,11 +22,12 @@ NAMED = {
     "control": "one of ee, ee_yaw, joint, discrete",
     "obs": "one of state, goal, pixels",
     "reward": "one of dense, sparse",
+    "paraphrases": "one of train, held-out",
     "renderer": "one of tiny, egl",
     "camera": "one of front, overview, side, wrist",
     "render_mode": "one of ",
 }
-TRUTHS = ("terminate_on_success", "depth")
+TRUTHS = ("terminate_on_success", "instruct", "depth")
 PIXELS = ("image_width", "image_height", "render_width", "render_height")
 CAMERAS: list[Any] = [(), [], "front", ("front", "front"), ("back",), (None,), ([],), ({},), 3, np.array(["front"])]
 RANDOMIZATIONS: list[tuple[Any, str]] = [

@@ -11,8 +11,8 @@ import pytest
 from demos.experts import make_expert
 from lam_envs.bullet.geometry import Motion, rotation_6d
 from lam_envs.tasks import TASKS, make_task
-from lam_envs.tasks.one_goal import OneGoal
-from lam_envs.tasks.reward import Reward
+from lam_envs.tasks.goals.one_goal import OneGoal
+from lam_envs.tasks.goals.reward import Reward
 
 from ..conftest import Make
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from lam_envs.observation import Array
 from lam_envs.tasks import Task
-from lam_envs.tasks.checks import check_batches_of_goals
-from lam_envs.tasks.one_goal import OneGoal
+from lam_envs.tasks.goals.checks import check_batches_of_goals
+from lam_envs.tasks.goals.one_goal import OneGoal
 from lam_envs.tasks.task import Flags
 
 Rewards = npt.NDArray[np.float64] | np.float64

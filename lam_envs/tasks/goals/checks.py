@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lam_envs.observation import GOAL_PREFIX, Layout
 from lam_envs.tasks import Task
-from lam_envs.tasks.one_goal import OneGoal
+from lam_envs.tasks.goals.one_goal import OneGoal
 from lam_envs.tasks.task import Flags
 
 CLOSE = 1e-3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ SPLITS: tuple[Split, ...] = ("train", "held-out")
 """Paraphrases for training, and others for measuring generalization to unknown wording."""
 
 INSTRUCTION_KEY = "instruction"
-"""Key of the instruction in observations and infos."""
+"""Key of the encoded instruction in observations and infos."""
 STATE_KEY = "state"
 """Key of the vector of features in observations with an instruction."""
 MAX_BYTES = 128
@@ -67,11 +68,12 @@ def encode_instruction(text: str) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: The text is too long, is empty, or contains a zero or a part of a character.
     """
-    check_instruction("the instruction", text)
-    encoded = np.zeros(MAX_BYTES, dtype=np.uint8)
-    content = text.encode()
-    encoded[: len(content)] = np.frombuffer(content, dtype=np.uint8)
-    return encoded
+    return np.frombuffer(_padded(text), dtype=np.uint8).copy()
+
+
+@lru_cache(maxsize=64)
+def _padded(text: str) -> bytes:
+    return check_instruction("the instruction", text).encode().ljust(MAX_BYTES, b"\0")
 
 
 def decode_instruction(encoded: npt.ArrayLike) -> str:

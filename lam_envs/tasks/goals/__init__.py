@@ -1,0 +1,1 @@
+"""Evaluation of goals: a single goal, rewards, and checks of a task."""
