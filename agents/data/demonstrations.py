@@ -27,8 +27,6 @@ from demos.datasets.windows import Windows
 
 IN_MEMORY_BYTES = 2 * 2**30
 """Observations of more bytes than this stay in their files."""
-INSTRUCTION = "instruction"
-"""Name of the info, or of the option of a reset, that holds the instruction of an episode."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +165,7 @@ class DemonstrationData:
             for index, episode in zip(dataset.episode_indices, episodes_of(dataset), strict=True):
                 sums.add(episode)
                 digests[number].append(episode.digest)
-                metadata.append(
-                    EpisodeMetadata(number, int(index), len(episode), _instruction(episode), environment, robot)
-                )
+                metadata.append(EpisodeFacts(number, int(index), len(episode), episode.instruction, environment, robot))
                 size += sum(values.nbytes for _, values in tree_leaves(episode.observations))
                 if size > in_memory_bytes:
                     self._episodes_in_memory = None
@@ -307,14 +303,6 @@ def _checksum(datasets: Sequence[minari.MinariDataset], digests: Sequence[Sequen
         stored = [digest for digest in each if digest is not None]
         checksums.append(checksum_of(stored) if len(stored) == len(each) else checksum(dataset))
     return checksums[0] if len(checksums) == 1 else checksum_of(checksums)
-
-
-def _instruction(episode: Episode) -> str | None:
-    recorded = episode.infos.get(INSTRUCTION)
-    if recorded is not None and len(recorded):
-        return str(recorded[0])
-    option = (episode.options or {}).get(INSTRUCTION)
-    return None if option is None else str(option)
 
 
 def _origin(dataset: minari.MinariDataset) -> tuple[str | None, str | None]:

@@ -19,7 +19,7 @@ from minari.dataset.minari_storage import is_image_space
 from PIL import Image
 
 from demos.datasets.checksum import episode_digest
-from demos.datasets.episode import DIGEST
+from demos.datasets.episode import DIGEST, INSTRUCTION
 from demos.datasets.reading import is_stepwise, read_dtype
 from demos.types import Array, Space
 
@@ -151,7 +151,7 @@ def _attribute_faults(group: h5py.Group, number: int, expected: Expected, findin
             raise DamageError(f"attribute {shorten(name)!r} has {size} bytes, expected at most {MAX_ATTRIBUTE_BYTES}")
         if attribute.dtype.kind not in NUMBERS + "S" and h5py.check_string_dtype(attribute.dtype) is None:
             raise DamageError(f"attribute {shorten(name)!r} is of type {attribute.dtype}, expected numbers or text")
-        known = name in ("id", "seed", "total_steps", DIGEST) or name.startswith("options/")
+        known = name in ("id", "seed", "total_steps", DIGEST, INSTRUCTION) or name.startswith("options/")
         if expected.is_collected and not known:
             yield f"has an additional attribute {shorten(name)!r}"
     required = ["id", "total_steps", *["seed"] * expected.seeded, *[DIGEST] * expected.is_collected]

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from gymnasium import spaces
 
-from demos.datasets.episode import STATE, Episode
+from demos.datasets.episode import INSTRUCTION, STATE, Episode, instruction_in
 from demos.types import Action, Env, Info, Keywords, Memory, Observation, Space
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
-from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """Spaces whose values are arrays of numbers."""
@@ -111,7 +110,8 @@ def last_command(features: Features) -> ToolCommand:
 def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
     """Record a rollout, with the simulator's state at every step if the environment provides it.
 
-    Only infos that are numeric, of the same shape at every step, and whose names HDF5 accepts are recorded.
+    Only infos that are numeric, of the same shape at every step, and whose names HDF5 accepts are recorded. An instruction that does
+    not change is an attribute of the episode, not an info.
 
     Args:
         env: Environment of the rollout.
@@ -123,12 +123,12 @@ def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
     infos: list[Info] = []
     for step in steps:
         recorded.append(step)
-        info = dict(step.info)
-        if hasattr(inner, "physical_state"):
-            info.pop(INSTRUCTION_KEY, None)
-            info[STATE] = inner.physical_state()
-        infos.append(info)
+        state = {STATE: inner.physical_state()} if hasattr(inner, "physical_state") else {}
+        infos.append({**step.info, **state})
     executed = recorded[1:]
+    instructions = [instruction_in(info) for info in infos]
+    if None not in instructions and len(set(instructions)) == 1:
+        infos = [{name: value for name, value in info.items() if name != INSTRUCTION} for info in infos]
     return Episode(
         seed=seed,
         observations=stack([step.observation for step in recorded]),
@@ -137,6 +137,7 @@ def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
         terminations=np.array([step.terminated for step in executed], dtype=bool),
         truncations=np.array([step.truncated for step in executed], dtype=bool),
         infos=_numbers(infos),
+        instruction=instructions[0],
     )
 
 

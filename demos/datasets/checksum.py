@@ -13,12 +13,13 @@ import numpy as np
 from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.datasets.data_file import DATA_FILE, open_data
-from demos.datasets.episode import DIGEST
+from demos.datasets.episode import DIGEST, INSTRUCTION
 from demos.runtime.files import write_atomically
 from demos.types import Array, Metadata
 
-POSITION_ATTRIBUTES = ("id", DIGEST)
-"""Attributes of an episode that do not count as content."""
+OTHER_ATTRIBUTES = ("id", DIGEST, INSTRUCTION)
+"""Attributes of an episode that do not count as content. The instruction follows from seed, options and environment,
+and episodes of earlier versions lack it."""
 FILE_DIGESTS = "lam_envs_seal"
 """Metadata key of the digests of the files of a dataset."""
 
@@ -42,7 +43,7 @@ def content_digest(attributes: Mapping[str, object], parts: h5py.Group | Mapping
         parts: Arrays or groups of arrays by name, from a file or from memory.
     """
     digest = hashlib.sha256()
-    for name in sorted(set(attributes) - set(POSITION_ATTRIBUTES)):
+    for name in sorted(set(attributes) - set(OTHER_ATTRIBUTES)):
         # A repr would depend on the version of NumPy and shorten long arrays.
         value = np.asarray(attributes[name])
         digest.update(f"{name}={value.dtype} {value.shape}\0".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,12 @@ from minari.data_collector import EpisodeBuffer
 
 from demos.datasets.tree import identical
 from demos.types import Array, Info, Keywords
+from lam_envs.observation.instructions import decode_instruction
 
 DIGEST = "sha256"
 """Attribute of an episode that holds its digest."""
+INSTRUCTION = "instruction"
+"""Attribute of an episode that holds its instruction as text; name of the info and of the reset option, too."""
 STATE = "state"
 """Info that holds the simulator's state at each step."""
 EXECUTED = "executed_action"
@@ -39,6 +43,7 @@ class Episode:
         infos: T + 1 values of each info and of the simulator's state; nested dicts for dicts.
         options: Options of ``reset``; None if none are recorded.
         digest: Stored SHA-256 of the episode; None if none is stored.
+        instruction: Instruction at the reset as text; None if none is recorded.
     """
 
     seed: int | None
@@ -50,6 +55,7 @@ class Episode:
     infos: Info
     options: Keywords | None = None
     digest: str | None = None
+    instruction: str | None = None
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -88,6 +94,10 @@ class Episode:
                 return name
         return None
 
+    def attributes(self) -> dict[str, object]:
+        """Return the attributes of the episode in a file that Minari does not know."""
+        return {} if self.instruction is None else {INSTRUCTION: self.instruction}
+
     def to_buffer(self) -> EpisodeBuffer:
         """Return the episode as a buffer of Minari."""
         return EpisodeBuffer(
@@ -100,3 +110,14 @@ class Episode:
             truncations=self.truncations.tolist(),
             infos=self.infos,
         )
+
+
+def instruction_in(info: Info) -> str | None:
+    """Return the instruction in an info, as text or as the bytes of our environments; None without one."""
+    value = info.get(INSTRUCTION)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 1:
+        with contextlib.suppress(ValueError):
+            return decode_instruction(value) or None
+    return None

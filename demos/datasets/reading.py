@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from demos.datasets.data_file import DATA_FILE, decode, decode_attributes, decode_infos, open_data
-from demos.datasets.episode import DIGEST, EXECUTED, Episode
+from demos.datasets.episode import DIGEST, EXECUTED, INSTRUCTION, Episode, instruction_in
 from demos.types import Array, Info, Keywords, Space
 
 
@@ -56,7 +56,19 @@ def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
         infos=infos,
         options=_options(attributes.get("options")),
         digest=digest if isinstance(digest, str) else None,
+        instruction=_instruction(attributes, infos),
     )
+
+
+def _instruction(attributes: Mapping[str, object], infos: Info) -> str | None:
+    """Return the instruction of an episode: its attribute, or the info or option of third-party datasets."""
+    rows = {name: values[0] for name, values in infos.items() if name == INSTRUCTION and len(values)}
+    options = attributes.get("options")
+    for recorded in (attributes, rows, options if isinstance(options, dict) else {}):
+        text = instruction_in(dict(recorded))
+        if text is not None:
+            return text
+    return None
 
 
 def _options(stored: object) -> Keywords | None:

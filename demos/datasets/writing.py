@@ -85,7 +85,7 @@ class DatasetWriter:
             self.storage.update_episodes([episode.to_buffer()])
             with h5py.File(self.data_file, "a") as file:
                 group = file[f"episode_{self.episodes}"]
-                group.attrs[DIGEST] = episode_digest(group)
+                group.attrs.update({**episode.attributes(), DIGEST: episode_digest(group)})
         else:
             attributes, parts = stored_parts(episode)
             with h5py.File(self.data_file, "a", track_order=True) as file:
@@ -253,7 +253,7 @@ def stored_parts(episode: Episode) -> tuple[dict[str, object], dict[str, object]
     attributes: dict[str, object] = {"total_steps": len(episode)}
     if episode.seed is not None:
         attributes["seed"] = episode.seed
-    attributes |= dict(tree_leaves(episode.options or {}, "options"))
+    attributes |= episode.attributes() | dict(tree_leaves(episode.options or {}, "options"))
     return attributes, {name: getattr(episode, name) for name in PARTS}
 
 

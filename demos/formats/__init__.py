@@ -199,10 +199,11 @@ def _rate_metadata(opened: ImportedDataset, plan: JsonObject) -> Metadata:
 def _copy(opened: ImportedDataset, writer: DatasetWriter, path: Path, *, progress: bool) -> bool:
     """Write all episodes; return True if each is the same as when it was exported."""
     exported: list[str | None] = []
+    instructions = dict(enumerate(() if opened.provenance is None else opened.provenance.instructions))
     seeded = True
     for imported in track(opened.episodes, "importing", total=opened.total, disable=not progress):
         episode = _checked(imported, opened, f"{path}: episode {writer.episodes}")
-        writer.add(episode)
+        writer.add(replace(episode, instruction=instructions.get(writer.episodes, episode.instruction)))
         exported.append(imported.sha256)
         seeded = seeded and episode.seed is not None
     with h5py.File(writer.data_file, "r") as file:

@@ -37,6 +37,7 @@ class Provenance:
         env_spec: Specification of the environment; None if unknown, or if it differs from the registered one.
         metadata: Plan, history and Minari's metadata.
         columns: Type and shape of each array; see :class:`demos.formats.source.Source`.
+        instructions: Instruction of each episode; empty if the export did not record them.
     """
 
     dataset_id: str
@@ -45,6 +46,7 @@ class Provenance:
     env_spec: EnvSpec | None
     metadata: Metadata
     columns: dict[str, Column]
+    instructions: tuple[str | None, ...] = ()
 
 
 def provenance_text(source: Source) -> str:
@@ -60,6 +62,7 @@ def provenance_text(source: Source) -> str:
             "env_spec": raw.get("env_spec"),
             "metadata": {name: value for name, value in raw.items() if _is_exported(name)},
             "columns": {name: [column.dtype, list(column.shape)] for name, column in source.columns.items()},
+            "instructions": source.instructions,
         }
     )
 
@@ -84,6 +87,7 @@ def parse_provenance(text: str | bytes) -> Provenance:
             _registered_spec(content["env_spec"]),
             _metadata(content["metadata"]),
             columns,
+            tuple(None if text is None else str(text) for text in content.get("instructions", [])),
         )
     except (
         LookupError,

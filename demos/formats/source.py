@@ -16,7 +16,7 @@ from rich.progress import track
 import lam_envs
 from demos.datasets.checksum import content_digest, digest_of
 from demos.datasets.data_file import DATA_FILE, open_data
-from demos.datasets.episode import DIGEST, Episode
+from demos.datasets.episode import DIGEST, INSTRUCTION, Episode, instruction_in
 from demos.datasets.metadata import libraries_of, plan_of, rate_of, stores_jpeg
 from demos.datasets.reading import episodes_of, is_stepwise, read_dtype
 from demos.datasets.tree import tree_leaves, tree_nest
@@ -97,6 +97,13 @@ class Source:
         """Steps per second of the episodes, which preprocessing may have changed; None if unknown."""
         return rate_of(self.dataset)
 
+    @cached_property
+    def instructions(self) -> list[str | None]:
+        """Instruction of each episode as text; None for those without one."""
+        with open_data(self.dataset.storage.data_path / DATA_FILE) as file:
+            attributes = [file[f"episode_{index}"].attrs for index in self.dataset.episode_indices]
+            return [instruction_in(dict(each)) for each in attributes]
+
     @property
     def version(self) -> str:
         """Version of lam_envs that collected the dataset."""
@@ -125,6 +132,7 @@ class Source:
                 episode.truncations,
                 infos,
                 episode.options,
+                instruction=episode.instruction,
             )
 
 
@@ -152,7 +160,7 @@ def source_of(dataset: minari.MinariDataset, *, progress: bool = False) -> Sourc
                 SeedAndDigest(None if seed is None else int(seed), _digest(dataset, index, group))
             )
             lengths.append(int(group.attrs["total_steps"]))
-            attributes |= set(group.attrs) - {"id", "seed", "total_steps", DIGEST}
+            attributes |= set(group.attrs) - {"id", "seed", "total_steps", DIGEST, INSTRUCTION}
             for name, part in _arrays("", group):
                 if name.startswith("infos/") and not is_stepwise(part.shape, lengths[-1]):
                     unread.add(name)

@@ -12,7 +12,7 @@ import numpy as np
 from typing_extensions import override
 
 from demos.collection.recording import Step, last_command, record
-from demos.datasets.episode import EXECUTED, NOTES, STATE, Episode
+from demos.datasets.episode import EXECUTED, INSTRUCTION, NOTES, STATE, Episode
 from demos.datasets.tree import tree_leaves
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
@@ -71,7 +71,8 @@ class Relabel(Preprocessor):
 def _info_sizes(env: Env) -> dict[str, int]:
     """Return the sizes of the infos of an environment."""
     inner = cast(ManipulationEnv, env.unwrapped)
-    info = env.reset(seed=0)[1]
+    # Recordings hold the instruction as an attribute.
+    info = {name: value for name, value in env.reset(seed=0)[1].items() if name != INSTRUCTION}
     return {name: int(np.size(value)) for name, value in tree_leaves({**info, STATE: inner.physical_state()})}
 
 

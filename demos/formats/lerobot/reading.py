@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -229,7 +230,9 @@ def _third_party_episodes(path: Path, features: Features, fps: float) -> Iterato
             if shape != "video"
         }
         videos = {name: _video(path, name, row, fps) for name, feature in features.items() if feature == "video"}
-        yield ImportedEpisode(_episode({**columns, **videos}), None)
+        tasks = row.get("tasks")
+        task = tasks[0] if isinstance(tasks, list) and tasks and isinstance(tasks[0], str) else None
+        yield ImportedEpisode(replace(_episode({**columns, **videos}), instruction=task), None)
 
 
 def _image_column(rows: pa.ChunkedArray, name: str) -> npt.NDArray[np.uint8]:

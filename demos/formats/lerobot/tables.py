@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -117,7 +118,7 @@ def task_description(source: Source) -> str:
     return env_id or source.dataset.id
 
 
-def task_table(task: str) -> pa.Table:
+def task_table(tasks: Sequence[str]) -> pa.Table:
     """Return the table of tasks as pandas writes it, with the tasks as index."""
     pa = import_pyarrow()
     index = "__index_level_0__"
@@ -140,5 +141,7 @@ def task_table(task: str) -> pa.Table:
         "creator": {"library": "pyarrow", "version": pa.__version__},
         "pandas_version": "2.0.0",
     }
-    table = pa.table({"task_index": pa.array([0], pa.int64()), index: pa.array([task], pa.string())})
+    table = pa.table(
+        {"task_index": pa.array(range(len(tasks)), pa.int64()), index: pa.array(list(tasks), pa.string())}
+    )
     return table.replace_schema_metadata({"pandas": json.dumps(pandas)})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from gymnasium.envs.registration import registry
 
-from demos.datasets.episode import Episode
+from demos.datasets.episode import INSTRUCTION, Episode, instruction_in
 from demos.datasets.tree import tree_leaves
 from demos.formats.arrow import import_pyarrow
 from demos.formats.lerobot.layout import (
@@ -41,7 +41,7 @@ from demos.formats.lerobot.videos import FILES_PER_CHUNK, VideoWriter, import_py
 from demos.formats.provenance import provenance_text
 from demos.formats.source import UNKNOWN_FPS, SeedAndDigest, Source
 from demos.formats.spaces import leaf_spaces
-from demos.types import Arrays
+from demos.types import Array, Arrays
 from lam_envs.registration import is_lam_env
 
 EPISODES_PER_WRITE = 50
@@ -103,6 +103,7 @@ class _FolderWriter:
         self._extras = ParquetFiles(path, EXTRAS, None, EPISODES_PER_WRITE)
         self._videos = {entry: self._video(entry) for entry in layout.videos}
         self._task = task_description(source)
+        self._tasks: dict[str, int] = {}
 
     def __enter__(self) -> _FolderWriter:
         return self
@@ -118,8 +119,9 @@ class _FolderWriter:
         steps = len(episode)
         observations = dict(tree_leaves(episode.observations))
         columns = self._columns(episode, observations)
+        tasks = [text for text, number in self._tasks.items() if number in columns["task_index"]]
         stats = {name: number_statistics(values) for name, values in columns.items()}
-        row: dict[str, object] = {"episode_index": self._episodes, "tasks": [self._task], "length": steps}
+        row: dict[str, object] = {"episode_index": self._episodes, "tasks": tasks, "length": steps}
         chunk, file = self._data.add(frame_table(columns, self._features))
         row |= {"data/chunk_index": chunk, "data/file_index": file}
         row |= {"dataset_from_index": self._frames, "dataset_to_index": self._frames + steps}
@@ -146,7 +148,7 @@ class _FolderWriter:
             "robot_type": self._robot(),
             "total_episodes": self._episodes,
             "total_frames": self._frames,
-            "total_tasks": 1,
+            "total_tasks": len(self._tasks),
             "chunks_size": FILES_PER_CHUNK,
             **MAX_FILE_MB,
             "fps": self._fps,
@@ -162,7 +164,7 @@ class _FolderWriter:
         for name, content in ((INFO, info), (STATS, stats)):
             (self._path / name).write_text(json.dumps(content, indent=4))
         (self._path / PROVENANCE).write_text(provenance_text(self._source))
-        import_pyarrow("pyarrow.parquet").write_table(task_table(self._task), self._path / TASKS_FILE)
+        import_pyarrow("pyarrow.parquet").write_table(task_table(list(self._tasks)), self._path / TASKS_FILE)
 
     def _columns(self, episode: Episode, observations: Arrays) -> Arrays:
         """Return the columns of the frames, without videos."""
@@ -182,11 +184,18 @@ class _FolderWriter:
         frames = np.arange(steps)
         columns["timestamp"] = (frames / self._fps).astype(np.float32)
         columns["frame_index"], columns["index"] = frames, frames + self._frames
-        columns["episode_index"], columns["task_index"] = (
-            np.full(steps, self._episodes),
-            np.zeros(steps, dtype=np.int64),
-        )
+        columns["episode_index"] = np.full(steps, self._episodes)
+        columns["task_index"] = self._task_indices(episode)
         return columns
+
+    def _task_indices(self, episode: Episode) -> Array:
+        """Return the number of each frame's task, shape (T,): an instruction, or the task of the environment."""
+        encoded = episode.infos.get(INSTRUCTION)
+        texts = [episode.instruction] * len(episode)
+        if isinstance(encoded, np.ndarray):
+            texts = [instruction_in({INSTRUCTION: row}) for row in encoded[:-1]]
+        numbers = [self._tasks.setdefault(text or self._task, len(self._tasks)) for text in texts]
+        return np.array(numbers, dtype=np.int64)
 
     def _video(self, entry: str) -> VideoWriter:
         name = self._layout.observations[entry]
