@@ -165,7 +165,9 @@ class DemonstrationData:
             for index, episode in zip(dataset.episode_indices, episodes_of(dataset), strict=True):
                 sums.add(episode)
                 digests[number].append(episode.digest)
-                metadata.append(EpisodeFacts(number, int(index), len(episode), episode.instruction, environment, robot))
+                metadata.append(
+                    EpisodeFacts(number, int(index), len(episode), episode.instruction, environment, robot)
+                )
                 size += sum(values.nbytes for _, values in tree_leaves(episode.observations))
                 if size > in_memory_bytes:
                     self._episodes_in_memory = None

@@ -110,8 +110,8 @@ def last_command(features: Features) -> ToolCommand:
 def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
     """Record a rollout, with the simulator's state at every step if the environment provides it.
 
-    Only infos that are numeric, of the same shape at every step, and whose names HDF5 accepts are recorded. An instruction that does
-    not change is an attribute of the episode, not an info.
+    Only infos that are numeric, of the same shape at every step, and whose names HDF5 accepts are recorded. An
+    instruction that does not change is an attribute of the episode, not an info.
 
     Args:
         env: Environment of the rollout.

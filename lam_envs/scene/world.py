@@ -266,7 +266,7 @@ class World:
 
     def instruction_of(self, vector: npt.ArrayLike) -> str:
         """See ``ManipulationEnv.instruction_of``."""
-        physical, _ = states.unpack(self._label, self._state_size, self.control.action_size, vector)
+        physical, _ = states.unpack(self._checksum, self._state_size, self.control.action_size, vector)
         return self._unpack(physical)[-1].instruction
 
     @property
