@@ -166,7 +166,7 @@ class DemonstrationData:
                 sums.add(episode)
                 digests[number].append(episode.digest)
                 metadata.append(
-                    EpisodeFacts(number, int(index), len(episode), episode.instruction, environment, robot)
+                    EpisodeMetadata(number, int(index), len(episode), episode.instruction, environment, robot)
                 )
                 size += sum(values.nbytes for _, values in tree_leaves(episode.observations))
                 if size > in_memory_bytes:
