@@ -14,7 +14,7 @@ import pytest
 
 from lam_envs import ManipulationEnv, ToolCommand
 from lam_envs.control.end_effector import MAX_STEP
-from lam_envs.robots import IIWA, PANDA, XARM6, RobotModel
+from lam_envs.robots import IIWA, PANDA, UR5E, XARM6, RobotModel
 
 LENGTH = 0.1
 """Length of a slide along its direction, meters."""
@@ -102,8 +102,8 @@ def check_slides(
 
 @pytest.mark.parametrize(
     ("robot", "fastest_diagonal"),
-    [(XARM6, True), (IIWA, True), (STRAIGHT_PANDA, True), (PANDA, False)],
-    ids=["xarm6", "iiwa", "panda that interpolates", "panda"],
+    [(XARM6, True), (IIWA, True), (UR5E, True), (STRAIGHT_PANDA, True), (PANDA, False)],
+    ids=["xarm6", "iiwa", "ur5e", "panda that interpolates", "panda"],
 )
 def test_the_fingers_stay_off_the_table_in_the_fastest_slides(robot: RobotModel, fastest_diagonal: bool) -> None:
     # Outward the arms dip most, as their elbows turn most.
@@ -114,8 +114,8 @@ def test_the_fingers_stay_off_the_table_in_the_fastest_slides(robot: RobotModel,
 @pytest.mark.parametrize("control", ["ee", "ee_yaw"])
 @pytest.mark.parametrize(
     ("robot", "fastest_diagonal"),
-    [(XARM6, True), (IIWA, True), (STRAIGHT_PANDA, True), (PANDA, False)],
-    ids=["xarm6", "iiwa", "panda that interpolates", "panda"],
+    [(XARM6, True), (IIWA, True), (UR5E, True), (STRAIGHT_PANDA, True), (PANDA, False)],
+    ids=["xarm6", "iiwa", "ur5e", "panda that interpolates", "panda"],
 )
 def test_the_fingers_stay_off_the_table_at_every_speed(
     robot: RobotModel, fastest_diagonal: bool, control: str

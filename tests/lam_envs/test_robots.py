@@ -17,7 +17,7 @@ from demos.experts import make_expert
 from lam_envs import ManipulationEnv
 from lam_envs.bullet.geometry import Frame, Quaternion, Vector3
 from lam_envs.bullet.simulation import Detail, Simulation
-from lam_envs.robots import PANDA, ROBOTS, Robot, RobotModel
+from lam_envs.robots import PANDA, ROBOTS, UR5E, Robot, RobotModel
 from tests.conftest import Make
 
 DOWN: Quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -151,6 +151,44 @@ def test_images_show_what_physics_moves(model: RobotModel, build: Build) -> None
         assert angle_between(physics.tool_frame().orientation, visual.tool_frame().orientation) < 1e-3
         for number in range(2):
             assert math.dist(finger_place(physics, number).position, finger_place(visual, number).position) < 1e-3
+
+
+UR5E_DH = (
+    (0.0, 0.1625, math.pi / 2),
+    (-0.425, 0.0, 0.0),
+    (-0.3922, 0.0, 0.0),
+    (0.0, 0.1333, math.pi / 2),
+    (0.0, 0.0997, -math.pi / 2),
+    (0.0, 0.0996, 0.0),
+)
+"""The manufacturer's Denavit-Hartenberg parameters of each joint: a (m), d (m), alpha (radians)."""
+
+
+def dh_transform(theta: float, a: float, d: float, alpha: float) -> Any:
+    """Return the transform of one joint: Rot(z, theta) Trans(z, d) Trans(x, a) Rot(x, alpha)."""
+    ct, st, ca, sa = math.cos(theta), math.sin(theta), math.cos(alpha), math.sin(alpha)
+    return np.array(
+        [[ct, -st * ca, st * sa, a * ct], [st, ct * ca, -ct * sa, a * st], [0.0, sa, ca, d], [0.0, 0.0, 0.0, 1.0]]
+    )
+
+
+def test_the_ur5e_moves_by_the_table_of_its_manufacturer(build: Build) -> None:
+    robot = build(UR5E, "physics")
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        angles = rng.uniform(*np.transpose(robot.limits)).tolist()
+        robot.set_joint_states((*angles, 0.0, 0.0))
+        # The base is turned by 180 degrees, so that the arm faces x at zero.
+        expected = np.diag((-1.0, -1.0, 1.0, 1.0))
+        expected[:3, 3] = UR5E.base
+        for angle, parameters in zip(angles, UR5E_DH, strict=True):
+            expected = expected @ dh_transform(angle, *parameters)
+        tool = robot.tool_state()
+        np.testing.assert_allclose(
+            tool.position, expected[:3, 3] + UR5E.tool_offset * expected[:3, 2], rtol=0.0, atol=1e-6
+        )
+        turned = np.reshape(pybullet.getMatrixFromQuaternion(tool.orientation), (3, 3))
+        np.testing.assert_allclose(turned, expected[:3, :3], rtol=0.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("env_id", [pytest.param("LamReach-v0", marks=pytest.mark.slow), "LamGrasp-v0"])
