@@ -17,6 +17,7 @@ import gymnasium as gym
 
 import lam_envs
 from lam_envs.registration import TASKS, env_id
+from lam_envs.robots import ROBOTS
 
 EPISODE = 50
 """Steps between two resets: a million steps have 20,000."""
@@ -24,7 +25,7 @@ WARM_UP = 0.1
 """Fraction of a run before the first measurement of memory: then libraries are loaded and caches are full."""
 FIRST_OPENINGS = 100
 """The same for runs that open environments: then every robot was rendered in every mode."""
-ROBOTS = ("panda", "xarm6", "iiwa")
+OTHER_ROBOTS = tuple(robot for robot in ROBOTS if robot != "panda")
 SMALL = {"image_width": 32, "image_height": 32}
 LOOKED_AT = {"render_mode": "rgb_array", "render_width": 32, "render_height": 32}
 
@@ -40,7 +41,9 @@ MIXES: dict[str, list[tuple[str, Keywords]]] = {
             strict=True,
         )
     ],
-    "robots": [(env_id(task), {"robot": ROBOTS[1 + number % 2]}) for number, task in enumerate(TASKS)],
+    "robots": [
+        (env_id(task), {"robot": OTHER_ROBOTS[number % len(OTHER_ROBOTS)]}) for number, task in enumerate(TASKS)
+    ],
     "randomized": [
         (env_id(task), {"randomize": ("full", "physics", "visual")[number % 3]}) for number, task in enumerate(TASKS)
     ],

@@ -14,7 +14,7 @@ import pytest
 
 from lam_envs import ManipulationEnv, ToolCommand
 from lam_envs.control.end_effector import MAX_STEP
-from lam_envs.robots import IIWA, PANDA, UR5E, XARM6, RobotModel
+from lam_envs.robots import PANDA, ROBOTS, RobotModel
 
 LENGTH = 0.1
 """Length of a slide along its direction, meters."""
@@ -22,6 +22,11 @@ STARTS = ((0.42, -0.15), (0.42, 0.15), (0.58, -0.15), (0.58, 0.15))
 DIRECTIONS = tuple((math.cos(turn), math.sin(turn)) for turn in np.arange(8) * math.pi / 4)
 OUTWARD = (DIRECTIONS[0], DIRECTIONS[1])
 STRAIGHT_PANDA = replace(PANDA, name="straight_panda", interpolate_targets=True)
+# The Panda does not interpolate its targets and is tested without its fastest diagonals.
+EVERY_ARM = pytest.mark.parametrize(
+    ("robot", "fastest_diagonal"),
+    [pytest.param(arm, arm is not PANDA, id=arm.name) for arm in (*ROBOTS.values(), STRAIGHT_PANDA)],
+)
 
 
 class Slide(NamedTuple):
@@ -100,11 +105,7 @@ def check_slides(
     env.close()
 
 
-@pytest.mark.parametrize(
-    ("robot", "fastest_diagonal"),
-    [(XARM6, True), (IIWA, True), (UR5E, True), (STRAIGHT_PANDA, True), (PANDA, False)],
-    ids=["xarm6", "iiwa", "ur5e", "panda that interpolates", "panda"],
-)
+@EVERY_ARM
 def test_the_fingers_stay_off_the_table_in_the_fastest_slides(robot: RobotModel, fastest_diagonal: bool) -> None:
     # Outward the arms dip most, as their elbows turn most.
     check_slides(robot, "ee", STARTS[1::2], OUTWARD, [1.0], [1.0], fastest_diagonal=fastest_diagonal)
@@ -112,11 +113,7 @@ def test_the_fingers_stay_off_the_table_in_the_fastest_slides(robot: RobotModel,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("control", ["ee", "ee_yaw"])
-@pytest.mark.parametrize(
-    ("robot", "fastest_diagonal"),
-    [(XARM6, True), (IIWA, True), (UR5E, True), (STRAIGHT_PANDA, True), (PANDA, False)],
-    ids=["xarm6", "iiwa", "ur5e", "panda that interpolates", "panda"],
-)
+@EVERY_ARM
 def test_the_fingers_stay_off_the_table_at_every_speed(
     robot: RobotModel, fastest_diagonal: bool, control: str
 ) -> None:

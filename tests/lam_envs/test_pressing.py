@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from lam_envs import ManipulationEnv, ToolCommand
 from lam_envs.bullet.geometry import Motion
+from lam_envs.robots import ROBOTS
 from lam_envs.tasks import InitialState, make_task
 from lam_envs.tasks.grasp import Grasp
 from lam_envs.tasks.objects import resting_at
@@ -58,6 +59,7 @@ class Shelf(Grasp):
         pytest.param("panda", "ee", 0.16, marks=pytest.mark.slow),
         pytest.param("iiwa", "ee", 0.11, marks=pytest.mark.slow),
         ("xarm6", "joint", 0.16),
+        pytest.param("ur5e", "ee", 0.16, marks=pytest.mark.slow),
     ],
 )
 def test_a_cube_that_is_pressed_onto_a_shelf_stays_out_of_it(robot: str, control: str, height: float) -> None:
@@ -78,7 +80,7 @@ def test_a_cube_that_is_pressed_onto_a_shelf_stays_out_of_it(robot: str, control
 
 @pytest.mark.parametrize(
     "robot",
-    ["panda", pytest.param("iiwa", marks=pytest.mark.slow), pytest.param("xarm6", marks=pytest.mark.slow)],
+    [pytest.param(robot, marks=[] if robot == "panda" else pytest.mark.slow) for robot in ROBOTS],
 )
 def test_a_cube_under_any_link_of_the_arm_stays_out_of_the_table(robot: str) -> None:
     env = ManipulationEnv(task=make_task("grasp"), robot=robot, control="joint")

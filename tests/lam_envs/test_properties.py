@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lam_envs import ToolCommand
 from lam_envs.registration import env_id
+from lam_envs.robots import ROBOTS
 from lam_envs.scene.scene import TABLE_CENTER, TABLE_SIZE
 
 from .traces import fingerprint
@@ -46,7 +47,7 @@ KINDS = ("random", "constant", "huge", "seek", "press", "grab")
 plays = st.builds(
     Play,
     task=st.sampled_from(["reach", "push", "grasp", "pick_place", "stack", "insert"]),
-    robot=st.sampled_from(["panda", "iiwa", "xarm6"]),
+    robot=st.sampled_from(sorted(ROBOTS)),
     control=st.sampled_from(["ee", "ee_yaw", "joint", "discrete"]),
     randomize=st.sampled_from(["none", "physics", "full"]),
     seed=st.integers(0, 2**31 - 1),
@@ -199,7 +200,7 @@ def test_after_any_of_many_steps_everything_is_finite_and_in_its_place(play: Pla
     check_steps(play)
 
 
-@pytest.mark.parametrize("robot", ["panda", "iiwa", "xarm6"])
+@pytest.mark.parametrize("robot", sorted(ROBOTS))
 def test_an_arm_that_presses_on_the_table_bends_no_joint_past_its_limit(robot: str) -> None:
     for seed in range(2):
         phases = [("constant", 25, seed), ("seek", 10, seed + 3), ("constant", 30, seed + 7)]
