@@ -6,7 +6,7 @@ import functools
 import json
 import subprocess
 import sys
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,13 +78,34 @@ def sample() -> list[Cell]:
     return cells
 
 
+FIRST_QUICK = ("LamPush-v0", "LamPickPlaceDiscrete-v0", "LamReachGoal-v0", "LamReachPixels-v0")
+
+
+def quick_sample() -> list[Cell]:
+    """Return environments of different ids that together have every robot, control and preset."""
+    robots, presets = list(ROBOTS), list(PRESETS)
+    count = max(len(robots), len(CONTROLS), len(presets))
+    controls = cycle(control for control in CONTROLS if control != "discrete")
+    return [
+        Cell(
+            env_id,
+            robots[number % len(robots)],
+            "discrete" if "Discrete" in env_id else next(controls),
+            presets[number % len(presets)],
+        )
+        for number, env_id in enumerate(list(dict.fromkeys((*FIRST_QUICK, *lam_envs.ENV_IDS)))[:count])
+    ]
+
+
 CELLS = sample()
 CELL_OF_ID = {env_id: [cell for cell in CELLS if cell.env_id == env_id] for env_id in lam_envs.ENV_IDS}
-ONE_OF_ID = [cells[number % len(cells)] for number, cells in enumerate(CELL_OF_ID.values())]
-"""Environments of each id, with the presets in turn."""
-QUICK = ("LamPush-v0", "LamPickPlaceDiscrete-v0", "LamReachGoal-v0", "LamReachPixels-v0")
-"""Different environments that together have every robot, control and preset."""
-QUICK_CELLS = [cell for cell in ONE_OF_ID if cell.env_id in QUICK]
+QUICK_CELLS = quick_sample()
+QUICK = {cell.env_id: cell for cell in QUICK_CELLS}
+ONE_OF_ID = [
+    QUICK.get(env_id, cells[number // len(ROBOTS) % len(cells)])
+    for number, (env_id, cells) in enumerate(CELL_OF_ID.items())
+]
+"""Environments of each id, with robots and presets in turn."""
 SOME = [cell if cell in QUICK_CELLS else pytest.param(cell, marks=pytest.mark.slow) for cell in ONE_OF_ID]
 
 
