@@ -105,7 +105,7 @@ def stayed_short(episode: Episode) -> bool:
 def was_held_in_place(episode: Episode) -> bool:
     """Return True if only the release, or the depth, is missing for a success."""
     info = episode[-1].info
-    conditions = [name for name in info if name not in ("is_success", "is_lost")]
+    conditions = [name for name in info if name.startswith("is_") and name not in ("is_success", "is_lost")]
     return held(episode[-1]) and [name for name in conditions if not info[name]] in (["is_released"], ["is_deep"])
 
 
