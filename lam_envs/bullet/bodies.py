@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.geometry import IDENTITY, Motion, Quaternion, Vector3
 
 Color = tuple[float, float, float, float]
 """Red, green, blue, opacity in [0, 1]."""
+RGB = tuple[float, float, float]
+"""Red, green, blue in [0, 1]."""
 
 
 class Part(NamedTuple):
@@ -21,6 +24,38 @@ class Part(NamedTuple):
     """Center in the frame of the body, meters."""
     orientation: Quaternion = IDENTITY
     """Orientation in the frame of the body."""
+
+
+def box_shapes(client: int, parts: Sequence[Part], color: RGB, *, visible: bool) -> tuple[int, int]:
+    """Create the shapes of at most 16 boxes.
+
+    Args:
+        client: PyBullet's id of the client.
+        parts: The boxes.
+        color: Color of all boxes.
+        visible: True in a client that renders.
+
+    Returns:
+        PyBullet's ids of the collision shape, and of the visual shape or -1.
+    """
+    shapes: dict[str, Any] = {
+        "shapeTypes": [pybullet.GEOM_BOX] * len(parts),
+        "halfExtents": [[edge / 2 for edge in part.size] for part in parts],
+    }
+    positions, turns = [part.position for part in parts], [part.orientation for part in parts]
+    collision = pybullet.createCollisionShapeArray(
+        **shapes, collisionFramePositions=positions, collisionFrameOrientations=turns, physicsClientId=client
+    )
+    visual = -1
+    if visible:
+        visual = pybullet.createVisualShapeArray(
+            **shapes,
+            rgbaColors=[[*color, 1.0]] * len(parts),
+            visualFramePositions=positions,
+            visualFrameOrientations=turns,
+            physicsClientId=client,
+        )
+    return collision, visual
 
 
 @dataclass

@@ -16,8 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-from lam_envs.bullet import egl, solver
-from lam_envs.bullet.bodies import Body, Color, Part
+from lam_envs.bullet import articulated, egl, solver
+from lam_envs.bullet.articulated import ArticulatedBody, Joint
+from lam_envs.bullet.bodies import RGB, Body, Color, Part, box_shapes
 from lam_envs.bullet.cameras import Camera, CameraImage
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.connection import connect, disconnect, load_egl
@@ -91,7 +92,9 @@ class Simulation:
         self._plates: dict[str, Plate] = {}
         self._snapshot: int | None = None
         self.dynamic_bodies: list[Body] = []
-        """Bodies that forces can move."""
+        """Rigid bodies that forces can move."""
+        self.articulated: list[ArticulatedBody] = []
+        """Bodies with joints."""
         solver.configure(self.client)
         self._substeps = 0
         self.set_substeps(1)
@@ -135,27 +138,31 @@ class Simulation:
         color: tuple[float, float, float] = (0.7, 0.7, 0.7),
     ) -> Body:
         """Add a body of at most 16 boxes, see :meth:`add_box`. ``size`` of the body is that of the first box."""
-        shapes: dict[str, list[object]] = {
-            "shapeTypes": [pybullet.GEOM_BOX] * len(parts),
-            "halfExtents": [[edge / 2 for edge in part.size] for part in parts],
-        }
-        positions, turns = [part.position for part in parts], [part.orientation for part in parts]
-        collision = pybullet.createCollisionShapeArray(
-            **shapes, collisionFramePositions=positions, collisionFrameOrientations=turns, physicsClientId=self.client
-        )
-        visual = -1
         with self.opengl:
-            if self.detail != "physics":
-                visual = pybullet.createVisualShapeArray(
-                    **shapes,
-                    rgbaColors=[[*color, 1.0]] * len(parts),
-                    visualFramePositions=positions,
-                    visualFrameOrientations=turns,
-                    physicsClientId=self.client,
-                )
+            collision, visual = box_shapes(self.client, parts, color, visible=self.detail != "physics")
             body = self._add(name, self._mass(mass), collision, visual, position)
         body.size, body.color = parts[0].size, (*color, 1.0)
         self._set_friction(body, mass, friction)
+        return body
+
+    def add_articulated(
+        self, name: str, base: Sequence[Part], joints: Sequence[Joint], *, color: RGB = (0.7, 0.7, 0.7)
+    ) -> ArticulatedBody:
+        """Add a body with joints, such as a drawer, whose base is fixed to the world.
+
+        An initial state sets the pose of its base, see ``InitialState.joints``.
+
+        Args:
+            name: Name of the body in :attr:`bodies`.
+            base: Boxes of the base, in its frame; at most 16.
+            joints: The joints, a parent before its children.
+            color: Color of the base: red, green, blue in [0, 1].
+        """
+        visible = self.detail != "physics"
+        with self.opengl:
+            body = articulated.create(self.client, base, joints, self.physics_scale, color=color, visible=visible)
+        self.bodies[name] = body
+        self.articulated.append(body)
         return body
 
     def add_ground(self, name: str, *, size: Vector3, position: Vector3, color: tuple[float, float, float]) -> None:
@@ -219,6 +226,10 @@ class Simulation:
     def set_color_offset(self, name: str, offset: Sequence[float]) -> None:
         """Add an offset in red, green and blue to the color of a body."""
         body = self.bodies[name]
+        if isinstance(body, ArticulatedBody):
+            with self.opengl:
+                body.set_color_offset(offset)
+            return
         red, green, blue = (
             min(max(channel + delta, 0.0), 1.0) for channel, delta in zip(body.color, offset, strict=False)
         )
@@ -243,6 +254,8 @@ class Simulation:
         advance: Callable[[int], object] = pybullet.stepSimulation
         client = self.client
         for _ in range(count):
+            for body in self.articulated:
+                body.apply_springs()
             advance(client)
 
     def set_substeps(self, substeps: int) -> None:
@@ -253,6 +266,8 @@ class Simulation:
         if substeps != self._substeps:
             self._substeps = substeps
             solver.set_substeps(self.client, substeps)
+            for body in self.articulated:
+                body.set_friction()
 
     def _invalidate_motions(self) -> None:
         """Discard the cached motions of movable bodies."""
@@ -277,14 +292,15 @@ class Simulation:
         """Compute the contacts of bodies whose pose was set, without advancing time."""
         pybullet.performCollisionDetection(self.client)
 
-    def bodies_near(self, body: Body, margin: float) -> set[int]:
+    def bodies_near(self, body: Body, margin: float, link: int = -1) -> set[int]:
         """Return PyBullet's ids of the bodies near a body, including itself, by axis-aligned bounding boxes.
 
         Args:
             body: The body.
             margin: Margin around its bounding box on every side, meters.
+            link: Number of a link of an articulated body; -1 for its base.
         """
-        (x, y, z), (far_x, far_y, far_z) = pybullet.getAABB(body.id, -1, self.client)
+        (x, y, z), (far_x, far_y, far_z) = pybullet.getAABB(body.id, link, self.client)
         low = (x - margin, y - margin, z - margin)
         high = (far_x + margin, far_y + margin, far_z + margin)
         return {number for number, _ in pybullet.getOverlappingObjects(low, high, self.client) or ()}
@@ -297,7 +313,9 @@ class Simulation:
             if name in self._plates:
                 continue
             original = source.bodies[name]
-            if original.id < 0:
+            if isinstance(body, ArticulatedBody) and isinstance(original, ArticulatedBody):
+                body.set_pose(original.state())
+            elif original.id < 0:
                 pybullet.resetBasePositionAndOrientation(body.id, original.marker_position, IDENTITY, self.client)
             else:
                 position, orientation = pybullet.getBasePositionAndOrientation(original.id, source.client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from lam_envs.bullet.bodies import Body
 from lam_envs.bullet.client import pybullet
@@ -199,14 +200,11 @@ class Robot:
         """
         points = pybullet.getContactPoints(self._body, physicsClientId=self._client)
         largest: float = sum([point[9] for point in points])
-        if largest <= threshold:
-            return largest
-        sums: dict[int, Vector3] = {}
-        for point in points:
-            body, (x, y, z), force = point[2], point[7], point[9]
-            along_x, along_y, along_z = sums.get(body, (0.0, 0.0, 0.0))
-            sums[body] = (along_x + x * force, along_y + y * force, along_z + z * force)
-        return max(math.hypot(*along) for along in sums.values())
+        return largest if largest <= threshold else max(_forces(points).values())
+
+    def contact_forces(self) -> dict[int, float]:
+        """Return the contact forces of the last physics step, newtons, by PyBullet's ids of the bodies."""
+        return _forces(pybullet.getContactPoints(self._body, physicsClientId=self._client))
 
     def _closing_axis(self) -> Vector3:
         """Return the direction in which the fingers slide, in world coordinates: the y axis of their link."""
@@ -280,6 +278,16 @@ class Robot:
         rates = velocities if velocities is not None else [0.0] * len(positions)
         for joint, position, rate in zip(self._joints, positions, rates, strict=True):
             pybullet.resetJointState(self._body, joint, position, rate, self._client)
+
+
+def _forces(points: Sequence[tuple[Any, ...]]) -> dict[int, float]:
+    """Return the length of the sum of the contact forces on each body along the normals, newtons."""
+    sums: dict[int, Vector3] = {}
+    for point in points:
+        body, (x, y, z), force = point[2], point[7], point[9]
+        along_x, along_y, along_z = sums.get(body, (0.0, 0.0, 0.0))
+        sums[body] = (along_x + x * force, along_y + y * force, along_z + z * force)
+    return {body: math.hypot(*along) for body, along in sums.items()}
 
 
 def _pointing_down(yaw: float) -> Quaternion:

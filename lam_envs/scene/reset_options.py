@@ -45,39 +45,85 @@ def goal_change(value: object, task: Task) -> InitialStateUpdate:
 
 
 def poses_change(value: object, task: Task) -> InitialStateUpdate:
-    """Return the change that sets the poses of some movable objects.
+    """Return the change that sets the poses of some movable or articulated objects.
 
     Args:
-        value: A dict of poses by name of the task's movable objects. A pose has 7 numbers: the position x, y, z of
-            the object's frame in world coordinates (meters), and its orientation as a quaternion x, y, z, w. Objects
-            that are not named keep the pose that the seed samples.
+        value: A dict of poses by name of the task's objects. A pose has 7 numbers: the position x, y, z of the
+            object's frame (of its base, if it has joints) in world coordinates (meters), and its orientation as a
+            quaternion x, y, z, w. Objects that are not named keep the pose that the seed samples.
         task: The task.
 
     Raises:
         ValueError: A name is unknown, or a pose is invalid.
     """
+    known = (*task.movable_objects, *task.articulated_objects)
     if not isinstance(value, Mapping):
-        names = ", ".join(task.movable_objects) or "none"
+        names = ", ".join(known) or "none"
         raise ValueError(f"reset option 'poses' is {value!r}; expected a dict of poses by object. Objects: {names}")
     poses: dict[str, Sequence[float]] = {}
     for name, pose in value.items():
-        if name not in task.movable_objects:
-            raise ValueError(f"reset option 'poses': {unknown_name('object', name, task.movable_objects)}")
+        if name not in known:
+            raise ValueError(f"reset option 'poses': {unknown_name('object', name, known)}")
         poses[name] = _numbers(
             f"reset option 'poses': the pose of {name}", pose, POSE_SIZE, " (x, y, z, qx, qy, qz, qw)"
         )
         check_orientation(f"reset option 'poses': the orientation of {name}", poses[name][3:])
 
     def change(start: InitialState) -> InitialState:
-        objects = dict(start.objects)
+        objects, joints = dict(start.objects), dict(start.joints)
         for name, (x, y, z, qx, qy, qz, qw) in poses.items():
-            objects[name] = objects[name]._replace(position=(x, y, z), orientation=(qx, qy, qz, qw))
-        return dataclasses.replace(start, objects=objects)
+            if name in objects:
+                objects[name] = objects[name]._replace(position=(x, y, z), orientation=(qx, qy, qz, qw))
+            else:
+                joints[name] = joints[name]._replace(position=(x, y, z), orientation=(qx, qy, qz, qw))
+        return dataclasses.replace(start, objects=objects, joints=joints)
 
     return change
 
 
-CHANGES: dict[str, Callable[[Any, Task], InitialStateUpdate]] = {"goal": goal_change, "poses": poses_change}
+def joints_change(value: object, task: Task) -> InitialStateUpdate:
+    """Return the change that sets the joints of some articulated objects.
+
+    Args:
+        value: A dict of joint positions (meters or radians) by name of the task's articulated objects, each of shape
+            (number of joints,). Objects that are not named keep the positions that the seed samples.
+        task: The task.
+
+    Raises:
+        ValueError: A name is unknown, or positions are invalid.
+    """
+    known = task.articulated_objects
+    if not isinstance(value, Mapping):
+        names = ", ".join(known) or "none"
+        raise ValueError(
+            f"reset option 'joints' is {value!r}; expected a dict of joint positions by object. Objects: {names}"
+        )
+    positions: dict[str, Sequence[float]] = {}
+    for name, numbers in value.items():
+        if name not in known:
+            raise ValueError(f"reset option 'joints': {unknown_name('object', name, known)}")
+        what = f"reset option 'joints': the positions of {name}"
+        positions[name] = _numbers(what, numbers, len(known[name]))
+        if any(not low <= one <= high for one, (low, high) in zip(positions[name], known[name], strict=True)):
+            limits = ", ".join(f"{low:g} to {high:g}" for low, high in known[name])
+            raise ValueError(f"{what} is {numbers!r}; expected {limits}")
+
+    def change(start: InitialState) -> InitialState:
+        objects = dict(start.joints)
+        for name, numbers in positions.items():
+            old = objects[name].joints
+            moved = [one._replace(position=position) for one, position in zip(old, numbers, strict=True)]
+            objects[name] = objects[name]._replace(joints=tuple(moved))
+        return dataclasses.replace(start, joints=objects)
+
+    return change
+
+
+CHANGES: dict[str, Callable[[Any, Task], InitialStateUpdate]] = {
+    "goal": goal_change,
+    "poses": poses_change,
+    "joints": joints_change,
+}
 """Options that change the initial state. Each function checks a value and returns the change that it makes."""
 REQUESTS: dict[str, Callable[[Any, Task], Any]] = {"command": command_option, "instruction": instruction_option}
 """Options that set the request of the episode. Each function checks a value."""

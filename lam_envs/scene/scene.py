@@ -6,10 +6,12 @@ An environment that renders has two scenes: one for physics, and one for renderi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from lam_envs.bullet.articulated import ArticulatedBody, articulation_from_numbers, articulation_size
 from lam_envs.bullet.geometry import Motion, Vector3, check_orientation
 from lam_envs.bullet.simulation import PHYSICS_STEPS, Detail, Renderer, Simulation
 from lam_envs.bullet.solver import SUBSTEPS
@@ -17,6 +19,7 @@ from lam_envs.control import Target
 from lam_envs.randomization import PhysicsScale, RandomizationSample
 from lam_envs.robots import Robot, RobotModel
 from lam_envs.tasks import InitialState, Task
+from lam_envs.tasks.goals.checks import check_objects
 
 TABLE_SIZE = (1.2, 1.4, 0.4)
 TABLE_CENTER = (0.4, 0.0, -0.2)
@@ -39,6 +42,10 @@ FAST_HAND_SPEED = 0.8
 PRESSING_FORCE = 3.0
 """Contact force above which the robot presses against something, newtons: the slab slides at 2. With a limit of 10,
 one peg in 17 jammed in its hole under joint control and noisy actions; with 3, none of 120."""
+JOINTED_PRESSING_FORCE = 60.0
+"""The same for a body with joints, newtons. A handle cannot move aside: fingers that grasp it off its middle press
+with up to 40 on one side. With a limit of 3 the other finger lost its contact then, and steps took ten times as long.
+"""
 LIMIT_TOLERANCE = 0.01
 """Largest distance beyond its limits of a joint in a state that is set, radians."""
 WAYPOINTS = 3
@@ -79,12 +86,10 @@ class Scene:
         # A task may also add bodies by Bullet's functions.
         with self.simulation.opengl:
             task.build_scene(self.simulation, physics_scale.size)
-        if missing := set(task.movable_objects) - set(self.simulation.bodies):
-            raise ValueError(
-                f"movable_objects of {type(task).__name__} names {', '.join(sorted(missing))}, which its "
-                "build_scene does not add; "
-                f"it adds {', '.join(self.simulation.bodies)}"
-            )
+        check_objects(task, self.simulation)
+        self._articulated = [
+            (name, cast(ArticulatedBody, self.simulation.bodies[name])) for name in task.articulated_objects
+        ]
         self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)
         """Present target of the robot."""
         self.tool = self.robot.tool_state()
@@ -143,13 +148,31 @@ class Scene:
             near = self.simulation.bodies_near(body, NEAR_DISTANCE)
             if robot in near and len(near) > 2:
                 return False
+        for jointed in self.simulation.articulated:
+            if jointed.speed() > FAST_OBJECT_SPEED:
+                return False
+            links = range(-1, len(jointed.joints))
+            if any(robot in self.simulation.bodies_near(jointed, NEAR_DISTANCE, link) for link in links):
+                return False
         return True
 
     def _needs_substeps(self) -> bool:
         """Return True if this physics step needs substeps: the robot presses something, or an object is fast."""
-        return self.robot.max_contact_force(PRESSING_FORCE) > PRESSING_FORCE or any(
-            _is_faster(body.velocity(), FAST_OBJECT_SPEED) for body in self.simulation.dynamic_bodies
+        return (
+            self._presses()
+            or any(_is_faster(body.velocity(), FAST_OBJECT_SPEED) for body in self.simulation.dynamic_bodies)
+            or any(body.speed() > FAST_OBJECT_SPEED for body in self.simulation.articulated)
         )
+
+    def _presses(self) -> bool:
+        """Return True if the robot presses something."""
+        if self.robot.max_contact_force(PRESSING_FORCE) <= PRESSING_FORCE:
+            return False
+        jointed = {body.id for body in self.simulation.articulated}
+        if not jointed:
+            return True
+        forces = self.robot.contact_forces().items()
+        return any(force > (JOINTED_PRESSING_FORCE if body in jointed else PRESSING_FORCE) for body, force in forces)
 
     def _set_substeps(self, substeps: int) -> None:
         if substeps != self._substeps:
@@ -169,7 +192,13 @@ class Scene:
     def state_size(self) -> int:
         """Length of :meth:`state`."""
         joints, arm = self.robot.joint_count, len(self.robot.model.arm_joints)
-        return 2 * joints + arm + 5 + MOTION_SIZE * len(self.task.movable_objects)
+        return 2 * joints + arm + 5 + self._objects_size
+
+    @property
+    def _objects_size(self) -> int:
+        """Length of the part of movable and articulated objects."""
+        articulated = sum(articulation_size(len(joints)) for joints in self.task.articulated_objects.values())
+        return MOTION_SIZE * len(self.task.movable_objects) + articulated
 
     def initial_state(self, initial: InitialState) -> npt.NDArray[np.float64]:
         """Return the physical state of an initial state: at rest, and with the gripper half open."""
@@ -183,12 +212,13 @@ class Scene:
             [*initial.tool_position, 0.0, width],
         ]
         parts += [_flatten(initial.objects[name]) for name in self.task.movable_objects]
+        parts += [initial.joints[name].to_numbers() for name in self.task.articulated_objects]
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def state(self) -> npt.NDArray[np.float64]:
         """Return the physical state, shape (state_size,), in radians, meters and seconds.
 
-        It consists of joints, joint velocities, commanded joints, target, and movable objects.
+        It consists of joints, joint velocities, commanded joints, target, movable and articulated objects.
         """
         positions, velocities = self.robot.joint_states()
         parts: list[Sequence[float]] = [
@@ -198,18 +228,24 @@ class Scene:
             [*self.target.position, self.target.yaw, self.target.width],
         ]
         parts += [_flatten(self.simulation.bodies[name].motion()) for name in self.task.movable_objects]
+        parts += [body.state().to_numbers() for _, body in self._articulated]
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def check_state(self, state: npt.NDArray[np.float64]) -> None:
-        """Check orientations and joint angles of a state.
+        """Check orientations and joints of a state.
 
         Raises:
-            ValueError: The orientation of an object is not a unit quaternion, or a joint is beyond its limits.
+            ValueError: The orientation of an object is not a unit quaternion, a joint is beyond its limits, or the
+                resistance of the joint of an object is out of range.
         """
-        first = self.state_size - MOTION_SIZE * len(self.task.movable_objects)
-        for number, name in enumerate(self.task.movable_objects):
-            start = first + number * MOTION_SIZE + 3
-            check_orientation(f"the orientation of {name}", state[start : start + 4].tolist())
+        at = self.state_size - self._objects_size
+        for name in self.task.movable_objects:
+            check_orientation(f"the orientation of {name}", state[at + 3 : at + 7].tolist())
+            at += MOTION_SIZE
+        for name, body in self._articulated:
+            size = articulation_size(len(body.joints))
+            body.check(name, articulation_from_numbers(state[at : at + size].tolist()))
+            at += size
         joints, arm = self.robot.joint_count, len(self.robot.limits)
         for kind, angles in (("angle", state[:arm]), ("target", state[2 * joints : 2 * joints + arm])):
             for name, angle, (low, high) in zip(self.robot.model.arm_joints, angles, self.robot.limits, strict=True):
@@ -240,6 +276,10 @@ class Scene:
         for name in self.task.movable_objects:
             self.simulation.bodies[name].set_motion(_motion(numbers[at : at + MOTION_SIZE]))
             at += MOTION_SIZE
+        for _, body in self._articulated:
+            size = articulation_size(len(body.joints))
+            body.set_state(articulation_from_numbers(numbers[at : at + size]))
+            at += size
         self.simulation.refresh_contacts()
 
     def copy_poses(self, source: Scene) -> None:
@@ -251,7 +291,7 @@ class Scene:
         """Set the colors of table, floor and objects to those of a randomization sample."""
         self.simulation.set_color_offset("table", sample.table_color)
         self.simulation.set_color_offset("floor", sample.floor_color)
-        for name in self.task.movable_objects:
+        for name in (*self.task.movable_objects, *self.task.articulated_objects):
             self.simulation.set_color_offset(name, sample.object_color)
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from lam_envs.scene.request import Request, request_from_numbers, request_size, 
 from lam_envs.scene.reset_options import NO_OPTIONS, ResetOptions, check_goal
 from lam_envs.scene.scene import Scene
 from lam_envs.tasks import InitialState, Task, TaskObservation
-from lam_envs.tasks.goals.checks import check_declarations, check_goal_features
+from lam_envs.tasks.goals.checks import check_declarations, check_goal_features, check_initial_objects
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
 """Value of the base state (the physical state from which ``get_state`` counts actions) before the first episode."""
@@ -156,8 +156,9 @@ class World:
         return self._scene
 
     def physics_scale(self, sample: RandomizationSample) -> PhysicsScale:
-        """Return the physics scale of a sample; always 1 in tasks without movable objects."""
-        return sample.physics_scale if self.task.movable_objects else PhysicsScale()
+        """Return the physics scale of a sample; always 1 in tasks without movable and articulated objects."""
+        has_objects = self.task.movable_objects or self.task.articulated_objects
+        return sample.physics_scale if has_objects else PhysicsScale()
 
     @property
     def step_count(self) -> int:
@@ -193,16 +194,12 @@ class World:
 
         Raises:
             ValueError: The goal has another size, is not finite or is outside of the goal space, or the objects are
-                not the movable ones.
+                not those of the task.
         """
         method = f"{type(self.task).__name__}.sample_initial_state"
         self._check_numbers(f"the desired goal of {method}", start.desired_goal, len(self.task.goal_low), "goal_low")
         check_goal(f"the desired goal of {method}", np.array(start.desired_goal, np.float32).tolist(), self.task)
-        if set(start.objects) != set(self.task.movable_objects):
-            raise ValueError(
-                f"{method} returns poses of {', '.join(start.objects) or 'no objects'}; "
-                f"expected those of movable_objects: {', '.join(self.task.movable_objects) or 'nothing'}"
-            )
+        check_initial_objects(self.task, start)
 
     def _check_task_observation(self, observed: TaskObservation) -> None:
         """Check that the first observation of a task matches its declarations.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lam_envs.bullet.articulated import Articulation
 from lam_envs.bullet.geometry import Motion, Vector3
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Command, Feature, Features, Instructions
@@ -31,11 +32,13 @@ class InitialState:
         tool_position: Position of the tool, meters.
         desired_goal: Desired goal.
         objects: Motion of each movable object by name.
+        joints: State of each articulated object by name: pose of its base, joints and their resistance.
     """
 
     tool_position: Vector3
     desired_goal: tuple[float, ...]
     objects: Mapping[str, Motion] = field(default_factory=dict)
+    joints: Mapping[str, Articulation] = field(default_factory=dict)
 
 
 class TaskObservation(NamedTuple):
@@ -65,6 +68,9 @@ class Task(ABC):
     """Bounds of the goal space."""
     movable_objects: ClassVar[tuple[str, ...]] = ()
     """Names of the objects whose poses belong to the state."""
+    articulated_objects: ClassVar[Mapping[str, Sequence[tuple[float, float]]]] = {}
+    """Lowest and highest position of each joint, meters or radians, by name of the articulated objects. The states of
+    these objects belong to the state."""
     tool_low: ClassVar[Vector3] = (0.4, -0.15, 0.17)
     tool_high: ClassVar[Vector3] = (0.6, 0.15, 0.33)
     """Bounds of the initial position of the tool, meters."""

@@ -186,5 +186,7 @@ def test_a_new_option_is_one_line(make: Make, monkeypatch: pytest.MonkeyPatch) -
     env: Any = make("LamReach-v0").unwrapped
     env.reset(seed=0, options={"tool": (0.5, 0.1, 0.2)})
     np.testing.assert_allclose(env.features()["tool/position"], (0.5, 0.1, 0.2), atol=1e-3)
-    with pytest.raises(ValueError, match=r"did you mean 'tool'\?\)\. Known: goal, poses, tool, command, instruction"):
+    with pytest.raises(
+        ValueError, match=r"did you mean 'tool'\?\)\. Known: goal, poses, joints, tool, command, instruction"
+    ):
         env.reset(options={"tol": (0.5, 0.1, 0.2)})

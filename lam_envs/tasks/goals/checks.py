@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lam_envs.bullet.articulated import ArticulatedBody
+from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import GOAL_PREFIX, Layout
-from lam_envs.tasks import Task
+from lam_envs.tasks import InitialState, Task
 from lam_envs.tasks.goals.one_goal import OneGoal
 from lam_envs.tasks.task import Flags
 
@@ -41,6 +43,54 @@ def check_declarations(task: Task) -> None:
                     f"{names} are {lowest} and {highest} at number {index}; expected finite numbers, the lower one "
                     "first"
                 )
+
+
+def check_objects(task: Task, simulation: Simulation) -> None:
+    """Check that a scene has the movable and the articulated objects that its task declares.
+
+    Raises:
+        ValueError: An object is missing, or an articulated object has other joints.
+    """
+    for names, declared in (
+        (task.movable_objects, "movable_objects"),
+        (task.articulated_objects, "articulated_objects"),
+    ):
+        if missing := set(names) - set(simulation.bodies):
+            raise ValueError(
+                f"{declared} of {type(task).__name__} names {', '.join(sorted(missing))}, which its "
+                "build_scene does not add; "
+                f"it adds {', '.join(simulation.bodies)}"
+            )
+    for name, limits in task.articulated_objects.items():
+        body = simulation.bodies[name]
+        found = [(joint.low, joint.high) for joint in body.joints] if isinstance(body, ArticulatedBody) else []
+        if found != list(limits):
+            raise ValueError(
+                f"articulated_objects of {type(task).__name__} declares the joint limits {list(limits)} of {name!r}, "
+                f"and its build_scene adds joints with the limits {found}; use add_articulated, and declare the "
+                "limits of its joints"
+            )
+
+
+def check_initial_objects(task: Task, start: InitialState) -> None:
+    """Check that an initial state has the objects and the numbers of joints that its task declares.
+
+    Raises:
+        ValueError: Objects or joints differ from the declared ones.
+    """
+    method = f"{type(task).__name__}.sample_initial_state"
+    if set(start.objects) != set(task.movable_objects):
+        raise ValueError(
+            f"{method} returns poses of {', '.join(start.objects) or 'no objects'}; "
+            f"expected those of movable_objects: {', '.join(task.movable_objects) or 'nothing'}"
+        )
+    found = {name: len(one.joints) for name, one in start.joints.items()}
+    expected = {name: len(limits) for name, limits in task.articulated_objects.items()}
+    if found != expected:
+        raise ValueError(
+            f"{method} returns joints of articulated objects in the numbers {found}; expected {expected}, as in "
+            "articulated_objects"
+        )
 
 
 def check_goal_features(
