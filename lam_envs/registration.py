@@ -27,6 +27,7 @@ TASKS: dict[str, TaskEntry] = {
     "pick_place": TaskEntry("lam_envs.tasks.pick_place:PickPlace", 80),
     "stack": TaskEntry("lam_envs.tasks.stack:Stack", 100),
     "insert": TaskEntry("lam_envs.tasks.insert:Insert", 100),
+    "drawer": TaskEntry("lam_envs.tasks.drawer:Drawer", 80),
 }
 """Tasks by name. A new task is a file in ``lam_envs/tasks``, a file in ``demos/experts``, and an entry here."""
 

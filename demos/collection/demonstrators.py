@@ -88,11 +88,12 @@ class ExpertDemonstrator(Demonstrator):
 
     def __init__(self, env: Env, strategy: Strategy = STRATEGIES["direct"]) -> None:
         super().__init__(env, strategy)
-        self.expert = make_expert(env).expert
+        self._policy = make_expert(env)
+        self.expert = self._policy.expert
 
     def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
-        action = self.expert_action(self.env.features(observation))
+        action = self.expert_action(self._policy.features(observation))
         return DemonstratorAction(action, action)
 
     def expert_action(self, features: Features) -> Action:
@@ -112,7 +113,7 @@ class NoisyDemonstrator(ExpertDemonstrator):
 
     def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
-        label = self.expert_action(self.env.features(observation))
+        label = self.expert_action(self._policy.features(observation))
         if isinstance(self.space, gym.spaces.Discrete):
             wrong = self.rng.random() < WRONG_CHOICES
             return DemonstratorAction(label, np.int64(self.rng.integers(self.space.n)) if wrong else label)
@@ -139,7 +140,7 @@ class NoviceDemonstrator(ExpertDemonstrator):
 
     def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
-        features = self.env.features(observation)
+        features = self._policy.features(observation)
         command = self._disturb(self.strategy.apply(self.expert.act(features), features), features)
         action = self._slow(self.env.action_for(command, features))
         return DemonstratorAction(action, action)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from demos.experts.expert import Expert, ExpertPolicy
+from demos.experts.drawer import DrawerExpert
+from demos.experts.expert import COMMAND, Expert, ExpertPolicy
 from demos.experts.grasp import GraspExpert
 from demos.experts.insert import InsertExpert
 from demos.experts.pick_place import PickPlaceExpert
@@ -18,6 +19,7 @@ EXPERTS: dict[str, Expert] = {
     "pick_place": PickPlaceExpert(),
     "stack": StackExpert(),
     "insert": InsertExpert(),
+    "drawer": DrawerExpert(),
 }
 
 
@@ -36,4 +38,4 @@ def make_expert(env: Env) -> ExpertPolicy:
     return ExpertPolicy(EXPERTS[task], env)
 
 
-__all__ = ["EXPERTS", "Expert", "ExpertPolicy", "make_expert"]
+__all__ = ["COMMAND", "EXPERTS", "Expert", "ExpertPolicy", "make_expert"]

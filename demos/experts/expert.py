@@ -10,6 +10,10 @@ from demos.types import Array, Env, Observation
 from lam_envs import ToolCommand
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import ROBOT_KEY, Features
+from lam_envs.observation.instructions import STATE_KEY
+
+COMMAND = "command"
+"""Name under which experts get the command of the episode, in tasks with several commands."""
 
 
 class Expert(Protocol):
@@ -24,7 +28,12 @@ class Expert(Protocol):
     version: int
 
     def act(self, features: Features) -> ToolCommand:
-        """Return the position of the tool and the opening of the gripper to move to."""
+        """Return the position of the tool and the opening of the gripper to move to.
+
+        Args:
+            features: Features of the scene by name. In tasks with several commands, :data:`COMMAND` is the command of
+                the episode, shape (numbers of a command,): privileged information, which agents do not have.
+        """
         ...
 
 
@@ -41,6 +50,7 @@ class ExpertPolicy:
     def __init__(self, expert: Expert, env: Env) -> None:
         self.expert = expert
         self._env = cast(ManipulationEnv, env.unwrapped)
+        self._has_commands = self._env.commands != [()]
         self.observation_space = env.observation_space
         self.action_space = env.action_space
 
@@ -63,18 +73,20 @@ class ExpertPolicy:
             Action or actions, and ``state``.
 
         Raises:
-            ValueError: The observation has a wrong shape, or is a batch of images. Images do not contain the features
-                of the expert, which then reads the current scene of its environment.
+            ValueError: The observation has a wrong shape, or is a batch of images or of a task with several commands.
+                Observations do not contain the command, and images not the features: the expert then reads them from
+                the current episode of its environment.
         """
         if isinstance(observation, dict):
-            array = observation[ROBOT_KEY if ROBOT_KEY in observation else "observation"]
+            array = next(observation[key] for key in (ROBOT_KEY, STATE_KEY, "observation") if key in observation)
         else:
             array = observation
         if np.ndim(array) < 2:
             return self._act(observation), state
-        if isinstance(observation, dict) and ROBOT_KEY in observation:
+        if self._has_commands or (isinstance(observation, dict) and ROBOT_KEY in observation):
             raise ValueError(
-                "experts cannot act on a batch of images; expected one image observation of the expert's environment"
+                "experts cannot act on a batch of images, or of episodes with different commands; expected one "
+                "observation of the current episode of the expert's environment"
             )
         rows: list[Observation] = [
             {name: part[row] for name, part in observation.items()}
@@ -84,6 +96,13 @@ class ExpertPolicy:
         ]
         return np.stack([self._act(row) for row in rows]), state
 
-    def _act(self, observation: Observation) -> Array:
+    def features(self, observation: Observation) -> Features:
+        """Return the features that the expert gets: those of an observation, and the command of the episode."""
         features = self._env.features(observation)
+        if self._has_commands:
+            return {**features, COMMAND: np.array(self._env.command, dtype=np.float64)}
+        return features
+
+    def _act(self, observation: Observation) -> Array:
+        features = self.features(observation)
         return np.asarray(self._env.action_for(self.expert.act(features), features))

@@ -17,6 +17,8 @@ from lam_envs.versions import environment_versions
 from tests.golden.case import Case, digest
 
 STEPS = 25
+TARGETS = ("object/position", "handle/position", "goal/position")
+"""Features whose position the hand moves to, the first that a task has."""
 IMAGE_STEPS = 2
 
 
@@ -30,7 +32,7 @@ def episode(env_id: str, steps: int, keywords: dict[str, Any]) -> str:
         parts = [observation, bool(info["is_success"])]
         for _ in range(steps):
             features = inner.features()
-            target = features.get("object/position", features.get("goal/position"))
+            target = next(features[name] for name in TARGETS if name in features)
             command = ToolCommand(tuple(target.tolist()), float(rng.choice([0.0, 0.08])))
             action = inner.action_for(command, features)
             if rng.random() >= 0.7:

@@ -34,10 +34,10 @@ class Moment(NamedTuple):
     """Contacts of the robot with the object."""
 
 
-def play(env: gym.Env[Any, Any], seed: int, cheat: Cheat) -> list[Moment]:
+def play(env: gym.Env[Any, Any], seed: int, cheat: Cheat, options: dict[str, Any] | None = None) -> list[Moment]:
     """Run a cheat for an episode. When it ends earlier, the tool keeps its position."""
     inner: Any = env.unwrapped
-    env.reset(seed=seed)
+    env.reset(seed=seed, options=options)
     commands = cheat(inner.features)
     moments: list[Moment] = []
     last: ToolCommand | None = None

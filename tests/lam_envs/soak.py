@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ MIXES: dict[str, list[tuple[str, Keywords]]] = {
         (env_id(task), {"control": control, **more})
         for task, control, more in zip(
             TASKS,
-            ("ee_yaw", "joint", "discrete", "ee", "joint", "ee_yaw"),
-            ({}, {"obs": "goal"}, {}, {"obs": "goal", "reward": "sparse"}, {}, {"terminate_on_success": True}),
-            strict=True,
+            cycle(("ee_yaw", "joint", "discrete", "ee", "joint", "ee_yaw")),
+            cycle(({}, {"obs": "goal"}, {}, {"obs": "goal", "reward": "sparse"}, {}, {"terminate_on_success": True})),
+            strict=False,
         )
     ],
     "robots": [

@@ -142,7 +142,8 @@ def after_other_episodes(cell: Cell, seed: int, steps: int, between: int = EPISO
     for number in range(between):
         traces.contact_rich_actions(env, 100_000 + 100 * seed + number, steps)
         scene = env.unwrapped._world.scene()  # type: ignore[attr-defined]
-        met |= any(scene.robot.touch(scene.simulation.bodies[name]).anywhere for name in scene.task.movable_objects)
+        names = (*scene.task.movable_objects, *scene.task.articulated_objects)
+        met |= any(scene.robot.touch(scene.simulation.bodies[name]).anywhere for name in names)
     found = traces.trace(env, seed, recorded(cell, seed, steps).actions)
     env.close()
     return found, met

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lam_envs import ToolCommand
-from lam_envs.registration import env_id
+from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 from lam_envs.scene.scene import TABLE_CENTER, TABLE_SIZE
 
@@ -46,7 +46,7 @@ KINDS = ("random", "constant", "huge", "seek", "press", "grab")
 
 plays = st.builds(
     Play,
-    task=st.sampled_from(["reach", "push", "grasp", "pick_place", "stack", "insert"]),
+    task=st.sampled_from(sorted(TASKS)),
     robot=st.sampled_from(sorted(ROBOTS)),
     control=st.sampled_from(["ee", "ee_yaw", "joint", "discrete"]),
     randomize=st.sampled_from(["none", "physics", "full"]),
@@ -75,8 +75,8 @@ def actions(env: Any, play: Play) -> Iterator[Action]:
                 yield space.sample()
             else:
                 features = env.features()
-                goals = (features[name] for name in ("goal/position", "hole/position") if name in features)
-                place = features.get("object/position", next(goals, np.array([0.5, 0.0, 0.1])))
+                names = ("object/position", "handle/position", "goal/position", "hole/position")
+                place = next((features[name] for name in names if name in features), np.array([0.5, 0.0, 0.1]))
                 width = 0.0 if kind == "press" or rng.random() < 0.5 else env.max_width
                 if kind == "grab":
                     width = 0.0 if np.linalg.norm(features["tool/position"] - place) < 0.01 else env.max_width
@@ -108,7 +108,8 @@ def assert_joints_are_within_limits(env: Any) -> None:
 
 
 def assert_no_body_is_inside_another(env: Any) -> None:
-    movable = {env.simulation.bodies[name].id for name in env._world.task.movable_objects}
+    task = env._world.task
+    movable = {env.simulation.bodies[name].id for name in (*task.movable_objects, *task.articulated_objects)}
     for contact in pybullet.getContactPoints(physicsClientId=env.simulation.client):
         if movable & {contact[1], contact[2]}:
             assert contact[8] >= -DEEPEST, f"{-1000 * contact[8]:.1f} mm deep"

@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 import lam_envs  # noqa: F401  (registers the ids)
 
+TARGETS = ("object/position", "handle/position", "goal/position")
+"""Features whose position the hand moves to, the first that a task has."""
+
 
 def contact_rich_actions(env: gym.Env[Any, Any], seed: int, steps: int = 10**6) -> list[Any]:
     """Return an episode of actions that push, squeeze and drop: at the object seven times in ten, else anywhere.
@@ -33,7 +36,7 @@ def contact_rich_actions(env: gym.Env[Any, Any], seed: int, steps: int = 10**6) 
     over = False
     while not over and len(actions) < steps:
         features = inner.features()
-        target = features.get("object/position", features.get("goal/position"))
+        target = next(features[name] for name in TARGETS if name in features)
         command = ToolCommand(tuple(target.tolist()), float(rng.choice([0.0, 0.08])))
         wanted = inner.action_for(command, features)
         actions.append(wanted if rng.random() < 0.7 else env.action_space.sample())
