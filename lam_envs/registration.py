@@ -58,6 +58,7 @@ def register_envs() -> None:
                 register(
                     env_id(task, variant),
                     entry_point=ENTRY_POINT,
+                    vector_entry_point=f"lam_envs.vector:{env_id(task, variant)}",
                     max_episode_steps=entry.max_episode_steps,
                     # The environment and its tests check the same; the checker costs 1% of a step.
                     disable_env_checker=True,

@@ -1,0 +1,61 @@
+"""Vector environments: several environments that are stepped together."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+
+from lam_envs.vector.gymnasium_api import AutoresetMode
+from lam_envs.vector.parallel import ParallelVectorEnv
+
+__all__ = ["AutoresetMode", "ParallelVectorEnv", "make_vec"]
+
+
+def make_vec(
+    env_id: str,
+    num_envs: int = 1,
+    *,
+    num_workers: int | None = None,
+    context: str | None = None,
+    autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+    **env_kwargs: Any,
+) -> ParallelVectorEnv:
+    """Make several environments that are stepped together, by worker processes.
+
+    ``gym.make_vec(env_id, num_envs=16)`` calls this function from Gymnasium 1.0 on. Before, call it directly.
+
+    Args:
+        env_id: Registered id.
+        num_envs: Number of environments.
+        num_workers: Number of processes; by default one for each core that this process may use. With 0 or 1 this
+            process steps all environments itself.
+        context: Start method of processes: ``fork``, ``spawn`` or ``forkserver``.
+        autoreset_mode: Time at which an environment whose episode has ended is reset: ``NextStep``, ``SameStep`` or
+            ``Disabled``.
+        env_kwargs: Keywords of ``gym.make`` for each environment.
+
+    Raises:
+        ValueError: A number or name is invalid.
+    """
+    # New processes may not have registered the id: they get its registration.
+    spec = copy.deepcopy(gym.spec(env_id))
+    return ParallelVectorEnv(
+        [partial(gym.make, spec, **env_kwargs)] * num_envs,
+        num_workers=num_workers,
+        context=context,
+        autoreset_mode=autoreset_mode,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """Return the function that makes vector environments of a registered id, for ``vector_entry_point``.
+
+    Gymnasium does not give the id to an entry point, so the entry point of ``LamGrasp-v0`` is
+    ``lam_envs.vector:LamGrasp-v0``.
+    """
+    if name in gym.registry:
+        return partial(make_vec, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}, and no environment has this id")
