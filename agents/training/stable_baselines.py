@@ -6,6 +6,9 @@ the algorithm: weights, optimizers, replay buffer, counters, and the states of t
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -23,7 +26,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
+from agents.training.vec_env import ParallelVecEnv
 from agents.types import Array, Env, Info, Keywords, Observation, State
+from lam_envs.vector import AutoresetMode, ParallelVectorEnv
+from lam_envs.vector.parallel import default_workers
 
 TRAINING_SEEDS = 2**29
 """First seed of training episodes; they stay below ``agents.training.run.FIRST_SEED``."""
@@ -91,32 +97,46 @@ def rollout_env(env: Env, seed: int, index: int = 0) -> SeededEpisodes:
     return SeededEpisodes(gym.make(spec), seed, index)
 
 
-def training_envs(env: Env, seed: int, count: int = 1) -> DummyVecEnv:
+def training_envs(env: Env, seed: int, count: int = 1) -> VecEnv:
     """Return copies of an environment for training.
+
+    Several are stepped by one process for each core, where a process may be forked; the results are the same.
 
     Args:
         env: Environment made by ``gym.make``.
         seed: Seed of the training.
         count: Number of copies.
     """
-    return DummyVecEnv([partial(rollout_env, env, seed, index) for index in range(count)])
+    functions = [partial(rollout_env, env, seed, index) for index in range(count)]
+    if count == 1:
+        return DummyVecEnv(functions)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        # The forked processes use nothing that threads of this process may hold: no PyTorch, no logging.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        return ParallelVecEnv(
+            ParallelVectorEnv(
+                functions,
+                num_workers=_training_workers(env),
+                context="fork" if "fork" in multiprocessing.get_all_start_methods() else None,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+            )
+        )
+
+
+def _training_workers(env: Env) -> int:
+    """Return the number of processes that step the copies of an environment; 1 for none but this one.
+
+    Processes are only forked: new ones would import the user's program again, which need not be written for that. A
+    job of an engine shares its cores with other jobs, and EGL does not work in forked processes.
+    """
+    uses_egl = env.spec is not None and env.spec.kwargs.get("renderer") == "egl"
+    is_alone = multiprocessing.parent_process() is None
+    return default_workers() if sys.platform == "linux" and is_alone and not uses_egl else 1
 
 
 def next_episode(envs: VecEnv, number: int) -> None:
     """Set the number of the episode that starts at the next reset."""
-    for env in seeded(envs):
-        env.episode = number
-
-
-def seeded(envs: VecEnv) -> list[SeededEpisodes]:
-    """Return the :class:`SeededEpisodes` of a vectorized environment."""
-    inner: Any = envs.unwrapped
-    seeded_envs = []
-    for env in inner.envs:
-        while not isinstance(env, SeededEpisodes):
-            env = env.env
-        seeded_envs.append(env)
-    return seeded_envs
+    envs.set_attr("episode", number)
 
 
 def steps_per_env(steps: int, n_envs: int, horizon: int) -> int:

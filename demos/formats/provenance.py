@@ -167,7 +167,7 @@ def _registered_spec(text: str | None) -> EnvSpec | None:
         return None
     spec = EnvSpec.from_json(text)
     known = registry.get(spec.id)
-    named = (spec.entry_point, spec.vector_entry_point, tuple(spec.additional_wrappers))
-    if known is None or named != (known.entry_point, known.vector_entry_point, ()):
+    if known is None or spec.entry_point != known.entry_point or spec.additional_wrappers:
         return None
-    return spec
+    # Files that were written before environments had a vector entry point name none.
+    return spec if spec.vector_entry_point in (None, known.vector_entry_point) else None

@@ -142,13 +142,15 @@ class EnvSlice:
         self._signatures = signatures
         return batch_infos(infos)
 
-    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], rows: Sequence[bool]) -> list[Any]:
-        """Return the results of a method, or the values of an attribute.
+    def call(
+        self, name: str | Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], rows: Sequence[bool]
+    ) -> list[Any]:
+        """Return the results of a method or function, or the values of an attribute.
 
         Args:
-            name: Name of the method or attribute, which wrappers may have.
-            args: Arguments of the method.
-            kwargs: Keyword arguments of the method.
+            name: Name of the method or attribute, which wrappers may have; or a function of an environment.
+            args: Further arguments.
+            kwargs: Keyword arguments.
             rows: True for each environment that is meant.
 
         Raises:
@@ -158,6 +160,9 @@ class EnvSlice:
         for index, env in enumerate(self.envs):
             if rows[index]:
                 with self._numbered(index):
+                    if not isinstance(name, str):
+                        results.append(name(env, *args, **kwargs))
+                        continue
                     found = env.get_wrapper_attr(name)
                     results.append(found(*args, **kwargs) if callable(found) else found)
         return results

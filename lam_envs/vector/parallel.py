@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -237,14 +237,17 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         """
         return self.call_some(range(self.num_envs), name, *args, **kwargs)
 
-    def call_some(self, numbers: Sequence[int], name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """Call a method of some environments, or get an attribute.
+    def call_some(
+        self, numbers: Sequence[int], name: str | Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, ...]:
+        """Call a method or function of some environments, or get an attribute.
 
         Args:
             numbers: Numbers of the environments.
-            name: Name of the method or attribute, which wrappers may have.
-            args: Arguments of the method.
-            kwargs: Keyword arguments of the method.
+            name: Name of the method or attribute, which wrappers may have; or a function of an environment, which is
+                called in its process.
+            args: Further arguments.
+            kwargs: Keyword arguments.
 
         Returns:
             Result of each of these environments, in the order of the numbers.
