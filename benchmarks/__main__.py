@@ -23,6 +23,7 @@ from benchmarks.speed import datasets as data_speed
 from benchmarks.speed import learning as learning_speed
 from benchmarks.speed import running as running_cost
 from benchmarks.speed import throughput as speed
+from benchmarks.speed import vector as vector_speed
 from benchmarks.speed.measuring import show_measured
 from benchmarks.suite.conditions import AS_TRAINED
 from benchmarks.suite.suite import SpeedSuite, Suite
@@ -373,6 +374,28 @@ def running(
             )
         given = {"trainings": trainings, "episodes": episodes, "rounds": rounds}
         show_measured(running_cost.measure, out, (), **given)
+
+
+@app.command(epilog="Example: python -m benchmarks vector --steps 100 --rounds 9")
+def vector(
+    env: Annotated[str, typer.Option(help="Id of the environments.")] = vector_speed.ENV_ID,
+    steps: Annotated[int, typer.Option(help="Steps of each environment in a round.")] = 100,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
+    training_steps: Annotated[int, typer.Option(help="Steps of a training of PPO in each round; 0 for none.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+) -> None:
+    """Measure vector environments compared with one process and with Gymnasium's, and a training that uses them."""
+    with clear_errors():
+        if env not in lam_envs.ENV_IDS:
+            raise ValueError(f"unknown environment {env!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
+        if steps < 1 or rounds < 1 or training_steps < 0:
+            raise ValueError(
+                f"steps is {steps}, rounds {rounds}, training_steps {training_steps}; expected at least 1, 1 and 0"
+            )
+        arguments = {"steps": steps, "rounds": rounds, "training_steps": training_steps}
+        figures = show_measured(vector_speed.measure(env, **arguments))
+        if out is not None:
+            console.print(f"wrote {write_json(out, vector_speed.as_json(figures, **arguments))}")
 
 
 def main() -> None:

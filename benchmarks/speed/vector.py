@@ -1,0 +1,197 @@
+"""Speed of vector environments, in alternation with one process, and of a training that uses them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import AsyncVectorEnv
+
+import lam_envs
+from benchmarks.speed.measuring import Measured, median
+from benchmarks.speed.throughput import machine
+from lam_envs.vector import make_vec
+
+ENV_ID = "LamGrasp-v0"
+TRAINING_ENV_ID = "LamReach-v0"
+ENVIRONMENTS = 16
+WORKERS = 2
+WARM_UP_STEPS = 5
+LIBRARIES = ("gymnasium", "numpy", "pybullet", "stable-baselines3", "torch")
+EVALUATED = range(1000, 1100)
+"""Seeds of the episodes that evaluate a trained policy."""
+
+
+class _Single:
+    """One environment in this process."""
+
+    name = "one process"
+
+    def __init__(self, env_id: str) -> None:
+        self._env = gym.make(env_id)
+        self._env.reset(seed=0)
+
+    def steps(self, batches: list[Any]) -> None:
+        """Do all actions of all batches, one after the other."""
+        for batch in batches:
+            for action in batch:
+                _, _, terminated, truncated, _ = self._env.step(action)
+                if terminated or truncated:
+                    self._env.reset()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()
+
+
+class _Vector:
+    """Vector environment.
+
+    Args:
+        name: Name in the figures.
+        make: Makes it.
+    """
+
+    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+        self.name = name
+        self.envs = make()
+        self.envs.reset(seed=0)
+
+    def steps(self, batches: list[Any]) -> None:
+        """Step all environments with each batch of actions."""
+        for batch in batches:
+            self.envs.step(batch)
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.envs.close()
+
+
+def measure(env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: int = 0) -> Iterator[Measured]:
+    """Yield each figure as soon as it is measured.
+
+    Args:
+        env_id: Id of the environments.
+        steps: Steps of each environment in a round.
+        rounds: Number of rounds; what is compared alternates.
+        training_steps: Steps of a training of PPO; 0 for none.
+    """
+    several, one, theirs = f"{WORKERS} workers", "1 worker", f"AsyncVectorEnv of {ENVIRONMENTS}"
+    vectors = [
+        _Vector(several, partial(make_vec, env_id, ENVIRONMENTS, num_workers=WORKERS)),
+        _Vector(one, partial(make_vec, env_id, ENVIRONMENTS, num_workers=1)),
+        _Vector(theirs, lambda: AsyncVectorEnv([partial(gym.make, env_id)] * ENVIRONMENTS)),
+    ]
+    measured: list[Any] = [_Single(env_id), *vectors]
+    space = vectors[0].envs.action_space
+    space.seed(0)
+    batches = [space.sample() for _ in range(steps)]
+    rates: dict[str, list[float]] = {each.name: [] for each in measured}
+    costs: dict[str, list[float]] = {each.name: [] for each in measured}
+    step_seconds = 1.0 / vectors[0].envs.metadata["render_fps"]
+    try:
+        for each in measured:
+            each.steps(batches[:WARM_UP_STEPS])
+        for _ in range(rounds):
+            for each in measured:
+                start, used = time.perf_counter(), _processor_seconds()
+                each.steps(batches)
+                count = steps * ENVIRONMENTS
+                rates[each.name].append(count / (time.perf_counter() - start))
+                costs[each.name].append(1000.0 * (_processor_seconds() - used) / count)
+    finally:
+        for each in measured:
+            each.close()
+    for name, values in rates.items():
+        yield median(f"{env_id}, {name}", values, "steps/s")
+        yield median(f"{env_id}, {name}", [rate * step_seconds for rate in values], "simulated s/s")
+        yield median(f"{env_id}, {name}: processor time of all processes", costs[name], "ms a step")
+    for ours, against in ((several, _Single.name), (several, theirs), (one, _Single.name)):
+        ratios = [mine / other for mine, other in zip(rates[ours], rates[against], strict=True)]
+        yield median(f"{env_id}, {ours} over {against}", ratios, "")
+    if training_steps:
+        yield from _training(training_steps, rounds)
+
+
+def _training(steps: int, rounds: int) -> Iterator[Measured]:
+    """Measure a training of PPO with its environments in this process, and in processes."""
+    found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    for _ in range(rounds):
+        for is_parallel, results in found.items():
+            results.append(_trained(steps, is_parallel))
+    for is_parallel, where in ((False, "in this process"), (True, "in processes")):
+        name = f"ppo, {TRAINING_ENV_ID}, {steps:,} steps, environments {where}"
+        yield median(name, [seconds for seconds, _ in found[is_parallel]], "s")
+        yield median(f"{name}: success", [success for _, success in found[is_parallel]], "")
+    ratios = [new[0] / old[0] for new, old in zip(found[True], found[False], strict=True)]
+    yield median("time of ppo in processes over its time in this process", ratios, "")
+
+
+def _trained(steps: int, is_parallel: bool) -> tuple[float, float]:
+    """Train PPO; return seconds and success rate."""
+    # PyTorch takes seconds to import.
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    import agents
+    from agents.training.randomness import isolated_rng
+    from agents.training.run import Run
+    from agents.training.stable_baselines import horizon_of, rollout_env, train, training_envs
+
+    env = gym.make(TRAINING_ENV_ID)
+    agent: Any = agents.make("ppo", env)
+    functions: list[Any] = [partial(rollout_env, env, 0, index) for index in range(agent.environments)]
+    start = time.perf_counter()
+    envs = training_envs(env, 0, agent.environments) if is_parallel else DummyVecEnv(functions)
+    with isolated_rng(0):
+        model = agent.new_model(envs, horizon_of(env), "cpu")
+        model.set_random_seed(0)
+        train(model, env, Run(), steps=steps)
+    envs.close()
+    seconds = time.perf_counter() - start
+    agent.policy = model.policy
+    success = agents.evaluate(agent, env, seeds=EVALUATED).success_rate
+    env.close()
+    return seconds, success
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of this process and the processes that it started; 0 where it is unknown."""
+    try:
+        unit = os.sysconf("SC_CLK_TCK")
+        stats = [
+            Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+            for number in (os.getpid(), *(child.pid for child in multiprocessing.active_children()))
+        ]
+    except (OSError, ValueError, AttributeError):
+        return 0.0
+    # User and system time are the 14th and 15th of proc_pid_stat(5); the name, the second, is cut off.
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / unit
+
+
+def as_json(measured: list[Measured], *, steps: int, rounds: int, training_steps: int) -> dict[str, Any]:
+    """Return the figures as plain data, with the arguments of the measurement."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "machine": machine(),
+        "load": load,
+        "environments": ENVIRONMENTS,
+        "workers": WORKERS,
+        "steps": steps,
+        "rounds": rounds,
+        "training_steps": training_steps,
+        "versions": {
+            "lam_envs": lam_envs.__version__,
+            "python": platform.python_version(),
+            **{name: packages.version(name) for name in LIBRARIES},
+        },
+        "figures": [asdict(each) for each in measured],
+    }
