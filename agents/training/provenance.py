@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from agents.registry import AGENTS, find, spec_of
 from agents.training.settings import AgentSettings, settings_of, settings_section
 from agents.types import Env, JsonObject
+from demos.collection.environment_versions import environment_versions
 from demos.collection.versions import expert_versions, library_versions, major_versions
 from lam_envs.registration import is_lam_env
-from lam_envs.versions import environment_versions
 
 if TYPE_CHECKING:
     from agents.data.demonstrations import DemonstrationData  # it imports PyTorch, which not every command needs

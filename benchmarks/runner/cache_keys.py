@@ -25,11 +25,11 @@ import lam_envs
 from agents.registry import AGENTS, import_path_of, is_saved, read_description
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
 from agents.types import JsonObject, Keywords
+from demos.collection.environment_versions import environment_versions
 from demos.collection.plan import Plan
 from demos.collection.versions import demonstration_versions, expert_versions, library_versions, major_versions
 from demos.experts import ExpertPolicy
 from demos.runtime.import_paths import import_object
-from lam_envs.versions import environment_versions
 
 ACTING = ("gymnasium", "numpy", "pybullet")
 """Libraries that decide the results of our agents that do not learn."""

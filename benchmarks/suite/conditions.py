@@ -12,7 +12,7 @@ from typing_extensions import override
 from agents.evaluation.evaluation import make_env
 from agents.types import Array, Env, Info, Keywords, Observation
 from benchmarks.suite.fields import SuiteModel
-from lam_envs.versions import environment_versions
+from demos.collection.environment_versions import environment_versions
 
 AS_TRAINED = "as trained"
 """Name of the condition that changes nothing."""

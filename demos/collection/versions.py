@@ -11,10 +11,10 @@ import gymnasium as gym
 
 import lam_envs
 from demos.collection.demonstrators import DEMONSTRATORS, Demonstrator, PolicyDemonstrator
+from demos.collection.environment_versions import environment_versions
 from demos.collection.strategies import STRATEGIES
 from demos.experts import EXPERTS
 from demos.types import Keywords
-from lam_envs.versions import environment_versions
 
 COLLECTION = 1
 """Increase it when the same plan gives other episodes: all datasets, and results from these, are then outdated."""

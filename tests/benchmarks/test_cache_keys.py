@@ -14,7 +14,7 @@ import pytest
 
 import agents.registry
 import agents.training.settings
-import lam_envs.versions
+import demos.collection.environment_versions
 from agents.imitation.bc import BehaviorCloning
 from agents.registry import AGENTS
 from agents.training.provenance import effective_settings
@@ -223,13 +223,13 @@ def test_what_a_cell_is_called_decides_nothing(published: dict[str, list[CellRes
 
 
 def test_every_part_of_an_environment_counts() -> None:
-    found = lam_envs.versions.environment_versions(
+    found = demos.collection.environment_versions.environment_versions(
         "LamGraspPixels-v0", robot="iiwa", control="joint", randomize="visual"
     )
     assert found.keys() == {
         *("environment", "task grasp", "robot iiwa", "control joint", "randomization", "images"),
     }
-    assert lam_envs.versions.environment_versions("CartPole-v1") == {}
+    assert demos.collection.environment_versions.environment_versions("CartPole-v1") == {}
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_every_part_of_an_environment_counts() -> None:
     [{"task": "nope"}, {"task": ["push"]}, {"task": None}, {"robot": ["panda"]}, {"control": {}}, {"obs": [1, 2]}],
 )
 def test_a_value_that_names_no_part_is_left_to_the_environment_to_refuse(keyword: dict[str, Any]) -> None:
-    parts = lam_envs.versions.environment_versions("LamReach-v0", **keyword)
+    parts = demos.collection.environment_versions.environment_versions("LamReach-v0", **keyword)
     assert parts["environment"] == 1
     assert not any("nope" in part for part in parts)
 

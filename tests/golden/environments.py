@@ -10,10 +10,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from demos.collection.environment_versions import environment_versions
 from lam_envs.control import CONTROLS, ToolCommand
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
-from lam_envs.versions import environment_versions
 from tests.golden.case import Case, digest
 
 STEPS = 25

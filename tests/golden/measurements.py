@@ -12,7 +12,7 @@ import numpy as np
 import agents
 from agents.evaluation import evaluation
 from benchmarks.suite.conditions import Condition, NoisyActions, PushedArm
-from lam_envs.versions import environment_versions
+from demos.collection.environment_versions import environment_versions
 from tests.golden.case import Case, digest
 
 ENV_ID = "LamReach-v0"
