@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import platform
@@ -31,26 +32,33 @@ EVALUATED = range(1000, 1100)
 """Seeds of the episodes that evaluate a trained policy."""
 
 
-class _Single:
-    """One environment in this process."""
+class _Loop:
+    """Environments in this process that a loop steps.
 
-    name = "one process"
+    Args:
+        name: Name in the figures.
+        env_id: Id of the environments.
+        count: Number of environments: more need more of the processor's cache.
+    """
 
-    def __init__(self, env_id: str) -> None:
-        self._env = gym.make(env_id)
-        self._env.reset(seed=0)
+    def __init__(self, name: str, env_id: str, count: int) -> None:
+        self.name = name
+        self._envs = [gym.make(env_id) for _ in range(count)]
+        for number, env in enumerate(self._envs):
+            env.reset(seed=number)
 
     def steps(self, batches: list[Any]) -> None:
         """Do all actions of all batches, one after the other."""
         for batch in batches:
-            for action in batch:
-                _, _, terminated, truncated, _ = self._env.step(action)
+            for env, action in zip(itertools.cycle(self._envs), batch, strict=False):
+                _, _, terminated, truncated, _ = env.step(action)
                 if terminated or truncated:
-                    self._env.reset()
+                    env.reset()
 
     def close(self) -> None:
-        """Close the environment."""
-        self._env.close()
+        """Close the environments."""
+        for env in self._envs:
+            env.close()
 
 
 class _Vector:
@@ -86,12 +94,16 @@ def measure(env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: in
         training_steps: Steps of a training of PPO; 0 for none.
     """
     several, one, theirs = f"{WORKERS} workers", "1 worker", f"AsyncVectorEnv of {ENVIRONMENTS}"
+    loops = [
+        _Loop("a loop over 1 environment", env_id, 1),
+        _Loop(f"a loop over {ENVIRONMENTS} environments", env_id, ENVIRONMENTS),
+    ]
     vectors = [
         _Vector(several, partial(make_vec, env_id, ENVIRONMENTS, num_workers=WORKERS)),
         _Vector(one, partial(make_vec, env_id, ENVIRONMENTS, num_workers=1)),
         _Vector(theirs, lambda: AsyncVectorEnv([partial(gym.make, env_id)] * ENVIRONMENTS)),
     ]
-    measured: list[Any] = [_Single(env_id), *vectors]
+    measured: list[Any] = [*loops, *vectors]
     space = vectors[0].envs.action_space
     space.seed(0)
     batches = [space.sample() for _ in range(steps)]
@@ -115,7 +127,8 @@ def measure(env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: in
         yield median(f"{env_id}, {name}", values, "steps/s")
         yield median(f"{env_id}, {name}", [rate * step_seconds for rate in values], "simulated s/s")
         yield median(f"{env_id}, {name}: processor time of all processes", costs[name], "ms a step")
-    for ours, against in ((several, _Single.name), (several, theirs), (one, _Single.name)):
+    pairs = [(several, theirs), *((ours, loop.name) for ours in (several, one) for loop in loops)]
+    for ours, against in pairs:
         ratios = [mine / other for mine, other in zip(rates[ours], rates[against], strict=True)]
         yield median(f"{env_id}, {ours} over {against}", ratios, "")
     if training_steps:
