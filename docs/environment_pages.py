@@ -50,8 +50,9 @@ another process makes the environment, such as spawned workers of an `AsyncVecto
 (`num_workers=`) steps a part of the environments. Its interface is that of Gymnasium's vector environments, with all
 autoreset modes (`autoreset_mode="SameStep"`), and its episodes are those of single environments with the same seeds,
 bit for bit. It takes no `wrappers=`: for them use `vectorization_mode="async"`, or `ParallelVectorEnv` with functions
-that make wrapped environments. For your own ids, register `vector_entry_point="lam_envs.vector:MyTask-v0"`. Gymnasium
-0.29 gives keywords to no entry point: call `lam_envs.vector.make_vec("LamGrasp-v0", num_envs=16)` there.
+that make wrapped environments. For your own ids, register `vector_entry_point="lam_envs.vector:MyTask-v0"`. With
+Gymnasium 0.29 call `gym.make_vec("LamGrasp-v0", num_envs=16, vectorization_mode="custom", vector_kwargs={...})`, with
+all keywords in `vector_kwargs`.
 
 Every id is the class `ManipulationEnv` with other keyword arguments. Control runs at 20 Hz of simulated time, physics
 at 240 Hz. Episodes have a fixed length: success ends them only with `terminate_on_success=True`. Evaluate an episode

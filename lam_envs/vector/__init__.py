@@ -25,7 +25,8 @@ def make_vec(
 ) -> ParallelVectorEnv:
     """Make several environments that are stepped together, by worker processes.
 
-    ``gym.make_vec(env_id, num_envs=16)`` calls this function from Gymnasium 1.0 on. Before, call it directly.
+    ``gym.make_vec(env_id, num_envs=16)`` calls this function; Gymnasium 0.29 only with
+    ``vectorization_mode="custom"``, and with further arguments in ``vector_kwargs``.
 
     Args:
         env_id: Registered id.

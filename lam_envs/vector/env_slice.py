@@ -175,7 +175,7 @@ class EnvSlice:
         """
         for index, (env, value) in enumerate(zip(self.envs, values, strict=True)):
             with self._numbered(index):
-                if hasattr(env, "set_wrapper_attr"):
+                if hasattr(type(env), "set_wrapper_attr"):
                     env.set_wrapper_attr(name, value)
                 else:  # before Gymnasium 1.0
                     setattr(env, name, value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError, ResetNeeded
 from gymnasium.vector.utils import batch_space
 
 from lam_envs.vector.arrays import BatchArrays, copy_batch, size_of
@@ -72,6 +72,7 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self._workers: list[LocalWorker | ProcessWorker] = []
         self._pid = os.getpid()
         self._needs_reset = False
+        self._is_stepping = False
         self._parts: list[Info] = []
         self._infos: Info = {}
         if len(env_fns) < 1:
@@ -160,10 +161,12 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if len(seeds) != self.num_envs:
             raise ValueError(f"there are {len(seeds)} seeds; expected one for each of {self.num_envs} environments")
         resets, remaining = self._reset_mask(options)
+        # A step that has begun is given up.
+        was_valid = not (self._needs_reset or self._is_stepping)
+        self._needs_reset, self._is_stepping = True, False
         self._begin("reset", [(seeds[part], resets[part], remaining) for part in self._slices])
-        was_invalid, self._needs_reset = self._needs_reset, True
         infos = self._joined(self._finish())
-        self._needs_reset = was_invalid and not all(resets)
+        self._needs_reset = not (was_valid or all(resets))
         return copy_batch(self._arrays.observations), infos
 
     def _reset_mask(self, options: dict[str, Any] | None) -> tuple[list[bool], dict[str, Any] | None]:
@@ -197,8 +200,12 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         return self.step_wait()
 
     def step_async(self, actions: Any) -> None:
-        """Begin a step of all environments, which :meth:`step_wait` finishes."""
-        if self._needs_reset:
+        """Begin a step of all environments, which :meth:`step_wait` finishes.
+
+        Raises:
+            AlreadyPendingCallError: A step has begun before.
+        """
+        if self._needs_reset and not self._is_stepping:
             raise ResetNeeded("a call failed or was interrupted before: call reset() for all environments")
         given = np.asarray(actions)
         expected = (self.num_envs, *(self.single_action_space.shape or ()))
@@ -207,13 +214,19 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
                 f"the actions have shape {given.shape} and type {given.dtype}; expected an array of numbers of shape "
                 f"{expected}"
             )
+        self._check_usable()
         self._arrays.actions(given.dtype)[...] = given
+        # An interrupt may come at any time from here on.
+        self._needs_reset = True
         self._begin("step", [(given.dtype.str,)] * self.num_workers)
+        self._is_stepping = True
 
     def step_wait(self) -> StepResult:
         """Finish the step that :meth:`step_async` began; see :meth:`step`."""
+        if not self._is_stepping:
+            raise NoAsyncCallError("there is no step to finish: call step_async(actions) first", "step")
+        self._is_stepping = False
         arrays = self._arrays
-        self._needs_reset = True
         infos = self._joined(self._finish())
         self._needs_reset = False
         return (
@@ -315,11 +328,16 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
 
     # Calls of all workers
 
-    def _begin(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> None:
+    def _check_usable(self) -> None:
         if self.closed:
             raise ClosedEnvironmentError("the vector environment is closed: make a new one")
         if self._pid != os.getpid():
             raise RuntimeError("this process was forked after the vector environment was made: make one in it")
+        if self._is_stepping:
+            raise AlreadyPendingCallError("a step has begun: finish it by step_wait()", "step")
+
+    def _begin(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> None:
+        self._check_usable()
         try:
             for worker, given in zip(self._workers, arguments, strict=True):
                 worker.begin(method, *given)

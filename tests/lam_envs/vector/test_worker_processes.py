@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError, ResetNeeded
 
 from lam_envs.vector import ParallelVectorEnv
 
@@ -120,6 +120,26 @@ def test_a_killed_process_is_named_and_nothing_stays_behind(when: str) -> None:
         assert not multiprocessing.active_children()
         with pytest.raises(ClosedEnvironmentError):
             envs.reset()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_steps_begin_and_finish_in_turn(workers: int) -> None:
+    with vector(num_workers=workers) as envs:
+        first = envs.reset(seed=0)
+        actions = batches(envs, 1)[0]
+        expected = envs.step(actions)
+        with pytest.raises(NoAsyncCallError, match="no step to finish"):
+            envs.step_wait()
+        envs.reset(seed=0)
+        envs.step_async(actions)
+        for call in (lambda: envs.step_async(actions), lambda: envs.get_attr("task_name")):
+            with pytest.raises(AlreadyPendingCallError, match="finish it by step_wait"):
+                call()
+        assert_same(envs.step_wait(), expected)
+        # A reset gives up a step that has begun, as in Stable-Baselines3.
+        envs.step_async(actions)
+        assert_same(envs.reset(seed=0), first)
+        assert_same(envs.step(actions), expected)
 
 
 def test_closing_ends_the_processes_also_after_half_a_step_and_twice() -> None:
