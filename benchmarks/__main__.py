@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -393,9 +394,7 @@ def vector(
                 f"steps is {steps}, rounds {rounds}, training_steps {training_steps}; expected at least 1, 1 and 0"
             )
         arguments = {"steps": steps, "rounds": rounds, "training_steps": training_steps}
-        figures = show_measured(vector_speed.measure(env, **arguments))
-        if out is not None:
-            console.print(f"wrote {write_json(out, vector_speed.as_json(figures, **arguments))}")
+        show_measured(partial(vector_speed.measure, env), out, vector_speed.LIBRARIES, **arguments)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from agents.evaluation import evaluation
 from agents.evaluation.evaluation import evaluate
 from benchmarks.suite.conditions import Condition
 from benchmarks.suite.fields import SuiteModel, problem_of
-from demos.collection.environment_versions import environment_versions
 from demos.collection.versions import expert_versions, library_versions, major_versions
 from demos.experts import make_expert
 from demos.runtime.engines import Engine, Job

@@ -5,21 +5,16 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from functools import partial
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv
 
-import lam_envs
 from benchmarks.speed.measuring import Measured, median
-from benchmarks.speed.throughput import machine
 from lam_envs.vector import make_vec
 
 ENV_ID = "LamGrasp-v0"
@@ -188,23 +183,3 @@ def _processor_seconds() -> float:
         return 0.0
     # User and system time are the 14th and 15th of proc_pid_stat(5); the name, the second, is cut off.
     return sum(int(stat[11]) + int(stat[12]) for stat in stats) / unit
-
-
-def as_json(measured: list[Measured], *, steps: int, rounds: int, training_steps: int) -> dict[str, Any]:
-    """Return the figures as plain data, with the arguments of the measurement."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {
-        "machine": machine(),
-        "load": load,
-        "environments": ENVIRONMENTS,
-        "workers": WORKERS,
-        "steps": steps,
-        "rounds": rounds,
-        "training_steps": training_steps,
-        "versions": {
-            "lam_envs": lam_envs.__version__,
-            "python": platform.python_version(),
-            **{name: packages.version(name) for name in LIBRARIES},
-        },
-        "figures": [asdict(each) for each in measured],
-    }
