@@ -30,11 +30,12 @@ from lam_envs import observation
 from lam_envs import robots as robot_files
 from lam_envs.bullet.cameras import CAMERAS
 from lam_envs.control import CONTROLS
-from lam_envs.env import OBSERVATIONS, ManipulationEnv
+from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Layout
 from lam_envs.randomization import PRESETS, Randomization
 from lam_envs.registration import TASKS, VARIANTS, env_id
 from lam_envs.robots import ROBOTS, RobotModel
+from lam_envs.scene.observer import OBSERVATIONS
 from lam_envs.scene.reset_options import CHANGES, REQUESTS
 from lam_envs.tasks import make_task
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import gymnasium as gym
@@ -13,47 +12,19 @@ import numpy.typing as npt
 from lam_envs.bullet.cameras import CAMERAS, CameraMatrices
 from lam_envs.bullet.simulation import CONTROL_HZ, Renderer, Simulation
 from lam_envs.control import CONTROLS, ToolCommand
-from lam_envs.observation import (
-    DEPTH_SUFFIX,
-    ROBOT_KEY,
-    Action,
-    Array,
-    Features,
-    Info,
-    Layout,
-    goal_space,
-    pixels_space,
-)
-from lam_envs.observation.instructions import (
-    INSTRUCTION_KEY,
-    SPLITS,
-    STATE_KEY,
-    Command,
-    Split,
-    encode_instruction,
-    with_instruction,
-)
-from lam_envs.randomization import Randomization, parse_randomization, sample_noise
+from lam_envs.observation import Action, Array, Command, Features, Info, Observation
+from lam_envs.observation.instructions import INSTRUCTION_KEY, SPLITS, Split, encode_instruction
+from lam_envs.randomization import Randomization, parse_randomization
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.scene import reset_options
+from lam_envs.scene.observer import OBSERVATIONS, ImageSettings, Observer, to_info_flag
 from lam_envs.scene.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matrices
 from lam_envs.scene.world import World
 from lam_envs.tasks import TASKS, Task, make_task
 from lam_envs.tasks.goals.reward import Reward
-from lam_envs.tasks.task import Flags
 from lam_envs.validation import check_bool, check_name, check_names, check_pixels, resolve, unknown_keyword
 
-OBSERVATIONS = ("state", "goal", "pixels")
 REWARDS = ("dense", "sparse")
-
-Observation = npt.NDArray[np.float32] | dict[str, Array]
-
-to_info_flag: Callable[[Flags], object] = bool if gym.__version__.startswith("0.") else np.asarray
-"""Convert a success condition to its type in ``info``: a bool array of shape (), or a bool before Gymnasium 1.0.
-
-TorchRL's info reader needs a ``dtype``, which Python's bool lacks. Gymnasium's vector environments store ``np.bool_``
-values in an object array, and before 1.0 bool arrays too. The sum of such an array is True instead of a count.
-"""
 
 
 class ManipulationEnv(gym.Env[Any, Any]):
@@ -129,12 +100,11 @@ class ManipulationEnv(gym.Env[Any, Any]):
         self._task = resolve("task", task, Task, TASKS, make_task)  # type: ignore[type-abstract]
         model = resolve("robot", robot, RobotModel, ROBOTS, ROBOTS.__getitem__)
         self._control = CONTROLS[check_name("control", control, CONTROLS)](model)
-        self._obs = check_name("obs", obs, OBSERVATIONS)
+        check_name("obs", obs, OBSERVATIONS)
         self._reward = Reward(self._task, dense=check_name("reward", reward, REWARDS) == "dense")
         self._terminates = check_bool("terminate_on_success", terminate_on_success)
-        self._cameras = check_names("cameras", cameras, CAMERAS)
         self._image_size = check_pixels("image_width", image_width), check_pixels("image_height", image_height)
-        self._depth = check_bool("depth", depth)
+        check_bool("depth", depth)
         self._renderer = cast(Renderer, check_name("renderer", renderer, RENDERERS))
         self._camera = check_name("camera", camera, CAMERAS)
         self._render_size = (
@@ -145,34 +115,24 @@ class ManipulationEnv(gym.Env[Any, Any]):
             check_name("render_mode", render_mode, RENDER_MODES)
         self.render_mode = render_mode
 
-        self._instruct = check_bool("instruct", instruct)
         self._world = World(
             self._task,
             model,
             self._control,
             parse_randomization(randomize),
             cast(Split, check_name("paraphrases", paraphrases, SPLITS)),
-            instruct=instruct,
+            instruct=check_bool("instruct", instruct),
         )
-        full = self._world.layout
-        self.layout = {"state": full, "goal": full.without_goal(), "pixels": Layout(self._control.features)}[obs]
+        images = ImageSettings(check_names("cameras", cameras, CAMERAS), *self._image_size, depth, self._renderer)
+        self._observer = Observer(self._world, obs, images, instruct=instruct)
+        self.layout = self._observer.layout
         """Slice, unit and scale of each feature in the observed vector, by name."""
-        self._select = list if self.layout is full else itemgetter(*full.feature_indices(self.layout))
+        self.observation_space = self._observer.space
         self.action_space = self._control.space
         if obs == "goal":
-            self.observation_space = goal_space(self.layout, self._task.goal_low, self._task.goal_high)
             # An instance attribute: Stable-Baselines3 treats every environment with this attribute as a goal
             # environment.
             self.compute_reward = self._reward.compute_reward
-        elif obs == "pixels":
-            far = max(CAMERAS[name].far for name in self._cameras) if depth else None
-            self.observation_space = pixels_space(self.layout, self._cameras, *self._image_size, far)
-        else:
-            self.observation_space = self.layout.space
-        if instruct:
-            self.observation_space = with_instruction(self.observation_space)
-
-        self._image_viewer = Viewer(self._world, "fast", self._renderer)
         self._render_viewer = Viewer(self._world, "full", self._renderer, window=render_mode == "human")
 
     # Gymnasium's interface
@@ -251,7 +211,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
 
     def close(self) -> None:
         """Free the simulation. Can be called twice; ``reset`` makes a new simulation."""
-        for part in (self._world, self._image_viewer, self._render_viewer):
+        for part in (self._world, self._observer, self._render_viewer):
             part.close()
 
     # For experts, datasets and planners
@@ -327,15 +287,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
             ValueError: The observation has a wrong shape.
             ResetNeeded: The observation is None and ``reset`` has not been called.
         """
-        if observation is None or self._obs == "pixels":
-            self._world.active_scene()
-            return self._world.layout.split(np.array(self._world.values))
-        if isinstance(observation, dict):
-            if STATE_KEY in observation:
-                return self.layout.decode(observation[STATE_KEY])
-            features = self.layout.decode(observation["observation"])
-            return {**features, **self._task.goal_features(features, observation["desired_goal"])}
-        return self.layout.decode(observation)
+        return self._observer.features(observation)
 
     def get_state(self) -> npt.NDArray[np.float64]:
         """Return the state of the episode, from which :meth:`set_state` continues exactly.
@@ -397,12 +349,7 @@ class ManipulationEnv(gym.Env[Any, Any]):
         Raises:
             ResetNeeded: ``reset`` has not been called.
         """
-        self._image_viewer.update()
-        images = {name: self._image_viewer.render_camera(name, *self._image_size) for name in self._cameras}
-        parts: dict[str, Array] = {name: image.rgb for name, image in images.items()}
-        if self._depth:
-            parts.update({name + DEPTH_SUFFIX: image.depth[..., None] for name, image in images.items()})
-        return parts
+        return self._observer.camera_images()
 
     def camera_matrices(self, width: int | None = None, height: int | None = None) -> dict[str, CameraMatrices]:
         """Return the current intrinsics and pose of each camera, to turn depth into points.
@@ -448,27 +395,4 @@ class ManipulationEnv(gym.Env[Any, Any]):
         info[INSTRUCTION_KEY] = encode_instruction(world.request.instruction)
         if world.randomization is not None:
             info["randomization"] = world.randomization_sample.info()
-        vector = self.layout.encode(self._select(world.values), self._noise())
-        return self._observation(vector), float(reward), info
-
-    def _observation(self, vector: npt.NDArray[np.float32]) -> Observation:
-        """Return the observation that has a vector of features."""
-        parts: dict[str, npt.NDArray[Any]]
-        if self._obs == "pixels":
-            parts = {**self.camera_images(), ROBOT_KEY: vector}
-        elif self._obs == "goal":
-            achieved, desired = self._world.achieved_goal.copy(), self._world.desired_goal.copy()
-            parts = {"observation": vector, "achieved_goal": achieved, "desired_goal": desired}
-        elif not self._instruct:
-            return vector
-        else:
-            parts = {STATE_KEY: vector}
-        if self._instruct:
-            parts[INSTRUCTION_KEY] = encode_instruction(self._world.request.instruction)
-        return parts
-
-    def _noise(self) -> npt.NDArray[np.float64] | None:
-        sample = self._world.randomization_sample
-        if sample.sensor_noise == 0.0:
-            return None
-        return sample.sensor_noise * sample_noise(sample, self._world.step_count, self.layout.size)
+        return self._observer.observe(), float(reward), info

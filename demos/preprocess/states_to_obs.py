@@ -13,8 +13,9 @@ from demos.datasets.episode import STATE, Episode
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
 from demos.types import Env
-from lam_envs.env import OBSERVATIONS, ManipulationEnv
+from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_lam_env
+from lam_envs.scene.observer import OBSERVATIONS
 from lam_envs.validation import check_name
 
 
