@@ -52,8 +52,7 @@ another process makes the environment, such as spawned workers of an `AsyncVecto
 autoreset modes (`autoreset_mode="SameStep"`), and its episodes are those of single environments with the same seeds,
 bit for bit. It takes no `wrappers=`: for them use `vectorization_mode="async"`, or `ParallelVectorEnv` with functions
 that make wrapped environments. For your own ids, register `vector_entry_point="lam_envs.vector:MyTask-v0"`. With
-Gymnasium 0.29 call `gym.make_vec("LamGrasp-v0", num_envs=16, vectorization_mode="custom", vector_kwargs={...})`, with
-all keywords in `vector_kwargs`.
+Gymnasium 0.29 add `vectorization_mode="custom"`, and give all keywords in `vector_kwargs={{...}}`.
 
 Every id is the class `ManipulationEnv` with other keyword arguments. Control runs at 20 Hz of simulated time, physics
 at 240 Hz. Episodes have a fixed length: success ends them only with `terminate_on_success=True`. Evaluate an episode
