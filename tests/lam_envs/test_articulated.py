@@ -239,7 +239,7 @@ def test_rendering_changes_no_episode(env: Any) -> None:
 def test_the_colors_of_base_and_links_are_randomized_by_the_same_offset() -> None:
     env: Any = ManipulationEnv(task=Hinges(), obs="pixels", randomize="visual", **SMALL)
     _, info = env.reset(seed=1)
-    seen = env._image_viewer._scene.simulation
+    seen = env._observer._viewer._scene.simulation
     body = seen.bodies["drawer"]
     shapes = pybullet.getVisualShapeData(body.id, physicsClientId=seen.client)
     own = [(0.5, 0.4, 0.3)] * 2 + [(0.1, 0.1, 0.9)] * 3

@@ -267,8 +267,7 @@ def test_looking_leaves_no_client_behind(make: Make) -> None:
     env: Any = make("LamReachPixels-v0", render_mode="rgb_array", render_width=16, render_height=16)
     env.reset(seed=0)
     env.render()
-    clients = [
-        scene.simulation.client for scene in (env.unwrapped._image_viewer._scene, env.unwrapped._render_viewer._scene)
-    ]
+    viewers = (env.unwrapped._observer._viewer, env.unwrapped._render_viewer)
+    clients = [viewer._scene.simulation.client for viewer in viewers]
     env.close()
     assert not any(pybullet.isConnected(client) for client in clients)

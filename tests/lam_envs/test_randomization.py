@@ -174,7 +174,7 @@ def test_bodies_have_the_size_mass_and_friction_that_were_drawn(task: str, make:
         draw = drawn(env, seed)
         inner = opened(env)
         nominal, varied = opened(plain).simulation, inner.simulation
-        seen = inner._image_viewer._scene.simulation
+        seen = inner._observer._viewer._scene.simulation
         for name in inner._world.task.movable_objects:
             before, after = _dynamics(nominal, name), _dynamics(varied, name)
             movable = before[0] > 0.0
@@ -237,10 +237,10 @@ def test_each_look_can_be_seen(ranges: dict[str, Any], make: Make) -> None:
 def test_no_scene_is_built_again_without_movable_objects(make: Make) -> None:
     env = make("LamReachPixels-v0", randomize="full", image_width=8, image_height=8)
     env.reset(seed=0)
-    clients = opened(env).simulation.client, opened(env)._image_viewer._scene.simulation.client
+    clients = opened(env).simulation.client, opened(env)._observer._viewer._scene.simulation.client
     for seed in range(5):
         env.reset(seed=seed)
-        assert (opened(env).simulation.client, opened(env)._image_viewer._scene.simulation.client) == clients
+        assert (opened(env).simulation.client, opened(env)._observer._viewer._scene.simulation.client) == clients
 
 
 def _dynamics(simulation: Any, name: str) -> tuple[float, float]:
