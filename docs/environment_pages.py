@@ -130,6 +130,31 @@ print(cloud.shape, (np.abs(cloud[:, 2]) < 0.001).mean())  # the table's top is t
 env.close()
 ```
 """
+INSTRUCTIONS = """
+
+## Instructions
+
+Every episode has an instruction in plain English. The seed selects one of the task's sentences. In tasks with several
+commands, such as `LamDrawer-v0` (open or close), only the instruction specifies the goal. `instruct=True` adds it to
+the observation as UTF-8 bytes, since Stable-Baselines3, Minari and several trainers refuse text:
+
+```python
+import gymnasium as gym
+from lam_envs import decode_instruction
+
+env = gym.make("LamDrawer-v0", instruct=True)
+observation, info = env.reset(seed=0)
+print(decode_instruction(observation["instruction"]), observation["state"].shape)
+observation, info = env.reset(seed=0, options={"instruction": "open the drawer"})
+assert env.unwrapped.instruction == decode_instruction(info["instruction"]) == "open the drawer"
+```
+
+`paraphrases="held-out"` selects sentences with words that no sentence for training has, to measure generalization.
+`env.unwrapped.command` is the command as integers: for experts, not for agents. Datasets hold the instruction of each
+episode, and exports to LeRobot have it as `task`.
+
+"""
+
 RESET_OPTIONS = """
 
 ## Reset options
@@ -172,7 +197,7 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
     ]
     parts = [ENVIRONMENTS, table(["task", "description", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
     parts += [spaces, "\n## Keywords\n\n", keywords()]
-    return "".join([*parts, RESET_OPTIONS, reset_options(), CAMERA_MATRICES])
+    return "".join([*parts, INSTRUCTIONS, RESET_OPTIONS, reset_options(), CAMERA_MATRICES])
 
 
 def ids(tasks: list[str]) -> str:
