@@ -151,6 +151,7 @@ class Scene:
         for jointed in self.simulation.articulated:
             if jointed.speed() > FAST_OBJECT_SPEED:
                 return False
+            # Its limits stop a joint, also where no other body is near.
             links = range(-1, len(jointed.joints))
             if any(robot in self.simulation.bodies_near(jointed, NEAR_DISTANCE, link) for link in links):
                 return False

@@ -21,9 +21,9 @@ from lam_envs.tasks import InitialState
 from .hinges import SWING, TRAVEL, Hinges
 from .traces import contact_rich_actions, fingerprint, trace
 
-STEPS = 40
+STEPS = 30
 BOX = (Part((0.1, 0.1, 0.1), (0.0, 0.0, 0.0)),)
-SMALL = {"cameras": ("front",), "image_width": 64, "image_height": 64}
+SMALL = {"cameras": ("front",), "image_width": 48, "image_height": 48}
 
 
 @pytest.fixture
@@ -117,8 +117,7 @@ def test_the_same_seed_gives_the_same_bits_after_other_episodes(env: Any) -> Non
     fresh = ManipulationEnv(task=Hinges())
     expected = trace(fresh, 3, actions)
     fresh.close()
-    for seed in (11, 12):
-        contact_rich_actions(env, seed, STEPS)
+    contact_rich_actions(env, 11, STEPS)
     assert trace(env, 3, actions) == expected
     env.set_state(env.physical_state())
     env.step(actions[0])
@@ -130,12 +129,12 @@ def test_a_state_continues_bit_identically_in_another_environment(randomize: Any
     env, other = (ManipulationEnv(task=Hinges(), randomize=randomize) for _ in range(2))
     actions = contact_rich_actions(env, 4, STEPS)
     env.reset(seed=4)
-    for action in actions[:25]:
+    for action in actions[:20]:
         env.step(action)
     state = env.get_state()
-    contact_rich_actions(other, 5, 15)
+    contact_rich_actions(other, 5, 8)
     other.set_state(state)
-    for action in actions[25:]:
+    for action in actions[20:]:
         assert fingerprint(list(env.step(action))) == fingerprint(list(other.step(action)))
     env.close()
     other.close()
@@ -144,16 +143,16 @@ def test_a_state_continues_bit_identically_in_another_environment(randomize: Any
 def test_a_physical_state_comes_back_exactly_with_the_resistance_of_joints(env: Any) -> None:
     actions = contact_rich_actions(env, 6, STEPS)
     env.reset(seed=6)
-    for action in actions[:25]:
+    for action in actions[:20]:
         env.step(action)
     state, joints = env.physical_state(), env.simulation.bodies["drawer"].state()
     follow = []
     for _ in range(2):
-        contact_rich_actions(env, 7, 15)
+        contact_rich_actions(env, 7, 8)
         env.set_state(state)
         np.testing.assert_array_equal(env.physical_state(), state)
         assert env.simulation.bodies["drawer"].state() == joints
-        follow.append(fingerprint([env.step(action)[0] for action in actions[25:]]))
+        follow.append(fingerprint([env.step(action)[0] for action in actions[20:]]))
     assert follow[0] == follow[1]
 
 
@@ -208,7 +207,9 @@ def test_mass_and_friction_of_links_are_those_that_were_sampled() -> None:
 
 @pytest.mark.parametrize("renderer", ["tiny", pytest.param("egl", marks=pytest.mark.slow)])
 def test_images_show_the_position_of_a_joint_and_the_pose_of_the_base(renderer: str) -> None:
-    env = ManipulationEnv(task=Hinges(), obs="pixels", renderer=renderer, render_mode="rgb_array", **SMALL)
+    env = ManipulationEnv(
+        task=Hinges(), obs="pixels", renderer=renderer, render_mode="rgb_array", render_width=64, **SMALL
+    )
     pose = [0.64, -0.1, 0.0, 0, 0, 0.0, 1.0]
     images = []
     for options in (
@@ -225,6 +226,7 @@ def test_images_show_the_position_of_a_joint_and_the_pose_of_the_base(renderer: 
     env.close()
 
 
+@pytest.mark.slow
 def test_rendering_changes_no_episode(env: Any) -> None:
     actions = contact_rich_actions(env, 8, 10)
     seen = ManipulationEnv(task=Hinges(), render_mode="rgb_array", render_width=16, render_height=16)

@@ -23,7 +23,7 @@ from demos.experts.drawer import DrawerExpert, is_grasped
 from lam_envs import ToolCommand, decode_instruction
 from lam_envs.observation import Features
 from lam_envs.robots import ROBOTS
-from lam_envs.tasks.drawer import CLOSE, OPEN, TOLERANCE, TRAVEL
+from lam_envs.tasks.drawer import CLOSE, OPEN, TOLERANCE, TRAVEL, Drawer
 from tests.conftest import Make
 from tests.lam_envs import cheats, traces
 from tests.lam_envs.cheats import Look, Moment, Point, go, stay, tool
@@ -213,8 +213,14 @@ def check_cheat(env: gym.Env[Any, Any], name: str, command: int, seed: int) -> N
     assert sum(m.reward for m in episode) < expert_return(env, seed, options)
 
 
-@pytest.mark.parametrize("command", [OPEN, CLOSE])
-@pytest.mark.parametrize("name", CHEATS)
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        # Steps that press something cost ten times as much.
+        pytest.param(number % 2, name, marks=SLOW if name == "press_down" else [])
+        for number, name in enumerate(CHEATS)
+    ],
+)
 def test_a_cheat_is_no_success_at_any_step_and_returns_less_than_the_expert(
     name: str, command: int, make: Make
 ) -> None:
@@ -226,7 +232,7 @@ def test_a_cheat_is_no_success_at_any_step_and_returns_less_than_the_expert(
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_is_no_success_on_any_arm(name: str, robot: str, make: Make) -> None:
     env = make("LamDrawer-v0", robot=robot)
-    for seed in range(2, 8):
+    for seed in range(8):
         check_cheat(env, name, seed % 2, seed)
 
 
@@ -273,16 +279,18 @@ def test_a_command_shows_in_the_instruction_and_in_no_observation(make: Make) ->
             assert sentences[0] != sentences[1]
 
 
-def test_seeds_give_both_commands_and_openings_of_one_range(make: Make) -> None:
-    env: Any = make("LamDrawer-v0")
+def test_seeds_give_both_commands_and_openings_of_one_range() -> None:
+    task = Drawer()
     seen: dict[int, list[float]] = {OPEN: [], CLOSE: []}
-    for seed in range(60):
-        env.reset(seed=seed)
-        seen[env.unwrapped.command[0]].append(opening(env.unwrapped.features()))
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        command = task.sample_command(rng)
+        start = task.sample_initial_state(rng, 1.0, command)
+        seen[command[0]].append(start.joints["drawer"].joints[0].position)
     for openings in seen.values():
-        assert len(openings) > 15
-        assert 0.06 <= min(openings) < 0.07
-        assert 0.09 < max(openings) <= 0.1
+        assert len(openings) > 80
+        assert 0.06 <= min(openings) < 0.063
+        assert 0.097 < max(openings) <= 0.1
 
 
 # Experts
@@ -292,8 +300,8 @@ def test_seeds_give_both_commands_and_openings_of_one_range(make: Make) -> None:
 @pytest.mark.parametrize("control", ["ee", *(pytest.param(name, marks=SLOW) for name in ("ee_yaw", "joint"))])
 def test_the_expert_does_what_the_instruction_says(robot: str, control: str, make: Make) -> None:
     env = make("LamDrawer-v0", robot=robot, control=control)
-    for seed in range(4):
-        assert expert_return(env, seed, {"command": (seed % 2,)}) > 15.0
+    for seed in range(2):
+        assert expert_return(env, seed, {"command": (seed,)}) > 15.0
 
 
 @pytest.mark.parametrize("keywords", [{"instruct": True}, {"obs": "goal"}, {"control": "discrete"}], ids=str)
@@ -330,8 +338,7 @@ def test_the_same_seed_gives_the_same_bits_after_other_episodes_states_and_proce
     actions = expert_actions(env, 21)
     expected = traces.trace(other, 21, actions)
     there: Any = other.unwrapped
-    for seed in (22, 23):
-        expert_actions(env, seed)
+    expert_actions(env, 22)
     assert traces.trace(env, 21, actions) == expected
     env.reset(seed=24)
     inner: Any = env.unwrapped
@@ -355,8 +362,8 @@ def test_the_same_seed_gives_the_same_bits_after_other_episodes_states_and_proce
 
 
 def test_demonstrations_are_replayed_exactly(tmp_path: Path) -> None:
-    dataset = demos.collect("LamDrawer-v0", episodes=4, seed=0, demonstrator="noisy", root=tmp_path)
-    assert demos.replay(dataset).identical == 4
+    dataset = demos.collect("LamDrawer-v0", episodes=2, seed=0, demonstrator="noisy", root=tmp_path)
+    assert demos.replay(dataset).identical == 2
     assert all(episode.infos["is_success"][-1] for episode in dataset.iterate_episodes())
 
 
