@@ -304,7 +304,11 @@ def test_the_expert_does_what_the_instruction_says(robot: str, control: str, mak
         assert expert_return(env, seed, {"command": (seed,)}) > 15.0
 
 
-@pytest.mark.parametrize("keywords", [{"instruct": True}, {"obs": "goal"}, {"control": "discrete"}], ids=str)
+@pytest.mark.parametrize(
+    "keywords",
+    [{"instruct": True}, *(pytest.param(one, marks=SLOW) for one in ({"obs": "goal"}, {"control": "discrete"}))],
+    ids=str,
+)
 def test_the_expert_acts_in_every_mode(keywords: dict[str, Any], make: Make) -> None:
     env = make("LamDrawer-v0", **keywords)
     assert expert_return(env, 3, {}) > 15.0
