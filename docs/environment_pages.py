@@ -140,13 +140,13 @@ the observation as UTF-8 bytes, since Stable-Baselines3, Minari and several trai
 
 ```python
 import gymnasium as gym
-from lam_envs import decode_instruction
+import lam_envs
 
 env = gym.make("LamDrawer-v0", instruct=True)
 observation, info = env.reset(seed=0)
-print(decode_instruction(observation["instruction"]), observation["state"].shape)
+print(lam_envs.decode_instruction(observation["instruction"]), observation["state"].shape)
 observation, info = env.reset(seed=0, options={"instruction": "open the drawer"})
-assert env.unwrapped.instruction == decode_instruction(info["instruction"]) == "open the drawer"
+assert lam_envs.decode_instruction(info["instruction"]) == env.unwrapped.instruction == "open the drawer"
 ```
 
 `paraphrases="held-out"` selects sentences with words that no sentence for training has, to measure generalization.
