@@ -127,11 +127,13 @@ def _training_workers(env: Env) -> int:
     """Return the number of processes that step the copies of an environment; 1 for none but this one.
 
     Processes are only forked: new ones would import the user's program again, which need not be written for that. A
-    job of an engine shares its cores with other jobs, and EGL does not work in forked processes.
+    job of an engine shares its cores with other jobs, EGL does not work in forked processes, and wrappers may share
+    objects with this process, such as a counter of steps.
     """
-    uses_egl = env.spec is not None and env.spec.kwargs.get("renderer") == "egl"
+    if env.spec is None or env.spec.additional_wrappers or env.spec.kwargs.get("renderer") == "egl":
+        return 1
     is_alone = multiprocessing.parent_process() is None
-    return default_workers() if sys.platform == "linux" and is_alone and not uses_egl else 1
+    return default_workers() if sys.platform == "linux" and is_alone else 1
 
 
 def next_episode(envs: VecEnv, number: int) -> None:
