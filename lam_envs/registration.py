@@ -28,6 +28,7 @@ TASKS: dict[str, TaskEntry] = {
     "stack": TaskEntry("lam_envs.tasks.stack:Stack", 100),
     "insert": TaskEntry("lam_envs.tasks.insert:Insert", 100),
     "drawer": TaskEntry("lam_envs.tasks.drawer:Drawer", 80),
+    "conveyor": TaskEntry("lam_envs.tasks.conveyor:Conveyor", 80),
 }
 """Tasks by name. A new task is a file in ``lam_envs/tasks``, a file in ``demos/experts``, and an entry here."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demos.experts.conveyor import ConveyorExpert
 from demos.experts.drawer import DrawerExpert
 from demos.experts.expert import COMMAND, Expert, ExpertPolicy
 from demos.experts.grasp import GraspExpert
@@ -20,6 +21,7 @@ EXPERTS: dict[str, Expert] = {
     "stack": StackExpert(),
     "insert": InsertExpert(),
     "drawer": DrawerExpert(),
+    "conveyor": ConveyorExpert(),
 }
 
 

@@ -98,3 +98,30 @@ class Body:
     def invalidate(self) -> None:
         """Discard the cached motion: the next :meth:`motion` asks Bullet again."""
         self._motion = None
+
+
+@dataclass
+class MovingSurface(Body):
+    """Fixed box that drags what touches it, as a conveyor belt does.
+
+    Bullet has no velocity of a surface. In contacts it uses the velocity of a body without mass, and then moves the
+    body, by less than a millimeter in a physics step: :meth:`hold` moves it back.
+
+    Attributes:
+        home: Position of the center, meters.
+        surface_velocity: Velocity with which it drags objects, meters per second.
+    """
+
+    home: Vector3 = (0.0, 0.0, 0.0)
+    surface_velocity: Vector3 = (0.0, 0.0, 0.0)
+
+    def hold(self) -> None:
+        """Move the box back to its position. Call it before the first physics step and after each one."""
+        # Setting the pose sets the velocity to zero.
+        pybullet.resetBasePositionAndOrientation(self.id, self.home, IDENTITY, self.client)
+        pybullet.resetBaseVelocity(self.id, self.surface_velocity, physicsClientId=self.client)
+
+    def set_surface_velocity(self, velocity: Vector3) -> None:
+        """Set the velocity with which it drags objects, meters per second."""
+        self.surface_velocity = velocity
+        self.hold()

@@ -18,7 +18,7 @@ import numpy as np
 
 from lam_envs.bullet import articulated, egl, solver
 from lam_envs.bullet.articulated import ArticulatedBody, Joint
-from lam_envs.bullet.bodies import RGB, Body, Color, Part, box_shapes
+from lam_envs.bullet.bodies import RGB, Body, Color, MovingSurface, Part, box_shapes
 from lam_envs.bullet.cameras import Camera, CameraImage
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.connection import connect, disconnect, load_egl
@@ -95,6 +95,8 @@ class Simulation:
         """Rigid bodies that forces can move."""
         self.articulated: list[ArticulatedBody] = []
         """Bodies with joints."""
+        self.moving_surfaces: list[MovingSurface] = []
+        """Fixed bodies that drag what touches them."""
         solver.configure(self.client)
         self._substeps = 0
         self.set_substeps(1)
@@ -257,6 +259,8 @@ class Simulation:
             for body in self.articulated:
                 body.apply_springs()
             advance(client)
+            for surface in self.moving_surfaces:
+                surface.hold()
 
     def set_substeps(self, substeps: int) -> None:
         """Divide physics steps into equal substeps; 1 restores whole steps.

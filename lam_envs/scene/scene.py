@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.bullet.articulated import ArticulatedBody, articulation_from_numbers, articulation_size
+from lam_envs.bullet.bodies import MovingSurface
 from lam_envs.bullet.geometry import Motion, Vector3, check_orientation
 from lam_envs.bullet.simulation import PHYSICS_STEPS, Detail, Renderer, Simulation
 from lam_envs.bullet.solver import SUBSTEPS
@@ -54,6 +55,10 @@ torque limit lags behind the others: the fingers of the xArm 6 dip by 3.7 mm at 
 three by 1.4."""
 MOTION_SIZE = 13
 """Numbers of a movable object: position 3, quaternion 4, velocity 3, angular velocity 3."""
+VELOCITY_SIZE = 3
+"""Numbers of a moving surface."""
+MAX_SURFACE_SPEED = 1.0
+"""Largest speed of a moving surface along each axis, meters per second."""
 
 
 class Scene:
@@ -90,6 +95,7 @@ class Scene:
         self._articulated = [
             (name, cast(ArticulatedBody, self.simulation.bodies[name])) for name in task.articulated_objects
         ]
+        self._surfaces = [cast(MovingSurface, self.simulation.bodies[name]) for name in task.moving_surfaces]
         self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)
         """Present target of the robot."""
         self.tool = self.robot.tool_state()
@@ -197,9 +203,10 @@ class Scene:
 
     @property
     def _objects_size(self) -> int:
-        """Length of the part of movable and articulated objects."""
+        """Length of the part of movable objects, articulated objects and moving surfaces."""
         articulated = sum(articulation_size(len(joints)) for joints in self.task.articulated_objects.values())
-        return MOTION_SIZE * len(self.task.movable_objects) + articulated
+        surfaces = VELOCITY_SIZE * len(self.task.moving_surfaces)
+        return MOTION_SIZE * len(self.task.movable_objects) + articulated + surfaces
 
     def initial_state(self, initial: InitialState) -> npt.NDArray[np.float64]:
         """Return the physical state of an initial state: at rest, and with the gripper half open."""
@@ -214,12 +221,14 @@ class Scene:
         ]
         parts += [_flatten(initial.objects[name]) for name in self.task.movable_objects]
         parts += [initial.joints[name].to_numbers() for name in self.task.articulated_objects]
+        parts += [initial.surfaces[name] for name in self.task.moving_surfaces]
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def state(self) -> npt.NDArray[np.float64]:
         """Return the physical state, shape (state_size,), in radians, meters and seconds.
 
-        It consists of joints, joint velocities, commanded joints, target, movable and articulated objects.
+        It consists of joints, joint velocities, commanded joints, target, movable objects, articulated objects and
+        moving surfaces.
         """
         positions, velocities = self.robot.joint_states()
         parts: list[Sequence[float]] = [
@@ -230,14 +239,15 @@ class Scene:
         ]
         parts += [_flatten(self.simulation.bodies[name].motion()) for name in self.task.movable_objects]
         parts += [body.state().to_numbers() for _, body in self._articulated]
+        parts += [surface.surface_velocity for surface in self._surfaces]
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def check_state(self, state: npt.NDArray[np.float64]) -> None:
-        """Check orientations and joints of a state.
+        """Check orientations, joints and velocities of surfaces of a state.
 
         Raises:
-            ValueError: The orientation of an object is not a unit quaternion, a joint is beyond its limits, or the
-                resistance of the joint of an object is out of range.
+            ValueError: The orientation of an object is not a unit quaternion, a joint is beyond its limits, the
+                resistance of the joint of an object is out of range, or a surface is too fast.
         """
         at = self.state_size - self._objects_size
         for name in self.task.movable_objects:
@@ -247,6 +257,11 @@ class Scene:
             size = articulation_size(len(body.joints))
             body.check(name, articulation_from_numbers(state[at : at + size].tolist()))
             at += size
+        for speed in state[at : self.state_size]:
+            if abs(speed) > MAX_SURFACE_SPEED:
+                raise ValueError(
+                    f"a surface moves with {speed:g} m/s; expected at most {MAX_SURFACE_SPEED:g} in either direction"
+                )
         joints, arm = self.robot.joint_count, len(self.robot.limits)
         for kind, angles in (("angle", state[:arm]), ("target", state[2 * joints : 2 * joints + arm])):
             for name, angle, (low, high) in zip(self.robot.model.arm_joints, angles, self.robot.limits, strict=True):
@@ -281,6 +296,10 @@ class Scene:
             size = articulation_size(len(body.joints))
             body.set_state(articulation_from_numbers(numbers[at : at + size]))
             at += size
+        for surface in self._surfaces:
+            vx, vy, vz = numbers[at : at + VELOCITY_SIZE]
+            surface.set_surface_velocity((vx, vy, vz))
+            at += VELOCITY_SIZE
         self.simulation.refresh_contacts()
 
     def copy_poses(self, source: Scene) -> None:

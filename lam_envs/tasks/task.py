@@ -33,12 +33,14 @@ class InitialState:
         desired_goal: Desired goal.
         objects: Motion of each movable object by name.
         joints: State of each articulated object by name: pose of its base, joints and their resistance.
+        surfaces: Velocity of each moving surface by name, meters per second.
     """
 
     tool_position: Vector3
     desired_goal: tuple[float, ...]
     objects: Mapping[str, Motion] = field(default_factory=dict)
     joints: Mapping[str, Articulation] = field(default_factory=dict)
+    surfaces: Mapping[str, Vector3] = field(default_factory=dict)
 
 
 class TaskObservation(NamedTuple):
@@ -71,6 +73,8 @@ class Task(ABC):
     articulated_objects: ClassVar[Mapping[str, Sequence[tuple[float, float]]]] = {}
     """Lowest and highest position of each joint, meters or radians, by name of the articulated objects. The states of
     these objects belong to the state."""
+    moving_surfaces: ClassVar[tuple[str, ...]] = ()
+    """Names of the surfaces whose velocities belong to the state, such as conveyor belts."""
     tool_low: ClassVar[Vector3] = (0.4, -0.15, 0.17)
     tool_high: ClassVar[Vector3] = (0.6, 0.15, 0.33)
     """Bounds of the initial position of the tool, meters."""

@@ -46,14 +46,15 @@ def check_declarations(task: Task) -> None:
 
 
 def check_objects(task: Task, simulation: Simulation) -> None:
-    """Check that a scene has the movable and the articulated objects that its task declares.
+    """Check that a scene has the movable and articulated objects and the moving surfaces that its task declares.
 
     Raises:
-        ValueError: An object is missing, or an articulated object has other joints.
+        ValueError: An object or a surface is missing, or an articulated object has other joints.
     """
     for names, declared in (
         (task.movable_objects, "movable_objects"),
         (task.articulated_objects, "articulated_objects"),
+        (task.moving_surfaces, "moving_surfaces"),
     ):
         if missing := set(names) - set(simulation.bodies):
             raise ValueError(
@@ -73,10 +74,10 @@ def check_objects(task: Task, simulation: Simulation) -> None:
 
 
 def check_initial_objects(task: Task, start: InitialState) -> None:
-    """Check that an initial state has the objects and the numbers of joints that its task declares.
+    """Check that an initial state has the objects, numbers of joints and surfaces that its task declares.
 
     Raises:
-        ValueError: Objects or joints differ from the declared ones.
+        ValueError: Objects, joints or surfaces differ from the declared ones.
     """
     method = f"{type(task).__name__}.sample_initial_state"
     if set(start.objects) != set(task.movable_objects):
@@ -90,6 +91,11 @@ def check_initial_objects(task: Task, start: InitialState) -> None:
         raise ValueError(
             f"{method} returns joints of articulated objects in the numbers {found}; expected {expected}, as in "
             "articulated_objects"
+        )
+    if set(start.surfaces) != set(task.moving_surfaces):
+        raise ValueError(
+            f"{method} returns velocities of {', '.join(start.surfaces) or 'no surfaces'}; "
+            f"expected those of moving_surfaces: {', '.join(task.moving_surfaces) or 'nothing'}"
         )
 
 
