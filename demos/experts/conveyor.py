@@ -28,6 +28,9 @@ TOOL_SPEED = 0.4
 """Largest speed of the tool along each axis, meters per second."""
 LEAD_TIME = 0.12
 """Time by which the commanded position of a moving tool is ahead of the tool, seconds."""
+SLACK = 0.01
+"""Distance along the belt that counts as none, meters: the fingers close in this direction, and then center the cube.
+Smaller differences are the rule where the tool moves in steps."""
 MAX_SPEED = 0.25
 """Largest speed at which the cube is followed, meters per second: a faster one was pushed and stops soon."""
 
@@ -48,7 +51,8 @@ class ConveyorExpert:
         yaw = nearest_face(features["object/rotation"].tolist())
 
         # At the grip: close, and move on with the cube.
-        distance = math.dist((x, y, z), (tool_x, tool_y, tool_z))
+        across, along = x - tool_x, max(abs(y - tool_y) - SLACK, 0.0)
+        distance = math.hypot(across, along, z - tool_z)
         if distance <= AT_GRIP:
             return ToolCommand((x, y + lead, z), CLOSED, yaw)
 
@@ -57,7 +61,7 @@ class ConveyorExpert:
             return ToolCommand((tool_x, tool_y + lead, tool_z), CLOSED, yaw)
 
         # Low and beside the cube: rise first, or the hand would push it away.
-        horizontal = math.hypot(x - tool_x, y - tool_y)
+        horizontal = math.hypot(across, along)
         if horizontal > NEAR and tool_z < z + CLEARANCE / 2:
             return ToolCommand((tool_x, tool_y + lead, z + CLEARANCE), OPEN, yaw)
 
@@ -66,7 +70,7 @@ class ConveyorExpert:
         height = funnel(horizontal, ALIGNED, CLEARANCE)
         if features["gripper/width"].item() < OPEN_ENOUGH and tool_z > z + CLEARANCE / 2:
             height = CLEARANCE
-        meeting = meeting_point(y, speed, tool_y, abs(x - tool_x) / TOOL_SPEED)
+        meeting = meeting_point(y, speed, tool_y, abs(across) / TOOL_SPEED)
         return ToolCommand((x, meeting + lead, z + height), OPEN, yaw)
 
 
