@@ -108,7 +108,7 @@ class MovingSurface(Body):
     body, by less than a millimeter in a physics step: :meth:`hold` moves it back.
 
     Attributes:
-        home: Position of the center, meters.
+        home: Position of the center of its upper face, meters.
         surface_velocity: Velocity with which it drags objects, meters per second.
     """
 

@@ -114,6 +114,28 @@ def stands_on_the_block(episode: Episode) -> bool:
     return info["is_upright"] and info["is_still"] and rise(episode[-1], episode) > 0.03
 
 
+def was_dropped(episode: Episode) -> bool:
+    """Return True if it was held, fell, and was carried on by the belt."""
+    return flew(0.02, episode) and rise(episode[-1], episode) < 0.005
+
+
+def stayed_below(episode: Episode) -> bool:
+    """Return True if only the height is missing for a success."""
+    last = episode[-1]
+    return held(last) and bool(last.info["is_held"]) and 0.03 < rise(last, episode) < 0.095
+
+
+def was_dammed(episode: Episode) -> bool:
+    """Return True if the hand stopped it on the belt."""
+    return sum(m.touch.anywhere and speed(m) < 0.02 for m in episode) >= 10 and not any(map(held, episode))
+
+
+def was_accompanied(height: float, episode: Episode) -> bool:
+    """Return True if the hand moved with it at a height above it, and never held it."""
+    near = [np.linalg.norm(m.features["object/relative"] + (0.0, 0.0, height)) < 0.02 for m in episode]
+    return sum(near) >= 10 and not any(map(held, episode))
+
+
 class Case(NamedTuple):
     task: str
     cheat: Cheat
@@ -132,6 +154,15 @@ def cases() -> list[Case]:
         Case("pick_place", cheats.drop_through, passed_the_goal, "drop_through"),
         Case("stack", cheats.hold_on_top, was_held_in_place, "hold_on_top"),
         Case("stack", cheats.drop_beside, partial(flew, 0.1), "drop_beside"),
+        Case("conveyor", cheats.throw_off, partial(flew, 0.05), "throw_off"),
+        Case("conveyor", partial(cheats.throw_off, height=0.16), partial(flew, 0.1), "toss_off", has_moments=True),
+        Case("conveyor", cheats.hold_low, stayed_below, "hold_low"),
+        Case("conveyor", cheats.drop_back, was_dropped, "drop_back"),
+        Case("conveyor", cheats.dam, was_dammed, "dam"),
+        Case("conveyor", cheats.ride, partial(was_accompanied, 0.005), "ride"),
+        Case("conveyor", cheats.ride_above, partial(was_accompanied, 0.1), "ride_above"),
+        Case("conveyor", cheats.press_on_belt, was_pressed, "press_on_belt"),
+        Case("conveyor", cheats.lift_by_one_finger, was_touched_on_one_side, "lift_by_one_finger"),
         Case("insert", cheats.hold_over_hole, was_held_in_place, "hold_over_hole"),
         Case("insert", cheats.stand_on_block, stands_on_the_block, "stand_on_block"),
         Case("insert", cheats.drop_on_block, partial(flew, 0.1), "drop_on_block"),
@@ -159,6 +190,7 @@ ONCE = {
     "pick_place": ("throw", "one_finger"),
     "stack": ("hover", "outside"),
     "insert": ("press_down", "throw", "knock"),
+    "conveyor": ("throw_off", "hold_low", "dam"),
 }
 """Tasks of the quick tests for cheats that fit several tasks."""
 GENERAL = {name for names in ONCE.values() for name in names}
@@ -251,7 +283,7 @@ def test_a_cheat_is_no_success_at_any_step_and_returns_less_than_the_expert(
 
 ARMS = tuple(sorted(set(ROBOTS) - {"panda"}))
 WITH_ANY_ARM = ("reach-swing_through", "push-knock", "grasp-toss", "pick_place-drop_through", "stack-hold_on_top",
-                "insert-hold_over_hole")  # fmt: skip
+                "insert-hold_over_hole", "conveyor-toss_off")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -284,7 +316,7 @@ def test_a_slab_swept_off_the_table_is_lost(episodes: int, least: int, make: Mak
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("task", ["reach", "push", "grasp", "pick_place", "stack", "insert"])
+@pytest.mark.parametrize("task", ["reach", "push", "grasp", "pick_place", "stack", "insert", "conveyor"])
 def test_neither_idling_nor_chance_returns_as_much_as_the_expert(task: str, count: int, make: Make) -> None:
     env = make(env_id(task))
     env.action_space.seed(0)
