@@ -413,7 +413,8 @@ def ride_above(look: Look) -> Iterator[ToolCommand]:
 def press_on_belt(look: Look) -> Iterator[ToolCommand]:
     """Move with it, and press it onto the belt with the closed hand."""
     yield from follow(look, (0.0, 0.0, 0.1), CLOSED, 40, 0.012)
-    yield from follow(look, (0.0, 0.0, 0.0), CLOSED, 100)
+    # Lower, it wedges the fingers open and holds it.
+    yield from follow(look, (0.0, 0.0, 0.015), CLOSED, 100)
 
 
 def lift_by_one_finger(look: Look) -> Iterator[ToolCommand]:

@@ -127,7 +127,8 @@ def stayed_below(episode: Episode) -> bool:
 
 def was_dammed(episode: Episode) -> bool:
     """Return True if the hand stopped it on the belt."""
-    return sum(m.touch.anywhere and speed(m) < 0.02 for m in episode) >= 10 and not any(map(held, episode))
+    stopped = [m.touch.anywhere and abs(m.features["object/velocity"][1]) < 0.03 for m in episode]
+    return sum(stopped) >= 5 and not any(map(held, episode))
 
 
 def was_accompanied(height: float, episode: Episode) -> bool:
