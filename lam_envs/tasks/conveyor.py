@@ -37,8 +37,7 @@ BELT_SIZE = (0.5, 1.4, 0.02)
 BELT_CENTER = (0.5, 0.0, 0.01)
 BELT_TOP = BELT_CENTER[2] + BELT_SIZE[2] / 2
 RAIL_SIZE = (0.02, 1.4, 0.05)
-"""Edge lengths of the rails on both sides, meters. They rise 3 cm above the belt: the cube leaves it only at its ends.
-"""
+"""Edge lengths of the rails on both sides, meters, 3 cm above the belt: the cube leaves it only at its ends."""
 MIN_SPEED, MAX_SPEED = 0.05, 0.2
 """Range of the belt's speed, meters per second."""
 NEAREST_START, FARTHEST_START = 0.05, 0.35
