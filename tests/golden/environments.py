@@ -71,5 +71,7 @@ def cases() -> Iterator[Case]:
         yield case(f"randomize={randomize}", "LamStack-v0", randomize=randomize)
     noisy = {"sensor_noise": (0.01, 0.02), "action_delay": (1, 2)}
     yield case("sensor noise and delay", "LamInsert-v0", randomize=noisy)
-    yield case("a belt, noise and delay", "LamConveyor-v0", control="joint", randomize={"friction": (0.7, 1.3), **noisy})
+    yield case(
+        "a belt, noise and delay", "LamConveyor-v0", control="joint", randomize={"friction": (0.7, 1.3), **noisy}
+    )
     yield case("images that vary", "LamInsert-v0", IMAGE_STEPS, obs="pixels", randomize="visual")

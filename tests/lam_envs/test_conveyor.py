@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from typing_extensions import override
 
+import demos
 from lam_envs.bullet.geometry import Motion
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.tasks import InitialState, make_task
@@ -107,6 +109,11 @@ def test_tasks_without_a_belt_keep_the_length_of_their_states(make: Make) -> Non
         sizes[name] = inner.physical_state().size
     assert make_task("grasp").moving_surfaces == ()
     assert sizes["LamConveyor-v0"] - sizes["LamGrasp-v0"] == 3
+
+
+def test_a_dataset_replays_bit_identically(tmp_path: Path) -> None:
+    dataset = demos.collect("LamConveyor-v0", episodes=2, seed=0, demonstrator="noisy", root=tmp_path)
+    assert demos.replay(dataset).identical == 2
 
 
 class WithoutBelt(Conveyor):
