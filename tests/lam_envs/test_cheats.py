@@ -24,7 +24,7 @@ from lam_envs.registration import env_id
 from lam_envs.robots import ROBOTS
 
 from ..conftest import Make
-from . import cheats
+from . import belt_cheats, cheats
 from .cheats import Cheat, Moment
 
 Episode = list[Moment]
@@ -155,15 +155,17 @@ def cases() -> list[Case]:
         Case("pick_place", cheats.drop_through, passed_the_goal, "drop_through"),
         Case("stack", cheats.hold_on_top, was_held_in_place, "hold_on_top"),
         Case("stack", cheats.drop_beside, partial(flew, 0.1), "drop_beside"),
-        Case("conveyor", cheats.throw_off, partial(flew, 0.05), "throw_off"),
-        Case("conveyor", partial(cheats.throw_off, height=0.16), partial(flew, 0.1), "toss_off", has_moments=True),
-        Case("conveyor", cheats.hold_low, stayed_below, "hold_low"),
-        Case("conveyor", cheats.drop_back, was_dropped, "drop_back"),
-        Case("conveyor", cheats.dam, was_dammed, "dam"),
-        Case("conveyor", cheats.ride, partial(was_accompanied, 0.005), "ride"),
-        Case("conveyor", cheats.ride_above, partial(was_accompanied, 0.1), "ride_above"),
-        Case("conveyor", cheats.press_on_belt, was_pressed, "press_on_belt"),
-        Case("conveyor", cheats.lift_by_one_finger, was_touched_on_one_side, "lift_by_one_finger"),
+        Case("conveyor", belt_cheats.throw_off, partial(flew, 0.05), "throw_off"),
+        Case(
+            "conveyor", partial(belt_cheats.throw_off, height=0.16), partial(flew, 0.1), "toss_off", has_moments=True
+        ),
+        Case("conveyor", belt_cheats.hold_low, stayed_below, "hold_low"),
+        Case("conveyor", belt_cheats.drop_back, was_dropped, "drop_back"),
+        Case("conveyor", belt_cheats.dam, was_dammed, "dam"),
+        Case("conveyor", belt_cheats.ride, partial(was_accompanied, 0.005), "ride"),
+        Case("conveyor", belt_cheats.ride_above, partial(was_accompanied, 0.1), "ride_above"),
+        Case("conveyor", belt_cheats.press_on_belt, was_pressed, "press_on_belt"),
+        Case("conveyor", belt_cheats.lift_by_one_finger, was_touched_on_one_side, "lift_by_one_finger"),
         Case("insert", cheats.hold_over_hole, was_held_in_place, "hold_over_hole"),
         Case("insert", cheats.stand_on_block, stands_on_the_block, "stand_on_block"),
         Case("insert", cheats.drop_on_block, partial(flew, 0.1), "drop_on_block"),
