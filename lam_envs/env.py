@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import gymnasium as gym
@@ -10,24 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.bullet.cameras import CAMERAS, CameraMatrices
-from lam_envs.bullet.simulation import CONTROL_HZ, Renderer, Simulation
+from lam_envs.bullet.simulation import CONTROL_HZ, Renderer
 from lam_envs.control import CONTROLS, ToolCommand
-from lam_envs.observation import Action, Array, Command, Features, Info, Observation
+from lam_envs.observation import Action, Array, Features, Info, Observation
 from lam_envs.observation.instructions import INSTRUCTION_KEY, SPLITS, Split, encode_instruction
 from lam_envs.randomization import Randomization, parse_randomization
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.scene import reset_options
+from lam_envs.scene.episode import EpisodeProperties
 from lam_envs.scene.observer import OBSERVATIONS, ImageSettings, Observer, to_info_flag
 from lam_envs.scene.viewer import RENDER_MODES, RENDERERS, Viewer, camera_matrices
 from lam_envs.scene.world import World
 from lam_envs.tasks import TASKS, Task, make_task
+from lam_envs.tasks import task_keywords as names_of_keywords
 from lam_envs.tasks.goals.reward import Reward
 from lam_envs.validation import check_bool, check_name, check_names, check_pixels, resolve, unknown_keyword
 
 REWARDS = ("dense", "sparse")
 
 
-class ManipulationEnv(gym.Env[Any, Any]):
+class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
     """Robot arm at a table with a manipulation task.
 
     Args:
@@ -58,7 +61,8 @@ class ManipulationEnv(gym.Env[Any, Any]):
         camera: A name of ``lam_envs.bullet.cameras.CAMERAS``, for :meth:`render`.
         render_width: Width of an image of :meth:`render`, pixels.
         render_height: Height of an image of :meth:`render`, pixels.
-        unknown: Collects unknown keywords: the error then suggests the closest known one.
+        task_keywords: Keywords that the task has of its own, such as ``objects`` of Clutter; see the page of the
+            task. The error for an unknown one suggests the closest known one.
 
     Raises:
         TypeError: A keyword is unknown.
@@ -93,11 +97,14 @@ class ManipulationEnv(gym.Env[Any, Any]):
         camera: str = "overview",
         render_width: int = 480,
         render_height: int = 480,
-        **unknown: object,
+        **task_keywords: object,
     ) -> None:
-        if unknown:
-            raise TypeError(unknown_keyword(next(iter(unknown)), ManipulationEnv.__init__))
-        self._task = resolve("task", task, Task, TASKS, make_task)  # type: ignore[type-abstract]
+        known = names_of_keywords(task) if isinstance(task, str) and task in TASKS else []
+        for keyword in task_keywords:
+            if keyword not in known:
+                raise TypeError(unknown_keyword(keyword, ManipulationEnv.__init__, known))
+        make = partial(make_task, **task_keywords)
+        self._task = resolve("task", task, Task, TASKS, make)  # type: ignore[type-abstract]
         model = resolve("robot", robot, RobotModel, ROBOTS, ROBOTS.__getitem__)
         self._control = CONTROLS[check_name("control", control, CONTROLS)](model)
         check_name("obs", obs, OBSERVATIONS)
@@ -215,53 +222,6 @@ class ManipulationEnv(gym.Env[Any, Any]):
             part.close()
 
     # For experts, datasets and planners
-
-    @property
-    def task_name(self) -> str:
-        """Name of the task in ``lam_envs.registration.TASKS``."""
-        return self._task.name
-
-    @property
-    def instruction(self) -> str:
-        """Instruction of the present episode.
-
-        Raises:
-            ResetNeeded: ``reset`` has not been called.
-        """
-        self._world.active_scene()
-        return self._world.request.instruction
-
-    @property
-    def command(self) -> Command:
-        """Command of the present episode, which success refers to; ``()`` in tasks that always ask for the same.
-
-        Privileged information for experts: an agent has to understand the instruction.
-
-        Raises:
-            ResetNeeded: ``reset`` has not been called.
-        """
-        self._world.active_scene()
-        return self._world.request.command
-
-    @property
-    def commands(self) -> list[Command]:
-        """All commands of the task."""
-        return self._task.commands()
-
-    @property
-    def simulation(self) -> Simulation:
-        """Physics simulation, for measurements. Do not change it: episodes would not be reproducible."""
-        return self._world.scene().simulation
-
-    @property
-    def contact_force(self) -> float:
-        """Largest contact force of the robot on a body in the last physics step, newtons."""
-        return self._world.scene().robot.max_contact_force()
-
-    @property
-    def max_width(self) -> float:
-        """Largest opening of the gripper, meters."""
-        return self._control.max_width
 
     def action_for(self, command: ToolCommand, features: Features) -> Action:
         """Return the action that moves the tool toward a desired pose.

@@ -29,6 +29,7 @@ TASKS: dict[str, TaskEntry] = {
     "insert": TaskEntry("lam_envs.tasks.insert:Insert", 100),
     "drawer": TaskEntry("lam_envs.tasks.drawer:Drawer", 80),
     "conveyor": TaskEntry("lam_envs.tasks.conveyor:Conveyor", 80),
+    "clutter": TaskEntry("lam_envs.tasks.clutter.task:Clutter", 150),
 }
 """Tasks by name. A new task is a file in ``lam_envs/tasks``, a file in ``demos/experts``, and an entry here."""
 

@@ -87,13 +87,18 @@ def check_bool(argument: str, value: object) -> bool:
     return value
 
 
-def unknown_keyword(keyword: str, function: Callable[..., object]) -> str:
+def unknown_keyword(keyword: str, function: Callable[..., object], others: Iterable[str] = ()) -> str:
     """Return an error message with the closest known keyword and all keywords of a function.
 
     It begins like Python's message: TorchRL and Gymnasium recognize it and retry without the keyword.
+
+    Args:
+        keyword: The unknown keyword.
+        function: Function with keyword-only arguments.
+        others: More keywords that it takes.
     """
     parameters = inspect.signature(function).parameters.values()
-    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    known = [*(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY), *others]
     error = f"{function.__qualname__}() got an unexpected keyword argument {keyword!r}"
     return f"{error}{_hint(keyword, known)}. Known: {', '.join(known)}"
 

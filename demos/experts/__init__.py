@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demos.experts.clutter import ClutterExpert
 from demos.experts.conveyor import ConveyorExpert
 from demos.experts.drawer import DrawerExpert
 from demos.experts.expert import COMMAND, Expert, ExpertPolicy
@@ -22,6 +23,7 @@ EXPERTS: dict[str, Expert] = {
     "insert": InsertExpert(),
     "drawer": DrawerExpert(),
     "conveyor": ConveyorExpert(),
+    "clutter": ClutterExpert(),
 }
 
 

@@ -31,8 +31,9 @@ class Expert(Protocol):
         """Return the position of the tool and the opening of the gripper to move to.
 
         Args:
-            features: Features of the scene by name. In tasks with several commands, :data:`COMMAND` is the command of
-                the episode, shape (numbers of a command,): privileged information, which agents do not have.
+            features: Features of the scene by name, and privileged information, which agents do not have: in tasks
+                with several commands, :data:`COMMAND` is the command of the episode, shape (numbers of a command,);
+                in tasks whose objects differ, their shapes, see ``ManipulationEnv.geometry``.
         """
         ...
 
@@ -97,10 +98,10 @@ class ExpertPolicy:
         return np.stack([self._act(row) for row in rows]), state
 
     def features(self, observation: Observation) -> Features:
-        """Return the features that the expert gets: those of an observation, and the command of the episode."""
-        features = self._env.features(observation)
+        """Return the features that the expert gets: those of an observation, and privileged ones."""
+        features = {**self._env.features(observation), **self._env.geometry}
         if self._has_commands:
-            return {**features, COMMAND: np.array(self._env.command, dtype=np.float64)}
+            features[COMMAND] = np.array(self._env.command, dtype=np.float64)
         return features
 
     def _act(self, observation: Observation) -> Array:

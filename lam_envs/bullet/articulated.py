@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from lam_envs.bullet.bodies import RGB, Body, Part, box_shapes
+from typing_extensions import override
+
+from lam_envs.bullet.bodies import RGB, Body, Part, box_shapes, shifted_color
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.geometry import IDENTITY, Frame, Quaternion, Vector3, check_orientation
 from lam_envs.randomization import PhysicsScale
@@ -180,6 +182,12 @@ class ArticulatedBody(Body):
         for number, joint in enumerate(state.joints):
             pybullet.resetJointState(self.id, number, joint.position, joint.velocity, self.client)
 
+    @override
+    def copy_pose(self, original: Body) -> None:
+        """See :class:`Body`."""
+        if isinstance(original, ArticulatedBody):
+            self.set_pose(original.state())
+
     def set_friction(self) -> None:
         """Set the dry friction of the joints.
 
@@ -254,12 +262,13 @@ class ArticulatedBody(Body):
                         f"expected 0 to {MAX_PARAMETER:g}"
                     )
 
+    @override
     def set_color_offset(self, offset: Sequence[float]) -> None:
         """Add an offset in red, green and blue to the colors of base and links."""
         colors = [self.color[:3], *(joint.color for joint in self.joints)]
         for link, color in enumerate(colors, start=-1):
-            changed = [min(max(own + more, 0.0), 1.0) for own, more in zip(color, offset, strict=True)]
-            pybullet.changeVisualShape(self.id, link, rgbaColor=[*changed, 1.0], physicsClientId=self.client)
+            rgba = [*shifted_color(color, offset), 1.0]
+            pybullet.changeVisualShape(self.id, link, rgbaColor=rgba, physicsClientId=self.client)
 
     def _positions(self) -> list[tuple[float, float]]:
         """Return position and velocity of each joint."""

@@ -18,11 +18,21 @@ import numpy as np
 
 from lam_envs.bullet import articulated, egl, solver
 from lam_envs.bullet.articulated import ArticulatedBody, Joint
-from lam_envs.bullet.bodies import RGB, Body, Color, MovingSurface, Part, box_shapes
+from lam_envs.bullet.bodies import (
+    RGB,
+    Body,
+    Color,
+    MarkerShape,
+    MovingSurface,
+    Part,
+    box_shapes,
+    marker_shape,
+    shifted_color,
+)
 from lam_envs.bullet.cameras import Camera, CameraImage
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.connection import connect, disconnect, load_egl
-from lam_envs.bullet.geometry import IDENTITY, Frame, Vector3
+from lam_envs.bullet.geometry import Frame, Vector3
 from lam_envs.bullet.ground import Plate, horizontal_brightness, paint
 from lam_envs.bullet.quiet import SuppressOutput
 from lam_envs.bullet.solver import PHYSICS_HZ
@@ -39,7 +49,6 @@ Detail = Literal["physics", "fast", "full"]
 Renderer = Literal["tiny", "egl"]
 PIXEL_CENTER: dict[Renderer, tuple[float, float]] = {"tiny": (0.0, 1.0), "egl": (0.5, 0.5)}
 """Point of the first pixel that a renderer samples: distance from the left and upper edge of the image, pixels."""
-MarkerShape = Literal["box", "ball", "cylinder"]
 
 LIGHT_DIRECTION = (0.6, -0.8, 1.6)
 AMBIENT_LIGHT = 0.6
@@ -142,10 +151,40 @@ class Simulation:
         """Add a body of at most 16 boxes, see :meth:`add_box`. ``size`` of the body is that of the first box."""
         with self.opengl:
             collision, visual = box_shapes(self.client, parts, color, visible=self.detail != "physics")
-            body = self._add(name, self._mass(mass), collision, visual, position)
-        body.size, body.color = parts[0].size, (*color, 1.0)
-        self._set_friction(body, mass, friction)
+            return self.add_body(
+                name,
+                collision,
+                visual,
+                size=parts[0].size,
+                position=position,
+                mass=mass,
+                friction=friction,
+                color=color,
+            )
+
+    def add_body(
+        self,
+        name: str,
+        collision: int,
+        visual: int,
+        *,
+        size: Vector3,
+        position: Vector3,
+        mass: float,
+        friction: float,
+        color: RGB,
+    ) -> Body:
+        """Add a body with shapes that exist in the client, see :meth:`add_box`; -1 is no visual shape."""
+        body = self._add(name, mass * self.physics_scale.mass, collision, visual, position)
+        body.size, body.color = size, (*color, 1.0)
+        if mass > 0.0:
+            friction *= self.physics_scale.friction
+        pybullet.changeDynamics(body.id, -1, lateralFriction=friction, physicsClientId=self.client)
         return body
+
+    def add_absent(self, name: str) -> None:
+        """Add the name of an object that this simulation does not have: nothing moves or shows it."""
+        self.bodies[name] = Body(self.client, -1)
 
     def add_articulated(
         self, name: str, base: Sequence[Part], joints: Sequence[Joint], *, color: RGB = (0.7, 0.7, 0.7)
@@ -189,25 +228,11 @@ class Simulation:
         if self.detail == "physics":
             self.bodies[name] = Body(self.client, -1, size, color)
             return self.bodies[name]
-        kinds: dict[str, dict[str, object]] = {
-            "box": {"shapeType": pybullet.GEOM_BOX, "halfExtents": [edge / 2 for edge in size]},
-            "ball": {"shapeType": pybullet.GEOM_SPHERE, "radius": size[0] / 2},
-            "cylinder": {"shapeType": pybullet.GEOM_CYLINDER, "radius": size[0] / 2, "length": size[2]},
-        }
         with self.opengl:
-            visual = pybullet.createVisualShape(**kinds[shape], rgbaColor=color, physicsClientId=self.client)
+            visual = marker_shape(self.client, size, color, shape)
             body = self._add(name, 0.0, -1, visual, (0.0, 0.0, 0.0))
         body.size, body.color = size, color
         return body
-
-    def _mass(self, mass: float) -> float:
-        return mass * self.physics_scale.mass
-
-    def _set_friction(self, body: Body, mass: float, friction: float) -> None:
-        """Set the friction of a body; that of movable objects is scaled."""
-        if mass > 0.0:
-            friction *= self.physics_scale.friction
-        pybullet.changeDynamics(body.id, -1, lateralFriction=friction, physicsClientId=self.client)
 
     def _add(self, name: str, mass: float, collision: int, visual: int, position: Vector3) -> Body:
         number = pybullet.createMultiBody(
@@ -228,20 +253,11 @@ class Simulation:
     def set_color_offset(self, name: str, offset: Sequence[float]) -> None:
         """Add an offset in red, green and blue to the color of a body."""
         body = self.bodies[name]
-        if isinstance(body, ArticulatedBody):
+        if name in self._plates:
+            self._plates[name].color = shifted_color(body.color[:3], offset)
+        elif body.id >= 0:
             with self.opengl:
                 body.set_color_offset(offset)
-            return
-        red, green, blue = (
-            min(max(channel + delta, 0.0), 1.0) for channel, delta in zip(body.color, offset, strict=False)
-        )
-        if name in self._plates:
-            self._plates[name].color = (red, green, blue)
-            return
-        with self.opengl:
-            pybullet.changeVisualShape(
-                body.id, -1, rgbaColor=(red, green, blue, body.color[3]), physicsClientId=self.client
-            )
 
     def load_urdf(self, path: Path, base: Vector3) -> int:
         """Load a robot, see :func:`lam_envs.bullet.urdf.load_urdf`."""
@@ -314,16 +330,8 @@ class Simulation:
     def copy_poses(self, source: Simulation) -> None:
         """Copy the poses of all objects and markers from another simulation."""
         for name, body in self.bodies.items():
-            if name in self._plates:
-                continue
-            original = source.bodies[name]
-            if isinstance(body, ArticulatedBody) and isinstance(original, ArticulatedBody):
-                body.set_pose(original.state())
-            elif original.id < 0:
-                pybullet.resetBasePositionAndOrientation(body.id, original.marker_position, IDENTITY, self.client)
-            else:
-                position, orientation = pybullet.getBasePositionAndOrientation(original.id, source.client)
-                pybullet.resetBasePositionAndOrientation(body.id, position, orientation, self.client)
+            if body.id >= 0:
+                body.copy_pose(source.bodies[name])
 
     def render_camera(
         self,

@@ -68,6 +68,7 @@ class Scene:
         model: The robot.
         task: The task, which adds its objects.
         physics_scale: Factors on size, mass and friction of movable objects.
+        models: Numbers that select the models of objects; by default the lowest ones.
         detail: See :class:`Simulation`.
         window: Open PyBullet's window.
         renderer: See :class:`Simulation`.
@@ -80,17 +81,21 @@ class Scene:
         physics_scale: PhysicsScale,
         detail: Detail = "physics",
         *,
+        models: tuple[int, ...] | None = None,
         window: bool = False,
         renderer: Renderer = "tiny",
     ) -> None:
         self.simulation = Simulation(detail, physics_scale=physics_scale, window=window, renderer=renderer)
         self.task = task
+        self.models = tuple(low for low, _ in task.model_ranges) if models is None else models
+        """Numbers that select the models of objects."""
         self.simulation.add_ground("floor", size=FLOOR_SIZE, position=FLOOR_CENTER, color=FLOOR_COLOR)
         self.simulation.add_ground("table", size=TABLE_SIZE, position=TABLE_CENTER, color=TABLE_COLOR)
         self.robot = Robot(model, self.simulation)
         # A task may also add bodies by Bullet's functions.
         with self.simulation.opengl:
             task.build_scene(self.simulation, physics_scale.size)
+            task.add_models(self.simulation, physics_scale.size, self.models)
         check_objects(task, self.simulation)
         self._articulated = [
             (name, cast(ArticulatedBody, self.simulation.bodies[name])) for name in task.articulated_objects
@@ -107,6 +112,7 @@ class Scene:
         """Current targets of the arm's motors, radians."""
         self._substeps = 1
         self._is_first_step = True
+        self._is_new = True
         if detail == "physics":
             self.simulation.take_snapshot()
 
@@ -203,10 +209,27 @@ class Scene:
 
     @property
     def _objects_size(self) -> int:
-        """Length of the part of movable objects, articulated objects and moving surfaces."""
+        """Length of the part of movable objects, articulated objects, moving surfaces and models."""
         articulated = sum(articulation_size(len(joints)) for joints in self.task.articulated_objects.values())
         surfaces = VELOCITY_SIZE * len(self.task.moving_surfaces)
-        return MOTION_SIZE * len(self.task.movable_objects) + articulated + surfaces
+        return MOTION_SIZE * len(self.task.movable_objects) + articulated + surfaces + len(self.models)
+
+    def can_load(self, physics_scale: PhysicsScale | None, models: tuple[int, ...] | None) -> bool:
+        """Return True if this scene has these bodies, and a state that is set continues exactly.
+
+        Bullet keeps more of the contacts of convex bodies than a snapshot restores: they need a new scene.
+
+        Args:
+            physics_scale: Physics scale of the bodies; None for any.
+            models: Numbers that select the models of objects; None for any.
+        """
+        if physics_scale is not None and self.simulation.physics_scale != physics_scale:
+            return False
+        return models is None or (self.models == models and (self._is_new or not models))
+
+    def models_of(self, state: npt.NDArray[np.float64]) -> tuple[int, ...]:
+        """Return the numbers in a physical state that select the models of objects."""
+        return tuple(state[self.state_size - len(self.models) : self.state_size].astype(int).tolist())
 
     def initial_state(self, initial: InitialState) -> npt.NDArray[np.float64]:
         """Return the physical state of an initial state: at rest, and with the gripper half open."""
@@ -222,13 +245,14 @@ class Scene:
         parts += [_flatten(initial.objects[name]) for name in self.task.movable_objects]
         parts += [initial.joints[name].to_numbers() for name in self.task.articulated_objects]
         parts += [initial.surfaces[name] for name in self.task.moving_surfaces]
+        parts.append(initial.models)
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def state(self) -> npt.NDArray[np.float64]:
         """Return the physical state, shape (state_size,), in radians, meters and seconds.
 
-        It consists of joints, joint velocities, commanded joints, target, movable objects, articulated objects and
-        moving surfaces.
+        It consists of joints, joint velocities, commanded joints, target, movable objects, articulated objects,
+        moving surfaces and models.
         """
         positions, velocities = self.robot.joint_states()
         parts: list[Sequence[float]] = [
@@ -240,15 +264,19 @@ class Scene:
         parts += [_flatten(self.simulation.bodies[name].motion()) for name in self.task.movable_objects]
         parts += [body.state().to_numbers() for _, body in self._articulated]
         parts += [surface.surface_velocity for surface in self._surfaces]
+        parts.append(self.models)
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def check_state(self, state: npt.NDArray[np.float64]) -> None:
-        """Check orientations, joints and velocities of surfaces of a state.
+        """Check orientations, joints, velocities of surfaces and models of a state.
 
         Raises:
             ValueError: The orientation of an object is not a unit quaternion, a joint is beyond its limits, the
-                resistance of the joint of an object is out of range, or a surface is too fast.
+                resistance of the joint of an object is out of range, a surface is too fast, or the task has no such
+                models.
         """
+        end = self.state_size - len(self.models)
+        self.task.check_models(state[end : self.state_size].tolist())
         at = self.state_size - self._objects_size
         for name in self.task.movable_objects:
             check_orientation(f"the orientation of {name}", state[at + 3 : at + 7].tolist())
@@ -257,7 +285,7 @@ class Scene:
             size = articulation_size(len(body.joints))
             body.check(name, articulation_from_numbers(state[at : at + size].tolist()))
             at += size
-        for speed in state[at : self.state_size]:
+        for speed in state[at:end]:
             if abs(speed) > MAX_SURFACE_SPEED:
                 raise ValueError(
                     f"a surface moves with {speed:g} m/s; expected at most {MAX_SURFACE_SPEED:g} in either direction"
@@ -275,6 +303,7 @@ class Scene:
             state: Shape (state_size,).
         """
         numbers = state.tolist()
+        self._is_new = False
         self._substeps = 1
         self.simulation.set_substeps(1)
         # Contact forces are not known before the first step.

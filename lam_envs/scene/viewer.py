@@ -74,7 +74,7 @@ class Viewer:
         """
         world, sample = self._world, self._world.randomization_sample
         physics = world.active_scene()
-        scene = self._current_scene(world.physics_scale(sample))
+        scene = self._current_scene(world.physics_scale(sample), physics.models)
         if self._color_sample is not sample:
             scene.set_colors(sample)
             self._color_sample = sample
@@ -82,17 +82,23 @@ class Viewer:
         scene.copy_poses(physics)
         self._tool = physics.robot.tool_frame()
 
-    def _current_scene(self, physics_scale: PhysicsScale) -> Scene:
-        """Return the scene. Make a new one at first use, after a fork, and for another physics scale."""
+    def _current_scene(self, physics_scale: PhysicsScale, models: tuple[int, ...]) -> Scene:
+        """Return the scene. Make a new one at first use, after a fork, and for another scale or other models."""
         scene = self._scene
         if scene is not None and scene.simulation.belongs_to_this_process:
-            if scene.simulation.physics_scale == physics_scale:
+            if scene.simulation.physics_scale == physics_scale and scene.models == models:
                 return scene
             # A process can have only one window.
             scene.close()
         world = self._world
         scene = self._scene = Scene(
-            world.model, world.task, physics_scale, self._detail, window=self._window, renderer=self._renderer
+            world.model,
+            world.task,
+            physics_scale,
+            self._detail,
+            models=models,
+            window=self._window,
+            renderer=self._renderer,
         )
         self._color_sample = RandomizationSample()
         return scene

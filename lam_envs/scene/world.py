@@ -98,7 +98,7 @@ class World:
         self._check_initial_state(start)
         for change in options.changes:
             start = change(start)
-        physical = self.scene(self.physics_scale(sample)).initial_state(start)
+        physical = self.scene(self.physics_scale(sample), start.models).initial_state(start)
         desired = np.array(start.desired_goal, np.float32)
         wording = wording_of(np.concatenate([physical, desired]))
         request = worded(self.task, command, wording, self._paraphrases)
@@ -140,19 +140,20 @@ class World:
             raise ResetNeeded("there is no episode yet: call reset() first")
         return scene
 
-    def scene(self, physics_scale: PhysicsScale | None = None) -> Scene:
-        """Return the scene. Make a new one at first use, after a fork, and for another physics scale.
+    def scene(self, physics_scale: PhysicsScale | None = None, models: tuple[int, ...] | None = None) -> Scene:
+        """Return the scene. Make a new one at first use, after a fork, and where the old one cannot load a state.
 
         Args:
             physics_scale: Physics scale of the bodies; by default that of the current scene.
+            models: Numbers that select the models of objects; by default those of the current scene.
         """
         scene = self._scene
         if scene is not None and scene.simulation.belongs_to_this_process:
-            if physics_scale is None or scene.simulation.physics_scale == physics_scale:
+            if scene.can_load(physics_scale, models):
                 return scene
             scene.close()
         self._base = NO_EPISODE
-        self._scene = Scene(self.model, self.task, physics_scale or PhysicsScale())
+        self._scene = Scene(self.model, self.task, physics_scale or PhysicsScale(), models=models)
         return self._scene
 
     def physics_scale(self, sample: RandomizationSample) -> PhysicsScale:
@@ -200,6 +201,7 @@ class World:
         self._check_numbers(f"the desired goal of {method}", start.desired_goal, len(self.task.goal_low), "goal_low")
         check_goal(f"the desired goal of {method}", np.array(start.desired_goal, np.float32).tolist(), self.task)
         check_initial_objects(self.task, start)
+        self.task.check_models(start.models)
 
     def _check_task_observation(self, observed: TaskObservation) -> None:
         """Check that the first observation of a task matches its declarations.
@@ -326,7 +328,7 @@ class World:
 
     def _load(self, base: npt.NDArray[np.float64]) -> None:
         sample, step, pending, self.request = self._unpack(base)
-        scene = self.scene(self.physics_scale(sample))
+        scene = self.scene(self.physics_scale(sample), self.scene().models_of(base))
         size = scene.state_size
         scene.set_state(base[:size])
         self._base = base

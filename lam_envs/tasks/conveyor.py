@@ -7,8 +7,8 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.bodies import Part
+from lam_envs.bullet.shapes.surfaces import add_moving_surface
 from lam_envs.bullet.simulation import Simulation
-from lam_envs.bullet.surfaces import add_moving_surface
 from lam_envs.observation import Command, Instructions
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState

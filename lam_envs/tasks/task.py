@@ -34,6 +34,7 @@ class InitialState:
         objects: Motion of each movable object by name.
         joints: State of each articulated object by name: pose of its base, joints and their resistance.
         surfaces: Velocity of each moving surface by name, meters per second.
+        models: Numbers that select the models of objects, see ``Task.model_ranges``.
     """
 
     tool_position: Vector3
@@ -41,6 +42,7 @@ class InitialState:
     objects: Mapping[str, Motion] = field(default_factory=dict)
     joints: Mapping[str, Articulation] = field(default_factory=dict)
     surfaces: Mapping[str, Vector3] = field(default_factory=dict)
+    models: tuple[int, ...] = ()
 
 
 class TaskObservation(NamedTuple):
@@ -75,6 +77,9 @@ class Task(ABC):
     these objects belong to the state."""
     moving_surfaces: ClassVar[tuple[str, ...]] = ()
     """Names of the surfaces whose velocities belong to the state, such as conveyor belts."""
+    model_ranges: ClassVar[tuple[tuple[int, int], ...]] = ()
+    """Lowest and highest value of each number of ``InitialState.models``. Empty where all episodes have the same
+    bodies."""
     tool_low: ClassVar[Vector3] = (0.4, -0.15, 0.17)
     tool_high: ClassVar[Vector3] = (0.6, 0.15, 0.33)
     """Bounds of the initial position of the tool, meters."""
@@ -91,6 +96,38 @@ class Task(ABC):
             simulation: The simulation.
             scale: Factor on the edges of movable objects.
         """
+
+    def add_models(self, simulation: Simulation, scale: float, models: Sequence[int]) -> None:  # noqa: B027  (optional)
+        """Add the objects that differ from episode to episode; by default none.
+
+        Args:
+            simulation: The simulation.
+            scale: Factor on the edges of movable objects.
+            models: ``InitialState.models`` of the episode.
+        """
+
+    def check_models(self, models: Sequence[int]) -> None:
+        """Check numbers that select models.
+
+        Raises:
+            ValueError: A number is out of range, or no episode of the task has these models.
+        """
+        if len(models) != len(self.model_ranges):
+            raise ValueError(f"the models are {models!r}; expected {len(self.model_ranges)} numbers")
+        for model, (low, high) in zip(models, self.model_ranges, strict=True):
+            if model not in range(low, high + 1):
+                raise ValueError(f"a model is {model!r}; expected an integer from {low} to {high}")
+
+    def geometry(self, models: Sequence[int], scale: float) -> Features:
+        """Return the shapes of objects for experts, by name; by default none.
+
+        Privileged information: an agent sees objects only in its observations.
+
+        Args:
+            models: ``InitialState.models`` of the episode.
+            scale: Factor on the edges of movable objects.
+        """
+        return {}
 
     @abstractmethod
     def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:

@@ -1,0 +1,1 @@
+"""Bodies of special shapes that a task adds to a simulation."""

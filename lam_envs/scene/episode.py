@@ -1,0 +1,77 @@
+"""What an environment tells experts, datasets and measurements about the present episode."""
+
+from __future__ import annotations
+
+from lam_envs.bullet.simulation import Simulation
+from lam_envs.observation import Command, Features
+from lam_envs.scene.world import World
+
+
+class EpisodeProperties:
+    """Properties of an environment that describe its present episode."""
+
+    _world: World
+
+    @property
+    def task_name(self) -> str:
+        """Name of the task in ``lam_envs.registration.TASKS``."""
+        return self._world.task.name
+
+    @property
+    def instruction(self) -> str:
+        """Instruction of the present episode.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+        """
+        self._world.active_scene()
+        return self._world.request.instruction
+
+    @property
+    def command(self) -> Command:
+        """Command of the present episode, which success refers to; ``()`` in tasks that always ask for the same.
+
+        Privileged information for experts: an agent has to understand the instruction.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+        """
+        self._world.active_scene()
+        return self._world.request.command
+
+    @property
+    def commands(self) -> list[Command]:
+        """All commands of the task."""
+        return self._world.task.commands()
+
+    @property
+    def geometry(self) -> Features:
+        """Shapes of the objects of the present episode, by name.
+
+        They are ``<object>/surface``, points on its surface in its frame, meters, shape (n, 3), and
+        ``<object>/normals``, the outward normals there. Empty in tasks whose objects are always the same.
+
+        Privileged information for experts: an agent knows objects only from its observations.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called, and the objects differ from episode to episode.
+        """
+        if not self._world.task.model_ranges:
+            return {}
+        scene = self._world.active_scene()
+        return self._world.task.geometry(scene.models, scene.simulation.physics_scale.size)
+
+    @property
+    def simulation(self) -> Simulation:
+        """Physics simulation, for measurements. Do not change it: episodes would not be reproducible."""
+        return self._world.scene().simulation
+
+    @property
+    def contact_force(self) -> float:
+        """Largest contact force of the robot on a body in the last physics step, newtons."""
+        return self._world.scene().robot.max_contact_force()
+
+    @property
+    def max_width(self) -> float:
+        """Largest opening of the gripper, meters."""
+        return self._world.control.max_width
