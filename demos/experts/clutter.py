@@ -28,6 +28,8 @@ AT_GRIP = 0.007
 STOPPED, MAX_STOP = 0.006, 0.018
 """Lag of the descending tool from which on another object stops it, and largest height above the grip at which the
 fingers close nevertheless, meters."""
+STUCK = 0.02
+"""Lag of the descending tool from which on it is stuck on another object, meters."""
 NOT_OPEN = 0.006
 """Difference from the opening of the grasp with which the fingers wait above the heap, meters."""
 NEAR = 0.015
@@ -37,7 +39,7 @@ EMPTY = 0.004
 DISTANCE_COST = 4.0
 """Cost of a grasp per meter of horizontal distance from the tool: the choice does not change on the way."""
 BLOCKED = 4.0
-"""Cost of a grasp from which on the expert first takes another object away."""
+"""Cost of a grasp from which on the expert first takes another object away: it often succeeds at pushing others."""
 IN_THE_WAY, AWAY = 0.08, 0.13
 """Distance from the marked object within which another one is in the way, and at which it is put down, meters."""
 IN_HAND = 0.03
@@ -95,6 +97,10 @@ def _reach(features: Features, grasp: Grasp, above: float) -> ToolCommand:
     if is_at_grip and not _is_commanded_closed(features):
         return ToolCommand((tool_x, tool_y, tool_z), CLOSED)
 
+    # Stopped higher: open the fingers, which spread what they press.
+    if features["tool/lag"][2].item() < -STUCK and horizontal <= NEAR:
+        return ToolCommand((x, y, z), MAX_WIDTH)
+
     # Low and beside the grip, or not open: rise first.
     is_low = tool_z < above - 0.01
     is_open = abs(features["gripper/width"].item() - grasp.width) <= NOT_OPEN
@@ -120,12 +126,12 @@ def _choose(features: Features, surfaces: dict[str, Points], name: str) -> Grasp
 
 
 def _removal(features: Features, surfaces: dict[str, Points]) -> Grasp | None:
-    """Return a grasp of the nearest other object that can be grasped; None if there is none."""
+    """Return a grasp of the nearest other object that is in the way and can be grasped; None if there is none."""
     center = features["object/position"]
-    others = [name for name in surfaces if name != "object"]
-    for name in sorted(others, key=lambda name: math.dist(features[f"{name}/position"], center)):
-        grasp = _choose(features, surfaces, name)
-        if grasp is not None and grasp.cost < 1.0 and math.dist(features[f"{name}/position"], center) < IN_THE_WAY:
+    distances = {name: math.dist(features[f"{name}/position"], center) for name in surfaces if name != "object"}
+    for name in sorted(distances, key=lambda name: distances[name]):
+        grasp = _choose(features, surfaces, name) if distances[name] < IN_THE_WAY else None
+        if grasp is not None and grasp.cost < 1.0:
             return grasp
     return None
 

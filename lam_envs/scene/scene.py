@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lam_envs.bullet.articulated import ArticulatedBody, articulation_from_numbers, articulation_size
-from lam_envs.bullet.bodies import MovingSurface
+from lam_envs.bullet.bodies import ABSENT, MovingSurface
 from lam_envs.bullet.geometry import Motion, Vector3, check_orientation
 from lam_envs.bullet.simulation import PHYSICS_STEPS, Detail, Renderer, Simulation
 from lam_envs.bullet.solver import SUBSTEPS
@@ -242,7 +242,10 @@ class Scene:
             arm,
             [*initial.tool_position, 0.0, width],
         ]
-        parts += [_flatten(initial.objects[name]) for name in self.task.movable_objects]
+        bodies = self.simulation.bodies
+        parts += [
+            _flatten(initial.objects[name] if bodies[name].id >= 0 else ABSENT) for name in self.task.movable_objects
+        ]
         parts += [initial.joints[name].to_numbers() for name in self.task.articulated_objects]
         parts += [initial.surfaces[name] for name in self.task.moving_surfaces]
         parts.append(initial.models)

@@ -40,6 +40,8 @@ LIFT = 0.10
 """Height of the lowest point of the marked object above the table that counts as lifted, meters."""
 GRIPPER_WIDTH = 0.08
 """Opening that a grasp of the marked object may need, meters: that of the smallest gripper."""
+MAX_COST = 3.0
+"""Largest cost of a grasp of the marked object in the heap: others are less than 2 cm deep in the way of the fingers."""
 MARKED_COLOR, OTHER_COLOR = (0.85, 0.2, 0.15), (0.6, 0.62, 0.65)
 MAX_DISTANCE = 0.15
 """Largest horizontal distance of an object from the center of the heap after its fall, meters."""
@@ -71,7 +73,8 @@ class Clutter(Task):
     - tool: in a box of 20 x 30 x 16 cm, centered 25 cm above the table, with a half-open gripper
     - objects: five to eight shapes of the split, each with any orientation, poured on the table within a box that is
       then removed, and at rest; center of the heap in 10 x 20 cm
-    - marked object: any that two fingers can grasp from above at yaw 0 if no other object were there
+    - marked object: any that two fingers could grasp from above at yaw 0 if no other object were there, and of which
+      the others are less than 2 cm deep in the way of the fingers. So most heaps need no more than a push.
 
     **Success.** The lowest point of the red object is 10 cm above the table, both fingers press it with the inside of
     their pads, and it neither slides nor turns in the hand (3 cm/s, 1 rad/s). Lifting another object, or the red one
@@ -159,11 +162,8 @@ class Clutter(Task):
             motions = pour(chosen, [(a, b, c, d) for a, b, c, d in turns.tolist()], (x, y), scale)
             if motions is None or any(_is_outside(motion, x, y) for motion in motions):
                 continue
-            graspable = [
-                number
-                for number, points in enumerate(surfaces(chosen, motions, scale))
-                if _is_graspable(points, chosen[number], motions[number])
-            ]
+            points = surfaces(chosen, motions, scale)
+            graspable = [number for number in range(len(motions)) if _is_graspable(points, chosen, motions, number)]
             if graspable:
                 break
         marked = motions[graspable[int(rng.integers(len(graspable)))]].position
@@ -258,11 +258,22 @@ def _is_outside(motion: Motion, x: float, y: float) -> bool:
     return motion.position[2] < 0.0 or distance((*motion.position[:2], 0.0), (x, y, 0.0)) > MAX_DISTANCE
 
 
-def _is_graspable(surface: Points, shape: Shape, motion: Motion) -> bool:
-    """Return True if two fingers can hold an object that lies alone."""
-    normals = shape.normals @ rotation_matrix(motion.orientation).T
-    grasps = find_grasps(surface, normals, motion.position, np.empty((0, 3)), GRIPPER_WIDTH)
-    return bool(grasps) and grasps[0].cost < 1.0
+def _is_graspable(points: list[Points], chosen: list[Shape], motions: list[Motion], number: int) -> bool:
+    """Return True if two fingers could hold an object if it were alone, and others are not far in their way.
+
+    Args:
+        points: Points on the surface of each object.
+        chosen: Shape of each object.
+        motions: Pose of each object.
+        number: Number of the object.
+    """
+    motion = motions[number]
+    normals = chosen[number].normals @ rotation_matrix(motion.orientation).T
+    alone = find_grasps(points[number], normals, motion.position, np.empty((0, 3)), GRIPPER_WIDTH)
+    if not alone or alone[0].cost >= 1.0:
+        return False
+    others = np.concatenate(points[:number] + points[number + 1 :])
+    return find_grasps(points[number], normals, motion.position, others, GRIPPER_WIDTH)[0].cost < MAX_COST
 
 
 def _other_values(body: Body, tool: ToolState) -> list[float]:
