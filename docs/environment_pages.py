@@ -250,7 +250,7 @@ def prose(of: Any) -> str:
 
 def task_page(task: str) -> str:
     """Return the page of a task: its docstring, images, and tables of actions and observations."""
-    first, _, rest = docstring(make_task(task)).partition("\n")
+    first, _, rest = prose(make_task(task)).partition("\n")
     before, heading, after = rest.strip().partition("**Success.**")
     shown = {robot: f"![{task} with {robot}](../images/{images.path(task, robot).name})" for robot in ROBOTS}
     parts = [
@@ -262,6 +262,7 @@ def task_page(task: str) -> str:
         *generated_sections(task),
         *_other_robots(task),
         heading + after,
+        *_own_keywords(task),
         f'## Try it\n\n```python\nimport gymnasium as gym\n\nimport lam_envs\n\nenv = gym.make("{env_id(task)}")\n'
         "observation, info = env.reset(seed=0)\n"
         "observation, reward, terminated, truncated, info = env.step(env.action_space.sample())\n"
@@ -269,6 +270,23 @@ def task_page(task: str) -> str:
         "See also: [controls](../controls.md) and [observations](../observations.md).",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _own_keywords(task: str) -> list[str]:
+    """Return the table of the keywords that only this task has."""
+    parameters = inspect.signature(type(make_task(task))).parameters
+    meanings = entries(make_task(task), "Args")
+    rows = [
+        [f"`{name}`", f"`{parameter.default!r}`".replace("'", '"'), meanings[name]]
+        for name, parameter in parameters.items()
+    ]
+    if not rows:
+        return []
+    return [
+        "## Keywords",
+        "Keywords of `gym.make` that only this task has:",
+        table(["keyword", "default", "meaning"], rows),
+    ]
 
 
 def gallery(shown: dict[str, str]) -> str:

@@ -155,8 +155,8 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
                 - ``goal``: the desired goal in the units of the task's goal, shape (goal size,).
                 - ``poses``: a dict of poses by name of the task's objects. A pose has 7 numbers: x, y, z (meters) of
                   the object's frame in world coordinates, and its orientation as a quaternion x, y, z, w. Objects
-                  that are not named keep the pose that the seed samples. Poses of objects that the
-                  episode lacks have no effect.
+                  that are not named keep the pose that the seed samples. Poses of objects that the episode
+                  lacks have no effect.
                 - ``joints``: a dict of joint positions (meters or radians) by name of the task's articulated objects.
                 - ``command``: one of :attr:`commands`.
                 - ``instruction``: the sentence that the agent gets. A sentence of the task also sets its command. In

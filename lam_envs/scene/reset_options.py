@@ -50,8 +50,8 @@ def poses_change(value: object, task: Task) -> InitialStateUpdate:
     Args:
         value: A dict of poses by name of the task's objects. A pose has 7 numbers: the position x, y, z of the
             object's frame (of its base, if it has joints) in world coordinates (meters), and its orientation as a
-            quaternion x, y, z, w. Objects that are not named keep the pose that the seed samples. Poses of objects that the episode lacks have no
-            effect.
+            quaternion x, y, z, w. Objects that are not named keep the pose that the seed samples. Poses of objects
+            that the episode lacks have no effect.
         task: The task.
 
     Raises:

@@ -70,6 +70,7 @@ def cases() -> Iterator[Case]:
     for randomize in ("physics", "visual", "full"):
         yield case(f"randomize={randomize}", "LamStack-v0", randomize=randomize)
     noisy = {"sensor_noise": (0.01, 0.02), "action_delay": (1, 2)}
+    yield case("held-out objects that vary", "LamClutter-v0", objects="held-out", randomize="physics")
     yield case("sensor noise and delay", "LamInsert-v0", randomize=noisy)
     yield case(
         "a belt, noise and delay", "LamConveyor-v0", control="joint", randomize={"friction": (0.7, 1.3), **noisy}

@@ -41,7 +41,7 @@ LIFT = 0.10
 GRIPPER_WIDTH = 0.08
 """Opening that a grasp of the marked object may need, meters: that of the smallest gripper."""
 MAX_COST = 3.0
-"""Largest cost of a grasp of the marked object in the heap: others are less than 2 cm deep in the way of the fingers."""
+"""Largest cost of the marked object's best grasp in the heap: others are less than 2 cm in the way of fingers."""
 MARKED_COLOR, OTHER_COLOR = (0.85, 0.2, 0.15), (0.6, 0.62, 0.65)
 MAX_DISTANCE = 0.15
 """Largest horizontal distance of an object from the center of the heap after its fall, meters."""
@@ -61,12 +61,10 @@ class Clutter(Task):
     """Take the red object out of a heap, lift it by 10 cm and hold it.
 
     **Task.** Five to eight objects lie in a heap on the table. Grasp the red one, lift it by 10 cm and hold it. The
-    others are gray and may be moved.
-
-    **Objects.** The shapes are convex hulls of pybullet_data's 1,000 random shapes, at half their size: 5 to 8 cm
-    long and 1.2 to 5 cm thick, 0.1 kg. Needles, sheets and shapes larger than the hand are left out. The keyword
-    `objects` of the environment chooses the shapes: `train` (848 shapes), or `held-out`, the 99 shapes whose number
-    ends in 9.
+    others are gray and may be moved. The shapes are convex hulls of pybullet_data's 1,000 random shapes, at half
+    their size: 5 to 8 cm long and 1.2 to 5 cm thick, 0.1 kg. Needles, sheets and shapes larger than the hand are left
+    out. The keyword `objects` chooses from the 848 shapes for training, or the 99 held-out ones, whose number ends in
+    9.
 
     **Randomization.** Sampled at each reset:
 
