@@ -30,6 +30,8 @@ STOPPED, MAX_STOP = 0.006, 0.018
 fingers close nevertheless, meters."""
 STUCK = 0.02
 """Lag of the descending tool from which on it is stuck on another object, meters."""
+AT_REST, AT_REST_SPEED = 0.001, 0.005
+"""Difference of two openings that counts as none, meters, and speed that counts as rest, meters per second."""
 NOT_OPEN = 0.006
 """Difference from the opening of the grasp with which the fingers wait above the heap, meters."""
 NEAR = 0.015
@@ -92,18 +94,24 @@ def _reach(features: Features, grasp: Grasp, above: float) -> ToolCommand:
     horizontal = math.hypot(x - tool_x, y - tool_y)
 
     # At the grip, or stopped above it by another object: close. The fingers center the object.
-    is_stopped = features["tool/lag"][2].item() < -STOPPED and tool_z - z <= MAX_STOP
+    lag = _lag(features)
+    is_stopped = lag < -STOPPED and tool_z - z <= MAX_STOP
     is_at_grip = horizontal <= AT_GRIP and (is_stopped or abs(tool_z - z) <= AT_GRIP)
     if is_at_grip and not _is_commanded_closed(features):
         return ToolCommand((tool_x, tool_y, tool_z), CLOSED)
 
     # Stopped higher: open the fingers, which spread what they press.
-    if features["tool/lag"][2].item() < -STUCK and horizontal <= NEAR:
+    if lag < -STUCK and horizontal <= NEAR:
         return ToolCommand((x, y, z), MAX_WIDTH)
 
     # Low and beside the grip, or not open: rise first.
     is_low = tool_z < above - 0.01
-    is_open = abs(features["gripper/width"].item() - grasp.width) <= NOT_OPEN
+    width, target = features["gripper/width"].item(), features["gripper/target"].item()
+    is_open = abs(width - grasp.width) <= NOT_OPEN
+    # A control without intermediate openings: take the widest one.
+    if target > MAX_WIDTH + AT_REST or (horizontal <= ALIGNED and abs(target - grasp.width) > NOT_OPEN):
+        is_open = width >= grasp.width - NOT_OPEN and width > target - NOT_OPEN
+        grasp = grasp._replace(width=MAX_WIDTH)
     if is_low and (horizontal > NEAR or not is_open):
         return ToolCommand((tool_x, tool_y, above), grasp.width)
 
@@ -170,6 +178,13 @@ def _carry_away(features: Features, surfaces: dict[str, Points], held: str) -> T
         ),
         CLOSED,
     )
+
+
+def _lag(features: Features) -> float:
+    """Return how far the tool is behind its commanded height, meters; estimated where no feature has it."""
+    if "tool/lag" in features:
+        return features["tool/lag"][2].item()
+    return -2 * STOPPED if abs(features["tool/velocity"][2].item()) < AT_REST_SPEED else 0.0
 
 
 def _is_commanded_closed(features: Features) -> bool:

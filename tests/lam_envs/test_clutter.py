@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pybullet
 import pytest
 
 from demos.experts import make_expert
@@ -230,14 +231,22 @@ def test_a_state_of_another_split_continues_and_one_of_no_shape_is_refused(make:
     np.testing.assert_array_equal(there.physical_state(), state)
 
 
-def test_a_heap_depends_on_the_size_of_its_objects_alone(make: Make) -> None:
-    plain, small = make("LamClutter-v0"), make("LamClutter-v0", randomize={"object_size": (0.8, 0.8)})
-    for env in (plain, small):
-        env.reset(seed=4)
-    sizes = [env.unwrapped.features()["object/size"] for env in (plain, small)]  # type: ignore[attr-defined]
-    if models(plain)[0] == models(small)[0]:
-        np.testing.assert_allclose(sizes[1], 0.8 * sizes[0])
-    assert set(models(plain)) == set(models(small)) or len(models(small)) == 8
+def test_objects_have_the_size_mass_and_friction_that_were_drawn(make: Make) -> None:
+    env = make(
+        "LamClutter-v0", randomize={"object_size": (0.8, 0.9), "object_mass": (2.0, 3.0), "friction": (0.5, 0.6)}
+    )
+    _, info = env.reset(seed=4)
+    drawn = info["randomization"]
+    simulation: Any = env.unwrapped.simulation  # type: ignore[attr-defined]
+    for name, model in zip(Clutter.movable_objects, models(env), strict=True):
+        if model:
+            shape = load_shape(model - 1)
+            assert shape is not None
+            body = simulation.bodies[name]
+            np.testing.assert_allclose(body.size, drawn["object_size"] * np.array(shape.size), rtol=1e-6)
+            mass, friction, *_ = pybullet.getDynamicsInfo(body.id, -1, physicsClientId=simulation.client)
+            assert mass == pytest.approx(0.1 * drawn["object_mass"])
+            assert friction == pytest.approx(drawn["friction"])
 
 
 # The expert and cheats

@@ -91,6 +91,7 @@ def test_every_episode_has_a_noise_of_its_own(make: Make) -> None:
     [
         pytest.param(task, marks=[] if task in ("pick_place", "stack", "insert") else pytest.mark.slow)
         for task in TASKS
+        if task != "clutter"  # A heap of objects of another size lies otherwise.
     ],
 )
 def test_a_seed_has_the_same_poses_and_goals_whatever_varies(task: str, make: Make) -> None:
@@ -165,7 +166,8 @@ def test_a_caller_who_changes_the_info_changes_no_episode(make: Make) -> None:
 # Bodies
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "reach"])
+# A heap of objects of another size lies otherwise, and another object of it may be the marked one.
+@pytest.mark.parametrize("task", [task for task in TASKS if task not in ("reach", "clutter")])
 def test_bodies_have_the_size_mass_and_friction_that_were_drawn(task: str, make: Make) -> None:
     plain = make(env_id(task))
     plain.reset(seed=0)
