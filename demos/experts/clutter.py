@@ -183,7 +183,7 @@ def _carry_away(features: Features, surfaces: dict[str, Points], held: str) -> T
 def _lag(features: Features) -> float:
     """Return how far the tool is behind its commanded height, meters; estimated where no feature has it."""
     if "tool/lag" in features:
-        return features["tool/lag"][2].item()
+        return float(features["tool/lag"][2])
     return -2 * STOPPED if abs(features["tool/velocity"][2].item()) < AT_REST_SPEED else 0.0
 
 
