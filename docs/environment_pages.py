@@ -274,19 +274,13 @@ def task_page(task: str) -> str:
 
 def _own_keywords(task: str) -> list[str]:
     """Return the table of the keywords that only this task has."""
-    parameters = inspect.signature(type(make_task(task))).parameters
+    parameters = inspect.signature(type(make_task(task))).parameters.items()
     meanings = entries(make_task(task), "Args")
-    rows = [
-        [f"`{name}`", f"`{parameter.default!r}`".replace("'", '"'), meanings[name]]
-        for name, parameter in parameters.items()
-    ]
+    rows = [[f"`{name}`", f"`{one.default!r}`".replace("'", '"'), meanings[name]] for name, one in parameters]
     if not rows:
         return []
-    return [
-        "## Keywords",
-        "Keywords of `gym.make` that only this task has:",
-        table(["keyword", "default", "meaning"], rows),
-    ]
+    intro = "Keywords of `gym.make` that only this task has:"
+    return ["## Keywords", intro, table(["keyword", "default", "meaning"], rows)]
 
 
 def gallery(shown: dict[str, str]) -> str:

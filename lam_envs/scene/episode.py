@@ -1,4 +1,4 @@
-"""What an environment tells experts, datasets and measurements about the present episode."""
+"""Properties of an environment that describe its present episode, for experts, datasets and measurements."""
 
 from __future__ import annotations
 
