@@ -353,6 +353,8 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         world = self._world
         flags, reward = self._reward.evaluate(world.achieved_goal, world.desired_goal)
         info: Info = {name: to_info_flag(flag) for name, flag in flags.items()}
+        counts = world.task.counts(world.achieved_goal, world.desired_goal)
+        info.update({name: np.int64(count) for name, count in counts.items()})
         info[INSTRUCTION_KEY] = encode_instruction(world.request.instruction)
         if world.randomization is not None:
             info["randomization"] = world.randomization_sample.info()

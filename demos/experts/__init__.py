@@ -12,6 +12,7 @@ from demos.experts.pick_place import PickPlaceExpert
 from demos.experts.push import PushExpert
 from demos.experts.reach import ReachExpert
 from demos.experts.stack import StackExpert
+from demos.experts.table import TableExpert
 from demos.types import Env
 
 EXPERTS: dict[str, Expert] = {
@@ -24,6 +25,7 @@ EXPERTS: dict[str, Expert] = {
     "drawer": DrawerExpert(),
     "conveyor": ConveyorExpert(),
     "clutter": ClutterExpert(),
+    "table": TableExpert(),
 }
 
 

@@ -11,10 +11,10 @@ from lam_envs.observation import Features
 
 RADIUS = 0.045
 """Distance from the slab's center to the middle of a side, meters."""
-BEHIND = 0.095
-"""Distance from the slab's center at which the closed fingers descend behind it, meters."""
-CONTACT = 0.08
-"""Distance from the slab's center at which the fingers push it, meters."""
+BEHIND = 0.05
+"""Distance from the middle of a side at which the closed fingers descend behind it, meters."""
+CONTACT = 0.035
+"""Distance from the middle of a side at which the fingers push it, meters."""
 MAX_STROKE = 0.03
 """Largest commanded displacement of the tool, meters: full speed."""
 STROKE_GAIN, MIN_STROKE = 0.5, 0.007
@@ -46,9 +46,22 @@ LATERAL_TOLERANCE = 0.02
 
 
 class PushExpert:
-    """Descend behind the slab, as seen from the goal, and push it to the goal."""
+    """Descend behind the slab, as seen from the goal, and push it to the goal.
+
+    Args:
+        radius: Distance from the slab's center to the middle of a side, meters.
+        push_height: Height of the tool while it pushes, meters.
+        travel_height: Height of the tool at which it passes over objects, meters.
+    """
 
     version = 1
+
+    def __init__(
+        self, radius: float = RADIUS, push_height: float = PUSH_HEIGHT, travel_height: float = TRAVEL_HEIGHT
+    ) -> None:
+        self.radius = radius
+        self.push_height = push_height
+        self.travel_height = travel_height
 
     def act(self, features: Features) -> ToolCommand:
         """See :class:`demos.experts.expert.Expert`."""
@@ -57,26 +70,26 @@ class PushExpert:
         goal_x, goal_y, drop = features["goal/relative"].tolist()
         distance = math.hypot(goal_x, goal_y)
         ahead_x, ahead_y = goal_x / max(distance, 1e-6), goal_y / max(distance, 1e-6)
-        if distance <= ARRIVED or (distance <= GOOD_ENOUGH and tool_z > TRAVEL_HEIGHT / 2):
+        if distance <= ARRIVED or (distance <= GOOD_ENOUGH and tool_z > self.travel_height / 2):
             # Move back and up, so that the fingers do not drag the slab along.
-            retreat = MAX_STROKE if tool_z < TRAVEL_HEIGHT / 2 else 0.0
-            return ToolCommand((tool_x - retreat * ahead_x, tool_y - retreat * ahead_y, TRAVEL_HEIGHT), CLOSED)
+            retreat = MAX_STROKE if tool_z < self.travel_height / 2 else 0.0
+            return ToolCommand((tool_x - retreat * ahead_x, tool_y - retreat * ahead_y, self.travel_height), CLOSED)
         # Position of the tool relative to the slab: along the push, and lateral.
         offset_x, offset_y = tool_x - x, tool_y - y
         along = offset_x * ahead_x + offset_y * ahead_y
         lateral = offset_x * ahead_y - offset_y * ahead_x
-        if drop < -TILT_HEIGHT and tool_z < TRAVEL_HEIGHT / 2:
+        if drop < -TILT_HEIGHT and tool_z < self.travel_height / 2:
             # The slab rests on the fingers: pull them out.
             return ToolCommand((tool_x - MAX_STROKE * ahead_x, tool_y - MAX_STROKE * ahead_y, tool_z), CLOSED)
         cosine, sine = features["object/rotation"][:2].tolist()
         # Gap between the fingers and the pushed side; a corner is farther away than the middle of a side.
         facing = max(abs(ahead_x * cosine + ahead_y * sine), abs(ahead_y * cosine - ahead_x * sine), math.sqrt(0.5))
-        gap = -along - RADIUS / facing - FINGER
-        is_behind = along < -RADIUS / 2 and abs(lateral) <= LATERAL_TOLERANCE
+        gap = -along - self.radius / facing - FINGER
+        is_behind = along < -self.radius / 2 and abs(lateral) <= LATERAL_TOLERANCE
         if is_behind and tool_z < MAX_PUSH_HEIGHT:
             # Slow down near the goal, because the slab slides on when the tool stops. Pushed off its middle, the slab
             # turns: overshoot the correction, and push slower.
-            stroke = min(MAX_STROKE, max(-along - CONTACT, 0.0) + STROKE_GAIN * distance + MIN_STROKE) * (
+            stroke = min(MAX_STROKE, max(-along - (self.radius + CONTACT), 0.0) + STROKE_GAIN * distance + MIN_STROKE) * (
                 1.0 - abs(lateral) / LATERAL_TOLERANCE
             )
             lateral_correction = -math.copysign(min((1.0 + STEERING_GAIN) * abs(lateral), MAX_CORRECTION), lateral)
@@ -88,21 +101,22 @@ class PushExpert:
                 (
                     tool_x + stroke * ahead_x + lateral_correction * ahead_y,
                     tool_y + stroke * ahead_y - lateral_correction * ahead_x,
-                    PUSH_HEIGHT,
+                    self.push_height,
                 ),
                 CLOSED,
             )
-        start_x = min(max(x - BEHIND * ahead_x, WORKSPACE_LOW[0]), WORKSPACE_HIGH[0])
-        start_y = min(max(y - BEHIND * ahead_y, WORKSPACE_LOW[1]), WORKSPACE_HIGH[1])
+        behind = self.radius + BEHIND
+        start_x = min(max(x - behind * ahead_x, WORKSPACE_LOW[0]), WORKSPACE_HIGH[0])
+        start_y = min(max(y - behind * ahead_y, WORKSPACE_LOW[1]), WORKSPACE_HIGH[1])
         start_distance = math.hypot(start_x - tool_x, start_y - tool_y)
-        if start_distance > LATERAL_TOLERANCE and tool_z < TRAVEL_HEIGHT - LATERAL_TOLERANCE:
+        if start_distance > LATERAL_TOLERANCE and tool_z < self.travel_height - LATERAL_TOLERANCE:
             # Rise first, or the fingers would push the slab aside.
-            return ToolCommand((tool_x, tool_y, TRAVEL_HEIGHT), CLOSED)
+            return ToolCommand((tool_x, tool_y, self.travel_height), CLOSED)
         return ToolCommand(
             (
                 start_x,
                 start_y,
-                PUSH_HEIGHT + funnel(start_distance, LATERAL_TOLERANCE / 2, TRAVEL_HEIGHT - PUSH_HEIGHT),
+                self.push_height + funnel(start_distance, LATERAL_TOLERANCE / 2, self.travel_height - self.push_height),
             ),
             CLOSED,
         )

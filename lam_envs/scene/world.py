@@ -128,6 +128,18 @@ class World:
             scene.target = self.control.compute_target(numbers, scene.target, scene.tool, scene.robot)
         scene.step()
         self._read(scene)
+        if self.task.is_due(self.achieved_goal, self.desired_goal):
+            self._set_next_request(scene)
+
+    def _set_next_request(self, scene: Scene) -> None:
+        """Set the command, goal and instruction that follow in the episode. They follow from the state."""
+        physical = scene.state()
+        rng = np.random.default_rng(wording_of(np.concatenate([physical, self.desired_goal])))
+        command, desired = self.task.next_request(scene.simulation, rng, self.desired_goal, self.request.command)
+        self.desired_goal = np.array(desired, np.float32)
+        wording = wording_of(np.concatenate([physical, self.desired_goal]))
+        self.request = worded(self.task, command, wording, self._paraphrases)
+        self._read(scene)
 
     def active_scene(self) -> Scene:
         """Return the scene of the current episode.

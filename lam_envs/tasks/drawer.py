@@ -151,20 +151,7 @@ class Drawer(Task):
 
     @override
     def build_scene(self, simulation: Simulation, scale: float) -> None:
-        edge = HANDLE * scale
-        handle = HANDLE_BAR._replace(size=(edge, edge, HANDLE_BAR.size[2]))
-        slide = Joint(
-            "slide",
-            "prismatic",
-            (-1.0, 0.0, 0.0),
-            0.0,
-            TRAVEL,
-            (*DRAWER, handle),
-            DRAWER_MASS,
-            rest=TRAVEL / 2,
-            color=(0.82, 0.62, 0.36),
-        )
-        simulation.add_articulated(OBJECT, CABINET, [slide], color=(0.42, 0.29, 0.2))
+        add_drawer(simulation, scale)
 
     @override
     def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
@@ -224,3 +211,26 @@ class Drawer(Task):
         is_left = (off <= TOLERANCE) & (achieved[..., 2] >= desired[..., 2])
         progress: Any = 0.2 * nearness(achieved[..., 3]) + 0.7 * nearness(off) + 0.1 * is_left
         return progress  # type: ignore[no-any-return]
+
+
+def add_drawer(simulation: Simulation, scale: float) -> None:
+    """Add the cabinet with its drawer.
+
+    Args:
+        simulation: The simulation.
+        scale: Factor on the cross section of the handle.
+    """
+    edge = HANDLE * scale
+    handle = HANDLE_BAR._replace(size=(edge, edge, HANDLE_BAR.size[2]))
+    slide = Joint(
+        "slide",
+        "prismatic",
+        (-1.0, 0.0, 0.0),
+        0.0,
+        TRAVEL,
+        (*DRAWER, handle),
+        DRAWER_MASS,
+        rest=TRAVEL / 2,
+        color=(0.82, 0.62, 0.36),
+    )
+    simulation.add_articulated(OBJECT, CABINET, [slide], color=(0.42, 0.29, 0.2))

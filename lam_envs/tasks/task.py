@@ -193,6 +193,37 @@ class Task(ABC):
             return Instructions((name,), (name,))
         return self.instructions
 
+    def is_due(self, achieved: Goals, desired: Goals) -> bool:
+        """Return True if the present command is done and another one follows in the same episode; by default never.
+
+        Args:
+            achieved: Achieved goal, shape (goal size,).
+            desired: Desired goal, shape (goal size,). It counts the commands that follow: states then have the count.
+        """
+        return False
+
+    def next_request(
+        self, simulation: Simulation, rng: np.random.Generator, desired: Goals, command: Command
+    ) -> tuple[Command, tuple[float, ...]]:
+        """Return the command that follows in the same episode, and its desired goal, see :meth:`is_due`.
+
+        Args:
+            simulation: The simulation.
+            rng: Random number generator whose seed follows from the state.
+            desired: Present desired goal, shape (goal size,).
+            command: Present command.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.is_due returned True: define next_request")
+
+    def counts(self, achieved: Goals, desired: Goals) -> dict[str, int]:
+        """Return numbers that infos have besides the success conditions; by default none.
+
+        Args:
+            achieved: Achieved goal, shape (goal size,).
+            desired: Desired goal, shape (goal size,).
+        """
+        return {}
+
     def sample_tool(self, rng: np.random.Generator) -> Vector3:
         """Sample the initial position of the tool."""
         x, y, z = rng.uniform(self.tool_low, self.tool_high).tolist()
