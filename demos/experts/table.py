@@ -34,8 +34,10 @@ DRAWER_OPEN = 0.125
 """Opening from which on the drawer takes a cube, meters."""
 HANDLE_CLEARANCE = 0.03
 """Height above the grip of the handle from which on the hand is off it, meters."""
-AROUND = (0.05, 0.07)
+AROUND = (0.045, 0.05)
 """Distances along x and y within which an object is in or under the open hand, meters."""
+AJAR = 0.03
+"""Opening of the gripper from which on something may be between the fingers, meters."""
 CLEAR = 0.02
 """Height of the tool above an object from which on the hand is off it, meters."""
 TRAVEL = 0.02
@@ -51,6 +53,8 @@ ON_OBJECT, ON_TABLE, INTO = (0.01, 0.004), (0.012, 0.004), (0.02, 0.012)
 and over bin or drawer, meters."""
 SUPPORTED = 0.005
 """Height of an object above what is under it at which the gripper releases it, meters."""
+FALLING = 0.05
+"""Largest distance on each axis of a cube that the hand is releasing, meters."""
 PUSH_HEIGHT = {"cube": 0.018, SLAB: 0.026}
 """Height of the tool while it pushes, meters: low, or a cube would tip over."""
 PASSING = 0.04
@@ -156,11 +160,15 @@ def _leave(features: Features, layout: Layout, one: str | None) -> ToolCommand |
         layout: Where everything is.
         one: Object that the command is about; None for the drawer.
     """
+    if one is not None and _is_held(features, one):
+        return None
     x, y, z = features["tool/position"].tolist()
-    for name, thing in layout.things.items():
+    nearest = math.inf if one is None else math.dist(layout.things[one].position[:2], (x, y))
+    for name, thing in layout.things.items() if features["gripper/width"].item() > AJAR else ():
         dx, dy = abs(thing.position[0] - x), abs(thing.position[1] - y)
-        is_around = dx < AROUND[0] and dy < AROUND[1] + thing.half - EDGE / 2 and z < thing.top + CLEAR
-        if name != one and is_around:
+        more = thing.half - EDGE / 2
+        is_around = dx < AROUND[0] + more and dy < AROUND[1] + more and z < thing.top + CLEAR
+        if name != one and is_around and math.hypot(dx, dy) < nearest:
             return ToolCommand((x, y, z + 0.05), OPEN)
     if one is None:
         return None
@@ -170,14 +178,9 @@ def _leave(features: Features, layout: Layout, one: str | None) -> ToolCommand |
         return ToolCommand((x, y, z + 0.05 if is_free else z), OPEN)
     along, across, above = layout.in_drawer((x, y, z))
     is_in_drawer = -0.03 < along < 0.2 and abs(across) < 0.13 and above < 0.05
-    if is_in_drawer and not _is_held(features, one) and one not in _falling(features, layout):
+    if is_in_drawer and np.abs(features[f"{one}/relative"]).max() > FALLING:
         return ToolCommand((x, y, z + 0.05), OPEN)
     return None
-
-
-def _falling(features: Features, layout: Layout) -> list[str]:
-    """Return the names of the cubes that the hand is releasing into the drawer."""
-    return [name for name in layout.things if np.abs(features[f"{name}/relative"]).max() < 0.05]
 
 
 def _highest(layout: Layout, name: str) -> float:
