@@ -353,9 +353,24 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         world = self._world
         flags, reward = self._reward.evaluate(world.achieved_goal, world.desired_goal)
         info: Info = {name: to_info_flag(flag) for name, flag in flags.items()}
-        counts = world.task.counts(world.achieved_goal, world.desired_goal)
+        counts = world.task.counts(flags, world.desired_goal)
         info.update({name: np.int64(count) for name, count in counts.items()})
         info[INSTRUCTION_KEY] = encode_instruction(world.request.instruction)
         if world.randomization is not None:
             info["randomization"] = world.randomization_sample.info()
         return self._observer.observe(), float(reward), info
+
+
+def make_chained_env(**keywords: Any) -> gym.Env[Any, Any]:
+    """Make an environment whose time limit is the registered one times the number of successive commands.
+
+    Args:
+        keywords: Keywords of :class:`ManipulationEnv`.
+    """
+    env = ManipulationEnv(**keywords)
+    entry = TASKS.get(env.task_name)
+    return env if entry is None else gym.wrappers.TimeLimit(env, entry.max_episode_steps * env.chain)
+
+
+# Gymnasium reads the render modes there.
+make_chained_env.metadata = ManipulationEnv.metadata  # type: ignore[attr-defined]

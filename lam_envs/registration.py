@@ -18,6 +18,8 @@ class TaskEntry(NamedTuple):
     """``module:Class``."""
     max_episode_steps: int
     """Control steps, 20 per second: about three times the steps of the expert."""
+    has_chains: bool = False
+    """True if the keyword ``chain`` asks for several successive commands: episodes are then longer by this factor."""
 
 
 TASKS: dict[str, TaskEntry] = {
@@ -30,7 +32,7 @@ TASKS: dict[str, TaskEntry] = {
     "drawer": TaskEntry("lam_envs.tasks.drawer:Drawer", 80),
     "conveyor": TaskEntry("lam_envs.tasks.conveyor:Conveyor", 80),
     "clutter": TaskEntry("lam_envs.tasks.clutter.task:Clutter", 150),
-    "table": TaskEntry("lam_envs.tasks.table.task:Table", 150),
+    "table": TaskEntry("lam_envs.tasks.table.task:Table", 150, has_chains=True),
 }
 """Tasks by name. A new task is a file in ``lam_envs/tasks``, a file in ``demos/experts``, and an entry here."""
 
@@ -49,6 +51,8 @@ def env_id(task: str, variant: str = "") -> str:
 
 
 ENTRY_POINT = "lam_envs.env:ManipulationEnv"
+CHAIN_ENTRY_POINT = "lam_envs.env:make_chained_env"
+"""Function that makes the environment with a time limit that depends on its keywords, which a registration cannot."""
 
 ENV_IDS = tuple(env_id(task, variant) for task in TASKS for variant in VARIANTS)
 
@@ -60,9 +64,9 @@ def register_envs() -> None:
             if env_id(task, variant) not in registry:
                 register(
                     env_id(task, variant),
-                    entry_point=ENTRY_POINT,
+                    entry_point=CHAIN_ENTRY_POINT if entry.has_chains else ENTRY_POINT,
                     vector_entry_point=f"lam_envs.vector:{env_id(task, variant)}",
-                    max_episode_steps=entry.max_episode_steps,
+                    max_episode_steps=None if entry.has_chains else entry.max_episode_steps,
                     # The environment and its tests check the same; the checker costs 1% of a step.
                     disable_env_checker=True,
                     kwargs={"task": task, **keywords},
@@ -74,4 +78,6 @@ def is_lam_env(env_id: object) -> bool:
 
     Ids with the name of a module, such as ``lam_envs:LamGrasp-v0``, are not in the registry: the result is False.
     """
-    return isinstance(env_id, str) and env_id in registry and registry[env_id].entry_point == ENTRY_POINT
+    if not isinstance(env_id, str) or env_id not in registry:
+        return False
+    return registry[env_id].entry_point in (ENTRY_POINT, CHAIN_ENTRY_POINT)

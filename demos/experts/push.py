@@ -89,9 +89,9 @@ class PushExpert:
         if is_behind and tool_z < MAX_PUSH_HEIGHT:
             # Slow down near the goal, because the slab slides on when the tool stops. Pushed off its middle, the slab
             # turns: overshoot the correction, and push slower.
-            stroke = min(MAX_STROKE, max(-along - (self.radius + CONTACT), 0.0) + STROKE_GAIN * distance + MIN_STROKE) * (
-                1.0 - abs(lateral) / LATERAL_TOLERANCE
-            )
+            stroke = min(
+                MAX_STROKE, max(-along - (self.radius + CONTACT), 0.0) + STROKE_GAIN * distance + MIN_STROKE
+            ) * (1.0 - abs(lateral) / LATERAL_TOLERANCE)
             lateral_correction = -math.copysign(min((1.0 + STEERING_GAIN) * abs(lateral), MAX_CORRECTION), lateral)
             if abs(lateral) > MAX_LATERAL_ERROR:
                 # Fingers in lateral contact would drag the slab: leave it first, then move to its middle.
@@ -112,11 +112,5 @@ class PushExpert:
         if start_distance > LATERAL_TOLERANCE and tool_z < self.travel_height - LATERAL_TOLERANCE:
             # Rise first, or the fingers would push the slab aside.
             return ToolCommand((tool_x, tool_y, self.travel_height), CLOSED)
-        return ToolCommand(
-            (
-                start_x,
-                start_y,
-                self.push_height + funnel(start_distance, LATERAL_TOLERANCE / 2, self.travel_height - self.push_height),
-            ),
-            CLOSED,
-        )
+        height = funnel(start_distance, LATERAL_TOLERANCE / 2, self.travel_height - self.push_height)
+        return ToolCommand((start_x, start_y, self.push_height + height), CLOSED)

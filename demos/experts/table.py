@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from demos.experts.expert import COMMAND
 from demos.experts.grasp import GraspExpert
 from demos.experts.moves import (
     CLEARANCE,
-    CLOSED,
     OPEN,
     funnel,
     is_closing,
@@ -22,13 +20,12 @@ from demos.experts.moves import (
 )
 from demos.experts.push import PushExpert
 from lam_envs import ToolCommand
-from lam_envs.bullet.geometry import Vector3
 from lam_envs.observation import Command, Features
 from lam_envs.tasks.drawer import GRIP
 from lam_envs.tasks.table import commands as verbs
 from lam_envs.tasks.table.commands import CUBES, OBJECTS, SLAB, names_of
-from lam_envs.tasks.table.layout import EDGE, HEIGHT, SLAB_EDGE, Layout, Thing, destination
-from lam_envs.tasks.table.task import is_placed
+from lam_envs.tasks.table.goals import destination, is_placed
+from lam_envs.tasks.table.layout import EDGE, HEIGHT, SLAB_EDGE, Layout, Thing
 
 DRAWER_OPEN = 0.125
 """Opening from which on the drawer takes a cube, meters."""

@@ -45,6 +45,11 @@ class EpisodeProperties:
         return self._world.task.commands()
 
     @property
+    def chain(self) -> int:
+        """Number of successive commands of an episode; 1 in most tasks."""
+        return self._world.task.chain
+
+    @property
     def geometry(self) -> Features:
         """Shapes of the objects of the present episode, by name.
 

@@ -85,6 +85,8 @@ class Task(ABC):
     """Bounds of the initial position of the tool, meters."""
     instructions: ClassVar[Instructions | None] = None
     """Sentences that ask for the task, or templates of :meth:`instructions_for`; by default the task's name."""
+    chain: int = 1
+    """Number of successive commands of an episode, see :meth:`is_due`."""
     command_high: ClassVar[tuple[int, ...]] = ()
     """Largest value of each number of a command, the smallest is 0. Empty where the task always asks for the same."""
 
@@ -215,11 +217,11 @@ class Task(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__}.is_due returned True: define next_request")
 
-    def counts(self, achieved: Goals, desired: Goals) -> dict[str, int]:
+    def counts(self, flags: Mapping[str, Flags], desired: Goals) -> dict[str, int]:
         """Return numbers that infos have besides the success conditions; by default none.
 
         Args:
-            achieved: Achieved goal, shape (goal size,).
+            flags: Result of :meth:`evaluate` for the present goals.
             desired: Desired goal, shape (goal size,).
         """
         return {}

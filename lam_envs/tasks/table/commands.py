@@ -83,7 +83,7 @@ INSTRUCTIONS = {
             "move {x} to {y} by pushing it",
             "push {x} until it is next to {y}",
         ),
-        held_out=("shove {x} near {y}", "nudge {x} close to {y}", "drive {x} toward {y}"),
+        held_out=("bring {x} near {y}", "nudge {x} close to {y}", "drive {x} toward {y}"),
     ),
     "square": Instructions(
         train=(
@@ -94,7 +94,7 @@ INSTRUCTIONS = {
             "move {x} to {y} by pushing it",
             "push {x} until it is on {y}",
         ),
-        held_out=("shove {x} over {y}", "nudge {x} until it covers {y}", "drive {x} toward {y}"),
+        held_out=("bring {x} over {y}", "nudge {x} until it covers {y}", "drive {x} toward {y}"),
     ),
     "stack": Instructions(
         train=(

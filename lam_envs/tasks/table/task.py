@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -12,13 +11,12 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lam_envs.bullet.articulated import ArticulatedBody, Articulation, JointState
-from lam_envs.bullet.bodies import Part
-from lam_envs.bullet.geometry import Motion, Vector3
+from lam_envs.bullet.geometry import Motion
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Command, Feature, Instructions
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
-from lam_envs.tasks.drawer import CLEAR, GRIP, OBJECT, TOLERANCE, TRAVEL, add_drawer
+from lam_envs.tasks.drawer import CLEAR, GRIP, OBJECT, TRAVEL, Drawer
 from lam_envs.tasks.drawer import STILL_SPEED as DRAWER_STILL
 from lam_envs.tasks.goals.one_goal import OneGoal
 from lam_envs.tasks.objects import (
@@ -37,18 +35,12 @@ from lam_envs.tasks.objects import (
     speed,
 )
 from lam_envs.tasks.table import commands as words
-from lam_envs.tasks.table import layout as places
 from lam_envs.tasks.table.commands import (
-    BIN,
     CLOSE,
-    COLORS,
     CUBES,
-    DRAWER,
     LIFT,
     OBJECTS,
     OPEN,
-    PUSH,
-    SLAB,
     SQUARE,
     STACK,
     TARGETS,
@@ -57,24 +49,14 @@ from lam_envs.tasks.table.commands import (
     chosen_commands,
     names_of,
 )
-from lam_envs.tasks.table.layout import EDGE, HEIGHT, SLAB_EDGE, Layout, Thing
+from lam_envs.tasks.table.feasible import is_feasible
+from lam_envs.tasks.table.goals import ANY, box_of, is_placed, offset
+from lam_envs.tasks.table.layout import HEIGHT, PARKED, Layout, sample_layout
+from lam_envs.tasks.table.scene import ABSENT_X, BIN_NAME, add_objects, layout_of
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
-MASS, SLAB_MASS, FRICTION = 0.1, 0.2, 1.0
-"""Kilograms, and friction coefficient."""
-LIFTED = 0.1
-"""Height of a cube above its height at rest that counts as lifted, meters."""
-FLAT = 0.008
-"""Largest distance from the height at rest that counts as lying on the table, meters."""
-ALIGNED, RESTING = 0.015, 0.005
-"""Largest horizontal and vertical distances of a cube from its place on another one, meters."""
-ANY = 1.0
-"""Tolerance where a number does not count, meters."""
 MAX_CHAIN = 20
 """Largest number of successive commands."""
-ABSENT_X = 1.5
-"""Position along x from which on a cube is parked on the floor, meters."""
-BIN_NAME = "bin"
 
 
 def _thing_features(name: str) -> tuple[Feature, ...]:
@@ -87,6 +69,65 @@ def _thing_features(name: str) -> tuple[Feature, ...]:
 
 class Table(Task):
     """Do what the instruction says, with cubes, a slab, a bin and a drawer.
+
+    **Task.** Three to five cubes (edge 4 cm, 0.1 kg) of different colors, a slab (9 x 9 x 4 cm, 0.2 kg), an open bin
+    (inside 12 x 14 cm, 4 cm high), a half-open drawer and a white square are on the table. The instruction alone
+    specifies one of 123 commands. They have nine verbs:
+
+    - `lift` a cube: it is 10 cm above its height on the table, both fingers press it, and it does not slip.
+    - `left`, `right`: put a cube to the left or right of another one or of the slab, as the robot sees them: left is
+      +y. It lies on the table, 6 to 14 cm to this side of a cube, 9 to 17 of the slab, and at most 4 cm in front of
+      it or behind it.
+    - `bin`: put a cube in the bin. It lies there.
+    - `drawer`: put a cube in the drawer, which has to be opened further first. It lies there.
+    - `push` a cube or the slab to a cube, to the slab or to the white square. It lies on the table, with a gap of at
+      most 3.5 cm between parallel faces, or with its center at most 3 cm from that of the square.
+    - `stack` a cube on another one: its center is at most 1.5 cm to the side and within 5 mm of the height of lying
+      flat on it.
+    - `open`, `close` the drawer: the opening is at least 13 cm, or at most 3 cm.
+
+    The keyword `commands` selects verbs or single commands. With `chain=5`, an episode has five successive commands
+    and is five times as long: when one is done, the next observation and info have the instruction of the next one.
+    It is sampled among those that can be executed in the scene and are not fulfilled yet.
+
+    **Randomization.** Sampled at each reset:
+
+    - command: a verb, then one of its commands; it can be executed in the scene without moving other objects aside,
+      and is not fulfilled yet
+    - tool: in a box of 14 x 30 x 11 cm, centered 31 cm above the table, with a half-open gripper
+    - number and colors of the cubes: three to five of red, green, blue, yellow and purple
+    - cubes and slab: positions in 24 x 33 cm, yaw of cubes up to 29 degrees in either direction, any yaw of the slab
+    - bin: position in 3 x 4 cm to the right of them
+    - cabinet: position in 4 x 3 cm to the left of them, yaw up to 9 degrees in either direction, height of the handle
+      9 to 15 cm
+    - drawer: opening 6 to 10 cm of 16, friction, damping and spring as in Drawer
+
+    **Success.** All commands are done. The object that a command moves is slower than 3 cm/s (the drawer: 2 cm/s) and
+    the robot does not touch it, except to lift; to stack, both cubes are. As in Drawer, the hand is clear of the
+    handle. Commands are about results: an object that is carried to its place instead of pushed counts. With `chain`,
+    a command is done once its conditions hold at a step; only the last one has to last. `info["completed"]` is the
+    number of commands that are done.
+
+    **Reward.** `dense`: 1 on success, else progress - 1, which is between -1 and 0: 0.3 for the distance from the
+    tool to the object (or to the handle), 0.6 for the distance of the object from where the command wants it, and 0.1
+    for releasing (or holding) it there; -1 after an object of the command has left the table. With `chain`, progress
+    is the average over the commands: 1 for those that are done, and 0 for those that follow. `sparse`: 0 on success,
+    else -1.
+
+    **Goal.** Three numbers that say where the object is (m), half of the box in which they have to be (3, m), the
+    speed of the faster object (m/s), 1 while the object is held, 1 while it is released, 1 while it has not left the
+    table, the distance from the tool to it (m), and 0. The three numbers are the height (third number) to lift; the
+    position relative to the cube, the bin or the drawer; to push, the distance and the height (third number); or the
+    opening (first number). Desired are the center of the box, an upper limit of the speed, lower limits of the
+    flags, and last the number of commands that follow. No feature depends on the command, but the goals do: with
+    `obs="goal"` an agent sees parts of the command without the instruction.
+
+    **Version history.** v0: first version.
+
+    Args:
+        commands: Verbs and commands to sample from, such as ``["lift", "stack red_cube blue_cube", "push slab
+            square"]``; by default all.
+        chain: Number of successive commands of an episode, 1 to 20.
     """
 
     name = "table"
@@ -102,22 +143,19 @@ class Table(Task):
         Feature("drawer/velocity", 1, "m/s", "speed of the opening", 0.0, 0.4, 4.0),
         Feature("cabinet/yaw", 1, "rad", "yaw of the cabinet; the drawer opens toward the arm at 0", 0.0, 0.3, 3.2),
     )
+    goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    goal_high = (FAR, FAR, FAR, ANY, ANY, ANY, FAST, 1.0, 1.0, 1.0, FAR, float(MAX_CHAIN))
     command_high = (len(VERBS) - 1, len(OBJECTS) - 1, len(TARGETS) - 1)
     movable_objects = (*OBJECTS, BIN_NAME)
     articulated_objects: ClassVar[dict[str, tuple[tuple[float, float]]]] = {OBJECT: ((0.0, TRAVEL),)}
     tool_low = (0.36, -0.2, 0.26)
     tool_high = (0.5, 0.1, 0.37)
-    resistance_low = (1.5, 2.0, 0.0)
-    resistance_high = (4.0, 10.0, 10.0)
-    """Bounds of friction (N), damping (N s/m) and stiffness (N/m) of the drawer."""
 
     def __init__(self, commands: Sequence[str] | None = None, chain: int = 1) -> None:
         self._commands = chosen_commands(commands)
         if isinstance(chain, bool) or not isinstance(chain, int) or not 1 <= chain <= MAX_CHAIN:
             raise ValueError(f"chain is {chain!r}; expected a whole number of commands from 1 to {MAX_CHAIN}")
         self.chain = chain
-        self.goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        self.goal_high = (FAR, FAR, FAR, ANY, ANY, ANY, FAST, 1.0, 1.0, 1.0, FAR, float(chain))
 
     @override
     def commands(self) -> list[Command]:
@@ -133,30 +171,16 @@ class Table(Task):
 
     @override
     def build_scene(self, simulation: Simulation, scale: float) -> None:
-        height = HEIGHT * scale
-        for number, name in enumerate(OBJECTS):
-            edge = (SLAB_EDGE if name == SLAB else EDGE) * scale
-            simulation.add_box(
-                name,
-                size=(edge, edge, height),
-                position=(0.4, 0.1 * number - 0.3, height / 2),
-                mass=SLAB_MASS if name == SLAB else MASS,
-                friction=FRICTION,
-                color=(0.9, 0.5, 0.15) if name == SLAB else COLORS[name.removesuffix("_cube")],
-            )
-        simulation.add_boxes(BIN_NAME, bin_parts(), position=(0.62, -0.25, 0.0), color=(0.35, 0.38, 0.42))
-        add_drawer(simulation, scale)
-        mark = simulation.add_marker(SQUARE, size=(0.08, 0.08, 0.001), color=(0.95, 0.95, 0.95, 1.0))
-        mark.marker_position = (*places.SQUARE_POSITION, 0.0005)
+        add_objects(simulation, scale)
 
     @override
     def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Command) -> InitialState:
         tool = self.sample_tool(rng)
-        friction, damping, stiffness = rng.uniform(self.resistance_low, self.resistance_high).tolist()
+        friction, damping, stiffness = rng.uniform(Drawer.resistance_low, Drawer.resistance_high).tolist()
         # The scene is sampled without regard to the command until the command is feasible there.
         while True:
-            layout = places.sample_layout(rng, scale)
-            if places.is_feasible(layout, command) and not is_placed(layout, command):
+            layout = sample_layout(rng, scale)
+            if is_feasible(layout, command) and not is_placed(layout, command):
                 break
         x, y, z, yaw = layout.cabinet
         objects: dict[str, Motion] = {BIN_NAME: resting_at(*layout.bin, 0.0)}
@@ -164,7 +188,7 @@ class Table(Task):
             if (thing := layout.things.get(name)) is not None:
                 objects[name] = resting_at(*thing.position, thing.yaw)
             else:
-                px, py, pz = places.PARKED
+                px, py, pz = PARKED
                 objects[name] = resting_at(px, py + 0.1 * number, pz + HEIGHT * scale / 2)
         joint = JointState(layout.opening, 0.0, friction, damping, stiffness)
         return InitialState(
@@ -182,7 +206,7 @@ class Table(Task):
             command: The command.
             following: Number of commands that follow.
         """
-        center, tolerance = _box(layout, command)
+        center, tolerance = box_of(layout, command)
         is_lift = command[0] == LIFT
         still = DRAWER_STILL if command[0] in (OPEN, CLOSE) else FAST if is_lift else STILL_SPEED
         return (*center, *tolerance, still, float(is_lift), float(not is_lift), 1.0, 0.0, float(following))
@@ -196,7 +220,8 @@ class Table(Task):
         drawer = cast(ArticulatedBody, bodies[OBJECT])
         left, right, touched = robot.touch(drawer)
         handle = drawer.point("slide", GRIP)
-        layout = layout_of(simulation)
+        one, other = names_of(command)
+        layout = layout_of(simulation, [name for name in (one, other) if name in OBJECTS])
         values: list[float] = []
         for name in OBJECTS:
             motion, touch = bodies[name].motion(), touches[name]
@@ -211,7 +236,6 @@ class Table(Task):
         values += [*basket, *difference(basket, tool.position), float(left), float(right)]
         values += [*handle, *difference(handle, tool.position), layout.opening, velocity, layout.cabinet[3]]
 
-        one, other = names_of(command)
         if one is None:
             away = distance(handle, tool.position)
             achieved = [abs(velocity), 0.0, float(not touched and away >= CLEAR), 1.0, away]
@@ -226,7 +250,7 @@ class Table(Task):
             away = distance(motion.position, tool.position)
             achieved = [fastest, float(held), float(free), float(lowest >= LOST), away]
         missing = any(name is not None and name != SQUARE and name not in layout.things for name in (one, other))
-        numbers = (FAR, FAR, FAR) if missing else places.offset(layout, command)
+        numbers = (FAR, FAR, FAR) if missing else offset(layout, command)
         goal = [*numbers, *desired[3:6].tolist(), *achieved, 0.0]
         return TaskObservation(values, clip(goal, self.goal_low, self.goal_high))
 
@@ -253,7 +277,7 @@ class Table(Task):
         off = _outside(achieved, desired)
         is_handled = (achieved[..., 7] >= desired[..., 7]) & (achieved[..., 8] >= desired[..., 8])
         near: Any = 0.3 * nearness(achieved[..., 10]) + 0.6 * nearness(off) + 0.1 * (is_handled & (off <= 0.0))
-        done: Any = np.maximum(self.chain - 1 - desired[..., 11], 0.0)
+        done = _positive(self.chain - 1.0 - desired[..., 11])
         progress: npt.NDArray[np.float64] | np.float64 = (
             (achieved[..., 9] >= desired[..., 9]) * (done + near) / self.chain
         )
@@ -270,18 +294,16 @@ class Table(Task):
     def next_request(
         self, simulation: Simulation, rng: np.random.Generator, desired: Goals, command: Command
     ) -> tuple[Command, tuple[float, ...]]:
-        layout = layout_of(simulation)
+        layout = layout_of(simulation, OBJECTS)
         present = [one for one in self._commands if _is_present(layout, one)]
         open_ = [one for one in present if not is_placed(layout, one)]
-        feasible = [one for one in open_ if places.is_feasible(layout, one)]
+        feasible = [one for one in open_ if is_feasible(layout, one)]
         chosen = _sample(rng, feasible or open_ or present or [command])
         return chosen, self._goal(layout, chosen, desired[11].item() - 1.0)
 
     @override
-    def counts(self, achieved: Goals, desired: Goals) -> dict[str, int]:
-        following = desired[11].item()
-        done = following <= 0.0 and self.evaluate(*(cast(Any, OneGoal(g.tolist())) for g in (achieved, desired)))["is_done"]
-        return {"completed": self.chain - 1 - int(following) + int(done)}
+    def counts(self, flags: Mapping[str, Flags], desired: Goals) -> dict[str, int]:
+        return {"completed": max(self.chain - 1 - int(desired[11].item()), 0) + int(flags["is_success"])}
 
 
 def _sample(rng: np.random.Generator, commands: Sequence[Command]) -> Command:
@@ -296,69 +318,19 @@ def _outside(achieved: Goals, desired: Goals) -> Any:
     offset: Any = achieved - desired
     squares: Any = 0.0
     for axis in range(3):
-        beyond = np.maximum(abs(offset[..., axis]) - desired[..., 3 + axis], 0.0)
+        beyond = _positive(abs(offset[..., axis]) - desired[..., 3 + axis])
         squares = squares + beyond * beyond
-    return np.sqrt(squares)
+    # Both square roots round correctly, so they give the same bits.
+    return math.sqrt(squares) if isinstance(squares, float) else np.sqrt(squares)
 
 
-def _box(layout: Layout, command: Command) -> tuple[Vector3, Vector3]:
-    """Return center and half of the size of the box in which ``places.offset`` has to be, meters."""
-    verb = command[0]
-    one, other = names_of(command)
-    if one is None:
-        return (TRAVEL if verb == OPEN else 0.0, 0.0, 0.0), (TOLERANCE, ANY, ANY)
-    thing = layout.things[one]
-    if verb == LIFT:
-        return (0.0, 0.0, LIFTED + ANY), (ANY, ANY, ANY)
-    if verb == BIN:
-        length, width, height = places.BIN_INSIDE
-        return (0.0, 0.0, 0.75 * height), (length / 2 - 0.01, width / 2 - 0.01, 0.75 * height)
-    if verb == DRAWER:
-        return places.INSIDE, (0.065, 0.065, 0.03)
-    if verb == PUSH:
-        target = None if other == SQUARE else layout.things[str(other)]
-        most = places.ON_SQUARE if target is None else places.push_distance(thing.half, target.half)
-        return (0.0, 0.0, 0.0), (most, ANY, FLAT)
-    if verb == STACK:
-        return (0.0, 0.0, thing.rise + layout.things[str(other)].rise), (ALIGNED, ALIGNED, RESTING)
-    return (0.0, places.beside(command), 0.0), (places.SIDEWAYS, places.ALONG, FLAT)
+def _positive(values: Any) -> Any:
+    """Return a value, or an array of values, of which negative ones are 0."""
+    return max(values, 0.0) if isinstance(values, float) else np.maximum(values, 0.0)
 
 
 def _is_present(layout: Layout, command: Command) -> bool:
     return all(name is None or name == SQUARE or name in layout.things for name in names_of(command))
-
-
-def is_placed(layout: Layout, command: Command) -> bool:
-    """Return True if the object of a command is already where the command wants it."""
-    center, tolerance = _box(layout, command)
-    numbers = places.offset(layout, command)
-    return all(abs(n - c) <= t for n, c, t in zip(numbers, center, tolerance, strict=True))
-
-
-def layout_of(simulation: Simulation) -> Layout:
-    """Return where everything is in a simulation."""
-    things = {}
-    for name in OBJECTS:
-        body = simulation.bodies[name]
-        position, (qx, qy, qz, qw), *_ = body.motion()
-        if position[0] <= ABSENT_X and position[2] >= LOST:
-            yaw = math.atan2(2.0 * (qx * qy + qw * qz), 1.0 - 2.0 * (qy * qy + qz * qz))
-            things[name] = Thing(position, yaw, body.size[0] / 2, body.size[2] / 2)
-    bx, by, _ = simulation.bodies[BIN_NAME].motion().position
-    state = cast(ArticulatedBody, simulation.bodies[OBJECT]).state()
-    _, _, qz, qw = state.orientation
-    return Layout(things, (bx, by), (*state.position, 2.0 * math.atan2(qz, qw)), state.joints[0].position)
-
-
-def bin_parts() -> list[Part]:
-    """Return the floor and the walls of the bin, relative to the middle of its foot."""
-    length, width, height = places.BIN_INSIDE
-    wall, floor = places.BIN_WALL, places.BIN_FLOOR
-    parts = [Part((length + 2 * wall, width + 2 * wall, floor), (0.0, 0.0, floor / 2))]
-    for side in (1.0, -1.0):
-        parts.append(Part((wall, width + 2 * wall, height), (side * (length + wall) / 2, 0.0, height / 2)))
-        parts.append(Part((length, wall, height), (0.0, side * (width + wall) / 2, height / 2)))
-    return parts
 
 
 ABSENT_VALUES = [
