@@ -11,6 +11,7 @@ from demos.experts.expert import COMMAND
 from demos.experts.grasp import GraspExpert
 from demos.experts.moves import (
     CLEARANCE,
+    CLOSED,
     OPEN,
     funnel,
     is_closing,
@@ -54,6 +55,11 @@ FALLING = 0.05
 """Largest distance on each axis of a cube that the hand is releasing, meters."""
 PUSH_HEIGHT = {"cube": 0.018, SLAB: 0.026}
 """Height of the tool while it pushes, meters: low, or a cube would tip over."""
+WEDGED, TILTED, LOW = 0.008, 0.003, 0.036
+"""Opening from which on a corner of the pushed object is wedged between the closed fingers, height above its rest from
+which on it is tilted, and height of the tool below which the fingers push, meters."""
+SAG_GAIN = 2.0
+"""Correction of the height of fingers that what they push presses down, as a fraction of the error."""
 PASSING = 0.04
 """Height of the closed fingers above all objects while they move to the start of a push, meters."""
 
@@ -129,6 +135,13 @@ def _push(features: Features, layout: Layout, command: Command) -> ToolCommand:
     relative = np.array(goal) - np.array(thing.position)
     height = PUSH_HEIGHT.get(one, PUSH_HEIGHT["cube"])
     travel = _highest(layout, "") + PASSING
+    x, y, z = features["tool/position"].tolist()
+    is_tilted = np.abs(features["object/angular_velocity"]).max() < 1.0 and relative[2] < -TILTED
+    if (features["gripper/width"].item() > WEDGED or is_tilted) and z < LOW:
+        # Pull the fingers out, and begin again.
+        ux, uy, _ = (relative / max(math.hypot(*relative[:2].tolist()), 1e-6)).tolist()
+        return ToolCommand((x - 0.03 * ux, y - 0.03 * uy, z + 0.03), CLOSED)
+    height += SAG_GAIN * max(height - z, 0.0)
     return PushExpert(thing.half, height, travel).act({**features, "goal/relative": relative})
 
 
