@@ -56,8 +56,8 @@ FALLING = 0.05
 PUSH_HEIGHT = {"cube": 0.018, SLAB: 0.026}
 """Height of the tool while it pushes, meters: low, or a cube would tip over."""
 WEDGED, TILTED, LOW = 0.008, 0.003, 0.036
-"""Opening from which on a corner of the pushed object is wedged between the closed fingers, height above its rest from
-which on it is tilted, and height of the tool below which the fingers push, meters."""
+"""Opening from which on a corner of the pushed object is wedged between the closed fingers, height above its rest
+from which on it is tilted, and height of the tool below which the fingers push, meters."""
 SAG_GAIN = 2.0
 """Correction of the height of fingers that what they push presses down, as a fraction of the error."""
 PASSING = 0.04

@@ -61,5 +61,7 @@ def cases() -> Iterator[Case]:
     yield case("noisy discrete demonstrator", Plan("LamReachDiscrete-v0", seed=3, demonstrator="noisy"))
     for strategy in STRATEGIES:
         yield case(f"strategy {strategy}", Plan("LamPickPlace-v0", seed=3, strategy=strategy))
+    chain = Plan("LamTable-v0", {"chain": 2, "commands": ["lift", "close"]}, seed=3)
+    yield case("successive commands", chain)
     mixed = Plan("LamReach-v0", episodes=6, seed=3, demonstrator="mixed", strategy="all")
     yield case("mixed dataset", mixed, collection)

@@ -71,6 +71,7 @@ def cases() -> Iterator[Case]:
         yield case(f"randomize={randomize}", "LamStack-v0", randomize=randomize)
     noisy = {"sensor_noise": (0.01, 0.02), "action_delay": (1, 2)}
     yield case("held-out objects that vary", "LamClutter-v0", objects="held-out", randomize="physics")
+    yield case("a table that varies", "LamTable-v0", control="joint", chain=2, randomize="full")
     yield case("sensor noise and delay", "LamInsert-v0", randomize=noisy)
     yield case(
         "a belt, noise and delay", "LamConveyor-v0", control="joint", randomize={"friction": (0.7, 1.3), **noisy}

@@ -30,6 +30,7 @@ def test_reset_and_step_have_the_same_info_keys(env_id: str, make: Make) -> None
     assert list(first) == list(second)
     assert "is_success" in first
     assert second.pop("instruction").shape == (128,)
+    assert np.asarray(second.pop("completed", 0)).dtype == np.int64
     assert all(np.shape(value) == () and np.asarray(value).dtype == bool for value in second.values())
 
 
