@@ -153,6 +153,18 @@ assert lam_envs.decode_instruction(info["instruction"]) == env.unwrapped.instruc
 `env.unwrapped.command` is the command as integers: for experts, not for agents. Datasets hold the instruction of each
 episode, and exports to LeRobot have it as `task`.
 
+`LamTable-v0` has 123 commands in one scene. With `chain=5`, an episode has five of them: the next instruction comes
+when a command is done, and `info["completed"]` counts them:
+
+```python
+import gymnasium as gym
+import lam_envs
+
+env = gym.make("LamTable-v0", commands=["lift", "open", "close"], chain=5, instruct=True)
+observation, info = env.reset(seed=0)
+print(lam_envs.decode_instruction(observation["instruction"]), info["completed"], env.spec.max_episode_steps)
+```
+
 """
 
 RESET_OPTIONS = """

@@ -294,7 +294,8 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         """Return the instruction in a state of :meth:`get_state` or :meth:`physical_state`.
 
         States do not hold it where observations have no instruction and the task always asks for the same: then it
-        follows from the first state of an episode.
+        follows from the first state of an episode. In an episode with successive commands, a state of
+        :meth:`get_state` has the first instruction, and one of :meth:`physical_state` the present one.
 
         Raises:
             ValueError: See :meth:`set_state`.
