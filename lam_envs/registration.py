@@ -32,7 +32,7 @@ TASKS: dict[str, TaskEntry] = {
     "drawer": TaskEntry("lam_envs.tasks.drawer:Drawer", 80),
     "conveyor": TaskEntry("lam_envs.tasks.conveyor:Conveyor", 80),
     "clutter": TaskEntry("lam_envs.tasks.clutter.task:Clutter", 150),
-    "table": TaskEntry("lam_envs.tasks.table.task:Table", 150, has_chains=True),
+    "table": TaskEntry("lam_envs.tasks.table.task:Table", 200, has_chains=True),
 }
 """Tasks by name. A new task is a file in ``lam_envs/tasks``, a file in ``demos/experts``, and an entry here."""
 
