@@ -118,7 +118,10 @@ def assert_no_body_is_inside_another(env: Any) -> None:
 def assert_bodies_are_on_the_table(env: Any) -> None:
     half_x, half_y = TABLE_SIZE[0] / 2, TABLE_SIZE[1] / 2
     for name in env._world.task.movable_objects:
-        x, y, z = env.simulation.bodies[name].motion().position
+        body = env.simulation.bodies[name]
+        if body.id < 0:  # A heap does not have all of its objects.
+            continue
+        x, y, z = body.motion().position
         if name != "block" and abs(x - TABLE_CENTER[0]) < half_x - 0.05 and abs(y - TABLE_CENTER[1]) < half_y - 0.05:
             assert z > 0.0, f"{name} is {-1000 * z:.1f} mm below the table's top"
 
@@ -183,7 +186,7 @@ def list_actions(env: Any, play: Play) -> list[Action]:
     return done
 
 
-SOME = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 FEWER = settings(SOME, max_examples=4)
 
 

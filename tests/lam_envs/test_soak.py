@@ -40,15 +40,16 @@ def check(what: str, amount: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "mix",
-    [pytest.param(mix, marks=[] if mix == "plain" else [pytest.mark.slow]) for mix in soak.MIXES],
+    [pytest.param(mix, marks=[] if mix == "options" else [pytest.mark.slow]) for mix in soak.MIXES],
 )
 def test_ten_thousand_steps_leave_nothing_behind(mix: str, tmp_path: Path) -> None:
     check(mix, 10_000 // len(soak.MIXES), tmp_path)
 
 
 @pytest.mark.slow
-def test_fifty_opened_environments_leave_nothing_behind(tmp_path: Path) -> None:
-    check("openings", soak.FIRST_OPENINGS + 50, tmp_path)
+@pytest.mark.parametrize("what", soak.OPENINGS)
+def test_fifty_opened_environments_leave_nothing_behind(what: str, tmp_path: Path) -> None:
+    check(what, soak.FIRST_OPENINGS[what] + 50, tmp_path)
 
 
 @pytest.mark.slow
@@ -60,5 +61,6 @@ def test_a_million_steps_leave_nothing_behind(mix: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_two_thousand_opened_environments_leave_nothing_behind(tmp_path: Path) -> None:
-    check("openings", soak.FIRST_OPENINGS + 2000, tmp_path)
+@pytest.mark.parametrize(("what", "count"), [("openings", 2000), ("vectors", 300)])
+def test_many_opened_environments_leave_nothing_behind(what: str, count: int, tmp_path: Path) -> None:
+    check(what, soak.FIRST_OPENINGS[what] + count, tmp_path)
