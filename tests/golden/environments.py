@@ -76,4 +76,7 @@ def cases() -> Iterator[Case]:
     yield case(
         "a belt, noise and delay", "LamConveyor-v0", control="joint", randomize={"friction": (0.7, 1.3), **noisy}
     )
+    yield case(
+        "a drawer with instructions", "LamDrawer-v0", control="joint", obs="goal", instruct=True, randomize="physics"
+    )
     yield case("images that vary", "LamInsert-v0", IMAGE_STEPS, obs="pixels", randomize="visual")

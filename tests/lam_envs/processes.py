@@ -1,4 +1,4 @@
-"""Script that starts processes after environments were made: ``processes.py CASE``.
+"""Script that starts processes after environments were made: ``processes.py CASE [KINDS]``.
 
 Every case makes environments, steps and renders them, lets other processes use them or make their own, and compares
 their results with those of this process before and after.
@@ -16,22 +16,31 @@ import gymnasium as gym
 import numpy as np
 import traces
 
-import lam_envs  # noqa: F401  (registers the ids)
+from lam_envs.registration import TASKS, env_id
 
 SEED = 41
 STEPS = 20
 SMALL = {"image_width": 24, "image_height": 24}
 LOOKED_AT = {"render_mode": "rgb_array", "render_width": 24, "render_height": 24}
-KINDS: list[tuple[str, dict[str, Any]]] = [
-    ("LamGrasp-v0", LOOKED_AT),
-    ("LamPushPixels-v0", {**SMALL, **LOOKED_AT, "randomize": "full"}),
-]
+Kinds = list[tuple[str, dict[str, Any]]]
+KINDS: dict[str, Kinds] = {
+    "two": [
+        ("LamGrasp-v0", LOOKED_AT),
+        ("LamPushPixels-v0", {**SMALL, **LOOKED_AT, "randomize": "full"}),
+    ],
+    "tasks": [
+        (env_id(task), {**LOOKED_AT, "instruct": number % 2 == 0, "randomize": "physics"})
+        for number, task in enumerate(TASKS)
+    ],
+}
+CHOSEN = KINDS[sys.argv[2] if len(sys.argv) > 2 else "two"]
+"""Environments of a case."""
 
 
 def used() -> list[tuple[gym.Env[Any, Any], list[Any]]]:
     """Return environments that were made, stepped and rendered, with actions for each."""
     found = []
-    for name, keywords in KINDS:
+    for name, keywords in CHOSEN:
         env = gym.make(name, **keywords)
         actions = traces.contact_rich_actions(env, SEED, STEPS)
         env.render()
@@ -151,7 +160,7 @@ def by_subproc_vec_env(method: str) -> None:
 
     # New processes import Stable-Baselines3, which takes seconds each.
     first = 0 if method == "fork" else 1
-    for (name, keywords), (env, actions) in zip(KINDS[first:], used()[first:], strict=True):
+    for (name, keywords), (env, actions) in zip(CHOSEN[first:], used()[first:], strict=True):
         expected = episode(env, actions)
         rows = []
         for row in range(2):

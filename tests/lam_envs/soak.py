@@ -79,7 +79,7 @@ def measured() -> dict[str, int]:
 
 
 def sampled_options(env: Any, rng: np.random.Generator) -> dict[str, Any]:
-    """Return random options of a reset: a command, a sentence of any split or of own words, joints, a goal, a pose."""
+    """Return random options of a reset: command, sentence of any split or of own words, joints, goal, pose."""
     task = env._world.task
     command = env.commands[int(rng.integers(len(env.commands)))]
     sentences = task.instructions_for(command)
@@ -94,7 +94,7 @@ def sampled_options(env: Any, rng: np.random.Generator) -> dict[str, Any]:
         "instruction": sentence,
         "joints": joints,
         "goal": [max(low, min(0.1, high)) for low, high in zip(task.goal_low, task.goal_high, strict=True)],
-        "poses": {name: pose for name in task.movable_objects[:1]},
+        "poses": dict.fromkeys(task.movable_objects[:1], pose),
     }
     # A sentence of own words needs the command.
     chosen = [name for name in options if name in ("command", "instruction") or rng.random() < 0.5]

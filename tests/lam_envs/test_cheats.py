@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from demos.experts import make_expert
-from lam_envs.registration import env_id
+from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 
 from ..conftest import Make
@@ -319,7 +319,9 @@ def test_a_slab_swept_off_the_table_is_lost(episodes: int, least: int, make: Mak
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("task", ["reach", "push", "grasp", "pick_place", "stack", "insert", "conveyor"])
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=pytest.mark.slow) if task == "clutter" else task for task in TASKS]
+)
 def test_neither_idling_nor_chance_returns_as_much_as_the_expert(task: str, count: int, make: Make) -> None:
     env = make(env_id(task))
     env.action_space.seed(0)

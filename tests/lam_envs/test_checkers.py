@@ -23,6 +23,7 @@ from ..conftest import Make
 
 PLAIN_IDS = tuple(env_id(task) for task in TASKS)
 EVERY_ID = [(env_id, robot, {}) for env_id in lam_envs.ENV_IDS for robot in ROBOTS]
+WITH_INSTRUCTIONS = [(env_id, "panda", {"instruct": True}) for env_id in lam_envs.ENV_IDS]
 EVERY_CONTROL = [
     (env_id, robot, {"control": control}) for env_id in PLAIN_IDS for robot in ROBOTS for control in CONTROLS
 ]
@@ -59,7 +60,7 @@ def test_the_checkers_find_nothing_to_warn_of_with_any_robot_in_any_control(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("env_id", "robot", "keywords"), [*EVERY_ID, *EVERY_CONTROL])
+@pytest.mark.parametrize(("env_id", "robot", "keywords"), [*EVERY_ID, *EVERY_CONTROL, *WITH_INSTRUCTIONS])
 def test_the_checkers_find_nothing_to_warn_of_in_the_whole_product(
     env_id: str, robot: str, keywords: dict[str, Any], make: Make
 ) -> None:

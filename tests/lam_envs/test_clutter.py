@@ -372,21 +372,6 @@ def test_a_cheat_is_no_success_and_returns_less_than_the_expert(name: str, make:
         assert max(heights) > 0.1
 
 
-@pytest.mark.slow
-def test_neither_idling_nor_chance_returns_as_much_as_the_expert(make: Make) -> None:
-    env = make("LamClutter-v0")
-    best = return_of_the_expert()
-    env.action_space.seed(0)
-    for policy in (lambda: np.zeros(4, dtype=np.float32), env.action_space.sample):
-        env.reset(seed=SEED)
-        total, truncated = 0.0, False
-        while not truncated:
-            _, reward, _, truncated, _ = env.step(policy())
-            assert reward <= 0
-            total += float(reward)
-        assert total < best
-
-
 def test_an_absent_object_has_no_motion_to_set(make: Make) -> None:
     env = make("LamClutter-v0")
     env.reset(seed=SEED)

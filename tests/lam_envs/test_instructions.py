@@ -14,10 +14,12 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
+from demos.experts import COMMAND, EXPERTS, ExpertPolicy
 from lam_envs import decode_instruction, encode_instruction
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Command, Instructions
-from lam_envs.registration import TASKS
+from lam_envs.registration import TASKS, env_id
+from lam_envs.robots import ROBOTS
 from lam_envs.tasks import Task, make_task
 from tests.conftest import Make
 from tests.lam_envs.above import Above
@@ -56,6 +58,50 @@ def test_each_command_has_six_sentences_for_training_and_three_others_with_new_w
             assert "{" not in sentence
         for sentence in instructions.held_out:
             assert words(sentence) - known
+
+
+class Disobedient:
+    """Expert that does what another command asks for."""
+
+    version = 1
+
+    def __init__(self, task: str, command: Command) -> None:
+        self._expert = EXPERTS[task]
+        self._command = np.array(command)
+
+    def act(self, features: Any) -> Any:
+        return self._expert.act({**features, COMMAND: self._command})
+
+
+WITH_COMMANDS = [name for name in TASKS if len(make_task(name).commands()) > 1]
+FEW, MANY = range(600_000, 600_002), range(600_000, 600_100)
+
+
+@pytest.mark.parametrize(
+    ("task", "robot", "seeds"),
+    [
+        pytest.param(task, robot, seeds, marks=[] if robot == "panda" and seeds == FEW else pytest.mark.slow)
+        for task in WITH_COMMANDS
+        for robot in ROBOTS
+        for seeds in ((FEW, MANY) if robot == "panda" else (MANY,))
+    ],
+)
+@pytest.mark.timeout(1800)
+def test_a_policy_that_does_what_another_instruction_asks_for_never_succeeds(
+    task: str, robot: str, seeds: range, make: Make
+) -> None:
+    env: Any = make(env_id(task), robot=robot)
+    successes = []
+    for seed in seeds:
+        observation, info = env.reset(seed=seed)
+        others = [command for command in env.unwrapped.commands if command != env.unwrapped.command]
+        policy = ExpertPolicy(Disobedient(task, others[seed % len(others)]), env)
+        over = False
+        while not over:
+            observation, _, _, over, info = env.step(policy.predict(observation)[0])
+        if info["is_success"]:
+            successes.append(seed)
+    assert len(successes) <= 0.02 * len(seeds), successes
 
 
 @pytest.mark.parametrize("obs", ["state", "goal", "pixels"])

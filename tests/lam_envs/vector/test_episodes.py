@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from contextlib import closing
+from itertools import cycle
 from typing import Any
 
 import gymnasium as gym
@@ -15,13 +16,14 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import lam_envs
+from lam_envs.robots import ROBOTS
 from lam_envs.vector import ParallelVectorEnv, make_vec
 
 from .comparing import SMALL_IMAGES, assert_same, batches, vector
 
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("LamReach-v0", {}),
-    ("LamReachDiscrete-v0", {"instruct": True}),
+    ("LamDrawerDiscrete-v0", {"instruct": True}),
     ("LamReachGoal-v0", {"randomize": "physics"}),
     ("LamReachPixels-v0", {**SMALL_IMAGES, "randomize": "full", "instruct": True}),
 ]
@@ -46,29 +48,71 @@ def test_episodes_are_those_of_single_environments(env_id: str, keywords: dict[s
             assert all(one[-1][f"_{key}"][number] for key in expected[-1])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("env_id", "robot"), list(zip(lam_envs.ENV_IDS, cycle(ROBOTS), strict=False)))
+def test_episodes_of_every_id_are_those_of_single_environments(env_id: str, robot: str) -> None:
+    small = SMALL_IMAGES if "Pixels" in env_id else {}
+    keywords = {"robot": robot, "randomize": "full", "instruct": True, "max_episode_steps": 15, **small}
+    with vector(env_id, **keywords, num_workers=2, autoreset_mode="SameStep") as envs:
+        actions = batches(envs, 32)
+        found = [envs.reset(seed=7), *(envs.step(action) for action in actions)]
+    with vector(env_id, **keywords, num_workers=1, autoreset_mode="SameStep") as envs:
+        assert_same([envs.reset(seed=7), *(envs.step(action) for action in actions)], found)
+    for number in range(3):
+        env = gym.make(env_id, **keywords)
+        # Two whole episodes, and the start of a third one.
+        single: list[Any] = [env.reset(seed=7 + number)]
+        for action in actions:
+            result = env.step(action[number])
+            single.append((env.reset()[0], *result[1:]) if result[3] else result)
+        env.close()
+        for one, expected in zip(found, single, strict=True):
+            assert_same(_row(one[0], number), expected[0])
+            assert_same([part[number].item() for part in one[1:-1]], [_number(part) for part in expected[1:-1]])
+
+
+def _number(part: Any) -> Any:
+    return part.item() if isinstance(part, np.generic) else part
+
+
 def _row(batch: Any, number: int) -> Any:
     return {name: part[number] for name, part in batch.items()} if isinstance(batch, dict) else batch[number]
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("env_id", "keywords"), KINDS[:3])
+@pytest.mark.parametrize(
+    ("env_id", "keywords", "mode"),
+    [
+        # Each kind in one mode, each mode with one kind; the others are slow.
+        pytest.param(*kind, mode, marks=[] if row == column else pytest.mark.slow)
+        for row, kind in enumerate(KINDS[:3])
+        for column, mode in enumerate(MODES)
+    ],
+)
 def test_results_are_those_of_gymnasiums_vector_environment(
-    env_id: str, keywords: dict[str, Any], mode: AutoresetMode, workers: int
+    env_id: str, keywords: dict[str, Any], mode: AutoresetMode
 ) -> None:
     keywords = {**keywords, "max_episode_steps": 4}
-    expected = SyncVectorEnv([lambda: gym.make(env_id, **keywords)] * 3, autoreset_mode=mode)
-    with vector(env_id, **keywords, num_workers=workers, autoreset_mode=mode.value) as envs:
-        assert envs.metadata["autoreset_mode"] is mode
-        assert (envs.observation_space, envs.action_space) == (expected.observation_space, expected.action_space)
-        assert_same(envs.reset(seed=[3, 1, 2]), expected.reset(seed=[3, 1, 2]))
-        for count, action in enumerate(batches(envs, 9)):
-            assert_same(envs.step(action), expected.step(action))
-            if mode is AutoresetMode.DISABLED and count % 4 == 3:
-                with pytest.raises(ResetNeeded, match="environment 0: its episode has ended"):
-                    envs.step(action)
-                assert_same(envs.reset(), expected.reset())
-    expected.close()
+    gymnasiums = SyncVectorEnv([lambda: gym.make(env_id, **keywords)] * 3, autoreset_mode=mode)
+    actions = batches(gymnasiums, 9)
+    expected = [gymnasiums.reset(seed=[3, 1, 2])]
+    for count, action in enumerate(actions):
+        expected.append(gymnasiums.step(action))
+        if mode is AutoresetMode.DISABLED and count % 4 == 3:
+            expected.append(gymnasiums.reset())
+    spaces = (gymnasiums.observation_space, gymnasiums.action_space)
+    gymnasiums.close()
+    for workers in (1, 3):
+        with vector(env_id, **keywords, num_workers=workers, autoreset_mode=mode.value) as envs:
+            assert envs.metadata["autoreset_mode"] is mode
+            assert (envs.observation_space, envs.action_space) == spaces
+            found = [envs.reset(seed=[3, 1, 2])]
+            for count, action in enumerate(actions):
+                found.append(envs.step(action))
+                if mode is AutoresetMode.DISABLED and count % 4 == 3:
+                    with pytest.raises(ResetNeeded, match="environment 0: its episode has ended"):
+                        envs.step(action)
+                    found.append(envs.reset())
+            assert_same(found, expected)
 
 
 def test_a_mask_resets_some_environments_and_the_others_continue() -> None:
