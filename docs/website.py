@@ -40,7 +40,7 @@ MENU = {
     "Environments": ("environments", "controls", "observations", "robots", "randomization"),
     "Learning": ("demonstrations", "training", "agents"),
     "Benchmarks": ("benchmarks", "results", "scale"),
-    "Extending": ("examples", "add_a_task", "add_a_robot", "contributing"),
+    "Extending": ("examples", "add_a_task", "objects", "add_a_robot", "contributing"),
     "Reference": ("api", "physics", "changes", "licenses"),
 }
 """Sections of the side bar. Pages that are in none of them come last."""

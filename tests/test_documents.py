@@ -61,7 +61,7 @@ def run(command: list[str], folder: Path, **keywords: Any) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-LONG = ("training.md", "benchmarks.md", "demonstrations.md", "add_a_task.md", "add_a_robot.md")
+LONG = ("training.md", "benchmarks.md", "demonstrations.md", "add_a_task.md", "objects.md", "add_a_robot.md")
 """Documents whose blocks take a minute; ``make test-all`` runs them."""
 WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
 

@@ -55,10 +55,10 @@ def test_minari_itself_reads_a_dataset(datasets: Any, monkeypatch: pytest.Monkey
     assert minari.load_dataset(ids["LamReach-v0"]).total_episodes == 6
 
 
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGrasp-v0"])
-def test_every_replayed_episode_is_bit_identical(env_id: str, datasets: Any) -> None:
+@pytest.mark.parametrize("name", ["LamReach-v0", "LamGrasp-v0"])
+def test_every_replayed_episode_is_bit_identical(name: str, datasets: Any) -> None:
     root, ids = datasets
-    report = demos.replay(demos.load(ids[env_id], root))
+    report = demos.replay(demos.load(ids[name], root))
     assert (report.identical, report.episodes, report.successes) == (6, 6, 6)
 
 
@@ -92,8 +92,8 @@ def test_actions_and_states_of_every_task_replay(task: str, robot: str, tmp_path
 
 
 def test_goal_and_discrete_datasets_replay_too(tmp_path: Path) -> None:
-    for env_id in ("LamReachGoal-v0", "LamGraspDiscrete-v0"):
-        dataset = demos.collect(env_id, episodes=2, root=tmp_path)
+    for name in ("LamReachGoal-v0", "LamGraspDiscrete-v0"):
+        dataset = demos.collect(name, episodes=2, root=tmp_path)
         assert demos.replay(dataset).identical == 2
 
 
