@@ -7,7 +7,8 @@ read in the repository. The other pages are only in the site, which ``docs/websi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ from docs.tables import (
     docstring,
     table,
 )
+from lam_envs.control import CONTROLS
 from lam_envs.registration import TASKS, env_id
+from lam_envs.robots import ROBOTS
+from lam_envs.scene.observer import OBSERVATIONS
+from lam_envs.tasks import make_task
 
 ROOT = Path(__file__).parents[1]
 
@@ -104,8 +109,23 @@ def task_file(task: str) -> str:
     return TASKS[task].entry_point.partition(":")[0].replace(".", "/") + ".py"
 
 
+def tasks() -> str:
+    """Return the list of the tasks, with what each of them works with."""
+
+    def names(of: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in of)
+
+    rows = [[f"[`{env_id(task)}`]({task_file(task)})", docstring(make_task(task)).splitlines()[0]] for task in TASKS]
+    intro = (
+        f"Each of these {len(TASKS)} tasks works with each robot ({names(ROBOTS)}), control ({names(CONTROLS)}) and "
+        f"observation mode ({names(OBSERVATIONS)}):"
+    )
+    return f"{textwrap.fill(intro, 118)}\n\n{table(['id', 'task'], rows)}"
+
+
 def readme(text: str) -> str:
-    """Return the README with the tables of the committed results between its marks."""
+    """Return the README with the list of tasks and the tables of the committed results between its marks."""
+    text = _between(text, "tasks", tasks())
     text = _between(text, "results", narrow(markdown_overview(CORE)))
     text = _between(text, "suites", brief())
     return _between(text, "speeds", speeds([env_id(task) for task in TASKS], simulated=True))
