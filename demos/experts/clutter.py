@@ -26,24 +26,26 @@ ALIGNED, SLOPE = 0.004, 8.0
 AT_GRIP = 0.007
 """Distance from the grip at which the fingers close, meters."""
 STOPPED, MAX_STOP = 0.006, 0.018
-"""Lag of the descending tool from which on another object stops it, and largest height above the grip at which the
-fingers close nevertheless, meters."""
+"""Smallest lag of the descending tool that means that another object stops it, and largest height above the grip at
+which the fingers then close, meters."""
 STUCK = 0.02
-"""Lag of the descending tool from which on it is stuck on another object, meters."""
+"""Smallest lag of the descending tool that means that it is stuck on another object, meters."""
 AT_REST, AT_REST_SPEED = 0.001, 0.005
-"""Difference of two openings that counts as none, meters, and speed that counts as rest, meters per second."""
+"""Largest difference between two equal openings, meters, and largest speed of a tool at rest, meters per second."""
 NOT_OPEN = 0.006
-"""Difference from the opening of the grasp with which the fingers wait above the heap, meters."""
+"""Largest difference from the opening of the grasp at which the tool descends, meters."""
 NEAR = 0.015
 """Horizontal distance from the grip beyond which low fingers would push objects, meters."""
 EMPTY = 0.004
 """Opening of closed fingers without an object between them, meters."""
 DISTANCE_COST = 4.0
-"""Cost of a grasp per meter of horizontal distance from the tool: the choice does not change on the way."""
+"""Cost of a grasp per meter of horizontal distance from the tool, so that the choice does not change on the way."""
 BLOCKED = 4.0
-"""Cost of a grasp from which on the expert first takes another object away: it often succeeds at pushing others."""
+"""Cost of a grasp above which the expert first takes another object away. It is high, because fingers that descend
+between objects often push them aside."""
 IN_THE_WAY, AWAY = 0.08, 0.13
-"""Distance from the marked object within which another one is in the way, and at which it is put down, meters."""
+"""Largest distance from the marked object of another one that is in the way, and distance at which the expert puts it
+down, meters."""
 IN_HAND = 0.03
 """Largest distance from the tool to the center of an object that it holds, meters."""
 RELEASE_HEIGHT = 0.04

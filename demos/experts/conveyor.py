@@ -29,10 +29,10 @@ TOOL_SPEED = 0.4
 LEAD_TIME = 0.12
 """Time by which the commanded position of a moving tool is ahead of the tool, seconds."""
 SLACK = 0.01
-"""Distance along the belt that counts as none, meters: the fingers close in this direction, and then center the cube.
-Smaller differences are the rule where the tool moves in steps."""
+"""Largest offset along the belt that the grasp tolerates, meters: the fingers close in this direction and center the
+cube. With discrete actions the tool mostly has an offset."""
 MAX_SPEED = 0.25
-"""Largest speed at which the cube is followed, meters per second: a faster one was pushed and stops soon."""
+"""Largest speed at which the tool follows the cube, meters per second. A faster cube was pushed and slows down."""
 
 
 class ConveyorExpert:

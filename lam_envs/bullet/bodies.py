@@ -19,7 +19,7 @@ RGB = tuple[float, float, float]
 MarkerShape = Literal["box", "ball", "cylinder"]
 
 ABSENT = Motion((0.0, 0.0, 0.0), IDENTITY, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-"""Motion of an object that a simulation does not have."""
+"""Motion of an absent object."""
 
 
 class Part(NamedTuple):

@@ -183,7 +183,7 @@ class Simulation:
         return body
 
     def add_absent(self, name: str) -> None:
-        """Add the name of an object that this simulation does not have: nothing moves or shows it."""
+        """Add an absent object: a name in ``bodies``, without a body in Bullet."""
         self.bodies[name] = Body(self.client, -1)
 
     def add_articulated(

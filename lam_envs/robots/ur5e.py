@@ -11,7 +11,7 @@ _URDF = Path(__file__).parents[1] / "assets" / "ur5e.urdf"
 UR5E = RobotModel(
     name="ur5e",
     physics_urdf=_URDF,
-    # The shapes are the most detailed that we have: the maker's meshes are not in PyBullet.
+    # The shapes are the most detailed that we have: the manufacturer's meshes are not in PyBullet.
     visual_urdf=_URDF,
     # On a plinth, so that the hand, whose wrist is 0.33 m above the fingertips, reaches far at every height.
     base=(-0.05, 0.0, 0.2),

@@ -44,8 +44,8 @@ PRESSING_FORCE = 3.0
 """Contact force above which the robot presses against something, newtons: the slab slides at 2. With a limit of 10,
 one peg in 17 jammed in its hole under joint control and noisy actions; with 3, none of 120."""
 JOINTED_PRESSING_FORCE = 60.0
-"""The same for a body with joints, newtons. A handle cannot move aside: fingers that grasp it off its middle press
-with up to 40 on one side. With a limit of 3 the other finger lost its contact then, and steps took ten times as long.
+"""The same for a body with joints, newtons. A handle cannot move aside: fingers that grasp it beside its middle press
+it with up to 40 on one side. With a limit of 3, the other finger lost its contact, and steps took ten times as long.
 """
 LIMIT_TOLERANCE = 0.01
 """Largest distance beyond its limits of a joint in a state that is set, radians."""
@@ -163,7 +163,7 @@ class Scene:
         for jointed in self.simulation.articulated:
             if jointed.speed() > FAST_OBJECT_SPEED:
                 return False
-            # Its limits stop a joint, also where no other body is near.
+            # The limits of a joint stop its link even if no other body is near.
             links = range(-1, len(jointed.joints))
             if any(robot in self.simulation.bodies_near(jointed, NEAR_DISTANCE, link) for link in links):
                 return False
@@ -215,7 +215,7 @@ class Scene:
         return MOTION_SIZE * len(self.task.movable_objects) + articulated + surfaces + len(self.models)
 
     def can_load(self, physics_scale: PhysicsScale | None, models: tuple[int, ...] | None) -> bool:
-        """Return True if this scene has these bodies, and a state that is set continues exactly.
+        """Return True if this scene has these bodies, and continues exactly from a state that is set.
 
         Bullet keeps more of the contacts of convex bodies than a snapshot restores: they need a new scene.
 

@@ -14,9 +14,9 @@ from gymnasium.error import CustomSpaceError
 Array = npt.NDArray[Any]
 
 ALIGNMENT = 64
-"""Arrays begin at multiples of a line of the processor's cache, bytes."""
+"""Alignment of the arrays: the size of a cache line, bytes."""
 LARGEST_ITEM = np.dtype(np.float64).itemsize
-"""Largest size of a number of an action, bytes."""
+"""Largest size of one number of an action, bytes."""
 
 
 class BatchArrays:

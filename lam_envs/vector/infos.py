@@ -101,13 +101,13 @@ def signature(info: Info) -> list[Any]:
         elif isinstance(value, COMPARED):
             found += (key, type(value), value)
         else:
-            # Equal to nothing else.
+            # A new object differs from every other value.
             found.append(object())
     return found
 
 
 def _empty(count: int, value: Any, key: str) -> npt.NDArray[Any]:
-    """Return an array for values like one value, in which the others are still missing."""
+    """Return an array for values of the type of one value, with a default in every row."""
     if key in OBJECTS:
         return np.full(count, None, dtype=object)
     if isinstance(value, np.ndarray):

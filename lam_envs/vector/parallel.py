@@ -161,7 +161,7 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if len(seeds) != self.num_envs:
             raise ValueError(f"there are {len(seeds)} seeds; expected one for each of {self.num_envs} environments")
         resets, remaining = self._reset_mask(options)
-        # A step that has begun is given up.
+        # A reset discards a step that has begun.
         was_valid = not (self._needs_reset or self._is_stepping)
         self._needs_reset, self._is_stepping = True, False
         self._begin("reset", [(seeds[part], resets[part], remaining) for part in self._slices])

@@ -34,7 +34,7 @@ friction of the pads holds more; but an object that slides or turns leaves the f
 ALONG = (0.0, -0.007, 0.007, -0.014, 0.014, -0.021, 0.021)
 """Distances of grasps from the center of the object along the x axis of the hand, meters."""
 MAX_OFFSET = 0.03
-"""Distance of the line of the contacts from the center of mass at which a grasp is as bad as with that slope."""
+"""Distance of the line of the contacts from the center of mass that costs as much as that slope, meters."""
 BLOCKED_SCALE = 0.01
 """Depth of other objects in the way of the fingers that costs as much as a bad grasp, meters."""
 MIN_POINTS = 4

@@ -22,7 +22,7 @@ WALL = 0.04
 """Thickness of its walls, meters: a fast object does not pass through them."""
 HEIGHT = 0.6
 QUARTER = 0.032
-"""Distance along each axis of the four places above which objects are released from the center, meters."""
+"""Distance along each axis from the center to the four positions at which objects are released, meters."""
 FALL_STEPS = 192
 """Physics steps in the box."""
 REST_STEPS, MAX_REST_STEPS = 24, 288
@@ -86,7 +86,7 @@ def _add_walls(simulation: Simulation, center: tuple[float, float]) -> list[str]
 
 
 def _places(shapes: Sequence[Shape], center: tuple[float, float], scale: float) -> list[Vector3]:
-    """Return the places from which the objects fall: as low as their bounding spheres allow."""
+    """Return the positions from which the objects fall: as low as their bounding spheres allow."""
     places: list[Vector3] = []
     radii = [scale * float(np.linalg.norm(shape.hull.vertices, axis=1).max()) for shape in shapes]
     for number, radius in enumerate(radii):

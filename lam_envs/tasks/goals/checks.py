@@ -170,8 +170,8 @@ def check_batches_of_goals(
 def _check_same(method: str, batch: dict[str, Flags], single: list[dict[str, Flags]], shape: tuple[int, ...]) -> None:
     if set(batch) != set(single[0]):
         raise ValueError(
-            f"{method} returns {', '.join(batch)} for goals of shape {shape}; expected {', '.join(single[0])}, as for "
-            "a single goal"
+            f"{method} returns {', '.join(batch)} for goals of shape {shape}; expected {', '.join(single[0])}, "
+            "as for a single goal"
         )
     for name, values in batch.items():
         if np.shape(values) != shape[:-1]:

@@ -76,7 +76,7 @@ def test_an_error_has_the_number_of_its_environment_and_its_traceback(workers: i
         envs.step(actions)
     if workers > 1:
         assert "raise self.error" in str(caught.value.__cause__)
-    # The others may have been stepped: nobody knows which.
+    # It is unknown which of the others were stepped.
     with pytest.raises(ResetNeeded, match="failed or was interrupted"):
         envs.step(actions)
     envs.reset(seed=0)
@@ -136,7 +136,7 @@ def test_steps_begin_and_finish_in_turn(workers: int) -> None:
             with pytest.raises(AlreadyPendingCallError, match="finish it by step_wait"):
                 call()
         assert_same(envs.step_wait(), expected)
-        # A reset gives up a step that has begun, as in Stable-Baselines3.
+        # A reset discards a step that has begun, as in Stable-Baselines3.
         envs.step_async(actions)
         assert_same(envs.reset(seed=0), first)
         assert_same(envs.step(actions), expected)
