@@ -5,12 +5,14 @@ Generated files must be what ``make docs`` and ``make images`` write.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,16 @@ def run(command: list[str], folder: Path, **keywords: Any) -> None:
         command, cwd=folder, env=environment, capture_output=True, text=True, **{"timeout": 300, **keywords}
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_once() -> Iterator[None]:
+    """Read each folder of results once: otherwise most of the time of these tests goes into that."""
+    once = functools.cache(read_results)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (reports, figures, scaling, sys.modules[__name__]):
+            patch.setattr(module, "read_results", once)
+        yield
 
 
 LONG = ("training.md", "benchmarks.md", "demonstrations.md", "add_a_task.md", "objects.md", "add_a_robot.md")

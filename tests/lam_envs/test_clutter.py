@@ -347,7 +347,7 @@ CHEATS: dict[str, Callable[[Look], Iterator[ToolCommand]]] = {
 
 @pytest.mark.parametrize(
     "name",
-    [name if name in ("grip_another", "throw") else pytest.param(name, marks=pytest.mark.slow) for name in CHEATS],
+    [name if name == "throw" else pytest.param(name, marks=pytest.mark.slow) for name in CHEATS],
 )
 def test_a_cheat_is_no_success_and_returns_less_than_the_expert(name: str, make: Make) -> None:
     env = make("LamClutter-v0")

@@ -79,7 +79,7 @@ def sample() -> list[Cell]:
     return cells
 
 
-FIRST_QUICK = ("LamPush-v0", "LamPickPlaceDiscrete-v0", "LamReachGoal-v0", "LamReachPixels-v0")
+FIRST_QUICK = ("LamConveyor-v0", "LamPickPlaceDiscrete-v0", "LamReachGoal-v0", "LamReachPixels-v0")
 
 
 def quick_sample() -> list[Cell]:

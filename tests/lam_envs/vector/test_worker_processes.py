@@ -55,7 +55,7 @@ def failing(error: Exception, workers: int, count: int = 4) -> ParallelVectorEnv
     return ParallelVectorEnv([lambda: Failing(gym.make("LamReach-v0"), error)] * count, num_workers=workers)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_every_start_method_gives_the_same_episodes(method: str) -> None:
     with vector(num_workers=1) as envs:
         actions = batches(envs, 3)
