@@ -100,7 +100,8 @@ test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed ## run all tes
 # Installed from a wheel, as users do. Needs Python 3.11 or newer, for the option -P.
 # A selection, for speed: the golden cases run every environment, expert, demonstrator and agent; the others run what
 # depends on the versions of Gymnasium, Minari, typer and Stable-Baselines3.
-OLDEST_TESTS := tests/golden tests/lam_envs/test_env.py tests/demos/test_collection.py \
+OLDEST_TESTS := tests/golden tests/lam_envs/test_env.py tests/lam_envs/test_instructions.py \
+	tests/lam_envs/test_articulated.py tests/lam_envs/vector/test_gymnasium_versions.py tests/demos/test_collection.py \
 	tests/demos/exchange/test_round_trips.py tests/agents/test_sqil.py tests/agents/test_stock_algorithms.py
 test-oldest: $(OLDEST_CORE)/.installed $(OLDEST)/.installed ## run tests on the oldest supported versions
 	$(OLDEST_CORE)/bin/python tests/lam_envs/core_alone.py

@@ -87,6 +87,15 @@ def check_bool(argument: str, value: object) -> bool:
     return value
 
 
+OF_VECTORS = ("num_workers", "context", "autoreset_mode")
+"""Keywords of our vector environments that environments do not have."""
+VECTOR_HINT = (
+    "Leave out vectorization_mode; with Gymnasium before 1.0 use gym.make_vec(env_id, num_envs, "
+    'vectorization_mode="custom", vector_kwargs={...})'
+)
+"""Advice on such a keyword."""
+
+
 def unknown_keyword(keyword: str, function: Callable[..., object], others: Iterable[str] = ()) -> str:
     """Return an error message with the closest known keyword and all keywords of a function.
 
@@ -100,6 +109,8 @@ def unknown_keyword(keyword: str, function: Callable[..., object], others: Itera
     parameters = inspect.signature(function).parameters.values()
     known = [*(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY), *others]
     error = f"{function.__qualname__}() got an unexpected keyword argument {keyword!r}"
+    if keyword in OF_VECTORS:
+        return f"{error}: it is one of lam_envs.vector.make_vec. {VECTOR_HINT}"
     return f"{error}{_hint(keyword, known)}. Known: {', '.join(known)}"
 
 
