@@ -24,6 +24,13 @@ import sys, lam_envs
 heavy = {"torch", "minari", "stable_baselines3", "imitation", "pybullet"} & set(sys.modules)
 assert not heavy, heavy
 """
+VECTOR = """
+from lam_envs.vector import make_vec
+envs = make_vec("LamDrawer-v0", 2, num_workers=2, instruct=True)
+assert envs.reset(seed=0)[0] in envs.observation_space
+envs.step(envs.action_space.sample())
+envs.close()
+"""
 PLUGIN = """
 import gymnasium
 registered = "LamGrasp-v0" in gymnasium.registry
@@ -51,7 +58,7 @@ assert not others, others
 
 
 def main() -> None:
-    for code in (REGISTERED_BY_IMPORT, REGISTERED_BY_PREFIX, LIGHT_IMPORT, PLUGIN, COMPLETE):
+    for code in (REGISTERED_BY_IMPORT, REGISTERED_BY_PREFIX, LIGHT_IMPORT, VECTOR, PLUGIN, COMPLETE):
         # In an empty folder: test the installed package, not the checkout.
         with tempfile.TemporaryDirectory() as elsewhere:
             subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=elsewhere)
