@@ -131,6 +131,6 @@ def instruction_from_numbers(numbers: Sequence[float]) -> str:
         ValueError: The numbers are not those of an instruction.
     """
     pairs = np.asarray(numbers, dtype=np.float64)
-    if not np.isin(pairs, np.arange(1 << 16)).all():
+    if not ((pairs >= 0) & (pairs < 1 << 16) & (pairs == np.floor(pairs))).all():
         raise ValueError("the instruction in the state is not made of pairs of bytes")
     return check_instruction("the instruction in the state", decode_instruction(pairs.astype("<u2").view(np.uint8)))

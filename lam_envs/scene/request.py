@@ -53,7 +53,8 @@ def request_from_numbers(numbers: Sequence[float], task: Task) -> Request:
     size = len(task.command_high)
     command = check_command("the command in the state", numbers[:size], task)
     wording = numbers[size]
-    if wording not in range(MAX_WORDING):
+    # `in range(...)` would compare a float with each integer.
+    if not (0 <= wording < MAX_WORDING and wording == int(wording)):
         raise ValueError(f"the wording in the state is {wording:g}; expected an integer from 0 to {MAX_WORDING - 1}")
     return Request(command, int(wording), instruction_from_numbers(numbers[size + 1 :]))
 
