@@ -26,7 +26,8 @@ def make_vec(
     """Make several environments that are stepped together, by worker processes.
 
     ``gym.make_vec(env_id, num_envs=16)`` calls this function; Gymnasium 0.29 only with
-    ``vectorization_mode="custom"``, and with further arguments in ``vector_kwargs``.
+    ``vectorization_mode="custom"``, with further arguments in ``vector_kwargs``, and with the id's own
+    ``max_episode_steps``.
 
     Args:
         env_id: Registered id.
