@@ -11,6 +11,52 @@ from lam_envs.bullet import egl
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.quiet import SuppressOutput
 
+MAX_IDLE = 2
+"""Largest number of clients that a process saves for new simulations. To connect takes 3 to 13 ms, and episodes whose
+bodies differ need up to two clients each."""
+_idle: list[tuple[int, int]] = []
+"""Process and client of simulations that other ones replace."""
+
+
+def connect_physics(*, is_simple: bool = True) -> int:
+    """Connect to a client without a window and without bodies. An earlier simulation may have used and released it.
+
+    Args:
+        is_simple: Compare every pair of bodies. For a dozen boxes that is faster than maintaining a tree of them, by
+            5% of a step; but to make the world takes 2 ms longer.
+
+    Returns:
+        PyBullet's id of the client.
+
+    Raises:
+        RuntimeError: Bullet has reached its limit of clients.
+    """
+    client = -1
+    while _idle and client < 0:
+        pid, idle = _idle.pop()
+        # A fork inherits the list, but cannot use the clients.
+        if pid == os.getpid() and pybullet.isConnected(idle):
+            client = idle
+    if client < 0:
+        client = connect(window=False)
+    pybullet.resetSimulation(pybullet.RESET_USE_SIMPLE_BROADPHASE if is_simple else 0, physicsClientId=client)
+    return client
+
+
+def release(client: int, pid: int) -> None:
+    """Save a client for the next call of :func:`connect_physics`, or disconnect it if there are enough.
+
+    Args:
+        client: PyBullet's id of a client without a window and plugins.
+        pid: Process that connected it. In other processes this function does nothing.
+    """
+    if os.getpid() != pid or not pybullet.isConnected(client):
+        return
+    if len(_idle) < MAX_IDLE:
+        _idle.append((pid, client))
+    else:
+        pybullet.disconnect(client)
+
 
 def connect(*, window: bool) -> int:
     """Connect to a new client.
@@ -53,17 +99,17 @@ def load_egl(client: int) -> AbstractContextManager[None]:
         raise
 
 
-def disconnect(client: int, pid: int, opengl: AbstractContextManager[None], *, suppress_output: bool) -> None:
+def disconnect(client: int, pid: int, opengl: AbstractContextManager[None], *, quiet: bool) -> None:
     """Disconnect a client.
 
     Args:
         client: PyBullet's id of the client (``physicsClientId``).
         pid: Process that connected it. In other processes this function does nothing.
         opengl: OpenGL context of the client.
-        suppress_output: True if Bullet prints when it disconnects the client.
+        quiet: True if Bullet prints when it disconnects the client.
     """
     if os.getpid() == pid and pybullet.isConnected(client):
-        with opengl, SuppressOutput() if suppress_output else contextlib.nullcontext():
+        with opengl, SuppressOutput() if quiet else contextlib.nullcontext():
             pybullet.disconnect(client)
 
 

@@ -31,7 +31,7 @@ from lam_envs.bullet.bodies import (
 )
 from lam_envs.bullet.cameras import Camera, CameraImage
 from lam_envs.bullet.client import pybullet
-from lam_envs.bullet.connection import connect, disconnect, load_egl
+from lam_envs.bullet.connection import connect, connect_physics, disconnect, load_egl, release
 from lam_envs.bullet.geometry import Frame, Vector3
 from lam_envs.bullet.ground import Plate, horizontal_brightness, paint
 from lam_envs.bullet.quiet import SuppressOutput
@@ -63,7 +63,7 @@ class Simulation:
             client that only renders, with poses copied from a physics client: rendering then cannot change an
             episode, and an environment that is never rendered loads no meshes.
         physics_scale: Factors on mass and friction of movable objects.
-        window: Open PyBullet's window.
+        window: Open PyBullet's window; not for ``detail="physics"``.
         renderer: ``"tiny"``, PyBullet's software renderer, or ``"egl"``, OpenGL on a GPU or in software (Mesa),
             without a display.
 
@@ -81,10 +81,7 @@ class Simulation:
     ) -> None:
         self.detail = detail
         self.physics_scale = physics_scale
-        self.client = connect(window=window)
-        if detail == "physics":
-            # Comparing every pair of a dozen boxes is faster than maintaining a tree of them: 5% of a step.
-            pybullet.resetSimulation(pybullet.RESET_USE_SIMPLE_BROADPHASE, physicsClientId=self.client)
+        self.client = connect_physics() if detail == "physics" else connect(window=window)
         self.opengl: AbstractContextManager[None] = contextlib.nullcontext()
         """Context for making, changing and rendering visible bodies. The methods of this class enter it."""
         self._renderer, self._warm_up = int(pybullet.ER_TINY_RENDERER), 0
@@ -94,9 +91,8 @@ class Simulation:
             self._renderer, self._warm_up = egl.RENDERER, egl.WARM_UP
         self._pid = os.getpid()
         # Without this, a client that is not closed keeps its memory.
-        self._disconnect = weakref.finalize(
-            self, disconnect, self.client, self._pid, self.opengl, suppress_output=renderer == "egl"
-        )
+        quiet = renderer == "egl"
+        self._disconnect = weakref.finalize(self, disconnect, self.client, self._pid, self.opengl, quiet=quiet)
         self.bodies: dict[str, Body] = {}
         self._plates: dict[str, Plate] = {}
         self._snapshot: int | None = None
@@ -262,7 +258,7 @@ class Simulation:
     def load_urdf(self, path: Path, base: Vector3) -> int:
         """Load a robot, see :func:`lam_envs.bullet.urdf.load_urdf`."""
         with self.opengl:
-            return load_urdf(self.client, path, base)
+            return load_urdf(self.client, path, base, visible=self.detail != "physics")
 
     # Stepping
 
@@ -395,4 +391,10 @@ class Simulation:
     def close(self) -> None:
         """Disconnect the client if it belongs to this process. Can be called twice."""
         self._disconnect()
+        self.client = -1
+
+    def release(self) -> None:
+        """Close a simulation of ``detail="physics"``, and leave its client to the one that replaces it."""
+        if self._disconnect.detach():
+            release(self.client, self._pid)
         self.client = -1

@@ -14,13 +14,14 @@ from lam_envs.bullet.geometry import Vector3
 DATA_PACKAGE = "package://pybullet_data"
 
 
-def load_urdf(client: int, path: Path, base: Vector3) -> int:
+def load_urdf(client: int, path: Path, base: Vector3, *, visible: bool) -> int:
     """Load a robot with its base fixed to the world, and return its PyBullet body id.
 
     Args:
         client: PyBullet's id of the client (``physicsClientId``).
         path: The description. Meshes named ``package://pybullet_data/...`` are those of the installed PyBullet.
         base: Position of the base, meters.
+        visible: False in a client that renders nothing: half of the time to load a robot is for visual shapes.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -28,18 +29,21 @@ def load_urdf(client: int, path: Path, base: Vector3) -> int:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no robot description at {path}")
+    flags = 0 if visible else pybullet.URDF_IGNORE_VISUAL_SHAPES
     text = path.read_text(encoding="utf-8")
     if DATA_PACKAGE not in text:
-        return _load(client, path, base)
+        return _load(client, path, base, flags)
     # Bullet searches meshes only in the folders above the description, whatever search path is set.
     with tempfile.TemporaryDirectory() as folder:
         resolved = Path(folder) / path.name
         resolved.write_text(text.replace(DATA_PACKAGE, escape(pybullet_data.getDataPath())), encoding="utf-8")
-        return _load(client, resolved, base)
+        return _load(client, resolved, base, flags)
 
 
-def _load(client: int, path: Path, base: Vector3) -> int:
+def _load(client: int, path: Path, base: Vector3, flags: int) -> int:
     try:
-        return int(pybullet.loadURDF(str(path), basePosition=base, useFixedBase=True, physicsClientId=client))
+        return int(
+            pybullet.loadURDF(str(path), basePosition=base, useFixedBase=True, flags=flags, physicsClientId=client)
+        )
     except pybullet.error as error:
         raise ValueError(f"{path.name} is no robot description that Bullet can read: {error}") from None

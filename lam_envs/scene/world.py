@@ -163,7 +163,7 @@ class World:
         if scene is not None and scene.simulation.belongs_to_this_process:
             if scene.can_load(physics_scale, models):
                 return scene
-            scene.close()
+            scene.simulation.release()
         self._base = NO_EPISODE
         self._scene = Scene(self.model, self.task, physics_scale or PhysicsScale(), models=models)
         return self._scene
