@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from lam_envs.bullet.bodies import Body
@@ -202,9 +202,14 @@ class Robot:
         largest: float = sum([point[9] for point in points])
         return largest if largest <= threshold else max(_forces(points).values())
 
-    def contact_forces(self) -> dict[int, float]:
-        """Return the contact forces of the last physics step, newtons, by PyBullet's ids of the bodies."""
-        return _forces(pybullet.getContactPoints(self._body, physicsClientId=self._client))
+    def contact_forces(self, with_friction: Container[int] = ()) -> dict[int, float]:
+        """Return the contact forces of the last physics step, newtons, by PyBullet's ids of the bodies.
+
+        Args:
+            with_friction: Bodies for which the sum includes the friction forces. Fingers hold sloped faces by
+                friction: the sum along the normals alone is then as large as the force of the gripper.
+        """
+        return _forces(pybullet.getContactPoints(self._body, physicsClientId=self._client), with_friction)
 
     def _closing_axis(self) -> Vector3:
         """Return the direction in which the fingers slide, in world coordinates: the y axis of their link."""
@@ -280,14 +285,23 @@ class Robot:
             pybullet.resetJointState(self._body, joint, position, rate, self._client)
 
 
-def _forces(points: Sequence[tuple[Any, ...]]) -> dict[int, float]:
-    """Return the length of the sum of the contact forces on each body along the normals, newtons."""
+def _forces(points: Sequence[tuple[Any, ...]], with_friction: Container[int] = ()) -> dict[int, float]:
+    """Return the length of the sum of the contact forces on each body, newtons.
+
+    Args:
+        points: Contact points of PyBullet.
+        with_friction: Bodies whose sums include friction; those of others are along the normals.
+    """
     sums: dict[int, Vector3] = {}
     for point in points:
         body, (x, y, z), force = point[2], point[7], point[9]
-        along_x, along_y, along_z = sums.get(body, (0.0, 0.0, 0.0))
-        sums[body] = (along_x + x * force, along_y + y * force, along_z + z * force)
-    return {body: math.hypot(*along) for body, along in sums.items()}
+        total_x, total_y, total_z = sums.get(body, (0.0, 0.0, 0.0))
+        total_x, total_y, total_z = total_x + x * force, total_y + y * force, total_z + z * force
+        if body in with_friction:
+            for friction, (x, y, z) in ((point[10], point[11]), (point[12], point[13])):
+                total_x, total_y, total_z = total_x + x * friction, total_y + y * friction, total_z + z * friction
+        sums[body] = (total_x, total_y, total_z)
+    return {body: math.hypot(*total) for body, total in sums.items()}
 
 
 def _pointing_down(yaw: float) -> Quaternion:

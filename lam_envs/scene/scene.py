@@ -100,6 +100,8 @@ class Scene:
         self._articulated = [
             (name, cast(ArticulatedBody, self.simulation.bodies[name])) for name in task.articulated_objects
         ]
+        self._hulls = {body.id for body in self.simulation.dynamic_bodies if body.vertices.size}
+        """PyBullet's ids of the bodies whose faces may be sloped in any direction."""
         self._surfaces = [cast(MovingSurface, self.simulation.bodies[name]) for name in task.moving_surfaces]
         self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)
         """Present target of the robot."""
@@ -179,12 +181,13 @@ class Scene:
 
     def _presses(self) -> bool:
         """Return True if the robot presses something."""
-        if self.robot.max_contact_force(PRESSING_FORCE) <= PRESSING_FORCE:
+        hulls = self._hulls
+        if not hulls and self.robot.max_contact_force(PRESSING_FORCE) <= PRESSING_FORCE:
             return False
         jointed = {body.id for body in self.simulation.articulated}
-        if not jointed:
+        if not hulls and not jointed:
             return True
-        forces = self.robot.contact_forces().items()
+        forces = self.robot.contact_forces(with_friction=hulls).items()
         return any(force > (JOINTED_PRESSING_FORCE if body in jointed else PRESSING_FORCE) for body, force in forces)
 
     def _set_substeps(self, substeps: int) -> None:

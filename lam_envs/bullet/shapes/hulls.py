@@ -32,7 +32,7 @@ def random_shape(number: int) -> npt.NDArray[np.float64]:
     name = f"{number:03d}"
     path = Path(pybullet_data.getDataPath()) / "random_urdfs" / name / f"{name}.obj"
     lines = path.read_text(encoding="utf-8").splitlines()
-    return np.array([line.split()[1:4] for line in lines if line.startswith("v ")], dtype=np.float64)
+    return np.array([[float(number) for number in line.split()[1:4]] for line in lines if line.startswith("v ")])
 
 
 def add_hull(

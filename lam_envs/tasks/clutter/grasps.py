@@ -85,6 +85,43 @@ def find_grasps(
         others: Points on the surfaces of the other objects, shape (m, 3).
         max_width: Largest opening of the gripper, meters.
     """
+    grasps = _candidates(surface, normals, center, max_width)
+    cost = grasps.cost_among(others)
+    order = np.argsort(cost, kind="stable")
+    rows = np.column_stack([grasps.positions, grasps.width, cost])[order].tolist()
+    return [Grasp((row[0], row[1], row[2]), row[3], row[4]) for row in rows]
+
+
+def best_costs(
+    surface: Points, normals: Points, center: Sequence[float], others: Points, max_width: float
+) -> tuple[float, float]:
+    """Return the lowest costs of :func:`find_grasps` without and with the other objects; infinite without grasps."""
+    grasps = _candidates(surface, normals, center, max_width)
+    alone, among = grasps.cost_among(np.empty((0, 3))), grasps.cost_among(others)
+    return float(alone.min(initial=np.inf)), float(among.min(initial=np.inf))
+
+
+class _Candidates(NamedTuple):
+    """Grasps of an object without regard to other objects."""
+
+    positions: Points
+    """Positions of the tool, shape (grasps, 3)."""
+    width: npt.NDArray[np.float64]
+    """Openings."""
+    cost: npt.NDArray[np.float64]
+    """Costs of the contacts."""
+    top: npt.NDArray[np.float64]
+    """Highest point of the object under the hand, meters."""
+
+    def cost_among(self, others: Points) -> npt.NDArray[np.float64]:
+        """Return the costs among points on the surfaces of other objects."""
+        own = self.top - self.positions[:, 2] - PALM
+        blocked = np.maximum(_blocked(self.positions, self.width, others), own)
+        cost: npt.NDArray[np.float64] = self.cost + np.where(blocked > 0.0, 1.0 + blocked / BLOCKED_SCALE, 0.0)
+        return cost
+
+
+def _candidates(surface: Points, normals: Points, center: Sequence[float], max_width: float) -> _Candidates:
     heights = sorted({max(center[2] + change, LOWEST) for change in HEIGHTS})
     # One row for each combination of a distance and a height.
     x = np.repeat(center[0] + np.array(ALONG), len(heights))
@@ -113,11 +150,7 @@ def find_grasps(
     cost = np.where(cost < 1.0, cost / 2, cost)
 
     top = np.where(between, surface[:, 2], -np.inf).max(axis=1)
-    blocked = np.maximum(_blocked(np.stack([x, y, z], axis=1), width, others), top - z - PALM)
-    cost += np.where(blocked > 0.0, 1.0 + blocked / BLOCKED_SCALE, 0.0)
-    order = np.argsort(cost, kind="stable")
-    rows = np.stack([x, y, z, width, cost], axis=1)[order].tolist()
-    return [Grasp((row[0], row[1], row[2]), row[3], row[4]) for row in rows]
+    return _Candidates(np.stack([x, y, z], axis=1), width, cost, top)
 
 
 def _mean(points: Points, chosen: npt.NDArray[np.bool_]) -> Points:

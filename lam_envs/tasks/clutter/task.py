@@ -16,7 +16,7 @@ from lam_envs.observation import Command, Feature, Features, Instructions
 from lam_envs.observation.instructions import SPLITS
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
-from lam_envs.tasks.clutter.grasps import find_grasps, place, rotation_matrix, surfaces
+from lam_envs.tasks.clutter.grasps import best_costs, place, rotation_matrix, surfaces
 from lam_envs.tasks.clutter.heap import FRICTION, MASS, pour
 from lam_envs.tasks.clutter.shapes import Points, Shape, is_held_out, load_shape
 from lam_envs.tasks.objects import (
@@ -267,11 +267,9 @@ def _is_graspable(points: list[Points], chosen: list[Shape], motions: list[Motio
     """
     motion = motions[number]
     normals = chosen[number].normals @ rotation_matrix(motion.orientation).T
-    alone = find_grasps(points[number], normals, motion.position, np.empty((0, 3)), GRIPPER_WIDTH)
-    if not alone or alone[0].cost >= 1.0:
-        return False
     others = np.concatenate(points[:number] + points[number + 1 :])
-    return find_grasps(points[number], normals, motion.position, others, GRIPPER_WIDTH)[0].cost < MAX_COST
+    alone, among = best_costs(points[number], normals, motion.position, others, GRIPPER_WIDTH)
+    return alone < 1.0 and among < MAX_COST
 
 
 def _other_values(body: Body, tool: ToolState) -> list[float]:
