@@ -26,7 +26,7 @@ SEEDS = 12
 """Number of episodes from which the one with the most visible objects is drawn."""
 VIVID = 90
 """Least difference between the color channels of objects and goals, which have strong colors."""
-COLUMNS = 3
+COLUMNS = 5
 """Images in a row of the overview."""
 OVERVIEW_SIZE = 320
 

@@ -209,6 +209,7 @@ if __name__ == "__main__":
         result = run(OPENINGS[what](amount), amount, FIRST_OPENINGS[what])
     else:
         pieces = amount // EPISODE
-        # Each environment of the mix makes its client in its first episode.
-        result = run(episodes(what, amount), pieces, max(int(pieces * WARM_UP), 1 + len(MIXES[what])))
+        # Each environment of the mix makes its client in its first episode, and if it rebuilds its scene, a second
+        # client in the next one.
+        result = run(episodes(what, amount), pieces, max(int(pieces * WARM_UP), 1 + 2 * len(MIXES[what])))
     json.dump(result, sys.stdout)
