@@ -46,12 +46,12 @@ for name in names:
     importlib.import_module(name)
 
 import time
-from benchmarks.speed.measuring import alone
+from benchmarks.speed.measuring import run_in_new_process
 from demos.runtime.engines.local import LocalEngine
 
 LocalEngine()
 try:
-    alone(time.sleep, 0)
+    run_in_new_process(time.sleep, 0)
 except RuntimeError as error:
     assert "needs Python's module 'resource'" in str(error)
 else:
