@@ -32,6 +32,9 @@ from demos.runtime.files import write_json
 from demos.types import Env, JsonObject, Keywords
 from lam_envs.registration import is_lam_env
 
+LOCK_SECONDS = 5.0
+"""Wall time to wait for a dataset that another process writes: workers of a killed run end within it."""
+
 
 def collect(
     env_id: str,
@@ -115,7 +118,7 @@ def collect(
         if policy is not None:
             make_policy_demonstrator(policy, env)
         partial.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{partial}.lock", timeout=0):
+        with FileLock(f"{partial}.lock", timeout=LOCK_SECONDS):
             return _collect(plan, env, engine, name, folder, partial, overwrite=overwrite, progress=progress)
     except Timeout:
         raise FileExistsError(f"another process is collecting {name}; wait for it") from None

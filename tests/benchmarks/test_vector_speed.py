@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from benchmarks.__main__ import app
 
 
-@pytest.mark.parametrize("training", [pytest.param(0), pytest.param(1920, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [0, 1920])
 def test_the_command_measures_rates_ratios_and_a_training(training: int, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     command = ["vector", "--env", "LamReach-v0", "--steps", "1", "--rounds", "2", "--out", str(out)]
