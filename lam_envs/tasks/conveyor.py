@@ -16,10 +16,10 @@ from lam_envs.tasks.objects import (
     FAR,
     TOUCH,
     clip,
-    clip_unit,
     distance,
+    lift_flags,
+    lift_progress,
     moves_with_hand,
-    nearness,
     object_features,
     object_values,
     resting_at,
@@ -157,20 +157,8 @@ class Conveyor(Task):
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        is_lifted = achieved[..., 1] >= desired[..., 1]
-        is_held = achieved[..., 2] >= desired[..., 2]
-        return {
-            "is_success": is_lifted & is_held,
-            "is_lifted": is_lifted,
-            "is_held": is_held,
-            "is_lost": achieved[..., 1] < LOST,
-        }
+        return lift_flags(achieved, desired, LOST)
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        rise, held = achieved[..., 1], achieved[..., 2]
-        near = nearness(achieved[..., 0])
-        height = clip_unit(rise / LIFT)
-        is_on_belt = rise >= LOST
-        progress: npt.NDArray[np.float64] | np.float64 = is_on_belt * (0.4 * near + 0.2 * held + 0.4 * held * height)
-        return progress
+        return lift_progress(achieved, LIFT, LOST)

@@ -12,13 +12,12 @@ from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
 from lam_envs.tasks.objects import (
     FAR,
-    LOST,
     TOUCH,
     clip,
-    clip_unit,
     distance,
+    lift_flags,
+    lift_progress,
     moves_with_hand,
-    nearness,
     object_features,
     object_values,
     resting_at,
@@ -120,20 +119,8 @@ class Grasp(Task):
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        is_lifted = achieved[..., 1] >= desired[..., 1]
-        is_held = achieved[..., 2] >= desired[..., 2]
-        return {
-            "is_success": is_lifted & is_held,
-            "is_lifted": is_lifted,
-            "is_held": is_held,
-            "is_lost": achieved[..., 1] < LOST,
-        }
+        return lift_flags(achieved, desired)
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        rise, held = achieved[..., 1], achieved[..., 2]
-        near = nearness(achieved[..., 0])
-        height = clip_unit(rise / LIFT)
-        is_on_table = rise >= LOST
-        progress: npt.NDArray[np.float64] | np.float64 = is_on_table * (0.4 * near + 0.2 * held + 0.4 * held * height)
-        return progress
+        return lift_progress(achieved, LIFT)

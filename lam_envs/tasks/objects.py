@@ -1,4 +1,4 @@
-"""Functions for tasks with objects: features, initial poses, holding, distances."""
+"""Functions for tasks with objects: features, initial poses, holding, lifting, distances."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lam_envs.bullet.geometry import Motion, Vector3, rotation_6d
 from lam_envs.observation import Feature
 from lam_envs.robots.state import ToolState
 from lam_envs.tasks.goals.one_goal import OneGoal
-from lam_envs.tasks.task import Goals
+from lam_envs.tasks.task import Flags, Goals
 
 SLIP_SPEED = 0.03
 """Largest speed of an object relative to the hand that counts as held, meters per second."""
@@ -147,3 +148,48 @@ def norm(goals: Goals | OneGoal, *axes: int) -> Any:
 def clip_unit(values: Any) -> Any:
     """Return a value, or an array of values, that is clipped to [0, 1]."""
     return min(max(values, 0.0), 1.0) if isinstance(values, float) else np.minimum(np.maximum(values, 0.0), 1.0)
+
+
+def lift_flags(achieved: Goals, desired: Goals, lost: float = LOST) -> dict[str, Flags]:
+    """Return the flags of a task that lifts an object and holds it.
+
+    A goal has the distance from the tool to the object (m), its height above where it lay (m), and 1 while it is
+    held.
+
+    Args:
+        achieved: Achieved goals, shape (..., 3).
+        desired: Desired goals, shape (..., 3).
+        lost: Height below which the object is lost, meters.
+
+    Returns:
+        Flags by name, each of shape (...).
+    """
+    is_lifted = achieved[..., 1] >= desired[..., 1]
+    is_held = achieved[..., 2] >= desired[..., 2]
+    return {
+        "is_success": is_lifted & is_held,
+        "is_lifted": is_lifted,
+        "is_held": is_held,
+        "is_lost": achieved[..., 1] < lost,
+    }
+
+
+def lift_progress(achieved: Goals, lift: float, lost: float = LOST) -> npt.NDArray[np.float64] | np.float64:
+    """Return the progress of a task that lifts an object and holds it.
+
+    It is the sum of 0.4 for reaching the object, 0.2 for holding it, and 0.4 for the height while it is held; 0 once
+    it is lost.
+
+    Args:
+        achieved: Achieved goals, shape (..., 3).
+        lift: Height of full progress, meters.
+        lost: Height below which the object is lost, meters.
+
+    Returns:
+        Progress from 0 to 1, shape (...).
+    """
+    rise, held = achieved[..., 1], achieved[..., 2]
+    near = nearness(achieved[..., 0])
+    height = clip_unit(rise / lift)
+    progress: npt.NDArray[np.float64] | np.float64 = (rise >= lost) * (0.4 * near + 0.2 * held + 0.4 * held * height)
+    return progress

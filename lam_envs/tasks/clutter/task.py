@@ -21,14 +21,13 @@ from lam_envs.tasks.clutter.heap import FRICTION, MASS, pour
 from lam_envs.tasks.clutter.shapes import Points, Shape, is_held_out, load_shape
 from lam_envs.tasks.objects import (
     FAR,
-    LOST,
     TOUCH,
     clip,
-    clip_unit,
     difference,
     distance,
+    lift_flags,
+    lift_progress,
     moves_with_hand,
-    nearness,
     object_features,
     object_values,
 )
@@ -222,23 +221,11 @@ class Clutter(Task):
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:
-        is_lifted = achieved[..., 1] >= desired[..., 1]
-        is_held = achieved[..., 2] >= desired[..., 2]
-        return {
-            "is_success": is_lifted & is_held,
-            "is_lifted": is_lifted,
-            "is_held": is_held,
-            "is_lost": achieved[..., 1] < LOST,
-        }
+        return lift_flags(achieved, desired)
 
     @override
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
-        height, held = achieved[..., 1], achieved[..., 2]
-        near = nearness(achieved[..., 0])
-        lifted = clip_unit(height / LIFT)
-        is_on_table = height >= LOST
-        progress: npt.NDArray[np.float64] | np.float64 = is_on_table * (0.4 * near + 0.2 * held + 0.4 * held * lifted)
-        return progress
+        return lift_progress(achieved, LIFT)
 
 
 def _point(numbers: npt.NDArray[np.float64]) -> Vector3:
