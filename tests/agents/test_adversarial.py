@@ -145,6 +145,7 @@ def test_the_reward_of_the_environment_is_not_used(reach: Any, monkeypatch: pyte
     assert same(agent, unrewarded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_reward_that_was_learned_is_higher_for_the_expert_than_for_random_actions(name: str, reach: Any) -> None:
     dataset, env = reach

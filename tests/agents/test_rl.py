@@ -46,7 +46,7 @@ def same(one: Any, other: Any) -> bool:
         pytest.param(
             *each,
             id=f"{each[0]}-{each[1]}",
-            marks=[pytest.mark.slow] if "Goal" in each[1] or each[0] == "dqn" else [],
+            marks=[] if each[0] == "ppo" else [pytest.mark.slow],
         )
         for each in ALGORITHMS
     ],

@@ -197,7 +197,7 @@ def test_an_agent_is_trained_once_for_all_that_measure_it(tmp_path: Path) -> Non
     suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], conditions=conditions, videos=None))
     todo = runner.missing(suite, tmp_path / "out")
     assert (len(todo.datasets), len(todo.trainings), len(todo.cells)) == (1, 1, 6)
-    folder = runner.run(suite, tmp_path / "out", LocalEngine(2))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
     assert len(list((folder / "agents").iterdir())) == 1
     _, found = read_results(folder)
     ends = {(one.cell.label, one.cell.condition): one.evaluation.episodes for one in found}

@@ -245,7 +245,7 @@ def complaint(path: Path) -> str | None:
     return None
 
 
-def test_two_hundred_corruptions_of_a_suite_are_reported_clearly_or_change_what_it_says(tmp_path: Path) -> None:
+def test_a_hundred_corruptions_of_a_suite_are_reported_clearly_or_change_what_it_says(tmp_path: Path) -> None:
     """Bytes that are lost, doubled or changed: either the file still is a suite, or the error names it."""
     # Fewer environments, in each of which each condition is made.
     text = (SUITES / "robustness.yaml").read_text()
@@ -253,7 +253,7 @@ def test_two_hundred_corruptions_of_a_suite_are_reported_clearly_or_change_what_
     path = tmp_path / "robustness.yaml"
     rng = np.random.default_rng(0)
     reported = 0
-    for _ in range(200):
+    for _ in range(100):
         at, kind = int(rng.integers(len(whole))), int(rng.integers(4))
         length = int(rng.integers(1, 9))
         noise = bytes(int(byte) for byte in rng.integers(0, 256, length))
@@ -270,4 +270,4 @@ def test_two_hundred_corruptions_of_a_suite_are_reported_clearly_or_change_what_
             reported += 1
             assert problem.startswith(str(path))
             assert len(problem) < 2000
-    assert reported > 100
+    assert reported > 50

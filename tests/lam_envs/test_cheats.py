@@ -320,7 +320,7 @@ def test_a_slab_swept_off_the_table_is_lost(episodes: int, least: int, make: Mak
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize(
-    "task", [pytest.param(task, marks=pytest.mark.slow) if task == "clutter" else task for task in TASKS]
+    "task", [pytest.param(task, marks=pytest.mark.slow) if task in ("clutter", "table") else task for task in TASKS]
 )
 def test_neither_idling_nor_chance_returns_as_much_as_the_expert(task: str, count: int, make: Make) -> None:
     env = make(env_id(task))

@@ -53,6 +53,7 @@ def alone() -> Iterator[Alone | None]:
     env.close()
 
 
+@pytest.mark.slow
 def test_scenes_that_are_drawn_in_turn_look_as_each_does_alone(make: Make, alone: Alone | None) -> None:
     if alone is None:
         return

@@ -75,7 +75,7 @@ DYING = """
     [
         ("crash", "crashed by SIGABRT"),
         ("hang", "hung: no message for 2 s"),
-        ("fail", r"status 1 \(ValueError: fail"),
+        pytest.param("fail", r"status 1 \(ValueError: fail", marks=pytest.mark.slow),
     ],
 )
 def test_a_process_that_dies_says_how(

@@ -98,7 +98,7 @@ REFUSED = {"imitation": "cannot be written as one vector", "robomimic": "would b
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(observations=SPACES, actions=LEAVES, seed=st.integers(0, 2**32 - 1))
 def test_any_numbers_come_back_the_same(
     format: str, observations: gym.Space[Any], actions: gym.Space[Any], seed: int

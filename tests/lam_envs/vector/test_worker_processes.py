@@ -55,7 +55,9 @@ def failing(error: Exception, workers: int, count: int = 4) -> ParallelVectorEnv
     return ParallelVectorEnv([lambda: Failing(gym.make("LamReach-v0"), error)] * count, num_workers=workers)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "method", ["spawn", *(pytest.param(method, marks=pytest.mark.slow) for method in ("fork", "forkserver"))]
+)
 def test_every_start_method_gives_the_same_episodes(method: str) -> None:
     with vector(num_workers=1) as envs:
         actions = batches(envs, 3)
@@ -84,7 +86,7 @@ def test_an_error_has_the_number_of_its_environment_and_its_traceback(workers: i
     envs.close()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_errors_that_cannot_be_made_again_are_described(workers: int) -> None:
     for error in (OddError(1, 2), OSError(2, "no such file")):
         envs = failing(error, workers)
@@ -186,7 +188,7 @@ def _count_workers(sender: Any) -> None:
         sender.send(envs.num_workers)
 
 
-@pytest.mark.parametrize("case", ["interrupted", "interrupted_while_waiting"])
+@pytest.mark.parametrize("case", [pytest.param("interrupted", marks=pytest.mark.slow), "interrupted_while_waiting"])
 def test_an_interrupt_prints_nothing_and_the_environments_go_on(case: str) -> None:
     script = subprocess.Popen(
         [sys.executable, SCRIPTS, case],
