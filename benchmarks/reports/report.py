@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from agents.registry import ARCHIVE
-from agents.types import JsonObject
+from agents.types import JsonObject, Keywords
 from benchmarks.analysis.expectations import EXPECTATIONS, suite_figures, unexpected
 from benchmarks.analysis.ranking import ranking
 from benchmarks.analysis.statistics import Estimate
@@ -335,11 +335,18 @@ def _label_descriptions(suite: JsonObject) -> dict[str, str]:
                 entry["agent"],
                 *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
                 *_described_demonstrations(entry["demonstrations"], entry["demonstrators"]),
+                *_described_keywords("environment with", entry.get("env", {})),
+                *_described_keywords("trained with", entry.get("training_env", {})),
             ]
         )
         for entry in suite["agents"]
-        if entry["settings"] or entry["label"] != entry["agent"]
+        if entry["label"] != entry["agent"] or any(entry.get(part) for part in ("settings", "env", "training_env"))
     }
+
+
+def _described_keywords(before: str, keywords: Keywords) -> list[str]:
+    """Return keywords of an environment in words; empty without keywords."""
+    return [f"{before} {name}={value}" for name, value in sorted(keywords.items())]
 
 
 def _described_demonstrations(demonstrations: dict[str, list[int]], demonstrators: list[str]) -> list[str]:

@@ -71,6 +71,7 @@ def provenance_of(
     environment: str,
     settings: Mapping[str, object],
     *,
+    env_kwargs: Keywords | None = None,
     demonstrator: str | None = None,
     learns: bool,
 ) -> Provenance:
@@ -80,6 +81,7 @@ def provenance_of(
         agent: See :func:`agents.registry.find`.
         environment: An id.
         settings: Settings that differ from the agent's own.
+        env_kwargs: Keywords for ``gym.make``.
         demonstrator: Name of the demonstrator that it learns from; None without demonstrations.
         learns: True if it learns.
     """
@@ -90,11 +92,13 @@ def provenance_of(
     inside = Path(agent).rglob("*") if is_saved(agent) else [Path(agent)]
     saved = sorted(path for path in inside if path.is_file())
     name = str(read_description(agent).get("agent")) if is_saved(agent) else agent
-    parts = environment_versions(env_id)
+    keywords = env_kwargs or {}
+    parts = environment_versions(env_id, **keywords)
     if demonstrator is not None:
-        parts |= demonstration_versions(env_id, demonstrators=Plan(env_id, demonstrator=demonstrator).demonstrators)
+        acting = Plan(env_id, demonstrator=demonstrator).demonstrators
+        parts |= demonstration_versions(env_id, keywords, demonstrators=acting)
     elif _is_expert(name):
-        parts |= expert_versions(env_id)
+        parts |= expert_versions(env_id, **keywords)
     sources = {}
     place, _, named = import_path_of(name).partition(":")
     if name not in AGENTS and named and _file_of(place) is not None:

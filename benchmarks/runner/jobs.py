@@ -97,6 +97,7 @@ def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
         episodes=wanted.count,
         seed=wanted.seed,
         demonstrator=wanted.demonstrator,
+        env_kwargs=wanted.env,
         dataset_id=wanted.id,
         root=folder / DATASETS,
         # A dataset that is there is outdated: this job only runs for a training that is missing.
@@ -128,7 +129,7 @@ def train_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvalua
     dataset = wanted.demonstrations
     if dataset is not None and (folder / failure_file(dataset.id)).is_file():
         raise FileNotFoundError(f"its demonstrations were not collected: see {failure_file(dataset.id)}")
-    env = Condition().make(wanted.environment)
+    env = Condition(env=wanted.env).make(wanted.environment)
     try:
         agent = agents.make(wanted.agent, env, **wanted.settings)
         demonstrations = None if dataset is None else demos.load(dataset.id, folder / DATASETS)

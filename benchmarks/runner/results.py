@@ -90,7 +90,14 @@ class PlannedCell:
         """Return the plan of a cell, with the current versions and settings."""
         demonstrator = None if cell.dataset is None else cell.dataset.demonstrator
         learns = cell.training_seed is not None
-        trained = provenance_of(cell.agent, cell.environment, cell.settings, demonstrator=demonstrator, learns=learns)
+        trained = provenance_of(
+            cell.agent,
+            cell.environment,
+            cell.settings,
+            env_kwargs=cell.trained_env,
+            demonstrator=demonstrator,
+            learns=learns,
+        )
         versions = cell.perturbation.versions(cell.environment.rpartition(":")[2])
         measured = replace(trained, versions={**trained.versions, **versions, "evaluation": evaluation.VERSION})
         return cls(cell, measured, key_of(cell, measured), TrainingJob.of(cell, trained))
@@ -135,7 +142,7 @@ def video_info_file(cell: Cell) -> str:
 def write_cell(folder: Path, result: CellResult) -> Path:
     """Write a result; if the process is killed, the file is complete or absent."""
     content = {
-        "cell": asdict(result.cell),
+        "cell": result.cell.as_json(),
         "key": result.key,
         **result.provenance.as_json(),
         "training": None if result.training is None else asdict(result.training),
@@ -174,7 +181,7 @@ def key_of(cell: Cell, provenance: Provenance) -> str:
         provenance: Its provenance.
     """
     named = ("label", "condition", "settings")
-    return provenance.key({name: value for name, value in asdict(cell).items() if name not in named})
+    return provenance.key({name: value for name, value in cell.as_json().items() if name not in named})
 
 
 @cache
@@ -259,7 +266,7 @@ def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> 
 
 def video_info(planned: PlannedCell, videos: VideoSettings) -> JsonObject:
     """Return the description of a cell's videos, with its cache key."""
-    return {"cell": asdict(planned.cell), "videos": videos.model_dump(), "key": planned.key}
+    return {"cell": planned.cell.as_json(), "videos": videos.model_dump(), "key": planned.key}
 
 
 def is_recorded(folder: Path, planned: PlannedCell, videos: VideoSettings) -> bool:
@@ -278,7 +285,7 @@ def is_recorded(folder: Path, planned: PlannedCell, videos: VideoSettings) -> bo
 def write_suite(folder: Path, suite: Suite) -> Path:
     """Write the suite of a results folder."""
     return write_json(
-        folder / SUITE_FILE, {**suite.model_dump(mode="json"), "cells": [asdict(cell) for cell in suite.cells()]}
+        folder / SUITE_FILE, {**suite.model_dump(mode="json"), "cells": [cell.as_json() for cell in suite.cells()]}
     )
 
 

@@ -95,8 +95,8 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
         for training in _trainings([*cells, *videos])
         if not is_trained(base, training, with_curve=with_curve)
     ]
-    datasets = {each.demonstrations: None for each in trainings if each.demonstrations is not None}
-    return Missing(tuple(datasets), tuple(trainings), tuple(cells), tuple(videos))
+    datasets = {each.demonstrations.id: each.demonstrations for each in trainings if each.demonstrations is not None}
+    return Missing(tuple(datasets.values()), tuple(trainings), tuple(cells), tuple(videos))
 
 
 def _trainings(cells: Sequence[PlannedCell]) -> list[TrainingJob]:

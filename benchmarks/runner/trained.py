@@ -17,7 +17,7 @@ from agents.types import JsonObject, Keywords
 from benchmarks.runner.cache_keys import Provenance
 from benchmarks.runner.training import Training
 from benchmarks.suite.fields import SuiteModel, problem_of
-from benchmarks.suite.suite import Cell, Demonstrations
+from benchmarks.suite.suite import Cell, Demonstrations, without_unused
 from demos.runtime.files import write_json
 
 AGENTS = "agents"
@@ -34,6 +34,7 @@ class TrainingJob:
         settings: Settings that differ from the agent's own.
         seed: Seed of the training.
         demonstrations: Demonstrations that it learns from; None for an agent that learns from reward alone.
+        env: Keywords for ``gym.make``.
         key: Cache key, computed once when a suite is planned.
     """
 
@@ -42,6 +43,7 @@ class TrainingJob:
     settings: Keywords
     seed: int
     demonstrations: Demonstrations | None
+    env: Keywords
     key: str = field(compare=False)
 
     @classmethod
@@ -54,13 +56,18 @@ class TrainingJob:
         """
         if cell.training_seed is None:
             return None
-        planned = cls(cell.environment, cell.agent, cell.settings, cell.training_seed, cell.dataset, "")
+        planned = cls(
+            cell.environment, cell.agent, cell.settings, cell.training_seed, cell.dataset, cell.trained_env, ""
+        )
         request = {name: value for name, value in planned.description().items() if name != "settings"}
         return replace(planned, key=provenance.key(request))
 
     def description(self) -> JsonObject:
         """Return all but the key as plain data."""
-        return {name: value for name, value in asdict(self).items() if name != "key"}
+        content = without_unused({name: value for name, value in asdict(self).items() if name != "key"})
+        if self.demonstrations is not None:
+            content["demonstrations"] = without_unused(content["demonstrations"])
+        return content
 
     @property
     def stem(self) -> str:

@@ -6,18 +6,16 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 from typing_extensions import override
 
 from agents.evaluation.evaluation import make_env
 from agents.types import Array, Env, Info, Keywords, Observation
-from benchmarks.suite.fields import SuiteModel
+from benchmarks.suite.fields import EnvKeywords, SuiteModel
 from demos.collection.environment_versions import environment_versions
 
 AS_TRAINED = "as trained"
 """Name of the condition that changes nothing."""
-RESERVED = {"render_mode", "autoreset"}
-"""Keywords of ``gym.make`` that the evaluation itself sets."""
 PUSH_STEPS = 3
 """Duration of a push: 0.15 s."""
 
@@ -25,7 +23,7 @@ PUSH_STEPS = 3
 class Condition(SuiteModel):
     """Changes to an environment since the training."""
 
-    env: Keywords = Field(default={}, description="Keywords for ``gym.make``.")
+    env: EnvKeywords = Field(default={}, description="Keywords for ``gym.make``.")
     action_noise: float = Field(
         default=0.0,
         ge=0.0,
@@ -38,14 +36,6 @@ class Condition(SuiteModel):
         le=100,
         description="Pushes in an episode: 3 steps at full speed in a random direction.",
     )
-
-    @field_validator("env")
-    @classmethod
-    def _not_reserved(cls, env: Keywords) -> Keywords:
-        reserved = ", ".join(sorted(RESERVED & set(env)))
-        if reserved:
-            raise ValueError(f"env has {reserved}, which the evaluation itself sets: remove it")
-        return env
 
     def versions(self, environment: str) -> dict[str, int]:
         """Return the version of each part that the condition adds.

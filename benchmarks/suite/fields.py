@@ -10,8 +10,12 @@ import gymnasium as gym
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 import lam_envs
+from agents.types import Keywords
 
 T = TypeVar("T")
+
+RESERVED = {"render_mode", "autoreset"}
+"""Keywords of ``gym.make`` that the evaluation itself sets."""
 
 
 class SuiteModel(BaseModel):
@@ -72,6 +76,13 @@ def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
     return items
 
 
+def _not_reserved(env: Keywords) -> Keywords:
+    reserved = ", ".join(sorted(RESERVED & set(env)))
+    if reserved:
+        raise ValueError(f"env has {reserved}, which the evaluation itself sets: remove it")
+    return env
+
+
 def _listed(value: object) -> object:
     return value if isinstance(value, (list, tuple)) else [value]
 
@@ -87,5 +98,7 @@ Distinct = Annotated[Items[T], AfterValidator(_distinct)]
 """A list of at least one item, all different."""
 OneOrMore = Annotated[Distinct[T], BeforeValidator(_listed)]
 """The same; a single item stands for a list of it."""
+EnvKeywords = Annotated[Keywords, AfterValidator(_not_reserved)]
+"""Keywords for ``gym.make``."""
 EnvironmentId = Annotated[str, AfterValidator(_environment)]
 """Id of an environment of lam_envs, or ``module:Id`` of a third-party environment."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 import inspect
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 import lam_envs
 from agents.registry import ARCHIVE, TrainableAgent, find, is_saved, names, read_description, spec_of
 from agents.training.provenance import settings_type
 from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
 from agents.training.settings import read_settings
-from agents.types import Keywords
+from agents.types import JsonObject, Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
-from benchmarks.suite.fields import Count, EnvironmentId, Items, Seed, SuiteModel
+from benchmarks.suite.fields import Count, EnvironmentId, EnvKeywords, Items, Seed, SuiteModel
 from lam_envs.validation import MAX_PIXELS
 
 SuiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -71,17 +71,22 @@ class Demonstrations:
         count: Number of episodes, all of which succeed.
         demonstrator: Name of a demonstrator of ``demos``.
         seed: Seed of their collection.
+        env: Keywords for ``gym.make``.
     """
 
     environment: str
     count: int
     demonstrator: str
     seed: int
+    env: Keywords = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         """Id of the dataset."""
-        return f"{_slug(self.environment.removesuffix('-v0'))}-{self.demonstrator}-{self.count}-seed{self.seed}-v0"
+        parts = [_slug(self.environment.removesuffix("-v0"))]
+        if self.env:
+            parts.append(_slug("-".join(f"{name}-{value}" for name, value in sorted(self.env.items()))))
+        return "-".join([*parts, self.demonstrator, str(self.count), f"seed{self.seed}", "v0"])
 
 
 class AgentEntry(SuiteModel):
@@ -97,6 +102,14 @@ class AgentEntry(SuiteModel):
     demonstrators: Items[str] = Field(
         default=("expert",), description="Names of the demonstrators; one training run for each."
     )
+    env: EnvKeywords = Field(default={}, description="Keywords for ``gym.make``, in training and evaluation.")
+    training_env: EnvKeywords = Field(
+        default={}, description="Further keywords for ``gym.make``, for demonstrations and training only."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:
+        return without_unused(serialize(self))
 
     def datasets(self, environment: str) -> list[tuple[int | None, str | None]]:
         """Return number and demonstrator of each dataset that the agent learns from; one pair of None without."""
@@ -123,6 +136,8 @@ class Cell:
         changes: Changes under the condition: fields of a :class:`benchmarks.suite.conditions.Condition`.
         first_seed: Seed of the first episode of the evaluation.
         episodes: Number of episodes of the evaluation.
+        env: Keywords for ``gym.make``, in training and evaluation.
+        training_env: Further keywords for ``gym.make``, for demonstrations and training only.
     """
 
     environment: str
@@ -137,6 +152,12 @@ class Cell:
     changes: Keywords
     first_seed: int
     episodes: int
+    env: Keywords = field(default_factory=dict)
+    training_env: Keywords = field(default_factory=dict)
+
+    def as_json(self) -> JsonObject:
+        """Return the cell as plain data."""
+        return without_unused(asdict(self))
 
     @property
     def name(self) -> str:
@@ -160,12 +181,19 @@ class Cell:
         """Demonstrations of the training; None for an agent that learns from reward alone, or not at all."""
         if self.demonstrations is None or self.demonstrator is None or self.demonstration_seed is None:
             return None
-        return Demonstrations(self.environment, self.demonstrations, self.demonstrator, self.demonstration_seed)
+        return Demonstrations(
+            self.environment, self.demonstrations, self.demonstrator, self.demonstration_seed, self.trained_env
+        )
+
+    @property
+    def trained_env(self) -> Keywords:
+        """Keywords for ``gym.make`` of demonstrations and training."""
+        return {**self.env, **self.training_env}
 
     @property
     def perturbation(self) -> Condition:
         """Condition of the evaluation."""
-        return Condition(**self.changes)
+        return Condition(**{**self.changes, "env": {**self.env, **self.changes.get("env", {})}})
 
 
 class Suite(SuiteModel):
@@ -204,6 +232,8 @@ class Suite(SuiteModel):
                 changes=changes,
                 first_seed=self.evaluation.first_seed,
                 episodes=self.evaluation.episodes,
+                env=entry.env,
+                training_env=entry.training_env if learns(entry.agent) else {},
             )
             for entry in self.agents
             for environment in entry.environments
@@ -235,6 +265,11 @@ class SpeedSuite(SuiteModel):
     def compared(self) -> bool:
         """True if all environments are measured: then also ratios to other projects, where these are installed."""
         return self.environments == tuple(lam_envs.ENV_IDS)
+
+
+def without_unused(content: JsonObject) -> JsonObject:
+    """Return plain data without keywords of ``gym.make`` that are empty, as in files of earlier versions."""
+    return {name: value for name, value in content.items() if value or name not in ("env", "training_env")}
 
 
 def _slug(text: str) -> str:

@@ -26,6 +26,7 @@ from benchmarks.suite.fields import (
     Count,
     Distinct,
     EnvironmentId,
+    EnvKeywords,
     Items,
     OneOrMore,
     Seed,
@@ -68,6 +69,8 @@ class _Agent(SuiteModel):
     environments: Items[EnvironmentId] | None = None
     demonstrations: Counts | None = None
     demonstrator: OneOrMore[Demonstrator] | None = None
+    env: EnvKeywords | None = None
+    training_env: EnvKeywords | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -110,6 +113,8 @@ class _SuiteFile(SuiteModel):
     demonstrations: Counts | None = None
     demonstrator: OneOrMore[Demonstrator] = ("expert",)
     demonstration_seed: Seed | None = None
+    env: EnvKeywords = Field(default={})
+    training_env: EnvKeywords = Field(default={})
     training_seeds: Distinct[Seed] | None = None
     evaluation: EvaluationSettings
     videos: VideoSettings | None = None
@@ -253,6 +258,8 @@ def read_speed_suite(name: str) -> SpeedSuite:
 def _entry(agent: _Agent, file: _SuiteFile, *key_path: str | int) -> AgentEntry:
     """Return an agent of the suite; keys that it omits are those of the suite."""
     learned = learns(agent.agent)
+    if agent.training_env and not learned:
+        raise _SuiteError(f"{agent.agent} does not learn: remove training_env", *key_path, "training_env")
     from_demonstrations = learned and needs_demonstrations(agent.agent)
     for key, needed in (("training_seeds", learned), ("demonstration_seed", from_demonstrations)):
         if needed and getattr(file, key) is None:
@@ -275,16 +282,35 @@ def _entry(agent: _Agent, file: _SuiteFile, *key_path: str | int) -> AgentEntry:
         environments=environments,
         demonstrations=counts,
         demonstrators=agent.demonstrator or file.demonstrator,
+        env=file.env if agent.env is None else agent.env,
+        training_env=file.training_env if agent.training_env is None else agent.training_env,
     )
 
 
 def _check_conditions(suite: Suite) -> None:
-    for name, changes in suite.conditions.items():
-        for environment in suite.environments:
+    """Check that each environment can be made for each training and under each condition."""
+    made: list[tuple[str, Condition]] = []
+
+    def check(environment: str, condition: Condition, *key_path: str | int) -> None:
+        if (environment, condition) not in made:
+            made.append((environment, condition))
             try:
-                call_third_party(Condition(**changes).make, environment).close()
+                call_third_party(condition.make, environment).close()
             except ValueError as error:
-                raise _SuiteError(str(error), "conditions", name) from error
+                raise _SuiteError(str(error), *key_path) from error
+
+    for cell in suite.cells():
+        for key in ("env", "training_env"):
+            if getattr(cell, key):
+                place = next(place for place, entry in enumerate(suite.agents) if entry.label == cell.label)
+                check(
+                    cell.environment,
+                    Condition(env=cell.trained_env if key == "training_env" else cell.env),
+                    "agents",
+                    place,
+                    key,
+                )
+        check(cell.environment, cell.perturbation, "conditions", cell.condition)
 
 
 def _check_names(suite: Suite) -> None:

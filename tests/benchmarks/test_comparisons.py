@@ -91,7 +91,7 @@ def test_episodes_of_other_seeds_are_not_paired(core: Path, tmp_path: Path) -> N
     for result in read_results(folder)[1]:
         if (result.cell.environment, result.cell.label) == CLONE:
             cell = dataclasses.replace(result.cell, first_seed=result.cell.first_seed + 1000)
-            suite["cells"][suite["cells"].index(dataclasses.asdict(result.cell))] = dataclasses.asdict(cell)
+            suite["cells"][suite["cells"].index(result.cell.as_json())] = cell.as_json()
             episodes = tuple(
                 dataclasses.replace(episode, seed=episode.seed + 1000) for episode in result.evaluation.episodes
             )
@@ -124,7 +124,7 @@ def test_what_has_the_same_name_alone_is_not_called_better(core: Path, tmp_path:
     for result in read_results(folder)[1]:
         if (result.cell.environment, result.cell.label) == CLONE:
             cell = dataclasses.replace(result.cell, settings={"epochs": 1})
-            suite["cells"][suite["cells"].index(dataclasses.asdict(result.cell))] = dataclasses.asdict(cell)
+            suite["cells"][suite["cells"].index(result.cell.as_json())] = cell.as_json()
             write_cell(folder, dataclasses.replace(result, cell=cell))
     (folder / "suite.json").write_text(json.dumps(suite))
     found = {(one.environment, one.agent): one for one in compare(core, folder)}

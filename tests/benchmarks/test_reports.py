@@ -85,7 +85,7 @@ def test_a_name_is_neither_formula_nor_markup(results: Path, tmp_path: Path) -> 
     cell = dataclasses.replace(result.cell, label=r"cost $\frac{$ [x](y) *b*")
     write_cell(tmp_path, dataclasses.replace(result, cell=cell))
     suite = json.loads((results / "suite.json").read_text())
-    (tmp_path / "suite.json").write_text(json.dumps({**suite, "cells": [dataclasses.asdict(cell)]}))
+    (tmp_path / "suite.json").write_text(json.dumps({**suite, "cells": [cell.as_json()]}))
     reports.report(tmp_path)
     assert r"| cost $\\frac{$ \[x\](y) \*b\* |" in (tmp_path / "report.md").read_text()
 

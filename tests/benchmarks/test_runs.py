@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
+import demos
 from benchmarks.__main__ import app
 from benchmarks.analysis.tables import overviews
 from benchmarks.analysis.tables import rows as rows_of
@@ -210,6 +211,34 @@ def test_an_agent_is_trained_once_for_all_that_measure_it(tmp_path: Path) -> Non
     text = files["report.md"].read_text()
     assert "| LamReach-v0 | as trained | another arm | noise |" in text
     assert "Under other conditions" in (folder / "report.html").read_text()
+
+
+def test_agents_learn_in_environments_with_other_keywords_than_they_are_measured_in(tmp_path: Path) -> None:
+    quick = {"epochs": 1, "batch_size": 32}
+    randomized = {"agent": "bc", "label": "randomized", "settings": quick, "training_env": {"randomize": "physics"}}
+    agents = ["expert", {"agent": "bc", "settings": quick}, randomized]
+    keywords = {"env": {"control": "joint"}, "videos": None, "periodic_eval": None}
+    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], demonstrations=4, **keywords))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    ids = [name for name, _ in demos.installed(folder / "datasets")]
+    assert ids == [
+        "LamReach-control-joint-expert-4-seed0-v0",
+        "LamReach-control-joint-randomize-physics-expert-4-seed0-v0",
+    ]
+    collected = [demos.plan_of(demos.load(name, folder / "datasets"))["env_kwargs"] for name in ids]
+    assert collected == [{"control": "joint"}, {"control": "joint", "randomize": "physics"}]
+    versions = {one.cell.label: one.provenance.versions for one in read_results(folder)[1]}
+    assert all("control joint" in each and "control ee" not in each for each in versions.values())
+    assert [label for label, each in versions.items() if "randomization" in each] == ["randomized"]
+    assert runner.missing(suite, folder).names() == []
+    report = next(file for file in reports.report(folder) if file.name == "report.md").read_text()
+    assert "environment with control=joint, trained with randomize=physics" in report
+
+
+def test_keywords_that_are_not_used_are_not_stored(results: Path) -> None:
+    stored = json.loads((results / "suite.json").read_text())
+    for part in (*stored["agents"], *stored["cells"]):
+        assert not {"env", "training_env"} & set(part)
 
 
 @pytest.mark.slow

@@ -27,7 +27,9 @@ def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: st
         shown = cell.dataset
         if shown is not None:
             demonstrator = {} if shown.demonstrator == "expert" else {"demonstrator": shown.demonstrator}
-            wanted = {"env_id": shown.environment, "episodes": shown.count, "seed": shown.seed, **demonstrator}
+            keywords = {"env_kwargs": shown.env} if shown.env else {}
+            named = {"env_id": shown.environment, "episodes": shown.count, "seed": shown.seed}
+            wanted = {**named, **keywords, **demonstrator}
             assert wanted in published
 
 
@@ -178,6 +180,14 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         ),
         ({"demonstrations": True}, "demonstrations: found True; expected a whole number"),
         ({7: "x"}, "7: unknown key '7'"),
+        ({"env": {"heat": 3}}, "agents.env: .*heat"),
+        ({"env": {"render_mode": "human"}}, "env: env has render_mode"),
+        ({"env": 3}, "env: found 3; expected a mapping"),
+        ({"training_env": {"robot": "arm"}}, "agents.training_env: unknown robot 'arm'"),
+        (
+            {"agents": ["bc", {"agent": "random", "training_env": {"randomize": "full"}}]},
+            "agents.training_env: random does not learn: remove training_env",
+        ),
     ],
     ids=lambda given: str(given)[:60],
 )
