@@ -19,7 +19,7 @@ from agents.data.spaces import brief
 from agents.types import Space
 from demos.datasets.checksum import checksum, checksum_of
 from demos.datasets.episode import Episode
-from demos.datasets.metadata import environment_rate, plan_of, rate_of
+from demos.datasets.metadata import environment_rate, plan_of, rate_of, require_dataset
 from demos.datasets.reading import episodes_of
 from demos.datasets.statistics import Statistics, StatisticsSums
 from demos.datasets.tree import tree_leaves, tree_map
@@ -147,7 +147,11 @@ class DemonstrationData:
         *,
         in_memory_bytes: int = IN_MEMORY_BYTES,
     ) -> None:
-        self._datasets = list(datasets) if isinstance(datasets, Sequence) else [datasets]
+        self._datasets = (
+            list(datasets) if isinstance(datasets, Sequence) and not isinstance(datasets, str) else [datasets]
+        )
+        for dataset in self._datasets:
+            require_dataset(dataset)
         if not self._datasets:
             raise ValueError("no datasets: expected at least one")
         self.observation_space: Space = self._datasets[0].observation_space

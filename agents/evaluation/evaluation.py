@@ -176,6 +176,8 @@ def evaluate(
     if not isinstance(agent, Policy):
         hint = '. Make an agent of a function by agents.make("module:function", env)' if callable(agent) else ""
         raise TypeError(f"{agent!r} is not an agent: it has no predict(observation, ...){hint}")
+    if not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds is {seeds!r}; expected several seeds, such as range(1000, 1020)")
     chosen = list(seeds)
     if not chosen:
         raise ValueError("no seeds: expected at least one, such as range(1000, 1200)")

@@ -14,6 +14,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME
 
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import DIGEST, INSTRUCTION
+from demos.datasets.metadata import require_dataset
 from demos.runtime.files import write_atomically
 from demos.types import Array, Metadata
 
@@ -78,6 +79,7 @@ def checksum(dataset: minari.MinariDataset) -> str:
 
     Episodes that this package wrote store their digest; others are read completely.
     """
+    require_dataset(dataset)
     with open_data(dataset.storage.data_path / DATA_FILE) as file:
         return checksum_of([digest_of(file[f"episode_{index}"]) for index in dataset.episode_indices])
 

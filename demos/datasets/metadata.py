@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import gymnasium as gym
 import minari
@@ -39,6 +40,17 @@ def is_collected(metadata: Metadata) -> bool:
     return isinstance(plan, dict) and "qualities" in plan and not plan.get(WITH_OTHERS)
 
 
+def require_dataset(dataset: object) -> None:
+    """Check that an argument is a dataset.
+
+    Raises:
+        TypeError: It is the id of a dataset, or something else.
+    """
+    if not isinstance(dataset, minari.MinariDataset):
+        hint = f"open it by demos.load({str(dataset)!r})" if isinstance(dataset, (str, Path)) else "see demos.load"
+        raise TypeError(f"found {dataset!r}; expected a dataset: {hint}")
+
+
 def plan_of(dataset: minari.MinariDataset) -> JsonObject:
     """Return the plan of a dataset: ``env_id``, ``env_kwargs``, ``seed``, versions and so on.
 
@@ -48,6 +60,7 @@ def plan_of(dataset: minari.MinariDataset) -> JsonObject:
     Raises:
         ValueError: The dataset does not record its environment.
     """
+    require_dataset(dataset)
     plan = dataset.storage.metadata.get(PLAN)
     if plan is None and dataset.env_spec is not None:
         plan = {"env_id": dataset.env_spec.id, "env_kwargs": _env_kwargs(dataset.env_spec)}
@@ -87,6 +100,7 @@ def history_of(dataset: minari.MinariDataset) -> list[JsonObject]:
 
 def changes_of(dataset: minari.MinariDataset) -> list[str]:
     """Return the names of the steps after which the actions no longer give their episodes."""
+    require_dataset(dataset)
     changes: list[str] = []
     for step in history_of(dataset):
         if step.get("executes"):

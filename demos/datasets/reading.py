@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from demos.datasets.data_file import DATA_FILE, decode, decode_attributes, decode_infos, open_data
 from demos.datasets.episode import DIGEST, EXECUTED, INSTRUCTION, Episode, instruction_in
+from demos.datasets.metadata import require_dataset
 from demos.types import Array, Info, Keywords, Space
 
 
@@ -29,6 +30,7 @@ def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = N
     Raises:
         ValueError: The type of a space cannot hold a number of an episode.
     """
+    require_dataset(dataset)
     with open_data(dataset.storage.data_path / DATA_FILE) as file:
         for index in dataset.episode_indices if indices is None else indices:
             yield _read(file[f"episode_{index}"], dataset)

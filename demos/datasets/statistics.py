@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from demos.datasets.episode import Episode
-from demos.datasets.metadata import history_of, plan_of, rate_of
+from demos.datasets.metadata import history_of, plan_of, rate_of, require_dataset
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
 from demos.types import Array, Observation
@@ -53,6 +53,7 @@ def statistics(dataset: minari.MinariDataset, *, progress: bool = False) -> dict
     Returns:
         Statistics by name: ``action``, ``observation``, or ``observation/<key>`` for each array of a dict.
     """
+    require_dataset(dataset)
     sums = StatisticsSums()
     episodes = track(
         episodes_of(dataset), "reading", total=dataset.total_episodes, disable=not progress, transient=True

@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from demos.datasets.metadata import rate_of
+from demos.datasets.metadata import rate_of, require_dataset
 from demos.report.clips import DEFAULT_FPS, Clip, clips
 from demos.report.contents import Contents, EpisodeSummary, contents_of
 from demos.report.facts import facts_of, groups, headline, number_text
@@ -46,6 +46,7 @@ def report(dataset: minari.MinariDataset, out: str | Path, *, videos: bool = Tru
     Raises:
         ValueError: The dataset has no episodes.
     """
+    require_dataset(dataset)
     if dataset.total_episodes == 0:
         raise ValueError(f"dataset {dataset.id} has no episodes; expected at least one")
     contents = contents_of(dataset, progress=progress)

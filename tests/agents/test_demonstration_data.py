@@ -144,6 +144,8 @@ def test_datasets_of_other_spaces_and_no_datasets_are_refused(reach: Any, datase
         DemonstrationData([reach, demos.load(ids["LamGrasp-v0"], root)])
     with pytest.raises(ValueError, match="no datasets: expected at least one"):
         DemonstrationData([])
+    with pytest.raises(TypeError, match=r"found 'mine-v0'; expected a dataset: open it by demos.load\('mine-v0'\)"):
+        DemonstrationData("mine-v0")  # type: ignore[arg-type]
 
 
 def test_a_split_is_of_whole_episodes_and_follows_from_the_generator(reach: Any) -> None:

@@ -180,3 +180,9 @@ def test_the_interval_is_wilsons() -> None:
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     assert wilson_interval(190, 200) == pytest.approx((center - half, center + half), abs=1e-9)
+
+
+def test_a_number_in_place_of_seeds_is_explained(make: Make) -> None:
+    env = make("LamReach-v0")
+    with pytest.raises(TypeError, match=r"seeds is 20; expected several seeds, such as range\(1000, 1020\)"):
+        agents.evaluate(agents.make("random", env), env, seeds=20)  # type: ignore[arg-type]

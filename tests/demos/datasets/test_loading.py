@@ -362,3 +362,9 @@ def test_videos_are_whole_or_absent(datasets: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a positive even number"):
         demos.render(dataset, videos / "odd.mp4", size=63)
     assert [file.name for file in videos.iterdir()] == ["video.mp4"]
+
+
+@pytest.mark.parametrize("call", [demos.replay, demos.replay_states, demos.checksum, demos.statistics, demos.plan_of])
+def test_the_id_of_a_dataset_in_place_of_the_dataset_is_explained(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"found 'mine-v0'; expected a dataset: open it by demos.load\('mine-v0'\)"):
+        call("mine-v0")
