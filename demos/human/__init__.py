@@ -1,0 +1,1 @@
+"""Recordings of people: hand tracks from files and videos, and the policy that imitates them with the robot."""
