@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -38,8 +39,8 @@ class HandTrack:
     Attributes:
         times: Increasing times in seconds, shape (T,).
         points: Positions in the order of ``POINT_NAMES``, shape (T, 21, 3); NaN where a point is missing. In the frame
-            ``image``, x and y are pixels from the upper left corner, and z is 0 or a relative depth. In ``camera``
-            (x right, y down, z forward, or as the device defines it) and ``world`` they are meters.
+            ``image``, x and y are pixels from the upper left corner, and z is 0 or a relative depth. In the frames
+            ``camera`` (as the device defines it) and ``world`` they are meters.
         confidence: Confidence of each point, in [0, 1], shape (T, 21); 0 where a point is missing.
         frame: ``image``, ``camera`` or ``world``.
         hand: ``left`` or ``right``.
@@ -66,7 +67,7 @@ class HandTrack:
         """Check shapes and values."""
         count = len(self.times)
         if self.times.ndim != 1 or not 2 <= count <= MAX_FRAMES:
-            raise ValueError(f"times have the shape {self.times.shape}; expected (T,) with T from 2 to {MAX_FRAMES:,}")
+            raise ValueError(f"times have the shape {self.times.shape}; expected (T,), T from 2 to {MAX_FRAMES:,}")
         if not np.isfinite(self.times).all() or (np.diff(self.times) <= 0).any():
             bad = int(np.argmin(np.diff(self.times))) + 1 if np.isfinite(self.times).all() else "?"
             raise ValueError(f"times do not increase at frame {bad}; expected increasing seconds")
@@ -96,8 +97,7 @@ class HandTrack:
     @property
     def seen(self) -> Flags:
         """Frames in which at least one point is seen, shape (T,)."""
-        seen: Flags = (self.confidence > 0).any(axis=1)
-        return seen
+        return np.asarray(np.any(self.confidence > 0, axis=1))
 
     @property
     def rate(self) -> float:
@@ -112,11 +112,7 @@ class HandTrack:
             return [(float(self.times[0]), float(self.times[-1]))]
         edges = np.concatenate(([self.times[0]], seen, [self.times[-1]]))
         period = 1.0 / self.rate
-        return [
-            (float(start), float(end))
-            for start, end in zip(edges[:-1], edges[1:], strict=True)
-            if end - start > GAP * period
-        ]
+        return [(float(start), float(end)) for start, end in pairwise(edges) if end - start > GAP * period]
 
     @property
     def has_fingers(self) -> bool:
@@ -150,7 +146,7 @@ class HandTrack:
             return np.asarray(self.points[:, [THUMB_TIP, INDEX_TIP]].mean(axis=1))
         fingers = self.points[:, 1:]
         if np.isfinite(fingers).any():
-            present = np.isfinite(fingers).all(axis=2)
+            present = np.asarray(np.isfinite(fingers).all(axis=2))
             # A mean of other points in other frames would jump: use the points that most frames have.
             often = present.sum(axis=0) >= 0.8 * present.any(axis=1).sum()
             return np.asarray(fingers[:, often].mean(axis=1))

@@ -35,7 +35,9 @@ def save_track(track: HandTrack, path: str | Path) -> Path:
     }
     if path.suffix == ".npz":
         buffer = io.BytesIO()
-        arrays = {f"object_{number}": positions for number, positions in enumerate(track.objects.values())}
+        arrays: dict[str, Any] = {
+            f"object_{number}": positions for number, positions in enumerate(track.objects.values())
+        }
         text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         np.savez_compressed(
             buffer, header=text, times=track.times, points=track.points, confidence=track.confidence, **arrays

@@ -1,0 +1,198 @@
+"""Plain arrays of hand points: NPY, NPZ and CSV, of shape (T, points, 2 or 3) or (T, 2 or 3 times points)."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from demos.human.point_orders import POINT_ORDERS, reorder
+from demos.human.readers.reader import MAX_TEXT_BYTES, ReadOptions, Recording, parse_table, read_npy
+from demos.human.track import MAX_FRAMES, Floats, HandTrack, make_track
+
+NPY_MAGIC = b"\x93NUMPY"
+TIME_NAMES = ("time", "times", "timestamp", "timestamps", "t")
+POINT_NAMES = ("points", "keypoints", "landmarks", "joints", "positions", "hand", "xyz")
+CONFIDENCE_NAMES = ("confidence", "scores", "score", "confidences")
+FARTHEST = 10.0
+"""Largest coordinate of meters; arrays of pixels have larger ones."""
+COLUMNS = (42, 50, 63, 75)
+"""Columns of 21 or 25 points with 2 or 3 coordinates."""
+
+
+class NpyReader:
+    """NPY file of one array."""
+
+    name = "NPY array"
+
+    def accepts(self, recording: Recording) -> bool:
+        """See :class:`Reader`."""
+        return recording.head.startswith(NPY_MAGIC)
+
+    def read(self, recording: Recording, options: ReadOptions) -> list[HandTrack]:
+        """See :class:`Reader`."""
+        with recording.checking("array"):
+            return [make_hand(recording, read_npy(recording.content), options, "NPY")]
+
+
+class NpzReader:
+    """NPZ file with an array of points: under a common name, as the only one, or ``left`` and ``right``."""
+
+    name = "NPZ arrays"
+
+    def accepts(self, recording: Recording) -> bool:
+        """See :class:`Reader`."""
+        return bool(recording.array_names)
+
+    def read(self, recording: Recording, options: ReadOptions) -> list[HandTrack]:
+        """See :class:`Reader`."""
+        names = recording.array_names
+        by_hand = {hand: name for name in names for hand in ("left", "right") if name.lower().startswith(hand)}
+        single = next((name for name in names if name.lower() in POINT_NAMES), names[0] if len(names) == 1 else None)
+        wanted = {options.hand: single} if single is not None else by_hand
+        if not wanted:
+            recording.fail(
+                "",
+                f"the arrays {', '.join(names)[:120]}; expected one of {', '.join(POINT_NAMES)}, or left and right",
+            )
+        extra = [name for name in names if name.lower() in (*TIME_NAMES, *CONFIDENCE_NAMES, "fps")]
+        arrays = recording.arrays([*dict.fromkeys([*(name for name in wanted.values() if name), *extra])])
+        times = next((array for name, array in arrays.items() if name.lower() in TIME_NAMES), None)
+        certain = next((array for name, array in arrays.items() if name.lower() in CONFIDENCE_NAMES), None)
+        fps = float(arrays["fps"].ravel()[0]) if "fps" in arrays and arrays["fps"].size else None
+        tracks = []
+        for hand, name in wanted.items():
+            with recording.checking(f"array {name}"):
+                tracks.append(
+                    make_hand(
+                        recording, arrays[str(name)], options, "NPZ", times=times, certain=certain, fps=fps, hand=hand
+                    )
+                )
+        return tracks
+
+
+class CsvReader:
+    """CSV file of points: 42, 63 or 75 columns, and optionally one for the time, with or without a header."""
+
+    name = "CSV table of points"
+
+    def accepts(self, recording: Recording) -> bool:
+        """See :class:`Reader`."""
+        if recording.is_folder or b"\0" in recording.head or b"\n" not in recording.head:
+            return False
+        if recording.path.stat().st_size > MAX_TEXT_BYTES:
+            return False
+        lines = recording.head.decode("utf-8-sig", errors="replace").splitlines()
+        return bool(lines) and len(lines[0].split(_delimiter(lines[0]))) in {
+            *COLUMNS,
+            *(size + 1 for size in COLUMNS),
+        }
+
+    def read(self, recording: Recording, options: ReadOptions) -> list[HandTrack]:
+        """See :class:`Reader`."""
+        lines = recording.text.splitlines()
+        delimiter = _delimiter(lines[0])
+        titles = next(csv.reader(lines[:1], delimiter=delimiter))
+        has_header = any(title.strip() and not _is_number(title) for title in titles)
+        table = parse_table(
+            recording,
+            lines[has_header:],
+            1 + has_header,
+            lambda line: next(csv.reader([line], delimiter=delimiter), []),
+            len(titles),
+        )
+        times = None
+        if len(titles) not in COLUMNS:
+            first = not has_header or titles[0].strip().lower() in TIME_NAMES
+            times = table[:, 0 if first else -1]
+            table = table[:, 1:] if first else table[:, :-1]
+        with recording.checking("table"):
+            return [make_hand(recording, table, options, "CSV", times=times)]
+
+
+def _delimiter(line: str) -> str:
+    return max(",;\t ", key=line.count)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def make_hand(
+    recording: Recording,
+    array: npt.NDArray[Any],
+    options: ReadOptions,
+    form: str,
+    *,
+    times: npt.NDArray[Any] | None = None,
+    certain: npt.NDArray[Any] | None = None,
+    fps: float | None = None,
+    hand: str | None = None,
+) -> HandTrack:
+    """Return the track of an array of points.
+
+    Args:
+        recording: Recording that the array is from.
+        array: Points, shape (T, points, 2 or 3) or (T, points times 2 or 3).
+        options: What the recording does not say.
+        form: Name of the format.
+        times: Seconds of the frames; None if unknown.
+        certain: Confidence; None if unknown.
+        fps: Frames per second of the recording; None if unknown.
+        hand: Hand of the points; None if the recording does not say.
+
+    Raises:
+        ValueError: The shape or a value is invalid, or the recording does not say what it must.
+    """
+    points = _shaped(array, options.order)
+    order = options.order or ("webxr" if points.shape[1] == 25 else "mediapipe")
+    points = reorder(points, order)
+    hand = hand or options.hand
+    if hand is None:
+        recording.fail("", "the file does not say which hand it is; give it (--hand right)")
+    largest = float(np.nanmax(np.abs(points))) if np.isfinite(points).any() else 0.0
+    is_image = points.shape[2] == 2 or (largest > FARTHEST and options.unit is None)
+    if is_image and largest <= 1.0:
+        if options.image_size is None:
+            recording.fail("", "normalized coordinates; give the size of the images (--image-size 1280x720)")
+        points = points * np.array([*options.image_size, options.image_size[0]][: points.shape[2]], dtype=np.float64)
+    elif not is_image:
+        points = points * (options.unit or 1.0)
+    # Zeros stand for missing points in most of these files.
+    points[(points == 0).all(axis=2)] = np.nan
+    timed = times is not None and options.fps is None
+    seconds = np.asarray(times, dtype=np.float64) if timed else options.frame_times(len(points), fps)
+    return make_track(
+        seconds,
+        points,
+        "image" if is_image else "world",
+        hand,  # type: ignore[arg-type]
+        confidence=certain,
+        image_size=options.image_size if is_image else None,
+        source=f"{form}, order {order}{'' if timed else options.rate_note(fps)}",
+    )
+
+
+def _shaped(array: npt.NDArray[Any], order: str | None) -> Floats:
+    """Return points with shape (T, points, dimensions).
+
+    Raises:
+        ValueError: The shape is another one.
+    """
+    if array.dtype.kind not in "biuf" or not 2 <= len(np.atleast_1d(array)) <= MAX_FRAMES:
+        raise ValueError(f"an array {array.dtype} {array.shape}; expected numbers of 2 to {MAX_FRAMES:,} frames")
+    sizes = {POINT_ORDERS[order].size} if order in POINT_ORDERS else {size for size, _ in POINT_ORDERS.values()}
+    if array.ndim == 2:
+        for size in sorted(sizes):
+            for dimensions in (3, 2):
+                if array.shape[1] == size * dimensions:
+                    array = array.reshape(len(array), size, dimensions)
+    if array.ndim != 3 or array.shape[1] not in sizes or array.shape[2] not in (2, 3):
+        raise ValueError(f"an array of shape {array.shape}; expected (T, 21, 2 or 3), or 25 points in WebXR's order")
+    return array.astype(np.float64)
