@@ -122,10 +122,10 @@ def _hands(frame: dict[str, Any], default: str | None) -> Iterator[tuple[str, fl
     if not isinstance(hands, list) or len(hands) > MAX_HANDS:
         raise ValueError(f"hands: expected a list of at most {MAX_HANDS}")
     for index, landmarks in enumerate(hands):
-        hand, score = _label(labels, index)
-        if hand is None and default is None:
+        side, score = _label(labels, index)
+        if side is None and default is None:
             raise ValueError(f"hand {index} has no handedness; give it (--hand right)")
-        yield hand or str(default), score, _landmarks(landmarks, f"hand {index}")
+        yield side or str(default), score, _landmarks(landmarks, f"hand {index}")
 
 
 def _label(labels: Any, index: int) -> tuple[str | None, float]:

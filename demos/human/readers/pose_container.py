@@ -137,13 +137,14 @@ def _body(cursor: Cursor, version: float, components: list[Component]) -> tuple[
     if len(forms) != 1:
         raise ValueError(f"points of several forms: {', '.join(sorted(forms))}")
     dimensions = len(forms.pop()) - 1
+    fps: float
     if version == 0.0:
         fps, frames = cursor.take("HH")
         listed = []
         for _ in range(int(frames)):
-            people = int(cursor.take("H")[0])
+            persons = int(cursor.take("H")[0])
             found = np.zeros((1, total, dimensions + 1))
-            for person in range(people):
+            for person in range(persons):
                 cursor.take("h")
                 numbers = cursor.floats(total * (dimensions + 1)).reshape(total, dimensions + 1)
                 if person == 0:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,8 +26,14 @@ MAX_TEXT_BYTES = 2**28
 MAX_FILES = 100_000
 """Most files of a folder."""
 HEAD_BYTES = 4096
+MAX_LENGTH = 500
+"""Longest explanation of an error, letters: files may hold anything."""
 DEFAULT_FPS = 30.0
 """Frames per second of recordings without times."""
+
+
+DAMAGES = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, EOFError)
+"""Errors that damaged content causes in NumPy and in our own code."""
 
 
 class RecordingError(ValueError):
@@ -34,7 +41,8 @@ class RecordingError(ValueError):
 
     def __init__(self, path: Path, place: str, problem: object) -> None:
         text = " ".join(str(problem).split())
-        super().__init__(f"{path}: {place}: {text[:300]}" if place else f"{path}: {text[:300]}")
+        text = text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]} ..."
+        super().__init__(f"{path}: {place}: {text}" if place else f"{path}: {text}")
 
 
 @dataclass(frozen=True)
@@ -129,22 +137,13 @@ class Recording:
         raise RecordingError(self.path, place, problem) from None
 
     @contextmanager
-    def checking(self, place: str, *errors: type[Exception]) -> Iterator[None]:
+    def checking(self, place: str, *others: type[Exception]) -> Iterator[None]:
         """Turn errors of a library or of NumPy about the content into one of the recording."""
         try:
             yield
         except RecordingError:
             raise
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            IndexError,
-            OverflowError,
-            RecursionError,
-            EOFError,
-            *errors,
-        ) as error:
+        except (*DAMAGES, *others) as error:
             missing = isinstance(error, KeyError)
             self.fail(place, f"lacks {error}" if missing else error or type(error).__name__)
 
@@ -219,15 +218,15 @@ class Recording:
             RecordingError: One is damaged, too large, or holds objects.
         """
         result = {}
-        with self.checking("archive", zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError):
-            with zipfile.ZipFile(self.path) as archive:
-                for name in self.array_names if names is None else names:
-                    place = f"array {name}"
-                    info = archive.getinfo(f"{name}.npy")
-                    if info.file_size > MAX_BYTES:
-                        self.fail(place, f"{info.file_size:,} bytes; expected at most {MAX_BYTES:,}")
-                    with self.checking(place, zipfile.BadZipFile, OSError, SyntaxError), archive.open(info) as member:
-                        result[name] = read_npy(member.read(MAX_BYTES + 1))
+        damages = (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError)
+        with self.checking("archive", *damages), zipfile.ZipFile(self.path) as archive:
+            for name in self.array_names if names is None else names:
+                place = f"array {name}"
+                info = archive.getinfo(f"{name}.npy")
+                if info.file_size > MAX_BYTES:
+                    self.fail(place, f"{info.file_size:,} bytes; expected at most {MAX_BYTES:,}")
+                with self.checking(place, *damages), archive.open(info) as member:
+                    result[name] = read_npy(member.read(MAX_BYTES + 1))
         return result
 
 
