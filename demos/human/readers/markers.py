@@ -117,7 +117,7 @@ class TrcReader:
         labels = [name.strip() for name in lines[3].split("\t")[2:] if name.strip()]
         if len(labels) != count:
             recording.fail("line 4", f"{len(labels)} marker names; line 3 has {count}")
-        table = parse_table(recording, lines[5:], 6, lambda line: line.rstrip("\r\n").split("\t"), 2 + 3 * count)
+        table = parse_table(recording, lines[5:], 6, lambda line: line.split("\t"), 2 + 3 * count)
         if len(table) != frames:
             recording.fail("line 3", f"{frames} frames; the file has {len(table)}")
         times = table[:, 1] - table[0, 1] if options.fps is None else options.frame_times(len(table))

@@ -55,7 +55,8 @@ class Cursor:
         """Return the next 32-bit numbers."""
         if count * 4 > MAX_BYTES or self.offset + count * 4 > len(self.content):
             raise ValueError(f"the file ends at byte {len(self.content)}; expected {count:,} numbers more")
-        values = np.frombuffer(self.content, "<f4", count, self.offset).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            values = np.frombuffer(self.content, "<f4", count, self.offset).astype(np.float64)
         self.offset += count * 4
         return values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,11 +140,12 @@ class Recording:
     @contextmanager
     def checking(self, place: str, *others: type[Exception]) -> Iterator[None]:
         """Turn errors of a library or of NumPy about the content into one of the recording."""
+        damages: tuple[type[Exception], ...] = (*DAMAGES, *others)
         try:
             yield
         except RecordingError:
             raise
-        except (*DAMAGES, *others) as error:
+        except damages as error:
             missing = isinstance(error, KeyError)
             self.fail(place, f"lacks {error}" if missing else error or type(error).__name__)
 
@@ -258,7 +260,7 @@ def read_npy(content: bytes) -> npt.NDArray[Any]:
     """
     try:
         array: npt.NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
-    except (SyntaxError, EOFError, OSError, TypeError, MemoryError) as error:
+    except (SyntaxError, tokenize.TokenError, EOFError, OSError, TypeError, MemoryError) as error:
         raise ValueError(f"no NumPy array: {error}") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufU":
         raise ValueError("expected an array of numbers")
@@ -290,7 +292,11 @@ def floats(value: object, what: str, length: int | None = None) -> Floats:
 
 
 def parse_table(
-    recording: Recording, lines: list[str], first_line: int, split: Callable[[str], list[str]], columns: int
+    recording: Recording,
+    lines: list[str],
+    first_line: int,
+    split: Callable[[str], list[str]],
+    columns: int,
 ) -> Floats:
     """Return rows of numbers; empty cells are NaN.
 
@@ -299,10 +305,10 @@ def parse_table(
         lines: Lines of text; empty ones are skipped.
         first_line: Number of the first line in the file.
         split: Splits a line into cells.
-        columns: Number of cells of a row; rows may lack empty cells at their end.
+        columns: Number of cells of a row.
 
     Raises:
-        RecordingError: A cell is no finite number, or a row is too long.
+        RecordingError: A cell is no finite number, or a row has another length.
     """
     rows = []
     for number, line in enumerate(lines, start=first_line):
@@ -311,7 +317,7 @@ def parse_table(
             continue
         while len(cells) > columns and not cells[-1].strip():
             cells.pop()
-        if len(cells) > columns:
+        if len(cells) != columns:
             recording.fail(f"line {number}", f"{len(cells)} columns; expected {columns}")
         try:
             values = [float(cell) if cell.strip() else math.nan for cell in cells]
@@ -319,7 +325,7 @@ def parse_table(
             recording.fail(f"line {number}", error)
         if any(math.isinf(value) for value in values):
             recording.fail(f"line {number}", "an infinite number")
-        rows.append(values + [math.nan] * (columns - len(values)))
+        rows.append(values)
         if len(rows) > MAX_FRAMES:
             recording.fail(f"line {number}", f"more than {MAX_FRAMES:,} frames")
     if not rows:

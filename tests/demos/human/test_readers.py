@@ -1,0 +1,248 @@
+"""Readers of recordings: the same hand in every format, and damaged files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from demos.human.readers import ReadOptions, RecordingError, choose_track, read_tracks
+
+from . import formats
+
+
+def write(name: str, folder: Path) -> formats.Written:
+    if name == "c3d":
+        pytest.importorskip("c3d", reason="the extra human is not installed")
+    return formats.WRITERS[name](folder)
+
+
+@pytest.mark.parametrize("name", formats.WRITERS)
+def test_the_same_hand_has_the_same_aperture_in_every_format(name: str, tmp_path: Path) -> None:
+    path, options = write(name, tmp_path)
+    _, tracks = read_tracks(path, options)
+    track = choose_track(tracks, "right")
+    assert track.hand == "right"
+    assert track.rate == pytest.approx(formats.RATE)
+    aperture = track.aperture / (formats.PIXELS if track.frame == "image" else 1.0)
+    np.testing.assert_allclose(aperture, formats.APERTURE, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(track.times - track.times[0], formats.TIMES, atol=1e-6)
+    assert not track.gaps
+
+
+def files_of(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+DAMAGES = ("empty", "half", "ends early", "pickle", "text", "numbers")
+
+
+def damage(path: Path, kind: str) -> None:
+    """Damage a file, or the file in the middle of a folder."""
+    file = files_of(path)[len(files_of(path)) // 2]
+    content = file.read_bytes()
+    if kind == "empty":
+        file.write_bytes(b"")
+    elif kind == "half":
+        file.write_bytes(content[: len(content) // 2])
+    elif kind == "ends early":
+        file.write_bytes(content[: -max(len(content) // 50, 3)])
+    elif kind == "pickle":
+        file.write_bytes(pickle.dumps({"points": formats.POINTS}))
+    elif kind == "text":
+        file.write_bytes(b"no recording, only words\n" * 40)
+    else:
+        # In text a word; in binary files the header.
+        start = content.rfind(b"0.") if file.suffix in (".json", ".csv", ".trc", ".bvh") else 0
+        file.write_bytes(content[:start] + b"####" + content[start + 4 :])
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("name", formats.WRITERS)
+def test_a_damaged_file_gives_one_line_with_its_name(name: str, kind: str, tmp_path: Path) -> None:
+    path, options = write(name, tmp_path)
+    if name == "umi" and kind in ("text", "numbers", "pickle"):
+        # Chunks without compression hold any bytes: damage their header.
+        (path / "data" / "robot0_gripper_width" / ".zarray").write_text("[1, 2")
+    else:
+        damage(path, kind)
+    with pytest.raises(RecordingError) as caught:
+        read_tracks(path, options)
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert "\n" not in message
+    assert 20 < len(message.replace(str(tmp_path), "")) < 700
+
+
+@pytest.mark.parametrize("name", ["npz", "vision_pro", "panda_log", "track_npz", "npy"])
+def test_arrays_of_objects_are_not_unpickled(name: str, tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (os.mkdir, (str(tmp_path / "harm"),))
+
+    path, options = write(name, tmp_path)
+    if name == "npy":
+        np.save(path, np.array([Harm()], dtype=object), allow_pickle=True)
+    else:
+        names = list(np.load(path))
+        np.savez(path, **{key: np.array([Harm()], dtype=object) for key in names})
+    with pytest.raises(RecordingError, match="Object arrays cannot be loaded|expected"):
+        read_tracks(path, options)
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("name", formats.WRITERS)
+def test_random_damage_never_escapes_as_another_error(name: str, tmp_path: Path) -> None:
+    path, options = write(name, tmp_path)
+    rng = np.random.default_rng(0)
+    files = files_of(path)
+    for attempt in range(6):
+        file = files[int(rng.integers(len(files)))]
+        original = file.read_bytes()
+        content = bytearray(original)
+        for position in rng.integers(0, min(len(content), 3000 if attempt % 2 else len(content)), size=8):
+            content[position] = int(rng.integers(256))
+        file.write_bytes(bytes(content))
+        try:
+            read_tracks(path, options)
+        except RecordingError as error:
+            assert str(tmp_path) in str(error)  # noqa: PT017  (damage may leave a valid file)
+        file.write_bytes(original)
+
+
+def test_links_out_of_a_recording_are_not_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.hdf5"
+    shutil.copy(formats.egodex(tmp_path)[0], secret)
+    path = tmp_path / "egodex.hdf5"
+    with h5py.File(path, "a") as file:
+        del file["transforms/rightThumbTip"]
+        file["transforms/rightThumbTip"] = h5py.ExternalLink("secret.hdf5", "/transforms/rightThumbTip")
+    with pytest.raises(RecordingError, match="transforms/rightThumbTip: no array of this file"):
+        read_tracks(path)
+    umi, options = formats.umi(tmp_path)
+    outside = tmp_path / "outside"
+    os.replace(umi / "data" / "robot0_gripper_width", outside)
+    (umi / "data" / "robot0_gripper_width").symlink_to(outside)
+    with pytest.raises(RecordingError, match="leads out of the folder"):
+        read_tracks(umi, options)
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("points.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(
+            member, {"descr": "<f8", "fortran_order": False, "shape": (200_000_000, 21, 3)}
+        )
+        member.write(b"\0" * 10_000_000)
+    with pytest.raises(RecordingError, match="array points"):
+        read_tracks(path, ReadOptions(hand="right"))
+
+
+def test_openpose_follows_two_people_and_zeros_are_missing(tmp_path: Path) -> None:
+    path, options = formats.openpose(tmp_path)
+    for number, file in enumerate(sorted(path.iterdir())):
+        content = json.loads(file.read_text())
+        other = json.loads(json.dumps(content["people"][0]))
+        moved = np.array(other["hand_right_keypoints_2d"]).reshape(-1, 3) + [500.0, 0.0, 0.0]
+        if number == 10:
+            moved[8] = 0.0
+        other["hand_right_keypoints_2d"] = moved.ravel().tolist()
+        other["pose_keypoints_2d"] = [0.0] * 75
+        # The order of people changes from frame to frame.
+        content["people"] = [other, content["people"][0]][:: 1 if number % 2 else -1]
+        file.write_text(json.dumps(content))
+    _, tracks = read_tracks(path, options)
+    assert len(tracks) == 2
+    for track in tracks:
+        assert np.abs(np.diff(track.points[:, 0, 0])).max() < 50
+    assert [int(np.isnan(track.aperture).sum()) for track in tracks] in ([0, 1], [1, 0])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
+def test_normalized_scales_of_openpose_need_the_image_size(low: float, high: float, tmp_path: Path) -> None:
+    path, options = formats.openpose(tmp_path)
+    size = np.array([formats.WIDTH, formats.HEIGHT])
+    for file in path.iterdir():
+        content = json.loads(file.read_text())
+        for key in ("pose_keypoints_2d", "hand_right_keypoints_2d"):
+            points = np.array(content["people"][0][key]).reshape(-1, 3)
+            points[:, :2] = low + points[:, :2] / size * (high - low)
+            content["people"][0][key] = points.ravel().tolist()
+        file.write_text(json.dumps(content))
+    with pytest.raises(RecordingError, match="--image-size"):
+        read_tracks(path, options)
+    _, tracks = read_tracks(path, replace(options, image_size=(formats.WIDTH, formats.HEIGHT)))
+    right = choose_track(tracks, "right")
+    np.testing.assert_allclose(right.points[:, 8, :2], formats.IMAGE[:, 8], atol=1e-9)
+
+
+def test_numbers_of_missing_frames_are_gaps(tmp_path: Path) -> None:
+    path, options = formats.openpose(tmp_path)
+    for number in (12, 13, 14):
+        (path / f"video_{number:012d}_keypoints.json").unlink()
+    track = choose_track(read_tracks(path, options)[1], "right")
+    assert track.gaps == [(pytest.approx(11 / 25), pytest.approx(15 / 25))]
+
+
+def test_joints_of_bvh_turn_with_their_parents(tmp_path: Path) -> None:
+    path = tmp_path / "turned.bvh"
+    path.write_text(
+        "HIERARCHY\nROOT Hips\n{\nOFFSET 0 0 0\nCHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation "
+        "Yrotation\nJOINT LeftForeArm\n{\nOFFSET 10 0 0\nCHANNELS 3 Zrotation Xrotation Yrotation\nJOINT LeftHand\n{\n"
+        "OFFSET 26 0 0\nCHANNELS 3 Zrotation Xrotation Yrotation\nEnd Site\n{\nOFFSET 8 0 0\n}\n}\n}\n}\nMOTION\n"
+        "Frames: 2\nFrame Time: 0.04\n0 90 0 0 0 0 0 0 0 0 0 0\n0 90 0 90 0 0 0 0 90 0 0 0\n"
+    )
+    (track,) = read_tracks(path)[1]
+    assert track.hand == "left"
+    # Turned by 90 degrees about z at the hips, then about y at the elbow.
+    np.testing.assert_allclose(track.points[:, 0], [[0.36, 0.9, 0.0], [0.0, 1.0, -0.26]], atol=1e-9)
+
+
+def test_markers_of_plug_in_gait_and_of_an_object_are_found_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "box.trc"
+    names = ["P:RWRA", "P:RWRB", "P:RFIN", "P:LWRA", "P:C7", "P:Box_a", "P:Box_b", "P:Box_c"]
+    rng = np.random.default_rng(1)
+    rows = rng.uniform(0, 1000, (1, len(names), 3)) + np.arange(20)[:, None, None]
+    lines = ["PathFileType\t4\t(X/Y/Z)\tbox.trc", "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits"]
+    lines += [f"100\t100\t20\t{len(names)}\tmm", "Frame#\tTime\t" + "\t\t\t".join(names), "\t\tX1\tY1\tZ1", ""]
+    for frame in range(20):
+        cells = [str(value) for value in rows[frame].ravel()]
+        if frame == 7:
+            cells[15:18] = ["", "", ""]
+        lines.append("\t".join([str(frame + 1), str(frame / 100), *cells]))
+    path.write_text("\n".join(lines))
+    left, right = sorted(read_tracks(path)[1], key=lambda track: track.hand)
+    np.testing.assert_allclose(right.points[:, 0], rows[:, :2].mean(axis=1) / 1000)
+    np.testing.assert_allclose(right.pinch, rows[:, 2] / 1000)
+    np.testing.assert_allclose(left.points[:, 0], rows[:, 3] / 1000)
+    # A hidden marker does not move the center.
+    np.testing.assert_allclose(right.objects["box"], rows[:, 5:].mean(axis=1) / 1000)
+
+
+def test_a_choice_between_hands_is_asked_for(tmp_path: Path) -> None:
+    path, options = formats.npz(tmp_path)
+    np.savez(path, left=formats.POINTS, right=formats.POINTS, times=formats.TIMES)
+    _, tracks = read_tracks(path, options)
+    with pytest.raises(ValueError, match="--hand right"):
+        choose_track(tracks)
+    assert choose_track(tracks, "left").hand == "left"
+
+
+def test_unknown_content_lists_the_formats(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    with pytest.raises(RecordingError, match="unknown format; expected one of: hand track, OpenPose"):
+        read_tracks(path)
+    path.write_bytes(pickle.dumps([1]))
+    with pytest.raises(RecordingError, match="a pickle, which could run any code"):
+        read_tracks(path)
+    with pytest.raises(FileNotFoundError, match="no recording"):
+        read_tracks(tmp_path / "none.npz")
