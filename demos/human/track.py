@@ -38,8 +38,8 @@ class HandTrack:
 
     Attributes:
         times: Increasing times in seconds, shape (T,).
-        points: Positions in the order of ``POINT_NAMES``, shape (T, 21, 3); NaN where missing. In the frame ``image`` x
-            and y are pixels from the upper left corner, and z is 0 or a relative depth. In the frames
+        points: Positions in the order of ``POINT_NAMES``, shape (T, 21, 3); NaN: missing. In the frame ``image``
+            x and y are pixels from the upper left corner, and z is 0 or a relative depth. In the frames
             ``camera`` (as the device defines it) and ``world`` they are meters.
         confidence: Confidence of each point, in [0, 1], shape (T, 21); 0 where a point is missing.
         frame: ``image``, ``camera`` or ``world``.

@@ -1,0 +1,249 @@
+"""Events of a recording: when the hand grasps an object and when it releases it.
+
+They come from the motion of a tracked object, or else from the distance between thumb and index finger. Where the
+recording does not show them, the result says why, and names no time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from demos.human.signals import fill_gaps, noise_of, runs, smooth
+from demos.human.track import Floats, HandTrack
+
+CLOSED_TIME = 0.25
+"""Shortest time that a hand holds an object, seconds."""
+OPEN_TIME = 0.15
+"""Shortest opening between two grasps, seconds; a shorter one is noise."""
+LOW, HIGH = 0.4, 0.6
+"""Thresholds of closed and open, as fractions of the range of the aperture (hysteresis)."""
+MIN_CONTRAST = {"image": 0.15, "camera": 0.012, "world": 0.012}
+"""Smallest change of the aperture at a grasp: in images as a fraction of the palm's size, else in meters."""
+MIN_SIGNIFICANCE = 6.0
+"""Smallest change of the aperture, as a multiple of the noise after smoothing."""
+SMOOTHING = 0.06
+"""Standard deviation of the filter of the aperture, seconds."""
+RAMP_WINDOW = 0.6
+"""Time before and after a crossing of the thresholds in which the ramp is fitted, seconds."""
+LONGEST_RAMP = 0.7
+"""Longest closing or opening, seconds."""
+MAX_UNSEEN = 0.25
+"""Longest gap at an event, seconds: the fit of what is around it then errs by at most about half of it."""
+MAX_UNCERTAINTY = 0.12
+"""Largest standard deviation of the time of an event, seconds."""
+DOMINANCE = 2.0
+"""Factor by which the hand moves farther during the chosen grasp than during any other."""
+MOVED = 0.03
+"""Least movement of an object, meters."""
+MOVING_SPEED = 0.04
+"""Speed of an object that moves, meters per second."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Grasp and release in a recording.
+
+    Attributes:
+        grasp: Time at which the fingers have closed, seconds; None if unknown.
+        release: Time at which they begin to open; None if unknown, or if they hold on to the end.
+        method: ``object``, ``aperture``, ``given`` or ``none``.
+        uncertainty: Standard deviation of the times, seconds; 0 if given.
+        reason: Explanation of what is unknown; empty if nothing is.
+    """
+
+    grasp: float | None
+    release: float | None
+    method: str
+    uncertainty: float = 0.0
+    reason: str = ""
+
+
+class _Edge(NamedTuple):
+    time: float
+    uncertainty: float
+
+
+def find_events(track: HandTrack, *, grasp: float | None = None, release: float | None = None) -> Events:
+    """Return grasp and release of a recording.
+
+    Args:
+        track: The recording.
+        grasp: Time of the grasp if it is known, seconds.
+        release: Time of the release if it is known, seconds.
+
+    Raises:
+        ValueError: A given time is outside of the recording, or the release is not after the grasp.
+    """
+    for name, time in (("grasp", grasp), ("release", release)):
+        if time is not None and not track.times[0] <= time <= track.times[-1]:
+            raise ValueError(
+                f"{name} at {time:g} s is outside of the recording, {track.times[0]:g} to {track.times[-1]:g} s"
+            )
+    if grasp is not None and release is not None and release <= grasp:
+        raise ValueError(f"release at {release:g} s is not after the grasp at {grasp:g} s")
+    if grasp is not None:
+        return Events(grasp, release, "given")
+    found = _from_objects(track) if track.objects else None
+    if found is None or found.grasp is None:
+        by_hand = _from_aperture(track)
+        if found is None or by_hand.grasp is not None:
+            found = by_hand
+    if release is not None and found.grasp is not None and release > found.grasp:
+        return Events(found.grasp, release, found.method, found.uncertainty)
+    return found
+
+
+def _none(reason: str) -> Events:
+    return Events(None, None, "none", reason=reason)
+
+
+def _from_objects(track: HandTrack) -> Events:
+    """Return the events of the object that moves farthest: the hand holds it from its first to its last movement."""
+    best: tuple[float, str, Floats] | None = None
+    for name, positions in track.objects.items():
+        if np.isfinite(positions).any():
+            filled = smooth(track.times, fill_gaps(track.times, positions), 0.04)
+            travel = float(np.linalg.norm(filled - filled[0], axis=1).max())
+            if best is None or travel > best[0]:
+                best = (travel, name, filled)
+    if best is None or best[0] < MOVED:
+        return _none("no tracked object moves by 3 cm")
+    _, name, filled = best
+    noise = max(noise_of(track.objects[name][:, axis]) for axis in range(3))
+    reach = max(0.004, 4 * noise)
+    from_start = np.linalg.norm(filled - filled[0], axis=1) > reach
+    from_end = np.linalg.norm(filled - filled[-1], axis=1) > reach
+    start = int(np.argmax(from_start))
+    end = len(filled) - 1 - int(np.argmax(from_end[::-1]))
+    speed = float(np.linalg.norm(np.gradient(filled, track.times, axis=0), axis=1)[start : end + 1].max())
+    uncertainty = reach / max(speed, MOVING_SPEED)
+    if start == 0:
+        return _none(f"the object {name!r} moves from the first frame on; give --grasp")
+    holds_on = end >= len(filled) - 2
+    release = None if holds_on else float(track.times[end])
+    return Events(float(track.times[start]), release, "object", uncertainty)
+
+
+def _from_aperture(track: HandTrack) -> Events:
+    """Return the events of the fingers."""
+    if not track.has_fingers:
+        return _none("the recording has no thumb and index finger, and no object that moves; give --grasp")
+    times, aperture = track.times, track.aperture
+    if track.frame == "image":
+        # In palms: the distance to the camera does not matter.
+        aperture = aperture / smooth(times, fill_gaps(times, track.palm_size), 0.25)
+    known = np.asarray(np.isfinite(aperture))
+    filled = smooth(times, fill_gaps(times, aperture), SMOOTHING)
+    low, high = np.percentile(filled, [5, 95])
+    contrast = float(high - low)
+    noise = noise_of(aperture)
+    smoothed = noise / max(np.sqrt(SMOOTHING * track.rate * 3.5), 1.0)
+    if contrast < max(MIN_CONTRAST[track.frame], MIN_SIGNIFICANCE * smoothed):
+        unit = "palms" if track.frame == "image" else "m"
+        return _none(f"thumb and index finger hardly move apart ({contrast:.3f} {unit}); give --grasp")
+    closed = _closed_intervals(times, (filled - low) / contrast)
+    complete = [(start, end) for start, end in closed if start > 0]
+    if not complete:
+        state = "is closed from the first frame on" if closed else "never closes"
+        return _none(f"the hand {state}; give --grasp")
+    chosen = _farthest(track, complete)
+    if chosen is None:
+        listed = ", ".join(f"{times[start]:.2f} to {times[end]:.2f} s" for start, end in complete[:8])
+        return _none(f"the hand closes several times: {listed}; give --grasp and --release")
+    start, end = chosen
+    grasp = _fit_edge(times, aperture, known, start, closing=True)
+    if isinstance(grasp, str):
+        return _none(f"the closing at {times[start]:.2f} s {grasp}; give --grasp")
+    if end == len(times) - 1:
+        return Events(grasp.time, None, "aperture", grasp.uncertainty)
+    release = _fit_edge(times, aperture, known, end, closing=False)
+    if isinstance(release, str):
+        return _none(f"the opening at {times[end]:.2f} s {release}; give --grasp and --release")
+    if release.time - grasp.time < CLOSED_TIME / 2:
+        return _none(f"the hand is closed only from {grasp.time:.2f} to {release.time:.2f} s; give --grasp")
+    return Events(grasp.time, release.time, "aperture", max(grasp.uncertainty, release.uncertainty))
+
+
+def _closed_intervals(times: Floats, level: Floats) -> list[tuple[int, int]]:
+    """Return first and last frame of each period in which the hand is closed, of a level in [0, 1]."""
+    states = np.zeros(len(level), dtype=bool)
+    state = bool(level[0] < (LOW + HIGH) / 2)
+    for index, value in enumerate(level):
+        state = value < (HIGH if state else LOW)
+        states[index] = state
+    intervals = runs(states)
+    merged: list[tuple[int, int]] = []
+    for start, end in intervals:
+        if merged and times[start] - times[merged[-1][1]] < OPEN_TIME:
+            merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+    return [(start, end) for start, end in merged if times[end] - times[start] >= CLOSED_TIME]
+
+
+def _farthest(track: HandTrack, intervals: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Return the interval in which the hand moves much farther than in the others; None if there is none."""
+    if len(intervals) == 1:
+        return intervals[0]
+    axes = 2 if track.frame == "image" else 3
+    path = smooth(track.times, fill_gaps(track.times, track.pinch[:, :axes]), 0.1)
+    travels = [float(np.linalg.norm(path[start:end] - path[start], axis=1).max()) for start, end in intervals]
+    order = sorted(range(len(intervals)), key=lambda index: -travels[index])
+    return intervals[order[0]] if travels[order[0]] >= DOMINANCE * travels[order[1]] else None
+
+
+def _fit_edge(times: Floats, aperture: Floats, known: np.ndarray, crossing: int, *, closing: bool) -> _Edge | str:  # type: ignore[type-arg]
+    """Return the end of a closing, or the start of an opening, near a crossing of the thresholds.
+
+    Two plateaus with a minimum-jerk motion between (Flash and Hogan 1985) are fitted by least squares.
+
+    Returns:
+        The time and its standard deviation, or the words of what is wrong.
+    """
+    center = times[crossing]
+    near = known & (np.abs(times - center) <= RAMP_WINDOW)
+    t, values = times[near], aperture[near]
+    inner = times[known & (np.abs(times - center) <= 1.5 * RAMP_WINDOW)]
+    if len(t) < 8:
+        return "is hidden"
+    if not closing:
+        # The mirrored opening is a closing.
+        t, values = (2 * center - t)[::-1], values[::-1]
+    step = float(np.median(np.diff(times)))
+    offsets = np.arange(-RAMP_WINDOW + 2 * step, RAMP_WINDOW - 2 * step, step / 2)
+    costs: list[tuple[float, float]] = []
+    for end in center + offsets:
+        best = np.inf
+        for length in np.arange(step, LONGEST_RAMP, max(step, 0.04)):
+            phase = np.clip((end - t) / length, 0.0, 1.0)
+            level = phase**3 * (10 - 15 * phase + 6 * phase**2)
+            best = min(best, _residual(level, values))
+        costs.append((best, float(end)))
+    least, time = min(costs)
+    variance = max(least / max(len(t) - 4, 1), 1e-12)
+    # Times whose fit is nearly as good: two standard deviations.
+    plausible = [end for cost, end in costs if cost <= least + 4.0 * variance]
+    uncertainty = max((max(plausible) - min(plausible)) / 4.0, step / 4.0)
+    if uncertainty > MAX_UNCERTAINTY:
+        return f"is not sharp ({uncertainty:.2f} s)"
+    result = time if closing else 2 * center - time
+    for before, after in pairwise(inner):
+        if after - before > MAX_UNSEEN and before <= result + 2 * uncertainty and after >= result - 2 * uncertainty:
+            return f"is hidden from {before:.2f} to {after:.2f} s"
+    return _Edge(float(result), uncertainty)
+
+
+def _residual(level: Floats, values: Floats) -> float:
+    """Return the sum of squares that a rising line of the values over a level leaves."""
+    centered = level - level.mean()
+    spread = float(centered @ centered)
+    deviation = values - values.mean()
+    total = float(deviation @ deviation)
+    if spread < 1e-9:
+        return total
+    slope = float(centered @ deviation) / spread
+    return total if slope <= 0 else total - slope * slope * spread

@@ -1,0 +1,203 @@
+"""Motion of a person's grip in the frame of a table: what the robot imitates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from demos.human.camera import Camera, frame_of_up
+from demos.human.events import Events
+from demos.human.signals import fill_gaps, jitter_of, low_pass, smooth
+from demos.human.track import Floats, HandTrack
+from demos.types import JsonObject
+
+FORMAT = "lam-envs hand motion 1"
+RATE = 20.0
+"""Samples per second of a motion, that of the robot's control."""
+BAND = 5.0
+"""Frequency up to which the path is kept, Hz."""
+LONGEST_APPROACH, LONGEST_RETREAT = 4.0, 2.0
+"""Longest time before the grasp and after the release that is imitated, seconds."""
+MAX_SAMPLES = 6000
+MAX_JITTER = 0.12
+"""Largest motion above a hand's band of frequencies, as a fraction of all motion."""
+MIN_TRAVEL = 0.02
+"""Smallest movement before the grasp that is an approach, meters."""
+GRIP_HEIGHT = 0.02
+"""Height of the grip above the table at grasp and release, meters: half of a cube."""
+PALM_SMOOTHING = 0.15
+"""Standard deviation of the filter of the palm's size, seconds."""
+
+
+@dataclass(frozen=True)
+class HandMotion:
+    """Path of a grip over a table, from the start of the approach to the end of the retreat.
+
+    Attributes:
+        points: Positions at ``RATE``, meters, z up, shape (N, 3).
+        grasp: Index of the grasp.
+        release: Index of the release; None if the hand holds on to the end.
+        jitter: Motion above a hand's band of frequencies, as a fraction of all motion.
+        source: Description of the recording.
+
+    Raises:
+        ValueError: A value is invalid.
+    """
+
+    points: Floats
+    grasp: int
+    release: int | None
+    jitter: float = 0.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        count = len(self.points)
+        if self.points.shape != (count, 3) or not 2 <= count <= MAX_SAMPLES or not np.isfinite(self.points).all():
+            raise ValueError(f"a motion of shape {self.points.shape}; expected (N, 3) finite numbers, N from 2 on")
+        if np.abs(self.points).max() > 1000:
+            raise ValueError("positions of more than 1000 m; expected meters")
+        if not 0 <= self.grasp < count or (self.release is not None and not self.grasp < self.release < count):
+            raise ValueError(f"grasp {self.grasp} and release {self.release} of {count} samples")
+        if not (math.isfinite(self.jitter) and self.jitter >= 0):
+            raise ValueError(f"jitter is {self.jitter}; expected a positive number")
+
+    @property
+    def approach(self) -> Floats:
+        """Path to the grasp."""
+        return self.points[: self.grasp + 1]
+
+    @property
+    def carry(self) -> Floats:
+        """Path from the grasp to the release, or to the end."""
+        return self.points[self.grasp : None if self.release is None else self.release + 1]
+
+    @property
+    def retreat(self) -> Floats:
+        """Path after the release; one point if there is none."""
+        return self.points[-1 if self.release is None else self.release :]
+
+    def as_json(self) -> JsonObject:
+        """Return the motion as a JSON object, with positions in steps of 0.1 mm."""
+        return {
+            "format": FORMAT,
+            "points": np.round(self.points, 4).tolist(),
+            "grasp": self.grasp,
+            "release": self.release,
+            "jitter": round(self.jitter, 4),
+            "source": self.source,
+        }
+
+
+def motion_of_json(content: Mapping[str, Any]) -> HandMotion:
+    """Return the motion of a JSON object.
+
+    Raises:
+        ValueError: It is invalid.
+    """
+    if content.get("format") != FORMAT:
+        raise ValueError(f"no hand motion: format is {content.get('format')!r}; expected {FORMAT!r}")
+    grasp, release = content.get("grasp"), content.get("release")
+    if not isinstance(grasp, int) or not (release is None or isinstance(release, int)):
+        raise ValueError(f"grasp {grasp!r} and release {release!r}; expected whole numbers")
+    try:
+        points = np.array(content.get("points"), dtype=np.float64)
+        jitter = float(content.get("jitter", 0.0))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"points or jitter: {error}") from None
+    return HandMotion(points, grasp, release, jitter, str(content.get("source", "")))
+
+
+def make_motion(
+    track: HandTrack,
+    events: Events,
+    *,
+    camera: Camera | None = None,
+    frame: npt.ArrayLike | None = None,
+    grip_height: float = GRIP_HEIGHT,
+) -> HandMotion:
+    """Return the motion of a recording in the frame of the table.
+
+    Args:
+        track: The recording.
+        events: Its grasp and release.
+        camera: Camera of a recording in images.
+        frame: Transform to the table's frame of a metric recording, shape (4, 4); from its direction up by default.
+        grip_height: Height of the grip above the table at grasp and release, meters; for images.
+
+    Raises:
+        ValueError: An event or the calibration is missing, or the recording is not the motion of a hand.
+    """
+    if events.grasp is None:
+        raise ValueError(f"no grasp found: {events.reason}")
+    start = max(events.grasp - LONGEST_APPROACH, float(track.times[0]))
+    last = float(track.times[-1])
+    end = last if events.release is None else min(events.release + LONGEST_RETREAT, last)
+    if track.frame == "image":
+        if camera is None:
+            raise ValueError("the recording is in pixels; give its camera (python -m demos human calibrate)")
+        path = _path_in_images(track, events, camera, grip_height)
+    else:
+        path = _path_in_space(track, frame)
+    jitter = jitter_of(track, start, end if events.release is None else events.release)
+    if jitter > MAX_JITTER:
+        raise ValueError(
+            f"this is not the motion of a hand: {100 * jitter:.0f}% of it is above 3 Hz, expected at most "
+            f"{100 * MAX_JITTER:.0f}%. The frames may be out of order, or the points very noisy"
+        )
+    path = low_pass(track.times, path, BAND)
+    start = _departure(track.times, path, start, events.grasp)
+    times = np.arange(start, end + 0.5 / RATE, 1.0 / RATE)
+    points = np.stack([np.interp(times, track.times, column) for column in path.T], axis=1)
+    grasp = min(round((events.grasp - start) * RATE), len(points) - 2)
+    release = None
+    if events.release is not None:
+        release = min(max(round((events.release - start) * RATE), grasp + 1), len(points) - 1)
+    return HandMotion(points, grasp, release, jitter, f"{track.source}; {track.hand} hand, events: {events.method}")
+
+
+def _departure(times: Floats, path: Floats, start: float, grasp: float) -> float:
+    """Return the time at which the hand leaves for the grasp: the last one at which it is where it started."""
+    before = np.flatnonzero((times >= start) & (times <= grasp))
+    if len(before) < 2:
+        return start
+    moved = np.linalg.norm(path[before] - path[before[0]], axis=1)
+    near = before[moved <= MIN_TRAVEL]
+    return float(times[near[-1]]) if moved.max() > 2 * MIN_TRAVEL else start
+
+
+def _path_in_space(track: HandTrack, frame: npt.ArrayLike | None) -> Floats:
+    if frame is None and track.up is None:
+        raise ValueError(
+            "the recording does not say where up is; give it (--up y), or three points of the table "
+            "(python -m demos human calibrate --points)"
+        )
+    transform = frame_of_up(track.up) if frame is None and track.up is not None else np.array(frame, dtype=np.float64)
+    path = fill_gaps(track.times, track.pinch)
+    return np.asarray(path @ transform[:3, :3].T + transform[:3, 3])
+
+
+def _path_in_images(track: HandTrack, events: Events, camera: Camera, grip_height: float) -> Floats:
+    """Return the path of the grip in the table's frame.
+
+    At grasp and release the ray of the grip meets the plane of the grip's height. Between them the size of the palm
+    gives the depth; both ends fix its scale, which depends on how the hand is turned.
+    """
+    times = track.times
+    pixels = smooth(times, fill_gaps(times, track.pinch[:, :2]), 0.05)
+    palm = smooth(times, fill_gaps(times, track.palm_size), PALM_SMOOTHING)
+    scales = []
+    ends = [time for time in (events.grasp, events.release) if time is not None]
+    for time in ends:
+        pixel = np.array([[np.interp(time, times, column) for column in pixels.T]])
+        depth = float(camera.depth_at_height(pixel, grip_height)[0])
+        if not math.isfinite(depth):
+            raise ValueError(f"at {time:.2f} s the hand is not above the table; check the calibration")
+        scales.append(depth * float(np.interp(time, times, palm)))
+    scale = np.exp(np.interp(times, ends, np.log(scales)))
+    return camera.at_depth(pixels, scale / palm)
