@@ -219,7 +219,7 @@ def _refine(camera: Camera, plane: Floats, pixels: Floats, *, fixed_focal: bool)
         intrinsics = camera.intrinsics.copy()
         if not fixed_focal:
             intrinsics[0, 0] = intrinsics[1, 1] = camera.intrinsics[0, 0] * math.exp(min(max(change[6], -2.0), 2.0))
-        return Camera(intrinsics, np.linalg.inv(pose), camera.image_size)
+        return Camera(intrinsics, np.asarray(np.linalg.inv(pose), dtype=np.float64), camera.image_size)
 
     def errors(change: Floats) -> Floats:
         return np.asarray((adjusted(change).project(points) - pixels).ravel())

@@ -29,6 +29,8 @@ SMOOTHING = 0.06
 """Standard deviation of the filter of the aperture, seconds."""
 RAMP_WINDOW = 0.6
 """Time before and after a crossing of the thresholds in which the ramp is fitted, seconds."""
+SOFT_END = 0.15
+"""Time by which a hand's motion ends after a straight ramp through it, as a fraction of the ramp's: hands slow down."""
 LONGEST_RAMP = 0.7
 """Longest closing or opening, seconds."""
 MAX_UNSEEN = 0.25
@@ -196,10 +198,10 @@ def _farthest(track: HandTrack, intervals: list[tuple[int, int]]) -> tuple[int, 
     return intervals[order[0]] if travels[order[0]] >= DOMINANCE * travels[order[1]] else None
 
 
-def _fit_edge(times: Floats, aperture: Floats, known: np.ndarray, crossing: int, *, closing: bool) -> _Edge | str:  # type: ignore[type-arg]
+def _fit_edge(times: Floats, aperture: Floats, known: np.ndarray, crossing: int, *, closing: bool) -> _Edge | str:
     """Return the end of a closing, or the start of an opening, near a crossing of the thresholds.
 
-    Two plateaus with a minimum-jerk motion between (Flash and Hogan 1985) are fitted by least squares.
+    Two plateaus with a straight ramp between are fitted to the observed apertures by least squares.
 
     Returns:
         The time and its standard deviation, or the words of what is wrong.
@@ -219,8 +221,7 @@ def _fit_edge(times: Floats, aperture: Floats, known: np.ndarray, crossing: int,
     for end in center + offsets:
         best = np.inf
         for length in np.arange(step, LONGEST_RAMP, max(step, 0.04)):
-            phase = np.clip((end - t) / length, 0.0, 1.0)
-            level = phase**3 * (10 - 15 * phase + 6 * phase**2)
+            level = np.clip((end - SOFT_END * length - t) / length, 0.0, 1.0)
             best = min(best, _residual(level, values))
         costs.append((best, float(end)))
     least, time = min(costs)
