@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import lam_envs
 from demos.collection.demonstrators import make_policy_demonstrator
+from demos.collection.human_demonstrator import HumanDemonstrator
 from demos.collection.plan import Plan
 from demos.collection.recording import check_spaces
 from demos.collection.shards import Shard, begin_run, merge, shards_of, write_shard
@@ -44,6 +45,7 @@ def collect(
     demonstrator: str = "expert",
     strategy: str = "direct",
     policy: str | None = None,
+    motion: JsonObject | None = None,
     keep_failures: bool = False,
     jpeg: bool = False,
     env_kwargs: Keywords | None = None,
@@ -69,6 +71,8 @@ def collect(
             one for each episode. The infos ``quality`` (the name in the file format for the demonstrator) and
             ``strategy`` hold their indices.
         policy: ``package.module:Name`` of a third-party policy that acts in place of the expert.
+        motion: Motion of a person that the robot imitates, see :mod:`demos.human`, as JSON; the demonstrator is then
+            ``human``. The infos ``kept_deviation`` and ``path_distance`` say how closely.
         keep_failures: Keep episodes that fail.
         jpeg: Store images as JPEG: smaller, with loss.
         env_kwargs: Keywords for ``gym.make``.
@@ -106,6 +110,7 @@ def collect(
         policy,
         keep_failures=keep_failures,
         jpeg=jpeg,
+        motion=motion,
     )
     engine = engine or LocalEngine(workers)
     name = dataset_id or plan.default_id()
@@ -117,6 +122,8 @@ def collect(
         check_spaces(env)
         if policy is not None:
             make_policy_demonstrator(policy, env)
+        if motion is not None:
+            HumanDemonstrator(env, motion)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{partial}.lock", timeout=LOCK_SECONDS):
             return _collect(plan, env, engine, name, folder, partial, overwrite=overwrite, progress=progress)
@@ -161,6 +168,8 @@ def _collect(
             _discard(partial)
         raise
     actor = plan.policy or f"scripted expert of lam-envs, acting as {plan.demonstrator}, {plan.strategy}"
+    if plan.motion is not None:
+        actor = f"imitation of a person ({plan.motion.get('source', 'unknown')})"
     merged = merge(
         plan,
         env,
@@ -210,8 +219,15 @@ def _check_same(name: str, found: JsonObject, plan_json: JsonObject, advice: str
     requested, existing = _comparable(plan_json), _comparable(found)
     different = [key for key in requested if existing.get(key) != requested[key]]
     if different:
-        details = "; ".join(f"{key}: found {existing.get(key)!r}, requested {requested[key]!r}" for key in different)
+        details = "; ".join(
+            f"{key}: found {_short(existing.get(key))}, requested {_short(requested[key])}" for key in different
+        )
         raise FileExistsError(f"dataset {name} exists with other settings ({details}); {advice}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _comparable(plan: JsonObject) -> JsonObject:

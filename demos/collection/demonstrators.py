@@ -18,7 +18,7 @@ from demos.collection.recording import Policy
 from demos.collection.strategies import STRATEGIES, Strategy
 from demos.experts import make_expert
 from demos.runtime.import_paths import import_object
-from demos.types import Action, Array, Env, Observation
+from demos.types import Action, Array, Env, Info, Observation
 from lam_envs import ToolCommand
 from lam_envs.control.discrete import DiscreteControl
 from lam_envs.env import ManipulationEnv
@@ -78,6 +78,18 @@ class Demonstrator(ABC):
     @abstractmethod
     def act(self, observation: Observation) -> DemonstratorAction:
         """Return the action for one observation."""
+
+    def notes(self) -> Info:
+        """Return infos of the last action that the episode records."""
+        return {}
+
+    def failure(self, info: Info) -> str:
+        """Return the reason why the episode failed; empty if unknown.
+
+        Args:
+            info: Last info of the environment.
+        """
+        return ""
 
 
 class ExpertDemonstrator(Demonstrator):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
+from demos.collection.human_demonstrator import HUMAN
 from demos.collection.strategies import STRATEGIES
 from demos.collection.versions import demonstration_versions, library_versions
 from demos.types import JsonObject, Keywords
@@ -28,6 +29,8 @@ class Plan:
         demonstrator: Name in ``DEMONSTRATORS``, or ``mixed``: each episode draws one.
         strategy: Name in ``STRATEGIES``, or ``all``: each episode draws one.
         policy: ``package.module:Name`` of a third-party policy that acts in place of the expert.
+        motion: Motion of a person that the robot imitates in place of the expert, as JSON; the demonstrator is
+            ``human``.
         keep_failures: Keep episodes that fail, instead of repeating them with another seed.
         jpeg: Store images as JPEG: smaller, with loss.
 
@@ -44,6 +47,7 @@ class Plan:
     policy: str | None = None
     keep_failures: bool = False
     jpeg: bool = False
+    motion: JsonObject | None = None
 
     def __post_init__(self) -> None:
         """Check the settings that need no environment."""
@@ -51,7 +55,10 @@ class Plan:
             value = getattr(self, name)
             if not isinstance(value, int) or value < lowest:
                 raise ValueError(f"{name} is {value!r}; expected a whole number of at least {lowest}")
-        check_name("demonstrator", self.demonstrator, (*DEMONSTRATORS, MIXED))
+        if self.motion is None:
+            check_name("demonstrator", self.demonstrator, (*DEMONSTRATORS, MIXED))
+        elif (self.demonstrator, self.strategy, self.policy) != (HUMAN, "direct", None):
+            raise ValueError(f"a motion is imitated by the demonstrator {HUMAN!r} alone; omit strategy and policy")
         check_name("strategy", self.strategy, (*STRATEGIES, ALL_STRATEGIES))
         if self.policy is not None and (self.demonstrator, self.strategy) != ("expert", "direct"):
             raise ValueError(f"the policy {self.policy!r} acts by itself; omit demonstrator and strategy")
@@ -70,6 +77,8 @@ class Plan:
     def as_json(self) -> JsonObject:
         """Return the plan with the versions of the parts and of the libraries that carry it out."""
         fields = {"quality" if name == "demonstrator" else name: value for name, value in asdict(self).items()}
+        if self.motion is None:
+            del fields["motion"]
         names = {"qualities": list(self.demonstrators), "strategies": list(self.strategies)}
         versions = demonstration_versions(self.env_id, self.env_kwargs, self.demonstrators, self.strategies)
         return {**fields, **names, "versions": versions, "libraries": library_versions(PACKAGES)}
@@ -79,6 +88,8 @@ class Plan:
         """Demonstrators that act in its episodes, in the order of the numbers that the episodes record."""
         if self.policy is not None:
             return ("policy",)
+        if self.motion is not None:
+            return (HUMAN,)
         return tuple(DEMONSTRATORS) if self.demonstrator == MIXED else (self.demonstrator,)
 
     @property

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,13 @@ from demos.collection.demonstrators import (
     DemonstratorAction,
     make_policy_demonstrator,
 )
+from demos.collection.human_demonstrator import HumanDemonstrator
 from demos.collection.plan import Plan, episode_seed
 from demos.collection.recording import Step, record
 from demos.collection.strategies import STRATEGIES
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
+from demos.datasets.metadata import FAILURES
 from demos.datasets.writing import DatasetWriter
 from demos.runtime.files import write_json
 from demos.types import Action, Env, Info, Metadata
@@ -113,7 +116,7 @@ def write_shard(
                 advance()
     finally:
         env.close()
-    write_json(writing / "shard.json", {"dropped": dropped})
+    write_json(writing / "shard.json", {"dropped": dropped, "failures": recorder.failures})
     os.replace(writing, shard.folder(run.parent))
 
 
@@ -129,6 +132,8 @@ class Recorder:
         self.plan = plan
         self.env = env
         self._demonstrators: dict[tuple[str, str], Demonstrator] = {}
+        self.failures: Counter[str] = Counter()
+        """Number of failed attempts by reason, of demonstrators that give one."""
         self._records_executed = plan.demonstrator in ("noisy", MIXED)
 
     def episode(self, index: int) -> tuple[Episode, int]:
@@ -140,9 +145,14 @@ class Recorder:
             # Random actions are not expected to succeed.
             if self.plan.keep_failures or demonstrator_name == "random" or episode.success is not False:
                 return episode, attempt
+            last = {name: values[-1] for name, values in episode.infos.items() if not isinstance(values, dict)}
+            reason = self._demonstrator(demonstrator_name, strategy).failure(last)
+            self.failures.update([reason] if reason else [])
+        reasons = ", ".join(f"{reason} {count} times" for reason, count in self.failures.most_common(3))
         raise RuntimeError(
             f"{self.plan.policy or self.plan.demonstrator} failed {MAX_FAILURES} times in a row in "
-            f"{self.plan.env_id} with {self.plan.env_kwargs}; keep failures, or fix their cause"
+            f"{self.plan.env_id} with {self.plan.env_kwargs}{f' ({reasons})' if reasons else ''}; keep failures, or fix "
+            "their cause"
         )
 
     def _draw(self, index: int) -> tuple[str, str]:
@@ -156,7 +166,9 @@ class Recorder:
     def _demonstrator(self, demonstrator_name: str, strategy: str) -> Demonstrator:
         key = (demonstrator_name, strategy)
         if key not in self._demonstrators:
-            if self.plan.policy is None:
+            if self.plan.motion is not None:
+                self._demonstrators[key] = HumanDemonstrator(self.env, self.plan.motion)
+            elif self.plan.policy is None:
                 self._demonstrators[key] = DEMONSTRATORS[demonstrator_name](self.env, STRATEGIES[strategy])
             else:
                 self._demonstrators[key] = make_policy_demonstrator(self.plan.policy, self.env)
@@ -172,7 +184,12 @@ class Recorder:
         }
 
         def with_notes(info: Info, executed: Action) -> Info:
-            return {**info, **notes, **({EXECUTED: executed} if self._records_executed else {})}
+            return {
+                **info,
+                **notes,
+                **demonstrator.notes(),
+                **({EXECUTED: executed} if self._records_executed else {}),
+            }
 
         observation, info = self.env.reset(seed=seed)
         step = Step(
@@ -190,9 +207,14 @@ def merge(plan: Plan, env: Env, partial: Path, metadata: Metadata) -> Path:
     """Merge the shards into one dataset; return its folder."""
     writer = DatasetWriter(partial / "merged", env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
     dropped = 0
+    failures: Counter[str] = Counter()
     for shard in shards_of(plan.episodes):
         folder = shard.folder(partial)
         writer.copy(folder / DATA_FILE, range(shard.size))
-        dropped += int(json.loads((folder / "shard.json").read_text())["dropped"])
-    writer.finish({**metadata, "lam_envs_dropped": dropped})
+        counts = json.loads((folder / "shard.json").read_text())
+        dropped += int(counts["dropped"])
+        # Shards of an interrupted collection of an earlier version have no reasons.
+        failures.update(counts.get("failures", {}))
+    reasons = {FAILURES: dict(sorted(failures.items()))} if plan.motion is not None else {}
+    writer.finish({**metadata, "lam_envs_dropped": dropped, **reasons})
     return writer.folder

@@ -12,9 +12,13 @@ import gymnasium as gym
 import lam_envs
 from demos.collection.demonstrators import DEMONSTRATORS, Demonstrator, PolicyDemonstrator
 from demos.collection.environment_versions import environment_versions
+from demos.collection.human_demonstrator import HumanDemonstrator
 from demos.collection.strategies import STRATEGIES
 from demos.experts import EXPERTS
 from demos.types import Keywords
+
+WITHOUT_EXPERT = ((PolicyDemonstrator.name,), (HumanDemonstrator.name,))
+"""Demonstrators of plans in which no expert acts."""
 
 COLLECTION = 1
 """Increase it when the same plan gives other episodes: all datasets, and results from these, are then outdated."""
@@ -49,11 +53,14 @@ def demonstration_versions(
         demonstrators: Names of the demonstrators that act; ``policy`` is a third-party policy.
         strategies: Names of their strategies.
     """
-    known: dict[str, type[Demonstrator]] = {**DEMONSTRATORS, PolicyDemonstrator.name: PolicyDemonstrator}
+    known: dict[str, type[Demonstrator]] = {
+        **DEMONSTRATORS,
+        **{kind.name: kind for kind in (PolicyDemonstrator, HumanDemonstrator)},
+    }
     acting = tuple(demonstrators)
     return {
         **environment_versions(env_id, **(env_kwargs or {})),
-        **({} if acting == (PolicyDemonstrator.name,) else expert_versions(env_id, **(env_kwargs or {}))),
+        **({} if acting in WITHOUT_EXPERT else expert_versions(env_id, **(env_kwargs or {}))),
         "collection": COLLECTION,
         **{f"demonstrator {name}": known[name].version for name in acting},
         **{f"strategy {name}": STRATEGIES[name].version for name in strategies},

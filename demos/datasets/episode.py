@@ -23,7 +23,10 @@ STATE = "state"
 EXECUTED = "executed_action"
 """Info that holds the executed action where the recorded action is only a label."""
 QUALITY, STRATEGY = "quality", "strategy"
-NOTES = (QUALITY, STRATEGY, EXECUTED)
+KEPT_DEVIATION, PATH_DISTANCE = "kept_deviation", "path_distance"
+"""Infos of demonstrations that imitate a person: the fraction of the person's deviation from straight lines that was
+kept, and the distance from their path, meters."""
+NOTES = (QUALITY, STRATEGY, EXECUTED, KEPT_DEVIATION, PATH_DISTANCE)
 """Infos that a collection adds; the first two index the plan's ``qualities`` (demonstrators) and ``strategies``."""
 SUCCESS = ("is_success", "success")
 """Infos that record success, in our environments and in others."""

@@ -22,7 +22,7 @@ from demos.datasets.checksum import content_digest, episode_digest, write_file_d
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import DIGEST, Episode
 from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset
-from demos.datasets.metadata import HISTORY, history_of, holds_images
+from demos.datasets.metadata import FAILURES, HISTORY, history_of, holds_images
 from demos.datasets.tree import tree_leaves
 from demos.types import Metadata, Space
 
@@ -237,7 +237,7 @@ def derived_metadata(source: minari.MinariDataset, **step: object) -> Metadata:
     copied = {
         name: value
         for name, value in metadata.items()
-        if name.startswith("lam_envs_") and name not in ("lam_envs_seal", HISTORY, "lam_envs_dropped")
+        if name.startswith("lam_envs_") and name not in ("lam_envs_seal", HISTORY, "lam_envs_dropped", FAILURES)
     }
     for name, kind in COPIED_METADATA.items():
         if isinstance(metadata.get(name), kind):

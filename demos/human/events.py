@@ -30,7 +30,7 @@ SMOOTHING = 0.06
 RAMP_WINDOW = 0.6
 """Time before and after a crossing of the thresholds in which the ramp is fitted, seconds."""
 SOFT_END = 0.15
-"""Time by which a hand's motion ends after a straight ramp through it, as a fraction of the ramp's: hands slow down."""
+"""Time from the end of the ramp to that of the hand's motion, as a fraction of the ramp's: hands slow down."""
 LONGEST_RAMP = 0.7
 """Longest closing or opening, seconds."""
 MAX_UNSEEN = 0.25

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from demos.datasets.episode import KEPT_DEVIATION, PATH_DISTANCE
 from demos.experts.moves import AT_GRIP, CLOSED, OPEN, is_held, nearest_face
 from demos.experts.push import PushExpert
 from demos.human.adaptation import Segment, fit_to_time
@@ -133,7 +134,7 @@ class HumanPolicy:
             deterministic: Not used, because the policy is deterministic.
         """
         features = {**self._env.features(observation), **self._env.geometry}
-        if state is None or bool(np.any(episode_start)):
+        if state is None or np.asarray(episode_start, dtype=bool).any():
             state = self._plan(features)
         self.attempt = state
         return self._env.action_for(self._act(features, state), features), state
@@ -142,8 +143,8 @@ class HumanPolicy:
         """Return what the infos of a step record: the fraction of the deviation kept, and distance to the path."""
         kept = self.attempt.kept
         return {
-            "kept_deviation": np.float32(np.mean(kept) if kept else 1.0),
-            "path_distance": np.float32(self.attempt.distance),
+            KEPT_DEVIATION: np.float32(np.mean(kept) if kept else 1.0),
+            PATH_DISTANCE: np.float32(self.attempt.distance),
         }
 
     # Planning
@@ -274,10 +275,10 @@ class HumanPolicy:
         attempt.waited += 1
         x, y, z = self.scene.end(features).tolist()
         distance = math.hypot(x, y)
-        if distance <= self.scene.tolerance and abs(z) <= PLACED_HEIGHT:
-            if math.hypot(*features["object/velocity"].tolist()) <= RELEASE_SPEED:
-                attempt.begin("release")
-                return self._release_command(features, attempt)
+        is_placed = distance <= self.scene.tolerance and abs(z) <= PLACED_HEIGHT
+        if is_placed and math.hypot(*features["object/velocity"].tolist()) <= RELEASE_SPEED:
+            attempt.begin("release")
+            return self._release_command(features, attempt)
         below = 0.0 if distance <= self.scene.tolerance / 2 else min(4 * distance, self.scene.clearance)
         goal = features["object/position"] + np.array([x, y, z + below])
         return self._carried(features, goal)
@@ -286,9 +287,14 @@ class HumanPolicy:
         tool = features["tool/position"]
         attempt.waited += 1
         if features["gripper/touch"].max() < 0.5 and features["gripper/width"].item() > 0.05:
-            retreat = Segment(self.motion.retreat, tool.copy(), tool + [0.0, 0.0, APPROACH_CLEARANCE], in_workspace)
-            path = above(retreat.path(0.0), tool, 0.0, APPROACH_CLEARANCE)
-            attempt.begin("retreat", path[:: max(len(path) // 8, 1)], retreat.line)
+            start = tool.copy()
+
+            def limit(points: Floats) -> Floats:
+                return in_workspace(above(points, start, 0.0, APPROACH_CLEARANCE))
+
+            retreat = Segment(self.motion.retreat, start, start + np.array([0.0, 0.0, APPROACH_CLEARANCE]), limit)
+            path = retreat.timed(attempt.keep, retreat.steps(attempt.keep))
+            attempt.begin("retreat", path, retreat.line + retreat.deviation)
         return ToolCommand(_point(tool), OPEN, self._yaw(features))
 
     def _retreat_command(self, features: Features, attempt: Attempt) -> ToolCommand:
@@ -313,7 +319,7 @@ class HumanPolicy:
         following = min(attempt.index + 1, len(attempt.path) - 1)
         if np.abs(attempt.path[following] - position).max() <= LEAD or attempt.index == 0:
             attempt.index = following
-        return attempt.path[attempt.index]
+        return np.asarray(attempt.path[attempt.index])
 
     def _carried(self, features: Features, goal: Floats) -> ToolCommand:
         """Return the command that moves the held object to a point."""

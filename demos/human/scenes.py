@@ -71,8 +71,8 @@ SCENES: dict[str, Scene] = {
         overhead=32,
     ),
     "insert": Scene(
-        "carry", lambda features: features["hole/relative"], lambda features: True, grip_height=0.025, tolerance=0.0025,
-        clearance=0.05, overhead=36,
+        "carry", lambda features: features["hole/relative"], lambda features: True, grip_height=0.025,
+        tolerance=0.0025, clearance=0.05, overhead=36,
     ),
     "push": Scene("push", lambda features: features["goal/relative"], overhead=30),
 }  # fmt: skip
