@@ -151,8 +151,8 @@ class Recorder:
         reasons = ", ".join(f"{reason} {count} times" for reason, count in self.failures.most_common(3))
         raise RuntimeError(
             f"{self.plan.policy or self.plan.demonstrator} failed {MAX_FAILURES} times in a row in "
-            f"{self.plan.env_id} with {self.plan.env_kwargs}{f' ({reasons})' if reasons else ''}; keep failures, or fix "
-            "their cause"
+            f"{self.plan.env_id} with {self.plan.env_kwargs}{f' ({reasons})' if reasons else ''}; keep failures, "
+            "or fix their cause"
         )
 
     def _draw(self, index: int) -> tuple[str, str]:
