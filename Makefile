@@ -16,7 +16,7 @@ OTHERS := .venv-others
 # Text that people write; results and lists of versions are generated.
 SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
 
-.PHONY: help install quickstart benchmark results experts throughput data-speed learning-speed running-cost vector-speed golden published test test-all test-oldest lint format docs images clean
+.PHONY: help install quickstart benchmark results experts throughput data-speed hand-model learning-speed running-cost vector-speed golden published test test-all test-oldest lint format docs images clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,13 @@ $(OTHERS)/.installed: $(INSTALLED)
 
 quickstart: $(INSTALLED) ## run a small benchmark of Reach and Grasp, in a few minutes
 	$(BIN)/python -m benchmarks run quickstart
+
+# The model is in the wheels of MediaPipe 0.10.21 alone, whatever the Python here.
+hand-model: $(INSTALLED) ## assemble the model that finds hands in videos, once, from a wheel of MediaPipe
+	folder=$$(mktemp -d) && trap 'rm -rf $$folder' EXIT && \
+		$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.11 \
+			--platform manylinux_2_28_x86_64 --dest $$folder mediapipe==0.10.21 && \
+		$(BIN)/python -m demos.human.hand_model $$folder/*.whl
 
 SUITE ?= core
 benchmark: $(INSTALLED) ## measure missing and outdated results of a suite (SUITE=core); takes hours

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demos.human.camera import Camera, frame_of_up
+from demos.human.calibration.camera import Camera, frame_of_up
 from demos.human.events import Events
 from demos.human.signals import fill_gaps, jitter_of, low_pass, smooth
 from demos.human.track import Floats, HandTrack
@@ -174,8 +174,7 @@ def _departure(times: Floats, path: Floats, start: float, grasp: float) -> float
 def _path_in_space(track: HandTrack, frame: npt.ArrayLike | None) -> Floats:
     if frame is None and track.up is None:
         raise ValueError(
-            "the recording does not say where up is; give it (--up y), or three points of the table "
-            "(python -m demos human calibrate --points)"
+            "the recording does not say where up is; give it (--up y), or three points of the table (--table)"
         )
     transform = frame_of_up(track.up) if frame is None and track.up is not None else np.array(frame, dtype=np.float64)
     path = fill_gaps(track.times, track.pinch)

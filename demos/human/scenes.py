@@ -1,4 +1,4 @@
-"""What a recording means in the scene of a task: where the robot grasps, where it carries to, what is in its way.
+"""Meaning of a recording in the scene of each task: where the robot grasps, where it carries to, what is in its way.
 
 Add a task as an entry in ``SCENES``.
 """
@@ -40,7 +40,7 @@ class Scene:
     Attributes:
         kind: ``carry`` (grasp, carry, maybe release), ``push``, or ``reach`` (move to a goal).
         end: Displacement of the object to where it is carried or pushed; for ``reach``, the goal.
-        releases: Tells if the robot releases the object there.
+        releases: True if the robot releases the object there.
         grip_height: Height of the grip above the object's center, meters.
         tolerance: Largest horizontal distance from the end at which the object may be released, meters.
         clearance: Height above the end at which a held object passes over what is around it, meters.

@@ -41,7 +41,7 @@ def frames_of(path: str | Path) -> Iterator[VideoFrame]:
         raise FileNotFoundError(f"no video {path}")
     try:
         # A file name that looks like an address must not be opened as one.
-        with path.open("rb") as file, av.open(file) as container:
+        with path.open("rb") as file, av.open(file, "r") as container:
             if not container.streams.video:
                 raise ValueError(f"{path} has no video stream")
             for number, frame in enumerate(container.decode(container.streams.video[0])):
@@ -57,8 +57,8 @@ def frames_of(path: str | Path) -> Iterator[VideoFrame]:
 class HandDetector:
     """MediaPipe's hand landmarker.
 
-    It labels the hands of a mirrored image, as of a webcam that shows its user: others are swapped here. Use it in a
-    ``with`` statement: it must be closed before the interpreter ends.
+    Its labels are those of images that are not mirrored: for a mirrored video, as of a webcam, give the hand. Use it
+    in a ``with`` statement: it must be closed before the interpreter ends.
 
     Args:
         model: File of the model; :func:`demos.human.hand_model.model_path` by default.
@@ -108,7 +108,7 @@ class HandDetector:
         result = self._landmarker.detect_for_video(image, round(1000 * frame.time))
         found: dict[Hand, tuple[float, Floats]] = {}
         for landmarks, labels in zip(result.hand_landmarks, result.handedness, strict=True):
-            hand: Hand = "left" if labels[0].category_name.lower() == "right" else "right"
+            hand: Hand = "left" if labels[0].category_name.lower() == "left" else "right"
             score = float(labels[0].score)
             if hand not in found or score > found[hand][0]:
                 points = np.array([[point.x * width, point.y * height, point.z * width] for point in landmarks])

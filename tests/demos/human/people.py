@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demos.human.camera import Camera
+from demos.human.calibration.camera import Camera
 from demos.human.track import HandTrack, make_track
 
 FPS = 30.0

@@ -145,10 +145,10 @@ def calibrate_rectangle(
         # Seen from above, corners that go clockwise in the image go clockwise on the table.
         plane[:, 1] *= -1
     center = np.array(image_size, dtype=np.float64) / 2
-    homography = _homography(plane, pixels - center)
-    length = focal or _focal_length(homography, center)
+    mapping = homography(plane, pixels - center)
+    length = focal or _focal_length(mapping, center)
     intrinsics = np.array([[length, 0.0, center[0]], [0.0, length, center[1]], [0.0, 0.0, 1.0]])
-    pose = _pose_of(homography, length)
+    pose = _pose_of(mapping, length)
     camera = _refine(Camera(intrinsics, pose, image_size), plane, pixels, fixed_focal=focal is not None)
     error = float(np.abs(camera.project(np.c_[plane, np.zeros(4)]) - pixels).max())
     if error > MAX_ERROR * image_size[0]:
@@ -163,7 +163,7 @@ def _cross(one: Floats, two: Floats) -> float:
     return float(one[0] * two[1] - one[1] * two[0])
 
 
-def _homography(plane: Floats, pixels: Floats) -> Floats:
+def homography(plane: Floats, pixels: Floats) -> Floats:
     """Return the homography from four points of a plane to four centered pixels, shape (3, 3)."""
     rows = []
     for (x, y), (u, v) in zip(plane, pixels, strict=True):
@@ -171,13 +171,13 @@ def _homography(plane: Floats, pixels: Floats) -> Floats:
     return np.asarray(np.linalg.svd(np.array(rows))[2][-1].reshape(3, 3))
 
 
-def _focal_length(homography: Floats, center: Floats) -> float:
+def _focal_length(mapping: Floats, center: Floats) -> float:
     """Return the focal length for which the plane's axes are orthogonal and of one length.
 
     Raises:
         ValueError: The perspective is too weak.
     """
-    (a, b, _), (c, d, _), (g, h, _) = homography
+    (a, b, _), (c, d, _), (g, h, _) = mapping
     # With w = 1 / f^2: (a b + c d) w + g h = 0, and (a a + c c - b b - d d) w + g g - h h = 0.
     factors = np.array([a * b + c * d, (a * a + c * c - b * b - d * d) / 2])
     constants = np.array([g * h, (g * g - h * h) / 2])
@@ -193,9 +193,9 @@ def _focal_length(homography: Floats, center: Floats) -> float:
     return 1.0 / math.sqrt(squared)
 
 
-def _pose_of(homography: Floats, focal: float) -> Floats:
+def _pose_of(mapping: Floats, focal: float) -> Floats:
     """Return the transform from the camera's frame to the plane's."""
-    columns = np.diag([1 / focal, 1 / focal, 1.0]) @ homography
+    columns = np.diag([1 / focal, 1 / focal, 1.0]) @ mapping
     columns /= (np.linalg.norm(columns[:, 0]) + np.linalg.norm(columns[:, 1])) / 2
     if columns[2, 2] < 0:
         columns = -columns

@@ -1,0 +1,1 @@
+"""Calibration: where a camera is above a table."""

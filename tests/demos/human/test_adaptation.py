@@ -1,0 +1,138 @@
+"""Imitation of a person: success in unseen scenes, the person's deviation, controls, and collected datasets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import demos
+from demos.collection.human_demonstrator import HUMAN
+from demos.human.adaptation import SAMPLES, Segment, deviation_of, fit_to_time, turn
+from demos.human.events import Events
+from demos.human.motion import HandMotion, make_motion
+from demos.human.policy import HumanPolicy, failure_of
+
+from .people import carry_box, motion_capture
+
+
+@pytest.fixture(scope="module")
+def motion() -> HandMotion:
+    scene = carry_box(np.random.default_rng(5))
+    return make_motion(motion_capture(scene), Events(scene.grasp, scene.release, "given"))
+
+
+def imitate(task: str, motion: HandMotion, seeds: range, keep: float | None = None, **keywords: Any) -> list[str]:
+    """Return the failures of episodes."""
+    env = gym.make(task, **keywords)
+    policy = HumanPolicy(env, motion, keep)
+    failures = []
+    for seed in seeds:
+        observation, info = env.reset(seed=seed)
+        state, done = None, False
+        while not done:
+            action, state = policy.predict(observation, state)
+            observation, _, terminated, truncated, info = env.step(action)
+            done = terminated or truncated
+        if not info["is_success"]:
+            assert state is not None
+            failures.append(failure_of(state, info))
+    env.close()
+    return failures
+
+
+@pytest.mark.parametrize("task", ["Reach", "Grasp", "PickPlace", "Stack", "Push"])
+def test_one_recording_solves_unseen_scenes(task: str, motion: HandMotion) -> None:
+    assert imitate(f"Lam{task}-v0", motion, range(4)) == []
+
+
+@pytest.mark.parametrize("robot", ["xarm6", "iiwa", "ur5e"])
+def test_other_arms_imitate_too(robot: str, motion: HandMotion) -> None:
+    assert imitate("LamPickPlace-v0", motion, range(3), robot=robot) == []
+
+
+def test_failures_have_a_reason(motion: HandMotion) -> None:
+    # An arc of 3 m leaves no time for the grasp, if all of it is asked for.
+    wide = replace(motion, points=motion.points * 20)
+    failures = imitate("LamPickPlace-v0", wide, range(2), keep=1.0)
+    assert failures
+    assert set(failures) <= {"no time to reach the object", "no grip", "at the end not close, secure"}
+
+
+def test_frames_out_of_order_and_random_walks_are_refused() -> None:
+    scene = carry_box(np.random.default_rng(5))
+    track = motion_capture(scene)
+    events = Events(scene.grasp, scene.release, "given")
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        shuffled = replace(track, points=track.points[rng.permutation(len(track.times))])
+        steps = 0.01 * np.cumsum(rng.standard_normal((len(track.times), 1, 3)), axis=0)
+        walking = replace(track, points=track.points[:1] + steps)
+        for control in (shuffled, walking):
+            with pytest.raises(ValueError, match="not the motion of a hand"):
+                make_motion(control, events)
+
+
+def test_a_path_is_a_line_plus_the_deviation_of_the_person() -> None:
+    angle = np.linspace(0, np.pi, 50)
+    arc = np.stack([-0.2 * np.cos(angle), 0 * angle, 0.1 * np.sin(angle)], axis=1)
+    assert np.abs(deviation_of(arc)[:, 1]).max() == 0
+    segment = Segment(arc, np.array([0.4, -0.1, 0.02]), np.array([0.4, 0.2, 0.02]), lambda points: points)
+    path = segment.path(1.0)
+    np.testing.assert_allclose(path[[0, -1]], [[0.4, -0.1, 0.02], [0.4, 0.2, 0.02]], atol=1e-12)
+    # The arc turns with the line.
+    assert path[SAMPLES // 2][2] == pytest.approx(0.12, abs=1e-3)
+    np.testing.assert_allclose(path[:, 0], 0.4, atol=1e-9)
+    assert segment.kept(1.0) == pytest.approx(1.0)
+    assert segment.kept(0.3) == pytest.approx(0.3)
+
+
+def test_ends_that_are_close_together_do_not_turn_or_scale() -> None:
+    np.testing.assert_array_equal(turn(np.array([0.01, 0, 0]), np.array([0, 1.0, 0])), np.eye(3))
+    lift = np.stack([np.zeros(20), np.zeros(20), 0.2 * np.sin(np.linspace(0, np.pi, 20))], axis=1)
+    segment = Segment(lift, np.zeros(3), np.array([0.2, 0.0, 0.0]), lambda points: points)
+    assert segment.path(1.0)[:, 2].max() == pytest.approx(0.2, abs=0.01)
+
+
+def test_deviation_shrinks_until_it_fits_the_time() -> None:
+    angle = np.linspace(0, np.pi, 50)
+    high = np.stack([-0.2 * np.cos(angle), 0 * angle, 1.0 * np.sin(angle)], axis=1)
+    segment = Segment(high, np.zeros(3), np.array([0.3, 0.0, 0.0]), lambda points: points)
+    keep, (steps,) = fit_to_time([segment], 40)
+    assert 0.1 < keep < 0.5
+    assert steps <= 40
+    assert np.abs(np.diff(segment.timed(keep, steps), axis=0)).max() < 0.02
+    assert fit_to_time([segment], 400)[0] == 1.0
+
+
+def test_a_collection_imitates_replays_and_checks(motion: HandMotion, tmp_path: Path) -> None:
+    keywords: dict[str, Any] = {"episodes": 2, "demonstrator": HUMAN, "motion": motion.as_json(), "root": tmp_path}
+    dataset = demos.collect("LamPickPlace-v0", **keywords)
+    assert demos.replay(dataset).differences == ()
+    assert demos.check(dataset.storage.data_path).problems == ()
+    episode = next(dataset.iterate_episodes())
+    assert episode.infos["kept_deviation"].min() > 0.5
+    assert np.median(episode.infos["path_distance"]) < 0.02
+    assert dataset.storage.metadata["lam_envs_failures"] == {}
+    assert "imitation of a person" in dataset.storage.metadata["algorithm_name"]
+    # The same settings give the same dataset; another motion is refused in one short line.
+    assert demos.checksum(demos.collect("LamPickPlace-v0", **keywords)) == demos.checksum(dataset)
+    other = replace(motion, points=motion.points + np.linspace(0, 0.1, len(motion.points))[:, None])
+    with pytest.raises(FileExistsError, match="exists with other settings") as caught:
+        demos.collect("LamPickPlace-v0", **{**keywords, "motion": other.as_json()})
+    assert len(str(caught.value)) < 900
+
+
+def test_wrong_collections_are_refused(motion: HandMotion, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown demonstrator 'human'"):
+        demos.collect("LamPickPlace-v0", episodes=1, demonstrator=HUMAN, root=tmp_path)
+    with pytest.raises(ValueError, match="a motion is imitated by"):
+        demos.collect("LamPickPlace-v0", episodes=1, motion=motion.as_json(), root=tmp_path)
+    with pytest.raises(ValueError, match="no recording can be adapted to the task 'drawer'"):
+        demos.collect("LamDrawer-v0", episodes=1, demonstrator=HUMAN, motion=motion.as_json(), root=tmp_path)
+    with pytest.raises(ValueError, match="no hand motion"):
+        demos.collect("LamPickPlace-v0", episodes=1, demonstrator=HUMAN, motion={}, root=tmp_path)

@@ -1,0 +1,95 @@
+"""python -m demos human ..."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from demos.__main__ import app
+from demos.commands import human
+from demos.human.hand_model import assemble
+from demos.human.track_files import save_track
+
+from .people import carry_box, front_camera, motion_capture, seen_by
+from .test_calibration import CORNERS
+
+
+def run(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["human", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def test_a_recording_in_images_becomes_demonstrations(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    camera = front_camera()
+    hand = save_track(seen_by(camera, carry_box(rng), rng), tmp_path / "hand.npz")
+    shown = run("inspect", hand)
+    assert shown.exit_code == 0, shown.output
+    assert "track 0: right hand" in shown.output
+    assert "grasp at" in shown.output
+    corners = " ".join(f"{x:.2f},{y:.2f}" for x, y in camera.project(CORNERS))
+    made = run("calibrate", "--corners", corners, "--size", "0.297x0.21", "--image-size", "1280x720", "--out",
+               tmp_path / "camera.json")  # fmt: skip
+    assert made.exit_code == 0, made.output
+    assert "focal length 1000 pixels" in made.output
+    page = tmp_path / "page.html"
+    adapted = run("adapt", hand, "LamPickPlace-v0", "--camera", tmp_path / "camera.json", "--episodes", "2", "--page",
+                  page, "--root", tmp_path, "--id", "mine-v0")  # fmt: skip
+    assert adapted.exit_code == 0, adapted.output
+    assert "2 of 2 attempts succeeded (100.0%)" in adapted.output
+    assert re.search(r"kept \d+% of the person's deviation", adapted.output)
+    text = page.read_text()
+    assert "http" not in re.sub(r"http-equiv|http://www.w3.org/2000/svg", "", text)
+    data = json.loads(re.search(r'type="application/json">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert len(data["robot"]) == 81
+    assert data["names"] == ["start", "grasp", "release", "end"]
+    assert data["robot_events"] == sorted(data["robot_events"])
+
+
+def test_errors_are_one_clear_line(tmp_path: Path) -> None:
+    scene = carry_box(np.random.default_rng(1))
+    hand = save_track(seen_by(front_camera(), scene, np.random.default_rng(1)), tmp_path / "image.npz")
+    walk = save_track(motion_capture(scene), tmp_path / "world.json")
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"people": [')
+    for arguments, message in (
+        (["inspect", tmp_path / "none.bvh"], "no recording"),
+        (["inspect", broken], "broken.json: line 1 column 13: no JSON"),
+        (["adapt", hand, "LamPickPlace-v0"], "the recording is in pixels; give its camera"),
+        (["adapt", walk, "LamPickPlace-v0", "--grasp", "99"], "outside of the recording"),
+        (["adapt", walk, "LamDrawer-v0"], "no recording can be adapted to the task 'drawer'"),
+        (["adapt", walk, "LamPickPlace-v0", "--up", "w"], "expected x, y, z, -x, -y or -z"),
+        (["adapt", walk, "LamPickPlace-v0", "--table", "1,2"], "expected three points"),
+        (["adapt", walk, "LamPickPlace-v0", "--keep", "2"], "expected a number from 0 to 1"),
+        (["inspect", walk, "--marker", "wrist"], "expected name=MARKER"),
+        (["calibrate", "--out", tmp_path / "c.json"], "expected --corners and --size, or --board"),
+        (["calibrate", "--corners", "1,2", "--size", "1", "--out", tmp_path / "c.json"], "expected two numbers"),
+        (["track", broken, "--out", tmp_path / "t.npz"], "broken.json"),
+    ):
+        failed = run(*arguments)
+        assert failed.exit_code == 2, (arguments, failed.output)
+        assert message in failed.stderr, (arguments, failed.stderr)
+        assert "Traceback" not in failed.stderr
+
+
+COMMANDS = sorted(command.name or "" for command in get_command(human.app).commands.values())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    shown = run(command, "--help")
+    assert shown.exit_code == 0
+    assert f"python -m demos human {command}" in shown.output
+
+
+def test_a_wheel_without_the_model_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.whl.npz", a=np.zeros(1))
+    with pytest.raises(ValueError, match=r"expected a wheel of mediapipe 0\.10\.21"):
+        assemble(tmp_path / "other.whl.npz", tmp_path / "model.task")
+    assert not (tmp_path / "model.task").exists()

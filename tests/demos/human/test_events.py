@@ -1,0 +1,97 @@
+"""Grasp and release: found within five frames, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from demos.human.events import find_events
+from demos.human.signals import jitter_of
+
+from .people import FPS, carry_box, front_camera, motion_capture, seen_by
+
+
+def test_noisy_images_give_events_within_five_frames_or_none() -> None:
+    camera = front_camera()
+    found = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        scene = carry_box(rng)
+        events = find_events(seen_by(camera, scene, rng))
+        if events.grasp is None or events.release is None:
+            assert "give --grasp" in events.reason
+            continue
+        found += 1
+        assert abs(events.grasp - scene.grasp) * FPS <= 5
+        assert abs(events.release - scene.release) * FPS <= 5
+    assert found >= 11
+
+
+def test_motion_capture_gives_the_same_events() -> None:
+    scene = carry_box(np.random.default_rng(5))
+    events = find_events(motion_capture(scene))
+    assert events.method == "aperture"
+    assert events.grasp == pytest.approx(scene.grasp, abs=0.1)
+    assert events.release == pytest.approx(scene.release, abs=0.1)
+
+
+def test_a_tracked_object_gives_the_events_of_a_wrist() -> None:
+    scene = carry_box(np.random.default_rng(6))
+    track = motion_capture(scene)
+    pinch = scene.points[:, [4, 8]].mean(axis=1)
+    held = (scene.times >= scene.grasp) & (scene.times <= scene.release)
+    box = np.where(held[:, None], pinch, np.where((scene.times < scene.grasp)[:, None], scene.start, scene.end))
+    box += 0.0005 * np.random.default_rng(0).standard_normal(box.shape)
+    points, confidence = track.points.copy(), track.confidence.copy()
+    points[:, 1:], confidence[:, 1:] = np.nan, 0.0
+    events = find_events(replace(track, points=points, confidence=confidence, objects={"box": box}))
+    assert events.method == "object"
+    # The hand carries the box after 0.1 s, and starts slowly.
+    assert events.grasp == pytest.approx(scene.grasp + 0.2, abs=0.15)
+    assert events.release == pytest.approx(scene.release - 0.2, abs=0.15)
+
+
+def test_what_is_not_there_is_not_invented() -> None:
+    scene = carry_box(np.random.default_rng(7))
+    track = motion_capture(scene)
+    still = replace(track, points=np.repeat(track.points[:1], len(track.times), axis=0))
+    assert "hardly move apart" in find_events(still).reason
+    closed = track.cut(scene.grasp + 0.1, scene.release - 0.1)
+    assert find_events(closed).grasp is None
+    twice = replace(
+        track,
+        times=np.concatenate([track.times, track.times + track.times[-1] + 1 / FPS]),
+        points=np.concatenate([track.points, track.points]),
+        confidence=np.concatenate([track.confidence, track.confidence]),
+    )
+    assert "the hand closes several times" in find_events(twice).reason
+    hidden = track.confidence.copy()
+    near = np.abs(track.times - scene.grasp) < 0.3
+    hidden[near] = 0.0
+    points = track.points.copy()
+    points[near] = np.nan
+    assert "hidden" in find_events(replace(track, points=points, confidence=hidden)).reason
+
+
+def test_given_times_win_and_must_be_inside() -> None:
+    track = motion_capture(carry_box(np.random.default_rng(8)))
+    assert find_events(track, grasp=0.5, release=1.0).method == "given"
+    with pytest.raises(ValueError, match="outside of the recording"):
+        find_events(track, grasp=99.0)
+    with pytest.raises(ValueError, match="not after the grasp"):
+        find_events(track, grasp=1.0, release=0.5)
+
+
+def test_jitter_tells_a_hand_from_noise() -> None:
+    scene = carry_box(np.random.default_rng(9))
+    track = seen_by(front_camera(), scene, np.random.default_rng(0), missing=0.0)
+    start, end = scene.grasp - 1, scene.release
+    assert jitter_of(track, start, end) < 0.06
+    rng = np.random.default_rng(1)
+    shuffled = replace(track, points=track.points[rng.permutation(len(track.times))])
+    assert jitter_of(shuffled, start, end) > 0.5
+    walk = 0.01 * np.cumsum(rng.standard_normal((len(track.times), 1, 3)), axis=0)
+    walking = replace(motion_capture(scene), points=scene.points[:1] + walk)
+    assert jitter_of(walking, start, end) > 0.12
