@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from demos.human.calibration.camera import Camera, frame_of_up
 from demos.human.events import Events
-from demos.human.signals import fill_gaps, jitter_of, low_pass, smooth
+from demos.human.signals import fill_gaps, low_pass, smooth, smoothness_of
 from demos.human.track import Floats, HandTrack
 from demos.types import JsonObject
 
@@ -24,8 +24,8 @@ BAND = 5.0
 LONGEST_APPROACH, LONGEST_RETREAT = 4.0, 2.0
 """Longest time before the grasp and after the release that is imitated, seconds."""
 MAX_SAMPLES = 6000
-MAX_JITTER = 0.12
-"""Largest motion above a hand's band of frequencies, as a fraction of all motion."""
+MIN_SMOOTHNESS = 0.55
+"""Least correlation of successive velocities of a hand; of 100 random walks the highest had 0.50."""
 MIN_TRAVEL = 0.02
 """Smallest movement before the grasp that is an approach, meters."""
 GRIP_HEIGHT = 0.02
@@ -42,7 +42,7 @@ class HandMotion:
         points: Positions at ``RATE``, meters, z up, shape (N, 3).
         grasp: Index of the grasp.
         release: Index of the release; None if the hand holds on to the end.
-        jitter: Motion above a hand's band of frequencies, as a fraction of all motion.
+        smoothness: Correlation of successive velocities.
         source: Description of the recording.
 
     Raises:
@@ -52,7 +52,7 @@ class HandMotion:
     points: Floats
     grasp: int
     release: int | None
-    jitter: float = 0.0
+    smoothness: float = 1.0
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -64,8 +64,8 @@ class HandMotion:
             raise ValueError("positions of more than 1000 m; expected meters")
         if not 0 <= self.grasp < count or (self.release is not None and not self.grasp < self.release < count):
             raise ValueError(f"grasp {self.grasp} and release {self.release} of {count} samples")
-        if not (math.isfinite(self.jitter) and self.jitter >= 0):
-            raise ValueError(f"jitter is {self.jitter}; expected a positive number")
+        if not -1 <= self.smoothness <= 1:
+            raise ValueError(f"smoothness is {self.smoothness}; expected a number from -1 to 1")
 
     @property
     def approach(self) -> Floats:
@@ -89,7 +89,7 @@ class HandMotion:
             "points": np.round(self.points, 4).tolist(),
             "grasp": self.grasp,
             "release": self.release,
-            "jitter": round(self.jitter, 4),
+            "smoothness": round(self.smoothness, 4),
             "source": self.source,
         }
 
@@ -107,10 +107,10 @@ def motion_of_json(content: Mapping[str, Any]) -> HandMotion:
         raise ValueError(f"grasp {grasp!r} and release {release!r}; expected whole numbers")
     try:
         points = np.array(content.get("points"), dtype=np.float64)
-        jitter = float(content.get("jitter", 0.0))
+        smoothness = float(content.get("smoothness", 1.0))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"points or jitter: {error}") from None
-    return HandMotion(points, grasp, release, jitter, str(content.get("source", "")))
+        raise ValueError(f"points or smoothness: {error}") from None
+    return HandMotion(points, grasp, release, smoothness, str(content.get("source", "")))
 
 
 def make_motion(
@@ -144,11 +144,11 @@ def make_motion(
         path = _path_in_images(track, events, camera, grip_height)
     else:
         path = _path_in_space(track, frame)
-    jitter = jitter_of(track, start, end if events.release is None else events.release)
-    if jitter > MAX_JITTER:
+    smoothness = smoothness_of(track, start, end if events.release is None else events.release)
+    if smoothness < MIN_SMOOTHNESS:
         raise ValueError(
-            f"this is not the motion of a hand: {100 * jitter:.0f}% of it is above 3 Hz, expected at most "
-            f"{100 * MAX_JITTER:.0f}%. The frames may be out of order, or the points very noisy"
+            f"this is not the motion of a hand: its direction changes at random (smoothness {smoothness:.2f}, "
+            f"expected at least {MIN_SMOOTHNESS}). The frames may be out of order, or the points very noisy"
         )
     path = low_pass(track.times, path, BAND)
     start = _departure(track.times, path, start, events.grasp)
@@ -158,7 +158,9 @@ def make_motion(
     release = None
     if events.release is not None:
         release = min(max(round((events.release - start) * RATE), grasp + 1), len(points) - 1)
-    return HandMotion(points, grasp, release, jitter, f"{track.source}; {track.hand} hand, events: {events.method}")
+    return HandMotion(
+        points, grasp, release, smoothness, f"{track.source}; {track.hand} hand, events: {events.method}"
+    )
 
 
 def _departure(times: Floats, path: Floats, start: float, grasp: float) -> float:

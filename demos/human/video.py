@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,8 +140,11 @@ def track_video(
     times: list[float] = []
     found: list[dict[Hand, tuple[float, Floats]]] = []
     size = (1, 1)
+    remaining = iter(frames)
+    # A file that is no video fails before the model is loaded.
+    first = next(remaining, None)
     with HandDetector(model) as detector:
-        for frame in frames:
+        for frame in chain([] if first is None else [first], remaining):
             if times and round(1000 * frame.time) <= round(1000 * times[-1]):
                 continue
             hands = detector.find(frame)

@@ -31,8 +31,10 @@ from demos.types import Array, JsonObject
 
 MAX_FRAMES = 240
 """Most frames of the recording on a page."""
-SIZE = 360
+SIZE = 240
 """Width and height of the robot's images, pixels."""
+STRIDE = 2
+"""Steps of the robot from one image to the next."""
 VIDEO_WIDTH = 480
 """Largest width of the person's images, pixels."""
 EXTENT = 1000
@@ -69,7 +71,7 @@ def write_recording_page(
         raise ValueError(f"dataset {dataset.id} holds no states; expected one that demos human adapt recorded")
     env = own_env(dataset, obs="state", render_mode="rgb_array", render_width=SIZE, render_height=SIZE)
     try:
-        robot = [_jpeg(frame) for frame in state_frames(env, episode.infos[STATE])]
+        robot = [_jpeg(frame) for frame in state_frames(env, episode.infos[STATE][::STRIDE])]
     finally:
         env.close()
     step = max(-(-len(track.times) // MAX_FRAMES), 1)
@@ -83,7 +85,8 @@ def write_recording_page(
             *(round(time - float(track.times[0]), 3) for time in (events.grasp, events.release) if time is not None),
             round(float(track.times[-1] - track.times[0]), 3),
         ],
-        "robot_events": _robot_events(np.asarray(episode.actions), len(robot), events),
+        "robot_events": _robot_events(np.asarray(episode.actions)[::STRIDE], len(robot), events),
+        "stride": STRIDE,
         "names": ["start", "grasp", *(["release"] if events.release is not None else []), "end"],
     }
     distance = 1000 * float(np.median(episode.infos[PATH_DISTANCE][1:]))

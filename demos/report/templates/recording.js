@@ -76,7 +76,7 @@ function show() {
   draw(nearest(data.times, time));
   robot.src = data.robot[step];
   document.getElementById("person-time").textContent = `${time.toFixed(2)} s`;
-  document.getElementById("robot-time").textContent = `step ${step}`;
+  document.getElementById("robot-time").textContent = `step ${step * data.stride}`;
 }
 
 let last = null;

@@ -47,7 +47,7 @@ def test_a_recording_in_images_becomes_demonstrations(tmp_path: Path) -> None:
     text = page.read_text()
     assert "http" not in re.sub(r"http-equiv|http://www.w3.org/2000/svg", "", text)
     data = json.loads(re.search(r'type="application/json">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
-    assert len(data["robot"]) == 81
+    assert len(data["robot"]) == 41
     assert data["names"] == ["start", "grasp", "release", "end"]
     assert data["robot_events"] == sorted(data["robot_events"])
 
@@ -63,7 +63,7 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         (["inspect", broken], "broken.json: line 1 column 13: no JSON"),
         (["adapt", hand, "LamPickPlace-v0"], "the recording is in pixels; give its camera"),
         (["adapt", walk, "LamPickPlace-v0", "--grasp", "99"], "outside of the recording"),
-        (["adapt", walk, "LamDrawer-v0"], "no recording can be adapted to the task 'drawer'"),
+        (["adapt", walk, "LamDrawer-v0"], "recordings cannot be adapted to the task 'drawer'"),
         (["adapt", walk, "LamPickPlace-v0", "--up", "w"], "expected x, y, z, -x, -y or -z"),
         (["adapt", walk, "LamPickPlace-v0", "--table", "1,2"], "expected three points"),
         (["adapt", walk, "LamPickPlace-v0", "--keep", "2"], "expected a number from 0 to 1"),

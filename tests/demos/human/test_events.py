@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from demos.human.events import find_events
-from demos.human.signals import jitter_of
+from demos.human.signals import smoothness_of
 
 from .people import FPS, carry_box, front_camera, motion_capture, seen_by
 
@@ -84,14 +84,14 @@ def test_given_times_win_and_must_be_inside() -> None:
         find_events(track, grasp=1.0, release=0.5)
 
 
-def test_jitter_tells_a_hand_from_noise() -> None:
+def test_smoothness_separates_a_hand_from_noise() -> None:
     scene = carry_box(np.random.default_rng(9))
     track = seen_by(front_camera(), scene, np.random.default_rng(0), missing=0.0)
     start, end = scene.grasp - 1, scene.release
-    assert jitter_of(track, start, end) < 0.06
+    assert smoothness_of(track, start, end) > 0.7
     rng = np.random.default_rng(1)
     shuffled = replace(track, points=track.points[rng.permutation(len(track.times))])
-    assert jitter_of(shuffled, start, end) > 0.5
+    assert smoothness_of(shuffled, start, end) < 0.0
     walk = 0.01 * np.cumsum(rng.standard_normal((len(track.times), 1, 3)), axis=0)
     walking = replace(motion_capture(scene), points=scene.points[:1] + walk)
-    assert jitter_of(walking, start, end) > 0.12
+    assert smoothness_of(walking, start, end) < 0.55
