@@ -73,7 +73,15 @@ def read_once() -> Iterator[None]:
         yield
 
 
-LONG = ("training.md", "benchmarks.md", "demonstrations.md", "add_a_task.md", "objects.md", "add_a_robot.md")
+LONG = (
+    "training.md",
+    "benchmarks.md",
+    "demonstrations.md",
+    "teach_by_showing.md",
+    "add_a_task.md",
+    "objects.md",
+    "add_a_robot.md",
+)
 """Documents whose blocks take a minute; ``make test-all`` runs them."""
 WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
 

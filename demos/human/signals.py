@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, median_filter
 
 from demos.human.track import Flags, Floats, HandTrack
 
@@ -31,6 +30,8 @@ def fill_gaps(times: Floats, values: Floats) -> Floats:
 
 def smooth(times: Floats, values: Floats, width: float) -> Floats:
     """Return values without gaps after a median and a Gaussian filter of a standard deviation in seconds."""
+    from scipy.ndimage import gaussian_filter1d, median_filter
+
     frames = max(width / float(np.median(np.diff(times))), 1e-3)
     # The median over about two standard deviations removes single outliers.
     size = 2 * int(frames) + 1
@@ -40,6 +41,8 @@ def smooth(times: Floats, values: Floats, width: float) -> Floats:
 
 def low_pass(times: Floats, values: Floats, frequency: float) -> Floats:
     """Return values without gaps after a Gaussian filter with a cutoff (-3 dB) in Hz."""
+    from scipy.ndimage import gaussian_filter1d
+
     # A Gaussian of deviation s in time has half of its power at 0.1325 / s.
     frames = 0.1325 / frequency / float(np.median(np.diff(times)))
     return np.asarray(gaussian_filter1d(values, max(frames, 1e-3), axis=0, mode="nearest"))

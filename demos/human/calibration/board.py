@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_fill_holes, find_objects, label, map_coordinates, uniform_filter
-from scipy.spatial import ConvexHull
 
 from demos.human.calibration.camera import Camera, calibrate_rectangle, homography
 from demos.human.track import Floats
@@ -79,6 +77,8 @@ def find_board(image: npt.NDArray[Any]) -> Floats:
     Raises:
         ValueError: The board is not found.
     """
+    from scipy.ndimage import binary_fill_holes, find_objects, label, uniform_filter
+
     gray = np.asarray(image, dtype=np.float64)
     gray = gray.mean(axis=2) if gray.ndim == 3 else gray
     size = max(gray.shape) // 8
@@ -103,6 +103,8 @@ def find_board(image: npt.NDArray[Any]) -> Floats:
 
 def _quadrilateral(filled: npt.NDArray[np.bool_]) -> Floats | None:
     """Return the corners of a region if it is a quadrilateral, clockwise; None if it is not."""
+    from scipy.spatial import ConvexHull
+
     rows, columns = np.nonzero(filled & ~_inner(filled))
     if len(rows) < 20:
         return None
@@ -169,6 +171,8 @@ def _from_dot(gray: Floats, corners: Floats) -> Floats:
     Raises:
         ValueError: There is no dot.
     """
+    from scipy.ndimage import map_coordinates
+
     brightness = []
     for turn in range(4):
         turned = np.roll(corners, -turn, axis=0)

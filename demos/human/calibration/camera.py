@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import least_squares
 
 from demos.human.track import Floats
 from demos.runtime.files import write_json
@@ -209,6 +208,8 @@ def _pose_of(mapping: Floats, focal: float) -> Floats:
 
 def _refine(camera: Camera, plane: Floats, pixels: Floats, *, fixed_focal: bool) -> Camera:
     """Return the camera near another one that has the smallest reprojection errors."""
+    from scipy.optimize import least_squares
+
     points = np.c_[plane, np.zeros(len(plane))]
     inverse = np.linalg.inv(camera.pose)
 
