@@ -18,7 +18,7 @@ UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "in": 0.0254, "inches": 0.0254, "mete
 MAX_MARKERS = 10_000
 HAND_MARKERS = {
     "wrist": r"WR|WRI|WRIST|WRA|WRB|WRIST(LAT|MED|IN|OUT)|RSP|USP|WRT|WRP|STYLOID.*",
-    "index_1": r"FIN|FINGER|HM2|H2|MC2|HAND|HND|KNUCKLE|INDEX1|IDX1",
+    "index_1": r"FIN|FINGER|HM2|H2|MC2|(HAND|HND|HAN|PALM)(TOP|BACK|MID|LAT|MED|IN|OUT)?\d?|KNUCKLE|INDEX1|IDX1",
     "pinky_1": r"HM5|H5|MC5|PINKY1",
     "thumb_tip": r"THUMB|THM|THMB|THUMBTIP|THTIP|TTIP|THUMB4|THUMB3",
     "index_tip": r"INDEX|IDX|INDEXTIP|ITIP|IDXTIP|INDEX4|INDEX3",
@@ -217,12 +217,13 @@ def _hand_markers(labels: list[str], hand: Hand, default: str | None) -> dict[st
 
 def _without_side(label: str, hand: Hand) -> str | None:
     """Return a name in upper case without side and separators; None if it is of another side, or of none."""
-    parts = re.sub(r"[^A-Z0-9]+", " ", label.upper()).split()
     side, letter = hand.upper(), hand[0].upper()
-    for end in (0, -1):
-        if len(parts) > 1 and parts[end] in (side, letter):
-            return "".join(parts[1:] if end == 0 else parts[:-1])
-    plain = "".join(parts)
+    # Words are separated by other characters, by case (HandR) or by digits.
+    words = [word.upper() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", label)]
+    if len(words) > 1 and (side in words or letter in words):
+        words.remove(side if side in words else letter)
+        return "".join(words)
+    plain = "".join(words)
     for prefix in (side, letter):
         if plain.startswith(prefix):
             return plain[len(prefix) :]

@@ -45,11 +45,25 @@ def imitate(task: str, motion: HandMotion, seeds: range, keep: float | None = No
     return failures
 
 
-@pytest.mark.parametrize("task", ["Reach", "Grasp", "PickPlace", "Stack", "Push"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "task", ["PickPlace", *(pytest.param(task, marks=SLOW) for task in ("Reach", "Grasp", "Stack", "Push", "Insert"))]
+)
 def test_one_recording_solves_unseen_scenes(task: str, motion: HandMotion) -> None:
-    assert imitate(f"Lam{task}-v0", motion, range(4)) == []
+    assert imitate(f"Lam{task}-v0", motion, range(3)) == []
 
 
+@SLOW
+@pytest.mark.parametrize("task", ["Grasp", "PickPlace", "Stack", "Push"])
+@pytest.mark.parametrize("robot", ["panda", "xarm6", "iiwa"])
+def test_one_recording_solves_200_unseen_scenes(task: str, robot: str, motion: HandMotion) -> None:
+    failures = imitate(f"Lam{task}-v0", motion, range(1000, 1200), robot=robot)
+    assert len(failures) <= (10 if task in ("Grasp", "PickPlace") else 30), failures
+
+
+@SLOW
 @pytest.mark.parametrize("robot", ["xarm6", "iiwa", "ur5e"])
 def test_other_arms_imitate_too(robot: str, motion: HandMotion) -> None:
     assert imitate("LamPickPlace-v0", motion, range(3), robot=robot) == []
@@ -67,7 +81,7 @@ def test_frames_out_of_order_and_random_walks_are_refused() -> None:
     scene = carry_box(np.random.default_rng(5))
     track = motion_capture(scene)
     events = Events(scene.grasp, scene.release, "given")
-    for seed in range(20):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
         shuffled = replace(track, points=track.points[rng.permutation(len(track.times))])
         steps = 0.01 * np.cumsum(rng.standard_normal((len(track.times), 1, 3)), axis=0)
@@ -75,6 +89,15 @@ def test_frames_out_of_order_and_random_walks_are_refused() -> None:
         for control in (shuffled, walking):
             with pytest.raises(ValueError, match="not the motion of a hand"):
                 make_motion(control, events)
+
+
+def test_a_box_that_is_lifted_and_put_down_again_shrinks_to_the_workspace() -> None:
+    # 1.2 m up and down at one place, in 5 seconds, after an approach of 2 m.
+    seconds = np.linspace(0, 1, 100)
+    lift = np.stack([0 * seconds, 0 * seconds, 1.2 * np.sin(np.pi * seconds) ** 2], axis=1)
+    approach = np.array([0.0, -2.0, 0.3]) * np.linspace(1, 0, 60)[:, None]
+    lifted = HandMotion(np.concatenate([approach, lift, lift[-1:]]), 59, 159)
+    assert imitate("LamPickPlace-v0", lifted, range(3)) == []
 
 
 def test_a_path_is_a_line_plus_the_deviation_of_the_person() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from demos.human.readers import ReadOptions, RecordingError, choose_track, read_tracks
+from demos.human.readers.markers import _hand_markers
 
 from . import formats
 
@@ -104,7 +105,7 @@ def test_random_damage_never_escapes_as_another_error(name: str, tmp_path: Path)
     path, options = write(name, tmp_path)
     rng = np.random.default_rng(0)
     files = files_of(path)
-    for attempt in range(6):
+    for attempt in range(4):
         file = files[int(rng.integers(len(files)))]
         original = file.read_bytes()
         content = bytearray(original)
@@ -226,6 +227,13 @@ def test_markers_of_plug_in_gait_and_of_an_object_are_found_by_name(tmp_path: Pa
     np.testing.assert_allclose(left.points[:, 0], rows[:, 3] / 1000)
     # A hidden marker does not move the center.
     np.testing.assert_allclose(right.objects["box"], rows[:, 5:].mean(axis=1) / 1000)
+
+
+@pytest.mark.parametrize("label", ["RFIN", "R_Hand", "HandR", "Hand_R_1", "RightHandTop", "subject:RHND", "R.Hand2"])
+def test_names_of_markers_on_a_right_hand_are_known(label: str) -> None:
+    assert _hand_markers([label.rpartition(":")[2], "C7", "LFIN", "HandL"], "right", None) == {
+        "index_1": [label.rpartition(":")[2]]
+    }
 
 
 def test_a_choice_between_hands_is_asked_for(tmp_path: Path) -> None:
