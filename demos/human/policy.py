@@ -262,10 +262,9 @@ class HumanPolicy:
         goal = self._next(attempt, position)
         self._check_hold(features, attempt)
         if attempt.index == len(attempt.path) - 1:
-            # The goal stays where it is, while the object may have slipped in the hand.
-            attempt.path = np.concatenate([attempt.path[:-1], [position + self.scene.end(features)]])
-            goal = attempt.path[-1]
-            if self.scene.kind == "carry" and self._lands(features):
+            if self.scene.has_goal:
+                goal = position + self.scene.end(features)
+            if self._lands(features):
                 attempt.begin("place")
         return self._carried(features, goal)
 

@@ -41,6 +41,7 @@ class Scene:
         kind: ``carry`` (grasp, carry, maybe release), ``push``, or ``reach`` (move to a goal).
         end: Displacement of the object to where it is carried or pushed; for ``reach``, the goal.
         releases: True if the robot releases the object there.
+        has_goal: True if ``end`` leads to a goal of the scene, wherever the object is by then.
         grip_height: Height of the grip above the object's center, meters.
         tolerance: Largest horizontal distance from the end at which the object may be released, meters.
         clearance: Height above the end at which a held object passes over what is around it, meters.
@@ -52,6 +53,7 @@ class Scene:
     kind: Literal["carry", "push", "reach"]
     end: Callable[[Features], Floats]
     releases: Callable[[Features], bool] = lambda features: False
+    has_goal: bool = True
     grip_height: float = 0.0
     tolerance: float = 0.01
     clearance: float = 0.04
@@ -62,7 +64,7 @@ class Scene:
 
 SCENES: dict[str, Scene] = {
     "reach": Scene("reach", lambda features: features["goal/position"], overhead=6),
-    "grasp": Scene("carry", lambda features: np.array([0.0, 0.0, LIFT]), overhead=18),
+    "grasp": Scene("carry", lambda features: np.array([0.0, 0.0, LIFT]), has_goal=False, overhead=18),
     "pick_place": Scene(
         "carry", lambda features: features["goal/relative"], lambda features: features["goal/position"][2] <= ON_TABLE
     ),
