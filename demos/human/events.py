@@ -35,8 +35,11 @@ LONGEST_RAMP = 0.7
 """Longest closing or opening, seconds."""
 MAX_UNSEEN = 0.25
 """Longest gap at an event, seconds: the fit of what is around it then errs by at most about half of it."""
-MAX_UNCERTAINTY = 0.12
+MAX_UNCERTAINTY = 0.11
 """Largest standard deviation of the time of an event, seconds."""
+FULL_CONTRAST = 0.8
+"""Change of the aperture in images, in palms, of a hand whose fingers are well visible. With less, as from the side,
+the fit is less reliable than its own uncertainty says, and must be sharper."""
 DOMINANCE = 2.0
 """Factor by which the hand moves farther during the chosen grasp than during any other."""
 MOVED = 0.03
@@ -147,6 +150,8 @@ def _from_aperture(track: HandTrack) -> Events:
     if contrast < max(MIN_CONTRAST[track.frame], MIN_SIGNIFICANCE * smoothed):
         unit = "palms" if track.frame == "image" else "m"
         return _none(f"thumb and index finger hardly move apart ({contrast:.3f} {unit}); give --grasp")
+    visible = min(contrast / FULL_CONTRAST, 1.0) if track.frame == "image" else 1.0
+    limit = MAX_UNCERTAINTY * visible**4
     closed = _closed_intervals(times, (filled - low) / contrast)
     complete = [(start, end) for start, end in closed if start > 0]
     if not complete:
@@ -157,12 +162,12 @@ def _from_aperture(track: HandTrack) -> Events:
         listed = ", ".join(f"{times[start]:.2f} to {times[end]:.2f} s" for start, end in complete[:8])
         return _none(f"the hand closes several times: {listed}; give --grasp and --release")
     start, end = chosen
-    grasp = _fit_edge(times, aperture, known, start, closing=True)
+    grasp = _fit_edge(times, aperture, known, start, limit, closing=True)
     if isinstance(grasp, str):
         return _none(f"the closing at {times[start]:.2f} s {grasp}; give --grasp")
     if end == len(times) - 1:
         return Events(grasp.time, None, "aperture", grasp.uncertainty)
-    release = _fit_edge(times, aperture, known, end, closing=False)
+    release = _fit_edge(times, aperture, known, end, limit, closing=False)
     if isinstance(release, str):
         return _none(f"the opening at {times[end]:.2f} s {release}; give --grasp and --release")
     if release.time - grasp.time < CLOSED_TIME / 2:
@@ -198,7 +203,9 @@ def _farthest(track: HandTrack, intervals: list[tuple[int, int]]) -> tuple[int, 
     return intervals[order[0]] if travels[order[0]] >= DOMINANCE * travels[order[1]] else None
 
 
-def _fit_edge(times: Floats, aperture: Floats, known: np.ndarray, crossing: int, *, closing: bool) -> _Edge | str:
+def _fit_edge(
+    times: Floats, aperture: Floats, known: np.ndarray, crossing: int, limit: float, *, closing: bool
+) -> _Edge | str:
     """Return the end of a closing, or the start of an opening, near a crossing of the thresholds.
 
     Two plateaus with a straight ramp between are fitted to the observed apertures by least squares.
@@ -229,7 +236,7 @@ def _fit_edge(times: Floats, aperture: Floats, known: np.ndarray, crossing: int,
     # Times whose fit is nearly as good: two standard deviations.
     plausible = [end for cost, end in costs if cost <= least + 4.0 * variance]
     uncertainty = max((max(plausible) - min(plausible)) / 4.0, step / 4.0)
-    if uncertainty > MAX_UNCERTAINTY:
+    if uncertainty > limit:
         return f"is not sharp ({uncertainty:.2f} s)"
     result = time if closing else 2 * center - time
     for before, after in pairwise(inner):
