@@ -1,4 +1,4 @@
-"""Command line: python -m benchmarks run|report|compare|export|experts|throughput|datasets|learning|running."""
+"""Command line: python -m benchmarks run|report|compare|export, and a command for each measurement."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import lam_envs
 from benchmarks import experts as expert_success
 from benchmarks.analysis import compare as comparing
 from benchmarks.analysis.tables import names, rows, short_names
+from benchmarks.recordings.command import recordings
 from benchmarks.reports import export as exporting
 from benchmarks.reports import report as reports
 from benchmarks.runner import runner
@@ -395,6 +396,9 @@ def vector(
             )
         arguments = {"steps": steps, "rounds": rounds, "training_steps": training_steps}
         show_measured(partial(vector_speed.measure, env), out, vector_speed.LIBRARIES, **arguments)
+
+
+app.command(epilog="Example: python -m benchmarks recordings --episodes 20 --recordings 10")(recordings)
 
 
 def main() -> None:

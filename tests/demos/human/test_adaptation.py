@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 import demos
+from benchmarks.recordings.synthetic import carry_box, motion_capture
 from demos.collection.human_demonstrator import HUMAN
 from demos.human.adaptation import SAMPLES, Segment, deviation_of, fit_to_time, turn
 from demos.human.events import Events
 from demos.human.motion import HandMotion, make_motion
 from demos.human.policy import HumanPolicy, failure_of
-
-from .people import carry_box, motion_capture
 
 
 @pytest.fixture(scope="module")

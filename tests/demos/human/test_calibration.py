@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.recordings.synthetic import carry_box, front_camera, look_at, motion_capture, seen_by
 from demos.human.calibration.board import BORDER, DOT, DOT_CENTER, HEIGHT, WIDTH, calibrate_board, write_board
 from demos.human.calibration.camera import (
     Camera,
@@ -21,8 +22,6 @@ from demos.human.events import Events
 from demos.human.motion import make_motion, motion_of_json
 from demos.human.readers import read_tracks
 from demos.human.track_files import save_track
-
-from .people import carry_box, front_camera, look_at, motion_capture, seen_by
 
 SHEET = (0.297, 0.21)
 CORNERS = np.array([[-1, 1, 0], [1, 1, 0], [1, -1, 0], [-1, -1, 0]]) * np.array([*SHEET, 0.0]) / 2

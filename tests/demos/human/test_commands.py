@@ -12,12 +12,12 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from benchmarks.recordings.synthetic import carry_box, front_camera, motion_capture, seen_by
 from demos.__main__ import app
 from demos.commands import human
 from demos.human.hand_model import assemble
 from demos.human.track_files import save_track
 
-from .people import carry_box, front_camera, motion_capture, seen_by
 from .test_calibration import CORNERS
 
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.recordings.synthetic import FPS, carry_box, front_camera, motion_capture, seen_by
 from demos.human.events import find_events
 from demos.human.signals import smoothness_of
-
-from .people import FPS, carry_box, front_camera, motion_capture, seen_by
 
 
 def test_noisy_images_give_events_within_five_frames_or_none() -> None:

@@ -1,38 +1,52 @@
-"""Synthetic people: a hand that grasps a box, carries and releases it, as motion capture and as seen by a camera."""
+"""Synthetic recordings: a hand that grasps a box, carries and releases it, in space and as seen by a camera."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from demos.human.calibration.camera import Camera
-from demos.human.track import HandTrack, make_track
+from demos.human.track import Floats, HandTrack, make_track
 
 FPS = 30.0
-Array = np.ndarray[Any, Any]
+"""Frames per second."""
+NOISE = 4.0
+"""Standard deviation of each point in images, pixels."""
+MISSING = 0.1
+"""Fraction of frames without a hand, in bursts of 1 to 5."""
 
 
 class Scene(NamedTuple):
     """Motion of a hand in the frame of the table."""
 
-    times: Array
-    points: Array
+    times: Floats
+    """Seconds, shape (T,)."""
+    points: Floats
     """Meters, shape (T, 21, 3)."""
     grasp: float
+    """Time at which the fingers have closed, seconds."""
     release: float
-    start: Array
-    end: Array
-    """Positions of the pinch at grasp and release."""
+    """Time at which they begin to open, seconds."""
+    start: Floats
+    """Position of the grip at the grasp, meters."""
+    end: Floats
+    """Position of the grip at the release, meters."""
 
 
-def min_jerk(phase: Array) -> Array:
+def min_jerk(phase: Floats) -> Floats:
+    """Return the fraction of a movement of least jerk at fractions of its time (Flash and Hogan 1985)."""
     phase = np.clip(phase, 0.0, 1.0)
-    return phase**3 * (10 - 15 * phase + 6 * phase**2)
+    return np.asarray(phase**3 * (10 - 15 * phase + 6 * phase**2))
 
 
 def carry_box(rng: np.random.Generator, fps: float = FPS) -> Scene:
-    """Return a hand that reaches for a box, closes, carries it in an arc and opens."""
+    """Return a hand that reaches for a box, closes, carries it in an arc and opens.
+
+    Args:
+        rng: Samples positions, durations, heights and apertures.
+        fps: Frames per second.
+    """
     reach, close, carry, opening, leave = rng.uniform((0.7, 0.2, 0.8, 0.2, 0.5), (1.2, 0.4, 1.6, 0.4, 0.9))
     before = rng.uniform(0.2, 0.6)
     marks = np.cumsum([before, reach, close, 0.1, carry, 0.1, opening, leave])
@@ -52,7 +66,7 @@ def carry_box(rng: np.random.Generator, fps: float = FPS) -> Scene:
     return Scene(times, hand(pinch, aperture), float(marks[2]), float(marks[5]), start, end)
 
 
-def hand(pinch: Array, aperture: Array) -> Array:
+def hand(pinch: Floats, aperture: Floats) -> Floats:
     """Return the points of a right hand in front of a grip: fingers forward (y) and down, thumb to the left."""
     points = np.zeros((len(pinch), 21, 3))
     palm = np.array([[0.02, -0.14, 0.09], [-0.01, -0.06, 0.075], [0.012, -0.055, 0.08], [0.033, -0.06, 0.078],
@@ -65,7 +79,7 @@ def hand(pinch: Array, aperture: Array) -> Array:
         tip = tip + (np.array([0.018, 0.006, 0.012]) * (finger - 1) if finger > 1 else 0.0)
         for joint in range(4):
             points[:, 1 + 4 * finger + joint] = base + (tip - base) * joint / 3
-    return points + pinch[:, None]
+    return np.asarray(points + pinch[:, None])
 
 
 def motion_capture(scene: Scene) -> HandTrack:
@@ -78,7 +92,29 @@ def front_camera() -> Camera:
     return look_at(np.array([0.05, 0.75, 0.55]), np.array([0.05, -0.03, 0.03]))
 
 
-def look_at(eye: Array, target: Array, focal: float = 1000.0, size: tuple[int, int] = (1280, 720)) -> Camera:
+def top_camera() -> Camera:
+    """Return a camera above the table."""
+    return look_at(np.array([0.05, 0.02, 1.0]), np.array([0.05, 0.0, 0.0]))
+
+
+def side_camera() -> Camera:
+    """Return a camera at the right of the table, for which thumb and index finger are behind one another."""
+    return look_at(np.array([0.9, -0.05, 0.45]), np.array([0.05, -0.03, 0.03]))
+
+
+VIEWS = {"front": front_camera, "top": top_camera, "side": side_camera}
+"""Functions that return a camera, by name of the view."""
+
+
+def look_at(eye: Floats, target: Floats, focal: float = 1000.0, size: tuple[int, int] = (1280, 720)) -> Camera:
+    """Return a camera at a point that looks at another one, both in the frame of the table, meters.
+
+    Args:
+        eye: Position of the camera.
+        target: Point in the center of the image.
+        focal: Focal length, pixels.
+        size: Width and height of the image, pixels.
+    """
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 0.0, 1.0] if abs(forward[2]) < 0.99 else [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right)
@@ -90,9 +126,17 @@ def look_at(eye: Array, target: Array, focal: float = 1000.0, size: tuple[int, i
 
 
 def seen_by(
-    camera: Camera, scene: Scene, rng: np.random.Generator, noise: float = 4.0, missing: float = 0.1
+    camera: Camera, scene: Scene, rng: np.random.Generator, noise: float = NOISE, missing: float = MISSING
 ) -> HandTrack:
-    """Return the scene in images, with noise in pixels and bursts of missing frames."""
+    """Return the scene in images.
+
+    Args:
+        camera: Camera.
+        scene: Motion of the hand.
+        rng: Samples noise and missing frames.
+        noise: Standard deviation of the noise, pixels.
+        missing: Fraction of frames without a hand.
+    """
     image = camera.project(scene.points.reshape(-1, 3)).reshape(*scene.points.shape[:2], 2)
     image = image + noise * rng.standard_normal(image.shape)
     certain = np.full(len(scene.times), 0.9)
