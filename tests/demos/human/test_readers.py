@@ -16,19 +16,14 @@ import pytest
 
 from demos.human.readers import ReadOptions, RecordingError, choose_track, read_tracks
 from demos.human.readers.markers import _hand_markers
+from demos.human.track import make_track
 
 from . import formats
 
 
-def write(name: str, folder: Path) -> formats.Written:
-    if name == "c3d":
-        pytest.importorskip("c3d", reason="the extra human is not installed")
-    return formats.WRITERS[name](folder)
-
-
 @pytest.mark.parametrize("name", formats.WRITERS)
 def test_the_same_hand_has_the_same_aperture_in_every_format(name: str, tmp_path: Path) -> None:
-    path, options = write(name, tmp_path)
+    path, options = formats.WRITERS[name](tmp_path)
     _, tracks = read_tracks(path, options)
     track = choose_track(tracks, "right")
     assert track.hand == "right"
@@ -69,7 +64,7 @@ def damage(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", DAMAGES)
 @pytest.mark.parametrize("name", formats.WRITERS)
 def test_a_damaged_file_gives_one_line_with_its_name(name: str, kind: str, tmp_path: Path) -> None:
-    path, options = write(name, tmp_path)
+    path, options = formats.WRITERS[name](tmp_path)
     if name == "umi" and kind in ("text", "numbers", "pickle"):
         # Chunks without compression hold any bytes: damage their header.
         (path / "data" / "robot0_gripper_width" / ".zarray").write_text("[1, 2")
@@ -89,7 +84,7 @@ def test_arrays_of_objects_are_not_unpickled(name: str, tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, ...]:
             return (os.mkdir, (str(tmp_path / "harm"),))
 
-    path, options = write(name, tmp_path)
+    path, options = formats.WRITERS[name](tmp_path)
     if name == "npy":
         np.save(path, np.array([Harm()], dtype=object), allow_pickle=True)
     else:
@@ -102,7 +97,7 @@ def test_arrays_of_objects_are_not_unpickled(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", formats.WRITERS)
 def test_random_damage_never_escapes_as_another_error(name: str, tmp_path: Path) -> None:
-    path, options = write(name, tmp_path)
+    path, options = formats.WRITERS[name](tmp_path)
     rng = np.random.default_rng(0)
     files = files_of(path)
     for attempt in range(4):
@@ -191,6 +186,22 @@ def test_numbers_of_missing_frames_are_gaps(tmp_path: Path) -> None:
         (path / f"video_{number:012d}_keypoints.json").unlink()
     track = choose_track(read_tracks(path, options)[1], "right")
     assert track.gaps == [(pytest.approx(11 / 25), pytest.approx(15 / 25))]
+
+
+def test_a_missing_frame_at_an_end_is_a_gap() -> None:
+    points = formats.POINTS.copy()
+    points[[0, -1]] = np.nan
+    track = make_track(formats.TIMES, points, "world", "right")
+    last = formats.TIMES[-1]
+    assert track.gaps == [(0.0, pytest.approx(0.04)), (pytest.approx(last - 0.04), pytest.approx(last))]
+
+
+def test_a_video_is_sent_to_track(tmp_path: Path) -> None:
+    path = tmp_path / "hand.mp4"
+    # The first four bytes are also a version of the .pose container, and a word of the encoder is "hand".
+    path.write_bytes(b"\0\0\0\x20ftypisom" + b"hand pose" * 20)
+    with pytest.raises(RecordingError, match="a video; find the hands in it first"):
+        read_tracks(path)
 
 
 def test_joints_of_bvh_turn_with_their_parents(tmp_path: Path) -> None:
