@@ -29,17 +29,17 @@ SMOOTHING = 0.06
 """Standard deviation of the filter of the aperture, seconds."""
 RAMP_WINDOW = 0.6
 """Time before and after a crossing of the thresholds in which the ramp is fitted, seconds."""
-SOFT_END = 0.15
-"""Time from the end of the ramp to that of the hand's motion, as a fraction of the ramp's: hands slow down."""
-LONGEST_RAMP = 0.7
-"""Longest closing or opening, seconds."""
+SHORTEST_RAMP, LONGEST_RAMP = 0.1, 0.7
+"""Shortest and longest closing or opening, seconds."""
+USUAL_RAMP, RAMP_SPREAD = 0.35, 0.12
+"""Duration of most closings and openings, and its standard deviation, seconds: it decides where noise hides it."""
 MAX_UNSEEN = 0.25
 """Longest gap at an event, seconds: the fit of what is around it then errs by at most about half of it."""
 MAX_UNCERTAINTY = 0.11
 """Largest standard deviation of the time of an event, seconds."""
 FULL_CONTRAST = 0.8
 """Change of the aperture in images, in palms, of a hand whose fingers are well visible. With less, as from the side,
-the fit is less reliable than its own uncertainty says, and must be sharper."""
+the fit is less reliable than its own uncertainty says, and must be sharper (by the square)."""
 DOMINANCE = 2.0
 """Factor by which the hand moves farther during the chosen grasp than during any other."""
 MOVED = 0.03
@@ -151,7 +151,7 @@ def _from_aperture(track: HandTrack) -> Events:
         unit = "palms" if track.frame == "image" else "m"
         return _none(f"thumb and index finger hardly move apart ({contrast:.3f} {unit}); give --grasp")
     visible = min(contrast / FULL_CONTRAST, 1.0) if track.frame == "image" else 1.0
-    limit = MAX_UNCERTAINTY * visible**4
+    limit = MAX_UNCERTAINTY * visible**2
     closed = _closed_intervals(times, (filled - low) / contrast)
     complete = [(start, end) for start, end in closed if start > 0]
     if not complete:
@@ -208,7 +208,8 @@ def _fit_edge(
 ) -> _Edge | str:
     """Return the end of a closing, or the start of an opening, near a crossing of the thresholds.
 
-    Two plateaus with a straight ramp between are fitted to the observed apertures by least squares.
+    Two plateaus with a movement of least jerk between (Flash and Hogan 1985) are fitted to the observed apertures by
+    least squares, with the usual duration of such movements as prior.
 
     Returns:
         The time and its standard deviation, or the words of what is wrong.
@@ -223,19 +224,16 @@ def _fit_edge(
         # The mirrored opening is a closing.
         t, values = (2 * center - t)[::-1], values[::-1]
     step = float(np.median(np.diff(times)))
-    offsets = np.arange(-RAMP_WINDOW + 2 * step, RAMP_WINDOW - 2 * step, step / 2)
-    costs: list[tuple[float, float]] = []
-    for end in center + offsets:
-        best = np.inf
-        for length in np.arange(step, LONGEST_RAMP, max(step, 0.04)):
-            level = np.clip((end - SOFT_END * length - t) / length, 0.0, 1.0)
-            best = min(best, _residual(level, values))
-        costs.append((best, float(end)))
-    least, time = min(costs)
-    variance = max(least / max(len(t) - 4, 1), 1e-12)
+    ends = center + np.arange(-RAMP_WINDOW + 2 * step, RAMP_WINDOW - 2 * step, step / 2)
+    lengths = np.arange(max(2 * step, SHORTEST_RAMP), LONGEST_RAMP, 0.04)
+    phase = np.clip(1.0 + (t - ends[:, None, None]) / lengths[:, None], 0.0, 1.0)
+    residuals = _residuals(1.0 - phase**3 * (10 - 15 * phase + 6 * phase**2), values)
+    variance = max(float(residuals.min()) / max(len(t) - 4, 1), 1e-12)
+    costs = (residuals + variance * ((lengths - USUAL_RAMP) / RAMP_SPREAD) ** 2).min(axis=1)
+    time = float(ends[costs.argmin()])
     # Times whose fit is nearly as good: two standard deviations.
-    plausible = [end for cost, end in costs if cost <= least + 4.0 * variance]
-    uncertainty = max((max(plausible) - min(plausible)) / 4.0, step / 4.0)
+    plausible = ends[costs <= costs.min() + 4.0 * variance]
+    uncertainty = max(float(np.ptp(plausible)) / 4.0, step / 4.0)
     if uncertainty > limit:
         return f"is not sharp ({uncertainty:.2f} s)"
     result = time if closing else 2 * center - time
@@ -245,13 +243,10 @@ def _fit_edge(
     return _Edge(float(result), uncertainty)
 
 
-def _residual(level: Floats, values: Floats) -> float:
-    """Return the sum of squares that a rising line of the values over a level leaves."""
-    centered = level - level.mean()
-    spread = float(centered @ centered)
+def _residuals(levels: Floats, values: Floats) -> Floats:
+    """Return the sum of squares that a rising line of the values over each level leaves, shape (ends, lengths)."""
+    centered = levels - levels.mean(axis=-1, keepdims=True)
     deviation = values - values.mean()
-    total = float(deviation @ deviation)
-    if spread < 1e-9:
-        return total
-    slope = float(centered @ deviation) / spread
-    return total if slope <= 0 else total - slope * slope * spread
+    spread = np.maximum((centered**2).sum(axis=-1), 1e-9)
+    shared = np.maximum(centered @ deviation, 0.0)
+    return np.asarray(deviation @ deviation - shared**2 / spread)
