@@ -21,6 +21,7 @@ from benchmarks.recordings.accuracy import (
 )
 from benchmarks.recordings.imitation import (
     FIRST_SCENE,
+    MOTIONS,
     RECORDING_SEED,
     ROBOTS,
     TASKS,
@@ -107,11 +108,11 @@ def run(
     content = content.model_copy(update={"one_recording": _described()})
     jobs = [Job(view, accuracy, (view, FIRST_SEED, recordings)) for view in VIEWS]
     jobs += [Job(control, refusals, (control, FIRST_SEED, recordings)) for control in CONTROLS]
-    # All cells have some episodes before one has all of them.
+    # All cells have some episodes before one has all of them, those of the person first.
     jobs += [
         Job(SEPARATOR.join((*cell, f"{count} from {start} on")), imitate, (*cell, FIRST_SCENE + start, count))
         for start in range(0, episodes, CHUNK)
-        for cell in cells(tasks, robots)
+        for cell in sorted(cells(tasks, robots), key=lambda cell: MOTIONS.index(cell[2]))
         for count in (min(CHUNK, episodes - start),)
     ]
     jobs = [job for job in jobs if job.name not in content.pieces]
