@@ -31,12 +31,19 @@ from demos.types import Array, JsonObject
 
 MAX_FRAMES = 240
 """Most frames of the recording on a page."""
-SIZE = 240
+SIZE = 384
 """Width and height of the robot's images, pixels."""
 STRIDE = 2
 """Steps of the robot from one image to the next."""
 VIDEO_WIDTH = 480
 """Largest width of the person's images, pixels."""
+EVENT_METHODS = {
+    "object": "from the motion of the object",
+    "aperture": "from thumb and index finger",
+    "given": "given by you",
+    "none": "none found",
+}
+"""What is shown for each method by which events are found."""
 EXTENT = 1000
 """Width and height of the drawing of a hand."""
 
@@ -92,7 +99,7 @@ def write_recording_page(
     distance = 1000 * float(np.median(episode.infos[PATH_DISTANCE][1:]))
     facts = {
         "recording": f"{track.source}, {track.hand} hand",
-        "events": f"by {events.method}",
+        "events": EVENT_METHODS[events.method],
         "deviation kept": f"{100 * float(episode.infos[KEPT_DEVIATION][-1]):.0f}%",
         "distance from the person's path": f"{distance:.0f} mm (median)",
         "episode": "succeeded" if episode.success else "failed",

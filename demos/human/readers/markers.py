@@ -7,7 +7,7 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,20 +17,27 @@ from demos.human.track import MAX_FRAMES, POINT_NAMES, POINTS, Floats, Hand, Han
 UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "in": 0.0254, "inches": 0.0254, "meters": 1.0, "millimeters": 1e-3}
 MAX_MARKERS = 10_000
 HAND_MARKERS = {
-    "wrist": r"WR|WRI|WRIST|WRA|WRB|WRIST(LAT|MED|IN|OUT)|RSP|USP|WRT|WRP|STYLOID.*",
-    "index_1": r"FIN|FINGER|HM2|H2|MC2|(HAND|HND|HAN|PALM)(TOP|BACK|MID|LAT|MED|IN|OUT)?\d?|KNUCKLE|INDEX1|IDX1",
-    "pinky_1": r"HM5|H5|MC5|PINKY1",
-    "thumb_tip": r"THUMB|THM|THMB|THUMBTIP|THTIP|TTIP|THUMB4|THUMB3",
-    "index_tip": r"INDEX|IDX|INDEXTIP|ITIP|IDXTIP|INDEX4|INDEX3",
-    "middle_tip": r"MIDDLE|MID|MIDDLETIP|MTIP",
-    "ring_tip": r"RING|RINGTIP|RTIP",
-    "pinky_tip": r"PINKY|LITTLE|PINKYTIP|PTIP",
+    "wrist": r"WR|WRI|WRIST|WRA|WRB|WR[IMLU]|WRIST(LAT|MED|IN|OUT|RAD|ULN)|RSP|USP|WRT|WRP|STY?L.*|(RAD|ULN).*STY.*",
+    "index_1": r"FIN|FINGER|KNUCKLE|INDEX1|IDX1|INDEXMCP|IDXMCP|(HAND|HND|HAN|PALM)(TOP|BACK|MID|LAT|MED|IN|OUT)?\d?"
+    r"|(HM|H|MC|MH|MCP|META|METAC|METACARPAL|KNU)2(D|DIST|H|HEAD)?|2(MC|MCP|MH)",
+    "pinky_1": r"PINKY1|PINKYMCP|(HM|H|MC|MH|MCP|META|METAC|METACARPAL|KNU)5(D|DIST|H|HEAD)?|5(MC|MCP|MH)",
+    "thumb_tip": r"THUMB|THM|THMB|TH|THU|THUM|THUMBTIP|THMTIP|THTIP|TTIP|TIPTHUMB|THUMB4|THUMB3",
+    "index_tip": r"INDEX|IDX|IND|INDX|INDEXTIP|ITIP|IDXTIP|INDTIP|TIPINDEX|(INDEX|POINTER)FINGER(TIP)?|INDEX4|INDEX3",
+    "middle_tip": r"MIDDLE|MID|MDL|MIDDLETIP|MIDTIP|MTIP|MIDDLEFINGER(TIP)?",
+    "ring_tip": r"RING|RNG|RINGTIP|RTIP|RINGFINGER(TIP)?",
+    "pinky_tip": r"PINKY|PNK|PINK|LITTLE|PINKYTIP|PTIP|(LITTLE|PINKY)(FINGER)?(TIP)?",
 }
 """Patterns of marker names, without the side, in laboratories' marker sets such as Plug-in Gait."""
-OBJECT = re.compile(
-    r"(box|obj|object|cube|cup|mug|bottle|block|ball|can|tool|target|crate|carton|container|item|load|brick)", re.I
-)
-"""Words in the names of markers on objects."""
+OBJECT_WORDS = (
+    "box", "object", "cube", "cup", "mug", "bottle", "block", "ball", "crate", "carton", "container", "brick",
+    "target", "parcel", "package", "boite", "caisse", "objet", "kiste", "karton", "objekt", "wuerfel", "caja", "scatola",
+    "doos",
+)  # fmt: skip
+"""Words in the names of markers on objects, in the languages of laboratories; longer words may contain them."""
+WHOLE_OBJECT_WORDS = ("obj", "can", "tool", "item", "load", "bloc", "balle", "tasse", "glass")
+"""Words that must be whole, since others contain them."""
+SAME_BODY = 0.02
+"""Largest standard deviation of the distance of two markers of one body, meters."""
 
 
 class C3dReader:
@@ -144,78 +151,172 @@ def _tracks(
     form: str,
     options: ReadOptions,
 ) -> list[HandTrack]:
-    """Return the tracks of the hands that have markers."""
-    labels = [label.rpartition(":")[2] for label in labels]
-    positions = positions * unit
-    named = {point: names for point, names in options.markers.items() if point in POINT_NAMES}
+    """Return the tracks of the hands that have markers, of each subject."""
+    markers = Markers(labels, positions * unit)
     unknown = sorted({*options.markers} - {*POINT_NAMES})
-    listed = sorted({name for names in named.values() for name in names} - {*labels})
-    if unknown or listed:
-        recording.fail("markers", f"no hand point or marker {', '.join(unknown + listed)}; {_names(labels)}")
-    objects = {
-        name: rigid_center(positions[:, [labels.index(marker) for marker in markers]])
-        for name, markers in _objects(recording, labels, options).items()
-    }
-    used = {marker for markers in _objects(recording, labels, options).values() for marker in markers}
+    if unknown:
+        recording.fail("markers", f"no hand point {', '.join(unknown)}; expected one of {', '.join(POINT_NAMES)}")
+    with recording.checking("markers"):
+        named = {point: markers.find(names) for point, names in options.markers.items()}
+        objects = (
+            markers.objects()
+            if options.objects is None
+            else {name: markers.find(names) for name, names in options.objects.items()}
+        )
+    used = {index for indices in objects.values() for index in indices}
+    centers = {name: rigid_center(markers.positions[:, indices]) for name, indices in objects.items()}
+    found = [
+        (hand, subject, points)
+        for subject in ([""] if named else markers.subjects)
+        for hand, points in (
+            {options.hand or "right": named} if named else markers.hands(subject, used, options.hand)
+        ).items()
+    ]
     result = []
-    hands: tuple[Hand, ...] = ("left", "right")
-    for hand in hands:
-        if named and options.hand != hand:
-            continue
-        chosen = named or _hand_markers([label for label in labels if label not in used], hand, options.hand)
+    for hand, subject, chosen in found:
         points = np.full((len(times), POINTS, 3), np.nan)
-        for point, markers in chosen.items():
-            points[:, POINT_NAMES.index(point)] = rigid_center(positions[:, [labels.index(name) for name in markers]])
+        for point, indices in chosen.items():
+            points[:, POINT_NAMES.index(point)] = rigid_center(markers.positions[:, indices])
         if np.isfinite(points).all(axis=2).any():
-            note = ", ".join(f"{point}={'+'.join(markers)}" for point, markers in chosen.items())
+            parts = [form, *([f"subject {subject}"] if subject and len(markers.subjects) > 1 else [])]
+            parts += [f"{name}={'+'.join(labels[index] for index in indices)}" for name, indices in chosen.items()]
+            parts += [f"object {name}={'+'.join(labels[i] for i in indices)}" for name, indices in objects.items()]
+            if not objects:
+                parts.append(f"no object (--object box=NAME,NAME); {markers.listed}")
             with recording.checking(f"{hand} hand"):
-                result.append(
-                    make_track(times, points, "world", hand, objects=objects, up=up, source=f"{form} {note}")
+                track = make_track(
+                    times, points, "world", cast(Hand, hand), objects=centers, up=up, source=", ".join(parts)
                 )
+            result.append(track)
     if not result:
-        advice = "give markers and hand (--marker wrist=NAME --hand right)"
-        recording.fail("markers", f"none with the name of a hand's marker; {advice}; {_names(labels)}")
+        advice = "give the markers of a hand (--marker index_tip=NAME --marker wrist=NAME,NAME --hand right)"
+        recording.fail("markers", f"none with the name of a hand's marker; {advice}; {markers.listed}")
     return result
 
 
-def _names(labels: list[str]) -> str:
-    return f"the file has {', '.join(labels)[:200]}"
+class Markers:
+    """Markers by name.
+
+    Args:
+        labels: Names, with the subject before a colon if there is one.
+        positions: Meters, shape (T, markers, 3).
+    """
+
+    def __init__(self, labels: list[str], positions: Floats) -> None:
+        self.labels = labels
+        self.positions = positions
+        self.names = [label.rpartition(":")[2] for label in labels]
+        self.subjects = list(dict.fromkeys(label.rpartition(":")[0] for label in labels))
+        """Names of the subjects, in their order."""
+
+    @property
+    def listed(self) -> str:
+        """Names of all markers, for errors."""
+        return f"the file has {', '.join(self.labels)[:200]}"
+
+    def find(self, names: Sequence[str]) -> list[int]:
+        """Return the indices of markers by their names, with or without the subject.
+
+        Raises:
+            ValueError: There is no such marker, or there are several.
+        """
+        result = []
+        for name in names:
+            same = [index for index, label in enumerate(self.labels) if label == name]
+            same = same or [index for index, short in enumerate(self.names) if short == name]
+            if not same:
+                raise ValueError(f"no marker {name}; {self.listed}")
+            if len(same) > 1:
+                raise ValueError(f"several markers {name}: {', '.join(self.labels[index] for index in same)}")
+            result += same
+        return result
+
+    def objects(self) -> dict[str, list[int]]:
+        """Return the markers of each object: those whose names have a word for an object, by bodies."""
+        groups: dict[str, list[int]] = {}
+        for index, label in enumerate(self.labels):
+            word = _object_word(label)
+            if word is not None and np.isfinite(self.positions[:, index]).any():
+                groups.setdefault(word, []).append(index)
+        result: dict[str, list[int]] = {}
+        for word, indices in groups.items():
+            for number, body in enumerate(_bodies(self.positions, indices), start=1):
+                result[word if number == 1 else f"{word} {number}"] = body
+        return result
+
+    def hands(self, subject: str, used: set[int], side: str | None) -> dict[str, dict[str, list[int]]]:
+        """Return the markers of each hand point of a subject's hands, by their names.
+
+        Args:
+            subject: Name of the subject.
+            used: Markers that belong to objects.
+            side: Side of markers whose names have none; right by default, if no name has one.
+        """
+        own = [
+            index
+            for index, label in enumerate(self.labels)
+            if index not in used and label.rpartition(":")[0] == subject
+        ]
+        sides = ("left", "right")
+        result = {hand: self._points(own, hand) for hand in sides}
+        if not any(result.values()) or (side is not None and not result[side]):
+            result[side or "right"] = self._points(own, None)
+        return {hand: points for hand, points in result.items() if points}
+
+    def _points(self, indices: list[int], hand: str | None) -> dict[str, list[int]]:
+        """Return the markers of each hand point; without a hand, of names that have no side."""
+        found: dict[str, list[int]] = {}
+        for index in indices:
+            point = hand_point(self.names[index], hand)
+            if point is not None:
+                found.setdefault(point, []).append(index)
+        return found
 
 
-def _objects(recording: Recording, labels: list[str], options: ReadOptions) -> dict[str, list[str]]:
-    """Return the markers of each object: as given, or those whose names contain the word for an object."""
-    if options.objects is not None:
-        missing = sorted({marker for markers in options.objects.values() for marker in markers} - {*labels})
-        if missing:
-            recording.fail("markers", f"no marker {', '.join(missing)}; {_names(labels)}")
-        return {name: list(markers) for name, markers in options.objects.items()}
-    found: dict[str, list[str]] = {}
-    for label in labels:
-        word = OBJECT.search(label)
-        if word is not None:
-            found.setdefault(word[1].lower(), []).append(label)
-    return found
+def hand_point(name: str, hand: str | None) -> str | None:
+    """Return the hand point of a marker's name; None if it is of another side, or of none."""
+    rest = re.sub(r"[^A-Z0-9]", "", name.upper()) if hand is None else _without_side(name, hand)
+    if rest is None:
+        return None
+    exact = {point.replace("_", "").upper(): point for point in POINT_NAMES}
+    return exact.get(rest) or next(
+        (point for point, pattern in HAND_MARKERS.items() if re.fullmatch(pattern, rest)), None
+    )
 
 
-def _hand_markers(labels: list[str], hand: Hand, default: str | None) -> dict[str, list[str]]:
-    """Return the markers of each hand point, by their names."""
-    found: dict[str, list[str]] = {}
-    for label in labels:
-        rest = _without_side(label, hand)
-        if rest is None and default == hand:
-            rest = re.sub(r"[^A-Z0-9]", "", label.upper())
-        if rest is None:
-            continue
-        exact = {name.replace("_", "").upper(): name for name in POINT_NAMES}
-        point = exact.get(rest) or next(
-            (name for name, pattern in HAND_MARKERS.items() if re.fullmatch(pattern, rest)), None
-        )
-        if point is not None:
-            found.setdefault(point, []).append(label)
-    return found
+def _object_word(label: str) -> str | None:
+    """Return the word for an object in a marker's name; None if there is none."""
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", label)]
+    for word in words:
+        if word in WHOLE_OBJECT_WORDS:
+            return word
+        for known in OBJECT_WORDS:
+            if known in word:
+                return known
+    return None
 
 
-def _without_side(label: str, hand: Hand) -> str | None:
+def _bodies(positions: Floats, indices: list[int]) -> list[list[int]]:
+    """Return the groups of markers that keep their distances, largest first."""
+    left, bodies = list(indices), []
+    while left:
+        body, new = [], [left.pop(0)]
+        while new:
+            body += new
+            near = {other for index in new for other in left if _same_body(positions[:, index] - positions[:, other])}
+            new = sorted(near)
+            left = [index for index in left if index not in near]
+        bodies.append(sorted(body))
+    return sorted(bodies, key=len, reverse=True)
+
+
+def _same_body(difference: Floats) -> bool:
+    distances = np.linalg.norm(difference, axis=1)
+    distances = distances[np.isfinite(distances)]
+    return len(distances) < 2 or float(distances.std()) <= SAME_BODY
+
+
+def _without_side(label: str, hand: str) -> str | None:
     """Return a name in upper case without side and separators; None if it is of another side, or of none."""
     side, letter = hand.upper(), hand[0].upper()
     # Words are separated by other characters, by case (HandR) or by digits.

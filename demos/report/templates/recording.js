@@ -8,9 +8,12 @@ const images = data.person.map((url) => { const image = new Image(); image.src =
 // Time of the person at each event, as a fraction of the slider.
 const fractions = data.person_events.map((time) => time / total);
 for (const [index, name] of data.names.entries()) {
-  const mark = document.createElement("span");
+  const mark = document.createElement("button");
+  mark.type = "button";
   mark.textContent = name;
+  mark.title = `go to ${name}`;
   mark.style.left = `${100 * fractions[index]}%`;
+  mark.addEventListener("click", () => { slider.value = 1000 * fractions[index]; show(); });
   document.getElementById("marks").append(mark);
 }
 
@@ -35,14 +38,15 @@ function stepOfRobot(time) {
 
 function draw(index) {
   const context = canvas.getContext("2d"), style = getComputedStyle(document.body);
-  context.clearRect(0, 0, canvas.width, canvas.height);
   const image = images[index];
   if (image) {
-    const scale = Math.min(canvas.width / image.width, canvas.height / image.height);
-    const width = image.width * scale, height = image.height * scale;
-    context.drawImage(image, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+    // The canvas has the shape of the video.
+    const height = Math.round(canvas.width * image.height / Math.max(image.width, 1));
+    if (height && canvas.height !== height) canvas.height = height;
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
     return;
   }
+  context.clearRect(0, 0, canvas.width, canvas.height);
   const points = data.hands[index];
   if (!points) {
     context.fillStyle = style.getPropertyValue("--soft");

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from demos.human.readers import ReadOptions, RecordingError, choose_track, read_tracks
-from demos.human.readers.markers import _hand_markers
+from demos.human.readers.markers import hand_point
 from demos.human.track import make_track
 
 from . import formats
@@ -240,11 +240,27 @@ def test_markers_of_plug_in_gait_and_of_an_object_are_found_by_name(tmp_path: Pa
     np.testing.assert_allclose(right.objects["box"], rows[:, 5:].mean(axis=1) / 1000)
 
 
-@pytest.mark.parametrize("label", ["RFIN", "R_Hand", "HandR", "Hand_R_1", "RightHandTop", "subject:RHND", "R.Hand2"])
-def test_names_of_markers_on_a_right_hand_are_known(label: str) -> None:
-    assert _hand_markers([label.rpartition(":")[2], "C7", "LFIN", "HandL"], "right", None) == {
-        "index_1": [label.rpartition(":")[2]]
-    }
+@pytest.mark.parametrize(
+    ("label", "point"),
+    [
+        ("RFIN", "index_1"), ("R_Hand", "index_1"), ("HandR", "index_1"), ("Hand_R_1", "index_1"),
+        ("RightHandTop", "index_1"), ("RHND", "index_1"), ("R.Hand2", "index_1"), ("RTHM", "thumb_tip"),
+        ("RIDX", "index_tip"), ("R_thumb_tip", "thumb_tip"), ("RThumb", "thumb_tip"), ("RIndexTip", "index_tip"),
+        ("R_META2dist", "index_1"), ("RSTYLrad", "wrist"), ("RWRA", "wrist"), ("R_WRIST_LAT", "wrist"),
+        ("RPNK", "pinky_tip"), ("rthumb", "thumb_tip"), ("R IND", "index_tip"),
+    ],
+)  # fmt: skip
+def test_names_of_markers_on_a_right_hand_are_known(label: str, point: str) -> None:
+    assert hand_point(label, "right") == point
+    assert hand_point(label, "left") is None
+
+
+@pytest.mark.parametrize(
+    "label", ["C7", "RASI", "RKNE", "RSHO", "RELB", "RTOE", "RHEE", "RANK", "RUPA", "RFHD", "*12"]
+)
+def test_markers_of_the_body_are_no_hand(label: str) -> None:
+    assert hand_point(label, "right") is None
+    assert hand_point(label, None) is None
 
 
 def test_a_choice_between_hands_is_asked_for(tmp_path: Path) -> None:
