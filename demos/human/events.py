@@ -115,8 +115,13 @@ def _from_objects(track: HandTrack) -> Events:
             travel = float(np.linalg.norm(filled - filled[0], axis=1).max())
             if best is None or travel > best[0]:
                 best = (travel, name, filled)
-    if best is None or best[0] < MOVED:
-        return _none("no tracked object moves by 3 cm")
+    if best is None:
+        return _none("no tracked object is seen; give --grasp")
+    if best[0] < MOVED:
+        return _none(
+            f"the object {best[1]!r} moves by only {1000 * best[0]:.2g} mm; give --grasp, or the length of a unit in "
+            "meters (--unit)"
+        )
     _, name, filled = best
     noise = max(noise_of(track.objects[name][:, axis]) for axis in range(3))
     reach = max(0.004, 4 * noise)

@@ -27,7 +27,7 @@ MAX_SAMPLES = 6000
 MIN_SMOOTHNESS = 0.55
 """Least correlation of successive velocities of a hand; of 100 random walks the highest had 0.50."""
 MIN_TRAVEL = 0.02
-"""Smallest movement before the grasp that is an approach, meters."""
+"""Smallest movement of a hand, and before the grasp of an approach, meters."""
 GRIP_HEIGHT = 0.02
 """Height of the grip above the table at grasp and release, meters: half of a cube."""
 PALM_SMOOTHING = 0.15
@@ -144,6 +144,13 @@ def make_motion(
         path = _path_in_images(track, events, camera, grip_height)
     else:
         path = _path_in_space(track, frame)
+        inside = (track.times >= start) & (track.times <= end)
+        travel = float(np.linalg.norm(np.ptp(path[inside], axis=0)))
+        if travel < MIN_TRAVEL:
+            raise ValueError(
+                f"the {track.hand} hand moves by only {1000 * travel:.2g} mm; choose the other hand (--hand), or "
+                "give the length of a unit in meters (--unit)"
+            )
     smoothness = smoothness_of(track, start, end if events.release is None else events.release)
     if smoothness < MIN_SMOOTHNESS:
         raise ValueError(

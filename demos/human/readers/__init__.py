@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from demos.human.readers.arrays import CsvReader, NpyReader, NpzReader
 from demos.human.readers.bvh import BvhReader
 from demos.human.readers.grippers import LeRobotReader, PandaLogReader, UmiReader
@@ -39,6 +41,8 @@ READERS: tuple[Reader, ...] = (
     CsvReader(),
 )
 """Readers; the first that accepts a recording reads it. The most specific come first."""
+RESTING = 0.03
+"""Largest movement of a hand that rests, meters."""
 PICKLE_HEADS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -95,6 +99,9 @@ def choose_track(tracks: list[HandTrack], hand: str | None = None, number: int |
             raise ValueError(f"no track {number}; the recording has {listed}")
         return tracks[number]
     chosen = [track for track in tracks if hand in (None, track.hand)]
+    # A hand that rests while another one moves is not meant.
+    moving = [track for track in chosen if track.frame == "image" or _travel(track) > RESTING]
+    chosen = moving if hand is None and len(moving) == 1 else chosen
     if not chosen:
         raise ValueError(f"no {hand} hand; the recording has {listed}")
     if len(chosen) > 1 and hand is not None and len({track.source for track in chosen}) > 1:
@@ -102,6 +109,12 @@ def choose_track(tracks: list[HandTrack], hand: str | None = None, number: int |
     if len(chosen) > 1:
         raise ValueError(f"{len(chosen)} hands; choose one (--hand right, or --track 0): {listed}")
     return chosen[0]
+
+
+def _travel(track: HandTrack) -> float:
+    """Return how far a hand moves, meters."""
+    points = track.pinch[np.isfinite(track.pinch).all(axis=1)]
+    return float(np.linalg.norm(np.ptp(points, axis=0))) if len(points) else 0.0
 
 
 __all__ = ["READERS", "ReadOptions", "Reader", "Recording", "RecordingError", "choose_track", "read_tracks"]

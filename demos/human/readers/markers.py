@@ -30,12 +30,14 @@ HAND_MARKERS = {
 """Patterns of marker names, without the side, in laboratories' marker sets such as Plug-in Gait."""
 OBJECT_WORDS = (
     "box", "object", "cube", "cup", "mug", "bottle", "block", "ball", "crate", "carton", "container", "brick",
-    "target", "parcel", "package", "boite", "caisse", "objet", "kiste", "karton", "objekt", "wuerfel", "caja", "scatola",
-    "doos",
+    "target", "parcel", "package", "boite", "caisse", "objet", "kiste", "karton", "objekt", "wuerfel", "caja",
+    "scatola", "doos",
 )  # fmt: skip
 """Words in the names of markers on objects, in the languages of laboratories; longer words may contain them."""
 WHOLE_OBJECT_WORDS = ("obj", "can", "tool", "item", "load", "bloc", "balle", "tasse", "glass")
 """Words that must be whole, since others contain them."""
+BODY_MARKERS, BODY_HEIGHT = 10, 1.0
+"""Fewest markers and smallest extent, meters, of a standing person."""
 SAME_BODY = 0.02
 """Largest standard deviation of the distance of two markers of one body, meters."""
 
@@ -69,7 +71,7 @@ class C3dReader:
             labels = [str(label).strip() for label in reader.point_labels]
             rate = float(reader.point_rate)
             unit = _parameter(reader, "POINT:UNITS").lower()
-            up = _up(_parameter(reader, "POINT:Y_SCREEN"))
+            screen = _parameter(reader, "POINT:Y_SCREEN")
             expected = int(reader.frame_count)
             if not 2 <= expected <= MAX_FRAMES or len(labels) > MAX_MARKERS or expected * len(labels) > 50_000_000:
                 raise ValueError(f"{expected} frames of {len(labels)} markers; expected 2 to {MAX_FRAMES:,} frames")
@@ -84,9 +86,10 @@ class C3dReader:
         if positions.shape[1] != len(labels) or not 1e-3 <= rate <= 1e5:
             recording.fail("C3D", f"{positions.shape[1]} markers at {rate} Hz, and {len(labels)} labels")
         times = options.frame_times(len(positions), rate)
-        return _tracks(
-            recording, labels, times, positions, _unit(recording, unit or "mm", options), up, "C3D", options
-        )
+        scale = _unit(recording, unit or "mm", options)
+        up = _up(screen) if screen else _up_of_body(positions * scale)
+        form = "C3D" if screen else "C3D, up not in the file and assumed (--up)"
+        return _tracks(recording, labels, times, positions, scale, up, form, options)
 
 
 def _parameter(reader: Any, name: str) -> str:
@@ -100,6 +103,18 @@ def _up(axis: str) -> Vector:
     vector = [0.0, 0.0, 0.0]
     vector[index if index >= 0 else 2] = -1.0 if axis.startswith("-") else 1.0
     return (vector[0], vector[1], vector[2])
+
+
+def _up_of_body(positions: Floats) -> Vector:
+    """Return the direction up from the markers of a standing person: the longest direction; z if there is none."""
+    if positions.shape[1] >= BODY_MARKERS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            extents = np.nanmedian(np.nanmax(positions, axis=1) - np.nanmin(positions, axis=1), axis=0)
+        order = np.argsort(extents)
+        if extents[order[-1]] >= BODY_HEIGHT and extents[order[-1]] >= 1.4 * extents[order[-2]]:
+            return _up("XYZ"[int(order[-1])])
+    return _up("Z")
 
 
 class TrcReader:
@@ -298,15 +313,15 @@ def _object_word(label: str) -> str | None:
 
 def _bodies(positions: Floats, indices: list[int]) -> list[list[int]]:
     """Return the groups of markers that keep their distances, largest first."""
-    left, bodies = list(indices), []
-    while left:
-        body, new = [], [left.pop(0)]
-        while new:
-            body += new
-            near = {other for index in new for other in left if _same_body(positions[:, index] - positions[:, other])}
-            new = sorted(near)
-            left = [index for index in left if index not in near]
-        bodies.append(sorted(body))
+    bodies: list[list[int]] = []
+    for index in indices:
+        for body in bodies:
+            # With all of them: the distance to a single one may be the same by chance.
+            if all(_same_body(positions[:, index] - positions[:, other]) for other in body):
+                body.append(index)
+                break
+        else:
+            bodies.append([index])
     return sorted(bodies, key=len, reverse=True)
 
 

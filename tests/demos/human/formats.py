@@ -85,6 +85,32 @@ def alphapose_list(folder: Path) -> Written:
     return path, ReadOptions(fps=RATE)
 
 
+def openpose_coco(folder: Path) -> Written:
+    """COCO-18 bodies, and the normalized scale of --keypoint_scale 3."""
+    path = folder / "openpose-coco"
+    path.mkdir()
+    size = np.array([WIDTH, HEIGHT])
+    for frame in range(FRAMES):
+        body = np.zeros((18, 2))
+        body[4] = IMAGE[frame, 0] / size
+        person = {"pose_keypoints_2d": _triples(body), "hand_right_keypoints_2d": _triples(IMAGE[frame] / size)}
+        (path / f"{frame:06d}_keypoints.json").write_text(json.dumps({"version": 1.1, "people": [person]}))
+    return path, ReadOptions(fps=RATE, image_size=(WIDTH, HEIGHT))
+
+
+def alphapose_cmu(folder: Path) -> Written:
+    path = folder / "alphapose-cmu.json"
+    frames = {
+        f"{frame}.jpg": {
+            "version": 0.1,
+            "bodies": [{"joints": [0.0] * 54, "hand_right_keypoints_2d": _triples(IMAGE[frame])}],
+        }
+        for frame in range(FRAMES)
+    }
+    path.write_text(json.dumps(frames))
+    return path, ReadOptions(fps=RATE)
+
+
 def alphapose_open(folder: Path) -> Written:
     path = folder / "alphapose-open.json"
     frames = {
@@ -135,6 +161,13 @@ def _ordered(order: str) -> np.ndarray[Any, Any]:
         if index != ABSENT:
             points[:, index] = POINTS[:, point]
     return points
+
+
+def mediapipe_holistic(folder: Path) -> Written:
+    path = folder / "holistic.json"
+    frames = [{"timestamp": TIMES[frame], "right_hand_landmarks": _normalized(frame)} for frame in range(FRAMES)]
+    path.write_text(json.dumps({"width": WIDTH, "height": HEIGHT, "frames": frames}))
+    return path, ReadOptions()
 
 
 def npy(folder: Path) -> Written:
@@ -326,7 +359,8 @@ def track_json(folder: Path) -> Written:
 WRITERS: dict[str, Callable[[Path], Written]] = {
     writer.__name__: writer
     for writer in (
-        openpose, alphapose_list, alphapose_open, mediapipe_tasks, mediapipe_browser, npy, npz, csv, aria, vision_pro,
+        openpose, openpose_coco, alphapose_list, alphapose_open, alphapose_cmu, mediapipe_tasks, mediapipe_browser,
+        mediapipe_holistic, npy, npz, csv, aria, vision_pro,
         egodex, trc, c3d, bvh, umi, lerobot, panda_log, pose, track_npz, track_json,
     )
 }  # fmt: skip

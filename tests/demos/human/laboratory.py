@@ -28,7 +28,9 @@ def markers(seed: int = 5) -> tuple[dict[str, Any], float, float]:
     box = np.where(held[:, None], pinch, np.where((scene.times < scene.grasp)[:, None], scene.start, scene.end))
     angle = np.where(held, 0.6 * np.sin(np.pi * (scene.times - scene.grasp) / (scene.release - scene.grasp)), 0.0)
     cos, sin, zero = np.cos(angle), np.sin(angle), np.zeros_like(angle)
-    turn = np.stack([np.stack([cos, -sin, zero], 1), np.stack([sin, cos, zero], 1), np.stack([zero, zero, zero + 1], 1)], 1)
+    turn = np.stack(
+        [np.stack([cos, -sin, zero], 1), np.stack([sin, cos, zero], 1), np.stack([zero, zero, zero + 1], 1)], 1
+    )
     found = {name: scene.points[:, point].copy() for name, point in HAND.items()}
     found["wrist_in"] += (0.05, 0.0, 0.0)
     for number, corner in enumerate(CORNERS, start=1):
