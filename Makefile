@@ -16,7 +16,7 @@ OTHERS := .venv-others
 # Text that people write; results and lists of versions are generated.
 SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
 
-.PHONY: help install quickstart benchmark results experts throughput data-speed hand-model learning-speed running-cost vector-speed golden published test test-all test-oldest lint format docs images clean
+.PHONY: help install quickstart benchmark results experts throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published test test-all test-oldest lint format docs images clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,6 +91,9 @@ running-cost: $(INSTALLED) ## measure the overhead of the runner, into results/r
 
 vector-speed: $(INSTALLED) ## measure vector environments and the training of ppo with them, into results/vector.json
 	$(BIN)/python -m benchmarks vector --rounds 3 --training-steps 300000 --out results/vector.json
+
+recordings: $(INSTALLED) ## measure recordings of hands and their imitation, into results/recordings.json
+	$(BIN)/python -m benchmarks recordings --out results/recordings.json
 
 golden: $(INSTALLED) ## record golden files again, after a version was raised
 	$(BIN)/python -m tests.golden

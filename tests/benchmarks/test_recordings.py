@@ -17,6 +17,8 @@ from benchmarks.recordings.accuracy import CONTROLS, accuracy, controlled, recor
 from benchmarks.recordings.imitation import MOTIONS, cells, imitate, motion_of
 from demos.runtime.engines import Job
 
+ROOT = Path(__file__).parents[2]
+
 
 class Here:
     """Runs jobs in this process; stops after some, as a kill would."""
@@ -79,6 +81,19 @@ def test_a_straight_line_succeeds_without_the_persons_deviation() -> None:
 
 def test_recordings_without_events_have_no_errors() -> None:
     assert accuracy("side", 3, 1)["frames_median"] is None or accuracy("side", 3, 1)["refused"] == 0
+
+
+def test_the_committed_results_keep_what_the_document_promises() -> None:
+    content = measurement.Recordings.model_validate_json((ROOT / "results" / "recordings.json").read_bytes())
+    for row in content.accuracy[:2]:
+        assert row["close"] >= 95
+        assert len(row["wrong"]) <= 1
+        assert row["millimeters_median"] <= 10
+        assert row["millimeters_p90"] <= 20
+    assert [row["refused"] for row in content.refusals] == [100, 100]
+    text = (ROOT / "docs" / "teach_by_showing.md").read_text()
+    for row in content.accuracy:
+        assert f"| {row['view']} | {row['close']} of 100 | {row['refused']} | {len(row['wrong'])} |" in text
 
 
 def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
