@@ -43,7 +43,7 @@ EVENT_METHODS = {
     "given": "given by you",
     "none": "none found",
 }
-"""What is shown for each method by which events are found."""
+"""Text on the page for each method by which events are found."""
 EXTENT = 1000
 """Width and height of the drawing of a hand."""
 

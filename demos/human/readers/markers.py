@@ -293,16 +293,16 @@ def hand_point(name: str, hand: str | None) -> str | None:
     rest = re.sub(r"[^A-Z0-9]", "", name.upper()) if hand is None else _without_side(name, hand)
     if rest is None:
         return None
-    exact = {point.replace("_", "").upper(): point for point in POINT_NAMES}
-    return exact.get(rest) or next(
-        (point for point, pattern in HAND_MARKERS.items() if re.fullmatch(pattern, rest)), None
-    )
+    for point in POINT_NAMES:
+        if point.replace("_", "").upper() == rest:
+            return point
+    return next((point for point, pattern in HAND_MARKERS.items() if re.fullmatch(pattern, rest)), None)
 
 
 def _object_word(label: str) -> str | None:
     """Return the word for an object in a marker's name; None if there is none."""
-    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", label)]
-    for word in words:
+    words: list[str] = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", label)
+    for word in map(str.lower, words):
         if word in WHOLE_OBJECT_WORDS:
             return word
         for known in OBJECT_WORDS:
