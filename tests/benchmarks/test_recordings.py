@@ -40,6 +40,7 @@ def run(out: Path, engine: Any, **changes: Any) -> measurement.Recordings:
     return measurement.run(out, engine, **settings)
 
 
+@pytest.mark.slow
 def test_an_interrupted_measurement_is_completed_and_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.json", tmp_path / "broken.json"
     first, rest = Here(), Here()
