@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from demos.types import Action, Array, Env, Info, JsonObject, Keywords, Memory, Observation, Space
+from demos.runtime.types import Action, Array, Env, Info, JsonObject, Keywords, Memory, Observation, Space
 
 if TYPE_CHECKING:
     import torch  # not every command needs it

@@ -26,7 +26,7 @@ from demos.datasets.data_file import DATA_FILE
 from demos.datasets.loading import dataset_folder, find, load
 from demos.datasets.metadata import HISTORY, PLAN, is_collected, plan_of
 from demos.datasets.writing import check_writable, dataset_writer, derived_metadata
-from demos.types import Metadata
+from demos.runtime.types import Metadata
 from lam_envs.registration import is_lam_env
 
 MAX_NOTES = 10

@@ -21,7 +21,7 @@ from PIL import Image
 from demos.datasets.checksum import episode_digest
 from demos.datasets.episode import DIGEST, INSTRUCTION
 from demos.datasets.reading import is_stepwise, read_dtype
-from demos.types import Array, Space
+from demos.runtime.types import Array, Space
 
 STEPWISE = ("rewards", "terminations", "truncations")
 PARTS = ("observations", "actions", *STEPWISE, "infos")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from demos.types import JsonObject
+from demos.runtime.types import JsonObject
 
 READ_TIMEOUT_SECONDS = 60.0
 """Largest time to read one array, seconds."""

@@ -12,7 +12,7 @@ from demos.datasets.data_file import DATA_FILE
 from demos.datasets.loading import validate_id
 from demos.datasets.metadata import HISTORY, PLAN, SCHEMA
 from demos.runtime.access import access_error
-from demos.types import Metadata
+from demos.runtime.types import Metadata
 
 OURS = "lam_envs_"
 """Prefix of the metadata keys of this package."""

@@ -16,7 +16,7 @@ from demos.check.integrity import shorten
 from demos.check.scan import ScanResult
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.metadata import is_collected
-from demos.types import Metadata
+from demos.runtime.types import Metadata
 
 MAX_MISSING = 1000
 """Largest number of missing episodes that are listed."""

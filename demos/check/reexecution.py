@@ -12,7 +12,7 @@ from demos.collection.replay import replay_difference
 from demos.datasets.environment import make_env
 from demos.datasets.metadata import changes_of, is_collected, plan_of, stores_jpeg
 from demos.datasets.reading import episodes_of
-from demos.types import JsonObject
+from demos.runtime.types import JsonObject
 
 
 def environment_faults(dataset: minari.MinariDataset) -> list[str]:

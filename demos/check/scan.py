@@ -14,7 +14,7 @@ from minari.serialization import deserialize_space
 from demos.check.integrity import Expected, Findings, check_episode, shorten
 from demos.check.isolation import READ_TIMEOUT_SECONDS, ProcessError, Send, limit_memory, messages_of
 from demos.runtime.access import access_error
-from demos.types import JsonObject, Space
+from demos.runtime.types import JsonObject, Space
 
 SPARE_MEMORY = 2**30
 """Memory for reading, bytes, in addition to eight times the size of the file."""

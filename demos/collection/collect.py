@@ -30,7 +30,7 @@ from demos.datasets.metadata import HISTORY, PLAN, plan_of
 from demos.datasets.writing import check_replaceable, publish
 from demos.runtime.engines import Engine, Job, JobPath, LocalEngine
 from demos.runtime.files import write_json
-from demos.types import Env, JsonObject, Keywords
+from demos.runtime.types import Env, JsonObject, Keywords
 from lam_envs.registration import is_lam_env
 
 LOCK_SECONDS = 5.0

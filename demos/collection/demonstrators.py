@@ -18,7 +18,7 @@ from demos.collection.recording import Policy
 from demos.collection.strategies import STRATEGIES, Strategy
 from demos.experts import make_expert
 from demos.runtime.import_paths import import_object
-from demos.types import Action, Array, Env, Info, Observation
+from demos.runtime.types import Action, Array, Env, Info, Observation
 from lam_envs import ToolCommand
 from lam_envs.control.discrete import DiscreteControl
 from lam_envs.env import ManipulationEnv

@@ -7,7 +7,7 @@ import numpy as np
 from demos.collection.demonstrators import Demonstrator, DemonstratorAction
 from demos.human.motion import motion_of_json
 from demos.human.policy import Attempt, HumanPolicy, failure_of
-from demos.types import Env, Info, JsonObject, Observation
+from demos.runtime.types import Env, Info, JsonObject, Observation
 
 HUMAN = "human"
 KEEP = "keep"

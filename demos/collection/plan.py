@@ -10,7 +10,7 @@ from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.human_demonstrator import HUMAN
 from demos.collection.strategies import STRATEGIES
 from demos.collection.versions import demonstration_versions, library_versions
-from demos.types import JsonObject, Keywords
+from demos.runtime.types import JsonObject, Keywords
 from lam_envs.validation import check_name
 
 PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")

@@ -14,7 +14,7 @@ from demos.datasets.checksum import checksum
 from demos.datasets.loading import dataset_folder, load
 from demos.datasets.metadata import plan_of
 from demos.runtime.files import write_json
-from demos.types import JsonObject, Keywords
+from demos.runtime.types import JsonObject, Keywords
 
 PUBLISHED = "published.json"
 

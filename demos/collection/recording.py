@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from demos.datasets.episode import INSTRUCTION, STATE, Episode, instruction_in
-from demos.types import Action, Env, Info, Keywords, Memory, Observation, Space
+from demos.runtime.types import Action, Env, Info, Keywords, Memory, Observation, Space
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 

@@ -18,7 +18,7 @@ from demos.datasets.episode import NOTES, STATE, SUCCESS, Episode
 from demos.datasets.metadata import changes_of, episode_seeds, is_collected, plan_of, stores_jpeg
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
-from demos.types import Env, Info, Space
+from demos.runtime.types import Env, Info, Space
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_lam_env
 

@@ -37,7 +37,7 @@ from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
 from demos.datasets.metadata import FAILURES
 from demos.datasets.writing import DatasetWriter
 from demos.runtime.files import write_json
-from demos.types import Action, Env, Info, Metadata
+from demos.runtime.types import Action, Env, Info, Metadata
 
 SHARD_EPISODES = 25
 """Episodes of a shard: a few seconds of work."""

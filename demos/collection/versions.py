@@ -15,7 +15,7 @@ from demos.collection.environment_versions import environment_versions
 from demos.collection.human_demonstrator import HumanDemonstrator
 from demos.collection.strategies import STRATEGIES
 from demos.experts import EXPERTS
-from demos.types import Keywords
+from demos.runtime.types import Keywords
 
 WITHOUT_EXPERT = ((PolicyDemonstrator.name,), (HumanDemonstrator.name,))
 """Demonstrators of plans in which no expert acts."""

@@ -19,7 +19,7 @@ from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import changes_of, plan_of, rate_of
 from demos.datasets.reading import episodes_of
-from demos.types import Array, Env, Keywords
+from demos.runtime.types import Array, Env, Keywords
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_lam_env
 

@@ -16,7 +16,7 @@ from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import DIGEST, INSTRUCTION
 from demos.datasets.metadata import require_dataset
 from demos.runtime.files import write_atomically
-from demos.types import Array, Metadata
+from demos.runtime.types import Array, Metadata
 
 OTHER_ATTRIBUTES = ("id", DIGEST, INSTRUCTION)
 """Attributes of an episode that do not count as content. The instruction follows from seed, options and environment,

@@ -27,7 +27,7 @@ from demos.datasets.metadata import (
 )
 from demos.datasets.reading import episodes_of
 from demos.datasets.writing import DatasetWriter, dataset_writer, derived_metadata
-from demos.types import JsonObject, Metadata
+from demos.runtime.types import JsonObject, Metadata
 
 PLAN_KEYS = {QUALITY: "qualities", STRATEGY: "strategies"}
 """Key of the plan whose list an info indexes."""

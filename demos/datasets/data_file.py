@@ -12,7 +12,7 @@ import numpy as np
 from minari.dataset.minari_storage import is_image_space
 from PIL import Image
 
-from demos.types import Info, Space
+from demos.runtime.types import Info, Space
 
 DATA_FILE = "main_data.hdf5"
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import registry
 
 import lam_envs
 from demos.datasets.metadata import plan_of
-from demos.types import Env
+from demos.runtime.types import Env
 from lam_envs.registration import is_lam_env
 
 PLAIN_TEXT = re.compile(r"[\w -]*")

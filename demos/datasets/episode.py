@@ -11,7 +11,7 @@ import numpy.typing as npt
 from minari.data_collector import EpisodeBuffer
 
 from demos.datasets.tree import identical
-from demos.types import Array, Info, Keywords
+from demos.runtime.types import Array, Info, Keywords
 from lam_envs.observation.instructions import decode_instruction
 
 DIGEST = "sha256"

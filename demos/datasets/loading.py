@@ -21,7 +21,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.metadata import PLAN, is_collected
 from demos.runtime.access import access_error
-from demos.types import Metadata
+from demos.runtime.types import Metadata
 from lam_envs.registration import is_lam_env
 
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")

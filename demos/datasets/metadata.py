@@ -10,7 +10,7 @@ import minari
 from gymnasium.envs.registration import EnvSpec, registry
 from minari.dataset.minari_storage import is_image_space
 
-from demos.types import JsonObject, Keywords, Metadata, Space
+from demos.runtime.types import JsonObject, Keywords, Metadata, Space
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_lam_env
 

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from demos.datasets.data_file import DATA_FILE, decode, decode_attributes, decode_infos, open_data
 from demos.datasets.episode import DIGEST, EXECUTED, INSTRUCTION, Episode, instruction_in
 from demos.datasets.metadata import require_dataset
-from demos.types import Array, Info, Keywords, Space
+from demos.runtime.types import Array, Info, Keywords, Space
 
 
 def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = None) -> Iterator[Episode]:

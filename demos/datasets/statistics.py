@@ -14,7 +14,7 @@ from demos.datasets.episode import Episode
 from demos.datasets.metadata import history_of, plan_of, rate_of, require_dataset
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
-from demos.types import Array, Observation
+from demos.runtime.types import Array, Observation
 
 Numbers = npt.NDArray[np.float64]
 ACTION, OBSERVATION = "action", "observation"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from demos.types import Array
+from demos.runtime.types import Array
 
 
 def tree_map(function: Callable[..., object], part: object) -> Any:

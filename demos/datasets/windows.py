@@ -21,7 +21,7 @@ import numpy.typing as npt
 from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.reading import episodes_of, read_dtype
 from demos.datasets.tree import tree_leaves, tree_map, tree_nest
-from demos.types import Array, Arrays, Observation, Space
+from demos.runtime.types import Array, Arrays, Observation, Space
 
 RELEASE_BYTES = 256 * 2**20
 """Bytes read after which the mapped pages are released, so that they do not count as memory of the process."""

@@ -24,7 +24,7 @@ from demos.datasets.episode import DIGEST, Episode
 from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset
 from demos.datasets.metadata import FAILURES, HISTORY, history_of, holds_images
 from demos.datasets.tree import tree_leaves
-from demos.types import Metadata, Space
+from demos.runtime.types import Metadata, Space
 
 COPIED_METADATA: dict[str, type | tuple[type, ...]] = {
     "algorithm_name": str,

@@ -13,7 +13,7 @@ from demos.experts.push import PushExpert
 from demos.experts.reach import ReachExpert
 from demos.experts.stack import StackExpert
 from demos.experts.table import TableExpert
-from demos.types import Env
+from demos.runtime.types import Env
 
 EXPERTS: dict[str, Expert] = {
     "reach": ReachExpert(),

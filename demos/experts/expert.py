@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from demos.types import Array, Env, Observation
+from demos.runtime.types import Array, Env, Observation
 from lam_envs import ToolCommand
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import ROBOT_KEY, Features

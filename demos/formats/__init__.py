@@ -27,7 +27,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, atomi
 from demos.formats.source import source_of
 from demos.formats.spaces import check_against_space, leaf_spaces
 from demos.preprocess.schema import DatasetSchema, schema_of_env
-from demos.types import JsonObject, Keywords, Metadata
+from demos.runtime.types import JsonObject, Keywords, Metadata
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_lam_env
 from lam_envs.validation import check_name

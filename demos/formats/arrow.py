@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from demos.formats.format import import_optional
-from demos.types import Array
+from demos.runtime.types import Array
 
 if TYPE_CHECKING:
     import pyarrow as pa

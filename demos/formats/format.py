@@ -22,7 +22,7 @@ from demos.datasets.episode import Episode
 from demos.formats.provenance import Provenance
 from demos.formats.source import Source
 from demos.runtime.access import access_error
-from demos.types import Array, Space
+from demos.runtime.types import Array, Space
 
 DAMAGED = (
     ArithmeticError,

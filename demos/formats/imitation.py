@@ -39,7 +39,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import Column, SeedAndDigest, Source
 from demos.formats.spaces import infer_action_space, infer_space, leaf_spaces
-from demos.types import Array, Info, JsonObject, Observation, Space
+from demos.runtime.types import Array, Info, JsonObject, Observation, Space
 
 if TYPE_CHECKING:
     import pyarrow as pa

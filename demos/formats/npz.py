@@ -31,7 +31,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split
 from demos.formats.provenance import parse_provenance, provenance_text
 from demos.formats.source import Column, Source
 from demos.formats.spaces import infer_action_space, infer_space
-from demos.types import Array, Space
+from demos.runtime.types import Array, Space
 
 ENDS, RATE, METADATA = "episode_ends", "rate", "metadata"
 STEPS = ("actions", "rewards", "terminations", "truncations")

@@ -14,7 +14,7 @@ from minari.serialization import deserialize_space, serialize_space
 from demos.datasets.metadata import HISTORY
 from demos.formats.source import Column, Source
 from demos.formats.spaces import leaf_spaces
-from demos.types import JsonObject, Metadata, Space
+from demos.runtime.types import JsonObject, Metadata, Space
 
 VERSION = 1
 """Version of the provenance format."""

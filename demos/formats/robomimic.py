@@ -26,7 +26,7 @@ from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import SeedAndDigest, Source
 from demos.formats.spaces import flat_names, infer_action_space, infer_space, leaf_spaces
-from demos.types import Array, Info, Space
+from demos.runtime.types import Array, Info, Space
 
 WHOLE = "state"
 """Key of observations that are one array."""

@@ -22,7 +22,7 @@ from demos.datasets.reading import episodes_of, is_stepwise, read_dtype
 from demos.datasets.tree import tree_leaves, tree_nest
 from demos.datasets.writing import stored_parts
 from demos.formats.spaces import leaf_spaces
-from demos.types import JsonObject, Keywords, Space
+from demos.runtime.types import JsonObject, Keywords, Space
 
 FLAGS = ("terminations", "truncations")
 UNKNOWN_FPS = 20

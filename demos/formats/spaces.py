@@ -8,7 +8,7 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 from gymnasium import spaces
 
-from demos.types import Array, Space
+from demos.runtime.types import Array, Space
 
 LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 

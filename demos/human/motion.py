@@ -14,7 +14,7 @@ from demos.human.calibration.camera import Camera, frame_of_up
 from demos.human.events import Events
 from demos.human.signals import fill_gaps, low_pass, smooth, smoothness_of
 from demos.human.track import Floats, HandTrack
-from demos.types import JsonObject
+from demos.runtime.types import JsonObject
 
 FORMAT = "lam-envs hand motion 1"
 RATE = 20.0

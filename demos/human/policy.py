@@ -27,7 +27,7 @@ from demos.human.scenes import (
     over,
 )
 from demos.human.track import Floats
-from demos.types import Action, Env, Info, Observation
+from demos.runtime.types import Action, Env, Info, Observation
 from lam_envs import ToolCommand
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Features

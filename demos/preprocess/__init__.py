@@ -24,7 +24,7 @@ from demos.preprocess.resample import Resample
 from demos.preprocess.schema import schema_of
 from demos.preprocess.smooth import Smooth
 from demos.preprocess.states_to_obs import StatesToObs
-from demos.types import JsonObject, Metadata
+from demos.runtime.types import JsonObject, Metadata
 
 PREPROCESSORS: dict[str, type[Preprocessor]] = {
     kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features, StatesToObs)

@@ -13,7 +13,7 @@ from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_leaves
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import Column, DatasetSchema
-from demos.types import Array
+from demos.runtime.types import Array
 
 INFO = "info/"
 """Prefix of features that are infos."""

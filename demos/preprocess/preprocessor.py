@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from demos.datasets.episode import Episode
 from demos.preprocess.schema import DatasetSchema
-from demos.types import JsonObject
+from demos.runtime.types import JsonObject
 
 
 class EpisodeTransform(ABC):

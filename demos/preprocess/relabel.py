@@ -16,7 +16,7 @@ from demos.datasets.episode import EXECUTED, INSTRUCTION, NOTES, STATE, Episode
 from demos.datasets.tree import tree_leaves
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
-from demos.types import Env, JsonObject
+from demos.runtime.types import Env, JsonObject
 from lam_envs import ToolCommand
 from lam_envs.control import CONTROLS
 from lam_envs.env import ManipulationEnv

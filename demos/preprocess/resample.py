@@ -14,7 +14,7 @@ from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_map
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema
-from demos.types import Array, Space
+from demos.runtime.types import Array, Space
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from demos.datasets.episode import Episode
 from demos.datasets.metadata import PLAN, SCHEMA, plan_of, rate_of, validate_rate
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves, tree_map
-from demos.types import Array, Env, JsonObject, Metadata, Space
+from demos.runtime.types import Array, Env, JsonObject, Metadata, Space
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.control import CONTROLS
 from lam_envs.env import ManipulationEnv

@@ -13,7 +13,7 @@ from typing_extensions import override
 from demos.datasets.episode import Episode
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema
-from demos.types import Array
+from demos.runtime.types import Array
 
 
 @dataclass(frozen=True)

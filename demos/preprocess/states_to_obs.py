@@ -12,7 +12,7 @@ from demos.collection.recording import stack
 from demos.datasets.episode import STATE, Episode
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.schema import DatasetSchema, schema_of_env
-from demos.types import Env
+from demos.runtime.types import Env
 from lam_envs.env import ManipulationEnv
 from lam_envs.registration import is_lam_env
 from lam_envs.scene.observer import OBSERVATIONS

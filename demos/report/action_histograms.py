@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from demos.types import Array, Env, Space
+from demos.runtime.types import Array, Env, Space
 from lam_envs.control.discrete import DISCRETE_STEPS
 from lam_envs.control.end_effector import MAX_STEP, MAX_YAW_STEP
 from lam_envs.control.joint import MAX_JOINT_STEP

@@ -22,7 +22,7 @@ from demos.datasets.metadata import rate_of
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
 from demos.report.positions import own_env
-from demos.types import Env, Space
+from demos.runtime.types import Env, Space
 
 SIZE = 240
 """Width and height of a rendered frame, pixels."""

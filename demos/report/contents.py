@@ -15,7 +15,7 @@ from demos.datasets.metadata import plan_of
 from demos.datasets.reading import episodes_of
 from demos.report.action_histograms import ActionHistograms, action_names
 from demos.report.positions import Area, Points, Positions, own_env
-from demos.types import Array, JsonObject
+from demos.runtime.types import Array, JsonObject
 
 MAX_PATHS = 200
 """Largest number of episodes whose path of the tool is shown."""

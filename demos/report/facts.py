@@ -13,7 +13,7 @@ from demos.datasets.checksum import checksum
 from demos.datasets.metadata import history_of, is_collected, libraries_of, plan_of, rate_of
 from demos.report.contents import Contents
 from demos.runtime.intervals import wilson_interval
-from demos.types import Space
+from demos.runtime.types import Space
 
 
 def number_text(value: float) -> str:

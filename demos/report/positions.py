@@ -12,7 +12,7 @@ from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import plan_of
 from demos.datasets.tree import tree_map
-from demos.types import Env
+from demos.runtime.types import Env
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import ROBOT_KEY
 from lam_envs.registration import is_lam_env

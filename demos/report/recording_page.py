@@ -27,7 +27,7 @@ from demos.human.track import Floats, HandTrack
 from demos.human.video import VideoFrame
 from demos.report.positions import own_env
 from demos.runtime.files import write_atomically
-from demos.types import Array, JsonObject
+from demos.runtime.types import Array, JsonObject
 
 MAX_FRAMES = 240
 """Most frames of the recording on a page."""

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from demos.types import Keywords
+from demos.runtime.types import Keywords
 
 # Paths and names may hold brackets: do not read these as markup.
 console = Console(highlight=False, markup=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from demos.formats.spaces import flat_names, is_image, leaf_spaces
-from demos.types import Space
+from demos.runtime.types import Space
 
 VERSION = "v3.0"
 INFO, STATS, TASKS_FILE = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"

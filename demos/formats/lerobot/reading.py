@@ -36,7 +36,7 @@ from demos.formats.lerobot.layout import (
 from demos.formats.lerobot.videos import read_frames
 from demos.formats.provenance import Provenance, parse_provenance
 from demos.formats.spaces import infer_action_space, infer_space
-from demos.types import Arrays, JsonObject, Space
+from demos.runtime.types import Arrays, JsonObject, Space
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -22,7 +22,7 @@ from demos.formats.arrow import (
 )
 from demos.formats.lerobot.layout import DEFAULTS, STEPWISE, Layout
 from demos.formats.source import Column, SeedAndDigest, Source
-from demos.types import Array, Arrays
+from demos.runtime.types import Array, Arrays
 from lam_envs.registration import TASKS, is_lam_env
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ from demos.formats.lerobot.videos import FILES_PER_CHUNK, VideoWriter, import_py
 from demos.formats.provenance import provenance_text
 from demos.formats.source import UNKNOWN_FPS, SeedAndDigest, Source
 from demos.formats.spaces import leaf_spaces
-from demos.types import Array, Arrays
+from demos.runtime.types import Array, Arrays
 from lam_envs.registration import is_lam_env
 
 EPISODES_PER_WRITE = 50
