@@ -116,13 +116,16 @@ class Observer:
         features = self.layout.decode(observation["observation"])
         return {**features, **self._world.task.goal_features(features, observation["desired_goal"])}
 
-    def camera_images(self) -> dict[str, Array]:
+    def camera_images(
+        self, cameras: Sequence[str] | None = None, width: int | None = None, height: int | None = None
+    ) -> dict[str, Array]:
         """See ``ManipulationEnv.camera_images``."""
         self._viewer.update()
-        cameras, width, height, depth, _ = self._images
-        images = {name: self._viewer.render_camera(name, width, height) for name in cameras}
+        settings = self._images
+        size = width or settings.width, height or settings.height
+        images = {name: self._viewer.render_camera(name, *size) for name in cameras or settings.cameras}
         parts: dict[str, Array] = {name: image.rgb for name, image in images.items()}
-        if depth:
+        if settings.depth:
             parts.update({name + DEPTH_SUFFIX: image.depth[..., None] for name, image in images.items()})
         return parts
 
