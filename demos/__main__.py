@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from demos.commands import collect, curate, exchange, human, inspect, verify
+from demos.commands import collect, curate, exchange, human, inspect, teleop, verify
 from demos.runtime.console import clear_errors
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (collect, inspect, verify, curate, exchange, human):
+for group in (collect, inspect, verify, curate, exchange, human, teleop):
     group.add_to(app)
 
 

@@ -24,6 +24,7 @@ from demos.collection.human_demonstrator import HumanDemonstrator
 from demos.collection.plan import Plan
 from demos.collection.recording import check_spaces
 from demos.collection.shards import Shard, begin_run, merge, shards_of, write_shard
+from demos.collection.teleop_demonstrator import TELEOP
 from demos.collection.versions import major_versions
 from demos.datasets.loading import dataset_folder, datasets_root, load
 from demos.datasets.metadata import HISTORY, PLAN, plan_of
@@ -100,6 +101,8 @@ def collect(
             "import the module that registers it (python -m demos --import MODULE collect ...) and give the id "
             "without a module. In other environments there is no expert: give a --policy"
         )
+    if demonstrator == TELEOP:
+        raise ValueError(f"a person drives: python -m demos teleop {env_id}")
     plan = Plan(
         env_id,
         dict(env_kwargs or {}),
@@ -205,7 +208,7 @@ def _is_same(name: str, folder: Path, plan_json: JsonObject, *, overwrite: bool)
     """
     try:
         existing = load(folder)
-        _check_same(name, plan_of(existing), plan_json, "choose another id, or overwrite it")
+        check_same(name, plan_of(existing), plan_json, "choose another id, or overwrite it")
         if HISTORY in existing.storage.metadata:
             raise FileExistsError(f"dataset {name} was made from another one; choose another id, or overwrite it")
     except (FileExistsError, ValueError):
@@ -215,7 +218,18 @@ def _is_same(name: str, folder: Path, plan_json: JsonObject, *, overwrite: bool)
     return True
 
 
-def _check_same(name: str, found: JsonObject, plan_json: JsonObject, advice: str) -> None:
+def check_same(name: str, found: JsonObject, plan_json: JsonObject, advice: str) -> None:
+    """Check that the plan of an existing dataset has the requested settings.
+
+    Args:
+        name: Id of the dataset.
+        found: Plan of the dataset, which need not be trusted.
+        plan_json: Requested plan; settings that it lacks are not compared.
+        advice: Advice for the error.
+
+    Raises:
+        FileExistsError: It has other settings.
+    """
     requested, existing = _comparable(plan_json), _comparable(found)
     different = [key for key in requested if existing.get(key) != requested[key]]
     if different:
@@ -247,7 +261,7 @@ def _prepare_partial(name: str, partial: Path, plan_json: JsonObject, *, overwri
     if plan_file.exists():
         advice = "an interrupted collection of that id has them; choose another id, or overwrite it"
         try:
-            _check_same(name, json.loads(plan_file.read_text()), plan_json, advice)
+            check_same(name, json.loads(plan_file.read_text()), plan_json, advice)
         except (FileExistsError, ValueError):
             if not overwrite:
                 raise

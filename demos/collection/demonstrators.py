@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, NamedTuple, cast
 
@@ -14,8 +15,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from demos.collection.recording import Policy
+from demos.collection.recording import Policy, Step
 from demos.collection.strategies import STRATEGIES, Strategy
+from demos.datasets.episode import EXECUTED
 from demos.experts import make_expert
 from demos.runtime.import_paths import import_object
 from demos.runtime.types import Action, Array, Env, Info, Observation
@@ -90,6 +92,34 @@ class Demonstrator(ABC):
             info: Last info of the environment.
         """
         return ""
+
+
+def demonstrate(
+    env: Env, demonstrator: Demonstrator, seed: int, notes: Info, *, records_executed: bool = False
+) -> Iterator[Step]:
+    """Yield the reset and the steps of an episode: labels as actions; executed actions and notes in the infos.
+
+    Args:
+        env: Environment with a time limit.
+        demonstrator: Demonstrator that acts.
+        seed: Seed of the environment, from which the demonstrator's own follows.
+        notes: Infos to record at every step.
+        records_executed: Record the executed actions, which may differ from the labels.
+    """
+    demonstrator.reset(np.random.default_rng([seed, 2]))
+
+    def with_notes(info: Info, executed: Action) -> Info:
+        own = {EXECUTED: executed} if records_executed else {}
+        return {**info, **notes, **demonstrator.notes(), **own}
+
+    observation, info = env.reset(seed=seed)
+    step = Step(None, observation, 0.0, False, False, with_notes(info, np.zeros_like(env.action_space.sample())))
+    yield step
+    while not (step.terminated or step.truncated):
+        act = demonstrator.act(step.observation)
+        observation, reward, terminated, truncated, info = env.step(act.executed)
+        step = Step(act.label, observation, float(reward), terminated, truncated, with_notes(info, act.executed))
+        yield step
 
 
 class ExpertDemonstrator(Demonstrator):
@@ -235,12 +265,12 @@ class PolicyDemonstrator(Demonstrator):
         return DemonstratorAction(action, action)
 
 
-def make_policy_demonstrator(import_path: str, env: Env) -> PolicyDemonstrator:
-    """Return the demonstrator of a third-party policy.
+def make_policy(import_path: str, env: Env) -> Policy:
+    """Return a third-party policy.
 
     Args:
         import_path: ``package.module:Name`` of a policy, or of a function of an environment that returns one.
-        env: Environment of the demonstrations.
+        env: Environment of the policy.
 
     Raises:
         ValueError: There is no such object, or it has no ``predict``.
@@ -251,7 +281,12 @@ def make_policy_demonstrator(import_path: str, env: Env) -> PolicyDemonstrator:
         raise ValueError(
             f"{import_path} gives a {type(policy).__name__}, which has no predict; expected predict(observation, ...)"
         )
-    return PolicyDemonstrator(env, policy)
+    return policy
+
+
+def make_policy_demonstrator(import_path: str, env: Env) -> PolicyDemonstrator:
+    """Return the demonstrator of a third-party policy; see :func:`make_policy`."""
+    return PolicyDemonstrator(env, make_policy(import_path, env))
 
 
 DEMONSTRATORS: dict[str, type[Demonstrator]] = {

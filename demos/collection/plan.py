@@ -9,6 +9,7 @@ import numpy as np
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.human_demonstrator import HUMAN
 from demos.collection.strategies import STRATEGIES
+from demos.collection.teleop_demonstrator import TELEOP
 from demos.collection.versions import demonstration_versions, library_versions
 from demos.runtime.types import JsonObject, Keywords
 from lam_envs.validation import check_name
@@ -26,9 +27,11 @@ class Plan:
         env_kwargs: Keywords for ``gym.make``.
         episodes: Number of episodes.
         seed: Seed from which the seed of each episode is derived.
-        demonstrator: Name in ``DEMONSTRATORS``, or ``mixed``: each episode draws one.
+        demonstrator: Name in ``DEMONSTRATORS``; ``mixed``: each episode draws one; or ``teleop``, which only
+            :mod:`demos.teleop` carries out.
         strategy: Name in ``STRATEGIES``, or ``all``: each episode draws one.
-        policy: ``package.module:Name`` of a third-party policy that acts in place of the expert.
+        policy: ``package.module:Name`` of a third-party policy that acts in place of the expert; with ``teleop``, a
+            name of the policy that the person takes over from.
         motion: Motion of a person that the robot imitates in place of the expert, as JSON; the demonstrator is
             ``human``.
         keep_failures: Keep episodes that fail, instead of repeating them with another seed.
@@ -56,21 +59,26 @@ class Plan:
             if not isinstance(value, int) or value < lowest:
                 raise ValueError(f"{name} is {value!r}; expected a whole number of at least {lowest}")
         if self.motion is None:
-            check_name("demonstrator", self.demonstrator, (*DEMONSTRATORS, MIXED))
+            check_name("demonstrator", self.demonstrator, (*DEMONSTRATORS, MIXED, TELEOP))
         elif (self.demonstrator, self.strategy, self.policy) != (HUMAN, "direct", None):
             raise ValueError(f"a motion is imitated by the demonstrator {HUMAN!r} alone; omit strategy and policy")
         check_name("strategy", self.strategy, (*STRATEGIES, ALL_STRATEGIES))
-        if self.policy is not None and (self.demonstrator, self.strategy) != ("expert", "direct"):
+        acting = ("expert", TELEOP)
+        if self.policy is not None and (self.demonstrator not in acting or self.strategy != "direct"):
             raise ValueError(f"the policy {self.policy!r} acts by itself; omit demonstrator and strategy")
 
     def default_id(self) -> str:
         """Return a dataset id made of the settings."""
         parts = [self.env_id.rpartition(":")[2].rpartition("-v")[0] or self.env_id]
         parts += [f"{name}-{value}" for name, value in sorted(self.env_kwargs.items())]
-        parts.append(self.demonstrator if self.policy is None else self.policy.rpartition(":")[2])
+        drives = self.demonstrator == TELEOP
+        parts += [TELEOP] * drives
+        if self.policy is not None or not drives:
+            parts.append(self.demonstrator if self.policy is None else self.policy.rpartition(":")[2])
         parts += [self.strategy] * (self.strategy != "direct")
         parts += ["failures"] * self.keep_failures + ["jpeg"] * self.jpeg
-        parts += [str(self.episodes), f"seed{self.seed}"]
+        # A person decides how many episodes there will be.
+        parts += [*([] if drives else [str(self.episodes)]), f"seed{self.seed}"]
         safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in "-".join(parts))
         return f"lam/{safe}-v0"
 
@@ -86,6 +94,8 @@ class Plan:
     @property
     def demonstrators(self) -> tuple[str, ...]:
         """Demonstrators that act in its episodes, in the order of the numbers that the episodes record."""
+        if self.demonstrator == TELEOP:
+            return (TELEOP,)
         if self.policy is not None:
             return ("policy",)
         if self.motion is not None:

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from demos.collection.recording import last_command, record, replay_steps
 from demos.datasets.environment import make_env
-from demos.datasets.episode import NOTES, STATE, SUCCESS, Episode
+from demos.datasets.episode import INTERVENTION, NOTES, STATE, SUCCESS, Episode
 from demos.datasets.metadata import changes_of, episode_seeds, is_collected, plan_of, stores_jpeg
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
@@ -153,6 +153,8 @@ def replay_difference(
         )
     if not all_infos:
         episode, replayed = _comparable(episode, replayed)
+    elif INTERVENTION in episode.infos:
+        replayed = _ended_by_recorder(episode, replayed)
     return episode.differs_from(replayed), success
 
 
@@ -174,15 +176,19 @@ def _comparable(episode: Episode, replayed: Episode) -> tuple[Episode, Episode]:
     # The infos of the reset may be missing.
     infos = {name: recorded_infos[name][1:] for name in both}
     converted_infos = {name: np.asarray(replayed_infos[name][1:], dtype=infos[name].dtype) for name in both}
-    truncations = replayed.truncations
-    if len(replayed) == len(episode) and not replayed.terminations[-1]:
-        # A recorder may stop at any step, which Minari's DataCollector stores as a truncation.
-        truncations = np.append(truncations[:-1], episode.truncations[-1])
     rewards = np.asarray(replayed.rewards, dtype=episode.rewards.dtype)
-    return (
-        replace(episode, infos=infos),
-        replace(replayed, rewards=rewards, truncations=truncations, infos=converted_infos),
-    )
+    replayed = _ended_by_recorder(episode, replayed)
+    return replace(episode, infos=infos), replace(replayed, rewards=rewards, infos=converted_infos)
+
+
+def _ended_by_recorder(episode: Episode, replayed: Episode) -> Episode:
+    """Return the replayed episode with the recorded end.
+
+    A recorder, such as Minari's DataCollector, or a person may stop at any step, which is stored as a truncation.
+    """
+    if len(replayed) != len(episode) or replayed.terminations[-1]:
+        return replayed
+    return replace(replayed, truncations=np.append(replayed.truncations[:-1], episode.truncations[-1]))
 
 
 def replay_states(dataset: minari.MinariDataset, *, progress: bool = False) -> StatesReport:

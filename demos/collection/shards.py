@@ -25,7 +25,7 @@ from demos.collection.demonstrators import (
     MIXED,
     MIXTURE,
     Demonstrator,
-    DemonstratorAction,
+    demonstrate,
     make_policy_demonstrator,
 )
 from demos.collection.human_demonstrator import HumanDemonstrator
@@ -33,11 +33,11 @@ from demos.collection.plan import Plan, episode_seed
 from demos.collection.recording import Step, record
 from demos.collection.strategies import STRATEGIES
 from demos.datasets.data_file import DATA_FILE
-from demos.datasets.episode import EXECUTED, QUALITY, STRATEGY, Episode
+from demos.datasets.episode import QUALITY, STRATEGY, Episode
 from demos.datasets.metadata import FAILURES
 from demos.datasets.writing import DatasetWriter
 from demos.runtime.files import write_json
-from demos.runtime.types import Action, Env, Info, Metadata
+from demos.runtime.types import Env, Info, Metadata
 
 SHARD_EPISODES = 25
 """Episodes of a shard: a few seconds of work."""
@@ -175,32 +175,13 @@ class Recorder:
         return self._demonstrators[key]
 
     def _steps(self, demonstrator_name: str, strategy: str, seed: int) -> Iterator[Step]:
-        """Yield the steps of an episode: labels as actions, executed actions and notes in the infos."""
-        demonstrator = self._demonstrator(demonstrator_name, strategy)
-        demonstrator.reset(np.random.default_rng([seed, 2]))
+        """Yield the steps of an episode."""
         notes: Info = {
             QUALITY: np.int8(self.plan.demonstrators.index(demonstrator_name)),
             STRATEGY: np.int8(self.plan.strategies.index(strategy)),
         }
-
-        def with_notes(info: Info, executed: Action) -> Info:
-            return {
-                **info,
-                **notes,
-                **demonstrator.notes(),
-                **({EXECUTED: executed} if self._records_executed else {}),
-            }
-
-        observation, info = self.env.reset(seed=seed)
-        step = Step(
-            None, observation, 0.0, False, False, with_notes(info, np.zeros_like(self.env.action_space.sample()))
-        )
-        yield step
-        while not (step.terminated or step.truncated):
-            act: DemonstratorAction = demonstrator.act(step.observation)
-            observation, reward, terminated, truncated, info = self.env.step(act.executed)
-            step = Step(act.label, observation, float(reward), terminated, truncated, with_notes(info, act.executed))
-            yield step
+        demonstrator = self._demonstrator(demonstrator_name, strategy)
+        return demonstrate(self.env, demonstrator, seed, notes, records_executed=self._records_executed)
 
 
 def merge(plan: Plan, env: Env, partial: Path, metadata: Metadata) -> Path:

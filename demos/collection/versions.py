@@ -14,10 +14,11 @@ from demos.collection.demonstrators import DEMONSTRATORS, Demonstrator, PolicyDe
 from demos.collection.environment_versions import environment_versions
 from demos.collection.human_demonstrator import HumanDemonstrator
 from demos.collection.strategies import STRATEGIES
+from demos.collection.teleop_demonstrator import TeleopDemonstrator
 from demos.experts import EXPERTS
 from demos.runtime.types import Keywords
 
-WITHOUT_EXPERT = ((PolicyDemonstrator.name,), (HumanDemonstrator.name,))
+WITHOUT_EXPERT = ((PolicyDemonstrator.name,), (HumanDemonstrator.name,), (TeleopDemonstrator.name,))
 """Demonstrators of plans in which no expert acts."""
 
 COLLECTION = 1
@@ -55,7 +56,7 @@ def demonstration_versions(
     """
     known: dict[str, type[Demonstrator]] = {
         **DEMONSTRATORS,
-        **{kind.name: kind for kind in (PolicyDemonstrator, HumanDemonstrator)},
+        **{kind.name: kind for kind in (PolicyDemonstrator, HumanDemonstrator, TeleopDemonstrator)},
     }
     acting = tuple(demonstrators)
     return {

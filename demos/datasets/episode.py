@@ -26,7 +26,9 @@ QUALITY, STRATEGY = "quality", "strategy"
 KEPT_DEVIATION, PATH_DISTANCE = "kept_deviation", "path_distance"
 """Infos of demonstrations that imitate a person: the fraction of the person's deviation from straight lines that was
 kept, and the distance from their path, meters."""
-NOTES = (QUALITY, STRATEGY, EXECUTED, KEPT_DEVIATION, PATH_DISTANCE)
+INTERVENTION = "intervention"
+"""Info of episodes that a person drove: True where the person, and not a policy, chose the action."""
+NOTES = (QUALITY, STRATEGY, EXECUTED, KEPT_DEVIATION, PATH_DISTANCE, INTERVENTION)
 """Infos that a collection adds; the first two index the plan's ``qualities`` (demonstrators) and ``strategies``."""
 SUCCESS = ("is_success", "success")
 """Infos that record success, in our environments and in others."""

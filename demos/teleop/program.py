@@ -1,0 +1,100 @@
+"""Program of teleoperation: makes environment, dataset and server, and runs until it is interrupted."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import gymnasium as gym
+import minari
+from aiohttp import web
+
+import lam_envs
+from demos.collection.plan import Plan
+from demos.collection.teleop_demonstrator import TELEOP
+from demos.teleop.access import TOKEN, Access, is_loopback, new_token
+from demos.teleop.inputs import Inputs
+from demos.teleop.saved_episodes import SavedEpisodes
+from demos.teleop.server import Hub, TeleopServer
+from demos.teleop.session import Session
+from demos.teleop.settings import Address, Recording, SessionSettings, Watched
+from lam_envs.bullet.simulation import CONTROL_HZ
+from lam_envs.registration import is_lam_env
+
+
+def teleop(
+    env_id: str,
+    recording: Recording,
+    settings: SessionSettings,
+    address: Address,
+    *,
+    watched: Watched | None = None,
+    on_start: Callable[[str], None] = lambda url: None,
+) -> minari.MinariDataset | None:
+    """Serve the page until the program is interrupted.
+
+    Args:
+        env_id: Id of an environment of lam_envs, or of your own task.
+        recording: Dataset to record.
+        settings: Settings of the session.
+        address: Address of the server.
+        watched: Policy that the person watches and takes over from; None without.
+        on_start: Called with the address of the page.
+
+    Returns:
+        The dataset; None if no episode was kept.
+
+    Raises:
+        ValueError: The environment is unknown, or a setting is invalid.
+        FileExistsError: A dataset of that id has other settings, or another process is recording it.
+        OSError: The address is in use.
+    """
+    env_id = env_id.removeprefix("lam_envs:")
+    if not is_lam_env(env_id):
+        raise ValueError(
+            f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}. For a task of your own, "
+            "import the module that registers it: python -m demos --import MODULE teleop ..."
+        )
+    steps = round(recording.seconds * CONTROL_HZ)
+    env_kwargs = {"max_episode_steps": steps, **recording.env_kwargs}
+    plan = Plan(
+        env_id,
+        env_kwargs,
+        seed=recording.seed,
+        demonstrator=TELEOP,
+        policy=None if watched is None else watched.name,
+        keep_failures=settings.keep_failures,
+        jpeg=recording.jpeg,
+    )
+    env = gym.make(env_id, **env_kwargs)
+    policy = None if watched is None else watched.make(env)
+    listening = socket.create_server((address.host, address.port), family=_family(address.host))
+    with listening:
+        saved = SavedEpisodes(plan, env, recording.dataset_id, recording.root, overwrite=recording.overwrite)
+        token = new_token() if address.token or not is_loopback(address.host) else None
+        access = Access(address.host, listening.getsockname()[1], token)
+        inputs, hub = Inputs(), Hub()
+        session = Session(env, plan, saved, settings, inputs, policy, hub.publish, hub.send)
+        about = {
+            "environment": env_id,
+            "dataset": saved.id,
+            "folder": str(saved.folder),
+            "episodes": settings.episodes,
+            "policy": None if watched is None else watched.name,
+            "keep_failures": settings.keep_failures,
+            "period_ms": round(1000 / (CONTROL_HZ * settings.real_time_factor)),
+        }
+        on_start(_url(access))
+        app = TeleopServer(access, inputs, hub, session, about).app()
+        web.run_app(app, sock=listening, print=lambda *_: None, access_log=None, shutdown_timeout=1.0)
+    return saved.dataset() if saved.summaries else None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _url(access: Access) -> str:
+    host = f"[{access.host}]" if ":" in access.host else access.host
+    token = "" if access.token is None else f"?{TOKEN}={access.token}"
+    return f"http://{host}:{access.port}/{token}"

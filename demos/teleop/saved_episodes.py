@@ -1,0 +1,224 @@
+"""Episodes that a person kept: a dataset that is complete after every episode, whatever ends the program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import minari
+import numpy as np
+from filelock import FileLock, Timeout
+
+import lam_envs
+from demos.collection.collect import LOCK_SECONDS, check_same
+from demos.collection.plan import Plan
+from demos.collection.recording import check_spaces
+from demos.datasets.data_file import DATA_FILE
+from demos.datasets.episode import INTERVENTION, Episode
+from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset, load
+from demos.datasets.metadata import HISTORY, PLAN, plan_of
+from demos.datasets.reading import episodes_of
+from demos.datasets.writing import DatasetWriter, check_replaceable, publish
+from demos.runtime.types import Env, JsonObject
+
+DROPPED = "lam_envs_dropped"
+"""Name in the metadata of the number of episodes that were not kept."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Facts of a kept episode.
+
+    Attributes:
+        seed: Its seed; no two episodes have the same.
+        steps: Number of steps.
+        success: Success at the end.
+        by_person: Number of steps whose action the person chose.
+        thumbnail: JPEG of its last scene; empty if there is none.
+    """
+
+    seed: int
+    steps: int
+    success: bool
+    by_person: int
+    thumbnail: bytes = b""
+
+    @classmethod
+    def of(cls, episode: Episode, thumbnail: bytes = b"") -> Summary:
+        """Return the facts of an episode."""
+        by_person = episode.infos.get(INTERVENTION, np.zeros(len(episode) + 1))
+        seed = -1 if episode.seed is None else episode.seed
+        return cls(seed, len(episode), bool(episode.success), int(np.sum(by_person[1:])), thumbnail)
+
+
+class SavedEpisodes:
+    """Dataset to which a person adds episodes. Each change is written atomically before it returns.
+
+    The folder of the dataset stays locked until :meth:`close`.
+
+    Args:
+        plan: Settings; the number of episodes does not matter.
+        env: Environment of the episodes.
+        dataset_id: Id of the dataset; derived from the settings by default.
+        root: Folder of all datasets; Minari's own by default.
+        overwrite: Replace a dataset of that id; by default its episodes stay, and more are added.
+
+    Raises:
+        FileExistsError: The dataset has other settings or was changed, or another process writes it.
+        ValueError: The id is malformed, or the dataset is damaged.
+
+    Attributes:
+        id: Id of the dataset.
+        folder: Folder of its files, which exists if it has episodes.
+        summaries: Facts of the episodes, in their order.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        env: Env,
+        dataset_id: str | None = None,
+        root: str | Path | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        check_spaces(env)
+        self.id = dataset_id or plan.default_id()
+        self.folder = dataset_folder(self.id, root)
+        self.summaries: list[Summary] = []
+        self._plan, self._env = plan, env
+        self._partial = datasets_root(root) / ".partial" / self.id.replace("/", "__")
+        self._dropped = 0
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(f"{self._partial}.lock", timeout=LOCK_SECONDS)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise FileExistsError(f"another process is recording {self.id}; end it first") from None
+        try:
+            self._open(overwrite=overwrite)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, *, overwrite: bool) -> None:
+        self._clean_up()
+        check_replaceable(self.id, self.folder)
+        if not self.folder.exists() or overwrite:
+            return
+        dataset = load(self.folder)
+        requested = self._plan.as_json()
+        del requested["episodes"]
+        check_same(self.id, plan_of(dataset), requested, "choose another id, or overwrite it")
+        if HISTORY in dataset.storage.metadata:
+            raise FileExistsError(f"dataset {self.id} was made from another one; choose another id, or overwrite it")
+        with suppress(ValueError, TypeError):
+            self._dropped = int(dataset.storage.metadata.get(DROPPED, 0))
+        self.summaries = [Summary.of(episode) for episode in episodes_of(dataset)]
+
+    def dataset(self) -> minari.MinariDataset:
+        """Return the dataset.
+
+        Raises:
+            FileNotFoundError: No episode is kept.
+        """
+        if not self.summaries:
+            raise FileNotFoundError("no episode is recorded yet")
+        return load(self.folder)
+
+    def episode(self, seed: int) -> Episode:
+        """Return a kept episode.
+
+        Raises:
+            ValueError: There is no such episode.
+        """
+        return next(iter(episodes_of(self.dataset(), [self._number(seed)])))
+
+    def add(self, episode: Episode, thumbnail: bytes = b"") -> None:
+        """Add an episode.
+
+        Raises:
+            OSError: It could not be written; the dataset has not changed.
+        """
+        added = Summary.of(episode, thumbnail)
+        # Nothing is overwritten before the first episode is complete.
+        kept = range(len(self.summaries))
+        self._write([*kept], [*self.summaries, added], episode)
+
+    def remove(self, seed: int) -> tuple[Episode, Summary]:
+        """Remove an episode, and return it with its facts.
+
+        Raises:
+            ValueError: There is no such episode.
+            OSError: The dataset could not be written; it has not changed.
+        """
+        number = self._number(seed)
+        episode, summary = self.episode(seed), self.summaries[number]
+        kept = [other for other in range(len(self.summaries)) if other != number]
+        self._write(kept, [self.summaries[other] for other in kept])
+        return episode, summary
+
+    def count_dropped(self, count: int) -> None:
+        """Add to the number of episodes that were not kept; it is written with the next change."""
+        self._dropped += count
+
+    def set_thumbnail(self, seed: int, thumbnail: bytes) -> None:
+        """Set the image of an episode, which is not written."""
+        number = self._number(seed)
+        self.summaries[number] = replace(self.summaries[number], thumbnail=thumbnail)
+
+    def close(self) -> None:
+        """Unlock the dataset."""
+        self._clean_up()
+        self._lock.release()
+
+    def _clean_up(self) -> None:
+        """Remove unfinished files."""
+        replaced = self._partial / "replaced"
+        if not self.folder.exists() and holds_dataset(replaced):
+            # A replacement ended between its two renamings.
+            os.replace(replaced, self.folder)
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _number(self, seed: int) -> int:
+        for number, summary in enumerate(self.summaries):
+            if summary.seed == seed:
+                return number
+        raise ValueError(f"no recorded episode has the seed {seed}")
+
+    def _write(self, kept: list[int], summaries: list[Summary], added: Episode | None = None) -> None:
+        """Write a new dataset of some episodes of the present one, and replace it."""
+        self._clean_up()
+        self._partial.mkdir(parents=True)
+        try:
+            if not summaries:
+                os.replace(self.folder, self._partial / "removed")
+            else:
+                env = self._env
+                writer = DatasetWriter(
+                    self._partial / "data", env.observation_space, env.action_space, env.spec, jpeg=self._plan.jpeg
+                )
+                if kept:
+                    writer.copy(self.folder / DATA_FILE, kept)
+                if added is not None:
+                    writer.add(added)
+                writer.finish(self._metadata(len(summaries)))
+                publish(writer.folder, self.folder, self._partial)
+            self.summaries = summaries
+        finally:
+            self._clean_up()
+
+    def _metadata(self, episodes: int) -> JsonObject:
+        plan = replace(self._plan, episodes=episodes)
+        actor = "a person" if plan.policy is None else f"a person who takes over from {plan.policy}"
+        return {
+            "dataset_id": self.id,
+            "algorithm_name": actor,
+            "description": f"{episodes} episodes of {plan.env_id} by {actor}, driving in a browser",
+            "requirements": [f"lam-envs=={lam_envs.__version__}"],
+            PLAN: plan.as_json(),
+            DROPPED: self._dropped,
+        }
