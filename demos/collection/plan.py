@@ -16,6 +16,8 @@ from lam_envs.validation import check_name
 
 PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
 ALL_STRATEGIES = "all"
+TIME_LIMIT = "max_episode_steps"
+"""Keyword of ``gym.make``, which every plan of teleoperation has."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ class Plan:
     def default_id(self) -> str:
         """Return a dataset id made of the settings."""
         parts = [self.env_id.rpartition(":")[2].rpartition("-v")[0] or self.env_id]
-        parts += [f"{name}-{value}" for name, value in sorted(self.env_kwargs.items())]
         drives = self.demonstrator == TELEOP
+        keywords = {name: value for name, value in self.env_kwargs.items() if not (drives and name == TIME_LIMIT)}
+        parts += [f"{name}-{value}" for name, value in sorted(keywords.items())]
         parts += [TELEOP] * drives
         if self.policy is not None or not drives:
             parts.append(self.demonstrator if self.policy is None else self.policy.rpartition(":")[2])

@@ -288,15 +288,21 @@ class Driving:
             return DrivenAction(self._steering.action(self._inputs.motion), True)
 
     def _predicted(self, policy: Policy, observation: Observation) -> Action:
+        action: Action
         starts = np.array([self._starts])
         action, self._memory = policy.predict(
             observation, state=self._memory, episode_start=starts, deterministic=True
         )
         self._starts = False
-        if isinstance(self._env.action_space, gym.spaces.Box):
-            action = np.asarray(action, dtype=self._env.action_space.dtype)
-        if not self._env.action_space.contains(action) and np.shape(action) != self._env.action_space.shape:
-            raise ValueError(f"its action is {action!r}; expected an element of {self._env.action_space}")
+        space = self._env.action_space
+        if isinstance(space, gym.spaces.Box):
+            # Displacements out of range are clipped by the environment.
+            action = np.asarray(action, dtype=space.dtype)
+            is_valid = action.shape == space.shape and bool(np.isfinite(action).all())
+        else:
+            is_valid = space.contains(action)
+        if not is_valid:
+            raise ValueError(f"its action is {action!r}; expected an element of {space}")
         return action
 
 

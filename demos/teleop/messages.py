@@ -86,7 +86,8 @@ def parse(text: str) -> Motion | Received | Command:
         raise ValueError("a message is no JSON object")
     kind = message.get("type")
     if kind == "motion":
-        motion = Motion(*(_fraction(message, name) for name in ("right", "away", "up", "turn")), _speed(message))
+        right, away, up, turn = (_fraction(message, name) for name in ("right", "away", "up", "turn"))
+        motion = Motion(right, away, up, turn, _speed(message))
         frame = message.get("frame")
         return motion if frame is None else Received(_whole(message, "frame"), motion)
     if kind == "gripper":

@@ -52,61 +52,70 @@ class Steering:
 
     Attributes:
         camera: Camera whose image the directions refer to.
-        is_open: True if the gripper is commanded to open.
+        width: Commanded opening of the gripper, meters.
     """
 
     def __init__(self, env: Env, camera: str) -> None:
         self._env = cast(ManipulationEnv, env.unwrapped)
         self._space = env.action_space
         self.camera = camera
-        self.is_open = True
+        self.width = 0.0
         self._home_angle: float | None = None
 
     def reset(self) -> None:
         """Adopt the command of the gripper from the scene: after a reset, and when a person takes over."""
         features = self._env.features()
-        self.is_open = bool(features["gripper/target"].item() > self._env.max_width / 2)
+        self.width = float(features["gripper/target"].item())
         if self._home_angle is None and "tool/rotation" in features:
             # Every episode begins with a yaw of 0.
             self._home_angle = _angle(features)
 
+    @property
+    def is_open(self) -> bool:
+        """True if the gripper is commanded to be open, at least by a quarter."""
+        return self.width > self._env.max_width / 4
+
     def gripper(self, do: str) -> None:
         """Command the gripper to ``open``, to ``close``, or to ``toggle`` between them."""
-        self.is_open = not self.is_open if do == "toggle" else do == "open"
+        opens = not self.is_open if do == "toggle" else do == "open"
+        self.width = self._env.max_width if opens else 0.0
 
     def action(self, motion: Motion) -> Action:
         """Return the action of one step; without motion it holds the tool where it is commanded to be."""
         features = self._env.features()
         command = last_command(features)
-        width = self._env.max_width if self.is_open else 0.0
         direction = self._direction(motion)
         if isinstance(self._space, gym.spaces.Discrete):
             step = direction * motion.speed * DISCRETE_STEPS[0]
-            return self._env.action_for(_moved(command, step, width), features)
+            return self._env.action_for(_moved(command, step, self.width), features)
         if "joint/position" in features:
-            return self._joint_action(motion, command, direction, width)
-        opening = 1.0 if self.is_open else -1.0
+            return self._joint_action(motion, command, direction)
         turn = [motion.turn * motion.speed] if "tool/yaw" in features else []
-        return np.array([*(direction * motion.speed), *turn, opening], dtype=self._space.dtype)
+        return np.array([*(direction * motion.speed), *turn, self._opening], dtype=self._space.dtype)
 
     def _direction(self, motion: Motion) -> npt.NDArray[np.float64]:
         """Return the direction in the world, shape (3,), with a length of at most 1."""
+        direction: npt.NDArray[np.float64]
         right, away = horizontal_axes(self._env.camera_matrices(1, 1)[self.camera].pose)
         direction = motion.right * right + motion.away * away + np.array([0.0, 0.0, motion.up])
-        return direction / max(float(np.linalg.norm(direction)), 1.0)
+        direction /= max(float(np.linalg.norm(direction)), 1.0)
+        return direction
 
-    def _joint_action(
-        self, motion: Motion, command: ToolCommand, direction: npt.NDArray[np.float64], width: float
-    ) -> Action:
+    @property
+    def _opening(self) -> float:
+        """Commanded opening as an action, from -1 (closed) to 1."""
+        return min(2.0 * self.width / self._env.max_width - 1.0, 1.0)
+
+    def _joint_action(self, motion: Motion, command: ToolCommand, direction: npt.NDArray[np.float64]) -> Action:
         if motion.is_still:
             # The commanded angles stay; a pose computed from the present one would sag.
             still = np.zeros(self._space.shape or (), dtype=self._space.dtype)
-            still[-1] = 1.0 if self.is_open else -1.0
+            still[-1] = self._opening
             return still
         features = self._env.features()
         yaw = _angle(features) - (self._home_angle or 0.0) + LEAD * MAX_YAW_STEP * motion.turn * motion.speed
         yaw = float(np.clip((yaw + np.pi) % (2 * np.pi) - np.pi, -MAX_YAW, MAX_YAW))
-        moved = _moved(command, LEAD * MAX_STEP * direction * motion.speed, width)
+        moved = _moved(command, LEAD * MAX_STEP * direction * motion.speed, self.width)
         action = self._env.action_for(replace(moved, yaw=yaw), features)
         return np.asarray(action, dtype=self._space.dtype)
 

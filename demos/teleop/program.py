@@ -85,8 +85,10 @@ def teleop(
             "period_ms": round(1000 / (CONTROL_HZ * settings.real_time_factor)),
         }
         on_start(_url(access))
-        app = TeleopServer(access, inputs, hub, session, about).app()
-        web.run_app(app, sock=listening, print=lambda *_: None, access_log=None, shutdown_timeout=1.0)
+        server = TeleopServer(access, inputs, hub, session, about)
+        web.run_app(server.app(), sock=listening, print=lambda *_: None, access_log=None, shutdown_timeout=1.0)
+        if server.error is not None:
+            raise server.error
     return saved.dataset() if saved.summaries else None
 
 

@@ -122,10 +122,14 @@ class TeleopServer:
         hub: Messages to the page, which the session writes.
         session: The session.
         about: Facts that the page shows: environment, dataset, folder, number of episodes.
+
+    Attributes:
+        error: Error that ended the session, and then the server; None without.
     """
 
     def __init__(self, access: Access, inputs: Inputs, hub: Hub, session: Session, about: JsonObject) -> None:
         self._access, self._inputs, self._hub, self._session, self._about = access, inputs, hub, session, about
+        self.error: BaseException | None = None
 
     def app(self) -> web.Application:
         """Return the application; the session runs while it does."""
@@ -139,7 +143,16 @@ class TeleopServer:
         return app
 
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
-        thread = threading.Thread(target=self._session.run, name="teleop session")
+        loop = asyncio.get_running_loop()
+
+        def run_session() -> None:
+            try:
+                self._session.run()
+            except BaseException as error:  # raised again when the server has ended
+                self.error = error
+                loop.call_soon_threadsafe(_end)
+
+        thread = threading.Thread(target=run_session, name="teleop session")
         thread.start()
         yield
         self._inputs.send(Command("close"))
@@ -238,6 +251,10 @@ class TeleopServer:
             return await _sent_file(request, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end() -> None:
+    raise web.GracefulExit
 
 
 def _choices() -> JsonObject:

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from PIL import Image
 
-from demos.datasets.episode import STATE, Episode
+from demos.datasets.episode import NOTES, STATE, Episode
 from demos.runtime.types import Array, Env, Info, JsonObject
 from lam_envs.env import ManipulationEnv
 
@@ -60,13 +60,17 @@ class View:
         return {
             "instruction": self._env.instruction,
             "flags": {name: bool(value) for name, value in info.items() if _is_flag(name, value)},
-            "counts": {name: int(value) for name, value in info.items() if isinstance(value, np.integer)},
+            "counts": {name: int(value) for name, value in info.items() if _is_count(name, value)},
             "features": {name: np.round(values, DECIMALS).tolist() for name, values in features.items()},
         }
 
 
 def _is_flag(name: str, value: object) -> bool:
-    return name.startswith("is_") and np.shape(value) == () and isinstance(value, (bool, np.bool_, np.ndarray))
+    return name.startswith("is_") and isinstance(value, (bool, np.bool_, np.ndarray)) and np.size(value) == 1
+
+
+def _is_count(name: str, value: object) -> bool:
+    return name not in NOTES and isinstance(value, np.integer)
 
 
 def jpeg(image: Array) -> bytes:
