@@ -15,6 +15,8 @@ from typing import Any
 
 READ, WRITE = 3, 4
 """File descriptors that Chromium's remote debugging uses."""
+KEYS = {"Space": " "}
+"""Names of keys that do not follow from their codes."""
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -56,13 +58,13 @@ class Browser:
                 result: dict[str, Any] = answer["result"]
                 return result
 
-    def open(self, page: Path, *, width: int, height: int = 900, scheme: str = "light") -> None:
-        """Opens a file and waits until it and its pictures are loaded."""
+    def open(self, page: Path | str, *, width: int, height: int = 900, scheme: str = "light") -> None:
+        """Opens a file or an address and waits until it and its pictures are loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.call("Page.navigate", url=page.absolute().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.absolute().as_uri())
         while self._next().get("method") != "Page.loadEventFired":
             pass
 
@@ -71,6 +73,16 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def key(self, code: str, *, down: bool) -> None:
+        """Presses or releases a key, such as KeyW, Space or Enter, as the operating system reports it."""
+        name = KEYS.get(code, code.removeprefix("Key").removeprefix("Digit").lower())
+        self.call("Input.dispatchKeyEvent", type="rawKeyDown" if down else "keyUp", code=code, key=name)
+
+    def press(self, code: str) -> None:
+        """Presses a key for a moment."""
+        self.key(code, down=True)
+        self.key(code, down=False)
 
     def screenshot(self, path: Path) -> None:
         """Writes a PNG of the whole page."""

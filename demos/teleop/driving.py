@@ -207,6 +207,9 @@ class Driving:
         if self._begun is not None:
             self.work = self._clock() - self._begun
         while True:
+            # Also where steps are late, and there is no time to wait for commands.
+            while (command := self._inputs.command(0.0)) is not None:
+                self._handle(command)
             now = self._clock()
             due = self._next - now
             reason = self._reason() if due <= 0.0 else self.hold

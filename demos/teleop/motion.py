@@ -72,8 +72,8 @@ class Steering:
 
     @property
     def is_open(self) -> bool:
-        """True if the gripper is commanded to be open, at least by a quarter."""
-        return self.width > self._env.max_width / 4
+        """True if the gripper is commanded to be wide open; an episode may begin with a gripper half open."""
+        return self.width > 0.75 * self._env.max_width
 
     def gripper(self, do: str) -> None:
         """Command the gripper to ``open``, to ``close``, or to ``toggle`` between them."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from demos.datasets.episode import NOTES, STATE, Episode
 from demos.runtime.types import Array, Env, Info, JsonObject
+from demos.teleop.motion import horizontal_axes
 from lam_envs.env import ManipulationEnv
 
 JPEG_QUALITY = 80
@@ -51,13 +52,15 @@ class View:
         return self._env.set_state(episode.infos[STATE][-1])[1]
 
     def scene(self, info: Info) -> JsonObject:
-        """Return the state of the scene as JSON.
+        """Return the state of the scene as JSON, with the directions of the first camera in the world.
 
         Args:
             info: Last info of the environment.
         """
         features = self._env.features()
+        right, away = horizontal_axes(self._env.camera_matrices(1, 1)[self.cameras[0]].pose)
         return {
+            "axes": {"right": np.round(right, DECIMALS).tolist(), "away": np.round(away, DECIMALS).tolist()},
             "instruction": self._env.instruction,
             "flags": {name: bool(value) for name, value in info.items() if _is_flag(name, value)},
             "counts": {name: int(value) for name, value in info.items() if _is_count(name, value)},

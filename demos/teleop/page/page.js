@@ -19,7 +19,8 @@ const connection = new Connection({ state: showState, message: receive, link: sh
 // Messages
 
 function sendMotion(frame) {
-  const message = { type: "motion", ...controls.motion(), speed: speed / 100 };
+  page.motion = { ...controls.motion(), speed: speed / 100 };
+  const message = { type: "motion", ...page.motion };
   if (typeof frame === "number") message.frame = frame;
   connection?.send(message);
 }
