@@ -38,6 +38,7 @@ class Browser:
         self._rest = b""
         self._number = 0
         self._session: str | None = None
+        self._touches = False
         self.complaints: list[str] = []
         """Errors and warnings of the console, uncaught exceptions, and what the page's policy forbade."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -61,8 +62,9 @@ class Browser:
     def open(self, page: Path | str, *, width: int, height: int = 900, scheme: str = "light") -> None:
         """Opens a file or an address and waits until it and its pictures are loaded."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=min(width, height) < 600
         )
+        self.call("Emulation.setTouchEmulationEnabled", enabled=min(width, height) < 600)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=page if isinstance(page, str) else page.absolute().as_uri())
         while self._next().get("method") != "Page.loadEventFired":
@@ -83,6 +85,12 @@ class Browser:
         """Presses a key for a moment."""
         self.key(code, down=True)
         self.key(code, down=False)
+
+    def touch(self, *points: tuple[float, float]) -> None:
+        """Puts fingers on the screen, moves those that are there, or lifts all if there are no points."""
+        kind = "touchEnd" if not points else "touchMove" if self._touches else "touchStart"
+        self._touches = bool(points)
+        self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y} for x, y in points])
 
     def screenshot(self, path: Path) -> None:
         """Writes a PNG of the whole page."""

@@ -135,8 +135,11 @@ function notice(text, isError) {
 
 const HOLDS = { motion: "Move to begin", paused: "Paused", silent: "Waiting for this page" };
 
+const isTouch = matchMedia("(pointer: coarse)").matches;
+
 function bannerOf(state) {
-  if (state.phase === "ready") return "Enter to start";
+  if (isTouch && state.phase === "review") return state.flags.is_success ? "Success" : "No success";
+  if (state.phase === "ready") return isTouch ? "Tap Start" : "Enter to start";
   if (state.phase === "review") {
     if (state.flags.is_success) return "Success: Enter to keep";
     return page.about.keep_failures ? "No success: Enter to keep it all the same" : "No success: Enter for the next scene";
@@ -183,7 +186,7 @@ function showState(state, images) {
 function showFacts(state) {
   const facts = [
     [`${(state.step * STEP_SECONDS).toFixed(1)} s of ${(state.limit * STEP_SECONDS).toFixed(0)} s`, ""],
-    [`gripper ${state.gripper}`, ""],
+    [`gripper ${Math.round(1000 * state.features["gripper/width"][0])} mm`, ""],
     ...Object.entries(state.flags).map(([name, value]) => [name.replace("is_", ""), value ? "good" : "off"]),
     ...Object.entries(state.counts).map(([name, value]) => [`${name} ${value}`, ""]),
   ];
@@ -262,7 +265,7 @@ byId("speed").addEventListener("input", (event) => setSpeed(event.target.value))
 byId("speed").addEventListener("change", (event) => event.target.blur());
 byId("format").addEventListener("change", (event) => event.target.blur());
 byId("export").addEventListener("click", download);
-byId("show-pads").checked = matchMedia("(pointer: coarse)").matches;
+byId("show-pads").checked = isTouch;
 const showPads = () => document.body.classList.toggle("touches", byId("show-pads").checked);
 byId("show-pads").addEventListener("change", (event) => { event.target.blur(); showPads(); });
 showPads();
