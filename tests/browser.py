@@ -62,7 +62,11 @@ class Browser:
     def open(self, page: Path | str, *, width: int, height: int = 900, scheme: str = "light") -> None:
         """Opens a file or an address and waits until it and its pictures are loaded."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=min(width, height) < 600
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=min(width, height) < 600,
         )
         self.call("Emulation.setTouchEmulationEnabled", enabled=min(width, height) < 600)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])

@@ -13,7 +13,7 @@ from demos.collection.recording import last_command
 from demos.runtime.types import Action, Env
 from demos.teleop.messages import Motion
 from lam_envs import ToolCommand
-from lam_envs.control.discrete import DISCRETE_STEPS
+from lam_envs.control.discrete import DISCRETE_STEPS, DiscreteControl
 from lam_envs.control.end_effector import MAX_STEP, MAX_YAW, MAX_YAW_STEP
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Features
@@ -61,11 +61,13 @@ class Steering:
         self.camera = camera
         self.width = 0.0
         self._home_angle: float | None = None
+        self._rest = np.zeros(3)
 
     def reset(self) -> None:
         """Adopt the command of the gripper from the scene: after a reset, and when a person takes over."""
         features = self._env.features()
         self.width = float(features["gripper/target"].item())
+        self._rest = np.zeros(3)
         if self._home_angle is None and "tool/rotation" in features:
             # Every episode begins with a yaw of 0.
             self._home_angle = _angle(features)
@@ -86,8 +88,7 @@ class Steering:
         command = last_command(features)
         direction = self._direction(motion)
         if isinstance(self._space, gym.spaces.Discrete):
-            step = direction * motion.speed * DISCRETE_STEPS[0]
-            return self._env.action_for(_moved(command, step, self.width), features)
+            return self._discrete_action(motion, command, direction)
         if "joint/position" in features:
             return self._joint_action(motion, command, direction)
         turn = [motion.turn * motion.speed] if "tool/yaw" in features else []
@@ -100,6 +101,14 @@ class Steering:
         direction = motion.right * right + motion.away * away + np.array([0.0, 0.0, motion.up])
         direction /= max(float(np.linalg.norm(direction)), 1.0)
         return direction
+
+    def _discrete_action(self, motion: Motion, command: ToolCommand, direction: npt.NDArray[np.float64]) -> Action:
+        """Return the step along one axis that brings the tool nearest to the line of the motion."""
+        # What the last steps left: a diagonal alternates between axes.
+        wanted = direction * motion.speed * DISCRETE_STEPS[0] + (0.0 if motion.is_still else self._rest)
+        action = self._env.action_for(_moved(command, wanted, self.width), self._env.features())
+        self._rest = np.clip(wanted - _discrete_step(int(action)), -DISCRETE_STEPS[0], DISCRETE_STEPS[0])
+        return action
 
     @property
     def _opening(self) -> float:
@@ -123,6 +132,15 @@ class Steering:
 def _moved(command: ToolCommand, step: npt.NDArray[np.float64], width: float) -> ToolCommand:
     x, y, z = (np.asarray(command.position) + step).tolist()
     return replace(command, position=(x, y, z), width=width)
+
+
+def _discrete_step(action: int) -> npt.NDArray[np.float64]:
+    """Return the displacement of a discrete action, meters, shape (3,)."""
+    step = np.zeros(3)
+    if DiscreteControl.HOLD < action < DiscreteControl.OPEN:
+        level, rest = divmod(action - 1, 6)
+        step[rest // 2] = DISCRETE_STEPS[level] * (1.0 if rest % 2 == 0 else -1.0)
+    return step
 
 
 def _angle(features: Features) -> float:

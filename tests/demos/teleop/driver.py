@@ -10,11 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from typing_extensions import Self
 
 from tests.browser import Browser
 
@@ -118,7 +116,7 @@ class KeyDriver:
                 return state["phase"] == "review" and bool(state["flags"]["is_success"])
             features = {name: np.array(values) for name, values in state["features"].items()}
             cube, goal = features["object/position"], features["goal/position"]
-            if stage == "above" and self.toward(state, cube + [0.0, 0.0, 0.08], 0.008):
+            if stage == "above" and self.toward(state, np.add(cube, [0.0, 0.0, 0.08]), 0.008):
                 stage = "down"
             elif stage == "down" and self.toward(state, cube, 0.006):
                 self.hold(set())
@@ -139,12 +137,6 @@ class KeyDriver:
         self.hold(set())
         return False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.hold(set())
-
-
-def datasets_of(root: Path) -> list[str]:
-    return sorted(path.parent.relative_to(root).as_posix() for path in root.glob("**/data") if path.is_dir())
+    @staticmethod
+    def has_grasped(features: dict[str, Any]) -> bool:
+        return bool(features["gripper/width"][0] < 0.055 and abs(features["gripper/velocity"][0]) < 0.01)

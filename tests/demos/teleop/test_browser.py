@@ -1,0 +1,132 @@
+"""The page in headless Chromium, driven by real keys and fingers. Needs Chromium, so these tests are slow ones."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import demos
+from demos.datasets.reading import episodes_of
+from tests.browser import Browser, browsing
+from tests.demos.teleop.driver import KeyDriver, program
+
+EPISODES = 10
+ID = "lam/keys-v0"
+LIMIT_MS = 50.0
+"""Time of a step with two images of 240 pixels on idle cores, 99th percentile; 20 steps per second need no more."""
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with browsing(tmp_path / "profile") as opened:
+        yield opened
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_keys_solve_pick_and_place_ten_times_of_ten(tmp_path: Path, browser: Browser) -> None:
+    work: list[float] = []
+    steps = 0
+    seconds = 0.0
+    with program("LamPickPlace-v0", "--root", tmp_path, "--id", ID, "--episodes", EPISODES) as running:
+        driver = KeyDriver(browser)
+        browser.open(running.url, width=1280, height=800)
+        browser.evaluate("window.times = []; setInterval(() => times.push(teleop.state?.work_ms), 50); 1")
+        for number in range(EPISODES):
+            driver.wait("s.phase === 'ready'")
+            browser.press("Enter")
+            driver.wait("s.phase === 'driving'")
+            begun = time.monotonic()
+            assert driver.pick_and_place(), (number, driver.state())
+            seconds += time.monotonic() - begun
+            steps += driver.state()["step"]
+            browser.press("Enter")
+            driver.wait(f"s.recorded === {number + 1}")
+        work = sorted(value for value in browser.evaluate("times") if value)
+        listed = browser.evaluate("teleop.episodes.map((episode) => episode.thumbnail.length)")
+        requested = browser.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+        running.end()
+    assert len(listed) == EPISODES
+    assert min(listed) > 500
+    assert all(name.startswith(running.url) for name in requested), requested
+    assert browser.complaints == []
+    dataset = demos.load(ID, tmp_path)
+    assert demos.replay(dataset).identical == EPISODES
+    assert all(episode.success for episode in episodes_of(dataset))
+    p99 = work[int(0.99 * len(work))]
+    print(f"{steps / seconds:.1f} steps/s, work p50 {work[len(work) // 2]} ms, p99 {p99} ms")
+    # Other programs on the same cores make every figure of time meaningless.
+    if os.getloadavg()[0] < 0.7 * (os.cpu_count() or 1):
+        assert p99 < LIMIT_MS
+        assert steps / seconds > 18.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844), (844, 390)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_every_screen(tmp_path: Path, browser: Browser, width: int, height: int, scheme: str) -> None:
+    with program("LamPickPlace-v0", "--root", tmp_path, "--expert") as running:
+        driver = KeyDriver(browser)
+        browser.open(running.url, width=width, height=height, scheme=scheme)
+        driver.wait("s.phase === 'ready'")
+        browser.press("Enter")
+        driver.wait("s.step > 2")
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+        for name in ("#image-0", "#image-1", "#primary", "#takeover"):
+            bottom = browser.evaluate(f"document.querySelector('{name}').getBoundingClientRect().bottom")
+            assert 0 < bottom <= height + 40, name
+        if width < 1000:
+            box = browser.evaluate(
+                "(({x, y, width}) => [x, y, width])(document.querySelector('#pad-plane').getBoundingClientRect())"
+            )
+            x, y, size = box
+            browser.touch((x + size / 2, y + size / 2))
+            browser.touch((x + 0.9 * size, y + size / 2))
+            assert browser.evaluate("teleop.motion.right") == 1
+            driver.wait("s.by_person > 2")  # the finger takes over from the expert
+            browser.touch()
+            assert browser.evaluate("teleop.motion.right") == 0
+        browser.screenshot(tmp_path / "page.png")
+        assert browser.complaints == []
+
+
+@pytest.mark.slow
+def test_the_robot_stands_still_when_the_page_loses_the_keyboard_or_closes(tmp_path: Path, browser: Browser) -> None:
+    with program("LamPickPlace-v0", "--root", tmp_path) as running:
+        driver = KeyDriver(browser)
+        browser.open(running.url, width=1280)
+        driver.wait("s.phase === 'ready'")
+        browser.press("Enter")
+        driver.wait("s.phase === 'driving'")
+        browser.key("KeyD", down=True)
+        driver.wait("s.step > 2")
+        browser.evaluate("dispatchEvent(new Event('blur')); 1")
+        assert browser.evaluate("teleop.motion.right") == 0
+        browser.key("KeyW", down=True)
+        step = driver.state()["step"]
+        browser.open(running.url, width=1280)
+        driver.wait("s.hold === 'motion'")
+        assert driver.state()["step"] <= step + 4  # two, and those on their way to this test
+        browser.press("Backspace")
+        driver.wait("s.phase === 'ready'")
+
+
+@pytest.mark.slow
+def test_a_second_page_shows_why_it_does_not_drive(tmp_path: Path) -> None:
+    with (
+        program("LamReach-v0", "--root", tmp_path) as running,
+        browsing(tmp_path / "one") as first,
+        browsing(tmp_path / "two") as second,
+    ):
+        first.open(running.url, width=1280)
+        KeyDriver(first).wait("s.phase === 'ready'")
+        second.open(running.url, width=1280)
+        end = time.monotonic() + 20
+        while "another page" not in second.evaluate("document.querySelector('#link').textContent"):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert KeyDriver(first).state()["phase"] == "ready"

@@ -1,0 +1,377 @@
+"""The server: what it records, when the robot stops, and whom it refuses. Real websockets, a real program."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+
+import demos
+from demos.datasets.episode import INTERVENTION
+from demos.datasets.reading import episodes_of
+from demos.teleop.messages import unpack
+from tests.demos.teleop.driver import Program, program
+
+QUICK = ("--real-time-factor", "2", "--image-size", "64")
+REACH = ("LamReach-v0", *QUICK)
+ID = "lam/driven-v0"
+
+
+class Page:
+    """A page that drives by a program."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.state: dict[str, Any] = {}
+        self.episodes: list[dict[str, Any]] = []
+        self.notices: list[str] = []
+        self.motion: dict[str, float] = {}
+
+    async def send(self, kind: str, **more: Any) -> None:
+        await self.socket.send_json({"type": kind, **more})
+
+    async def next(self) -> None:
+        """Waits for a message; confirms an image."""
+        message = await asyncio.wait_for(self.socket.receive(), 30)
+        if message.type == aiohttp.WSMsgType.BINARY:
+            self.state, self.images = unpack(message.data)
+            await self.send("motion", **self.motion, frame=self.state["frame"])
+        elif message.type == aiohttp.WSMsgType.TEXT:
+            content = json.loads(message.data)
+            if content["type"] == "episodes":
+                self.episodes = content["episodes"]
+            elif content["type"] == "notice":
+                self.notices.append(content["text"])
+        else:
+            raise ConnectionError(f"{message.type!r} {message.data!r}")
+
+    async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Waits until the state meets a condition; meanwhile shows that it is there, as a page does."""
+        end = time.monotonic() + 60
+        while not (self.state and condition(self.state)):
+            assert time.monotonic() < end, (self.state, self.notices)
+            try:
+                await asyncio.wait_for(self.next(), 0.03)
+            except asyncio.TimeoutError:
+                await self.send("motion", **self.motion)
+        return self.state
+
+    async def noticed(self, text: str) -> None:
+        while not any(text in notice for notice in self.notices):
+            await self.next()
+
+    async def reach(self) -> None:
+        """Starts an episode of Reach and drives it to success."""
+        await self.send("start")
+        await self.until(lambda state: state["phase"] == "driving")
+        while self.state["phase"] == "driving":
+            features = self.state["features"]
+            error = np.subtract(features["goal/position"], features["tool/position"])
+            axes = [*map(np.array, self.state["axes"].values()), np.array([0.0, 0.0, 1.0])]
+            right, away, up = (float(np.clip(axis @ error * 20, -1, 1)) for axis in axes)
+            self.motion = {"right": right, "away": away, "up": up}
+            step = self.state["frame"]
+            await self.until(lambda state: state["frame"] > step)
+        self.motion = {}
+        await self.until(lambda state: state["phase"] == "review")
+
+
+@asynccontextmanager
+async def page(url: str, **headers: str) -> AsyncIterator[Page]:
+    async with aiohttp.ClientSession(headers=headers) as session:
+        address, _, query = url.partition("?")
+        async with session.ws_connect(f"{address}ws?{query}", max_msg_size=0) as socket:
+            yield Page(socket)
+
+
+def drive(url: str, play: Callable[[Page], Awaitable[None]]) -> Page:
+    async def run() -> Page:
+        async with page(url) as opened:
+            await opened.until(lambda state: state["phase"] != "")
+            await play(opened)
+            return opened
+
+    return asyncio.run(run())
+
+
+def get(url: str, **headers: str) -> tuple[int, bytes, Any]:
+    async def run() -> tuple[int, bytes, Any]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(url, headers=headers, allow_redirects=False) as got,
+        ):
+            return got.status, await got.read(), got.headers
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("driven")
+
+
+@pytest.fixture(scope="module")
+def reach(root: Path) -> Iterator[Program]:
+    """A program that records Reach, for tests that leave it as it was."""
+    with program(*REACH, "--root", root, "--id", ID, "--episodes", 2) as running:
+        yield running
+
+
+def test_an_episode_is_driven_kept_taken_back_and_replayed(tmp_path: Path) -> None:
+    async def play(opened: Page) -> None:
+        await opened.reach()
+        await opened.send("keep")
+        await opened.until(lambda state: state["recorded"] == 1 and state["phase"] == "ready")
+        await opened.send("undo")
+        await opened.until(lambda state: state["recorded"] == 0 and state["phase"] == "review")
+        await opened.send("keep")
+        await opened.until(lambda state: state["recorded"] == 1 and state["phase"] == "ready")
+        await opened.reach()
+        await opened.send("undo")  # the last second again
+        await opened.until(lambda state: state["phase"] == "driving" and state["hold"] == "motion")
+        opened.motion = {"up": 0.1}
+        await opened.until(lambda state: state["phase"] == "review" or state["hold"] is None)
+        opened.motion = {}
+        await opened.send("discard")
+        await opened.until(lambda state: state["phase"] == "ready")
+        await opened.reach()
+        await opened.send("keep")
+        await opened.until(lambda state: state["recorded"] == 2)
+
+    with program(*REACH, "--root", tmp_path, "--id", ID) as running:
+        opened = drive(running.url, play)
+        assert [len(episode["thumbnail"]) > 500 for episode in opened.episodes] == [True, True]
+        printed = running.end()
+    assert "2 episodes" in printed
+    dataset = demos.load(ID, tmp_path)
+    assert demos.replay(dataset).identical == 2
+    assert demos.check(ID, tmp_path).is_undamaged
+    assert dataset.storage.metadata["lam_envs_dropped"] == 1
+    for episode in episodes_of(dataset):
+        assert episode.success
+        assert episode.truncations[-1]
+        assert not episode.truncations[:-1].any()
+        assert episode.infos[INTERVENTION][1:].all()
+    assert len({episode.seed for episode in episodes_of(dataset)}) == 2
+
+
+def test_what_was_recorded_survives_a_kill_and_is_continued(tmp_path: Path) -> None:
+    async def keep_one(opened: Page) -> None:
+        recorded = opened.state["recorded"]
+        await opened.reach()
+        await opened.send("keep")
+        await opened.until(lambda state: state["recorded"] == recorded + 1)
+
+    async def keep_one_and_start_another(opened: Page) -> None:
+        await keep_one(opened)
+        await opened.send("start")
+        opened.motion = {"up": 1.0}
+        await opened.until(lambda state: state["step"] > 2)
+        running.kill()
+
+    with program(*REACH, "--root", tmp_path, "--id", ID) as running:
+        drive(running.url, keep_one_and_start_another)
+    assert demos.load(ID, tmp_path).total_episodes == 1
+    with program(*REACH, "--root", tmp_path, "--id", ID) as running:
+        opened = drive(running.url, keep_one)
+        assert len(opened.episodes) == 2
+        assert all(episode["thumbnail"] for episode in opened.episodes)
+        running.end()
+    dataset = demos.load(ID, tmp_path)
+    assert demos.replay(dataset).identical == 2
+    assert len({episode.seed for episode in episodes_of(dataset)}) == 2
+
+
+def test_a_failure_is_not_kept_by_default(reach: Program) -> None:
+    async def play(opened: Page) -> None:
+        await opened.send("start")
+        opened.motion = {"up": 0.2}
+        await opened.until(lambda state: state["step"] > 2)
+        await opened.send("finish")
+        await opened.until(lambda state: state["phase"] == "review")
+        await opened.send("keep")
+        await opened.noticed("--keep-failures")
+        await opened.send("discard")
+        await opened.until(lambda state: state["phase"] == "ready" and state["recorded"] == 0)
+
+    drive(reach.url, play)
+
+
+def test_the_robot_stops_within_two_steps_when_the_page_is_gone_or_silent(reach: Program) -> None:
+    async def start(opened: Page) -> None:
+        await opened.send("start")
+        opened.motion = {"up": -0.2}
+        await opened.until(lambda state: state["step"] > 2)
+
+    steps = []
+
+    async def vanish(opened: Page) -> None:
+        await start(opened)
+        steps.append(opened.state["step"])
+
+    async def come_back(opened: Page) -> None:
+        assert opened.state["phase"] == "driving"
+        assert opened.state["step"] <= steps[0] + 2
+        assert opened.state["hold"] in ("motion", "silent")
+        await opened.until(lambda state: state["hold"] == "motion")
+        # A page that is connected and says nothing.
+        opened.motion = {"up": -0.2}
+        state = await opened.until(lambda state: state["hold"] is None and state["step"] > steps[0] + 4)
+        before = state["step"]
+        await asyncio.sleep(1.0)
+        assert (await opened.until(lambda state: state["frame"] > opened.state["frame"] - 1))["step"] <= before + 3
+        opened.motion = {}
+        await opened.send("discard")
+        await opened.until(lambda state: state["phase"] == "ready")
+
+    drive(reach.url, vanish)
+    time.sleep(1.0)
+    drive(reach.url, come_back)
+
+
+def test_a_second_page_is_refused_and_the_first_goes_on(reach: Program) -> None:
+    async def play(opened: Page) -> None:
+        async with page(reach.url) as second:
+            refusal = await second.socket.receive_json()
+            assert refusal == {"type": "refused", "text": "another page drives the robot; close it first"}
+            closed = await second.socket.receive()
+            assert closed.type == aiohttp.WSMsgType.CLOSE
+            assert closed.data == 4009
+        await opened.send("skip")
+        frame = opened.state["frame"]
+        await opened.until(lambda state: state["frame"] > frame)
+
+    drive(reach.url, play)
+
+
+def test_invalid_messages_are_answered_and_change_nothing(reach: Program) -> None:
+    async def play(opened: Page) -> None:
+        seed = opened.state["seed"]
+        for text in ("{", "[]", '{"type": "close"}', '{"type": "remove", "seed": 5}', '{"type": "keep"}'):
+            await opened.socket.send_str(text)
+        await opened.socket.send_bytes(b"\0\1")
+        for reason in ("no JSON", "JSON object", "'close'", "the seed 5", "keep is not possible", "no text"):
+            await opened.noticed(reason)
+        await opened.send("cameras", names=["side"])
+        await opened.until(lambda state: state["cameras"] == ["side"])
+        assert opened.state["seed"] == seed
+        assert len(opened.images) == 1
+        await opened.send("cameras", names=["front", "wrist"])
+        await opened.until(lambda state: len(state["cameras"]) == 2)
+
+    drive(reach.url, play)
+
+
+@pytest.mark.parametrize("sent", [["x" * 100_000], ["{"] * 40])
+def test_a_page_that_sends_nonsense_is_disconnected(reach: Program, sent: list[str]) -> None:
+    async def play(opened: Page) -> None:
+        for text in sent:
+            await opened.socket.send_str(text)
+        with pytest.raises((ConnectionError, aiohttp.ClientError)):
+            while True:
+                await opened.next()
+
+    drive(reach.url, play)
+
+    async def still_there(opened: Page) -> None:
+        assert opened.state["phase"] == "ready"
+
+    drive(reach.url, still_there)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("", {}, 200),
+        ("page.js", {}, 200),
+        ("../session.py", {}, 404),
+        ("%2e%2e/session.py", {}, 404),
+        ("page%2f..%2f..%2fsession.py", {}, 404),
+        ("export/../../x", {}, 404),
+        ("export/%2e%2e%2fetc", {}, 404),
+        ("export/pickle", {}, 404),
+        ("export/npz", {}, 409),  # nothing is recorded
+        ("", {"Host": "evil.example"}, 403),
+        ("export/npz", {"Origin": "http://evil.example"}, 403),
+        ("ws", {"Origin": "http://evil.example"}, 403),
+        ("ws", {}, 400),  # no websocket
+    ],
+)
+def test_paths_and_origins(reach: Program, path: str, headers: dict[str, str], status: int) -> None:
+    got, _, sent = get(reach.url + path, **headers)
+    assert got == status
+    assert sent["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_another_program_does_not_record_into_the_same_dataset(root: Path, reach: Program) -> None:
+    with (
+        pytest.raises(AssertionError, match="another process is recording"),
+        program(*REACH, "--root", root, "--id", ID),
+    ):
+        pass
+
+
+def test_a_wrong_token_is_refused_and_the_right_one_becomes_a_cookie(tmp_path: Path) -> None:
+    with program(*REACH, "--root", tmp_path, "--host", "0.0.0.0") as running:  # noqa: S104
+        base = running.url.partition("?")[0].replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        token = running.url.partition("token=")[2]
+        assert len(token) > 20
+        for url in (base, f"{base}?token=", f"{base}?token={token[:-1]}", f"{base}ws", f"{base}export/npz?token=x"):
+            assert get(url)[0] == 401
+        status, _, headers = get(f"{base}?token={token}")
+        assert (status, headers["Location"]) == (303, "/")
+        cookie = headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert get(base, Cookie=cookie.partition(";")[0])[0] == 200
+
+        async def play(opened: Page) -> None:
+            assert opened.state["phase"] == "ready"
+
+        drive(f"{base}?token={token}", play)
+
+
+def test_a_person_takes_over_from_the_expert_and_gives_back(tmp_path: Path) -> None:
+    async def play(opened: Page) -> None:
+        await opened.send("start")
+        await opened.until(lambda state: state["step"] >= 2)
+        assert opened.state["driver"] == "policy"
+        opened.motion = {"up": 0.3}
+        await opened.until(lambda state: state["by_person"] >= 3)
+        opened.motion = {}
+        await opened.send("give")
+        await opened.until(lambda state: state["driver"] == "policy")
+        await opened.until(lambda state: state["phase"] == "review")
+        await opened.send("keep")
+        await opened.until(lambda state: state["recorded"] == 1)
+
+    with program(*REACH, "--root", tmp_path, "--id", ID, "--expert") as running:
+        drive(running.url, play)
+
+        async def exports() -> None:
+            for name in ("npz", "lerobot", "minari"):
+                async with aiohttp.ClientSession() as session, session.get(f"{running.url}export/{name}") as got:
+                    content = await got.read()
+                    assert got.status == 200, content
+                    with zipfile.ZipFile(io.BytesIO(content)) as archive:  # .npz is one, too
+                        assert archive.testzip() is None
+
+        asyncio.run(exports())
+        running.end()
+    dataset = demos.load(ID, tmp_path)
+    assert demos.replay(dataset).identical == 1
+    (episode,) = episodes_of(dataset)
+    interventions = episode.infos[INTERVENTION]
+    assert not interventions[1]
+    assert interventions.any()
+    assert not interventions[-1]
