@@ -1,8 +1,9 @@
-"""Command line: python -m agents train|evaluate|tune|show."""
+"""Command line: python -m agents train|evaluate|teleop|tune|show."""
 
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import os
 import sys
 import threading
@@ -21,7 +22,9 @@ from agents.training.provenance import outdated_parts
 from agents.training.run import Run
 from agents.types import Env
 from demos.collection.recording import Policy
+from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
+from demos.teleop.settings import Address, Recording, SessionSettings, Watched
 
 GRACE_SECONDS = 3.0
 """Time after the limit of an episode, after which the process of an agent that hangs ends."""
@@ -214,6 +217,47 @@ def evaluate(
         if settings.get("vecnormalize"):
             table.add_row("observations", f"normalized by {settings['vecnormalize']}")
         console.print(table)
+
+
+@app.command(epilog="Example: python -m agents teleop runs/bc --env LamPickPlace-v0 --episodes 20")
+def teleop(
+    agent: Annotated[str, typer.Argument(help="Folder of a saved agent, a name, or package.module:Class.")],
+    env: EnvId,
+    episodes: driving.Episodes = 20,
+    seed: driving.Seed = 0,
+    agent_class: Annotated[
+        str | None, typer.Option(help="package.module:Class of a saved third-party agent.")
+    ] = None,
+    config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    host: driving.Host = "127.0.0.1",
+    port: driving.Port = 8765,
+    token: driving.Token = False,
+    seconds: driving.Seconds = 60.0,
+    real_time_factor: driving.RealTimeFactor = 1.0,
+    cameras: driving.Cameras = "front,wrist",
+    image_size: driving.ImageSize = 240,
+    keep_failures: driving.KeepFailures = False,
+    env_kwargs: Keywords = [],  # noqa: B006
+    id_: driving.Id = None,
+    root: Root = None,
+    overwrite: driving.Overwrite = False,
+) -> None:
+    """Watch an agent in a browser, take over from it and give back; record episodes with these interventions.
+
+    The same command adds episodes to the same dataset. End the program with Ctrl-C.
+    """
+    with clear_errors():
+        module, _, env_id = env.rpartition(":")
+        if module:
+            importlib.import_module(module)
+        settings = _settings(config)
+        driving.run(
+            env_id,
+            Recording(seed, parse_keywords(env_kwargs), seconds, False, id_, root, overwrite),
+            SessionSettings(episodes, tuple(cameras.split(",")), image_size, real_time_factor, keep_failures),
+            Address(host, port, token),
+            Watched(agent, lambda made: _agent(agent, made, settings, agent_class)),
+        )
 
 
 @app.command(

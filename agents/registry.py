@@ -24,6 +24,7 @@ AGENTS: dict[str, str] = {
     "expert": "agents.policies.expert:ExpertAgent",
     "bc": "agents.imitation.bc:BehaviorCloning",
     "dagger": "agents.imitation.dagger:DAgger",
+    "hg-dagger": "agents.imitation.hg_dagger:HGDAgger",
     "gail": "agents.adversarial.gail:GAILAgent",
     "airl": "agents.adversarial.airl:AIRLAgent",
     "dqfd": "agents.rl.dqfd.agent:DQfDAgent",

@@ -18,6 +18,7 @@ from demos.datasets.reading import episodes_of
 from demos.datasets.writing import dataset_writer, derived_metadata
 from demos.preprocess.features import Features
 from demos.preprocess.idle import CutIdle
+from demos.preprocess.interventions import Interventions
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
 from demos.preprocess.relabel import Relabel
 from demos.preprocess.resample import Resample
@@ -27,7 +28,7 @@ from demos.preprocess.states_to_obs import StatesToObs
 from demos.runtime.types import JsonObject, Metadata
 
 PREPROCESSORS: dict[str, type[Preprocessor]] = {
-    kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features, StatesToObs)
+    kind.name: kind for kind in (CutIdle, Resample, Smooth, Relabel, Features, StatesToObs, Interventions)
 }
 """Preprocessing steps by name. Add a new one as a file here and a line in this table."""
 
@@ -36,6 +37,7 @@ __all__ = [
     "CutIdle",
     "EpisodeTransform",
     "Features",
+    "Interventions",
     "Preprocessor",
     "Relabel",
     "Resample",

@@ -14,12 +14,15 @@ import pytest
 import demos
 from demos.collection.replay import replay, replay_states
 from demos.datasets.environment import make_env
+from demos.datasets.episode import INTERVENTION
 from demos.datasets.metadata import history_of, plan_of
 from demos.datasets.reading import episodes_of
+from demos.datasets.writing import dataset_writer
 from demos.preprocess import (
     PREPROCESSORS,
     CutIdle,
     Features,
+    Interventions,
     Preprocessor,
     Relabel,
     Resample,
@@ -303,3 +306,29 @@ def test_images_of_datasets_without_any_are_stored_exactly(root: Path) -> None:
     jpeg = demos.collect("LamReach-v0", episodes=1, jpeg=True, root=root)
     shown = processed(jpeg, root, StatesToObs(image_width=32, image_height=32))
     assert not shown.storage.jpeg_encoding
+
+
+def test_interventions_keep_the_pairs_of_observation_and_action_of_a_person(tmp_path: Path) -> None:
+    source = demos.collect("LamReach-v0", episodes=1, root=tmp_path)
+    (episode,) = episodes_of(source)
+    with pytest.raises(ValueError, match="they have no info 'intervention'"):
+        demos.preprocess(source, [Interventions()], "lam/none-v0", root=tmp_path)
+    by_person = np.zeros(len(episode) + 1, dtype=bool)
+    steps = np.array([3, 4, 9])
+    by_person[steps + 1] = True
+    driven = replace(episode, infos={**episode.infos, INTERVENTION: by_person})
+    none = replace(driven, infos={**driven.infos, INTERVENTION: np.zeros_like(by_person)})
+    metadata = dict(source.storage.metadata)
+    plan = {name: metadata[name] for name in metadata if name.startswith("lam_envs_plan")}
+    spaces = source.observation_space, source.action_space
+    with dataset_writer("lam/driven-v0", *spaces, source.env_spec, plan, root=tmp_path) as writer:
+        for each in (driven, none):
+            writer.add(each)
+    made = demos.preprocess(demos.load("lam/driven-v0", tmp_path), [Interventions()], "lam/own-v0", root=tmp_path)
+    (own,) = episodes_of(made)
+    np.testing.assert_array_equal(own.observations, episode.observations[[3, 4, 9, 10]])
+    np.testing.assert_array_equal(own.actions, episode.actions[steps])
+    np.testing.assert_array_equal(own.infos["is_success"], episode.infos["is_success"][[3, 4, 5, 10]])
+    assert own.truncations.tolist() == [False, False, True]
+    assert demos.check("lam/own-v0", tmp_path).is_undamaged
+    assert demos.replay_states(made).states == 4

@@ -48,6 +48,7 @@ TRAININGS: dict[str, Training] = {
     "bc": Training("bc", "LamReach-v0", SMALL, 3),
     "bc, mirrored and masked": Training("bc", "LamPush-v0", {"hidden_sizes": (32,), "ensemble_size": 2}, 1),
     "dagger": Training("dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),
+    "hg-dagger": Training("hg-dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),
     "gail": Training("gail", "LamReach-v0", ADVERSARIAL, 640),
     "airl": Training("airl", "LamReach-v0", ADVERSARIAL, 640),
     "dqfd": Training("dqfd", "LamReachDiscrete-v0", {**SMALL, "pretraining_steps": 30, "steps": 120}),

@@ -66,6 +66,9 @@ class Page:
                 await self.send("motion", **self.motion)
         return self.state
 
+    async def until_after(self, frame: int) -> dict[str, Any]:
+        return await self.until(lambda state: state["frame"] > frame)
+
     async def noticed(self, text: str) -> None:
         while not any(text in notice for notice in self.notices):
             await self.next()
@@ -80,8 +83,7 @@ class Page:
             axes = [*map(np.array, self.state["axes"].values()), np.array([0.0, 0.0, 1.0])]
             right, away, up = (float(np.clip(axis @ error * 20, -1, 1)) for axis in axes)
             self.motion = {"right": right, "away": away, "up": up}
-            step = self.state["frame"]
-            await self.until(lambda state: state["frame"] > step)
+            await self.until_after(self.state["frame"])
         self.motion = {}
         await self.until(lambda state: state["phase"] == "review")
 
@@ -248,8 +250,7 @@ def test_a_second_page_is_refused_and_the_first_goes_on(reach: Program) -> None:
             assert closed.type == aiohttp.WSMsgType.CLOSE
             assert closed.data == 4009
         await opened.send("skip")
-        frame = opened.state["frame"]
-        await opened.until(lambda state: state["frame"] > frame)
+        await opened.until_after(opened.state["frame"])
 
     drive(reach.url, play)
 
@@ -278,8 +279,7 @@ def test_a_page_that_sends_nonsense_is_disconnected(reach: Program, sent: list[s
         for text in sent:
             await opened.socket.send_str(text)
         with pytest.raises((ConnectionError, aiohttp.ClientError)):
-            while True:
-                await opened.next()
+            await opened.until_after(10**9)
 
     drive(reach.url, play)
 

@@ -1,0 +1,118 @@
+"""HG-DAgger: only steps in which the person drove become labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.imitation.hg_dagger import HGDAgger, HGDAggerSettings, Supervisor
+
+from ..conftest import Make
+from .test_rl import same
+from .test_runs import Fragile, KilledError
+
+QUICK: dict[str, Any] = {
+    "initial_fraction": 0.25,
+    "iterations": 2,
+    "updates_per_iteration": 20,
+    "epochs": 3,
+    "batch_size": 32,
+    "hidden_sizes": [16],
+}
+
+
+def test_a_person_takes_over_after_lasting_disagreement_and_gives_back_after_agreement() -> None:
+    supervisor = Supervisor(HGDAggerSettings(reaction_steps=3), gym.spaces.Box(-1.0, 1.0, (2,), np.float32))
+    right, wrong, still = np.array([1.0, 0.0]), np.array([-1.0, 0.0]), np.array([0.9, 0.0])
+    drives = [supervisor.watch(right, policy) for policy in (still, wrong, still, *[wrong] * 4)]
+    assert drives == [False, False, False, True, True, True, True]  # two of three steps were wrong
+    assert [supervisor.watch(right, still) for _ in range(5)] == [True, True, False, False, False]
+    supervisor.reset()
+    assert not supervisor.drives
+
+
+def test_discrete_actions_agree_or_not() -> None:
+    supervisor = Supervisor(HGDAggerSettings(reaction_steps=2), gym.spaces.Discrete(5))
+    one, two = np.array(1), np.array(2)
+    assert [supervisor.watch(one, policy) for policy in (two, one, two, two)] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachDiscrete-v0"])
+def test_interventions_become_labels(
+    env_id: str, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = make(env_id)
+    dataset = demos.collect(env_id, episodes=8, root=tmp_path)
+    counts: list[tuple[int, int]] = []
+    watched = HGDAgger._watched
+
+    def counted(self: HGDAgger, iteration: Any, *rest: Any) -> Any:
+        labels = watched(self, iteration, *rest)
+        counts.append((len(labels), 40 * iteration.episodes))
+        return labels
+
+    monkeypatch.setattr(HGDAgger, "_watched", counted)
+    agent = agents.make("hg-dagger", env, **QUICK)
+    agent.learn(dataset, env, seed=0)
+    assert [steps for _, steps in counts] == [3 * 40, 3 * 40]
+    assert 0 < sum(labels for labels, _ in counts) < 6 * 40
+    observation, _ = env.reset(seed=0)
+    assert env.action_space.contains(np.asarray(agent.predict(observation, deterministic=True)[0]))
+    agent.save(tmp_path / "saved")
+    loaded = agents.load(tmp_path / "saved", env)
+    assert same(agent, loaded)
+
+
+def test_a_policy_like_the_person_gets_no_labels(datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, ids = datasets
+    env = make("LamReach-v0")
+
+    class Never:
+        """A person who always agrees: takes what the policy would do."""
+
+        def predict(self, observation: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+            return agent.policy.predict(observation, deterministic=True)
+
+    agent = agents.make("hg-dagger", env, **QUICK)
+    sizes: list[int] = []
+    watched = HGDAgger._watched
+    monkeypatch.setattr(HGDAgger, "_watched", lambda *given: sizes.append(len(watched(*given))) or watched(*given))
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, person=Never())
+    assert sizes == [0, 0]
+
+
+@pytest.mark.slow
+def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
+    datasets: Any, make: Make, tmp_path: Path
+) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    whole = agents.make("hg-dagger", env, **QUICK)
+    whole.learn(dataset, env, seed=0)
+    deaths = 0
+    while True:
+        torch.manual_seed(deaths)
+        again = agents.make("hg-dagger", env, **QUICK)
+        try:
+            again.learn(dataset, env, seed=0, run=Fragile(tmp_path / "run"))
+            break
+        except KilledError:
+            deaths += 1
+    assert deaths >= 2
+    assert same(again, whole)
+
+
+def test_a_budget_below_one_episode_is_refused(datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    with pytest.raises(ValueError, match="less than an episode of 40 to watch"):
+        agents.make("hg-dagger", env, **QUICK).learn(dataset, env, seed=0, budget=100)
+    with pytest.raises(ValueError, match="takeover of agent hg-dagger is 0; expected above 0"):
+        agents.make("hg-dagger", env, takeover=0)
