@@ -20,11 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import lam_envs
 from demos.collection.demonstrators import make_policy_demonstrator
-from demos.collection.human_demonstrator import HumanDemonstrator
+from demos.collection.human_demonstrator import TELEOP, HumanDemonstrator
 from demos.collection.plan import Plan
 from demos.collection.recording import check_spaces
 from demos.collection.shards import Shard, begin_run, merge, shards_of, write_shard
-from demos.collection.teleop_demonstrator import TELEOP
 from demos.collection.versions import major_versions
 from demos.datasets.loading import dataset_folder, datasets_root, load
 from demos.datasets.metadata import HISTORY, PLAN, plan_of

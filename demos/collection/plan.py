@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
-from demos.collection.human_demonstrator import HUMAN
+from demos.collection.human_demonstrator import HUMAN, TELEOP
 from demos.collection.strategies import STRATEGIES
-from demos.collection.teleop_demonstrator import TELEOP
 from demos.collection.versions import demonstration_versions, library_versions
 from demos.runtime.types import JsonObject, Keywords
 from lam_envs.validation import check_name

@@ -12,9 +12,8 @@ import gymnasium as gym
 import lam_envs
 from demos.collection.demonstrators import DEMONSTRATORS, Demonstrator, PolicyDemonstrator
 from demos.collection.environment_versions import environment_versions
-from demos.collection.human_demonstrator import HumanDemonstrator
+from demos.collection.human_demonstrator import HumanDemonstrator, TeleopDemonstrator
 from demos.collection.strategies import STRATEGIES
-from demos.collection.teleop_demonstrator import TeleopDemonstrator
 from demos.experts import EXPERTS
 from demos.runtime.types import Keywords
 

@@ -12,8 +12,8 @@ import gymnasium as gym
 import numpy as np
 
 from demos.collection.demonstrators import demonstrate
+from demos.collection.human_demonstrator import DrivenAction, TeleopDemonstrator
 from demos.collection.recording import Policy, Step, record
-from demos.collection.teleop_demonstrator import DrivenAction, TeleopDemonstrator
 from demos.datasets.episode import INTERVENTION, QUALITY, STRATEGY, SUCCESS, Episode
 from demos.runtime.types import Action, Env, Info, Memory, Observation
 from demos.teleop.inputs import Inputs

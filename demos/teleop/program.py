@@ -10,8 +10,8 @@ import minari
 from aiohttp import web
 
 import lam_envs
+from demos.collection.human_demonstrator import TELEOP
 from demos.collection.plan import Plan
-from demos.collection.teleop_demonstrator import TELEOP
 from demos.teleop.access import TOKEN, Access, is_loopback, new_token
 from demos.teleop.inputs import Inputs
 from demos.teleop.saved_episodes import SavedEpisodes
