@@ -42,7 +42,7 @@ def test_every_suite_of_the_package_is_sound(name: str) -> None:
 
 
 def test_the_suites_measure_what_they_are_called_after() -> None:
-    assert {"core", "data", "quality", "quickstart", "robustness", "throughput"} == set(suite_names())
+    assert {"core", "data", "people", "quality", "quickstart", "robustness", "throughput"} == set(suite_names())
     data, quality, robustness = (shipped(name) for name in ("data", "quality", "robustness"))
     tasks = set(data.environments[:6])
     for environment in tasks:
