@@ -48,7 +48,7 @@ class Access:
         """Name of the cookie that holds the token; cookies are shared by all ports of a host."""
         return f"{COOKIE}_{self.port}"
 
-    def fault(self, headers: Mapping[str, str]) -> str | None:
+    def fault(self, headers: Mapping[str, str], path: str = "/") -> str | None:
         """Return why a request is not from a page of this server; None if it may be.
 
         Any page that a person opens can send requests to this machine. Its browser says so in the headers, and a page
@@ -56,6 +56,7 @@ class Access:
 
         Args:
             headers: Headers of the request.
+            path: Path of the request; a link on any page may open the page itself.
         """
         host = headers.get("Host", "")
         if is_loopback(self.host) and host not in {f"{name}:{self.port}" for name in (*LOCAL_NAMES, self.host)}:
@@ -63,7 +64,8 @@ class Access:
         origin = headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != host:
             return f"the request is from a page of {origin[:100]!r}; expected a page of this server"
-        if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        opens_page = path == "/" and headers.get("Sec-Fetch-Dest") == "document"
+        if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none") and not opens_page:
             return "the request is from a page of another server"
         return None
 

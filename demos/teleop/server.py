@@ -165,20 +165,20 @@ class TeleopServer:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse requests of other pages, and those without the token."""
-        fault = self._access.fault(request.headers)
+        fault = self._access.fault(request.headers, request.path)
         if fault is not None:
             return web.Response(status=403, text=fault, headers=HEADERS)
         given = request.query.get(TOKEN)
         if not self._access.allows(request.cookies.get(self._access.cookie), given):
             text = "wrong or missing token: open the address that the program printed"
             return web.Response(status=401, text=text, headers=HEADERS)
-        if given is not None and request.path == "/":
-            # Keep the token out of the address bar and of the history.
-            redirect = web.Response(status=303, headers={**HEADERS, "Location": "/"})
-            redirect.set_cookie(self._access.cookie, given, httponly=True, samesite="Strict")
-            return redirect
         try:
-            return await handler(request)
+            answer = await handler(request)
+            if given is not None and request.path == "/":
+                # The page then removes the token from its address. A redirection would lose the cookie where a link
+                # on another page opened the address.
+                answer.set_cookie(self._access.cookie, given, httponly=True, samesite="Strict")
+            return answer
         except web.HTTPException as error:
             return web.Response(status=error.status, text=error.reason, headers=HEADERS)
 

@@ -12,6 +12,9 @@ const byId = (id) => document.getElementById(id);
 const page = { state: null, about: null, episodes: [], link: "connecting", isOpen: false, frames: 0 };
 globalThis.teleop = page;
 
+// The token is in a cookie now.
+if (location.search) history.replaceState(null, "", "/");
+
 let speed = 50;
 const controls = new Controls({ action: act, speed: setSpeed, changed: sendMotion });
 const connection = new Connection({ state: showState, message: receive, link: showLink });

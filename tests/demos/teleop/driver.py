@@ -16,7 +16,6 @@ import numpy as np
 
 from tests.browser import Browser
 
-PROGRAM = (sys.executable, "-m", "demos", "teleop")
 KEYS_OF = {"right": ("KeyD", "KeyA"), "away": ("KeyW", "KeyS"), "up": ("KeyE", "KeyQ")}
 
 
@@ -45,9 +44,9 @@ class Program:
 
 
 @contextmanager
-def program(*arguments: object) -> Iterator[Program]:
+def program(*arguments: object, package: str = "demos") -> Iterator[Program]:
     process = subprocess.Popen(
-        [*PROGRAM, *map(str, arguments), "--port", "0"],
+        [sys.executable, "-m", package, "teleop", *map(str, arguments), "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
