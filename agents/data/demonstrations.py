@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from agents.data.sequences import Sequences, Steps, concatenate, read_windows
 from agents.data.spaces import brief
-from agents.types import Space
+from agents.types import Space, Tensors
 from demos.datasets.checksum import checksum, checksum_of
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import environment_rate, plan_of, rate_of, require_dataset
@@ -67,7 +68,6 @@ class MappedObservations:
     def __init__(self, windows: Sequence[Windows], rows: npt.NDArray[np.int64]) -> None:
         self._windows = windows
         self._rows = rows
-        self._starts = np.cumsum([0, *(len(each) for each in windows)])
 
     def __len__(self) -> int:
         """Return the number of steps, N."""
@@ -76,22 +76,8 @@ class MappedObservations:
     def __getitem__(self, rows: Any) -> Any:
         """Read some observations; shape (n, ...), or a dict of such."""
         numbers = self._rows[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
-        dataset_numbers = np.searchsorted(self._starts, numbers, side="right") - 1
-        parts, order = [], []
-        for number in np.unique(dataset_numbers):
-            positions = np.flatnonzero(dataset_numbers == number)
-            read = self._windows[number][numbers[positions] - self._starts[number]]["observation"]
-            parts.append(tree_map(lambda values: torch.from_numpy(values[:, 0]), read))
-            order.append(positions)
-        inverse_order = torch.from_numpy(np.argsort(np.concatenate(order)))
-        return tree_map(lambda values: values[inverse_order], concatenate(parts))
-
-
-def concatenate(parts: Sequence[Any]) -> Any:
-    """Return tensors of shapes (N_i, ...), or dicts of such, one after the other: shape (sum of N_i, ...)."""
-    if isinstance(parts[0], dict):
-        return {name: concatenate([part[name] for part in parts]) for name in parts[0]}
-    return torch.cat(list(parts))
+        observations, _ = read_windows(self._windows, numbers)
+        return tree_map(lambda values: values[:, 0], observations)
 
 
 def concatenate_transitions(parts: Sequence[Transitions]) -> Transitions:
@@ -228,18 +214,11 @@ class DemonstrationData:
         Args:
             numbers: Numbers of episodes; by default all.
         """
-        selected = list(range(len(self.episodes)) if numbers is None else numbers)
+        selected = self._selected(numbers)
         if self._episodes_in_memory is not None:
-            episodes = [self._episodes_in_memory[number] for number in selected]
-            before = [
-                tree_map(lambda values: torch.from_numpy(values[:-1]), episode.observations) for episode in episodes
-            ]
-            return Transitions(
-                concatenate(before), torch.from_numpy(np.concatenate([episode.actions for episode in episodes]))
-            )
-        windows = self.sequences()
-        starts = np.cumsum([0, *(episode.length for episode in self.episodes)])
-        rows = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in selected])
+            return Transitions(*_joined([self._episodes_in_memory[number] for number in selected]))
+        windows = [Windows(dataset) for dataset in self._datasets]
+        rows = Steps.of(self._lengths, selected).rows
         actions = [
             each[np.arange(begin, min(begin + 4096, len(each)))]["action"][:, 0]
             for each in windows
@@ -247,14 +226,46 @@ class DemonstrationData:
         ]
         return Transitions(MappedObservations(windows, rows), torch.from_numpy(np.concatenate(actions)[rows]))
 
-    def sequences(self, obs_horizon: int = 1, action_horizon: int = 1) -> list[Windows]:
-        """Return windows around every step, one object for each dataset; they are read from mapped files.
+    def sequences(
+        self,
+        obs_horizon: int = 1,
+        action_horizon: int = 1,
+        past_actions: int = 0,
+        numbers: Iterable[int] | None = None,
+    ) -> Sequences:
+        """Return windows around the steps of episodes. Large datasets are read when a minibatch needs them.
 
         Args:
             obs_horizon: Number of observations up to the step, at least 1.
             action_horizon: Number of actions from the step on, at least 1.
+            past_actions: Number of actions before the step.
+            numbers: Numbers of episodes; by default all.
+
+        Raises:
+            ValueError: A horizon is too small.
         """
-        return [Windows(dataset, history=obs_horizon, chunk=action_horizon) for dataset in self._datasets]
+        if obs_horizon < 1 or action_horizon < 1 or past_actions < 0:
+            raise ValueError(
+                f"obs_horizon is {obs_horizon}, action_horizon {action_horizon} and past_actions {past_actions}; "
+                "expected at least 1, 1 and 0"
+            )
+        source: tuple[Tensors, torch.Tensor] | list[Windows]
+        if self._episodes_in_memory is not None:
+            source = _joined(self._episodes_in_memory)
+        else:
+            source = [
+                Windows(dataset, history=obs_horizon, chunk=action_horizon, past=past_actions)
+                for dataset in self._datasets
+            ]
+        steps = Steps.of(self._lengths, self._selected(numbers))
+        return Sequences(source, steps, obs_horizon, action_horizon, past_actions)
+
+    @property
+    def _lengths(self) -> list[int]:
+        return [episode.length for episode in self.episodes]
+
+    def _selected(self, numbers: Iterable[int] | None) -> list[int]:
+        return list(range(len(self.episodes)) if numbers is None else numbers)
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple[list[int], list[int]]:
         """Split the episodes at random.
@@ -269,6 +280,12 @@ class DemonstrationData:
         order = rng.permutation(len(self.episodes)).tolist()
         validation_count = round(fraction * len(order))
         return sorted(order[validation_count:]), sorted(order[:validation_count])
+
+
+def _joined(episodes: Sequence[Episode]) -> tuple[Any, torch.Tensor]:
+    """Return the observations before each action and the actions of episodes, shapes (steps, ...)."""
+    before = [tree_map(lambda values: torch.from_numpy(values[:-1]), episode.observations) for episode in episodes]
+    return concatenate(before), torch.from_numpy(np.concatenate([episode.actions for episode in episodes]))
 
 
 Demonstrations: TypeAlias = minari.MinariDataset | Sequence[minari.MinariDataset] | DemonstrationData

@@ -31,11 +31,11 @@ ACTIONS = 4
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Random mirroring and rotation of transitions.
+    """Random mirroring and rotation of transitions or windows.
 
     Attributes:
-        mirror: Mirror half of the transitions.
-        rotate: Rotate each transition by a random angle.
+        mirror: Mirror half of them.
+        rotate: Rotate each by a random angle.
         x: Indices of the x components of V vectors in an observation, shape (V,); the y component follows each.
         mirror_signs: Sign of each dimension after mirroring, shape (numbers,).
         mirror_indices: Index of the dimension that each one takes its value from after mirroring, shape (numbers,).
@@ -54,18 +54,18 @@ class Symmetry:
     def __call__(
         self, observations: torch.Tensor, actions: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return augmented transitions: observations and actions of the given shapes.
+        """Return augmented transitions or windows: observations and actions of the given shapes.
 
         Args:
-            observations: Observations, shape (N, numbers).
-            actions: Actions, shape (N, 4).
-            rng: Draws which transitions are mirrored, and the angles.
+            observations: Observations, shape (N, numbers), or (N, H, numbers) in windows.
+            actions: Actions, shape (N, 4), or (N, A, 4) in windows.
+            rng: Draws which transitions or windows are mirrored, and the angles.
         """
         observations, actions = observations.clone(), actions.clone()
         if self.mirror:
             chosen = torch.from_numpy(rng.random(len(actions)) < 0.5)
-            observations[chosen] = observations[chosen][:, self.mirror_indices] * self.mirror_signs
-            actions[chosen, 1] *= -1.0
+            observations[chosen] = observations[chosen][..., self.mirror_indices] * self.mirror_signs
+            actions[..., 1] *= torch.where(chosen, -1.0, 1.0).reshape(-1, *[1] * (actions.ndim - 2))
         if self.rotate:
             angles = torch.from_numpy(rng.uniform(-math.pi, math.pi, len(actions)).astype(np.float32))
             _rotate(observations, self.x, angles)
@@ -75,11 +75,12 @@ class Symmetry:
 
 
 def _rotate(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
-    """Rotate the V vectors of each row in place: rows (N, numbers), x (V,), angles (N,) in radians."""
-    cosine, sine = angles.cos()[:, None], angles.sin()[:, None]
-    along, across = rows[:, x], rows[:, x + 1]
-    rows[:, x] = cosine * along - sine * across
-    rows[:, x + 1] = sine * along + cosine * across
+    """Rotate the V vectors of each row in place: rows (N, ..., numbers), x (V,), angles (N,) in radians."""
+    angles = angles.reshape(-1, *[1] * (rows.ndim - 1))
+    cosine, sine = angles.cos(), angles.sin()
+    along, across = rows[..., x], rows[..., x + 1]
+    rows[..., x] = cosine * along - sine * across
+    rows[..., x + 1] = sine * along + cosine * across
 
 
 def symmetry_of(env: Env, *, mirror: bool, rotate: bool) -> Symmetry | None:

@@ -35,9 +35,9 @@ class Window(TypedDict):
     observation: Observation
     """Shape ([N,] history, ...), or a dict of arrays of such shapes."""
     action: Array
-    """Shape ([N,] chunk, ...)."""
+    """Shape ([N,] past + chunk, ...)."""
     is_pad: npt.NDArray[np.bool_]
-    """Shape ([N,] chunk): True for repeated actions."""
+    """Shape ([N,] past + chunk): True for repeated actions."""
 
 
 class Windows:
@@ -45,23 +45,28 @@ class Windows:
 
     Window ``i`` belongs to step t of an episode: ``history`` observations up to t, and ``chunk`` actions from t on.
     Before the start the first observation is repeated, after the end the last action; ``is_pad`` marks the repeated
-    actions (Zhao et al. 2023, action chunking, arXiv 2304.13705, section IV).
+    actions (Zhao et al. 2023, action chunking, arXiv 2304.13705, section IV). With ``past``, the actions begin that
+    many steps earlier, and the first action is repeated before the start.
 
     Args:
         dataset: Minari dataset.
         history: Number of observations, at least 1.
-        chunk: Number of actions, at least 1.
+        chunk: Number of actions from the step on, at least 1.
+        past: Number of actions before the step.
 
     Raises:
-        ValueError: A number is below 1, or a space is neither an array nor a dict of arrays.
+        ValueError: A number is too small, or a space is neither an array nor a dict of arrays.
     """
 
-    def __init__(self, dataset: minari.MinariDataset, *, history: int = 1, chunk: int = 1) -> None:
+    def __init__(self, dataset: minari.MinariDataset, *, history: int = 1, chunk: int = 1, past: int = 0) -> None:
         if history < 1 or chunk < 1:
             raise ValueError(f"history is {history} and chunk is {chunk}; expected at least 1 each")
+        if past < 0:
+            raise ValueError(f"past is {past}; expected at least 0")
         self.dataset = dataset
         self.history = history
         self.chunk = chunk
+        self.past = past
         self._path = dataset.storage.data_path / DATA_FILE
         spaces = {"observations": dataset.observation_space, "actions": dataset.action_space}
         self._spaces = {name: space for part, whole in spaces.items() for name, space in _leaf_spaces(whole, part)}
@@ -137,13 +142,14 @@ class Windows:
             )
             for key in self.keys
         }
-        action = self._gather(source, "actions", episode_numbers, step_numbers, self.chunk, self.chunk - 1)
+        size = self.past + self.chunk
+        action = self._gather(source, "actions", episode_numbers, step_numbers, size, self.chunk - 1)
         source.release()
-        later = steps[:, None] + np.arange(self.chunk)
+        positions = steps[:, None] + np.arange(-self.past, self.chunk)
         return {
             "observation": observation[""] if self.keys == ("",) else tree_nest(observation),
             "action": action,
-            "is_pad": later >= lengths[:, None],
+            "is_pad": (positions < 0) | (positions >= lengths[:, None]),
         }
 
     def _gather(
