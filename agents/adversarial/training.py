@@ -24,9 +24,9 @@ from agents.adversarial.bc_regularization import BCRegularization, actor_paramet
 from agents.adversarial.settings import AdversarialSettings
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices
-from agents.data.spaces import brief
+from agents.data.spaces import brief, is_image
 from agents.imitation.bc import BehaviorCloning
-from agents.policies.networks import BoundedPolicy, ObservationEncoder, is_image, policy_keywords
+from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords
 from agents.rl.finetuning import ppo_from
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng

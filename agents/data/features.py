@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from agents.data.spaces import parts_of
 from agents.types import Env
 
 AXES = ("x", "y", "z")
@@ -38,3 +39,16 @@ def feature_indices(names: Sequence[str], env: Env) -> list[int]:
         else:
             raise ValueError(f"there is no feature {name!r}; expected one of {', '.join(layout)}, or NAME/x, /y, /z")
     return indices
+
+
+def feature_sizes(env: Env) -> dict[str, list[int]]:
+    """Return the numbers in each named feature of an observation, by the part that has them.
+
+    Args:
+        env: Environment. One that is not of lam_envs, or that observes images or goals, has no named features.
+    """
+    layout: Any = getattr(env.unwrapped, "layout", None)
+    if layout is None:
+        return {}
+    sizes = [part.slice.stop - part.slice.start for part in layout.values()]
+    return {name: sizes for name, part in parts_of(env.observation_space).items() if part.shape == (sum(sizes),)}

@@ -82,7 +82,7 @@ class BCSettings(SharedBCSettings):
         return self
 
 
-class BCPolicy(TorchPolicy):
+class BCPolicy(TorchPolicy[Transitions]):
     """Gaussian policy, or a categorical one for discrete actions, fitted by maximum likelihood.
 
     The network is a policy of Stable-Baselines3: PPO and SAC start from its weights (:mod:`agents.rl.finetuning`).

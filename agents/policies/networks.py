@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
@@ -19,13 +18,11 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
+from agents.data.spaces import has_channels_first, is_image, parts_of
+from agents.policies.normalizer import MAX_STANDARDIZED, spread_of
 from agents.types import Keywords, Space, Tensors
 from demos.datasets.statistics import Statistics
 
-MIN_STD = 0.01
-"""Observations have about unit range: dimensions with a standard deviation below this are not scaled."""
-MAX_STANDARDIZED = 10.0
-"""Standardized numbers are clipped to plus and minus this, so that new values do not make activations explode."""
 IMAGE_FEATURES = 128
 MIN_LOG_STD = -40.0
 """Smallest logarithm of the noise. Where an action is always the same, behavior cloning shrinks its noise with each
@@ -41,7 +38,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
     """
 
     def __init__(self, observation_space: Space) -> None:
-        self._parts = _parts(observation_space)
+        self._parts = parts_of(observation_space)
         sizes = [IMAGE_FEATURES if is_image(part) else math.prod(part.shape) for part in self._parts.values()]
         super().__init__(observation_space, sum(sizes))
         self.images = nn.ModuleDict()
@@ -63,8 +60,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
             if is_image(part):
                 continue
             known = statistics[f"observation/{name}" if name else "observation"]
-            spread = np.where(known.std < MIN_STD, 1.0, known.std).ravel()
-            spread[list(masked)] = np.inf
+            spread = spread_of(known, masked)
             self.get_buffer(f"mean_{number}").copy_(torch.as_tensor(known.mean.ravel()))
             self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))
 
@@ -75,7 +71,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
             values = observations[name] if isinstance(observations, dict) else observations
             if str(number) in self.images:
                 pixels = values.float() / 255.0
-                if not _has_channels_first(self._parts[name].shape):
+                if not has_channels_first(self._parts[name].shape):
                     pixels = pixels.permute(0, 3, 1, 2).contiguous()
                 rows.append(self.images[str(number)](pixels))
             else:
@@ -85,29 +81,9 @@ class ObservationEncoder(BaseFeaturesExtractor):
         return torch.cat(rows, dim=1)
 
 
-def is_image(space: Space) -> bool:
-    """Return True if a space holds images, with the channels last or first."""
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
-
-
-def _has_channels_first(shape: tuple[int, ...]) -> bool:
-    """Return True if the first dimension of an image, the smallest, holds the channels."""
-    return shape[0] < min(shape[1:])
-
-
-def _parts(space: Space) -> dict[str, spaces.Box]:
-    """Return the spaces of the arrays of an observation by name; that of a plain Box is ``""``."""
-    parts: dict[str, spaces.Box] = {}
-    for name, part in (space.spaces if isinstance(space, spaces.Dict) else {"": space}).items():
-        if not isinstance(part, spaces.Box):
-            raise ValueError(f"observation {name!r} is a {type(part).__name__}; expected a Box")
-        parts[name] = part
-    return parts
-
-
 def _convolutions(shape: tuple[int, ...]) -> nn.Module:
     """Return a small version of the three layers of Mnih et al. 2015, for images of at least 20 x 20."""
-    channels, height, width = shape if _has_channels_first(shape) else (shape[2], *shape[:2])
+    channels, height, width = shape if has_channels_first(shape) else (shape[2], *shape[:2])
     if min(height, width) < 20:
         raise ValueError(f"images are {height} x {width}; expected at least 20 x 20")
     return nn.Sequential(

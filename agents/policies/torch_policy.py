@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
 
 import gymnasium as gym
 import numpy as np
 import torch
 from torch import nn
 
-from agents.data.demonstrations import Transitions
-from agents.types import Array, Memory, Observation, Space, Start, Tensors
+from agents.types import Array, Memory, Observation, Space, Start, State, Tensors
 from demos.datasets.statistics import Statistics
 from demos.datasets.tree import tree_leaves, tree_map
 
+BatchType = TypeVar("BatchType")
+"""Minibatch: :class:`agents.data.demonstrations.Transitions` or :class:`agents.data.sequences.SequenceBatch`."""
 
-class TorchPolicy(nn.Module, ABC):
+
+class TorchPolicy(nn.Module, ABC, Generic[BatchType]):
     """Policy with its normalizer inside. :class:`agents.training.loop.TrainingLoop` trains it.
+
+    A policy with memory returns the memory of N episodes that start from :meth:`initial_memory`.
 
     Args:
         observation_space: Space of the observations: a Box, or a Dict of such.
@@ -30,11 +35,11 @@ class TorchPolicy(nn.Module, ABC):
         self.action_space = action_space
 
     @abstractmethod
-    def compute_loss(self, batch: Transitions) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def compute_loss(self, batch: BatchType) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss of a minibatch.
 
         Args:
-            batch: Observations of shape (N, ...) and actions of shape (N, ...), on the policy's device.
+            batch: Minibatch of N examples on the policy's device.
 
         Returns:
             The loss, shape (), and its parts for the log, each of shape ().
@@ -48,7 +53,8 @@ class TorchPolicy(nn.Module, ABC):
 
         Args:
             observation: Tensor of shape (N, ...), or a dict of such, on the policy's device.
-            memory: Memory of the policy, as the previous step returned it; None at the start of an episode.
+            memory: Memory as the previous step returned it, or that of :meth:`initial_memory`. It is not changed:
+                the next memory consists of new tensors.
             deterministic: Return the most likely action, or draw one.
 
         Returns:
@@ -64,6 +70,17 @@ class TorchPolicy(nn.Module, ABC):
             masked: Indices of the observation dimensions that the policy must not use.
         """
 
+    def initial_memory(self, count: int) -> State | None:
+        """Return the memory at the start of episodes; None for a policy without memory.
+
+        Args:
+            count: Number N of episodes.
+
+        Returns:
+            Tensors of shape (N, ...) by name, on the policy's device.
+        """
+        return None
+
     @property
     def device(self) -> torch.device:
         """Device of the weights."""
@@ -77,12 +94,16 @@ class TorchPolicy(nn.Module, ABC):
 
         Args:
             observation: Array of the space's shape, or with a batch axis in front; a dict of such.
-            state: Memory of the policy.
-            episode_start: True where an episode starts; its memory is discarded.
+            state: Memory of the last call; None at the start. It has one row for each observation of a batch.
+            episode_start: True where an episode starts; the memory of that row is discarded.
             deterministic: Return the most likely action, or draw one.
 
         Returns:
             The action, or a batch of them, within the bounds of the action space; and the memory.
+
+        Raises:
+            ValueError: An observation has another shape than the space, or the memory or ``episode_start`` another
+                number of rows than the observations.
         """
         if self.training:
             self.eval()
@@ -91,12 +112,34 @@ class TorchPolicy(nn.Module, ABC):
         seen = tree_map(
             lambda values: torch.as_tensor(values if is_batch else values[None], device=self.device), arrays
         )
-        memory = None if episode_start is not None and np.all(episode_start) else state
+        memory = self._memory(len(next(iter(tree_leaves(seen)))[1]), state, episode_start)
         chosen, memory = self.predict_action(seen, memory, deterministic=deterministic)
         actions: Array = chosen.cpu().numpy()
         if isinstance(self.action_space, gym.spaces.Box):
             actions = np.clip(actions, self.action_space.low, self.action_space.high)
         return (actions if is_batch else actions[0]), memory
+
+    def _memory(self, count: int, state: Memory, episode_start: Start) -> Memory:
+        """Return the memory of rows that go on, and the initial one of rows whose episode starts."""
+        starts = torch.as_tensor(np.asarray(False if episode_start is None else episode_start)).reshape(-1)
+        initial = self.initial_memory(count)
+        if state is None or bool(starts.all()):
+            return initial
+        if initial is None:
+            return state
+        rows = {len(values) for values in state.values()}
+        if rows != {count} or len(starts) not in (1, count):
+            raise ValueError(
+                f"{count} observations have a memory of {', '.join(map(str, sorted(rows)))} rows and "
+                f"{len(starts)} values of episode_start; expected {count} each"
+            )
+        if not bool(starts.any()):
+            return state
+        chosen = starts.to(self.device)
+        return {
+            name: torch.where(chosen.reshape(-1, *[1] * (values.ndim - 1)), initial[name], values)
+            for name, values in state.items()
+        }
 
     def _is_batch(self, observation: Observation) -> bool:
         """Return True if an observation has a batch axis in front."""

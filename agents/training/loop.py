@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from agents.data.demonstrations import Transitions
 from agents.data.symmetry import Symmetry
 from agents.policies.torch_policy import TorchPolicy
 from agents.training.randomness import generators, set_generators
@@ -21,7 +22,7 @@ LARGEST_GRADIENT = 1e18
 """Adam squares gradients: beyond 1e19 the squares overflow 32-bit numbers. Where the noise of an action has nearly
 vanished, one deviating label gives gradients of 1e35."""
 EVALUATED_AT_ONCE = 4096
-"""Number of validation steps in one forward pass."""
+"""Number of validation examples in one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,13 @@ class LoopSettings:
     """Settings of a training run.
 
     Attributes:
-        epochs: Largest number of passes over the steps.
-        batch_size: Steps in a minibatch; the rest of an epoch that fills no minibatch is left out.
+        epochs: Largest number of passes over the examples.
+        batch_size: Examples in a minibatch; the rest of an epoch that fills no minibatch is left out.
         learning_rate: Learning rate of the first epoch; it decays to 0 on a cosine schedule, updated once per epoch.
         weight_decay: Decoupled weight decay of AdamW (Loshchilov and Hutter 2019).
         ema_decay: Decay of the exponential moving average of the weights that is the result; 0 for none.
         patience: Epochs without a lower validation loss after which the training stops; 0 for never.
+        max_grad_norm: Largest norm of the gradient of all weights; larger ones are scaled down. 0 for no limit.
     """
 
     epochs: int
@@ -43,9 +45,24 @@ class LoopSettings:
     weight_decay: float = 0.0
     ema_decay: float = 0.0
     patience: int = 0
+    max_grad_norm: float = 0.0
 
 
-PolicyType = TypeVar("PolicyType", bound=TorchPolicy)
+class Examples(Protocol):
+    """Examples to learn from, such as transitions or windows. A policy's ``compute_loss`` takes its minibatches."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return a minibatch: a frozen dataclass with observations, actions, ``len`` and ``to(device)``."""
+        ...
+
+
+Sampler: TypeAlias = Callable[[np.random.Generator], npt.NDArray[np.int64]]
+"""Draws the examples of an epoch: their numbers in the order of training, shape (N,)."""
+PolicyType = TypeVar("PolicyType", bound=TorchPolicy[Any])
 
 
 class TrainingLoop(Generic[PolicyType]):
@@ -53,12 +70,13 @@ class TrainingLoop(Generic[PolicyType]):
 
     Args:
         policy: Policy to train.
-        steps: Demonstrated steps to learn from.
+        examples: Demonstrated steps, or windows of them, to learn from.
         settings: Settings of the training.
-        seed: Seeds the order of the steps.
-        validation: Steps for early stopping and for the choice of the best weights; None keeps the last weights.
+        seed: Seeds the order of the examples.
+        validation: Examples for early stopping and for the choice of the best weights; None keeps the last weights.
         symmetry: Augments minibatches; None leaves them.
         device: ``auto``, ``cpu`` or ``cuda``.
+        sampler: Draws the examples of each epoch; by default, each of them once in random order.
 
     Attributes:
         policy: Policy as it is now.
@@ -69,21 +87,23 @@ class TrainingLoop(Generic[PolicyType]):
     def __init__(
         self,
         policy: PolicyType,
-        steps: Transitions,
+        examples: Examples,
         settings: LoopSettings,
         *,
         seed: int,
-        validation: Transitions | None = None,
+        validation: Examples | None = None,
         symmetry: Symmetry | None = None,
         device: str = "auto",
+        sampler: Sampler | None = None,
     ) -> None:
         self.policy = policy.to(torch_device(device))
         self.epochs_done = 0
         self.logs: dict[str, float] = {}
-        self._steps = steps
+        self._examples = examples
         self._settings = settings
         self._validation = validation
         self._symmetry = symmetry
+        self._sampler = sampler or (lambda rng: rng.permutation(len(examples)))
         self._rng = np.random.default_rng(seed)
         self._best = math.inf
         self._best_at = 0
@@ -103,7 +123,7 @@ class TrainingLoop(Generic[PolicyType]):
         return self.epochs_done >= self._settings.epochs or stalled
 
     def epoch(self) -> None:
-        """Pass over the steps once, in random order."""
+        """Pass over the examples once, in random order."""
         rate = (
             self._settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * self.epochs_done / self._settings.epochs))
         )
@@ -116,6 +136,8 @@ class TrainingLoop(Generic[PolicyType]):
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_value_(self.policy.parameters(), LARGEST_GRADIENT)
+            if self._settings.max_grad_norm:
+                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._settings.max_grad_norm)
             self._optimizer.step()
             self._update_average()
             if not self.logs:
@@ -129,14 +151,15 @@ class TrainingLoop(Generic[PolicyType]):
                 self._best, self._best_at = loss_now, self.epochs_done
                 self._best_weights = copy.deepcopy(self._result_weights())
 
-    def _minibatches(self) -> Iterator[Transitions]:
-        """Yield minibatches of shuffled steps on the policy's device."""
+    def _minibatches(self) -> Iterator[Any]:
+        """Yield minibatches of shuffled examples on the policy's device."""
         size = self._settings.batch_size
-        order = self._rng.permutation(len(self._steps))
+        order = self._sampler(self._rng)
         for start in range(0, len(order) - size + 1, size):
-            batch = self._steps[order[start : start + size]]
+            batch = self._examples[order[start : start + size]]
             if self._symmetry is not None:
-                batch = Transitions(*self._symmetry(batch.observations, batch.actions, self._rng))
+                observations, actions = self._symmetry(batch.observations, batch.actions, self._rng)
+                batch = replace(batch, observations=observations, actions=actions)
             yield batch.to(self.policy.device)
 
     def _update_average(self) -> None:
@@ -150,16 +173,29 @@ class TrainingLoop(Generic[PolicyType]):
                 self._average[name].copy_(value)
 
     @torch.no_grad()
-    def _validation_loss(self, steps: Transitions) -> float:
-        """Return the mean loss over steps."""
+    def _validation_loss(self, examples: Examples) -> float:
+        """Return the mean loss over examples."""
         total = 0.0
-        for start in range(0, len(steps), EVALUATED_AT_ONCE):
-            part = steps[start : start + EVALUATED_AT_ONCE].to(self.policy.device)
+        for start in range(0, len(examples), EVALUATED_AT_ONCE):
+            part = examples[start : start + EVALUATED_AT_ONCE].to(self.policy.device)
             total += float(self.policy.compute_loss(part)[0]) * len(part)
-        return total / len(steps)
+        return total / len(examples)
 
     def _result_weights(self) -> dict[str, torch.Tensor]:
         return self.policy.state_dict() if self._average is None else self._average
+
+    @contextmanager
+    def averaged(self) -> Iterator[PolicyType]:
+        """Give the policy the moving average of its weights within the block, such as for a periodic evaluation."""
+        if self._average is None:
+            yield self.policy
+            return
+        current = copy.deepcopy(self.policy.state_dict())
+        self.policy.load_state_dict(self._average)
+        try:
+            yield self.policy
+        finally:
+            self.policy.load_state_dict(current)
 
     def result(self) -> PolicyType:
         """Return the policy on the CPU: with the best weights if there is validation data, else with the last."""

@@ -12,7 +12,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.data.demonstrations import DemonstrationData, Demonstrations, concatenate
+from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.data.sequences import concatenate
 from agents.policies.networks import policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.dqfd.losses import double_q_targets, huber, large_margin, squared_weights, values_of, weighted_mean

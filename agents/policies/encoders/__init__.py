@@ -1,0 +1,1 @@
+"""Encoders of observations, one for each kind of input, and their composition."""

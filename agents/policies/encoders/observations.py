@@ -1,0 +1,156 @@
+"""Encoder of observations: each part has an encoder of its kind, and gives tokens of the same width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from agents.data.spaces import has_channels_first, is_depth_image, is_image, parts_of
+from agents.policies.encoders.images import ImageEncoder, Readout, random_shift
+from agents.policies.encoders.instructions import InstructionEncoder
+from agents.policies.encoders.vectors import FeatureEncoder, VectorEncoder
+from agents.policies.normalizer import Standardizer
+from agents.types import Space, Tensors
+from demos.datasets.statistics import Statistics
+from lam_envs.observation.features import DEPTH_SUFFIX
+from lam_envs.observation.instructions import INSTRUCTION_KEY
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Settings of the encoder of observations.
+
+    Attributes:
+        width: Numbers W in a token.
+        features: Numbers in each named feature, by part; such a part has a token for each feature.
+        image_readout: Readout of images.
+        share_image_encoder: Use one encoder for all cameras with images of one shape.
+        image_shift: Largest random shift of images in a training, pixels.
+    """
+
+    width: int
+    features: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    image_readout: Readout = "spatial_softmax"
+    share_image_encoder: bool = False
+    image_shift: int = 3
+
+
+class ObservationTokens(nn.Module):
+    """Encoder of observations as tokens.
+
+    Vectors, images, and the instruction have encoders of their kind. A depth image is a fourth channel of its camera.
+
+    Args:
+        space: A Box, or a Dict of such.
+        settings: Settings of the encoder.
+
+    Attributes:
+        tokens: Tokens P of one observation.
+        width: Numbers W in a token.
+    """
+
+    def __init__(self, space: Space, settings: EncoderSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.width = settings.width
+        parts = parts_of(space)
+        self._vectors: list[str] = []
+        self._cameras: dict[str, tuple[str, ...]] = {}
+        self._has_channels_first = {name: has_channels_first(p.shape) for name, p in parts.items() if is_image(p)}
+        self.vectors, self.cameras = nn.ModuleList(), nn.ModuleList()
+        self.depths = nn.ModuleDict()
+        self.instruction: InstructionEncoder | None = None
+        shared: dict[tuple[int, int, int], ImageEncoder] = {}
+        self.tokens = 0
+        for name, part in parts.items():
+            depth = f"{name}{DEPTH_SUFFIX}"
+            if is_image(part):
+                keys = (name, depth) if depth in parts else (name,)
+                self._cameras[name] = keys
+                shape = _image_shape([parts[key] for key in keys])
+                encoder = shared.get(shape) or ImageEncoder(*shape, settings.image_readout, settings.width)
+                if settings.share_image_encoder:
+                    shared[shape] = encoder
+                self.cameras.append(encoder)
+                self.tokens += encoder.tokens
+            elif is_depth_image(part):
+                self.depths[name] = Standardizer(1)
+                if name.removesuffix(DEPTH_SUFFIX) not in parts:
+                    raise ValueError(f"observation {name!r} is a depth image without an image: remove depth=true")
+            elif name == INSTRUCTION_KEY:
+                self.instruction = InstructionEncoder(settings.width)
+                self.tokens += 1
+            else:
+                sizes = settings.features.get(name)
+                vector: FeatureEncoder | VectorEncoder = (
+                    VectorEncoder(math.prod(part.shape), settings.width)
+                    if sizes is None
+                    else FeatureEncoder(sizes, settings.width)
+                )
+                self._vectors.append(name)
+                self.vectors.append(vector)
+                self.tokens += vector.tokens
+        # Distinguishes cameras that share an encoder.
+        self.camera_names = nn.Parameter(0.02 * torch.randn(len(self._cameras), settings.width))
+
+    def fit(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+        """Set the normalizers.
+
+        Args:
+            statistics: Statistics of demonstrations, by the names of :func:`demos.statistics`.
+            masked: Indices of numbers, in an observation that is one array, that are not used.
+        """
+        for name, encoder in zip(self._vectors, self.vectors, strict=True):
+            cast(VectorEncoder, encoder).fit(statistics[f"observation/{name}" if name else "observation"], masked)
+        for name, standardizer in self.depths.items():
+            cast(Standardizer, standardizer).fit(_whole_image(statistics[f"observation/{name}"]))
+
+    def fit_words(self, instructions: Iterable[str]) -> None:
+        """Know the words of instructions, if observations have an instruction."""
+        if self.instruction is not None:
+            self.instruction.vocabulary.fit(instructions)
+
+    def forward(self, observations: Tensors) -> torch.Tensor:
+        """Return tokens of shape (N, H, P, W) for observations of shape (N, H, ...), or a dict of such."""
+        parts = observations if isinstance(observations, dict) else {"": observations}
+        tokens = [encoder(parts[name]) for name, encoder in zip(self._vectors, self.vectors, strict=True)]
+        if self.instruction is not None:
+            tokens.append(self.instruction(parts[INSTRUCTION_KEY]))
+        for number, (keys, encoder) in enumerate(zip(self._cameras.values(), self.cameras, strict=True)):
+            count, frames = parts[keys[0]].shape[:2]
+            images = torch.cat([self._channels_last(key, parts[key]) for key in keys], dim=-1)
+            if self.training and self.settings.image_shift:
+                images = random_shift(images, self.settings.image_shift)
+            seen: torch.Tensor = encoder(images.flatten(0, 1).permute(0, 3, 1, 2))
+            tokens.append(seen.reshape(count, frames, *seen.shape[1:]) + self.camera_names[number])
+        return torch.cat(tokens, dim=2)
+
+    def _channels_last(self, name: str, images: torch.Tensor) -> torch.Tensor:
+        """Return images of about [-1, 1], shape (N, H, height, width, channels)."""
+        if name in self.depths:
+            depths: torch.Tensor = self.depths[name](images)
+            return depths
+        pixels = images.float() / 127.5 - 1.0
+        return pixels.movedim(2, -1) if self._has_channels_first[name] else pixels
+
+
+def _image_shape(parts: Sequence[spaces.Box]) -> tuple[int, int, int]:
+    """Return channels, height and width of images that are concatenated along their channels."""
+    shapes = [(*part.shape[1:], part.shape[0]) if has_channels_first(part.shape) else part.shape for part in parts]
+    if len({shape[:2] for shape in shapes}) > 1:
+        raise ValueError(f"an image and its depth have the shapes {shapes}; expected equal heights and widths")
+    return sum(shape[2] for shape in shapes), shapes[0][0], shapes[0][1]
+
+
+def _whole_image(statistics: Statistics) -> Statistics:
+    """Return the statistics of all pixels together, each of shape (1,)."""
+    mean = statistics.mean.mean().reshape(1)
+    # The variance of all pixels: within each pixel, and between pixels.
+    std = ((statistics.std**2).mean() + statistics.mean.var()).reshape(1) ** 0.5
+    return Statistics(statistics.count, mean, std, statistics.min.min().reshape(1), statistics.max.max().reshape(1))

@@ -1,0 +1,1 @@
+"""Heads of policies, one for each kind of output."""

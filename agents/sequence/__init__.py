@@ -1,0 +1,1 @@
+"""Agents that remember and plan: recurrent, chunked and generative policies, trained by imitation."""
