@@ -45,7 +45,7 @@ def feature_sizes(env: Env) -> dict[str, list[int]]:
     """Return the numbers in each named feature of an observation, by the part that has them.
 
     Args:
-        env: Environment. One that is not of lam_envs, or that observes images or goals, has no named features.
+        env: Environment. One that is not of lam_envs has no named features.
     """
     layout: Any = getattr(env.unwrapped, "layout", None)
     if layout is None:

@@ -109,6 +109,7 @@ class TrainingLoop(Generic[PolicyType]):
         self._best_at = 0
         self._best_weights: dict[str, torch.Tensor] | None = None
         self._average = copy.deepcopy(policy.state_dict()) if settings.ema_decay else None
+        self._trained = {name for name, _ in policy.named_parameters(remove_duplicate=False)}
         self._optimizer = torch.optim.AdamW(
             policy.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -167,7 +168,8 @@ class TrainingLoop(Generic[PolicyType]):
             return
         decay = self._settings.ema_decay
         for name, value in self.policy.state_dict().items():
-            if value.is_floating_point():
+            # Normalizers do not change, and the mean of infinite numbers is not a number.
+            if name in self._trained:
                 self._average[name].lerp_(value, 1.0 - decay)
             else:
                 self._average[name].copy_(value)

@@ -51,7 +51,7 @@ def weights(agent: BehaviorCloning) -> str:
     return fingerprint([{name: value.numpy() for name, value in agent.policy.state_dict().items()}])
 
 
-@pytest.mark.parametrize("name", ["random", "expert", "bc"])
+@pytest.mark.parametrize("name", ["random", "expert", "bc", "bc-rnn", "act", "diffusion"])
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGraspGoal-v0", "LamGraspDiscrete-v0"])
 def test_every_agent_acts_on_one_observation_and_on_a_batch(name: str, env_id: str, make: Make) -> None:
     env = make(env_id)

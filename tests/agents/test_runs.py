@@ -178,6 +178,7 @@ def test_a_missing_gpu_is_an_error(datasets: Any, make: Make, monkeypatch: pytes
     ("name", "settings"),
     [
         ("bc", {}),
+        ("bc-rnn", {"max_grad_norm": 0.0}),
         pytest.param("gail", {"warm_start": "none"}, marks=pytest.mark.slow),
         pytest.param("ppo", {}, marks=pytest.mark.slow),
     ],
@@ -190,11 +191,11 @@ def test_a_training_that_diverges_is_an_error_of_one_line(
     rate = "scratch_learning_rate" if name == "gail" else "learning_rate"
     agent = agents.make(name, env, **settings, **{rate: 1e30})
     with pytest.raises(ValueError, match=f"the training of {name} diverged: .* lower learning_rate$"):
-        agent.learn(dataset, env, seed=0, budget=4000 if name != "bc" else 3)
+        agent.learn(dataset, env, seed=0, budget=4000 if name in ("gail", "ppo") else 3)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
-@pytest.mark.parametrize("name", ["bc", "dagger", "gail", "ppo"])
+@pytest.mark.parametrize("name", ["bc", "bc-rnn", "dagger", "gail", "ppo"])
 def test_seeds_out_of_range_are_refused(name: str, seed: int, datasets: Any, make: Make) -> None:
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
@@ -284,6 +285,9 @@ def test_global_generators_are_restored() -> None:
 
 TRAININGS: dict[str, tuple[str, list[str]]] = {
     "bc": ("LamReach-v0", ["epochs=2500", "batch_size=32"]),
+    "bc-rnn": ("LamReach-v0", ["epochs=150", "batch_size=32"]),
+    "act": ("LamReach-v0", ["epochs=150", "batch_size=32", "latent_size=8"]),
+    "diffusion": ("LamReach-v0", ["epochs=400", "batch_size=32"]),
     "dagger": (
         "LamReach-v0",
         ["initial_fraction=0.5", "iterations=3", "updates_per_iteration=6000", "epochs=800", "batch_size=32"],

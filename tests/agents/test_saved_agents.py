@@ -19,6 +19,8 @@ import agents
 from agents.registry import AGENTS
 from benchmarks.suite.suite import learns
 
+from .sequence.small import SMALL
+
 LEARNERS = [name for name in AGENTS if learns(name)]
 WEIGHTS, DESCRIPTION = "weights.safetensors", "agent.json"
 
@@ -30,7 +32,7 @@ def env_of(name: str) -> gym.Env[Any, Any]:
 @pytest.fixture(params=LEARNERS)
 def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, gym.Env[Any, Any], Path]]:
     env = env_of(request.param)
-    agent = agents.make(request.param, env, hidden_sizes=(8,))
+    agent = agents.make(request.param, env, **SMALL.get(request.param, {"hidden_sizes": (8,)}))
     yield request.param, env, agent.save(tmp_path / "agent")
     env.close()
 
@@ -94,9 +96,10 @@ def test_weights_of_another_shape_name_or_number_are_refused(saved: Any) -> None
 def test_settings_that_are_none_of_its_own_are_refused(saved: Any) -> None:
     name, env, folder = saved
     described = json.loads((folder / DESCRIPTION).read_text())
+    too_large = ({"width": 10**9}, "at most 1024") if name in SMALL else ({"hidden_sizes": [10**9]}, "at most 2048")
     for settings, message in (
         ({"__class__": "os"}, f"unknown setting '__class__' of agent {name}"),
-        ({"hidden_sizes": [10**9]}, "expected at most 2048"),
+        too_large,
         ({"env": "LamReach-v0"}, "has no settings"),
         ("none", "has no settings"),
     ):

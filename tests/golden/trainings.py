@@ -44,9 +44,21 @@ class Training:
     budget: int | None = None
 
 
+TOKENS: dict[str, Any] = {"width": 16, "batch_size": 32}
+
 TRAININGS: dict[str, Training] = {
     "bc": Training("bc", "LamReach-v0", SMALL, 3),
     "bc, mirrored and masked": Training("bc", "LamPush-v0", {"hidden_sizes": (32,), "ensemble_size": 2}, 1),
+    "bc-rnn": Training("bc-rnn", "LamReach-v0", {**TOKENS, "hidden_size": 32}, 2),
+    "bc-rnn, discrete": Training("bc-rnn", "LamReachDiscrete-v0", {**TOKENS, "hidden_size": 32}, 1),
+    "act": Training("act", "LamReach-v0", {**TOKENS, "feature_tokens": True}, 2),
+    "act, latent and ensembled": Training(
+        "act", "LamReachGoal-v0", {**TOKENS, "latent_size": 8, "ensembling": True, "obs_horizon": 2}, 1
+    ),
+    "diffusion": Training("diffusion", "LamReach-v0", {**TOKENS, "hidden_size": 32, "mirror": True}, 2),
+    "diffusion of noise": Training(
+        "diffusion", "LamReach-v0", {**TOKENS, "hidden_size": 32, "objective": "noise", "noise_scale": 1.0}, 2
+    ),
     "dagger": Training("dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),
     "hg-dagger": Training("hg-dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),
     "gail": Training("gail", "LamReach-v0", ADVERSARIAL, 640),

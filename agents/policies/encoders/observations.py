@@ -97,7 +97,7 @@ class ObservationTokens(nn.Module):
                 self.vectors.append(vector)
                 self.tokens += vector.tokens
         # Distinguishes cameras that share an encoder.
-        self.camera_names = nn.Parameter(0.02 * torch.randn(len(self._cameras), settings.width))
+        self.camera_names = nn.ParameterList(0.02 * torch.randn(settings.width) for _ in self._cameras)
 
     def fit(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
         """Set the normalizers.

@@ -97,11 +97,11 @@ def denoising_loss(
         process: Generative process.
         network: Network to train.
         codes: Demonstrated chunks, shape (N, K, C).
-        is_pad: Shape (N, K): True for padding.
+        is_pad: Shape (N, K): True for padding. The network sees noise alone there.
         noise: Standard normal numbers, shape (N, K, C).
         time: From 0 to 1, shape (N,).
     """
-    noisy, target = process.example(codes, noise, time)
+    noisy, target = process.example(codes.masked_fill(is_pad[:, :, None], 0.0), noise, time)
     return masked_mean((network(noisy, time) - target).square().mean(dim=2), is_pad)
 
 

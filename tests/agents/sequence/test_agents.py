@@ -1,0 +1,168 @@
+"""Sequence agents learn reproducibly in every kind of environment, resume, save and load as bc does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.data.demonstrations import DemonstrationData
+from agents.registry import TrainableAgent
+from agents.training.run import Run
+
+from ...conftest import Make
+from ...lam_envs.traces import fingerprint
+from ..images import check_that_actions_depend_on_images
+from ..test_runs import Fragile, KilledError
+from .small import NAMES, SMALL
+
+names = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture
+def reach(datasets: Any) -> Any:
+    root, ids = datasets
+    return demos.load(ids["LamReach-v0"], root)
+
+
+def weights(agent: Any) -> str:
+    return fingerprint([{key: value.numpy() for key, value in agent.policy.state_dict().items()}])
+
+
+@names
+def test_the_same_seed_learns_the_same_from_memory_and_from_files(name: str, reach: Any, make: Make) -> None:
+    env = make("LamReach-v0")
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+    found = []
+    for seed, size in ((3, 2**30), (3, 0), (4, 2**30)):
+        agent = agents.make(name, env, **SMALL[name])
+        agent.learn(DemonstrationData(reach, in_memory_bytes=size), env, seed=seed, budget=2)
+        found.append(weights(agent))
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+
+
+@names
+def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
+    name: str, reach: Any, make: Make, tmp_path: Path
+) -> None:
+    env, data = make("LamReach-v0"), DemonstrationData(reach)
+    settings = {**SMALL[name], "epochs": 5, "ema_decay": 0.9, **({"latent_size": 4} if name == "act" else {})}
+    whole = agents.make(name, env, **settings)
+    whole.learn(data, env, seed=0)
+    agent = agents.make(name, env, **settings)
+    with pytest.raises(KilledError):
+        agent.learn(data, env, seed=0, run=Fragile(tmp_path / "run"))
+    # Whatever happened to the global generators between.
+    torch.manual_seed(7)
+    agent = agents.make(name, env, **settings)
+    agent.learn(data, env, seed=0, run=Run(tmp_path / "run"))
+    assert weights(agent) == weights(whole)
+    assert list((tmp_path / "run").glob("events.out.tfevents*"))
+
+
+@names
+def test_periodic_evaluation_acts_by_the_average_and_changes_nothing(name: str, reach: Any, make: Make) -> None:
+    env, data = make("LamReach-v0"), DemonstrationData(reach)
+    settings = {**SMALL[name], "ema_decay": 0.9}
+    plain, watched = agents.make(name, env, **settings), agents.make(name, env, **settings)
+    plain.learn(data, env, seed=0, budget=2)
+    watched.learn(data, env, seed=0, budget=2, run=Run(episodes=1, evaluations=2))
+    assert weights(plain) == weights(watched)
+
+
+@pytest.mark.parametrize("env_id", ["LamReachGoal-v0", "LamReachDiscrete-v0"])
+@names
+def test_goals_and_discrete_actions_are_learned_saved_and_loaded(
+    name: str, env_id: str, make: Make, tmp_path: Path
+) -> None:
+    env = make(env_id)
+    dataset = demos.collect(env_id, episodes=2, root=tmp_path)
+    agent = agents.make(name, env, **SMALL[name], batch_size=16)
+    agent.learn(dataset, env, seed=0, budget=1)
+    assert isinstance(agent, TrainableAgent)
+    loaded = agents.load(agent.save(tmp_path / "agent"), env)
+    assert loaded.settings == agent.settings
+    observation, _ = env.reset(seed=0)
+    states: list[Any] = [None, None]
+    for _ in range(6):
+        action, states[0] = agent.predict(observation, states[0], deterministic=True)
+        again, states[1] = loaded.predict(observation, states[1], deterministic=True)
+        np.testing.assert_array_equal(action, again)
+        assert env.action_space.contains(action if env.action_space.shape else np.asarray(action).item())
+        observation, *_ = env.step(action)
+
+
+@names
+def test_images_depth_and_instructions_are_learned(name: str, make: Make, tmp_path: Path) -> None:
+    keywords: dict[str, Any] = {"image_width": 24, "image_height": 24, "depth": True, "instruct": True}
+    env = make("LamReachPixels-v0", **keywords)
+    dataset = demos.collect("LamReachPixels-v0", episodes=1, env_kwargs=keywords, root=tmp_path)
+    agent = agents.make(name, env, **SMALL[name], batch_size=32, share_image_encoder=True, ema_decay=0.0)
+    agent.learn(dataset, env, seed=0, budget=2)
+    check_that_actions_depend_on_images(agent, env, tmp_path)
+
+
+@names
+def test_features_may_be_tokens_and_masked(name: str, reach: Any, make: Make) -> None:
+    env: Any = make("LamReach-v0")
+    agent = agents.make(name, env, **SMALL[name], feature_tokens=True, masked_features=["tool/velocity"])
+    agent.learn(reach, env, seed=0, budget=1)
+    observation, _ = env.reset(seed=0)
+    action = agent.predict(observation, deterministic=True)[0]
+    for feature, used in (("tool/velocity", False), ("tool/position", True)):
+        changed = observation.copy()
+        changed[env.unwrapped.layout[feature].slice] += 1.0
+        assert np.array_equal(agent.predict(changed, deterministic=True)[0], action) != used, feature
+
+
+@names
+def test_windows_are_mirrored_and_rotated_as_a_whole(name: str, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    dataset = demos.collect("LamReach-v0", episodes=2, root=tmp_path)
+    found = []
+    for settings in ({}, {"mirror": True, "rotate": True}):
+        agent = agents.make(name, env, **SMALL[name], **settings, batch_size=32)
+        agent.learn(dataset, env, seed=0, budget=1)
+        found.append(weights(agent))
+    assert found[0] != found[1]
+
+
+@names
+def test_wrong_settings_and_too_few_demonstrations_are_refused(name: str, reach: Any, make: Make) -> None:
+    env = make("LamReach-v0")
+    with pytest.raises(ValueError, match="executed_actions is 5 and action_horizon 2; expected at most as many"):
+        agents.make(name, env, executed_actions=5, action_horizon=2)
+    with pytest.raises(ValueError, match=f"setting obs_horizon of agent {name} is 1000; expected at most 128"):
+        agents.make(name, env, obs_horizon=1000)
+    with pytest.raises(ValueError, match="has 240 steps to learn from, fewer than a minibatch of 1000"):
+        agents.make(name, env, **SMALL[name], batch_size=1000).learn(reach, env, seed=0)
+    with pytest.raises(ValueError, match="width is 136 and heads 16"):
+        agents.make("act", env, width=136, heads=16)
+
+
+OVERFITTED: dict[str, dict[str, Any]] = {
+    "bc-rnn": {"hidden_size": 64, "width": 64},
+    "act": {"width": 32, "encoder_layers": 1, "decoder_layers": 1},
+    "act with ensembling and latent": {"width": 32, "latent_size": 8, "ensembling": True},
+    "diffusion": {},
+    "diffusion of noise": {"objective": "noise"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", OVERFITTED)
+def test_five_demonstrations_are_learned_by_heart(label: str, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    dataset = demos.collect("LamReach-v0", episodes=5, seed=0, root=tmp_path)
+    seeds = [int(episode.seed) for episode in dataset.iterate_episodes()]
+    agent = agents.make(label.split()[0], env, **{**OVERFITTED[label], "batch_size": 50})
+    agent.learn(dataset, env, seed=0, budget=300)
+    assert agents.evaluate(agent, env, seeds=seeds).success_rate == 1.0

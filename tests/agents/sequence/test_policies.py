@@ -1,0 +1,244 @@
+"""Sequence policies: losses without padding, one memory per row, chunks, temporal ensembling."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.data.sequences import SequenceBatch
+from agents.policies.heads.mixture import Mixture
+from agents.policies.sequence_policy import SequencePolicy
+from agents.sequence.act import ACTPolicy, kl_divergence
+from agents.sequence.bc_rnn import RecurrentPolicy
+from agents.training.randomness import isolated_rng
+from demos.datasets.statistics import array_statistics
+
+from .small import ACTIONS, DISCRETE, NAMES, batch, policy
+
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("bc-rnn", {}),
+    ("bc-rnn", {"action_horizon": 3, "executed_actions": 2, "components": 1}),
+    ("act", {}),
+    ("act", {"obs_horizon": 3, "latent_size": 4}),
+    ("act", {"ensembling": True}),
+    ("diffusion", {}),
+    ("diffusion", {"objective": "noise", "noise_scale": 1.0}),
+]
+cases = pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
+kinds = pytest.mark.parametrize("action_space", [ACTIONS, DISCRETE], ids=["continuous", "discrete"])
+
+
+def windows(made: SequencePolicy, **keywords: Any) -> SequenceBatch:
+    past = made.horizons.observations - 1 if isinstance(made, RecurrentPolicy) else 0
+    return batch(made, past=past, **keywords)
+
+
+def loss_of(made: SequencePolicy, examples: SequenceBatch) -> torch.Tensor:
+    with isolated_rng(1):
+        loss, logs = made.compute_loss(examples)
+    assert loss.shape == ()
+    assert all(value.shape == () for value in logs.values())
+    return loss
+
+
+@kinds
+@cases
+def test_padding_has_no_part_in_the_loss(name: str, settings: dict[str, Any], action_space: Any) -> None:
+    made = policy(name, action_space, **settings)
+    examples = windows(made)
+    loss = loss_of(made, examples)
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [weights.grad.clone() for weights in made.parameters() if weights.grad is not None]
+    changed = examples.actions.clone()
+    changed[examples.action_is_pad] = 0 if made.codec.is_discrete else 123.0
+    made.zero_grad()
+    other = loss_of(made, replace(examples, actions=changed))
+    other.backward()  # type: ignore[no-untyped-call]
+    assert torch.equal(other, loss)
+    again = [weights.grad for weights in made.parameters() if weights.grad is not None]
+    assert all(torch.equal(one, two) for one, two in zip(gradients, again, strict=True))
+    if made.horizons.actions > 1:
+        unpadded = replace(examples, action_is_pad=torch.zeros_like(examples.action_is_pad))
+        assert not torch.equal(loss_of(made, unpadded), loss)
+
+
+@cases
+def test_actions_that_are_padding_get_no_gradient(name: str, settings: dict[str, Any]) -> None:
+    made = policy(name, **settings)
+    examples = windows(made)
+    actions = examples.actions.clone().requires_grad_()
+    loss_of(made, replace(examples, actions=actions)).backward()  # type: ignore[no-untyped-call]
+    assert actions.grad is not None
+    assert float(actions.grad[examples.action_is_pad].abs().max()) == 0.0
+    counted = ~examples.action_is_pad
+    assert float(actions.grad[counted].abs().sum(dim=-1).min()) > 0.0
+
+
+def test_the_loss_of_a_recurrent_policy_is_the_likelihood_of_each_observed_step() -> None:
+    made = policy("bc-rnn", action_horizon=2, executed_actions=1)
+    assert isinstance(made, RecurrentPolicy)
+    examples = windows(made)
+    total, count = 0.0, 0
+    for row in range(len(examples)):
+        first = int(examples.observation_is_pad[row].sum())
+        seen = examples.observations[row : row + 1, first:]
+        rows = torch.nn.functional.silu(made.encoder(seen).flatten(2))
+        found = made.head(made.lstm(rows)[0])
+        assert isinstance(found, Mixture)
+        logits, means, stds = (part[0].detach().double().numpy() for part in vars(found).values())
+        for step in range(seen.shape[1]):
+            chunk = examples.actions[row, first + step : first + step + 2].double().numpy()
+            counted = ~examples.action_is_pad[row, first + step : first + step + 2].numpy()
+            if not counted.any():
+                # The density of nothing is 1, its logarithm 0.
+                count += 1
+                continue
+            errors = (chunk.ravel() - means[step]) / stds[step]
+            densities = -0.5 * errors**2 - np.log(stds[step]) - 0.5 * np.log(2 * np.pi)
+            densities = (densities.reshape(-1, 2, 2) * counted[:, None]).sum(axis=(1, 2))
+            weights = np.exp(logits[step]) / np.exp(logits[step]).sum()
+            total -= np.log((weights * np.exp(densities)).sum())
+            count += 1
+    assert float(loss_of(made, examples).detach()) == pytest.approx(total / count, rel=1e-5)
+
+
+def test_the_divergence_of_a_latent_variable_is_that_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    mean, log_variance = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+    expected = 0.5 * (np.exp(log_variance) + mean**2 - 1.0 - log_variance).sum(axis=1).mean()
+    assert float(kl_divergence(torch.from_numpy(mean), torch.from_numpy(log_variance))) == pytest.approx(expected)
+
+
+def observations(steps: int, rows: int) -> np.ndarray:
+    return np.random.default_rng(1).uniform(-1.0, 1.0, (steps, rows, 3)).astype(np.float32)
+
+
+@kinds
+@cases
+def test_rows_of_a_batch_remember_for_themselves(name: str, settings: dict[str, Any], action_space: Any) -> None:
+    made = policy(name, action_space, **settings)
+    seen, starts = observations(9, 3), np.zeros((9, 3), dtype=bool)
+    # Rows start again at different steps, in the middle of a chunk.
+    starts[[0, 0, 0, 3, 5], [0, 1, 2, 1, 2]] = True
+    state: Any = None
+    singles: list[Any] = [None] * 3
+    for step in range(9):
+        actions, state = made.predict(seen[step], state, starts[step], deterministic=True)
+        for row in range(3):
+            start = starts[step, row : row + 1]
+            action, singles[row] = made.predict(seen[step, row], singles[row], start, deterministic=True)
+            np.testing.assert_allclose(actions[row], action, atol=1e-5)
+    assert actions.shape == (3, *action_space.shape)
+
+
+@cases
+def test_a_start_forgets_what_was_before(name: str, settings: dict[str, Any]) -> None:
+    made = policy(name, **settings)
+    seen = observations(6, 1)[:, 0]
+    _, state = made.predict(seen[0], deterministic=True)
+    _, state = made.predict(seen[1], state, np.array([False]), deterministic=True)
+    again, _ = made.predict(seen[2], state, np.array([True]), deterministic=True)
+    fresh, _ = made.predict(seen[2], deterministic=True)
+    np.testing.assert_array_equal(again, fresh)
+
+
+@cases
+def test_a_call_does_not_change_the_memory_that_it_is_given(name: str, settings: dict[str, Any]) -> None:
+    made = policy(name, **settings)
+    seen = observations(2, 2)
+    _, state = made.predict(seen[0], deterministic=True)
+    before = {key: value.clone() for key, value in state.items()}
+    for _ in range(2):
+        made.predict(seen[1], state, np.array([True, False]), deterministic=True)
+        assert all(torch.equal(value, before[key]) for key, value in state.items())
+
+
+def test_a_memory_of_another_number_of_rows_is_refused() -> None:
+    made = policy("act")
+    seen = observations(1, 4)[0]
+    _, state = made.predict(seen, deterministic=True)
+    with pytest.raises(ValueError, match="2 observations have a memory of 4 rows and 1 values of episode_start"):
+        made.predict(seen[:2], state, deterministic=True)
+    with pytest.raises(ValueError, match="4 observations have a memory of 4 rows and 3 values of episode_start"):
+        made.predict(seen, state, np.array([True, False, False]), deterministic=True)
+
+
+@pytest.mark.parametrize("executed", [1, 3, 8])
+def test_the_executed_part_of_a_chunk_is_what_was_predicted(executed: int) -> None:
+    made = policy("act", executed_actions=executed)
+    seen, state = observations(9, 1)[:, 0], None
+    for step in range(9):
+        action, state = made.predict(seen[step], state, deterministic=True)
+        planned = step - step % executed
+        context, _ = made.encode(replace(batch(made, 1), observations=torch.from_numpy(seen[planned])[None, None]))
+        chunk = made.codec.decode(made.predict_chunk(context, torch.tensor([planned]), deterministic=True))
+        np.testing.assert_allclose(action, chunk[0, step % executed].detach().clamp(-1, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01, 1.0])
+def test_temporal_ensembling_is_the_weighted_mean_of_all_predictions(decay: float) -> None:
+    made = policy("act", ensembling=True, ensembling_decay=decay, action_horizon=4)
+    seen, state = observations(9, 1)[:, 0], None
+    alone = policy("act", executed_actions=1, action_horizon=4)
+    chunks: list[np.ndarray] = []
+    for step in range(9):
+        action, state = made.predict(seen[step], state, deterministic=True)
+        chunks.append(alone.predict(seen[step], deterministic=True)[1]["chunk"][0].numpy())
+        # The memory is shifted by one: the executed action is gone.
+        first = alone.predict(seen[step], deterministic=True)[0]
+        chunks[-1] = np.concatenate([first[None], chunks[-1][:3]])
+        of_step = [chunks[past][step - past] for past in range(max(0, step - 3), step + 1)]
+        weights = np.exp(-decay * np.arange(len(of_step)))
+        expected = (np.array(of_step) * weights[:, None]).sum(axis=0) / weights.sum()
+        np.testing.assert_allclose(action, expected, atol=1e-5)
+
+
+def test_a_recurrent_policy_sees_its_last_observations_and_no_others() -> None:
+    made = policy("bc-rnn")  # sees four
+    seen = observations(8, 2)
+    seen[4:, 1] = seen[4:, 0]
+    state: Any = None
+    for step in range(8):
+        actions, state = made.predict(seen[step], state, deterministic=True)
+        same = bool(np.allclose(actions[0], actions[1], atol=1e-6))
+        assert same == (step == 7), step
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_deterministic_actions_repeat_and_drawn_ones_do_not(name: str) -> None:
+    made = policy(name, **({"latent_size": 4} if name == "act" else {}))
+    seen = observations(1, 1)[0, 0]
+    with isolated_rng(0):
+        first, second = (made.predict(seen, deterministic=True)[0] for _ in range(2))
+        drawn = [made.predict(seen, deterministic=False)[0] for _ in range(2)]
+    np.testing.assert_array_equal(first, second)
+    if name != "diffusion":  # whose last layer is still 0 where noise could matter
+        assert not np.array_equal(*drawn)
+
+
+def test_attention_does_not_see_padded_observations() -> None:
+    made = policy("act", obs_horizon=3, latent_size=4)
+    assert isinstance(made, ACTPolicy)
+    examples = batch(made, before=2)
+    changed = examples.observations.clone()
+    changed[:, :2] += 1.0
+    assert torch.equal(loss_of(made, examples), loss_of(made, replace(examples, observations=changed)))
+
+
+def test_actions_are_scaled_by_their_range() -> None:
+    made = policy("act")
+    rng = np.random.default_rng(0)
+    done = np.stack([rng.uniform(-0.2, 0.4, 100), np.full(100, 0.7)], axis=1).astype(np.float32)
+    made.codec.fit(array_statistics(done)["observation"])
+    codes = made.codec.encode(torch.from_numpy(done))
+    assert float(codes[:, 0].min()) == pytest.approx(-1.0, abs=1e-5)
+    assert float(codes[:, 0].max()) == pytest.approx(1.0, abs=1e-5)
+    assert float(codes[:, 1].abs().max()) < 1e-4
+    np.testing.assert_allclose(made.codec.decode(codes), done, atol=1e-6)
+    discrete = policy("act", DISCRETE).codec
+    chosen = torch.tensor([[0, 4], [2, 1]])
+    assert torch.equal(discrete.decode(discrete.encode(chosen)), chosen)
