@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -67,8 +68,8 @@ class SequenceAgent(PolicyAgent):
             run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: The demonstrations have other spaces, or fewer steps than a minibatch; or the budget is below
-                1 or the seed negative.
+            ValueError: The demonstrations have other spaces, or fewer steps than a minibatch; the budget is below 1
+                or the seed negative; or the training diverged.
         """
         run = run or Run(progress=progress)
         data = DemonstrationData.of(demonstrations)
@@ -96,6 +97,11 @@ class SequenceAgent(PolicyAgent):
                 loop.restore(state)
             while not loop.is_done:
                 loop.epoch()
+                if not math.isfinite(loop.logs["loss"]):
+                    raise ValueError(
+                        f"the training of {self.spec.name} diverged: its loss is {loop.logs['loss']}. Try a lower "
+                        "learning_rate"
+                    )
                 self.policy = policy
                 run.log(loop.epochs_done, **loop.logs)
                 with loop.averaged() as acting:

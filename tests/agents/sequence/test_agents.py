@@ -14,6 +14,7 @@ import demos
 from agents.data.demonstrations import DemonstrationData
 from agents.registry import TrainableAgent
 from agents.training.run import Run
+from demos.datasets.reading import episodes_of
 
 from ...conftest import Make
 from ...lam_envs.traces import fingerprint
@@ -162,7 +163,7 @@ OVERFITTED: dict[str, dict[str, Any]] = {
 def test_five_demonstrations_are_learned_by_heart(label: str, make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     dataset = demos.collect("LamReach-v0", episodes=5, seed=0, root=tmp_path)
-    seeds = [int(episode.seed) for episode in dataset.iterate_episodes()]
+    seeds = [episode.seed or 0 for episode in episodes_of(dataset)]
     agent = agents.make(label.split()[0], env, **{**OVERFITTED[label], "batch_size": 50})
     agent.learn(dataset, env, seed=0, budget=300)
     assert agents.evaluate(agent, env, seeds=seeds).success_rate == 1.0
