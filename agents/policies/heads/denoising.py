@@ -13,74 +13,97 @@ from agents.policies.heads.chunks import masked_mean
 Objective: TypeAlias = Literal["flow", "noise"]
 TIME_FEATURES = 32
 """Sines and cosines of the time."""
-FIRST_TIME = 0.98
-"""Time at which sampling by diffusion begins; at 1 nothing of the actions is left to estimate them from."""
+MAX_STEPS = 10
+"""Largest number of steps that make a chunk: each is one pass through the network."""
 
 
 class Denoise(Protocol):
-    """Network of a generative head."""
+    """Network of a generative head. It estimates the actions themselves: the velocity or the noise follows from them.
+
+    A network that predicts a velocity or noise must learn to subtract its input; its errors become errors of actions.
+    """
 
     def __call__(self, noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        """Return the prediction, shape (N, K, C), for noisy chunks of that shape and their times, shape (N,)."""
+        """Return estimated chunks, shape (N, K, C), for noisy chunks of that shape and their times, shape (N,)."""
         ...
 
 
 class FlowMatching:
     """Flow matching along straight lines (Lipman et al. 2023, Flow Matching for Generative Modeling, equation 23).
 
-    Time runs from 0, noise, to 1, actions: x_t = (1 - t) noise + t x. The network predicts the velocity x - noise.
+    Time runs from 0, noise, to 1, actions: x_t = (1 - t) e + t x. The target is the velocity x - e; an estimate of
+    the actions gives (x - x_t) / (1 - t).
     """
+
+    times = (0.0, 1.0 - 1.0 / MAX_STEPS)
+    """First and last time at which the network is used."""
 
     def example(
         self, codes: torch.Tensor, noise: torch.Tensor, time: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return noisy chunks and the targets of the network, each of shape (N, K, C).
+        """Return noisy chunks and their targets, each of shape (N, K, C).
 
         Args:
             codes: Demonstrated chunks, shape (N, K, C).
             noise: Standard normal numbers, shape (N, K, C).
-            time: From 0 to 1, shape (N,).
+            time: Within :attr:`times`, shape (N,).
         """
         part = time[:, None, None]
         return (1.0 - part) * noise + part * codes, codes - noise
+
+    def prediction(self, estimate: torch.Tensor, noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """Return the target that follows from estimated actions, shape (N, K, C).
+
+        Args:
+            estimate: Estimated chunks, shape (N, K, C).
+            noisy: Noisy chunks, shape (N, K, C).
+            time: Their times, shape (N,).
+        """
+        return (estimate - noisy) / (1.0 - time[:, None, None])
 
     def sample(self, network: Denoise, noise: torch.Tensor, steps: int) -> torch.Tensor:
         """Return chunks of shape (N, K, C): Euler steps from the noise of that shape."""
         chunk = noise
         for step in range(steps):
-            chunk = chunk + network(chunk, _full(chunk, step / steps)) / steps
+            time = _full(chunk, step / steps)
+            chunk = chunk + self.prediction(network(chunk, time), chunk, time) / steps
         return chunk
 
 
 class Diffusion:
     """Diffusion (Ho et al. 2020; Chi et al. 2023, equation 5) in continuous time with a cosine schedule.
 
-    Time runs from 0, actions, to 1, noise: x_t = cos(t pi / 2) x + sin(t pi / 2) noise. The network predicts the
-    noise. Sampling is deterministic (Song et al. 2021, Denoising Diffusion Implicit Models, equation 12).
+    Time runs from 0, actions, to 1, noise: x_t = cos(t pi / 2) x + sin(t pi / 2) e. The target is the noise e.
+    Sampling is deterministic (Song et al. 2021, Denoising Diffusion Implicit Models, equation 12).
     """
+
+    times = (0.98 / MAX_STEPS, 0.98)
+    """First and last time at which the network is used; at 1 nothing is left to estimate the actions from."""
 
     def example(
         self, codes: torch.Tensor, noise: torch.Tensor, time: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return noisy chunks and the targets of the network; see :meth:`FlowMatching.example`."""
+        """Return noisy chunks and their targets; see :meth:`FlowMatching.example`."""
         angle = 0.5 * math.pi * time[:, None, None]
         return angle.cos() * codes + angle.sin() * noise, noise
 
+    def prediction(self, estimate: torch.Tensor, noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """Return the target that follows from estimated actions; see :meth:`FlowMatching.prediction`."""
+        angle = 0.5 * math.pi * time[:, None, None]
+        return (noisy - angle.cos() * estimate) / angle.sin()
+
     def sample(self, network: Denoise, noise: torch.Tensor, steps: int) -> torch.Tensor:
         """Return chunks of shape (N, K, C) from noise of that shape; estimates are clipped to [-1, 1]."""
-        chunk = noise
+        chunk, last = noise, self.times[1]
         for step in range(steps):
-            now, later = (0.5 * math.pi * FIRST_TIME * (1.0 - each / steps) for each in (step, step + 1))
-            predicted = network(chunk, _full(chunk, now / (0.5 * math.pi)))
-            codes = ((chunk - math.sin(now) * predicted) / math.cos(now)).clamp(-1.0, 1.0)
-            # The noise that belongs to the clipped estimate.
-            predicted = (chunk - math.cos(now) * codes) / math.sin(now)
-            chunk = math.cos(later) * codes + math.sin(later) * predicted
+            time, later = (_full(chunk, last * (1.0 - each / steps)) for each in (step, step + 1))
+            estimate = network(chunk, time).clamp(-1.0, 1.0)
+            chunk, _ = self.example(estimate, self.prediction(estimate, chunk, time), later)
         return chunk
 
 
 PROCESSES: dict[Objective, FlowMatching | Diffusion] = {"flow": FlowMatching(), "noise": Diffusion()}
-"""Generative processes by the target of the network."""
+"""Generative processes by their target."""
 
 
 def denoising_loss(
@@ -91,7 +114,7 @@ def denoising_loss(
     noise: torch.Tensor,
     time: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the mean squared error of the network's prediction, shape ().
+    """Return the mean squared error of the predicted velocity or noise, shape ().
 
     Args:
         process: Generative process.
@@ -99,10 +122,11 @@ def denoising_loss(
         codes: Demonstrated chunks, shape (N, K, C).
         is_pad: Shape (N, K): True for padding. The network sees noise alone there.
         noise: Standard normal numbers, shape (N, K, C).
-        time: From 0 to 1, shape (N,).
+        time: Times of the process, shape (N,).
     """
     noisy, target = process.example(codes.masked_fill(is_pad[:, :, None], 0.0), noise, time)
-    return masked_mean((network(noisy, time) - target).square().mean(dim=2), is_pad)
+    predicted = process.prediction(network(noisy, time), noisy, time)
+    return masked_mean((predicted - target).square().mean(dim=2), is_pad)
 
 
 class Denoiser(nn.Module):
@@ -129,7 +153,7 @@ class Denoiser(nn.Module):
         self.last = nn.Linear(width, horizon * size)
 
     def forward(self, noisy: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Return predictions of shape (N, K, C).
+        """Return estimated chunks of shape (N, K, C).
 
         Args:
             noisy: Noisy chunks, shape (N, K, C).
@@ -142,8 +166,8 @@ class Denoiser(nn.Module):
         hidden = self.first(noisy.flatten(1))
         for block in self.blocks:
             hidden = block(hidden, context)
-        predicted: torch.Tensor = self.last(nn.functional.silu(hidden))
-        return predicted.reshape(-1, *self.shape)
+        estimate: torch.Tensor = self.last(nn.functional.silu(hidden))
+        return estimate.reshape(-1, *self.shape)
 
 
 class _Block(nn.Module):

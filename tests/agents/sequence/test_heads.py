@@ -88,12 +88,14 @@ def test_draws_of_a_categorical_head_have_its_probabilities() -> None:
 
 @pytest.mark.parametrize("objective", PROCESSES)
 def test_targets_of_generative_heads_are_those_of_numpy(objective: Objective) -> None:
-    noise, time = RNG.normal(size=(N, K, C)), RNG.random(N)
+    noise, time = RNG.normal(size=(N, K, C)), RNG.uniform(0.1, 0.9, N)
     part, codes = time[:, None, None], CODES * ~IS_PAD[..., None]
     if objective == "flow":
         noisy, target = (1.0 - part) * noise + part * codes, codes - noise
+        predicted = (PREDICTED - noisy) / (1.0 - part)
     else:
         noisy, target = np.cos(np.pi / 2 * part) * codes + np.sin(np.pi / 2 * part) * noise, noise
+        predicted = (noisy - np.cos(np.pi / 2 * part) * PREDICTED) / np.sin(np.pi / 2 * part)
     seen: list[torch.Tensor] = []
 
     def network(values: torch.Tensor, when: torch.Tensor) -> torch.Tensor:
@@ -101,7 +103,7 @@ def test_targets_of_generative_heads_are_those_of_numpy(objective: Objective) ->
         return tensor(PREDICTED)
 
     loss = denoising_loss(PROCESSES[objective], network, tensor(CODES), tensor(IS_PAD), tensor(noise), tensor(time))
-    assert float(loss) == pytest.approx(np.square(PREDICTED - target)[~IS_PAD].mean(), rel=1e-5)
+    assert float(loss) == pytest.approx(np.square(predicted - target)[~IS_PAD].mean(), rel=1e-5)
     np.testing.assert_allclose(seen[0], noisy, atol=1e-5)
     np.testing.assert_allclose(seen[1], time, atol=1e-6)
 
@@ -110,15 +112,19 @@ def test_targets_of_generative_heads_are_those_of_numpy(objective: Objective) ->
 @pytest.mark.parametrize("steps", [1, 10])
 def test_sampling_with_the_exact_network_gives_the_actions(objective: Objective, steps: int) -> None:
     codes, noise = tensor(CODES), tensor(RNG.normal(size=(N, K, C)))
+    process = PROCESSES[objective]
+    times: list[float] = []
 
     def network(noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        times.extend(time.tolist())
         if objective == "flow":
-            return (codes - noisy) / (1.0 - time[:, None, None])
-        angle = 0.5 * np.pi * time[:, None, None]
-        return (noisy - angle.cos() * codes) / angle.sin()
+            np.testing.assert_allclose(process.example(codes, noise, time)[0], noisy, atol=1e-4)
+        return codes
 
-    found = PROCESSES[objective].sample(network, noise, steps)
-    np.testing.assert_allclose(found, codes, atol=1e-4)
+    np.testing.assert_allclose(process.sample(network, noise, steps), codes, atol=1e-4)
+    assert len(times) == steps * N
+    assert process.times[0] - 1e-6 <= min(times)
+    assert max(times) <= process.times[1] + 1e-6
 
 
 def test_a_denoiser_depends_on_chunk_time_and_condition() -> None:
