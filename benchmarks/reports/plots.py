@@ -26,6 +26,9 @@ KNOWN_COLORS = {
     "random": "#8793a1",
     "expert": "#3d8b63",
     "bc": "#3d7fb8",
+    "bc-rnn": "#1f4e79",
+    "act": "#6aa84f",
+    "diffusion": "#a64d79",
     "dagger": "#00a0a6",
     "gail": "#e0a030",
     "airl": "#d97b2b",
@@ -49,7 +52,8 @@ STYLES: tuple[LineStyle, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), 
 
 def color(name: str) -> str:
     """Return the color of an agent, given its name in a report."""
-    return KNOWN_COLORS.get(name.partition(",")[0].partition("-")[0], OTHER_COLOR)
+    agent = name.partition(",")[0]
+    return KNOWN_COLORS.get(agent) or KNOWN_COLORS.get(agent.partition("-")[0], OTHER_COLOR)
 
 
 def _panels(count: int, height: float, width: float = 3.9) -> tuple[Figure, list[Axes]]:

@@ -69,6 +69,15 @@ def test_a_window_is_what_stands_in_the_file(
         np.testing.assert_array_equal(windows[number]["observation"], observation)
 
 
+def test_windows_may_begin_with_past_actions(reach: minari.MinariDataset, episodes: list[Episode]) -> None:
+    batch = Windows(reach, chunk=2, past=3)[[1, 39]]
+    actions = episodes[0].actions
+    np.testing.assert_array_equal(batch["action"], actions[[[0, 0, 0, 1, 2], [36, 37, 38, 39, 39]]])
+    assert batch["is_pad"].tolist() == [[True, True, False, False, False], [False, False, False, False, True]]
+    with pytest.raises(ValueError, match="past is -1; expected at least 0"):
+        Windows(reach, past=-1)
+
+
 def test_windows_count_from_the_end_and_stop_there(reach: minari.MinariDataset) -> None:
     windows = Windows(reach)
     assert len(windows) == reach.total_steps
