@@ -83,22 +83,32 @@ def spatial_softmax(activations: torch.Tensor) -> torch.Tensor:
     return torch.cat([weights.sum(dim=3) @ rows, weights.sum(dim=2) @ columns], dim=1)
 
 
-def random_shift(images: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Shift images by up to some pixels, the same for all images of a window; edges are repeated.
+def draw_shifts(count: int, pixels: int, device: torch.device) -> torch.Tensor:
+    """Draw by how many pixels images move down and to the right, shape (2, count).
+
+    Args:
+        count: Number of windows.
+        pixels: Largest shift in each direction.
+        device: Device of the images.
+    """
+    return torch.randint(-pixels, pixels + 1, (2, count), device=device)
+
+
+def shifted(images: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+    """Return shifted images, the same shift for all images of a window; edges are repeated.
 
     Kostrikov et al. 2020, Image Augmentation Is All You Need, section 3.
 
     Args:
         images: Shape (N, H, height, width, channels).
-        pixels: Largest shift in each direction.
+        shifts: Rows and columns to shift by, shape (2, N).
 
     Returns:
-        Shifted images of the same shape.
+        Images of the same shape and type.
     """
     count, frames, height, width, _ = images.shape
-    by = torch.randint(-pixels, pixels + 1, (2, count), device=images.device)
-    rows = (torch.arange(height, device=images.device) + by[0, :, None]).clamp(0, height - 1)
-    columns = (torch.arange(width, device=images.device) + by[1, :, None]).clamp(0, width - 1)
+    rows = (torch.arange(height, device=images.device) + shifts[0, :, None]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) + shifts[1, :, None]).clamp(0, width - 1)
     window = torch.arange(count, device=images.device)[:, None, None, None]
     frame = torch.arange(frames, device=images.device)[None, :, None, None]
     return images[window, frame, rows[:, None, :, None], columns[:, None, None, :]]

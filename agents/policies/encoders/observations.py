@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import nn
 
 from agents.data.spaces import has_channels_first, is_depth_image, is_image, parts_of
-from agents.policies.encoders.images import ImageEncoder, Readout, random_shift
+from agents.policies.encoders.images import ImageEncoder, Readout, draw_shifts, shifted
 from agents.policies.encoders.instructions import InstructionEncoder
 from agents.policies.encoders.vectors import FeatureEncoder, VectorEncoder
 from agents.policies.normalizer import Standardizer
@@ -124,20 +124,26 @@ class ObservationTokens(nn.Module):
             tokens.append(self.instruction(parts[INSTRUCTION_KEY]))
         for number, (keys, encoder) in enumerate(zip(self._cameras.values(), self.cameras, strict=True)):
             count, frames = parts[keys[0]].shape[:2]
-            images = torch.cat([self._channels_last(key, parts[key]) for key in keys], dim=-1)
+            channels = [self._channels_last(key, parts[key]) for key in keys]
             if self.training and self.settings.image_shift:
-                images = random_shift(images, self.settings.image_shift)
+                # Pixels are moved as bytes, which is faster than as floating-point numbers.
+                shifts = draw_shifts(count, self.settings.image_shift, channels[0].device)
+                channels = [shifted(each, shifts) for each in channels]
+            images = torch.cat([self._scaled(key, each) for key, each in zip(keys, channels, strict=True)], dim=-1)
             seen: torch.Tensor = encoder(images.flatten(0, 1).permute(0, 3, 1, 2))
             tokens.append(seen.reshape(count, frames, *seen.shape[1:]) + self.camera_names[number])
         return torch.cat(tokens, dim=2)
 
     def _channels_last(self, name: str, images: torch.Tensor) -> torch.Tensor:
-        """Return images of about [-1, 1], shape (N, H, height, width, channels)."""
+        """Return images of shape (N, H, height, width, channels)."""
+        return images.movedim(2, -1) if self._has_channels_first.get(name) else images
+
+    def _scaled(self, name: str, images: torch.Tensor) -> torch.Tensor:
+        """Return images of about [-1, 1], with the same shape (N, H, height, width, channels)."""
         if name in self.depths:
             depths: torch.Tensor = self.depths[name](images)
             return depths
-        pixels = images.float() / 127.5 - 1.0
-        return pixels.movedim(2, -1) if self._has_channels_first[name] else pixels
+        return images.float() / 127.5 - 1.0
 
 
 def _image_shape(parts: Sequence[spaces.Box]) -> tuple[int, int, int]:

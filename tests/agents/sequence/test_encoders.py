@@ -13,7 +13,7 @@ import agents
 import demos
 from agents.data.demonstrations import DemonstrationData
 from agents.data.features import feature_sizes
-from agents.policies.encoders.images import MIN_SIZE, ImageEncoder, Readout, random_shift, spatial_softmax
+from agents.policies.encoders.images import MIN_SIZE, ImageEncoder, Readout, draw_shifts, shifted, spatial_softmax
 from agents.policies.encoders.instructions import MAX_WORDS, UNKNOWN, VOCABULARY, InstructionEncoder, Vocabulary
 from agents.policies.encoders.observations import EncoderSettings, ObservationTokens
 from agents.policies.encoders.vectors import FeatureEncoder
@@ -110,9 +110,9 @@ def test_a_window_of_images_is_shifted_as_a_whole_in_training_alone() -> None:
     frame = torch.arange(30 * 30, dtype=torch.float32).reshape(1, 1, 30, 30, 1)
     images = frame.expand(8, 3, -1, -1, -1)
     with isolated_rng(0):
-        shifted = random_shift(images, 3)
-    assert torch.equal(shifted[:, 0], shifted[:, 1])
-    moves = {tuple(int(n) for n in divmod(int(each[0, 15, 15, 0]), 30)) for each in shifted}
+        moved = shifted(images, draw_shifts(8, 3, images.device))
+    assert torch.equal(moved[:, 0], moved[:, 1])
+    moves = {tuple(int(n) for n in divmod(int(each[0, 15, 15, 0]), 30)) for each in moved}
     assert len(moves) > 3
     assert all(12 <= row <= 18 and 12 <= column <= 18 for row, column in moves)
     space = spaces.Dict({"front": spaces.Box(0, 255, (24, 24, 3), np.uint8)})
