@@ -1,4 +1,4 @@
-"""Command line: python -m agents train|evaluate|teleop|tune|show."""
+"""Command line: python -m agents train|evaluate|teleop|tune|show|export."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import threading
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ import demos
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.registry import ARCHIVE, DESCRIPTION, TrainableAgent, read_description, spec_of
 from agents.saving import archive
-from agents.training.provenance import outdated_parts
+from agents.training.provenance import outdated_parts, trained_in
 from agents.training.run import Run
 from agents.types import Env
 from demos.collection.recording import Policy
@@ -36,6 +37,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+class ExportFormat(str, Enum):
+    """Format of an exported policy."""
+
+    ONNX = "onnx"
+
 
 EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")]
 Settings = Annotated[list[str], typer.Option("--config", help="Setting of the agent, name=value; may be repeated.")]
@@ -333,6 +341,44 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         outdated = outdated_parts(training)
         if outdated:
             console.print(f"Outdated: trained with other versions of {', '.join(outdated)}.")
+
+
+@app.command(epilog="Example: python -m agents export runs/bc --format onnx --out runs/bc.onnx")
+def export(
+    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
+    env: Annotated[
+        str | None, typer.Option(help="Id of the environment; by default the one that the agent was trained in.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the exported policy; by default that of the agent, with .onnx.")
+    ] = None,
+    file_format: Annotated[ExportFormat, typer.Option("--format", help="Format of the file.")] = ExportFormat.ONNX,
+    env_kwargs: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    overwrite: Annotated[bool, typer.Option(help="Replace an exported policy in this folder.")] = False,
+) -> None:
+    """Export a trained policy to a file that runs without PyTorch.
+
+    The folder gets `model.onnx`, a JSON file that describes its inputs and outputs, and a README with a loop that
+    runs it. The exported policy is compared with the agent in two episodes first.
+    """
+    with clear_errors():
+        from agents.export.exporting import export as export_policy
+        from agents.training.policy_agent import PolicyAgent
+
+        keywords = parse_keywords(env_kwargs, "--env-kwargs")
+        env_id, recorded = (env, {}) if env is not None else trained_in(read_description(agent))
+        environment = make_env(env_id, **{**recorded, **keywords})
+        loaded = agents.load(agent, environment)
+        if not isinstance(loaded, PolicyAgent):
+            raise ValueError(f"{agent} was saved by a third-party agent, whose policy cannot be exported")
+        target = out or agent.with_name(f"{agent.name}.{file_format.value}")
+        checked = export_policy(loaded, environment, target, overwrite=overwrite)
+        environment.close()
+        console.print(
+            f"exported to {target}: over {checked.steps} steps, actions differ by at most "
+            f"{checked.largest_difference:.2g}",
+            soft_wrap=True,
+        )
 
 
 def _agent(name: str, env: Env, settings: dict[str, Any], agent_class: str | None) -> Any:

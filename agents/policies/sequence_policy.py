@@ -75,14 +75,31 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
         self.encoder = ObservationTokens(observation_space, encoder)
         self.codec = ActionCodec(action_space)
 
+    @property
+    def noise_shape(self) -> tuple[int, ...] | None:
+        """Shape of the noise that a chunk is made from; None for a policy that makes chunks without noise."""
+        return None
+
+    def draw_noise(self, age: torch.Tensor, *, deterministic: bool) -> torch.Tensor | None:
+        """Return the noise of chunks, shape (N, *noise_shape); None for a policy without noise.
+
+        Args:
+            age: Steps since the start of the episode, shape (N,).
+            deterministic: Return the noise of the most likely chunk, which is zero by default, or draw it.
+        """
+        if self.noise_shape is None:
+            return None
+        make = torch.zeros if deterministic else torch.randn
+        return make(len(age), *self.noise_shape, device=age.device)
+
     @abstractmethod
-    def predict_chunk(self, context: Context, age: torch.Tensor, *, deterministic: bool) -> torch.Tensor:
+    def predict_chunk(self, context: Context, noise: torch.Tensor | None, *, deterministic: bool) -> torch.Tensor:
         """Return codes of the next actions, shape (N, K, C).
 
         Args:
             context: N encoded histories.
-            age: Steps since the start of the episode, shape (N,).
-            deterministic: Return the most likely chunk, or draw one.
+            noise: Noise of :meth:`draw_noise`.
+            deterministic: Return the most likely chunk, or draw one; with noise, the noise decides.
         """
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
@@ -120,21 +137,59 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
         age, tokens, chunk, left, weights = (memory[name] for name in ("age", "tokens", "chunk", "left", "weights"))
         needed = left == 0
         if horizons.observations > 1 or bool(needed.any()):
-            seen = self.encoder(tree_map(lambda values: values[:, None], observation))
-            moved = torch.cat([tokens[:, 1:], seen], dim=1)
-            tokens = torch.where((age == 0)[:, None, None, None], seen, moved)
+            tokens = self._remembered(observation, tokens, age)
         if bool(needed.any()):
-            position = torch.arange(horizons.observations, device=age.device)
-            context = Context(tokens, position < horizons.observations - 1 - age[:, None])
+            context = self._context(tokens, age)
             # Indices cost time, and mostly all rows need a chunk at once.
             every = bool(needed.all())
             rows = slice(None) if every else needed
-            predicted = self.predict_chunk(
-                context if every else context[needed], age[rows], deterministic=deterministic
-            )
+            noise = self.draw_noise(age[rows], deterministic=deterministic)
+            predicted = self.predict_chunk(context if every else context[needed], noise, deterministic=deterministic)
             chunk, weights, left = chunk.clone(), weights.clone(), left.clone()
             chunk[rows], weights[rows] = self._ensembled(chunk[rows], weights[rows], predicted)
             left[rows] = horizons.executed
+        return self._executed(tokens, age, chunk, left, weights)
+
+    def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
+        """Return the same as :meth:`predict_action`, by the same operations whatever the memory is.
+
+        A chunk is predicted for each row, and discarded where it is not needed: this can be traced.
+
+        Args:
+            observation: Tensor of shape (N, ...), or a dict of such.
+            memory: Memory of N rows.
+            noise: Noise of :meth:`draw_noise`.
+        """
+        age, chunk, left, weights = (memory[name] for name in ("age", "chunk", "left", "weights"))
+        tokens = self._remembered(observation, memory["tokens"], age)
+        predicted = self.predict_chunk(self._context(tokens, age), noise, deterministic=True)
+        new_chunk, new_weights = self._ensembled(chunk, weights, predicted)
+        needed = left == 0
+        chunk = torch.where(needed[:, None, None], new_chunk, chunk)
+        weights = torch.where(needed[:, None], new_weights, weights)
+        left = torch.where(needed, self.horizons.executed, left)
+        return self._executed(tokens, age, chunk, left, weights)
+
+    def _remembered(self, observation: Tensors, tokens: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
+        """Return the tokens of the last observations, shape (N, H, P, W), with those of a new observation."""
+        seen = self.encoder(tree_map(lambda values: values[:, None], observation))
+        moved = torch.cat([tokens[:, 1:], seen], dim=1)
+        return torch.where((age == 0)[:, None, None, None], seen, moved)
+
+    def _context(self, tokens: torch.Tensor, age: torch.Tensor) -> Context:
+        horizon = self.horizons.observations
+        position = torch.arange(horizon, device=age.device)
+        return Context(tokens, position < horizon - 1 - age[:, None])
+
+    def _executed(
+        self,
+        tokens: torch.Tensor,
+        age: torch.Tensor,
+        chunk: torch.Tensor,
+        left: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> tuple[torch.Tensor, State]:
+        """Return the first action of each row's chunk, and the memory after it."""
         action = self.codec.decode(chunk[:, 0])
         following: State = {
             "tokens": tokens,

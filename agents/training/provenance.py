@@ -126,8 +126,24 @@ def outdated_parts(training: JsonObject) -> list[str]:
     return [name for name in before if name in now and now[name] != before[name]]
 
 
+def trained_in(description: JsonObject) -> tuple[str, JsonObject]:
+    """Return the id and the keywords of the environment that a saved agent was trained in.
+
+    Args:
+        description: See :func:`agents.registry.read_description`.
+
+    Raises:
+        ValueError: It is not recorded, or none of lam_envs: a saved agent must not choose code to run.
+    """
+    training = description.get("training") or {}
+    env_id = training.get("environment")
+    if not (isinstance(env_id, str) and is_lam_env(env_id)):
+        raise ValueError(f"the agent was trained in environment {env_id!r}; give the environment by --env")
+    return env_id, _read_keywords(training.get("keywords") or {})
+
+
 def _read_keywords(keywords: Mapping[str, str]) -> JsonObject:
-    """Read keywords as :func:`training_record` writes them; objects, such as a user's own task, cannot be read."""
+    """Read keywords as :func:`training_record` writes them; objects, such as a user's own task, are left out."""
     values = {}
     for name, text in keywords.items():
         with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):

@@ -53,6 +53,7 @@ class ImageEncoder(nn.Module):
         inputs = {"spatial_softmax": 3 * CHANNELS, "pooling": GRID * GRID * CHANNELS, "patches": CHANNELS}[readout]
         self.layer = nn.Linear(inputs, token_width)
         self.positions = nn.Parameter(0.02 * torch.randn(self.tokens, token_width))
+        self.pooling = nn.AdaptiveAvgPool2d(GRID)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return tokens of shape (M, tokens, W) for images of shape (M, channels, height, width), about [-1, 1]."""
@@ -61,7 +62,7 @@ class ImageEncoder(nn.Module):
         if self.readout == "spatial_softmax":
             rows = torch.cat([spatial_softmax(activations), activations.amax(dim=(2, 3))], dim=1)[:, None]
         else:
-            cells = nn.functional.adaptive_avg_pool2d(nn.functional.relu(activations), GRID)
+            cells = self.pooling(nn.functional.relu(activations))
             rows = cells.flatten(1)[:, None] if self.readout == "pooling" else cells.flatten(2).transpose(1, 2)
         tokens: torch.Tensor = self.layer(rows) + self.positions
         return tokens

@@ -57,6 +57,11 @@ class Vocabulary(nn.Module):
         """Forget what was looked up in other words."""
         self._numbers, self._sentences = None, {}
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Number of each known word."""
+        return {word.decode(errors="replace"): number for word, number in self._known().items()}
+
     def unknown(self, text: str) -> list[str]:
         """Return the words of a sentence that are not known, in their order."""
         return [word for word in words_of(text) if _bytes(word) not in self._known()]

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from agents.data.sequences import SequenceBatch
+from agents.imitation.sequence.act import ACTPolicy, ACTSettings
+from agents.imitation.sequence.bc_rnn import RecurrentPolicy, RecurrentSettings
+from agents.imitation.sequence.diffusion import DiffusionPolicy, DiffusionSettings
 from agents.policies.encoders.observations import EncoderSettings
 from agents.policies.sequence_policy import SequencePolicy
-from agents.sequence.act import ACTPolicy, ACTSettings
-from agents.sequence.bc_rnn import RecurrentPolicy, RecurrentSettings
-from agents.sequence.diffusion import DiffusionPolicy, DiffusionSettings
 from agents.training.randomness import isolated_rng
 
 NAMES = ("bc-rnn", "act", "diffusion")

@@ -7,13 +7,13 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from agents.data.sequences import SequenceBatch
+from agents.imitation.sequence.agent import SequenceAgent
+from agents.imitation.sequence.settings import Depth, SequenceSettings
 from agents.policies.encoders.observations import EncoderSettings
 from agents.policies.heads.chunks import absolute_error, cross_entropy
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
 from agents.policies.transformer import DecoderLayer, EncoderLayer
 from agents.registry import AgentSpec
-from agents.sequence.agent import SequenceAgent
-from agents.sequence.settings import Depth, SequenceSettings
 from agents.training.settings import Discount, NotNegative
 from agents.types import Space
 
@@ -107,12 +107,14 @@ class ACTPolicy(SequencePolicy):
         loss = error(predicted, codes, batch.action_is_pad)
         return loss + self.kl_weight * divergence, {"error": loss, "divergence": divergence}
 
-    def predict_chunk(self, context: Context, age: torch.Tensor, *, deterministic: bool) -> torch.Tensor:
+    @property
+    def noise_shape(self) -> tuple[int, ...] | None:
+        """Shape (Z,) of the latent variable; None without a CVAE."""
+        return None if self.latent is None else (self.latent.size,)
+
+    def predict_chunk(self, context: Context, noise: torch.Tensor | None, *, deterministic: bool) -> torch.Tensor:
         """Return chunks, shape (N, K, C); with a CVAE that of the latent variable 0, or of a drawn one."""
-        latent = None
-        if self.latent is not None:
-            numbers = torch.zeros(len(age), self.latent.size, device=age.device)
-            latent = self.latent.token(numbers if deterministic else torch.randn_like(numbers))
+        latent = None if self.latent is None or noise is None else self.latent.token(noise)
         chunk: torch.Tensor = self(context, latent)
         # Means of several chunks, as in temporal ensembling, are means of probabilities.
         return chunk.softmax(dim=2) if self.codec.is_discrete else chunk

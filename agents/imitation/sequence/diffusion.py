@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from pydantic import Field
 from torch import nn
 
 from agents.data.sequences import SequenceBatch
+from agents.imitation.sequence.agent import SequenceAgent
+from agents.imitation.sequence.settings import Depth, Horizon, SequenceSettings, Width
 from agents.policies.encoders.observations import EncoderSettings
 from agents.policies.heads.denoising import MAX_STEPS, PROCESSES, Denoiser, Objective, denoising_loss
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
 from agents.registry import AgentSpec
-from agents.sequence.agent import SequenceAgent
-from agents.sequence.settings import Depth, Horizon, SequenceSettings, Width
 from agents.training.settings import Discount, Fraction
 from agents.types import Space
 
@@ -75,20 +77,26 @@ class DiffusionPolicy(SequencePolicy):
         )
         return loss, {"error": loss}
 
-    def predict_chunk(self, context: Context, age: torch.Tensor, *, deterministic: bool) -> torch.Tensor:
-        """Return chunks, shape (N, K, C), from random noise, or from noise that follows from the age."""
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape (K, C) of a chunk."""
+        return (self.horizons.actions, self.codec.size)
+
+    def draw_noise(self, age: torch.Tensor, *, deterministic: bool) -> torch.Tensor | None:
+        """Return random noise, or noise that follows from the age, shape (N, K, C)."""
+        if not (deterministic and self.noise_scale):
+            return super().draw_noise(age, deterministic=deterministic)
+        drawn = [_noise_at(step, self.noise_shape) for step in age.tolist()]
+        return self.noise_scale * torch.stack(drawn).to(age.device)
+
+    def predict_chunk(self, context: Context, noise: torch.Tensor | None, *, deterministic: bool) -> torch.Tensor:
+        """Return the chunks that noise becomes, shape (N, K, C)."""
+        start = cast(torch.Tensor, noise)
         condition = self.condition(context.tokens.flatten(1))
-        shape = (self.horizons.actions, self.codec.size)
-        if not deterministic:
-            noise = torch.randn(len(age), *shape, device=age.device)
-        elif self.noise_scale:
-            noise = self.noise_scale * torch.stack([_noise_at(step, shape) for step in age.tolist()]).to(age.device)
-        else:
-            noise = torch.zeros(len(age), *shape, device=age.device)
-        return self.process.sample(lambda noisy, when: self.network(noisy, when, condition), noise, self.steps)
+        return self.process.sample(lambda noisy, when: self.network(noisy, when, condition), start, self.steps)
 
 
-def _noise_at(step: int, shape: tuple[int, int]) -> torch.Tensor:
+def _noise_at(step: int, shape: tuple[int, ...]) -> torch.Tensor:
     """Return the noise of a step, shape (K, C): the same in each episode and for each row of a batch."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(step))
 

@@ -7,14 +7,14 @@ from pydantic import Field
 from torch import nn
 
 from agents.data.sequences import SequenceBatch
+from agents.imitation.sequence.agent import SequenceAgent
+from agents.imitation.sequence.settings import Depth, Horizon, SequenceSettings, Width
 from agents.policies.encoders.observations import EncoderSettings
 from agents.policies.heads.categorical import Categorical, CategoricalHead
 from agents.policies.heads.chunks import masked_mean
 from agents.policies.heads.mixture import Mixture, MixtureHead
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
 from agents.registry import AgentSpec
-from agents.sequence.agent import SequenceAgent
-from agents.sequence.settings import Depth, Horizon, SequenceSettings, Width
 from agents.training.settings import Positive
 from agents.types import Space
 
@@ -85,7 +85,7 @@ class RecurrentPolicy(SequencePolicy):
         loss = masked_mean(-log_prob, is_beyond)
         return loss, {"negative log-likelihood": loss}
 
-    def predict_chunk(self, context: Context, age: torch.Tensor, *, deterministic: bool) -> torch.Tensor:
+    def predict_chunk(self, context: Context, noise: torch.Tensor | None, *, deterministic: bool) -> torch.Tensor:
         """Return the most likely component's mean, or a drawn chunk, shape (N, K, C)."""
         distribution = self.distribution(context)
         chunks = distribution.mode() if deterministic else distribution.sample()

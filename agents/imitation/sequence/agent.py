@@ -8,9 +8,9 @@ from typing import Any
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices, feature_sizes
+from agents.imitation.sequence.settings import SequenceSettings
 from agents.policies.encoders.observations import EncoderSettings
 from agents.policies.sequence_policy import SequencePolicy
-from agents.sequence.settings import SequenceSettings
 from agents.training.loop import TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng

@@ -1,0 +1,68 @@
+"""Graphs of policies without memory: networks of Stable-Baselines3, and ensembles of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.sac.policies import SACPolicy
+from torch import nn
+
+from agents.export.graph import Graph
+from agents.types import Space, State, Tensors
+
+
+class ReactiveGraph(Graph):
+    """Graph of one policy, or of an ensemble that acts by its mean or by its majority.
+
+    Args:
+        observation_space: A Box, or a Dict of such.
+        action_space: A Box or Discrete.
+        policies: Policies of the ensemble.
+    """
+
+    def __init__(self, observation_space: Space, action_space: Space, policies: Sequence[BasePolicy]) -> None:
+        super().__init__(observation_space, action_space)
+        self.policies = nn.ModuleList(policies)
+        self.eval()
+
+    def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
+        """Return the action, shape (1, ...), and no memory."""
+        actions = torch.stack([most_likely(policy, observation) for policy in self.policies])
+        if isinstance(self.action_space, spaces.Box):
+            bounded = torch.minimum(torch.maximum(actions, self.low), self.high)
+            return bounded.mean(dim=0), {}
+        votes = nn.functional.one_hot(actions, int(self.action_space.n)).sum(dim=0)  # type: ignore[attr-defined]
+        return votes.argmax(dim=-1), {}
+
+
+def most_likely(policy: nn.Module, observation: Tensors) -> torch.Tensor:
+    """Return the most likely action of a policy of Stable-Baselines3, shape (N, ...).
+
+    The policy's own ``predict`` creates distributions and clamps weights, which cannot be traced.
+
+    Args:
+        policy: Policy.
+        observation: Tensor of shape (N, ...), or a dict of such.
+
+    Raises:
+        ValueError: The policy is of a class that cannot be exported.
+    """
+    network: Any = policy
+    space = network.action_space
+    if isinstance(policy, ActorCriticPolicy):
+        features = network.extract_features(observation, network.pi_features_extractor)
+        output: torch.Tensor = network.action_net(network.mlp_extractor.forward_actor(features))
+    elif isinstance(policy, DQNPolicy):
+        output = network.q_net(observation)
+    elif isinstance(policy, SACPolicy):
+        mean, _, _ = network.actor.get_action_dist_params(observation)
+        low, high = (torch.as_tensor(bound) for bound in (space.low, space.high))
+        output = low + 0.5 * (torch.tanh(mean).reshape(-1, *space.shape) + 1.0) * (high - low)
+    else:
+        raise ValueError(f"a {type(policy).__name__} cannot be exported; expected the policy of one of our agents")
+    return output.reshape(-1, *space.shape) if isinstance(space, spaces.Box) else output.argmax(dim=-1)

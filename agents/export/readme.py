@@ -1,0 +1,104 @@
+"""README of an exported policy: inputs, outputs, and a loop that runs it without PyTorch."""
+
+from __future__ import annotations
+
+from agents.policies.encoders.instructions import MAX_WORDS, UNKNOWN
+from agents.types import JsonObject
+
+MEANINGS = {
+    "observation": "observation of the environment",
+    "instruction": "numbers of the words of the instruction",
+    "memory": "memory; zeros at the start of an episode, then the output of the last step",
+    "noise": "noise that a chunk of actions is made from; zeros for the most likely actions, standard normal numbers "
+    "for random ones",
+    "action": "action, within the limits of the action space",
+}
+
+
+def readme(description: JsonObject) -> str:
+    """Return the text of the README.
+
+    Args:
+        description: Content of ``model.json``.
+    """
+    inputs, outputs = description["inputs"], description["outputs"]
+    checked = description["verification"]
+    return f"""# Policy of agent `{description["agent"]}`
+
+`model.onnx` is a trained policy for `{description["environment"]}`, exported by lam-envs {description["lam_envs"]}.
+It runs for one environment, a step at a time. Observations go in as the environment gives them: their normalization
+is a part of the model. `model.json` describes inputs and outputs for programs.
+
+## Run
+
+```sh
+pip install lam-envs onnxruntime
+```
+
+```python
+{_loop(description)}```
+
+Set `feed` to zeros again at the start of each episode.
+
+## Inputs
+
+{_table(inputs)}
+
+## Outputs
+
+{_table(outputs)}
+
+## Verification
+
+Over {checked["steps"]} steps of {checked["episodes"]} episodes, actions of onnxruntime and of the policy in PyTorch
+differed by at most {checked["largest_difference"]:.2g} (accepted: {checked["tolerance"]:g}).
+"""
+
+
+def _table(ports: list[JsonObject]) -> str:
+    rows = [f"| `{port['name']}` | {port['shape']} | {port['dtype']} | {MEANINGS[port['role']]} |" for port in ports]
+    return "\n".join(["| name | shape | type | content |", "|---|---|---|---|", *rows])
+
+
+def _loop(description: JsonObject) -> str:
+    """Return a program that runs an episode."""
+    inputs = description["inputs"]
+    observed = [port["name"] for port in inputs if port["role"] == "observation"]
+    memory = [port["name"] for port in inputs if port["role"] == "memory"]
+    worded = [port["name"] for port in inputs if port["role"] == "instruction"]
+    keywords = "".join(f", {name}={value}" for name, value in description["keywords"].items())
+    lines = [
+        "import json",
+        *(["import re"] if worded else []),
+        "",
+        "import gymnasium as gym",
+        "import lam_envs",
+        "import numpy as np",
+        "import onnxruntime",
+        "",
+        'session = onnxruntime.InferenceSession("model.onnx")',
+        'model = json.load(open("model.json"))',
+        f'env = gym.make("{description["environment"]}"{keywords})',
+        "observation, info = env.reset(seed=1000)",
+        'feed = {port["name"]: np.zeros(port["shape"], port["dtype"]) for port in model["inputs"]}',
+        "ended = False",
+    ]
+    if worded:
+        lines += [
+            f'words = re.findall(r"\\w+", env.unwrapped.instruction.lower())[:{MAX_WORDS}]',
+            f'feed["{worded[0]}"][: len(words)] = [model["vocabulary"].get(word, {UNKNOWN}) for word in words]',
+        ]
+    lines += ["while not ended:"]
+    if description["dict_observations"]:
+        lines += [f"    feed.update({{name: observation[name] for name in {tuple(observed)!r}}})"]
+    else:
+        lines += [f'    feed["{observed[0]}"] = observation']
+    lines += [f"    action{', *memory' if memory else ', *_'} = session.run(None, feed)"]
+    if memory:
+        lines += [f"    feed.update(zip({tuple(memory)!r}, memory))"]
+    lines += [
+        "    observation, _, terminated, truncated, info = env.step(action)",
+        "    ended = terminated or truncated",
+        'print(info["is_success"])',
+    ]
+    return "\n".join(lines) + "\n"

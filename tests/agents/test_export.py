@@ -1,0 +1,190 @@
+"""Exported policies act as the policies themselves, from the same inputs, without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import agents
+import demos
+from agents.__main__ import app
+from agents.export.exporting import TOLERANCE, export, graph_of, verify
+from agents.export.onnx_agent import OnnxAgent
+from agents.training.randomness import isolated_rng
+
+from ..conftest import Make
+from .sequence.small import SMALL
+
+PIXELS: dict[str, Any] = {"image_width": 26, "image_height": 24}
+ACT = SMALL["act"]
+CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
+    "bc": ("bc", "LamReach-v0", {}, {}),
+    "bc, goals, ensemble": ("bc", "LamReachGoal-v0", {}, {"ensemble_size": 2}),
+    "bc, discrete, ensemble": ("bc", "LamReachDiscrete-v0", {}, {"ensemble_size": 3}),
+    "bc, images": ("bc", "LamReachPixels-v0", PIXELS, {}),
+    "dagger": ("dagger", "LamReach-v0", {}, {}),
+    "gail": ("gail", "LamReach-v0", {}, {}),
+    "ppo": ("ppo", "LamReach-v0", {}, {}),
+    "sac": ("sac", "LamReachGoal-v0", {}, {}),
+    "dqn": ("dqn", "LamReachDiscrete-v0", {}, {}),
+    "dqfd": ("dqfd", "LamReachDiscrete-v0", {}, {}),
+    "sqil": ("sqil", "LamReachDiscrete-v0", {}, {}),
+    "bc-rnn": ("bc-rnn", "LamReach-v0", {}, SMALL["bc-rnn"]),
+    "bc-rnn, chunks": (
+        "bc-rnn", "LamReachDiscrete-v0", {}, {**SMALL["bc-rnn"], "action_horizon": 3, "executed_actions": 2}
+    ),
+    "act": ("act", "LamReach-v0", {}, ACT),
+    "act, ensembling": (
+        "act", "LamReachGoal-v0", {}, {**ACT, "ensembling": True, "latent_size": 4, "obs_horizon": 3}
+    ),
+    "act, images": ("act", "LamReachPixels-v0", {**PIXELS, "depth": True}, {**ACT, "image_readout": "patches"}),
+    "act, instructions": ("act", "LamReach-v0", {"instruct": True}, {**ACT, "feature_tokens": True}),
+    "diffusion": ("diffusion", "LamReach-v0", {}, SMALL["diffusion"]),
+    "diffusion, noise": (
+        "diffusion", "LamReachDiscrete-v0", {}, {**SMALL["diffusion"], "objective": "noise", "noise_scale": 1.0}
+    ),
+}  # fmt: skip
+"""Agent, environment, keywords and settings."""
+
+
+def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
+    """Return an agent with random weights and normalizers, as after a training."""
+    env.reset(seed=0)
+    agent = agents.make(name, env, **settings)
+    policies = agent.policies if name == "bc" else [agent.policy]
+    with isolated_rng(0), torch.no_grad():
+        for policy in policies:
+            for weights in policy.parameters():
+                weights += 0.1 * torch.randn_like(weights)
+            for part, values in policy.named_buffers():
+                if part.split(".")[-1].partition("_")[0] in ("mean", "spread") and values.is_floating_point():
+                    values += 0.2 * torch.rand_like(values)
+            if hasattr(policy, "fit_words"):
+                policy.fit_words([env.unwrapped.instruction])
+    return agent
+
+
+@pytest.mark.parametrize("label", CASES)
+def test_an_exported_policy_acts_as_the_policy(label: str, make: Make, tmp_path: Path) -> None:
+    name, env_id, keywords, settings = CASES[label]
+    env = make(env_id, **keywords, max_episode_steps=12)
+    agent = scrambled(name, env, settings)
+    verification = export(agent, env, tmp_path / "exported", seeds=(0,))
+    assert verification.steps == 12
+    assert verification.largest_difference <= TOLERANCE
+    assert {path.name for path in (tmp_path / "exported").iterdir()} == {"README.md", "model.json", "model.onnx"}
+    exported = OnnxAgent(tmp_path / "exported")
+    if env.action_space.shape:
+        assert len({str(exported.predict(env.reset(seed=seed)[0])[0]) for seed in range(3)}) == 3
+    graph = graph_of(agent)
+    described = exported.description
+    assert [port["name"] for port in described["inputs"]] == [port.name for port in graph.inputs]
+    assert described["outputs"][0]["shape"] == list(env.action_space.shape)
+    env.close()
+
+
+def test_an_export_that_differs_is_not_kept(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make("LamReach-v0", max_episode_steps=5)
+    agent = scrambled("bc", env, {})
+    export(agent, env, tmp_path / "one")
+    other = agents.make("bc", env)
+    with pytest.raises(ValueError, match="the exported policy acts differently from the policy of agent bc: actions"):
+        verify(other, OnnxAgent(tmp_path / "one"), env, [0])
+    with pytest.raises(FileExistsError, match="one exists; choose another path"):
+        export(agent, env, tmp_path / "one")
+    export(other, env, tmp_path / "one", overwrite=True)
+    verify(other, OnnxAgent(tmp_path / "one"), env, [0])
+    monkeypatch.setattr("agents.export.exporting.TOLERANCE", -1.0)
+    with pytest.raises(ValueError, match="acts differently"):
+        export(agent, env, tmp_path / "two")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one"]
+
+
+def test_noise_decides_on_the_chunk_of_a_generative_policy(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0", max_episode_steps=5)
+    export(scrambled("diffusion", env, SMALL["diffusion"]), env, tmp_path / "exported")
+    exported, (observation, _) = OnnxAgent(tmp_path / "exported"), env.reset(seed=0)
+    shape = next(port["shape"] for port in exported.description["inputs"] if port["role"] == "noise")
+    drawn = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    actions = [exported.predict(observation, noise=noise)[0] for noise in (drawn[0], drawn[0], drawn[1])]
+    np.testing.assert_array_equal(actions[0], actions[1])
+    assert not np.array_equal(actions[0], actions[2])
+
+
+WITHOUT_TORCH = """
+import sys
+class Refusing:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] in ("torch", "stable_baselines3", "agents"):
+            raise AssertionError(f"{name} is imported")
+sys.meta_path.insert(0, Refusing())
+"""
+
+
+@pytest.mark.parametrize("label", ["bc, goals, ensemble", "act, instructions", "bc-rnn, chunks"])
+def test_the_loop_of_the_readme_runs_without_torch(label: str, make: Make, tmp_path: Path) -> None:
+    name, env_id, keywords, settings = CASES[label]
+    env = make(env_id, **keywords)
+    agent = scrambled(name, env, settings)
+    export(agent, env, tmp_path / "exported", seeds=(0,))
+    text = (tmp_path / "exported" / "README.md").read_text()
+    loop = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    assert len(loop.split("\n\n")[-1].splitlines()) <= 15
+    report = 'print("ACTION", json.dumps(action.tolist()))'
+    program = WITHOUT_TORCH + loop + report
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path / "exported", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    observation, _ = env.reset(seed=1000)
+    state: Any = None
+    ended = False
+    while not ended:
+        action, state = agent.predict(observation, state, np.array([state is None]), deterministic=True)
+        observation, _, terminated, truncated, info = env.step(action)
+        ended = terminated or truncated
+    printed = done.stdout.splitlines()
+    assert printed[-2] == str(info["is_success"])
+    np.testing.assert_allclose(json.loads(printed[-1].removeprefix("ACTION ")), action, atol=1e-3)
+
+
+def test_the_command_exports_for_the_environment_of_the_training(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env = make("LamReach-v0")
+    agent = agents.make("bc", env)
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, budget=1)
+    agent.save(tmp_path / "bc")
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "bc"), "--format", "onnx"])
+    assert done.exit_code == 0, done.stderr
+    assert "over 80 steps, actions differ by at most" in done.stdout
+    assert OnnxAgent(tmp_path / "bc.onnx").description["training"]["demonstrations"]["id"] == ids["LamReach-v0"]
+    again = CliRunner().invoke(app, ["export", str(tmp_path / "bc")])
+    assert again.exit_code == 2
+    assert "bc.onnx exists; choose another path" in again.stderr
+    agents.make("bc", env).save(tmp_path / "untrained")
+    unknown = CliRunner().invoke(app, ["export", str(tmp_path / "untrained")])
+    assert "trained in environment None; give the environment by --env" in " ".join(unknown.stderr.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bc", "bc-rnn", "act", "diffusion"])
+def test_exported_policies_succeed_in_the_same_episodes(name: str, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    dataset = demos.collect("LamReach-v0", episodes=30, seed=0, root=tmp_path)
+    agent = agents.make(name, env)
+    agent.learn(dataset, env, seed=0, budget=8)
+    export(agent, env, tmp_path / "exported")
+    seeds = range(1000, 1050)
+    mine = agents.evaluate(agent, env, seeds=seeds)
+    others = agents.evaluate(OnnxAgent(tmp_path / "exported"), env, seeds=seeds)
+    assert [each.success for each in mine.episodes] == [each.success for each in others.episodes]
+    assert mine.success_rate > 0.0
