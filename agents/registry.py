@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -59,6 +59,7 @@ class AgentSpec:
         name: Name of the agent.
         version: Increase it when the same training gives another agent: its results are then outdated.
         settings: Class of its settings; None if it checks its settings itself.
+        choose_settings: Returns the class of the settings for settings that are given; None if it is always the same.
         needs_demonstrations: True if it learns from demonstrations, False if from reward alone.
         needs_environment: True if it steps environments while it learns.
         budget_unit: Unit of the budget of ``learn``.
@@ -74,6 +75,15 @@ class AgentSpec:
     budget_unit: str = "steps"
     takes_run: bool = False
     make: Callable[..., Policy] | None = None
+    choose_settings: Callable[[Mapping[str, object]], type[Any]] | None = None
+
+    def settings_class(self, given: Mapping[str, object]) -> type[Any] | None:
+        """Return the class of the settings of an agent.
+
+        Args:
+            given: Settings that are given, by name.
+        """
+        return self.settings if self.choose_settings is None else self.choose_settings(given)
 
 
 @runtime_checkable

@@ -26,8 +26,9 @@ from demos.datasets.statistics import Statistics, StatisticsSums
 from demos.datasets.tree import tree_leaves, tree_map
 from demos.datasets.windows import Windows
 
-IN_MEMORY_BYTES = 2 * 2**30
-"""Observations of more bytes than this stay in their files."""
+IN_MEMORY_BYTES = 2**30
+"""Observations of more bytes than this stay in their files. Those in memory are there twice: as episodes, and
+concatenated."""
 
 
 @dataclass(frozen=True)

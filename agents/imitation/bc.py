@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
 from agents.data.features import feature_indices
 from agents.data.symmetry import Symmetry, symmetry_of
+from agents.policies.encoders.images import shifted_images
 from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords, set_weights, weights_of
 from agents.policies.torch_policy import TorchPolicy
 from agents.registry import AgentSpec
@@ -32,6 +33,8 @@ MAX_ENSEMBLE = 32
 class SharedBCSettings(AgentSettings):
     """Settings that bc and dagger share."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"image_shift"})
+
     epochs: Count = Field(100, description="Passes over the demonstrations.")
     batch_size: Count = Field(128, description="Steps in a minibatch.")
     learning_rate: Positive = Field(0.001, description="Initial learning rate; it decays to 0 on a cosine schedule.")
@@ -47,6 +50,7 @@ class SharedBCSettings(AgentSettings):
     )
     mirror: bool = Field(False, description="Also learn from mirrored demonstrations.")
     rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
+    image_shift: CountOrZero = Field(0, le=64, description="Largest random shift of images in training, pixels.")
 
     @model_validator(mode="after")
     def _check_masked(self) -> SharedBCSettings:
@@ -97,6 +101,7 @@ class BCPolicy(TorchPolicy[Transitions]):
         super().__init__(observation_space, action_space)
         self.entropy_weight = settings.entropy_weight
         self.l2_weight = settings.l2_weight
+        self.image_shift = settings.image_shift
         self.network = BoundedPolicy(
             observation_space,
             action_space,
@@ -108,7 +113,10 @@ class BCPolicy(TorchPolicy[Transitions]):
 
     def compute_loss(self, batch: Transitions) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the mean of -log p(a | s), minus the bonus for entropy, plus the penalty on weights; shape ()."""
-        _, log_prob, entropy = self.network.evaluate_actions(batch.observations, batch.actions)
+        observations = batch.observations
+        if self.training and self.image_shift:
+            observations = shifted_images(observations, self.observation_space, self.image_shift)
+        _, log_prob, entropy = self.network.evaluate_actions(observations, batch.actions)
         loss = -log_prob.mean()
         logs = {"negative log-likelihood": loss}
         if self.entropy_weight and entropy is not None:
@@ -151,12 +159,12 @@ class BehaviorCloning(PolicyAgent):
     **Differences.** Observations are standardized by the mean and standard deviation of the demonstrations, which are
     saved with the weights. The mean action is squashed into the action space by tanh, as in SAC, so that SAC and PPO
     of Stable-Baselines3 can start from a BC policy (`agents.rl.finetuning`). The learning rate decays to 0 on a
-    cosine schedule. `validation_fraction` and `patience` stop training when the loss on unseen episodes no longer
-    falls. `mirror` and `rotate` augment the demonstrations of tasks that look alike from other sides, such as
-    pushing. `masked_features` cannot mislead the policy when demonstrations are few. Pushing masks the lag and the
-    velocity of the tool: they reveal the previous action, which a policy would repeat for that reason alone (de Haan
-    et al. 2019, Causal Confusion in Imitation Learning). An ensemble (`ensemble_size`) acts by its mean, and
-    `uncertainty` measures its disagreement.
+    cosine schedule. `image_shift` augments images by random shifts. `validation_fraction` and `patience` stop
+    training when the loss on unseen episodes no longer falls. `mirror` and `rotate` augment the demonstrations of
+    tasks that look alike from other sides, such as pushing. `masked_features` cannot mislead the policy when
+    demonstrations are few. Pushing masks the lag and the velocity of the tool: they reveal the previous action, which
+    a policy would repeat for that reason alone (de Haan et al. 2019, Causal Confusion in Imitation Learning). An
+    ensemble (`ensemble_size`) acts by its mean, and `uncertainty` measures its disagreement.
 
     **When not to use it.** When demonstrations are few and errors do not heal, when experts act differently in the
     same state (their mean may be neither), or when you have an environment to train in.

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, create_model
 
-from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions, concatenate_transitions
-from agents.data.features import feature_indices
+from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
+from agents.data.features import feature_indices, feature_sizes
 from agents.imitation.bc import BCPolicy, SharedBCSettings
+from agents.imitation.labels import Labels
+from agents.imitation.sequence.act import ACT
+from agents.imitation.sequence.agent import SequenceAgent, horizons_of
+from agents.imitation.sequence.bc_rnn import RecurrentBC
+from agents.imitation.sequence.diffusion import DiffusionAgent
+from agents.imitation.sequence.settings import SequenceSettings
+from agents.policies.sequence_policy import SequencePolicy
 from agents.registry import AgentSpec
-from agents.training.loop import LoopSettings, TrainingLoop
+from agents.training.loop import Examples, LoopSettings, TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import Count, Discount
+from agents.training.settings import AgentSettings, Count, Discount
 from agents.training.stable_baselines import SeededEpisodes, horizon_of, rollout_env
-from agents.types import Array, Env, Observation, State
+from agents.types import Array, Env, Memory, Observation, State
 from demos.collection.recording import Policy, stack
-from demos.datasets.statistics import array_statistics
 from demos.datasets.tree import tree_map
 from demos.experts import make_expert
 
+LEARNERS: dict[str, type[SequenceAgent]] = {"bc-rnn": RecurrentBC, "act": ACT, "diffusion": DiffusionAgent}
+"""Agents besides bc that can learn from labels, by name."""
 
-class DAggerSettings(SharedBCSettings):
-    """Settings of DAgger: those that it shares with BC, and its own."""
+
+class LabelSettings(AgentSettings):
+    """Settings of DAgger, whatever learns from the labels."""
 
     initial_fraction: float = Field(
         0.5,
@@ -46,6 +58,34 @@ class DAggerSettings(SharedBCSettings):
         description="Updates of each policy except the last, rounded up to whole epochs; "
         "the last one trains for ``epochs``.",
     )
+
+
+class DAggerSettings(LabelSettings, SharedBCSettings):
+    """Settings of DAgger with bc: those that it shares with BC, and its own."""
+
+    later: ClassVar[frozenset[str]] = SharedBCSettings.later | {"learner"}
+
+    learner: Literal["bc", "bc-rnn", "act", "diffusion"] = Field(
+        "bc",
+        description="Agent that learns from the labels; for others than bc, its settings are settings of dagger too.",
+    )
+
+
+@cache
+def _settings_with(learner: str) -> type[AgentSettings]:
+    """Return the class of the settings of DAgger with a learner: those of the learner and DAgger's own."""
+    bases = (LabelSettings, LEARNERS[learner].spec.settings)
+    field: Any = Field(learner, pattern=f"^{re.escape(learner)}$", description="Agent that learns from the labels.")
+    made: type[AgentSettings] = create_model(  # type: ignore[call-overload]
+        f"DAggerSettingsWith{learner.title().replace('-', '')}", __base__=bases, learner=(str, field)
+    )
+    return made
+
+
+def choose_settings(given: Mapping[str, object]) -> type[AgentSettings]:
+    """Return the class of the settings for the learner that they name."""
+    learner = given.get("learner")
+    return _settings_with(learner) if isinstance(learner, str) and learner in LEARNERS else DAggerSettings
 
 
 @dataclass(frozen=True)
@@ -78,6 +118,10 @@ class DAgger(PolicyAgent):
     **Equation.** Iteration i: D <- D + {(s, expert(s)) : s visited by pi_i}; pi_(i+1) minimizes the mean of
     -log p(a | s) over D. The expert acts in place of pi_i with probability beta_i = `beta` ** i.
 
+    **Learner.** `learner` names the agent that learns from the labels: `bc`, `bc-rnn`, `act` or `diffusion`, with the
+    loss and the settings of that agent. A chunk to learn from consists of the labels of successive visited states.
+    The memory of the policy is reset at the start of each episode.
+
     **Paper.** Ross, Gordon, Bagnell 2011, A Reduction of Imitation Learning and Structured Prediction to No-Regret
     Online Learning, algorithm 3.1.
 
@@ -98,11 +142,26 @@ class DAgger(PolicyAgent):
         ValueError: An unknown setting, or a value out of range.
     """
 
-    spec = AgentSpec("dagger", settings=DAggerSettings, needs_environment=True, budget_unit="labels", takes_run=True)
+    spec = AgentSpec(
+        "dagger",
+        settings=DAggerSettings,
+        needs_environment=True,
+        budget_unit="labels",
+        takes_run=True,
+        choose_settings=choose_settings,
+    )
 
-    def new_policy(self) -> BCPolicy:
-        """Return an untrained policy."""
-        return BCPolicy(self.observation_space, self.action_space, self.settings)
+    def __init__(self, env: Env, **settings: Any) -> None:
+        self._feature_sizes = feature_sizes(env)
+        super().__init__(env, **settings)
+
+    def new_policy(self) -> BCPolicy | SequencePolicy:
+        """Return an untrained policy of the learner."""
+        spaces = self.observation_space, self.action_space
+        if isinstance(self.settings, DAggerSettings):
+            return BCPolicy(*spaces, self.settings)
+        learner = LEARNERS[self.settings.learner]
+        return learner.policy_class(*spaces, self.settings.encoder(self._feature_sizes), self.settings)
 
     def learn(
         self,
@@ -115,7 +174,7 @@ class DAgger(PolicyAgent):
         run: Run | None = None,
         expert: Policy | None = None,
     ) -> None:
-        """Train BC on some of the demonstrations, then collect rollouts and have the expert label them.
+        """Train on some of the demonstrations, then collect rollouts and have the expert label them.
 
         Args:
             demonstrations: Demonstrations with this agent's spaces.
@@ -150,19 +209,19 @@ class DAgger(PolicyAgent):
         run: Run,
     ) -> None:
         initial = max(1, round(self.settings.initial_fraction * len(data.episodes)))
-        labels = data.transitions(range(initial))
+        labels = Labels.of(data, range(initial))
         iterations = self._iterations(len(labels), horizon_of(env), budget or data.total_steps)
         with run.training(self.spec.name, iterations[-1].before + iterations[-1].epochs, "epochs"):
             state = run.restored() or {"iterations": 0, "labels": None, "loop": None}
             if state["labels"] is not None:
-                labels = Transitions(state["labels"]["observations"], state["labels"]["actions"])
+                labels = Labels.from_state(state["labels"])
             for finished, iteration in enumerate(iterations[state["iterations"] :], start=state["iterations"]):
                 # Images of large datasets stay in their files: a checkpoint holds labels only where they are in
                 # memory.
-                checkpoint = {"iterations": finished, "labels": vars(labels[:])}
+                checkpoint = {"iterations": finished, "labels": labels.state()}
                 self._fit(iteration, labels, seed, checkpoint, state, env, run)
                 if iteration.episodes:
-                    labels = concatenate_transitions([labels, self._rollouts(iteration, rollouts, expert, seed)])
+                    labels = labels + self._rollouts(iteration, rollouts, expert, seed)
 
     def _iterations(self, initial: int, horizon: int, total: int) -> list[_Iteration]:
         """Divide the episodes to label; the last policy learns from all labels.
@@ -199,7 +258,7 @@ class DAgger(PolicyAgent):
     def _fit(
         self,
         iteration: _Iteration,
-        labels: Transitions,
+        labels: Labels,
         seed: int,
         checkpoint: State,
         state: State,
@@ -217,17 +276,20 @@ class DAgger(PolicyAgent):
             env: Environment of periodic evaluation.
             run: Checkpoints and log.
         """
-        settings: DAggerSettings = self.settings
+        settings = self.settings
         own_seed = int(np.random.SeedSequence([seed, iteration.number]).generate_state(1)[0])
         with isolated_rng(own_seed):
             policy = self.new_policy()
-            if settings.standardize:
-                statistics = array_statistics(labels[:].observations)
-                policy.fit_normalizer(statistics, feature_indices(settings.masked_features, env))
-            loop = TrainingLoop(
+            masked = feature_indices(settings.masked_features, env)
+            if isinstance(policy, SequencePolicy):
+                policy.fit_normalizer(labels.statistics(), masked)
+                policy.fit_words(labels.instructions())
+            elif settings.standardize:
+                policy.fit_normalizer(labels.statistics(), masked)
+            loop: TrainingLoop[BCPolicy | SequencePolicy] = TrainingLoop(
                 policy,
-                labels,
-                LoopSettings(iteration.epochs, min(settings.batch_size, len(labels)), settings.learning_rate),
+                self._examples(labels),
+                self._loop_settings(iteration.epochs, len(labels)),
                 seed=own_seed,
                 symmetry=settings.symmetry(env),
                 device=run.device,
@@ -237,31 +299,50 @@ class DAgger(PolicyAgent):
                 state["loop"] = None
             while not loop.is_done:
                 loop.epoch()
+                if isinstance(policy, SequencePolicy):
+                    loop.check_finite(self.spec.name)
                 self.policy = policy
                 done = iteration.before + loop.epochs_done
                 run.log(done, labels=len(labels), **loop.logs)
-                run.evaluate(policy, env, done)
+                with loop.averaged() as acting:
+                    run.evaluate(acting, env, done)
                 run.checkpoint(lambda: {**checkpoint, "loop": loop.state()})
             self.policy = loop.result()
 
-    def _rollouts(self, iteration: _Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Transitions:
+    def _examples(self, labels: Labels) -> Examples:
+        """Return the steps to learn from, or windows around them."""
+        if isinstance(self.settings, DAggerSettings):
+            return labels.steps
+        return labels.sequences(*horizons_of(LEARNERS[self.settings.learner], self.settings))
+
+    def _loop_settings(self, epochs: int, count: int) -> LoopSettings:
+        """Return the settings of the training of one policy, from ``count`` labels."""
+        settings, size = self.settings, min(self.settings.batch_size, count)
+        if isinstance(settings, SequenceSettings):
+            return replace(settings.loop(epochs), batch_size=size)
+        return LoopSettings(epochs, size, settings.learning_rate)
+
+    def _rollouts(self, iteration: _Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Labels:
         """Act for some episodes, and have the expert label each state."""
         rng = np.random.default_rng([seed, 1, iteration.number])
         beta = self.settings.beta**iteration.number
         env.episode = iteration.first
-        steps = [step for _ in range(iteration.episodes) for step in self._episode(env, expert, beta, rng)]
-        observations, actions = zip(*steps, strict=True)
-        return Transitions(tree_map(torch.from_numpy, stack(observations)), torch.from_numpy(np.stack(actions)))
+        episodes = [list(self._episode(env, expert, beta, rng)) for _ in range(iteration.episodes)]
+        observations, actions = zip(*(step for episode in episodes for step in episode), strict=True)
+        steps = Transitions(tree_map(torch.from_numpy, stack(observations)), torch.from_numpy(np.stack(actions)))
+        return Labels(steps, tuple(len(episode) for episode in episodes))
 
     def _episode(
         self, env: SeededEpisodes, expert: Policy, beta: float, rng: np.random.Generator
     ) -> Iterator[tuple[Observation, Array]]:
         """Yield observation and label of each step."""
         observation, _ = env.reset()
-        ended = False
+        memory: Memory = None
+        start, ended = np.array([True]), False
         while not ended:
             label, _ = expert.predict(observation, deterministic=True)
             yield observation, np.asarray(label, dtype=self.action_space.dtype)
-            action = label if rng.random() < beta else self.policy.predict(observation, deterministic=True)[0]
-            observation, _, terminated, truncated, _ = env.step(action)
-            ended = terminated or truncated
+            # A policy with memory also remembers the steps at which the expert acts.
+            action, memory = self.policy.predict(observation, memory, start, deterministic=True)
+            observation, _, terminated, truncated, _ = env.step(label if rng.random() < beta else action)
+            start, ended = np.array([False]), terminated or truncated

@@ -152,6 +152,20 @@ class TrainingLoop(Generic[PolicyType]):
                 self._best, self._best_at = loss_now, self.epochs_done
                 self._best_weights = copy.deepcopy(self._result_weights())
 
+    def check_finite(self, agent: str) -> None:
+        """Check that the training has not diverged.
+
+        Args:
+            agent: Name of the agent.
+
+        Raises:
+            ValueError: The loss of the last epoch is infinite or not a number.
+        """
+        if not math.isfinite(self.logs["loss"]):
+            raise ValueError(
+                f"the training of {agent} diverged: its loss is {self.logs['loss']}. Try a lower learning_rate"
+            )
+
     def _minibatches(self) -> Iterator[Any]:
         """Yield minibatches of shuffled examples on the policy's device."""
         size = self._settings.batch_size

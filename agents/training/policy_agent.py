@@ -44,7 +44,7 @@ class PolicyAgent(ABC):
     def __init__(self, env: Env, **settings: Any) -> None:
         self.observation_space = env.observation_space
         self.action_space = env.action_space
-        kind = self.spec.settings or AgentSettings
+        kind = self.spec.settings_class(settings) or AgentSettings
         self.settings: Any = read_settings(self.spec.name, kind, settings, env)
         self.training: JsonObject | None = None
         with isolated_rng(0):

@@ -29,13 +29,14 @@ def agent_versions(name: str) -> dict[str, int]:
     return {f"agent {name}": spec_of(find(name)).version} if name in AGENTS else {}
 
 
-def settings_type(name: str) -> type[AgentSettings] | None:
+def settings_type(name: str, given: Mapping[str, object]) -> type[AgentSettings] | None:
     """Return the class of an agent's settings; None for an agent without settings and for a third-party agent.
 
     Args:
         name: See :func:`agents.registry.find`.
+        given: Settings that are given, by name.
     """
-    return spec_of(find(name)).settings if name in AGENTS else None
+    return spec_of(find(name)).settings_class(given) if name in AGENTS else None
 
 
 def effective_settings(name: str, changed: Mapping[str, object], section: str) -> JsonObject:
@@ -49,7 +50,7 @@ def effective_settings(name: str, changed: Mapping[str, object], section: str) -
     Raises:
         ValueError: A setting that the agent does not have, or a value of another type or out of range.
     """
-    kind = settings_type(name)
+    kind = settings_type(name, changed)
     effective = dict(changed) if kind is None else settings_of(name, kind, changed, section).model_dump()
     return {key: list(value) if isinstance(value, tuple) else value for key, value in effective.items()}
 

@@ -10,11 +10,18 @@ import inspect
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import gymnasium as gym
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from agents.types import Env, JsonObject
 from lam_envs.env import ManipulationEnv
@@ -46,6 +53,17 @@ class AgentSettings(BaseModel):
     """Base of the settings of an agent: immutable, without conversion of types, without unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Settings that were added after results were published. Records leave them out where they have their default."""
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in serialize(self).items()
+            if not (name in self.later and value == fields[name].default)
+        }
 
 
 SettingsType = TypeVar("SettingsType", bound=AgentSettings)

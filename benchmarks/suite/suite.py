@@ -320,7 +320,7 @@ def check_settings(agent: str, settings: Keywords) -> None:
     if has_learned(agent):
         raise ValueError("a saved agent takes no settings: remove them")
     resolved = find(agent)
-    kind = settings_type(agent)
+    kind = settings_type(agent, settings)
     if kind is not None:
         read_settings(agent, kind, settings)
     elif callable(resolved):

@@ -15,6 +15,7 @@ import agents
 import demos
 from agents.data.demonstrations import DemonstrationData, Transitions
 from agents.imitation.bc import BCPolicy, BCSettings, BehaviorCloning, SharedBCSettings
+from agents.policies.encoders.images import shifted_images
 from agents.policies.networks import MIN_LOG_STD, BoundedPolicy, ObservationEncoder, policy_keywords
 from agents.registry import AGENTS, find, spec_of
 from agents.training import settings as settings_module
@@ -155,9 +156,39 @@ def test_bc_learns_from_images(make: Make, tmp_path: Path) -> None:
     keywords: dict[str, Any] = {"image_width": 24, "image_height": 24}
     env = make("LamReachPixels-v0", **keywords)
     dataset = demos.collect("LamReachPixels-v0", episodes=4, env_kwargs=keywords, root=tmp_path)
-    agent = agents.make("bc", env, batch_size=32)
+    agent, shifting = (agents.make("bc", env, batch_size=32, image_shift=pixels) for pixels in (0, 3))
     agent.learn(dataset, env, seed=0, budget=2)
     check_that_actions_depend_on_images(agent, env, tmp_path)
+    shifting.learn(dataset, env, seed=0, budget=1)
+    observation, _ = env.reset(seed=0)
+    # Images are shifted in training alone.
+    actions = [shifting.predict(observation, deterministic=True)[0] for _ in range(2)]
+    np.testing.assert_array_equal(actions[0], actions[1])
+    assert "image_shift" not in agent.settings.model_dump()
+    assert shifting.settings.model_dump()["image_shift"] == 3
+
+
+def test_images_of_an_observation_are_shifted_alike_and_numbers_stay() -> None:
+    image = gym.spaces.Box(0, 255, (20, 22, 3), np.uint8)
+    first = gym.spaces.Box(0, 255, (3, 20, 22), np.uint8)
+    space = gym.spaces.Dict({"front": image, "wrist": first, "state": gym.spaces.Box(-1.0, 1.0, (3,))})
+    pixels = torch.randint(0, 256, (5, 20, 22, 3), dtype=torch.uint8)
+    state = torch.rand(5, 3)
+    moved: Any = shifted_images({"front": pixels, "wrist": pixels.movedim(-1, 1), "state": state}, space, 4)
+    assert torch.equal(moved["state"], state)
+    assert torch.equal(moved["front"].movedim(-1, 1), moved["wrist"])
+    assert not torch.equal(moved["front"], pixels)
+    assert moved["front"].shape == pixels.shape
+    # The middle is there still, somewhere else.
+    for before, after in zip(pixels, moved["front"], strict=True):
+        middle = before[8:12, 8:12]
+        found = [
+            (row, column)
+            for row in range(4, 13)
+            for column in range(4, 13)
+            if torch.equal(after[row : row + 4, column : column + 4], middle)
+        ]
+        assert len(found) == 1
 
 
 def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,13 @@ import torch
 
 import agents
 import demos
+from agents.data.demonstrations import Transitions
+from agents.imitation.labels import Labels
+from agents.policies.sequence_policy import SequencePolicy
+from agents.training.provenance import effective_settings
 
 from ..conftest import Make
+from .sequence.small import NAMES, SMALL
 from .test_rl import same
 from .test_runs import Fragile, KilledError
 
@@ -85,19 +90,88 @@ def test_labels_of_the_expert_are_executed_only_with_beta(datasets: Any, make: M
     assert not np.array_equal(visited(wise, 0.5), visited(Stubborn(), 0.5))
 
 
+LEARNERS = {name: {**SMALL[name], "learner": name, "batch_size": 32} for name in NAMES}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_sequence_agents_learn_from_labels_of_what_they_meet(name: str, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0", max_episode_steps=12, instruct=True)
+    dataset = demos.collect(
+        "LamReach-v0", episodes=4, env_kwargs={"max_episode_steps": 12, "instruct": True}, root=tmp_path
+    )
+    expert = Asked(demos.make_expert(make("LamReach-v0", max_episode_steps=12, instruct=True)))
+    quick = {key: value for key, value in QUICK.items() if key != "hidden_sizes"}
+    agent = agents.make("dagger", env, **{**quick, **LEARNERS[name], "iterations": 1, "epochs": 2})
+    assert isinstance(agent.policy, SequencePolicy)
+    agent.learn(dataset, env, seed=0, expert=expert)
+    assert len(expert.labels) == 3 * 12
+    loaded = agents.load(agent.save(tmp_path / "agent"), env)
+    assert loaded.settings == agent.settings
+    assert loaded.settings.learner == name
+    assert same(loaded, agent)
+    assert agent.policy.encoder.instruction.vocabulary.numbers
+
+
+def test_memory_is_reset_at_the_start_of_each_rollout(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0", max_episode_steps=6)
+    dataset = demos.collect("LamReach-v0", episodes=4, env_kwargs={"max_episode_steps": 6}, root=tmp_path)
+    expert = Asked(demos.make_expert(make("LamReach-v0", max_episode_steps=6)))
+    quick = {key: value for key, value in QUICK.items() if key != "hidden_sizes"}
+    agent = agents.make("dagger", env, **{**quick, **LEARNERS["bc-rnn"], "iterations": 1, "updates_per_iteration": 1})
+    acting: list[Any] = []
+    predict = type(agent.policy).predict
+
+    def watched(policy: Any, observation: Any, state: Any = None, start: Any = None, **rest: Any) -> Any:
+        acting.append((state is None, None if start is None else bool(start[0])))
+        return predict(policy, observation, state, start, **rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(agent.policy), "predict", watched)
+        agent.learn(dataset, env, seed=0, expert=expert)
+    assert acting == [(step == 0, step == 0) for _ in range(3) for step in range(6)]
+
+
+def test_windows_of_labels_stay_within_their_episodes() -> None:
+    steps = Transitions(torch.arange(5.0)[:, None], torch.arange(5.0)[:, None] * 10.0)
+    labels = Labels(steps[:2], (2,)) + Labels(steps[2:], (3,))
+    assert (len(labels), labels.lengths) == (5, (2, 3))
+    windows = labels.sequences(2, 2, 1)[:]
+    assert windows.observations[:, :, 0].tolist() == [[0, 0], [0, 1], [2, 2], [2, 3], [3, 4]]
+    assert windows.actions[:, :, 0].tolist() == [[0, 0, 10], [0, 10, 10], [20, 20, 30], [20, 30, 40], [30, 40, 40]]
+    again = Labels.from_state(labels.state())
+    assert again.lengths == labels.lengths
+    assert torch.equal(again.steps.observations, labels.steps.observations)
+
+
+def test_settings_are_those_of_the_learner(make: Make) -> None:
+    env = make("LamReach-v0")
+    assert "learner" not in agents.make("dagger", env, learner="bc").settings.model_dump()
+    chosen = agents.make("dagger", env, learner="act", executed_actions=2, beta=0.5).settings
+    assert (chosen.learner, chosen.executed_actions, chosen.beta, chosen.action_horizon) == ("act", 2, 0.5, 8)
+    assert effective_settings("dagger", {"learner": "act"}, "LamReach")["executed_actions"] == 4
+    with pytest.raises(ValueError, match="unknown setting 'executed_actions' of agent dagger"):
+        agents.make("dagger", env, executed_actions=2)
+    with pytest.raises(ValueError, match="unknown setting 'hidden_sizes' of agent dagger"):
+        agents.make("dagger", env, learner="act", hidden_sizes=[8])
+    with pytest.raises(ValueError, match="learner of agent dagger is 'gail'; expected 'bc', 'bc-rnn', 'act' or"):
+        agents.make("dagger", env, learner="gail")
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, *({**each} for each in LEARNERS.values())], ids=["bc", *LEARNERS])
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
-    datasets: Any, make: Make, tmp_path: Path
+    settings: dict[str, Any], datasets: Any, make: Make, tmp_path: Path
 ) -> None:
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
-    whole = agents.make("dagger", env, **QUICK)
+    quick = {**{key: QUICK[key] for key in QUICK if not settings or key != "hidden_sizes"}, **settings}
+    whole = agents.make("dagger", env, **quick)
     # Watched: what shows the success as it goes changes nothing.
     whole.learn(dataset, env, seed=0, run=agents.Run(episodes=2, evaluations=3))
     deaths = 0
     while True:
         torch.manual_seed(deaths)
-        again = agents.make("dagger", env, **QUICK)
+        again = agents.make("dagger", env, **quick)
         try:
             again.learn(dataset, env, seed=0, run=Fragile(tmp_path / "run"))
             break

@@ -221,7 +221,4 @@ class ACT(SequenceAgent):
     """
 
     spec = AgentSpec("act", settings=ACTSettings, budget_unit="epochs", takes_run=True)
-
-    def new_policy(self) -> ACTPolicy:
-        """Return an untrained policy."""
-        return ACTPolicy(self.observation_space, self.action_space, self.encoder_settings(), self.settings)
+    policy_class = ACTPolicy

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices, feature_sizes
 from agents.imitation.sequence.settings import SequenceSettings
-from agents.policies.encoders.observations import EncoderSettings
 from agents.policies.sequence_policy import SequencePolicy
 from agents.training.loop import TrainingLoop
 from agents.training.policy_agent import PolicyAgent
@@ -25,27 +23,20 @@ class SequenceAgent(PolicyAgent):
     first step of an episode. A batch has one row of it for each environment.
     """
 
-    past_actions = False
+    policy_class: ClassVar[Callable[..., SequencePolicy]]
+    """Class of the policy, called with both spaces, the settings of the encoder, and the agent's settings."""
+    past_actions: ClassVar[bool] = False
     """True if the policy learns from the actions at all observations that it sees, not at the last one alone."""
 
     def __init__(self, env: Env, **settings: Any) -> None:
         self._feature_sizes = feature_sizes(env)
         super().__init__(env, **settings)
 
-    @abstractmethod
     def new_policy(self) -> SequencePolicy:
         """Return an untrained policy."""
-
-    def encoder_settings(self) -> EncoderSettings:
-        """Return the settings of the encoder of observations."""
-        settings: SequenceSettings = self.settings
-        return EncoderSettings(
-            settings.width,
-            self._feature_sizes if settings.feature_tokens else {},
-            settings.image_readout,
-            settings.share_image_encoder,
-            settings.image_shift,
-        )
+        encoder = self.settings.encoder(self._feature_sizes)
+        made: SequencePolicy = self.policy_class(self.observation_space, self.action_space, encoder, self.settings)
+        return made
 
     def learn(
         self,
@@ -76,8 +67,7 @@ class SequenceAgent(PolicyAgent):
         self.begin(data, env, run, seed=seed, budget=budget)
         settings: SequenceSettings = self.settings
         epochs = budget or settings.epochs
-        horizon = settings.obs_horizon
-        windows = data.sequences(horizon, settings.action_horizon, horizon - 1 if self.past_actions else 0)
+        windows = data.sequences(*horizons_of(type(self), settings))
         if len(windows) < settings.batch_size:
             raise ValueError(
                 f"dataset {data.id} has {len(windows)} steps to learn from, fewer than a minibatch of "
@@ -97,14 +87,15 @@ class SequenceAgent(PolicyAgent):
                 loop.restore(state)
             while not loop.is_done:
                 loop.epoch()
-                if not math.isfinite(loop.logs["loss"]):
-                    raise ValueError(
-                        f"the training of {self.spec.name} diverged: its loss is {loop.logs['loss']}. Try a lower "
-                        "learning_rate"
-                    )
+                loop.check_finite(self.spec.name)
                 self.policy = policy
                 run.log(loop.epochs_done, **loop.logs)
                 with loop.averaged() as acting:
                     run.evaluate(acting, env, loop.epochs_done)
                 run.checkpoint(loop.state)
             self.policy = loop.result()
+
+
+def horizons_of(agent: type[SequenceAgent], settings: SequenceSettings) -> tuple[int, int, int]:
+    """Return the numbers of observations, of actions and of past actions in the windows that an agent learns from."""
+    return settings.obs_horizon, settings.action_horizon, settings.obs_horizon - 1 if agent.past_actions else 0

@@ -145,7 +145,4 @@ class RecurrentBC(SequenceAgent):
 
     spec = AgentSpec("bc-rnn", settings=RecurrentSettings, budget_unit="epochs", takes_run=True)
     past_actions = True
-
-    def new_policy(self) -> RecurrentPolicy:
-        """Return an untrained policy."""
-        return RecurrentPolicy(self.observation_space, self.action_space, self.encoder_settings(), self.settings)
+    policy_class = RecurrentPolicy

@@ -137,7 +137,4 @@ class DiffusionAgent(SequenceAgent):
     """
 
     spec = AgentSpec("diffusion", settings=DiffusionSettings, budget_unit="epochs", takes_run=True)
-
-    def new_policy(self) -> DiffusionPolicy:
-        """Return an untrained policy."""
-        return DiffusionPolicy(self.observation_space, self.action_space, self.encoder_settings(), self.settings)
+    policy_class = DiffusionPolicy

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.encoders.images import Readout
+from agents.policies.encoders.observations import EncoderSettings
 from agents.training.loop import LoopSettings
 from agents.training.settings import AgentSettings, Count, CountOrZero, Discount, NotNegative, Positive
 from agents.types import Env
@@ -63,6 +65,20 @@ class SequenceSettings(AgentSettings):
             weight_decay=self.weight_decay,
             ema_decay=self.ema_decay,
             max_grad_norm=self.max_grad_norm,
+        )
+
+    def encoder(self, feature_sizes: Mapping[str, Sequence[int]]) -> EncoderSettings:
+        """Return the settings of the encoder of observations.
+
+        Args:
+            feature_sizes: Numbers in each named feature (:func:`agents.data.features.feature_sizes`).
+        """
+        return EncoderSettings(
+            self.width,
+            feature_sizes if self.feature_tokens else {},
+            self.image_readout,
+            self.share_image_encoder,
+            self.image_shift,
         )
 
     def symmetry(self, env: Env) -> Symmetry | None:

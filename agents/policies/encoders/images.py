@@ -7,6 +7,9 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
+from agents.data.spaces import has_channels_first, is_depth_image, is_image, parts_of
+from agents.types import Space, Tensors
+
 Readout: TypeAlias = Literal["spatial_softmax", "pooling", "patches"]
 CHANNELS = 32
 """Channels of each convolution; twice the channels take about twice the time."""
@@ -113,3 +116,25 @@ def shifted(images: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
     window = torch.arange(count, device=images.device)[:, None, None, None]
     frame = torch.arange(frames, device=images.device)[None, :, None, None]
     return images[window, frame, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def shifted_images(observations: Tensors, space: Space, pixels: int) -> Tensors:
+    """Return observations whose images are shifted at random, those of one observation alike.
+
+    Args:
+        observations: Tensor of shape (N, ...), or a dict of such.
+        space: Space of the observations.
+        pixels: Largest shift in each direction.
+    """
+    parts = observations if isinstance(observations, dict) else {"": observations}
+    first = next(iter(parts.values()))
+    shifts = draw_shifts(len(first), pixels, first.device)
+    moved = dict(parts)
+    for name, part in parts_of(space).items():
+        if not (is_image(part) or is_depth_image(part)):
+            continue
+        if is_image(part) and has_channels_first(part.shape):
+            moved[name] = shifted(parts[name].movedim(1, -1)[:, None], shifts)[:, 0].movedim(-1, 1)
+        else:
+            moved[name] = shifted(parts[name][:, None], shifts)[:, 0]
+    return moved if isinstance(observations, dict) else moved[""]
