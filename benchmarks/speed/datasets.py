@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 
 import demos
 from benchmarks.speed.measuring import Measured, median, run_in_new_process
@@ -23,6 +24,10 @@ ENV_ID = "LamGrasp-v0"
 PIXELS_ENV_ID = "LamGraspPixels-v0"
 WORKERS = 2
 BATCH = 256
+LEARNED = 128
+"""Windows in a minibatch of a training."""
+LEARNED_SHARE = 8
+"""A training reads one in so many windows of the streamed dataset."""
 GIGABYTE = 10**9
 WINDOWS = ((1, 1), (2, 8), (2, 16))
 """Observations before and actions after a step."""
@@ -49,6 +54,7 @@ def measure(*, episodes: int, rounds: int, gigabytes: float) -> Iterator[Measure
                 speeds,
                 "windows/s",
             )
+        yield from _image_collections(root, max(8, episodes // 25), rounds)
         yield from _streamed(root, gigabytes)
 
 
@@ -67,12 +73,29 @@ def _collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
     yield median(f"peak memory of collection, {episodes // 4} episodes", few, "MB")
 
 
+def _image_collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
+    """Yield how fast images are collected, and how much of it is due to each worker."""
+    rates, ratios = [], []
+    for number in range(rounds):
+        alone, together = (
+            run_in_new_process(_collect, root, f"bench/images{number}-{count}-v0", episodes, PIXELS_ENV_ID, count)[0]
+            for count in (1, WORKERS)
+        )
+        rates.append(episodes / together)
+        ratios.append(alone / together)
+    yield median(f"collection of {episodes} episodes of images by {WORKERS} workers", rates, "episodes/s")
+    yield median(f"time of one worker over time of {WORKERS} workers, images", ratios, "")
+
+
 def _streamed(root: Path, gigabytes: float) -> Iterator[Measured]:
     size = run_in_new_process(_repeat, root, gigabytes)[0]
     yield median("size of the streamed dataset", [size], "GB")
     speed, peak = run_in_new_process(_stream, root)
     yield median("random reads of the streamed dataset", [speed], "windows/s")
     yield median("peak memory of streaming", [peak], "MB")
+    speed, peak = run_in_new_process(_learn, root)
+    yield median(f"minibatches of {LEARNED} windows in a training on the streamed dataset", [speed], "windows/s")
+    yield median("peak memory of a training on the streamed dataset", [peak], "MB")
 
 
 def _plural(count: int, name: str) -> str:
@@ -82,16 +105,17 @@ def _plural(count: int, name: str) -> str:
 # Measurements, each in its own process
 
 
-def _collect(root: Path, name: str, episodes: int) -> float:
+def _collect(root: Path, name: str, episodes: int, env_id: str = ENV_ID, workers: int = WORKERS) -> float:
     start = time.perf_counter()
-    demos.collect(ENV_ID, episodes=episodes, workers=WORKERS, root=root, dataset_id=name)
+    demos.collect(env_id, episodes=episodes, workers=workers, root=root, dataset_id=name)
     return time.perf_counter() - start
 
 
 def _roll_out(episodes: int) -> float:
     """Run the episodes of a collection without recording; return seconds."""
     start = time.perf_counter()
-    jobs = [Job(f"{shard.number}", _bare, (shard.first, shard.size)) for shard in shards_of(episodes)]
+    shards = shards_of(episodes, gym.make(ENV_ID).observation_space)
+    jobs = [Job(f"{shard.number}", _bare, (shard.first, shard.size)) for shard in shards]
     for _ in LocalEngine(WORKERS).run(jobs):
         pass
     return time.perf_counter() - start
@@ -140,3 +164,15 @@ def _stream(root: Path) -> float:
     for _ in windows.loader(BATCH):
         pass
     return len(windows) / (time.perf_counter() - start)
+
+
+def _learn(root: Path) -> float:
+    """Read minibatches as a training does, in random order; return windows per second."""
+    from agents.data.demonstrations import DemonstrationData
+
+    windows = DemonstrationData(demos.load("bench/large-v0", root)).sequences(2, 8)
+    order = np.random.default_rng(0).permutation(len(windows))[: len(windows) // LEARNED_SHARE]
+    start = time.perf_counter()
+    for first in range(0, len(order), LEARNED):
+        windows[order[first : first + LEARNED]]
+    return len(order) / (time.perf_counter() - start)

@@ -166,7 +166,7 @@ def _collect(
         _write_shards(plan, env, engine, partial, progress=progress)
     except RuntimeError:
         # Without a finished shard, other settings may use this id.
-        if not any(shard.folder(partial).exists() for shard in shards_of(plan.episodes)):
+        if not any(shard.folder(partial).exists() for shard in shards_of(plan.episodes, env.observation_space)):
             _discard(partial)
         raise
     actor = plan.policy or f"scripted expert of lam-envs, acting as {plan.demonstrator}, {plan.strategy}"
@@ -274,7 +274,8 @@ def _prepare_partial(name: str, partial: Path, plan_json: JsonObject, *, overwri
 def _write_shards(plan: Plan, env: Env, engine: Engine, partial: Path, *, progress: bool) -> None:
     """Write the missing shards."""
     run = begin_run(partial)
-    missing = [shard for shard in shards_of(plan.episodes) if not shard.folder(partial).exists()]
+    shards = shards_of(plan.episodes, env.observation_space)
+    missing = [shard for shard in shards if not shard.folder(partial).exists()]
     with Progress(
         TextColumn("[bold]collecting[/] {task.description}"),
         BarColumn(),

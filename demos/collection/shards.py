@@ -37,10 +37,13 @@ from demos.datasets.episode import QUALITY, STRATEGY, Episode
 from demos.datasets.metadata import FAILURES
 from demos.datasets.writing import DatasetWriter
 from demos.runtime.files import write_json
-from demos.runtime.types import Env, Info, Metadata
+from demos.runtime.types import Env, Info, Metadata, Space
 
 SHARD_EPISODES = 25
 """Episodes of a shard: a few seconds of work."""
+IMAGE_SHARD_EPISODES = 4
+"""The same for observations with images, whose episodes take about ten times as long. With few episodes, larger
+shards would leave workers idle."""
 RUN, DISCARDED = "run-", ".discarded"
 """Prefix of the folder of a run, and suffix while it is removed."""
 MAX_FAILURES = 50
@@ -63,13 +66,26 @@ class Shard:
 
     def folder(self, partial: Path) -> Path:
         """Return the folder of the complete shard."""
-        return partial / f"shard-{self.number:05d}"
+        return partial / f"shard-{self.first:05d}-{self.size}"
 
 
-def shards_of(episodes: int) -> list[Shard]:
-    """Return the shards of a collection."""
-    starts = range(0, episodes, SHARD_EPISODES)
-    return [Shard(number, first, min(SHARD_EPISODES, episodes - first)) for number, first in enumerate(starts)]
+def shards_of(episodes: int, observation_space: Space) -> list[Shard]:
+    """Return the shards of a collection.
+
+    Args:
+        episodes: Number of episodes.
+        observation_space: Space of the observations.
+    """
+    size = min(SHARD_EPISODES, IMAGE_SHARD_EPISODES) if _has_images(observation_space) else SHARD_EPISODES
+    starts = range(0, episodes, size)
+    return [Shard(number, first, min(size, episodes - first)) for number, first in enumerate(starts)]
+
+
+def _has_images(space: Space) -> bool:
+    """Return True if a space is one of images, or a dict with such a part."""
+    if isinstance(space, gym.spaces.Dict):
+        return any(_has_images(part) for part in space.spaces.values())
+    return len(space.shape or ()) >= 3
 
 
 def begin_run(partial: Path) -> Path:
@@ -189,7 +205,7 @@ def merge(plan: Plan, env: Env, partial: Path, metadata: Metadata) -> Path:
     writer = DatasetWriter(partial / "merged", env.observation_space, env.action_space, env.spec, jpeg=plan.jpeg)
     dropped = 0
     failures: Counter[str] = Counter()
-    for shard in shards_of(plan.episodes):
+    for shard in shards_of(plan.episodes, env.observation_space):
         folder = shard.folder(partial)
         writer.copy(folder / DATA_FILE, range(shard.size))
         counts = json.loads((folder / "shard.json").read_text())

@@ -117,7 +117,7 @@ def test_twenty_kills_at_random_moments_change_nothing(workers: str, tmp_path: P
 def test_a_worker_that_outlives_its_run_finishes_nothing(small_shards: int, tmp_path: Path) -> None:
     plan, spec = Plan("LamReach-v0", episodes=3 * small_shards), gym.spec("LamReach-v0")
     first = begin_run(tmp_path)
-    before, during, after = shards_of(3 * small_shards)
+    before, during, after = shards_of(3 * small_shards, gym.spaces.Box(0.0, 1.0, (3,)))
     write_shard(plan, spec, before, first)
     with pytest.raises(OSError, match="No such file"):
         write_shard(plan, spec, during, first, lambda: begin_run(tmp_path) and None)
@@ -127,6 +127,27 @@ def test_a_worker_that_outlives_its_run_finishes_nothing(small_shards: int, tmp_
     assert not during.folder(tmp_path).exists()
     assert not after.folder(tmp_path).exists()
     assert not first.exists()
+
+
+def test_collections_of_images_are_divided_among_more_workers() -> None:
+    image, vector = gym.spaces.Box(0, 255, (84, 84, 3), np.uint8), gym.spaces.Box(0.0, 1.0, (3,))
+    assert [shard.size for shard in shards_of(60, vector)] == [25, 25, 10]
+    for space in (image, gym.spaces.Dict({"state": vector, "front": image})):
+        found = shards_of(30, space)
+        assert [shard.size for shard in found] == [4] * 7 + [2]
+        assert [shard.first for shard in found] == list(range(0, 30, 4))
+
+
+def test_a_dataset_of_images_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    keywords = {"image_width": 24, "image_height": 24, "max_episode_steps": 5}
+    found = [
+        demos.collect(
+            "LamReachPixels-v0", episodes=6, env_kwargs=keywords, workers=workers, root=tmp_path / f"{workers}",
+            keep_failures=True,
+        )
+        for workers in (1, 2)
+    ]  # fmt: skip
+    assert checksum(found[0]) == checksum(found[1])
 
 
 def success_rate(dataset: minari.MinariDataset) -> float:

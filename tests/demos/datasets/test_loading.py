@@ -313,7 +313,7 @@ def test_shards_that_do_not_say_what_they_are_of_are_not_used(
         with pytest.raises(ZeroDivisionError):
             demos.collect("LamReach-v0", episodes=2, seed=3, dataset_id="mine-v0", root=tmp_path)
     partial = tmp_path / ".partial" / "mine-v0"
-    assert (partial / "shard-00000").exists()
+    assert (partial / "shard-00000-2").exists()
     (partial / "plan.json").unlink()
     mixed = demos.collect("LamReach-v0", episodes=2, seed=9, dataset_id="mine-v0", root=tmp_path)
     assert contents(mixed) == contents(demos.collect("LamReach-v0", episodes=2, seed=9, root=tmp_path))
