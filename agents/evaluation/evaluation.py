@@ -60,11 +60,14 @@ class Evaluation:
         episodes: Results of the episodes, in the order of the seeds.
         step_seconds: Simulated time of a step, seconds.
         inference_latency_ms: Median wall time of a call of ``predict``, milliseconds.
+        mean_inference_latency_ms: Mean wall time of a call; None in earlier results. An agent that executes chunks
+            computes in some calls only: its mean is above its median.
     """
 
     episodes: tuple[EpisodeResult, ...]
     step_seconds: float
     inference_latency_ms: float = field(compare=False)
+    mean_inference_latency_ms: float | None = field(default=None, compare=False)
 
     @property
     def successes(self) -> int:
@@ -206,7 +209,8 @@ def evaluate(
     finally:
         if isinstance(env, str):
             environment.close()
-    return Evaluation(tuple(episodes), _step_seconds(environment), 1000.0 * float(np.median(timed.seconds)))
+    median, mean = (1000.0 * float(statistic(timed.seconds)) for statistic in (np.median, np.mean))
+    return Evaluation(tuple(episodes), _step_seconds(environment), median, mean)
 
 
 def _step_seconds(env: Env) -> float:

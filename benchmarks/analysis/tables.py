@@ -13,6 +13,9 @@ from benchmarks.runner.results import CellResult
 from benchmarks.suite.conditions import AS_TRAINED
 from lam_envs.registration import VARIANTS
 
+UNEVEN = 1.5
+"""Ratio of the mean inference latency to the median from which a report shows both."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -39,6 +42,7 @@ class Row:
         jerk: Mean jerk of the end effector, m/s^3; None if the environment does not report it.
         peak_force: Mean of the largest force of each episode, newtons; None if the environment does not report it.
         inference_latency_ms: Median wall time of a call of ``predict``, mean of the runs.
+        mean_inference_latency_ms: Mean wall time of a call, mean of the runs; None if it was not measured.
         over_runs: Interquartile mean of the runs' rates; None for a single run.
         spread: Standard deviation of the runs' rates; None for a single run.
         runs: Success rate of each run, by training seed.
@@ -64,9 +68,16 @@ class Row:
     jerk: float | None
     peak_force: float | None
     inference_latency_ms: float
+    mean_inference_latency_ms: float | None
     over_runs: Estimate | None
     spread: float | None
     runs: tuple[float, ...]
+
+    @property
+    def uneven_latency_ms(self) -> float | None:
+        """Mean wall time of a call if it is far above the median, as for agents that execute chunks; else None."""
+        mean = self.mean_inference_latency_ms
+        return mean if mean is not None and mean > UNEVEN * self.inference_latency_ms else None
 
     @property
     def group(self) -> tuple[str, str, int | None, str | None, str]:
@@ -125,6 +136,7 @@ def _row(group: list[CellResult]) -> Row:
         jerk=merged.mean_jerk,
         peak_force=merged.mean_peak_force,
         inference_latency_ms=merged.inference_latency_ms,
+        mean_inference_latency_ms=_mean([result.evaluation.mean_inference_latency_ms for result in group]),
         over_runs=interquartile_mean(rates) if len(rates) > 1 else None,
         spread=stdev(rates) if len(rates) > 1 else None,
         runs=tuple(rates),

@@ -141,6 +141,7 @@ def video_info_file(cell: Cell) -> str:
 
 def write_cell(folder: Path, result: CellResult) -> Path:
     """Write a result; if the process is killed, the file is complete or absent."""
+    mean = result.evaluation.mean_inference_latency_ms
     content = {
         "cell": result.cell.as_json(),
         "key": result.key,
@@ -149,6 +150,7 @@ def write_cell(folder: Path, result: CellResult) -> Path:
         "evaluation_seconds": result.evaluation_seconds,
         "step_seconds": result.evaluation.step_seconds,
         "inference_latency_ms": round(result.evaluation.inference_latency_ms, 4),
+        **({} if mean is None else {"mean_inference_latency_ms": round(mean, 4)}),
         "success_rate": result.evaluation.success_rate,
         "interval": list(result.evaluation.interval),
     }

@@ -90,6 +90,19 @@ def test_rough_ways_and_slow_decisions_are_measured(make: Make) -> None:
     assert slow.inference_latency_ms >= 2.0 > still.inference_latency_ms > 0.0
 
 
+def test_the_mean_latency_of_chunks_is_above_the_median(make: Make) -> None:
+    class Chunks(StillAgent):
+        def predict(self, observation: Any, state: Any = None, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+            step = 0 if state is None else state
+            time.sleep(0.0 if step % 4 else 0.008)
+            return super().predict(observation, *args, **keywords)[0], step + 1
+
+    env = make("LamReach-v0", max_episode_steps=12)
+    result = agents.evaluate(Chunks(env), env, seeds=[0])
+    assert result.mean_inference_latency_ms is not None
+    assert result.mean_inference_latency_ms >= 2.0
+
+
 def test_jerk_is_the_third_difference_of_positions() -> None:
     times = np.arange(10) * 0.05
     positions = [np.array([2.0 * t**3, 0.0, -(t**2)]) for t in times]
