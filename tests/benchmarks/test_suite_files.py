@@ -42,7 +42,8 @@ def test_every_suite_of_the_package_is_sound(name: str) -> None:
 
 
 def test_the_suites_measure_what_they_are_called_after() -> None:
-    assert {"core", "data", "people", "quality", "quickstart", "robustness", "throughput"} == set(suite_names())
+    published = {"core", "data", "quality", "quickstart", "robustness", "throughput"}
+    assert set(suite_names()) == published | {"people", "sequence"}
     data, quality, robustness = (shipped(name) for name in ("data", "quality", "robustness"))
     tasks = set(data.environments[:6])
     for environment in tasks:
@@ -53,6 +54,11 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
         conditions = {cell.condition for cell in robustness.cells() if cell.environment == environment}
         assert conditions == {"as trained", "physics", "noise", "delay", "pushes", "another arm"}
     assert read_speed_suite("throughput").compared, "all environments"
+    sequence = shipped("sequence")
+    for environment in tasks:
+        for agent in ("bc", "bc-rnn", "act", "diffusion"):
+            own = [cell for cell in sequence.cells() if (cell.label, cell.environment) == (agent, environment)]
+            assert {cell.demonstrator for cell in own} == {"expert", "noisy", "novice", "mixed"}
 
 
 def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
