@@ -223,14 +223,15 @@ class _Compared:
     def __init__(self, agent: PolicyAgent, exported: OnnxAgent) -> None:
         self.largest, self.steps = 0.0, 0
         self._agent, self._exported = agent, exported
+        self._is_sequence = isinstance(agent.policy, SequencePolicy)
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, Any]:
         mine, other, age = state or (None, None, 0)
-        noise, policy = None, self._agent.policy
-        if isinstance(policy, SequencePolicy) and policy.noise_shape is not None:
-            noise = policy.draw_noise(torch.tensor([age]), deterministic=True)[0].numpy()
+        policy = self._agent.policy
+        drawn = policy.draw_noise(torch.tensor([age]), deterministic=True) if self._is_sequence else None
+        noise = None if drawn is None else drawn[0].numpy()
         action, mine = self._agent.predict(observation, mine, episode_start, deterministic=True)
         answer, other = self._exported.predict(observation, other, episode_start, noise=noise)
         if isinstance(self._agent.action_space, spaces.Box):

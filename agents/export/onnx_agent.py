@@ -31,7 +31,8 @@ def onnxruntime() -> ModuleType:
         import onnxruntime as module  # late: an optional package
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"exports need onnxruntime, which is not installed: {INSTALL}") from error
-    return module
+    found: ModuleType = module
+    return found
 
 
 class OnnxAgent:
@@ -84,7 +85,7 @@ class OnnxAgent:
             if role == "observation":
                 feed[name] = np.asarray(observation[name] if isinstance(observation, dict) else observation)
             elif role == "instruction":
-                feed[name] = self._words(decode_instruction(observation[name]))  # type: ignore[index,call-overload]
+                feed[name] = self._words(decode_instruction(observation[name]))
             elif role == "noise" and noise is not None:
                 feed[name] = noise
             elif role == "memory" and not begins:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -74,12 +74,10 @@ class DAggerSettings(LabelSettings, SharedBCSettings):
 @cache
 def _settings_with(learner: str) -> type[AgentSettings]:
     """Return the class of the settings of DAgger with a learner: those of the learner and DAgger's own."""
-    bases = (LabelSettings, LEARNERS[learner].spec.settings)
+    own = cast("type[AgentSettings]", LEARNERS[learner].spec.settings)
     field: Any = Field(learner, pattern=f"^{re.escape(learner)}$", description="Agent that learns from the labels.")
-    made: type[AgentSettings] = create_model(  # type: ignore[call-overload]
-        f"DAggerSettingsWith{learner.title().replace('-', '')}", __base__=bases, learner=(str, field)
-    )
-    return made
+    name = f"DAggerSettingsWith{learner.title().replace('-', '')}"
+    return create_model(name, __base__=(LabelSettings, own), learner=(str, field))
 
 
 def choose_settings(given: Mapping[str, object]) -> type[AgentSettings]:
