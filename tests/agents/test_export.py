@@ -130,7 +130,14 @@ sys.meta_path.insert(0, Refusing())
 """
 
 
-@pytest.mark.parametrize("label", ["bc, goals, ensemble", "act, instructions", "bc-rnn, chunks"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "act, instructions",
+        pytest.param("bc, goals, ensemble", marks=pytest.mark.slow),
+        pytest.param("bc-rnn, chunks", marks=pytest.mark.slow),
+    ],
+)
 def test_the_loop_of_the_readme_runs_without_torch(label: str, make: Make, tmp_path: Path) -> None:
     name, env_id, keywords, settings = CASES[label]
     env = make(env_id, **keywords)

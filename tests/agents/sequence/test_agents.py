@@ -25,24 +25,45 @@ from .small import NAMES, SMALL
 names = pytest.mark.parametrize("name", NAMES)
 
 
+def mainly(*chosen: str) -> pytest.MarkDecorator:
+    """Parametrize a test by all agents; those that are not chosen share the code, and run with the slow tests."""
+    return pytest.mark.parametrize(
+        "name", [name if name in chosen else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+    )
+
+
 @pytest.fixture
 def reach(datasets: Any) -> Any:
     root, ids = datasets
     return demos.load(ids["LamReach-v0"], root)
 
 
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a function that collects a dataset once for all tests."""
+    root, known = tmp_path_factory.mktemp("collected"), {}
+
+    def collect(env_id: str, episodes: int, **keywords: Any) -> Any:
+        key = f"{env_id}-{episodes}-{keywords}"
+        if key not in known:
+            known[key] = demos.collect(env_id, episodes=episodes, env_kwargs=keywords, root=root)
+        return known[key]
+
+    return collect
+
+
 def weights(agent: Any) -> str:
     return fingerprint([{key: value.numpy() for key, value in agent.policy.state_dict().items()}])
 
 
-@names
+@mainly("bc-rnn", "diffusion")
 def test_the_same_seed_learns_the_same_from_memory_and_from_files(name: str, reach: Any, make: Make) -> None:
     env = make("LamReach-v0")
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
     found = []
     for seed, size in ((3, 2**30), (3, 0), (4, 2**30)):
         agent = agents.make(name, env, **SMALL[name])
-        agent.learn(DemonstrationData(reach, in_memory_bytes=size), env, seed=seed, budget=2)
+        agent.learn(DemonstrationData(reach, in_memory_bytes=size), env, seed=seed, budget=1)
         found.append(weights(agent))
     assert found[0] == found[1]
     assert found[0] != found[2]
@@ -50,7 +71,7 @@ def test_the_same_seed_learns_the_same_from_memory_and_from_files(name: str, rea
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
 
 
-@names
+@mainly("act")
 def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     name: str, reach: Any, make: Make, tmp_path: Path
 ) -> None:
@@ -69,7 +90,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     assert list((tmp_path / "run").glob("events.out.tfevents*"))
 
 
-@names
+@mainly("diffusion")
 def test_periodic_evaluation_acts_by_the_average_and_changes_nothing(name: str, reach: Any, make: Make) -> None:
     env, data = make("LamReach-v0"), DemonstrationData(reach)
     settings = {**SMALL[name], "ema_decay": 0.9}
@@ -82,10 +103,10 @@ def test_periodic_evaluation_acts_by_the_average_and_changes_nothing(name: str, 
 @pytest.mark.parametrize("env_id", ["LamReachGoal-v0", "LamReachDiscrete-v0"])
 @names
 def test_goals_and_discrete_actions_are_learned_saved_and_loaded(
-    name: str, env_id: str, make: Make, tmp_path: Path
+    name: str, env_id: str, collected: Any, make: Make, tmp_path: Path
 ) -> None:
     env = make(env_id)
-    dataset = demos.collect(env_id, episodes=2, root=tmp_path)
+    dataset = collected(env_id, 2)
     agent = agents.make(name, env, **SMALL[name], batch_size=16)
     agent.learn(dataset, env, seed=0, budget=1)
     assert isinstance(agent, TrainableAgent)
@@ -101,17 +122,17 @@ def test_goals_and_discrete_actions_are_learned_saved_and_loaded(
         observation, *_ = env.step(action)
 
 
-@names
-def test_images_depth_and_instructions_are_learned(name: str, make: Make, tmp_path: Path) -> None:
+@mainly("act")
+def test_images_depth_and_instructions_are_learned(name: str, collected: Any, make: Make, tmp_path: Path) -> None:
     keywords: dict[str, Any] = {"image_width": 24, "image_height": 24, "depth": True, "instruct": True}
     env = make("LamReachPixels-v0", **keywords)
-    dataset = demos.collect("LamReachPixels-v0", episodes=1, env_kwargs=keywords, root=tmp_path)
+    dataset = collected("LamReachPixels-v0", 1, **keywords)
     agent = agents.make(name, env, **SMALL[name], batch_size=32, share_image_encoder=True, ema_decay=0.0)
     agent.learn(dataset, env, seed=0, budget=2)
     check_that_actions_depend_on_images(agent, env, tmp_path)
 
 
-@names
+@mainly("act")
 def test_features_may_be_tokens_and_masked(name: str, reach: Any, make: Make) -> None:
     env: Any = make("LamReach-v0")
     agent = agents.make(name, env, **SMALL[name], feature_tokens=True, masked_features=["tool/velocity"])
@@ -124,14 +145,13 @@ def test_features_may_be_tokens_and_masked(name: str, reach: Any, make: Make) ->
         assert np.array_equal(agent.predict(changed, deterministic=True)[0], action) != used, feature
 
 
-@names
-def test_windows_are_mirrored_and_rotated_as_a_whole(name: str, make: Make, tmp_path: Path) -> None:
+@mainly("bc-rnn")
+def test_windows_are_mirrored_and_rotated_as_a_whole(name: str, reach: Any, make: Make) -> None:
     env = make("LamReach-v0")
-    dataset = demos.collect("LamReach-v0", episodes=2, root=tmp_path)
     found = []
     for settings in ({}, {"mirror": True, "rotate": True}):
-        agent = agents.make(name, env, **SMALL[name], **settings, batch_size=32)
-        agent.learn(dataset, env, seed=0, budget=1)
+        agent = agents.make(name, env, **SMALL[name], **settings)
+        agent.learn(reach, env, seed=0, budget=1)
         found.append(weights(agent))
     assert found[0] != found[1]
 
