@@ -17,11 +17,10 @@ from rich.table import Table
 import agents
 import demos
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
-from agents.registry import ARCHIVE, DESCRIPTION, TrainableAgent, read_description, spec_of
+from agents.registry import ARCHIVE, TrainableAgent, load_or_make, read_description, spec_of
 from agents.saving import archive
 from agents.training.provenance import outdated_parts, trained_in
 from agents.training.run import Run
-from agents.types import Env
 from demos.collection.recording import Policy
 from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
@@ -197,7 +196,7 @@ def evaluate(
             # settings_of has searched for statistics and warned: load must not do so again.
             policy: Policy = archive.load(agent, environment, **{"vecnormalize": False, **settings})
         else:
-            policy = _agent(agent, environment, settings, agent_class)
+            policy = load_or_make(agent, environment, settings, agent_class)
         seeds = range(first_seed, first_seed + episodes)
         try:
             result = agents.evaluate(
@@ -265,7 +264,7 @@ def teleop(
             Recording(seed, parse_keywords(env_kwargs), seconds, False, id_, root, overwrite),
             SessionSettings(episodes, tuple(cameras.split(",")), image_size, real_time_factor, keep_failures),
             Address(host, port, token),
-            Watched(agent, lambda made: _agent(agent, made, settings, agent_class)),
+            Watched(agent, lambda made: load_or_make(agent, made, settings, agent_class)),
         )
 
 
@@ -379,25 +378,6 @@ def export(
             f"{checked.largest_difference:.2g}",
             soft_wrap=True,
         )
-
-
-def _agent(name: str, env: Env, settings: dict[str, Any], agent_class: str | None) -> Any:
-    """Load a saved agent, or make one that needs no training."""
-    if agent_class is not None or (Path(name) / DESCRIPTION).is_file():
-        if settings:
-            raise ValueError(f"--config {', '.join(settings)} cannot change a saved agent: remove it")
-        return agents.load(name, env, agent=agent_class)
-    if Path(name).is_dir():
-        raise FileNotFoundError(
-            f"no saved agent in {name}: there is no {DESCRIPTION}. For an agent that writes none, give its class: "
-            "--agent-class package.module:Class"
-        )
-    if "/" in name:
-        raise FileNotFoundError(f"there is no folder {name}; expected a saved agent")
-    agent = agents.make(name, env, **settings)
-    if isinstance(agent, TrainableAgent):
-        raise ValueError(f"agent {name} is not trained: give the folder of a saved agent")
-    return agent
 
 
 def main() -> None:

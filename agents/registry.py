@@ -286,6 +286,36 @@ def load(directory: str | Path, env: Env, *, agent: str | None = None) -> Any:
     return kind.load(directory, env)
 
 
+def load_or_make(name: str, env: Env, settings: Mapping[str, Any], agent_class: str | None = None) -> Any:
+    """Load a saved agent, or make one that needs no training.
+
+    Args:
+        name: Folder of a saved agent, or see :func:`find`.
+        env: Environment to act in.
+        settings: Settings of an agent that is not saved.
+        agent_class: ``package.module:Class`` of a saved third-party agent.
+
+    Raises:
+        FileNotFoundError: There is no saved agent in the folder.
+        ValueError: Settings for a saved agent, or an agent that is not trained.
+    """
+    if agent_class is not None or (Path(name) / DESCRIPTION).is_file():
+        if settings:
+            raise ValueError(f"--config {', '.join(settings)} cannot change a saved agent: remove it")
+        return load(name, env, agent=agent_class)
+    if Path(name).is_dir():
+        raise FileNotFoundError(
+            f"no saved agent in {name}: there is no {DESCRIPTION}. For an agent that writes none, give its class: "
+            "--agent-class package.module:Class"
+        )
+    if "/" in name:
+        raise FileNotFoundError(f"there is no folder {name}; expected a saved agent")
+    agent = make(name, env, **settings)
+    if isinstance(agent, TrainableAgent):
+        raise ValueError(f"agent {name} is not trained: give the folder of a saved agent")
+    return agent
+
+
 def is_saved(name: str) -> bool:
     """Return True if a name is the folder of a saved agent."""
     return (Path(name) / DESCRIPTION).is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import warnings
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from torch import nn
 
 import lam_envs
 from agents.export.graph import Graph
-from agents.export.onnx_agent import DESCRIPTION, MODEL, OnnxAgent, onnxruntime
+from agents.export.onnx_agent import DESCRIPTION, INSTALL, MODEL, OnnxAgent, onnxruntime
 from agents.export.reactive import ReactiveGraph
 from agents.export.readme import readme
 from agents.export.sequences import SequenceGraph
@@ -75,10 +76,12 @@ def export(
 
     Raises:
         FileExistsError: The folder exists, and must not be replaced.
-        ModuleNotFoundError: onnxruntime is not installed.
+        ModuleNotFoundError: onnx or onnxruntime is not installed.
         ValueError: The policy cannot be exported, or the actions of both differ; nothing is written then.
     """
     onnxruntime()
+    if importlib.util.find_spec("onnx") is None:
+        raise ModuleNotFoundError(f"exports need onnx, which is not installed: {INSTALL}", name="onnx")
     graph = graph_of(agent)
     with atomic_output(Path(directory), DESCRIPTION, overwrite=overwrite) as folder:
         folder.mkdir()
