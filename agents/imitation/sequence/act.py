@@ -193,10 +193,11 @@ class ACT(SequenceAgent):
     features, each image, the instruction. One query per action of the chunk looks at the tokens and becomes that
     action.
 
-    **Equation.** The loss is the mean of |a_(t+k) - f(o_t)_k| over the actions of the chunk, without those after the
-    end of the episode; cross entropy for discrete actions. With `latent_size`, f also sees z ~ q(z | a, o), and the
-    loss has `kl_weight` times KL(q || N(0, I)); the policy acts with z = 0. With `ensembling`, it predicts a chunk at
-    each step, and acts by the mean of all predictions for this step with weights exp(-m i), from the oldest on.
+    **Equation.** The loss is the mean of abs(a_(t+k) - f(o_t)_k) over the actions of the chunk, without those after
+    the end of the episode; cross entropy for discrete actions. With `latent_size`, f also sees z ~ q(z | a, o), and
+    the loss has `kl_weight` times KL(q || N(0, I)); the policy acts with z = 0. With `ensembling`, it predicts a
+    chunk at each step, and acts by the mean of all predictions for this step with weights exp(-m i), from the oldest
+    on.
 
     **Paper.** Zhao, Kumar, Levine, Finn 2023, Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware,
     algorithms 1 and 2.

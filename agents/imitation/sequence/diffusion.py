@@ -110,8 +110,8 @@ class DiffusionAgent(SequenceAgent):
     whole.
 
     **Equation.** With a demonstrated chunk x, noise e and time t: flow matching (`objective: flow`) minimizes the
-    mean of |v(x_t, t, o) - (x - e)|^2 with x_t = (1 - t) e + t x, and acts by 10 Euler steps along v. Diffusion
-    (`objective: noise`) minimizes the mean of |n(x_t, t, o) - e|^2 with x_t = cos(t pi / 2) x + sin(t pi / 2) e, and
+    mean of (v(x_t, t, o) - (x - e))^2 with x_t = (1 - t) e + t x, and acts by 10 Euler steps along v. Diffusion
+    (`objective: noise`) minimizes the mean of (n(x_t, t, o) - e)^2 with x_t = cos(t pi / 2) x + sin(t pi / 2) e, and
     acts by 10 deterministic steps. Actions after the end of an episode do not count.
 
     **Papers.** Chi et al. 2023, Diffusion Policy: Visuomotor Policy Learning via Action Diffusion. Lipman et al.
