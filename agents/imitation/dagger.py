@@ -87,7 +87,7 @@ def choose_settings(given: Mapping[str, object]) -> type[AgentSettings]:
 
 
 @dataclass(frozen=True)
-class _Iteration:
+class Iteration:
     """Policy to fit, and the episodes of its rollouts, which the expert labels.
 
     Attributes:
@@ -156,7 +156,7 @@ class DAgger(PolicyAgent):
     def new_policy(self) -> BCPolicy | SequencePolicy:
         """Return an untrained policy of the learner."""
         spaces = self.observation_space, self.action_space
-        if isinstance(self.settings, DAggerSettings):
+        if isinstance(self.settings, SharedBCSettings):
             return BCPolicy(*spaces, self.settings)
         learner = LEARNERS[self.settings.learner]
         return learner.policy_class(*spaces, self.settings.encoder(self._feature_sizes), self.settings)
@@ -221,7 +221,7 @@ class DAgger(PolicyAgent):
                 if iteration.episodes:
                     labels = labels + self._rollouts(iteration, rollouts, expert, seed)
 
-    def _iterations(self, initial: int, horizon: int, total: int) -> list[_Iteration]:
+    def _iterations(self, initial: int, horizon: int, total: int) -> list[Iteration]:
         """Divide the episodes to label; the last policy learns from all labels.
 
         Args:
@@ -248,14 +248,14 @@ class DAgger(PolicyAgent):
             labels = initial + borders[number] * horizon
             epochs = math.ceil(settings.updates_per_iteration / max(1, labels // settings.batch_size))
             iterations.append(
-                _Iteration(number + 1, before, epochs, borders[number], borders[number + 1] - borders[number])
+                Iteration(number + 1, before, epochs, borders[number], borders[number + 1] - borders[number])
             )
             before += epochs
-        return [*iterations, _Iteration(0, before, settings.epochs, borders[-1], 0)]
+        return [*iterations, Iteration(0, before, settings.epochs, borders[-1], 0)]
 
     def _fit(
         self,
-        iteration: _Iteration,
+        iteration: Iteration,
         labels: Labels,
         seed: int,
         checkpoint: State,
@@ -309,7 +309,7 @@ class DAgger(PolicyAgent):
 
     def _examples(self, labels: Labels) -> Examples:
         """Return the steps to learn from, or windows around them."""
-        if isinstance(self.settings, DAggerSettings):
+        if isinstance(self.settings, SharedBCSettings):
             return labels.steps
         return labels.sequences(*horizons_of(LEARNERS[self.settings.learner], self.settings))
 
@@ -320,7 +320,7 @@ class DAgger(PolicyAgent):
             return replace(settings.loop(epochs), batch_size=size)
         return LoopSettings(epochs, size, settings.learning_rate)
 
-    def _rollouts(self, iteration: _Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Labels:
+    def _rollouts(self, iteration: Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Labels:
         """Act for some episodes, and have the expert label each state."""
         rng = np.random.default_rng([seed, 1, iteration.number])
         beta = self.settings.beta**iteration.number

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import gymnasium as gym
@@ -13,21 +12,16 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions, concatenate_transitions
-from agents.data.features import feature_indices
-from agents.imitation.bc import BCPolicy, SharedBCSettings
+from agents.data.demonstrations import Transitions
+from agents.imitation.bc import SharedBCSettings
+from agents.imitation.dagger import DAgger, Iteration
+from agents.imitation.labels import Labels
 from agents.registry import AgentSpec
-from agents.training.loop import LoopSettings, TrainingLoop
-from agents.training.policy_agent import PolicyAgent
-from agents.training.randomness import isolated_rng
-from agents.training.run import Run
 from agents.training.settings import Count
-from agents.training.stable_baselines import SeededEpisodes, horizon_of, rollout_env
-from agents.types import Action, Array, Env, Observation, State
+from agents.training.stable_baselines import SeededEpisodes
+from agents.types import Action, Array, Observation
 from demos.collection.recording import Policy, stack
-from demos.datasets.statistics import array_statistics
 from demos.datasets.tree import tree_map
-from demos.experts import make_expert
 
 
 class HGDAggerSettings(SharedBCSettings):
@@ -102,26 +96,7 @@ class Supervisor:
         return float(np.any(own != policy))
 
 
-@dataclass(frozen=True)
-class _Iteration:
-    """Policy to fit, and the episodes in which a person then watches it.
-
-    Attributes:
-        number: Number from 1; 0 for the last policy, which nobody watches.
-        before: Epochs of earlier policies.
-        epochs: Epochs of this policy.
-        first: Number of its first episode.
-        episodes: Number of episodes.
-    """
-
-    number: int
-    before: int
-    epochs: int
-    first: int
-    episodes: int
-
-
-class HGDAgger(PolicyAgent):
+class HGDAgger(DAgger):
     """HG-DAgger: a person watches the policy act and takes over; the policy learns from these interventions.
 
     **Idea.** In DAgger the expert labels every state, while the policy acts: people find it hard to say what they
@@ -156,69 +131,7 @@ class HGDAgger(PolicyAgent):
         "hg-dagger", settings=HGDAggerSettings, needs_environment=True, budget_unit="steps", takes_run=True
     )
 
-    def new_policy(self) -> BCPolicy:
-        """Return an untrained policy."""
-        return BCPolicy(self.observation_space, self.action_space, self.settings)
-
-    def learn(
-        self,
-        demonstrations: Demonstrations,
-        env: Env,
-        *,
-        seed: int,
-        budget: int | None = None,
-        progress: bool = False,
-        run: Run | None = None,
-        person: Policy | None = None,
-    ) -> None:
-        """Train BC on some of the demonstrations, then watch rollouts and learn from the interventions.
-
-        Args:
-            demonstrations: Demonstrations with this agent's spaces.
-            env: Environment made by ``gym.make``; rollouts take place in a copy of it.
-            seed: Seeds weights, the order of minibatches, and episodes.
-            budget: Steps, those of the initial demonstrations included; by default the steps of the demonstrations.
-            progress: Show a progress bar.
-            run: Checkpoints, log and periodic evaluation; by default none.
-            person: Policy that intervenes; by default the scripted expert of the environment's task.
-
-        Raises:
-            ValueError: The demonstrations have other spaces, or the budget is too small for an episode.
-        """
-        run = run or Run(progress=progress)
-        data = DemonstrationData.of(demonstrations)
-        self.begin(data, env, run, seed=seed, budget=budget)
-        rollouts = rollout_env(env, seed)
-        try:
-            with isolated_rng(seed):
-                self._learn(data, env, rollouts, person or make_expert(rollouts), seed, budget, run)
-        finally:
-            rollouts.close()
-
-    def _learn(
-        self,
-        data: DemonstrationData,
-        env: Env,
-        rollouts: SeededEpisodes,
-        person: Policy,
-        seed: int,
-        budget: int | None,
-        run: Run,
-    ) -> None:
-        initial = max(1, round(self.settings.initial_fraction * len(data.episodes)))
-        labels = data.transitions(range(initial))
-        iterations = self._iterations(len(labels), horizon_of(env), budget or data.total_steps)
-        with run.training(self.spec.name, iterations[-1].before + iterations[-1].epochs, "epochs"):
-            state = run.restored() or {"iterations": 0, "labels": None, "loop": None}
-            if state["labels"] is not None:
-                labels = Transitions(state["labels"]["observations"], state["labels"]["actions"])
-            for finished, iteration in enumerate(iterations[state["iterations"] :], start=state["iterations"]):
-                checkpoint = {"iterations": finished, "labels": vars(labels[:])}
-                self._fit(iteration, labels, seed, checkpoint, state, env, run)
-                if iteration.episodes:
-                    labels = concatenate_transitions([labels, self._watched(iteration, rollouts, person)])
-
-    def _iterations(self, initial: int, horizon: int, total: int) -> list[_Iteration]:
+    def _iterations(self, initial: int, horizon: int, total: int) -> list[Iteration]:
         """Divide the episodes to watch.
 
         Args:
@@ -236,70 +149,22 @@ class HGDAgger(PolicyAgent):
         borders = [episodes * number // count for number in range(count + 1)] if count else [0]
         epochs = math.ceil(self.settings.updates_per_iteration / max(1, initial // self.settings.batch_size))
         watched = [
-            _Iteration(number + 1, number * epochs, epochs, first, last - first)
+            Iteration(number + 1, number * epochs, epochs, first, last - first)
             for number, (first, last) in enumerate(pairwise(borders))
         ]
-        return [*watched, _Iteration(0, count * epochs, self.settings.epochs, borders[-1], 0)]
+        return [*watched, Iteration(0, count * epochs, self.settings.epochs, borders[-1], 0)]
 
-    def _fit(
-        self,
-        iteration: _Iteration,
-        labels: Transitions,
-        seed: int,
-        checkpoint: State,
-        state: State,
-        env: Env,
-        run: Run,
-    ) -> None:
-        """Fit a new policy to all labels, which acts from then on.
-
-        Args:
-            iteration: Iteration.
-            labels: Labels so far.
-            seed: Seed of the training.
-            checkpoint: Content of a checkpoint besides the training loop.
-            state: Checkpoint that was read; its training loop is resumed if it belongs to this policy.
-            env: Environment of periodic evaluation.
-            run: Checkpoints and log.
-        """
-        settings: HGDAggerSettings = self.settings
-        own_seed = int(np.random.SeedSequence([seed, iteration.number]).generate_state(1)[0])
-        with isolated_rng(own_seed):
-            policy = self.new_policy()
-            if settings.standardize:
-                statistics = array_statistics(labels[:].observations)
-                policy.fit_normalizer(statistics, feature_indices(settings.masked_features, env))
-            loop = TrainingLoop(
-                policy,
-                labels,
-                LoopSettings(iteration.epochs, min(settings.batch_size, len(labels)), settings.learning_rate),
-                seed=own_seed,
-                symmetry=settings.symmetry(env),
-                device=run.device,
-            )
-            if state["loop"] is not None:
-                loop.restore(state["loop"])
-                state["loop"] = None
-            while not loop.is_done:
-                loop.epoch()
-                self.policy = policy
-                done = iteration.before + loop.epochs_done
-                run.log(done, labels=len(labels), **loop.logs)
-                run.evaluate(policy, env, done)
-                run.checkpoint(lambda: {**checkpoint, "loop": loop.state()})
-            self.policy = loop.result()
-
-    def _watched(self, iteration: _Iteration, env: SeededEpisodes, person: Policy) -> Transitions:
+    def _rollouts(self, iteration: Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Labels:
         """Let the policy act for some episodes; return the steps in which the person drove, possibly none."""
         env.episode = iteration.first
         supervisor = Supervisor(self.settings, self.action_space)
-        steps = [step for _ in range(iteration.episodes) for step in self._episode(env, person, supervisor)]
-        observations, actions, drives = zip(*steps, strict=True)
-        chosen = torch.tensor(drives, dtype=torch.bool)
+        episodes = [list(self._watched(env, expert, supervisor)) for _ in range(iteration.episodes)]
+        observations, actions, drives = zip(*(step for episode in episodes for step in episode), strict=True)
         tensors = tree_map(torch.from_numpy, stack(observations))
-        return Transitions(tensors, torch.from_numpy(np.stack(actions)))[chosen]
+        steps = Transitions(tensors, torch.from_numpy(np.stack(actions)))[torch.tensor(drives, dtype=torch.bool)]
+        return Labels(steps, tuple(sum(step[2] for step in episode) for episode in episodes))
 
-    def _episode(
+    def _watched(
         self, env: SeededEpisodes, person: Policy, supervisor: Supervisor
     ) -> Iterator[tuple[Observation, Array, bool]]:
         """Yield observation, action of the person, and True if they drive, of each step."""

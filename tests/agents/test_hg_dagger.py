@@ -51,14 +51,14 @@ def test_interventions_become_labels(
     env = make(env_id)
     dataset = demos.collect(env_id, episodes=8, root=tmp_path)
     counts: list[tuple[int, int]] = []
-    watched = HGDAgger._watched
+    watched = HGDAgger._rollouts
 
     def counted(self: HGDAgger, iteration: Any, *rest: Any) -> Any:
         labels = watched(self, iteration, *rest)
         counts.append((len(labels), 40 * iteration.episodes))
         return labels
 
-    monkeypatch.setattr(HGDAgger, "_watched", counted)
+    monkeypatch.setattr(HGDAgger, "_rollouts", counted)
     agent = agents.make("hg-dagger", env, **QUICK)
     agent.learn(dataset, env, seed=0)
     assert [steps for _, steps in counts] == [3 * 40, 3 * 40]
@@ -82,9 +82,9 @@ def test_a_policy_like_the_person_gets_no_labels(datasets: Any, make: Make, monk
 
     agent = agents.make("hg-dagger", env, **QUICK)
     sizes: list[int] = []
-    watched = HGDAgger._watched
-    monkeypatch.setattr(HGDAgger, "_watched", lambda *given: sizes.append(len(watched(*given))) or watched(*given))
-    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, person=Never())
+    watched = HGDAgger._rollouts
+    monkeypatch.setattr(HGDAgger, "_rollouts", lambda *given: sizes.append(len(watched(*given))) or watched(*given))
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, expert=Never())
     assert sizes == [0, 0]
 
 
