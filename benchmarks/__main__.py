@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, TimeElapsedColumn, track
+from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 import lam_envs
@@ -24,16 +24,16 @@ from benchmarks.runner.results import FAILURES, cell_file, read_results
 from benchmarks.speed import datasets as data_speed
 from benchmarks.speed import learning as learning_speed
 from benchmarks.speed import running as running_cost
-from benchmarks.speed import throughput as speed
 from benchmarks.speed import vector as vector_speed
 from benchmarks.speed.measuring import show_measured
+from benchmarks.speed.throughput_table import show_speeds
 from benchmarks.suite.conditions import AS_TRAINED
 from benchmarks.suite.suite import SpeedSuite, Suite
 from benchmarks.suite.suite_file import is_speed_suite, read_speed_suite, read_suite, suite_names
 from demos.commands.arguments import Address, EngineName, SharedFilesystem
 from demos.runtime.console import clear_errors, console, errors
 from demos.runtime.engines import LocalEngine, make_engine
-from demos.runtime.files import write_atomically, write_json
+from demos.runtime.files import write_atomically
 from lam_envs.registration import TASKS
 from lam_envs.robots import ROBOTS
 from lam_envs.validation import check_name
@@ -280,7 +280,7 @@ def throughput(
         for env_id in env:
             if env_id not in lam_envs.ENV_IDS:
                 raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
-        _measure_speed(env or list(lam_envs.ENV_IDS), steps, rounds, out, compared=not env)
+        show_speeds(env or list(lam_envs.ENV_IDS), steps, rounds, out, compared=not env)
 
 
 def _run_speed_suite(suite: SpeedSuite, agents: list[str], out: Path | None, *, dry_run: bool) -> None:
@@ -291,39 +291,7 @@ def _run_speed_suite(suite: SpeedSuite, agents: list[str], out: Path | None, *, 
     count = len(suite.environments)
     console.print(f"{count} environments, {suite.rounds} rounds of {suite.steps} steps, into {file}", soft_wrap=True)
     if not dry_run:
-        _measure_speed(list(suite.environments), suite.steps, suite.rounds, file, compared=suite.compared)
-
-
-def _measure_speed(env_ids: list[str], steps: int, rounds: int, out: Path | None, *, compared: bool) -> None:
-    speeds = [
-        speed.measure(env_id, steps=steps, rounds=rounds) for env_id in track(env_ids, "measuring", transient=True)
-    ]
-    table = Table("environment", "steps/s", "resets/s", "reset cost, steps", "physics share of a step", box=None)
-    for one in speeds:
-        table.add_row(
-            one.env_id,
-            f"{one.steps_per_second:,.0f}",
-            f"{one.resets_per_second:,.0f}",
-            f"{one.reset_steps:.2f}",
-            f"{100 * one.physics_share:.1f}%",
-        )
-    console.print(table)
-    pairs = []
-    if compared:
-        running = speed.comparisons(steps=steps, rounds=rounds)
-        pairs = list(track(running, "comparing", total=speed.comparison_count(), transient=True))
-        ratios = Table("measured", "in alternation with", "ratio", "range of rounds", "real-time factor", box=None)
-        for pair in pairs:
-            time_ratio = "-" if pair.simulated_time_ratio is None else f"{pair.simulated_time_ratio:.2f}"
-            ratios.add_row(
-                pair.ours, pair.against, f"{pair.ratio:.2f}", f"{pair.low:.2f} to {pair.high:.2f}", time_ratio
-            )
-        console.print(ratios)
-        if not speed.installed_others():
-            console.print("no other project is installed: pip install 'lam-envs[comparison]' to compare with them")
-    if out is not None:
-        written = write_json(out, speed.as_json(speeds, pairs, steps=steps, rounds=rounds))
-        console.print(f"wrote {written}", soft_wrap=True)
+        show_speeds(list(suite.environments), suite.steps, suite.rounds, file, compared=suite.compared)
 
 
 @app.command(epilog="Example: python -m benchmarks datasets --episodes 200 --gigabytes 1")
