@@ -60,7 +60,7 @@ class Browser:
                 return result
 
     def open(self, page: Path | str, *, width: int, height: int = 900, scheme: str = "light") -> None:
-        """Opens a file or an address and waits until it and its pictures are loaded."""
+        """Open a file or an address, and wait until it and its images are loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -81,12 +81,12 @@ class Browser:
         return answer["result"].get("value")
 
     def key(self, code: str, *, down: bool) -> None:
-        """Presses or releases a key, such as KeyW, Space or Enter, as the operating system reports it."""
+        """Press or release a key, such as KeyW, Space or Enter, as the operating system reports it."""
         name = KEYS.get(code, code.removeprefix("Key").removeprefix("Digit").lower())
         self.call("Input.dispatchKeyEvent", type="rawKeyDown" if down else "keyUp", code=code, key=name)
 
     def press(self, code: str) -> None:
-        """Presses a key for a moment."""
+        """Press a key for a moment."""
         self.key(code, down=True)
         self.key(code, down=False)
 

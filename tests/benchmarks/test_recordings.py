@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Here:
-    """Runs jobs in this process; stops after some, as a kill would."""
+    """Run jobs in this process; stop after some, as a kill would."""
 
     def __init__(self, until: int | None = None) -> None:
         self.until = until

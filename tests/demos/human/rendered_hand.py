@@ -78,7 +78,7 @@ def with_aperture(aperture: float, start: Array) -> Array:
 
 
 class RenderedHand:
-    """Draws the frames of a scene. Close it after use.
+    """Renderer of the frames of a scene. Close it after use.
 
     Args:
         camera: Camera in the frame of the table.

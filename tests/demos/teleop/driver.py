@@ -74,7 +74,7 @@ class KeyDriver:
         return state
 
     def wait(self, condition: str, seconds: float = 30.0) -> None:
-        """Waits until an expression of the page's state ``s`` holds."""
+        """Wait until an expression of the page's state ``s`` is true."""
         end = time.monotonic() + seconds
         while not self.browser.evaluate(
             f"(() => {{ const s = teleop.state; return Boolean(s && ({condition})); }})()"
@@ -90,7 +90,7 @@ class KeyDriver:
         self.held = wanted
 
     def toward(self, state: dict[str, Any], point: np.ndarray[Any, Any], tolerance: float) -> bool:
-        """Presses the keys that move the tool to a point; True if it is there."""
+        """Press the keys that move the tool to a point; return True if it arrives."""
         error = point - np.array(state["features"]["tool/position"])
         axes = {name: np.array(axis) for name, axis in state["axes"].items()} | {"up": np.array([0.0, 0.0, 1.0])}
         parts = {name: float(axis @ error) for name, axis in axes.items()}
@@ -103,7 +103,7 @@ class KeyDriver:
         return largest < tolerance
 
     def pick_and_place(self, seconds: float = 60.0) -> bool:
-        """Drives an episode that has begun; True if it ended by success."""
+        """Drive an episode that has begun; return True if it ends in success."""
         stage = "above"
         end = time.monotonic() + seconds
         if self.state()["gripper"] == "closed":
