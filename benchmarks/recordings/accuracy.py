@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.recordings.synthetic import FPS, MISSING, NOISE, VIEWS, Scene, carry_box, seen_by
 from demos.human.events import Events, find_events
-from demos.human.motion import HandMotion, make_motion
+from demos.human.motion.hand_motion import HandMotion, make_motion
 from demos.human.track import HandTrack
 
 RECORDINGS = 100

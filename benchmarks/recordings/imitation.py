@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.recordings.accuracy import CONTROLS, record
 from benchmarks.recordings.synthetic import VIEWS
 from demos.human.events import find_events
-from demos.human.motion import HandMotion, make_motion
+from demos.human.motion.hand_motion import HandMotion, make_motion
 from demos.human.policy import HumanPolicy, failure_of
 from lam_envs.registration import env_id
 
@@ -49,7 +49,7 @@ def one_recording() -> HandMotion:
 def motion_of(name: str) -> HandMotion:
     """Return a motion of ``MOTIONS``.
 
-    The controls are what :func:`demos.human.motion.make_motion` refuses, brought past its check.
+    The controls are what :func:`demos.human.motion.hand_motion.make_motion` refuses, brought past its check.
     """
     motion = one_recording()
     rng = np.random.default_rng(RECORDING_SEED)

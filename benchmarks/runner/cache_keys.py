@@ -26,6 +26,7 @@ from agents.registry import AGENTS, import_path_of, is_saved, read_description
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
 from agents.types import JsonObject, Keywords
 from demos.collection.environment_versions import environment_versions
+from demos.collection.human_demonstrator import HUMAN
 from demos.collection.plan import Plan
 from demos.collection.versions import demonstration_versions, expert_versions, library_versions, major_versions
 from demos.experts import ExpertPolicy
@@ -95,7 +96,7 @@ def provenance_of(
     keywords = env_kwargs or {}
     parts = environment_versions(env_id, **keywords)
     if demonstrator is not None:
-        acting = Plan(env_id, demonstrator=demonstrator).demonstrators
+        acting = (HUMAN,) if demonstrator == HUMAN else Plan(env_id, demonstrator=demonstrator).demonstrators
         parts |= demonstration_versions(env_id, keywords, demonstrators=acting)
     elif _is_expert(name):
         parts |= expert_versions(env_id, **keywords)

@@ -97,6 +97,7 @@ def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
         episodes=wanted.count,
         seed=wanted.seed,
         demonstrator=wanted.demonstrator,
+        motion=wanted.motion,
         env_kwargs=wanted.env,
         dataset_id=wanted.id,
         root=folder / DATASETS,

@@ -18,6 +18,7 @@ from agents.training.settings import read_settings
 from agents.types import JsonObject, Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.fields import Count, EnvironmentId, EnvKeywords, Items, Seed, SuiteModel
+from demos.collection.human_demonstrator import HUMAN
 from lam_envs.validation import MAX_PIXELS
 
 SuiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -72,6 +73,7 @@ class Demonstrations:
         demonstrator: Name of a demonstrator of ``demos``.
         seed: Seed of their collection.
         env: Keywords for ``gym.make``.
+        motion: Motion of a person, as JSON, which the demonstrator ``human`` imitates.
     """
 
     environment: str
@@ -79,6 +81,7 @@ class Demonstrations:
     demonstrator: str
     seed: int
     env: Keywords = field(default_factory=dict)
+    motion: JsonObject | None = None
 
     @property
     def id(self) -> str:
@@ -105,6 +108,9 @@ class AgentEntry(SuiteModel):
     env: EnvKeywords = Field(default={}, description="Keywords for ``gym.make``, in training and evaluation.")
     training_env: EnvKeywords = Field(
         default={}, description="Further keywords for ``gym.make``, for demonstrations and training only."
+    )
+    motion: JsonObject | None = Field(
+        default=None, description="Motion of a person, which the demonstrator ``human`` imitates."
     )
 
     @model_serializer(mode="wrap")
@@ -138,6 +144,7 @@ class Cell:
         episodes: Number of episodes of the evaluation.
         env: Keywords for ``gym.make``, in training and evaluation.
         training_env: Further keywords for ``gym.make``, for demonstrations and training only.
+        motion: Motion of a person, as JSON, which the demonstrator ``human`` imitates.
     """
 
     environment: str
@@ -154,6 +161,7 @@ class Cell:
     episodes: int
     env: Keywords = field(default_factory=dict)
     training_env: Keywords = field(default_factory=dict)
+    motion: JsonObject | None = None
 
     def as_json(self) -> JsonObject:
         """Return the cell as plain data."""
@@ -182,7 +190,12 @@ class Cell:
         if self.demonstrations is None or self.demonstrator is None or self.demonstration_seed is None:
             return None
         return Demonstrations(
-            self.environment, self.demonstrations, self.demonstrator, self.demonstration_seed, self.trained_env
+            self.environment,
+            self.demonstrations,
+            self.demonstrator,
+            self.demonstration_seed,
+            self.trained_env,
+            self.motion,
         )
 
     @property
@@ -234,6 +247,7 @@ class Suite(SuiteModel):
                 episodes=self.evaluation.episodes,
                 env=entry.env,
                 training_env=entry.training_env if learns(entry.agent) else {},
+                motion=entry.motion if demonstrator == HUMAN else None,
             )
             for entry in self.agents
             for environment in entry.environments
@@ -268,8 +282,8 @@ class SpeedSuite(SuiteModel):
 
 
 def without_unused(content: JsonObject) -> JsonObject:
-    """Return plain data without keywords of ``gym.make`` that are empty, as in files of earlier versions."""
-    return {name: value for name, value in content.items() if value or name not in ("env", "training_env")}
+    """Return plain data without what most suites do not use, as in files of earlier versions."""
+    return {name: value for name, value in content.items() if value or name not in ("env", "training_env", "motion")}
 
 
 def _slug(text: str) -> str:

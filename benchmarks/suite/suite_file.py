@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 
 from agents.registry import ARCHIVE
 from agents.saving import archive
-from agents.types import Keywords
+from agents.types import JsonObject, Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.fields import (
     Count,
@@ -48,12 +48,16 @@ from benchmarks.suite.suite import (
 )
 from benchmarks.suite.yaml_lines import line_of, plain, read
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
+from demos.collection.human_demonstrator import HUMAN
+from demos.human.motion.files import read_motion
 
 SUITES = Path(__file__).parents[1] / "suites"
 ANY = "any environment"
 """Key of numbers of demonstrations that hold for every environment."""
 
-Demonstrator = Literal[(*DEMONSTRATORS, MIXED)]  # type: ignore[valid-type]  # names of a registry
+Demonstrator = Literal[(*DEMONSTRATORS, MIXED, HUMAN)]  # type: ignore[valid-type]  # names of a registry
+Motion = Annotated[JsonObject, BeforeValidator(lambda name: read_motion(str(name)).as_json())]
+"""Motion of a person: the name of one of the package, or the path of a file."""
 Counts = Annotated[
     dict[str, OneOrMore[Count]], BeforeValidator(lambda value: value if isinstance(value, dict) else {ANY: value})
 ]
@@ -112,6 +116,7 @@ class _SuiteFile(SuiteModel):
     environments: Items[EnvironmentId] | None = None
     demonstrations: Counts | None = None
     demonstrator: OneOrMore[Demonstrator] = ("expert",)
+    motion: Motion | None = None
     demonstration_seed: Seed | None = None
     env: EnvKeywords = Field(default={})
     training_env: EnvKeywords = Field(default={})
@@ -264,6 +269,9 @@ def _entry(agent: _Agent, file: _SuiteFile, *key_path: str | int) -> AgentEntry:
     for key, needed in (("training_seeds", learned), ("demonstration_seed", from_demonstrations)):
         if needed and getattr(file, key) is None:
             raise _SuiteError(f"{agent.agent} learns, and the suite lacks {key}", *key_path, "agent")
+    demonstrators = agent.demonstrator or file.demonstrator
+    if from_demonstrations and HUMAN in demonstrators and file.motion is None:
+        raise _SuiteError(f"{agent.label} learns from a person; the suite lacks motion", *key_path, "demonstrator")
     environments = agent.environments or file.environments
     if environments is None:
         raise _SuiteError(f"agent {agent.label} has no environments; list ids, here or for all agents", *key_path)
@@ -281,9 +289,10 @@ def _entry(agent: _Agent, file: _SuiteFile, *key_path: str | int) -> AgentEntry:
         settings=agent.settings,
         environments=environments,
         demonstrations=counts,
-        demonstrators=agent.demonstrator or file.demonstrator,
+        demonstrators=demonstrators,
         env=file.env if agent.env is None else agent.env,
         training_env=file.training_env if agent.training_env is None else agent.training_env,
+        motion=file.motion if from_demonstrations and HUMAN in demonstrators else None,
     )
 
 

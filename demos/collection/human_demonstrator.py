@@ -9,7 +9,7 @@ import numpy as np
 
 from demos.collection.demonstrators import Demonstrator, DemonstratorAction
 from demos.datasets.episode import INTERVENTION
-from demos.human.motion import motion_of_json
+from demos.human.motion.hand_motion import motion_of_json
 from demos.human.policy import Attempt, HumanPolicy, failure_of
 from demos.runtime.types import Action, Env, Info, JsonObject, Observation
 

@@ -13,6 +13,7 @@ from demos.collection.collect import collect
 from demos.datasets.checksum import checksum
 from demos.datasets.loading import dataset_folder, load
 from demos.datasets.metadata import plan_of
+from demos.human.motion.files import read_motion
 from demos.runtime.files import write_json
 from demos.runtime.types import JsonObject, Keywords
 
@@ -25,10 +26,17 @@ COUNTS = (10, 25, 50, 100, 200)
 """Numbers of episodes in the benchmark of dataset sizes."""
 
 
-def _plan(task: str, episodes: int, seed: int, **other: str) -> tuple[str, Keywords]:
+def _plan(
+    task: str, episodes: int, seed: int, demonstrator: str | None = None, motion: str | None = None
+) -> tuple[str, Keywords]:
     """Return the name of a dataset and the arguments of its collection."""
-    parts = [task, *other.values(), str(episodes), *([f"seed{seed}"] if seed else [])]
-    return "-".join(parts), {"env_id": f"{task}-v0", "episodes": episodes, "seed": seed, **other}
+    parts = [task, *([demonstrator] if demonstrator else []), str(episodes), *([f"seed{seed}"] if seed else [])]
+    plan: Keywords = {"env_id": f"{task}-v0", "episodes": episodes, "seed": seed}
+    if demonstrator is not None:
+        plan["demonstrator"] = demonstrator
+    if motion is not None:
+        plan["motion"] = read_motion(motion).as_json()
+    return "-".join(parts), plan
 
 
 PLANS: dict[str, Keywords] = dict(
@@ -43,6 +51,7 @@ PLANS: dict[str, Keywords] = dict(
             for demonstrator in ("noisy", "novice", "mixed")
         ),
         _plan("LamPush", 200, 1, demonstrator="noisy"),
+        *(_plan(task, 100, 1, demonstrator="human", motion="carry_box") for task in ("LamGrasp", "LamPickPlace")),
     ]
 )
 """Arguments of :func:`demos.collect` by name of the published dataset."""

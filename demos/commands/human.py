@@ -20,7 +20,8 @@ from demos.datasets.metadata import FAILURES
 from demos.human.calibration.board import calibrate_board, write_board
 from demos.human.calibration.camera import calibrate_rectangle, frame_of_points, load_camera, save_camera
 from demos.human.events import Events, find_events
-from demos.human.motion import make_motion
+from demos.human.motion.files import save_motion
+from demos.human.motion.hand_motion import make_motion
 from demos.human.readers import ReadOptions, choose_track, read_tracks
 from demos.human.track import HandTrack
 from demos.human.track_files import save_track
@@ -222,6 +223,9 @@ def adapt(
     env_kwargs: Annotated[
         list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; may be repeated.")
     ] = [],  # noqa: B006
+    save: Annotated[
+        Path | None, typer.Option("--save-motion", help="JSON file to write the motion to, which suites read.")
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="HTML page that plays the recording beside the robot.")] = None,
     video: Annotated[Path | None, typer.Option(help="Video that the recording is from, for the page.")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Id of the dataset.")] = None,
@@ -243,6 +247,8 @@ def adapt(
             frame=None if table is None else frame_of_points(*_points(table)),
         )
         console.print(_events_text(events))
+        if save is not None:
+            console.print(f"wrote {save_motion(motion, save)}", soft_wrap=True)
         plan = motion.as_json() if keep is None else {**motion.as_json(), KEEP: _fraction(keep)}
         dataset = collect(
             env,

@@ -12,7 +12,7 @@ from demos.datasets.episode import KEPT_DEVIATION, PATH_DISTANCE
 from demos.experts.moves import AT_GRIP, CLOSED, OPEN, is_held, nearest_face
 from demos.experts.push import PushExpert
 from demos.human.adaptation import Segment, fit_to_time
-from demos.human.motion import HandMotion
+from demos.human.motion.hand_motion import HandMotion
 from demos.human.scenes import (
     APPROACH_CLEARANCE,
     APPROACH_TOLERANCE,

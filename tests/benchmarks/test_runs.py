@@ -24,6 +24,7 @@ from benchmarks.runner import runner
 from benchmarks.runner.results import PlannedCell, cell_provenance, read_cell, read_results, write_cell
 from benchmarks.suite.suite_file import read_suite
 from demos.experts.reach import ReachExpert
+from demos.human.motion.files import read_motion
 from demos.runtime.engines import LocalEngine
 
 from .suites import CLONE, finished, written
@@ -238,7 +239,20 @@ def test_agents_learn_in_environments_with_other_keywords_than_they_are_measured
 def test_keywords_that_are_not_used_are_not_stored(results: Path) -> None:
     stored = json.loads((results / "suite.json").read_text())
     for part in (*stored["agents"], *stored["cells"]):
-        assert not {"env", "training_env"} & set(part)
+        assert not {"env", "training_env", "motion"} & set(part)
+
+
+def test_agents_learn_from_the_motion_of_a_person(tmp_path: Path) -> None:
+    agents = [{"agent": "bc", "settings": {"epochs": 1, "batch_size": 32}, "demonstrator": ["expert", "human"]}]
+    only = {"environments": ["LamGrasp-v0"], "videos": None, "periodic_eval": None, "motion": "carry_box"}
+    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], demonstrations=2, **only))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    plans = [demos.plan_of(demos.load(name, folder / "datasets")) for name, _ in demos.installed(folder / "datasets")]
+    motion = read_motion("carry_box").as_json()
+    assert [(plan["quality"], plan.get("motion")) for plan in plans] == [("expert", None), ("human", motion)]
+    moved = {**motion, "points": [[x + 0.01, y, z] for x, y, z in motion["points"]]}
+    changed = suite.model_copy(update={"agents": (suite.agents[0].model_copy(update={"motion": moved}),)})
+    assert [planned.cell.demonstrator for planned in runner.missing(changed, folder).cells] == ["human"]
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: st
             demonstrator = {} if shown.demonstrator == "expert" else {"demonstrator": shown.demonstrator}
             keywords = {"env_kwargs": shown.env} if shown.env else {}
             named = {"env_id": shown.environment, "episodes": shown.count, "seed": shown.seed}
-            wanted = {**named, **keywords, **demonstrator}
+            motion = {} if shown.motion is None else {"motion": shown.motion}
+            wanted = {**named, **keywords, **demonstrator, **motion}
             assert wanted in published
 
 
@@ -106,6 +107,10 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
             {"agents": [{"agent": "bc", "demonstrator": "best"}]},
             "demonstrator: found 'best'; expected 'expert', 'noisy'",
         ),
+        ({"demonstrator": "human"}, "agents.demonstrator: bc learns from a person; the suite lacks motion"),
+        ({"motion": "wave"}, "motion: no motion 'wave'; expected one of carry_box, or the path of a JSON"),
+        ({"motion": "../wave.json"}, "motion: there is no file ../wave.json"),
+        ({"motion": 3}, "motion: no motion '3'"),
         ({"demonstrator": ["noisy", "noisy"]}, "demonstrator: 'noisy' is listed twice"),
         ({"training_seeds": [0, 1, 0]}, "training_seeds: 0 is listed twice; expected each item once"),
         ({"training_seeds": [0.5]}, "training_seeds: found 0.5; expected a whole number"),

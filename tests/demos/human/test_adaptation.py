@@ -15,7 +15,7 @@ from benchmarks.recordings.synthetic import carry_box, motion_capture
 from demos.collection.human_demonstrator import HUMAN
 from demos.human.adaptation import SAMPLES, Segment, deviation_of, fit_to_time, turn
 from demos.human.events import Events
-from demos.human.motion import HandMotion, make_motion
+from demos.human.motion.hand_motion import HandMotion, make_motion
 from demos.human.policy import HumanPolicy, failure_of
 
 

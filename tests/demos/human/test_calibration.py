@@ -19,7 +19,7 @@ from demos.human.calibration.camera import (
     save_camera,
 )
 from demos.human.events import Events
-from demos.human.motion import make_motion, motion_of_json
+from demos.human.motion.hand_motion import make_motion, motion_of_json
 from demos.human.readers import read_tracks
 from demos.human.track_files import save_track
 

@@ -13,10 +13,13 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import demos
 from benchmarks.recordings.synthetic import carry_box, front_camera, motion_capture, seen_by
 from demos.__main__ import app
 from demos.commands import human
+from demos.datasets.metadata import plan_of
 from demos.human.hand_model import PARTS, assemble
+from demos.human.motion.files import read_motion
 from demos.human.track_files import save_track
 
 from .test_calibration import CORNERS
@@ -40,8 +43,10 @@ def test_a_recording_in_images_becomes_demonstrations(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     assert "focal length 1000 pixels" in made.output
     adapted = run("adapt", hand, "LamPickPlace-v0", "--camera", tmp_path / "camera.json", "--episodes", "1", "--root",
-                  tmp_path, "--id", "mine-v0")  # fmt: skip
+                  tmp_path, "--id", "mine-v0", "--save-motion", tmp_path / "motion.json")  # fmt: skip
     assert adapted.exit_code == 0, adapted.output
+    motion = plan_of(demos.load("mine-v0", tmp_path))["motion"]
+    assert read_motion(str(tmp_path / "motion.json")).as_json() == motion
     assert "1 of 1 attempts succeeded (100.0%)" in adapted.output
     assert re.search(r"kept \d+% of the person's deviation", adapted.output)
 

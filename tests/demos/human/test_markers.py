@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from demos.__main__ import app
 from demos.human.events import find_events
-from demos.human.motion import HandMotion, make_motion
+from demos.human.motion.hand_motion import HandMotion, make_motion
 from demos.human.readers import ReadOptions, RecordingError, choose_track, read_tracks
 from demos.human.readers.markers import _up_of_body
 

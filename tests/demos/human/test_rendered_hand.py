@@ -11,7 +11,7 @@ from benchmarks.recordings.synthetic import Scene, carry_box, hand, look_at
 from demos.human.calibration.camera import Camera
 from demos.human.events import find_events
 from demos.human.hand_model import model_path
-from demos.human.motion import make_motion
+from demos.human.motion.hand_motion import make_motion
 from demos.human.track import HandTrack
 from demos.human.video import track_video
 

@@ -1,0 +1,1 @@
+"""Motions of a person that the robot imitates."""
