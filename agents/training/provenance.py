@@ -20,13 +20,23 @@ if TYPE_CHECKING:
 PACKAGES = ("gymnasium", "imitation", "numpy", "pybullet", "stable-baselines3", "torch")
 
 
-def agent_versions(name: str) -> dict[str, int]:
+LEARNER, DEFAULT_LEARNER = "learner", "bc"
+"""Setting that names the agent that learns from the labels of DAgger, and its default."""
+
+
+def agent_versions(name: str, settings: Mapping[str, object]) -> dict[str, int]:
     """Return the version of an agent; empty for a third-party agent, whose code is hashed instead.
 
     Args:
         name: See :func:`agents.registry.find`.
+        settings: Its settings. Where they name another agent that learns, its version counts too.
     """
-    return {f"agent {name}": spec_of(find(name)).version} if name in AGENTS else {}
+    if name not in AGENTS:
+        return {}
+    learner = str(settings.get(LEARNER, DEFAULT_LEARNER))
+    # With the default learner, keys stay as they are in results of earlier versions.
+    learning = {} if learner == DEFAULT_LEARNER else agent_versions(learner, {})
+    return {f"agent {name}": spec_of(find(name)).version, **learning}
 
 
 def settings_type(name: str, given: Mapping[str, object]) -> type[AgentSettings] | None:
@@ -90,23 +100,24 @@ def training_record(
         },
         "seed": seed,
         "budget": budget,
-        "versions": training_versions(agent, env),
+        "versions": training_versions(agent, settings, env),
         "libraries": library_versions(PACKAGES),
     }
 
 
-def training_versions(agent: str, env: Env) -> dict[str, int]:
+def training_versions(agent: str, settings: Mapping[str, object], env: Env) -> dict[str, int]:
     """Return the version of each part that decides what an agent learns from given demonstrations.
 
     Args:
         agent: See :func:`agents.registry.find`.
+        settings: Settings of the agent.
         env: Environment that it is trained for.
     """
-    spec = env.spec
+    spec, versions = env.spec, agent_versions(agent, settings)
     if spec is None:
-        return agent_versions(agent)
+        return versions
     expert = expert_versions(spec.id, **spec.kwargs)
-    return {**environment_versions(spec.id, **spec.kwargs), **expert, **agent_versions(agent)}
+    return {**environment_versions(spec.id, **spec.kwargs), **expert, **versions}
 
 
 def outdated_parts(training: JsonObject) -> list[str]:
@@ -123,7 +134,7 @@ def outdated_parts(training: JsonObject) -> list[str]:
     if is_lam_env(env_id):
         keywords = _read_keywords(training.get("keywords") or {})
         now |= {**environment_versions(env_id, **keywords), **expert_versions(env_id, **keywords)}
-    now |= agent_versions(str(training.get("agent")))
+    now |= agent_versions(str(training.get("agent")), training.get("settings") or {})
     return [name for name in before if name in now and now[name] != before[name]]
 
 

@@ -110,7 +110,7 @@ def provenance_of(
         sources["environment"] = _fingerprint(_modules_of(module, gym.registry[env_id]))
     chosen = dict(settings) if saved else effective_settings(name, settings, env_id.rpartition("-v")[0])
     libraries = PACKAGES if learns or saved or name not in AGENTS else ACTING
-    return Provenance({**parts, **agent_versions(name)}, chosen, library_versions(libraries), sources)
+    return Provenance({**parts, **agent_versions(name, chosen)}, chosen, library_versions(libraries), sources)
 
 
 def _is_expert(agent: str) -> bool:

@@ -109,6 +109,11 @@ def test_our_agents_count_by_their_version_alone() -> None:
         assert found.versions[f"agent {agent}"] >= 1
 
 
+def test_the_agent_that_learns_from_labels_counts_too() -> None:
+    found = provenance_of("dagger", "LamReach-v0", {"learner": "act"}, demonstrator="expert", learns=True)
+    assert {"agent dagger", "agent act"} <= set(found.versions)
+
+
 PUBLISHED = Path(__file__).parents[2] / "results"
 
 
