@@ -144,9 +144,9 @@ def plain(actions: list[Any]) -> list[Any]:
 def cases() -> Iterator[Case]:
     """Yield the canonical trainings."""
     for name, training in TRAININGS.items():
-        versions = {**demonstration_versions(training.env_id), **agent_versions(training.agent)}
+        versions = {**demonstration_versions(training.env_id), **agent_versions(training.agent, {})}
         yield Case("agents", name, versions, partial(trained, training))
     learning = {training.agent for training in TRAININGS.values()}
     for name in (name for name in AGENTS if name not in learning):
-        versions = {**demonstration_versions("LamGrasp-v0"), **agent_versions(name)}
+        versions = {**demonstration_versions("LamGrasp-v0"), **agent_versions(name, {})}
         yield Case("agents", name, versions, partial(acting, name))
