@@ -8,6 +8,7 @@ from statistics import stdev
 
 import lam_envs
 from agents.evaluation.evaluation import Evaluation
+from agents.types import JsonObject
 from benchmarks.analysis.statistics import Estimate, interquartile_mean, success_interval
 from benchmarks.runner.results import CellResult
 from benchmarks.suite.conditions import AS_TRAINED
@@ -197,9 +198,32 @@ def environment_order(environment: str) -> int:
     return lam_envs.ENV_IDS.index(environment) if environment in lam_envs.ENV_IDS else len(lam_envs.ENV_IDS)
 
 
-def conditions_of(table: Sequence[Row]) -> list[str]:
-    """Return the conditions of rows, the one of the training first."""
-    return sorted({row.condition for row in table}, key=lambda name: (name != AS_TRAINED, name))
+def conditions_of(table: Sequence[Row], suite: JsonObject) -> list[str]:
+    """Return the conditions of rows in the order of their suite; the one of the training, if any, comes first."""
+    measured = {row.condition for row in table}
+    return sorted((name for name in suite["conditions"] if name in measured), key=lambda name: name != AS_TRAINED)
+
+
+def success_by_condition(
+    table: Sequence[Row], conditions: Sequence[str]
+) -> list[tuple[str, list[tuple[str, list[Row | None]]]]]:
+    """Return tables with a column for each condition: title, and name and rows of each line.
+
+    There is a table of the agents for each environment. A single agent has one table of its environments.
+
+    Args:
+        table: Rows.
+        conditions: Names of the conditions.
+    """
+    row_names = names(table, conditions=False)
+    single = len(set(row_names)) == 1
+    measured = {(row.environment, name, row.condition): row for row, name in zip(table, row_names, strict=True)}
+    tables: dict[str, list[tuple[str, list[Row | None]]]] = {}
+    for environment, name in dict.fromkeys((environment, name) for environment, name, _ in measured):
+        title, line = (f"success of {name}", environment) if single else (environment, name)
+        own = [measured.get((environment, name, condition)) for condition in conditions]
+        tables.setdefault(title, []).append((line, own))
+    return list(tables.items())
 
 
 def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -32,13 +33,16 @@ class Figure:
     single: bool
 
 
-def figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) -> list[Figure]:
+def figures(
+    table: list[Row], results: list[CellResult], ranked: list[Ranking], conditions: Sequence[str]
+) -> list[Figure]:
     """Return the plots of a report that have something to show.
 
     Args:
         table: Rows of the results.
         results: Results of the cells.
         ranked: Rankings of the agents.
+        conditions: Names of the conditions, the most important one first.
     """
     drawn: list[tuple[str, plots.Draw, str]] = [
         (
@@ -49,20 +53,19 @@ def figures(table: list[Row], results: list[CellResult], ranked: list[Ranking]) 
         ),
         (
             "Learning curves",
-            lambda: plots.learning_curves(results),
+            lambda: plots.learning_curves(results, conditions[0]),
             "Success of the periodic evaluations during training, on seeds that nothing else uses: mean over the "
             "training runs, and range from worst to best. The last point is the final evaluation.",
         ),
         (
             "Data efficiency",
-            lambda: plots.data_efficiency(table),
+            lambda: plots.data_efficiency(table, conditions[0]),
             "Success against the number of demonstrations, with the 95% interval over episodes.",
         ),
         (
             "Robustness",
-            lambda: plots.robustness(table),
-            "The same trained agents under conditions that they were not trained for, with 95% intervals over "
-            "episodes.",
+            lambda: plots.robustness(table, conditions),
+            "The same agents under each condition, with 95% intervals over episodes.",
         ),
         *(
             (

@@ -13,9 +13,8 @@ import numpy as np
 from agents.types import Array
 from benchmarks.analysis.ranking import Ranking
 from benchmarks.analysis.statistics import PROFILE_AT
-from benchmarks.analysis.tables import Row, conditions_of, environment_order, names, rows, short_names
+from benchmarks.analysis.tables import Row, environment_order, names, rows, short_names
 from benchmarks.runner.results import CellResult
-from benchmarks.suite.conditions import AS_TRAINED
 from demos.runtime.files import write_atomically
 
 if TYPE_CHECKING:
@@ -129,10 +128,15 @@ def success(table: Sequence[Row]) -> Figure:
     return figure
 
 
-def learning_curves(results: Sequence[CellResult]) -> Figure | None:
-    """Draw learning curves: mean and range over training runs; None without periodic evaluations."""
-    table = [row for row in rows(results) if row.condition == AS_TRAINED]
-    row_names = dict(zip((row.group for row in table), names(table), strict=True))
+def learning_curves(results: Sequence[CellResult], condition: str) -> Figure | None:
+    """Draw learning curves: mean and range over training runs; None without periodic evaluations.
+
+    Args:
+        results: Results of the cells.
+        condition: Condition of the final evaluation, which is the last point of a curve.
+    """
+    table = [row for row in rows(results) if row.condition == condition]
+    row_names = dict(zip((row.group for row in table), names(table, conditions=False), strict=True))
     groups: dict[str, dict[str, list[LearningCurve]]] = {}
     for result in results:
         curve = learning_curve(result)
@@ -187,11 +191,11 @@ def _align_curves(curves: Sequence[LearningCurve]) -> tuple[Array, Array]:
     return fractions[known], stacked[:, known]
 
 
-def data_efficiency(table: Sequence[Row]) -> Figure | None:
-    """Draw success against the number of demonstrations; None where nothing learned from several numbers."""
+def data_efficiency(table: Sequence[Row], condition: str) -> Figure | None:
+    """Draw success under a condition against the number of demonstrations; None without several numbers."""
     lines: dict[str, dict[str, list[Row]]] = {}
     for row in table:
-        if row.demonstrations is not None and row.condition == AS_TRAINED:
+        if row.demonstrations is not None and row.condition == condition:
             name = row.agent if row.demonstrator == "expert" else f"{row.agent}, {row.demonstrator}"
             lines.setdefault(row.environment, {}).setdefault(name, []).append(row)
     lines = {
@@ -224,12 +228,19 @@ def data_efficiency(table: Sequence[Row]) -> Figure | None:
     return figure
 
 
-def robustness(table: Sequence[Row]) -> Figure | None:
-    """Draw success under each condition, agents in the same order everywhere; None where there is only one."""
-    conditions = conditions_of(table)
-    if len(conditions) < 2:
-        return None
+def robustness(table: Sequence[Row], conditions: Sequence[str]) -> Figure | None:
+    """Draw success under each condition, agents in the same order everywhere.
+
+    Args:
+        table: Rows of the results.
+        conditions: Names of the conditions, in this order from top to bottom.
+
+    Returns:
+        The figure; None with a single condition, or a single agent, whose bars :func:`success` draws already.
+    """
     row_names = names(table, conditions=False)
+    if len(conditions) < 2 or len(set(row_names)) < 2:
+        return None
     panels: dict[str, dict[str, dict[str, Row]]] = {}
     for row, name in zip(table, row_names, strict=True):
         panels.setdefault(row.environment, {}).setdefault(name, {})[row.condition] = row

@@ -27,6 +27,7 @@ from benchmarks.analysis.tables import (
     names,
     overviews,
     rows,
+    success_by_condition,
 )
 from benchmarks.reports import plots
 from benchmarks.reports.figures import figures
@@ -49,15 +50,20 @@ if TYPE_CHECKING:
 
 Content: TypeAlias = dict[str, Any]
 """Values of a template by name."""
-IMAGES: dict[str, tuple[str, Callable[[list[Row]], Figure | None]]] = {
-    "success.png": ("Success rates with their intervals", plots.success),
-    "data_efficiency.png": ("Success against the number of demonstrations", plots.data_efficiency),
+IMAGES: dict[str, tuple[str, Callable[[list[Row], list[str]], Figure | None]]] = {
+    "success.png": ("Success rates with their intervals", lambda table, _: plots.success(table)),
+    "data_efficiency.png": (
+        "Success against the number of demonstrations",
+        lambda table, conditions: plots.data_efficiency(table, conditions[0]),
+    ),
     "robustness.png": ("Success under each condition", plots.robustness),
 }
-"""Images of the Markdown report: description and function that draws it."""
+"""Images of the Markdown report: description, and function of rows and conditions that draws it."""
 MARKDOWN, HTML = "report.md", "report.html"
 MAX_REASON_LENGTH = 300
 """Longest reason of a failure in a report, characters."""
+MAX_FAILED_SEEDS = 20
+"""Largest number of failed episodes whose seeds a report lists."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,12 @@ def report(folder: str | Path) -> list[Path]:
     base = Path(folder)
     suite, results = read_results(base)
     content = _content(base, suite, results)
-    images = [plots.png(partial(draw, content["rows"]), base / name) for name, (_, draw) in IMAGES.items()]
+    table, conditions = content["rows"], content["conditions"]
+    images = [plots.png(partial(draw, table, conditions), base / name) for name, (_, draw) in IMAGES.items()]
     written = [image for image in images if image is not None]
     content["images"] = {image.name: IMAGES[image.name][0] for image in written}
     written.append(write_atomically(base / MARKDOWN, _render(MARKDOWN, content)))
-    content["figures"] = figures(content["rows"], results, content["rankings"])
+    content["figures"] = figures(table, results, content["rankings"], conditions)
     content["played"] = {video.file: _data_uri(base, video.file, "video/mp4") for video in content["videos"]}
     written.append(write_atomically(base / HTML, _render(HTML, content)))
     return written
@@ -127,9 +134,8 @@ def _render(name: str, content: Content) -> str:
 def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Content:
     """Return what both pages show."""
     table = rows(results)
-    overviews_as_trained = overviews(
-        [row for row in table if row.condition == next(iter(suite["conditions"]), AS_TRAINED)]
-    )
+    by_condition = _conditions(suite, table)
+    overviews_as_trained = overviews([row for row in table if row.condition == by_condition["conditions"][0]])
     ranked = [each for each in map(ranking, overviews_as_trained) if len(each.ranks) > 1]
     videos = _videos(base, suite, results)
     return {
@@ -137,13 +143,15 @@ def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Conten
         "rows": table,
         "names": names(table),
         "overviews": overviews_as_trained,
-        "by_condition": _by_condition(table),
+        **by_condition,
         "rankings": ranked,
         "videos": videos,
         "versions": _versions(results),
         "outdated": _outdated(results),
         **_progress(suite, results),
         "failed": _failed(base, suite, results),
+        "failed_seeds": _failed_seeds(table, results),
+        "max_failed_seeds": MAX_FAILED_SEEDS,
         "unexpected": unexpected_lines(suite, table),
         "seeds": _seeds(suite),
         "label_descriptions": _label_descriptions(suite),
@@ -153,14 +161,15 @@ def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Conten
 
 
 def _progress(suite: JsonObject, results: list[CellResult]) -> Content:
-    """Return the numbers of results that are there and planned, and the agents that lack some."""
+    """Return the numbers of results that are there and planned, and the agents, or environments, that lack some."""
     cells = [Cell(**cell) for cell in suite["cells"]]
     done = {result.cell.name for result in results}
     lacking = [cell for cell in cells if cell.name not in done]
+    several = len({cell.label for cell in cells}) > 1
     return {
         "done": len(results),
         "planned": len(cells),
-        "lacking": list(dict.fromkeys(cell.label for cell in lacking)),
+        "lacking": list(dict.fromkeys(cell.label if several else cell.environment for cell in lacking)),
         "pending": {(cell.label, cell.environment) for cell in lacking},
     }
 
@@ -244,24 +253,27 @@ def _data_uri(base: Path, file: str, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _by_condition(table: list[Row]) -> list[tuple[str, list[str], list[tuple[str, list[Row | None]]]]]:
-    """Return the success under each condition: environment, conditions, and the rows of each agent."""
-    if len(conditions_of(table)) < 2:
-        return []
-    tables = []
-    for environment in dict.fromkeys(row.environment for row in table):
-        environment_rows = [row for row in table if row.environment == environment]
-        row_names = names(environment_rows, conditions=False)
-        conditions = conditions_of(environment_rows)
-        rows_by_condition = {
-            (name, row.condition): row for name, row in zip(row_names, environment_rows, strict=True)
-        }
-        agents = [
-            (name, [rows_by_condition.get((name, condition)) for condition in conditions])
-            for name in dict.fromkeys(row_names)
-        ]
-        tables.append((environment, conditions, agents))
-    return tables
+def _failed_seeds(table: list[Row], results: list[CellResult]) -> list[tuple[str, str, list[int]]]:
+    """Return environment, name and seeds of failed episodes, where they are few, of agents that do not learn."""
+    seeds = {
+        result.cell.group: [episode.seed for episode in result.evaluation.episodes if not episode.success]
+        for result in results
+    }
+    return [
+        (row.environment, name, seeds[row.group])
+        for row, name in zip(table, names(table), strict=True)
+        if row.trainings is None and 0 < len(seeds[row.group]) <= MAX_FAILED_SEEDS
+    ]
+
+
+def _conditions(suite: JsonObject, table: list[Row]) -> Content:
+    """Return the names of the conditions, and the success under each if there are several."""
+    conditions = conditions_of(table, suite)
+    return {
+        "conditions": conditions,
+        "by_condition": success_by_condition(table, conditions) if len(conditions) > 1 else [],
+        "single_agent": len(conditions) > 1 and len(set(names(table, conditions=False))) == 1,
+    }
 
 
 def markdown_table(folder: str | Path) -> str:
@@ -273,15 +285,16 @@ def markdown_table(folder: str | Path) -> str:
 
 def markdown_conditions(folder: str | Path) -> str:
     """Return the success under each condition in Markdown, a table for each environment; empty for one condition."""
-    _, results = read_results(folder)
-    return _templates().get_template("conditions.md.jinja").render(by_condition=_by_condition(rows(results))).strip()
+    suite, results = read_results(folder)
+    return _render("conditions.md", _conditions(suite, rows(results))).strip()
 
 
 def markdown_overview(folder: str | Path) -> str:
     """Return the success of all agents in a results folder in Markdown, as the README shows it."""
     suite, results = read_results(folder)
-    template = _templates().get_template("overview.md.jinja")
-    return template.render(overviews=overviews(rows(results)), **_progress(suite, results)).strip()
+    table = rows(results)
+    content = {"overviews": overviews(table), **_conditions(suite, table), **_progress(suite, results)}
+    return _render("overview.md", content).strip()
 
 
 def _templates() -> Environment:

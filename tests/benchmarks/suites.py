@@ -32,7 +32,7 @@ CLONE = "LamReach-v0-bc-8-expert-seed0"
 def written(folder: Path, **changes: Any) -> str:
     path = folder / "small.yaml"
     content = {name: value for name, value in {**SMALL, **changes}.items() if value is not None}
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     return str(path)
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.analysis.tables import names, rows
+from benchmarks.analysis.tables import conditions_of, names, rows, success_by_condition
 from benchmarks.reports import plots
-from benchmarks.reports.report import _by_condition
 from benchmarks.runner.results import CellResult, read_results
 from benchmarks.runner.training import Curve
 
@@ -45,21 +44,23 @@ def test_numbers_of_demonstrations_are_not_mixed_under_conditions_nor_in_curves(
     ]
     table = rows(results)
     assert set(names(table)) == {"bc, 10", "bc, 20", "bc, 10, noise", "bc, 20, noise"}
-    [(_, conditions, agents)] = _by_condition(table)
+    conditions = conditions_of(table, {"conditions": {"noise": {}, "as trained": {}, "not measured": {}}})
     assert conditions == ["as trained", "noise"]
+    [(_, agents)] = success_by_condition(table, conditions)
     shown = {name: [None if row is None else row.demonstrations for row in own] for name, own in agents}
     assert shown == {"bc, 10": [10, 10], "bc, 20": [20, 20]}
-    for draw in (lambda: plots.learning_curves(results), lambda: plots.robustness(table)):
+    for draw in (lambda: plots.learning_curves(results, "noise"), lambda: plots.robustness(table, conditions)):
         figure = draw()
         assert figure is not None
         assert {text.get_text() for text in figure.legends[0].get_texts()} == {"bc, 10", "bc, 20"}
 
 
 def test_under_conditions_the_same_agent_is_at_the_same_place_in_every_panel() -> None:
-    table = rows(read_results(PUBLISHED / "robustness")[1])
+    suite, results = read_results(PUBLISHED / "robustness")
+    table = rows(results)
     best = {row.environment: row.agent for row in reversed(table)}
     assert len(set(best.values())) > 1
-    figure = plots.robustness(table)
+    figure = plots.robustness(table, list(suite["conditions"]))
     assert figure is not None
     orders = [tuple(axes.get_legend_handles_labels()[1]) for axes in figure.axes if axes.get_title(loc="left")]
     assert set(orders) == {tuple(text.get_text() for text in figure.legends[0].get_texts())}
@@ -70,7 +71,8 @@ def test_a_legend_of_long_names_stays_on_the_paper() -> None:
     labels = [f"an-agent-with-a-name-that-is-long-{number}" for number in range(9)]
     clone = trained("bc", (50.0, 100.0), "epochs")
     figure = plots.learning_curves(
-        [dataclasses.replace(clone, cell=dataclasses.replace(clone.cell, label=label)) for label in labels]
+        [dataclasses.replace(clone, cell=dataclasses.replace(clone.cell, label=label)) for label in labels],
+        "as trained",
     )
     assert figure is not None
     [legend] = figure.legends

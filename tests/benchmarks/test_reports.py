@@ -48,7 +48,7 @@ def test_a_report_shows_what_was_measured(results: Path) -> None:
     assert [source[:22] for source in sources].count("data:video/mp4;base64,") == 2
     assert all(source.startswith(("data:", "#")) for source in sources), "the page is whole by itself"
     assert not re.search(r"https?://(?!www\.w3\.org)|<script|@import|url\(http", page)
-    assert re.findall("<h3>([^<]+)</h3>", page) == ["Success", "Learning curves", "Behavior"]
+    assert re.findall("<h3>([^<]+)</h3>", page) == ["Success", "Learning curves", "Behavior", "Failed episodes"]
 
 
 def test_a_report_of_the_same_results_is_the_same(results: Path) -> None:
@@ -64,6 +64,42 @@ def test_a_report_holds_the_last_suite_alone(results: Path, tmp_path: Path) -> N
     _, cells = read_results(folder)
     assert [result.cell.agent for result in cells] == ["expert"]
     assert [episode.seed for episode in cells[0].evaluation.episodes] == [5, 6]
+
+
+def test_a_single_agent_under_conditions_has_one_table_of_its_environments(tmp_path: Path) -> None:
+    conditions = {"xarm6": {"env": {"robot": "xarm6"}}, "panda": {}}
+    suite = read_suite(
+        written(
+            tmp_path,
+            environments=["LamReach-v0", "LamGrasp-v0"],
+            agents=["random"],
+            evaluation={"first_seed": 5, "episodes": 2},
+            conditions=conditions,
+            **dict.fromkeys(("videos", "periodic_eval", "training_seeds", "demonstrations", "demonstration_seed")),
+        )
+    )
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(2))
+    (folder / "cells" / "LamGrasp-v0-random-panda.json").unlink()
+    image, text, page = reports.report(folder)
+    assert (image.name, page.name) == ("success.png", "report.html")
+    table = [
+        "| success of random | xarm6 | panda |",
+        "|---|---|---|",
+        "| LamReach-v0 | 0.0% (0.0% to 65.8%) | 0.0% (0.0% to 65.8%) |",
+        "| LamGrasp-v0 | 0.0% (0.0% to 65.8%) | pending |",
+    ]
+    overview = reports.markdown_overview(folder)
+    assert [line for line in overview.splitlines() if line] == [
+        *table,
+        "3 of 4 evaluations are done; missing: LamGrasp-v0.",
+    ]
+    assert reports.markdown_conditions(folder) == "\n".join(table)
+    assert text.read_text().count(overview) == 1
+    assert text.read_text().count(table[0]) == 1
+    assert "| LamReach-v0 | random, panda | 2 | 5, 6 |" in text.read_text()
+    assert "<th>success of random</th><th>xarm6</th><th>panda</th>" in page.read_text()
+    assert "<td>2</td><td>5, 6</td>" in page.read_text()
+    assert "Under other conditions" not in page.read_text()
 
 
 def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_an_agent_is_trained_once_for_all_that_measure_it(tmp_path: Path) -> Non
     files = {file.name: file for file in reports.report(folder)}
     assert list(files) == ["success.png", "robustness.png", "report.md", "report.html"]
     text = files["report.md"].read_text()
-    assert "| LamReach-v0 | as trained | another arm | noise |" in text
+    assert "| LamReach-v0 | as trained | noise | another arm |" in text
     assert "Under other conditions" in (folder / "report.html").read_text()
 
 
