@@ -16,7 +16,7 @@ OTHERS := .venv-others
 # Text that people write; results and lists of versions are generated.
 SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
 
-.PHONY: help install quickstart benchmark results experts throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published test test-all test-oldest lint format docs images clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published test test-all test-oldest lint format docs images clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,9 +73,6 @@ benchmark: $(INSTALLED) ## measure missing and outdated results of a suite (SUIT
 results: $(INSTALLED) ## write reports and tables from the committed results
 	for suite in results/*/suite.json; do $(BIN)/python -m benchmarks report $$(dirname $$suite) || exit; done
 	$(BIN)/python -m docs.pages
-
-experts: $(INSTALLED) ## measure the success of the experts, into results/experts.json
-	$(BIN)/python -m benchmarks experts --overwrite --out results/experts.json
 
 throughput: $(FETCH)/.installed ## measure the speed of environments, into results/throughput.json
 	PYTHONPATH=$(FETCH) $(BIN)/python -m benchmarks throughput --out results/throughput.json

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 import lam_envs
-from benchmarks import experts as expert_success
 from benchmarks.analysis import compare as comparing
 from benchmarks.analysis.tables import names, rows, short_names
 from benchmarks.recordings.command import recordings
@@ -32,11 +30,8 @@ from benchmarks.suite.suite import SpeedSuite, Suite
 from benchmarks.suite.suite_file import is_speed_suite, read_speed_suite, read_suite, suite_names
 from demos.commands.arguments import Address, EngineName, SharedFilesystem
 from demos.runtime.console import clear_errors, console, errors
-from demos.runtime.engines import LocalEngine, make_engine
+from demos.runtime.engines import make_engine
 from demos.runtime.files import write_atomically
-from lam_envs.registration import TASKS
-from lam_envs.robots import ROBOTS
-from lam_envs.validation import check_name
 
 app = typer.Typer(
     help="Evaluate agents in suites, and measure the speed of environments, datasets and training.",
@@ -218,50 +213,6 @@ def _show(folder: Path) -> None:
         console.print(f"unexpected: {line}", soft_wrap=True, markup=False)
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True)
-
-
-@app.command(epilog="Example: python -m benchmarks experts --task grasp --episodes 200")
-def experts(
-    task: Annotated[list[str], typer.Option(help="Name of a task; may be repeated. By default all of them.")] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    episodes: Annotated[
-        int, typer.Option(help="Episodes of each task, robot and condition.")
-    ] = expert_success.EPISODES,
-    first_seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = expert_success.FIRST_SEED,
-    workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one for each core.")] = None,
-    out: Annotated[
-        Path, typer.Option(help="Results file; after an interruption, the same command completes it.")
-    ] = Path("runs/experts.json"),
-    overwrite: Annotated[bool, typer.Option(help="Replace a file that is outdated or has other seeds.")] = False,
-) -> None:
-    """Measure the success of the experts: each task on each robot, and under harder conditions."""
-    with clear_errors():
-        for name in task:
-            check_name("task", name, TASKS)
-        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True) as bar:
-            shown = bar.add_task("starting", total=None)
-            result = expert_success.run(
-                out,
-                LocalEngine(workers),
-                tasks=task or tuple(TASKS),
-                robots=tuple(ROBOTS),
-                episodes=episodes,
-                first=first_seed,
-                overwrite=overwrite,
-                progress=lambda name, done, total: bar.update(shown, description=name, completed=done, total=total),
-            )
-        table = Table("task", "robot", "condition", "episodes", "success", "95% interval", box=None)
-        for row in result.rows:
-            low, high = row["interval"]
-            table.add_row(
-                row["task"],
-                row["robot"],
-                row["condition"],
-                f"{row['episodes']:,}",
-                f"{100 * row['successes'] / row['episodes']:.2f}%",
-                f"{100 * low:.1f} to {100 * high:.1f}%",
-            )
-        console.print(table)
-        console.print(f"wrote {out}", soft_wrap=True)
 
 
 @app.command(epilog="Example: python -m benchmarks throughput --rounds 5")

@@ -1,4 +1,4 @@
-"""Tables of the committed results: agents, experts, speeds."""
+"""Tables of the committed results: suites and speeds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from benchmarks.reports.report import (
     unexpected_lines,
 )
 from benchmarks.runner.results import SUITE_FILE, CellResult, read_results
-from demos.runtime.intervals import wilson_interval
-from docs.tables import table, title
+from docs.tables import table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -31,9 +30,14 @@ SUITES = {
     "data": ("Number of demonstrations", "Success of agents that learn from fewer or more demonstrations."),
     "quality": ("Demonstrators", "Success of agents that learn from demonstrators other than the expert."),
     "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
+    "experts": ("Experts", "Success of the scripted experts, by task and robot."),
+    "experts-conditions": (
+        "Experts under other conditions",
+        "Success of the experts with the Panda under other controls, randomization and noise on actions.",
+    ),
+    "experts-clutter": ("Expert of Clutter", "Success of the expert of `LamClutter-v0` by robot and condition."),
 }
 """Title and subject of the suites whose results may be published."""
-EXPERTS = RESULTS / "experts.json"
 DATASETS = RESULTS / "datasets.json"
 RUNNING = RESULTS / "running.json"
 PERCENT = r"(\d[\d.]*%)"
@@ -61,12 +65,10 @@ def narrow(markdown: str) -> str:
 def results() -> str:
     """Return the page of the committed results."""
     parts = [
-        "# Results\n\nThe tables are written from committed files. `make benchmark`, `make experts`, "
-        "`make throughput`, `make data-speed` and `make running-cost` measure them again.",
+        "# Results\n\nThe tables are written from committed files. `make benchmark`, `make throughput`, "
+        "`make data-speed` and `make running-cost` measure them again.",
         *_unexpected(),
         *(_suite(folder) for folder in published()),
-        "## Experts",
-        experts(json.loads(EXPERTS.read_text())),
         "## Speed",
         speeds(lam_envs.ENV_IDS),
         "## Demonstrations",
@@ -177,25 +179,6 @@ def of_agent(name: str) -> str:
 def _core() -> tuple[dict[str, Any], list[CellResult]]:
     """Return the suite of all agents and its results, of which each agent's page shows a part."""
     return read_results(CORE)
-
-
-def experts(figures: dict[str, Any]) -> str:
-    """Return the table of the experts' success.
-
-    Args:
-        figures: ``rows``, each with ``task``, ``robot``, ``condition``, ``successes`` and ``episodes``.
-    """
-    lines = [
-        [
-            title(row["task"]),
-            f"`{row['robot']}`",
-            row["condition"],
-            f"{row['episodes']:,}",
-            rate(row["successes"] / row["episodes"], *wilson_interval(row["successes"], row["episodes"])),
-        ]
-        for row in figures["rows"]
-    ]
-    return table(["task", "robot", "condition", "episodes", "success, 95% interval"], lines)
 
 
 def speeds(env_ids: Container[str], *, simulated: bool = False) -> str:

@@ -56,7 +56,6 @@ def server() -> None:
         *(AGENTS[name].partition(":")[0] for name in ("random", "expert", "bc")),
         *runner.IMPORTED_LATE,
         *runner.IMPORTED_BY_TRAININGS,
-        "benchmarks.experts",
         "benchmarks.runner.jobs",
         "demos.collection.shards",
         "tests.demos.runtime.chores",

@@ -249,13 +249,6 @@ def test_a_link_that_leads_nowhere_fails_the_build(
     assert "nowhere.md" in warnings[0]
 
 
-def test_a_row_of_an_expert_has_its_interval() -> None:
-    row = {"task": "reach", "robot": "panda", "condition": "default", "successes": 50, "episodes": 50}
-    assert "| Reach | `panda` | default | 50 | 100.0%<br><sub>92.9% to 100.0%</sub> |" in figures.experts(
-        {"rows": [row]}
-    )
-
-
 # A test of its own says it of README.md.
 @pytest.mark.parametrize("place", [place for place in pages.WRITTEN if place != "README.md"])
 def test_the_figures_of_the_pages_by_hand_are_those_of_the_results(place: str) -> None:

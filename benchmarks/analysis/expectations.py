@@ -45,17 +45,10 @@ def _no_worse(agent: str, reference: str, *environments: str) -> list[Expectatio
 
 
 def _expert(condition: str, floor: float, **floors: float) -> list[Expectation]:
-    # Without expectations for randomize=full. These cells have 2,000 episodes.
     return [
-        Expectation(f"lower end of success: {task}, {robot}, {condition}", at_least=floors.get(task, floor))
-        for task in ("reach", "push", "grasp", "pick_place", "stack", "insert")
-        for robot in (("panda", "xarm6", "iiwa") if condition == "ee" else ("panda",))
+        Expectation(f"lower end of success of expert, {condition} in {name}-v0", at_least=floors.get(name, floor))
+        for name in TASKS
     ]
-
-
-def _newer_expert(condition: str, floor: float, *tasks: str, robot: str = "*") -> list[Expectation]:
-    # With the 100 episodes of these cells, an interval is wide.
-    return [Expectation(f"success: {task}, {robot}, {condition}", at_least=floor) for task in tasks]
 
 
 TASKS = ("LamReach", "LamPush", "LamGrasp", "LamPickPlace", "LamStack", "LamInsert")
@@ -85,18 +78,22 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         *(Expectation(f"CPU seconds of training {agent} in *", at_most=300.0) for agent in ("bc", "bc-*")),
     ),
     "experts": (
-        *_expert("ee", 0.995, insert=0.98),
-        *_expert("ee, action noise 0.1", 0.97, insert=0.90),
-        *_expert("ee, randomize=physics", 0.97),
-        *(each for control in ("ee_yaw", "joint", "discrete") for each in _expert(control, 0.95)),
-        *_newer_expert("ee", 0.99, "reach", "push", "grasp", "pick_place", "stack", "insert", robot="ur5e"),
-        *_newer_expert("ee", 0.99, "drawer", "conveyor", "table"),
-        *_newer_expert("ee", 0.90, "clutter", robot="panda"),
+        Expectation("success of expert, * in *", at_least=0.99),
+        *_expert("*", 0.995, LamInsert=0.98),
+    ),
+    "experts-conditions": (
+        # Without an expectation for the condition full.
         *(
-            each
-            for condition in ("ee, randomize=physics", "ee, action noise 0.1", "ee_yaw", "joint", "discrete")
-            for each in _newer_expert(condition, 0.90, "drawer", "conveyor", "table")
+            Expectation(f"success of expert, {condition} in *", at_least=0.90)
+            for condition in ("ee_yaw", "joint", "discrete", "physics", "noise")
         ),
+        *_expert("noise", 0.97, LamInsert=0.90),
+        *_expert("physics", 0.97),
+        *(each for control in ("ee_yaw", "joint", "discrete") for each in _expert(control, 0.95)),
+    ),
+    "experts-clutter": (
+        Expectation("success of expert, panda in *", at_least=0.90),
+        Expectation("success of expert, held-out objects in *", at_least=0.85),
     ),
     "throughput": (
         *(
@@ -159,7 +156,7 @@ def unexpected(expectations: Sequence[Expectation], figures: Mapping[str, float]
 
 
 def suite_figures(table: Sequence[Row]) -> dict[str, float]:
-    """Return the figures of a suite by name: success, the upper end of its interval, and training times.
+    """Return the figures of a suite by name: success, the ends of its interval, and training times.
 
     Args:
         table: Rows of its results.
@@ -168,6 +165,7 @@ def suite_figures(table: Sequence[Row]) -> dict[str, float]:
     for row, name in zip(table, names(table), strict=True):
         where = f"{name} in {row.environment}"
         figures[f"success of {where}"] = row.success_rate
+        figures[f"lower end of success of {where}"] = row.low
         figures[f"upper end of success of {where}"] = row.high
         if row.training_cpu_seconds is not None:
             figures[f"CPU seconds of training {where}"] = row.training_cpu_seconds
@@ -178,13 +176,9 @@ def file_figures(content: JsonObject) -> dict[str, float]:
     """Return the figures of a file of measurements by name; of those with the same name, the first.
 
     Args:
-        content: A file that ``python -m benchmarks experts|throughput|datasets|learning|running`` writes.
+        content: A file that ``python -m benchmarks throughput|datasets|learning|running`` writes.
     """
     figures: dict[str, float] = {}
-    for row in content.get("rows", ()):
-        cell = f"{row['task']}, {row['robot']}, {row['condition']}"
-        figures[f"success: {cell}"] = row["successes"] / row["episodes"]
-        figures[f"lower end of success: {cell}"] = row["interval"][0]
     for speed in content.get("speeds", ()):
         figures[f"physics share of a step of {speed['env_id']}"] = speed["physics_share"]
         figures[f"cost of a reset of {speed['env_id']}, in steps"] = speed["reset_steps"]

@@ -14,26 +14,31 @@ from typing import Any
 import pytest
 
 import lam_envs
-from benchmarks import experts
+from agents.evaluation.evaluation import evaluate
 from benchmarks.analysis.expectations import EXPECTATIONS, file_figures, suite_figures, unexpected
 from benchmarks.analysis.tables import Row, rows
 from benchmarks.runner.results import CELLS, VIDEOS, read_results
 from benchmarks.suite.suite_file import read_suite
-from demos.runtime.intervals import wilson_interval
+from demos.experts import make_expert
 from docs.figures import SUITES
-from lam_envs.registration import TASKS
+from lam_envs.control import CONTROLS
+from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 
 RESULTS = Path(__file__).parents[2] / "results"
-NEWEST_TASKS = ("drawer", "clutter", "conveyor", "table")
-NEWEST_ROBOT = "ur5e"
-FILES = ("experts", "throughput", "datasets", "learning", "running")
+EXPERTS = ("experts", "experts-conditions", "experts-clutter")
+FILES = ("throughput", "datasets", "learning", "running")
 
 
 @cache
 def core() -> dict[tuple[str, str], Row]:
     """The rows of the published agents, by label and environment."""
-    return {(row.agent, row.environment): row for row in rows(read_results(RESULTS / "core")[1])}
+    return {(row.agent, row.environment): row for row in table("core")}
+
+
+@cache
+def table(suite: str) -> list[Row]:
+    return rows(read_results(RESULTS / suite)[1])
 
 
 @cache
@@ -100,16 +105,19 @@ def test_the_published_ablations_of_dqfd_are_all_there() -> None:
             assert (f"dqfd-{part}", environment) in core()
 
 
-def test_every_expectation_is_of_a_published_figure_and_can_be_broken() -> None:
-    assert set(EXPECTATIONS) == {"core", *FILES}
-    for name, expectations in EXPECTATIONS.items():
-        figures = suite_figures(list(core().values())) if name == "core" else file_figures(measured(name))
-        for expected in expectations:
-            matched = [figure for figure in figures if fnmatchcase(figure, expected.figure)]
-            assert matched, (name, expected)
-            assert expected.reference is None or expected.reference in figures, (name, expected)
-            assert (expected.at_least, expected.at_most) != (-math.inf, math.inf), (name, expected)
-            assert unexpected([expected], {**figures, matched[0]: math.nan}), (name, expected)
+def test_every_expectation_is_of_a_published_suite_or_file() -> None:
+    assert set(EXPECTATIONS) == {"core", *EXPERTS, *FILES}
+
+
+@pytest.mark.parametrize("name", EXPECTATIONS)
+def test_every_expectation_is_of_a_published_figure_and_can_be_broken(name: str) -> None:
+    figures = file_figures(measured(name)) if name in FILES else suite_figures(table(name))
+    for expected in EXPECTATIONS[name]:
+        matched = [figure for figure in figures if fnmatchcase(figure, expected.figure)]
+        assert matched, expected
+        assert expected.reference is None or expected.reference in figures, expected
+        assert (expected.at_least, expected.at_most) != (-math.inf, math.inf), expected
+        assert unexpected([expected], {**figures, matched[0]: math.nan}), expected
 
 
 def test_the_published_speeds_are_of_every_environment_and_beside_others() -> None:
@@ -133,26 +141,36 @@ def test_the_published_figures_are_of_the_full_size() -> None:
     assert measured("learning")["epochs"] == 100
 
 
-def test_the_published_experts_were_measured_everywhere() -> None:
-    found = [(row["task"], row["robot"], row["condition"]) for row in measured("experts")["rows"]]
-    assert sorted(found) == sorted(experts.cells(TASKS, ROBOTS))
-    for row in measured("experts")["rows"]:
-        # The newest tasks and robot are measured with fewer episodes so far; each row shows its number and interval.
-        is_new = row["task"] in NEWEST_TASKS or row["robot"] == NEWEST_ROBOT
-        assert row["episodes"] >= (100 if is_new else experts.MOST_EPISODES.get(row["condition"], experts.EPISODES))
-        assert row["successes"] == row["episodes"] - len(row["failed_seeds"])
-        assert row["interval"] == pytest.approx(wilson_interval(row["successes"], row["episodes"]))
+@pytest.mark.parametrize("name", EXPERTS)
+def test_the_published_experts_are_those_of_their_suites(name: str) -> None:
+    _, results = read_results(RESULTS / name)
+    assert [result.cell for result in results] == read_suite(name).cells()
+
+
+def test_experts_are_measured_in_every_task_with_every_robot_and_control() -> None:
+    everywhere, conditions, clutter = map(read_suite, EXPERTS)
+    assert {*everywhere.environments, *clutter.environments} == {env_id(task) for task in TASKS}
+    assert conditions.environments == everywhere.environments
+    for suite in (everywhere, clutter):
+        for robot in ROBOTS:
+            assert suite.conditions[robot] == ({} if robot == "panda" else {"env": {"robot": robot}})
+    controls = {changes.get("env", {}).get("control") for changes in conditions.conditions.values()}
+    assert controls - {None} == set(CONTROLS) - {"ee"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_experts_fail_now_on_the_seeds_that_are_published(task: str) -> None:
-    first = measured("experts")["first_seed"]
-    for robot, condition in (("xarm6", "ee"), ("panda", "ee, randomize=physics")):
-        row = next(
-            row
-            for row in measured("experts")["rows"]
-            if (row["task"], row["robot"], row["condition"]) == (task, robot, condition)
-        )
-        published = [seed for seed in row["failed_seeds"] if seed < first + 100]
-        assert experts.failures(task, robot, condition, first, 100) == published
+@pytest.mark.parametrize(
+    ("name", "condition"), [("experts", "xarm6"), ("experts-conditions", "physics"), ("experts-clutter", "xarm6")]
+)
+def test_experts_fail_now_on_the_seeds_that_are_published(name: str, condition: str) -> None:
+    # Episodes of Clutter take longer.
+    episodes = 20 if name == "experts-clutter" else 100
+    for result in read_results(RESULTS / name)[1]:
+        cell = result.cell
+        if cell.condition != condition:
+            continue
+        env = cell.perturbation.make(cell.environment)
+        seeds = range(cell.first_seed, cell.first_seed + episodes)
+        found = evaluate(make_expert(env), env, seeds=seeds)
+        env.close()
+        assert [episode.success for episode in found.episodes] == list(result.outcomes[:episodes]), cell.name
