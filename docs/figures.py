@@ -36,6 +36,7 @@ SUITES = {
         "Success of the experts with the Panda under other controls, randomization and noise on actions.",
     ),
     "experts-clutter": ("Expert of Clutter", "Success of the expert of `LamClutter-v0` by robot and condition."),
+    "experts-table": ("Expert of Table", "Success of the expert of `LamTable-v0` by verb and in chains of five."),
 }
 """Title and subject of the suites whose results may be published."""
 DATASETS = RESULTS / "datasets.json"

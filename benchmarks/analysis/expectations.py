@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from agents.types import JsonObject
 from benchmarks.analysis.tables import Row, names
+from lam_envs.tasks.table.commands import VERBS
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     "experts-clutter": (
         Expectation("success of expert, panda in *", at_least=0.90),
         Expectation("success of expert, held-out objects in *", at_least=0.85),
+    ),
+    "experts-table": (
+        *(Expectation(f"success of expert, {verb} in *", at_least=0.99) for verb in VERBS),
+        # All five commands of an episode.
+        Expectation("success of expert, chain * in *", at_least=0.95),
     ),
     "throughput": (
         *(

@@ -24,9 +24,10 @@ from docs.figures import SUITES
 from lam_envs.control import CONTROLS
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
+from lam_envs.tasks.table.commands import VERBS
 
 RESULTS = Path(__file__).parents[2] / "results"
-EXPERTS = ("experts", "experts-conditions", "experts-clutter")
+EXPERTS = ("experts", "experts-conditions", "experts-clutter", "experts-table")
 FILES = ("throughput", "datasets", "learning", "running")
 
 
@@ -148,7 +149,7 @@ def test_the_published_experts_are_those_of_their_suites(name: str) -> None:
 
 
 def test_experts_are_measured_in_every_task_with_every_robot_and_control() -> None:
-    everywhere, conditions, clutter = map(read_suite, EXPERTS)
+    everywhere, conditions, clutter, table = map(read_suite, EXPERTS)
     assert {*everywhere.environments, *clutter.environments} == {env_id(task) for task in TASKS}
     assert conditions.environments == everywhere.environments
     for suite in (everywhere, clutter):
@@ -156,11 +157,18 @@ def test_experts_are_measured_in_every_task_with_every_robot_and_control() -> No
             assert suite.conditions[robot] == ({} if robot == "panda" else {"env": {"robot": robot}})
     controls = {changes.get("env", {}).get("control") for changes in conditions.conditions.values()}
     assert controls - {None} == set(CONTROLS) - {"ee"}
+    assert list(table.conditions) == [*VERBS, *(f"chain {robot}" for robot in ROBOTS)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "condition"), [("experts", "xarm6"), ("experts-conditions", "physics"), ("experts-clutter", "xarm6")]
+    ("name", "condition"),
+    [
+        ("experts", "xarm6"),
+        ("experts-conditions", "physics"),
+        ("experts-clutter", "xarm6"),
+        ("experts-table", "left"),
+    ],
 )
 def test_experts_fail_now_on_the_seeds_that_are_published(name: str, condition: str) -> None:
     # Episodes of Clutter take longer.
