@@ -36,7 +36,11 @@ SUITES = {
         "Success of the experts with the Panda under other controls, randomization and noise on actions.",
     ),
     "experts-clutter": ("Expert of Clutter", "Success of the expert of `LamClutter-v0` by robot and condition."),
-    "experts-table": ("Expert of Table", "Success of the expert of `LamTable-v0` by verb and in chains of five."),
+    "experts-table": ("Expert of Table", "Success of the expert of `LamTable-v0` by verb."),
+    "experts-chains": (
+        "Expert of Table in chains",
+        "Success of the expert in five commands in turn, by robot.",
+    ),
 }
 """Title and subject of the suites whose results may be published."""
 DATASETS = RESULTS / "datasets.json"
