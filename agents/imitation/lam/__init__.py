@@ -1,0 +1,1 @@
+"""Large Action Model: one policy for several tasks, robots and instructions."""

@@ -1,0 +1,120 @@
+"""Instructions with pointers: names of entities in a sentence point to the entities, whatever the names are.
+
+The encoder of sentences sees a placeholder instead of a name. So a sentence means the same for each object, and
+combinations of verbs and objects that were never demonstrated are understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from agents.policies.encoders.instructions import (
+    FIRST,
+    MAX_WORDS,
+    PADDING,
+    UNKNOWN,
+    UNKNOWN_SHARE,
+    VOCABULARY,
+    Vocabulary,
+    words_of,
+)
+from agents.policies.transformer import EncoderLayer
+
+PLACEHOLDER = FIRST + VOCABULARY
+"""Number of the word that stands for every name of an entity."""
+NAME_MARK = "\N{BULLET}"
+"""Written in place of a name in parsed sentences."""
+
+
+@dataclass(frozen=True)
+class ParsedSentence:
+    """Sentence whose names of entities were found.
+
+    Attributes:
+        words: Words, with :data:`NAME_MARK` in place of each name.
+        mentions: Position of the first mention of each entity among the words; -1 without one.
+    """
+
+    words: tuple[str, ...]
+    mentions: tuple[int, ...]
+
+
+def parse(sentence: str, names: Sequence[str | None]) -> ParsedSentence:
+    """Find the names of entities in a sentence, the longest names first.
+
+    Args:
+        sentence: Instruction.
+        names: Name of each entity, such as ``red_cube``, which is mentioned as "red cube"; None for no entity.
+    """
+    words: list[str | int] = list(words_of(sentence))
+    phrases = sorted(
+        ((name.split("_"), row) for row, name in enumerate(names) if name is not None),
+        key=lambda each: -len(each[0]),
+    )
+    for phrase, row in phrases:
+        start = 0
+        while start <= len(words) - len(phrase):
+            if words[start : start + len(phrase)] == phrase:
+                words[start : start + len(phrase)] = [row]
+            start += 1
+    first = {word: place for place, word in reversed(list(enumerate(words))) if isinstance(word, int)}
+    return ParsedSentence(
+        tuple(NAME_MARK if isinstance(word, int) else word for word in words)[:MAX_WORDS],
+        tuple(place if (place := first.get(row, -1)) < MAX_WORDS else -1 for row in range(len(names))),
+    )
+
+
+class Sentences(nn.Module):
+    """Encoder of parsed sentences.
+
+    Args:
+        width: Numbers W in a token.
+        layers: Layers in which words see each other.
+    """
+
+    def __init__(self, width: int, layers: int = 1) -> None:
+        super().__init__()
+        self.vocabulary = Vocabulary()
+        self.embedding = nn.Embedding(PLACEHOLDER + 1, width, padding_idx=PADDING)
+        self.positions = nn.Parameter(0.02 * torch.randn(MAX_WORDS, width))
+        self.layers = nn.ModuleList(EncoderLayer(width, 4, 0.0) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def fit(self, sentences: Iterable[ParsedSentence]) -> None:
+        """Know the words of sentences."""
+        self.vocabulary.fit(" ".join(word for word in each.words if word != NAME_MARK) for each in sentences)
+
+    def numbers(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
+        """Return the numbers of words, shape (U, :data:`MAX_WORDS`), of U sentences."""
+        known = self.vocabulary.numbers
+        rows = [
+            [PLACEHOLDER if word == NAME_MARK else known.get(word, UNKNOWN) for word in each.words]
+            for each in sentences
+        ]
+        return torch.tensor([row + [PADDING] * (MAX_WORDS - len(row)) for row in rows])
+
+    def forward(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the meaning of sentences and of their words.
+
+        Args:
+            numbers: Numbers of words, shape (U, :data:`MAX_WORDS`).
+
+        Returns:
+            Mean of the words, shape (U, W), and the words, shape (U, :data:`MAX_WORDS`, W).
+        """
+        if self.training:
+            dropped = torch.rand(numbers.shape, device=numbers.device) < UNKNOWN_SHARE
+            numbers = torch.where(dropped & (numbers != PADDING) & (numbers != PLACEHOLDER), UNKNOWN, numbers)
+        # A sentence without words counts as an unknown word.
+        numbers = torch.cat([numbers[:, :1].clamp(min=UNKNOWN), numbers[:, 1:]], dim=1)
+        is_pad = numbers == PADDING
+        words = self.embedding(numbers) + self.positions
+        for layer in self.layers:
+            words = layer(words, is_pad)
+        words = self.norm(words)
+        shares = (~is_pad).float() / (~is_pad).sum(dim=1, keepdim=True)
+        return (words * shares[:, :, None]).sum(dim=1), words
