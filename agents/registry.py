@@ -25,6 +25,7 @@ AGENTS: dict[str, str] = {
     "bc": "agents.imitation.bc:BehaviorCloning",
     "bc-rnn": "agents.imitation.sequence.bc_rnn:RecurrentBC",
     "act": "agents.imitation.sequence.act:ACT",
+    "lam": "agents.imitation.lam.agent:Lam",
     "diffusion": "agents.imitation.sequence.diffusion:DiffusionAgent",
     "dagger": "agents.imitation.dagger:DAgger",
     "hg-dagger": "agents.imitation.hg_dagger:HGDAgger",

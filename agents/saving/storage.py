@@ -28,6 +28,7 @@ def save_agent(
     spaces: Mapping[str, str],
     weights: Mapping[str, torch.Tensor],
     training: Mapping[str, object] | None = None,
+    model: Mapping[str, object] | None = None,
 ) -> Path:
     """Write a saved agent; the folder appears, or is replaced, when it is complete.
 
@@ -39,6 +40,7 @@ def save_agent(
         weights: Weights of the networks.
         training: Record of the training (:func:`agents.training.provenance.training_record`); None before a training
             run.
+        model: What a network needs besides its settings; None for nothing.
 
     Returns:
         The folder.
@@ -59,6 +61,7 @@ def save_agent(
         "settings": dict(settings),
         **spaces,
         "training": training,
+        **({} if model is None else {"model": dict(model)}),
     }
     try:
         (writing / DESCRIPTION).write_text(json.dumps(description, indent=1))

@@ -24,6 +24,18 @@ DEFAULTS = {
 """Defaults of the keywords of environments."""
 
 
+def part_name(env: gym.Env[Any, Any], keyword: str) -> str:
+    """Return the name of an environment's task, robot or control.
+
+    Args:
+        env: Environment of lam_envs.
+        keyword: ``task``, ``robot`` or ``control``.
+    """
+    given = {} if env.spec is None else env.spec.kwargs
+    value = given.get(keyword, DEFAULTS[keyword])
+    return str(getattr(value, "name", value))
+
+
 def environment_versions(env_id: str, **keywords: object) -> dict[str, int]:
     """Return the version of each part that determines the episodes of an environment.
 

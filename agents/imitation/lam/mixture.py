@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,8 +15,7 @@ from agents.data.demonstrations import DemonstrationData
 from agents.imitation.lam.entities import EntityReader, EntityTable, Schema
 from agents.imitation.lam.language import ParsedSentence, parse
 from agents.imitation.lam.policy import LamBatch
-from agents.types import Env
-from demos.collection.environment_versions import DEFAULTS
+from demos.collection.environment_versions import part_name
 from demos.datasets.environment import make_env
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation.features import Layout
@@ -26,6 +25,9 @@ IDLE_STEPS = 3
 """Steps after the first success that are learned from; the rest of an episode shows nothing new."""
 SMALL_SCENE = 6
 """Most entities of a scene whose steps share minibatches with other small scenes."""
+
+NORMALIZER_STEPS = 2000
+"""Steps of each source that the normalizer is fitted to."""
 
 Rows = npt.NDArray[np.int64]
 
@@ -44,6 +46,7 @@ class Source:
         actions: Actions, gripper first, shape (T, numbers of the robot).
         ends: Number after the last step of the episode of each step, shape (T,).
         sentences: Sentence of each step.
+        checksum: SHA-256 of the episodes.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Source:
     actions: torch.Tensor
     ends: torch.Tensor
     sentences: Sequence[str]
+    checksum: str
 
 
 def read_source(dataset: minari.MinariDataset) -> Source:
@@ -90,19 +94,8 @@ def read_source(dataset: minari.MinariDataset) -> Source:
         torch.cat([acted[:, -1:], acted[:, :-1]], dim=1),
         torch.from_numpy(np.concatenate(ends)),
         sentences,
+        data.checksum,
     )
-
-
-def part_name(env: Env, keyword: str) -> str:
-    """Return the name of an environment's task, robot or control.
-
-    Args:
-        env: Environment of lam_envs.
-        keyword: ``task``, ``robot`` or ``control``.
-    """
-    given = {} if env.spec is None else env.spec.kwargs
-    value = given.get(keyword, DEFAULTS[keyword])
-    return str(getattr(value, "name", value))
 
 
 def _useful_length(infos: Any, length: int) -> int:
@@ -175,11 +168,13 @@ class Mixture:
         """Return the number of steps."""
         return int(self.starts[-1])
 
-    def tables(self, count: int, rng: np.random.Generator) -> Iterable[EntityTable]:
-        """Yield entities of some steps of each source, for the normalizer."""
+    def tables(self, rng: np.random.Generator) -> list[EntityTable]:
+        """Return the entities of some steps of each source, for the normalizer."""
+        tables = []
         for source, pool in zip(self.sources, self._pools, strict=True):
-            rows = torch.from_numpy(rng.choice(len(source.ends), min(count, len(source.ends)), replace=False))
-            yield self._readers[pool](source.observations[rows])
+            rows = rng.choice(len(source.ends), min(NORMALIZER_STEPS, len(source.ends)), replace=False)
+            tables.append(self._readers[pool](source.observations[torch.from_numpy(rows)]))
+        return tables
 
     def __getitem__(self, rows: Rows) -> LamBatch:
         """Return the steps with some numbers."""
