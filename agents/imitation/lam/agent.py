@@ -16,8 +16,8 @@ from agents.imitation.lam.entities import EntityReader, Schema
 from agents.imitation.lam.mixture import Mixture, read_source
 from agents.imitation.lam.policy import LamNetwork, LamPolicy, Sizes
 from agents.imitation.sequence.settings import Depth, Horizon, Width
+from agents.policies.networks import set_weights, weights_of
 from agents.registry import AgentSpec
-from agents.saving.archive import set_weights, weights_of
 from agents.saving.storage import read_weights, save_agent
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.provenance import training_record

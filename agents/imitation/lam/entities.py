@@ -202,7 +202,8 @@ class EntityReader(nn.Module):
         _check(found, schema)
         width = max(schema.widths.values())
         blank = layout.size  # column of zeros that is added to observations
-        rows, flags, parts, present, types = [], [], {POSITION: [], VELOCITY: [], ROTATION: []}, [], []
+        rows, flags, present, types = [], [], [], []
+        parts: dict[str, list[list[int]]] = {POSITION: [], VELOCITY: [], ROTATION: []}
         for kind, count in schema.counts.items():
             members = [entity for entity in found if entity.kind == kind]
             for entity in [*members, *[None] * (count - len(members))]:

@@ -20,7 +20,8 @@ TINY = 1e-3
 def directions(vectors: torch.Tensor) -> torch.Tensor:
     """Return unit vectors in the plane of the table, shape (..., 2); shorter for vectors below 1 mm."""
     flat = vectors[..., :2]
-    return flat / flat.norm(dim=-1, keepdim=True).clamp(min=TINY)
+    unit: torch.Tensor = flat / flat.norm(dim=-1, keepdim=True).clamp(min=TINY)
+    return unit
 
 
 def perpendicular(vectors: torch.Tensor) -> torch.Tensor:
