@@ -23,8 +23,14 @@ AXIAL = ("angular_velocity",)
 """Suffixes of pseudovectors, whose components in the mirror plane change sign."""
 ROTATIONS = ("rotation",)
 """Suffixes of rotations, given by the first two columns of their matrix."""
+ANGLES = ("yaw",)
+"""Suffixes of angles about the vertical, which change sign in the mirror. A rotation would add to them."""
 FINGERS = ("touch",)
 """Suffixes of features with one number per finger: the mirror swaps the fingers."""
+BOUNDS = {"low": "high", "high": "low"}
+"""Suffixes of the lowest and highest x, y and z of a surface; the mirror swaps those of y and changes their signs."""
+SIZES = ("size",)
+"""Suffixes of edges in the frame of an object, which neither the mirror nor a rotation changes."""
 ACTIONS = 4
 """Size of an action of control ``ee``: displacements along x, y and z, and the gripper."""
 
@@ -121,7 +127,13 @@ def symmetry_of(env: Env, *, mirror: bool, rotate: bool) -> Symmetry | None:
             mirror_signs[[start + 1, start + 3, start + 5]] = -1.0
         elif kind in FINGERS and numbers == 2 and not rotate:
             mirror_indices[[start, start + 1]] = [start + 1, start]
-        elif numbers != 1 or name.startswith(("tool/", "joint/")) or kind in FINGERS:
+        elif kind in ANGLES and numbers == 1 and not rotate and not name.startswith(("tool/", "joint/")):
+            mirror_signs[start] = -1.0
+        elif kind in BOUNDS and not rotate and (other := f"{name.rpartition('/')[0]}/{BOUNDS[kind]}") in layout:
+            mirror_signs[start + 1], mirror_indices[start + 1] = -1.0, layout[other].slice.start + 1
+        elif kind in SIZES:
+            continue
+        elif kind in ANGLES or numbers != 1 or name.startswith(("tool/", "joint/")) or kind in FINGERS:
             unknown.append(name)
     if unknown or actions.shape != (ACTIONS,) or len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):
         raise ValueError(

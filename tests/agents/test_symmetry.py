@@ -51,6 +51,33 @@ def test_vectors_in_the_mirror_have_another_y_and_twice_mirrored_is_as_before(en
     assert torch.equal(acted_left, actions)
 
 
+@pytest.mark.parametrize("env_id", ["LamDrawer-v0", "LamTable-v0"])
+def test_the_mirror_changes_the_sign_of_the_yaw_of_a_cabinet(env_id: str, make: Make) -> None:
+    env: Any = make(env_id)
+    symmetry: Any = symmetry_of(env, **LEFT)
+    observation = torch.from_numpy(env.reset(seed=0)[0][None])
+    mirrored, _ = symmetry(observation, torch.zeros(1, 4), Drawn(True, 0.0))
+    layout = env.unwrapped.layout
+    yaw, opening = layout["cabinet/yaw"].slice, layout["drawer/opening"].slice
+    assert observation[0, yaw] != 0.0
+    assert torch.equal(mirrored[:, yaw], -observation[:, yaw])
+    assert torch.equal(mirrored[:, opening], observation[:, opening])
+    with pytest.raises(ValueError, match=r"cabinet/yaw of .* cannot be rotated"):
+        symmetry_of(env, mirror=False, rotate=True)
+
+
+def test_the_mirror_swaps_the_sides_of_a_surface(make: Make) -> None:
+    env: Any = make("LamClutter-v0")
+    symmetry: Any = symmetry_of(env, **LEFT)
+    observation = env.reset(seed=0)[0]
+    mirrored, _ = symmetry(torch.from_numpy(observation[None]), torch.zeros(1, 4), Drawn(True, 0.0))
+    before, after = (env.unwrapped.layout.decode(each) for each in (observation, mirrored[0].numpy()))
+    for name, other in (("low", "high"), ("high", "low")):
+        here, there = before[f"object/{name}"], before[f"object/{other}"]
+        np.testing.assert_allclose(after[f"object/{name}"], [here[0], -there[1], here[2]], atol=1e-6)
+    np.testing.assert_array_equal(after["other_1/size"], before["other_1/size"])
+
+
 def test_rotations_stay_rotations(make: Make) -> None:
     env: Any = make("LamPush-v0")
     symmetry: Any = symmetry_of(env, mirror=True, rotate=True)
