@@ -25,8 +25,8 @@ AGENTS: dict[str, str] = {
     "bc": "agents.imitation.bc:BehaviorCloning",
     "bc-rnn": "agents.imitation.sequence.bc_rnn:RecurrentBC",
     "act": "agents.imitation.sequence.act:ACT",
-    "lam": "agents.imitation.lam.agent:Lam",
     "diffusion": "agents.imitation.sequence.diffusion:DiffusionAgent",
+    "lam": "agents.imitation.lam.agent:Lam",
     "dagger": "agents.imitation.dagger:DAgger",
     "hg-dagger": "agents.imitation.hg_dagger:HGDAgger",
     "gail": "agents.adversarial.gail:GAILAgent",
@@ -65,6 +65,8 @@ class AgentSpec:
         needs_environment: True if it steps environments while it learns.
         budget_unit: Unit of the budget of ``learn``.
         takes_run: True if ``learn`` takes a :class:`agents.training.run.Run`: checkpoints, log, periodic evaluation.
+        takes_several_environments: True if ``learn`` also takes a list of environments, and of their datasets, and a
+            saved agent acts in each of them.
         make: Makes the agent from an environment and settings; None if the class does.
     """
 
@@ -75,6 +77,7 @@ class AgentSpec:
     needs_environment: bool = False
     budget_unit: str = "steps"
     takes_run: bool = False
+    takes_several_environments: bool = False
     make: Callable[..., Policy] | None = None
     choose_settings: Callable[[Mapping[str, object]], type[Any]] | None = None
 

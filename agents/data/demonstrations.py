@@ -174,6 +174,11 @@ class DemonstrationData:
         return demonstrations if isinstance(demonstrations, DemonstrationData) else cls(demonstrations)
 
     @property
+    def datasets(self) -> Sequence[minari.MinariDataset]:
+        """The datasets."""
+        return tuple(self._datasets)
+
+    @property
     def id(self) -> str:
         """Comma-separated ids of the datasets."""
         return ", ".join(dataset.id for dataset in self._datasets)

@@ -16,6 +16,7 @@ import torch
 from gymnasium import spaces
 
 from agents.types import Env
+from lam_envs.observation.features import Layout
 
 VECTORS = ("position", "relative", "velocity", "lag")
 """Suffixes of names of features that are vectors of x, y and z."""
@@ -70,14 +71,18 @@ class Symmetry:
         observations, actions = observations.clone(), actions.clone()
         if self.mirror:
             chosen = torch.from_numpy(rng.random(len(actions)) < 0.5)
-            observations[chosen] = observations[chosen][..., self.mirror_indices] * self.mirror_signs
-            actions[..., 1] *= torch.where(chosen, -1.0, 1.0).reshape(-1, *[1] * (actions.ndim - 2))
+            observations[chosen], actions[chosen] = self.mirrored(observations[chosen], actions[chosen])
         if self.rotate:
             angles = torch.from_numpy(rng.uniform(-math.pi, math.pi, len(actions)).astype(np.float32))
             _rotate(observations, self.x, angles)
             _rotate(actions, torch.tensor([0]), angles)
             actions = torch.minimum(torch.maximum(actions, self.low), self.high)
         return observations, actions
+
+    def mirrored(self, observations: torch.Tensor, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mirror images of all transitions or windows, in the given shapes."""
+        signs = torch.tensor([1.0, -1.0, 1.0, 1.0])
+        return observations[..., self.mirror_indices] * self.mirror_signs, actions * signs
 
 
 def _rotate(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:
@@ -109,9 +114,26 @@ def symmetry_of(env: Env, *, mirror: bool, rotate: bool) -> Symmetry | None:
             'only environments of lam_envs with obs="state" and control="ee" can be mirrored and rotated: '
             "set mirror=false and rotate=false"
         )
+    name = env.spec.id if env.spec else str(env)
+    return layout_symmetry(layout, actions, name, mirror=mirror, rotate=rotate)
+
+
+def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirror: bool, rotate: bool) -> Symmetry:
+    """Return the augmentation for observations with named features.
+
+    Args:
+        layout: Layout of the observations.
+        actions: Space of the actions.
+        env_name: Name of the environment in errors.
+        mirror: Mirror demonstrations.
+        rotate: Rotate demonstrations.
+
+    Raises:
+        ValueError: Some features have no known mirror image or rotation; lists them.
+    """
     x: list[int] = []
-    mirror_signs, mirror_indices = np.ones(space.shape, dtype=np.float32), np.arange(space.shape[0])
-    unknown, middles = [], set()
+    mirror_signs, mirror_indices = np.ones(layout.size, dtype=np.float32), np.arange(layout.size)
+    unknown, middles = [], set[tuple[float, ...]]()
     for name, part in layout.items():
         start, numbers, kind = part.slice.start, part.slice.stop - part.slice.start, name.rpartition("/")[2]
         if kind in VECTORS and numbers == 3:
@@ -137,7 +159,7 @@ def symmetry_of(env: Env, *, mirror: bool, rotate: bool) -> Symmetry | None:
             unknown.append(name)
     if unknown or actions.shape != (ACTIONS,) or len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):
         raise ValueError(
-            f"{', '.join(unknown) or 'the actions'} of {env.spec.id if env.spec else env} cannot be "
+            f"{', '.join(unknown) or 'the actions'} of {env_name} cannot be "
             f"{'rotated' if rotate else 'mirrored'}: set mirror=false and rotate=false"
         )
     return Symmetry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,17 +217,37 @@ class Run:
         Raises:
             ValueError: The environment has no spec to make a copy from.
         """
+        self.evaluate_each([agent], [env], done)
+
+    def evaluate_each(self, agents: Sequence[Policy], environments: Sequence[Env], done: int) -> None:
+        """Run a periodic evaluation if one is due, in copies of several environments.
+
+        Args:
+            agents: Agent in training, for each environment.
+            environments: Environments made by ``gym.make``. The success rate in each is logged by its number and id
+                if there are several.
+            done: Amount of training so far.
+
+        Raises:
+            ValueError: An environment has no spec to make a copy from.
+        """
         if not self.episodes or done * self.evaluations < (self._evaluated + 1) * self._total:
             return
         self._evaluated = done * self.evaluations // self._total
-        if env.spec is None:
-            raise ValueError(f"{env} has no spec: make it by gym.make, or skip periodic evaluation (episodes=0)")
-        environment = gym.make(env.spec)
-        try:
-            result = evaluate_agent(agent, environment, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
-        finally:
-            environment.close()
-        self.log(done, success=result.success_rate)
+        rates = {}
+        for number, (agent, env) in enumerate(zip(agents, environments, strict=True), start=1):
+            if env.spec is None:
+                raise ValueError(f"{env} has no spec: make it by gym.make, or skip periodic evaluation (episodes=0)")
+            environment = gym.make(env.spec)
+            try:
+                result = evaluate_agent(agent, environment, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
+            finally:
+                environment.close()
+            rates[f"success/{number} {env.spec.id}"] = result.success_rate
+        mean = sum(rates.values()) / len(rates)
+        if len(rates) > 1:
+            self.log_to_tensorboard(done, rates)
+        self.log(done, success=mean)
 
 
 def _different(checkpoint: Mapping[str, object], identity: Mapping[str, object]) -> str:

@@ -19,7 +19,6 @@ ROBOT_PARTS = ("tool", "gripper", "joint")
 """Parts of names whose quantities belong to the robot."""
 PRESENT, POSITION, RELATIVE, ROTATION, VELOCITY = "present", "position", "relative", "rotation", "velocity"
 """Quantities with a meaning for the model; all other quantities are numbers to it."""
-TOOL_POSITION = f"tool/{POSITION}"
 MAX_ENTITIES, MAX_NUMBERS = 64, 256
 """Bounds of what a saved agent, a third party's file, may ask for."""
 
@@ -140,7 +139,7 @@ class Schema:
         if (
             ROBOT not in sizes
             or min(numbers) < 1
-            or len(made.kinds) > MAX_ENTITIES
+            or sum(counts.values()) > MAX_ENTITIES
             or max(made.widths.values()) > MAX_NUMBERS
         ):
             raise ValueError(
@@ -264,22 +263,24 @@ class EntityReader(nn.Module):
 
 def _check(found: Sequence[Entity], schema: Schema) -> None:
     """Check that a schema has rows and columns for entities."""
+    kinds = [entity.kind for entity in found]
     for entity in found:
-        known = schema.sizes.get(entity.kind)
-        if known is None or type_name(entity.name) not in schema.types:
+        if entity.kind not in schema.sizes or type_name(entity.name) not in schema.types:
             raise ValueError(
                 f"the model does not know {entity.name!r}; it learned {', '.join(schema.types)}: train it on a task "
                 "with such a part, or fine-tune it"
             )
-        for quantity, columns in entity.columns.items():
-            if quantity != PRESENT and len(columns) > known.get(quantity, 0):
-                raise ValueError(
-                    f"the model does not know the feature {entity.name}/{quantity} of {len(columns)} numbers; "
-                    f"of a {entity.kind} it learned {', '.join(known)}"
-                )
-        kinds = [each.kind for each in found]
         if kinds.count(entity.kind) > schema.counts[entity.kind]:
             raise ValueError(
                 f"there are {kinds.count(entity.kind)} entities of the kind {entity.kind}; the model learned scenes "
                 f"with at most {schema.counts[entity.kind]}"
             )
+    for entity in found:
+        known = schema.sizes[entity.kind]
+        for quantity, columns in entity.columns.items():
+            if quantity != PRESENT and len(columns) > known.get(quantity, 0):
+                name = quantity if entity.kind == ROBOT else f"{entity.name}/{quantity}"
+                raise ValueError(
+                    f"the model does not know the feature {name} of {len(columns)} numbers; for the kind "
+                    f"{entity.kind} it learned {', '.join(known)}"
+                )

@@ -6,6 +6,7 @@ combinations of verbs and objects that were never demonstrated are understood.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -66,6 +67,11 @@ def parse(sentence: str, names: Sequence[str | None]) -> ParsedSentence:
         tuple(NAME_MARK if isinstance(word, int) else word for word in words)[:MAX_WORDS],
         tuple(place if (place := first.get(row, -1)) < MAX_WORDS else -1 for row in range(len(names))),
     )
+
+
+def mirrored_sentence(sentence: str) -> str:
+    """Return a sentence for the mirrored scene: left becomes right, and right becomes left."""
+    return re.sub(r"\b(left|right)", lambda found: "right" if found[0] == "left" else "left", sentence)
 
 
 class Sentences(nn.Module):

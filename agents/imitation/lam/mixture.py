@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import minari
 import numpy as np
@@ -12,20 +12,21 @@ import numpy.typing as npt
 import torch
 
 from agents.data.demonstrations import DemonstrationData
+from agents.data.symmetry import layout_symmetry
 from agents.imitation.lam.entities import EntityReader, EntityTable, Schema
-from agents.imitation.lam.language import ParsedSentence, parse
-from agents.imitation.lam.policy import LamBatch
+from agents.imitation.lam.language import ParsedSentence, mirrored_sentence, parse
+from agents.imitation.lam.network import LamBatch, gripper_first
+from agents.imitation.lam.policy import Interface
+from agents.training.loop import Sampler
 from demos.collection.environment_versions import part_name
 from demos.datasets.environment import make_env
-from lam_envs.env import ManipulationEnv
-from lam_envs.observation.features import Layout
+from demos.datasets.episode import Episode
 from lam_envs.observation.instructions import STATE_KEY
 
 IDLE_STEPS = 3
-"""Steps after the first success that are learned from; the rest of an episode shows nothing new."""
+"""Steps after success that are learned from; the rest of an episode shows nothing new."""
 SMALL_SCENE = 6
 """Most entities of a scene whose steps share minibatches with other small scenes."""
-
 NORMALIZER_STEPS = 2000
 """Steps of each source that the normalizer is fitted to."""
 
@@ -34,75 +35,94 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Source:
-    """Demonstrations of one dataset.
+    """Demonstrations of one dataset, of T steps.
 
     Attributes:
         name: Id of the dataset.
         task: Name of the task.
-        robot: Name of the robot.
-        layout: Layout of the observations.
-        is_cartesian: True if actions move the tool.
+        interface: Environment that they were collected in.
         observations: Observations before each step, shape (T, numbers).
-        actions: Actions, gripper first, shape (T, numbers of the robot).
+        actions: Actions, shape (T, numbers).
         ends: Number after the last step of the episode of each step, shape (T,).
         sentences: Sentence of each step.
+        episodes: Number of episodes.
         checksum: SHA-256 of the episodes.
     """
 
     name: str
     task: str
-    robot: str
-    layout: Layout
-    is_cartesian: bool
+    interface: Interface
     observations: torch.Tensor
     actions: torch.Tensor
     ends: torch.Tensor
     sentences: Sequence[str]
+    episodes: int
     checksum: str
+
+    def __len__(self) -> int:
+        """Return the number of steps, T."""
+        return len(self.ends)
+
+    @property
+    def group(self) -> str:
+        """Task, robot and control: each of these groups is sampled equally often."""
+        return f"{self.task} {self.interface.robot} {self.interface.control}"
+
+    def mirrored(self) -> Source:
+        """Return the mirror image of the demonstrations.
+
+        Raises:
+            ValueError: Features or actions have no known mirror image.
+        """
+        interface = self.interface
+        symmetry = layout_symmetry(interface.layout, interface.action_space, self.name, mirror=True, rotate=False)
+        observations, actions = symmetry.mirrored(self.observations, self.actions)
+        known = {sentence: mirrored_sentence(sentence) for sentence in set(self.sentences)}
+        sentences = [known[sentence] for sentence in self.sentences]
+        return replace(self, observations=observations, actions=actions, sentences=sentences)
 
 
 def read_source(dataset: minari.MinariDataset) -> Source:
     """Read the demonstrations of a dataset.
 
     Raises:
-        ValueError: Its observations are not features, or its actions not numbers.
+        ValueError: Its observations are not features, or its actions not continuous.
     """
     env = make_env(dataset)
-    inner = cast(ManipulationEnv, env.unwrapped)
-    layout = inner.layout
-    task, robot, control = (part_name(env, keyword) for keyword in ("task", "robot", "control"))
+    interface, task = Interface.of(env), part_name(env, "task")
     env.close()
     data = DemonstrationData(dataset)
     observations, actions, ends, sentences = [], [], [], []
     total = 0
     for episode in data.iterate_episodes():
         seen: Any = episode.observations
-        length = _useful_length(episode.infos, len(episode.actions))
-        observations.append(seen[STATE_KEY][:length] if isinstance(seen, dict) else seen[:length])
+        length = _useful_length(episode)
+        observations.append((seen[STATE_KEY] if isinstance(seen, dict) else seen)[:length])
         actions.append(episode.actions[:length])
         total += length
         ends.append(np.full(length, total))
         sentences += [episode.instruction or ""] * length
-    acted = torch.from_numpy(np.concatenate(actions)).float()
     return Source(
         dataset.id,
         task,
-        robot,
-        layout,
-        control == "ee",
+        interface,
         torch.from_numpy(np.concatenate(observations)).float(),
-        torch.cat([acted[:, -1:], acted[:, :-1]], dim=1),
+        torch.from_numpy(np.concatenate(actions)).float(),
         torch.from_numpy(np.concatenate(ends)),
         sentences,
+        len(data.episodes),
         data.checksum,
     )
 
 
-def _useful_length(infos: Any, length: int) -> int:
-    """Return the number of steps up to some after the first success."""
-    success = np.asarray(infos.get("is_success", ())).astype(bool)[1 : length + 1]
-    first = np.flatnonzero(success)
-    return min(length, int(first[0]) + 1 + IDLE_STEPS) if first.size else length
+def _useful_length(episode: Episode) -> int:
+    """Return the number of steps up to some after the success that lasts to the end; all without such a success."""
+    success = np.asarray(episode.infos.get("is_success", ())).astype(bool)[1:]
+    if not (success.size and success[-1]):
+        return len(episode)
+    failures = np.flatnonzero(~success)
+    solved = int(failures[-1]) + 1 if failures.size else 0
+    return min(len(episode), solved + 1 + IDLE_STEPS)
 
 
 class Mixture:
@@ -114,95 +134,85 @@ class Mixture:
         robots: Names of the robots.
         action_size: Largest number A of numbers in an action.
         horizon: Actions K of a chunk.
+
+    Attributes:
+        sources: Demonstrations.
+        parsed: All different sentences.
     """
 
     def __init__(
         self, sources: Sequence[Source], schema: Schema, robots: Sequence[str], action_size: int, horizon: int
     ) -> None:
         self.sources = list(sources)
-        self.starts: Rows = np.cumsum([0, *(len(source.ends) for source in sources)])
+        self.parsed: list[ParsedSentence] = []
+        self._starts: Rows = np.cumsum([0, *map(len, sources)])
+        self._horizon = horizon
         self._readers: list[EntityReader] = []
-        self._pools: list[int] = []
-        layouts: list[str] = []
-        for source in sources:
-            described = repr(source.layout.features)
-            if described not in layouts:
-                layouts.append(described)
-                self._readers.append(EntityReader(source.layout, schema))
-            self._pools.append(layouts.index(described))
-        self._action_size, self._horizon = action_size, horizon
-        self._parsed: list[ParsedSentence] = []
-        self._numbers: torch.Tensor | None = None
-        self._rows: list[dict[str, torch.Tensor]] = []
+        self._reader_of_source: list[int] = []
+        self._words: torch.Tensor | None = None
+        self._parts: list[dict[str, torch.Tensor]] = []
+        layouts: list[Any] = []
         known: dict[tuple[str, int], int] = {}
-        for source, pool in zip(sources, self._pools, strict=True):
+        for source in sources:
+            features = source.interface.layout.features
+            if features not in layouts:
+                layouts.append(features)
+                self._readers.append(EntityReader(source.interface.layout, schema))
+            reader = layouts.index(features)
+            self._reader_of_source.append(reader)
             numbers = []
             for sentence in source.sentences:
-                key = (sentence, pool)
+                key = (sentence, reader)
                 if key not in known:
-                    known[key] = len(self._parsed)
-                    self._parsed.append(parse(sentence, self._readers[pool].names))
+                    known[key] = len(self.parsed)
+                    self.parsed.append(parse(sentence, self._readers[reader].names))
                 numbers.append(known[key])
             count, size = source.actions.shape
-            self._rows.append(
+            self._parts.append(
                 {
-                    "actions": torch.nn.functional.pad(source.actions, (0, action_size - size)),
+                    "actions": torch.nn.functional.pad(gripper_first(source.actions), (0, action_size - size)),
                     "is_used": (torch.arange(action_size) < size).expand(count, -1),
                     "sentences": torch.tensor(numbers),
-                    "robots": torch.full((count,), 1 + list(robots).index(source.robot)),
-                    "is_cartesian": torch.full((count,), source.is_cartesian),
+                    "robots": torch.full((count,), 1 + list(robots).index(source.interface.robot)),
+                    "is_cartesian": torch.full((count,), source.interface.is_cartesian),
                 }
             )
-        self._mentions = torch.tensor([each.mentions for each in self._parsed])
-
-    @property
-    def parsed(self) -> list[ParsedSentence]:
-        """All different sentences."""
-        return self._parsed
+        self._mentions = torch.tensor([each.mentions for each in self.parsed])
 
     def fit_words(self, numbers: torch.Tensor) -> None:
         """Set the numbers of the words of :attr:`parsed`, shape (sentences, words)."""
-        self._numbers = numbers
+        self._words = numbers
 
     def __len__(self) -> int:
         """Return the number of steps."""
-        return int(self.starts[-1])
+        return int(self._starts[-1])
 
     def tables(self, rng: np.random.Generator) -> list[EntityTable]:
         """Return the entities of some steps of each source, for the normalizer."""
         tables = []
-        for source, pool in zip(self.sources, self._pools, strict=True):
-            rows = rng.choice(len(source.ends), min(NORMALIZER_STEPS, len(source.ends)), replace=False)
-            tables.append(self._readers[pool](source.observations[torch.from_numpy(rows)]))
+        for source, reader in zip(self.sources, self._reader_of_source, strict=True):
+            rows = rng.choice(len(source), min(NORMALIZER_STEPS, len(source)), replace=False)
+            tables.append(self._readers[reader](source.observations[torch.from_numpy(rows)]))
         return tables
 
     def __getitem__(self, rows: Rows) -> LamBatch:
         """Return the steps with some numbers."""
-        assert self._numbers is not None  # noqa: S101  (fit_words comes first)
+        if self._words is None:
+            raise RuntimeError("the words of the sentences have no numbers yet: call fit_words first")
         order, tables, parts = [], [], []
-        owners = np.searchsorted(self.starts, rows, side="right") - 1
-        for pool, reader in enumerate(self._readers):
+        owners = np.searchsorted(self._starts, rows, side="right") - 1
+        for number, reader in enumerate(self._readers):
             observations = []
-            for number in np.unique(owners):
-                if self._pools[number] != pool:
-                    continue
-                places = np.flatnonzero(owners == number)
-                source, held = self.sources[number], self._rows[number]
-                local = torch.from_numpy(rows[places] - self.starts[number])
-                ahead = local[:, None] + torch.arange(self._horizon)
-                last = source.ends[local][:, None]
+            for owner in (each for each in np.unique(owners) if self._reader_of_source[each] == number):
+                places = np.flatnonzero(owners == owner)
+                source, held = self.sources[owner], self._parts[owner]
+                chosen = torch.from_numpy(rows[places] - self._starts[owner])
+                ahead, end = chosen[:, None] + torch.arange(self._horizon), source.ends[chosen][:, None]
                 order.append(places)
-                observations.append(source.observations[local])
-                parts.append(
-                    {
-                        "sentences": held["sentences"][local],
-                        "robots": held["robots"][local],
-                        "actions": held["actions"][torch.minimum(ahead, last - 1)],
-                        "is_used": held["is_used"][local],
-                        "is_pad": ahead >= last,
-                        "is_cartesian": held["is_cartesian"][local],
-                    }
-                )
+                observations.append(source.observations[chosen])
+                part = {name: values[chosen] for name, values in held.items() if name != "actions"}
+                actions = held["actions"][torch.minimum(ahead, end - 1)]
+                parts.append({**part, "actions": actions, "is_pad": ahead >= end})
             if observations:
                 tables.append(reader(torch.cat(observations)))
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
@@ -210,29 +220,38 @@ class Mixture:
         joined = {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
         sentences, inverse = torch.unique(joined.pop("sentences"), return_inverse=True)
         mentions = self._mentions[sentences][inverse]
-        return LamBatch(table=table, words=self._numbers[sentences], sentences=inverse, mentions=mentions, **joined)
+        return LamBatch(table=table, words=self._words[sentences], sentences=inverse, mentions=mentions, **joined)
 
-    def sampler(self, batch_size: int, batches: int) -> Any:
+    def sampler(self, batch_size: int, batches: int, shares: Mapping[str, float] | None = None) -> Sampler:
         """Return a function that draws the steps of an epoch.
 
-        Each source is drawn equally often. The steps of a minibatch are all of small scenes, or all of large ones,
-        because absent entities cost time.
+        Each group of sources (:attr:`Source.group`) is drawn equally often, and each step of a group. The steps of a
+        minibatch are all of small scenes, or all of large ones, because absent entities cost time.
 
         Args:
             batch_size: Steps of a minibatch.
             batches: Minibatches of an epoch.
+            shares: How often each group is drawn, relative to the others; by default equally often.
         """
-        large = np.array(
-            [sum(name is not None for name in self._readers[p].names) > SMALL_SCENE for p in self._pools]
-        )
+        names = sorted({source.group for source in self.sources})
+        share = np.array([1.0 if shares is None else shares[name] for name in names])
+        members = [[number for number, each in enumerate(self.sources) if each.group == name] for name in names]
+        steps = [
+            np.concatenate([np.arange(self._starts[number], self._starts[number + 1]) for number in group])
+            for group in members
+        ]
+        readers = [self._readers[self._reader_of_source[group[0]]] for group in members]
+        is_large = np.array([sum(name is not None for name in reader.names) > SMALL_SCENE for reader in readers])
+        share_of_large = float(share[is_large].sum() / share.sum())
 
         def draw(rng: np.random.Generator) -> Rows:
             drawn = []
             for _ in range(batches):
-                chosen = large == (rng.random() < large.mean())
-                owners = rng.choice(np.flatnonzero(chosen), batch_size)
-                lengths = np.diff(self.starts)[owners]
-                drawn.append(self.starts[owners] + (rng.random(batch_size) * lengths).astype(np.int64))
+                chosen = share * (is_large == (rng.random() < share_of_large))
+                counts = rng.multinomial(batch_size, chosen / chosen.sum())
+                drawn += [
+                    group[rng.integers(len(group), size=count)] for group, count in zip(steps, counts, strict=True)
+                ]
             return np.concatenate(drawn)
 
         return draw

@@ -1,0 +1,203 @@
+"""The agent lam: several environments, reproducible, resumed, saved, refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.imitation.lam.agent import Lam
+from agents.imitation.lam.entities import Schema
+from agents.imitation.lam.mixture import IDLE_STEPS, Mixture, read_source
+from agents.training.run import Run
+
+from ...conftest import Make
+from ...lam_envs.traces import fingerprint
+from ..test_runs import Fragile, KilledError
+from .scenes import SMALL, observations_of, policy_of
+
+
+@pytest.fixture
+def both(datasets: Any) -> list[Any]:
+    root, ids = datasets
+    return [demos.load(ids[env_id], root) for env_id in ("LamReach-v0", "LamGrasp-v0")]
+
+
+def learned(made: Any, datasets: Any, seed: int = 0, budget: int = 1, run: Run | None = None, **settings: Any) -> Lam:
+    agent: Lam = agents.make("lam", made, **{**SMALL, **settings})
+    agent.learn(datasets, made, seed=seed, budget=budget, run=run)
+    return agent
+
+
+def weights(agent: Lam) -> str:
+    return fingerprint([{name: value.numpy() for name, value in agent.weights().items()}])
+
+
+def test_the_same_seed_learns_the_same_weights(both: Any, make: Make) -> None:
+    env = make("LamReach-v0")
+    before = torch.get_rng_state()
+    first = weights(learned(env, both))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert weights(learned(env, both)) == first
+    assert weights(learned(env, both, seed=1)) != first
+
+
+def test_a_killed_training_resumes_with_the_same_weights(both: Any, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    settings = {"epochs": 4, "ema_decay": 0.9}
+    whole = weights(learned(env, both, budget=4, **settings))
+    with pytest.raises(KilledError):
+        learned(env, both, budget=4, run=Fragile(tmp_path, seconds=0.0), **settings)
+    assert weights(learned(env, both, budget=4, run=Run(tmp_path, seconds=0.0), **settings)) == whole
+
+
+def test_one_model_is_saved_and_acts_in_each_environment(both: Any, make: Make, tmp_path: Path) -> None:
+    reach, grasp = make("LamReach-v0"), make("LamGrasp-v0", robot="xarm6", instruct=True)
+    agent: Lam = agents.make("lam", reach, **SMALL)
+    agent.learn(both, [reach, grasp], seed=0, budget=1)
+    assert agent.training is not None
+    assert agent.training["demonstrations"]["episodes"] == 12
+    assert [each["environment"] for each in agent.training["environments"]] == ["LamReach-v0", "LamGrasp-v0"]
+    assert {"task reach", "task grasp", "robot panda", "robot xarm6"} <= agent.training["versions"].keys()
+    folder = agent.save(tmp_path / "lam")
+    for env in (reach, grasp):
+        loaded = agents.load(folder, env)
+        assert weights(loaded) == weights(agent)
+        observations = observations_of(env, range(3))
+        assert loaded.predict(observations)[0].shape == (3, 4)
+    same, _ = agents.load(folder, reach).predict(observations_of(reach, range(3)))
+    np.testing.assert_array_equal(same, agent.predict(observations_of(reach, range(3)))[0])
+
+
+def test_environments_that_the_model_does_not_know_are_refused(both: Any, make: Make, tmp_path: Path) -> None:
+    folder = learned(make("LamReach-v0"), both[0]).save(tmp_path / "lam")
+    for env_id, keywords, message in (
+        ("LamGrasp-v0", {}, "the model does not know 'object'; it learned goal, robot"),
+        ("LamReach-v0", {"control": "joint"}, "trained with control ee; this environment has control 'joint'"),
+        ("LamReachGoal-v0", {}, "agent lam needs named features and continuous actions"),
+        ("LamReachPixels-v0", {}, "agent lam needs named features and continuous actions"),
+        ("LamReachDiscrete-v0", {}, "agent lam needs named features and continuous actions"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            agents.load(folder, make(env_id, **keywords))
+
+
+def test_a_damaged_description_is_refused(both: Any, make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    folder = learned(env, both[0]).save(tmp_path / "lam")
+    described = json.loads((folder / "agent.json").read_text())
+    model = described["model"]
+    for change in (
+        {"model": None},
+        {"model": {**model, "action_size": 10**9}},
+        {"model": {**model, "robots": ["r"] * 100}},
+        {"model": {**model, "robots": 3}},
+        {"model": {**model, "schema": {}}},
+    ):
+        (folder / "agent.json").write_text(json.dumps({**described, **change}))
+        with pytest.raises(ValueError, match="is damaged: "):
+            agents.load(folder, env)
+    sizes = {**model["schema"], "types": [*model["schema"]["types"], "more"]}
+    (folder / "agent.json").write_text(json.dumps({**described, "model": {**model, "schema": sizes}}))
+    with pytest.raises(ValueError, match="do not fit their description"):
+        agents.load(folder, env)
+
+
+def test_settings_and_budgets_out_of_range_are_refused(both: Any, make: Make) -> None:
+    env = make("LamReach-v0")
+    with pytest.raises(ValueError, match="executed_actions is 9 and action_horizon 8"):
+        agents.make("lam", env, executed_actions=9)
+    with pytest.raises(ValueError, match="the budget is 0 epochs; expected at least 1"):
+        learned(env, both, budget=0)
+    with pytest.raises(ValueError, match="no environment: expected at least one"):
+        agents.make("lam", env).learn(both, [], seed=0)
+
+
+def test_a_chunk_is_executed_before_the_next_one(make: Make) -> None:
+    env = make("LamReach-v0")
+    policy = policy_of(env, executed=2)
+    first, second = observations_of(env, range(2))
+    action, memory = policy.predict(first, deterministic=True)
+    planned, _ = policy.predict(second, memory, deterministic=True)
+    np.testing.assert_allclose(planned, np.clip(np.roll(memory["chunk"][0, 0], -1), -1.0, 1.0))
+    assert not np.allclose(action, planned)
+    # After two actions, or in a new episode, the next chunk follows from the observation.
+    _, memory = policy.predict(second, memory, deterministic=True)
+    expected, _ = policy.predict(second, deterministic=True)
+    np.testing.assert_array_equal(policy.predict(second, memory, deterministic=True)[0], expected)
+
+
+def test_demonstrations_are_mirrored_and_cut_after_success(both: Any, make: Make) -> None:
+    source = read_source(both[0])
+    episodes = list(both[0].iterate_episodes())
+    assert len(source) < sum(len(each.actions) for each in episodes)
+    solved = int(np.argmax(episodes[0].infos["is_success"][1:]))
+    assert int(source.ends[0]) == solved + 1 + IDLE_STEPS
+    mirrored = source.mirrored()
+    assert torch.equal(mirrored.actions[:, 1], -source.actions[:, 1])
+    again = mirrored.mirrored()
+    assert torch.equal(again.observations, source.observations)
+    told = replace(source, sentences=["go left"] * len(source)).mirrored()
+    assert set(told.sentences) == {"go right"}
+
+
+def test_each_task_is_sampled_equally_often_or_by_its_share(both: Any) -> None:
+    sources = [read_source(dataset) for dataset in both]
+    sources += [source.mirrored() for source in sources]
+    schema = Schema.of([source.interface.layout for source in sources])
+    mixture = Mixture(sources, schema, ["panda"], 4, 8)
+    counts = np.array([len(source) for source in sources])
+    owner = np.repeat([0, 1, 0, 1], counts)
+    for shares, expected in ((None, 0.5), ({"reach panda ee": 3.0, "grasp panda ee": 1.0}, 0.25)):
+        drawn = mixture.sampler(64, 50, shares)(np.random.default_rng(0))
+        assert len(drawn) == 64 * 50
+        assert abs(np.mean(owner[drawn]) - expected) < 0.03
+        assert len(np.unique(drawn)) > 0.8 * counts.sum()
+
+
+def test_examples_are_the_steps_with_their_next_actions(both: Any) -> None:
+    sources = [read_source(dataset) for dataset in both]
+    schema = Schema.of([source.interface.layout for source in sources])
+    mixture = Mixture(sources, schema, ["panda"], 4, 8)
+    with pytest.raises(RuntimeError, match="call fit_words first"):
+        mixture[np.array([0])]
+    mixture.fit_words(torch.arange(len(mixture.parsed))[:, None])
+    last = int(sources[0].ends[0]) - 1
+    batch = mixture[np.array([len(sources[0]), last, 0])]
+    for row, (source, step) in enumerate(((sources[1], 0), (sources[0], last), (sources[0], 0))):
+        gripper_then_motion = torch.roll(source.actions[step], 1)
+        assert torch.equal(batch.actions[row, 0], gripper_then_motion)
+    assert batch.is_pad[1].tolist() == [False] + [True] * 7
+    assert not batch.is_pad[2].any()
+    assert batch.table.present.sum(dim=1).tolist() == [2, 2, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_model_learns_two_easy_tasks(make: Make, tmp_path: Path) -> None:
+    environments = [make(env_id, instruct=True) for env_id in ("LamReach-v0", "LamGrasp-v0")]
+    data = [demos.collect(f"Lam{task}-v0", episodes=30, seed=1, root=tmp_path) for task in ("Reach", "Grasp")]
+    agent: Lam = agents.make("lam", environments[0])
+    agent.learn(data, environments, seed=0, budget=6)
+    folder = agent.save(tmp_path / "lam")
+    for env in environments:
+        assert agents.evaluate(agents.load(folder, env), env, seeds=range(5000, 5030)).success_rate >= 0.8
+
+
+def test_a_few_episodes_are_overfitted(both: Any, make: Make) -> None:
+    env = make("LamReach-v0")
+    losses: list[float] = []
+
+    class Noted(Run):
+        def log_to_tensorboard(self, done: int, metrics: Any) -> None:
+            losses.extend(metrics.values())
+
+    learned(env, both[0], budget=6, run=Noted(), batches=10, mirror=False, learning_rate=0.01)
+    assert losses[-1] < 0.35 * losses[0]

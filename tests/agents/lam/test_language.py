@@ -1,0 +1,59 @@
+"""Sentences point at entities: a name is only a lookup, and never a word of its own."""
+
+from __future__ import annotations
+
+import torch
+
+from agents.imitation.lam.language import NAME_MARK, Sentences, mirrored_sentence, parse
+from agents.policies.encoders.instructions import MAX_WORDS, PADDING, UNKNOWN
+
+NAMES = ["robot", "red_cube", "blue_cube", "slab", None]
+
+
+def test_names_in_a_sentence_become_marks_and_positions() -> None:
+    found = parse("Put the red cube to the left of the slab!", NAMES)
+    assert found.words == ("put", "the", NAME_MARK, "to", "the", "left", "of", "the", NAME_MARK)
+    assert found.mentions == (-1, 2, -1, 8, -1)
+
+
+def test_an_entity_has_the_position_of_its_first_mention() -> None:
+    found = parse("red cube and red cube", NAMES)
+    assert found.words == (NAME_MARK, "and", NAME_MARK)
+    assert found.mentions[1] == 0
+
+
+def test_the_longest_name_is_found_first() -> None:
+    assert parse("take the red cube", ["cube", "red_cube"]).mentions == (-1, 2)
+    assert parse("take the cube", ["cube", "red_cube"]).mentions == (2, -1)
+
+
+def test_words_beyond_the_longest_sentence_are_left_out() -> None:
+    found = parse("very " * MAX_WORDS + "red cube", NAMES)
+    assert len(found.words) == MAX_WORDS
+    assert found.mentions == (-1,) * len(NAMES)
+
+
+def test_sentences_that_differ_in_names_alone_have_the_same_numbers() -> None:
+    sentences = Sentences(8)
+    one, other = (parse(text, NAMES) for text in ("lift the red cube", "lift the blue cube"))
+    sentences.fit([one])
+    assert torch.equal(*(sentences.numbers([each]) for each in (one, other)))
+    assert "cube" not in sentences.vocabulary.numbers
+    unknown = sentences.numbers([parse("hoist the red cube", NAMES)])[0]
+    assert unknown[0] == UNKNOWN
+    assert torch.equal(unknown[1:], sentences.numbers([one])[0, 1:])
+
+
+def test_no_sentence_is_an_unknown_word() -> None:
+    sentences = Sentences(8).eval()
+    numbers = sentences.numbers([parse("", NAMES), parse("strange", NAMES)])
+    assert numbers[0].tolist() == [PADDING] * MAX_WORDS
+    meaning, _ = sentences(numbers)
+    assert torch.allclose(meaning[0], meaning[1])
+
+
+def test_the_mirror_swaps_left_and_right() -> None:
+    there = "put it upright to the left side, leftward of what is right of the slab"
+    back = "put it upright to the right side, rightward of what is left of the slab"
+    assert mirrored_sentence(there) == back
+    assert mirrored_sentence(back) == there

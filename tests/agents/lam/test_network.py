@@ -1,0 +1,148 @@
+"""The network of lam: losses, absent entities, pointers, directions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.imitation.lam.entities import EntityReader, Schema
+from agents.imitation.lam.geometry import RELATIONS, directions, relations
+from agents.imitation.lam.network import (
+    LamBatch,
+    LamNetwork,
+    chunk_loss,
+    gripper_first,
+    gripper_last,
+)
+from agents.imitation.lam.policy import LamPolicy
+
+from ...conftest import Make
+from .scenes import SIZES, observations_of, policy_of, things_layout
+
+
+def batch_of(policy: LamPolicy, observations: Any) -> LamBatch:
+    """Return the inputs of the network for observations, with random actions."""
+    parts = observations if isinstance(observations, dict) else {"state": observations}
+    tensors = {name: torch.from_numpy(values) for name, values in parts.items()}
+    batch = policy.batch_of(tensors, torch.ones(len(tensors["state"]), dtype=torch.bool))
+    rng = np.random.default_rng(0)
+    actions = torch.from_numpy(rng.uniform(-1.0, 1.0, batch.actions.shape).astype(np.float32))
+    return replace(batch, actions=actions)
+
+
+def test_the_loss_is_that_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    predicted, actions = rng.normal(size=(2, 3, 4, 5)).astype(np.float32)
+    is_pad, is_used = rng.random((3, 4)) < 0.3, rng.random((3, 5)) < 0.7
+    weights = 0.9 ** np.arange(4)[None, :, None] * ~is_pad[:, :, None] * is_used[:, None, :]
+    expected = (np.abs(predicted - actions) * weights).sum() / weights.sum()
+    unused: Any = None
+    batch = LamBatch(
+        unused, unused, unused, unused, unused,
+        torch.from_numpy(actions), torch.from_numpy(is_used), torch.from_numpy(is_pad), unused,
+    )  # fmt: skip
+    assert float(chunk_loss(torch.from_numpy(predicted), batch, 0.9)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_padded_steps_and_unused_numbers_carry_no_gradient(make: Make) -> None:
+    env = make("LamReach-v0")
+    policy = policy_of(env)
+    batch = batch_of(policy, observations_of(env, range(3)))
+    is_pad, is_used = torch.zeros_like(batch.is_pad), torch.ones_like(batch.is_used)
+    is_pad[0, 2:], is_used[1, 3] = True, False
+    predicted = torch.zeros_like(batch.actions, requires_grad=True)
+    chunk_loss(predicted, replace(batch, is_pad=is_pad, is_used=is_used), 0.9).backward()  # type: ignore[no-untyped-call]
+    gradient = predicted.grad
+    assert gradient is not None
+    assert not gradient[0, 2:].any()
+    assert not gradient[1, :, 3].any()
+    assert (gradient[2] != 0.0).all()
+
+
+def test_the_gripper_comes_first_and_goes_back() -> None:
+    actions = torch.tensor([[1.0, 2.0, 3.0, -1.0]])
+    assert gripper_first(actions).tolist() == [[-1.0, 1.0, 2.0, 3.0]]
+    assert torch.equal(gripper_last(gripper_first(actions)), actions)
+
+
+def test_an_absent_entity_changes_nothing() -> None:
+    layout = things_layout("red_cube", "blue_cube", "green_cube")
+    schema = Schema.of([layout])
+    torch.manual_seed(0)
+    network = LamNetwork(schema, ["panda"], 4, SIZES).eval()
+    reader = EntityReader(layout, schema)
+
+    def chunk(absent: float) -> torch.Tensor:
+        here, there = [1.0, 0.5, 0.1, 0.0, *[0.3] * 9], [0.0, *[absent] * 12]
+        # Green is there in the second scene alone, so its tokens are computed for both.
+        values = np.stack([layout.encode([0.4, 0.0, 0.2, *here, *here, *green]) for green in (there, here)])
+        count = len(values)
+        return network(
+            LamBatch(
+                reader(torch.from_numpy(values)),
+                torch.zeros(1, 24, dtype=torch.int64),
+                torch.zeros(count, dtype=torch.int64),
+                torch.full((count, len(schema.kinds)), -1),
+                torch.ones(count, dtype=torch.int64),
+                torch.zeros(count, 4, 4),
+                torch.ones(count, 4, dtype=torch.bool),
+                torch.zeros(count, 4, dtype=torch.bool),
+                torch.ones(count, dtype=torch.bool),
+            )
+        )[0].detach()
+
+    assert torch.equal(chunk(0.0), chunk(0.7))
+
+
+def test_renaming_an_object_changes_its_lookups_alone(make: Make) -> None:
+    env: Any = make("LamTable-v0", instruct=True)
+    policy = policy_of(env)
+    first = env.reset(seed=0, options={"instruction": "lift the red cube"})[0]
+    second = {
+        **first,
+        "instruction": env.reset(seed=0, options={"instruction": "lift the blue cube"})[0]["instruction"],
+    }
+    batch = batch_of(policy, {name: np.stack([first[name], second[name]]) for name in first})
+    assert torch.equal(batch.words[0], batch.words[1])
+    red, blue = (policy.reader.names.index(name) for name in ("red_cube", "blue_cube"))
+    place = batch.mentions[0, red]
+    assert place == batch.mentions[1, blue] == 2
+    swapped = batch.mentions[0].clone()
+    swapped[[red, blue]] = swapped[[blue, red]]
+    assert torch.equal(swapped, batch.mentions[1])
+    red_chunk, blue_chunk = policy.network(batch)
+    assert not torch.allclose(red_chunk, blue_chunk)
+
+
+def test_a_batch_gives_the_same_chunks_as_single_scenes(make: Make) -> None:
+    env = make("LamTable-v0", instruct=True)
+    policy = policy_of(env)
+    observations = observations_of(env, range(4))
+    together = policy.predict(observations, deterministic=True)[0]
+    for number, action in enumerate(together):
+        single = {name: values[number] for name, values in observations.items()}
+        np.testing.assert_allclose(policy.predict(single, deterministic=True)[0], action, atol=1e-5)
+
+
+def test_relations_are_those_of_the_mirrored_and_turned_scene(make: Make) -> None:
+    env: Any = make("LamStack-v0")
+    layout = env.unwrapped.layout
+    table = EntityReader(layout, Schema.of([layout]))(torch.from_numpy(observations_of(env, range(3))))
+    before = relations(table)
+    assert before.shape[-1] == RELATIONS
+    turned = torch.tensor([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
+    parts = {name: getattr(table, name) @ turned.T for name in ("positions", "velocities", "headings")}
+    torch.testing.assert_close(relations(replace(table, **parts)), before, atol=1e-4, rtol=1e-4)
+    # The goal of Stack has no position.
+    goal = [name for name, located in enumerate(table.located[0]) if not located]
+    assert goal
+    assert not before[:, goal].any()
+
+
+def test_directions_have_length_one_and_vanish_smoothly() -> None:
+    vectors = torch.tensor([[0.3, 0.4, 9.0], [0.0, 0.0, 1.0], [0.0005, 0.0, 0.0]])
+    torch.testing.assert_close(directions(vectors), torch.tensor([[0.6, 0.8], [0.0, 0.0], [0.5, 0.0]]))
