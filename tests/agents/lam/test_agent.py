@@ -200,4 +200,4 @@ def test_a_few_episodes_are_overfitted(both: Any, make: Make) -> None:
             losses.extend(metrics.values())
 
     learned(env, both[0], budget=6, run=Noted(), batches=10, mirror=False, learning_rate=0.01)
-    assert losses[-1] < 0.35 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
