@@ -15,10 +15,10 @@ import typer
 from rich.table import Table
 
 import agents
-import demos
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
-from agents.registry import ARCHIVE, TrainableAgent, load_or_make, read_description, spec_of
+from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.saving import archive
+from agents.training.arguments import check_free, load_datasets, read_settings, training_environments
 from agents.training.provenance import outdated_parts, trained_in
 from agents.training.run import Run
 from demos.collection.recording import Policy
@@ -50,7 +50,10 @@ Keywords = Annotated[
     list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
 ]
 Demonstrations = Annotated[
-    str | None, typer.Option("--demos", help="Id of a dataset, or its folder; not for dqn, ppo and sac.")
+    list[str],
+    typer.Option(
+        "--demos", "--dataset", help="Id of a dataset, or its folder; not for dqn, ppo and sac. Repeat it for more."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")]
@@ -62,22 +65,28 @@ Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by defa
 )
 def train(
     agent: Annotated[str, typer.Argument(help="Name of an agent, or package.module:Class.")],
-    env: EnvId,
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
-    demonstrations: Demonstrations = None,
+    env: Annotated[
+        list[str],
+        typer.Option(
+            help="Id of an environment, such as LamGrasp-v0, or module:Id-v0. Repeat it for lam; by default it gets "
+            "those of its datasets."
+        ),
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    demonstrations: Demonstrations = [],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Seed of weights, minibatches, exploration and episodes.")] = 0,
     budget: Annotated[
         int | None,
         typer.Option(
-            help="Amount of training (bc, bc-rnn, act, diffusion: epochs; dagger: labels; others: steps); by default "
-            "the agent's setting."
+            help="Amount of training (bc, bc-rnn, act, diffusion, lam: epochs; dagger: labels; others: steps); by "
+            "default the agent's setting."
         ),
     ] = None,
-    config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    config: Settings = [],  # noqa: B006
     env_kwargs: Keywords = [],  # noqa: B006
     device: Device = "auto",
     eval_episodes: Annotated[
-        int, typer.Option(help="Episodes of each of ten periodic evaluations; 0 for none.")
+        int, typer.Option(help="Episodes of each of ten periodic evaluations in each environment; 0 for none.")
     ] = 20,
     root: Root = None,
     overwrite: Annotated[
@@ -89,17 +98,18 @@ def train(
     The folder OUT.training holds the log for TensorBoard.
     """
     with clear_errors():
-        environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
-        agent_instance = agents.make(agent, environment, **_settings(config))
+        spec = spec_of(find(agent))
+        keywords = parse_keywords(env_kwargs, "--env-kwargs")
+        environments = training_environments(agent, spec, env, keywords, demonstrations, root)
+        agent_instance = agents.make(agent, environments[0], **read_settings(config))
         if not isinstance(agent_instance, TrainableAgent):
             raise ValueError(f"agent {agent} cannot be trained: it has no learn(), save() and load()")
         from agents.saving.storage import check_target
         from agents.training.policy_agent import PolicyAgent
 
-        spec = spec_of(agent_instance)
         if isinstance(agent_instance, PolicyAgent):
             check_target(out)
-        _check_free(out, overwrite=overwrite)
+        check_free(out, overwrite=overwrite)
         run = Run(
             out.with_name(f"{out.name}.training"),
             progress=True,
@@ -107,46 +117,17 @@ def train(
             episodes=eval_episodes,
             overwrite=overwrite,
         )
-        dataset: Any = _demonstrations(agent, agent_instance, demonstrations, root)
-        if spec.takes_run:
-            takes_run: Any = agent_instance  # the protocol of third-party agents has no run
-            takes_run.learn(dataset, environment, seed=seed, budget=budget, run=run)
-        else:
-            agent_instance.learn(dataset, environment, seed=seed, budget=budget, progress=True)
+        datasets = load_datasets(agent, spec, demonstrations, root)
+        learned: Any = datasets[0] if datasets is not None and len(datasets) == 1 else datasets
+        # The protocol of third-party agents has neither a run nor several environments.
+        learner: Any = agent_instance
+        where = environments if spec.takes_several_environments else environments[0]
+        how: dict[str, Any] = {"run": run} if spec.takes_run else {"progress": True}
+        learner.learn(learned, where, seed=seed, budget=budget, **how)
         # Another training may have been saved there meanwhile.
-        _check_free(out, overwrite=overwrite)
+        check_free(out, overwrite=overwrite)
         console.print(f"saved in {agent_instance.save(out) or out}", soft_wrap=True)
         run.delete_checkpoint()
-
-
-def _check_free(out: Path, *, overwrite: bool) -> None:
-    """Check that no agent would be replaced without ``--overwrite``; an empty folder is free."""
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise FileExistsError(
-            f"{out} holds an agent already: choose another --out, or --overwrite it. A finished training cannot be "
-            "continued with a larger --budget, because its learning rate follows the budget: train from scratch with "
-            "the larger budget, or fine-tune the agent with RL (docs/training.md)"
-        )
-
-
-def _settings(assignments: list[str]) -> dict[str, Any]:
-    """Read the settings of an agent from ``name=value``."""
-    given = parse_keywords(assignments, "--config")
-    for name in ("self", "env"):
-        if name in given:
-            raise ValueError(f"--config {name}: no agent has such a setting")
-    return given
-
-
-def _demonstrations(name: str, agent_instance: object, demonstrations: str | None, root: Path | None) -> Any:
-    """Load the demonstrations of an agent; None if it needs none."""
-    if not spec_of(agent_instance).needs_demonstrations:
-        if demonstrations is not None:
-            raise ValueError(f"agent {name} learns from reward alone: remove --demos")
-        return None
-    if demonstrations is None:
-        raise ValueError(f"agent {name} needs demonstrations: give a dataset by --demos")
-    return demos.load(demonstrations, root)
 
 
 @app.command(epilog="Example: python -m agents evaluate runs/bc --env LamGrasp-v0 --episodes 200")
@@ -186,7 +167,7 @@ def evaluate(
 
     with clear_errors():
         environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
-        settings = _settings(config)
+        settings = read_settings(config)
         if agent.endswith(ARCHIVE):
             if not allow_pickle:
                 raise ValueError(
@@ -258,7 +239,7 @@ def teleop(
         module, _, env_id = env.rpartition(":")
         if module:
             importlib.import_module(module)
-        settings = _settings(config)
+        settings = read_settings(config)
         driving.run(
             env_id,
             Recording(seed, parse_keywords(env_kwargs), seconds, False, id_, root, overwrite),
@@ -276,14 +257,14 @@ def tune(
     agent: Annotated[str, typer.Argument(help="Name of an agent.")],
     env: EnvId,
     study: Annotated[Path, typer.Option(help="SQLite file of the study.")],
-    demonstrations: Demonstrations = None,
+    demonstrations: Demonstrations = [],  # noqa: B006  (typer reads the default; nobody changes it)
     trials: Annotated[int, typer.Option(help="Total number of trials.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings per trial.")] = 1,
     episodes: Annotated[int, typer.Option(help="Evaluation episodes per training.")] = 50,
     budget: Annotated[
         int | None,
         typer.Option(
-            help="Budget of each training run, in the agent's unit (bc, bc-rnn, act, diffusion: epochs; dagger: "
+            help="Budget of each training run, in the agent's unit (bc, bc-rnn, act, diffusion, lam: epochs; dagger: "
             "labels; others: steps)."
         ),
     ] = None,
@@ -300,10 +281,10 @@ def tune(
         from agents.training import tuning
 
         environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
-        given = _settings(config)
-        dataset = _demonstrations(agent, agents.find(agent), demonstrations, root)
+        given = read_settings(config)
+        datasets = load_datasets(agent, spec_of(find(agent)), demonstrations, root)
         best = tuning.tune(
-            agent, environment, dataset, study,
+            agent, environment, datasets, study,
             given, trials=trials, seeds=seeds, episodes=episodes, budget=budget, device=device, progress=True,
         )  # fmt: skip
         console.print(f"best of {best.trials} trials: success {best.success_rate:.3f} with")
@@ -321,9 +302,10 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         learned = training.get("demonstrations") or {}
         table = Table("field", "value", box=None)
         table.add_row("agent", name)
-        table.add_row("environment", str(training.get("environment", "unknown")))
-        for keyword, value in (training.get("keywords") or {}).items():
-            table.add_row(f"  {keyword}", str(value))
+        for environment in training.get("environments") or [training]:
+            table.add_row("environment", str(environment.get("environment", "unknown")))
+            for keyword, value in (environment.get("keywords") or {}).items():
+                table.add_row(f"  {keyword}", str(value))
         table.add_row("demonstrations", f"{learned.get('id', 'none')} ({learned.get('episodes', 0)} episodes)")
         table.add_row("  SHA-256", str(learned.get("checksum", "-")))
         table.add_row("seed", str(training.get("seed", "-")))

@@ -348,4 +348,7 @@ def read_description(directory: str | Path) -> JsonObject:
     ):
         if not (part is None or isinstance(part, dict)):
             raise ValueError(f"{path} is damaged: {where} is {part!r}; expected an object")
+    several = (training or {}).get("environments", [])
+    if not (isinstance(several, list) and all(isinstance(each, dict) for each in several)):
+        raise ValueError(f"{path} is damaged: training.environments is {several!r}; expected a list of objects")
     return description
