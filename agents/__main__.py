@@ -1,4 +1,4 @@
-"""Command line: python -m agents train|evaluate|teleop|tune|show|export."""
+"""Command line: python -m agents train|finetune|evaluate|teleop|tune|show|export."""
 
 from __future__ import annotations
 
@@ -16,11 +16,26 @@ from rich.table import Table
 
 import agents
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
+from agents.imitation.lam.commands import FINETUNE_EXAMPLE, finetune
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.saving import archive
-from agents.training.arguments import check_free, load_datasets, read_settings, training_environments
+from agents.training.arguments import (
+    Demonstrations,
+    Device,
+    EnvId,
+    Environments,
+    EnvKeywords,
+    Episodes,
+    Overwrite,
+    Root,
+    Settings,
+    check_free,
+    load_datasets,
+    read_settings,
+    training_environments,
+    training_run,
+)
 from agents.training.provenance import outdated_parts, trained_in
-from agents.training.run import Run
 from demos.collection.recording import Policy
 from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
@@ -44,21 +59,6 @@ class ExportFormat(str, Enum):
     ONNX = "onnx"
 
 
-EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")]
-Settings = Annotated[list[str], typer.Option("--config", help="Setting of the agent, name=value; may be repeated.")]
-Keywords = Annotated[
-    list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
-]
-Demonstrations = Annotated[
-    list[str],
-    typer.Option(
-        "--demos", "--dataset", help="Id of a dataset, or its folder; not for dqn, ppo and sac. Repeat it for more."
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")]
-
-
 @app.command(
     epilog="Example: python -m agents train bc --env LamGrasp-v0 "
     "--demos lam/LamGrasp-expert-100-seed0-v0 --seed 0 --out runs/bc"
@@ -66,13 +66,7 @@ Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by defa
 def train(
     agent: Annotated[str, typer.Argument(help="Name of an agent, or package.module:Class.")],
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
-    env: Annotated[
-        list[str],
-        typer.Option(
-            help="Id of an environment, such as LamGrasp-v0, or module:Id-v0. Repeat it for lam; by default it gets "
-            "those of its datasets."
-        ),
-    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env: Environments = [],  # noqa: B006  (typer reads the default; nobody changes it)
     demonstrations: Demonstrations = [],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Seed of weights, minibatches, exploration and episodes.")] = 0,
     budget: Annotated[
@@ -83,15 +77,11 @@ def train(
         ),
     ] = None,
     config: Settings = [],  # noqa: B006
-    env_kwargs: Keywords = [],  # noqa: B006
+    env_kwargs: EnvKeywords = [],  # noqa: B006
     device: Device = "auto",
-    eval_episodes: Annotated[
-        int, typer.Option(help="Episodes of each of ten periodic evaluations in each environment; 0 for none.")
-    ] = 20,
+    eval_episodes: Episodes = 20,
     root: Root = None,
-    overwrite: Annotated[
-        bool, typer.Option(help="Replace a saved agent or an unfinished training in this folder.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train an agent. If a training run was interrupted, the same command resumes it.
 
@@ -110,13 +100,7 @@ def train(
         if isinstance(agent_instance, PolicyAgent):
             check_target(out)
         check_free(out, overwrite=overwrite)
-        run = Run(
-            out.with_name(f"{out.name}.training"),
-            progress=True,
-            device=device,
-            episodes=eval_episodes,
-            overwrite=overwrite,
-        )
+        run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite)
         datasets = load_datasets(agent, spec, demonstrations, root)
         learned: Any = datasets[0] if datasets is not None and len(datasets) == 1 else datasets
         # The protocol of third-party agents has neither a run nor several environments.
@@ -128,6 +112,9 @@ def train(
         check_free(out, overwrite=overwrite)
         console.print(f"saved in {agent_instance.save(out) or out}", soft_wrap=True)
         run.delete_checkpoint()
+
+
+app.command(epilog=FINETUNE_EXAMPLE)(finetune)
 
 
 @app.command(epilog="Example: python -m agents evaluate runs/bc --env LamGrasp-v0 --episodes 200")
@@ -146,7 +133,7 @@ def evaluate(
         typer.Option(help="package.module:Class of a saved third-party agent."),
     ] = None,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    env_kwargs: Keywords = [],  # noqa: B006
+    env_kwargs: EnvKeywords = [],  # noqa: B006
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load an archive (.zip), which can run code.")
     ] = False,
@@ -226,7 +213,7 @@ def teleop(
     cameras: driving.Cameras = "front,wrist",
     image_size: driving.ImageSize = 240,
     keep_failures: driving.KeepFailures = False,
-    env_kwargs: Keywords = [],  # noqa: B006
+    env_kwargs: EnvKeywords = [],  # noqa: B006
     id_: driving.Id = None,
     root: Root = None,
     overwrite: driving.Overwrite = False,
@@ -269,7 +256,7 @@ def tune(
         ),
     ] = None,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    env_kwargs: Keywords = [],  # noqa: B006
+    env_kwargs: EnvKeywords = [],  # noqa: B006
     device: Device = "auto",
     root: Root = None,
 ) -> None:
@@ -334,7 +321,7 @@ def export(
         Path | None, typer.Option(help="Folder for the exported policy; by default that of the agent, with .onnx.")
     ] = None,
     file_format: Annotated[ExportFormat, typer.Option("--format", help="Format of the file.")] = ExportFormat.ONNX,
-    env_kwargs: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env_kwargs: EnvKeywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
     overwrite: Annotated[bool, typer.Option(help="Replace an exported policy in this folder.")] = False,
 ) -> None:
     """Export a trained policy to a file that runs without PyTorch.

@@ -1,20 +1,47 @@
-"""Arguments of the command that trains: demonstrations, environments, settings, and the folder to save in."""
+"""Arguments of commands that train: demonstrations, environments, settings, and the folder to save in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import minari
+import typer
 
 import demos
 from agents.evaluation.evaluation import make_env
 from agents.registry import AgentSpec
-from agents.types import Env, Keywords
+from agents.training.run import Run
+from agents.types import Env, JsonObject, Keywords
 from demos.datasets.environment import make_env as make_env_of
 from demos.datasets.metadata import plan_of
 from demos.runtime.console import parse_keywords
+
+EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")]
+Environments = Annotated[
+    list[str],
+    typer.Option(
+        help="Id of an environment, such as LamGrasp-v0, or module:Id-v0. Repeat it for lam; by default it gets "
+        "those of its datasets."
+    ),
+]
+Episodes = Annotated[
+    int, typer.Option(help="Episodes of each of ten periodic evaluations in each environment; 0 for none.")
+]
+Overwrite = Annotated[bool, typer.Option(help="Replace a saved agent or an unfinished training in this folder.")]
+Settings = Annotated[list[str], typer.Option("--config", help="Setting of the agent, name=value; may be repeated.")]
+EnvKeywords = Annotated[
+    list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
+]
+Demonstrations = Annotated[
+    list[str],
+    typer.Option(
+        "--demos", "--dataset", help="Id of a dataset, or its folder; not for dqn, ppo and sac. Repeat it for more."
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")]
 
 
 def read_settings(assignments: Sequence[str]) -> dict[str, Any]:
@@ -81,6 +108,34 @@ def training_environments(
         for dataset, plan in ((each, plan_of(each)) for each in load_datasets(name, spec, given, root) or ())
     }
     return [make_env_of(dataset, **{"instruct": True, **keywords}) for dataset in datasets.values()]
+
+
+def training_run(out: Path, *, device: str, episodes: int, overwrite: bool) -> Run:
+    """Return a run with a progress bar, whose log and checkpoints are in the folder ``OUT.training``.
+
+    Args:
+        out: Folder to save the agent in.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        episodes: Episodes of each periodic evaluation.
+        overwrite: Start from scratch if the folder holds a checkpoint of another training run.
+    """
+    folder = out.with_name(f"{out.name}.training")
+    return Run(folder, progress=True, device=device, episodes=episodes, overwrite=overwrite)
+
+
+def learned_datasets(description: JsonObject) -> list[str]:
+    """Return the ids of the datasets that a saved agent has learned from.
+
+    Args:
+        description: See :func:`agents.registry.read_description`.
+
+    Raises:
+        ValueError: None are recorded.
+    """
+    recorded = ((description.get("training") or {}).get("demonstrations") or {}).get("id")
+    if not (isinstance(recorded, str) and recorded):
+        raise ValueError("the agent does not record its datasets: give them by --replay, or set --replay-share 0")
+    return recorded.split(", ")
 
 
 def check_free(out: Path, *, overwrite: bool) -> None:

@@ -82,8 +82,12 @@ class Schema:
     @classmethod
     def of(cls, layouts: Iterable[Layout]) -> Schema:
         """Return the schema of several layouts."""
-        sizes: dict[str, dict[str, int]] = {}
-        counts: dict[str, int] = {}
+        return cls({}, {}, ()).including(layouts)
+
+    def including(self, layouts: Iterable[Layout]) -> Schema:
+        """Return a schema that also has the entities of other layouts."""
+        sizes = {kind: dict(held) for kind, held in self.sizes.items()}
+        counts = dict(self.counts)
         types: set[str] = set()
         for layout in layouts:
             found = entities_of(layout)
@@ -96,8 +100,10 @@ class Schema:
             kinds = [entity.kind for entity in found]
             counts.update({kind: max(counts.get(kind, 0), kinds.count(kind)) for kind in kinds})
         ordered = sorted(sizes, key=lambda kind: (kind != ROBOT, kind))
-        return cls(
-            {kind: sizes[kind] for kind in ordered}, {kind: counts[kind] for kind in ordered}, tuple(sorted(types))
+        return Schema(
+            {kind: sizes[kind] for kind in ordered},
+            {kind: counts[kind] for kind in ordered},
+            (*self.types, *sorted(types - set(self.types))),
         )
 
     @property

@@ -90,9 +90,9 @@ class Sentences(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(width, 4, 0.0) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def fit(self, sentences: Iterable[ParsedSentence]) -> None:
-        """Know the words of sentences."""
-        self.vocabulary.fit(" ".join(word for word in each.words if word != NAME_MARK) for each in sentences)
+    def extend(self, sentences: Iterable[ParsedSentence]) -> None:
+        """Also know the words of sentences; known words keep their numbers."""
+        self.vocabulary.extend(" ".join(word for word in each.words if word != NAME_MARK) for each in sentences)
 
     def numbers(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
         """Return the numbers of words, shape (U, :data:`MAX_WORDS`), of U sentences."""

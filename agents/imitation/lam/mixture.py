@@ -39,7 +39,7 @@ class Source:
 
     Attributes:
         name: Id of the dataset.
-        task: Name of the task.
+        group: Task, robot and control: each of these groups is sampled equally often by default.
         interface: Environment that they were collected in.
         observations: Observations before each step, shape (T, numbers).
         actions: Actions, shape (T, numbers).
@@ -50,7 +50,7 @@ class Source:
     """
 
     name: str
-    task: str
+    group: str
     interface: Interface
     observations: torch.Tensor
     actions: torch.Tensor
@@ -62,11 +62,6 @@ class Source:
     def __len__(self) -> int:
         """Return the number of steps, T."""
         return len(self.ends)
-
-    @property
-    def group(self) -> str:
-        """Task, robot and control: each of these groups is sampled equally often."""
-        return f"{self.task} {self.interface.robot} {self.interface.control}"
 
     def mirrored(self) -> Source:
         """Return the mirror image of the demonstrations.
@@ -104,7 +99,7 @@ def read_source(dataset: minari.MinariDataset) -> Source:
         sentences += [episode.instruction or ""] * length
     return Source(
         dataset.id,
-        task,
+        f"{task} {interface.robot} {interface.control}",
         interface,
         torch.from_numpy(np.concatenate(observations)).float(),
         torch.from_numpy(np.concatenate(actions)).float(),

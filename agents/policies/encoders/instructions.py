@@ -44,13 +44,20 @@ class Vocabulary(nn.Module):
         self.register_load_state_dict_post_hook(lambda module, _: module.reset())  # type: ignore[no-untyped-call]
 
     def fit(self, sentences: Iterable[str]) -> None:
-        """Know the words of sentences, the most frequent ones if there are too many."""
-        counts = Counter(_bytes(word) for text in sentences for word in words_of(text))
-        ranked = sorted(counts, key=lambda word: (-counts[word], word))[:VOCABULARY]
-        padded = [np.frombuffer(word.ljust(WORD_BYTES, b"\0"), dtype=np.uint8) for word in ranked]
+        """Know the words of sentences alone, the most frequent ones if there are too many."""
         self.words.zero_()
-        if padded:
-            self.words[: len(padded)] = torch.from_numpy(np.stack(padded)).to(self.words.device)
+        self.reset()
+        self.extend(sentences)
+
+    def extend(self, sentences: Iterable[str]) -> None:
+        """Also know the words of sentences; known words keep their numbers."""
+        known = self._known()
+        counts = Counter(_bytes(word) for text in sentences for word in words_of(text))
+        ranked = sorted(counts.keys() - known.keys(), key=lambda word: (-counts[word], word))
+        padded = [np.frombuffer(word.ljust(WORD_BYTES, b"\0"), dtype=np.uint8) for word in ranked]
+        added = padded[: VOCABULARY - len(known)]
+        if added:
+            self.words[len(known) : len(known) + len(added)] = torch.from_numpy(np.stack(added)).to(self.words.device)
         self.reset()
 
     def reset(self) -> None:

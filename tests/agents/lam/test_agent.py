@@ -16,12 +16,14 @@ import demos
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.mixture import IDLE_STEPS, Mixture, read_source
+from agents.imitation.lam.network import LamNetwork
+from agents.imitation.lam.transfer import transfer
 from agents.training.run import Run
 
 from ...conftest import Make
 from ...lam_envs.traces import fingerprint
 from ..test_runs import Fragile, KilledError
-from .scenes import SMALL, observations_of, policy_of
+from .scenes import SIZES, SMALL, observations_of, policy_of
 
 
 @pytest.fixture
@@ -201,3 +203,44 @@ def test_a_few_episodes_are_overfitted(both: Any, make: Make) -> None:
 
     learned(env, both[0], budget=6, run=Noted(), batches=10, mirror=False, learning_rate=0.01)
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_finetuned_model_knows_new_entities_and_starts_with_what_it_knew(
+    both: Any, make: Make, tmp_path: Path
+) -> None:
+    reach, grasp = make("LamReach-v0"), make("LamGrasp-v0", robot="xarm6")
+    folder = learned(reach, both[0]).save(tmp_path / "lam")
+    before = agents.load(folder, reach)
+    # With a learning rate of almost 0, nothing changes in the scenes that it knew.
+    tuned = Lam.finetune(folder, both[1], grasp, replay=[both[0]], seed=1, budget=1, learning_rate=1e-12)
+    again = tuned.save(tmp_path / "tuned")
+    observations = observations_of(reach, range(4))
+    expected = before.predict(observations)[0]
+    np.testing.assert_allclose(agents.load(again, reach).predict(observations)[0], expected, atol=1e-5)
+    assert agents.load(again, grasp).predict(observations_of(grasp, range(3)))[0].shape == (3, 4)
+    assert tuned.training is not None
+    assert [each["id"] for each in tuned.training["finetuning"]["replay"]] == [both[0].id]
+    with pytest.raises(ValueError, match="settings cannot change it to"):
+        Lam.finetune(folder, both[1], grasp, seed=1, width=32)
+    with pytest.raises(ValueError, match="replay_share is 1; expected at least 0 and below 1"):
+        Lam.finetune(folder, both[1], grasp, replay_share=1, seed=1)
+
+
+def test_weights_move_to_the_columns_of_the_same_features(make: Make) -> None:
+    small = policy_of(make("LamReach-v0")).network
+    env: Any = make("LamTable-v0")
+    target = LamNetwork(small.schema.including([env.unwrapped.layout]), ["ur5e", "panda"], 5, SIZES)
+    transfer(small, target)
+    assert torch.equal(target.robot.weight[0], target.robot.weight[1])
+    assert torch.equal(target.robot.weight[2], small.robot.weight[1])
+    encoders = [each.encoders[list(each.schema.sizes).index("place")] for each in (small, target)]
+    for name in ("position", "relative"):
+        columns = [3 * list(each.schema.sizes["place"]).index(name) for each in (small, target)]
+        old, new = (each.weight[:, at : at + 3] for each, at in zip(encoders, columns, strict=True))
+        assert torch.equal(old, new)
+    words = small.schema.types
+    for number, word in enumerate(words):
+        there = target.schema.types.index(word)
+        assert torch.equal(target.types.weight[1 + there], small.types.weight[1 + number])
+    chunks = target.head[2].weight.reshape(SIZES.actions, 5, -1)[:, :4]
+    assert torch.equal(chunks, small.head[2].weight.reshape(SIZES.actions, 4, -1))

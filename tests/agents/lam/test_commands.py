@@ -34,12 +34,29 @@ def test_a_model_is_trained_on_several_datasets_and_evaluated_in_their_environme
         assert re.search(row, shown), row
 
 
+def test_a_model_is_finetuned_with_a_replay_of_what_it_learned_from(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    common = ["--root", str(root), "--eval-episodes", "0", *SMALL]
+    run("train", "lam", "--dataset", ids["LamReach-v0"], "--out", first, *common)
+    tune = ["finetune", first, "--dataset", ids["LamGrasp-v0"], "--out", second, "--root", str(root), *SMALL[2:]]
+    run(*tune, "--eval-episodes", "0")
+    for env_id in ids:
+        run("evaluate", second, "--env", env_id, "--episodes", "1")
+    assert f"{ids['LamGrasp-v0']}, {ids['LamReach-v0']}" in re.sub(r"\s+", " ", run("show", second))
+    failed = CliRunner().invoke(app, tune)
+    assert failed.exit_code == 2
+    assert "holds an agent already" in failed.stderr
+
+
 def test_other_agents_are_trained_in_one_environment_and_on_several_datasets(datasets: Any, tmp_path: Path) -> None:
     root, ids = datasets
     data = ["--demos", ids["LamReach-v0"], "--demos", ids["LamReach-v0"], "--root", str(root)]
     out = ["--out", str(tmp_path / "bc"), "--eval-episodes", "0", "--config", "batch_size=32", "--budget", "1"]
     run("train", "bc", "--env", "LamReach-v0", *data, *out)
     assert "12 episodes" in run("show", str(tmp_path / "bc"))
+    failed = CliRunner().invoke(app, ["finetune", str(tmp_path / "bc"), *data, "--out", str(tmp_path / "tuned")])
+    assert "agent bc cannot be fine-tuned by demonstrations; expected lam" in failed.stderr
     for environments, message in (
         (["--env", "LamReach-v0", "--env", "LamGrasp-v0"], "agent bc is trained in one environment: give --env once"),
         ([], "agent bc needs an environment: give one by --env"),

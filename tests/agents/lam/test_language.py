@@ -36,7 +36,7 @@ def test_words_beyond_the_longest_sentence_are_left_out() -> None:
 def test_sentences_that_differ_in_names_alone_have_the_same_numbers() -> None:
     sentences = Sentences(8)
     one, other = (parse(text, NAMES) for text in ("lift the red cube", "lift the blue cube"))
-    sentences.fit([one])
+    sentences.extend([one])
     assert torch.equal(*(sentences.numbers([each]) for each in (one, other)))
     assert "cube" not in sentences.vocabulary.numbers
     unknown = sentences.numbers([parse("hoist the red cube", NAMES)])[0]

@@ -1,0 +1,88 @@
+"""Command line of the agent ``lam``: python -m agents finetune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import demos
+from agents.registry import find, read_description, spec_of
+from agents.training.arguments import (
+    Demonstrations,
+    Device,
+    Environments,
+    EnvKeywords,
+    Episodes,
+    Overwrite,
+    Root,
+    Settings,
+    check_free,
+    learned_datasets,
+    load_datasets,
+    read_settings,
+    training_environments,
+    training_run,
+)
+from demos.runtime.console import clear_errors, console, parse_keywords
+
+FINETUNE_EXAMPLE = (
+    "Example: python -m agents finetune runs/lam --dataset lam/LamInsert-expert-25-seed0-v0 --out runs/tuned"
+)
+
+
+def finetune(
+    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent lam.")],
+    out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
+    demonstrations: Demonstrations = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env: Environments = [],  # noqa: B006
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Id of a dataset that the agent has learned from, or its folder. Repeat it for more; by default all."
+        ),
+    ] = None,
+    replay_share: Annotated[
+        float, typer.Option(help="Share of the examples that come from these datasets; 0 for none.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(help="Seed of new weights and minibatches.")] = 0,
+    budget: Annotated[int | None, typer.Option(help="Epochs; by default the agent's setting.")] = None,
+    config: Settings = [],  # noqa: B006
+    env_kwargs: EnvKeywords = [],  # noqa: B006
+    device: Device = "auto",
+    eval_episodes: Episodes = 20,
+    root: Root = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a saved agent further, for a new task, robot, object or wording.
+
+    A share of the examples comes from the datasets that it has learned from, so that it does not lose what it knew.
+    If a training run was interrupted, the same command resumes it.
+    """
+    with clear_errors():
+        name = str(read_description(agent).get("agent"))
+        spec, keywords = spec_of(find(name)), parse_keywords(env_kwargs, "--env-kwargs")
+        if not spec.takes_several_environments:
+            raise ValueError(f"agent {name} cannot be fine-tuned by demonstrations; expected lam")
+        # Late: they import PyTorch, which not every command needs.
+        from agents.imitation.lam.agent import Lam
+        from agents.saving.storage import check_target
+
+        check_target(out)
+        check_free(out, overwrite=overwrite)
+        learned = learned_datasets(read_description(agent)) if replay is None else replay
+        tuned = Lam.finetune(
+            agent,
+            load_datasets(name, spec, demonstrations, root) or [],
+            training_environments(name, spec, env, keywords, demonstrations, root),
+            replay=[demos.load(each, root) for each in learned] if replay_share else [],
+            replay_share=replay_share,
+            seed=seed,
+            budget=budget,
+            run=(run := training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite)),
+            **read_settings(config),
+        )
+        check_free(out, overwrite=overwrite)
+        console.print(f"saved in {tuned.save(out)}", soft_wrap=True)
+        run.delete_checkpoint()

@@ -1,0 +1,88 @@
+"""Saved models of the agent ``lam``: weights, and the entities, robots and controls that they are for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.imitation.lam.entities import Schema
+from agents.imitation.lam.network import LamNetwork
+from agents.imitation.lam.settings import LamSettings
+from agents.policies.networks import set_weights
+from agents.saving.storage import WEIGHTS, read_weights
+from agents.training.randomness import isolated_rng
+from agents.training.settings import read_settings
+from agents.types import JsonObject
+
+MAX_ACTION = 64
+"""Largest number of numbers in an action of a saved model, a third party's file."""
+MAX_NAMES = 64
+"""Largest number of names of robots, and of controls, in a saved model."""
+
+
+def model_description(network: LamNetwork, controls: Sequence[str]) -> JsonObject:
+    """Return what a network needs besides its settings, as plain data.
+
+    Args:
+        network: Network.
+        controls: Names of the controls that it was trained with.
+    """
+    return {
+        "schema": network.schema.as_json(),
+        "robots": list(network.robots),
+        "controls": list(controls),
+        "action_size": network.action_size,
+    }
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """Saved model.
+
+    Attributes:
+        settings: Settings, by name.
+        training: Record of the training; None without one.
+        network: Network with the saved weights.
+        controls: Names of the controls that it was trained with.
+        checksum: SHA-256 of the weights.
+    """
+
+    settings: JsonObject
+    training: JsonObject | None
+    network: LamNetwork
+    controls: tuple[str, ...]
+    checksum: str
+
+
+def read_model(name: str, directory: str | Path) -> SavedModel:
+    """Read a saved model.
+
+    Args:
+        name: Name of the agent.
+        directory: Folder of the model.
+
+    Raises:
+        FileNotFoundError: There is no saved model.
+        ValueError: The files are damaged, or of another agent.
+    """
+    description, weights = read_weights(directory, name, {})
+    settings = read_settings(name, LamSettings, description["settings"])
+    try:
+        model = description["model"]
+        schema = Schema.from_json(model["schema"])
+        robots, controls = (tuple(map(str, model[part])) for part in ("robots", "controls"))
+        action_size = int(model["action_size"])
+        if max(len(robots), len(controls)) > MAX_NAMES or not 1 <= action_size <= MAX_ACTION:
+            raise ValueError(f"it has {len(robots)} robots and actions of {action_size} numbers")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the description of the model in {directory} is damaged: {error!r}") from error
+    with isolated_rng(0):
+        network = LamNetwork(schema, robots, action_size, settings.sizes)
+    try:
+        set_weights(network, weights)
+    except ValueError as error:
+        raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
+    checksum = hashlib.sha256((Path(directory) / WEIGHTS).read_bytes()).hexdigest()
+    return SavedModel(settings.model_dump(), description.get("training"), network, controls, checksum)
