@@ -28,7 +28,7 @@ CACHED_SENTENCES = 512
 
 @dataclass(frozen=True)
 class Interface:
-    """What a model has to know about an environment.
+    """Facts about an environment that a model needs.
 
     Attributes:
         observation_space: Box of features, or a Dict of them and of the instruction.
