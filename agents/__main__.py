@@ -1,4 +1,4 @@
-"""Command line: python -m agents train|finetune|evaluate|teleop|tune|show|export."""
+"""Command line: python -m agents train|finetune|talk|evaluate|teleop|tune|show|export."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.table import Table
 
 import agents
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
-from agents.imitation.lam.commands import FINETUNE_EXAMPLE, finetune
+from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetune, talk
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.saving import archive
 from agents.training.arguments import (
@@ -115,6 +115,7 @@ def train(
 
 
 app.command(epilog=FINETUNE_EXAMPLE)(finetune)
+app.command(epilog=TALK_EXAMPLE)(talk)
 
 
 @app.command(epilog="Example: python -m agents evaluate runs/bc --env LamGrasp-v0 --episodes 200")

@@ -1,0 +1,64 @@
+"""A person types instructions; the model acts, and reports what it does not know and what is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import agents
+from agents.__main__ import app
+from agents.imitation.lam.conversation import REST_STEPS, Conversation
+from agents.imitation.lam.language import parse
+
+from ...conftest import Make
+from .scenes import policy_of
+
+
+@pytest.fixture
+def conversation(make: Make) -> Conversation:
+    env = make("LamTable-v0", instruct=True)
+    policy = policy_of(env)
+    policy.network.sentences.extend([parse("lift the cube and put it in", [])])
+    return Conversation(policy, env, seed=0)
+
+
+def test_unknown_words_and_missing_objects_are_reported(conversation: Conversation) -> None:
+    assert "slab" in conversation.objects
+    assert conversation.unknown_words("lift the slab") == []
+    assert conversation.unknown_words("hoist the slab, hoist the banana") == ["hoist", "banana"]
+    colors = ("red", "green", "blue", "yellow", "purple")
+    missing = [f"{color} cube" for color in colors if f"{color} cube" not in conversation.objects]
+    assert missing
+    assert conversation.missing_objects(f"put the {missing[0]} in the bin") == missing[:1]
+    assert conversation.missing_objects("put the slab in the bin") == []
+
+
+def test_an_instruction_is_followed_in_the_scene_until_the_tool_rests(conversation: Conversation) -> None:
+    first = list(conversation.follow("lift the slab", max_steps=3))
+    assert first == [1, 2, 3]
+    env: Any = conversation._env
+    env.features = lambda: {"tool/velocity": np.zeros(3)}
+    assert list(conversation.follow("lift the slab", max_steps=100)) == list(range(1, REST_STEPS + 1))
+    with pytest.raises(ValueError, match="expected a text that is not empty"):
+        next(conversation.follow(" ", max_steps=3))
+
+
+def test_an_environment_without_instructions_is_refused(make: Make) -> None:
+    env = make("LamReach-v0")
+    with pytest.raises(ValueError, match="make it with instruct=True"):
+        Conversation(policy_of(env), env, seed=0)
+
+
+def test_a_session_in_a_terminal(make: Make, tmp_path: Path) -> None:
+    agent = agents.make("lam", make("LamReach-v0"), width=8)
+    folder = str(agent.save(tmp_path / "lam"))
+    command = ["talk", folder, "--env", "LamReach-v0", "--max-steps", "2", "--video", str(tmp_path / "talk.mp4")]
+    done = CliRunner().invoke(app, command, input="put the tool at the goal\n\n")
+    assert done.exit_code == 0, done.stderr
+    for words in ("The scene has: goal", "I have not learned: put, the, tool, at. I try.", "Stopped after 2 steps."):
+        assert words in done.stdout
+    assert (tmp_path / "talk.mp4").stat().st_size > 0
