@@ -15,7 +15,7 @@ from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.training.randomness import isolated_rng
 from lam_envs.observation.features import Feature, Layout
 
-SMALL: dict[str, Any] = {"width": 16, "batches": 4, "batch_size": 32}
+SMALL: dict[str, Any] = {"width": 16, "batches": 2, "batch_size": 32}
 """Settings of a small agent that is trained for a moment."""
 SIZES = Sizes(16, 2, 4)
 
