@@ -127,17 +127,18 @@ def train_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvalua
     Raises:
         FileNotFoundError: Its demonstrations could not be collected.
     """
-    dataset = wanted.demonstrations
-    if dataset is not None and (folder / failure_file(dataset.id)).is_file():
-        raise FileNotFoundError(f"its demonstrations were not collected: see {failure_file(dataset.id)}")
-    env = Condition(env=wanted.env).make(wanted.environment)
+    for dataset in wanted.datasets:
+        if (folder / failure_file(dataset.id)).is_file():
+            raise FileNotFoundError(f"its demonstrations were not collected: see {failure_file(dataset.id)}")
+    environments = [Condition(env=keywords).make(name) for name, keywords in wanted.environments]
     try:
-        agent = agents.make(wanted.agent, env, **wanted.settings)
-        demonstrations = None if dataset is None else demos.load(dataset.id, folder / DATASETS)
-        took = train(agent, demonstrations, env, seed=wanted.seed, periodic_eval=periodic_eval)
-        save_trained(folder, wanted, agent, took, [] if demonstrations is None else episode_seeds(demonstrations))
+        agent = agents.make(wanted.agent, environments[0], **wanted.settings)
+        datasets = [demos.load(dataset.id, folder / DATASETS) for dataset in wanted.datasets]
+        cost = train(agent, datasets, environments, seed=wanted.seed, periodic_eval=periodic_eval)
+        save_trained(folder, wanted, agent, cost, [seed for dataset in datasets for seed in episode_seeds(dataset)])
     finally:
-        env.close()
+        for env in environments:
+            env.close()
 
 
 def measure(folder: Path, planned: PlannedCell, episode_seconds: int) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
-from agents.types import JsonObject
+from agents.types import JsonObject, Keywords
 from benchmarks.runner.cache_keys import Provenance, provenance_of
 from benchmarks.runner.trained import TrainingJob
 from benchmarks.runner.training import Training
@@ -88,19 +88,27 @@ class PlannedCell:
     @classmethod
     def of(cls, cell: Cell) -> PlannedCell:
         """Return the plan of a cell, with the current versions and settings."""
-        demonstrator = None if cell.dataset is None else cell.dataset.demonstrator
-        learns = cell.training_seed is not None
-        trained = provenance_of(
-            cell.agent,
-            cell.environment,
-            cell.settings,
-            env_kwargs=cell.trained_env,
-            demonstrator=demonstrator,
-            learns=learns,
-        )
+        trained = _trained(cell)
         versions = cell.perturbation.versions(cell.environment.rpartition(":")[2])
         measured = replace(trained, versions={**trained.versions, **versions, "evaluation": evaluation.VERSION})
         return cls(cell, measured, key_of(cell, measured), TrainingJob.of(cell, trained))
+
+
+def _trained(cell: Cell) -> Provenance:
+    """Return the provenance of a cell's training, or of the actions of an agent that does not learn."""
+    learns = cell.training_seed is not None
+    learned: list[tuple[str, Keywords, str | None]] = [
+        (each.environment, each.env, each.demonstrator) for each in cell.mixture
+    ] or [(cell.environment, cell.trained_env, cell.demonstrator)]
+    parts = [
+        provenance_of(
+            cell.agent, environment, cell.settings, env_kwargs=keywords, demonstrator=demonstrator, learns=learns
+        )
+        for environment, keywords, demonstrator in learned
+    ]
+    versions = {name: version for each in parts for name, version in each.versions.items()}
+    sources = {name: source for each in parts for name, source in each.sources.items()}
+    return replace(parts[0], versions=versions, sources=sources)
 
 
 class StoredSuite(Suite):

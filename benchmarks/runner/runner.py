@@ -95,7 +95,7 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
         for training in _trainings([*cells, *videos])
         if not is_trained(base, training, with_curve=with_curve)
     ]
-    datasets = {each.demonstrations.id: each.demonstrations for each in trainings if each.demonstrations is not None}
+    datasets = {dataset.id: dataset for each in trainings for dataset in each.datasets}
     return Missing(tuple(datasets.values()), tuple(trainings), tuple(cells), tuple(videos))
 
 
@@ -165,7 +165,7 @@ def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
     # Cells that need no training come first.
     made += measurements.pop("", [])
     for each in todo.trainings:
-        shown = [] if each.demonstrations is None else [each.demonstrations.id]
+        shown = [dataset.id for dataset in each.datasets]
         data = [f"{jobs.DATASETS}/{name}" for name in shown]
         made.append(
             job(each.name, jobs.train_agent, each, suite.periodic_eval, reads=data, writes=[each.path], after=shown)

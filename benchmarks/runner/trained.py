@@ -33,9 +33,10 @@ class TrainingJob:
         agent: See :func:`agents.registry.find`.
         settings: Settings that differ from the agent's own.
         seed: Seed of the training.
-        demonstrations: Demonstrations that it learns from; None for an agent that learns from reward alone.
+        demonstrations: Demonstrations that it learns from; None for reward alone, and with a mixture.
         env: Keywords for ``gym.make``.
         key: Cache key, computed once when a suite is planned.
+        mixture: Datasets of several environments, the first of which are ``environment`` and ``env``.
     """
 
     environment: str
@@ -45,6 +46,7 @@ class TrainingJob:
     demonstrations: Demonstrations | None
     env: Keywords
     key: str = field(compare=False)
+    mixture: tuple[Demonstrations, ...] = ()
 
     @classmethod
     def of(cls, cell: Cell, provenance: Provenance) -> TrainingJob | None:
@@ -56,9 +58,10 @@ class TrainingJob:
         """
         if cell.training_seed is None:
             return None
-        planned = cls(
-            cell.environment, cell.agent, cell.settings, cell.training_seed, cell.dataset, cell.trained_env, ""
-        )
+        environment, env = cell.environment, cell.trained_env
+        if cell.mixture:
+            environment, env = cell.mixture[0].environment, cell.mixture[0].env
+        planned = cls(environment, cell.agent, cell.settings, cell.training_seed, cell.dataset, env, "", cell.mixture)
         request = {name: value for name, value in planned.description().items() if name != "settings"}
         return replace(planned, key=provenance.key(request))
 
@@ -70,10 +73,22 @@ class TrainingJob:
         return content
 
     @property
+    def datasets(self) -> tuple[Demonstrations, ...]:
+        """All demonstrations that it learns from."""
+        return self.mixture if self.demonstrations is None else (self.demonstrations,)
+
+    @property
+    def environments(self) -> list[tuple[str, Keywords]]:
+        """Id and keywords of each environment that it learns in."""
+        found: list[tuple[str, Keywords]] = [(self.environment, self.env)]
+        found += [(each.environment, each.env) for each in self.mixture]
+        return [each for place, each in enumerate(found) if each not in found[:place]]
+
+    @property
     def stem(self) -> str:
         """Prefix of the folder's name, which does not change when the training is outdated."""
         letters = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in self.agent)
-        environment = self.environment.rpartition(":")[2].removesuffix("-v0")
+        environment = "mixture" if self.mixture else self.environment.rpartition(":")[2].removesuffix("-v0")
         return f"{environment}-{letters[-40:]}-seed{self.seed}-"
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, SupportsFloat
 
@@ -106,8 +107,8 @@ class _MeasuredRun(Run):
 
 def train(
     agent: TrainableAgent,
-    demonstrations: minari.MinariDataset | None,
-    env: Env,
+    demonstrations: Sequence[minari.MinariDataset],
+    environments: Sequence[Env],
     *,
     seed: int,
     periodic_eval: PeriodicEvaluation | None = None,
@@ -116,18 +117,23 @@ def train(
 
     Args:
         agent: Untrained agent.
-        demonstrations: Demonstrations that it learns from; None for reward alone.
-        env: Environment to train in, or to make others like.
+        demonstrations: Datasets that it learns from; none for reward alone.
+        environments: Environments to train in, or to make others like: one, or several for an agent that takes
+            several.
         seed: Seed of the training.
         periodic_eval: Evaluations during the training; None for none. An agent whose ``learn`` takes no ``run`` has
             none.
     """
-    counted = CountedSteps(env)
+    counted: list[Env] = [CountedSteps(env) for env in environments]
     run = _MeasuredRun(periodic_eval)
     keywords: Keywords = {"run": run} if spec_of(agent).takes_run else {}
     steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
-    # An agent that needs no demonstrations takes None for them.
-    agent.learn(demonstrations, counted, seed=seed, **keywords)
+    if spec_of(agent).takes_several_environments:
+        learn: Any = agent.learn
+        learn(demonstrations, counted, seed=seed, **keywords)
+    else:
+        # An agent that needs no demonstrations takes None for them.
+        agent.learn(demonstrations[0] if demonstrations else None, counted[0], seed=seed, **keywords)
     taken, cpu = time.perf_counter() - began, time.process_time() - on_cpu
     steps = CountedSteps.total - steps
     curve = None

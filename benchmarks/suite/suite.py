@@ -112,13 +112,19 @@ class AgentEntry(SuiteModel):
     motion: JsonObject | None = Field(
         default=None, description="Motion of a person, which the demonstrator ``human`` imitates."
     )
+    mixture: Items[Demonstrations] | tuple[()] = Field(
+        default=(), description="Datasets of one training on all of them; by default each environment has its own."
+    )
 
     @model_serializer(mode="wrap")
     def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:
         return without_unused(serialize(self))
 
     def datasets(self, environment: str) -> list[tuple[int | None, str | None]]:
-        """Return number and demonstrator of each dataset that the agent learns from; one pair of None without."""
+        """Return number and demonstrator of each dataset that the agent learns from in an environment.
+
+        One pair of None for an agent that learns without demonstrations, or from a mixture.
+        """
         counts = self.demonstrations.get(environment)
         if counts is None:
             return [(None, None)]
@@ -145,6 +151,7 @@ class Cell:
         env: Keywords for ``gym.make``, in training and evaluation.
         training_env: Further keywords for ``gym.make``, for demonstrations and training only.
         motion: Motion of a person, as JSON, which the demonstrator ``human`` imitates.
+        mixture: Datasets of one training for many environments; empty for a training in this environment.
     """
 
     environment: str
@@ -162,6 +169,7 @@ class Cell:
     env: Keywords = field(default_factory=dict)
     training_env: Keywords = field(default_factory=dict)
     motion: JsonObject | None = None
+    mixture: tuple[Demonstrations, ...] = ()
 
     def as_json(self) -> JsonObject:
         """Return the cell as plain data."""
@@ -186,7 +194,7 @@ class Cell:
 
     @property
     def dataset(self) -> Demonstrations | None:
-        """Demonstrations of the training; None for an agent that learns from reward alone, or not at all."""
+        """Demonstrations of the training in this environment; None without them, and with a mixture."""
         if self.demonstrations is None or self.demonstrator is None or self.demonstration_seed is None:
             return None
         return Demonstrations(
@@ -248,6 +256,7 @@ class Suite(SuiteModel):
                 env=entry.env,
                 training_env=entry.training_env if learns(entry.agent) else {},
                 motion=entry.motion if demonstrator == HUMAN else None,
+                mixture=entry.mixture,
             )
             for entry in self.agents
             for environment in entry.environments
@@ -281,9 +290,13 @@ class SpeedSuite(SuiteModel):
         return self.environments == tuple(lam_envs.ENV_IDS)
 
 
+UNUSED = ("env", "training_env", "motion", "mixture")
+"""Names of what most suites do not use, and files of earlier versions do not have."""
+
+
 def without_unused(content: JsonObject) -> JsonObject:
     """Return plain data without what most suites do not use, as in files of earlier versions."""
-    return {name: value for name, value in content.items() if value or name not in ("env", "training_env", "motion")}
+    return {name: value for name, value in content.items() if value or name not in UNUSED}
 
 
 def _slug(text: str) -> str:

@@ -10,138 +10,30 @@ An agent is a name, or a mapping with what differs for it in this suite::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ValidationError
 
-from agents.registry import ARCHIVE
-from agents.saving import archive
-from agents.types import JsonObject, Keywords
-from benchmarks.suite.conditions import AS_TRAINED, Condition
+from agents.registry import find, spec_of
+from benchmarks.suite.conditions import Condition
 from benchmarks.suite.fields import (
-    Count,
-    Distinct,
-    EnvironmentId,
-    EnvKeywords,
-    Items,
-    OneOrMore,
-    Seed,
-    SuiteModel,
-    Text,
     call_third_party,
 )
+from benchmarks.suite.schema import ANY, MODELS, AgentKeys, SuiteKeys
 from benchmarks.suite.suite import (
     AgentEntry,
-    EvaluationSettings,
-    PeriodicEvaluation,
+    Demonstrations,
     SpeedSuite,
     Suite,
-    SuiteName,
-    VideoSettings,
-    check_settings,
     learns,
     needs_demonstrations,
 )
 from benchmarks.suite.yaml_lines import line_of, plain, read
-from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.human_demonstrator import HUMAN
-from demos.human.motion.files import read_motion
 
 SUITES = Path(__file__).parents[1] / "suites"
-ANY = "any environment"
-"""Key of numbers of demonstrations that hold for every environment."""
-
-Demonstrator = Literal[(*DEMONSTRATORS, MIXED, HUMAN)]  # type: ignore[valid-type]  # names of a registry
-Motion = Annotated[JsonObject, BeforeValidator(lambda name: read_motion(str(name)).as_json())]
-"""Motion of a person: the name of one of the package, or the path of a file."""
-Counts = Annotated[
-    dict[str, OneOrMore[Count]], BeforeValidator(lambda value: value if isinstance(value, dict) else {ANY: value})
-]
-"""Numbers of demonstrations: by environment, or the same for all."""
-
-
-class _Agent(SuiteModel):
-    """Agent in a suite file; for keys that it omits, the suite's own keys apply."""
-
-    agent: str
-    label: Text
-    settings: Keywords = Field(default={}, validate_default=True)
-    environments: Items[EnvironmentId] | None = None
-    demonstrations: Counts | None = None
-    demonstrator: OneOrMore[Demonstrator] | None = None
-    env: EnvKeywords | None = None
-    training_env: EnvKeywords | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _add_label(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"agent": value}
-        return {"label": value["agent"], **value} if isinstance(value, dict) and "agent" in value else value
-
-    @field_validator("agent")
-    @classmethod
-    def _agent_exists(cls, agent: str, info: ValidationInfo) -> str:
-        if agent.endswith(ARCHIVE):
-            if not info.context:
-                raise ValueError(
-                    f"{agent} can hold code that runs when it is loaded; add --allow-pickle if you trust its source"
-                )
-            call_third_party(archive.check, agent)
-        call_third_party(learns, agent)
-        return agent
-
-    @field_validator("settings")
-    @classmethod
-    def _check_settings(cls, settings: Keywords, info: ValidationInfo) -> Keywords:
-        agent = info.data.get("agent", "")
-        json.dumps(settings, allow_nan=False)
-        if agent.endswith(ARCHIVE):
-            # The statistics of VecNormalize count like the archive itself.
-            return call_third_party(archive.settings_of, agent, settings)
-        if agent and settings:
-            call_third_party(check_settings, agent, settings)
-        return settings
-
-
-class _SuiteFile(SuiteModel):
-    """The file of a suite."""
-
-    name: SuiteName
-    agents: Items[_Agent]
-    environments: Items[EnvironmentId] | None = None
-    demonstrations: Counts | None = None
-    demonstrator: OneOrMore[Demonstrator] = ("expert",)
-    motion: Motion | None = None
-    demonstration_seed: Seed | None = None
-    env: EnvKeywords = Field(default={})
-    training_env: EnvKeywords = Field(default={})
-    training_seeds: Distinct[Seed] | None = None
-    evaluation: EvaluationSettings
-    videos: VideoSettings | None = None
-    periodic_eval: PeriodicEvaluation | None = None
-    conditions: dict[Text, Condition] = Field(default={AS_TRAINED: Condition()}, min_length=1)
-
-    @field_validator("conditions")
-    @classmethod
-    def _nothing_changes_as_trained(cls, conditions: dict[str, Condition]) -> dict[str, Condition]:
-        if AS_TRAINED in conditions and conditions[AS_TRAINED].model_fields_set:
-            raise ValueError(f"under the condition {AS_TRAINED!r} nothing changes: expected {{}}")
-        return conditions
-
-
-MODELS: dict[str, type[SuiteModel]] = {
-    "agents": _Agent,
-    "evaluation": EvaluationSettings,
-    "videos": VideoSettings,
-    "periodic_eval": PeriodicEvaluation,
-    "conditions": Condition,
-}
-"""Model of each part of a file that is a mapping of known keys."""
 EXPECTED = {
     "tuple_type": "a list",
     "dict_type": "a mapping",
@@ -207,13 +99,13 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, allow_pickle: b
     path = suite_path(name)
     data = read(path)
     with _errors_with_location(path, data):
-        file = _SuiteFile.model_validate(plain(data), context=allow_pickle)
+        file = SuiteKeys.model_validate(plain(data), context=allow_pickle)
         entries = [_entry(agent, file, "agents", key_path) for key_path, agent in enumerate(file.agents)]
     labels = [entry.label for entry in entries]
     added = tuple(agent for agent in dict.fromkeys(extra_agents) if agent not in labels)
     for agent in added:
         try:
-            entries.append(_entry(_Agent.model_validate(agent, context=allow_pickle), file))
+            entries.append(_entry(AgentKeys.model_validate(agent, context=allow_pickle), file))
         except ValueError as error:
             raise ValueError(f"--agent {agent}: {_described(error)[1]}") from error
     with _errors_with_location(path, data):
@@ -260,7 +152,7 @@ def read_speed_suite(name: str) -> SpeedSuite:
         return SpeedSuite.model_validate(plain(data))
 
 
-def _entry(agent: _Agent, file: _SuiteFile, *key_path: str | int) -> AgentEntry:
+def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntry:
     """Return an agent of the suite; keys that it omits are those of the suite."""
     learned = learns(agent.agent)
     if agent.training_env and not learned:
@@ -275,8 +167,8 @@ def _entry(agent: _Agent, file: _SuiteFile, *key_path: str | int) -> AgentEntry:
     environments = agent.environments or file.environments
     if environments is None:
         raise _SuiteError(f"agent {agent.label} has no environments; list ids, here or for all agents", *key_path)
-    counts = {}
-    if from_demonstrations:
+    counts, mixture = {}, _mixture(agent, file, *key_path)
+    if from_demonstrations and not mixture:
         numbers = agent.demonstrations or file.demonstrations or {}
         where = (*key_path, "demonstrations") if agent.demonstrations else ("demonstrations",)
         for name in environments:
@@ -293,7 +185,34 @@ def _entry(agent: _Agent, file: _SuiteFile, *key_path: str | int) -> AgentEntry:
         env=file.env if agent.env is None else agent.env,
         training_env=file.training_env if agent.training_env is None else agent.training_env,
         motion=file.motion if from_demonstrations and HUMAN in demonstrators else None,
+        mixture=mixture,
     )
+
+
+def _mixture(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> tuple[Demonstrations, ...]:
+    """Return the datasets of an agent that learns from several at once; empty without a mixture."""
+    if agent.mixture is None:
+        return ()
+    where = (*key_path, "mixture")
+    kind = find(agent.agent)
+    if not isinstance(kind, type) or not spec_of(kind).takes_several_environments:
+        raise _SuiteError(f"{agent.agent} learns in one environment: remove mixture", *where)
+    for key in ("demonstrations", "demonstrator"):
+        if getattr(agent, key) is not None:
+            raise _SuiteError(f"give {key} in mixture", *key_path, key)
+    seed = file.demonstration_seed or 0
+    keywords = {**(file.env if agent.env is None else agent.env), **(agent.training_env or file.training_env)}
+    datasets = [
+        Demonstrations(environment, entry.demonstrations, demonstrator, seed, keywords | entry.env)
+        for entry in agent.mixture
+        for environment in entry.environments
+        for demonstrator in entry.demonstrator
+    ]
+    ids = [dataset.id for dataset in datasets]
+    twice = next((name for place, name in enumerate(ids) if name in ids[:place]), None)
+    if twice is not None:
+        raise _SuiteError(f"the dataset {twice} is listed twice", *where)
+    return tuple(datasets)
 
 
 def _check_conditions(suite: Suite) -> None:
@@ -354,7 +273,7 @@ def _described(error: ValueError) -> tuple[tuple[str | int, ...], str]:
         return getattr(error, "key_path", ()), str(error)
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     key_path = first["loc"]
-    model = MODELS.get(str(key_path[0]), _SuiteFile) if len(key_path) > 1 else _SuiteFile
+    model = MODELS.get(str(key_path[0]), SuiteKeys) if len(key_path) > 1 else SuiteKeys
     if error.title == SpeedSuite.__name__:
         model = SpeedSuite
     if first["type"] == "missing":

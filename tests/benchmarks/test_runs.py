@@ -242,6 +242,33 @@ def test_keywords_that_are_not_used_are_not_stored(results: Path) -> None:
         assert not {"env", "training_env", "motion"} & set(part)
 
 
+def test_an_agent_is_trained_once_on_a_mixture_and_measured_in_many_environments(tmp_path: Path) -> None:
+    tasks = ["LamReach-v0", "LamGrasp-v0"]
+    small = {"epochs": 1, "batches": 2, "batch_size": 16, "width": 16, "layers": 1}
+    mixture = [
+        {"environments": tasks, "demonstrations": 2},
+        {"environments": ["LamReach-v0"], "demonstrations": 2, "env": {"robot": "xarm6"}},
+    ]
+    agents = [{"agent": "lam", "settings": small, "mixture": mixture, "env": {"instruct": True}}]
+    conditions = {"as trained": {}, "xarm6": {"env": {"robot": "xarm6"}}}
+    only = {"environments": tasks, "conditions": conditions, "videos": None, "periodic_eval": None}
+    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], **only))
+    assert len(suite.cells()) == 4
+    todo = runner.missing(suite, tmp_path / "out")
+    assert (len(todo.datasets), len(todo.trainings)) == (3, 1)
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    results = read_results(folder)[1]
+    assert {(result.cell.environment, result.cell.condition) for result in results} == {
+        (task, condition) for task in tasks for condition in conditions
+    }
+    for result in results:
+        assert {"task reach", "task grasp", "robot panda", "robot xarm6", "agent lam"} <= set(
+            result.provenance.versions
+        )
+    assert runner.missing(suite, folder).names() == []
+    assert len(list((folder / "agents").iterdir())) == 1
+
+
 def test_agents_learn_from_the_motion_of_a_person(tmp_path: Path) -> None:
     agents = [{"agent": "bc", "settings": {"epochs": 1, "batch_size": 32}, "demonstrator": ["expert", "human"]}]
     only = {"environments": ["LamGrasp-v0"], "videos": None, "periodic_eval": None, "motion": "carry_box"}

@@ -19,6 +19,8 @@ from .suites import SMALL
 shipped = cache(read_suite)
 OF_AGENTS = [name for name in suite_names() if not is_speed_suite(name)]
 
+MIXED_DATA = {"environments": ["LamReach-v0"], "demonstrations": 2}
+
 
 @pytest.mark.parametrize("name", OF_AGENTS)
 def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: str) -> None:
@@ -107,6 +109,22 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         (
             {"agents": [{"agent": "bc", "demonstrator": "best"}]},
             "demonstrator: found 'best'; expected 'expert', 'noisy'",
+        ),
+        (
+            {"agents": [{"agent": "bc", "mixture": [{"environments": ["LamReach-v0"], "demonstrations": 2}]}]},
+            "agents.mixture: bc learns in one environment: remove mixture",
+        ),
+        (
+            {"agents": [{"agent": "lam", "mixture": 2 * [{"environments": ["LamReach-v0"], "demonstrations": 2}]}]},
+            "agents.mixture: the dataset LamReach-expert-2-seed0-v0 is listed twice",
+        ),
+        (
+            {"agents": [{"agent": "lam", "mixture": [{"environments": ["LamReach-v0"]}]}]},
+            "agents.mixture: lacks demonstrations",
+        ),
+        (
+            {"agents": [{"agent": "lam", "demonstrations": 3, "mixture": [MIXED_DATA]}]},
+            "agents.demonstrations: give demonstrations in mixture",
         ),
         ({"demonstrator": "human"}, "agents.demonstrator: bc learns from a person; the suite lacks motion"),
         ({"motion": "wave"}, "motion: no motion 'wave'; expected one of carry_box, or the path of a JSON"),

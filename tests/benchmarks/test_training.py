@@ -31,11 +31,11 @@ def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
     monkeypatch.setattr(PPOAgent, "n_envs", 2)
     root, ids = datasets
     env = make("LamReachDiscrete-v0" if name == "dqn" else "LamReach-v0")
-    shown = demos.load(ids["LamReach-v0"], root) if name == "bc" else None
+    shown = [demos.load(ids["LamReach-v0"], root)] if name == "bc" else []
     alone, watched = (agents.make(name, env, **SMALL[name]) for _ in range(2))
-    unwatched = train(alone, shown, env, seed=0)
+    unwatched = train(alone, shown, [env], seed=0)
     assert unwatched.curve is None
-    cost = train(watched, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=4, episodes=2))
+    cost = train(watched, shown, [env], seed=0, periodic_eval=PeriodicEvaluation(evaluations=4, episodes=2))
     assert cost.environment_steps == unwatched.environment_steps == STEPS[name]
     assert cost.curve is not None
     assert cost.curve.unit == ("epochs" if name == "bc" else "steps")
@@ -55,7 +55,7 @@ def test_rollouts_with_labels_count_its_steps(datasets: Any, make: Make) -> None
     agent = agents.make(
         "dagger", env, epochs=2, batch_size=32, initial_fraction=0.5, iterations=2, updates_per_iteration=4
     )
-    cost = train(agent, shown, env, seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1))
+    cost = train(agent, [shown], [env], seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1))
     assert cost.environment_steps > 0
     assert env.spec is not None
     assert env.spec.max_episode_steps is not None
@@ -75,7 +75,7 @@ def test_an_agent_that_cannot_be_watched_learns_all_the_same(make: Make) -> None
     agent: Any = Simple()
     before = CountedSteps.total
     cost = train(
-        agent, None, make("LamReach-v0"), seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1)
+        agent, [], [make("LamReach-v0")], seed=0, periodic_eval=PeriodicEvaluation(evaluations=2, episodes=1)
     )
     assert agent.learned
     assert cost.curve is not None

@@ -254,7 +254,7 @@ class Lam(PolicyAgent):
         records = [training_record(name, settings, each, None, seed=seed, budget=budget) for each in environments]
         checksums = [source.checksum for source in sources]
         joined = hashlib.sha256("".join(checksums).encode()).hexdigest()
-        versions = (training_versions(name, each) for each in environments)
+        versions = (training_versions(name, settings, each) for each in environments)
         return {
             **records[0],
             "demonstrations": {
