@@ -17,6 +17,7 @@ from benchmarks.analysis.tables import names, rows, short_names
 from benchmarks.recordings.command import recordings
 from benchmarks.reports import export as exporting
 from benchmarks.reports import report as reports
+from benchmarks.reports.paper import write_paper
 from benchmarks.runner import runner
 from benchmarks.runner.results import FAILURES, cell_file, read_results
 from benchmarks.speed import datasets as data_speed
@@ -191,6 +192,20 @@ def export(
         if out.exists() and not overwrite:
             raise FileExistsError(f"{out} exists: choose another file, or --overwrite it")
         console.print(f"wrote {write_atomically(out, text)}", soft_wrap=True)
+
+
+@app.command(epilog="Example: python -m benchmarks paper results/core --out paper")
+def paper(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("paper"),
+    overwrite: Annotated[bool, typer.Option(help="Replace files of the same names.")] = False,
+) -> None:
+    """Write LaTeX tables, vector figures, the text of the set-up and references, for a paper."""
+    with clear_errors():
+        with console.status("drawing figures"):
+            written = write_paper(results, out, overwrite=overwrite)
+        for file in written:
+            console.print(f"wrote {file}", soft_wrap=True)
 
 
 def _show(folder: Path) -> None:

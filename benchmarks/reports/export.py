@@ -59,12 +59,12 @@ def as_latex(table: list[Row]) -> str:
         lines = [
             rf"\begin{{tabular}}{{l{'c' * len(overview.environments)}}}",
             r"\toprule",
-            " & ".join(["agent", *map(_escaped, overview.environments)]) + r" \\",
+            " & ".join(["agent", *map(escaped, overview.environments)]) + r" \\",
             r"\midrule",
         ]
         for agent, own in overview.agents:
             # Braces: after the end of a line LaTeX takes brackets and stars for its own.
-            lines.append(" & ".join([f"{{{_escaped(agent)}}}", *map(_cell, own)]) + r" \\")
+            lines.append(" & ".join([f"{{{escaped(agent)}}}", *map(_cell, own)]) + r" \\")
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""]))
     return "\n".join(parts)
 
@@ -79,7 +79,8 @@ SPECIAL = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"
 SPECIAL["^"] = r"\textasciicircum{}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text without signs that LaTeX takes for commands."""
     return "".join(SPECIAL.get(letter, letter) for letter in text)
 
 

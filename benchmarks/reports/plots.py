@@ -298,6 +298,17 @@ def png(draw: Draw, path: Path) -> Path | None:
     return write_atomically(path, image.getvalue())
 
 
+def pdf(draw: Draw) -> bytes | None:
+    """Draw into a PDF file with fonts that can be selected and searched; None if there is nothing to draw."""
+    with _colors("#000000"):
+        figure = draw()
+        if figure is None:
+            return None
+        written = io.BytesIO()
+        figure.savefig(written, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    return written.getvalue()
+
+
 def svg(draw: Draw) -> str | None:
     """Draw into an SVG element for a page, in the color of its text; None if there is nothing to draw."""
     with _colors(INK):
@@ -318,6 +329,7 @@ def _colors(ink: str) -> AbstractContextManager[None]:
     settings: Any = {
         **dict.fromkeys(names_of_ink, ink),
         "svg.fonttype": "none",
+        "pdf.fonttype": 42,
         # A name with dollars is no formula.
         "text.parse_math": False,
         # Names of parts are the same each time.
