@@ -114,7 +114,8 @@ observation, info = env.reset(seed=0, options={"instruction": "open the drawer"}
 assert lam_envs.decode_instruction(info["instruction"]) == env.unwrapped.instruction == "open the drawer"
 ```
 
-`paraphrases="held-out"` selects sentences with words that no sentence for training has, to measure generalization.
+`paraphrases="held-out"` selects sentences with words that no sentence for training has, to measure generalization;
+`paraphrases="known-words"`, in `LamTable-v0`, other sentences of the words for training.
 `env.unwrapped.command` is the command as integers: for experts, not for agents. Datasets hold the instruction of each
 episode, and exports to LeRobot have it as `task`.
 

@@ -49,7 +49,8 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
             "variable horizon").
         instruct: Also observe the instruction, as UTF-8 bytes under the key ``instruction``; a vector is then under
             the key ``state``. Infos have it in every mode, and :attr:`instruction` the text.
-        paraphrases: Wording of the instructions that the seed draws: ``train`` or ``held-out``.
+        paraphrases: Wording of the instructions that the seed draws: ``train``; ``held-out``, with words that these
+            do not have; or ``known-words``, other sentences of their words, in tasks that have some.
         cameras: Names of ``lam_envs.bullet.cameras.CAMERAS``, for pixel observations.
         image_width: Width of an observed image, pixels.
         image_height: Height of an observed image, pixels.

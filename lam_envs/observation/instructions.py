@@ -13,9 +13,9 @@ from gymnasium import spaces
 
 Command = tuple[int, ...]
 """Request of an episode, such as a verb and an object, as numbers whose meaning the task defines."""
-Split = Literal["train", "held-out"]
-SPLITS: tuple[Split, ...] = ("train", "held-out")
-"""Paraphrases for training, and others for measuring generalization to unknown wording."""
+Split = Literal["train", "held-out", "known-words"]
+SPLITS: tuple[Split, ...] = ("train", "held-out", "known-words")
+"""Paraphrases for training, and others for measuring generalization: to unknown words, and to other wording."""
 
 INSTRUCTION_KEY = "instruction"
 """Key of the encoded instruction in observations and infos."""
@@ -34,20 +34,21 @@ class Instructions:
     Attributes:
         train: Paraphrases for training.
         held_out: Paraphrases for evaluation, with words that no paraphrase for training has.
+        known_words: Other paraphrases for evaluation, of words that those for training have; empty in most tasks.
     """
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
+    known_words: tuple[str, ...] = ()
 
     def split(self, name: Split) -> tuple[str, ...]:
         """Return the paraphrases of a split."""
-        return self.train if name == "train" else self.held_out
+        return {"train": self.train, "held-out": self.held_out, "known-words": self.known_words}[name]
 
     def fill(self, **words: str) -> Instructions:
         """Return instructions with words in place of ``{name}`` in templates."""
-        return Instructions(
-            tuple(text.format(**words) for text in self.train), tuple(text.format(**words) for text in self.held_out)
-        )
+        splits = (self.train, self.held_out, self.known_words)
+        return Instructions(*(tuple(text.format(**words) for text in texts) for texts in splits))
 
 
 def with_instruction(space: spaces.Space[Any]) -> spaces.Dict:

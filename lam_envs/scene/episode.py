@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lam_envs.bullet.simulation import Simulation
-from lam_envs.observation import Command, Features
+from lam_envs.observation import Command, Features, Instructions
 from lam_envs.scene.world import World
 
 
@@ -43,6 +43,19 @@ class EpisodeProperties:
     def commands(self) -> list[Command]:
         """All commands of the task."""
         return self._world.task.commands()
+
+    @property
+    def feasible_commands(self) -> list[Command]:
+        """Commands that can be carried out in the present state and are not fulfilled.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+        """
+        return self._world.task.feasible_commands(self._world.active_scene().simulation)
+
+    def instructions_for(self, command: Command) -> Instructions:
+        """Return the sentences that ask for a command, one of :attr:`commands`."""
+        return self._world.task.instructions_for(command)
 
     @property
     def chain(self) -> int:

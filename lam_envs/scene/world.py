@@ -52,6 +52,10 @@ class World:
         instruct: bool = False,
     ) -> None:
         check_declarations(task)
+        if not task.instructions_for(task.commands()[0]).split(paraphrases):
+            raise ValueError(
+                f"paraphrases is {paraphrases!r}, which task {task.name} does not have; expected train or held-out"
+            )
         self.task = task
         self.model = model
         self.control = control

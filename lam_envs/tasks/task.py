@@ -195,6 +195,14 @@ class Task(ABC):
             return Instructions((name,), (name,))
         return self.instructions
 
+    def feasible_commands(self, simulation: Simulation) -> list[Command]:
+        """Return the commands that can be carried out now and are not fulfilled; by default all.
+
+        Args:
+            simulation: The simulation.
+        """
+        return self.commands()
+
     def is_due(self, achieved: Goals, desired: Goals) -> bool:
         """Return True if the present command is done and another one follows in the same episode; by default never.
 

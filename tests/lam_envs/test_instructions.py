@@ -58,6 +58,20 @@ def test_each_command_has_six_sentences_for_training_and_three_others_with_new_w
             assert "{" not in sentence
         for sentence in instructions.held_out:
             assert words(sentence) - known
+        for sentence in instructions.known_words:
+            assert words(sentence) <= known
+            assert sentence not in sentences
+
+
+def test_sentences_of_known_words_are_given_where_a_task_has_some() -> None:
+    env = gym.make("LamTable-v0", instruct=True, paraphrases="known-words", commands=["open"])
+    observation, _ = env.reset(seed=1)
+    sentences = env.unwrapped.instructions_for(env.unwrapped.command)  # type: ignore[attr-defined]
+    assert decode_instruction(observation["instruction"]) in sentences.known_words
+    env.close()
+    assert all(make_task("table").instructions_for(command).known_words for command in make_task("table").commands())
+    with pytest.raises(ValueError, match="which task reach does not have"):
+        gym.make("LamReach-v0", paraphrases="known-words")
 
 
 class Disobedient:

@@ -22,7 +22,7 @@ NAMED = {
     "control": "one of ee, ee_yaw, joint, discrete",
     "obs": "one of state, goal, pixels",
     "reward": "one of dense, sparse",
-    "paraphrases": "one of train, held-out",
+    "paraphrases": "one of train, held-out, known-words",
     "renderer": "one of tiny, egl",
     "camera": "one of front, overview, side, wrist",
     "render_mode": "one of ",

@@ -82,7 +82,12 @@ def test_keywords_choose_verbs_commands_and_the_length_of_the_chain(make: Make) 
     assert seen == {numbers_of("open"), numbers_of("stack red_cube blue_cube")}
     for wrong, message in (
         ({"commands": ["lfit"]}, "unknown command 'lfit'.*did you mean 'lift'"),
-        ({"commands": []}, "expected a list of verbs or commands"),
+        ({"commands": []}, "expected a verb or command that is left"),
+        ({"commands": ["lift"], "without": ["lift"]}, "expected a verb or command that is left"),
+        ({"without": "lift"}, "without is 'lift'; expected a list of verbs or commands"),
+        ({"without": ["lfit"]}, "without: unknown command 'lfit'"),
+        ({"cubes": 2}, "cubes is 2; expected 3 to 5, or None"),
+        ({"cubes": True}, "cubes is True"),
         ({"commands": "lift"}, "expected a list of verbs or commands"),
         ({"chain": 0}, "chain is 0; expected a whole number of commands from 1 to 20"),
         ({"chain": True}, "chain is True"),
@@ -91,6 +96,31 @@ def test_keywords_choose_verbs_commands_and_the_length_of_the_chain(make: Make) 
             gym.make("LamTable-v0", **wrong)
     with pytest.raises(ValueError, match=r"no command of table"):
         env.reset(options={"command": numbers_of("close")})
+
+
+def test_commands_are_left_out_and_the_number_of_cubes_is_chosen() -> None:
+    task = Table(without=["lift red_cube", "stack", "close"], cubes=5)
+    names = {command_name(command) for command in task.commands()}
+    assert "lift red_cube" not in names
+    assert {name.split()[0] for name in names} == set(VERBS) - {"stack", "close"}
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        start = task.sample_initial_state(rng, 1.0, task.sample_command(rng))
+        assert all(start.objects[name].position[0] < 1.0 for name in CUBES)
+
+
+def test_feasible_commands_are_about_objects_that_are_there_and_not_fulfilled(make: Make) -> None:
+    env = make("LamTable-v0")
+    for seed in range(3):
+        env.reset(seed=seed)
+        layout = layout_of(inner(env).simulation, OBJECTS)
+        feasible = inner(env).feasible_commands
+        assert inner(env).command in feasible
+        for command in inner(env).commands:
+            if command in feasible:
+                assert is_feasible(layout, command)
+                assert not is_placed(layout, command)
+                assert all(name in layout.things for name in command_name(command).split()[1:] if name != "square")
 
 
 def test_the_time_limit_grows_with_the_chain_unless_it_is_set() -> None:

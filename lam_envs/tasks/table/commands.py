@@ -36,6 +36,11 @@ INSTRUCTIONS = {
             "lift {x} off the table",
         ),
         held_out=("hoist {x}", "elevate {x} and keep hold of it", "get {x} into the air"),
+        known_words=(
+            "grasp {x} and raise it",
+            "pick {x} up off the table",
+            "take {x} and lift it up",
+        ),
     ),
     "side": Instructions(
         train=(
@@ -51,6 +56,11 @@ INSTRUCTIONS = {
             "arrange {x} {side} from {y}",
             "let {y} have {x} as its {side} neighbor",
         ),
+        known_words=(
+            "take {x} and set it down to the {side} of {y}",
+            "grasp {x} and place it {side} of {y}",
+            "set {x} down on the {side} side of {y}",
+        ),
     ),
     "bin": Instructions(
         train=(
@@ -62,6 +72,11 @@ INSTRUCTIONS = {
             "take {x} to the bin and release it there",
         ),
         held_out=("throw {x} away", "dispose of {x}", "toss {x} out as garbage"),
+        known_words=(
+            "take {x} and drop it in the bin",
+            "grasp {x} and place it in the bin",
+            "set {x} down in the bin",
+        ),
     ),
     "drawer": Instructions(
         train=(
@@ -73,6 +88,11 @@ INSTRUCTIONS = {
             "put {x} into the drawer and release it there",
         ),
         held_out=("store {x} inside the compartment", "stow {x} in the furniture", "tuck {x} away with the contents"),
+        known_words=(
+            "grasp {x} and place it in the drawer",
+            "take {x} to the drawer and drop it there",
+            "set {x} down in the drawer",
+        ),
     ),
     "push": Instructions(
         train=(
@@ -84,6 +104,11 @@ INSTRUCTIONS = {
             "push {x} until it is next to {y}",
         ),
         held_out=("bring {x} near {y}", "nudge {x} close to {y}", "drive {x} toward {y}"),
+        known_words=(
+            "slide {x} next to {y}",
+            "slide {x} along the table to {y}",
+            "push {x} on the table until it is next to {y}",
+        ),
     ),
     "square": Instructions(
         train=(
@@ -95,6 +120,11 @@ INSTRUCTIONS = {
             "push {x} until it is on {y}",
         ),
         held_out=("bring {x} over {y}", "nudge {x} until it covers {y}", "drive {x} toward {y}"),
+        known_words=(
+            "slide {x} onto {y}",
+            "push {x} along the table until it is on {y}",
+            "move {x} onto {y} by pushing it",
+        ),
     ),
     "stack": Instructions(
         train=(
@@ -106,6 +136,11 @@ INSTRUCTIONS = {
             "put {x} on top of {y} and release it",
         ),
         held_out=("balance {x} atop {y}", "build a tower of {x} above {y}", "pile {x} and {y}, the latter below"),
+        known_words=(
+            "pick up {x} and stack it on {y}",
+            "set {x} down on top of {y}",
+            "take {x} and place it on top of {y}",
+        ),
     ),
     "open": Instructions(
         train=(
@@ -117,6 +152,11 @@ INSTRUCTIONS = {
             "grasp the handle and open the drawer",
         ),
         held_out=("extend the compartment fully", "draw it out as far as possible", "expose what lies behind"),
+        known_words=(
+            "pull the drawer out by its handle",
+            "grasp the handle and pull the drawer open",
+            "pull the drawer open by its handle",
+        ),
     ),
     "close": Instructions(
         train=(
@@ -128,6 +168,11 @@ INSTRUCTIONS = {
             "grasp the handle and close the drawer",
         ),
         held_out=("retract the compartment fully", "seal it up again", "return it all the way inside"),
+        known_words=(
+            "push the drawer shut by its handle",
+            "push the drawer in",
+            "grasp the handle and push the drawer shut",
+        ),
     ),
 }
 
@@ -166,30 +211,37 @@ def command_name(command: Command) -> str:
     return " ".join([VERBS[command[0]], *(name for name in names_of(command) if name is not None)])
 
 
-def chosen_commands(names: object) -> list[Command]:
-    """Return the commands of the keyword ``commands``.
+def chosen_commands(names: object, without: object = ()) -> list[Command]:
+    """Return the commands of the keywords ``commands`` and ``without``.
 
     Args:
         names: Verbs, and names of commands such as ``"lift red_cube"``; None for all commands.
+        without: Verbs and names of commands to leave out.
 
     Raises:
-        ValueError: A name is unknown, there is none, or the value is not a sequence of names.
+        ValueError: A name is unknown, no command is left, or a value is not a sequence of names.
     """
-    known = all_commands()
-    if names is None:
-        return known
-    if isinstance(names, str) or not isinstance(names, Iterable) or not (chosen := list(names)):
-        raise ValueError(f"commands is {names!r}; expected a list of verbs or commands, such as ['lift', 'open']")
-    by_name = {command_name(command): command for command in known}
+    chosen = set(all_commands()) if names is None else _named("commands", names)
+    left = sorted(chosen - _named("without", without))
+    if not left:
+        raise ValueError(f"commands is {names!r} and without {without!r}; expected a verb or command that is left")
+    return left
+
+
+def _named(keyword: str, names: object) -> set[Command]:
+    """Return the commands that the value of a keyword names."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ValueError(f"{keyword} is {names!r}; expected a list of verbs or commands, such as ['lift', 'open']")
+    by_name = {command_name(command): command for command in all_commands()}
     found: set[Command] = set()
-    for name in chosen:
+    for name in names:
         if name in VERBS:
-            found.update(command for command in known if VERBS[command[0]] == name)
+            found.update(command for command in by_name.values() if VERBS[command[0]] == name)
         elif isinstance(name, str) and name in by_name:
             found.add(by_name[name])
         else:
-            raise ValueError(f"commands: {unknown_name('command', name, [*VERBS, *by_name])}")
-    return sorted(found)
+            raise ValueError(f"{keyword}: {unknown_name('command', name, [*VERBS, *by_name])}")
+    return found
 
 
 def instructions_for(command: Command) -> Instructions:

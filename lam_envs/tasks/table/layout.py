@@ -139,15 +139,16 @@ class Layout:
         return replace(self, things=things)
 
 
-def sample_layout(rng: np.random.Generator, scale: float) -> Layout:
+def sample_layout(rng: np.random.Generator, scale: float, cubes: int | None = None) -> Layout:
     """Sample number, colors and positions of the objects, at rest.
 
     Args:
         rng: Random number generator.
         scale: Factor on the edges of cubes and slab.
+        cubes: Number of cubes; by default sampled.
     """
     while True:
-        count = int(rng.integers(MIN_CUBES, len(CUBES) + 1))
+        count = int(rng.integers(MIN_CUBES, len(CUBES) + 1)) if cubes is None else cubes
         chosen = [SLAB, *(CUBES[number] for number in rng.permutation(len(CUBES))[:count].tolist())]
         basket = tuple(rng.uniform(BIN_LOW, BIN_HIGH).tolist())
         cabinet = tuple(rng.uniform(DRAWER_LOW, DRAWER_HIGH).tolist())

@@ -51,7 +51,7 @@ from lam_envs.tasks.table.commands import (
 )
 from lam_envs.tasks.table.feasible import is_feasible
 from lam_envs.tasks.table.goals import ANY, box_of, is_placed, offset
-from lam_envs.tasks.table.layout import HEIGHT, PARKED, Layout, sample_layout
+from lam_envs.tasks.table.layout import HEIGHT, MIN_CUBES, PARKED, Layout, sample_layout
 from lam_envs.tasks.table.scene import ABSENT_X, BIN_NAME, add_objects, layout_of
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
@@ -86,9 +86,10 @@ class Table(Task):
       flat on it.
     - `open`, `close` the drawer: the opening is at least 13 cm, or at most 3 cm.
 
-    The keyword `commands` selects verbs or single commands. With `chain=5`, an episode has five successive commands
-    and is five times as long: when one is done, the next observation and info have the instruction of the next one.
-    It is sampled among those that can be executed in the scene and are not fulfilled yet.
+    The keyword `commands` selects verbs or single commands, and `without` leaves some out. With `chain=5`, an episode
+    has five successive commands and is five times as long: when one is done, the next observation and info have the
+    instruction of the next one. It is sampled among those that can be executed in the scene and are not fulfilled
+    yet.
 
     **Randomization.** Sampled at each reset:
 
@@ -128,6 +129,8 @@ class Table(Task):
         commands: Verbs and commands to sample from, such as ``["lift", "stack red_cube blue_cube", "push slab
             square"]``; by default all.
         chain: Number of successive commands of an episode, 1 to 20.
+        cubes: Number of cubes, 3 to 5; by default sampled.
+        without: Verbs and commands that are never sampled, to measure combinations that no demonstration shows.
     """
 
     name = "table"
@@ -151,8 +154,17 @@ class Table(Task):
     tool_low = (0.36, -0.2, 0.26)
     tool_high = (0.5, 0.1, 0.37)
 
-    def __init__(self, commands: Sequence[str] | None = None, chain: int = 1) -> None:
-        self._commands = chosen_commands(commands)
+    def __init__(
+        self,
+        commands: Sequence[str] | None = None,
+        chain: int = 1,
+        cubes: int | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        self._commands = chosen_commands(commands, without)
+        if cubes is not None and (isinstance(cubes, bool) or cubes not in range(MIN_CUBES, len(CUBES) + 1)):
+            raise ValueError(f"cubes is {cubes!r}; expected {MIN_CUBES} to {len(CUBES)}, or None to sample it")
+        self._cubes = cubes
         if isinstance(chain, bool) or not isinstance(chain, int) or not 1 <= chain <= MAX_CHAIN:
             raise ValueError(f"chain is {chain!r}; expected a whole number of commands from 1 to {MAX_CHAIN}")
         self.chain = chain
@@ -179,7 +191,7 @@ class Table(Task):
         friction, damping, stiffness = rng.uniform(Drawer.resistance_low, Drawer.resistance_high).tolist()
         # The scene is sampled without regard to the command until the command is feasible there.
         while True:
-            layout = sample_layout(rng, scale)
+            layout = sample_layout(rng, scale, self._cubes)
             if is_feasible(layout, command) and not is_placed(layout, command):
                 break
         x, y, z, yaw = layout.cabinet
@@ -295,11 +307,20 @@ class Table(Task):
         self, simulation: Simulation, rng: np.random.Generator, desired: Goals, command: Command
     ) -> tuple[Command, tuple[float, ...]]:
         layout = layout_of(simulation, OBJECTS)
-        present = [one for one in self._commands if _is_present(layout, one)]
-        open_ = [one for one in present if not is_placed(layout, one)]
+        present, open_ = self._open_commands(layout)
         feasible = [one for one in open_ if is_feasible(layout, one)]
         chosen = _sample(rng, feasible or open_ or present or [command])
         return chosen, self._goal(layout, chosen, desired[11].item() - 1.0)
+
+    def _open_commands(self, layout: Layout) -> tuple[list[Command], list[Command]]:
+        """Return the commands whose objects are there, and those of them that are not fulfilled."""
+        present = [one for one in self._commands if _is_present(layout, one)]
+        return present, [one for one in present if not is_placed(layout, one)]
+
+    @override
+    def feasible_commands(self, simulation: Simulation) -> list[Command]:
+        layout = layout_of(simulation, OBJECTS)
+        return [one for one in self._open_commands(layout)[1] if is_feasible(layout, one)]
 
     @override
     def counts(self, flags: Mapping[str, Flags], desired: Goals) -> dict[str, int]:
