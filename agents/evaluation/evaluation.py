@@ -40,6 +40,7 @@ class EpisodeResult:
         jerk: Mean jerk of the tool, m/s^3, from its positions at the steps; None if the environment is not of
             lam_envs.
         peak_force: Largest contact force of the robot at the ends of steps, newtons; None likewise.
+        completed: Number of successive commands that are done at the last step; None in other tasks.
     """
 
     seed: int
@@ -50,6 +51,7 @@ class EpisodeResult:
     ever_success: bool
     jerk: float | None
     peak_force: float | None
+    completed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ class Evaluation:
     def mean_jerk(self) -> float | None:
         """Mean jerk over the episodes, m/s^3; None if unknown."""
         return _mean([episode.jerk for episode in self.episodes])
+
+    @property
+    def mean_completed(self) -> float | None:
+        """Mean number of successive commands that are done; None in tasks without any."""
+        return _mean([episode.completed for episode in self.episodes])
 
     @property
     def mean_peak_force(self) -> float | None:
@@ -266,6 +273,7 @@ def _episode(agent: Policy, env: Env, seed: int, seconds: float) -> EpisodeResul
         ever_success=ever,
         jerk=_jerk(positions, _step_seconds(env)),
         peak_force=round(float(max(forces)), 2) if forces else None,
+        completed=int(step.info["completed"]) if isinstance(inner, ManipulationEnv) and inner.chain > 1 else None,
     )
 
 

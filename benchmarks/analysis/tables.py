@@ -42,6 +42,7 @@ class Row:
         ever_success_rate: Fraction of episodes in which the task was solved after any step.
         jerk: Mean jerk of the end effector, m/s^3; None if the environment does not report it.
         peak_force: Mean of the largest force of each episode, newtons; None if the environment does not report it.
+        completed: Mean number of successive commands that are done; None in tasks without any.
         inference_latency_ms: Median wall time of a call of ``predict``, mean of the runs.
         mean_inference_latency_ms: Mean wall time of a call, mean of the runs; None if it was not measured.
         over_runs: Interquartile mean of the runs' rates; None for a single run.
@@ -68,6 +69,7 @@ class Row:
     ever_success_rate: float
     jerk: float | None
     peak_force: float | None
+    completed: float | None
     inference_latency_ms: float
     mean_inference_latency_ms: float | None
     over_runs: Estimate | None
@@ -136,6 +138,7 @@ def _row(group: list[CellResult]) -> Row:
         ever_success_rate=merged.ever_success_rate,
         jerk=merged.mean_jerk,
         peak_force=merged.mean_peak_force,
+        completed=merged.mean_completed,
         inference_latency_ms=merged.inference_latency_ms,
         mean_inference_latency_ms=_mean([result.evaluation.mean_inference_latency_ms for result in group]),
         over_runs=interquartile_mean(rates) if len(rates) > 1 else None,

@@ -162,13 +162,14 @@ def write_cell(folder: Path, result: CellResult) -> Path:
         "success_rate": result.evaluation.success_rate,
         "interval": list(result.evaluation.interval),
     }
-    episodes = {
+    columns = {
         part.name: [getattr(each, part.name) for each in result.evaluation.episodes] for part in fields(EpisodeResult)
     }
+    episodes = {name: values for name, values in columns.items() if name != "completed" or None not in values}
     content["checksum"] = _checksum({**content, "episodes": episodes})
     # One line for each column of the episodes keeps files small and differences readable.
-    columns = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in episodes.items())
-    text = json.dumps({**content, "episodes": {}}, indent=1).removesuffix("{}\n}") + "{\n" + columns + "\n }\n}\n"
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in episodes.items())
+    text = json.dumps({**content, "episodes": {}}, indent=1).removesuffix("{}\n}") + "{\n" + lines + "\n }\n}\n"
     return write_atomically(cell_path(folder, result.cell), text)
 
 

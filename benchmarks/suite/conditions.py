@@ -13,6 +13,7 @@ from agents.evaluation.evaluation import make_env
 from agents.types import Array, Env, Info, Keywords, Observation
 from benchmarks.suite.fields import EnvKeywords, SuiteModel
 from demos.collection.environment_versions import environment_versions
+from lam_envs.env import ManipulationEnv
 
 AS_TRAINED = "as trained"
 """Name of the condition that changes nothing."""
@@ -37,6 +38,11 @@ class Condition(SuiteModel):
         description="Pushes in an episode: 3 steps at full speed in a random direction.",
     )
 
+    other_instruction: bool = Field(
+        default=False,
+        description="Give the instruction of another feasible command than the one that success refers to.",
+    )
+
     def versions(self, environment: str) -> dict[str, int]:
         """Return the version of each part that the condition adds.
 
@@ -48,6 +54,8 @@ class Condition(SuiteModel):
             parts["action noise"] = NoisyActions.version
         if self.pushes:
             parts["shoves"] = PushedArm.version  # the earlier name: it is in the cache keys of published results
+        if self.other_instruction:
+            parts["other instruction"] = OtherInstruction.version
         return parts
 
     def make(self, environment: str, **keywords: Any) -> Env:
@@ -67,6 +75,8 @@ class Condition(SuiteModel):
         if (self.action_noise or self.pushes) and not isinstance(env.action_space, gym.spaces.Box):
             env.close()
             raise ValueError(f"the actions of {environment} cannot be perturbed; expected a Box action space")
+        if self.other_instruction:
+            env = OtherInstruction(env)
         if self.action_noise:
             env = NoisyActions(env, self.action_noise)
         return PushedArm(env, self.pushes) if self.pushes else env
@@ -143,3 +153,42 @@ class PushedArm(gym.Wrapper[Any, Any, Any, Any]):
             pushed[-1] = wanted[-1]
             return self.env.step(pushed)
         return self.env.step(action)
+
+
+class OtherInstruction(gym.Wrapper[Any, Any, Any, Any]):
+    """Wrapper that gives the instruction of another command than the one that success refers to.
+
+    The other command is feasible in the same scene; the same one for the same seed.
+
+    Args:
+        env: Environment of lam_envs whose task has several commands.
+
+    Raises:
+        ValueError: The task has one command.
+    """
+
+    version = 1
+    """Increase it when the same seed gives another instruction: results under the condition are then outdated."""
+
+    def __init__(self, env: Env) -> None:
+        inner = env.unwrapped
+        if not isinstance(inner, ManipulationEnv) or len(inner.commands) < 2:
+            raise ValueError(f"{env} has no other command to ask for; expected a task with several commands")
+        super().__init__(env)
+        self._inner = inner
+        self._rng = np.random.default_rng(0)
+
+    @override
+    def reset(self, *, seed: int | None = None, options: Keywords | None = None) -> tuple[Observation, Info]:
+        if seed is not None:
+            self._rng = np.random.default_rng([seed, 4])
+        scene = int(self._rng.integers(2**32)) if seed is None else seed
+        observation, info = self.env.reset(seed=scene, options=options)
+        command = self._inner.command
+        others = [each for each in self._inner.feasible_commands if each != command]
+        if not others:
+            return observation, info
+        other = others[int(self._rng.integers(len(others)))]
+        sentences = self._inner.instructions_for(other).train
+        told = {"command": command, "instruction": sentences[int(self._rng.integers(len(sentences)))]}
+        return self.env.reset(seed=scene, options={**(options or {}), **told})

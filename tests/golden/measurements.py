@@ -11,7 +11,7 @@ import numpy as np
 
 import agents
 from agents.evaluation import evaluation
-from benchmarks.suite.conditions import Condition, NoisyActions, PushedArm
+from benchmarks.suite.conditions import Condition, NoisyActions, OtherInstruction, PushedArm
 from demos.collection.environment_versions import environment_versions
 from tests.golden.case import Case, digest
 
@@ -43,12 +43,24 @@ def evaluated() -> list[dict[str, Any]]:
         result = evaluation.evaluate(agents.make("expert", env), env, seeds=(1000, 1001))
     finally:
         env.close()
-    return [asdict(episode) for episode in result.episodes]
+    # Grasp has no successive commands to count.
+    return [{name: value for name, value in asdict(each).items() if name != "completed"} for each in result.episodes]
+
+
+def told() -> list[str]:
+    """Return the instructions that another command than the judged one has."""
+    env = Condition(other_instruction=True).make("LamTable-v0")
+    try:
+        return [env.reset(seed=seed)[1]["instruction"].tobytes().rstrip(b"\0").decode() for seed in range(5)]
+    finally:
+        env.close()
 
 
 def cases() -> Iterator[Case]:
     """Yield the canonical measurements."""
     for name, (condition, versions) in CONDITIONS.items():
         yield Case("measurements", name, {**environment_versions(ENV_ID), **versions}, partial(disturbed, condition))
+    versions = {**environment_versions("LamTable-v0"), "other instruction": OtherInstruction.version}
+    yield Case("measurements", "other instruction", versions, told)
     versions = {**environment_versions("LamGrasp-v0"), "expert grasp": 1, "evaluation": evaluation.VERSION}
     yield Case("measurements", "evaluation", versions, evaluated)
