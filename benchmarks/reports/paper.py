@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 
 DOCUMENT, SETUP, SETTINGS, REFERENCES = "paper.tex", "setup.tex", "settings.tex", "references.bib"
 SUCCESS = "success.tex"
-FIGURES: dict[str, tuple[str, Callable[[list[Row]], Figure | None]]] = {
-    "success.pdf": ("Success at the last step, with 95% intervals over episodes.", plots.success),
-    "data-efficiency.pdf": ("Success against the number of demonstrations.", plots.data_efficiency),
+FIGURES: dict[str, tuple[str, Callable[[list[Row], list[str]], Figure | None]]] = {
+    "success.pdf": (
+        "Success at the last step, with 95% intervals over episodes.",
+        lambda table, _: plots.success(table),
+    ),
+    "data-efficiency.pdf": (
+        "Success against the number of demonstrations.",
+        lambda table, conditions: plots.data_efficiency(table, conditions[0]),
+    ),
     "robustness.pdf": ("Success under each condition.", plots.robustness),
 }
-"""Figures: caption and function that draws it."""
+"""Figures: caption, and function of rows and conditions that draws it."""
 CITED = {
     "bc": "pomerleau1991",
     "bc-rnn": "mandlekar2021",
@@ -62,8 +68,8 @@ def write_paper(folder: str | Path, out: str | Path, *, overwrite: bool = False)
         ValueError: A result is damaged.
     """
     suite, results = read_results(folder)
-    base, table = Path(out), rows(results)
-    drawn = {name: plots.pdf(partial(draw, table)) for name, (_, draw) in FIGURES.items()}
+    base, table, conditions = Path(out), rows(results), list(suite["conditions"])
+    drawn = {name: plots.pdf(partial(draw, table, conditions)) for name, (_, draw) in FIGURES.items()}
     figures = {name: content for name, content in drawn.items() if content is not None}
     content = {
         "suite": suite,

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from agents.registry import ARCHIVE
-from agents.types import JsonObject, Keywords
+from agents.types import JsonObject
 from benchmarks.analysis.expectations import EXPECTATIONS, suite_figures, unexpected
 from benchmarks.analysis.ranking import ranking
 from benchmarks.analysis.statistics import Estimate
@@ -31,6 +31,7 @@ from benchmarks.analysis.tables import (
 )
 from benchmarks.reports import plots
 from benchmarks.reports.figures import figures
+from benchmarks.reports.labels import label_descriptions
 from benchmarks.runner.results import (
     RECORDED_EPISODES,
     CellResult,
@@ -154,7 +155,7 @@ def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Conten
         "max_failed_seeds": MAX_FAILED_SEEDS,
         "unexpected": unexpected_lines(suite, table),
         "seeds": _seeds(suite),
-        "label_descriptions": _label_descriptions(suite),
+        "label_descriptions": label_descriptions(suite),
         "command": _command(suite),
         "color": plots.color,
     }
@@ -338,45 +339,6 @@ def _outdated(results: list[CellResult]) -> list[str]:
         f"{what} in {', '.join(dict.fromkeys(environments))} ({changes})"
         for (changes, what), environments in outdated.items()
     ]
-
-
-def _label_descriptions(suite: JsonObject) -> dict[str, str]:
-    """Return a description of each label that is not just the name of an agent."""
-    parts = ("settings", "mixture", "env", "training_env")
-    return {
-        entry["label"]: ", ".join(
-            [
-                entry["agent"],
-                *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
-                *_described_demonstrations(entry["demonstrations"], entry["demonstrators"]),
-                *_described_mixture(entry.get("mixture", ())),
-                *_described_keywords("environment with", entry.get("env", {})),
-                *_described_keywords("trained with", entry.get("training_env", {})),
-            ]
-        )
-        for entry in suite["agents"]
-        if entry["label"] != entry["agent"] or any(entry.get(part) for part in parts)
-    }
-
-
-def _described_keywords(before: str, keywords: Keywords) -> list[str]:
-    """Return keywords of an environment in words; empty without keywords."""
-    return [f"{before} {name}={value}" for name, value in sorted(keywords.items())]
-
-
-def _described_mixture(mixture: Sequence[JsonObject]) -> list[str]:
-    """Return the datasets of a training for many environments in words; empty without a mixture."""
-    count = sum(dataset["count"] for dataset in mixture)
-    return [f"one training on {count} demonstrations of {len(mixture)} datasets"] if mixture else []
-
-
-def _described_demonstrations(demonstrations: dict[str, list[int]], demonstrators: list[str]) -> list[str]:
-    """Return the demonstrations of an agent in words; empty without demonstrations."""
-    if not demonstrations:
-        return []
-    kinds = [demonstrator for demonstrator in demonstrators if demonstrator != "expert"]
-    counts = sorted({count for own in demonstrations.values() for count in own})
-    return [" ".join([" and ".join(map(str, counts)), *kinds, "demonstrations"])]
 
 
 def _seeds(suite: JsonObject) -> str:

@@ -1,0 +1,46 @@
+"""Descriptions of the agents of a suite by label, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.types import JsonObject, Keywords
+
+
+def label_descriptions(suite: JsonObject) -> dict[str, str]:
+    """Return a description of each label that is not just the name of an agent."""
+    parts = ("settings", "mixture", "env", "training_env")
+    return {
+        entry["label"]: ", ".join(
+            [
+                entry["agent"],
+                *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
+                *_described_demonstrations(entry["demonstrations"], entry["demonstrators"]),
+                *_described_mixture(entry.get("mixture", ())),
+                *_described_keywords("environment with", entry.get("env", {})),
+                *_described_keywords("trained with", entry.get("training_env", {})),
+            ]
+        )
+        for entry in suite["agents"]
+        if entry["label"] != entry["agent"] or any(entry.get(part) for part in parts)
+    }
+
+
+def _described_keywords(before: str, keywords: Keywords) -> list[str]:
+    """Return keywords of an environment in words; empty without keywords."""
+    return [f"{before} {name}={value}" for name, value in sorted(keywords.items())]
+
+
+def _described_mixture(mixture: Sequence[JsonObject]) -> list[str]:
+    """Return the datasets of a training for many environments in words; empty without a mixture."""
+    count = sum(dataset["count"] for dataset in mixture)
+    return [f"one training on {count} demonstrations of {len(mixture)} datasets"] if mixture else []
+
+
+def _described_demonstrations(demonstrations: dict[str, list[int]], demonstrators: list[str]) -> list[str]:
+    """Return the demonstrations of an agent in words; empty without demonstrations."""
+    if not demonstrations:
+        return []
+    kinds = [demonstrator for demonstrator in demonstrators if demonstrator != "expert"]
+    counts = sorted({count for own in demonstrations.values() for count in own})
+    return [" ".join([" and ".join(map(str, counts)), *kinds, "demonstrations"])]
