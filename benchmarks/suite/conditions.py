@@ -190,5 +190,5 @@ class OtherInstruction(gym.Wrapper[Any, Any, Any, Any]):
             return observation, info
         other = others[int(self._rng.integers(len(others)))]
         sentences = self._inner.instructions_for(other).train
-        told = {"command": command, "instruction": sentences[int(self._rng.integers(len(sentences)))]}
-        return self.env.reset(seed=scene, options={**(options or {}), **told})
+        given = {"command": command, "instruction": sentences[int(self._rng.integers(len(sentences)))]}
+        return self.env.reset(seed=scene, options={**(options or {}), **given})

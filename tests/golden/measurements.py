@@ -47,7 +47,7 @@ def evaluated() -> list[dict[str, Any]]:
     return [{name: value for name, value in asdict(each).items() if name != "completed"} for each in result.episodes]
 
 
-def told() -> list[str]:
+def other_instructions() -> list[str]:
     """Return the instructions that another command than the judged one has."""
     env = Condition(other_instruction=True).make("LamTable-v0")
     try:
@@ -61,6 +61,6 @@ def cases() -> Iterator[Case]:
     for name, (condition, versions) in CONDITIONS.items():
         yield Case("measurements", name, {**environment_versions(ENV_ID), **versions}, partial(disturbed, condition))
     versions = {**environment_versions("LamTable-v0"), "other instruction": OtherInstruction.version}
-    yield Case("measurements", "other instruction", versions, told)
+    yield Case("measurements", "other instruction", versions, other_instructions)
     versions = {**environment_versions("LamGrasp-v0"), "expert grasp": 1, "evaluation": evaluation.VERSION}
     yield Case("measurements", "evaluation", versions, evaluated)
