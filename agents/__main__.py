@@ -331,7 +331,7 @@ def export(
     runs it. The exported policy is compared with the agent in two episodes first.
     """
     with clear_errors():
-        from agents.export.exporting import export as export_policy
+        from agents.deployment.export.exporting import export as export_policy
         from agents.training.policy_agent import PolicyAgent
 
         keywords = parse_keywords(env_kwargs, "--env-kwargs")

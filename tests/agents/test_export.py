@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 import agents
 import demos
 from agents.__main__ import app
-from agents.export.exporting import TOLERANCE, export, graph_of, verify
-from agents.export.onnx_agent import OnnxAgent
+from agents.deployment.export.exporting import TOLERANCE, export, graph_of, verify
+from agents.deployment.export.onnx_agent import OnnxAgent
 from agents.training.randomness import isolated_rng
 
 from ..conftest import Make
@@ -103,7 +103,7 @@ def test_an_export_that_differs_is_not_kept(make: Make, tmp_path: Path, monkeypa
         export(agent, env, tmp_path / "one")
     export(other, env, tmp_path / "one", overwrite=True)
     verify(other, OnnxAgent(tmp_path / "one"), env, [0])
-    monkeypatch.setattr("agents.export.exporting.TOLERANCE", -1.0)
+    monkeypatch.setattr("agents.deployment.export.exporting.TOLERANCE", -1.0)
     with pytest.raises(ValueError, match="acts differently"):
         export(agent, env, tmp_path / "two")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one"]

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from agents.export.graph import Graph, Port
+from agents.deployment.export.graph import Graph, Port
 from agents.policies.encoders.instructions import MAX_WORDS, Vocabulary
 from agents.policies.sequence_policy import SequencePolicy
 from agents.types import Space, State, Tensors

@@ -19,11 +19,11 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 import lam_envs
-from agents.export.graph import Graph
-from agents.export.onnx_agent import DESCRIPTION, INSTALL, MODEL, OnnxAgent, onnxruntime
-from agents.export.reactive import ReactiveGraph
-from agents.export.readme import readme
-from agents.export.sequences import SequenceGraph
+from agents.deployment.export.graph import Graph
+from agents.deployment.export.onnx_agent import DESCRIPTION, INSTALL, MODEL, OnnxAgent, onnxruntime
+from agents.deployment.export.reactive import ReactiveGraph
+from agents.deployment.export.readme import readme
+from agents.deployment.export.sequences import SequenceGraph
 from agents.imitation.bc import BCPolicy, BehaviorCloning
 from agents.policies.sequence_policy import SequencePolicy
 from agents.training.policy_agent import PolicyAgent

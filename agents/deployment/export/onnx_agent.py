@@ -39,7 +39,7 @@ class OnnxAgent:
     """Agent that acts by an exported policy, for one environment.
 
     Args:
-        directory: Folder that :func:`agents.export.exporting.export` wrote.
+        directory: Folder that :func:`agents.deployment.export.exporting.export` wrote.
 
     Raises:
         FileNotFoundError: There is no exported policy.

@@ -12,7 +12,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
-from agents.export.graph import Graph
+from agents.deployment.export.graph import Graph
 from agents.types import Space, State, Tensors
 
 

@@ -1,0 +1,1 @@
+"""Deployment of policies: exports to files that run without PyTorch."""
