@@ -1,4 +1,4 @@
-"""Command line: python -m agents train|finetune|talk|evaluate|teleop|tune|show|export."""
+"""Command line: python -m agents train|finetune|talk|evaluate|teleop|tune|show|export|serve."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 import threading
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ import typer
 from rich.table import Table
 
 import agents
+from agents.deployment.commands import export, serve
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetune, talk
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
@@ -35,7 +35,7 @@ from agents.training.arguments import (
     training_environments,
     training_run,
 )
-from agents.training.provenance import outdated_parts, trained_in
+from agents.training.provenance import outdated_parts
 from demos.collection.recording import Policy
 from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
@@ -51,12 +51,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class ExportFormat(str, Enum):
-    """Format of an exported policy."""
-
-    ONNX = "onnx"
 
 
 @app.command(
@@ -123,7 +117,8 @@ def evaluate(
     agent: Annotated[
         str,
         typer.Argument(
-            help="Folder of a saved agent, a name, package.module:Class, or a Stable-Baselines3 archive (.zip)."
+            help="Folder of a saved agent, a name, package.module:Class, the address of a policy server "
+            "(ws://HOST:PORT), or a Stable-Baselines3 archive (.zip)."
         ),
     ],
     env: EnvId,
@@ -198,7 +193,10 @@ def evaluate(
 
 @app.command(epilog="Example: python -m agents teleop runs/bc --env LamPickPlace-v0 --episodes 20")
 def teleop(
-    agent: Annotated[str, typer.Argument(help="Folder of a saved agent, a name, or package.module:Class.")],
+    agent: Annotated[
+        str,
+        typer.Argument(help="Folder of a saved agent, a name, package.module:Class, or an address (ws://HOST:PORT)."),
+    ],
     env: EnvId,
     episodes: driving.Episodes = 20,
     seed: driving.Seed = 0,
@@ -312,42 +310,8 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
             console.print(f"Outdated: trained with other versions of {', '.join(outdated)}.")
 
 
-@app.command(epilog="Example: python -m agents export runs/bc --format onnx --out runs/bc.onnx")
-def export(
-    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
-    env: Annotated[
-        str | None, typer.Option(help="Id of the environment; by default the one that the agent was trained in.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the exported policy; by default that of the agent, with .onnx.")
-    ] = None,
-    file_format: Annotated[ExportFormat, typer.Option("--format", help="Format of the file.")] = ExportFormat.ONNX,
-    env_kwargs: EnvKeywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    overwrite: Annotated[bool, typer.Option(help="Replace an exported policy in this folder.")] = False,
-) -> None:
-    """Export a trained policy to a file that runs without PyTorch.
-
-    The folder gets `model.onnx`, a JSON file that describes its inputs and outputs, and a README with a loop that
-    runs it. The exported policy is compared with the agent in two episodes first.
-    """
-    with clear_errors():
-        from agents.deployment.export.exporting import export as export_policy
-        from agents.training.policy_agent import PolicyAgent
-
-        keywords = parse_keywords(env_kwargs, "--env-kwargs")
-        env_id, recorded = (env, {}) if env is not None else trained_in(read_description(agent))
-        environment = make_env(env_id, **{**recorded, **keywords})
-        loaded = agents.load(agent, environment)
-        if not isinstance(loaded, PolicyAgent):
-            raise ValueError(f"{agent} was saved by a third-party agent, whose policy cannot be exported")
-        target = out or agent.with_name(f"{agent.name}.{file_format.value}")
-        checked = export_policy(loaded, environment, target, overwrite=overwrite)
-        environment.close()
-        console.print(
-            f"exported to {target}: over {checked.steps} steps, actions differ by at most "
-            f"{checked.largest_difference:.2g}",
-            soft_wrap=True,
-        )
+app.command(epilog="Example: python -m agents export runs/bc --format onnx --out runs/bc.onnx")(export)
+app.command(epilog="Example: python -m agents serve runs/bc --port 8000")(serve)
 
 
 def main() -> None:

@@ -169,6 +169,15 @@ def _changed(place: str) -> int | None:
 
 ARCHIVE = ".zip"
 """Suffix of archives of Stable-Baselines3."""
+ADDRESSES = ("ws://", "wss://")
+"""Beginnings of addresses of policy servers."""
+REMOTE = "agents.deployment.remote.agent:remote_spec"
+"""Import path of the function that returns the spec of a policy at an address."""
+
+
+def is_remote(name: str) -> bool:
+    """Return True if a name is the address of a policy server."""
+    return name.startswith(ADDRESSES)
 
 
 def import_path_of(name: str) -> str:
@@ -186,13 +195,16 @@ def find(name: str) -> Any:
     """Return an agent's class, spec, function, or object with ``predict``.
 
     Args:
-        name: One of :func:`names`, or the import path ``package.module:Name`` of a class, of a spec, of an object
-            with ``predict``, or of a function of the observation.
+        name: One of :func:`names`; the import path ``package.module:Name`` of a class, of a spec, of an object with
+            ``predict``, or of a function of the observation; or the address of a policy server, such as
+            ``ws://127.0.0.1:8000``.
 
     Raises:
         ValueError: The agent is unknown, is an archive (which can hold code), or needs imitation, which is not
             installed.
     """
+    if is_remote(name):
+        return import_object(REMOTE, "agent")(name)
     if name.endswith(ARCHIVE):
         raise ValueError(
             f"{name} can hold code that runs when it is loaded; if you trust it: "
@@ -211,7 +223,7 @@ def find(name: str) -> Any:
             raise ValueError(f"agent {name!r} fails when it is imported: {error!r}") from error
     raise ValueError(
         f"unknown agent {name!r}; expected one of {', '.join(names())}, package.module:Name, the folder of a saved "
-        f"agent, or an archive of Stable-Baselines3 ({ARCHIVE})"
+        f"agent, an archive of Stable-Baselines3 ({ARCHIVE}), or the address of a policy server (ws://HOST:PORT)"
     )
 
 
@@ -312,7 +324,7 @@ def load_or_make(name: str, env: Env, settings: Mapping[str, Any], agent_class: 
             f"no saved agent in {name}: there is no {DESCRIPTION}. For an agent that writes none, give its class: "
             "--agent-class package.module:Class"
         )
-    if "/" in name:
+    if "/" in name and not is_remote(name):
         raise FileNotFoundError(f"there is no folder {name}; expected a saved agent")
     agent = make(name, env, **settings)
     if isinstance(agent, TrainableAgent):

@@ -53,8 +53,8 @@ def run_(
     agent: Annotated[
         list[str],
         typer.Option(
-            help="Evaluate this agent too: a name, package.module:Name of a class, an object or a function, or a "
-            "Stable-Baselines3 archive (.zip); may be repeated."
+            help="Evaluate this agent too: a name, package.module:Name of a class, an object or a function, the "
+            "address of a policy server (ws://HOST:PORT), or a Stable-Baselines3 archive (.zip); may be repeated."
         ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     allow_pickle: Annotated[

@@ -2,7 +2,7 @@
 
 A key depends on versions of parts, settings, seeds and major versions of libraries. It does not depend on our
 source code: renaming a module, changing a message or adding a task makes no result outdated. The code of a
-third-party agent or environment, which has no version, is hashed.
+third-party agent or environment, which has no version, is hashed. Of a remote policy, the metadata of its server are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 import lam_envs
-from agents.registry import AGENTS, import_path_of, is_saved, read_description
+from agents.registry import AGENTS, import_path_of, is_remote, is_saved, read_description
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
 from agents.types import JsonObject, Keywords
 from demos.collection.environment_versions import environment_versions
@@ -33,7 +33,9 @@ from demos.experts import ExpertPolicy
 from demos.runtime.import_paths import import_object
 
 ACTING = ("gymnasium", "numpy", "pybullet")
-"""Libraries that decide the results of our agents that do not learn."""
+"""Libraries that decide the results of our agents that do not learn, and of remote policies."""
+SERVER = "server"
+"""Name of the identity of a policy server among the sources of a result."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Provenance:
         versions: Version of each part of ours that is used.
         settings: Settings that the agent is trained with.
         libraries: Versions of libraries; their major versions count.
-        sources: Hashes of code and files without a version: a third-party agent or environment, or a saved model.
+        sources: Hashes of what has no version of ours: code of a third-party agent or environment, files of a saved
+            model, metadata of a policy server.
     """
 
     versions: dict[str, int]
@@ -100,22 +103,31 @@ def provenance_of(
         parts |= demonstration_versions(env_id, keywords, demonstrators=acting)
     elif _is_expert(name):
         parts |= expert_versions(env_id, **keywords)
-    sources = {}
+    sources = _remote_sources(agent, settings) if is_remote(agent) else {}
     place, _, named = import_path_of(name).partition(":")
-    if name not in AGENTS and named and _file_of(place) is not None:
+    if name not in AGENTS and not is_remote(name) and named and _file_of(place) is not None:
         sources["agent"] = _fingerprint(frozenset({place}))
     if saved:
         sources["model"] = hashlib.sha256(b"".join(path.read_bytes() for path in saved)).hexdigest()[:16]
     if env_id not in lam_envs.ENV_IDS and env_id in gym.registry:
         sources["environment"] = _fingerprint(_modules_of(module, gym.registry[env_id]))
     chosen = dict(settings) if saved else effective_settings(name, settings, env_id.rpartition("-v")[0])
-    libraries = PACKAGES if learns or saved or name not in AGENTS else ACTING
+    trained = name not in AGENTS and not is_remote(name)
+    libraries = PACKAGES if learns or saved or trained else ACTING
     return Provenance({**parts, **agent_versions(name, chosen)}, chosen, library_versions(libraries), sources)
 
 
 def _is_expert(agent: str) -> bool:
     """Return True if an agent of ours is the scripted expert."""
     return agent in AGENTS and issubclass(import_object(AGENTS[agent], "agent"), ExpertPolicy)
+
+
+def _remote_sources(address: str, settings: Mapping[str, object]) -> dict[str, str]:
+    """Return the hashes of a server's metadata and of the file of names; what is not known is absent."""
+    from agents.deployment.remote.identity import names_hash, server_identity  # late: an optional package
+
+    known = {SERVER: server_identity(address), "names": names_hash(settings)}
+    return {name: identity for name, identity in known.items() if identity is not None}
 
 
 def _modules_of(module: str, spec: EnvSpec) -> frozenset[str]:

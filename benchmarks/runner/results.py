@@ -13,8 +13,9 @@ from pydantic import Field, TypeAdapter
 
 from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
+from agents.registry import is_remote
 from agents.types import JsonObject, Keywords
-from benchmarks.runner.cache_keys import Provenance, provenance_of
+from benchmarks.runner.cache_keys import SERVER, Provenance, provenance_of
 from benchmarks.runner.trained import TrainingJob
 from benchmarks.runner.training import Training
 from benchmarks.suite.fields import problem_of
@@ -92,6 +93,11 @@ class PlannedCell:
         versions = cell.perturbation.versions(cell.environment.rpartition(":")[2])
         measured = replace(trained, versions={**trained.versions, **versions, "evaluation": evaluation.VERSION})
         return cls(cell, measured, key_of(cell, measured), TrainingJob.of(cell, trained))
+
+    @property
+    def is_identified(self) -> bool:
+        """True if an equal key means an equal policy; False for a policy server that reports no version."""
+        return not is_remote(self.cell.agent) or SERVER in self.provenance.sources
 
 
 def _trained(cell: Cell) -> Provenance:
@@ -272,7 +278,7 @@ def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> 
     except ValueError:
         return False
     lacks_curve = with_curve and stored.training is not None and stored.training.curve is None
-    return stored.key == planned.key and not lacks_curve
+    return planned.is_identified and stored.key == planned.key and not lacks_curve
 
 
 def video_info(planned: PlannedCell, videos: VideoSettings) -> JsonObject:
@@ -290,7 +296,8 @@ def is_recorded(folder: Path, planned: PlannedCell, videos: VideoSettings) -> bo
     except (OSError, ValueError, RecursionError):
         return False
     expected = video_info(planned, videos)
-    return isinstance(stored, dict) and all(stored.get(name) == value for name, value in expected.items())
+    is_same = isinstance(stored, dict) and planned.is_identified
+    return is_same and all(stored.get(name) == value for name, value in expected.items())
 
 
 def write_suite(folder: Path, suite: Suite) -> Path:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 import lam_envs
-from agents.registry import ARCHIVE, TrainableAgent, find, is_saved, names, read_description, spec_of
+from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved, names, read_description, spec_of
 from agents.training.provenance import settings_type
 from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
 from agents.training.settings import read_settings
@@ -348,10 +348,11 @@ def check_settings(agent: str, settings: Keywords) -> None:
         raise ValueError("a saved agent takes no settings: remove them")
     resolved = find(agent)
     kind = settings_type(agent, settings)
+    factory = resolved.make if isinstance(resolved, AgentSpec) else resolved
     if kind is not None:
         read_settings(agent, kind, settings)
-    elif callable(resolved):
-        inspect.signature(resolved).bind("env", **settings)
+    elif callable(factory):
+        inspect.signature(factory).bind("env", **settings)
 
 
 def needs_demonstrations(agent: str) -> bool:

@@ -1,0 +1,108 @@
+"""Commands that deploy agents: python -m agents export|serve."""
+
+from __future__ import annotations
+
+import os
+import socket
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.evaluation.evaluation import make_env
+from agents.registry import load, read_description
+from agents.training.provenance import trained_in
+from agents.types import Env
+from demos.runtime.console import clear_errors, console, parse_keywords
+from demos.teleop.access import is_loopback, new_token
+
+SavedAgent = Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
+EnvId = Annotated[
+    str | None, typer.Option(help="Id of the environment; by default the one that the agent was trained in.")
+]
+Keywords = Annotated[
+    list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
+]
+
+
+class ExportFormat(str, Enum):
+    """Format of an exported policy."""
+
+    ONNX = "onnx"
+
+
+def export(
+    agent: SavedAgent,
+    env: EnvId = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the exported policy; by default that of the agent, with .onnx.")
+    ] = None,
+    file_format: Annotated[ExportFormat, typer.Option("--format", help="Format of the file.")] = ExportFormat.ONNX,
+    env_kwargs: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    overwrite: Annotated[bool, typer.Option(help="Replace an exported policy in this folder.")] = False,
+) -> None:
+    """Export a trained policy to a file that runs without PyTorch.
+
+    The folder gets `model.onnx`, a JSON file that describes its inputs and outputs, and a README with a loop that
+    runs it. The exported policy is compared with the agent in two episodes first.
+    """
+    with clear_errors():
+        from agents.deployment.export.exporting import export as export_policy
+        from agents.training.policy_agent import PolicyAgent
+
+        environment = _environment(agent, env, env_kwargs)
+        loaded = load(agent, environment)
+        if not isinstance(loaded, PolicyAgent):
+            raise ValueError(f"{agent} was saved by a third-party agent, whose policy cannot be exported")
+        target = out or agent.with_name(f"{agent.name}.{file_format.value}")
+        checked = export_policy(loaded, environment, target, overwrite=overwrite)
+        environment.close()
+        console.print(
+            f"exported to {target}: over {checked.steps} steps, actions differ by at most "
+            f"{checked.largest_difference:.2g}",
+            soft_wrap=True,
+        )
+
+
+def serve(
+    agent: SavedAgent,
+    env: EnvId = None,
+    port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8000,
+    host: Annotated[str, typer.Option(help="Host to bind to; another than this machine needs a key.")] = "127.0.0.1",
+    require_key: Annotated[bool, typer.Option("--require-key", help="Require a key on this machine, too.")] = False,
+    names: Annotated[
+        Path | None, typer.Option(help="YAML file with the environment's name for each name in messages.")
+    ] = None,
+    env_kwargs: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
+) -> None:
+    """Serve an agent to clients of openpi's protocol, such as `ws://127.0.0.1:8000` in place of an agent's name.
+
+    Each connection has its own memory: a client connects again for a new episode. The environment variable
+    LAM_ENVS_API_KEY holds the key; without it, a key is made and printed. End the program with Ctrl-C.
+    """
+    with clear_errors():
+        from agents.deployment.remote import API_KEY
+        from agents.deployment.remote.names import read_names
+        from agents.deployment.remote.server import PolicyServer, metadata_of
+
+        environment = _environment(agent, env, env_kwargs)
+        server_names = None if names is None else read_names(names)
+        key = os.environ.get(API_KEY)
+        if key is None and (require_key or not is_loopback(host)):
+            key = new_token()
+            console.print(f"{API_KEY}={key}", soft_wrap=True)
+        loaded = load(agent, environment)
+        server = PolicyServer(loaded, environment, metadata_of(agent, environment), api_key=key, names=server_names)
+        environment.close()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family) as listening:
+            shown = f"[{host}]" if ":" in host else host
+            console.print(f"serving {agent} at ws://{shown}:{listening.getsockname()[1]}", soft_wrap=True)
+            server.run(listening)
+
+
+def _environment(agent: Path, env_id: str | None, env_kwargs: list[str]) -> Env:
+    """Make the environment of a saved agent."""
+    chosen, recorded = (env_id, {}) if env_id is not None else trained_in(read_description(agent))
+    return make_env(chosen, **{**recorded, **parse_keywords(env_kwargs, "--env-kwargs")})

@@ -1,0 +1,1 @@
+"""Agents in other processes: messages, episodes, faults, the clients and servers of other projects."""

@@ -1,0 +1,217 @@
+"""A policy acts from another process as it does in this one, and a faulty server is reported in time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+from websockets.sync.server import ServerConnection
+
+import agents
+from agents.__main__ import app
+from agents.deployment.remote.agent import read_actions
+from agents.deployment.remote.messages import pack, unpack
+from agents.deployment.remote.names import ObservationNames, read_names
+from agents.deployment.remote.server import PolicyServer, metadata_of
+from demos.collection.recording import record, rollout
+
+from ...conftest import Make
+from ..test_export import CASES, scrambled
+from .servers import ACTIONS, FAULTS, HANG_SECONDS, actions, ours, serving
+
+STEPS = {"max_episode_steps": 10}
+SERVED = ("bc", "bc, discrete, ensemble", "bc-rnn", "act, images", "act, instructions")
+"""Cases with vectors, discrete actions, memory, images and instructions."""
+
+
+def served(folder: Path, env: Any, agent: Any, **settings: Any) -> str:
+    return ours(PolicyServer(agent, env, metadata_of(agent.save(folder), env), **settings))
+
+
+@pytest.mark.parametrize("case", SERVED)
+def test_a_remote_policy_gives_the_same_episodes(case: str, make: Make, tmp_path: Path) -> None:
+    name, env_id, keywords, settings = CASES[case]
+    env = make(env_id, **{**keywords, **STEPS})
+    agent = scrambled(name, env, settings)
+    remote = agents.make(served(tmp_path / "agent", env, agent), env)
+    for seed in (1000, 1001):
+        own, other = (record(env, rollout(env, policy, seed), seed) for policy in (agent, remote))
+        assert own.actions.dtype == other.actions.dtype
+        np.testing.assert_array_equal(own.actions, other.actions)
+        np.testing.assert_array_equal(own.rewards, other.rewards)
+    remote.close()
+
+
+def test_each_client_has_a_memory_of_its_own(make: Make, tmp_path: Path) -> None:
+    name, env_id, keywords, settings = CASES["bc-rnn"]
+    env = make(env_id, **{**keywords, **STEPS})
+    agent = scrambled(name, env, settings)
+    address = served(tmp_path / "agent", env, agent)
+    alone = [step.action for step in rollout(env, agents.make(address, env), 1000)][1:]
+    observations = [step.observation for step in rollout(env, agents.make(address, env), 1000)][:-1]
+    first, second = (agents.make(address, env) for _ in range(2))
+    states: list[Any] = [None, None]
+    for position, observation in enumerate(observations):
+        for client, policy in enumerate((first, second)):
+            seen = observation if client == 0 else -observation
+            action, states[client] = policy.predict(seen, states[client])
+            if client == 0:
+                np.testing.assert_array_equal(action, alone[position])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_server_is_reported_in_time(fault: str, make: Make) -> None:
+    handler, settings, expected, text = FAULTS[fault]
+    env = make("LamReach-v0")
+    with serving(handler, **settings) as address:
+        agent = agents.make(address, env, seconds=0.5 if expected is TimeoutError else 20)
+        began = time.monotonic()
+        with pytest.raises(expected, match=f"(?s){address}.*{text}|{text}"):
+            agents.evaluate(agent, env, seeds=[1000])
+        agent.close()
+        assert time.monotonic() - began < HANG_SECONDS / 3
+
+
+def test_a_server_that_is_not_there_is_reported(make: Make) -> None:
+    agent = agents.make("ws://127.0.0.1:9", make("LamReach-v0"))
+    with pytest.raises(ConnectionError, match=r"cannot reach the policy server at ws://127\.0\.0\.1:9: .* Start it"):
+        agent.predict(np.zeros(13, dtype=np.float32))
+
+
+def test_the_next_episode_connects_to_a_server_that_was_started_again(make: Make) -> None:
+    env = make("LamReach-v0", **STEPS)
+    with serving(actions(ACTIONS)) as address:
+        agent = agents.make(address, env)
+        agents.evaluate(agent, env, seeds=[1000])
+    with pytest.raises(ConnectionError):
+        agents.evaluate(agent, env, seeds=[1000])
+    port = int(address.rpartition(":")[2])
+    with serving(actions(ACTIONS), port=port):
+        agents.evaluate(agent, env, seeds=[1000])
+    agent.close()
+
+
+def test_a_policy_that_changes_between_episodes_is_reported(make: Make) -> None:
+    served_versions = iter(range(9))
+
+    def handler(client: ServerConnection) -> None:
+        client.send(pack({"version": next(served_versions)}))
+        for _ in client:
+            client.send(pack({"actions": ACTIONS}))
+
+    env = make("LamReach-v0", **STEPS)
+    with serving(handler) as address, pytest.raises(ValueError, match="other metadata than in the last episode"):
+        agents.evaluate(agents.make(address, env), env, seeds=[1000, 1001])
+
+
+def test_a_chunk_is_executed_up_to_the_setting(make: Make) -> None:
+    env = make("LamReach-v0", **STEPS)
+    asked: list[dict[str, Any]] = []
+    chunk = np.arange(12, dtype=np.float64).reshape(3, 4) / 12
+
+    def handler(client: ServerConnection) -> None:
+        client.send(pack({}))
+        for message in client:
+            asked.append(unpack(message))
+            client.send(pack({"actions": chunk}))
+
+    with serving(handler) as address:
+        for executed, questions in ((None, 4), (1, 10), (2, 5), (9, 4)):
+            asked.clear()
+            agent = agents.make(address, env, executed=executed)
+            taken = [step.action for step in rollout(env, agent, 1000)][1:]
+            assert len(asked) == questions
+            np.testing.assert_array_equal(taken[0], chunk[0])
+            np.testing.assert_array_equal(taken[1], chunk[0 if executed == 1 else 1])
+            agent.close()
+    assert asked[0].keys() == {"observation/state", "prompt"}
+    assert asked[0]["prompt"] == env.unwrapped.instruction
+    assert asked[0]["observation/state"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"executed": 0}, "executed is 0; expected a whole number"),
+        ({"seconds": -1}, "seconds is -1; expected a number above 0"),
+        ({"arrays": "pickle"}, "arrays is 'pickle'; expected one of openpi, msgpack-numpy"),
+        ({"names": {"image": "rear"}}, "there is no observation 'rear' in this environment; expected one of state"),
+        ({"names": {"image": 3}}, "expected the environment's name for each name in messages"),
+    ],
+)
+def test_an_invalid_setting_is_refused(settings: dict[str, Any], problem: str, make: Make) -> None:
+    with pytest.raises(ValueError, match=problem):
+        agents.make("ws://127.0.0.1:9", make("LamReach-v0"), **settings)
+
+
+@pytest.mark.parametrize("address", ["ws://", "ws://host:port", "ws://:8000"])
+def test_an_invalid_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match=r"invalid address .*; expected one such as"):
+        agents.find(address)
+    with pytest.raises(ValueError, match="give a key by LAM_ENVS_API_KEY"):
+        agents.find("ws://name:password@127.0.0.1:8000")
+
+
+def test_names_of_the_server_are_given_by_a_file(make: Make, tmp_path: Path) -> None:
+    env = make("LamReachPixels-v0", image_width=26, image_height=24)
+    observation, _ = env.reset(seed=0)
+    parts = list(env.observation_space.spaces)
+    file = tmp_path / "names.yaml"
+    file.write_text(yaml.safe_dump({f"observation/{number}": name for number, name in enumerate(parts)}))
+    names = ObservationNames(env.observation_space, read_names(file))
+    message = names.to_message(observation, "reach the point")
+    assert list(message) == [f"observation/{number}" for number in range(len(parts))]
+    for name, array in names.from_message(unpack(pack(message))).items():
+        np.testing.assert_array_equal(array, observation[name])
+    with pytest.raises(ValueError, match=r"the observation lacks 'observation/0'; it has nothing"):
+        names.from_message({})
+    with pytest.raises(ValueError, match=r"'observation/0' has shape \(3,\) and type int64; expected"):
+        names.from_message({**message, "observation/0": np.zeros(3, dtype=np.int64)})
+
+
+def test_discrete_actions_are_checked(make: Make) -> None:
+    space = make("LamReachDiscrete-v0").action_space
+    assert read_actions({"actions": np.array([1, 2])}, space).tolist() == [1, 2]
+    assert read_actions({"actions": np.int64(3)}, space).tolist() == [3]
+    for wrong in (np.array([1, 99]), np.array([-1]), np.array([0.0]), np.zeros((1, 1), dtype=int)):
+        with pytest.raises(ValueError, match="'actions' has"):
+            read_actions({"actions": wrong}, space)
+
+
+def test_a_key_is_required_where_one_is_set(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make("LamReach-v0", **STEPS)
+    agent = scrambled("bc", env, {})
+    address = served(tmp_path / "agent", env, agent, api_key="right")
+    for key in ("wrong", None):
+        monkeypatch.delenv("LAM_ENVS_API_KEY", raising=False)
+        if key is not None:
+            monkeypatch.setenv("LAM_ENVS_API_KEY", key)
+        with pytest.raises(PermissionError, match=r"refuses the key \(HTTP 401\): set LAM_ENVS_API_KEY"):
+            agents.evaluate(agents.make(address, env), env, seeds=[1000])
+    monkeypatch.setenv("LAM_ENVS_API_KEY", "right")
+    agents.evaluate(agents.make(address, env), env, seeds=[1000])
+
+
+def test_our_server_reports_what_a_client_did_wrong_and_goes_on(make: Make, tmp_path: Path) -> None:
+    env, other = make("LamReach-v0", **STEPS), make("LamReach-v0", obs="pixels", image_width=26, image_height=24)
+    address = served(tmp_path / "agent", env, scrambled("bc", env, {}))
+    with pytest.raises(ValueError, match=r"has a policy for observation space Box.*; this environment has Dict"):
+        agents.evaluate(agents.make(address, other), other, seeds=[1000])
+    renamed = agents.make(address, env, names={"state": "state"})
+    with pytest.raises(RuntimeError, match="reports: ValueError: the observation lacks 'observation/state'"):
+        agents.evaluate(renamed, env, seeds=[1000])
+    agents.evaluate(agents.make(address, env), env, seeds=[1000])
+
+
+def test_the_command_evaluates_an_address(make: Make) -> None:
+    with serving(actions(ACTIONS)) as address:
+        command = ["evaluate", address, "--env", "LamReach-v0", "--episodes", "2", "--config", "seconds=5"]
+        done = CliRunner().invoke(app, [*command, "--env-kwargs", "max_episode_steps=10"])
+        assert done.exit_code == 0, done.output
+        refused = CliRunner().invoke(app, [*command, "--config", "speed=5"])
+        assert "unexpected keyword argument 'speed'" in refused.output
