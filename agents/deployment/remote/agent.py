@@ -162,7 +162,8 @@ def read_actions(answer: object, space: spaces.Space[Any]) -> Array:
     if actions is None:
         given = f"a map with {', '.join(map(str, answer))}" if isinstance(answer, dict) else type(answer).__name__
         raise ValueError(f"the answer is {given}; expected a map with 'actions'")
-    shape, kinds = space.shape or (), "f" if isinstance(space, spaces.Box) and space.dtype.kind == "f" else "iu"
+    shape = space.shape or ()
+    kinds = "f" if isinstance(space, spaces.Box) and space.dtype.kind == "f" else "iu"
     if not isinstance(actions, np.ndarray | np.generic) or actions.dtype.kind not in kinds:
         given = actions.dtype if isinstance(actions, np.ndarray | np.generic) else type(actions).__name__
         expected = "floating-point numbers" if kinds == "f" else "whole numbers"
