@@ -38,7 +38,15 @@ PLACES = {
 """Pages of the site on these paths of the repository."""
 MENU = {
     "Environments": ("environments", "controls", "observations", "robots", "randomization"),
-    "Learning": ("demonstrations", "teach_by_showing", "drive_the_robot", "training", "large_action_model", "agents"),
+    "Learning": (
+        "demonstrations",
+        "teach_by_showing",
+        "drive_the_robot",
+        "training",
+        "large_action_model",
+        "remote_agents",
+        "agents",
+    ),
     "Benchmarks": ("benchmarks", "results", "scale"),
     "Extending": ("examples", "add_a_task", "objects", "add_a_robot", "contributing"),
     "Reference": ("api", "physics", "changes", "licenses"),

@@ -81,6 +81,7 @@ LONG = (
     "add_a_task.md",
     "objects.md",
     "add_a_robot.md",
+    "remote_agents.md",
 )
 """Documents whose blocks take a minute; ``make test-all`` runs them."""
 WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
@@ -94,15 +95,20 @@ WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())
 @pytest.mark.usefixtures("server")
 def test_blocks_run_one_after_the_other(document: str, folder: Path) -> None:
     steps: list[Step] = []
+    commands = [line for language, code in blocks(document) if language == "sh" for line in code.strip().splitlines()]
     for language, code in blocks(document):
         if language == "python":
             named = re.match(r"# (\w+\.py)\n", code)
             if named:
                 (folder / named[1]).write_text(code)
-            steps.append((language, code))
+            if named is None or f"python {named[1]} &" not in commands:
+                steps.append((language, code))
             continue
         for line in code.strip().splitlines():
             command = shlex.split(line)
+            if command[-1] == "&":
+                steps.append(("server", command[1:-1]))
+                continue
             if command[0] == "make":
                 # CI calls the targets themselves; here they must exist and consist of commands.
                 run(["make", "--directory", str(ROOT), "--dry-run", *command[1:]], folder)
