@@ -12,8 +12,8 @@ import torch
 
 import agents
 import demos
-from agents.adversarial.training import AdversarialAgent
 from agents.imitation.bc import BehaviorCloning
+from agents.rl.adversarial.training import AdversarialAgent
 from agents.training.run import Run
 from demos.datasets.reading import episodes_of
 

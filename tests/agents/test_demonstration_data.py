@@ -12,8 +12,8 @@ import torch
 
 import agents
 import demos
-from agents.adversarial.training import AdversarialAgent
 from agents.data.demonstrations import DemonstrationData, concatenate_transitions
+from agents.rl.adversarial.training import AdversarialAgent
 from demos.datasets.checksum import checksum
 from demos.datasets.reading import episodes_of
 

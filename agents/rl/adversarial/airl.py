@@ -9,9 +9,9 @@ from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.rewards.reward_nets import BasicShapedRewardNet, RewardNet
 from imitation.util.networks import RunningNorm
 
-from agents.adversarial.settings import AdversarialSettings
-from agents.adversarial.training import AdversarialAgent
 from agents.registry import AgentSpec
+from agents.rl.adversarial.settings import AdversarialSettings
+from agents.rl.adversarial.training import AdversarialAgent
 
 
 class AIRLAgent(AdversarialAgent):
@@ -39,7 +39,7 @@ class AIRLAgent(AdversarialAgent):
     Args:
         env: Environment that gives the spaces; observations are one array of numbers.
         settings: Settings that differ from the defaults for this environment; see
-            :class:`agents.adversarial.settings.AdversarialSettings`.
+            :class:`agents.rl.adversarial.settings.AdversarialSettings`.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or observations that are not one array of numbers.

@@ -9,9 +9,9 @@ from imitation.algorithms.adversarial.gail import GAIL
 from imitation.rewards.reward_nets import BasicRewardNet, RewardNet
 from imitation.util.networks import RunningNorm
 
-from agents.adversarial.settings import AdversarialSettings
-from agents.adversarial.training import AdversarialAgent
 from agents.registry import AgentSpec
+from agents.rl.adversarial.settings import AdversarialSettings
+from agents.rl.adversarial.training import AdversarialAgent
 
 
 class GAILAgent(AdversarialAgent):
@@ -45,7 +45,7 @@ class GAILAgent(AdversarialAgent):
     Args:
         env: Environment that gives the spaces; observations are one array of numbers.
         settings: Settings that differ from the defaults for this environment; see
-            :class:`agents.adversarial.settings.AdversarialSettings`.
+            :class:`agents.rl.adversarial.settings.AdversarialSettings`.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or observations that are not one array of numbers.

@@ -20,13 +20,13 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.adversarial.bc_regularization import BCRegularization, actor_parameters
-from agents.adversarial.settings import AdversarialSettings
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices
 from agents.data.spaces import brief, is_image
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords
+from agents.rl.adversarial.bc_regularization import BCRegularization, actor_parameters
+from agents.rl.adversarial.settings import AdversarialSettings
 from agents.rl.finetuning import ppo_from
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
