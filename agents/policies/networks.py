@@ -16,6 +16,8 @@ from stable_baselines3.common.distributions import DiagGaussianDistribution, Dis
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
 from agents.data.spaces import has_channels_first, is_image, parts_of
@@ -154,6 +156,34 @@ class BoundedPolicy(ActorCriticPolicy):
             with torch.no_grad():
                 self.log_std.clamp_(min=MIN_LOG_STD)
         return super()._get_action_dist_from_latent(latent_pi)
+
+
+def output_of(policy: nn.Module, observation: Tensors) -> torch.Tensor:
+    """Return the numbers that the most likely action of a policy of Stable-Baselines3 follows from, shape (N, C).
+
+    They are the action itself, flat; for discrete actions the logits or the values Q(s, a), whose largest counts. The
+    policy's own ``predict`` creates distributions and clamps weights: that has no gradient and cannot be traced.
+
+    Args:
+        policy: Policy of PPO or A2C, DQN, or SAC.
+        observation: Tensor of shape (N, ...), or a dict of such.
+
+    Raises:
+        ValueError: The policy is of another class.
+    """
+    network: Any = policy
+    if isinstance(policy, ActorCriticPolicy):
+        features = network.extract_features(observation, network.pi_features_extractor)
+        output: torch.Tensor = network.action_net(network.mlp_extractor.forward_actor(features))
+    elif isinstance(policy, DQNPolicy):
+        output = network.q_net(observation)
+    elif isinstance(policy, SACPolicy):
+        mean, _, _ = network.actor.get_action_dist_params(observation)
+        low, high = (torch.as_tensor(bound).ravel() for bound in (network.action_space.low, network.action_space.high))
+        output = low + 0.5 * (torch.tanh(mean) + 1.0) * (high - low)
+    else:
+        raise ValueError(f"the outputs of a {type(policy).__name__} are not known; expected a policy of our agents")
+    return output
 
 
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.dqn.policies import DQNPolicy
-from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from agents.deployment.export.graph import Graph
+from agents.policies.networks import output_of
 from agents.types import Space, State, Tensors
 
 
@@ -43,8 +41,6 @@ class ReactiveGraph(Graph):
 def most_likely(policy: nn.Module, observation: Tensors) -> torch.Tensor:
     """Return the most likely action of a policy of Stable-Baselines3, shape (N, ...).
 
-    The policy's own ``predict`` creates distributions and clamps weights, which cannot be traced.
-
     Args:
         policy: Policy.
         observation: Tensor of shape (N, ...), or a dict of such.
@@ -52,17 +48,7 @@ def most_likely(policy: nn.Module, observation: Tensors) -> torch.Tensor:
     Raises:
         ValueError: The policy is of a class that cannot be exported.
     """
-    network: Any = policy
-    space = network.action_space
-    if isinstance(policy, ActorCriticPolicy):
-        features = network.extract_features(observation, network.pi_features_extractor)
-        output: torch.Tensor = network.action_net(network.mlp_extractor.forward_actor(features))
-    elif isinstance(policy, DQNPolicy):
-        output = network.q_net(observation)
-    elif isinstance(policy, SACPolicy):
-        mean, _, _ = network.actor.get_action_dist_params(observation)
-        low, high = (torch.as_tensor(bound) for bound in (space.low, space.high))
-        output = low + 0.5 * (torch.tanh(mean).reshape(-1, *space.shape) + 1.0) * (high - low)
-    else:
-        raise ValueError(f"a {type(policy).__name__} cannot be exported; expected the policy of one of our agents")
-    return output.reshape(-1, *space.shape) if isinstance(space, spaces.Box) else output.argmax(dim=-1)
+    output, space = output_of(policy, observation), policy.action_space
+    if isinstance(space, spaces.Box):
+        return output.reshape(-1, *space.shape)
+    return output.argmax(dim=-1)

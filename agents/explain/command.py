@@ -1,0 +1,87 @@
+"""Command ``explain`` of ``python -m agents``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agents.types import Env
+from demos.runtime.console import clear_errors, console, parse_keywords
+
+if TYPE_CHECKING:
+    import minari  # late: not every command needs it
+
+
+def explain(
+    agent: Annotated[str, typer.Argument(help="Folder of a saved agent, a name, or package.module:Class.")],
+    env: Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write; a JSON file of the same name comes beside it.")],
+    seed: Annotated[int, typer.Option(help="Seed of the episode.")] = 1000,
+    demonstrations: Annotated[
+        str | None,
+        typer.Option("--demos", help="Dataset to compare with; by default the one that the agent learned from."),
+    ] = None,
+    ensemble: Annotated[
+        list[str],
+        typer.Option(help="Folder of the same agent, trained with another seed, to see where they differ; repeat it."),
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    method: Annotated[
+        list[str], typer.Option(help="Method of explanation; repeat it for more. By default all.")
+    ] = [],  # noqa: B006
+    agent_class: Annotated[
+        str | None, typer.Option(help="package.module:Class of a saved third-party agent.")
+    ] = None,
+    env_kwargs: Annotated[
+        list[str], typer.Option(help="Keyword of the environment, name=value; repeat it for more.")
+    ] = [],  # noqa: B006
+    root: Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")] = None,
+) -> None:
+    """Explain what an agent does in an episode, step by step, as one HTML page.
+
+    The page shows how sure the agent is, how far each state is from the demonstrations, which features, words and
+    regions of images moved its action, and which demonstrations are nearest.
+    """
+    with clear_errors():
+        from agents.evaluation.evaluation import make_env
+        from agents.explain import explaining
+        from agents.registry import load_or_make
+
+        environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        explained = load_or_make(agent, environment, {}, agent_class)
+        others = [load_or_make(name, environment, {}, agent_class) for name in ensemble]
+        report = explaining.explain(
+            explained,
+            environment,
+            seed=seed,
+            demonstrations=_demonstrations(explained, environment, demonstrations, root),
+            ensemble=others,
+            methods=method,
+            progress=True,
+        )
+        environment.close()
+        console.print(f"written to {report.write(out)}", soft_wrap=True)
+        for name, found in report.content["explanations"].items():
+            if "unavailable" in found:
+                console.print(f"{name}: not available: {found['unavailable']}", soft_wrap=True, markup=False)
+
+
+def _demonstrations(agent: Any, env: Env, given: str | None, root: Path | None) -> minari.MinariDataset | str:
+    """Load the dataset that is given, or the one that the agent learned from; return why there is none otherwise."""
+    import demos
+    from agents.training.policy_agent import PolicyAgent
+
+    if given is not None:
+        return demos.load(given, root)
+    training = (agent.training if isinstance(agent, PolicyAgent) else None) or {}
+    learned = (training.get("demonstrations") or {}).get("id")
+    if learned is None:
+        return "the agent records no demonstrations to compare with: give them by --demos"
+    try:
+        dataset = demos.load(str(learned), root)
+    except (OSError, ValueError):
+        return f"dataset {learned} is not here: give --root, or a dataset by --demos"
+    if dataset.observation_space != env.observation_space or dataset.action_space != env.action_space:
+        return f"dataset {learned} has other observations or actions than this environment: give a dataset by --demos"
+    return dataset

@@ -1,0 +1,160 @@
+"""Named features that moved an action: integrated gradients (Sundararajan et al. 2017)."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from agents.explain.case import Case, Explanation, NamedNumbers, named_numbers
+from agents.explain.functions import Inputs, PolicyFunction
+from agents.explain.references import vector_names
+from agents.types import Tensors
+from demos.datasets.tree import tree_leaves
+
+INSTALL = "pip install 'lam-envs[explain]'"
+POINTS = 32
+"""Points of the integral at first; networks with kinks need more."""
+MAX_POINTS = 1024
+TOLERANCE = 0.005
+"""Largest error of the sum that is accepted before ``MAX_POINTS`` is reached, relative to the difference of the outputs."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Contributions of the numbers of an observation to the outputs.
+
+    Attributes:
+        parts: Contributions by part of the observation, shape (C, numbers); those of earlier observations are added.
+        difference: Outputs minus outputs at the baseline, shape (C,), which the contributions add up to.
+        error: Sum of the contributions minus the difference, shape (C,).
+    """
+
+    parts: dict[str, Floats]
+    difference: Floats
+    error: Floats
+
+    @property
+    def relative_error(self) -> float:
+        """Largest error, relative to the largest difference."""
+        return float(np.abs(self.error).max() / max(np.abs(self.difference).max(), 1e-6))
+
+
+def explain_features(case: Case) -> Explanation:
+    """Return how much each named feature moved each number of the action."""
+    function = case.needs_function()
+    names = named_numbers(case.env)
+    outputs = case.outputs
+    baseline, where = _baseline(case)
+    steps, errors = [], []
+    for step in case.steps:
+        inputs = case.trace.deciding_inputs(step, function.horizon)
+        chosen = None
+        if function.is_discrete:
+            with torch.no_grad():
+                chosen = int(function(inputs).argmax())
+        found = integrated_gradients(function, inputs, baseline, outputs=None if chosen is None else [chosen])
+        steps.append(np.round(by_feature(found, names), 5).tolist())
+        errors.append(found.relative_error)
+    return Explanation(
+        "Features that moved the action",
+        f"Contribution of each feature to the difference between the action and the action at {where} "
+        "(integrated gradients). Positive contributions raise a number of the action, negative ones lower it.",
+        "bars",
+        steps,
+        {
+            "names": [feature.name for feature in names],
+            "outputs": ["chosen action"] if function.is_discrete else outputs,
+            "baseline": where,
+            "largest_relative_error": round(max(errors), 5),
+        },
+    )
+
+
+def _baseline(case: Case) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the baseline of each vector, and its name."""
+    observations = case.trace.inputs(0, 1).observations
+    if case.references is not None:
+        return case.references.baseline(observations), "the mean of the demonstrations"
+    leaves = [dict(tree_leaves(each)) for each in case.trace.observations]
+    types = {name: values.dtype for name, values in tree_leaves(observations)}
+    means = {
+        name: torch.as_tensor(np.mean([each[name] for each in leaves], axis=0), dtype=types[name])[None, None]
+        for name in vector_names(case.env.observation_space)
+    }
+    return means, "the mean of this episode"
+
+
+def by_feature(attribution: Attribution, names: Sequence[NamedNumbers]) -> Floats:
+    """Return the contributions of features, shape (features, C)."""
+    return np.stack([attribution.parts[each.part][:, each.slice].sum(axis=1) for each in names])
+
+
+def integrated_gradients(
+    function: PolicyFunction,
+    inputs: Inputs,
+    baseline: Mapping[str, torch.Tensor],
+    *,
+    outputs: Sequence[int] | None = None,
+) -> Attribution:
+    """Return contributions (x - x') times the mean gradient on the line from the baseline x' to the inputs x.
+
+    Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, equation 1. Images and the instruction stay as
+    they are. The points are doubled until the contributions add up to the difference of the outputs.
+
+    Args:
+        function: Function of a policy.
+        inputs: What it sees, one row.
+        baseline: Baseline of each vector of the observation, which broadcasts to it.
+        outputs: Numbers of the outputs to explain; by default all.
+
+    Raises:
+        ModuleNotFoundError: captum is not installed.
+        ValueError: The observations have no vectors.
+    """
+    if importlib.util.find_spec("captum") is None:
+        raise ModuleNotFoundError(f"contributions of features need captum, which is not installed: {INSTALL}")
+    from captum.attr import IntegratedGradients  # late: an optional package
+
+    leaves = dict(tree_leaves(inputs.observations))
+    names = list(baseline)
+    if not names:
+        raise ValueError("the observations are images alone: they have no named features")
+
+    def forward(*vectors: torch.Tensor) -> torch.Tensor:
+        repeated = inputs.repeated(len(vectors[0]))
+        return function(_with_vectors(repeated, dict(zip(names, vectors, strict=True))))
+
+    present = tuple(leaves[name].float() for name in names)
+    start = tuple(baseline[name].float().expand_as(leaves[name]).contiguous() for name in names)
+    with torch.no_grad():
+        difference = (forward(*present) - forward(*start))[0]
+    chosen = list(range(len(difference))) if outputs is None else list(outputs)
+    method, points = IntegratedGradients(forward), POINTS
+    while True:
+        rows = [method.attribute(present, start, target=number, n_steps=points) for number in chosen]
+        parts = {
+            name: np.stack([_flat(row[number]) for row in rows]) for number, name in enumerate(names)
+        }
+        expected = difference[chosen].double().numpy()
+        found = Attribution(parts, expected, sum(part.sum(axis=1) for part in parts.values()) - expected)
+        if found.relative_error <= TOLERANCE or points >= MAX_POINTS:
+            return found
+        points *= 2
+
+
+def _with_vectors(inputs: Inputs, vectors: Mapping[str, torch.Tensor]) -> Inputs:
+    observations: Tensors = vectors[""] if "" in vectors else {**dict(tree_leaves(inputs.observations)), **vectors}  # type: ignore[dict-item]
+    return Inputs(observations, inputs.is_pad, inputs.memory, inputs.ahead)
+
+
+def _flat(contributions: torch.Tensor) -> Floats:
+    """Return contributions of shape (1, H, ...), added over the H observations, flat."""
+    summed: Floats = contributions.detach()[0].sum(dim=0).reshape(-1).double().numpy()
+    return summed

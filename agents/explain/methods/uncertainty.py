@@ -1,0 +1,96 @@
+"""How sure a policy is: the spread of an ensemble or of drawn actions, the entropy of Q values, or of chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from agents.explain.case import Case, Explanation, Unavailable
+from agents.explain.functions import PolicyFunction, SequenceFunction
+from agents.explain.trace import Trace
+from agents.training.randomness import isolated_rng
+
+DRAWS = 32
+
+
+def explain_uncertainty(case: Case) -> Explanation:
+    """Return the spread of the policy's actions at each step."""
+    function = case.needs_function()
+    members = case.ensemble if len(case.ensemble) > 1 else function.members
+    if len(members) > 1:
+        values = [disagreement(members, case.trace, step) for step in case.steps]
+        text = (
+            f"Disagreement of {len(members)} policies: the standard deviation of their actions, averaged over the "
+            "numbers of an action (Lakshminarayanan et al. 2017)."
+        )
+        if function.is_discrete:
+            text = f"Share of {len(members)} policies that another action is the best for."
+    elif function.is_discrete:
+        values = entropies(function, case.trace, case.steps)
+        text = (
+            "Entropy of the softmax of the numbers that decide the action, relative to that of equal ones: 1 is "
+            "undecided. Its temperature is the mean spread of these numbers in the episode."
+        )
+    elif (drawn := _draws(function, case.trace, case.steps)) is not None:
+        values = drawn
+        text = f"Standard deviation of {DRAWS} drawn actions, averaged over the numbers of an action."
+        if np.ptp(values) < 1e-3:
+            text += " This policy's noise is the same everywhere: an ensemble says more (--ensemble)."
+    elif isinstance(function, SequenceFunction) and function.policy.horizons.actions > 1:
+        values = [inconsistency(function, case.trace, step) for step in case.steps]
+        text = (
+            "Difference between the chunk that is planned now and the one planned before, over the steps that both "
+            "plan (root mean square; Agia et al. 2024, statistical temporal action consistency)."
+        )
+    else:
+        raise Unavailable(
+            "this policy has one action and no spread: give other trainings of it by --ensemble, or train bc with "
+            "ensemble_size=5"
+        )
+    return Explanation("How unsure the policy is", text, "curve", [round(float(value), 5) for value in values])
+
+
+def disagreement(members: Sequence[PolicyFunction], trace: Trace, step: int) -> float:
+    """Return the standard deviation of the members' actions; for discrete ones the share that is outvoted."""
+    with torch.no_grad():
+        outputs = torch.stack([member(trace.inputs(step, member.horizon))[0] for member in members]).double()
+    if members[0].is_discrete:
+        votes = outputs.argmax(dim=1)
+        return float(1.0 - votes.bincount().max() / len(votes))
+    return float(outputs.std(dim=0, correction=0).mean())
+
+
+def entropies(function: PolicyFunction, trace: Trace, steps: Sequence[int]) -> list[float]:
+    """Return the normalized entropy of the softmax at each step."""
+    with torch.no_grad():
+        values = torch.cat([function(trace.inputs(step, function.horizon)) for step in steps]).double()
+    temperature = values.std(dim=1).mean().clamp(min=1e-9)
+    log_probabilities = (values / temperature).log_softmax(dim=1)
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=1)
+    return (entropy / math.log(max(values.shape[1], 2))).tolist()
+
+
+def _draws(function: PolicyFunction, trace: Trace, steps: Sequence[int]) -> list[float] | None:
+    """Return the standard deviation of drawn actions at each step, with the same noise; None without noise."""
+    spreads = []
+    for step in steps:
+        with isolated_rng(0):
+            drawn = function.draws(trace.inputs(step, function.horizon), DRAWS)
+        if drawn is None:
+            return None
+        spreads.append(float(drawn[:, 0].double().std(dim=0).mean()))
+    return spreads
+
+
+def inconsistency(function: SequenceFunction, trace: Trace, step: int) -> float:
+    """Return the difference between the chunks planned at a step and at the one where the last chunk was executed."""
+    horizons = function.policy.horizons
+    gap = min(horizons.executed, horizons.actions - 1, step)
+    if gap == 0:
+        return 0.0
+    with torch.no_grad():
+        now, before = (function.chunk(trace.inputs(number, function.horizon))[0] for number in (step, step - gap))
+    return float((now[: len(now) - gap] - before[gap:]).square().mean().sqrt())

@@ -1,0 +1,195 @@
+"""Demonstrations to compare an episode with: their steps, standardized, and as the policy sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import minari
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from agents.data.demonstrations import DemonstrationData
+from agents.data.spaces import is_depth_image, is_image, parts_of
+from agents.explain.functions import Inputs, PolicyFunction
+from agents.policies.normalizer import spread_of
+from agents.types import Observation, Space, Tensors
+from demos.datasets.statistics import Statistics
+from demos.datasets.tree import tree_leaves
+from lam_envs.observation.instructions import INSTRUCTION_KEY
+
+MAX_STEPS = 20_000
+"""Largest number of steps to compare with; of more, every n-th counts."""
+MAX_BYTES = 2**28
+"""Largest size of their observations: of images, fewer steps count."""
+BATCH = 256
+"""Steps at a time."""
+
+Rows = npt.NDArray[np.float64]
+
+
+def vector_names(space: Space) -> list[str]:
+    """Return the names of the parts of an observation that are vectors of numbers; ``""`` for a plain array.
+
+    Args:
+        space: A Box, or a Dict of such.
+    """
+    return [
+        name
+        for name, part in parts_of(space).items()
+        if not (is_image(part) or is_depth_image(part) or name == INSTRUCTION_KEY)
+    ]
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """Step of a demonstration.
+
+    Attributes:
+        row: Number of the step among those that count.
+        episode: Number of the episode, from 0.
+        step: Number of the step in the episode, from 0.
+        distance: Distance from what was asked for.
+    """
+
+    row: int
+    episode: int
+    step: int
+    distance: float
+
+
+class References:
+    """Steps of demonstrations.
+
+    Args:
+        dataset: Dataset of Minari.
+        max_steps: Largest number of steps that count.
+
+    Attributes:
+        data: The demonstrations.
+        episodes: Number of the episode of each step, shape (M,).
+        steps: Number of each step in its episode, shape (M,).
+    """
+
+    def __init__(self, dataset: minari.MinariDataset, max_steps: int = MAX_STEPS) -> None:
+        self.dataset = dataset
+        self.data = DemonstrationData(dataset)
+        lengths = [episode.length for episode in self.data.episodes]
+        total = sum(lengths)
+        size = sum(part.dtype.itemsize * int(np.prod(part.shape)) for part in self._parts.values())
+        count = max(1, min(total, max_steps, MAX_BYTES // size))
+        self._rows = np.linspace(0, total - 1, count).round().astype(np.int64)
+        self.episodes = np.repeat(np.arange(len(lengths)), lengths)[self._rows]
+        self.steps = np.concatenate([np.arange(length) for length in lengths])[self._rows]
+        self._vectors: Rows | None = None
+        self._features: tuple[PolicyFunction, Rows, Rows] | None = None
+
+    @property
+    def _parts(self) -> dict[str, np.ndarray]:  # type: ignore[type-arg]  # only its sizes count
+        return {name: np.zeros(part.shape, part.dtype) for name, part in parts_of(self.data.observation_space).items()}
+
+    def statistics_of(self, part: str) -> Statistics:
+        """Return the statistics of a part of the observations; ``""`` for a plain array."""
+        return self.data.statistics[f"observation/{part}" if part else "observation"]
+
+    def standardized(self, observation: Observation) -> Rows:
+        """Return the numbers of one observation, standardized by the demonstrations, shape (D,)."""
+        leaves = dict(tree_leaves(observation))
+        rows = [self._standard(name, np.asarray(leaves[name])[None]) for name in vector_names(self.data.observation_space)]
+        return np.concatenate(rows, axis=1)[0]
+
+    def vectors(self) -> Rows:
+        """Return the standardized numbers of all steps, shape (M, D).
+
+        Raises:
+            ValueError: The observations have no vectors.
+        """
+        names = vector_names(self.data.observation_space)
+        if not names:
+            raise ValueError("the observations are images alone")
+        if self._vectors is None:
+            batches = []
+            for inputs in self.batches(1):
+                leaves = dict(tree_leaves(inputs.newest))
+                batches.append(np.concatenate([self._standard(name, leaves[name].numpy()) for name in names], axis=1))
+            self._vectors = np.concatenate(batches)
+        return self._vectors
+
+    def features(self, function: PolicyFunction, inputs: Inputs | None = None) -> Rows:
+        """Return a policy's own features, standardized by their spread over the demonstrations, shape (N, F).
+
+        Args:
+            function: Function of the policy.
+            inputs: What the policy sees, N rows; by default all steps of the demonstrations.
+        """
+        if self._features is None or self._features[0] is not function:
+            raw = np.concatenate([function.features(each).double().numpy() for each in self.batches(function.horizon)])
+            spread = raw.std(axis=0)
+            self._features = (function, raw, np.where(spread < 1e-6, 1.0, spread))
+        _, raw, spread = self._features
+        if inputs is None:
+            return raw / spread
+        return function.features(inputs).double().numpy() / spread
+
+    def batches(self, horizon: int) -> Iterator[Inputs]:
+        """Yield what a policy sees at the steps of the demonstrations.
+
+        Args:
+            horizon: Observations H that it sees.
+        """
+        windows = self.data.sequences(horizon)
+        for start in range(0, len(self._rows), BATCH):
+            batch = windows[self._rows[start : start + BATCH]]
+            yield Inputs(batch.observations, batch.observation_is_pad)
+
+    def nearest(self, points: Rows, point: Rows, count: int) -> list[Neighbor]:
+        """Return the steps nearest to a point, nearest first, by the root mean square of the differences.
+
+        Args:
+            points: Point of each step, shape (M, F).
+            point: Shape (F,).
+            count: Number of steps.
+        """
+        distances = np.sqrt(np.mean((points - point) ** 2, axis=1))
+        order = np.argsort(distances, kind="stable")[:count]
+        return [
+            Neighbor(int(row), int(self.episodes[row]), int(self.steps[row]), float(distances[row])) for row in order
+        ]
+
+    def usual_distance(self, points: Rows, share: float, samples: int = 300) -> float:
+        """Return a quantile of the distances between a step and the nearest one of another demonstration.
+
+        Args:
+            points: Point of each step, shape (M, F).
+            share: Share of the steps that are nearer than the result.
+            samples: Steps that are measured, evenly spaced.
+
+        Raises:
+            ValueError: There is only one demonstration.
+        """
+        if len(self.data.episodes) < 2:
+            raise ValueError("one demonstration has no distance to others: expected at least two")
+        chosen = np.unique(np.linspace(0, len(points) - 1, samples).round().astype(int))
+        distances = []
+        for row in chosen:
+            others = points[self.episodes != self.episodes[row]]
+            distances.append(np.sqrt(np.mean((others - points[row]) ** 2, axis=1)).min())
+        return float(np.quantile(distances, share))
+
+    def baseline(self, observations: Tensors) -> dict[str, torch.Tensor]:
+        """Return the mean of each part that is a vector, as tensors that broadcast to it: shape (1, 1, ...).
+
+        Args:
+            observations: Observations whose types the result has.
+        """
+        leaves = dict(tree_leaves(observations))
+        return {
+            name: torch.as_tensor(self.statistics_of(name).mean, dtype=leaves[name].dtype)[None, None]
+            for name in vector_names(self.data.observation_space)
+        }
+
+    def _standard(self, name: str, values: Rows) -> Rows:
+        statistics = self.statistics_of(name)
+        standard: Rows = (values.reshape(len(values), -1) - statistics.mean.ravel()) / spread_of(statistics)
+        return standard
