@@ -11,18 +11,18 @@ import torch
 
 from agents.data.spaces import parts_of
 from agents.explain.functions import Inputs, PolicyFunction
-from agents.explain.references import References, vector_names
+from agents.explain.references import References, by_part, vector_names
 from agents.explain.trace import Trace
 from agents.types import Array, Env, JsonObject, Observation
 from demos.collection.recording import Policy
 from demos.report.action_histograms import action_names
 
 Kind: TypeAlias = Literal["curve", "bars", "words", "maps", "neighbors"]
-"""How the page shows an explanation: a number at each step; a number for each name; a number for each word; a grid over
-each image; or steps of demonstrations with their images."""
+"""How the page shows an explanation: a number at each step; a number for each name; a number for each word; a grid
+over each image; or steps of demonstrations with their images."""
 
 
-class Unavailable(ValueError):
+class UnavailableError(ValueError):
     """Reason why a method cannot explain an agent."""
 
 
@@ -75,20 +75,20 @@ class Case:
         """Return the function of the policy.
 
         Raises:
-            Unavailable: There is none.
+            UnavailableError: There is none.
         """
         if self.function is None:
-            raise Unavailable(self.missing["function"])
+            raise UnavailableError(self.missing["function"])
         return self.function
 
     def needs_references(self) -> References:
         """Return the demonstrations.
 
         Raises:
-            Unavailable: There are none.
+            UnavailableError: There are none.
         """
         if self.references is None:
-            raise Unavailable(self.missing["references"])
+            raise UnavailableError(self.missing["references"])
         return self.references
 
     def actions(self, step: int, variants: Sequence[Observation]) -> Array:
@@ -101,15 +101,16 @@ class Case:
             variants: N observations in place of the newest one at which the action was decided on.
 
         Raises:
-            Unavailable: The agent does not act by its observations.
+            UnavailableError: The agent does not act by its observations.
         """
         if self.function is not None:
             inputs = self.trace.deciding_inputs(step, self.function.horizon).repeated(len(variants))
             changed = _with_newest(inputs, variants)
             with torch.no_grad():
-                return self.function(changed).numpy()
+                outputs: Array = self.function(changed).numpy()
+            return outputs
         if "observation" in self.missing:
-            raise Unavailable(self.missing["observation"])
+            raise UnavailableError(self.missing["observation"])
         planned = self.trace.planned(step)
         return np.stack([self._predicted(planned, step - planned, each) for each in variants])
 
@@ -143,16 +144,17 @@ def _with_newest(inputs: Inputs, variants: Sequence[Observation]) -> Inputs:
         # The first observation of an episode also stands for those before it.
         is_newest[:] = True
 
-    def replaced(values: torch.Tensor, new: list[Array]) -> torch.Tensor:
+    def replaced(values: torch.Tensor, new: Sequence[Any]) -> torch.Tensor:
         rows = torch.from_numpy(np.stack(new))[:, None].expand_as(values)
         return torch.where(is_newest.reshape(*is_newest.shape, *[1] * (values.ndim - 2)), rows, values)
 
     if isinstance(inputs.observations, dict):
         observations: Any = {
-            name: replaced(values, [each[name] for each in variants]) for name, values in inputs.observations.items()
+            name: replaced(values, [by_part(each)[name] for each in variants])
+            for name, values in inputs.observations.items()
         }
     else:
-        observations = replaced(inputs.observations, list(variants))
+        observations = replaced(inputs.observations, variants)
     return Inputs(observations, inputs.is_pad, inputs.memory, inputs.ahead)
 
 
@@ -193,4 +195,4 @@ def named_numbers(env: Env) -> list[NamedNumbers]:
 
 
 Method: TypeAlias = Callable[[Case], Explanation]
-"""Method of explanation. It raises :class:`Unavailable` with the reason where it cannot explain an agent."""
+"""Method of explanation. It raises :class:`UnavailableError` with the reason where it cannot explain an agent."""

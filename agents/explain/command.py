@@ -25,7 +25,7 @@ def explain(
     ] = None,
     ensemble: Annotated[
         list[str],
-        typer.Option(help="Folder of the same agent, trained with another seed, to see where they differ; repeat it."),
+        typer.Option(help="Folder of the same agent, trained with another seed, to see where they differ."),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     method: Annotated[
         list[str], typer.Option(help="Method of explanation; repeat it for more. By default all.")

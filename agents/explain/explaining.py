@@ -15,7 +15,7 @@ from rich.progress import track
 
 from agents.data.demonstrations import check_spaces
 from agents.data.spaces import parts_of
-from agents.explain.case import Case, Unavailable
+from agents.explain.case import Case, UnavailableError
 from agents.explain.frames import camera_images, episode_images
 from agents.explain.functions import PolicyFunction, SequenceFunction, function_of
 from agents.explain.methods import check_methods, find_method
@@ -124,7 +124,7 @@ def explain(
     for name in track(names, "explaining", disable=not progress, transient=True):
         try:
             found = find_method(name)(case)
-        except Unavailable as reason:
+        except UnavailableError as reason:
             explanations[name] = {"unavailable": str(reason)}
             continue
         images = found.facts.pop("images", images)

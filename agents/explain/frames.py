@@ -61,9 +61,7 @@ def camera_images(env: Env, trace: Trace, steps: Sequence[int]) -> dict[str, lis
     """
     cameras = [name for name, part in parts_of(env.observation_space).items() if is_image(part)]
     return {
-        camera or "image": [
-            jpeg(_image(trace.observations[trace.planned(step)], camera), SMALL) for step in steps
-        ]
+        camera or "image": [jpeg(_image(trace.observations[trace.planned(step)], camera), SMALL) for step in steps]
         for camera in cameras
     }
 
@@ -82,17 +80,17 @@ def demonstration_images(references: References, steps: Iterable[tuple[int, int]
     images: list[str] = []
     env = None
     try:
-        for number, episode in zip(wanted, references.data.iterate_episodes(wanted), strict=True):
+        for number, recorded in zip(wanted, references.data.iterate_episodes(wanted), strict=True):
             if cameras:
-                seen = episode.observations[cameras[0]] if cameras[0] else episode.observations
+                seen = recorded.observations[cameras[0]] if cameras[0] else recorded.observations
                 images += [jpeg(_channels_last(np.asarray(seen[step])), SMALL) for step in wanted[number]]
-            elif STATE in episode.infos:
+            elif STATE in recorded.infos:
                 if env is None:
                     env = own_env(
                         references.dataset, obs="state", instruct=False, render_mode="rgb_array",
                         render_width=SMALL, render_height=SMALL,
                     )  # fmt: skip
-                states = [episode.infos[STATE][step] for step in wanted[number]]
+                states = [recorded.infos[STATE][step] for step in wanted[number]]
                 images += [jpeg(frame, SMALL) for frame in state_frames(env, states)]
             else:
                 return []

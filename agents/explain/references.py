@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import minari
 import numpy as np
@@ -14,9 +15,8 @@ from agents.data.demonstrations import DemonstrationData
 from agents.data.spaces import is_depth_image, is_image, parts_of
 from agents.explain.functions import Inputs, PolicyFunction
 from agents.policies.normalizer import spread_of
-from agents.types import Observation, Space, Tensors
+from agents.types import Observation, Space
 from demos.datasets.statistics import Statistics
-from demos.datasets.tree import tree_leaves
 from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 MAX_STEPS = 20_000
@@ -27,6 +27,11 @@ BATCH = 256
 """Steps at a time."""
 
 Rows = npt.NDArray[np.float64]
+
+
+def by_part(observation: Any) -> dict[str, Any]:
+    """Return the parts of an observation, or of a batch of them, by name; a plain array is ``""``."""
+    return observation if isinstance(observation, dict) else {"": observation}
 
 
 def vector_names(space: Space) -> list[str]:
@@ -77,7 +82,8 @@ class References:
         self.data = DemonstrationData(dataset)
         lengths = [episode.length for episode in self.data.episodes]
         total = sum(lengths)
-        size = sum(part.dtype.itemsize * int(np.prod(part.shape)) for part in self._parts.values())
+        parts = parts_of(self.data.observation_space).values()
+        size = sum(part.dtype.itemsize * int(np.prod(part.shape)) for part in parts)
         count = max(1, min(total, max_steps, MAX_BYTES // size))
         self._rows = np.linspace(0, total - 1, count).round().astype(np.int64)
         self.episodes = np.repeat(np.arange(len(lengths)), lengths)[self._rows]
@@ -85,19 +91,15 @@ class References:
         self._vectors: Rows | None = None
         self._features: tuple[PolicyFunction, Rows, Rows] | None = None
 
-    @property
-    def _parts(self) -> dict[str, np.ndarray]:  # type: ignore[type-arg]  # only its sizes count
-        return {name: np.zeros(part.shape, part.dtype) for name, part in parts_of(self.data.observation_space).items()}
-
     def statistics_of(self, part: str) -> Statistics:
         """Return the statistics of a part of the observations; ``""`` for a plain array."""
         return self.data.statistics[f"observation/{part}" if part else "observation"]
 
     def standardized(self, observation: Observation) -> Rows:
         """Return the numbers of one observation, standardized by the demonstrations, shape (D,)."""
-        leaves = dict(tree_leaves(observation))
-        rows = [self._standard(name, np.asarray(leaves[name])[None]) for name in vector_names(self.data.observation_space)]
-        return np.concatenate(rows, axis=1)[0]
+        parts, names = by_part(observation), vector_names(self.data.observation_space)
+        row: Rows = np.concatenate([self._standard(name, np.asarray(parts[name])[None]) for name in names], axis=1)[0]
+        return row
 
     def vectors(self) -> Rows:
         """Return the standardized numbers of all steps, shape (M, D).
@@ -111,8 +113,8 @@ class References:
         if self._vectors is None:
             batches = []
             for inputs in self.batches(1):
-                leaves = dict(tree_leaves(inputs.newest))
-                batches.append(np.concatenate([self._standard(name, leaves[name].numpy()) for name in names], axis=1))
+                parts = by_part(inputs.newest)
+                batches.append(np.concatenate([self._standard(name, parts[name].numpy()) for name in names], axis=1))
             self._vectors = np.concatenate(batches)
         return self._vectors
 
@@ -124,7 +126,8 @@ class References:
             inputs: What the policy sees, N rows; by default all steps of the demonstrations.
         """
         if self._features is None or self._features[0] is not function:
-            raw = np.concatenate([function.features(each).double().numpy() for each in self.batches(function.horizon)])
+            batches = self.batches(function.horizon)
+            raw = np.concatenate([function.features(each).double().numpy() for each in batches])
             spread = raw.std(axis=0)
             self._features = (function, raw, np.where(spread < 1e-6, 1.0, spread))
         _, raw, spread = self._features
@@ -177,17 +180,10 @@ class References:
             distances.append(np.sqrt(np.mean((others - points[row]) ** 2, axis=1)).min())
         return float(np.quantile(distances, share))
 
-    def baseline(self, observations: Tensors) -> dict[str, torch.Tensor]:
-        """Return the mean of each part that is a vector, as tensors that broadcast to it: shape (1, 1, ...).
-
-        Args:
-            observations: Observations whose types the result has.
-        """
-        leaves = dict(tree_leaves(observations))
-        return {
-            name: torch.as_tensor(self.statistics_of(name).mean, dtype=leaves[name].dtype)[None, None]
-            for name in vector_names(self.data.observation_space)
-        }
+    def baseline(self) -> dict[str, torch.Tensor]:
+        """Return the mean of each part that is a vector, shape (1, 1, ...)."""
+        names = vector_names(self.data.observation_space)
+        return {name: torch.as_tensor(self.statistics_of(name).mean).float()[None, None] for name in names}
 
     def _standard(self, name: str, values: Rows) -> Rows:
         statistics = self.statistics_of(name)

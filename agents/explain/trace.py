@@ -64,11 +64,11 @@ class Trace:
             horizon: Observations H that the policy sees.
             ahead: See :class:`Inputs`.
         """
-        numbers = np.arange(step - horizon + 1, step + 1)
+        numbers = range(step - horizon + 1, step + 1)
         seen = [self.observations[max(number, 0)] for number in numbers]
         return Inputs(
             _stacked(seen),
-            torch.from_numpy(numbers < 0)[None],
+            torch.tensor([[number < 0 for number in numbers]]),
             self.memories[step] if _is_state(self.memories[step]) else None,
             ahead,
         )

@@ -179,7 +179,8 @@ def output_of(policy: nn.Module, observation: Tensors) -> torch.Tensor:
         output = network.q_net(observation)
     elif isinstance(policy, SACPolicy):
         mean, _, _ = network.actor.get_action_dist_params(observation)
-        low, high = (torch.as_tensor(bound).ravel() for bound in (network.action_space.low, network.action_space.high))
+        space = network.action_space
+        low, high = (torch.as_tensor(bound).ravel() for bound in (space.low, space.high))
         output = low + 0.5 * (torch.tanh(mean) + 1.0) * (high - low)
     else:
         raise ValueError(f"the outputs of a {type(policy).__name__} are not known; expected a policy of our agents")

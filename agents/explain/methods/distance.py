@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from agents.data.spaces import is_image, parts_of
 from agents.explain.case import Case, Explanation
 from agents.explain.references import vector_names
-from agents.data.spaces import is_image, parts_of
 
 SHARE = 0.95
 """Share of the demonstrations' own steps that are nearer to another demonstration than what counts as usual."""
@@ -22,9 +22,7 @@ def explain_distance(case: Case) -> Explanation:
     else:
         function = case.needs_function()
         points = references.features(function)
-        queries = [
-            references.features(function, case.trace.inputs(step, function.horizon))[0] for step in case.steps
-        ]
+        queries = [references.features(function, case.trace.inputs(step, function.horizon))[0] for step in case.steps]
         what = "the policy's own features"
     distances = [references.nearest(points, query, 1)[0].distance for query in queries]
     facts = {}

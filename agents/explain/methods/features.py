@@ -12,16 +12,15 @@ import torch
 
 from agents.explain.case import Case, Explanation, NamedNumbers, named_numbers
 from agents.explain.functions import Inputs, PolicyFunction
-from agents.explain.references import vector_names
+from agents.explain.references import by_part, vector_names
 from agents.types import Tensors
-from demos.datasets.tree import tree_leaves
 
 INSTALL = "pip install 'lam-envs[explain]'"
 POINTS = 32
 """Points of the integral at first; networks with kinks need more."""
 MAX_POINTS = 1024
 TOLERANCE = 0.005
-"""Largest error of the sum that is accepted before ``MAX_POINTS`` is reached, relative to the difference of the outputs."""
+"""Error of the sum, relative to the difference of the outputs, above which the points are doubled."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -79,13 +78,11 @@ def explain_features(case: Case) -> Explanation:
 
 def _baseline(case: Case) -> tuple[dict[str, torch.Tensor], str]:
     """Return the baseline of each vector, and its name."""
-    observations = case.trace.inputs(0, 1).observations
     if case.references is not None:
-        return case.references.baseline(observations), "the mean of the demonstrations"
-    leaves = [dict(tree_leaves(each)) for each in case.trace.observations]
-    types = {name: values.dtype for name, values in tree_leaves(observations)}
+        return case.references.baseline(), "the mean of the demonstrations"
+    seen = [by_part(each) for each in case.trace.observations]
     means = {
-        name: torch.as_tensor(np.mean([each[name] for each in leaves], axis=0), dtype=types[name])[None, None]
+        name: torch.as_tensor(np.mean([parts[name] for parts in seen], axis=0)).float()[None, None]
         for name in vector_names(case.env.observation_space)
     }
     return means, "the mean of this episode"
@@ -122,7 +119,7 @@ def integrated_gradients(
         raise ModuleNotFoundError(f"contributions of features need captum, which is not installed: {INSTALL}")
     from captum.attr import IntegratedGradients  # late: an optional package
 
-    leaves = dict(tree_leaves(inputs.observations))
+    parts = by_part(inputs.observations)
     names = list(baseline)
     if not names:
         raise ValueError("the observations are images alone: they have no named features")
@@ -131,26 +128,25 @@ def integrated_gradients(
         repeated = inputs.repeated(len(vectors[0]))
         return function(_with_vectors(repeated, dict(zip(names, vectors, strict=True))))
 
-    present = tuple(leaves[name].float() for name in names)
-    start = tuple(baseline[name].float().expand_as(leaves[name]).contiguous() for name in names)
+    present = tuple(parts[name].float() for name in names)
+    start = tuple(baseline[name].expand_as(values).contiguous() for name, values in zip(names, present, strict=True))
     with torch.no_grad():
         difference = (forward(*present) - forward(*start))[0]
     chosen = list(range(len(difference))) if outputs is None else list(outputs)
     method, points = IntegratedGradients(forward), POINTS
     while True:
         rows = [method.attribute(present, start, target=number, n_steps=points) for number in chosen]
-        parts = {
-            name: np.stack([_flat(row[number]) for row in rows]) for number, name in enumerate(names)
-        }
+        shares = {name: np.stack([_flat(row[number]) for row in rows]) for number, name in enumerate(names)}
         expected = difference[chosen].double().numpy()
-        found = Attribution(parts, expected, sum(part.sum(axis=1) for part in parts.values()) - expected)
+        total = np.sum([share.sum(axis=1) for share in shares.values()], axis=0)
+        found = Attribution(shares, expected, total - expected)
         if found.relative_error <= TOLERANCE or points >= MAX_POINTS:
             return found
         points *= 2
 
 
 def _with_vectors(inputs: Inputs, vectors: Mapping[str, torch.Tensor]) -> Inputs:
-    observations: Tensors = vectors[""] if "" in vectors else {**dict(tree_leaves(inputs.observations)), **vectors}  # type: ignore[dict-item]
+    observations: Tensors = vectors[""] if "" in vectors else {**by_part(inputs.observations), **vectors}
     return Inputs(observations, inputs.is_pad, inputs.memory, inputs.ahead)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from agents.explain.case import Case, Explanation, Unavailable
+from agents.explain.case import Case, Explanation, UnavailableError
 from agents.explain.functions import PolicyFunction, SequenceFunction
 from agents.explain.trace import Trace
 from agents.training.randomness import isolated_rng
@@ -46,7 +46,7 @@ def explain_uncertainty(case: Case) -> Explanation:
             "plan (root mean square; Agia et al. 2024, statistical temporal action consistency)."
         )
     else:
-        raise Unavailable(
+        raise UnavailableError(
             "this policy has one action and no spread: give other trainings of it by --ensemble, or train bc with "
             "ensemble_size=5"
         )

@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 
-from agents.explain.case import Case, Explanation, Unavailable
+from agents.explain.case import Case, Explanation, UnavailableError
+from agents.explain.references import by_part
 from agents.types import Observation
 from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instruction, encode_instruction
 
@@ -15,7 +16,7 @@ def explain_words(case: Case) -> Explanation:
     """Return how much the action changes without each word."""
     first = case.trace.observations[0]
     if not (isinstance(first, dict) and INSTRUCTION_KEY in first):
-        raise Unavailable("the policy reads no instruction: make the environment with instruct=true")
+        raise UnavailableError("the policy reads no instruction: make the environment with instruct=true")
     steps = []
     known: dict[int, list[list[object]]] = {}
     for step in case.steps:
@@ -26,7 +27,7 @@ def explain_words(case: Case) -> Explanation:
         steps.append(known[key])
     return Explanation(
         "Words that mattered",
-        "Change of the action without each word of the instruction (root mean square over the numbers of the action).",
+        "Change of the action without each word of the instruction (root mean square over its numbers).",
         "words",
         steps,
     )
@@ -34,12 +35,13 @@ def explain_words(case: Case) -> Explanation:
 
 def word_changes(case: Case, step: int, observation: Observation) -> list[list[object]]:
     """Return pairs of each word and the change of the action without it."""
-    text = decode_instruction(observation[INSTRUCTION_KEY])
+    parts = by_part(observation)
+    text = decode_instruction(parts[INSTRUCTION_KEY])
     words = list(re.finditer(r"\S+", text))
-    variants = [{**observation}]
+    variants = [parts]
     for word in words:
         rest = f"{text[: word.start()]} {text[word.end() :]}".strip() or "."
-        variants.append({**observation, INSTRUCTION_KEY: encode_instruction(rest)})
+        variants.append({**parts, INSTRUCTION_KEY: encode_instruction(rest)})
     outputs = case.actions(step, variants)
     changes = np.sqrt(np.mean((outputs[1:] - outputs[0]) ** 2, axis=1))
     return [[word.group(), round(float(change), 5)] for word, change in zip(words, changes, strict=True)]
