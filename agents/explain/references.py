@@ -146,6 +146,16 @@ class References:
             batch = windows[self._rows[start : start + BATCH]]
             yield Inputs(batch.observations, batch.observation_is_pad)
 
+    def inputs(self, row: int, horizon: int) -> Inputs:
+        """Return what a policy sees at one step of the demonstrations.
+
+        Args:
+            row: Number of the step among those that count.
+            horizon: Observations H that it sees.
+        """
+        batch = self.data.sequences(horizon)[self._rows[[row]]]
+        return Inputs(batch.observations, batch.observation_is_pad)
+
     def nearest(self, points: Rows, point: Rows, count: int) -> list[Neighbor]:
         """Return the steps nearest to a point, nearest first, by the root mean square of the differences.
 

@@ -9,15 +9,15 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-const number = (value) => (value < 0 ? "\u2212" : "") + Math.abs(value).toPrecision(3);
+const number = (value) => (value < 0 ? "\u2212" : "") + Math.abs(value).toFixed(3);
 
-// A row: name, bar from the middle, number.
-function bar(name, value, largest) {
+// A row: name, bar, number. The bar of a signed number begins in the middle.
+function bar(name, value, largest, signed = true) {
   const fill = element("i", { className: value < 0 ? "lowers" : "raises" });
-  const share = Math.min(50, 50 * Math.abs(value) / Math.max(largest, 1e-12));
+  const zero = signed ? 50 : 0, share = Math.min(1, Math.abs(value) / Math.max(largest, 1e-12)) * (100 - zero);
   fill.style.width = `${share}%`;
-  fill.style.left = `${value < 0 ? 50 - share : 50}%`;
-  return [element("span", {}, name), element("div", { className: "track" }, fill), element("span", { className: "number" }, number(value))];
+  fill.style.left = `${value < 0 ? zero - share : zero}%`;
+  return [element("span", {}, name), element("div", { className: signed ? "track signed" : "track" }, fill), element("span", { className: "number" }, number(value))];
 }
 
 function actionBars() {
@@ -83,7 +83,7 @@ function bars(explained) {
   const draw = (index) => {
     const rows = explained.steps[index].map((row, place) => [names[place], at(row)]).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 14);
     const largest = Math.max(...explained.steps.flat().map((row) => Math.abs(at(row))));
-    target.replaceChildren(...rows.flatMap(([name, value]) => bar(name, value, largest)));
+    target.replaceChildren(...rows.flatMap(([name, value]) => bar(name, value, largest, choice.value !== "")));
   };
   choice.addEventListener("change", () => draw(Number(slider.value)));
   updates.push(draw);
@@ -136,18 +136,20 @@ function neighbors(explained) {
 }
 
 function sections() {
-  const kinds = { bars, words, maps, neighbors };
+  const kinds = { bars, words, maps, neighbors }, missing = [], target = document.getElementById("explanations");
   for (const [name, explained] of Object.entries(data.explanations)) {
     if (explained.kind === "curve") {
       document.getElementById("curves").append(curve(explained));
       continue;
     }
-    const content = explained.unavailable !== undefined
-      ? [element("p", { className: "missing" }, `Not available: ${explained.unavailable}.`)]
-      : [element("p", {}, explained.text), ...kinds[explained.kind](explained)];
-    const title = explained.title ?? name[0].toUpperCase() + name.slice(1);
-    document.getElementById("explanations").append(element("section", { id: name }, element("h2", {}, title), ...content));
+    if (explained.unavailable !== undefined) {
+      missing.push(element("p", { className: "missing" }, `${name}: ${explained.unavailable}`));
+      continue;
+    }
+    const content = [element("p", {}, explained.text), ...kinds[explained.kind](explained)];
+    target.append(element("section", { id: name }, element("h2", {}, explained.title), ...content));
   }
+  if (missing.length) target.append(element("section", { id: "missing" }, element("h2", {}, "Not available"), ...missing));
 }
 
 function show() {
