@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -54,9 +54,9 @@ def deletions_won(
 ) -> dict[str, float]:
     """Share of the states in which deleting the features ranked first changes the action more than random ones do.
 
-    One at a time (``alone``, the mean of their changes), or all at once (``together``). Features can repeat each other:
-    the position of an object relative to the tool follows from two others. Deleting such features together can change
-    the action less than deleting one of them, whatever the ranking is.
+    One at a time (``alone``, the mean of their changes), or all at once (``together``). Features can repeat each
+    other: the position of an object relative to the tool follows from two others. Deleting such features together can
+    change the action less than deleting one of them, whatever the ranking is.
     """
     rng = np.random.default_rng(0)
     won: dict[str, list[bool]] = {"alone": [], "together": []}
@@ -85,7 +85,7 @@ def _without(state: Inputs, features: Sequence[NamedNumbers], baseline: Baseline
     parts = {name: values.clone() for name, values in by_part(state.observations).items()}
     for feature in features:
         parts[feature.part][..., feature.slice] = baseline[feature.part][..., feature.slice]
-    observations = parts[""] if "" in parts else parts
+    observations = parts.get("", parts)
     return Inputs(observations, state.is_pad, state.memory, state.ahead)
 
 
@@ -99,22 +99,32 @@ def rank_correlations(
     """Mean rank correlation of the attributions with those of the same network with shuffled weights, by network."""
     means = []
     for seed in range(networks):
-        other = shuffled(function, seed)
+        with weights_restored(function):
+            shuffle(function, seed)
+            others = attributions(function, states, baseline)
         correlations = [
-            spearmanr(flat(attribution), flat(integrated_gradients(other, state, baseline))).statistic
-            for state, attribution in zip(states, found, strict=True)
+            spearmanr(flat(attribution), flat(other)).statistic
+            for attribution, other in zip(found, others, strict=True)
         ]
         means.append(float(np.mean(correlations)))
     return np.array(means)
 
 
-def shuffled(function: PolicyFunction, seed: int) -> PolicyFunction:
-    """The same function with the numbers of each of its weights in another order; the normalizer stays."""
-    other = copy.deepcopy(function)
+@contextmanager
+def weights_restored(function: PolicyFunction) -> Iterator[None]:
+    """Gives a policy its weights back, whatever happens to them inside."""
+    before = {name: values.clone() for name, values in function.module.state_dict().items()}
+    try:
+        yield
+    finally:
+        function.module.load_state_dict(before)
+
+
+def shuffle(function: PolicyFunction, seed: int) -> None:
+    """Puts the numbers of each weight into another order; the normalizer stays."""
     with isolated_rng(seed), torch.no_grad():
-        for weights in other.module.parameters():
+        for weights in function.module.parameters():
             weights.copy_(weights.flatten()[torch.randperm(weights.numel())].reshape(weights.shape))
-    return other
 
 
 def flat(attribution: Attribution) -> npt.NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -25,6 +24,7 @@ from .measures import (
     rank_correlations,
     share_ranked_first,
     states_of,
+    weights_restored,
 )
 
 SMALL_ACT: dict[str, Any] = {"width": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
@@ -82,9 +82,9 @@ def check_random_weights(one: Subject, networks: int) -> None:
 
 
 def check_planted_cause(one: Subject) -> None:
-    function = copy.deepcopy(one.function)
-    plant(function, one.planted)
-    assert share_ranked_first(function, one.states, one.names, one.planted, one.baseline) >= 0.99
+    with weights_restored(one.function):
+        plant(one.function, one.planted)
+        assert share_ranked_first(one.function, one.states, one.names, one.planted, one.baseline) >= 0.99
 
 
 def check_nearest(one: Subject, rows: Any) -> None:
