@@ -123,7 +123,8 @@ class Case:
             start = False
         if self.env.action_space.shape == ():
             count = int(getattr(self.env.action_space, "n", 2))
-            return np.eye(count)[int(action) - int(getattr(self.env.action_space, "start", 0))]
+            row: Array = np.eye(count)[int(action) - int(getattr(self.env.action_space, "start", 0))]
+            return row
         return np.asarray(action, dtype=np.float64).reshape(-1)
 
     @property

@@ -1,0 +1,250 @@
+"""Explanations of an episode: for every agent of ours what it has, for others what needs no gradients."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+import agents
+import demos
+from agents.__main__ import app
+from agents.explain.explaining import Report, explain
+from agents.explain.functions import function_of
+from agents.explain.methods import METHODS, find_method
+from agents.explain.trace import trace_episode
+from tests.browser import browsing
+
+from ...conftest import Make
+from ..sequence.small import SMALL
+from ..test_export import CASES, scrambled
+
+QUICK = ("bc, goals, ensemble", "bc, images", "sac", "dqn", "bc-rnn, chunks", "act, instructions", "diffusion")
+"""Cases of ``make test``; the others take the same paths, in seconds each."""
+
+
+def available(report: Report) -> set[str]:
+    return {name for name, found in report.content["explanations"].items() if "unavailable" not in found}
+
+
+def reason(report: Report, method: str) -> str:
+    return str(report.content["explanations"][method]["unavailable"])
+
+
+@pytest.mark.parametrize(
+    "label", [pytest.param(label, marks=[] if label in QUICK else [pytest.mark.slow]) for label in CASES]
+)
+def test_every_agent_of_ours_has_explanations(label: str, make: Make) -> None:
+    name, env_id, keywords, settings = CASES[label]
+    env = make(env_id, **keywords, max_episode_steps=3)
+    report = explain(scrambled(name, env, settings), env, seed=0)
+    expected = {"features", "uncertainty"}
+    expected |= {"pixels"} if "Pixels" in env_id else set()
+    expected |= {"words"} if keywords.get("instruct") else set()
+    assert available(report) >= expected, report.content["explanations"]
+    assert "there are no demonstrations" in reason(report, "distance")
+    assert all(len(found["steps"]) == 3 for found in report.content["explanations"].values() if "steps" in found)
+    assert len(report.frames) == 3
+    json.dumps(report.content)
+
+
+@pytest.mark.parametrize("label", ["bc, goals, ensemble", "act", "bc-rnn, chunks", "diffusion"])
+def test_the_function_of_a_policy_gives_the_actions_that_the_agent_takes(label: str, make: Make) -> None:
+    name, env_id, keywords, settings = CASES[label]
+    env = make(env_id, **keywords, max_episode_steps=7)
+    agent = scrambled(name, env, settings)
+    trace, function = trace_episode(agent, env, 0), function_of(agent)
+    assert function is not None
+    for step in range(len(trace)):
+        numbers = function(trace.deciding_inputs(step, function.horizon))[0].detach().numpy()
+        if function.is_discrete:
+            assert int(numbers.argmax()) == int(trace.actions[step])
+        else:
+            low, high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
+            np.testing.assert_allclose(np.clip(numbers, low, high), trace.actions[step], atol=1e-5)
+
+
+def test_an_action_of_a_chunk_was_decided_on_when_the_chunk_was_planned(make: Make) -> None:
+    env = make("LamReach-v0", max_episode_steps=9)
+    agent = scrambled("act", env, SMALL["act"])
+    trace = trace_episode(agent, env, 0)
+    assert [trace.planned(step) for step in range(9)] == [0, 0, 0, 0, 4, 4, 4, 4, 8]
+
+
+@pytest.mark.parametrize("name", ["expert", "random"])
+def test_agents_without_a_network_have_the_explanations_that_need_none(name: str, datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env = make("LamReach-v0", max_episode_steps=4)
+    report = explain(agents.make(name, env), env, seed=0, demonstrations=demos.load(ids["LamReach-v0"], root))
+    assert available(report) == {"distance"}
+    assert name in reason(report, "features")
+    assert max(report.content["explanations"]["distance"]["steps"]) > 0.0
+
+
+class Doubled:
+    """Third party's agent: its actions are not the outputs of its network."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self.action_space = env.action_space
+        self.policy = nn.Linear(env.observation_space.shape[0], 4)  # type: ignore[index]
+        self.factor = 2.0
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> Any:
+        with torch.no_grad():
+            return self.factor * self.policy(torch.from_numpy(observation)).tanh().numpy() / 2.0, state
+
+
+def test_a_network_that_does_not_give_the_actions_is_not_looked_into(make: Make) -> None:
+    env = make("LamReach-v0", max_episode_steps=3)
+    report = explain(Doubled(env), env, seed=0)
+    assert "does not give its actions" in reason(report, "features")
+
+
+class Plain(Doubled):
+    """Third party's agent that acts by a network."""
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> Any:
+        with torch.no_grad():
+            return self.policy(torch.from_numpy(observation)).clip(-1.0, 1.0).numpy(), state
+
+
+def test_any_network_of_pytorch_that_acts_is_looked_into(make: Make) -> None:
+    env = make("LamReach-v0", max_episode_steps=3)
+    report = explain(Plain(env), env, seed=0)
+    assert "features" in available(report)
+    assert "no spread" in reason(report, "uncertainty")
+
+
+def test_other_trainings_show_where_they_differ(make: Make) -> None:
+    env = make("LamReach-v0", max_episode_steps=3)
+    report = explain(Plain(env), env, seed=0, ensemble=[Plain(env)], methods=["uncertainty"])
+    found = report.content["explanations"]["uncertainty"]
+    assert "2 policies" in found["text"]
+    assert min(found["steps"]) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 0, "methods": ["sense"]}, "unknown method 'sense'"),
+    ],
+)
+def test_wrong_arguments_have_a_clear_error(arguments: dict[str, Any], message: str, make: Make) -> None:
+    env = make("LamReach-v0", max_episode_steps=3)
+    with pytest.raises(ValueError, match=message):
+        explain(agents.make("random", env), env, **arguments)
+
+
+def test_observations_that_are_no_arrays_have_a_clear_error() -> None:
+    env = gym.make("FrozenLake-v1", max_episode_steps=3)
+    with pytest.raises(ValueError, match="expected a Box"):
+        explain(agents.make("random", env), env, seed=0)
+
+
+def test_each_method_is_found_by_its_name() -> None:
+    assert all(callable(find_method(name)) for name in METHODS)
+
+
+@pytest.fixture(scope="module")
+def run(datasets: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folder of datasets, and of a saved agent."""
+    root, ids = datasets
+    env = gym.make("LamReach-v0")
+    agent = agents.make("bc", env, hidden_sizes=(16,))
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, budget=1)
+    return root, agent.save(tmp_path_factory.mktemp("runs") / "bc")
+
+
+def command(run: tuple[Path, Path], out: Path, *more: str, agent: Path | None = None) -> Any:
+    root, saved = run
+    return CliRunner().invoke(
+        app,
+        [
+            "explain",
+            str(agent or saved),
+            "--env",
+            "LamReach-v0",
+            "--seed",
+            "3",
+            "--root",
+            str(root),
+            "--out",
+            str(out),
+        ]
+        + ["--env-kwargs", "max_episode_steps=6", *more],
+    )
+
+
+def test_the_command_writes_a_page_that_loads_nothing_and_json(run: tuple[Path, Path], tmp_path: Path) -> None:
+    result = command(run, tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert "words: not available: the policy reads no instruction" in result.output
+    page = (tmp_path / "page.html").read_text()
+    assert not re.search(r"""(?:src|href|poster)=(?!"data:)|url\(|@import""", page.partition("<script")[0])
+    assert "default-src 'none'" in html.unescape(page)
+    assert "unsafe" not in page
+    content = json.loads((tmp_path / "page.json").read_text())
+    assert content["seed"] == 3
+    assert content["demonstrations"]["learned_from"]
+    assert content["explanations"]["features"]["facts"]["largest_relative_error"] <= 0.02
+    assert len(content["explanations"]["neighbors"]["steps"][0]) == 3
+
+
+def test_a_damaged_run_has_a_clear_error(run: tuple[Path, Path], tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run[1], damaged)
+    weights = damaged / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-40])
+    result = command(run, tmp_path / "page.html", agent=damaged)
+    assert result.exit_code == 1
+    assert "damaged" in result.output
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_page_needs_the_suffix_of_one(run: tuple[Path, Path], tmp_path: Path) -> None:
+    result = command(run, tmp_path / "page.txt", "--method", "distance")
+    assert result.exit_code == 1
+    assert ".html" in result.output
+
+
+@pytest.mark.slow
+def test_a_browser_shows_every_kind_of_explanation_and_complains_of_nothing(
+    run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert command(run, tmp_path / "features.html").exit_code == 0
+    env = gym.make("LamReachPixels-v0", instruct=True, image_width=26, image_height=24, max_episode_steps=6)
+    agent = scrambled("act", env, SMALL["act"])
+    explain(agent, env, seed=0).write(tmp_path / "pixels.html")
+    with browsing(tmp_path / "profile") as browser:
+        for page, plots in (
+            ("features", "#curves svg, #features .track, #neighbors img"),
+            ("pixels", "#pixels canvas"),
+        ):
+            for width in (1300, 400):
+                for scheme in ("light", "dark"):
+                    browser.open(tmp_path / f"{page}.html", width=width, scheme=scheme)
+                    before = browser.evaluate("document.getElementById('step').textContent")
+                    browser.evaluate("(slider.value = 4, slider.dispatchEvent(new Event('input')))")
+                    assert browser.evaluate("document.getElementById('step').textContent") != before
+                    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+                    shown = browser.evaluate(
+                        f"[...document.querySelectorAll('{plots}')].map(plot => plot.getBoundingClientRect().width)"
+                    )
+                    assert shown
+                    assert min(shown) > 20
+        assert browser.complaints == []
