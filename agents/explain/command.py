@@ -48,6 +48,7 @@ def explain(
         from agents.explain import explaining
         from agents.registry import load_or_make
 
+        explaining.check_path(out)
         environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
         explained = load_or_make(agent, environment, {}, agent_class)
         others = [load_or_make(name, environment, {}, agent_class) for name in ensemble]

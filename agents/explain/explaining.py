@@ -65,14 +65,23 @@ class Report:
         Raises:
             ValueError: The path has another suffix, or the page would be larger than 20 MB.
         """
-        target = Path(path)
-        if target.suffix != ".html":
-            raise ValueError(f"invalid page {target}; expected a name that ends in .html")
+        target = check_path(Path(path))
         written = page(self.content, self.frames, self.cameras, self.neighbors)
         if len(written.encode()) > MAX_PAGE_BYTES:
             raise ValueError(f"the page has {len(written) / 1e6:.0f} MB; expected at most 20: shorten the episode")
         write_json(target.with_suffix(".json"), self.content)
         return write_atomically(target, written)
+
+
+def check_path(path: Path) -> Path:
+    """Return the path of a page.
+
+    Raises:
+        ValueError: It has another suffix than ``.html``.
+    """
+    if path.suffix != ".html":
+        raise ValueError(f"invalid page {path}; expected a name that ends in .html")
+    return path
 
 
 def explain(

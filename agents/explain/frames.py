@@ -40,7 +40,7 @@ def episode_images(env: Env, trace: Trace, steps: Sequence[int]) -> list[str]:
     if trace.states is not None and env.spec is not None:
         drawn = gym.make(
             env.spec.id,
-            **{**env.spec.kwargs, "obs": "state", "instruct": False, "render_mode": "rgb_array"},
+            **{**env.spec.kwargs, "obs": "state", "render_mode": "rgb_array"},
             render_width=SIZE,
             render_height=SIZE,
         )
@@ -87,7 +87,7 @@ def demonstration_images(references: References, steps: Iterable[tuple[int, int]
             elif STATE in recorded.infos:
                 if env is None:
                     env = own_env(
-                        references.dataset, obs="state", instruct=False, render_mode="rgb_array",
+                        references.dataset, obs="state", render_mode="rgb_array",
                         render_width=SMALL, render_height=SMALL,
                     )  # fmt: skip
                 states = [recorded.infos[STATE][step] for step in wanted[number]]
