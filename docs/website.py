@@ -45,6 +45,7 @@ MENU = {
         "training",
         "large_action_model",
         "remote_agents",
+        "explanations",
         "agents",
     ),
     "Benchmarks": ("benchmarks", "results", "scale"),

@@ -82,6 +82,7 @@ LONG = (
     "objects.md",
     "add_a_robot.md",
     "remote_agents.md",
+    "explanations.md",
 )
 """Documents whose blocks take a minute; ``make test-all`` runs them."""
 WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
