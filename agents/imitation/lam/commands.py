@@ -11,7 +11,7 @@ import typer
 
 import demos
 from agents.evaluation.evaluation import make_env
-from agents.registry import find, read_description, spec_of
+from agents.registry import read_description
 from agents.training.arguments import (
     Demonstrations,
     Device,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 FINETUNE_EXAMPLE = (
     "Example: python -m agents finetune runs/lam --dataset lam/LamInsert-expert-25-seed0-v0 --out runs/tuned"
 )
-
 TALK_EXAMPLE = "Example: python -m agents talk runs/lam --env LamTable-v0"
 IMAGE_SIZE = 480
 """Width and height of a video, pixels."""
@@ -74,21 +73,21 @@ def finetune(
     If a training run was interrupted, the same command resumes it.
     """
     with clear_errors():
-        name = str(read_description(agent).get("agent"))
-        spec, keywords = spec_of(find(name)), parse_keywords(env_kwargs, "--env-kwargs")
-        if not spec.takes_several_environments:
-            raise ValueError(f"agent {name} cannot be fine-tuned by demonstrations; expected lam")
         # Late: they import PyTorch, which not every command needs.
         from agents.imitation.lam.agent import Lam
         from agents.saving.storage import check_target
 
+        spec, keywords = Lam.spec, parse_keywords(env_kwargs, "--env-kwargs")
+        name = read_description(agent).get("agent")
+        if name != spec.name:
+            raise ValueError(f"agent {name} cannot be fine-tuned by demonstrations; expected {spec.name}")
         check_target(out)
         check_free(out, overwrite=overwrite)
         learned = learned_datasets(read_description(agent)) if replay is None else replay
         tuned = Lam.finetune(
             agent,
-            load_datasets(name, spec, demonstrations, root) or [],
-            training_environments(name, spec, env, keywords, demonstrations, root),
+            load_datasets(spec.name, spec, demonstrations, root) or [],
+            training_environments(spec.name, spec, env, keywords, demonstrations, root),
             replay=[demos.load(each, root) for each in learned] if replay_share else [],
             replay_share=replay_share,
             seed=seed,
