@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -282,6 +283,8 @@ class Lam(PolicyAgent):
     def load(cls, directory: str | Path, env: Env) -> Lam:
         """Read what :meth:`save` wrote, for any environment whose entities, features and control the model knows.
 
+        Warns if the observations lack an instruction that specifies the goal.
+
         Raises:
             FileNotFoundError: There is no saved agent.
             ValueError: The files are damaged, or the model does not know a part of the environment.
@@ -293,6 +296,12 @@ class Lam(PolicyAgent):
             raise ValueError(
                 f"the agent in {directory} was trained with control {', '.join(model.controls)}; this environment "
                 f"has control {control!r}"
+            )
+        if agent._interface.lacks_instruction:
+            warnings.warn(
+                "only an instruction specifies the goal of this task, and the observations have none: make the "
+                "environment with instruct=True (--env-kwargs instruct=true)",
+                stacklevel=2,
             )
         agent.training, agent.controls = model.training, model.controls
         agent.policy = agent._policy(model.network, agent._interface)

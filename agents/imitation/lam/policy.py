@@ -19,6 +19,7 @@ from demos.collection.environment_versions import part_name
 from demos.datasets.statistics import Statistics
 from lam_envs.observation.features import Layout
 from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY
+from lam_envs.tasks import TASKS, make_task
 
 CARTESIAN = ("ee", "ee_yaw")
 """Controls whose actions move the tool along x, y and z."""
@@ -36,6 +37,7 @@ class Interface:
         layout: Names of the features.
         robot: Name of the robot.
         control: Name of the control.
+        lacks_instruction: True if only an instruction specifies the goal, and the observations have none.
     """
 
     observation_space: Space
@@ -43,6 +45,7 @@ class Interface:
     layout: Layout
     robot: str
     control: str
+    lacks_instruction: bool
 
     @classmethod
     def of(cls, env: Env) -> Interface:
@@ -52,14 +55,16 @@ class Interface:
             ValueError: It has no named features, or its actions are not continuous.
         """
         layout = getattr(env.unwrapped, "layout", None)
-        has_features = parts_of(env.observation_space).keys() - {INSTRUCTION_KEY} <= {"", STATE_KEY}
+        parts = parts_of(env.observation_space).keys()
+        has_features = parts - {INSTRUCTION_KEY} <= {"", STATE_KEY}
         if not (has_features and isinstance(layout, Layout) and isinstance(env.action_space, spaces.Box)):
             raise ValueError(
                 "agent lam needs named features and continuous actions; this environment has observation space "
                 f"{env.observation_space} and action space {env.action_space}. Use one of lam_envs with obs='state'"
             )
-        robot, control = part_name(env, "robot"), part_name(env, "control")
-        return cls(env.observation_space, env.action_space, layout, robot, control)
+        task, robot, control = (part_name(env, part) for part in ("task", "robot", "control"))
+        lacks = INSTRUCTION_KEY not in parts and task in TASKS and bool(make_task(task).command_high)
+        return cls(env.observation_space, env.action_space, layout, robot, control, lacks)
 
     @property
     def action_size(self) -> int:

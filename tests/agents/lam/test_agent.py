@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,16 @@ def test_environments_that_the_model_does_not_know_are_refused(both: Any, make: 
     ):
         with pytest.raises(ValueError, match=message):
             agents.load(folder, make(env_id, **keywords))
+
+
+def test_a_missing_instruction_is_reported_where_it_specifies_the_goal(make: Make, tmp_path: Path) -> None:
+    drawer = make("LamDrawer-v0", instruct=True)
+    folder = agents.make("lam", drawer, width=8).save(tmp_path / "lam")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agents.load(folder, drawer)
+    with pytest.warns(UserWarning, match="make the environment with instruct=True"):
+        agents.load(folder, make("LamDrawer-v0"))
 
 
 def test_a_damaged_description_is_refused(both: Any, make: Make, tmp_path: Path) -> None:
