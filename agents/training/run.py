@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.evaluation.evaluation import evaluate as evaluate_agent
@@ -224,8 +225,8 @@ class Run:
 
         Args:
             agents: Agent in training, for each environment.
-            environments: Environments made by ``gym.make``. The success rate in each is logged by its number and id
-                if there are several.
+            environments: Environments made by ``gym.make``. If there are several, TensorBoard also gets the success
+                rate in each, by its number, id and keywords.
             done: Amount of training so far.
 
         Raises:
@@ -243,11 +244,18 @@ class Run:
                 result = evaluate_agent(agent, environment, seeds=range(FIRST_SEED, FIRST_SEED + self.episodes))
             finally:
                 environment.close()
-            rates[f"success/{number} {env.spec.id}"] = result.success_rate
+            rates[f"success/{number} {_label(env.spec)}"] = result.success_rate
         mean = sum(rates.values()) / len(rates)
         if len(rates) > 1:
             self.log_to_tensorboard(done, rates)
         self.log(done, success=mean)
+
+
+def _label(spec: EnvSpec) -> str:
+    """Return the id of an environment, and the keywords in which it differs from what is registered."""
+    usual = gym.registry[spec.id].kwargs if spec.id in gym.registry else {}
+    changed = {name: value for name, value in spec.kwargs.items() if name not in usual or usual[name] != value}
+    return " ".join([spec.id, *(f"{name}={value}" for name, value in sorted(changed.items()))])
 
 
 def _different(checkpoint: Mapping[str, object], identity: Mapping[str, object]) -> str:

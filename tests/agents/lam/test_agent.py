@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,18 @@ from ...conftest import Make
 from ...lam_envs.traces import fingerprint
 from ..test_runs import Fragile, KilledError
 from .scenes import SIZES, SMALL, observations_of, policy_of
+
+
+class Noted(Run):
+    """Run that keeps the numbers that it is to log, by name."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.numbers: dict[str, list[float]] = {}
+
+    def log_to_tensorboard(self, done: int, metrics: Mapping[str, float]) -> None:
+        for name, number in metrics.items():
+            self.numbers.setdefault(name, []).append(number)
 
 
 @pytest.fixture
@@ -64,7 +77,11 @@ def test_a_killed_training_resumes_with_the_same_weights(both: Any, make: Make, 
 def test_one_model_is_saved_and_acts_in_each_environment(both: Any, make: Make, tmp_path: Path) -> None:
     reach, grasp = make("LamReach-v0"), make("LamGrasp-v0", robot="xarm6", instruct=True)
     agent: Lam = agents.make("lam", reach, **SMALL)
-    agent.learn(both, [reach, grasp], seed=0, budget=1)
+    run = Noted(episodes=1, evaluations=1)
+    agent.learn(both, [reach, grasp], seed=0, budget=1, run=run)
+    assert list(run.numbers) == [
+        "loss", "success/1 LamReach-v0", "success/2 LamGrasp-v0 instruct=True robot=xarm6", "success",
+    ]  # fmt: skip
     assert agent.training is not None
     assert agent.training["demonstrations"]["episodes"] == 12
     assert [each["environment"] for each in agent.training["environments"]] == ["LamReach-v0", "LamGrasp-v0"]
@@ -206,13 +223,9 @@ def test_a_model_learns_two_easy_tasks(make: Make, tmp_path: Path) -> None:
 
 def test_a_few_episodes_are_overfitted(both: Any, make: Make) -> None:
     env = make("LamReach-v0")
-    losses: list[float] = []
-
-    class Noted(Run):
-        def log_to_tensorboard(self, done: int, metrics: Any) -> None:
-            losses.extend(metrics.values())
-
-    learned(env, both[0], budget=6, run=Noted(), batches=10, mirror=False, learning_rate=0.01)
+    run = Noted()
+    learned(env, both[0], budget=6, run=run, batches=10, mirror=False, learning_rate=0.01)
+    losses = run.numbers["loss"]
     assert losses[-1] < 0.5 * losses[0]
 
 
