@@ -40,6 +40,15 @@ class Attention(nn.Module):
         output: torch.Tensor = self.output(seen.transpose(1, 2).flatten(2))
         return output
 
+    def weights(self, queries: torch.Tensor, tokens: torch.Tensor, is_pad: torch.Tensor | None) -> torch.Tensor:
+        """Return the weights of tokens for queries, the mean of the heads, shape (N, Q, S); see :meth:`forward`."""
+        query, key = self._split(self.query(queries)), self._split(self.value_and_key(tokens).chunk(2, dim=2)[1])
+        scores = query @ key.transpose(2, 3) / key.shape[3] ** 0.5
+        if is_pad is not None:
+            scores = scores.masked_fill(is_pad[:, None, None], -torch.inf)
+        mean: torch.Tensor = scores.softmax(dim=3).mean(dim=1)
+        return mean
+
     def _split(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return tokens of shape (N, S, W) by head: shape (N, heads, S, W / heads)."""
         return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)

@@ -178,14 +178,35 @@ class LamNetwork(nn.Module):
 
     def forward(self, batch: LamBatch) -> torch.Tensor:
         """Return chunks of actions, :func:`gripper_first`, shape (N, K, A)."""
+        if self.training:
+            batch = _partly_hidden(batch)
         # Entities that no step of the minibatch has would only cost time.
         rows = batch.table.present.any(dim=0).nonzero()[:, 0]
         batch = replace(batch, table=batch.table.columns(rows), mentions=batch.mentions[:, rows])
-        if self.training:
-            batch = _partly_hidden(batch)
+        tokens, is_pad = self._encoded(batch, self.get_buffer("kind")[rows])
+        normal = self.last_norm(tokens)
+        readout = self.norm(tokens[:, :1] + self.last(normal[:, :1], normal, is_pad))[:, 0]
+        chunk: torch.Tensor = self.head(readout).reshape(len(readout), self.sizes.actions, self.action_size)
+        motion = self.pointers(readout, self.token_norm(tokens[:, 2:]), batch.table)
+        motion = torch.where(batch.is_cartesian[:, None, None], motion, 0.0)
+        # After the gripper come x and y.
+        return chunk + nn.functional.pad(motion, (1, self.action_size - 3))
+
+    @torch.no_grad()
+    def attention(self, batch: LamBatch) -> torch.Tensor:
+        """Return the attention of the readout in the last layer, shape (N, 2 + S).
+
+        Each row sums to 1: the readout itself, the instruction, and each entity; 0 for absent ones.
+        """
+        tokens, is_pad = self._encoded(batch, self.get_buffer("kind"))
+        normal = self.last_norm(tokens)
+        return self.last.weights(normal[:, :1], normal, is_pad)[:, 0]
+
+    def _encoded(self, batch: LamBatch, kinds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the tokens before the last layer, shape (N, 2 + S, W), and True for absent ones, (N, 2 + S)."""
         table = batch.table
         meaning, words = self.sentences(batch.words)
-        entities = self.tokens(table, self.get_buffer("kind")[rows])
+        entities = self.tokens(table, kinds)
         sentence = words[batch.sentences]
         places = batch.mentions.clamp(min=0)[:, :, None].expand(-1, -1, sentence.shape[2])
         mentioned = self.mention(torch.gather(sentence, 1, places))
@@ -196,13 +217,7 @@ class LamNetwork(nn.Module):
         is_pad = torch.cat([torch.zeros_like(table.present[:, :1]).expand(-1, 2), ~table.present], dim=1)
         for layer in self.layers:
             tokens = layer(tokens, is_pad)
-        normal = self.last_norm(tokens)
-        readout = self.norm(tokens[:, :1] + self.last(normal[:, :1], normal, is_pad))[:, 0]
-        chunk: torch.Tensor = self.head(readout).reshape(len(readout), self.sizes.actions, self.action_size)
-        motion = self.pointers(readout, self.token_norm(tokens[:, 2:]), table)
-        motion = torch.where(batch.is_cartesian[:, None, None], motion, 0.0)
-        # After the gripper come x and y.
-        return chunk + nn.functional.pad(motion, (1, self.action_size - 3))
+        return tokens, is_pad
 
 
 def _partly_hidden(batch: LamBatch) -> LamBatch:

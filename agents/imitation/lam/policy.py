@@ -14,9 +14,10 @@ from agents.imitation.lam.entities import EntityReader
 from agents.imitation.lam.language import ParsedSentence, parse
 from agents.imitation.lam.network import UNKNOWN_ROBOT, LamBatch, LamNetwork, chunk_loss, gripper_last
 from agents.policies.torch_policy import TorchPolicy
-from agents.types import Env, Memory, Space, State, Tensors
+from agents.types import Env, Memory, Observation, Space, State, Tensors
 from demos.collection.environment_versions import part_name
 from demos.datasets.statistics import Statistics
+from demos.datasets.tree import tree_map
 from lam_envs.observation.features import Layout
 from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY
 from lam_envs.tasks import TASKS, make_task
@@ -157,6 +158,22 @@ class LamPolicy(TorchPolicy[LamBatch]):
             torch.zeros(count, self.network.sizes.actions, dtype=torch.bool, device=device),
             torch.full((count,), self.interface.is_cartesian, device=device),
         )
+
+    def attention(self, observation: Observation) -> dict[str, float]:
+        """Return what the policy attends to in an observation when it plans a chunk.
+
+        Args:
+            observation: One observation, without a batch axis.
+
+        Returns:
+            Share of the readout's attention in the last layer, by ``readout``, ``instruction``, and the name of each
+            entity.
+        """
+        seen = tree_map(lambda values: torch.as_tensor(np.asarray(values)[None], device=self.device), observation)
+        batch = self.batch_of(seen, torch.ones(1, dtype=torch.bool, device=self.device))
+        shares = self.network.attention(batch)[0].tolist()
+        names = ["readout", "instruction", *self.reader.names]
+        return {name: share for name, share in zip(names, shares, strict=True) if name is not None}
 
     def parsed(self, instruction: str) -> ParsedSentence:
         """Return an instruction with its mentions of the environment's entities."""

@@ -19,6 +19,7 @@ from agents.imitation.lam.network import (
     gripper_last,
 )
 from agents.imitation.lam.policy import LamPolicy
+from agents.policies.transformer import Attention
 
 from ...conftest import Make
 from .scenes import SIZES, observations_of, policy_of, things_layout
@@ -126,6 +127,28 @@ def test_a_batch_gives_the_same_chunks_as_single_scenes(make: Make) -> None:
     for number, action in enumerate(together):
         single = {name: values[number] for name, values in observations.items()}
         np.testing.assert_allclose(policy.predict(single, deterministic=True)[0], action, atol=1e-5)
+
+
+def test_attention_goes_to_what_is_there(make: Make) -> None:
+    env: Any = make("LamTable-v0", instruct=True)
+    policy = policy_of(env)
+    observation = env.reset(seed=0)[0]
+    shares = policy.attention(observation)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    features = env.unwrapped.layout.decode(observation["state"])
+    colors = ("red", "green", "blue", "yellow", "purple")
+    assert [shares[f"{color}_cube"] > 0.0 for color in colors] == [
+        bool(features[f"{color}_cube/present"][0] > 0.5) for color in colors
+    ]
+
+
+def test_weights_of_attention_are_those_that_it_reads_with() -> None:
+    layer, tokens = Attention(8, heads=1), torch.randn(2, 5, 8)
+    is_pad = torch.tensor([[False] * 5, [False, False, True, False, True]])
+    weights = layer.weights(tokens[:, :1], tokens, is_pad)
+    assert not weights[is_pad[:, None]].any()
+    value = layer.value_and_key(tokens).chunk(2, dim=2)[0]
+    torch.testing.assert_close(layer.output(weights @ value), layer(tokens[:, :1], tokens, is_pad))
 
 
 def test_relations_are_those_of_the_mirrored_and_turned_scene(make: Make) -> None:
