@@ -12,6 +12,8 @@ FETCH := .venv-fetch
 READERS := .venv-readers
 # TorchRL, d3rlpy and the dependencies of RLlib, to test environments in them.
 OTHERS := .venv-others
+# openpi's client and servers of its protocol. They ask for NumPy 1.
+POLICY := .venv-policy
 
 # Text that people write; results and lists of versions are generated.
 SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
@@ -54,6 +56,12 @@ $(OTHERS)/.installed: $(INSTALLED)
 		gym-notices==0.1.0 structlog==26.1.0 colorama==0.4.6 dataclasses-json==0.6.7 marshmallow==3.26.2 \
 		typing-inspect==0.9.0 mypy_extensions==1.1.0 scikit-learn==1.9.1 joblib==1.6.0 threadpoolctl==3.8.0 \
 		tensorboardX==2.6.5 dm-tree==0.1.10 lz4==4.4.5 ormsgpack==1.13.1
+	touch $@
+
+# A Python without this project: clients and servers that others wrote for openpi's protocol.
+$(POLICY)/.installed: tests/agents/remote/openpi-constraints.txt
+	$(call MAKE_ENV,$(POLICY))
+	$(POLICY)/bin/python -m pip install --quiet --constraint $< openpi-client typing_extensions policy-websocket msgpack-numpy
 	touch $@
 
 quickstart: $(INSTALLED) ## run a small benchmark of Reach and Grasp, in a few minutes
@@ -101,7 +109,7 @@ published: $(INSTALLED) ## collect the published datasets again and write down t
 test: $(INSTALLED) ## run the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed ## run all tests, including those that take minutes
+test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed $(POLICY)/.installed ## run all tests, including those that take minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Installed from a wheel, as users do. Needs Python 3.11 or newer, for the option -P.
@@ -159,6 +167,6 @@ images: $(INSTALLED) ## draw the images of the documentation
 	$(BIN)/python -m docs.images
 
 clean: ## remove installed and generated files, but no committed results
-	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) $(POLICY) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
