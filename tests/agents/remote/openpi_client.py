@@ -19,3 +19,6 @@ for step in range(len(next(iter(rows.values())))):
     observation = {name: values[step] for name, values in rows.items()}
     actions.append(client.infer({**observation, "prompt": prompt})["actions"][0])
 np.savez(answered, actions=np.array(actions), version=client.get_server_metadata()["version"])
+if sys.argv[1] != "openpi":
+    # Its __del__ would wait for a thread that has ended with the interpreter.
+    client.close()
