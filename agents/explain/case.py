@@ -1,4 +1,4 @@
-"""What a method of explanation gets and what it returns."""
+"""Input and result of a method of explanation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from demos.collection.recording import Policy
 from demos.report.action_histograms import action_names
 
 Kind: TypeAlias = Literal["curve", "bars", "words", "maps", "neighbors"]
-"""How the page shows an explanation: a number at each step; a number for each name; a number for each word; a grid
+"""Form in which the page shows an explanation: a number at each step; a number for each name; a number for each word; a grid
 over each image; or steps of demonstrations with their images."""
 
 

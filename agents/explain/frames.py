@@ -118,8 +118,8 @@ def jpeg(image: Array, size: int) -> str:
         image: uint8, shape (height, width, 1 or 3).
         size: Largest width and height, pixels.
     """
-    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3])
-    picture.thumbnail((size, size))
+    shown = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3])
+    shown.thumbnail((size, size))
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY)
+    shown.save(buffer, "JPEG", quality=QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

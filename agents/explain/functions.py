@@ -27,7 +27,7 @@ KNOWN = (ActorCriticPolicy, DQNPolicy, SACPolicy)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a policy computes N actions from.
+    """Inputs from which a policy computes N actions.
 
     Attributes:
         observations: Last observations, the newest last, shape (N, H, ...); a dict of such.

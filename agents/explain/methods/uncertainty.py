@@ -1,4 +1,4 @@
-"""How sure a policy is: the spread of an ensemble or of drawn actions, the entropy of Q values, or of chunks."""
+"""Uncertainty of a policy: disagreement of an ensemble, entropy, spread of drawn actions, or change of its plan."""
 
 from __future__ import annotations
 
