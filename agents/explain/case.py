@@ -18,8 +18,8 @@ from demos.collection.recording import Policy
 from demos.report.action_histograms import action_names
 
 Kind: TypeAlias = Literal["curve", "bars", "words", "maps", "neighbors"]
-"""Form in which the page shows an explanation: a number at each step; a number for each name; a number for each word; a grid
-over each image; or steps of demonstrations with their images."""
+"""Form in which the page shows an explanation: a number at each step, a number for each name, a number for each word,
+a grid over each image, or steps of demonstrations with their images."""
 
 
 class UnavailableError(ValueError):
