@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -39,11 +40,11 @@ def explain_uncertainty(case: Case) -> Explanation:
         text = f"Standard deviation of {DRAWS} drawn actions, averaged over the numbers of an action."
         if np.ptp(values) < 1e-3:
             text += " This policy's noise is the same everywhere: an ensemble says more (--ensemble)."
-    elif isinstance(function, SequenceFunction) and function.policy.horizons.actions > 1:
-        values = [inconsistency(function, case.trace, step) for step in case.steps]
+    elif gap := _gap(function, case.trace):
+        values = [inconsistency(function, case.trace, step, gap) for step in case.steps]
         text = (
-            "Difference between the chunk that is planned now and the one planned before, over the steps that both "
-            "plan (root mean square; Agia et al. 2024, statistical temporal action consistency)."
+            f"Difference between the action that is planned now and the one planned {gap} steps before for this step "
+            "(root mean square; after Agia et al. 2024, statistical temporal action consistency)."
         )
     else:
         raise UnavailableError(
@@ -85,12 +86,25 @@ def _draws(function: PolicyFunction, trace: Trace, steps: Sequence[int]) -> list
     return spreads
 
 
-def inconsistency(function: SequenceFunction, trace: Trace, step: int) -> float:
-    """Return the difference between the chunks planned at a step and at the one where the last chunk was executed."""
-    horizons = function.policy.horizons
-    gap = min(horizons.executed, horizons.actions - 1, step)
-    if gap == 0:
-        return 0.0
+def _gap(function: PolicyFunction, trace: Trace) -> int:
+    """Return how many steps ahead the policy plans at most before it plans again; 0 for a policy without chunks."""
+    gap = max(step - trace.planned(step) for step in range(len(trace)))
+    if gap == 0 and isinstance(function, SequenceFunction):
+        return min(1, function.policy.horizons.actions - 1)
+    return gap
+
+
+def inconsistency(function: PolicyFunction, trace: Trace, step: int, gap: int) -> float:
+    """Return the difference between the action that is planned at a step, and the one planned some steps before.
+
+    Args:
+        function: Function of a policy that plans chunks.
+        trace: Episode.
+        step: Number of the step.
+        gap: Number of steps between both plans.
+    """
+    before = max(step - gap, 0)
+    now = replace(trace.inputs(step, function.horizon), memory=None)
+    then = replace(trace.inputs(before, function.horizon, ahead=step - before), memory=None)
     with torch.no_grad():
-        now, before = (function.chunk(trace.inputs(number, function.horizon))[0] for number in (step, step - gap))
-    return float((now[: len(now) - gap] - before[gap:]).square().mean().sqrt())
+        return float((function(now) - function(then)).square().mean().sqrt())

@@ -23,6 +23,7 @@ from agents.explain.explaining import Report, explain
 from agents.explain.functions import function_of
 from agents.explain.methods import METHODS, find_method
 from agents.explain.trace import trace_episode
+from agents.policies.torch_policy import TorchPolicy
 from tests.browser import browsing
 
 from ...conftest import Make
@@ -127,6 +128,37 @@ def test_any_network_of_pytorch_that_acts_is_looked_into(make: Make) -> None:
     report = explain(Plain(env), env, seed=0)
     assert "features" in available(report)
     assert "no spread" in reason(report, "uncertainty")
+
+
+class PlansTwo(TorchPolicy[Any]):
+    """Third party's policy that plans two actions from each second observation."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env.observation_space, env.action_space)
+        self.layer = nn.Linear(env.observation_space.shape[0], 8)  # type: ignore[index]
+
+    def compute_loss(self, batch: Any) -> Any:
+        raise NotImplementedError
+
+    def fit_normalizer(self, statistics: Any, masked: Any = ()) -> None:
+        raise NotImplementedError
+
+    def initial_memory(self, count: int) -> Any:
+        return {"left": torch.zeros(count, dtype=torch.int64), "plan": torch.zeros(count, 4)}
+
+    def predict_action(self, observation: Any, memory: Any = None, *, deterministic: bool = True) -> Any:
+        first, second = self.layer(observation).tanh().split(4, dim=1)
+        needed = memory["left"][:, None] == 0
+        plan = torch.where(needed, second, memory["plan"])
+        return torch.where(needed, first, memory["plan"]), {"left": 1 - memory["left"], "plan": plan}
+
+
+def test_a_policy_with_a_memory_of_its_own_is_explained_where_it_planned(make: Make) -> None:
+    env = make("LamReach-v0", max_episode_steps=4)
+    report = explain(PlansTwo(env), env, seed=0)
+    assert report.content["decided_at"] == [0, 0, 2, 2]
+    assert available(report) == {"features", "uncertainty"}
+    assert report.content["explanations"]["features"]["facts"]["largest_relative_error"] <= 0.02
 
 
 def test_other_trainings_show_where_they_differ(make: Make) -> None:
