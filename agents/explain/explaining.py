@@ -175,14 +175,17 @@ def _difference(function: PolicyFunction, trace: Trace) -> float:
     differences = []
     for step in range(min(len(trace), 20)):
         action: Any = trace.actions[step]
+        inputs = trace.deciding_inputs(step, function.horizon)
         try:
             with torch.no_grad():
-                numbers = function(trace.deciding_inputs(step, function.horizon))[0].numpy()
+                numbers = function(inputs)[0].numpy()
+                votes = [int(member(inputs)[0].argmax()) for member in function.members]
         except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError):
             return float("inf")
         space: Any = function.action_space
         if function.is_discrete:
-            differences.append(float(int(numbers.argmax()) != int(action) - int(space.start)))
+            # An ensemble acts by its majority.
+            differences.append(float(np.bincount(votes).argmax() != int(action) - int(space.start)))
             continue
         expected = np.asarray(action).reshape(-1)
         if numbers.shape != expected.shape:

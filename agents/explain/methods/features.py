@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from gymnasium import spaces
 
 from agents.explain.case import Case, Explanation, NamedNumbers, named_numbers
 from agents.explain.functions import Inputs, PolicyFunction
@@ -55,10 +56,9 @@ def explain_features(case: Case) -> Explanation:
     for step in case.steps:
         inputs = case.trace.deciding_inputs(step, function.horizon)
         chosen = None
-        if function.is_discrete:
-            with torch.no_grad():
-                chosen = int(function(inputs).argmax())
-        found = integrated_gradients(function, inputs, baseline, outputs=None if chosen is None else [chosen])
+        if isinstance(function.action_space, spaces.Discrete):
+            chosen = [int(case.trace.actions[step]) - int(function.action_space.start)]
+        found = integrated_gradients(function, inputs, baseline, outputs=chosen)
         steps.append(np.round(by_feature(found, names), 5).tolist())
         errors.append(found.relative_error)
     return Explanation(
