@@ -43,6 +43,8 @@ SUITES = {
     ),
 }
 """Title and subject of the suites whose results may be published."""
+ON_SITE = ("core", "experts-conditions", "experts-clutter", "experts-table", "experts-chains")
+"""Suites without a section of their own in the README: the site shows them."""
 DATASETS = RESULTS / "datasets.json"
 RUNNING = RESULTS / "running.json"
 PERCENT = r"(\d[\d.]*%)"
@@ -124,11 +126,11 @@ def _suite(folder: Path) -> str:
 
 
 def brief() -> str:
-    """Return the section of the README on the published suites besides ``core``: a plot or a table each."""
+    """Return the section of the README on published suites: a plot or a table each."""
     parts = []
     for folder in published():
         heading, subject = SUITES[folder.name]
-        if folder == CORE:
+        if folder.name in ON_SITE:
             continue
         plots = [name for name in IMAGES if (folder / name).is_file()]
         content = narrow(markdown_overview(folder))
