@@ -30,6 +30,10 @@ SUITES = {
     "data": ("Number of demonstrations", "Success of agents that learn from fewer or more demonstrations."),
     "quality": ("Demonstrators", "Success of agents that learn from demonstrators other than the expert."),
     "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
+    "scenes": (
+        "Drawer, conveyor, clutter and table",
+        "Success of `bc`, which reads no instruction, on 200 demonstrations.",
+    ),
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (
         "Experts under other conditions",
