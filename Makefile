@@ -12,13 +12,15 @@ FETCH := .venv-fetch
 READERS := .venv-readers
 # TorchRL, d3rlpy and the dependencies of RLlib, to test environments in them.
 OTHERS := .venv-others
+# d3rlpy and sb3-contrib, for the examples of adapters.
+ADAPTERS := .venv-adapters
 # openpi's client and servers of its protocol. They ask for NumPy 1.
 POLICY := .venv-policy
 
 # Text that people write; results and lists of versions are generated.
 SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published test test-all test-oldest lint format docs images clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published test test-all test-adapters test-oldest lint format docs images clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +58,12 @@ $(OTHERS)/.installed: $(INSTALLED)
 		gym-notices==0.1.0 structlog==26.1.0 colorama==0.4.6 dataclasses-json==0.6.7 marshmallow==3.26.2 \
 		typing-inspect==0.9.0 mypy_extensions==1.1.0 scikit-learn==1.9.1 joblib==1.6.0 threadpoolctl==3.8.0 \
 		tensorboardX==2.6.5 dm-tree==0.1.10 lz4==4.4.5 ormsgpack==1.13.1
+	touch $@
+
+# Without their dependencies, as above.
+$(ADAPTERS)/.installed: $(INSTALLED) examples/adapters/constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(ADAPTERS) \
+		--requirement examples/adapters/constraints.txt
 	touch $@
 
 # A Python without this project: clients and servers that others wrote for openpi's protocol.
@@ -109,8 +117,11 @@ published: $(INSTALLED) ## collect the published datasets again and write down t
 test: $(INSTALLED) ## run the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed $(POLICY)/.installed ## run all tests, including those that take minutes
+test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed $(POLICY)/.installed $(ADAPTERS)/.installed ## run all tests, including those that take minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-adapters: $(ADAPTERS)/.installed ## train agents of other libraries by the examples of adapters
+	$(BIN)/python -m pytest tests/test_adapters.py
 
 # Installed from a wheel, as users do. Needs Python 3.11 or newer, for the option -P.
 # A selection, for speed: the golden cases run every environment, expert, demonstrator and agent; the others run what
@@ -167,6 +178,6 @@ images: $(INSTALLED) ## draw the images of the documentation
 	$(BIN)/python -m docs.images
 
 clean: ## remove installed and generated files, but no committed results
-	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) $(POLICY) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) $(POLICY) $(ADAPTERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
