@@ -165,9 +165,9 @@ def read_actions(answer: object, space: spaces.Space[Any]) -> Array:
     shape = space.shape or ()
     kinds = "f" if isinstance(space, spaces.Box) and space.dtype.kind == "f" else "iu"
     if not isinstance(actions, np.ndarray | np.generic) or actions.dtype.kind not in kinds:
-        given = str(actions.dtype) if isinstance(actions, np.ndarray | np.generic) else type(actions).__name__
+        found = actions.dtype if isinstance(actions, np.ndarray | np.generic) else type(actions).__name__
         expected = "floating-point numbers" if kinds == "f" else "whole numbers"
-        raise ValueError(f"'actions' has type {given}; expected an array of {expected}")
+        raise ValueError(f"'actions' has type {found}; expected an array of {expected}")
     chunk = np.asarray(actions)
     chunk = chunk[None] if chunk.shape == shape else chunk
     if chunk.shape[1:] != shape or len(chunk) == 0:

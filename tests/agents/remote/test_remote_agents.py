@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -215,3 +217,25 @@ def test_the_command_evaluates_an_address(make: Make) -> None:
         assert done.exit_code == 0, done.output
         refused = CliRunner().invoke(app, [*command, "--config", "speed=5"])
         assert "unexpected keyword argument 'speed'" in refused.output
+
+
+@pytest.mark.slow
+def test_the_command_serves_an_agent_to_who_has_the_key(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = make("LamReach-v0", **STEPS)
+    saved = agents.make("bc", env).save(tmp_path / "agent")
+    command = [sys.executable, "-m", "agents", "serve", str(saved), "--env", "LamReach-v0", "--port", "0"]
+    with subprocess.Popen([*command, "--require-key"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        name, _, key = server.stdout.readline().strip().partition("=")
+        address = server.stdout.readline().split()[-1]
+        remote = agents.make(address, env)
+        with pytest.raises(PermissionError, match="refuses the key"):
+            agents.evaluate(remote, env, seeds=[1000])
+        monkeypatch.setenv(name, key)
+        assert agents.evaluate(remote, env, seeds=[1000]) == agents.evaluate(
+            agents.load(saved, env), env, seeds=[1000]
+        )
+        remote.close()
+        server.kill()
