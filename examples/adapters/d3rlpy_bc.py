@@ -1,6 +1,6 @@
 """d3rlpy: train its behavior cloning on demonstrations, and evaluate it like an agent of lam-envs.
 
-Usage: python d3rlpy_bc.py --env-id LamGrasp-v0 --demonstrations 100 --updates 10000
+Usage: python d3rlpy_bc.py --env-id LamGrasp-v0 --demonstrations 100 --updates 6000
 """
 
 import argparse
@@ -41,7 +41,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--env-id", default="LamGrasp-v0")
     parser.add_argument("--demonstrations", type=int, default=100)
-    parser.add_argument("--updates", type=int, default=10_000)
+    parser.add_argument("--updates", type=int, default=6_000)
     options = parser.parse_args()
 
     d3rlpy.seed(0)
