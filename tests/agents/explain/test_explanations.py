@@ -24,6 +24,7 @@ from agents.explain.functions import function_of
 from agents.explain.methods import METHODS, find_method
 from agents.explain.trace import trace_episode
 from agents.policies.torch_policy import TorchPolicy
+from lam_envs.observation.instructions import decode_instruction
 from tests.browser import browsing
 
 from ...conftest import Make
@@ -128,6 +129,41 @@ def test_any_network_of_pytorch_that_acts_is_looked_into(make: Make) -> None:
     report = explain(Plain(env), env, seed=0)
     assert "features" in available(report)
     assert "no spread" in reason(report, "uncertainty")
+
+
+class ReadsAndSees:
+    """Third party's agent without a network: it looks at one word and at one corner of an image."""
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> Any:
+        reads = "ball" in decode_instruction(observation["instruction"])
+        corner = observation["front"][:3, -3:].mean() / 255.0
+        return np.array([float(reads), corner, 0.0, 0.0], dtype=np.float32), state
+
+
+def test_what_an_agent_reads_and_sees_is_found_without_gradients(make: Make) -> None:
+    env = make("LamReachPixels-v0", instruct=True, image_width=26, image_height=24, max_episode_steps=2)
+    env = ResetOptions(env, {"instruction": "reach the green ball now"})
+    report = explain(ReadsAndSees(), env, seed=0)
+    assert available(report) == {"words", "pixels"}
+    words = dict(report.content["explanations"]["words"]["steps"][0])
+    assert max(words, key=lambda word: words[word]) == "ball"
+    assert sum(change > 0.0 for change in words.values()) == 1
+    grid = np.array(report.content["explanations"]["pixels"]["steps"][0]["front"])
+    assert np.flatnonzero(grid).tolist() == [7]
+    assert not np.any(report.content["explanations"]["pixels"]["steps"][0]["wrist"])
+
+
+class ResetOptions(gym.Wrapper[Any, Any, Any, Any]):
+    """Environment that is always reset with the same options."""
+
+    def __init__(self, env: gym.Env[Any, Any], options: dict[str, Any]) -> None:
+        super().__init__(env)
+        self.options = options
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return self.env.reset(seed=seed, options=self.options)
 
 
 class PlansTwo(TorchPolicy[Any]):
