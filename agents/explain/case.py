@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from agents.data.spaces import parts_of
-from agents.explain.functions import Inputs, PolicyFunction
+from agents.explain.functions import Inputs, PolicyFunction, UnavailableError
 from agents.explain.references import References, by_part, vector_names
 from agents.explain.trace import Trace
 from agents.types import Array, Env, JsonObject, Observation
@@ -20,10 +20,6 @@ from demos.report.action_histograms import action_names
 Kind: TypeAlias = Literal["curve", "bars", "words", "maps", "neighbors"]
 """Form in which the page shows an explanation: a number at each step, a number for each name, a number for each word,
 a grid over each image, or steps of demonstrations with their images."""
-
-
-class UnavailableError(ValueError):
-    """Reason why a method cannot explain an agent."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from rich.progress import track
 
 from agents.data.demonstrations import check_spaces
 from agents.data.spaces import parts_of
-from agents.explain.case import Case, UnavailableError
+from agents.explain.case import Case
 from agents.explain.frames import camera_images, episode_images
-from agents.explain.functions import PolicyFunction, SequenceFunction, function_of
+from agents.explain.functions import PolicyFunction, SequenceFunction, UnavailableError, function_of
 from agents.explain.methods import check_methods, find_method
 from agents.explain.page import page
 from agents.explain.references import References

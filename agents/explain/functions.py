@@ -25,6 +25,10 @@ KNOWN = (ActorCriticPolicy, DQNPolicy, SACPolicy)
 """Policies of Stable-Baselines3 whose outputs are known."""
 
 
+class UnavailableError(ValueError):
+    """Reason why a method cannot explain an agent."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Inputs from which a policy computes N actions.
@@ -105,7 +109,11 @@ class PolicyFunction(ABC):
 
     @torch.no_grad()
     def features(self, inputs: Inputs) -> torch.Tensor:
-        """Return the policy's own features, shape (N, F): what its last linear layer sees."""
+        """Return the policy's own features, shape (N, F): what its last linear layer sees.
+
+        Raises:
+            UnavailableError: It has no linear layer.
+        """
         seen: dict[str, torch.Tensor] = {}
 
         def keep(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
@@ -119,7 +127,9 @@ class PolicyFunction(ABC):
             for handle in handles:
                 handle.remove()
         if "last" not in seen:
-            raise ValueError(f"a {type(self.module).__name__} has no linear layer, and so no features of its own")
+            raise UnavailableError(
+                f"a {type(self.module).__name__} has no linear layer, and so no features of its own"
+            )
         return seen["last"].flatten(1)
 
 

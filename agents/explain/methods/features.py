@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 
 from agents.explain.case import Case, Explanation, NamedNumbers, named_numbers
-from agents.explain.functions import Inputs, PolicyFunction
+from agents.explain.functions import Inputs, PolicyFunction, UnavailableError
 from agents.explain.references import by_part, vector_names
 from agents.types import Tensors
 
@@ -50,6 +50,10 @@ def explain_features(case: Case) -> Explanation:
     """Return how much each named feature moved each number of the action."""
     function = case.needs_function()
     names = named_numbers(case.env)
+    if not names:
+        raise UnavailableError("the policy sees images alone, which have no named features")
+    if importlib.util.find_spec("captum") is None:
+        raise UnavailableError(f"contributions need captum, which is not installed: {INSTALL}")
     outputs = case.outputs
     baseline, where = _baseline(case)
     steps, errors = [], []
@@ -113,16 +117,11 @@ def integrated_gradients(
 
     Raises:
         ModuleNotFoundError: captum is not installed.
-        ValueError: The observations have no vectors.
     """
-    if importlib.util.find_spec("captum") is None:
-        raise ModuleNotFoundError(f"contributions of features need captum, which is not installed: {INSTALL}")
     from captum.attr import IntegratedGradients  # late: an optional package
 
     parts = by_part(inputs.observations)
     names = list(baseline)
-    if not names:
-        raise ValueError("the observations are images alone: they have no named features")
 
     def forward(*vectors: torch.Tensor) -> torch.Tensor:
         repeated = inputs.repeated(len(vectors[0]))

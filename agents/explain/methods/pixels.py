@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.data.spaces import has_channels_first, is_image, parts_of
-from agents.explain.case import Case, Explanation, UnavailableError
+from agents.explain.case import Case, Explanation
+from agents.explain.functions import UnavailableError
 from agents.explain.references import by_part
 from agents.types import Array, Observation
 

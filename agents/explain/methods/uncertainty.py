@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from agents.explain.case import Case, Explanation, UnavailableError
-from agents.explain.functions import PolicyFunction, SequenceFunction
+from agents.explain.case import Case, Explanation
+from agents.explain.functions import PolicyFunction, SequenceFunction, UnavailableError
 from agents.explain.trace import Trace
 from agents.training.randomness import isolated_rng
 

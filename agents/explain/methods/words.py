@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 
-from agents.explain.case import Case, Explanation, UnavailableError
+from agents.explain.case import Case, Explanation
+from agents.explain.functions import UnavailableError
 from agents.explain.references import by_part
 from agents.types import Observation
 from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instruction, encode_instruction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import json
 import re
 import shutil
@@ -195,6 +196,14 @@ def test_a_policy_with_a_memory_of_its_own_is_explained_where_it_planned(make: M
     assert report.content["decided_at"] == [0, 0, 2, 2]
     assert available(report) == {"features", "uncertainty"}
     assert report.content["explanations"]["features"]["facts"]["largest_relative_error"] <= 0.02
+
+
+def test_without_captum_the_other_explanations_remain(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make("LamReach-v0", max_episode_steps=2)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    report = explain(Plain(env), env, seed=0, methods=["features", "uncertainty"], ensemble=[Plain(env)])
+    assert "pip install 'lam-envs[explain]'" in reason(report, "features")
+    assert available(report) == {"uncertainty"}
 
 
 def test_other_trainings_show_where_they_differ(make: Make) -> None:
