@@ -83,6 +83,7 @@ LONG = (
     "add_a_robot.md",
     "remote_agents.md",
     "explanations.md",
+    "large_action_model.md",
 )
 """Documents whose blocks take a minute; ``make test-all`` runs them."""
 WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
