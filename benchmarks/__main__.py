@@ -1,4 +1,4 @@
-"""Command line: python -m benchmarks run|report|compare|export, and a command for each measurement."""
+"""Command line: python -m benchmarks run|report|compare|export|paper, and a command for each measurement."""
 
 from __future__ import annotations
 

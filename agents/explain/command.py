@@ -82,7 +82,7 @@ def _demonstrations(agent: Any, env: Env, given: str | None, root: Path | None) 
     try:
         dataset = demos.load(str(learned), root)
     except (OSError, ValueError):
-        return f"dataset {learned} is not here: give --root, or a dataset by --demos"
+        return f"dataset {learned} of the agent's training cannot be loaded: give --root, or a dataset by --demos"
     if dataset.observation_space != env.observation_space or dataset.action_space != env.action_space:
         return f"dataset {learned} has other observations or actions than this environment: give a dataset by --demos"
     return dataset

@@ -23,7 +23,7 @@ def explain_neighbors(case: Case) -> Explanation:
     numbers = {pair: number for number, pair in enumerate(shown)}
     return Explanation(
         "Nearest demonstrations",
-        "Steps of the demonstrations that are nearest in the policy's own features, which its last layer sees.",
+        "Steps of the demonstrations that are nearest in the policy's own features: the inputs of its last layer.",
         "neighbors",
         [
             [

@@ -28,18 +28,18 @@ def explain_uncertainty(case: Case) -> Explanation:
             "numbers of an action (Lakshminarayanan et al. 2017)."
         )
         if function.is_discrete:
-            text = f"Share of {len(members)} policies that another action is the best for."
+            text = f"Share of the {len(members)} policies that do not choose the action of the majority."
     elif function.is_discrete:
         values = entropies(function, case.trace, case.steps)
         text = (
-            "Entropy of the softmax of the numbers that decide the action, relative to that of equal ones: 1 is "
-            "undecided. Its temperature is the mean spread of these numbers in the episode."
+            "Entropy of a softmax over the logits or Q-values of the actions, relative to its largest value: 1 means "
+            "undecided. The temperature is the mean standard deviation of these numbers in the episode."
         )
     elif (drawn := _draws(function, case.trace, case.steps)) is not None:
         values = drawn
         text = f"Standard deviation of {DRAWS} drawn actions, averaged over the numbers of an action."
         if np.ptp(values) < 1e-3:
-            text += " This policy's noise is the same everywhere: an ensemble says more (--ensemble)."
+            text += " This policy's noise is the same in each state: use an ensemble instead (--ensemble)."
     elif gap := _gap(function, case.trace):
         values = [inconsistency(function, case.trace, step, gap) for step in case.steps]
         text = (
@@ -48,8 +48,8 @@ def explain_uncertainty(case: Case) -> Explanation:
         )
     else:
         raise UnavailableError(
-            "this policy has one action and no spread: give other trainings of it by --ensemble, or train bc with "
-            "ensemble_size=5"
+            "this policy is deterministic: its actions have no spread. Give agents trained with other seeds "
+            "by --ensemble, or train bc with ensemble_size=5"
         )
     return Explanation("How unsure the policy is", text, "curve", [round(float(value), 5) for value in values])
 

@@ -146,7 +146,7 @@ def _dialogue(conversation: Conversation, max_steps: int) -> Iterator[int]:
             console.print(f"The scene has no {', no '.join(missing)}.")
             continue
         if unknown:
-            console.print(f"I have not learned: {', '.join(unknown)}. I try.")
+            console.print(f"Words that the model has not learned: {', '.join(unknown)}.")
         steps = 0
         for steps in conversation.follow(instruction, max_steps):
             yield steps
