@@ -1,4 +1,4 @@
-"""Settings that the agents of this folder share."""
+"""Settings that agents which predict chunks of actions share."""
 
 from __future__ import annotations
 
@@ -22,33 +22,19 @@ Depth = Annotated[int, Field(ge=1, le=8)]
 """Number of layers."""
 
 
-class SequenceSettings(AgentSettings):
-    """Settings of the training, the horizons, and the encoder of observations."""
+class ChunkSettings(AgentSettings):
+    """Settings of the training loop and of chunks of actions."""
 
-    epochs: Count = Field(100, description="Passes over the demonstrations.")
     batch_size: Count = Field(128, description="Windows in a minibatch.")
     learning_rate: Positive = Field(0.001, description="Initial learning rate; it decays to 0 on a cosine schedule.")
     weight_decay: NotNegative = Field(0.0001, description="Decoupled weight decay of AdamW.")
     max_grad_norm: NotNegative = Field(1.0, description="Largest norm of the gradient; 0 for no limit.")
     ema_decay: Discount = Field(0.0, description="Decay of the moving average of the weights that acts; 0 for none.")
-    obs_horizon: Horizon = Field(1, description="Observations that the policy sees.")
     action_horizon: Horizon = Field(8, description="Actions of a chunk.")
     executed_actions: Horizon = Field(4, description="Actions of a chunk that are executed before the next one.")
-    width: Width = Field(128, description="Numbers in the token of an encoded part of an observation.")
-    feature_tokens: bool = Field(
-        False, description="Encode each named feature as a token of its own, instead of all features as one."
-    )
-    masked_features: tuple[str, ...] = Field(
-        (), description="Features that the policy does not use, such as object/rotation or tool/position/x."
-    )
-    mirror: bool = Field(False, description="Also learn from mirrored demonstrations.")
-    rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
-    image_readout: Readout = Field("spatial_softmax", description="Readout of the convolutions of an image.")
-    share_image_encoder: bool = Field(False, description="Use one encoder for the images of all cameras.")
-    image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")
 
     @model_validator(mode="after")
-    def _check_horizons(self) -> SequenceSettings:
+    def _check_horizons(self) -> ChunkSettings:
         if self.executed_actions > self.action_horizon:
             raise ValueError(
                 f"executed_actions is {self.executed_actions} and action_horizon {self.action_horizon}; "
@@ -66,6 +52,25 @@ class SequenceSettings(AgentSettings):
             ema_decay=self.ema_decay,
             max_grad_norm=self.max_grad_norm,
         )
+
+
+class SequenceSettings(ChunkSettings):
+    """Settings of the training, the horizons, and the encoder of observations."""
+
+    epochs: Count = Field(100, description="Passes over the demonstrations.")
+    obs_horizon: Horizon = Field(1, description="Observations that the policy sees.")
+    width: Width = Field(128, description="Numbers in the token of an encoded part of an observation.")
+    feature_tokens: bool = Field(
+        False, description="Encode each named feature as a token of its own, instead of all features as one."
+    )
+    masked_features: tuple[str, ...] = Field(
+        (), description="Features that the policy does not use, such as object/rotation or tool/position/x."
+    )
+    mirror: bool = Field(False, description="Also learn from mirrored demonstrations.")
+    rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
+    image_readout: Readout = Field("spatial_softmax", description="Readout of the convolutions of an image.")
+    share_image_encoder: bool = Field(False, description="Use one encoder for the images of all cameras.")
+    image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")
 
     def encoder(self, feature_sizes: Mapping[str, Sequence[int]]) -> EncoderSettings:
         """Return the settings of the encoder of observations.
