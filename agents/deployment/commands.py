@@ -88,7 +88,7 @@ def serve(
 
         environment = _environment(agent, env, env_kwargs)
         server_names = None if names is None else read_names(names)
-        key = os.environ.get(API_KEY)
+        key = os.environ.get(API_KEY) or None  # an empty key protects nothing
         if key is None and (require_key or not is_loopback(host)):
             key = new_token()
             console.print(f"{API_KEY}={key}", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from gymnasium import spaces
@@ -34,7 +35,8 @@ class ReactiveGraph(Graph):
         if isinstance(self.action_space, spaces.Box):
             bounded = torch.minimum(torch.maximum(actions, self.low), self.high)
             return bounded.mean(dim=0), {}
-        votes = nn.functional.one_hot(actions, int(self.action_space.n)).sum(dim=0)  # type: ignore[attr-defined]
+        choices = int(cast(spaces.Discrete, self.action_space).n)
+        votes = nn.functional.one_hot(actions, choices).sum(dim=0)
         return votes.argmax(dim=-1), {}
 
 

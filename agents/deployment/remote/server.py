@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import logging
 import socket
 import time
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from agents.registry import read_description
 from agents.types import Env, JsonObject, Memory
 from demos.collection.recording import Policy
 
+LOGGER = logging.getLogger(__name__)
 MAX_OBSERVATION = 64 * 2**20
 """Largest message of a client, bytes: room for several camera images."""
 HEALTH = "/healthz"
@@ -106,6 +108,7 @@ class PolicyServer:
                 try:
                     answer, memory = self._answer(message, memory, starts)
                 except Exception as error:  # A policy may raise anything, and the other clients go on.
+                    LOGGER.warning("a client gets an error in place of an action", exc_info=True)
                     await client.send(f"{type(error).__name__}: {error}")
                     await client.close(CloseCode.INTERNAL_ERROR)
                     return

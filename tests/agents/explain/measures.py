@@ -26,7 +26,7 @@ Baseline = dict[str, torch.Tensor]
 
 
 def states_of(agent: Any, env: gym.Env[Any, Any], count: int, episodes: int) -> list[Inputs]:
-    """What the agent sees at some steps of its own episodes."""
+    """Return the observations of an agent at some steps of its own episodes."""
     function = known(agent)
     traces = [trace_episode(agent, env, 1000 + number) for number in range(episodes)]
     each = [np.linspace(0, len(trace) - 1, count // episodes).astype(int) for trace in traces]
