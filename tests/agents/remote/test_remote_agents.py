@@ -226,9 +226,11 @@ def test_the_command_serves_an_agent_to_who_has_the_key(
     env = make("LamReach-v0", **STEPS)
     saved = agents.make("bc", env).save(tmp_path / "agent")
     command = [sys.executable, "-m", "agents", "serve", str(saved), "--env", "LamReach-v0", "--port", "0"]
+    monkeypatch.setenv("LAM_ENVS_API_KEY", "")  # an empty key is none: a new one is made
     with subprocess.Popen([*command, "--require-key"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         name, _, key = server.stdout.readline().strip().partition("=")
+        assert key
         address = server.stdout.readline().split()[-1]
         remote = agents.make(address, env)
         with pytest.raises(PermissionError, match="refuses the key"):
