@@ -22,6 +22,8 @@ TRAINING_ENV_ID = "LamReach-v0"
 ENVIRONMENTS = 16
 WORKERS = 2
 WARM_UP_STEPS = 5
+FORMER_BATCH_SIZE = 64
+"""Transitions in a minibatch of version 1 of ppo, which the speed of a training is compared with."""
 LIBRARIES = ("gymnasium", "numpy", "pybullet", "stable-baselines3", "torch")
 EVALUATED = range(1000, 1100)
 """Seeds of the episodes that evaluate a trained policy."""
@@ -131,21 +133,23 @@ def measure(env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: in
 
 
 def _training(steps: int, rounds: int) -> Iterator[Measured]:
-    """Measure a training of PPO with its environments in this process, and in processes."""
-    found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    """Measure a training of PPO as in version 1, with its environments in this process, and as now."""
+    before = f"minibatches of {FORMER_BATCH_SIZE}, environments in this process"
+    now = "as by default"
+    found: dict[str, list[tuple[float, float]]] = {before: [], now: []}
     for _ in range(rounds):
-        for is_parallel, results in found.items():
-            results.append(_trained(steps, is_parallel))
-    for is_parallel, where in ((False, "in this process"), (True, "in processes")):
-        name = f"ppo, {TRAINING_ENV_ID}, {steps:,} steps, environments {where}"
-        yield median(name, [seconds for seconds, _ in found[is_parallel]], "s")
-        yield median(f"{name}: success", [success for _, success in found[is_parallel]], "")
-    ratios = [new[0] / old[0] for new, old in zip(found[True], found[False], strict=True)]
-    yield median("time of ppo in processes over its time in this process", ratios, "")
+        for name, results in found.items():
+            results.append(_trained(steps, is_former=name == before))
+    for name, results in found.items():
+        title = f"ppo, {TRAINING_ENV_ID}, {steps:,} steps, {name}"
+        yield median(title, [seconds for seconds, _ in results], "s")
+        yield median(f"{title}: success", [success for _, success in results], "")
+    ratios = [new[0] / old[0] for new, old in zip(found[now], found[before], strict=True)]
+    yield median("time of ppo as by default over its time before", ratios, "")
 
 
-def _trained(steps: int, is_parallel: bool) -> tuple[float, float]:
-    """Train PPO; return seconds and success rate."""
+def _trained(steps: int, *, is_former: bool) -> tuple[float, float]:
+    """Train PPO, as in its version 1 or as now; return seconds and success rate."""
     # PyTorch takes seconds to import.
     from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -155,10 +159,11 @@ def _trained(steps: int, is_parallel: bool) -> tuple[float, float]:
     from agents.training.stable_baselines import horizon_of, rollout_env, train, training_envs
 
     env = gym.make(TRAINING_ENV_ID)
-    agent: Any = agents.make("ppo", env)
-    functions: list[Any] = [partial(rollout_env, env, 0, index) for index in range(agent.environments)]
+    settings = {"batch_size": FORMER_BATCH_SIZE} if is_former else {}
+    agent: Any = agents.make("ppo", env, **settings)
+    functions: list[Any] = [partial(rollout_env, env, 0, index) for index in range(agent.n_envs)]
     start = time.perf_counter()
-    envs = training_envs(env, 0, agent.environments) if is_parallel else DummyVecEnv(functions)
+    envs = DummyVecEnv(functions) if is_former else training_envs(env, 0, agent.n_envs)
     with isolated_rng(0):
         model = agent.new_model(envs, horizon_of(env), "cpu")
         model.set_random_seed(0)
