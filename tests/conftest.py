@@ -53,7 +53,7 @@ def server() -> None:
     from demos.runtime.engines import Job, LocalEngine
 
     needed = (
-        *(AGENTS[name].partition(":")[0] for name in ("random", "expert", "bc")),
+        *(AGENTS[name].partition(":")[0] for name in ("random", "expert", "bc", "lam")),
         *runner.IMPORTED_LATE,
         *runner.IMPORTED_BY_TRAININGS,
         "benchmarks.runner.jobs",

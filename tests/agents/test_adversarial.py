@@ -13,7 +13,6 @@ import torch
 import agents
 import demos
 from agents.imitation.bc import BehaviorCloning
-from agents.rl.adversarial.training import AdversarialAgent
 from agents.training.run import Run
 from demos.datasets.reading import episodes_of
 
@@ -21,8 +20,10 @@ from ..conftest import Make
 from .test_rl import same
 from .test_runs import Fragile, KilledError
 
+pytestmark = pytest.mark.usefixtures("few_environments")
+
 SMALL: dict[str, Any] = {
-    "steps_per_iteration": 160,
+    "steps_per_iteration": 80,
     "warm_start_epochs": 2,
     "critic_iterations": 1,
     "bc_updates_per_iteration": 2,
@@ -32,15 +33,9 @@ SMALL: dict[str, Any] = {
     "discriminator_updates": 4,
     "discriminator_batch_size": 64,
 }
-ROUND = 160
+ROUND = 80
 NAMES = ("gail", pytest.param("airl", marks=pytest.mark.slow))
 """Shared behavior is tested quickly with one of them; golden files hold both."""
-
-
-@pytest.fixture(autouse=True)
-def few_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To make eight takes longer than all that is tested in them."""
-    monkeypatch.setattr(AdversarialAgent, "n_envs", 2)
 
 
 @pytest.fixture
@@ -254,8 +249,8 @@ def test_unusable_demonstrations_and_budgets_are_refused(name: str, datasets: An
     root, ids = datasets
     with pytest.raises(ValueError, match="this agent's environment has"):
         new(name, env).learn(demos.load(ids["LamGrasp-v0"], root), env, seed=0)
-    with pytest.raises(ValueError, match="the budget is 159 steps; expected at least the 160 of one iteration"):
-        new(name, env).learn(dataset, env, seed=0, budget=159)
+    with pytest.raises(ValueError, match="the budget is 79 steps; expected at least the 80 of one iteration"):
+        new(name, env).learn(dataset, env, seed=0, budget=79)
     with pytest.raises(ValueError, match="seed is -1"):
         new(name, env).learn(dataset, env, seed=-1)
 

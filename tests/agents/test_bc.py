@@ -49,7 +49,7 @@ def test_observations_are_standardized_by_the_demonstrations_except_constant_one
 def test_masked_features_are_not_used(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     env: Any = make("LamReach-v0")
-    agent = agents.make("bc", env, masked_features=["tool/velocity", "tool/position/z"])
+    agent = agents.make("bc", env, masked_features=["tool/velocity", "tool/position/z"], hidden_sizes=[32])
     agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, budget=1)
     loaded = agents.load(agent.save(tmp_path / "bc"), env)
     layout = env.unwrapped.layout
@@ -99,7 +99,8 @@ def test_squashed_actions_stay_in_their_space() -> None:
 def test_a_training_stops_when_the_validation_loss_no_longer_falls(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     dataset = demos.collect("LamReach-v0", episodes=10, root=tmp_path)
-    agent = agents.make("bc", env, validation_fraction=0.2, patience=3, learning_rate=0.03, batch_size=32)
+    settings: dict[str, Any] = {"learning_rate": 0.03, "batch_size": 32, "hidden_sizes": [32]}
+    agent = agents.make("bc", env, validation_fraction=0.2, patience=3, **settings)
     agent.learn(dataset, env, seed=0, budget=200)
     shown: list[int] = []
 
@@ -107,7 +108,7 @@ def test_a_training_stops_when_the_validation_loss_no_longer_falls(make: Make, t
         def log(self, done: int, **numbers: float) -> None:
             shown.append(done) if "validation loss" in numbers else None
 
-    again = agents.make("bc", env, validation_fraction=0.2, patience=3, learning_rate=0.03, batch_size=32)
+    again = agents.make("bc", env, validation_fraction=0.2, patience=3, **settings)
     again.learn(dataset, env, seed=0, budget=200, run=Counting())
     assert 4 <= len(shown) < 200
     for name, value in agent.policy.state_dict().items():
@@ -135,7 +136,7 @@ def test_policies_of_an_ensemble_disagree_most_far_from_the_demonstrations(
     env = make(env_id)
     dataset = demos.collect(env_id, episodes=episodes, root=tmp_path)
     agent = agents.make("bc", env, ensemble_size=3, **settings)
-    agent.learn(dataset, env, seed=0, budget=15)
+    agent.learn(dataset, env, seed=0, budget=10)
     observations = np.concatenate([episode.observations for episode in dataset.iterate_episodes()])
     strange = np.random.default_rng(0).uniform(-3.0, 3.0, observations.shape).astype(np.float32)
     known, unknown = agent.uncertainty(observations), agent.uncertainty(strange)
@@ -156,7 +157,8 @@ def test_bc_learns_from_images(make: Make, tmp_path: Path) -> None:
     keywords: dict[str, Any] = {"image_width": 24, "image_height": 24}
     env = make("LamReachPixels-v0", **keywords)
     dataset = demos.collect("LamReachPixels-v0", episodes=4, env_kwargs=keywords, root=tmp_path)
-    agent, shifting = (agents.make("bc", env, batch_size=32, image_shift=pixels) for pixels in (0, 3))
+    small: dict[str, Any] = {"batch_size": 32, "hidden_sizes": [32]}
+    agent, shifting = (agents.make("bc", env, **small, image_shift=pixels) for pixels in (0, 3))
     agent.learn(dataset, env, seed=0, budget=2)
     check_that_actions_depend_on_images(agent, env, tmp_path)
     shifting.learn(dataset, env, seed=0, budget=1)
@@ -222,7 +224,7 @@ def test_shipped_settings_are_sound(task: str, variant: str, make: Make) -> None
         assert set(kind.model_fields) >= set(file[settings_module.SEARCH])
         for key, value in file.get(section, {}).items():
             assert getattr(found, key) == (tuple(value) if isinstance(value, list) else value), (name, key)
-        if (name in DISCRETE) == (variant == "Discrete"):
+        if task == "reach" and (name in DISCRETE) == (variant == "Discrete"):
             assert agents.make(name, env).settings == found, name
 
 

@@ -93,7 +93,9 @@ def test_labels_of_the_expert_are_executed_only_with_beta(datasets: Any, make: M
 LEARNERS = {name: {**SMALL[name], "learner": name, "batch_size": 32} for name in NAMES}
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize(
+    "name", ["bc-rnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("act", "diffusion"))]
+)
 def test_sequence_agents_learn_from_labels_of_what_they_meet(name: str, make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0", max_episode_steps=12, instruct=True)
     dataset = demos.collect(

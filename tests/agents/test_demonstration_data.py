@@ -13,13 +13,14 @@ import torch
 import agents
 import demos
 from agents.data.demonstrations import DemonstrationData, concatenate_transitions
-from agents.rl.adversarial.training import AdversarialAgent
 from demos.datasets.checksum import checksum
 from demos.datasets.reading import episodes_of
 
 from ..conftest import Make
 from .test_adversarial import ROUND, SMALL
 from .test_rl import same
+
+pytestmark = pytest.mark.usefixtures("few_environments")
 
 
 @pytest.fixture
@@ -52,9 +53,8 @@ def opened_data_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_training_opens_its_data_file_once(
     name: str, reach: Any, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(AdversarialAgent, "n_envs", 2)
     env = make("LamReach-v0")
-    settings, budget = (SMALL, 2 * ROUND) if name == "gail" else ({"batch_size": 32}, 1)
+    settings, budget = (SMALL, ROUND) if name == "gail" else ({"batch_size": 32}, 1)
     agent = agents.make(name, env, **settings)
     opened = opened_data_files(monkeypatch)
     agent.learn(reach, env, seed=0, budget=budget)
@@ -83,10 +83,7 @@ def test_mapped_transitions_are_those_in_memory(reach: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["bc", "dagger", "gail"])
-def test_agents_learn_the_same_from_mapped_files(
-    name: str, reach: Any, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(AdversarialAgent, "n_envs", 2)
+def test_agents_learn_the_same_from_mapped_files(name: str, reach: Any, make: Make) -> None:
     env = make("LamReach-v0")
     settings: dict[str, Any] = {
         "bc": {"batch_size": 32, "validation_fraction": 0.2, "patience": 2},

@@ -73,7 +73,13 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
     return agent
 
 
-@pytest.mark.parametrize("label", CASES)
+VARIANTS = ("bc, goals, ensemble", "dagger", "sqil", "act, ensembling", "diffusion, noise")
+"""Cases whose parts the others have, too."""
+
+
+@pytest.mark.parametrize(
+    "label", [pytest.param(label, marks=[pytest.mark.slow] if label in VARIANTS else []) for label in CASES]
+)
 def test_an_exported_policy_acts_as_the_policy(label: str, make: Make, tmp_path: Path) -> None:
     name, env_id, keywords, settings = CASES[label]
     env = make(env_id, **keywords, max_episode_steps=12)

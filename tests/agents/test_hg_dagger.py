@@ -44,7 +44,7 @@ def test_discrete_actions_agree_or_not() -> None:
     assert [supervisor.watch(one, policy) for policy in (two, one, two, two)] == [False, True, True, True]
 
 
-@pytest.mark.parametrize("env_id", ["LamReach-v0", "LamReachDiscrete-v0"])
+@pytest.mark.parametrize("env_id", [pytest.param("LamReach-v0", marks=pytest.mark.slow), "LamReachDiscrete-v0"])
 def test_interventions_become_labels(
     env_id: str, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +83,7 @@ def test_a_policy_like_the_person_gets_no_labels(datasets: Any, make: Make, monk
     agent = agents.make("hg-dagger", env, **QUICK)
     sizes: list[int] = []
     watched = HGDAgger._rollouts
-    monkeypatch.setattr(HGDAgger, "_rollouts", lambda *given: sizes.append(len(watched(*given))) or watched(*given))
+    monkeypatch.setattr(HGDAgger, "_rollouts", lambda *given: sizes.append(len(labels := watched(*given))) or labels)
     agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, expert=Never())
     assert sizes == [0, 0]
 

@@ -12,13 +12,14 @@ import pytest
 import torch
 
 import agents
-from agents.rl.ppo import PPOAgent
 from agents.training.run import Run
 from agents.training.stable_baselines import SeededEpisodes, training_envs
 
 from ..conftest import Make
 from .images import check_that_actions_depend_on_images
 from .test_runs import Fragile, KilledError
+
+pytestmark = pytest.mark.usefixtures("few_environments")
 
 OFF_POLICY: dict[str, Any] = {"learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "train_freq": 4}
 ALGORITHMS: list[tuple[str, str, int, dict[str, Any]]] = [
@@ -27,12 +28,6 @@ ALGORITHMS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("sac", "LamReachGoal-v0", 200, OFF_POLICY),
     ("ppo", "LamReach-v0", 3 * 80, {"steps_per_iteration": 80, "batch_size": 40, "epochs": 2, "hidden_sizes": [16]}),
 ]
-
-
-@pytest.fixture(autouse=True)
-def few_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To make eight takes longer than all that is tested in them."""
-    monkeypatch.setattr(PPOAgent, "n_envs", 2)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -35,6 +35,9 @@ SETTINGS: list[Any] = [
 ]
 
 
+QUICK: dict[str, Any] = {"batch_size": 32, "hidden_sizes": [16]}
+
+
 class KilledError(Exception):
     pass
 
@@ -63,7 +66,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
 
     def fresh() -> Any:
-        return agents.make("bc", env, batch_size=32, epochs=8, hidden_sizes=[16], **settings)
+        return agents.make("bc", env, epochs=8, **QUICK, **settings)
 
     whole = fresh()
     whole.learn(dataset, env, seed=0)
@@ -85,7 +88,7 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
 def test_periodic_evaluation_does_not_change_a_training(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
-    agent, watched = agents.make("bc", env), agents.make("bc", env)
+    agent, watched = agents.make("bc", env, **QUICK), agents.make("bc", env, **QUICK)
     agent.learn(dataset, env, seed=0, budget=4)
     seen: list[float] = []
 
@@ -127,7 +130,7 @@ def test_a_resumed_training_has_the_curves_of_an_uninterrupted_one(datasets: Any
     evaluation = {"episodes": 1, "evaluations": 4, "seconds": 1000.0}
 
     def learn(run: Run) -> None:
-        agents.make("bc", env).learn(dataset, env, seed=0, budget=8, run=run)
+        agents.make("bc", env, **QUICK).learn(dataset, env, seed=0, budget=8, run=run)
 
     learn(Run(tmp_path / "whole", **evaluation))
     with pytest.raises(KilledError):
@@ -146,7 +149,7 @@ def test_a_training_from_the_start_removes_the_curves_of_an_earlier_one(
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
     (tmp_path / "notes.txt").write_text("mine")
     for seed in (0, 1):
-        agents.make("bc", env).learn(dataset, env, seed=seed, budget=3, run=Run(tmp_path, overwrite=True))
+        agents.make("bc", env, **QUICK).learn(dataset, env, seed=seed, budget=3, run=Run(tmp_path, overwrite=True))
         (tmp_path / CHECKPOINT).unlink(missing_ok=True)
     assert [step for step, _ in curves(tmp_path)["loss"]] == [1, 2, 3]
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
@@ -171,7 +174,7 @@ def test_a_missing_gpu_is_an_error(datasets: Any, make: Make, monkeypatch: pytes
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
     with pytest.raises(ValueError, match="PyTorch finds no GPU: use auto or cpu"):
-        agents.make("bc", env).learn(dataset, env, seed=0, budget=1, run=Run(device="cuda"))
+        agents.make("bc", env, **QUICK).learn(dataset, env, seed=0, budget=1, run=Run(device="cuda"))
 
 
 @pytest.mark.parametrize(
@@ -215,17 +218,17 @@ def test_a_checkpoint_of_another_training_is_refused_or_replaced(datasets: Any, 
     root, ids = datasets
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0")
     with pytest.raises(KilledError):
-        agents.make("bc", env).learn(dataset, env, seed=0, run=Fragile(tmp_path))
+        agents.make("bc", env, **QUICK).learn(dataset, env, seed=0, run=Fragile(tmp_path))
     for seed, changed, what in ((1, {}, "seed"), (0, {"l2_weight": 0.1}, "settings")):
         with pytest.raises(ValueError, match=f"holds an unfinished training with another {what}: choose another"):
-            agents.make("bc", env, **changed).learn(dataset, env, seed=seed, run=Run(tmp_path))
-    other, plain = agents.make("bc", env), agents.make("bc", env)
+            agents.make("bc", env, **QUICK, **changed).learn(dataset, env, seed=seed, run=Run(tmp_path))
+    other, plain = agents.make("bc", env, **QUICK), agents.make("bc", env, **QUICK)
     plain.learn(dataset, env, seed=1, budget=2)
     other.learn(dataset, env, seed=1, budget=2, run=Run(tmp_path, overwrite=True))
     assert weights(other) == weights(plain)
     (tmp_path / CHECKPOINT).write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(ValueError, match=r"is damaged .*: delete it to train from scratch"):
-        agents.make("bc", env).learn(dataset, env, seed=0, run=Run(tmp_path))
+        agents.make("bc", env, **QUICK).learn(dataset, env, seed=0, run=Run(tmp_path))
 
 
 def test_a_checkpoint_of_an_earlier_format_belongs_to_another_training(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ from benchmarks.suite.suite import learns
 from .sequence.small import SMALL as SMALL_SEQUENCES
 
 SMALL = {**SMALL_SEQUENCES, "lam": {"width": 8}}
-LEARNERS = [name for name in AGENTS if learns(name)]
+QUICK = ("bc", "act", "lam", "sac")
+"""Agents of the quick tests: one of each kind of policy."""
+LEARNERS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in AGENTS if learns(name)]
 WEIGHTS, DESCRIPTION = "weights.safetensors", "agent.json"
 
 

@@ -32,7 +32,7 @@ from ...conftest import Make
 from ..sequence.small import SMALL
 from ..test_export import CASES, scrambled
 
-QUICK = ("bc, goals, ensemble", "bc, images", "dqn", "act, instructions")
+QUICK = ("bc, goals, ensemble", "dqn", "act, instructions")
 """Cases of ``make test``; the others take the same paths, in seconds each."""
 
 
@@ -84,7 +84,7 @@ def test_an_action_of_a_chunk_was_decided_on_when_the_chunk_was_planned(make: Ma
     assert [trace.planned(step) for step in range(9)] == [0, 0, 0, 0, 4, 4, 4, 4, 8]
 
 
-@pytest.mark.parametrize("name", ["expert", "random"])
+@pytest.mark.parametrize("name", ["expert", pytest.param("random", marks=pytest.mark.slow)])
 def test_agents_without_a_network_have_the_explanations_that_need_none(name: str, datasets: Any, make: Make) -> None:
     root, ids = datasets
     env = make("LamReach-v0", max_episode_steps=4)
