@@ -20,6 +20,9 @@ POLICY := .venv-policy
 # Text that people write; results and lists of versions are generated.
 SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
 
+# Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
+test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published test test-all test-adapters test-oldest lint format docs images clean
 
 help: ## show this help

@@ -95,7 +95,9 @@ MODELS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ("TD3", "pixels") else ()) for name in MODELS]
+)
 def test_a_model_acts_as_before_it_was_saved(name: str, make: Make, tmp_path: Path) -> None:
     algorithm, policy, env_id, settings = MODELS[name]
     env = make(env_id)
@@ -121,7 +123,14 @@ def wrapped(kind: str) -> VecEnv:
 
 @pytest.mark.parametrize(
     "kind",
-    ["normalized", "goals", "stacked", "stacked pixels", "normalized, then stacked", "stacked, then normalized"],
+    [
+        "normalized",
+        "goals",
+        pytest.param("stacked pixels", marks=pytest.mark.slow),
+        pytest.param("stacked", marks=pytest.mark.slow),
+        "normalized, then stacked",
+        "stacked, then normalized",
+    ],
 )
 def test_a_model_sees_observations_as_in_its_training(kind: str, make: Make, tmp_path: Path) -> None:
     envs = wrapped(kind)

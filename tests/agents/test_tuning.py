@@ -51,7 +51,14 @@ def test_a_study_resumes(datasets: Any, make: Make, tmp_path: Path) -> None:
         tuned(datasets, make("LamReachGoal-v0"), study, 3, batch_size=32)
 
 
-@pytest.mark.parametrize("name", [name for name in AGENTS if (CONFIGS / f"{name}.yaml").is_file()])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("bc", "act", "lam", "sac") else pytest.mark.slow)
+        for name in AGENTS
+        if (CONFIGS / f"{name}.yaml").is_file()
+    ],
+)
 def test_every_agent_with_settings_can_be_tuned_within_its_own_bounds(name: str, make: Make) -> None:
     space = tuning.search_space(name)
     discrete = name in ("dqn", "sqil", "dqfd")

@@ -14,6 +14,7 @@ from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 import agents
+from agents.rl.ppo import PPOAgent
 from agents.training import stable_baselines
 from agents.training.stable_baselines import SeededEpisodes, next_episode, rollout_env, training_envs
 from agents.training.vec_env import ParallelVecEnv
@@ -42,8 +43,15 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 else value
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize(("env_id", "keywords"), KINDS)
+@pytest.mark.parametrize(
+    ("env_id", "keywords", "workers"),
+    [
+        # Two processes quickly with images, which are the most; the others are slow.
+        pytest.param(*kind, workers, marks=pytest.mark.slow if workers == 2 and kind is not KINDS[-1] else ())
+        for kind in KINDS
+        for workers in (1, 2)
+    ],
+)
 def test_steps_resets_and_infos_are_those_of_dummy_vec_env(
     env_id: str, keywords: dict[str, Any], workers: int
 ) -> None:
@@ -90,15 +98,16 @@ def test_training_gives_the_same_weights_with_any_number_of_processes(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = make("LamReach-v0")
+    monkeypatch.setattr(PPOAgent, "n_envs", 3)
     weights = []
     for workers in (1, 2):
         monkeypatch.setattr(stable_baselines, "_training_workers", lambda _, number=workers: number)
-        agent: Any = agents.make("ppo", env, hidden_sizes=(8,), steps_per_iteration=320, epochs=1)
-        agent.learn(None, env, seed=0, budget=320)
+        agent: Any = agents.make("ppo", env, hidden_sizes=(8,), steps_per_iteration=120, epochs=1)
+        agent.learn(None, env, seed=0, budget=120)
         weights.append(agent.policy.state_dict())
     monkeypatch.setattr(stable_baselines, "training_envs", dummy_envs)
-    agent = agents.make("ppo", env, hidden_sizes=(8,), steps_per_iteration=320, epochs=1)
-    agent.learn(None, env, seed=0, budget=320)
+    agent = agents.make("ppo", env, hidden_sizes=(8,), steps_per_iteration=120, epochs=1)
+    agent.learn(None, env, seed=0, budget=120)
     for found in weights:
         assert all(torch.equal(found[name], value) for name, value in agent.policy.state_dict().items())
     assert not multiprocessing.active_children()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.runner.results import CELLS, SUITE_FILE, read_cell
+from benchmarks.runner.results import CELLS, SUITE_FILE, CellResult, read_cell, read_results
 from demos.runtime.files import write_json
 
 SMALL: dict[str, Any] = {
@@ -36,7 +37,14 @@ def written(folder: Path, **changes: Any) -> str:
     return str(path)
 
 
-CORE = Path(__file__).parents[2] / "results" / "core"
+PUBLISHED = Path(__file__).parents[2] / "results"
+CORE = PUBLISHED / "core"
+
+
+@cache
+def published(suite: str) -> tuple[dict[str, Any], list[CellResult]]:
+    """Read the results of a published suite, not to be changed: once, as it takes seconds."""
+    return read_results(PUBLISHED / suite)
 
 
 def part_of_core(folder: Path, measured: Collection[tuple[str, str]]) -> Path:
@@ -45,10 +53,12 @@ def part_of_core(folder: Path, measured: Collection[tuple[str, str]]) -> Path:
     suite["cells"] = [cell for cell in suite["cells"] if (cell["label"], cell["environment"]) in measured]
     (folder / CELLS).mkdir(parents=True)
     write_json(folder / SUITE_FILE, suite)
-    for path in (CORE / CELLS).glob("*.json"):
-        cell = json.loads(path.read_text())["cell"]
-        if (cell["label"], cell["environment"]) in measured:
-            shutil.copy(path, folder / CELLS)
+    for label, environment in measured:
+        # The name of a file begins like its cell: the others need not be read.
+        for path in (CORE / CELLS).glob(f"{environment}-{label}*.json"):
+            cell = json.loads(path.read_text())["cell"]
+            if (cell["label"], cell["environment"]) == (label, environment):
+                shutil.copy(path, folder / CELLS)
     return folder
 
 

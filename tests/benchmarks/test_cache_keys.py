@@ -27,12 +27,13 @@ from benchmarks.runner.results import (
     is_done,
     key_of,
     outdated_by,
-    read_results,
 )
 from benchmarks.suite.conditions import NoisyActions, PushedArm
 from demos.experts import EXPERTS
 from lam_envs.registration import TASKS, TaskEntry
 from lam_envs.robots import ROBOTS, RobotModel
+
+from .suites import CORE, published
 
 FILES = {
     "loose_agent.py": "import loose_helper\n\ndef act(observation):\n    return loose_helper.ACTION\n",
@@ -114,13 +115,10 @@ def test_the_agent_that_learns_from_labels_counts_too() -> None:
     assert {"agent dagger", "agent act"} <= set(found.versions)
 
 
-PUBLISHED = Path(__file__).parents[2] / "results"
-
-
-@pytest.fixture(scope="module")
-def published() -> dict[str, list[CellResult]]:
+@pytest.fixture(scope="module", name="published")
+def up_to_date() -> dict[str, list[CellResult]]:
     """The committed results that are up to date, by suite; of trainings those of the first seed."""
-    found = {name: read_results(PUBLISHED / name)[1] for name in ("core", "robustness")}
+    found = {name: published(name)[1] for name in ("core", "robustness")}
     return {
         name: [each for each in cells if not (each.cell.training_seed or outdated_by(each))]
         for name, cells in found.items()
@@ -142,7 +140,7 @@ def test_raising_the_version_of_an_agent_makes_exactly_its_cells_outdated(
     assert outdated(cells) == own
     one = next(each for each in cells if each.cell.agent == "bc")
     assert outdated_by(one) == [f"agent bc was {before.version}, is {before.version + 1}"]
-    assert not is_done(PUBLISHED / "core", PlannedCell.of(one.cell))
+    assert not is_done(CORE, PlannedCell.of(one.cell))
 
 
 @pytest.mark.parametrize(

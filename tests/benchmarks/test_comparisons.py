@@ -24,8 +24,8 @@ from .suites import part_of_core
 
 CLONE = ("LamGrasp-v0", "bc")
 MEASURED = [
-    *((label, "LamGrasp-v0") for label in ("bc", "airl", "expert", "random")),
-    *((label, "LamGraspDiscrete-v0") for label in ("dqfd", "dqfd-no-margin", "expert")),
+    *((label, "LamGrasp-v0") for label in ("bc", "expert")),
+    *((label, "LamGraspDiscrete-v0") for label in ("dqfd", "expert")),
 ]
 
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
 from benchmarks.analysis.tables import conditions_of, names, rows, success_by_condition
 from benchmarks.reports import plots
-from benchmarks.runner.results import CellResult, read_results
+from benchmarks.runner.results import CellResult
 from benchmarks.runner.training import Curve
 
-PUBLISHED = Path(__file__).parents[2] / "results"
-RESULTS = read_results(PUBLISHED / "core")[1]
+from .suites import published
 
 
 def trained(label: str, done: tuple[float, ...], unit: str) -> CellResult:
     """A published training, as if it had been watched like this."""
-    result = next(one for one in RESULTS if one.cell.label == label and one.training is not None)
+    result = next(one for one in published("core")[1] if one.cell.label == label and one.training is not None)
     assert result.training is not None
     curve = Curve(unit, 10, done, tuple(0.1 for _ in done))
     return dataclasses.replace(result, training=dataclasses.replace(result.training, curve=curve))
@@ -56,7 +54,7 @@ def test_numbers_of_demonstrations_are_not_mixed_under_conditions_nor_in_curves(
 
 
 def test_under_conditions_the_same_agent_is_at_the_same_place_in_every_panel() -> None:
-    suite, results = read_results(PUBLISHED / "robustness")
+    suite, results = published("robustness")
     table = rows(results)
     best = {row.environment: row.agent for row in reversed(table)}
     assert len(set(best.values())) > 1
@@ -82,7 +80,7 @@ def test_a_legend_of_long_names_stays_on_the_paper() -> None:
 
 @pytest.mark.parametrize("label", ["bc", "dqfd", "gail", "dqn"])
 def test_every_published_curve_ends_with_its_training(label: str) -> None:
-    found = [plots.learning_curve(one) for one in RESULTS if one.cell.label == label]
+    found = [plots.learning_curve(one) for one in published("core")[1] if one.cell.label == label]
     assert found
     for grown in found:
         assert grown is not None

@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,7 +16,7 @@ import lam_envs
 from agents.evaluation.evaluation import evaluate
 from benchmarks.analysis.expectations import EXPECTATIONS, file_figures, suite_figures, unexpected
 from benchmarks.analysis.tables import Row, rows
-from benchmarks.runner.results import CELLS, VIDEOS, read_results
+from benchmarks.runner.results import CELLS, VIDEOS
 from benchmarks.suite.suite_file import read_suite
 from demos.experts import make_expert
 from docs.figures import SUITES
@@ -26,7 +25,8 @@ from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 from lam_envs.tasks.table.commands import VERBS
 
-RESULTS = Path(__file__).parents[2] / "results"
+from .suites import PUBLISHED, published
+
 EXPERTS = ("experts", "experts-conditions", "experts-clutter", "experts-table", "experts-chains")
 FILES = ("throughput", "datasets", "learning", "running")
 
@@ -39,25 +39,25 @@ def core() -> dict[tuple[str, str], Row]:
 
 @cache
 def table(suite: str) -> list[Row]:
-    return rows(read_results(RESULTS / suite)[1])
+    return rows(published(suite)[1])
 
 
 @cache
 def measured(name: str) -> dict[str, Any]:
-    return dict(json.loads((RESULTS / f"{name}.json").read_text()))
+    return dict(json.loads((PUBLISHED / f"{name}.json").read_text()))
 
 
 @pytest.mark.parametrize("name", SUITES)
 def test_of_a_published_suite_everything_is_measured_and_nothing_else(name: str) -> None:
-    measured = {path.stem for path in (RESULTS / name / CELLS).iterdir()}
+    measured = {path.stem for path in (PUBLISHED / name / CELLS).iterdir()}
     assert measured == {cell.name for cell in read_suite(name).cells()}, f"run `make benchmark SUITE={name}`"
 
 
 def test_the_published_videos_are_of_the_agents_that_were_measured() -> None:
-    recorded = sorted((RESULTS / "core" / VIDEOS).glob("*.json"))
+    recorded = sorted((PUBLISHED / "core" / VIDEOS).glob("*.json"))
     assert recorded
     for path in recorded:
-        measured = json.loads((RESULTS / "core" / CELLS / path.name).read_text())
+        measured = json.loads((PUBLISHED / "core" / CELLS / path.name).read_text())
         assert json.loads(path.read_text())["key"] == measured["key"], path.name
 
 
@@ -144,7 +144,7 @@ def test_the_published_figures_are_of_the_full_size() -> None:
 
 @pytest.mark.parametrize("name", EXPERTS)
 def test_the_published_experts_are_those_of_their_suites(name: str) -> None:
-    _, results = read_results(RESULTS / name)
+    _, results = published(name)
     assert [result.cell for result in results] == read_suite(name).cells()
 
 
@@ -174,7 +174,7 @@ def test_experts_are_measured_in_every_task_with_every_robot_and_control() -> No
 def test_experts_fail_now_on_the_seeds_that_are_published(name: str, condition: str) -> None:
     # Episodes of Clutter take longer.
     episodes = 20 if name == "experts-clutter" else 100
-    for result in read_results(RESULTS / name)[1]:
+    for result in published(name)[1]:
         cell = result.cell
         if cell.condition != condition:
             continue

@@ -251,8 +251,9 @@ def test_an_agent_is_trained_once_on_a_mixture_and_measured_in_many_environments
     ]
     agents = [{"agent": "lam", "settings": small, "mixture": mixture, "env": {"instruct": True}}]
     conditions = {"as trained": {}, "xarm6": {"env": {"robot": "xarm6"}}}
-    only = {"environments": tasks, "conditions": conditions, "videos": None, "periodic_eval": None}
-    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], **only))
+    evaluation = {"first_seed": 1000, "episodes": 1}
+    only = {"environments": tasks, "conditions": conditions, "evaluation": evaluation, "videos": None}
+    suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], periodic_eval=None, **only))
     assert len(suite.cells()) == 4
     todo = runner.missing(suite, tmp_path / "out")
     assert (len(todo.datasets), len(todo.trainings)) == (3, 1)

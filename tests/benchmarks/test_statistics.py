@@ -150,11 +150,11 @@ def test_the_rate_is_held_as_often_as_the_interval_says_however_alike_trainings_
 @pytest.mark.parametrize(
     ("rates", "others"),
     [
-        ([0.5], [0.5]),
+        pytest.param([0.5], [0.5], marks=pytest.mark.slow),
         ([0.95], [0.9]),
-        ([0.8] * 3, [0.75] * 3),
+        pytest.param([0.8] * 3, [0.75] * 3, marks=pytest.mark.slow),
         ([0.5] * 3, [0.02, 0.5, 0.98]),
-        ([0.8], [0.001, 0.999, 0.8]),
+        pytest.param([0.8], [0.001, 0.999, 0.8], marks=pytest.mark.slow),
     ],
 )
 def test_a_paired_difference_is_held_as_often_as_its_interval_says(

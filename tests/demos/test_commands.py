@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +16,15 @@ import demos
 from demos.__main__ import app
 
 
-def demos_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "demos", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def invoked(*arguments: str, columns: int = 200) -> Any:
     return CliRunner().invoke(app, [*arguments], env={"COLUMNS": str(columns)})
 
 
 def test_the_commands_do_a_whole_round(tmp_path: Path) -> None:
     root = ["--root", str(tmp_path)]
-    collected = demos_command("collect", "LamReach-v0", "--episodes", "3", "--id", "mine-v0", *root)
-    assert collected.returncode == 0, collected.stderr
+    collected = invoked("collect", "LamReach-v0", "--episodes", "3", "--id", "mine-v0", *root)
+    assert collected.exit_code == 0, collected.stderr
     assert "3 episodes, 120 steps" in collected.stdout
-    # Each start of a process takes as long as all the rest: one is enough.
     listed = invoked("list", *root)
     assert "mine-v0" in listed.stdout
     output = invoked("info", "mine-v0", *root)

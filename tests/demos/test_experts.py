@@ -52,20 +52,23 @@ MET = [
     for column, robot in enumerate(ROBOTS)
 ]
 """Each task with each robot, the controls in turn: each pair of robot and control is met."""
+QUICK = [
+    *(MET[row * len(ROBOTS) + (row + row // len(ROBOTS)) % len(ROBOTS)] for row in range(len(TASKS) - 2)),
+    *(cell for cell in MET if cell[:2] in (("clutter", "panda"), ("table", "panda"))),
+]
 
 
 @pytest.mark.parametrize(
     ("task", "robot", "control"),
     [
-        # Episodes of these tasks take longer.
-        pytest.param(
-            *cell, marks=[pytest.mark.slow] if cell[0] in ("clutter", "table") and cell[1] != "panda" else []
-        )
+        # The quick tests have each task once, and each robot and control. Episodes of Clutter and Table take longest.
+        pytest.param(*cell, marks=[] if cell in QUICK else pytest.mark.slow)
         for cell in MET
     ],
 )
 def test_experts_succeed_on_every_robot_and_in_every_control(task: str, robot: str, control: str, make: Make) -> None:
     assert {(robot, control) for _, robot, control in MET} == set(product(ROBOTS, CONTROLS))
+    assert [set(part) for part in zip(*QUICK, strict=True)] == [set(TASKS), set(ROBOTS), set(CONTROLS)]
     assert success_rate(make(env_id(task), robot=robot, control=control), range(3000, 3001)) == 1.0
 
 
@@ -79,7 +82,7 @@ def test_a_push_does_not_stop_the_expert(make: Make) -> None:
     env = make("LamGrasp-v0")
     expert = make_expert(env)
     recovered = 0
-    for seed in range(10):
+    for seed in range(5):
         observation, info = env.reset(seed=seed)
         env.action_space.seed(seed)
         for step in range(60):
@@ -87,7 +90,7 @@ def test_a_push_does_not_stop_the_expert(make: Make) -> None:
             action = env.action_space.sample() if pushed else expert.predict(observation)[0]
             observation, *_, info = env.step(action)
         recovered += info["is_success"]
-    assert recovered >= 9
+    assert recovered == 5
 
 
 class Halved(gym.ActionWrapper[Any, Any, Any]):
@@ -100,8 +103,8 @@ class Halved(gym.ActionWrapper[Any, Any, Any]):
 def test_an_expert_runs_past_its_goal_where_actions_come_late(make: Make) -> None:
     # Its rule asks for the whole distance in each step, and knows of no action that is still under way.
     late = {"action_delay": (2, 2)}
-    assert success_rate(make("LamReach-v0", randomize=late), range(1000, 1010)) <= 0.2
-    assert success_rate(Halved(make("LamReach-v0", randomize=late)), range(1000, 1010)) >= 0.9
+    assert success_rate(make("LamReach-v0", randomize=late), range(1000, 1005)) <= 0.2
+    assert success_rate(Halved(make("LamReach-v0", randomize=late)), range(1000, 1005)) == 1.0
 
 
 def test_a_batch_of_observations_gets_the_actions_of_each(make: Make) -> None:

@@ -75,7 +75,7 @@ def test_the_states_of_what_was_cut_still_succeed(grasps: minari.MinariDataset, 
         replay(processed(grasps, root, CutIdle()))
 
 
-@pytest.mark.parametrize("rate", [5, 10, 13, 20, 40, 100])
+@pytest.mark.parametrize("rate", [5, 13, 20, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (10, 40, 100))])
 def test_resampling_keeps_duration_way_return_and_success(
     rate: float, grasps: minari.MinariDataset, root: Path
 ) -> None:
@@ -110,7 +110,7 @@ def test_smoothing_takes_the_tremble_out_of_the_way_and_not_its_ends(
         )
 
 
-@pytest.mark.parametrize("control", ["joint", "ee_yaw"])
+@pytest.mark.parametrize("control", ["joint", pytest.param("ee_yaw", marks=pytest.mark.slow)])
 def test_relabelled_episodes_are_real(control: str, root: Path) -> None:
     experts = demos.collect("LamGrasp-v0", episodes=2, root=root)
     relabelled = processed(experts, root, Relabel(control))

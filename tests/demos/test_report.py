@@ -135,9 +135,10 @@ def test_paths_and_starts_are_where_the_tool_was(grasps: Any, tmp_path: Path) ->
         ("LamReachGoal-v0", ["goal: desired position of the tool", "goal positions", "along x (1 = 2 cm)"]),
         ("LamReachPixels-v0", ["goal: desired position of the tool", "front: uint8 of shape (84, 84, 3)", "<video"]),
         ("LamGraspDiscrete-v0", ["close the gripper", "hold still", "object: cent"]),
-        ("LamStack-v0", ["base: cent"]),
+        pytest.param("LamStack-v0", ["base: cent"], marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("short_videos")
 def test_every_kind_of_environment_has_a_report(env_id: str, texts: list[str], tmp_path: Path) -> None:
     dataset = demos.collect(env_id, episodes=2, root=tmp_path / "data")
     page = page_of(dataset, tmp_path / "page.html", videos="Pixels" in env_id)

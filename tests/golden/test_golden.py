@@ -19,9 +19,27 @@ from tests.golden.case import Case, difference, message, path_of, recorded, unra
 from tests.golden.suite import all_cases
 
 CASES = all_cases()
+VARIANTS = {
+    "agents: bc, mirrored and masked",
+    "agents: bc-rnn, discrete",
+    "agents: act, latent and ensembled",
+    "agents: diffusion of noise",
+    "agents: sac, hindsight",
+    "demonstrations: successive commands",
+    *(
+        f"environments: {task} on {robot}"
+        for row, task in enumerate(TASKS)
+        for column, robot in enumerate(ROBOTS)
+        if row % len(ROBOTS) != column
+    ),
+}
+"""Cases that ``make test-all`` runs: other cases have their parts, too. Each task is quickly tested on one robot."""
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=str(case), marks=[pytest.mark.slow] if str(case) in VARIANTS else []) for case in CASES],
+)
 def test_behavior_is_as_recorded(case: Case) -> None:
     entry = recorded(case.group)[case.name]
     if not unraised(case, entry):

@@ -52,8 +52,10 @@ def test_the_checkers_find_nothing_to_warn_of(env_id: str, robot: str, keywords:
     check(env_id, robot, keywords, make)
 
 
-@pytest.mark.parametrize(("env_id", "robot", "keywords"), EVERY_CONTROL[: len(ROBOTS) * len(CONTROLS)])
-def test_the_checkers_find_nothing_to_warn_of_with_any_robot_in_any_control(
+@pytest.mark.parametrize(
+    ("env_id", "robot", "keywords"), with_each_other(EVERY_CONTROL[: len(ROBOTS) * len(CONTROLS)], len(CONTROLS))
+)
+def test_the_checkers_find_nothing_to_warn_of_with_any_robot_and_in_any_control(
     env_id: str, robot: str, keywords: dict[str, Any], make: Make
 ) -> None:
     check(env_id, robot, keywords, make)

@@ -227,7 +227,7 @@ def test_a_seed_gives_the_same_episode_in_another_process(cells: list[Cell]) -> 
 
 @pytest.mark.parametrize(
     "cell",
-    [cell if cell in QUICK_CELLS[1::2] else pytest.param(cell, marks=pytest.mark.slow) for cell in ONE_OF_ID],
+    [cell if cell == QUICK_CELLS[-1] else pytest.param(cell, marks=pytest.mark.slow) for cell in ONE_OF_ID],
     ids=str,
 )
 def test_a_seed_gives_the_same_episode_in_an_async_vector_environment(cell: Cell) -> None:
@@ -235,7 +235,7 @@ def test_a_seed_gives_the_same_episode_in_an_async_vector_environment(cell: Cell
 
 
 def test_a_vector_gives_the_same_to_the_last_step_of_an_episode() -> None:
-    check_vector(Cell("LamReach-v0", "panda", "ee", "full"), [SEED, SEED + 1, SEED + 2, SEED + 3], 10**6)
+    check_vector(Cell("LamReach-v0", "panda", "ee", "full"), [SEED, SEED + 1], 10**6)
 
 
 def test_other_seeds_give_other_episodes() -> None:

@@ -20,8 +20,14 @@ from lam_envs.tasks.reach import Reach
 from ..conftest import Make
 from .traces import contact_rich_actions, fingerprint, play
 
+IDS = [
+    pytest.param(env_id, marks=[] if number % 3 == 0 else pytest.mark.slow)
+    for number, env_id in enumerate(lam_envs.ENV_IDS)
+]
+"""A third of the ids quickly: each task and each kind of observation and action."""
 
-@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
+
+@pytest.mark.parametrize("env_id", IDS)
 def test_reset_and_step_have_the_same_info_keys(env_id: str, make: Make) -> None:
     env = make(env_id)
     env.action_space.seed(0)
@@ -169,7 +175,7 @@ def test_the_layout_names_every_number_of_the_state_once(make: Make) -> None:
 # Errors
 
 
-@pytest.mark.parametrize("env_id", lam_envs.ENV_IDS)
+@pytest.mark.parametrize("env_id", IDS)
 def test_step_before_reset_says_so(env_id: str, make: Make) -> None:
     inner = make(env_id).unwrapped
     with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):

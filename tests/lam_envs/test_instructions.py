@@ -94,7 +94,7 @@ FEW, MANY = range(600_000, 600_002), range(600_000, 600_100)
 @pytest.mark.parametrize(
     ("task", "robot", "seeds"),
     [
-        pytest.param(task, robot, seeds, marks=[] if robot == "panda" and seeds == FEW else pytest.mark.slow)
+        pytest.param(task, robot, seeds, marks=[] if seeds == FEW and task != "table" else pytest.mark.slow)
         for task in WITH_COMMANDS
         for robot in ROBOTS
         for seeds in ((FEW, MANY) if robot == "panda" else (MANY,))

@@ -28,7 +28,7 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     "env_id",
     [
-        "LamReach-v0",
+        pytest.param("LamReach-v0", marks=SLOW),
         pytest.param("LamGrasp-v0", marks=SLOW),
         pytest.param("LamGraspDiscrete-v0", marks=SLOW),
         "LamGraspGoal-v0",
@@ -79,7 +79,7 @@ DISTURBED = Randomization(
 SMALL = {"image_width": 12, "image_height": 12}
 
 
-QUICK = {("push", "discrete"), ("insert", "joint")}
+QUICK = {("push", "discrete")}
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,12 @@ import demos
 from .damage import EPISODES
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Datasets by name; not to be changed."""
     root = tmp_path_factory.mktemp("collected")
-    pixels: Any = {"episodes": 2, "env_kwargs": {"image_width": 32, "image_height": 32}, "root": root}
+    small = {"image_width": 32, "image_height": 32, "max_episode_steps": 10}
+    pixels: Any = {"episodes": 2, "env_kwargs": small, "keep_failures": True, "root": root}
     made = {
         "reach": demos.collect("LamReach-v0", episodes=EPISODES, root=root),
         "pixels": demos.collect("LamReachPixels-v0", **pixels),

@@ -113,7 +113,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> CheckReport:
     with opened(folder) as file:
         for number, (damage, _) in enumerate(DAMAGES):
             damage(file[f"episode_{number}"])
-    return check(folder)
+    return check_here(folder, replay=1)
 
 
 @pytest.mark.parametrize(("number", "message"), [(number, message) for number, (_, message) in enumerate(DAMAGES)])

@@ -105,19 +105,8 @@ def test_a_third_party_dataset_works_with_every_command(
         command(demos_app, "import", out, "--format", name, "--id", f"person/{name}-v0")
         assert "3 of 3 episodes bit-identical" in command(demos_app, "replay", f"person/{name}-v0")
     task = ("--env", "LamReach-v0")
-    train = (
-        "train",
-        "bc",
-        "--demos",
-        "person/first-v0",
-        "--budget",
-        "1",
-        "--eval-episodes",
-        "0",
-        "--config",
-        "batch_size=8",
-    )
-    command(agents_app, *train, *task, "--out", tmp_path / "clone")
+    short = ("--budget", "1", "--eval-episodes", "0", "--config", "batch_size=8")
+    command(agents_app, "train", "bc", "--demos", "person/first-v0", *short, *task, "--out", tmp_path / "clone")
     assert "success rate" in command(agents_app, "evaluate", tmp_path / "clone", *task, "--episodes", "1")
 
 

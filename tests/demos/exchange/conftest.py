@@ -26,7 +26,14 @@ READERS = Path(__file__).parents[3] / ".venv-readers"
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, minari.MinariDataset]:
     """A dataset of each kind of observation and action."""
     root = tmp_path_factory.mktemp("sources")
-    return {env_id: demos.collect(env_id, episodes=3, demonstrator="noisy", root=root) for env_id in ENV_IDS}
+    # Images take a while to draw: short episodes have few.
+    short: dict[str, Any] = {"env_kwargs": {"max_episode_steps": 10}, "keep_failures": True}
+    return {
+        env_id: demos.collect(
+            env_id, episodes=3, demonstrator="noisy", root=root, **(short if "Pixels" in env_id else {})
+        )
+        for env_id in ENV_IDS
+    }
 
 
 @pytest.fixture(scope="session")

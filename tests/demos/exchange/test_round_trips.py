@@ -86,7 +86,8 @@ def test_lerobot_loses_only_the_compression_of_videos(
 
 
 def test_images_stored_as_jpeg_go_out_as_they_are_decoded(tmp_path: Path) -> None:
-    dataset = demos.collect("LamReachPixels-v0", episodes=1, jpeg=True, root=tmp_path)
+    short: dict[str, Any] = {"env_kwargs": {"max_episode_steps": 5}, "keep_failures": True}
+    dataset = demos.collect("LamReachPixels-v0", episodes=1, jpeg=True, root=tmp_path, **short)
     assert "JPEG compression" in export_dataset(dataset, "npz", tmp_path / "out.npz")[0]
     back = import_dataset(tmp_path / "out.npz", "npz", "came/back-v0", root=tmp_path)
     assert identical(dataset[0].observations, back[0].observations)

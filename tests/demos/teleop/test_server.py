@@ -12,8 +12,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from typer.testing import CliRunner
 
 import demos
+from demos.__main__ import app
 from demos.datasets.episode import INTERVENTION
 from demos.datasets.reading import episodes_of
 from tests.demos.teleop.client import Page, drive, get, page
@@ -74,6 +76,7 @@ def test_an_episode_is_driven_kept_taken_back_and_replayed(tmp_path: Path) -> No
     assert len({episode.seed for episode in episodes_of(dataset)}) == 2
 
 
+@pytest.mark.slow
 def test_what_was_recorded_survives_a_kill_and_is_continued(tmp_path: Path) -> None:
     async def keep_one(opened: Page) -> None:
         recorded = opened.state["recorded"]
@@ -223,12 +226,11 @@ def test_paths_and_origins(reach: Program, path: str, headers: dict[str, str], s
     assert sent["Content-Security-Policy"].startswith("default-src 'none'")
 
 
-def test_another_program_does_not_record_into_the_same_dataset(root: Path, reach: Program) -> None:
-    with (
-        pytest.raises(AssertionError, match="another process is recording"),
-        program(*REACH, "--root", root, "--id", ID),
-    ):
-        pass
+@pytest.mark.usefixtures("reach")
+def test_another_program_does_not_record_into_the_same_dataset(root: Path) -> None:
+    refused = CliRunner().invoke(app, ["teleop", *REACH, "--root", str(root), "--id", ID, "--port", "0"])
+    assert refused.exit_code == 2
+    assert "another process is recording" in refused.stderr
 
 
 def test_a_wrong_token_is_refused_and_the_right_one_becomes_a_cookie(tmp_path: Path) -> None:
@@ -287,23 +289,30 @@ def test_a_person_takes_over_from_the_expert_and_gives_back(tmp_path: Path) -> N
     assert not interventions[-1]
 
 
-def test_an_agent_is_watched_and_a_failing_policy_gives_the_robot_to_the_person(tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text("def policy(observation):\n    raise ArithmeticError('broken')\n")
+BROKEN_AFTER_FIVE_STEPS = """
+import itertools
 
-    async def watch(opened: Page) -> None:
+calls = itertools.count(1)
+
+def policy(observation):
+    if next(calls) > 5:
+        raise ArithmeticError("broken")
+    return [0.0] * 4
+"""
+
+
+def test_an_agent_is_watched_and_a_failing_policy_gives_the_robot_to_the_person(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN_AFTER_FIVE_STEPS)
+
+    async def play(opened: Page) -> None:
         await opened.send("start")
         await opened.until(lambda state: state["step"] >= 3)
         assert opened.state["driver"] == "policy"
-
-    async def fail(opened: Page) -> None:
-        await opened.send("start")
         await opened.noticed("the policy failed, you drive")
         await opened.until(lambda state: state["driver"] == "person")
 
-    arguments = ("--env", "LamReach-v0", "--root", tmp_path, *QUICK)
-    with program("random", *arguments, package="agents") as running:
-        drive(running.url, watch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+        arguments = ("--env", "LamReach-v0", "--root", tmp_path, *QUICK)
         with program("broken:policy", *arguments, package="agents") as running:
-            drive(running.url, fail)
+            drive(running.url, play)

@@ -30,8 +30,15 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
 MODES = list(AutoresetMode)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(("env_id", "keywords"), KINDS)
+@pytest.mark.parametrize(
+    ("env_id", "keywords", "workers"),
+    [
+        # Processes quickly with numbers and with images; the others are slow.
+        pytest.param(*kind, workers, marks=pytest.mark.slow if workers and row in (1, 2) else ())
+        for row, kind in enumerate(KINDS)
+        for workers in (0, 2)
+    ],
+)
 def test_episodes_are_those_of_single_environments(env_id: str, keywords: dict[str, Any], workers: int) -> None:
     with vector(env_id, **keywords, num_workers=workers) as envs:
         found = [envs.reset(seed=7)]
@@ -147,23 +154,23 @@ def test_what_was_returned_before_does_not_change() -> None:
             assert not envs.step(action)[-1]["is_success"].any()
 
 
-def test_methods_and_attributes_reach_every_environment() -> None:
-    for workers in (1, 2):
-        with vector(num_workers=workers, render_mode="rgb_array", render_width=8, render_height=8) as envs:
-            envs.reset(seed=4)
-            assert envs.get_attr("task_name") == ("reach",) * 3
-            assert envs.np_random_seed == (4, 5, 6)
-            states = envs.call("get_state")
-            assert len({state.tobytes() for state in states}) == 3
-            (kept,) = envs.call_some([1], "get_state")
-            assert_same(kept, states[1])
-            assert [image.shape for image in envs.render()] == [(8, 8, 3)] * 3
-            envs.set_attr("note", ["a", "b", "c"])
-            assert envs.get_attr("note") == ("a", "b", "c")
-            with pytest.raises(ValueError, match="2 values; expected one for each of 3"):
-                envs.set_attr("note", [1, 2])
-            with pytest.raises(AttributeError, match="environment 0"):
-                envs.call("fly")
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_methods_and_attributes_reach_every_environment(workers: int) -> None:
+    with vector(num_workers=workers, render_mode="rgb_array", render_width=8, render_height=8) as envs:
+        envs.reset(seed=4)
+        assert envs.get_attr("task_name") == ("reach",) * 3
+        assert envs.np_random_seed == (4, 5, 6)
+        states = envs.call("get_state")
+        assert len({state.tobytes() for state in states}) == 3
+        (kept,) = envs.call_some([1], "get_state")
+        assert_same(kept, states[1])
+        assert [image.shape for image in envs.render()] == [(8, 8, 3)] * 3
+        envs.set_attr("note", ["a", "b", "c"])
+        assert envs.get_attr("note") == ("a", "b", "c")
+        with pytest.raises(ValueError, match="2 values; expected one for each of 3"):
+            envs.set_attr("note", [1, 2])
+        with pytest.raises(AttributeError, match="environment 0"):
+            envs.call("fly")
 
 
 def test_every_id_has_the_entry_point_and_specs_make_the_same() -> None:

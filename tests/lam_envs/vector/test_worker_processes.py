@@ -106,7 +106,7 @@ def test_a_result_that_cannot_be_sent_is_an_error_and_the_environments_go_on() -
     envs.close()
 
 
-@pytest.mark.parametrize("when", ["step", "call"])
+@pytest.mark.parametrize("when", ["step", pytest.param("call", marks=pytest.mark.slow)])
 def test_a_killed_process_is_named_and_nothing_stays_behind(when: str) -> None:
     before = set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
     with vector(num_workers=2, count=5) as envs:
@@ -206,7 +206,7 @@ def test_an_interrupt_prints_nothing_and_the_environments_go_on(case: str) -> No
     assert (output, errors, script.returncode) == ("went on\n", "", 0)
 
 
-@pytest.mark.parametrize("case", ["left_behind", "gone"])
+@pytest.mark.parametrize("case", [pytest.param("left_behind", marks=pytest.mark.slow), "gone"])
 def test_workers_end_with_their_parent(case: str) -> None:
     script = subprocess.Popen(
         [sys.executable, SCRIPTS, case], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
