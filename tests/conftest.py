@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +17,11 @@ import pytest
 import lam_envs  # noqa: F401  (registers the ids)
 
 Make = Callable[..., gym.Env[Any, Any]]
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the modules and tests that are there from garbage collection, which would visit them again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -57,11 +57,11 @@ class Asked:
 )
 def test_there_are_no_more_labels_than_demonstrated_steps(env_id: str, make: Make, tmp_path: Path) -> None:
     env = make(env_id)
-    dataset = demos.collect(env_id, episodes=8, root=tmp_path)
+    dataset = demos.collect(env_id, episodes=4, root=tmp_path)
     expert = Asked(demos.make_expert(make(env_id)))
     agent = agents.make("dagger", env, **QUICK)
     agent.learn(dataset, env, seed=0, expert=expert)
-    assert len(expert.labels) == 6 * 40
+    assert len(expert.labels) == 3 * 40
     assert env.action_space.contains(np.asarray(agent.predict(expert.observations[0], deterministic=True)[0]))
     first = expert.observations[0]
     started = first["observation"] if isinstance(first, dict) else first
@@ -82,7 +82,9 @@ def test_labels_of_the_expert_are_executed_only_with_beta(datasets: Any, make: M
 
     def visited(expert: Any, beta: float) -> Any:
         asked = Asked(expert)
-        agents.make("dagger", env, **{**QUICK, "iterations": 1}, beta=beta).learn(dataset, env, seed=0, expert=asked)
+        agents.make("dagger", env, **{**QUICK, "iterations": 1, "initial_fraction": 0.6}, beta=beta).learn(
+            dataset, env, seed=0, expert=asked
+        )
         return np.stack(asked.observations)
 
     wise = demos.make_expert(make("LamReach-v0"))

@@ -82,7 +82,7 @@ def test_mapped_transitions_are_those_in_memory(reach: Any) -> None:
         np.testing.assert_array_equal(one_episode.observations, other_episode.observations)
 
 
-@pytest.mark.parametrize("name", ["bc", "dagger", "gail"])
+@pytest.mark.parametrize("name", ["bc", pytest.param("dagger", marks=pytest.mark.slow), "gail"])
 def test_agents_learn_the_same_from_mapped_files(name: str, reach: Any, make: Make) -> None:
     env = make("LamReach-v0")
     settings: dict[str, Any] = {

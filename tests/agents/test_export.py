@@ -73,7 +73,9 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
     return agent
 
 
-VARIANTS = ("bc, goals, ensemble", "dagger", "sqil", "act, ensembling", "diffusion, noise")
+VARIANTS = (
+    "bc, goals, ensemble", "dagger", "gail", "dqn", "sqil", "bc-rnn, chunks", "act, ensembling", "diffusion, noise"
+)  # fmt: skip
 """Cases whose parts the others have, too."""
 
 

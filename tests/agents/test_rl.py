@@ -77,7 +77,10 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
     assert not same(other, whole)
 
 
-@pytest.mark.parametrize(("name", "env_id", "steps", "settings"), ALGORITHMS[::3], ids=["dqn", "ppo"])
+@pytest.mark.parametrize(
+    ("name", "env_id", "steps", "settings"),
+    [pytest.param(*ALGORITHMS[0], id="dqn", marks=pytest.mark.slow), pytest.param(*ALGORITHMS[3], id="ppo")],
+)
 def test_a_training_leaves_nothing_among_the_temporary_files(
     name: str,
     env_id: str,
@@ -114,7 +117,7 @@ def test_periodic_evaluation_does_not_change_a_training(make: Make, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("ppo", {"steps_per_iteration": 80, "batch_size": 40}),
+        pytest.param("ppo", {"steps_per_iteration": 80, "batch_size": 40}, marks=pytest.mark.slow),
         ("sac", {"learning_starts": 20, "batch_size": 16, "buffer_size": 100}),
     ],
 )

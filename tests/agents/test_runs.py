@@ -30,7 +30,7 @@ from ..lam_envs.traces import fingerprint
 
 SETTINGS: list[Any] = [
     pytest.param({}, marks=pytest.mark.slow),
-    {"ensemble_size": 2},
+    pytest.param({"ensemble_size": 2}, marks=pytest.mark.slow),
     {"validation_fraction": 0.2, "patience": 3},
 ]
 
@@ -197,7 +197,7 @@ def test_a_training_that_diverges_is_an_error_of_one_line(
         agent.learn(dataset, env, seed=0, budget=4000 if name in ("gail", "ppo") else 3)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
+@pytest.mark.parametrize("seed", [-1, 2**32, pytest.param(2**70, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["bc", "bc-rnn", "dagger", "gail", "ppo"])
 def test_seeds_out_of_range_are_refused(name: str, seed: int, datasets: Any, make: Make) -> None:
     root, ids = datasets

@@ -47,8 +47,7 @@ def test_a_suite_of_your_own_has_no_expectations(tmp_path: Path) -> None:
         write_cell(
             folder, dataclasses.replace(result, evaluation=dataclasses.replace(result.evaluation, episodes=failed))
         )
-    reports.report(folder)
-    assert "unexpected" not in (folder / "report.md").read_text()
+    assert "unexpected" not in reports.markdown(folder)
 
 
 def test_bounds_are_of_every_figure_they_name_and_of_differences() -> None:

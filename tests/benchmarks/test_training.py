@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
 STEPS = {"bc": 0, "dqn": 400, "ppo": 240}
 
 
-@pytest.mark.parametrize("name", ["bc", pytest.param("dqn", marks=pytest.mark.slow), "ppo"])
+@pytest.mark.parametrize("name", ["bc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dqn", "ppo"))])
 def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
     name: str, datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

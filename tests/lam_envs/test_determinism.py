@@ -225,11 +225,8 @@ def test_a_seed_gives_the_same_episode_in_another_process(cells: list[Cell]) -> 
     assert not different
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [cell if cell == QUICK_CELLS[-1] else pytest.param(cell, marks=pytest.mark.slow) for cell in ONE_OF_ID],
-    ids=str,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ONE_OF_ID, ids=str)
 def test_a_seed_gives_the_same_episode_in_an_async_vector_environment(cell: Cell) -> None:
     check_vector(cell, [SEED, SEED + 1], STEPS)
 

@@ -191,6 +191,8 @@ CHEATS: dict[str, tuple[Commanded, Callable[[Episode, int], bool]]] = {
     "press_down": (press_down, was_pressed),
     "push_on": (push_on, only_the_release_is_missing),
 }
+QUICK_CHEATS = ("hold_at_mark", "stop_short", "obey_the_other", "fling")
+"""Cheats of the quick tests: steps that press something cost ten times as much."""
 
 
 def expert_return(env: gym.Env[Any, Any], seed: int, options: dict[str, Any]) -> float:
@@ -216,8 +218,7 @@ def check_cheat(env: gym.Env[Any, Any], name: str, command: int, seed: int) -> N
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        # Steps that press something cost ten times as much.
-        pytest.param(number % 2, name, marks=SLOW if name == "press_down" else [])
+        pytest.param(number % 2, name, marks=[] if name in QUICK_CHEATS else SLOW)
         for number, name in enumerate(CHEATS)
     ],
 )

@@ -54,7 +54,7 @@ def subject(agent: Any, env: gym.Env[Any, Any], dataset: Any, states: int, episo
     return Subject(function, references, seen, found, named_numbers(env), baseline)
 
 
-@pytest.fixture(scope="module", params=["bc", "act"])
+@pytest.fixture(scope="module", params=["bc", pytest.param("act", marks=pytest.mark.slow)])
 def small(request: pytest.FixtureRequest, datasets: Any) -> Subject:
     root, ids = datasets
     dataset = demos.load(ids["LamGrasp-v0"], root)

@@ -100,7 +100,7 @@ def test_periodic_evaluation_acts_by_the_average_and_changes_nothing(name: str, 
     assert weights(plain) == weights(watched)
 
 
-@pytest.mark.parametrize("env_id", ["LamReachGoal-v0", "LamReachDiscrete-v0"])
+@pytest.mark.parametrize("env_id", [pytest.param("LamReachGoal-v0", marks=pytest.mark.slow), "LamReachDiscrete-v0"])
 @names
 def test_goals_and_discrete_actions_are_learned_saved_and_loaded(
     name: str, env_id: str, collected: Any, make: Make, tmp_path: Path

@@ -22,7 +22,7 @@ from demos.datasets.episode import DIGEST
 from .damage import EPISODES, METADATA, check_here, opened
 
 
-@pytest.mark.parametrize("name", ["reach", "jpeg"])
+@pytest.mark.parametrize("name", ["reach", pytest.param("jpeg", marks=pytest.mark.slow)])
 def test_a_repair_keeps_the_sound_episodes_as_they_are(name: str, collected: dict[str, Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(collected[name], tmp_path / "data"))
     with opened(folder) as file:
@@ -74,7 +74,7 @@ DYING = """
     ("how", "message"),
     [
         ("crash", "crashed by SIGABRT"),
-        ("hang", "hung: no message for 2 s"),
+        pytest.param("hang", "hung: no message for 2 s", marks=pytest.mark.slow),
         pytest.param("fail", r"status 1 \(ValueError: fail", marks=pytest.mark.slow),
     ],
 )

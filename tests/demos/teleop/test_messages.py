@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demos.teleop.access import Access, is_loopback
@@ -60,6 +60,7 @@ def test_an_invalid_message_is_refused_with_its_reason(text: str, error: str) ->
     assert len(str(raised.value)) < 300
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON) | JSON)
 def test_any_json_is_a_message_or_refused(content: Any) -> None:
     try:
