@@ -330,5 +330,5 @@ def test_interventions_keep_the_pairs_of_observation_and_action_of_a_person(tmp_
     np.testing.assert_array_equal(own.actions, episode.actions[steps])
     np.testing.assert_array_equal(own.infos["is_success"], episode.infos["is_success"][[3, 4, 5, 10]])
     assert own.truncations.tolist() == [False, False, True]
-    assert demos.check("lam/own-v0", tmp_path).is_undamaged
+    assert check_here("lam/own-v0", tmp_path, replay=1).is_undamaged
     assert demos.replay_states(made).states == 4

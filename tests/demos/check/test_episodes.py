@@ -33,7 +33,9 @@ def test_a_missing_dataset_is_an_error(tmp_path: Path) -> None:
         check("lam/none-v0", tmp_path)
 
 
-@pytest.mark.parametrize(("left", "asked"), [(0, check_here), (50_000, check)])
+@pytest.mark.parametrize(
+    ("left", "asked"), [(0, check_here), (50_000, check_here), pytest.param(50_000, check, marks=pytest.mark.slow)]
+)
 def test_a_truncated_file_is_named(left: int, asked: Callable[..., CheckReport], reach: Path) -> None:
     os.truncate(reach / DATA_FILE, left)
     report = asked(reach, replay=0)

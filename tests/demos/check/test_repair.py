@@ -46,7 +46,7 @@ def test_what_cannot_be_repaired_is_an_error(reach: Path, tmp_path: Path) -> Non
         for number in range(EPISODES):
             del file[f"episode_{number}/rewards"]
     with pytest.raises(ValueError, match=r"undamaged episodes: 0 of 4.*Collect it again"):
-        repair(reach, "mended-v0", tmp_path)
+        repair(reach, "mended-v0", tmp_path, report=check_here(reach))
     (reach / METADATA).unlink()
     with pytest.raises(ValueError, match=r"metadata\.json: is missing"):
         repair(reach, "mended-v0", tmp_path, report=check_here(reach))

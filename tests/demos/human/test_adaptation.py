@@ -17,6 +17,7 @@ from demos.human.adaptation import SAMPLES, Segment, deviation_of, fit_to_time, 
 from demos.human.events import Events
 from demos.human.motion.hand_motion import HandMotion, make_motion
 from demos.human.policy import HumanPolicy, failure_of
+from tests.demos.check.damage import check_here
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_a_collection_imitates_replays_and_checks(motion: HandMotion, tmp_path: 
     keywords: dict[str, Any] = {"episodes": 2, "demonstrator": HUMAN, "motion": motion.as_json(), "root": tmp_path}
     dataset = demos.collect("LamPickPlace-v0", **keywords)
     assert demos.replay(dataset).differences == ()
-    assert demos.check(dataset.storage.data_path).problems == ()
+    assert check_here(dataset.storage.data_path, replay=1).problems == ()
     episode = next(dataset.iterate_episodes())
     assert episode.infos["kept_deviation"].min() > 0.5
     assert np.median(episode.infos["path_distance"]) < 0.02
