@@ -167,7 +167,14 @@ def test_a_caller_who_changes_the_info_changes_no_episode(make: Make) -> None:
 
 
 # A heap of objects of another size lies otherwise, and another object of it may be the marked one.
-@pytest.mark.parametrize("task", [task for task in TASKS if task not in ("reach", "clutter")])
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=[] if task in ("push", "stack", "insert") else pytest.mark.slow)
+        for task in TASKS
+        if task not in ("reach", "clutter")
+    ],
+)
 def test_bodies_have_the_size_mass_and_friction_that_were_drawn(task: str, make: Make) -> None:
     plain = make(env_id(task))
     plain.reset(seed=0)
