@@ -51,7 +51,7 @@ def test_a_large_lerobot_folder_has_many_files(
     monkeypatch.setattr(videos, "MAX_BYTES", 0)
     monkeypatch.setattr(videos, "FILES_PER_CHUNK", 2)
     back = carried(sources["LamReachPixels-v0"], "lerobot", tmp_path)
-    assert [len(episode) for episode in episodes_of(back)] == [40, 40, 40]
+    assert [len(episode) for episode in episodes_of(back)] == [10, 10, 10]
     files = sorted(file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("chunk-001/*"))
     assert files == [
         "data/chunk-001/file-000.parquet",
