@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ def test_a_training_leaves_nothing_among_the_temporary_files(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The first optimizer of a process imports this, which makes a folder for compiled code.
+    importlib.import_module("torch._dynamo")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     env = make(env_id)
     agents.make(name, env, **settings).learn(None, env, seed=0, budget=steps)
