@@ -138,7 +138,7 @@ def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Conten
     by_condition = _conditions(suite, table)
     overviews_as_trained = overviews([row for row in table if row.condition == by_condition["conditions"][0]])
     ranked = [each for each in map(ranking, overviews_as_trained) if len(each.ranks) > 1]
-    videos = _videos(base, suite, results)
+    videos = recorded_videos(base, suite, results)
     return {
         "suite": suite,
         "rows": table,
@@ -156,7 +156,7 @@ def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Conten
         "unexpected": unexpected_lines(suite, table),
         "seeds": _seeds(suite),
         "label_descriptions": label_descriptions(suite),
-        "command": _command(suite),
+        "command": command(suite),
         "color": plots.color,
     }
 
@@ -198,7 +198,7 @@ def unexpected_lines(suite: JsonObject, table: list[Row]) -> list[str]:
     return unexpected(expected, suite_figures(table)) if expected and _is_shipped(suite) else []
 
 
-def _command(suite: JsonObject) -> str:
+def command(suite: JsonObject) -> str:
     """Return the command that runs the suite; the path of a user's own suite is not recorded."""
     words = ["python -m benchmarks run", suite["name"] if _is_shipped(suite) else "SUITE.yaml"]
     words += [f"--agent {shlex.quote(agent)}" for agent in suite["extra_agents"]]
@@ -220,7 +220,7 @@ def _is_shipped(suite: JsonObject) -> bool:
     )
 
 
-def _videos(base: Path, suite: JsonObject, results: list[CellResult]) -> list[Video]:
+def recorded_videos(base: Path, suite: JsonObject, results: list[CellResult]) -> list[Video]:
     """Return the videos of cells that have results."""
     if suite["videos"] is None:
         return []

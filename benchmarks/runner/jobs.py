@@ -6,6 +6,7 @@ Each job writes its output completely or not at all. A job that fails writes its
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
 import os
 import random
@@ -107,7 +108,7 @@ def collect(folder: Path, wanted: Demonstrations, unseen: range) -> None:
     _check_unseen(wanted.environment, episode_seeds(dataset), unseen)
 
 
-def _check_unseen(environment: str, demonstrated: Sequence[int], unseen: range) -> None:
+def _check_unseen(environment: str, demonstrated: Sequence[int], unseen: Sequence[int]) -> None:
     shared = set(demonstrated) & set(unseen)
     if shared:
         raise ValueError(
@@ -153,11 +154,29 @@ def measure(folder: Path, planned: PlannedCell, episode_seconds: int) -> None:
         FileNotFoundError: Its training failed.
         ValueError: The agent learned from an episode with a seed of the evaluation.
     """
-    cell, wanted = planned.cell, planned.training
+    cell = planned.cell
     seeds = range(cell.first_seed, cell.first_seed + cell.episodes)
+    write_cell(folder, measure_episodes(folder, planned, seeds, episode_seconds))
+
+
+def measure_episodes(folder: Path, planned: PlannedCell, seeds: Sequence[int], episode_seconds: int) -> CellResult:
+    """Evaluate a cell's agent in some episodes.
+
+    Args:
+        folder: Results folder.
+        planned: Cell to measure.
+        seeds: Seeds of the episodes.
+        episode_seconds: Wall time after which the engine ends an episode and this job.
+
+    Raises:
+        FileNotFoundError: Its training failed.
+        ValueError: The agent learned from an episode with a seed of the evaluation.
+    """
+    cell, wanted = planned.cell, planned.training
+    done = itertools.count()
 
     def begin(seed: int) -> None:
-        progress.report((seed - cell.first_seed) / cell.episodes)
+        progress.report(next(done) / len(seeds))
         progress.limit(f"the episode with seed {seed}", episode_seconds)
 
     env = cell.perturbation.make(cell.environment)
@@ -173,7 +192,7 @@ def measure(folder: Path, planned: PlannedCell, episode_seconds: int) -> None:
     finally:
         env.close()
     took = None if stored is None else stored.training
-    write_cell(folder, CellResult(cell, result, planned.provenance, took, evaluated))
+    return CellResult(cell, result, planned.provenance, took, evaluated)
 
 
 def record_videos(folder: Path, planned: PlannedCell, videos: VideoSettings, seconds: float) -> None:

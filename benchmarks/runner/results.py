@@ -29,6 +29,8 @@ FAILURES = "failures"
 SUITE_FILE = "suite.json"
 RECORDED_EPISODES = ("median", "worst")
 """Episodes of which videos are recorded, by success and then by return."""
+DAMAGE = (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError)
+"""Errors of reading a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,16 @@ def video_info_file(cell: Cell) -> str:
 
 def write_cell(folder: Path, result: CellResult) -> Path:
     """Write a result; if the process is killed, the file is complete or absent."""
+    content = cell_content(result)
+    episodes = content.pop("episodes")
+    # One line for each column of the episodes keeps files small and differences readable.
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in episodes.items())
+    text = json.dumps({**content, "episodes": {}}, indent=1).removesuffix("{}\n}") + "{\n" + lines + "\n }\n}\n"
+    return write_atomically(cell_path(folder, result.cell), text)
+
+
+def cell_content(result: CellResult) -> JsonObject:
+    """Return a result as plain data with its checksum; the episodes are columns."""
     mean = result.evaluation.mean_inference_latency_ms
     content = {
         "cell": result.cell.as_json(),
@@ -172,15 +184,15 @@ def write_cell(folder: Path, result: CellResult) -> Path:
         part.name: [getattr(each, part.name) for each in result.evaluation.episodes] for part in fields(EpisodeResult)
     }
     episodes = {name: values for name, values in columns.items() if name != "completed" or None not in values}
-    content["checksum"] = _checksum({**content, "episodes": episodes})
-    # One line for each column of the episodes keeps files small and differences readable.
-    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in episodes.items())
-    text = json.dumps({**content, "episodes": {}}, indent=1).removesuffix("{}\n}") + "{\n" + lines + "\n }\n}\n"
-    return write_atomically(cell_path(folder, result.cell), text)
+    return {**content, "checksum": checksum_of({**content, "episodes": episodes}), "episodes": episodes}
 
 
-def _checksum(content: Mapping[str, object]) -> str:
-    """Return the checksum of the rest of a file; an error for numbers that are not finite."""
+def checksum_of(content: Mapping[str, object]) -> str:
+    """Return the checksum of plain data without its own ``checksum``.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
     rest = {name: value for name, value in content.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
 
@@ -206,6 +218,29 @@ def _results() -> TypeAdapter[CellResult]:
     return TypeAdapter(CellResult)
 
 
+def parse_cell(content: JsonObject) -> CellResult:
+    """Return the result that :func:`cell_content` gave as plain data.
+
+    Raises:
+        ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError: The data are damaged or
+            inconsistent: see :data:`DAMAGE`.
+    """
+    if content["checksum"] != checksum_of(content):
+        raise ValueError("its checksum does not match")
+    names = content["episodes"]
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*names.values(), strict=True)]
+    parts = {**content, "evaluation": {**content, "episodes": rows}, "provenance": content}
+    result = _results().validate_json(json.dumps(parts), strict=True)
+    if not abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12:
+        raise ValueError("it states a success rate that its episodes do not have")
+    seeds = [episode.seed for episode in result.evaluation.episodes]
+    if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
+        raise ValueError("it does not have the episodes of its cell")
+    if content["key"] != result.key:
+        raise ValueError("it has the key of another cell")
+    return result
+
+
 def read_cell(path: Path) -> CellResult:
     """Read a result.
 
@@ -213,25 +248,10 @@ def read_cell(path: Path) -> CellResult:
         ValueError: The file is damaged or inconsistent.
     """
     try:
-        content = json.loads(path.read_text())
-        if content["checksum"] != _checksum(content):
-            raise ValueError("its checksum does not match")
-        names = content["episodes"]
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*names.values(), strict=True)]
-        parts = {**content, "evaluation": {**content, "episodes": rows}, "provenance": content}
-        result = _results().validate_json(json.dumps(parts), strict=True)
-        consistent = abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12
-        key = result.key
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
+        result = parse_cell(json.loads(path.read_text()))
+    except DAMAGE as error:
         problem = problem_of(error)
         raise ValueError(f"the result {path} is damaged ({problem}): remove it and run the suite again") from error
-    if not consistent:
-        raise ValueError(f"the result {path} states a success rate that its episodes do not have: remove it")
-    seeds = [episode.seed for episode in result.evaluation.episodes]
-    if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
-        raise ValueError(f"the result {path} does not have the episodes of its cell: remove it")
-    if content["key"] != key:
-        raise ValueError(f"the result {path} has the key of another cell: remove it and run the suite again")
     if path.stem != result.cell.name:
         raise ValueError(f"the result {path} is of {result.cell.name}: remove it")
     return result
@@ -249,17 +269,22 @@ def outdated_by(result: CellResult) -> list[str]:
         return []
     if result.provenance.sources.keys() - now.sources.keys():
         return []
-    changes = []
-    for what, before, after in (
-        ("", result.provenance.versions, now.versions),
-        ("setting ", result.provenance.settings, now.settings),
-        ("major version of ", major_versions(result.provenance.libraries), major_versions(now.libraries)),
-        ("code of the ", result.provenance.sources, now.sources),
+    return changes(result.provenance, now)
+
+
+def changes(before: Provenance, after: Provenance) -> list[str]:
+    """Return the differences between two provenances as text."""
+    found = []
+    for what, old, new in (
+        ("", before.versions, after.versions),
+        ("setting ", before.settings, after.settings),
+        ("major version of ", major_versions(before.libraries), major_versions(after.libraries)),
+        ("code of the ", before.sources, after.sources),
     ):
-        for name in sorted(before.keys() | after.keys()):
-            if before.get(name) != after.get(name):
-                changes.append(f"{what}{name} was {before.get(name, 'absent')}, is {after.get(name, 'absent')}")
-    return changes
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) != new.get(name):
+                found.append(f"{what}{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}")
+    return found
 
 
 def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> bool:

@@ -86,9 +86,9 @@ class Demonstrations:
     @property
     def id(self) -> str:
         """Id of the dataset."""
-        parts = [_slug(self.environment.removesuffix("-v0"))]
+        parts = [slug(self.environment.removesuffix("-v0"))]
         if self.env:
-            parts.append(_slug("-".join(f"{name}-{value}" for name, value in sorted(self.env.items()))))
+            parts.append(slug("-".join(f"{name}-{value}" for name, value in sorted(self.env.items()))))
         return "-".join([*parts, self.demonstrator, str(self.count), f"seed{self.seed}", "v0"])
 
 
@@ -178,11 +178,11 @@ class Cell:
     @property
     def name(self) -> str:
         """File name made of environment, label, demonstrations, condition and seed."""
-        parts = [_slug(self.environment), _slug(self.label)]
+        parts = [slug(self.environment), slug(self.label)]
         if self.demonstrations is not None:
             parts.append(f"{self.demonstrations}-{self.demonstrator}")
         if self.condition != AS_TRAINED:
-            parts.append(_slug(self.condition))
+            parts.append(slug(self.condition))
         if self.training_seed is not None:
             parts.append(f"seed{self.training_seed}")
         return "-".join(parts)
@@ -299,7 +299,7 @@ def without_unused(content: JsonObject) -> JsonObject:
     return {name: value for name, value in content.items() if value or name not in UNUSED}
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     """Return a text as part of a file name; a checksum stands for what a file name cannot hold."""
     if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", text):
         return text

@@ -64,7 +64,7 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
         with pytest.raises(ValueError, match=r"is damaged .*its checksum does not match"):
             read_results(folder)
         # Whoever takes the trouble to mend the checksum is found out by what does not fit together.
-        path.write_text(json.dumps({**content, "checksum": results_module._checksum(content)}))
+        path.write_text(json.dumps({**content, "checksum": results_module.checksum_of(content)}))
         with pytest.raises(ValueError, match=problem):
             read_results(folder)
     path.write_text(json.dumps({**json.loads(whole), "inference_latency_ms": float("nan")}))
