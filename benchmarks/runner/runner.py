@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -246,15 +246,26 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
     # Absolute: an agent may change the working directory.
     base = Path(folder).absolute()
     check_folder(suite, base)
-    base.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(base / LOCK, timeout=0)
+    with locked(base):
+        _run(suite, base, engine, progress=progress)
+    return base
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a results folder, which is made if it does not exist.
+
+    Raises:
+        ValueError: Another run works there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         with lock:
-            _run(suite, base, engine, progress=progress)
+            yield
     except Timeout as error:
-        raise ValueError(f"another run works in {base}: wait for it, or choose another folder by --out") from error
-    (base / LOCK).unlink(missing_ok=True)
-    return base
+        raise ValueError(f"another run works in {folder}: wait for it, or choose another folder by --out") from error
+    (folder / LOCK).unlink(missing_ok=True)
 
 
 def removed_agents(suite: Suite, folder: str | Path) -> list[str]:
@@ -320,17 +331,32 @@ def check_folder(suite: Suite, folder: str | Path) -> None:
 def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     write_suite(base, suite)
     todo = missing(suite, base)
-    work = make_jobs(suite, todo, base)
-    # Jobs that failed run again, or do not belong to the suite any more.
-    shutil.rmtree(base / FAILURES, ignore_errors=True)
     done = len(suite.cells()) - len(todo.cells)
     note = f"{done} results are up to date" if done else ""
-    with ProgressDisplay(f"suite {suite.name}", len(work), note, disable=not progress) as shown:
-        for job, problem in engine.run(work, on_crash=_on_crash, on_progress=shown.update if progress else None):
-            shown.ended(job, failed=bool(problem))
+    run_jobs(make_jobs(suite, todo, base), base, engine, f"suite {suite.name}", note, progress=progress)
     for each in todo.trainings:
         if is_trained(base, each, with_curve=False):
             remove_outdated(base, each)
+
+
+def run_jobs(
+    work: Sequence[Job], folder: Path, engine: Engine, what: str, note: str = "", *, progress: bool = False
+) -> None:
+    """Run jobs. Tracebacks of those that fail are then in the folder; earlier ones are deleted.
+
+    Args:
+        work: Jobs that call :func:`benchmarks.runner.jobs.attempt`.
+        folder: Results folder.
+        engine: Engine that runs the jobs.
+        what: Name of the run, for the progress bars.
+        note: Text beside the bar of the run.
+        progress: Show progress bars.
+    """
+    # Jobs that failed run again, or do not belong to the suite any more.
+    shutil.rmtree(folder / FAILURES, ignore_errors=True)
+    with ProgressDisplay(what, len(work), note, disable=not progress) as shown:
+        for job, problem in engine.run(work, on_crash=_on_crash, on_progress=shown.update if progress else None):
+            shown.ended(job, failed=bool(problem))
 
 
 def _on_crash(job: Job, error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Leaderboard: a site of all results, submissions of third-party agents, and their verification."""

@@ -1,0 +1,143 @@
+"""Submissions: the result of a third-party agent on a suite, as one JSON file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
+
+from agents.types import JsonObject
+from benchmarks.runner.results import DAMAGE, CellResult, cell_content, checksum_of, parse_cell
+from benchmarks.suite.fields import Items, SuiteModel, Text, problem_of
+from benchmarks.suite.suite import Cell, Suite, SuiteName
+from demos.runtime.files import write_atomically
+
+FORMAT = "lam-envs submission"
+FORMAT = "lam-envs submission"
+"""Value of ``format`` in the file of a submission."""
+MAX_BYTES = 64 * 2**20
+"""Largest file of a submission. Core has 3 MB."""
+
+
+def _line(text: str) -> str:
+    if not all(letter.isprintable() for letter in text):
+        raise ValueError(f"found {text!r}; expected a text in one line")
+    return text
+
+
+def _parsed(content: object) -> CellResult:
+    if isinstance(content, CellResult):
+        return content
+    if not isinstance(content, dict):
+        raise ValueError(f"expected a mapping, found {type(content).__name__}")
+    try:
+        return parse_cell(content)
+    except DAMAGE as error:
+        raise ValueError(problem_of(error)) from error
+
+
+Line = Annotated[str, Field(max_length=500), AfterValidator(_line)]
+Url = Annotated[str, Field(pattern=r"^(https?://[^\s\"'<>]+)?$", max_length=500)]
+"""Address of a web page; empty for none."""
+Result = Annotated[CellResult, PlainValidator(_parsed), PlainSerializer(cell_content)]
+"""Result of a cell, in the form of its file in a results folder."""
+
+
+class SubmittedAgent(SuiteModel):
+    """Description of an agent by its author."""
+
+    name: Text = Field(description="Name on the leaderboard.")
+    author: Line = Field(default="", description="Names of the authors.")
+    url: Url = Field(default="", description="Web page of the agent: its code or paper.")
+    data: Line = Field(default="", description="Data that it was trained on.")
+    version: Line = Field(default="", description="Version of its code, such as a Git commit.")
+
+
+class Submission(SuiteModel):
+    """Result of one agent on a suite."""
+
+    format: Literal["lam-envs submission"] = "lam-envs submission"
+    format_version: Literal[1] = 1
+    agent: SubmittedAgent
+    suite: SuiteName
+    command: Line = Field(description="Command that measured it.")
+    machine: JsonObject = Field(description="Machine that it was measured on.")
+    results: Items[Result]
+
+    @model_validator(mode="after")
+    def _one_agent(self) -> Submission:
+        names = [result.cell.name for result in self.results]
+        twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is there twice")
+        other = next((result.cell.label for result in self.results if result.cell.label != self.agent.name), None)
+        if other is not None:
+            raise ValueError(f"the agent is {self.agent.name!r}, and there is a result of {other!r}")
+        return self
+
+    @property
+    def checksum(self) -> str:
+        """Checksum of everything in the file."""
+        return checksum_of(self.model_dump(mode="json"))
+
+
+class _StoredSubmission(Submission):
+    """A submission as its file has it."""
+
+    stated: str = Field(alias="checksum")
+
+
+def write_submission(path: Path, submission: Submission) -> Path:
+    """Write a submission; if the process is killed, the file is complete or absent."""
+    stored = _StoredSubmission(**dict(submission), checksum=submission.checksum)
+    # Without indents: episodes are long lists of numbers.
+    return write_atomically(path, stored.model_dump_json(by_alias=True) + "\n")
+
+
+def read_submission(path: Path) -> Submission:
+    """Read a submission, and check that it is complete and consistent.
+
+    Args:
+        path: File from an untrusted source.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, or its rates do not follow from its episodes.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES // 2**20} MB")
+        stored = _StoredSubmission.model_validate_json(path.read_bytes())
+        submission = Submission(**{name: getattr(stored, name) for name in Submission.model_fields})
+        if stored.stated != submission.checksum:
+            raise ValueError("its checksum does not match")
+    except DAMAGE as error:
+        raise ValueError(f"the submission {path} is damaged: {problem_of(error)}") from error
+    return submission
+
+
+def check_episodes(submission: Submission, suite: Suite) -> None:
+    """Check that a submission was measured in environments, conditions and episodes of a suite.
+
+    Args:
+        submission: Submission to check.
+        suite: Suite that it names.
+
+    Raises:
+        ValueError: A result is of something else.
+    """
+    known = [_evaluated(cell) for cell in suite.cells()]
+    for result in submission.results:
+        if _evaluated(result.cell) not in known:
+            raise ValueError(
+                f"{result.cell.name} was not measured in an environment, condition and episodes of {suite.name}: "
+                "measure it by python -m benchmarks submit"
+            )
+
+
+def _evaluated(cell: Cell) -> tuple[object, ...]:
+    """Return what decides the episodes of a cell."""
+    return cell.environment, cell.condition, cell.changes, cell.env, cell.first_seed, cell.episodes
