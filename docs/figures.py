@@ -49,6 +49,8 @@ SUITES = {
 """Title and subject of the suites whose results may be published."""
 ON_SITE = ("core", "experts-conditions", "experts-clutter", "experts-table", "experts-chains")
 """Suites without a section of their own in the README: the site shows them."""
+LEADERBOARD = "leaderboard"
+"""Folder of the leaderboard in the site."""
 DATASETS = RESULTS / "datasets.json"
 RUNNING = RESULTS / "running.json"
 PERCENT = r"(\d[\d.]*%)"
@@ -78,6 +80,8 @@ def results() -> str:
     parts = [
         "# Results\n\nThe tables are written from committed files. `make benchmark`, `make throughput`, "
         "`make data-speed` and `make running-cost` measure them again.",
+        f'<p>The <a href="{LEADERBOARD}/index.html">leaderboard</a> has all agents, environments and conditions in one '
+        "table with filters, and the episodes, settings and versions of each cell.</p>",
         *_unexpected(),
         *(_suite(folder) for folder in published()),
         "## Speed",

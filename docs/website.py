@@ -9,6 +9,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from agents.registry import AGENTS
+from benchmarks.leaderboard.site import build_site
 from benchmarks.reports import report as reports
 from docs import figures, pages, reference
 from lam_envs.registration import TASKS
@@ -48,7 +49,7 @@ MENU = {
         "explanations",
         "agents",
     ),
-    "Benchmarks": ("benchmarks", "results", "scale"),
+    "Benchmarks": ("benchmarks", "results", "leaderboard", "scale"),
     "Extending": ("examples", "add_a_task", "objects", "add_a_robot", "contributing"),
     "Reference": ("api", "physics", "changes", "licenses"),
 }
@@ -135,6 +136,7 @@ def build(out: Path, work: Path) -> int:
         for suite in figures.published():
             reports.report(suite)
             shutil.copy(suite / "report.html", out / f"{suite.name}.html")
+        build_site(figures.published(), out / figures.LEADERBOARD, home="../index.html")
     return status
 
 

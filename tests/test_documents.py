@@ -76,6 +76,7 @@ def read_once() -> Iterator[None]:
 LONG = (
     "training.md",
     "benchmarks.md",
+    "leaderboard.md",
     "demonstrations.md",
     "teach_by_showing.md",
     "add_a_task.md",

@@ -8,8 +8,9 @@ from typing import Literal
 
 from agents.evaluation.evaluation import EpisodeResult
 
-SIGNIFICANCE = 0.01
-"""Probability that an honest submission of a stochastic agent is said to disagree."""
+SIGNIFICANCE = 0.005
+"""P-value below which all statistical tests of a submission together disagree, and also the least of them, with
+Bonferroni's correction. So an honest submission disagrees in at most 1% of verifications."""
 Test = Literal["exact", "binomial", "proportions"]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from agents.registry import AGENTS
 from agents.types import JsonObject, Keywords
 from benchmarks.analysis.tables import Row, rows
 from benchmarks.leaderboard.submission import FORMAT, SubmittedAgent, check_episodes, read_submission
@@ -115,11 +116,15 @@ class Entry:
 
     @property
     def demonstrator(self) -> str:
-        """Name of the demonstrator that it learns from; ``mixture``, ``reward`` or ``none`` without a single one."""
+        """Name of the demonstrator that it learns from.
+
+        ``mixture`` for several datasets, ``reward`` without any, ``own`` for an agent that was trained elsewhere, and
+        ``none`` for one that does not learn.
+        """
         if self.cell.mixture:
             return "mixture"
         if self.cell.training_seed is None:
-            return "none"
+            return "none" if self.cell.agent in AGENTS else "own"
         return self.cell.demonstrator or "reward"
 
     @property

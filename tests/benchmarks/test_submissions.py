@@ -1,0 +1,175 @@
+"""A submission is measured once, read only if it is whole, and refuted if its episodes are not those of the agent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app
+from benchmarks.leaderboard.submission import Submission, read_submission, write_submission
+from benchmarks.leaderboard.submit import SubmittedAgent, submit, suite_of_agent
+from benchmarks.leaderboard.verification import (
+    read_verification,
+    sample,
+    sample_seed,
+    verification_path,
+    verify,
+)
+from benchmarks.runner.results import checksum_of
+from benchmarks.suite.suite_file import read_suite
+from demos.runtime.engines import Job, LocalEngine
+
+from .leaderboard_cases import flipped, forged, small_suite, suite_of
+
+
+class Idle:
+    """Engine that has nothing to do."""
+
+    workers = 1
+
+    def run(self, jobs: Sequence[Job], **keywords: Any) -> Iterator[tuple[Job, Any]]:
+        assert not jobs
+        return iter(())
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Submission]:
+    """A folder with a suite, and the submission of an agent that was measured there."""
+    folder = tmp_path_factory.mktemp("submission")
+    _, suite = small_suite(folder)
+    agent = SubmittedAgent(name="Third", url="https://example.org", author="A. Author, B. Author")
+    submission = submit(suite_of(suite), agent, "command", folder / "work", LocalEngine(1))
+    return folder, submission
+
+
+def test_a_submission_that_was_interrupted_measures_nothing_twice(measured: tuple[Path, Submission]) -> None:
+    folder, submission = measured
+    _, suite = small_suite(folder)
+    again = submit(suite_of(suite), submission.agent, "command", folder / "work", Idle())
+    assert again.checksum == submission.checksum
+    with pytest.raises(AssertionError):
+        submit(suite_of(suite, "random"), submission.agent, "command", folder / "work", Idle())
+
+
+def test_a_submission_is_read_as_it_was_written(measured: tuple[Path, Submission], tmp_path: Path) -> None:
+    path = write_submission(tmp_path / "third.json", measured[1])
+    assert read_submission(path) == measured[1]
+    assert {result.cell.condition for result in measured[1].results} == {"as trained", "pushes"}
+
+
+def test_damaged_and_inconsistent_files_are_refused_by_name(
+    measured: tuple[Path, Submission], tmp_path: Path
+) -> None:
+    path = write_submission(tmp_path / "third.json", measured[1])
+    whole = json.loads(path.read_text())
+    (first, *others) = whole["results"]
+
+    def complaint(text: str) -> str:
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"the submission .*third\.json is damaged") as caught:
+            read_submission(path)
+        return str(caught.value)
+
+    def changed(**change: Any) -> str:
+        content = {**whole, **change}
+        return json.dumps({**content, "checksum": checksum_of(content)})
+
+    assert "its checksum does not match" in complaint(json.dumps({**whole, "command": "rm"}))
+    assert "Extra inputs" in complaint(changed(more=1))
+    assert "agent.url" in complaint(changed(agent={**whole["agent"], "url": "javascript:alert(1)"}))
+    assert "agent.name" in complaint(changed(agent={**whole["agent"], "name": "a|b"}))
+    assert "a result of 'Third'" in complaint(changed(agent={**whole["agent"], "name": "Other"}))
+    assert "is there twice" in complaint(changed(results=[first, first]))
+    assert "at least 1 item" in complaint(changed(results=[]))
+    better = {**first, "success_rate": 0.5}
+    assert "its checksum does not match" in complaint(changed(results=[better, *others]))
+    better["checksum"] = checksum_of(better)
+    assert "states a success rate that its episodes do not have" in complaint(changed(results=[better, *others]))
+    for text in ("", "[" * 100_000, json.dumps(whole)[:-50], json.dumps({"format": "lam-envs submission"})):
+        complaint(text)
+
+
+def test_an_honest_submission_agrees_and_a_forged_one_does_not(
+    measured: tuple[Path, Submission], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, _ = small_suite(tmp_path)
+    for submission, expected in ((measured[1], True), (forged(measured[1]), False)):
+        path = write_submission(tmp_path / "third.json", submission)
+        # The forged file is consistent: nothing but a measurement shows what it is.
+        assert read_submission(path) == submission
+        command = ["verify", str(path), "--agent", "expert", "--suite", str(file), "--workers", "1"]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == (0 if expected else 1), done.output
+        verification = read_verification(verification_path(path))
+        assert verification.agrees == expected
+        assert {cell.test for cell in verification.cells} == {"exact"}
+        assert verification.seed == sample_seed(submission)
+        assert [len(cell.seeds) for cell in verification.cells] == [5, 5]
+        assert verification.changes == ()
+    assert not any(cell.agrees for cell in verification.cells)
+
+
+def test_a_submission_of_other_episodes_than_those_of_its_suite_is_refused(
+    measured: tuple[Path, Submission], tmp_path: Path
+) -> None:
+    _, submission = measured
+    core = read_suite("core")
+    with pytest.raises(ValueError, match="not measured in an environment, condition and episodes of core"):
+        verify(submission, core, suite_of(core), tmp_path / "work", Idle())
+    _, suite = small_suite(tmp_path)
+    with pytest.raises(ValueError, match="share is 0"):
+        verify(submission, suite, suite_of(suite), tmp_path / "work", Idle(), share=0.0)
+
+
+def test_the_sample_follows_from_all_of_the_submission(measured: tuple[Path, Submission]) -> None:
+    _, submission = measured
+    results = (flipped(submission.results[0], lambda place: place == 0), *submission.results[1:])
+    assert sample_seed(submission.model_copy(update={"results": results})) != sample_seed(submission)
+    chosen = sample(range(1000, 1200), 0.1, np.random.default_rng(0))
+    assert len(set(chosen)) == 20
+    assert set(chosen) <= set(range(1000, 1200))
+    assert sorted(sample(range(3), 0.1, np.random.default_rng(0))) == [0, 1, 2]
+
+
+def test_an_agent_that_learns_is_trained_as_the_suite_trains_its_own() -> None:
+    core = read_suite("core")
+    cells = suite_of_agent(core, "bc", "mine", {"epochs": 3}, ["LamGrasp-v0"]).cells()
+    assert [cell.training_seed for cell in cells] == [0, 1, 2, 3, 4]
+    assert {(cell.demonstrations, cell.demonstrator, cell.demonstration_seed) for cell in cells} == {
+        (100, "expert", 1)
+    }
+    assert len(suite_of_agent(core, "expert", "mine", {}).cells()) == len(core.environments)
+    with pytest.raises(ValueError, match="suite core has no environment 'LamDrawer-v0'; expected one of LamReach-v0"):
+        suite_of_agent(core, "expert", "mine", {}, ["LamDrawer-v0"])
+    with pytest.raises(ValueError, match="has no demonstrations for LamReach-v0: submit a trained agent"):
+        suite_of_agent(
+            core.model_copy(update={"agents": read_suite("experts").agents}), "bc", "mine", {}, ["LamReach-v0"]
+        )
+    with pytest.raises(ValueError, match="has no training seeds: submit a trained agent"):
+        suite_of_agent(read_suite("experts"), "bc", "mine", {})
+
+
+@pytest.mark.slow
+def test_the_verification_of_an_agent_that_learns_trains_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("learned.yaml").write_text(
+        "name: learned\nenvironments: [LamReach-v0]\nagents: [bc]\ndemonstrations: 8\ndemonstration_seed: 1\n"
+        "training_seeds: [0, 1]\nevaluation: {first_seed: 1000, episodes: 6}\n"
+    )
+    common = ["--agent", "bc", "--suite", "learned.yaml", "--config", "epochs=5"]
+    done = CliRunner().invoke(app, ["submit", *common, "--name", "Mine", "--out", "mine.json"])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, ["verify", "mine.json", *common])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, ["verify", "mine.json", *common[:-1], "epochs=6"])
+    assert done.exit_code == 1, done.output
+    assert "setting epochs was 5, is 6" in done.output
