@@ -48,14 +48,17 @@ function startBoard(board, form) {
       }
     });
   }
-  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-    const field = form.elements.namedItem(name);
-    if (field) field.value = value;
+  function readAddress() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    for (const field of form.elements) if (field.name) field.value = given.get(field.name) ?? "";
+    filter();
   }
+
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(filter));
-  filter();
+  window.addEventListener("hashchange", readAddress);
+  readAddress();
 }
 
 function element(kind, text, parent) {
