@@ -212,7 +212,7 @@ def _submission(path: Path) -> Source:
 
 
 def entries(sources: Sequence[Source]) -> list[Entry]:
-    """Return the entries of all sources, from easy environments to hard ones, and the best first."""
+    """Return the entries of all sources, from easy environments to hard ones; the best first, disputed ones last."""
     found = []
     for source in sources:
         groups: dict[object, list[CellResult]] = {}
@@ -225,7 +225,10 @@ def entries(sources: Sequence[Source]) -> list[Entry]:
 
     def order(entry: Entry) -> tuple[object, ...]:
         task = tasks.index(entry.task) if entry.task in tasks else len(tasks)
-        return task, entry.row.environment, -entry.row.success_rate, -entry.row.mean_return, entry.row.agent
+        # What a verification refuted is ahead of nobody.
+        is_disputed = entry.source.status == "disputed"
+        best = (-entry.row.success_rate, -entry.row.mean_return)
+        return task, entry.row.environment, is_disputed, *best, entry.row.agent
 
     return sorted(found, key=order)
 

@@ -132,6 +132,9 @@ def test_nothing_that_a_submission_holds_becomes_part_of_the_page(site: Path) ->
     index = (site / "index.html").read_text()
     for status in ("measured", "submitted", "verified", "disputed"):
         assert f'<span class="status {status}">' in index
+    order = re.findall(r'data-task="reach".* data-status="(\w+)"', index)
+    assert order[-1] == "disputed"
+    assert len(order) == 4
 
 
 def test_wrong_sources_are_refused_by_name(core: Path, tmp_path: Path) -> None:
