@@ -23,6 +23,7 @@ AGENTS: dict[str, str] = {
     "random": "agents.policies.random:RandomAgent",
     "expert": "agents.policies.expert:ExpertAgent",
     "bc": "agents.imitation.bc:BehaviorCloning",
+    "bco": "agents.imitation.observation.bco:BCO",
     "bc-rnn": "agents.imitation.sequence.bc_rnn:RecurrentBC",
     "act": "agents.imitation.sequence.act:ACT",
     "diffusion": "agents.imitation.sequence.diffusion:DiffusionAgent",

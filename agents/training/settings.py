@@ -45,8 +45,11 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Discount = Annotated[float, Field(ge=0.0, lt=1.0)]
 LogStd = Annotated[float, Field(ge=-20.0, allow_inf_nan=False)]
 """Natural logarithm of a standard deviation."""
-Layers = Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_UNITS)], ...], Field(min_length=1, max_length=MAX_LAYERS)]
+Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
+Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MAX_LAYERS)]
 """Units of each hidden layer."""
+OptionalLayers = Annotated[tuple[Units, ...], Field(max_length=MAX_LAYERS)]
+"""Units of each hidden layer, possibly of none."""
 
 
 class AgentSettings(BaseModel):

@@ -35,6 +35,7 @@ FIGURES: dict[str, tuple[str, Callable[[list[Row], list[str]], Figure | None]]] 
 """Figures: caption, and function of rows and conditions that draws it."""
 CITED = {
     "bc": "pomerleau1991",
+    "bco": "torabi2018",
     "bc-rnn": "mandlekar2021",
     "act": "zhao2023",
     "diffusion": "chi2023",

@@ -12,6 +12,8 @@ import torch
 
 import agents
 import demos
+from agents.data.demonstrations import DemonstrationData
+from agents.data.relabeled import RelabeledDemonstrations
 from agents.imitation.bc import BehaviorCloning
 from agents.training.run import Run
 from demos.datasets.reading import episodes_of
@@ -200,6 +202,23 @@ def test_the_discriminator_uses_actions_or_not(name: str, use_actions: bool, rea
     assert np.array_equal(one, other) != use_actions
 
 
+@pytest.mark.parametrize("warm_start", ["none", pytest.param("bco", marks=pytest.mark.slow)])
+def test_gail_learns_from_observations_alone(warm_start: str, reach: Any) -> None:
+    dataset, env = reach
+    data = DemonstrationData(dataset)
+    garbage = RelabeledDemonstrations(data, np.full((data.total_steps, 4), np.nan, dtype=np.float32))
+    alone = {"use_actions": False, "use_next_observations": True, "warm_start": warm_start}
+    agent, blind = (new("gail", env, **alone) for _ in range(2))
+    agent.learn(data, env, seed=0, budget=ROUND)
+    blind.learn(garbage, env, seed=0, budget=ROUND)
+    assert same(agent, blind)
+    episode = next(iter(episodes_of(dataset)))
+    seen, after, ends = episode.observations[:-1], episode.observations[1:], np.zeros(len(episode), dtype=bool)
+    scores = [agent.reward.predict(seen, actions, after, ends) for actions in (episode.actions, -episode.actions)]
+    np.testing.assert_array_equal(*scores)
+    assert not np.array_equal(scores[0], agent.reward.predict(seen, episode.actions, seen, ends))
+
+
 @pytest.mark.slow
 def test_bc_regularization_keeps_a_policy_nearer_to_the_demonstrations(reach: Any) -> None:
     dataset, env = reach
@@ -258,7 +277,7 @@ def test_unusable_demonstrations_and_budgets_are_refused(name: str, datasets: An
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"warm_start": "sac"}, "warm_start of agent gail is 'sac'; expected 'bc' or 'none'"),
+        ({"warm_start": "sac"}, "warm_start of agent gail is 'sac'; expected 'bc', 'bco' or 'none'"),
         ({"critic_iterations": -1}, "critic_iterations of agent gail is -1; expected at least 0"),
         ({"discriminator_updates": 0}, "discriminator_updates of agent gail is 0; expected at least 1"),
         ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate of agent gail is 0.0; expected above 0"),

@@ -49,6 +49,7 @@ TOKENS: dict[str, Any] = {"width": 16, "batch_size": 32}
 TRAININGS: dict[str, Training] = {
     "bc": Training("bc", "LamReach-v0", SMALL, 3),
     "bc, mirrored and masked": Training("bc", "LamPush-v0", {"hidden_sizes": (32,), "ensemble_size": 2}, 1),
+    "bco": Training("bco", "LamReach-v0", {**SMALL, "exploration_steps": 200, "inverse_epochs": 10}, 3),
     "bc-rnn": Training("bc-rnn", "LamReach-v0", {**TOKENS, "hidden_size": 32}, 2),
     "bc-rnn, discrete": Training("bc-rnn", "LamReachDiscrete-v0", {**TOKENS, "hidden_size": 32}, 1),
     "act": Training("act", "LamReach-v0", {**TOKENS, "feature_tokens": True}, 2),

@@ -10,7 +10,7 @@ from imitation.rewards.reward_nets import BasicRewardNet, RewardNet
 from imitation.util.networks import RunningNorm
 
 from agents.registry import AgentSpec
-from agents.rl.adversarial.settings import AdversarialSettings
+from agents.rl.adversarial.settings import GAILSettings
 from agents.rl.adversarial.training import AdversarialAgent
 
 
@@ -32,10 +32,15 @@ class GAILAgent(AdversarialAgent):
     rarely succeeds in tasks whose first success is many steps away. The policy stays fixed for `critic_iterations`,
     while critic and discriminator learn. Each later iteration ends with BC updates (Jena, Liu and Sycara 2020,
     Augmenting GAIL with BC). With few demonstrations, the discriminator could memorize positions: it can work without
-    actions (`use_actions`; Torabi et al. 2018, GAIfO) and without some features (`masked_features`). Learning rates
-    fall to 0. The policy's observations are standardized by the demonstrations, the discriminator's by its own
+    actions (`use_actions`) and without some features (`masked_features`). Learning rates fall to 0.
+    The policy's observations are standardized by the demonstrations, the discriminator's by its own
     inputs. An iteration consists of whole episodes, each seeded by its number, and minibatches of the expert have
     their own generator: a killed training resumes and ends with the same weights.
+
+    **From observations alone.** With `use_actions=false`, `use_next_observations=true` and `warm_start=bco` or
+    `none`, the discriminator is D(s, s'), and the demonstrations' actions are never read: GAIfO (Torabi, Warnell and
+    Stone 2019, Generative Adversarial Imitation from Observation). With `bco`, the warm start and its BC updates
+    learn from inferred actions; the paper starts from scratch.
 
     **When not to use it.** When you have no environment to train in, or its steps are expensive; when observations
     are images or goals; when behavior cloning is good enough.
@@ -45,13 +50,13 @@ class GAILAgent(AdversarialAgent):
     Args:
         env: Environment that gives the spaces; observations are one array of numbers.
         settings: Settings that differ from the defaults for this environment; see
-            :class:`agents.rl.adversarial.settings.AdversarialSettings`.
+            :class:`agents.rl.adversarial.settings.GAILSettings`.
 
     Raises:
         ValueError: An unknown setting, a value out of range, or observations that are not one array of numbers.
     """
 
-    spec = AgentSpec("gail", settings=AdversarialSettings, needs_environment=True, takes_run=True)
+    spec = AgentSpec("gail", settings=GAILSettings, needs_environment=True, takes_run=True)
 
     def new_reward_net(self) -> RewardNet:
         """Return an untrained discriminator; its output is the logit of the expert's probability."""
@@ -60,6 +65,7 @@ class GAILAgent(AdversarialAgent):
             self.action_space,
             hid_sizes=self.settings.reward_hidden_sizes,
             use_action=self.settings.use_actions,
+            use_next_state=self.settings.use_next_observations,
             normalize_input_layer=RunningNorm,
         )
 

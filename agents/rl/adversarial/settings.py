@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,7 +27,11 @@ class AdversarialSettings(AgentSettings):
     steps_per_iteration: Count = Field(
         2048, description="Approximate steps of all environments in an iteration, which consists of whole episodes."
     )
-    warm_start: Literal["bc", "none"] = Field("bc", description="Start from a BC policy, or from scratch.")
+    warm_start: Literal["bc", "bco", "none"] = Field(
+        "bc",
+        description="Start from a BC policy, or from scratch. With bco, the demonstrations' actions are inferred, not "
+        "read.",
+    )
     warm_start_epochs: CountOrZero = Field(0, description="Epochs of the BC policy; 0 for the setting of bc.")
     bc_updates_per_iteration: CountOrZero = Field(
         32, description="Updates of the policy on demonstrations after each iteration, after a warm start."
@@ -73,4 +77,16 @@ class AdversarialSettings(AgentSettings):
         (),
         description="Features that the discriminator does not use: by positions of objects it could distinguish a "
         "few demonstrations without learning what the expert does (Zolna et al. 2020).",
+    )
+
+
+class GAILSettings(AdversarialSettings):
+    """Settings of GAIL."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"use_next_observations"})
+
+    use_next_observations: bool = Field(
+        False,
+        description="Let the discriminator use the next observation, too: without actions and with warm_start=bco or "
+        "none, GAIL learns from observations alone (GAIfO, Torabi et al. 2019).",
     )

@@ -24,6 +24,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices
 from agents.data.spaces import brief, is_image
 from agents.imitation.bc import BehaviorCloning
+from agents.imitation.observation.bco import BCO
 from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords
 from agents.rl.adversarial.bc_regularization import BCRegularization, actor_parameters
 from agents.rl.adversarial.settings import AdversarialSettings
@@ -130,10 +131,12 @@ class AdversarialAgent(PolicyAgent):
                 f"the budget is {steps} steps; expected at least the {steps_per_iteration} of one iteration "
                 f"(whole episodes of {horizon} steps in {self.n_envs} environments)"
             )
+        if self.settings.warm_start == "bco":
+            data = BCO(env).label(data, env, seed=seed, device=run.device)
         expert = self._expert(data, seed)
         masked = feature_indices(self.settings.masked_features, env)
         bc = None
-        if self.settings.warm_start == "bc":
+        if self.settings.warm_start != "none":
             bc = BehaviorCloning(env, hidden_sizes=self.settings.hidden_sizes, squash=True, ensemble_size=1)
         total = steps // steps_per_iteration * steps_per_iteration
         envs = training_envs(env, seed, self.n_envs)

@@ -1,0 +1,1 @@
+"""Imitation from observations alone: demonstrations whose actions are unknown."""
