@@ -33,9 +33,9 @@ class GAILAgent(AdversarialAgent):
     while critic and discriminator learn. Each later iteration ends with BC updates (Jena, Liu and Sycara 2020,
     Augmenting GAIL with BC). With few demonstrations, the discriminator could memorize positions: it can work without
     actions (`use_actions`) and without some features (`masked_features`). Learning rates fall to 0.
-    The policy's observations are standardized by the demonstrations, the discriminator's by its own
-    inputs. An iteration consists of whole episodes, each seeded by its number, and minibatches of the expert have
-    their own generator: a killed training resumes and ends with the same weights.
+    The policy's observations are standardized by the demonstrations, the discriminator's by its own inputs. An
+    iteration consists of whole episodes, each seeded by its number, and minibatches of the expert have their own
+    generator: a killed training resumes and ends with the same weights.
 
     **From observations alone.** With `use_actions=false`, `use_next_observations=true` and `warm_start=bco` or
     `none`, the discriminator is D(s, s'), and the demonstrations' actions are never read: GAIfO (Torabi, Warnell and

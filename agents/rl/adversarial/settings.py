@@ -29,8 +29,8 @@ class AdversarialSettings(AgentSettings):
     )
     warm_start: Literal["bc", "bco", "none"] = Field(
         "bc",
-        description="Start from a BC policy, or from scratch. With bco, the demonstrations' actions are inferred, not "
-        "read.",
+        description="Start from a BC policy, or from scratch. With bco, the actions of the demonstrations are "
+        "inferred, not read.",
     )
     warm_start_epochs: CountOrZero = Field(0, description="Epochs of the BC policy; 0 for the setting of bc.")
     bc_updates_per_iteration: CountOrZero = Field(
