@@ -1,4 +1,4 @@
-"""Command line: python -m agents train|finetune|talk|evaluate|teleop|tune|show|export|serve|explain."""
+"""Command line: python -m agents train|finetune|talk|evaluate|teleop|tune|show|export|serve|explain|monitor."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import agents
 from agents.deployment.commands import export, serve
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.explain.command import explain
+from agents.explain.failure.command import monitor
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetune, talk
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.saving import archive
@@ -314,6 +315,7 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
 app.command(epilog="Example: python -m agents export runs/bc --format onnx --out runs/bc.onnx")(export)
 app.command(epilog="Example: python -m agents serve runs/bc --port 8000")(serve)
 app.command(epilog="Example: python -m agents explain runs/bc --env LamGrasp-v0 --seed 3 --out bc.html")(explain)
+app.command(epilog="Example: python -m agents monitor runs/bc --env LamGrasp-v0 --episodes 100")(monitor)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from agents.data.spaces import parts_of
+from agents.explain.failure.monitor import Monitor
 from agents.explain.functions import Inputs, PolicyFunction, UnavailableError
 from agents.explain.references import References, by_part, vector_names
 from agents.explain.trace import Trace
@@ -56,6 +57,7 @@ class Case:
         references: Demonstrations; None without them.
         missing: Reasons why ``function`` or ``references`` is None.
         ensemble: Functions of policies that were trained alike, with other seeds; the agent's own is the first.
+        monitor: Predicts failures; None without one.
     """
 
     agent: Policy
@@ -66,6 +68,7 @@ class Case:
     references: References | None
     missing: dict[str, str] = field(default_factory=dict)
     ensemble: Sequence[PolicyFunction] = ()
+    monitor: Monitor | None = None
 
     def needs_function(self) -> PolicyFunction:
         """Return the function of the policy.

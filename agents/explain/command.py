@@ -46,6 +46,7 @@ def explain(
     with clear_errors():
         from agents.evaluation.evaluation import make_env
         from agents.explain import explaining
+        from agents.explain.failure.monitor import Monitor
         from agents.registry import load_or_make
 
         explaining.check_path(out)
@@ -56,9 +57,10 @@ def explain(
             explained,
             environment,
             seed=seed,
-            demonstrations=_demonstrations(explained, environment, demonstrations, root),
+            demonstrations=demonstrations_of(explained, environment, demonstrations, root),
             ensemble=others,
             methods=method,
+            monitor=Monitor.load(agent),
             progress=True,
         )
         environment.close()
@@ -68,7 +70,7 @@ def explain(
                 console.print(f"{name}: not available: {found['unavailable']}", soft_wrap=True, markup=False)
 
 
-def _demonstrations(agent: Any, env: Env, given: str | None, root: Path | None) -> minari.MinariDataset | str:
+def demonstrations_of(agent: Any, env: Env, given: str | None, root: Path | None) -> minari.MinariDataset | str:
     """Load the dataset that is given, or the one that the agent learned from; return why there is none otherwise."""
     import demos
     from agents.training.policy_agent import PolicyAgent

@@ -16,6 +16,7 @@ from rich.progress import track
 from agents.data.demonstrations import check_spaces
 from agents.data.spaces import parts_of
 from agents.explain.case import Case
+from agents.explain.failure.monitor import Monitor
 from agents.explain.frames import camera_images, episode_images
 from agents.explain.functions import PolicyFunction, SequenceFunction, UnavailableError, function_of
 from agents.explain.methods import check_methods, find_method
@@ -92,6 +93,7 @@ def explain(
     demonstrations: minari.MinariDataset | str | None = None,
     ensemble: Iterable[Policy] = (),
     methods: Sequence[str] = (),
+    monitor: Monitor | None = None,
     progress: bool = False,
 ) -> Report:
     """Run an agent for one episode, deterministically, and explain each step.
@@ -103,6 +105,7 @@ def explain(
         demonstrations: Demonstrations to compare with; or the reason why there are none.
         ensemble: Agents that were trained alike with other seeds; their disagreement measures uncertainty.
         methods: Names of methods; by default all.
+        monitor: Predicts failures; None without one.
         progress: Show a progress bar.
 
     Raises:
@@ -119,15 +122,7 @@ def explain(
         references = References(demonstrations)
     else:
         missing["references"] = demonstrations or "there are no demonstrations to compare with: give a dataset"
-    trace = trace_episode(agent, env, seed)
-    steps = list(range(0, len(trace), -(-len(trace) // MAX_EXPLAINED)))
-    function = _function(agent, trace, missing)
-    others = [function_of(each) for each in ensemble]
-    if function is None or None in others:
-        members: list[PolicyFunction] = []
-    else:
-        members = [function, *(each for each in others if each is not None)]
-    case = Case(agent, env, trace, steps, function, references, missing, members)
+    case = prepare(agent, env, trace_episode(agent, env, seed), references, missing, ensemble, monitor)
     explanations: JsonObject = {}
     images: list[str] = []
     for name in track(names, "explaining", disable=not progress, transient=True):
@@ -139,7 +134,38 @@ def explain(
         images = found.facts.pop("images", images)
         explanations[name] = asdict(found)
     content = {**_facts(agent, case), "explanations": explanations}
+    trace, steps = case.trace, case.steps
     return Report(content, episode_images(env, trace, steps), camera_images(env, trace, steps), images)
+
+
+def prepare(
+    agent: Policy,
+    env: Env,
+    trace: Trace,
+    references: References | None,
+    missing: dict[str, str],
+    ensemble: Iterable[Policy] = (),
+    monitor: Monitor | None = None,
+) -> Case:
+    """Return the input of the methods for an episode.
+
+    Args:
+        agent: Agent.
+        env: Its environment.
+        trace: Record of the episode.
+        references: Demonstrations; None without them.
+        missing: Reasons why something is missing; that of the function of the policy is added.
+        ensemble: Agents that were trained alike with other seeds.
+        monitor: Predicts failures; None without one.
+    """
+    steps = list(range(0, len(trace), -(-len(trace) // MAX_EXPLAINED)))
+    function = _function(agent, trace, missing)
+    others = [function_of(each) for each in ensemble]
+    if function is None or None in others:
+        members: list[PolicyFunction] = []
+    else:
+        members = [function, *(each for each in others if each is not None)]
+    return Case(agent, env, trace, steps, function, references, missing, members, monitor)
 
 
 def _function(agent: Policy, trace: Trace, missing: dict[str, str]) -> PolicyFunction | None:

@@ -10,6 +10,7 @@ from demos.runtime.import_paths import import_object
 METHODS: dict[str, str] = {
     "uncertainty": "agents.explain.methods.uncertainty:explain_uncertainty",
     "distance": "agents.explain.methods.distance:explain_distance",
+    "failure": "agents.explain.methods.failure:explain_failure",
     "features": "agents.explain.methods.features:explain_features",
     "words": "agents.explain.methods.words:explain_words",
     "pixels": "agents.explain.methods.pixels:explain_pixels",

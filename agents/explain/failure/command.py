@@ -1,0 +1,95 @@
+"""Command ``monitor`` of ``python -m agents``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.types import JsonObject
+from demos.runtime.console import clear_errors, console, parse_keywords
+
+FIGURE = "monitor.png"
+
+
+def monitor(
+    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
+    env: Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")],
+    seed: Annotated[int, typer.Option(help="Seed of the first episode; take seeds that no result uses.")] = 700000,
+    episodes: Annotated[
+        int, typer.Option(help="Episodes to fit to; as many others, with the next seeds, measure the result.")
+    ] = 100,
+    false_alarms: Annotated[
+        float, typer.Option(help="Share of the successful episodes in which the monitor may warn.")
+    ] = 0.1,
+    demonstrations: Annotated[
+        str | None,
+        typer.Option("--demos", help="Dataset to compare with; by default the one that the agent learned from."),
+    ] = None,
+    ensemble: Annotated[
+        list[str], typer.Option(help="Folder of the same agent, trained with another seed, to see where they differ.")
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    env_kwargs: Annotated[
+        list[str], typer.Option(help="Keyword of the environment, name=value; repeat it for more.")
+    ] = [],  # noqa: B006
+    root: Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")] = None,
+) -> None:
+    """Fit a monitor that predicts failures of an agent while it acts, and write it beside the agent.
+
+    A logistic regression predicts from uncertainty and distance up to each step if the episode fails. It is measured
+    in episodes of other seeds. `agents explain` shows its prediction.
+    """
+    with clear_errors():
+        import minari
+
+        from agents.evaluation.evaluation import make_env
+        from agents.explain.command import demonstrations_of
+        from agents.explain.explaining import prepare
+        from agents.explain.failure.collecting import monitored
+        from agents.explain.failure.figure import write_figure
+        from agents.explain.failure.fitting import fit, measure
+        from agents.explain.references import References
+        from agents.explain.trace import trace_episode
+        from agents.registry import load_or_make
+        from agents.training.stable_baselines import horizon_of
+
+        environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        horizon = horizon_of(environment)
+        known = load_or_make(str(agent), environment, {})
+        others = [load_or_make(name, environment, {}) for name in ensemble]
+        found = demonstrations_of(known, environment, demonstrations, root)
+        if not isinstance(found, minari.MinariDataset):
+            raise ValueError(found)
+        references = References(found)
+        each = monitored(
+            lambda number: prepare(
+                known, environment, trace_episode(known, environment, number), references, {}, others
+            ),
+            range(seed, seed + 2 * episodes),
+            progress=True,
+        )
+        environment.close()
+        fitted = fit(each[:episodes], horizon, false_alarms=false_alarms)
+        report = measure(fitted, each[episodes:])
+        origin: JsonObject = {
+            "environment": env,
+            "env_kwargs": list(env_kwargs),
+            "first_seed": seed,
+            "episodes": episodes,
+            "failures": sum(episode.failed for episode in each[:episodes]),
+            "demonstrations": found.id,
+            "ensemble": list(ensemble),
+        }
+        path = replace(fitted, origin=origin, report=report).save(agent)
+        write_figure(report, agent / FIGURE)
+        console.print(f"written to {path} and {FIGURE}", soft_wrap=True)
+        console.print(f"{report['failures']} of {report['episodes']} other episodes failed")
+        for name, value in report["auroc"].items():
+            console.print(f"AUROC, {name}: {'-' if value is None else f'{value:.3f}'}")
+        console.print(f"expected calibration error: {report['expected_calibration_error']:.3f}")
+        console.print(
+            f"warnings above {fitted.threshold:.2f}: in {report['warned_failures']} of the failures and "
+            f"{report['false_alarms']} of the successes"
+        )

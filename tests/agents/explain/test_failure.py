@@ -1,0 +1,119 @@
+"""A monitor predicts failures from the steps so far, is measured on other episodes, and is saved beside the agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import agents
+import demos
+from agents.explain.explaining import explain, prepare
+from agents.explain.failure.collecting import monitored
+from agents.explain.failure.figure import write_figure
+from agents.explain.failure.fitting import MonitoredEpisode, auroc, fit, logistic_regression, measure, reliability
+from agents.explain.failure.monitor import Monitor, inputs_of
+from agents.explain.functions import UnavailableError
+from agents.explain.references import References
+from agents.explain.trace import trace_episode
+
+from ...conftest import Make
+
+STEPS = 20
+
+
+def episodes(count: int, seed: int, *, informative: bool = True) -> list[MonitoredEpisode]:
+    """Return episodes of which half fail; in these, distance grows."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        failed = bool(rng.random() < 0.5)
+        growth = np.linspace(0.0, 1.5, STEPS) if failed and informative else np.zeros(STEPS)
+        distance = np.exp(rng.normal(0.0, 0.5, STEPS) + growth)
+        found.append(
+            MonitoredEpisode(number, (np.exp(rng.normal(0.0, 0.5, STEPS)).tolist(), distance.tolist()), failed)
+        )
+    return found
+
+
+def test_failures_are_predicted_and_probabilities_are_calibrated() -> None:
+    monitor = fit(episodes(200, 0), STEPS)
+    report = measure(monitor, episodes(400, 1))
+    assert report["auroc"]["after 100%"] > 0.9
+    assert report["auroc"]["after 100%"] > report["auroc"]["after 25%"]
+    assert report["expected_calibration_error"] < 0.06
+    assert report["warned_failures"] > 2.0 * report["false_alarms"]
+    assert report["false_alarms"] < 0.2
+    useless = measure(fit(episodes(200, 0, informative=False), STEPS), episodes(400, 1, informative=False))
+    assert abs(useless["auroc"]["after 100%"] - 0.5) < 0.1
+
+
+def test_a_step_is_predicted_without_later_steps() -> None:
+    curves = episodes(1, 0)[0].curves
+    whole = inputs_of(curves, STEPS)
+    np.testing.assert_array_equal(inputs_of([curve[:7] for curve in curves], STEPS), whole[:7])
+
+
+def test_the_regression_finds_the_weights_that_made_the_data() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(20_000, 2))
+    outcomes = rng.random(20_000) < 1.0 / (1.0 + np.exp(-(rows @ [1.5, -0.5] + 0.3)))
+    weights, bias = logistic_regression(rows, outcomes)
+    np.testing.assert_allclose([*weights, bias], [1.5, -0.5, 0.3], atol=0.07)
+
+
+def test_auroc_and_reliability_are_those_of_their_definitions() -> None:
+    outcomes = np.array([True, False, True, False])
+    assert auroc(np.array([0.9, 0.1, 0.5, 0.5]), outcomes) == pytest.approx(3.5 / 4)
+    table = reliability(np.array([0.95, 1.0, 0.11, 0.15]), outcomes)
+    assert [(row["from"], row["steps"], row["observed"]) for row in table] == [(0.1, 2, 0.5), (0.9, 2, 0.5)]
+
+
+def test_a_monitor_needs_both_outcomes_and_says_what_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="0 of 1 episodes failed; a monitor needs both outcomes"):
+        fit([MonitoredEpisode(0, ([1.0], [1.0]), False)], STEPS)
+    with pytest.raises(ValueError, match="false_alarms is 1; expected above 0 and below 1"):
+        fit(episodes(4, 0), STEPS, false_alarms=1)
+    assert Monitor.load(tmp_path) is None
+    monitor = fit(episodes(20, 0), STEPS)
+    path = monitor.save(tmp_path)
+    assert Monitor.load(tmp_path) == monitor
+    path.write_text(path.read_text().replace("distance now", "distance then"))
+    with pytest.raises(ValueError, match=r"monitor\.json has other inputs"):
+        Monitor.load(tmp_path)
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"monitor\.json is damaged"):
+        Monitor.load(tmp_path)
+
+
+def test_explanations_show_the_predicted_failure(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0", max_episode_steps=6)
+    agent = agents.make("bc", env, hidden_sizes=[8], ensemble_size=2)
+    agent.learn(dataset, env, seed=0, budget=1)
+    references = References(dataset)
+    found = monitored(
+        lambda seed: prepare(agent, env, trace_episode(agent, env, seed), references, {}), range(600000, 600002)
+    )
+    assert [episode.seed for episode in found] == [600000, 600001]
+    assert all(len(curve) == 6 for curve in found[0].curves)
+    monitor = fit([MonitoredEpisode(0, found[0].curves, True), MonitoredEpisode(1, found[1].curves, False)], 6)
+    content = explain(agent, env, seed=600000, demonstrations=dataset, methods=["failure"], monitor=monitor).content[
+        "explanations"
+    ]["failure"]
+    np.testing.assert_allclose(content["steps"], monitor.probabilities(found[0].curves), atol=1e-5)
+    assert content["facts"]["usual"] == pytest.approx(monitor.threshold, abs=1e-5)
+    without = explain(agent, env, seed=600000, demonstrations=dataset, methods=["failure"]).content
+    assert "fit one by agents monitor" in without["explanations"]["failure"]["unavailable"]
+    write_figure(measure(monitor, found), tmp_path / "monitor.png")
+    assert (tmp_path / "monitor.png").stat().st_size > 1000
+
+
+def test_a_single_discrete_policy_cannot_be_monitored(make: Make, datasets: Any) -> None:
+    env = make("LamReachDiscrete-v0", max_episode_steps=3)
+    agent = agents.make("bc", env, hidden_sizes=[8])
+    references = References(demos.load(datasets[1]["LamReach-v0"], datasets[0]))
+    with pytest.raises(UnavailableError, match="give an ensemble"):
+        monitored(lambda seed: prepare(agent, env, trace_episode(agent, env, seed), references, {}), [0])
