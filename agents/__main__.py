@@ -299,6 +299,8 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         table.add_row("seed", str(training.get("seed", "-")))
         budget = training.get("budget")
         table.add_row("budget", "default" if budget is None else str(budget))
+        if "labels" in training:
+            table.add_row("labels of the expert", str(training["labels"]))
         for section in ("settings", "versions", "libraries"):
             table.add_row(section, "")
             content = (description if section == "settings" else training).get(section) or {}

@@ -30,6 +30,7 @@ AGENTS: dict[str, str] = {
     "lam": "agents.imitation.lam.agent:Lam",
     "dagger": "agents.imitation.dagger:DAgger",
     "hg-dagger": "agents.imitation.hg_dagger:HGDAgger",
+    "ensemble-dagger": "agents.imitation.ensemble_dagger:EnsembleDAgger",
     "gail": "agents.rl.adversarial.gail:GAILAgent",
     "airl": "agents.rl.adversarial.airl:AIRLAgent",
     "dqfd": "agents.rl.dqfd.agent:DQfDAgent",

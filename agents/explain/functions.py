@@ -15,6 +15,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
 from agents.imitation.bc import BCPolicy, BehaviorCloning
+from agents.policies.ensemble import EnsemblePolicy
 from agents.policies.networks import output_of
 from agents.policies.sequence_policy import Context, SequencePolicy
 from agents.policies.torch_policy import TorchPolicy
@@ -263,6 +264,8 @@ def function_of(agent: object) -> PolicyFunction | None:
     if isinstance(agent, BehaviorCloning) and len(agent.policies) > 1:
         return EnsembleFunction([cast(PolicyFunction, function_of(policy)) for policy in agent.policies])
     policy = agent.policy if isinstance(agent, ActsByPolicy) and not isinstance(agent, nn.Module) else agent
+    if isinstance(policy, EnsemblePolicy):
+        return EnsembleFunction([cast(PolicyFunction, function_of(member)) for member in policy.members])
     if isinstance(policy, BCPolicy):
         return ReactiveFunction(policy.network, policy.action_space)
     if isinstance(policy, SequencePolicy):

@@ -220,6 +220,7 @@ class DAgger(PolicyAgent):
                 self._fit(iteration, labels, seed, checkpoint, state, env, run)
                 if iteration.episodes:
                     labels = labels + self._rollouts(iteration, rollouts, expert, seed)
+        self.training = {**(self.training or {}), "labels": len(labels)}
 
     def _iterations(self, initial: int, horizon: int, total: int) -> list[Iteration]:
         """Divide the episodes to label; the last policy learns from all labels.

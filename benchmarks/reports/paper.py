@@ -41,6 +41,7 @@ CITED = {
     "diffusion": "chi2023",
     "dagger": "ross2011",
     "hg-dagger": "kelly2019",
+    "ensemble-dagger": "menda2019",
     "gail": "ho2016",
     "airl": "fu2018",
     "sqil": "reddy2020",

@@ -63,6 +63,11 @@ TRAININGS: dict[str, Training] = {
     "lam": Training("lam", "LamStack-v0", {**TOKENS, "batches": 4}, 2),
     "dagger": Training("dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),
     "hg-dagger": Training("hg-dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),
+    "ensemble-dagger": Training(
+        "ensemble-dagger",
+        "LamReach-v0",
+        {**SMALL, "epochs": 2, "updates_per_iteration": 10, "iterations": 2, "ensemble_size": 2},
+    ),
     "gail": Training("gail", "LamReach-v0", ADVERSARIAL, 640),
     "airl": Training("airl", "LamReach-v0", ADVERSARIAL, 640),
     "dqfd": Training("dqfd", "LamReachDiscrete-v0", {**SMALL, "pretraining_steps": 30, "steps": 120}),

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +25,7 @@ from agents.deployment.export.reactive import ReactiveGraph
 from agents.deployment.export.readme import readme
 from agents.deployment.export.sequences import SequenceGraph
 from agents.imitation.bc import BCPolicy, BehaviorCloning
+from agents.policies.ensemble import EnsemblePolicy
 from agents.policies.sequence_policy import SequencePolicy
 from agents.training.policy_agent import PolicyAgent
 from agents.types import Env, JsonObject
@@ -106,6 +107,8 @@ def graph_of(agent: PolicyAgent) -> Graph:
         return SequenceGraph(observations, actions, policy)
     if isinstance(agent, BehaviorCloning):
         return ReactiveGraph(observations, actions, [each.network for each in agent.policies])
+    if isinstance(policy, EnsemblePolicy):
+        return ReactiveGraph(observations, actions, [cast(BCPolicy, each).network for each in policy.members])
     if isinstance(policy, BCPolicy):
         return ReactiveGraph(observations, actions, [policy.network])
     if isinstance(policy, BasePolicy):

@@ -1,0 +1,63 @@
+"""Ensemble of policies that are trained together, and its disagreement (Lakshminarayanan et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Generic
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from agents.policies.torch_policy import BatchType, TorchPolicy
+from agents.types import Memory, Tensors
+from demos.datasets.statistics import Statistics
+
+
+class EnsemblePolicy(TorchPolicy[BatchType], Generic[BatchType]):
+    """Policies without memory that differ in their initial weights; their mean or their majority acts.
+
+    Args:
+        members: Policies of the same spaces.
+    """
+
+    def __init__(self, members: Sequence[TorchPolicy[BatchType]]) -> None:
+        super().__init__(members[0].observation_space, members[0].action_space)
+        self.members = nn.ModuleList(members)
+        self.eval()
+
+    def compute_loss(self, batch: BatchType) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the sum of the losses, shape (), so that each policy learns as if it were alone."""
+        losses = torch.stack([member.compute_loss(batch)[0] for member in self.members])  # type: ignore[operator]
+        return losses.sum(), {"mean loss": losses.mean()}
+
+    def predict_action(
+        self, observation: Tensors, memory: Memory = None, *, deterministic: bool = True
+    ) -> tuple[torch.Tensor, Memory]:
+        """Return the mean of the policies' actions or the choice of most of them, shape (N, ...)."""
+        actions = self._actions(observation, deterministic=deterministic)
+        if isinstance(self.action_space, gym.spaces.Box):
+            return actions.mean(dim=0), memory
+        return actions.mode(dim=0).values, memory
+
+    def disagreement(self, observation: Tensors) -> torch.Tensor:
+        """Return the disagreement, shape (N,), for observations of shape (N, ...) or a dict of such.
+
+        It is the standard deviation of the actions, averaged over their numbers; for discrete actions, the share of
+        the policies that are outvoted.
+        """
+        actions = self._actions(observation, deterministic=True)
+        if isinstance(self.action_space, gym.spaces.Box):
+            return actions.flatten(2).std(dim=0, correction=0).mean(dim=1)
+        return (actions != actions.mode(dim=0).values).float().mean(dim=0)
+
+    def _actions(self, observation: Tensors, *, deterministic: bool) -> torch.Tensor:
+        """Return the action of each policy, shape (policies, N, ...)."""
+        return torch.stack(
+            [member.predict_action(observation, deterministic=deterministic)[0] for member in self.members]  # type: ignore[operator]
+        )
+
+    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+        """Set the normalizer of each policy."""
+        for member in self.members:
+            member.fit_normalizer(statistics, masked)  # type: ignore[operator]
