@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from agents.explain.case import Case, Explanation
-from agents.explain.failure.collecting import signals
 from agents.explain.functions import UnavailableError
+from agents.explain.methods.distance import explain_distance
+from agents.explain.methods.uncertainty import explain_uncertainty
 
 
 def explain_failure(case: Case) -> Explanation:
@@ -20,3 +21,17 @@ def explain_failure(case: Case) -> Explanation:
         [round(float(each), 5) for each in probabilities],
         {"usual": round(case.monitor.threshold, 5)},
     )
+
+
+def signals(case: Case) -> tuple[list[float], list[float]]:
+    """Return uncertainty and distance at each explained step of an episode.
+
+    Raises:
+        UnavailableError: One of them cannot be measured, or not before the end of the episode.
+    """
+    function = case.needs_function()
+    if function.is_discrete and max(len(case.ensemble), len(function.members)) < 2:
+        raise UnavailableError(
+            "the entropy of a single policy of discrete actions is relative to the whole episode: give an ensemble"
+        )
+    return explain_uncertainty(case).steps, explain_distance(case).steps

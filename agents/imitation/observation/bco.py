@@ -1,4 +1,4 @@
-"""Behavioral cloning from observation (Torabi et al. 2018): infer the actions of demonstrations, then clone them."""
+"""BCO (Torabi et al. 2018): infer the actions of demonstrations that have none, then clone them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class BCO(BehaviorCloning):
     -log pi(a | s) over the labels. In BCO(alpha), each iteration adds transitions of the policy to the agent's own
     (`alpha` times `exploration_steps`), and fits both again.
 
-    **Paper.** Torabi, Warnell and Stone 2018, Behavioral Cloning from Observation, arXiv 1805.01954, algorithm 1.
+    **Paper.** Torabi, Warnell and Stone 2018, IJCAI, arXiv 1805.01954, algorithm 1.
 
     **Differences.** The inverse dynamics see s and s' - s, standardized. As in the paper, s is the agent-specific
     state: the features of the robot. By default they are linear, where the paper uses layers: an action commands a

@@ -11,11 +11,11 @@ import pytest
 import agents
 import demos
 from agents.explain.explaining import explain, prepare
-from agents.explain.failure.collecting import monitored
 from agents.explain.failure.figure import write_figure
 from agents.explain.failure.fitting import MonitoredEpisode, auroc, fit, logistic_regression, measure, reliability
 from agents.explain.failure.monitor import Monitor, inputs_of
 from agents.explain.functions import UnavailableError
+from agents.explain.monitoring import monitored
 from agents.explain.references import References
 from agents.explain.trace import trace_episode
 

@@ -1,17 +1,24 @@
-"""Command ``monitor`` of ``python -m agents``."""
+"""Run an agent to fit a monitor of failures, by the command ``monitor`` of ``python -m agents``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import track
 
 from agents.types import JsonObject
 from demos.runtime.console import clear_errors, console, parse_keywords
 
+if TYPE_CHECKING:  # late: PyTorch is not needed by every command
+    from agents.explain.case import Case
+    from agents.explain.failure.fitting import MonitoredEpisode
+
 FIGURE = "monitor.png"
+"""Name of the file with the reliability diagram."""
 
 
 def monitor(
@@ -47,7 +54,6 @@ def monitor(
         from agents.evaluation.evaluation import make_env
         from agents.explain.command import demonstrations_of
         from agents.explain.explaining import prepare
-        from agents.explain.failure.collecting import monitored
         from agents.explain.failure.figure import write_figure
         from agents.explain.failure.fitting import fit, measure
         from agents.explain.references import References
@@ -93,3 +99,29 @@ def monitor(
             f"warnings above {fitted.threshold:.2f}: in {report['warned_failures']} of the failures and "
             f"{report['false_alarms']} of the successes"
         )
+
+
+def monitored(
+    case_of: Callable[[int], Case], seeds: Iterable[int], *, progress: bool = False
+) -> list[MonitoredEpisode]:
+    """Run an episode for each seed.
+
+    Args:
+        case_of: Runs the agent with a seed.
+        seeds: Seeds of the resets.
+        progress: Show a progress bar.
+
+    Raises:
+        UnavailableError: See :func:`agents.explain.methods.failure.signals`.
+        ValueError: The environment does not report success.
+    """
+    from agents.explain.failure.fitting import MonitoredEpisode
+    from agents.explain.methods.failure import signals
+
+    episodes = []
+    for seed in track(list(seeds), "running", disable=not progress, transient=True):
+        case = case_of(seed)
+        if case.trace.success is None:
+            raise ValueError("the environment does not report success, which a monitor predicts")
+        episodes.append(MonitoredEpisode(seed, signals(case), not case.trace.success))
+    return episodes
