@@ -23,7 +23,7 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published test test-all test-adapters test-oldest lint format docs images clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published pretrained test test-all test-adapters test-oldest lint format docs images clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -116,6 +116,9 @@ golden: $(INSTALLED) ## record golden files again, after a version was raised
 
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
 	$(BIN)/python -m demos.collection.published_datasets
+
+pretrained: $(INSTALLED) ## train and publish the agents of zoo again (AGENTS="bc/LamGrasp-v0 ..." for some), in 20 minutes
+	$(BIN)/python -m agents.pretrained.recipes $(AGENTS)
 
 test: $(INSTALLED) ## run the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"

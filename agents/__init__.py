@@ -10,7 +10,11 @@ if importlib.util.find_spec("torch") is None:
     )
 
 from agents.evaluation.evaluation import Evaluation, evaluate
+from agents.pretrained.zoo import load_pretrained, pretrained_agents
 from agents.registry import TrainableAgent, find, load, make, names
 from agents.training.run import Run
 
-__all__ = ["Evaluation", "Run", "TrainableAgent", "evaluate", "find", "load", "make", "names"]
+__all__ = [
+    "Evaluation", "Run", "TrainableAgent", "evaluate", "find", "load", "load_pretrained", "make", "names",
+    "pretrained_agents",
+]  # fmt: skip

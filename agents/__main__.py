@@ -1,4 +1,4 @@
-"""Command line: python -m agents train|finetune|talk|evaluate|teleop|tune|show|export|serve|explain|monitor."""
+"""Command line: python -m agents COMMAND. Other commands are in ``commands.py`` of the packages of their subjects."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.explain.command import explain
 from agents.explain.monitoring import monitor
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetune, talk
+from agents.pretrained.commands import enjoy, pretrained, publish, pull, push
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.saving import archive
 from agents.training.arguments import (
@@ -47,7 +48,7 @@ GRACE_SECONDS = 3.0
 """Time after the limit of an episode, after which the process of an agent that hangs ends."""
 
 app = typer.Typer(
-    help="Train, evaluate and tune agents.",
+    help="Train, evaluate, watch and publish agents.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
@@ -318,6 +319,11 @@ app.command(epilog="Example: python -m agents export runs/bc --format onnx --out
 app.command(epilog="Example: python -m agents serve runs/bc --port 8000")(serve)
 app.command(epilog="Example: python -m agents explain runs/bc --env LamGrasp-v0 --seed 3 --out bc.html")(explain)
 app.command(epilog="Example: python -m agents monitor runs/bc --env LamGrasp-v0 --episodes 100")(monitor)
+app.command(epilog="Example: python -m agents enjoy LamPickPlace-v0")(enjoy)
+app.command(epilog="Example: python -m agents pretrained")(pretrained)
+app.command(epilog="Example: python -m agents publish runs/bc bc/LamGrasp-v0 --out published")(publish)
+app.command(epilog="Example: python -m agents push published/bc/LamGrasp-v0 owner/bc-LamGrasp")(push)
+app.command(epilog="Example: python -m agents pull owner/bc-LamGrasp --out runs/pulled")(pull)
 
 
 def main() -> None:

@@ -139,19 +139,34 @@ def outdated_parts(training: JsonObject) -> list[str]:
 
 
 def trained_in(description: JsonObject) -> tuple[str, JsonObject]:
-    """Return the id and the keywords of the environment that a saved agent was trained in.
+    """Return the id and the keywords of the first environment that a saved agent was trained in.
 
     Args:
         description: See :func:`agents.registry.read_description`.
 
     Raises:
-        ValueError: It is not recorded, or none of lam_envs: a saved agent must not choose code to run.
+        ValueError: See :func:`environments_of`.
+    """
+    return environments_of(description)[0]
+
+
+def environments_of(description: JsonObject) -> list[tuple[str, JsonObject]]:
+    """Return id and keywords of each environment that a saved agent was trained in; at least one.
+
+    Args:
+        description: See :func:`agents.registry.read_description`.
+
+    Raises:
+        ValueError: One is not recorded, or none of lam_envs: a saved agent must not choose code to run.
     """
     training = description.get("training") or {}
-    env_id = training.get("environment")
-    if not (isinstance(env_id, str) and is_lam_env(env_id)):
-        raise ValueError(f"the agent was trained in environment {env_id!r}; give the environment by --env")
-    return env_id, _read_keywords(training.get("keywords") or {})
+    environments = []
+    for recorded in training.get("environments") or [training]:
+        env_id = recorded.get("environment")
+        if not (isinstance(env_id, str) and is_lam_env(env_id)):
+            raise ValueError(f"the agent was trained in environment {env_id!r}; give the environment by --env")
+        environments.append((env_id, _read_keywords(recorded.get("keywords") or {})))
+    return environments
 
 
 def _read_keywords(keywords: Mapping[str, str]) -> JsonObject:

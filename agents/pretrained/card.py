@@ -1,0 +1,165 @@
+"""Model card of a published agent, in the layout of the Hugging Face Hub: YAML, then text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import yaml
+
+from agents.evaluation.evaluation import Evaluation
+from agents.types import JsonObject, Keywords
+
+CARD = "README.md"
+"""Name of the file, which the Hub shows as the page of a model."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Results of an agent in one environment.
+
+    Attributes:
+        env_id: Id of the environment.
+        keywords: Keywords of the environment.
+        seeds: Seeds of the episodes.
+        evaluation: Results of the episodes.
+    """
+
+    env_id: str
+    keywords: Keywords
+    seeds: range
+    evaluation: Evaluation
+
+    @property
+    def changed(self) -> str:
+        """Keywords that the registration of the environment does not set, as arguments of ``gym.make``."""
+        registered = gym.spec(self.env_id).kwargs
+        return "".join(
+            f", {name}={value!r}" for name, value in self.keywords.items() if registered.get(name) != value
+        )
+
+
+def model_card(name: str, description: JsonObject, results: Sequence[Result]) -> str:
+    """Return the text of a model card.
+
+    Args:
+        name: Name that the agent is published by.
+        description: Content of ``agent.json``.
+        results: Measured results, at least one.
+    """
+    training = description["training"]
+    learned = training.get("demonstrations")
+    versions = {**(training.get("libraries") or {}), **(training.get("versions") or {})}
+    metadata = {
+        "license": "mit",
+        "library_name": "lam-envs",
+        "pipeline_tag": "robotics",
+        "tags": ["robotics", "imitation-learning" if learned else "reinforcement-learning", "gymnasium",
+                 "pybullet", description["agent"], *dict.fromkeys(result.env_id for result in results)],
+        "datasets": learned["id"].split(", ") if learned else [],
+        "metrics": ["success_rate"],
+        "model-index": [{"name": name, "results": [_indexed(result) for result in results]}],
+    }  # fmt: skip
+    first = results[0]
+    return f"""---
+{yaml.safe_dump(metadata, sort_keys=False)}---
+
+# {name}
+
+Policy of the agent `{description["agent"]}` of [lam-envs](https://github.com/lam-envs/lam-envs), a suite of simulated
+robot-manipulation tasks. The folder holds the settings and spaces (`agent.json`) and the weights
+(`weights.safetensors`). Loading them runs no code of the files.
+
+## Use
+
+```sh
+python -m agents enjoy {first.env_id} --agent PATH
+```
+
+```python
+import gymnasium as gym
+
+import agents, lam_envs
+
+env = gym.make("{first.env_id}"{first.changed})
+agent = agents.load("PATH", env)
+```
+
+`PATH` is this folder.
+
+## Results
+
+{_table(["environment", "success", "95% interval", "return"], [_row(result) for result in results])}
+
+{len(first.seeds)} episodes in each environment, seeds {first.seeds.start} to {first.seeds.stop - 1}, with
+deterministic actions. Success is that of the last step, with Wilson's interval. This is the result of one training, with seed
+{training.get("seed")}: other seeds give other results.
+
+## Data
+
+{_data(learned)}
+
+## Settings
+
+{_table(["setting", "value"], description["settings"].items())}
+
+Budget: {training.get("budget") or "that of the settings"}.
+
+## Versions
+
+{_table(["part", "version"], versions.items())}
+
+Parts of lam-envs have versions of their own, which increase when their behavior changes. `python -m agents show PATH`
+lists those that have changed since.
+
+## Intended use
+
+Baseline for comparisons, starting point for fine-tuning, and example of a trained agent, in simulation.
+
+## Limits
+
+- It acts only with the observations and actions of the environments above; others are refused.
+- It was measured only with their robots, objects, spawn ranges and physics. Delays, noise, pushes and randomized
+  physics can lower its success.
+- It was never run on a real robot. It knows no limits of forces and no people: do not run it on one.
+"""
+
+
+def _indexed(result: Result) -> dict[str, Any]:
+    """Return a result as the Hub's index of results has it."""
+    return {
+        "task": {"type": "robotics", "name": result.env_id},
+        "dataset": {"type": result.env_id, "name": result.env_id},
+        "metrics": [
+            {"type": "success_rate", "name": "success rate", "value": round(result.evaluation.success_rate, 4)}
+        ],
+    }
+
+
+def _row(result: Result) -> list[str]:
+    low, high = result.evaluation.interval
+    return [
+        f"`{result.env_id}{result.changed}`",
+        f"{result.evaluation.success_rate:.1%}",
+        f"{low:.1%} to {high:.1%}",
+        f"{result.evaluation.mean_return:.2f}",
+    ]
+
+
+def _data(learned: JsonObject | None) -> str:
+    if not learned:
+        return "None: it has learned from reward alone."
+    several = len(learned["id"].split(", ")) > 1
+    rows = [
+        ["datasets" if several else "dataset", ", ".join(f"`{each}`" for each in learned["id"].split(", "))],
+        ["episodes", learned["episodes"]],
+        ["SHA-256 of their checksums" if several else "SHA-256", f"`{learned['checksum']}`"],
+    ]
+    return _table(["demonstrations", ""], rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)

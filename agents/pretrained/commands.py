@@ -1,0 +1,192 @@
+"""Commands for pretrained agents: python -m agents enjoy|pretrained|publish|push|pull."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+from rich.table import Table
+
+from agents.evaluation.evaluation import make_env
+from agents.pretrained.zoo import checked_folder, pretrained_agents, zoo_folder
+from agents.registry import is_saved, load, read_description
+from agents.training.provenance import environments_of
+from agents.types import Array, Env, Keywords
+from demos.collection.recording import Policy, rollout
+from demos.runtime.console import clear_errors, console, parse_keywords
+from lam_envs.env import ManipulationEnv
+from lam_envs.registration import is_lam_env
+
+IMAGE_SIZE = 480
+"""Width and height of a video, pixels."""
+
+
+def enjoy(
+    env: Annotated[str, typer.Argument(help="Id of an environment, such as LamPickPlace-v0, or module:Id-v0.")],
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            help="Pretrained agent, such as bc or bc/LamGrasp-v0, or the folder of a saved agent; by default the "
+            "first pretrained agent for the environment."
+        ),
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode; the others follow it.")] = 1000,
+    video: Annotated[
+        Path | None, typer.Option(help="MP4 file to write in place of a window; without a display, enjoy-ID.mp4.")
+    ] = None,
+    env_kwargs: Annotated[
+        list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+) -> None:
+    """Watch a trained agent, without training anything: in a window, or in a video if there is no display."""
+    with clear_errors():
+        module, _, env_id = env.rpartition(":")
+        if module:
+            importlib.import_module(module)
+        folder = _folder(agent, env_id)
+        out = video or (None if has_display() else Path(f"enjoy-{env_id}.mp4"))
+        environment = make_env(
+            env_id,
+            **{
+                **_trained_keywords(folder, env_id),
+                **parse_keywords(env_kwargs),
+                "render_mode": "human" if out is None else "rgb_array",
+            },
+        )
+        console.print(f"{folder.parent.name}/{folder.name} in {env_id}", soft_wrap=True)
+        steps = play(environment, load(folder, environment), range(seed, seed + episodes))
+        if out is None:
+            deque(steps, maxlen=0)
+        else:
+            from demos.collection.video import write_video  # late: not every command needs it
+
+            frames = (_image(environment) for _ in steps)
+            console.print(f"wrote {write_video(frames, out, environment.metadata['render_fps'])}", soft_wrap=True)
+        environment.close()
+
+
+def play(env: Env, policy: Policy, seeds: range) -> Iterator[None]:
+    """Roll out a policy; print the result of each episode, and yield after the reset and each step.
+
+    Args:
+        env: Environment that reports success.
+        policy: Policy, which acts deterministically.
+        seeds: Seed of each episode.
+    """
+    solved = 0
+    for seed in track(seeds, "episodes", console=console):
+        steps, since = -1, None
+        for steps, step in enumerate(rollout(env, policy, seed)):
+            since = (steps if since is None else since) if step.info["is_success"] else None
+            yield
+        solved += since is not None
+        console.print(f"seed {seed}: {'not solved' if since is None else f'solved after {since} steps'} (of {steps})")
+    console.print(f"solved {solved} of {len(seeds)} episodes")
+
+
+def has_display() -> bool:
+    """Return True if a window can open here."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY"))
+
+
+def _folder(agent: str | None, env_id: str) -> Path:
+    """Return the folder of the agent that is asked for, or of the first pretrained one for an environment."""
+    if agent is not None and is_saved(agent):
+        return Path(agent)
+    fitting = pretrained_agents(env_id)
+    for name in fitting if agent is None or "/" not in agent else [agent]:
+        if agent is None or agent in (name, name.partition("/")[0]):
+            return checked_folder(name, zoo_folder())
+    raise ValueError(
+        f"no pretrained agent {'' if agent is None else f'{agent!r} '}for {env_id}; expected one of "
+        f"{', '.join(fitting or pretrained_agents())}, or the folder of a saved agent (--agent FOLDER)"
+    )
+
+
+def _trained_keywords(folder: Path, env_id: str) -> Keywords:
+    """Return the keywords of the environment that an agent was trained with; none in another environment."""
+    return dict(environments_of(read_description(folder))).get(env_id, {}) if is_lam_env(env_id) else {}
+
+
+def _image(env: Env) -> Array:
+    """Return an image of shape (480, 480, 3); environments outside of lam_envs use their own size."""
+    inner = env.unwrapped
+    if isinstance(inner, ManipulationEnv):
+        return inner.camera_images(["overview"], IMAGE_SIZE, IMAGE_SIZE)["overview"]
+    image: Array = env.render()  # type: ignore[assignment]  (Gymnasium declares any frame)
+    return image
+
+
+def pretrained() -> None:
+    """List the pretrained agents: names, environments, demonstrations and folders."""
+    with clear_errors():
+        zoo = zoo_folder()
+        table = Table("agent", "environments", "demonstrations", box=None)
+        for name in pretrained_agents():
+            description = read_description(zoo / name)
+            learned = description["training"]["demonstrations"] or {}
+            table.add_row(
+                name,
+                ", ".join(dict.fromkeys(env_id for env_id, _ in environments_of(description))),
+                f"{learned.get('episodes', 0)} episodes",
+            )
+        console.print(table)
+        console.print(f"in {zoo}", soft_wrap=True)
+
+
+def publish(
+    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
+    name: Annotated[str, typer.Argument(help="Name to publish it by, such as bc/LamGrasp-v0.")],
+    out: Annotated[Path, typer.Option(help="Folder of published agents.")],
+    episodes: Annotated[int, typer.Option(help="Episodes in each environment, from seed 1000 on.")] = 200,
+    overwrite: Annotated[bool, typer.Option(help="Replace an agent of the same name.")] = False,
+) -> None:
+    """Evaluate a saved agent, and write it with a model card into the folder OUT/NAME.
+
+    It is evaluated in the environments that it was trained in. OUT/SHA256SUMS gets the checksums of the files.
+    """
+    with clear_errors():
+        from agents.pretrained import publishing  # late: it imports PyTorch, which not every command needs
+
+        folder = publishing.publish(agent, name, out, episodes=episodes, overwrite=overwrite, progress=True)
+        console.print(f"published in {folder}", soft_wrap=True)
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder of a published agent.")],
+    repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, owner/name.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
+) -> None:
+    """Upload a published agent to the Hugging Face Hub.
+
+    The account is that of `hf auth login`, or of the environment variable HF_TOKEN.
+    """
+    with clear_errors():
+        from agents.pretrained import hub  # late: it imports PyTorch, which not every command needs
+
+        console.print(f"pushed to {hub.push(folder, repository, private=private)}", soft_wrap=True)
+
+
+def pull(
+    repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, owner/name.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit; by default the main branch. Only a commit stays.")
+    ] = None,
+) -> None:
+    """Download an agent from the Hugging Face Hub, and check it.
+
+    Only settings, weights and card are downloaded, and loading them runs no code.
+    """
+    with clear_errors():
+        from agents.pretrained import hub  # late: it imports PyTorch, which not every command needs
+
+        console.print(f"saved in {hub.pull(repository, out, revision=revision)}", soft_wrap=True)

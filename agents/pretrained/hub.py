@@ -1,0 +1,135 @@
+"""Exchange published agents with the Hugging Face Hub. Needs the extra ``hub``.
+
+A downloaded agent is a third party's file: only its settings, weights and card are taken, and loading them runs no
+code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.pretrained.card import CARD
+from agents.registry import DESCRIPTION, names, read_description
+from agents.saving.storage import WEIGHTS, read_weights
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi  # of an extra
+
+MAX_BYTES = 2**30
+"""Largest size of a file that is downloaded."""
+
+
+def push(folder: str | Path, repo_id: str, *, private: bool = False, endpoint: str | None = None) -> str:
+    """Upload a published agent; the repository is made if it does not exist.
+
+    The account is that of ``hf auth login`` or of the environment variable HF_TOKEN.
+
+    Args:
+        folder: Folder of the agent, with its model card.
+        repo_id: ``owner/name`` of the repository.
+        private: Make a private repository.
+        endpoint: Address of the Hub; by default that of Hugging Face, or HF_ENDPOINT.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        FileNotFoundError: The folder lacks a file.
+        ModuleNotFoundError: huggingface_hub is not installed.
+        OSError: The Hub cannot be reached or refuses.
+        ValueError: The agent is damaged, or not a registered one.
+    """
+    if not (Path(folder) / CARD).is_file():
+        raise FileNotFoundError(f"no model card in {folder}: write it by python -m agents publish")
+    check(folder)
+    with _hub(endpoint) as hub:
+        hub.create_repo(repo_id, private=private, exist_ok=True)
+        commit = hub.upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            allow_patterns=[CARD, DESCRIPTION, WEIGHTS],
+            commit_message="Publish an agent of lam-envs",
+        )
+    return str(commit.commit_url)
+
+
+def pull(repo_id: str, out: str | Path, *, revision: str | None = None, endpoint: str | None = None) -> Path:
+    """Download an agent and check it; the folder appears when it is complete.
+
+    Args:
+        repo_id: ``owner/name`` of the repository.
+        out: Folder to write; it must not exist.
+        revision: Branch, tag or commit; by default the main branch. Only a commit stays the same.
+        endpoint: Address of the Hub; by default that of Hugging Face, or HF_ENDPOINT.
+
+    Returns:
+        The folder, which :func:`agents.load` loads.
+
+    Raises:
+        FileExistsError: The folder exists.
+        ModuleNotFoundError: huggingface_hub is not installed.
+        OSError: The Hub cannot be reached or refuses.
+        ValueError: The repository holds no saved agent, or one that is damaged, not registered or too large.
+    """
+    target = Path(out)
+    if target.exists():
+        raise FileExistsError(f"{target} exists already: choose another folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _hub(endpoint) as hub, tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        info = hub.model_info(repo_id, revision=revision, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        for needed in (DESCRIPTION, WEIGHTS):
+            if needed not in sizes:
+                raise ValueError(f"{repo_id} holds no agent of lam-envs: there is no {needed}")
+        wanted = [file for file in (CARD, DESCRIPTION, WEIGHTS) if file in sizes]
+        for file in wanted:
+            if sizes[file] > MAX_BYTES:
+                raise ValueError(f"{file} of {repo_id} has {sizes[file]} bytes; expected at most {MAX_BYTES}")
+        downloaded = Path(temporary) / "agent"
+        downloaded.mkdir()
+        for file in wanted:
+            # All files of one commit. The library also writes files of its own beside them.
+            path = hub.hf_hub_download(repo_id, file, revision=info.sha, local_dir=Path(temporary) / "download")
+            shutil.copyfile(path, downloaded / file)
+        check(downloaded)
+        os.replace(downloaded, target)
+    return target
+
+
+def check(folder: str | Path) -> None:
+    """Check the files of a saved agent, without an environment.
+
+    Raises:
+        FileNotFoundError: There is no saved agent.
+        ValueError: A file is damaged, or the agent is not registered.
+    """
+    name = read_description(folder).get("agent")
+    if name not in names():
+        raise ValueError(
+            f"{folder} holds agent {name!r}, which is not registered; expected one of {', '.join(names())}"
+        )
+    read_weights(folder, str(name), {})
+
+
+@contextmanager
+def _hub(endpoint: str | None) -> Iterator[HfApi]:
+    """Return the client of the Hub; its errors become OSError."""
+    try:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "push and pull need huggingface_hub: pip install 'lam-envs[hub]'", name=error.name
+        ) from error
+    try:
+        yield HfApi(endpoint=endpoint, library_name="lam-envs")
+    except HfHubHTTPError:
+        raise
+    except HfHubHTTPError.__bases__[0] as error:  # all errors of its HTTP library, which depends on its version
+        raise ConnectionError(f"cannot reach the Hub: {error}") from error

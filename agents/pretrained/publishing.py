@@ -1,0 +1,94 @@
+"""Publish a trained agent: its files, a model card with measured results, and checksums."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from agents.evaluation.evaluation import evaluate, make_env
+from agents.pretrained.card import CARD, Result, model_card
+from agents.pretrained.zoo import CHECKSUMS, read_checksums, sha256
+from agents.registry import DESCRIPTION, load, read_description
+from agents.saving.storage import WEIGHTS
+from agents.training.provenance import environments_of
+from demos.runtime.files import write_atomically
+
+FILES = (CARD, DESCRIPTION, WEIGHTS)
+"""Files of a published agent."""
+FIRST_SEED, EPISODES = 1000, 200
+"""Seeds of the published results."""
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def publish(
+    agent: str | Path,
+    name: str,
+    zoo: str | Path,
+    *,
+    episodes: int = EPISODES,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Evaluate a saved agent in each environment that it was trained in, and write it into a folder of agents.
+
+    The same agent gives the same files.
+
+    Args:
+        agent: Folder of the saved agent.
+        name: Name to publish it by, such as ``bc/LamGrasp-v0``.
+        zoo: Folder of published agents.
+        episodes: Episodes in each environment, from seed 1000 on.
+        overwrite: Replace an agent of the same name.
+        progress: Show a progress bar.
+
+    Returns:
+        The folder of the published agent.
+
+    Raises:
+        FileExistsError: An agent of this name is published already.
+        FileNotFoundError: There is no saved agent.
+        ValueError: The name has not two parts, the number of episodes is not positive, or the agent is damaged or not
+            trained in an environment of lam_envs.
+    """
+    if not NAME.fullmatch(name):
+        raise ValueError(f"invalid name {name!r}; expected two parts, such as bc/LamGrasp-v0")
+    if episodes < 1:
+        raise ValueError(f"episodes is {episodes}; expected at least 1")
+    source, target = Path(agent), Path(zoo) / name
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists already: choose another name, or add --overwrite")
+    description = read_description(source)
+    results = [
+        _measure(source, env_id, keywords, episodes, progress) for env_id, keywords in environments_of(description)
+    ]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        writing = Path(temporary) / target.name
+        writing.mkdir()
+        for file in (DESCRIPTION, WEIGHTS):
+            shutil.copyfile(source / file, writing / file)
+        (writing / CARD).write_text(model_card(name, description, results))
+        if target.exists():
+            os.replace(target, Path(temporary) / "replaced")
+        os.replace(writing, target)
+    _write_checksums(Path(zoo), name)
+    return target
+
+
+def _measure(agent: Path, env_id: str, keywords: dict[str, object], episodes: int, progress: bool) -> Result:
+    env = make_env(env_id, **keywords)
+    try:
+        seeds = range(FIRST_SEED, FIRST_SEED + episodes)
+        return Result(env_id, keywords, seeds, evaluate(load(agent, env), env, seeds=seeds, progress=progress))
+    finally:
+        env.close()
+
+
+def _write_checksums(zoo: Path, name: str) -> None:
+    """Add an agent to the file of checksums, or replace its lines."""
+    checksums = read_checksums(zoo) if (zoo / CHECKSUMS).is_file() else {}
+    checksums |= {f"{name}/{file}": sha256(zoo / name / file) for file in FILES}
+    write_atomically(zoo / CHECKSUMS, "".join(f"{checksums[file]}  {file}\n" for file in sorted(checksums)))

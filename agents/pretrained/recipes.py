@@ -1,0 +1,90 @@
+"""Recipes of the agents in the zoo: ``python -m agents.pretrained.recipes`` trains and publishes them again.
+
+Settings and demonstrations are those of the suite ``core``, whose results show what other seeds give.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import agents
+from agents.pretrained.publishing import publish
+from agents.pretrained.zoo import CHECKOUT
+from agents.registry import find, spec_of
+from agents.training.run import Run
+from agents.types import Keywords
+from demos.collection.published_datasets import load_published
+from demos.datasets.environment import make_env
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Training of a published agent.
+
+    Attributes:
+        agent: Name of the agent.
+        datasets: Names of published datasets that it learns from, at least one. It is trained in their environments.
+        keywords: Keywords of the environments besides those of the datasets.
+        settings: Settings that differ from the agent's own.
+    """
+
+    agent: str
+    datasets: tuple[str, ...]
+    keywords: Keywords
+    settings: Keywords
+
+
+RECIPES = {
+    f"bc/{task}-v0": Recipe("bc", (f"{task}-{episodes}-seed1",), {}, {})
+    for task, episodes in {
+        "LamReach": 50,
+        "LamPush": 200,
+        "LamGrasp": 100,
+        "LamPickPlace": 200,
+        "LamStack": 300,
+        "LamInsert": 300,
+    }.items()
+}
+"""Recipe of each agent by the name that it is published by."""
+
+
+def train(recipe: Recipe, out: Path, root: Path) -> Path:
+    """Train an agent and save it; equal recipes give equal files on one machine.
+
+    Args:
+        recipe: Recipe.
+        out: Folder to save the agent in.
+        root: Folder of all datasets; those that it lacks are collected.
+
+    Returns:
+        The folder of the saved agent.
+    """
+    datasets = [load_published(name, root=root, progress=True) for name in recipe.datasets]
+    environments = [make_env(dataset, **recipe.keywords) for dataset in datasets]
+    agent = agents.make(recipe.agent, environments[0], **recipe.settings)
+    several = spec_of(find(recipe.agent)).takes_several_environments
+    learned: Any = datasets if several else datasets[0]
+    agent.learn(learned, environments if several else environments[0], seed=0, run=Run(progress=True, device="cpu"))
+    for environment in environments:
+        environment.close()
+    return Path(agent.save(out))
+
+
+def main(names: list[str]) -> None:
+    """Train and publish agents of the zoo.
+
+    Args:
+        names: Names of agents; empty for all.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in names or RECIPES:
+            run = train(RECIPES[name], Path(temporary) / name, Path(temporary) / "datasets")
+            publish(run, name, CHECKOUT, overwrite=True, progress=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
