@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agents.registry import AGENTS, find, spec_of
+from agents.pretrained.card import CARD
+from agents.pretrained.zoo import pretrained_agents, zoo_folder
+from agents.registry import AGENTS, find, read_description, spec_of
 from agents.training.settings import file_settings
 from benchmarks.reports.report import markdown_overview
 from docs import scaling
@@ -141,6 +143,19 @@ def demonstrations(text: str) -> str:
     return _between(text, "speeds", datasets())
 
 
+def pretrained(text: str) -> str:
+    """Return the page on pretrained agents with the table of the published agents between its marks."""
+    rows = []
+    for name in pretrained_agents():
+        folder = zoo_folder() / name
+        learned = read_description(folder)["training"]["demonstrations"] or {}
+        card = f"[`{name}`](../{folder.relative_to(ROOT)}/{CARD})"
+        measured = re.findall(r"^\| `(Lam.*?)` \| (.*?) \| (.*?) \|", (folder / CARD).read_text(), re.MULTILINE)
+        for environment, rate, interval in measured:
+            rows.append([card, f"`{environment}`", str(learned.get("episodes", 0)), f"{rate} ({interval})"])
+    return _between(text, "pretrained", narrow(table(["agent", "environment", "demonstrations", "success"], rows)))
+
+
 def _between(text: str, mark: str, content: str) -> str:
     start, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     before, _, rest = text.partition(start)
@@ -166,7 +181,12 @@ def generated() -> dict[str, str]:
     }
 
 
-WRITTEN = {"README.md": readme, "docs/demonstrations.md": demonstrations, "docs/scale.md": scale}
+WRITTEN = {
+    "README.md": readme,
+    "docs/demonstrations.md": demonstrations,
+    "docs/scale.md": scale,
+    "docs/pretrained_agents.md": pretrained,
+}
 """Pages written by hand that contain tables of the committed results."""
 
 

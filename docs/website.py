@@ -44,6 +44,7 @@ MENU = {
         "teach_by_showing",
         "drive_the_robot",
         "training",
+        "pretrained_agents",
         "large_action_model",
         "remote_agents",
         "explanations",

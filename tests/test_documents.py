@@ -75,6 +75,7 @@ def read_once() -> Iterator[None]:
 
 LONG = (
     "training.md",
+    "pretrained_agents.md",
     "benchmarks.md",
     "leaderboard.md",
     "demonstrations.md",

@@ -93,9 +93,9 @@ agent = agents.load("PATH", env)
 
 {_table(["environment", "success", "95% interval", "return"], [_row(result) for result in results])}
 
-{len(first.seeds)} episodes in each environment, seeds {first.seeds.start} to {first.seeds.stop - 1}, with
-deterministic actions. Success is that of the last step, with Wilson's interval. This is the result of one training, with seed
-{training.get("seed")}: other seeds give other results.
+Episodes: {len(first.seeds)} in each environment, with seeds {first.seeds.start} to {first.seeds.stop - 1} and
+deterministic actions. Success is that of the last step, with Wilson's interval. This is the result of one training,
+with seed {training.get("seed")}: other seeds give other results.
 
 ## Data
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.progress import track
 from rich.table import Table
@@ -88,7 +89,7 @@ def play(env: Env, policy: Policy, seeds: range) -> Iterator[None]:
             since = (steps if since is None else since) if step.info["is_success"] else None
             yield
         solved += since is not None
-        console.print(f"seed {seed}: {'not solved' if since is None else f'solved after {since} steps'} (of {steps})")
+        console.print(f"seed {seed}: {'not solved' if since is None else f'solved after {since}'} (of {steps} steps)")
     console.print(f"solved {solved} of {len(seeds)} episodes")
 
 
@@ -121,8 +122,7 @@ def _image(env: Env) -> Array:
     inner = env.unwrapped
     if isinstance(inner, ManipulationEnv):
         return inner.camera_images(["overview"], IMAGE_SIZE, IMAGE_SIZE)["overview"]
-    image: Array = env.render()  # type: ignore[assignment]  (Gymnasium declares any frame)
-    return image
+    return np.asarray(env.render(), dtype=np.uint8)
 
 
 def pretrained() -> None:

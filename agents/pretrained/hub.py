@@ -127,9 +127,11 @@ def _hub(endpoint: str | None) -> Iterator[HfApi]:
         raise ModuleNotFoundError(
             "push and pull need huggingface_hub: pip install 'lam-envs[hub]'", name=error.name
         ) from error
+    # That of its HTTP library, which depends on its version.
+    any_http_error: type[Exception] = HfHubHTTPError.__bases__[0]
     try:
         yield HfApi(endpoint=endpoint, library_name="lam-envs")
     except HfHubHTTPError:
         raise
-    except HfHubHTTPError.__bases__[0] as error:  # all errors of its HTTP library, which depends on its version
+    except any_http_error as error:
         raise ConnectionError(f"cannot reach the Hub: {error}") from error

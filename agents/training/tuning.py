@@ -16,8 +16,9 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-import agents
 from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.evaluation.evaluation import evaluate
+from agents.registry import make
 from agents.training.provenance import training_record
 from agents.training.run import FIRST_SEED, Run
 from agents.training.settings import CONFIGS, SEARCH
@@ -130,7 +131,7 @@ def tune(
             raise ValueError(f"{what} is {number}; expected at least 1")
     settings = dict(settings or {})
     # Errors of the settings come before the study is created.
-    agents.make(agent, env, **settings)
+    make(agent, env, **settings)
     space = search_space(agent, settings)
     data = None if demonstrations is None else DemonstrationData.of(demonstrations)
     study_identity = training_record(agent, settings, env, data, seed=seeds, budget=budget)
@@ -151,12 +152,12 @@ def tune(
             chosen = {**settings, **suggest_settings(trial, space)}
             rates = []
             for number in range(seeds):
-                made = agents.make(agent, env, **chosen)
+                made = make(agent, env, **chosen)
                 run = _Trial(device=device, episodes=min(episodes, 20), trial=trial, before=number)
                 run.show_note = lambda note: bar.update(task, note=f"trial {trial.number}: {note}")
                 made.learn(data, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
                 evaluation_seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
-                rates.append(agents.evaluate(made, env, seeds=evaluation_seeds).success_rate)
+                rates.append(evaluate(made, env, seeds=evaluation_seeds).success_rate)
             return float(np.mean(rates))
 
         def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:

@@ -1,0 +1,137 @@
+"""Published agents are the published files, in the Hub's layout, and a newcomer sees one act without training."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+import agents
+from agents.pretrained import zoo as zoo_module
+from agents.pretrained.publishing import FILES, publish
+from agents.pretrained.recipes import RECIPES, Recipe, train
+from agents.pretrained.zoo import CHECKOUT, CHECKSUMS, read_checksums
+
+from ...conftest import Make
+
+NAMES = agents.pretrained_agents()
+REACH = "bc/LamReach-v0"
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """A copy of the zoo that a test may damage."""
+    return Path(shutil.copytree(CHECKOUT, tmp_path / "zoo", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def test_the_zoo_holds_what_its_recipes_make_and_is_small() -> None:
+    assert set(RECIPES) <= set(NAMES)
+    files = read_checksums(CHECKOUT)
+    assert {file.rpartition("/")[2] for file in files} == set(FILES)
+    assert {file.relative_to(CHECKOUT).as_posix() for file in CHECKOUT.glob("*/*/*")} == set(files)
+    assert sum((CHECKOUT / file).stat().st_size for file in files) <= 12 * 2**20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pretrained_agent_loads_by_its_name_and_its_card_is_in_the_layout_of_the_hub(name: str) -> None:
+    agent = agents.load_pretrained(name)
+    assert agent.training is not None
+    card = ModelCard.load(CHECKOUT / name / "README.md")
+    assert (card.data.license, card.data.library_name) == ("mit", "lam-envs")
+    assert card.data.pipeline_tag == "robotics"
+    assert card.data.datasets == agent.training["demonstrations"]["id"].split(", ")
+    for result in card.data.eval_results:
+        assert name in agents.pretrained_agents(result.dataset_name)
+        assert 0.5 < result.metric_value <= 1.0
+    for section in ("Results", "Data", "Settings", "Versions", "Intended use", "Limits"):
+        assert f"\n## {section}\n" in card.text
+
+
+def test_a_pretrained_agent_solves_its_task(make: Make) -> None:
+    env = make("LamReach-v0")
+    agent = agents.load_pretrained(REACH, env)
+    assert agents.evaluate(agent, env, seeds=range(1000, 1003)).success_rate == 1.0
+
+
+def test_it_is_refused_in_an_environment_with_other_spaces(make: Make) -> None:
+    with pytest.raises(ValueError, match="was trained with observation space"):
+        agents.load_pretrained(REACH, make("LamGrasp-v0"))
+
+
+def test_an_unknown_name_is_answered_by_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=rf"unknown pretrained agent 'bc/LamFly-v0'; expected one of .*{REACH}"):
+        agents.load_pretrained("bc/LamFly-v0")
+
+
+def test_a_damaged_exchanged_or_missing_file_is_refused(zoo: Path) -> None:
+    weights = zoo / REACH / "weights.safetensors"
+    whole = weights.read_bytes()
+    for content in (whole[:-1] + bytes([whole[-1] ^ 1]), b"", None):
+        weights.unlink()
+        if content is not None:
+            weights.write_bytes(content)
+        with pytest.raises(ValueError, match=r"weights\.safetensors is not the published file: its SHA-256 is "):
+            agents.load_pretrained(REACH, zoo=zoo)
+    others = [name for name in NAMES if name != REACH]
+    if others:  # the files of one agent under the name of another
+        shutil.rmtree(zoo / REACH)
+        shutil.copytree(zoo / others[0], zoo / REACH)
+        with pytest.raises(ValueError, match="is not the published file"):
+            agents.load_pretrained(REACH, zoo=zoo)
+
+
+@pytest.mark.parametrize("line", ["", "abc  bc/x/agent.json", f"{'0' * 64}  ../x/agent.json", f"{'0' * 64}  /etc/x"])
+def test_a_damaged_file_of_checksums_is_refused(zoo: Path, line: str) -> None:
+    (zoo / CHECKSUMS).write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=f"{CHECKSUMS}:1 is damaged"):
+        agents.load_pretrained(REACH, zoo=zoo)
+
+
+def test_the_installed_package_serves_where_there_is_no_checkout(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo_module, "CHECKOUT", tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="pip install lam-envs-zoo"):
+        agents.pretrained_agents()
+    zoo.rename(tmp_path / "lam_envs_zoo")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert agents.pretrained_agents() == NAMES
+
+
+@pytest.mark.slow
+def test_the_wheel_of_the_zoo_holds_all_its_files(tmp_path: Path) -> None:
+    source = shutil.copytree(CHECKOUT.parent, tmp_path / "source")
+    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
+    subprocess.run([sys.executable, "-m", "pip", *build], check=True, timeout=240)
+    (wheel,) = tmp_path.glob("lam_envs_zoo-*.whl")
+    held = {name.removeprefix("lam_envs_zoo/") for name in zipfile.ZipFile(wheel).namelist()}
+    assert {CHECKSUMS, *read_checksums(CHECKOUT)} <= held
+
+
+def test_a_recipe_gives_the_same_agent_and_publishing_the_same_files_again(tmp_path: Path) -> None:
+    recipe = Recipe("bc", ("LamReach-10-seed1",), {}, {"hidden_sizes": (8,), "epochs": 1})
+    first, second = (
+        publish(train(recipe, tmp_path / run, tmp_path), "mine/first", tmp_path / f"{run}-zoo", episodes=2)
+        for run in ("one", "two")
+    )
+    for file in FILES:
+        assert (first / file).read_bytes() == (second / file).read_bytes()
+    zoo = tmp_path / "one-zoo"
+    with pytest.raises(FileExistsError, match="add --overwrite"):
+        publish(tmp_path / "one", "mine/first", zoo, episodes=2)
+    publish(tmp_path / "one", "mine/second", zoo, episodes=1)
+    publish(tmp_path / "one", "mine/first", zoo, episodes=1, overwrite=True)
+    assert agents.pretrained_agents("LamReach-v0", zoo=zoo) == ["mine/first", "mine/second"]
+    assert "Episodes: 1 in each environment, with seeds 1000 to 1000" in (first / "README.md").read_text()
+    assert agents.load_pretrained("mine/first", zoo=zoo).settings.hidden_sizes == (8,)
+
+
+@pytest.mark.parametrize("name", ["bc", "../bc", "/etc/bc", "bc/../x", "bc/", "a/b/c", "bc/ x"])
+def test_a_name_that_is_no_name_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected two parts"):
+        publish(CHECKOUT / REACH, name, tmp_path / "zoo")
