@@ -18,7 +18,7 @@ ADAPTERS := .venv-adapters
 POLICY := .venv-policy
 
 # Text that people write; results and lists of versions are generated.
-SPELLED := lam_envs demos agents benchmarks docs examples tests .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
+SPELLED := lam_envs demos agents benchmarks docs examples tests zoo/README.md .github Makefile setup.cfg pyproject.toml $(wildcard *.md *.cff)
 
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=

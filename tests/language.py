@@ -14,7 +14,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CHECKED = ("lam_envs", "demos", "agents", "benchmarks", "docs", "examples", "README.md", "CONTRIBUTING.md")
+CHECKED = (
+    "lam_envs",
+    "demos",
+    "agents",
+    "benchmarks",
+    "docs",
+    "examples",
+    "README.md",
+    "CONTRIBUTING.md",
+    "zoo/README.md",
+)
 GENERATED = ("docs/environments.md",)
 WORDS = {
     r"films?|filmed|filming": "video, record",
