@@ -131,7 +131,7 @@ def _indexed(result: Result) -> dict[str, Any]:
     """Return a result as the Hub's index of results has it."""
     return {
         "task": {"type": "robotics", "name": result.env_id},
-        "dataset": {"type": result.env_id, "name": result.env_id},
+        "dataset": {"type": result.env_id, "name": f"{result.env_id}{result.changed}"},
         "metrics": [
             {"type": "success_rate", "name": "success rate", "value": round(result.evaluation.success_rate, 4)}
         ],

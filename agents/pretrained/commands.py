@@ -113,8 +113,9 @@ def _folder(agent: str | None, env_id: str) -> Path:
 
 
 def _trained_keywords(folder: Path, env_id: str) -> Keywords:
-    """Return the keywords of the environment that an agent was trained with; none in another environment."""
-    return dict(environments_of(read_description(folder))).get(env_id, {}) if is_lam_env(env_id) else {}
+    """Return the keywords of the first environment of this id that an agent was trained in; none without one."""
+    environments = environments_of(read_description(folder)) if is_lam_env(env_id) else []
+    return next((keywords for trained, keywords in environments if trained == env_id), {})
 
 
 def _image(env: Env) -> Array:
