@@ -79,7 +79,13 @@ def main(names: list[str]) -> None:
 
     Args:
         names: Names of agents; empty for all.
+
+    Raises:
+        ValueError: There is no recipe for a name.
     """
+    for name in names:
+        if name not in RECIPES:
+            raise ValueError(f"no recipe for {name!r}; expected one of {', '.join(RECIPES)}")
     with tempfile.TemporaryDirectory() as temporary:
         for name in names or RECIPES:
             run = train(RECIPES[name], Path(temporary) / name, Path(temporary) / "datasets")
