@@ -55,7 +55,7 @@ class Lam(PolicyAgent):
     """
 
     spec: ClassVar[AgentSpec] = AgentSpec(
-        "lam", settings=LamSettings, budget_unit="epochs", takes_run=True, takes_several_environments=True
+        "lam", version=2, settings=LamSettings, budget_unit="epochs", takes_run=True, takes_several_environments=True
     )
     settings: LamSettings
     policy: LamPolicy
@@ -89,7 +89,7 @@ class Lam(PolicyAgent):
     ) -> None:
         """Fit the network to demonstrations of one or several environments.
 
-        Each task with each robot is sampled equally often.
+        Each step is sampled equally often: give a difficult task more demonstrations.
 
         Args:
             demonstrations: Datasets of lam_envs with ``obs="state"``.

@@ -7,11 +7,13 @@ from torch import nn
 
 from agents.imitation.lam.entities import EntityTable
 
-RELATIONS = 14
+RELATIONS = 16
 """Numbers that describe the relation of one entity to another."""
 UNIT_DISTANCE = 0.1
 """Distance that counts as 1, meters."""
-UNIT_SPEED = 0.2
+FINE_DISTANCE = 0.02
+"""Distance beyond which differences count relative to the distance, meters."""
+UNIT_SPEED = 0.1
 """Speed that counts as 1, meters per second."""
 TINY = 1e-3
 """Smallest distance with a direction, meters."""
@@ -37,9 +39,12 @@ def _dot_and_cross(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def relations(table: EntityTable) -> torch.Tensor:
     """Return the relation of each entity to each other one, shape (N, S, S, :data:`RELATIONS`).
 
-    For entities i and j: their distance and difference of heights; the direction from the tool to i, relative to
-    that from i to j (dot and cross product); the velocities of i and of the tool, and the heading of i, relative to
-    the direction from i to j; and the flag that both have positions, without which all is 0.
+    For entities i and j: their distance and difference of heights; the way from the tool to i and its direction,
+    relative to the direction from i to j (dot and cross product); the velocities of i and of the tool, and the
+    heading of i, relative to the direction from i to j; and a flag that both have positions, without which all is 0.
+
+    A millimeter decides where fingers push, so distances are scaled such that small ones differ by as much as large
+    ones.
     """
     between = table.positions[:, None] - table.positions[:, :, None]
     toward = directions(between)
@@ -54,9 +59,10 @@ def relations(table: EntityTable) -> torch.Tensor:
     heading = table.headings[..., :2]
     parts = torch.cat(
         [
-            distance.clamp(max=5.0),
-            torch.log1p(10.0 * distance) / 4.0,
-            between[..., 2:].clamp(-0.3, 0.3) / UNIT_DISTANCE,
+            distance.clamp(max=5.0) - 1.0,
+            2.0 * torch.log(distance + 0.1),
+            torch.asinh(between[..., 2:] / FINE_DISTANCE),
+            torch.asinh(_dot_and_cross(spread(table.positions - tool)[..., :2], toward) / FINE_DISTANCE),
             _dot_and_cross(spread(reached), toward),
             _dot_and_cross(spread(table.velocities[..., :2]), toward) / UNIT_SPEED,
             _dot_and_cross(spread(table.velocities[:, :1, :2].expand(-1, rows, -1)), toward) / UNIT_SPEED,
@@ -86,7 +92,7 @@ class RelationLayer(nn.Module):
         hidden: Units of the network of one relation.
     """
 
-    def __init__(self, width: int, hidden: int = 32) -> None:
+    def __init__(self, width: int, hidden: int = 128) -> None:
         super().__init__()
         self.relation = nn.Linear(RELATIONS, hidden)
         self.here, self.there = nn.Linear(width, hidden, bias=False), nn.Linear(width, hidden, bias=False)
@@ -110,25 +116,26 @@ class PointerHead(nn.Module):
     """Head that moves the tool along the directions to entities and across them.
 
     Args:
+        hidden: Numbers H that say what to do.
         width: Numbers W in a token.
         steps: Steps K of a chunk.
     """
 
-    def __init__(self, width: int, steps: int) -> None:
+    def __init__(self, hidden: int, width: int, steps: int) -> None:
         super().__init__()
         self.steps = steps
-        self.query = nn.Linear(width, 2 * steps * 16)
+        self.query = nn.Linear(hidden, 2 * steps * 16)
         self.key = nn.Linear(width, 16)
 
-    def forward(self, readout: torch.Tensor, tokens: torch.Tensor, table: EntityTable) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, tokens: torch.Tensor, table: EntityTable) -> torch.Tensor:
         """Return motions in the plane of the table, shape (N, K, 2).
 
         Args:
-            readout: Shape (N, W).
+            hidden: Shape (N, H).
             tokens: Tokens of S entities, shape (N, S, W).
             table: Their positions.
         """
-        queries = self.query(readout).reshape(len(readout), 2 * self.steps, 16)
+        queries = self.query(hidden).reshape(len(hidden), 2 * self.steps, 16)
         weights = (queries @ self.key(tokens).transpose(1, 2) / 4.0).masked_fill(~table.located[:, None], 0.0)
         along, across = weights.chunk(2, dim=1)
         toward = directions(table.positions - table.positions[:, :1])

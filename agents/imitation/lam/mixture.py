@@ -39,7 +39,7 @@ class Source:
 
     Attributes:
         name: Id of the dataset.
-        group: Task, robot and control: each of these groups is sampled equally often by default.
+        group: Task, robot and control.
         interface: Environment that they were collected in.
         observations: Observations before each step, shape (T, numbers).
         actions: Actions, shape (T, numbers).
@@ -220,21 +220,23 @@ class Mixture:
     def sampler(self, batch_size: int, batches: int, shares: Mapping[str, float] | None = None) -> Sampler:
         """Return a function that draws the steps of an epoch.
 
-        Each group of sources (:attr:`Source.group`) is drawn equally often, and each step of a group. The steps of a
-        minibatch are all of small scenes, or all of large ones, because absent entities cost time.
+        Each step is drawn equally often by default, so that a long or difficult task with many demonstrations counts
+        more than a short one. The steps of a minibatch are all of small scenes, or all of large ones, because absent
+        entities cost time.
 
         Args:
             batch_size: Steps of a minibatch.
             batches: Minibatches of an epoch.
-            shares: How often each group is drawn, relative to the others; by default equally often.
+            shares: How often each group of sources (:attr:`Source.group`) is drawn, relative to the others; by
+                default as often as it has steps.
         """
         names = sorted({source.group for source in self.sources})
-        share = np.array([1.0 if shares is None else shares[name] for name in names])
         members = [[number for number, each in enumerate(self.sources) if each.group == name] for name in names]
         steps = [
             np.concatenate([np.arange(self._starts[number], self._starts[number + 1]) for number in group])
             for group in members
         ]
+        share = np.array([len(each) for each in steps] if shares is None else [shares[name] for name in names])
         readers = [self._readers[self._reader_of_source[group[0]]] for group in members]
         is_large = np.array([sum(name is not None for name in reader.names) > SMALL_SCENE for reader in readers])
         share_of_large = float(share[is_large].sum() / share.sum())

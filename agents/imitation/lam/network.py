@@ -16,6 +16,8 @@ from agents.policies.normalizer import MAX_STANDARDIZED, MIN_STD
 from agents.policies.transformer import Attention, EncoderLayer
 
 HEADS = 4
+TRUNK = 4
+"""Units in a hidden layer after the readout, relative to the numbers in a token."""
 UNKNOWN_ROBOT = 0
 HIDDEN_SHARE = 0.1
 """Share of the examples whose robot a training hides, and of those whose instruction it hides: so unknown robots, and
@@ -113,10 +115,14 @@ class LamNetwork(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(width, HEADS, 0.0) for _ in range(sizes.layers - 1))
         self.last_norm, self.last = nn.LayerNorm(width), Attention(width, HEADS)
         self.norm, self.token_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.head = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, sizes.actions * action_size)
+        hidden = TRUNK * width
+        self.begin = nn.Linear(width, hidden)
+        self.summaries = nn.ModuleList(nn.Linear(width, hidden, bias=False) for _ in kinds)
+        self.trunk = nn.Sequential(
+            nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()
         )
-        self.pointers = PointerHead(width, sizes.actions)
+        self.head = nn.Linear(hidden, sizes.actions * action_size)
+        self.pointers = PointerHead(hidden, width, sizes.actions)
 
     def fit(self, tables: Sequence[EntityTable]) -> None:
         """Set the normalizer: the deviation of each quantity, and the mean of positions; in others 0 has a meaning.
@@ -183,14 +189,32 @@ class LamNetwork(nn.Module):
         # Entities that no step of the minibatch has would only cost time.
         rows = batch.table.present.any(dim=0).nonzero()[:, 0]
         batch = replace(batch, table=batch.table.columns(rows), mentions=batch.mentions[:, rows])
-        tokens, is_pad = self._encoded(batch, self.get_buffer("kind")[rows])
+        kinds = self.get_buffer("kind")[rows]
+        tokens, is_pad = self._encoded(batch, kinds)
         normal = self.last_norm(tokens)
         readout = self.norm(tokens[:, :1] + self.last(normal[:, :1], normal, is_pad))[:, 0]
-        chunk: torch.Tensor = self.head(readout).reshape(len(readout), self.sizes.actions, self.action_size)
-        motion = self.pointers(readout, self.token_norm(tokens[:, 2:]), batch.table)
+        entities = self.token_norm(tokens[:, 2:])
+        hidden = self.trunk(self.begin(readout) + self._summary(entities, batch.table.present, kinds))
+        chunk: torch.Tensor = self.head(hidden).reshape(len(hidden), self.sizes.actions, self.action_size)
+        motion = self.pointers(hidden, entities, batch.table)
         motion = torch.where(batch.is_cartesian[:, None, None], motion, 0.0)
         # After the gripper come x and y.
         return chunk + nn.functional.pad(motion, (1, self.action_size - 3))
+
+    def _summary(self, entities: torch.Tensor, present: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        """Return what the entities of each kind add to the hidden layer, shape (N, hidden units).
+
+        Args:
+            entities: Tokens, shape (N, S, W).
+            present: Shape (N, S).
+            kinds: Number of the kind of each entity, shape (S,).
+        """
+        parts = []
+        for number, layer in enumerate(self.summaries):
+            shares = present * (kinds == number)
+            shares = shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
+            parts.append(layer((shares[:, None] @ entities)[:, 0]))
+        return torch.stack(parts).sum(dim=0)
 
     @torch.no_grad()
     def attention(self, batch: LamBatch) -> torch.Tensor:

@@ -13,6 +13,7 @@ class LamSettings(ChunkSettings):
     """Settings of the network and its training."""
 
     epochs: Count = Field(28, description="Epochs of the training.")
+    batch_size: Count = Field(256, description="Steps in a minibatch.")
     batches: Count = Field(200, description="Minibatches of an epoch.")
     width: Width = Field(128, description="Size of a token (embedding).")
     layers: Depth = Field(2, description="Transformer layers.")

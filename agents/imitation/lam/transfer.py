@@ -22,7 +22,7 @@ def transfer(source: LamNetwork, target: LamNetwork) -> None:
         target: Network of the same sizes, whose schema includes that of the source.
     """
     parts = target.state_dict()
-    special = ("encoders.", "mean", "spread", "types.", "robot.", "head.2.")
+    special = ("encoders.", "mean", "spread", "types.", "robot.", "summaries.", "head.")
     for name, values in source.state_dict().items():
         if not name.startswith(special):
             parts[name].copy_(values)
@@ -36,6 +36,7 @@ def transfer(source: LamNetwork, target: LamNetwork) -> None:
         here = new_kinds.index(kind)
         parts[f"encoders.{here}.weight"][:, new] = source.state_dict()[f"encoders.{number}.weight"][:, old]
         parts[f"encoders.{here}.bias"].copy_(source.state_dict()[f"encoders.{number}.bias"])
+        parts[f"summaries.{here}.weight"].copy_(source.state_dict()[f"summaries.{number}.weight"])
         for name in ("mean", "spread"):
             target.get_buffer(name)[here, new] = source.get_buffer(name)[number, old]
     target.types.weight[0] = source.types.weight[0]
@@ -45,7 +46,7 @@ def transfer(source: LamNetwork, target: LamNetwork) -> None:
     for number, robot in enumerate(source.robots):
         target.robot.weight[1 + target.robots.index(robot)] = source.robot.weight[1 + number]
     chunk = (source.sizes.actions, -1)
-    for name in ("head.2.weight", "head.2.bias"):
+    for name in ("head.weight", "head.bias"):
         values = source.state_dict()[name]
         rows = parts[name].reshape(*chunk, *values.shape[1:])
         rows[:, : source.action_size] = values.reshape(*chunk, *values.shape[1:])
