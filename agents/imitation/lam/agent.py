@@ -74,7 +74,13 @@ class Lam(PolicyAgent):
 
     def _policy(self, network: LamNetwork, interface: Interface) -> LamPolicy:
         settings = self.settings
-        made = LamPolicy(interface, network, executed=settings.executed_actions, decay=settings.step_decay)
+        made = LamPolicy(
+            interface,
+            network,
+            executed=settings.executed_actions,
+            decay=settings.step_decay,
+            use_instruction=settings.use_instruction,
+        )
         return made.eval()
 
     def learn(
@@ -186,6 +192,8 @@ class Lam(PolicyAgent):
         self.training = run.identity = self._record(sources, environments, seed=seed, budget=budget, further=further)
         known = () if start is None else self.controls
         self.controls = tuple(sorted({*known, *(source.interface.control for source in sources)}))
+        if not self.settings.use_instruction:
+            sources = [replace(each, sentences=[""] * len(each)) for each in sources]
         if self.settings.mirror:
             sources = [*sources, *(each.mirrored() for each in sources if each.interface.control == "ee")]
         settings = self.settings

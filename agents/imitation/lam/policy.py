@@ -86,14 +86,18 @@ class LamPolicy(TorchPolicy[LamBatch]):
         network: Network.
         executed: Actions of a chunk that are executed before the next one is predicted.
         decay: See :func:`agents.imitation.lam.network.chunk_loss`.
+        use_instruction: See the instruction, if the observations have one.
 
     Raises:
         ValueError: The network does not know a feature of the environment, or its actions have fewer numbers.
     """
 
-    def __init__(self, interface: Interface, network: LamNetwork, *, executed: int, decay: float) -> None:
+    def __init__(
+        self, interface: Interface, network: LamNetwork, *, executed: int, decay: float, use_instruction: bool = True
+    ) -> None:
         super().__init__(interface.observation_space, interface.action_space)
         self.network, self.executed, self.decay = network, executed, decay
+        self.use_instruction = use_instruction
         self.reader = EntityReader(interface.layout, network.schema).to(self.device)
         self.interface = interface
         if interface.action_size > network.action_size:
@@ -142,7 +146,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         parts = observation if isinstance(observation, dict) else {STATE_KEY: observation}
         table = self.reader(parts[STATE_KEY][rows])
         count, device = len(table.values), self.device
-        if INSTRUCTION_KEY in parts:
+        if self.use_instruction and INSTRUCTION_KEY in parts:
             encoded = [row.tobytes() for row in parts[INSTRUCTION_KEY][rows].cpu().numpy()]
         else:
             encoded = [b""] * count

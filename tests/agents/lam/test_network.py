@@ -18,7 +18,7 @@ from agents.imitation.lam.network import (
     gripper_first,
     gripper_last,
 )
-from agents.imitation.lam.policy import LamPolicy
+from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.policies.transformer import Attention
 
 from ...conftest import Make
@@ -117,6 +117,16 @@ def test_renaming_an_object_changes_its_lookups_alone(make: Make) -> None:
     assert torch.equal(swapped, batch.mentions[1])
     red_chunk, blue_chunk = policy.network(batch)
     assert not torch.allclose(red_chunk, blue_chunk)
+
+
+def test_a_policy_without_instructions_acts_alike_whatever_is_said(make: Make) -> None:
+    env: Any = make("LamTable-v0", instruct=True)
+    network = policy_of(env).network
+    said = [env.reset(seed=0, options={"instruction": f"lift the {color} cube"})[0] for color in ("red", "blue")]
+    for use_instruction in (True, False):
+        policy = LamPolicy(Interface.of(env), network, executed=2, decay=0.9, use_instruction=use_instruction).eval()
+        red, blue = (policy.predict(each, deterministic=True)[0] for each in said)
+        assert np.array_equal(red, blue) != use_instruction
 
 
 def test_a_batch_gives_the_same_chunks_as_single_scenes(make: Make) -> None:
