@@ -118,7 +118,7 @@ published: $(INSTALLED) ## collect the published datasets again and write down t
 	$(BIN)/python -m demos.collection.published_datasets
 
 pretrained: $(INSTALLED) ## train and publish the agents of zoo again (AGENTS="bc/LamGrasp-v0 ..." for some), in 20 minutes
-	$(BIN)/python -m agents.pretrained.recipes $(AGENTS)
+	$(BIN)/python -m agents.deployment.pretrained.recipes $(AGENTS)
 
 test: $(INSTALLED) ## run the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"

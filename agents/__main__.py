@@ -15,11 +15,11 @@ from rich.table import Table
 
 import agents
 from agents.deployment.commands import export, serve
+from agents.deployment.pretrained.commands import enjoy, pretrained, publish, pull, push
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.explain.command import explain
 from agents.explain.monitoring import monitor
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetune, talk
-from agents.pretrained.commands import enjoy, pretrained, publish, pull, push
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.saving import archive
 from agents.training.arguments import (

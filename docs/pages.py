@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agents.pretrained.card import CARD
-from agents.pretrained.zoo import pretrained_agents, zoo_folder
+from agents.deployment.pretrained.card import CARD
+from agents.deployment.pretrained.zoo import pretrained_agents, zoo_folder
 from agents.registry import AGENTS, find, read_description, spec_of
 from agents.training.settings import file_settings
 from benchmarks.reports.report import markdown_overview

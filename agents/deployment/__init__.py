@@ -1,1 +1,1 @@
-"""Deployment of policies: exports to files that run without PyTorch, and policies over a network."""
+"""Deployment of policies: exports that run without PyTorch, policies over a network, and pretrained agents."""

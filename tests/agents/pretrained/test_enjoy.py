@@ -14,8 +14,8 @@ from imageio_ffmpeg import count_frames_and_secs
 from typer.testing import CliRunner
 
 from agents.__main__ import app
-from agents.pretrained.commands import has_display
-from agents.pretrained.zoo import CHECKOUT
+from agents.deployment.pretrained.commands import has_display
+from agents.deployment.pretrained.zoo import CHECKOUT
 
 REACH = "bc/LamReach-v0"
 

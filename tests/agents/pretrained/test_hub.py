@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import agents
-from agents.pretrained.hub import pull, push
-from agents.pretrained.publishing import FILES
-from agents.pretrained.zoo import CHECKOUT
+from agents.deployment.pretrained.hub import pull, push
+from agents.deployment.pretrained.publishing import FILES
+from agents.deployment.pretrained.zoo import CHECKOUT
 
 from ...conftest import Make
 from .hub_server import COMMIT, hub_server
@@ -75,7 +75,7 @@ def test_a_file_that_is_too_large_is_not_downloaded(
     hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, _, downloaded = hub
-    monkeypatch.setattr("agents.pretrained.hub.MAX_BYTES", 100_000)
+    monkeypatch.setattr("agents.deployment.pretrained.hub.MAX_BYTES", 100_000)
     with pytest.raises(ValueError, match=r"weights\.safetensors of someone/reach has \d+ bytes; expected at most"):
         pull(REPOSITORY, tmp_path / "pulled", endpoint=address)
     assert not downloaded

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.pretrained.card import CARD
+from agents.deployment.pretrained.card import CARD
 from agents.registry import DESCRIPTION, names, read_description
 from agents.saving.storage import WEIGHTS, read_weights
 

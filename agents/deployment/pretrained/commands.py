@@ -15,8 +15,8 @@ import typer
 from rich.progress import track
 from rich.table import Table
 
+from agents.deployment.pretrained.zoo import checked_folder, pretrained_agents, zoo_folder
 from agents.evaluation.evaluation import make_env
-from agents.pretrained.zoo import checked_folder, pretrained_agents, zoo_folder
 from agents.registry import is_saved, load, read_description
 from agents.training.provenance import environments_of
 from agents.types import Array, Env, Keywords
@@ -155,7 +155,7 @@ def publish(
     It is evaluated in the environments that it was trained in. OUT/SHA256SUMS gets the checksums of the files.
     """
     with clear_errors():
-        from agents.pretrained import publishing  # late: it imports PyTorch, which not every command needs
+        from agents.deployment.pretrained import publishing  # late: it imports PyTorch, which not every command needs
 
         folder = publishing.publish(agent, name, out, episodes=episodes, overwrite=overwrite, progress=True)
         console.print(f"published in {folder}", soft_wrap=True)
@@ -171,7 +171,7 @@ def push(
     The account is that of `hf auth login`, or of the environment variable HF_TOKEN.
     """
     with clear_errors():
-        from agents.pretrained import hub  # late: it imports PyTorch, which not every command needs
+        from agents.deployment.pretrained import hub  # late: it imports PyTorch, which not every command needs
 
         console.print(f"pushed to {hub.push(folder, repository, private=private)}", soft_wrap=True)
 
@@ -188,6 +188,6 @@ def pull(
     Only settings, weights and card are downloaded, and loading them runs no code.
     """
     with clear_errors():
-        from agents.pretrained import hub  # late: it imports PyTorch, which not every command needs
+        from agents.deployment.pretrained import hub  # late: it imports PyTorch, which not every command needs
 
         console.print(f"saved in {hub.pull(repository, out, revision=revision)}", soft_wrap=True)

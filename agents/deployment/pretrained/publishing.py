@@ -8,9 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from agents.deployment.pretrained.card import CARD, Result, model_card
+from agents.deployment.pretrained.zoo import CHECKSUMS, read_checksums, sha256
 from agents.evaluation.evaluation import evaluate, make_env
-from agents.pretrained.card import CARD, Result, model_card
-from agents.pretrained.zoo import CHECKSUMS, read_checksums, sha256
 from agents.registry import DESCRIPTION, load, read_description
 from agents.saving.storage import WEIGHTS
 from agents.training.provenance import environments_of

@@ -1,4 +1,4 @@
-"""Recipes of the agents in the zoo: ``python -m agents.pretrained.recipes`` trains and publishes them again.
+"""Recipes of the agents in the zoo. To train and publish them again: ``make pretrained``.
 
 Settings and demonstrations are those of the suite ``core``, whose results show what other seeds give.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import agents
-from agents.pretrained.publishing import publish
-from agents.pretrained.zoo import CHECKOUT
+from agents.deployment.pretrained.publishing import publish
+from agents.deployment.pretrained.zoo import CHECKOUT
 from agents.registry import find, spec_of
 from agents.training.run import Run
 from agents.types import Keywords
