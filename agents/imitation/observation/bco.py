@@ -73,8 +73,8 @@ class BCO(BehaviorCloning):
     change of the robot's target, which position and lag show. Layers fit random actions as well, but are wrong far
     from the start positions, where an expert goes and random actions do not. After 3000 random actions, the mean
     error of the actions inferred in 15 demonstrations of LamGrasp was 0.003 without layers and 0.04 with two; the
-    defaults were chosen by these errors. With layers use `iterations`: the policy then visits these states. The policy is `bc`
-    with its settings for the environment. In an iteration it acts by drawn actions.
+    defaults were chosen by these errors. With layers use `iterations`: the policy then visits these states. The
+    policy is `bc` with its settings for the environment. In an iteration it acts by drawn actions.
 
     **When not to use it.** When the actions are known: use `bc`. When random actions may break something: give other
     episodes as `play`. When the robot's state does not show its commands. With demonstrations by `noisy`: they show
