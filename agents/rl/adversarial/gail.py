@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.algorithms.adversarial.gail import GAIL
 from imitation.rewards.reward_nets import BasicRewardNet, RewardNet
 from imitation.util.networks import RunningNorm
 
+from agents.data.demonstrations import DemonstrationData
 from agents.registry import AgentSpec
 from agents.rl.adversarial.settings import GAILSettings
-from agents.rl.adversarial.training import AdversarialAgent
+from agents.rl.adversarial.training import AdversarialAgent, ExpertTransitions
 
 
 class GAILAgent(AdversarialAgent):
@@ -72,3 +74,10 @@ class GAILAgent(AdversarialAgent):
     def new_trainer(self, reward_net: RewardNet, **keywords: Any) -> AdversarialTrainer:
         """Return imitation's trainer."""
         return GAIL(reward_net=reward_net, **keywords)
+
+    def _expert(self, data: DemonstrationData, seed: int) -> ExpertTransitions:
+        expert = super()._expert(data, seed)
+        if not self.settings.use_actions:
+            # imitation checks them, though this discriminator does not see them.
+            expert.arrays["acts"] = np.zeros_like(expert.arrays["acts"])
+        return expert
