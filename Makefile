@@ -117,7 +117,7 @@ golden: $(INSTALLED) ## record golden files again, after a version was raised
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
 	$(BIN)/python -m demos.collection.published_datasets
 
-pretrained: $(INSTALLED) ## train and publish the agents of zoo again (AGENTS="bc/LamGrasp-v0 ..." for some), in 20 minutes
+pretrained: $(INSTALLED) ## train and publish the agents of zoo again; AGENTS="bc/LamGrasp-v0 ..." selects some
 	$(BIN)/python -m agents.deployment.pretrained.recipes $(AGENTS)
 
 test: $(INSTALLED) ## run the tests, in less than ten minutes

@@ -1,4 +1,4 @@
-"""Command line: python -m agents COMMAND. Other commands are in ``commands.py`` of the packages of their subjects."""
+"""Command line: python -m agents COMMAND. Further commands are defined in the subpackages."""
 
 from __future__ import annotations
 
@@ -301,7 +301,7 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         budget = training.get("budget")
         table.add_row("budget", "default" if budget is None else str(budget))
         if "labels" in training:
-            table.add_row("labels of the expert", str(training["labels"]))
+            table.add_row("expert labels", str(training["labels"]))
         for section in ("settings", "versions", "libraries"):
             table.add_row(section, "")
             content = (description if section == "settings" else training).get(section) or {}
@@ -319,7 +319,7 @@ app.command(epilog="Example: python -m agents export runs/bc --format onnx --out
 app.command(epilog="Example: python -m agents serve runs/bc --port 8000")(serve)
 app.command(epilog="Example: python -m agents explain runs/bc --env LamGrasp-v0 --seed 3 --out bc.html")(explain)
 app.command(epilog="Example: python -m agents monitor runs/bc --env LamGrasp-v0 --episodes 100")(monitor)
-app.command(epilog="Example: python -m agents enjoy LamPickPlace-v0")(enjoy)
+app.command(epilog="Example: python -m agents enjoy LamGrasp-v0")(enjoy)
 app.command(epilog="Example: python -m agents pretrained")(pretrained)
 app.command(epilog="Example: python -m agents publish runs/bc bc/LamGrasp-v0 --out published")(publish)
 app.command(epilog="Example: python -m agents push published/bc/LamGrasp-v0 owner/bc-LamGrasp")(push)

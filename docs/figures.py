@@ -80,7 +80,7 @@ def results() -> str:
     parts = [
         "# Results\n\nThe tables are written from committed files. `make benchmark`, `make throughput`, "
         "`make data-speed` and `make running-cost` measure them again.",
-        f'<p>The <a href="{LEADERBOARD}/index.html">leaderboard</a> has all agents, environments and conditions in '
+        f'<p>The <a href="{LEADERBOARD}/index.html">leaderboard</a> shows all agents, environments and conditions in '
         "one table with filters, and the episodes, settings and versions of each cell.</p>",
         *_unexpected(),
         *(_suite(folder) for folder in published()),

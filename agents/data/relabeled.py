@@ -14,13 +14,13 @@ from demos.datasets.episode import Episode
 
 
 class RelabeledDemonstrations(DemonstrationData):
-    """Demonstrations with other actions. Observations of large datasets stay in their files.
+    """Demonstrations with replaced actions. Observations of large datasets stay in their files.
 
-    Id, checksum and statistics remain those of the demonstrations.
+    Id, checksum and statistics are those of the original demonstrations.
 
     Args:
         data: Demonstrations.
-        actions: Action of each step, through all episodes, shape (steps, ...).
+        actions: Action of each step of all episodes, in order, shape (steps, ...).
     """
 
     def __init__(self, data: DemonstrationData, actions: Array) -> None:
@@ -50,4 +50,6 @@ class RelabeledDemonstrations(DemonstrationData):
         numbers: Iterable[int] | None = None,
     ) -> Sequences:
         """Raise an error: only single steps are relabeled."""
-        raise ValueError("demonstrations with inferred actions have no sequences: learn from their transitions")
+        raise ValueError(
+            "demonstrations with inferred actions have no sequences: use an agent that learns from single steps"
+        )

@@ -57,7 +57,7 @@ class Case:
         references: Demonstrations; None without them.
         missing: Reasons why ``function`` or ``references`` is None.
         ensemble: Functions of policies that were trained alike, with other seeds; the agent's own is the first.
-        monitor: Predicts failures; None without one.
+        monitor: Monitor that predicts failures; None without one.
     """
 
     agent: Policy

@@ -105,7 +105,7 @@ def explain(
         demonstrations: Demonstrations to compare with; or the reason why there are none.
         ensemble: Agents that were trained alike with other seeds; their disagreement measures uncertainty.
         methods: Names of methods; by default all.
-        monitor: Predicts failures; None without one.
+        monitor: Monitor that predicts failures; None without one.
         progress: Show a progress bar.
 
     Raises:
@@ -154,9 +154,9 @@ def prepare(
         env: Its environment.
         trace: Record of the episode.
         references: Demonstrations; None without them.
-        missing: Reasons why something is missing; that of the function of the policy is added.
+        missing: Reasons why something is missing; a reason for the policy function is added.
         ensemble: Agents that were trained alike with other seeds.
-        monitor: Predicts failures; None without one.
+        monitor: Monitor that predicts failures; None without one.
     """
     steps = list(range(0, len(trace), -(-len(trace) // MAX_EXPLAINED)))
     function = _function(agent, trace, missing)

@@ -1,4 +1,4 @@
-"""Run an agent to fit a monitor of failures, by the command ``monitor`` of ``python -m agents``."""
+"""Run an agent to fit a failure monitor: the command ``monitor`` of ``python -m agents``."""
 
 from __future__ import annotations
 
@@ -24,29 +24,31 @@ FIGURE = "monitor.png"
 def monitor(
     agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
     env: Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")],
-    seed: Annotated[int, typer.Option(help="Seed of the first episode; take seeds that no result uses.")] = 700000,
+    seed: Annotated[int, typer.Option(help="Seed of the first episode, not used for evaluation.")] = 700000,
     episodes: Annotated[
-        int, typer.Option(help="Episodes to fit to; as many others, with the next seeds, measure the result.")
+        int,
+        typer.Option(help="Episodes to fit to; as many others, with the next seeds, evaluate the monitor."),
     ] = 100,
     false_alarms: Annotated[
-        float, typer.Option(help="Share of the successful episodes in which the monitor may warn.")
+        float, typer.Option(help="Fraction of the successful episodes in which the monitor may warn.")
     ] = 0.1,
     demonstrations: Annotated[
         str | None,
         typer.Option("--demos", help="Dataset to compare with; by default the one that the agent learned from."),
     ] = None,
     ensemble: Annotated[
-        list[str], typer.Option(help="Folder of the same agent, trained with another seed, to see where they differ.")
+        list[str],
+        typer.Option(help="Folder of the agent trained with another seed, for the disagreement; may be repeated."),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_kwargs: Annotated[
         list[str], typer.Option(help="Keyword of the environment, name=value; repeat it for more.")
     ] = [],  # noqa: B006
     root: Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")] = None,
 ) -> None:
-    """Fit a monitor that predicts failures of an agent while it acts, and write it beside the agent.
+    """Fit a monitor that predicts failures of an agent while it acts, and save it in the agent's folder.
 
-    A logistic regression predicts from uncertainty and distance up to each step if the episode fails. It is measured
-    in episodes of other seeds. `agents explain` shows its prediction.
+    A logistic regression predicts from uncertainty and distance up to each step whether the episode fails. It is
+    evaluated in episodes with other seeds. `agents explain` shows its prediction.
     """
     with clear_errors():
         import minari
@@ -107,7 +109,7 @@ def monitored(
     """Run an episode for each seed.
 
     Args:
-        case_of: Runs the agent with a seed.
+        case_of: Function that runs an episode with a seed and returns its case.
         seeds: Seeds of the resets.
         progress: Show a progress bar.
 
@@ -122,6 +124,6 @@ def monitored(
     for seed in track(list(seeds), "running", disable=not progress, transient=True):
         case = case_of(seed)
         if case.trace.success is None:
-            raise ValueError("the environment does not report success, which a monitor predicts")
+            raise ValueError("the environment does not report success (info['is_success']), which a monitor needs")
         episodes.append(MonitoredEpisode(seed, signals(case), not case.trace.success))
     return episodes

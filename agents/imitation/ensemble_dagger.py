@@ -1,4 +1,4 @@
-"""EnsembleDAgger (Menda et al. 2019): the policy asks the expert where an ensemble disagrees."""
+"""EnsembleDAgger (Menda et al. 2019): the policy queries the expert where an ensemble disagrees."""
 
 from __future__ import annotations
 
@@ -34,49 +34,53 @@ class EnsembleDAggerSettings(SharedBCSettings):
         gt=0.0,
         le=1.0,
         description="Fraction of the demonstrations to start with; "
-        "the policy acts for as many steps as the rest has.",
+        "the policy acts for as many steps as the remaining ones have.",
     )
-    iterations: Count = Field(10, description="Number of iterations of rollouts and questions.")
+    iterations: Count = Field(10, description="Number of iterations of rollouts with expert queries.")
     updates_per_iteration: Count = Field(
         6000,
-        description="Updates of each policy except the last, in whole epochs of the demonstrations it starts with; "
-        "labels add to them. The last one trains for ``epochs``.",
+        description="Updates of each ensemble except the last, in whole epochs of the initial demonstrations; "
+        "labels add updates. The last ensemble trains for ``epochs``.",
     )
     ensemble_size: int = Field(
-        5, ge=2, le=MAX_ENSEMBLE, description="Policies, each with initial weights of its own; their mean acts."
+        5,
+        ge=2,
+        le=MAX_ENSEMBLE,
+        description="Number of policies with different initial weights; their mean action is used.",
     )
-    usual: float = Field(
+    disagreement_quantile: float = Field(
         0.95,
         gt=0.0,
         lt=1.0,
-        description="The policy asks where the ensemble disagrees more than in this fraction of the labels so far.",
+        description="The policy queries the expert where the ensemble disagrees more than in this fraction of the "
+        "labels so far.",
     )
 
 
 class EnsembleDAgger(HGDAgger):
-    """EnsembleDAgger: the policy acts, and asks the expert where an ensemble of policies disagrees.
+    """EnsembleDAgger: the policy acts, and queries the expert where an ensemble of policies disagrees.
 
-    **Idea.** In DAgger the expert labels every state; in HG-DAgger a person watches all the time. Here nobody needs
-    to watch: the policy itself notices when it is unsure, and asks. Policies that learned from the same labels with
-    different initial weights agree near these labels, and disagree far from them. Where they disagree more than
-    usual, the expert acts for this step, and its action becomes a label.
+    **Idea.** In DAgger the expert labels every state; in HG-DAgger a person supervises every step. Here the policy
+    itself decides when to query the expert. Policies that learned from the same labels with different initial weights
+    agree near these labels, and disagree far from them. Where their disagreement exceeds a threshold, the expert acts
+    for this step, and its action becomes a label.
 
     **Equation.** Iteration i: D <- D + {(s, expert(s)) : s visited, sigma_i(s) > q_i}, where sigma_i(s) is the
-    standard deviation of the policies' actions, and q_i its quantile `usual` over D; each policy minimizes the mean
-    of -log p(a | s) over the new D.
+    standard deviation of the policies' actions, and q_i its quantile `disagreement_quantile` over D; each policy
+    minimizes the mean of -log p(a | s) over the new D.
 
     **Paper.** Menda, Driggs-Campbell and Kochenderfer 2019, EnsembleDAgger: A Bayesian Approach to Safe Imitation
-    Learning, arXiv 1807.08364, section IV. SafeDAgger (Zhang and Cho 2017, arXiv 1605.06450) learns by a classifier
-    when to ask.
+    Learning, arXiv 1807.08364, section IV. SafeDAgger (Zhang and Cho 2017, arXiv 1605.06450) trains a classifier that
+    decides when to query.
 
     **Differences.** The paper's second rule, a difference between the actions of policy and expert, needs the expert
-    in every step; it is left out, so that labels are what the expert is asked for. The threshold is a quantile and
-    follows the data. As in `dagger`, the policy acts for as many steps as the rest of the demonstrations has, and
-    each policy is trained from scratch. The policies of an ensemble see the same minibatches. The training record has
-    the number of `labels`, initial demonstrations included.
+    in every step; it is omitted, so that the number of labels is the number of queries. The threshold is a quantile,
+    computed from the labels of each iteration. As in `dagger`, the policy acts for as many steps as the remaining
+    demonstrations have, and each policy is trained from scratch. The policies of an ensemble see the same
+    minibatches. The training record contains the number of `labels`, including the initial demonstrations.
 
-    **When not to use it.** When labels are free: `dagger` asks in every state. When all policies make the same
-    mistake: they agree, and do not ask.
+    **When not to use it.** When labels cost nothing: `dagger` queries the expert in every state. When all policies
+    make the same mistake: they agree, and do not query.
 
     The budget of :meth:`learn` is in steps: those of the initial demonstrations, and those in which the policy acts.
 
@@ -103,12 +107,12 @@ class EnsembleDAgger(HGDAgger):
         return EnsemblePolicy([BCPolicy(*spaces, self.settings) for _ in range(self.settings.ensemble_size)])
 
     def _fit(self, iteration: Iteration, labels: Labels, *rest: Any) -> None:
-        """Fit a new ensemble to all labels, and set the disagreement above which it asks."""
+        """Fit a new ensemble to all labels, and set the disagreement above which it queries the expert."""
         super()._fit(iteration, labels, *rest)
         if iteration.episodes:
             batches = (labels.steps[start : start + BATCH] for start in range(0, len(labels), BATCH))
-            usual = torch.cat([self._disagreement(batch.observations) for batch in batches])
-            self._threshold = float(usual.quantile(self.settings.usual))
+            values = torch.cat([self._disagreement(batch.observations) for batch in batches])
+            self._threshold = float(values.quantile(self.settings.disagreement_quantile))
 
     @torch.no_grad()
     def _disagreement(self, observations: Tensors) -> torch.Tensor:
@@ -116,7 +120,7 @@ class EnsembleDAgger(HGDAgger):
         return disagreement
 
     def _rollouts(self, iteration: Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Labels:
-        """Let the policy act for some episodes; return the steps in which it asked, possibly none."""
+        """Let the policy act for some episodes; return the steps in which it queried the expert, possibly none."""
         env.episode = iteration.first
         episodes = [list(self._asked(env, expert)) for _ in range(iteration.episodes)]
         steps = [step for episode in episodes for step in episode]
@@ -128,13 +132,13 @@ class EnsembleDAgger(HGDAgger):
         return Labels(labels, tuple(len(episode) for episode in episodes))
 
     def _none(self, env: SeededEpisodes) -> Transitions:
-        """Return no steps, with the shapes of the spaces."""
+        """Return zero steps, with the shapes of the spaces."""
         tensors = tree_map(torch.from_numpy, stack([env.observation_space.sample()]))
         action = torch.from_numpy(np.stack([np.asarray(env.action_space.sample())]))
         return Transitions(tensors, action)[:0]
 
     def _asked(self, env: SeededEpisodes, expert: Policy) -> Iterator[tuple[Observation, Array]]:
-        """Yield observation and action of the expert of each step in which the policy asks."""
+        """Yield observation and expert action of each step in which the policy queries the expert."""
         observation, _ = env.reset()
         ended = False
         while not ended:

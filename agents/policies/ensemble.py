@@ -15,7 +15,7 @@ from demos.datasets.statistics import Statistics
 
 
 class EnsemblePolicy(TorchPolicy[BatchType], Generic[BatchType]):
-    """Policies without memory that differ in their initial weights; their mean or their majority acts.
+    """Policies without memory that differ in their initial weights; acts by their mean or majority vote.
 
     Args:
         members: Policies of the same spaces.
@@ -27,14 +27,14 @@ class EnsemblePolicy(TorchPolicy[BatchType], Generic[BatchType]):
         self.eval()
 
     def compute_loss(self, batch: BatchType) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the sum of the losses, shape (), so that each policy learns as if it were alone."""
+        """Return the sum of the losses, shape (), so that each policy is trained independently."""
         losses = torch.stack([member.compute_loss(batch)[0] for member in self.members])  # type: ignore[operator]
         return losses.sum(), {"mean loss": losses.mean()}
 
     def predict_action(
         self, observation: Tensors, memory: Memory = None, *, deterministic: bool = True
     ) -> tuple[torch.Tensor, Memory]:
-        """Return the mean of the policies' actions or the choice of most of them, shape (N, ...)."""
+        """Return the mean of the policies' actions, or their majority vote, shape (N, ...)."""
         actions = self._actions(observation, deterministic=deterministic)
         if isinstance(self.action_space, gym.spaces.Box):
             return actions.mean(dim=0), memory
@@ -43,8 +43,8 @@ class EnsemblePolicy(TorchPolicy[BatchType], Generic[BatchType]):
     def disagreement(self, observation: Tensors) -> torch.Tensor:
         """Return the disagreement, shape (N,), for observations of shape (N, ...) or a dict of such.
 
-        It is the standard deviation of the actions, averaged over their numbers; for discrete actions, the share of
-        the policies that are outvoted.
+        It is the standard deviation of the actions, averaged over the action dimensions; for discrete actions, the
+        fraction of the policies that differ from the majority.
         """
         actions = self._actions(observation, deterministic=True)
         if isinstance(self.action_space, gym.spaces.Box):

@@ -157,7 +157,7 @@ def environments_of(description: JsonObject) -> list[tuple[str, JsonObject]]:
         description: See :func:`agents.registry.read_description`.
 
     Raises:
-        ValueError: One is not recorded, or none of lam_envs: a saved agent must not choose code to run.
+        ValueError: An environment is not recorded or not from lam_envs: a saved agent must not choose code to run.
     """
     training = description.get("training") or {}
     environments = []

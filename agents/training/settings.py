@@ -49,7 +49,7 @@ Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MAX_LAYERS)]
 """Units of each hidden layer."""
 OptionalLayers = Annotated[tuple[Units, ...], Field(max_length=MAX_LAYERS)]
-"""Units of each hidden layer, possibly of none."""
+"""Units of each hidden layer; empty for none."""
 
 
 class AgentSettings(BaseModel):

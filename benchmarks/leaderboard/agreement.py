@@ -1,4 +1,4 @@
-"""Agreement of submitted episodes with the same episodes measured again."""
+"""Agreement of submitted episodes with a re-run of the same episodes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal
 from agents.evaluation.evaluation import EpisodeResult
 
 SIGNIFICANCE = 0.005
-"""P-value below which all statistical tests of a submission together disagree, and also the least of them, with
-Bonferroni's correction. So an honest submission disagrees in at most 1% of verifications."""
+"""Significance level of the combined p-value, and of the smallest p-value with Bonferroni's correction. With two such
+tests, an honest submission disagrees in at most 1% of verifications."""
 Test = Literal["exact", "binomial", "proportions"]
 
 
@@ -22,7 +22,7 @@ class Agreement:
         test: ``exact``: every episode is equal, or should be; ``binomial``: :func:`odd_one_out`; ``proportions``:
             :func:`two_proportions`.
         differing: Number of episodes whose submitted outcome differs from the first measurement.
-        p_value: Probability of so large a difference if the submission is right; 1 or 0 for ``exact``.
+        p_value: Probability of a difference at least this large if the submission is right; 1 or 0 for ``exact``.
     """
 
     test: Test
@@ -39,9 +39,9 @@ def agreement(
 ) -> Agreement:
     """Compare submitted episodes with one or two measurements of the same episodes.
 
-    Equal episodes agree. Otherwise a second measurement shows the kind of the agent. If it differs from the first,
-    the agent is stochastic. If it equals the first, the agent is deterministic, and its episodes must be equal on an
-    equal machine. On another one, rounding may change an episode, and success rates are compared.
+    Equal episodes agree. Otherwise a second measurement shows whether the agent is deterministic. If it differs from
+    the first, the agent is stochastic. If it equals the first, the agent is deterministic, and its episodes must be
+    equal on an equal machine. On another machine, rounding may change an episode, and success rates are compared.
 
     Args:
         submitted: Submitted episodes.
@@ -64,9 +64,9 @@ def odd_one_out(submitted: Sequence[bool], first: Sequence[bool], second: Sequen
     """Return the p-value of submitted outcomes of a stochastic agent, given two measurements of the same episodes.
 
     If the submission is right, the three outcomes of an episode are draws of one distribution. Where they are not all
-    equal, one differs from the two others, and each is it with probability 1/3, whatever the distribution is. So the
-    number of episodes in which it is the submitted one is binomial. It is large if outcomes were changed, in either
-    direction. The test is exact and one-sided.
+    equal, one differs from the two others, and it is each of the three with probability 1/3, whatever the
+    distribution is. So the number of episodes in which the submitted outcome differs is binomial. It is large if
+    outcomes were changed, in either direction. The test is exact and one-sided.
 
     Args:
         submitted: Submitted success of each episode.
@@ -97,7 +97,7 @@ def combined(p_values: Sequence[float]) -> float:
     """Return the p-value of several independent tests: Fisher's method (Fisher 1932), conservative for counts.
 
     Args:
-        p_values: P-value of each test; 1 without any.
+        p_values: P-value of each test; the result is 1 if there are none.
     """
     from scipy.stats import combine_pvalues
 

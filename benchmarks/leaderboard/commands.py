@@ -60,10 +60,10 @@ def submit(
         str, typer.Option(help=f"Name of a suite ({', '.join(suite_names())}), or the path of a YAML file.")
     ],
     out: Annotated[Path, typer.Option(help="File of the submission.")] = Path("submission.json"),
-    name: Annotated[str | None, typer.Option(help="Name on the leaderboard; by default the one in --agent.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name on the leaderboard; by default --agent.")] = None,
     author: Annotated[str, typer.Option(help="Names of the authors.")] = "",
     url: Annotated[str, typer.Option(help="Web page of the agent: its code or paper.")] = "",
-    data: Annotated[str, typer.Option(help="Data that the agent was trained on.")] = "",
+    data: Annotated[str, typer.Option(help="Training data of the agent.")] = "",
     agent_version: Annotated[str, typer.Option(help="Version of its code, such as a Git commit.")] = "",
     env: Annotated[
         list[str], typer.Option(help="Id of an environment of the suite; may be repeated. By default all of them.")
@@ -76,7 +76,7 @@ def submit(
     """Measure an agent on a suite, and write a submission. After an interruption, the same command continues."""
     with clear_errors():
         if out.exists() and not overwrite:
-            raise FileExistsError(f"{out} exists: choose another file, or --overwrite it")
+            raise FileExistsError(f"{out} exists: choose another file by --out, or add --overwrite")
         try:
             described = SubmittedAgent(name=name or agent, author=author, url=url, data=data, version=agent_version)
         except ValueError as error:
@@ -110,20 +110,24 @@ def verify(
         int | None,
         typer.Option(help="Seed of the sample of episodes; by default it follows from the submission's checksum."),
     ] = None,
-    share: Annotated[float, typer.Option(help="Part of the episodes of each cell that is measured again.")] = SHARE,
+    share: Annotated[float, typer.Option(help="Fraction of the episodes of each cell to re-run.")] = SHARE,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     allow_pickle: AllowPickle = False,
     workers: Workers = None,
 ) -> None:
-    """Measure a random tenth of the episodes of a submission again. Exits with 1 if they disagree."""
+    """Re-run a random tenth of the episodes of a submission. Exits with 1 if the results disagree."""
     with clear_errors():
         read = read_submission(submission)
         if suite is None and read.suite not in suite_names():
-            raise ValueError(f"{submission} is of suite {read.suite!r}, which is not in the package: give --suite")
+            raise ValueError(
+                f"{submission} is of suite {read.suite!r}, which is not in the package: give its YAML file by --suite"
+            )
         suite = suite or read.suite
         published = read_suite(suite)
         if published.name != read.suite:
-            raise ValueError(f"{submission} is of suite {read.suite!r}, and {suite} is {published.name!r}")
+            raise ValueError(
+                f"{submission} is of suite {read.suite!r}, but --suite is {published.name!r}: give the same suite"
+            )
         environments = list(dict.fromkeys(result.cell.environment for result in read.results))
         own = _agent_suite(suite, agent, read.agent.name, config, environments, allow_pickle=allow_pickle)
         folder = RUNS / "verifications" / read.checksum
@@ -156,5 +160,5 @@ def _show(verification: Verification) -> None:
         console.print(f"p-value of all statistical tests together: {verification.combined_p_value:.3g}")
     verdict = "agrees with" if verification.agrees else "DISAGREES with"
     console.print(
-        f"the submission {verdict} the episodes measured again (sample of seed {verification.seed})", soft_wrap=True
+        f"the submission {verdict} the re-run episodes (sample of seed {verification.seed})", soft_wrap=True
     )

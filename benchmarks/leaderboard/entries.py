@@ -21,7 +21,7 @@ from lam_envs.registration import TASKS, VARIANTS, env_id
 
 Status = Literal["measured", "submitted", "verified", "disputed"]
 IDS = {env_id(task, variant): (task, keywords) for task in TASKS for variant, keywords in VARIANTS.items()}
-"""Task and keywords of each id."""
+"""Task and keywords of each environment id."""
 OBSERVATIONS = {"pixels": "images"}
 """Names of observations that differ from the keyword ``obs``."""
 UNKNOWN = "-"
@@ -60,7 +60,7 @@ class Entry:
     """An agent in an environment under a condition, with all its training runs.
 
     Attributes:
-        source: Where it is from.
+        source: Results folder or submission that it is from.
         row: Summary over the training runs.
         results: Result of each training run, by training seed.
     """
@@ -86,29 +86,29 @@ class Entry:
         return {**variant, **self.cell.env, **(changed if isinstance(changed, dict) else {})}
 
     @property
-    def is_ours(self) -> bool:
-        """True for an environment of this package: the keywords of others may mean anything."""
+    def is_lam_env(self) -> bool:
+        """True for an environment of this package; keywords of other packages are not interpreted."""
         return self._id in IDS
 
     @property
     def task(self) -> str:
-        """Name of the task; the id of an environment of others."""
-        return IDS[self._id][0] if self.is_ours else self.cell.environment
+        """Name of the task; for an environment of another package, its id."""
+        return IDS[self._id][0] if self.is_lam_env else self.cell.environment
 
     @property
     def robot(self) -> str:
         """Name of the robot."""
-        return str(self.keywords.get("robot", "panda")) if self.is_ours else UNKNOWN
+        return str(self.keywords.get("robot", "panda")) if self.is_lam_env else UNKNOWN
 
     @property
     def control(self) -> str:
         """Name of the control."""
-        return str(self.keywords.get("control", "ee")) if self.is_ours else UNKNOWN
+        return str(self.keywords.get("control", "ee")) if self.is_lam_env else UNKNOWN
 
     @property
     def observation(self) -> str:
         """Kind of the observations: ``state``, ``goal`` or ``images``, with ``instruction`` if they have one."""
-        if not self.is_ours:
+        if not self.is_lam_env:
             return UNKNOWN
         given = str(self.keywords.get("obs", "state"))
         kind = OBSERVATIONS.get(given, given)
@@ -136,7 +136,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """Name that differs between the entries of a source, and is safe as part of a path."""
+        """Name that is unique among the entries of a source, and safe as part of a path."""
         return replace(self.cell, training_seed=None).name
 
     @property
@@ -212,7 +212,7 @@ def _submission(path: Path) -> Source:
 
 
 def entries(sources: Sequence[Source]) -> list[Entry]:
-    """Return the entries of all sources, from easy environments to hard ones; the best first, disputed ones last."""
+    """Return the entries of all sources by task, easy ones first, then by success; disputed ones come last."""
     found = []
     for source in sources:
         groups: dict[object, list[CellResult]] = {}
@@ -225,7 +225,7 @@ def entries(sources: Sequence[Source]) -> list[Entry]:
 
     def order(entry: Entry) -> tuple[object, ...]:
         task = tasks.index(entry.task) if entry.task in tasks else len(tasks)
-        # What a verification refuted is ahead of nobody.
+        # Disputed results must not rank above others.
         is_disputed = entry.source.status == "disputed"
         best = (-entry.row.success_rate, -entry.row.mean_return)
         return task, entry.row.environment, is_disputed, *best, entry.row.agent

@@ -43,13 +43,13 @@ class Site:
 
 
 def build_site(paths: Sequence[Path], out: Path, *, overwrite: bool = False, home: str | None = None) -> Site:
-    """Write the site. It needs no server and loads nothing from elsewhere.
+    """Write the site. It needs no server and loads no external resources.
 
     Args:
         paths: Results folders and files of submissions, from untrusted sources.
         out: Folder of the site.
         overwrite: Replace an existing site.
-        home: Address of the site that this one is a part of, relative to its first page; None if it stands alone.
+        home: Address of the site that this one is a part of, relative to its first page; None for a standalone site.
 
     Raises:
         FileExistsError: The folder holds something else, or a site without ``overwrite``.
@@ -59,13 +59,13 @@ def build_site(paths: Sequence[Path], out: Path, *, overwrite: bool = False, hom
     _check_out(out, overwrite=overwrite)
     sources = [read_source(path) for path in paths if is_source(path)]
     if not sources:
-        raise FileNotFoundError(
-            "no results folder and no submission among the arguments: give some, such as results/*"
-        )
+        raise FileNotFoundError("no results folder or submission among the arguments: give some, such as results/*")
     names = [slug(source.name).casefold() for source in sources]
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if twice is not None:
-        raise ValueError(f"two sources have the name {twice!r}: rename one of them")
+        raise ValueError(
+            f"two sources have the name {twice!r}; expected different names: rename one of the folders or files"
+        )
     found = entries(sources)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
@@ -83,7 +83,7 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     if not (out / FILES[1]).is_file():
         raise FileExistsError(f"{out} exists and is no leaderboard: choose another folder by --out")
     if not overwrite:
-        raise FileExistsError(f"{out} exists: choose another folder, or --overwrite it")
+        raise FileExistsError(f"{out} exists: choose another folder by --out, or add --overwrite")
 
 
 def _write(out: Path, found: list[Entry], home: str | None) -> None:
@@ -135,7 +135,7 @@ def _copied(source: Source, file: str, out: Path) -> str:
     assert source.folder is not None  # noqa: S101  (only results folders have videos)
     path = source.folder / file
     if not path.resolve().is_relative_to(source.folder.resolve()):
-        # A page must not show files from outside of its folder.
+        # A page must not show files outside of the results folder.
         raise ValueError(f"{path} leads out of its folder: remove it and run the suite again")
     place = f"{VIDEOS}/{slug(source.name)}/{path.name}"
     (out / place).parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,6 @@ from benchmarks.suite.suite import Cell, Suite, SuiteName
 from demos.runtime.files import write_atomically
 
 FORMAT = "lam-envs submission"
-FORMAT = "lam-envs submission"
 """Value of ``format`` in the file of a submission."""
 MAX_BYTES = 64 * 2**20
 """Largest file of a submission. Core has 3 MB."""
@@ -22,7 +21,7 @@ MAX_BYTES = 64 * 2**20
 
 def _line(text: str) -> str:
     if not all(letter.isprintable() for letter in text):
-        raise ValueError(f"found {text!r}; expected a text in one line")
+        raise ValueError(f"found {text!r}; expected one line of printable text")
     return text
 
 
@@ -50,7 +49,7 @@ class SubmittedAgent(SuiteModel):
     name: Text = Field(description="Name on the leaderboard.")
     author: Line = Field(default="", description="Names of the authors.")
     url: Url = Field(default="", description="Web page of the agent: its code or paper.")
-    data: Line = Field(default="", description="Data that it was trained on.")
+    data: Line = Field(default="", description="Training data.")
     version: Line = Field(default="", description="Version of its code, such as a Git commit.")
 
 
@@ -68,12 +67,12 @@ class Submission(SuiteModel):
     @model_validator(mode="after")
     def _one_agent(self) -> Submission:
         names = [result.cell.name for result in self.results]
-        twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+        twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
         if twice is not None:
-            raise ValueError(f"{twice} is there twice")
+            raise ValueError(f"cell {twice!r} occurs twice; expected each cell once")
         other = next((result.cell.label for result in self.results if result.cell.label != self.agent.name), None)
         if other is not None:
-            raise ValueError(f"the agent is {self.agent.name!r}, and there is a result of {other!r}")
+            raise ValueError(f"found a result of agent {other!r}; expected only results of {self.agent.name!r}")
         return self
 
     @property
@@ -83,7 +82,7 @@ class Submission(SuiteModel):
 
 
 class _StoredSubmission(Submission):
-    """A submission as its file has it."""
+    """A submission with the checksum that its file states."""
 
     stated: str = Field(alias="checksum")
 
@@ -109,7 +108,7 @@ def read_submission(path: Path) -> Submission:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES // 2**20} MB")
+            raise ValueError(f"it has {path.stat().st_size} bytes; expected at most {MAX_BYTES}")
         stored = _StoredSubmission.model_validate_json(path.read_bytes())
         submission = Submission(**{name: getattr(stored, name) for name in Submission.model_fields})
         if stored.stated != submission.checksum:
@@ -127,7 +126,7 @@ def check_episodes(submission: Submission, suite: Suite) -> None:
         suite: Suite that it names.
 
     Raises:
-        ValueError: A result is of something else.
+        ValueError: A result is of another environment, condition or set of episodes.
     """
     known = [_evaluated(cell) for cell in suite.cells()]
     for result in submission.results:
@@ -139,5 +138,5 @@ def check_episodes(submission: Submission, suite: Suite) -> None:
 
 
 def _evaluated(cell: Cell) -> tuple[object, ...]:
-    """Return what decides the episodes of a cell."""
+    """Return the parts of a cell that determine its episodes."""
     return cell.environment, cell.condition, cell.changes, cell.env, cell.first_seed, cell.episodes

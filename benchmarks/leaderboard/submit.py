@@ -1,4 +1,4 @@
-"""Measure a third-party agent on a suite, and pack the result into a submission."""
+"""Measure a third-party agent on a suite, and return the results as a submission."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def submit(suite: Suite, agent: SubmittedAgent, command: str, folder: Path, engi
         name, trace = next(iter(failed.items()))
         raise ValueError(
             f"{len(failed)} jobs failed, such as {name}: {trace.strip().splitlines()[-1]}. "
-            f"See the tracebacks in {folder / FAILURES}; the same command tries them again"
+            f"See the tracebacks in {folder / FAILURES}; the same command runs them again"
         )
     _, results = read_results(folder)
     return Submission(agent=agent, suite=suite.name, command=command, machine=machine(), results=tuple(results))

@@ -1,4 +1,4 @@
-"""Verify a submission: measure a random part of its episodes again, and compare."""
+"""Verify a submission: re-run a random sample of its episodes, and compare."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from demos.runtime.files import write_atomically, write_json
 
 FORMAT = "lam-envs verification"
 SUFFIX = ".verification.json"
-"""Ending of the file of a verification, which is beside its submission."""
+"""Suffix of a verification file, which is in the folder of its submission."""
 SHARE = 0.1
-"""Part of the episodes of a cell that is measured again."""
+"""Fraction of the episodes of a cell that is re-run."""
 LEAST_EPISODES = 5
-"""Episodes of a cell that are measured again at least, if it has so many."""
+"""Minimum number of episodes of a cell that are re-run; all of them if it has fewer."""
 SAMPLES = "samples"
 _EPISODES = TypeAdapter(tuple[EpisodeResult, ...])
 
@@ -39,9 +39,9 @@ class CellVerification(SuiteModel):
     """Agreement of one cell."""
 
     name: str = Field(description="Name of the cell.")
-    seeds: Items[int] = Field(description="Seeds of the episodes that were measured again.")
+    seeds: Items[int] = Field(description="Seeds of the episodes that were re-run.")
     test: Test = Field(description="See :class:`benchmarks.leaderboard.agreement.Agreement`.")
-    differing: int = Field(description="Number of episodes that came out differently.")
+    differing: int = Field(description="Number of episodes with a different outcome.")
     p_value: Annotated[float, Field(ge=0.0, le=1.0)]
     agrees: bool
 
@@ -52,12 +52,14 @@ class Verification(SuiteModel):
     format: Literal["lam-envs verification"] = "lam-envs verification"
     format_version: Literal[1] = 1
     submission: str = Field(description="Checksum of the submission.")
-    agent: str = Field(description="Agent that was measured again.")
+    agent: str = Field(description="Agent that was re-run.")
     seed: int = Field(description="Seed of the sample of episodes.")
     share: float
     cells: Items[CellVerification]
     combined_p_value: float = Field(description="P-value of all statistical tests together.")
-    changes: tuple[str, ...] = Field(description="What is not as it was when the submission was measured.")
+    changes: tuple[str, ...] = Field(
+        description="Differences from the versions, settings and machine of the submission."
+    )
 
     @property
     def agrees(self) -> bool:
@@ -88,16 +90,16 @@ def read_verification(path: Path) -> Verification:
 
 
 def sample_seed(submission: Submission) -> int:
-    """Return the default seed of the sample: it follows from all of the submission, so that nobody chooses it."""
+    """Return the default seed of the sample: it is derived from the checksum, so that nobody chooses it."""
     return int(submission.checksum[:8], 16)
 
 
 def sample(seeds: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
-    """Return a random part of the seeds of a cell's episodes, in random order.
+    """Return a random sample of the seeds of a cell's episodes, in random order.
 
     Args:
         seeds: Seeds of the episodes.
-        share: Part of them, above 0.
+        share: Fraction of them, above 0.
         rng: Random generator.
     """
     count = min(len(seeds), max(math.ceil(share * len(seeds)), LEAST_EPISODES))
@@ -114,7 +116,7 @@ def verify(
     seed: int | None = None,
     share: float = SHARE,
 ) -> Verification:
-    """Measure a random part of the episodes of each cell again, and compare.
+    """Re-run a random sample of the episodes of each cell, and compare.
 
     An agent that learns is trained again first.
 
@@ -125,7 +127,7 @@ def verify(
         folder: Folder for trained agents and samples; samples in it are replaced.
         engine: Engine that runs the jobs.
         seed: Seed of the sample; by default :func:`sample_seed`.
-        share: Part of the episodes of a cell, above 0 and up to 1.
+        share: Fraction of the episodes of a cell, above 0 and at most 1.
 
     Raises:
         ValueError: The submission is not of this suite, an argument is invalid, or a measurement failed.
@@ -146,9 +148,9 @@ def verify(
             )
     seeds = {
         result.cell.name: sample(
-            [episode.seed for episode in result.evaluation.episodes], share, np.random.default_rng([chosen, place])
+            [episode.seed for episode in result.evaluation.episodes], share, np.random.default_rng([chosen, index])
         )
-        for place, result in enumerate(submission.results)
+        for index, result in enumerate(submission.results)
     }
     runner.check_folder(suite, folder)
     write_suite(folder, suite)
@@ -182,7 +184,7 @@ def verify(
 
 
 def _cells(found: dict[str, Agreement], seeds: dict[str, list[int]]) -> tuple[CellVerification, ...]:
-    """Return the agreement of each cell; many cells share the probability of a false alarm (Bonferroni)."""
+    """Return the agreement of each cell; significance is corrected for the number of tests (Bonferroni)."""
     tests = sum(each.test != "exact" for each in found.values())
     return tuple(
         CellVerification(
@@ -198,7 +200,7 @@ def _cells(found: dict[str, Agreement], seeds: dict[str, list[int]]) -> tuple[Ce
 
 
 def _changes(submission: Submission, plans: dict[str, PlannedCell], *, same_processor: bool) -> tuple[str, ...]:
-    """Return what is not as it was when the submission was measured."""
+    """Return the differences from the versions, settings and machine of the submission."""
     found = dict.fromkeys(
         change
         for result in submission.results

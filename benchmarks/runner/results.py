@@ -30,7 +30,7 @@ SUITE_FILE = "suite.json"
 RECORDED_EPISODES = ("median", "worst")
 """Episodes of which videos are recorded, by success and then by return."""
 DAMAGE = (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError)
-"""Errors of reading a damaged file."""
+"""Errors that reading a damaged file can raise."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _results() -> TypeAdapter[CellResult]:
 
 
 def parse_cell(content: JsonObject) -> CellResult:
-    """Return the result that :func:`cell_content` gave as plain data.
+    """Return the result of the plain data that :func:`cell_content` returns.
 
     Raises:
         ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError: The data are damaged or
@@ -232,10 +232,10 @@ def parse_cell(content: JsonObject) -> CellResult:
     parts = {**content, "evaluation": {**content, "episodes": rows}, "provenance": content}
     result = _results().validate_json(json.dumps(parts), strict=True)
     if not abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12:
-        raise ValueError("it states a success rate that its episodes do not have")
+        raise ValueError("its success rate differs from that of its episodes")
     seeds = [episode.seed for episode in result.evaluation.episodes]
     if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
-        raise ValueError("it does not have the episodes of its cell")
+        raise ValueError("its episodes do not have the seeds of its cell")
     if content["key"] != result.key:
         raise ValueError("it has the key of another cell")
     return result

@@ -253,7 +253,7 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a results folder, which is made if it does not exist.
+    """Hold the lock of a results folder, which is created if it does not exist.
 
     Raises:
         ValueError: Another run works there.
@@ -342,14 +342,14 @@ def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
 def run_jobs(
     work: Sequence[Job], folder: Path, engine: Engine, what: str, note: str = "", *, progress: bool = False
 ) -> None:
-    """Run jobs. Tracebacks of those that fail are then in the folder; earlier ones are deleted.
+    """Run jobs. Tracebacks of failed jobs are written to the folder; earlier ones are deleted.
 
     Args:
         work: Jobs that call :func:`benchmarks.runner.jobs.attempt`.
         folder: Results folder.
         engine: Engine that runs the jobs.
         what: Name of the run, for the progress bars.
-        note: Text beside the bar of the run.
+        note: Text next to the progress bar.
         progress: Show progress bars.
     """
     # Jobs that failed run again, or do not belong to the suite any more.

@@ -51,12 +51,12 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
         ({"sources": {"agent": 7}}, "sources.agent is 7: Input should be a valid string"),
         ({"step_seconds": "fast"}, "step_seconds is 'fast': Input should be a valid number"),
         ({"episodes": {**episodes, "jerk": ["much"] * 6}}, "jerk is 'much': Input should be a valid number"),
-        ({"episodes": {**episodes, "seed": [1] * 6}}, "does not have the episodes of its cell"),
+        ({"episodes": {**episodes, "seed": [1] * 6}}, "its episodes do not have the seeds of its cell"),
         (
             {"episodes": {name: column[:5] for name, column in episodes.items()}},
-            "does not have the episodes of its cell",
+            "its episodes do not have the seeds of its cell",
         ),
-        ({"success_rate": 0.123}, "states a success rate that its episodes do not have"),
+        ({"success_rate": 0.123}, "its success rate differs from that of its episodes"),
         ({"key": "0" * 32}, other),
     ):
         content = {**json.loads(whole), **change}

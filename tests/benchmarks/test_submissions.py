@@ -84,13 +84,13 @@ def test_damaged_and_inconsistent_files_are_refused_by_name(
     assert "Extra inputs" in complaint(changed(more=1))
     assert "agent.url" in complaint(changed(agent={**whole["agent"], "url": "javascript:alert(1)"}))
     assert "agent.name" in complaint(changed(agent={**whole["agent"], "name": "a|b"}))
-    assert "a result of 'Third'" in complaint(changed(agent={**whole["agent"], "name": "Other"}))
-    assert "is there twice" in complaint(changed(results=[first, first]))
+    assert "a result of agent 'Third'" in complaint(changed(agent={**whole["agent"], "name": "Other"}))
+    assert "occurs twice" in complaint(changed(results=[first, first]))
     assert "at least 1 item" in complaint(changed(results=[]))
     better = {**first, "success_rate": 0.5}
     assert "its checksum does not match" in complaint(changed(results=[better, *others]))
     better["checksum"] = checksum_of(better)
-    assert "states a success rate that its episodes do not have" in complaint(changed(results=[better, *others]))
+    assert "its success rate differs from that of its episodes" in complaint(changed(results=[better, *others]))
     for text in ("", "[" * 100_000, json.dumps(whole)[:-50], json.dumps({"format": "lam-envs submission"})):
         complaint(text)
 

@@ -1,1 +1,1 @@
-"""Pretrained agents: find and load published ones, publish your own, and exchange them with the Hugging Face Hub."""
+"""Pretrained agents: list and load published agents, publish your own, and share them on the Hugging Face Hub."""

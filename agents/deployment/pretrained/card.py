@@ -13,7 +13,7 @@ from agents.evaluation.evaluation import Evaluation
 from agents.types import JsonObject, Keywords
 
 CARD = "README.md"
-"""Name of the file, which the Hub shows as the page of a model."""
+"""File name of the model card, which the Hub shows as the page of the model."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def model_card(name: str, description: JsonObject, results: Sequence[Result]) ->
     """Return the text of a model card.
 
     Args:
-        name: Name that the agent is published by.
+        name: Name that the agent is published under.
         description: Content of ``agent.json``.
         results: Measured results, at least one.
     """
@@ -70,7 +70,7 @@ def model_card(name: str, description: JsonObject, results: Sequence[Result]) ->
 
 Policy of the agent `{description["agent"]}` of [lam-envs](https://github.com/lam-envs/lam-envs), a suite of simulated
 robot-manipulation tasks. The folder holds the settings and spaces (`agent.json`) and the weights
-(`weights.safetensors`). Loading them runs no code of the files.
+(`weights.safetensors`). Loading them runs no code from the files.
 
 ## Use
 
@@ -94,7 +94,8 @@ agent = agents.load("PATH", env)
 {_table(["environment", "success", "95% interval", "return"], [_row(result) for result in results])}
 
 Episodes: {len(first.seeds)} in each environment, with seeds {first.seeds.start} to {first.seeds.stop - 1} and
-deterministic actions. Success is that of the last step, with Wilson's interval. This is the result of one training,
+deterministic actions. An episode is a success if the task is solved at
+its last step. Intervals are Wilson score intervals. This is the result of one training,
 with seed {training.get("seed")}: other seeds give other results.
 
 ## Data
@@ -105,14 +106,14 @@ with seed {training.get("seed")}: other seeds give other results.
 
 {_table(["setting", "value"], description["settings"].items())}
 
-Budget: {training.get("budget") or "that of the settings"}.
+Budget: {training.get("budget") or "default of the settings"}.
 
 ## Versions
 
 {_table(["part", "version"], versions.items())}
 
-Parts of lam-envs have versions of their own, which increase when their behavior changes. `python -m agents show PATH`
-lists those that have changed since.
+Each part of lam-envs has its own version, which increases when its behavior changes. `python -m agents show PATH`
+lists the parts that have changed since the training.
 
 ## Intended use
 
@@ -120,15 +121,15 @@ Baseline for comparisons, starting point for fine-tuning, and example of a train
 
 ## Limits
 
-- It acts only with the observations and actions of the environments above; others are refused.
-- It was measured only with their robots, objects, spawn ranges and physics. Delays, noise, pushes and randomized
+- It accepts only the observation and action spaces of the environments above; others raise an error.
+- It was evaluated only with their robots, objects, spawn ranges and physics. Delays, noise, pushes and randomized
   physics can lower its success.
-- It was never run on a real robot. It knows no limits of forces and no people: do not run it on one.
+- It was never run on a real robot. It has no force limits and does not detect people: do not run it on a real robot.
 """
 
 
 def _indexed(result: Result) -> dict[str, Any]:
-    """Return a result as the Hub's index of results has it."""
+    """Return a result in the format of the Hub's ``model-index``."""
     return {
         "task": {"type": "robotics", "name": result.env_id},
         "dataset": {"type": result.env_id, "name": f"{result.env_id}{result.changed}"},
@@ -150,7 +151,7 @@ def _row(result: Result) -> list[str]:
 
 def _data(learned: JsonObject | None) -> str:
     if not learned:
-        return "None: it has learned from reward alone."
+        return "None: the agent learned from reward alone."
     several = len(learned["id"].split(", ")) > 1
     rows = [
         ["datasets" if several else "dataset", ", ".join(f"`{each}`" for each in learned["id"].split(", "))],

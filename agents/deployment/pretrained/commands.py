@@ -34,20 +34,21 @@ def enjoy(
     agent: Annotated[
         str | None,
         typer.Option(
-            help="Pretrained agent, such as bc or bc/LamGrasp-v0, or the folder of a saved agent; by default the "
+            help="Pretrained agent (bc/LamGrasp-v0), algorithm (bc), or the folder of a saved agent; by default the "
             "first pretrained agent for the environment."
         ),
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode; the others follow it.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode; each next one adds 1.")] = 1000,
     video: Annotated[
-        Path | None, typer.Option(help="MP4 file to write in place of a window; without a display, enjoy-ID.mp4.")
+        Path | None,
+        typer.Option(help="MP4 file to write instead of a window; without a display, enjoy-ID.mp4."),
     ] = None,
     env_kwargs: Annotated[
         list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
 ) -> None:
-    """Watch a trained agent, without training anything: in a window, or in a video if there is no display."""
+    """Run a trained agent and show it in a window, or write a video if there is no display."""
     with clear_errors():
         module, _, env_id = env.rpartition(":")
         if module:
@@ -99,7 +100,7 @@ def has_display() -> bool:
 
 
 def _folder(agent: str | None, env_id: str) -> Path:
-    """Return the folder of the agent that is asked for, or of the first pretrained one for an environment."""
+    """Return the folder of the given agent, or of the first pretrained agent for an environment."""
     if agent is not None and is_saved(agent):
         return Path(agent)
     fitting = pretrained_agents(env_id)
@@ -113,13 +114,13 @@ def _folder(agent: str | None, env_id: str) -> Path:
 
 
 def _trained_keywords(folder: Path, env_id: str) -> Keywords:
-    """Return the keywords of the first environment of this id that an agent was trained in; none without one."""
+    """Return the keywords of the first training environment with this id; empty if there is none."""
     environments = environments_of(read_description(folder)) if is_lam_env(env_id) else []
     return next((keywords for trained, keywords in environments if trained == env_id), {})
 
 
 def _image(env: Env) -> Array:
-    """Return an image of shape (480, 480, 3); environments outside of lam_envs use their own size."""
+    """Return an image of shape (480, 480, 3); environments of other packages use their own size."""
     inner = env.unwrapped
     if isinstance(inner, ManipulationEnv):
         return inner.camera_images(["overview"], IMAGE_SIZE, IMAGE_SIZE)["overview"]
@@ -145,14 +146,15 @@ def pretrained() -> None:
 
 def publish(
     agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
-    name: Annotated[str, typer.Argument(help="Name to publish it by, such as bc/LamGrasp-v0.")],
+    name: Annotated[str, typer.Argument(help="Name to publish it under, such as bc/LamGrasp-v0.")],
     out: Annotated[Path, typer.Option(help="Folder of published agents.")],
-    episodes: Annotated[int, typer.Option(help="Episodes in each environment, from seed 1000 on.")] = 200,
+    episodes: Annotated[int, typer.Option(help="Episodes in each environment; the first seed is 1000.")] = 200,
     overwrite: Annotated[bool, typer.Option(help="Replace an agent of the same name.")] = False,
 ) -> None:
-    """Evaluate a saved agent, and write it with a model card into the folder OUT/NAME.
+    """Evaluate a saved agent, and write it with a model card to the folder OUT/NAME.
 
-    It is evaluated in the environments that it was trained in. OUT/SHA256SUMS gets the checksums of the files.
+    It is evaluated in the environments that it was trained in. The checksums of its files are added to
+    OUT/SHA256SUMS.
     """
     with clear_errors():
         from agents.deployment.pretrained import publishing  # late: it imports PyTorch, which not every command needs
@@ -164,7 +166,7 @@ def publish(
 def push(
     folder: Annotated[Path, typer.Argument(help="Folder of a published agent.")],
     repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, owner/name.")],
-    private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
 ) -> None:
     """Upload a published agent to the Hugging Face Hub.
 
@@ -180,7 +182,8 @@ def pull(
     repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, owner/name.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
     revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit; by default the main branch. Only a commit stays.")
+        str | None,
+        typer.Option(help="Branch, tag or commit (pins the version); by default the main branch."),
     ] = None,
 ) -> None:
     """Download an agent from the Hugging Face Hub, and check it.

@@ -1,7 +1,7 @@
-"""Exchange published agents with the Hugging Face Hub. Needs the extra ``hub``.
+"""Upload agents to the Hugging Face Hub and download them. Needs the extra ``hub``.
 
-A downloaded agent is a third party's file: only its settings, weights and card are taken, and loading them runs no
-code.
+A downloaded agent is a third party's file: only its settings, weights and card are downloaded, and loading them
+runs no code.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from agents.registry import DESCRIPTION, names, read_description
 from agents.saving.storage import WEIGHTS, read_weights
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi  # of an extra
+    from huggingface_hub import HfApi  # optional dependency
 
 MAX_BYTES = 2**30
 """Largest size of a file that is downloaded."""
 
 
 def push(folder: str | Path, repo_id: str, *, private: bool = False, endpoint: str | None = None) -> str:
-    """Upload a published agent; the repository is made if it does not exist.
+    """Upload a published agent; the repository is created if it does not exist.
 
     The account is that of ``hf auth login`` or of the environment variable HF_TOKEN.
 
     Args:
         folder: Folder of the agent, with its model card.
         repo_id: ``owner/name`` of the repository.
-        private: Make a private repository.
+        private: Create a private repository.
         endpoint: Address of the Hub; by default that of Hugging Face, or HF_ENDPOINT.
 
     Returns:
@@ -43,7 +43,7 @@ def push(folder: str | Path, repo_id: str, *, private: bool = False, endpoint: s
         FileNotFoundError: The folder lacks a file.
         ModuleNotFoundError: huggingface_hub is not installed.
         OSError: The Hub cannot be reached or refuses.
-        ValueError: The agent is damaged, or not a registered one.
+        ValueError: The agent is damaged, or its algorithm is not registered.
     """
     if not (Path(folder) / CARD).is_file():
         raise FileNotFoundError(f"no model card in {folder}: write it by python -m agents publish")
@@ -60,12 +60,12 @@ def push(folder: str | Path, repo_id: str, *, private: bool = False, endpoint: s
 
 
 def pull(repo_id: str, out: str | Path, *, revision: str | None = None, endpoint: str | None = None) -> Path:
-    """Download an agent and check it; the folder appears when it is complete.
+    """Download an agent and check it; the folder is created when the download is complete.
 
     Args:
         repo_id: ``owner/name`` of the repository.
         out: Folder to write; it must not exist.
-        revision: Branch, tag or commit; by default the main branch. Only a commit stays the same.
+        revision: Branch, tag or commit; by default the main branch. Give a commit to pin the version.
         endpoint: Address of the Hub; by default that of Hugging Face, or HF_ENDPOINT.
 
     Returns:
@@ -86,7 +86,10 @@ def pull(repo_id: str, out: str | Path, *, revision: str | None = None, endpoint
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         for needed in (DESCRIPTION, WEIGHTS):
             if needed not in sizes:
-                raise ValueError(f"{repo_id} holds no agent of lam-envs: there is no {needed}")
+                raise ValueError(
+                    f"{repo_id} holds no lam-envs agent: {needed} is missing; expected a repository that "
+                    "python -m agents push wrote"
+                )
         wanted = [file for file in (CARD, DESCRIPTION, WEIGHTS) if file in sizes]
         for file in wanted:
             if sizes[file] > MAX_BYTES:
@@ -94,7 +97,7 @@ def pull(repo_id: str, out: str | Path, *, revision: str | None = None, endpoint
         downloaded = Path(temporary) / "agent"
         downloaded.mkdir()
         for file in wanted:
-            # All files of one commit. The library also writes files of its own beside them.
+            # The revision is fixed, so that all files are of one commit. The library adds cache files to its folder.
             path = hub.hf_hub_download(repo_id, file, revision=info.sha, local_dir=Path(temporary) / "download")
             shutil.copyfile(path, downloaded / file)
         check(downloaded)
@@ -119,7 +122,7 @@ def check(folder: str | Path) -> None:
 
 @contextmanager
 def _hub(endpoint: str | None) -> Iterator[HfApi]:
-    """Return the client of the Hub; its errors become OSError."""
+    """Yield a client of the Hub; connection errors are raised as OSError."""
     try:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError
@@ -127,11 +130,11 @@ def _hub(endpoint: str | None) -> Iterator[HfApi]:
         raise ModuleNotFoundError(
             "push and pull need huggingface_hub: pip install 'lam-envs[hub]'", name=error.name
         ) from error
-    # That of its HTTP library, which depends on its version.
+    # The base class is that of the HTTP library, which differs between versions of huggingface_hub.
     any_http_error: type[Exception] = HfHubHTTPError.__bases__[0]
     try:
         yield HfApi(endpoint=endpoint, library_name="lam-envs")
     except HfHubHTTPError:
         raise
     except any_http_error as error:
-        raise ConnectionError(f"cannot reach the Hub: {error}") from error
+        raise ConnectionError(f"cannot reach the Hub: {error}; check the network connection") from error

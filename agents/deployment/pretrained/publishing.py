@@ -32,15 +32,15 @@ def publish(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Evaluate a saved agent in each environment that it was trained in, and write it into a folder of agents.
+    """Evaluate a saved agent in its training environments, and write it to a folder of published agents.
 
-    The same agent gives the same files.
+    Publishing the same agent again gives the same files.
 
     Args:
         agent: Folder of the saved agent.
-        name: Name to publish it by, such as ``bc/LamGrasp-v0``.
+        name: Name to publish it under, such as ``bc/LamGrasp-v0``.
         zoo: Folder of published agents.
-        episodes: Episodes in each environment, from seed 1000 on.
+        episodes: Episodes in each environment; the first seed is 1000.
         overwrite: Replace an agent of the same name.
         progress: Show a progress bar.
 
@@ -50,8 +50,8 @@ def publish(
     Raises:
         FileExistsError: An agent of this name is published already.
         FileNotFoundError: There is no saved agent.
-        ValueError: The name has not two parts, the number of episodes is not positive, or the agent is damaged or not
-            trained in an environment of lam_envs.
+        ValueError: The name does not have two parts, the number of episodes is not positive, or the agent is damaged
+            or not trained in an environment of lam_envs.
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"invalid name {name!r}; expected two parts, such as bc/LamGrasp-v0")
@@ -88,7 +88,7 @@ def _measure(agent: Path, env_id: str, keywords: dict[str, object], episodes: in
 
 
 def _write_checksums(zoo: Path, name: str) -> None:
-    """Add an agent to the file of checksums, or replace its lines."""
+    """Add the checksums of an agent to the file of checksums, or replace them."""
     checksums = read_checksums(zoo) if (zoo / CHECKSUMS).is_file() else {}
     checksums |= {f"{name}/{file}": sha256(zoo / name / file) for file in FILES}
     write_atomically(zoo / CHECKSUMS, "".join(f"{checksums[file]}  {file}\n" for file in sorted(checksums)))

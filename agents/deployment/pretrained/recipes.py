@@ -1,6 +1,6 @@
 """Recipes of the agents in the zoo. To train and publish them again: ``make pretrained``.
 
-Settings and demonstrations are those of the suite ``core``, whose results show what other seeds give.
+Settings and demonstrations are those of the suite ``core``, whose results cover five training seeds.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Recipe:
 
     Attributes:
         agent: Name of the agent.
-        datasets: Names of published datasets that it learns from, at least one. It is trained in their environments.
+        datasets: Names of the published datasets to learn from, at least one. Training uses their environments.
         keywords: Keywords of the environments besides those of the datasets.
-        settings: Settings that differ from the agent's own.
+        settings: Settings that differ from the defaults of the agent.
     """
 
     agent: str
@@ -49,7 +49,7 @@ RECIPES = {
         "LamInsert": 300,
     }.items()
 }
-"""Recipe of each agent by the name that it is published by."""
+"""Recipe of each published agent, by name."""
 
 
 def train(recipe: Recipe, out: Path, root: Path) -> Path:

@@ -21,16 +21,16 @@ CHECKOUT = Path(__file__).parents[3] / "zoo" / PACKAGE
 
 
 def zoo_folder() -> Path:
-    """Return the folder of the zoo: that of this checkout, or else that of the installed package ``lam-envs-zoo``.
+    """Return the folder of the zoo: in this checkout, or else in the installed package ``lam-envs-zoo``.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: Neither exists.
     """
     if CHECKOUT.is_dir():
         return CHECKOUT
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise FileNotFoundError("there are no pretrained agents here: pip install lam-envs-zoo")
+        raise FileNotFoundError("no pretrained agents found: install them with pip install lam-envs-zoo")
     return Path(spec.origin).parent
 
 
@@ -55,7 +55,7 @@ def pretrained_agents(env_id: str | None = None, *, zoo: str | Path | None = Non
 
 
 def load_pretrained(name: str, env: Env | None = None, *, zoo: str | Path | None = None) -> Any:
-    """Load a published agent after a check of its files.
+    """Load a published agent after its files are checked.
 
     Args:
         name: One of :func:`pretrained_agents`.
@@ -64,8 +64,8 @@ def load_pretrained(name: str, env: Env | None = None, *, zoo: str | Path | None
 
     Raises:
         FileNotFoundError: There are no published agents in the folder.
-        ValueError: The name is unknown; a file is missing or not the published one; or the agent does not fit the
-            environment.
+        ValueError: The name is unknown; a file is missing or differs from the published one; or the environment has
+            other spaces.
     """
     folder = checked_folder(name, zoo_folder() if zoo is None else Path(zoo))
     if env is not None:
@@ -79,7 +79,7 @@ def load_pretrained(name: str, env: Env | None = None, *, zoo: str | Path | None
 
 
 def checked_folder(name: str, zoo: Path) -> Path:
-    """Return the folder of a published agent, whose files are the published ones.
+    """Return the folder of a published agent after its checksums are verified.
 
     Args:
         name: Name of the agent.
@@ -87,7 +87,7 @@ def checked_folder(name: str, zoo: Path) -> Path:
 
     Raises:
         FileNotFoundError: There are no published agents in the folder.
-        ValueError: The name is unknown, or a file is missing or not the published one.
+        ValueError: The name is unknown, or a file is missing or differs from the published one.
     """
     checksums = read_checksums(zoo)
     files = [file for file in checksums if file.rpartition("/")[0] == name]

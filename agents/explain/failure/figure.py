@@ -21,5 +21,5 @@ def write_figure(report: JsonObject, path: Path) -> None:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="gray", linestyle="--", linewidth=1)
     axes.plot([row["predicted"] for row in table], [row["observed"] for row in table], marker="o")
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability of a failure", ylabel="share that failed")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability of a failure", ylabel="observed frequency")
     figure.savefig(path, dpi=120)

@@ -1,4 +1,4 @@
-"""Fit a monitor to episodes of an agent, and measure it on others: AUROC, calibration, and its warnings."""
+"""Fit a monitor to episodes of an agent, and evaluate it on other episodes: AUROC, calibration, and warnings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from agents.explain.failure.monitor import Monitor, Rows, inputs_of, sigmoid
 from agents.types import JsonObject
 
 L2_WEIGHT = 1.0
-"""Weight of half the squared weights of the regression, whose inputs are standardized."""
+"""Coefficient of half the sum of squared weights; the inputs are standardized."""
 ITERATIONS = 50
 """Newton steps: the regression converges in about ten."""
 FALSE_ALARMS = 0.1
-"""Share of the successful episodes in which the monitor may warn, by default."""
+"""Fraction of the successful episodes in which the monitor may warn, by default."""
 BINS = 10
 """Bins of the reliability table."""
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
@@ -44,12 +44,12 @@ def fit(episodes: Sequence[MonitoredEpisode], horizon: int, *, false_alarms: flo
     """Fit a monitor by maximum likelihood. Each step is an example, with the outcome of its episode.
 
     Args:
-        episodes: Episodes, of both outcomes.
+        episodes: Episodes, with both outcomes.
         horizon: Steps of a whole episode.
-        false_alarms: Share of the successful episodes in which the monitor may warn.
+        false_alarms: Fraction of the successful episodes in which the monitor may warn.
 
     Raises:
-        ValueError: All episodes have the same outcome, or the share is not between 0 and 1.
+        ValueError: All episodes have the same outcome, or ``false_alarms`` is not between 0 and 1.
     """
     if not 0.0 < false_alarms < 1.0:
         raise ValueError(f"false_alarms is {false_alarms}; expected above 0 and below 1")
@@ -61,17 +61,17 @@ def fit(episodes: Sequence[MonitoredEpisode], horizon: int, *, false_alarms: flo
         )
     rows = np.concatenate([inputs_of(episode.curves, horizon) for episode in episodes])
     outcomes = np.concatenate([np.full(len(episode.curves[0]), episode.failed) for episode in episodes])
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    spread = np.where(spread < 1e-9, 1.0, spread)
-    weights, bias = logistic_regression((rows - mean) / spread, outcomes)
-    monitor = Monitor(mean.tolist(), spread.tolist(), weights.tolist(), bias, 1.0, horizon)
+    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    std = np.where(std < 1e-9, 1.0, std)
+    weights, bias = logistic_regression((rows - mean) / std, outcomes)
+    monitor = Monitor(mean.tolist(), std.tolist(), weights.tolist(), bias, 1.0, horizon)
     highest = [monitor.probabilities(episode.curves).max() for episode in episodes if not episode.failed]
     threshold = float(np.quantile(highest, 1.0 - false_alarms, method="higher"))
-    return Monitor(mean.tolist(), spread.tolist(), weights.tolist(), bias, threshold, horizon)
+    return Monitor(mean.tolist(), std.tolist(), weights.tolist(), bias, threshold, horizon)
 
 
 def logistic_regression(rows: Rows, outcomes: Flags) -> tuple[Rows, float]:
-    """Return weights and bias of the L2-regularized maximum likelihood, by Newton's method.
+    """Return weights and bias of the L2-regularized maximum-likelihood fit, by Newton's method.
 
     Args:
         rows: Standardized inputs, shape (N, D).
@@ -100,7 +100,7 @@ def auroc(scores: Rows, outcomes: Flags) -> float:
 
 
 def reliability(probabilities: Rows, outcomes: Flags) -> list[JsonObject]:
-    """Return the reliability table: steps, mean predicted and observed share of failures, of each bin with steps.
+    """Return the reliability table: steps, mean predicted and observed fraction of failures, of each bin with steps.
 
     Args:
         probabilities: Shape (N,).
@@ -121,7 +121,7 @@ def reliability(probabilities: Rows, outcomes: Flags) -> list[JsonObject]:
 
 
 def measure(monitor: Monitor, episodes: Sequence[MonitoredEpisode]) -> JsonObject:
-    """Measure a monitor on episodes that it was not fitted to.
+    """Evaluate a monitor on episodes that it was not fitted to.
 
     Args:
         monitor: Fitted monitor.
@@ -130,22 +130,22 @@ def measure(monitor: Monitor, episodes: Sequence[MonitoredEpisode]) -> JsonObjec
     Returns:
         Numbers of episodes and failures; AUROC after fractions of the episode, and of the highest probability (None
         if all episodes have the same outcome); the reliability table over all steps and its expected calibration
-        error (Guo et al. 2017, equation 5); the share of failures and of successes in which it warns, and the median
-        of the first warning's step in failures.
+        error (Guo et al. 2017, equation 5); the fractions of failures and of successes in which it warns, and the
+        median step of the first warning in failures.
     """
     outcomes = np.array([episode.failed for episode in episodes])
-    courses = [monitor.probabilities(episode.curves) for episode in episodes]
-    table = reliability(np.concatenate(courses), np.repeat(outcomes, [len(course) for course in courses]))
+    predictions = [monitor.probabilities(episode.curves) for episode in episodes]
+    table = reliability(np.concatenate(predictions), np.repeat(outcomes, [len(each) for each in predictions]))
     has_both = outcomes.any() and not outcomes.all()
     scores = {
-        f"after {fraction:.0%}": np.array([course[max(round(fraction * len(course)), 1) - 1] for course in courses])
+        f"after {fraction:.0%}": np.array([each[max(round(fraction * len(each)), 1) - 1] for each in predictions])
         for fraction in FRACTIONS
     }
-    scores["highest so far"] = np.array([course.max() for course in courses])
-    warned = np.array([bool((course > monitor.threshold).any()) for course in courses])
+    scores["highest so far"] = np.array([prediction.max() for prediction in predictions])
+    warned = np.array([bool((prediction > monitor.threshold).any()) for prediction in predictions])
     first = [
-        int(np.argmax(course > monitor.threshold))
-        for course, failed in zip(courses, outcomes & warned, strict=True)
+        int(np.argmax(prediction > monitor.threshold))
+        for prediction, failed in zip(predictions, outcomes & warned, strict=True)
         if failed
     ]
     total = sum(row["steps"] for row in table)

@@ -1,4 +1,4 @@
-"""Runtime monitor: the probability that the present episode fails, given what was measured so far."""
+"""Runtime monitor: the probability that the current episode fails, given the measurements so far."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demos.runtime.files import write_json
 FILE = "monitor.json"
 """Name of the file beside a saved agent."""
 SIGNALS = ("uncertainty", "distance")
-"""Methods of explanation whose curves a monitor reads."""
+"""Explanation methods whose curves are the inputs of a monitor."""
 NAMES = (*(f"{signal} {kind}" for signal in SIGNALS for kind in ("now", "mean so far", "max so far")), "elapsed")
 """Names of the inputs of the regression."""
 TINY = 1e-6
@@ -26,14 +26,14 @@ Rows = npt.NDArray[np.float64]
 
 
 def inputs_of(curves: Sequence[Sequence[float]], horizon: int) -> Rows:
-    """Return the inputs of the regression at each step of an episode, from the steps up to it alone.
+    """Return the inputs of the regression at each step of an episode, from the steps up to it only.
 
     Args:
         curves: Uncertainty and distance at each step, shape (2, T).
         horizon: Steps of a whole episode.
 
     Returns:
-        Shape (T, 7): see :data:`NAMES`. Uncertainty and distance count by their logarithms.
+        Shape (T, 7): see :data:`NAMES`. Uncertainty and distance are log-transformed.
     """
     columns: list[Rows] = []
     count = np.arange(1, len(curves[0]) + 1)
@@ -45,21 +45,21 @@ def inputs_of(curves: Sequence[Sequence[float]], horizon: int) -> Rows:
 
 @dataclass(frozen=True)
 class Monitor:
-    """Logistic regression on what was measured so far, and the threshold above which it warns.
+    """Logistic regression on the measurements so far, and the threshold above which it warns.
 
     Attributes:
         mean: Mean of each input, shape (7,).
-        spread: Standard deviation of each input, shape (7,).
+        std: Standard deviation of each input, shape (7,).
         weights: Weight of each standardized input, shape (7,).
-        bias: Log-odds of a failure at the mean.
+        bias: Log-odds of a failure at the mean of the inputs.
         threshold: Probability above which it warns.
         horizon: Steps of a whole episode.
         origin: Agent, environment, episodes and demonstrations that it was fitted to.
-        report: Measures on other episodes; see :func:`agents.explain.failure.fitting.measure`.
+        report: Metrics on other episodes; see :func:`agents.explain.failure.fitting.measure`.
     """
 
     mean: list[float]
-    spread: list[float]
+    std: list[float]
     weights: list[float]
     bias: float
     threshold: float
@@ -73,7 +73,7 @@ class Monitor:
         Args:
             curves: Uncertainty and distance at each step, shape (2, T).
         """
-        standard = (inputs_of(curves, self.horizon) - np.array(self.mean)) / np.array(self.spread)
+        standard = (inputs_of(curves, self.horizon) - np.array(self.mean)) / np.array(self.std)
         return sigmoid(standard @ np.array(self.weights) + self.bias)
 
     def save(self, folder: str | Path) -> Path:
@@ -87,7 +87,7 @@ class Monitor:
         """Read the monitor of a saved agent; None if it has none.
 
         Raises:
-            ValueError: The file is damaged, or of another version.
+            ValueError: The file is damaged, or has other inputs.
         """
         path = Path(folder) / FILE
         if not path.is_file():
@@ -97,7 +97,7 @@ class Monitor:
             names = content.pop("inputs")
             monitor = cls(**content)
             is_sound = names == list(NAMES) and all(
-                len(values) == len(NAMES) for values in (monitor.mean, monitor.spread, monitor.weights)
+                len(values) == len(NAMES) for values in (monitor.mean, monitor.std, monitor.weights)
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path} is damaged: {error}; fit it again by agents monitor") from error

@@ -1,4 +1,4 @@
-"""Predicted failure: the probability that the episode fails, as the agent's monitor sees it at each step."""
+"""Predicted failure: the probability that the episode fails, as the agent's monitor predicts it at each step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agents.explain.methods.uncertainty import explain_uncertainty
 def explain_failure(case: Case) -> Explanation:
     """Return the probability of a failure at each step, from the steps up to it."""
     if case.monitor is None:
-        raise UnavailableError("the agent has no monitor: fit one by agents monitor")
+        raise UnavailableError("the agent has no monitor: fit one by python -m agents monitor")
     probabilities = case.monitor.probabilities(signals(case))
     return Explanation(
         "Predicted failure",
@@ -27,7 +27,7 @@ def signals(case: Case) -> tuple[list[float], list[float]]:
     """Return uncertainty and distance at each explained step of an episode.
 
     Raises:
-        UnavailableError: One of them cannot be measured, or not before the end of the episode.
+        UnavailableError: One of them cannot be measured, or only after the end of the episode.
     """
     function = case.needs_function()
     if function.is_discrete and max(len(case.ensemble), len(function.members)) < 2:

@@ -12,7 +12,7 @@ RELATIONS = 16
 UNIT_DISTANCE = 0.1
 """Distance that counts as 1, meters."""
 FINE_DISTANCE = 0.02
-"""Distance beyond which differences count relative to the distance, meters."""
+"""Scale of asinh(x / scale): linear below it, logarithmic above it, meters."""
 UNIT_SPEED = 0.1
 """Speed that counts as 1, meters per second."""
 TINY = 1e-3
@@ -39,12 +39,11 @@ def _dot_and_cross(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def relations(table: EntityTable) -> torch.Tensor:
     """Return the relation of each entity to each other one, shape (N, S, S, :data:`RELATIONS`).
 
-    For entities i and j: their distance and difference of heights; the way from the tool to i and its direction,
+    For entities i and j: their distance and difference of heights; the vector from the tool to i and its unit vector,
     relative to the direction from i to j (dot and cross product); the velocities of i and of the tool, and the
     heading of i, relative to the direction from i to j; and a flag that both have positions, without which all is 0.
 
-    A millimeter decides where fingers push, so distances are scaled such that small ones differ by as much as large
-    ones.
+    Distances are scaled nonlinearly: near contact, differences of a millimeter matter.
     """
     between = table.positions[:, None] - table.positions[:, :, None]
     toward = directions(between)
@@ -116,7 +115,7 @@ class PointerHead(nn.Module):
     """Head that moves the tool along the directions to entities and across them.
 
     Args:
-        hidden: Numbers H that say what to do.
+        hidden: Size H of the last hidden layer.
         width: Numbers W in a token.
         steps: Steps K of a chunk.
     """
@@ -131,7 +130,7 @@ class PointerHead(nn.Module):
         """Return motions in the plane of the table, shape (N, K, 2).
 
         Args:
-            hidden: Shape (N, H).
+            hidden: Output of the last hidden layer, shape (N, H).
             tokens: Tokens of S entities, shape (N, S, W).
             table: Their positions.
         """

@@ -220,15 +220,15 @@ class Mixture:
     def sampler(self, batch_size: int, batches: int, shares: Mapping[str, float] | None = None) -> Sampler:
         """Return a function that draws the steps of an epoch.
 
-        Each step is drawn equally often by default, so that a long or difficult task with many demonstrations counts
-        more than a short one. The steps of a minibatch are all of small scenes, or all of large ones, because absent
-        entities cost time.
+        Each step is drawn equally often by default, so that a task with more or longer demonstrations has a larger
+        weight. The steps of a minibatch are all of small scenes, or all of large ones, because absent entities cost
+        time.
 
         Args:
             batch_size: Steps of a minibatch.
             batches: Minibatches of an epoch.
-            shares: How often each group of sources (:attr:`Source.group`) is drawn, relative to the others; by
-                default as often as it has steps.
+            shares: Relative sampling weight of each group of sources (:attr:`Source.group`); by default its number
+                of steps.
         """
         names = sorted({source.group for source in self.sources})
         members = [[number for number, each in enumerate(self.sources) if each.group == name] for name in names]

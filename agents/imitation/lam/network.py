@@ -17,7 +17,7 @@ from agents.policies.transformer import Attention, EncoderLayer
 
 HEADS = 4
 TRUNK = 4
-"""Units in a hidden layer after the readout, relative to the numbers in a token."""
+"""Units of each hidden layer after the readout, as a multiple of the token size."""
 UNKNOWN_ROBOT = 0
 HIDDEN_SHARE = 0.1
 """Share of the examples whose robot a training hides, and of those whose instruction it hides: so unknown robots, and
@@ -202,7 +202,7 @@ class LamNetwork(nn.Module):
         return chunk + nn.functional.pad(motion, (1, self.action_size - 3))
 
     def _summary(self, entities: torch.Tensor, present: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
-        """Return what the entities of each kind add to the hidden layer, shape (N, hidden units).
+        """Return the contribution of the entities of each kind to the hidden layer, shape (N, hidden units).
 
         Args:
             entities: Tokens, shape (N, S, W).

@@ -86,7 +86,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         network: Network.
         executed: Actions of a chunk that are executed before the next one is predicted.
         decay: See :func:`agents.imitation.lam.network.chunk_loss`.
-        use_instruction: See the instruction, if the observations have one.
+        use_instruction: Condition the policy on the instruction, if the observations have one.
 
     Raises:
         ValueError: The network does not know a feature of the environment, or its actions have fewer numbers.

@@ -18,7 +18,7 @@ class LamSettings(ChunkSettings):
     width: Width = Field(128, description="Size of a token (embedding).")
     layers: Depth = Field(2, description="Transformer layers.")
     step_decay: Discount = Field(0.9, description="Factor of the weights in the loss from step to step of a chunk.")
-    use_instruction: bool = Field(True, description="See the instruction; False for a baseline without language.")
+    use_instruction: bool = Field(True, description="Use the instruction; False for a baseline without language.")
     mirror: bool = Field(True, description="Also learn from mirrored demonstrations of control ee.")
 
     @property

@@ -1,4 +1,4 @@
-"""BCO (Torabi et al. 2018): infer the actions of demonstrations that have none, then clone them."""
+"""BCO (Torabi et al. 2018): infer the actions of demonstrations without actions, then apply behavior cloning."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from demos.collection.recording import Policy, stack
 
 
 class BCOSettings(BCSettings):
-    """Settings of BCO: those of BC, for the policy, and those of the inverse dynamics."""
+    """Settings of BCO: those of BC for the policy, and those of the inverse dynamics."""
 
     exploration_steps: CountOrZero = Field(
         3000,
         description="Steps of random actions, in whole episodes; 0 to learn from ``play`` alone.",
     )
     iterations: CountOrZero = Field(
-        0, description="Iterations after the first policy: act, infer again, and clone again. 0 is BCO(0)."
+        0, description="Iterations after the first policy: collect rollouts, then fit both models again. 0 is BCO(0)."
     )
     alpha: Positive = Field(
-        0.5, description="Steps of the policy in each iteration, as a fraction of ``exploration_steps``."
+        0.5, description="Rollout steps of the policy in each iteration, as a fraction of ``exploration_steps``."
     )
     robot_parts: tuple[str, ...] = Field(
         ("tool", "gripper", "joint"),
@@ -54,10 +54,10 @@ class BCOSettings(BCSettings):
 
 
 class BCO(BehaviorCloning):
-    """BCO: infer the actions of demonstrations that have none, then clone them.
+    """BCO: infer the actions of demonstrations without actions, then apply behavior cloning.
 
-    **Idea.** A video of an expert shows states, but no actions. The agent first acts at random, and so knows which of
-    its actions led from one state to the next. A network learns to infer the action from two successive states. It
+    **Idea.** A video of an expert shows states, but no actions. The agent first takes random actions and records
+    which action led from one state to the next. A network learns to infer the action from two successive states. It
     then labels the demonstrations, and behavior cloning learns from the labels. The demonstrations' own actions are
     never read.
 
@@ -68,22 +68,23 @@ class BCO(BehaviorCloning):
 
     **Paper.** Torabi, Warnell and Stone 2018, IJCAI, arXiv 1805.01954, algorithm 1.
 
-    **Differences.** The inverse dynamics see s and s' - s, standardized. As in the paper, s is the agent-specific
-    state: the features of the robot. By default they are linear, where the paper uses layers: an action commands a
-    change of the robot's target, which position and lag show. Layers fit random actions as well, but are wrong far
-    from the start positions, where an expert goes and random actions do not. After 3000 random actions, the mean
-    error of the actions inferred in 15 demonstrations of LamGrasp was 0.003 without layers and 0.04 with two; the
-    defaults were chosen by these errors. With layers use `iterations`: the policy then visits these states. The
-    policy is `bc` with its settings for the environment. In an iteration it acts by drawn actions.
+    **Differences.** The inputs of the inverse dynamics are s and s' - s, standardized. As in the paper, s is the
+    agent-specific state: the features of the robot. By default they are linear, where the paper uses layers: an
+    action commands a change of the robot's target, which position and lag show. Layers fit random actions as well,
+    but are wrong far from the start positions, where an expert goes and random actions do not. After 3000 random
+    actions, the mean error of the actions inferred in 15 demonstrations of LamGrasp was 0.003 without layers and 0.04
+    with two; the defaults were chosen by these errors. With layers, set `iterations`: rollouts of the policy add
+    transitions from these states. The policy is `bc` with its settings for the environment. In an iteration its
+    actions are sampled.
 
-    **When not to use it.** When the actions are known: use `bc`. When random actions may break something: give other
-    episodes as `play`. When the robot's state does not show its commands. With demonstrations by `noisy`: they show
-    the executed actions, not the labels, and BCO clones the noise.
+    **When not to use it.** When the actions are known: use `bc`. When random actions may cause damage: give other
+    episodes as `play`. When actions cannot be inferred from the robot's state. With demonstrations by `noisy`: the
+    inferred actions are the executed ones, with noise, and BCO imitates the noise.
 
     The budget of :meth:`learn` is in epochs of the policy. A resumed training infers the labels again.
 
     Args:
-        env: Environment that gives the spaces. Observations contain numbers besides images.
+        env: Environment that gives the spaces. Observations contain vectors, not only images.
         settings: Settings that differ from the defaults for this environment; see :class:`BCOSettings`.
 
     Raises:
@@ -107,7 +108,7 @@ class BCO(BehaviorCloning):
 
         Args:
             demonstrations: Demonstrations with this agent's spaces, whose actions are not read.
-            env: Environment made by ``gym.make``; exploration takes place in a copy of it.
+            env: Environment made by ``gym.make``; exploration uses a copy of it.
             seed: Seeds exploration, weights and the order of minibatches.
             budget: Epochs of the policy; by default the setting.
             progress: Show a progress bar.
@@ -156,7 +157,7 @@ class BCO(BehaviorCloning):
         return labeled
 
     def _recorded(self, play: DemonstrationData, inputs: InverseInputs) -> list[tuple[Rows, Array]]:
-        """Return inputs and actions of recorded play."""
+        """Return inputs and actions of recorded episodes."""
         play.check_spaces(self.observation_space, self.action_space)
         actions = [episode.actions for episode in play.iterate_episodes()]
         return list(zip(inputs.of_episodes(play), actions, strict=True))

@@ -29,7 +29,7 @@ BATCH = 4096
 class InverseInputs:
     """Numbers of two successive observations from which the action between them is inferred.
 
-    Images and instructions are left out: the robot's own state says more about what it did.
+    Images and instructions are omitted: actions are inferred from the robot's state.
 
     Attributes:
         parts: Names of the parts of an observation that are vectors; ``""`` for a plain array.
@@ -44,7 +44,7 @@ class InverseInputs:
         """Return the inputs in an environment.
 
         Args:
-            env: Environment. In one that is not of lam_envs, all numbers are used.
+            env: Environment. In environments of other packages, all numbers are used.
             robot_parts: Parts whose features are used, such as ``gripper`` for ``gripper/width``.
 
         Raises:
@@ -57,7 +57,7 @@ class InverseInputs:
         }
         if not found:
             raise ValueError(
-                "observations are images alone; bco infers actions from numbers such as the state of the robot"
+                "observations contain only images; expected a vector, such as the state of the robot: use obs='state'"
             )
         layout = getattr(env.unwrapped, "layout", None)
         if layout is None:
@@ -128,7 +128,7 @@ class InverseDynamics(TorchPolicy[Transitions]):
     def predict_action(
         self, observation: Tensors, memory: Memory = None, *, deterministic: bool = True
     ) -> tuple[torch.Tensor, Memory]:
-        """Return the most likely action, or a drawn one, shape (N, ...)."""
+        """Return the most likely action, or a sample, shape (N, ...)."""
         return self.network.get_distribution(observation).get_actions(deterministic=deterministic), memory
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:

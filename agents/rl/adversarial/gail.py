@@ -42,7 +42,7 @@ class GAILAgent(AdversarialAgent):
     **From observations alone.** With `use_actions=false`, `use_next_observations=true` and `warm_start=bco` or
     `none`, the discriminator is D(s, s'), and the demonstrations' actions are never read: GAIfO (Torabi, Warnell and
     Stone 2019, Generative Adversarial Imitation from Observation). With `bco`, the warm start and its BC updates
-    learn from inferred actions; the paper starts from scratch.
+    use inferred actions; the paper starts from scratch.
 
     **When not to use it.** When you have no environment to train in, or its steps are expensive; when observations
     are images or goals; when behavior cloning is good enough.

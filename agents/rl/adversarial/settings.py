@@ -87,6 +87,6 @@ class GAILSettings(AdversarialSettings):
 
     use_next_observations: bool = Field(
         False,
-        description="Let the discriminator use the next observation, too: without actions and with warm_start=bco or "
+        description="Let the discriminator also use the next observation: without actions and with warm_start=bco or "
         "none, GAIL learns from observations alone (GAIfO, Torabi et al. 2019).",
     )

@@ -19,7 +19,7 @@ function startBoard(board, form) {
     }
     for (const field of form.elements) field.classList.toggle("chosen", Boolean(field.value));
     count.textContent = `${shown} of ${rows.length} cells`;
-    // The address has the filters, so that a link shows the same. A page in a frame may not change it.
+    // The URL contains the filters, so that a link shows the same cells. In some frames it cannot be changed.
     try {
       history.replaceState(null, "", chosen.length ? `#${new URLSearchParams(chosen)}` : location.pathname);
     } catch { /* the filters work without it */ }
@@ -85,7 +85,7 @@ function showEpisodes(place, { columns, runs }) {
     }
     const details = element("details", "", section);
     element("summary", "All episodes", details);
-    // Thousands of rows are made when somebody asks for them.
+    // Rows are created on demand: there can be thousands.
     details.addEventListener("toggle", () => details.querySelector("table") || showRows(details, columns, run.rows));
   }
 }

@@ -68,7 +68,7 @@ def test_a_damaged_or_foreign_agent_is_refused_and_leaves_nothing(hub: Any, tmp_
     (repository / DESCRIPTION).write_text("{")
     refused(r"agent\.json is damaged")
     (repository / WEIGHTS).unlink()
-    refused(r"someone/reach holds no agent of lam-envs: there is no weights\.safetensors")
+    refused(r"someone/reach holds no lam-envs agent: weights\.safetensors is missing")
 
 
 def test_a_file_that_is_too_large_is_not_downloaded(
