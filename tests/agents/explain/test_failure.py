@@ -106,7 +106,7 @@ def test_explanations_show_the_predicted_failure(datasets: Any, make: Make, tmp_
     np.testing.assert_allclose(content["steps"], monitor.probabilities(found[0].curves), atol=1e-5)
     assert content["facts"]["usual"] == pytest.approx(monitor.threshold, abs=1e-5)
     without = explain(agent, env, seed=600000, demonstrations=dataset, methods=["failure"]).content
-    assert "fit one by agents monitor" in without["explanations"]["failure"]["unavailable"]
+    assert "fit one by python -m agents monitor" in without["explanations"]["failure"]["unavailable"]
     write_figure(measure(monitor, found), tmp_path / "monitor.png")
     assert (tmp_path / "monitor.png").stat().st_size > 1000
 
