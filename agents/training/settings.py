@@ -1,4 +1,4 @@
-"""Settings of agents: defaults in code, and what differs in some environments in ``configs/<agent>.yaml``.
+"""Settings of agents: defaults in code, and what differs in some environments in ``configs/*/<agent>.yaml``.
 
 A file with ``inherits: bc`` also uses the environment sections in the file of that agent, for the settings that both
 agents have.
@@ -134,6 +134,11 @@ def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, ob
     return f"setting {key} of agent {name} is {values[key]!r}; expected {expected}"
 
 
+def settings_files() -> dict[str, Path]:
+    """Return the file of each agent that has one."""
+    return {file.stem: file for file in sorted(CONFIGS.rglob("*.yaml"))}
+
+
 def file_settings(name: str, known: Iterable[str]) -> dict[str, JsonObject]:
     """Return what an agent's file changes, by the name of the environment.
 
@@ -141,7 +146,7 @@ def file_settings(name: str, known: Iterable[str]) -> dict[str, JsonObject]:
         name: Name of the agent.
         known: Names of the agent's settings; inherited settings that it does not have are left out.
     """
-    path = CONFIGS / f"{name}.yaml"
+    path = settings_files()[name]
     content = _parsed(path, path.stat().st_mtime_ns)
     overrides = {section: values for section, values in content.items() if section not in (SEARCH, INHERITS)}
     if INHERITS not in content:

@@ -21,7 +21,7 @@ from agents.evaluation.evaluation import evaluate
 from agents.registry import make
 from agents.training.provenance import training_record
 from agents.training.run import FIRST_SEED, Run
-from agents.training.settings import CONFIGS, SEARCH
+from agents.training.settings import SEARCH, settings_files
 from agents.types import Env, JsonObject
 
 FIRST_TRAINING_SEED = 2**20
@@ -57,8 +57,8 @@ def search_space(agent: str, changed: Mapping[str, object] | None = None) -> dic
     Raises:
         ValueError: The file has no such section, or all of its settings are fixed.
     """
-    path = CONFIGS / f"{agent}.yaml"
-    search_ranges = dict(yaml.safe_load(path.read_text()).get(SEARCH) or {}) if path.is_file() else {}
+    path = settings_files().get(agent)
+    search_ranges = dict(yaml.safe_load(path.read_text()).get(SEARCH) or {}) if path else {}
     left = {name: dict(search_range) for name, search_range in search_ranges.items() if name not in (changed or {})}
     if not left:
         raise ValueError(

@@ -63,7 +63,11 @@ class _SuiteError(ValueError):
 
 def suite_names() -> list[str]:
     """Return the names of the suites that come with the package."""
-    return sorted(file.stem for file in SUITES.glob("*.yaml"))
+    return sorted(_suite_files())
+
+
+def _suite_files() -> dict[str, Path]:
+    return {file.stem: file for file in SUITES.rglob("*.yaml")}
 
 
 def suite_path(name: str) -> Path:
@@ -75,13 +79,16 @@ def suite_path(name: str) -> Path:
     Raises:
         FileNotFoundError: There is no such suite.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else SUITES / f"{name}.yaml"
-    if not path.is_file():
-        if path.suffix in (".yaml", ".yml") and path.parent != SUITES:
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
             raise FileNotFoundError(f"there is no file {name}")
-        there = ", ".join(suite_names())
+        return path
+    files = _suite_files()
+    if name not in files:
+        there = ", ".join(sorted(files))
         raise FileNotFoundError(f"no suite {name!r}; expected one of {there}, or the path of a YAML file")
-    return path
+    return files[name]
 
 
 def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, allow_pickle: bool = False) -> Suite:

@@ -194,7 +194,7 @@ def test_images_of_an_observation_are_shifted_alike_and_numbers_stay() -> None:
 
 
 def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = yaml.safe_load((settings_module.CONFIGS / "bc.yaml").read_text())
+    shipped = yaml.safe_load(settings_module.settings_files()["bc"].read_text())
     (tmp_path / "bc.yaml").write_text(yaml.safe_dump({**shipped, "LamReach": {"epochs": 7}}))
     monkeypatch.setattr(settings_module, "CONFIGS", tmp_path)
     usual = BCSettings().epochs
@@ -205,7 +205,7 @@ def test_an_environment_has_settings_of_its_own(make: Make, tmp_path: Path, monk
         assert read_settings("bc", BCSettings, {}, env).epochs == usual
 
 
-WITH_SETTINGS = sorted(file.stem for file in settings_module.CONFIGS.glob("*.yaml"))
+WITH_SETTINGS = sorted(settings_module.settings_files())
 DISCRETE = {"dqfd", "dqn", "sqil"}
 """Agents of discrete actions alone."""
 
@@ -217,7 +217,7 @@ def test_shipped_settings_are_sound(task: str, variant: str, make: Make) -> None
     env, section = make(own), own.removesuffix("-v0")
     assert set(WITH_SETTINGS) | {"random", "expert"} == set(AGENTS)
     for name in WITH_SETTINGS:
-        file = yaml.safe_load((settings_module.CONFIGS / f"{name}.yaml").read_text())
+        file = yaml.safe_load(settings_module.settings_files()[name].read_text())
         kind = spec_of(find(name)).settings
         assert kind is not None
         found = read_settings(name, kind, {}, env)
@@ -231,7 +231,7 @@ def test_shipped_settings_are_sound(task: str, variant: str, make: Make) -> None
 def test_settings_inherit_from_another_agents_file(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shipped = yaml.safe_load((settings_module.CONFIGS / "bc.yaml").read_text())
+    shipped = yaml.safe_load(settings_module.settings_files()["bc"].read_text())
     (tmp_path / "bc.yaml").write_text(yaml.safe_dump({**shipped, "LamReach": {"epochs": 7, "batch_size": 9}}))
     (tmp_path / "mine.yaml").write_text("inherits: bc\nLamGrasp: {epochs: 8}\n")
     monkeypatch.setattr(settings_module, "CONFIGS", tmp_path)
@@ -245,7 +245,7 @@ def test_every_environment_of_the_settings_exists() -> None:
         settings_module.SEARCH,
         settings_module.INHERITS,
     }
-    for file in settings_module.CONFIGS.glob("*.yaml"):
+    for file in settings_module.settings_files().values():
         assert set(yaml.safe_load(file.read_text())) <= known, file.name
 
 

@@ -22,7 +22,7 @@ import demos
 from agents.__main__ import app
 from agents.registry import AGENTS
 from agents.training import tuning
-from agents.training.settings import CONFIGS, SEARCH
+from agents.training.settings import SEARCH, settings_files
 
 from ..conftest import Make
 
@@ -56,14 +56,14 @@ def test_a_study_resumes(datasets: Any, make: Make, tmp_path: Path) -> None:
     [
         pytest.param(name, marks=[] if name in ("bc", "act", "lam", "sac") else pytest.mark.slow)
         for name in AGENTS
-        if (CONFIGS / f"{name}.yaml").is_file()
+        if name in settings_files()
     ],
 )
 def test_every_agent_with_settings_can_be_tuned_within_its_own_bounds(name: str, make: Make) -> None:
     space = tuning.search_space(name)
     discrete = name in ("dqn", "sqil", "dqfd")
     env = make("LamReachDiscrete-v0" if discrete else "LamReach-v0")
-    assert SEARCH in yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert SEARCH in yaml.safe_load(settings_files()[name].read_text())
     assert set(space) <= set(type(agents.make(name, env).settings).model_fields)
     study = optuna.create_study()
     for _ in range(5):
