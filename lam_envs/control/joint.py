@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,7 +85,9 @@ class JointControl(Control):
     def compute_action(self, command: ToolCommand, features: Features, robot: Robot) -> npt.NDArray[np.float32]:
         position = features["tool/position"]
         offset = np.asarray(command.position) - position
-        x, y, z = (position + offset * min(1.0, JOINT_LOOK_AHEAD / max(float(np.linalg.norm(offset)), 1e-9))).tolist()
+        # Not numpy.linalg.norm: its sum of products, and with it the episode, depends on the processor.
+        distance = math.sqrt(float((offset * offset).sum()))
+        x, y, z = (position + offset * min(1.0, JOINT_LOOK_AHEAD / max(distance, 1e-9))).tolist()
         commanded = (features["joint/position"] + features["joint/lag"]).tolist()
         solution = robot.inverse_kinematics((x, y, z), command.yaw, commanded, JOINT_IK_ITERATIONS)
         turns = (np.array(solution) - commanded) / MAX_JOINT_STEP

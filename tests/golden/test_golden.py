@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +50,19 @@ def test_behavior_is_as_recorded(case: Case) -> None:
         pytest.fail(f"{case}: a version was raised ({case.versions}); run make golden")
     changed = difference(entry["output"], json.loads(json.dumps(case.run())))
     assert changed is None, message(case, str(changed))
+
+
+@pytest.mark.slow
+def test_behavior_does_not_depend_on_the_processor() -> None:
+    # With the sums of products of OpenBLAS for a processor without AVX; others round them differently.
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", __file__, "-k", "behavior_is and not agents"],
+        env={**os.environ, "OPENBLAS_CORETYPE": "Prescott"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_every_versioned_part_has_a_quick_golden_case() -> None:

@@ -155,7 +155,9 @@ def _candidates(surface: Points, normals: Points, center: Sequence[float], max_w
 
 def _mean(points: Points, chosen: npt.NDArray[np.bool_]) -> Points:
     """Return the mean of the points that each row chooses."""
-    mean: Points = chosen @ points / chosen.sum(axis=1, keepdims=True)
+    # A matrix product would depend on the processor.
+    sums = np.stack([(chosen * coordinate).sum(axis=1) for coordinate in points.T], axis=1)
+    mean: Points = sums / chosen.sum(axis=1, keepdims=True)
     return mean
 
 

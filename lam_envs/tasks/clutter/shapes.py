@@ -89,7 +89,8 @@ def _faces(vertices: Points) -> npt.NDArray[np.int64]:
     triples = np.array(list(combinations(range(len(vertices)), 3)))
     first, second, third = (vertices[triples[:, corner]] for corner in range(3))
     normals = np.cross(second - first, third - first)
-    heights = vertices @ normals.T - (first * normals).sum(axis=1)
+    # A matrix product would depend on the processor.
+    heights = (vertices[:, None] * normals).sum(axis=2) - (first * normals).sum(axis=1)
     for corner in range(3):
         heights[triples[:, corner], np.arange(len(triples))] = 0.0
     below, above = (heights <= 0.0).all(axis=0), (heights >= 0.0).all(axis=0)
