@@ -49,10 +49,10 @@ def blocks(document: str) -> list[tuple[str, str]]:
     return BLOCK.findall(path.read_text())
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder in which the blocks run one after the other."""
-    return tmp_path_factory.mktemp("reader")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Folder in which the blocks of one document run one after the other."""
+    return tmp_path
 
 
 def run(command: list[str], folder: Path, **keywords: Any) -> None:
