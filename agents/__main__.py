@@ -30,11 +30,13 @@ from agents.training.arguments import (
     EnvKeywords,
     Episodes,
     Overwrite,
+    Recipe,
     Root,
     Settings,
     check_free,
     load_datasets,
     read_settings,
+    recipe_datasets,
     training_environments,
     training_run,
 )
@@ -65,6 +67,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
     env: Environments = [],  # noqa: B006  (typer reads the default; nobody changes it)
     demonstrations: Demonstrations = [],  # noqa: B006
+    recipe: Recipe = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, minibatches, exploration and episodes.")] = 0,
     budget: Annotated[
         int | None,
@@ -87,6 +90,7 @@ def train(
     with clear_errors():
         spec = spec_of(find(agent))
         keywords = parse_keywords(env_kwargs, "--env-kwargs")
+        demonstrations = [*demonstrations, *recipe_datasets(recipe, root)]
         environments = training_environments(agent, spec, env, keywords, demonstrations, root)
         agent_instance = agents.make(agent, environments[0], **read_settings(config))
         if not isinstance(agent_instance, TrainableAgent):

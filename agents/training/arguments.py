@@ -16,6 +16,7 @@ from agents.training.run import Run
 from agents.types import Env, JsonObject, Keywords
 from demos.datasets.environment import make_env as make_env_of
 from demos.datasets.metadata import plan_of
+from demos.recipes.recipe import collect_recipe, read_recipe
 from demos.runtime.console import parse_keywords
 
 EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")]
@@ -40,6 +41,12 @@ Demonstrations = Annotated[
         "--demos", "--dataset", help="Id of a dataset, or its folder; not for dqn, ppo and sac. Repeat it for more."
     ),
 ]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of a recipe of datasets (python -m demos recipe), or a YAML file; what is missing is collected."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")]
 
@@ -55,6 +62,21 @@ def read_settings(assignments: Sequence[str]) -> dict[str, Any]:
         if name in given:
             raise ValueError(f"--config {name}: no agent has such a setting")
     return given
+
+
+def recipe_datasets(name: str | None, root: Path | None) -> list[str]:
+    """Return the ids of the datasets of a recipe, after collecting those that are missing; none without a recipe.
+
+    Args:
+        name: Name of a recipe, or a YAML file.
+        root: Folder of all datasets.
+
+    Raises:
+        ValueError: There is no such recipe, or it is invalid.
+    """
+    if name is None:
+        return []
+    return [dataset.id for dataset in collect_recipe(read_recipe(name), root=root, progress=True)]
 
 
 def load_datasets(

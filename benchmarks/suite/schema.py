@@ -34,6 +34,7 @@ from benchmarks.suite.suite import (
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.human_demonstrator import HUMAN
 from demos.human.motion.files import read_motion
+from demos.recipes.recipe import read_recipe
 
 ANY = "any environment"
 """Key of numbers of demonstrations that hold for every environment."""
@@ -54,7 +55,20 @@ class DatasetKeys(SuiteModel):
     environments: Items[EnvironmentId]
     demonstrations: Count
     demonstrator: OneOrMore[Recorded] = ("expert",)
+    seed: Seed | None = None
     env: EnvKeywords = Field(default={})
+
+
+def _entries(mixture: object) -> object:
+    """Return the entries of a recipe, in place of its name."""
+    if not isinstance(mixture, str):
+        return mixture
+    recipe = read_recipe(mixture)
+    return [{**entry.model_dump(), "seed": recipe.seed} for entry in recipe.datasets]
+
+
+Mixture = Annotated[Items[DatasetKeys], BeforeValidator(_entries)]
+"""Datasets of one training: a list, or the name of a recipe of :mod:`demos.recipes`."""
 
 
 class AgentKeys(SuiteModel):
@@ -68,7 +82,7 @@ class AgentKeys(SuiteModel):
     demonstrator: OneOrMore[Demonstrator] | None = None
     env: EnvKeywords | None = None
     training_env: EnvKeywords | None = None
-    mixture: Items[DatasetKeys] | None = None
+    mixture: Mixture | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -207,10 +207,15 @@ def _mixture(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> tuple[D
     for key in ("demonstrations", "demonstrator"):
         if getattr(agent, key) is not None:
             raise _SuiteError(f"give {key} in mixture", *key_path, key)
-    seed = file.demonstration_seed or 0
     keywords = {**(file.env if agent.env is None else agent.env), **(agent.training_env or file.training_env)}
     datasets = [
-        Demonstrations(environment, entry.demonstrations, demonstrator, seed, keywords | entry.env)
+        Demonstrations(
+            environment,
+            entry.demonstrations,
+            demonstrator,
+            (file.demonstration_seed or 0) if entry.seed is None else entry.seed,
+            keywords | entry.env,
+        )
         for entry in agent.mixture
         for environment in entry.environments
         for demonstrator in entry.demonstrator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -15,6 +16,8 @@ from lam_envs.validation import check_name
 
 PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
 ALL_STRATEGIES = "all"
+LONGEST_ID = 120
+"""Characters of a derived id; the middle of a longer one becomes a checksum, because file names are limited."""
 TIME_LIMIT = "max_episode_steps"
 """Keyword of ``gym.make``, which every plan of teleoperation has."""
 
@@ -82,6 +85,9 @@ class Plan:
         # A person decides how many episodes there will be.
         parts += [*([] if drives else [str(self.episodes)]), f"seed{self.seed}"]
         safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in "-".join(parts))
+        if len(safe) > LONGEST_ID:
+            checksum = hashlib.sha256(safe.encode()).hexdigest()[:8]
+            safe = f"{safe[: LONGEST_ID // 2]}-{checksum}-{safe[-LONGEST_ID // 3 :]}"
         return f"lam/{safe}-v0"
 
     def as_json(self) -> JsonObject:

@@ -11,6 +11,8 @@ from rich.table import Table
 from demos.collection import published_datasets
 from demos.collection.collect import collect as record_dataset
 from demos.commands.arguments import Address, EngineName, Root, SharedFilesystem
+from demos.datasets.checksum import checksum
+from demos.recipes.recipe import collect_recipe, read_recipe, recipe_names
 from demos.runtime.console import clear_errors, console, parse_keywords
 from demos.runtime.engines import make_engine
 
@@ -19,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to an app."""
     app.command(epilog="Example: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0")(collect)
     app.command("published", epilog="Example: python -m demos published LamGrasp-100")(load_published)
+    app.command("recipe", epilog="Example: python -m demos recipe lam-state --workers 2")(collect_datasets)
 
 
 def collect(
@@ -90,6 +93,33 @@ def load_published(
             console.print(table)
             return
         print_summary(published_datasets.load_published(name, workers=workers, root=root, progress=True))
+
+
+def collect_datasets(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a recipe, or a YAML file; without a name, list the recipes.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Number of processes; the datasets do not depend on it.")] = 1,
+    root: Root = None,
+) -> None:
+    """Collect the datasets of a recipe, which one agent learns from. The same command resumes an interrupted one."""
+    with clear_errors():
+        if name is None:
+            table = Table("name", "datasets", "episodes", "description", box=None)
+            for each in recipe_names():
+                recipe = read_recipe(each)
+                plans = recipe.plans()
+                table.add_row(each, str(len(plans)), str(sum(p["episodes"] for p in plans)), recipe.description)
+            console.print(table)
+            return
+        engine = make_engine("local", workers, address=None, shared_filesystem=False)
+        datasets = collect_recipe(read_recipe(name), engine=engine, root=root, progress=True)
+        steps = sum(int(dataset.total_steps) for dataset in datasets)
+        table = Table("dataset", "episodes", "steps", "share of steps", "SHA-256", box=None)
+        for dataset in datasets:
+            row = (str(dataset.total_episodes), str(dataset.total_steps), f"{dataset.total_steps / steps:.1%}")
+            table.add_row(dataset.id, *row, checksum(dataset)[:12])
+        console.print(table)
 
 
 def print_summary(dataset: minari.MinariDataset) -> None:

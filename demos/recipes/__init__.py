@@ -1,0 +1,1 @@
+"""Recipes: which demonstrations of which environments one agent learns from."""
