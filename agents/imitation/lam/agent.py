@@ -17,7 +17,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
 from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.mixture import Mixture, Source, read_source
-from agents.imitation.lam.network import LamNetwork
+from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
@@ -68,11 +68,12 @@ class Lam(PolicyAgent):
     def new_policy(self) -> LamPolicy:
         """Return an untrained policy for the environment alone."""
         interface = self._interface
-        schema = Schema.of([interface.layout])
-        network = LamNetwork(schema, [interface.robot], interface.action_size, self.settings.sizes)
+        make = self.settings.network_class
+        schema = Schema.of([interface.layout], by_name=make.by_name)
+        network = make(schema, [interface.robot], interface.action_size, self.settings.sizes)
         return self._policy(network, interface)
 
-    def _policy(self, network: LamNetwork, interface: Interface) -> LamPolicy:
+    def _policy(self, network: ChunkNetwork, interface: Interface) -> LamPolicy:
         settings = self.settings
         made = LamPolicy(
             interface,
@@ -150,10 +151,7 @@ class Lam(PolicyAgent):
             raise ValueError(f"replay_share is {replay_share}; expected at least 0 and below 1")
         environments, model = _environments(env), read_model(cls.spec.name, directory)
         agent = cls(environments[0], **{**model.settings, **settings})
-        if agent.settings.sizes != model.network.sizes:
-            raise ValueError(
-                f"the model has {model.network.sizes}; settings cannot change it to {agent.settings.sizes}"
-            )
+        agent.settings.check_structure(LamSettings(**model.settings))
         sources = [read_source(dataset) for dataset in _datasets(demonstrations)]
         old = [replace(each, group=f"replay of {each.group}") for each in map(read_source, replay)]
         shares = {
@@ -222,8 +220,8 @@ class Lam(PolicyAgent):
             self.policy = loop.result()
 
     def _begin(
-        self, sources: Sequence[Source], environments: Sequence[Env], seed: int, start: LamNetwork | None
-    ) -> tuple[Mixture, LamNetwork]:
+        self, sources: Sequence[Source], environments: Sequence[Env], seed: int, start: ChunkNetwork | None
+    ) -> tuple[Mixture, ChunkNetwork]:
         """Return the examples, and a network that knows their entities, robots and words.
 
         Args:
@@ -233,7 +231,8 @@ class Lam(PolicyAgent):
             start: Network that has the first weights; None for a training from scratch.
         """
         interfaces = [*(source.interface for source in sources), *map(Interface.of, environments)]
-        schema = Schema({}, {}, ()) if start is None else start.schema
+        make = self.settings.network_class
+        schema = Schema.of((), by_name=make.by_name) if start is None else start.schema
         schema = schema.including(each.layout for each in interfaces)
         known = () if start is None else start.robots
         robots = [*known, *sorted({source.interface.robot for source in sources} - set(known))]
@@ -241,7 +240,7 @@ class Lam(PolicyAgent):
         if start is not None:
             action_size = max(action_size, start.action_size)
         mixture = Mixture(sources, schema, robots, action_size, self.settings.action_horizon)
-        network = LamNetwork(schema, robots, action_size, self.settings.sizes)
+        network = make(schema, robots, action_size, self.settings.sizes)
         network.fit(mixture.tables(np.random.default_rng(seed)))
         if start is not None:
             transfer(start, network)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from agents.imitation.lam.language import NAME_MARK
+from agents.imitation.lam.language import NAME_MARK, parse
 from agents.imitation.lam.policy import LamPolicy
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
@@ -65,8 +65,8 @@ class Conversation:
 
     def missing_objects(self, instruction: str) -> list[str]:
         """Return the entities that an instruction mentions and the scene does not have."""
-        parsed, entities = self._policy.parsed(instruction), self._entities()
-        mentioned = zip(self._policy.reader.names, parsed.mentions, strict=True)
+        names, entities = self._policy.reader.names, self._entities()
+        mentioned = zip(names, parse(instruction, names).mentions, strict=True)
         return [name.replace("_", " ") for name, at in mentioned if name and at >= 0 and not entities.get(name, True)]
 
     def follow(self, instruction: str, max_steps: int) -> Iterator[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -73,16 +73,23 @@ class Schema:
         sizes: Numbers in each quantity, by kind.
         counts: Largest number of entities of each kind in one layout.
         types: Words for entities (:func:`type_name`).
+        by_name: True if the kind of each entity is its own name, so that no two names share a row.
     """
 
     sizes: Mapping[str, Mapping[str, int]]
     counts: Mapping[str, int]
     types: tuple[str, ...]
+    by_name: bool = False
 
     @classmethod
-    def of(cls, layouts: Iterable[Layout]) -> Schema:
+    def of(cls, layouts: Iterable[Layout], *, by_name: bool = False) -> Schema:
         """Return the schema of several layouts."""
-        return cls({}, {}, ()).including(layouts)
+        return cls({}, {}, (), by_name).including(layouts)
+
+    def entities(self, layout: Layout) -> list[Entity]:
+        """Return the entities of a layout with their kinds in this schema."""
+        found = entities_of(layout)
+        return [replace(each, kind=each.name) for each in found] if self.by_name else found
 
     def including(self, layouts: Iterable[Layout]) -> Schema:
         """Return a schema that also has the entities of other layouts."""
@@ -90,7 +97,7 @@ class Schema:
         counts = dict(self.counts)
         types: set[str] = set()
         for layout in layouts:
-            found = entities_of(layout)
+            found = self.entities(layout)
             types.update(type_name(entity.name) for entity in found)
             for entity in found:
                 held = sizes.setdefault(entity.kind, {})
@@ -104,6 +111,7 @@ class Schema:
             {kind: sizes[kind] for kind in ordered},
             {kind: counts[kind] for kind in ordered},
             (*self.types, *sorted(types - set(self.types))),
+            self.by_name,
         )
 
     @property
@@ -122,6 +130,7 @@ class Schema:
             "sizes": {kind: dict(sizes) for kind, sizes in self.sizes.items()},
             "counts": dict(self.counts),
             "types": list(self.types),
+            **({"by_name": True} if self.by_name else {}),
         }
 
     @classmethod
@@ -140,7 +149,7 @@ class Schema:
             types = tuple(str(word) for word in content["types"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
-        made = cls(sizes, counts, types)
+        made = cls(sizes, counts, types, content.get("by_name") is True)
         numbers = itertools.chain(counts.values(), *(held.values() for held in sizes.values()))
         if (
             ROBOT not in sizes
@@ -198,12 +207,14 @@ class EntityReader(nn.Module):
 
     Attributes:
         names: Name of the entity of each row; None where the layout has none.
+        mentionable: Names that point from a sentence to their rows; None for rows without one, as in a schema by
+            name, where names are ordinary words.
     """
 
     def __init__(self, layout: Layout, schema: Schema) -> None:
         super().__init__()
         self.names: list[str | None] = []
-        found = entities_of(layout)
+        found = schema.entities(layout)
         _check(found, schema)
         width = max(schema.widths.values())
         blank = layout.size  # column of zeros that is added to observations
@@ -227,6 +238,7 @@ class EntityReader(nn.Module):
                 present.append(blank + 1 if entity is None else next(iter(columns.get(PRESENT, [blank + 2]))))
                 types.append(0 if entity is None else 1 + schema.types.index(type_name(entity.name)))
                 self.names.append(None if entity is None else entity.name)
+        self.mentionable = [None if schema.by_name else name for name in self.names]
         scale = np.append(
             np.repeat([part.scale for part in layout.values()], [len(p.center) for p in layout.values()]), 0.0
         )

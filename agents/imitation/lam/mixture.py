@@ -15,7 +15,7 @@ from agents.data.demonstrations import DemonstrationData
 from agents.data.symmetry import layout_symmetry
 from agents.imitation.lam.entities import EntityReader, EntityTable, Schema
 from agents.imitation.lam.language import ParsedSentence, mirrored_sentence, parse
-from agents.imitation.lam.network import LamBatch, gripper_first
+from agents.imitation.lam.networks.batch import LamBatch, gripper_first
 from agents.imitation.lam.policy import Interface
 from agents.training.loop import Sampler
 from demos.collection.environment_versions import part_name
@@ -160,7 +160,7 @@ class Mixture:
                 key = (sentence, reader)
                 if key not in known:
                     known[key] = len(self.parsed)
-                    self.parsed.append(parse(sentence, self._readers[reader].names))
+                    self.parsed.append(parse(sentence, self._readers[reader].mentionable))
                 numbers.append(known[key])
             count, size = source.actions.shape
             self._parts.append(

@@ -12,7 +12,9 @@ from gymnasium import spaces
 from agents.data.spaces import parts_of
 from agents.imitation.lam.entities import EntityReader
 from agents.imitation.lam.language import ParsedSentence, parse
-from agents.imitation.lam.network import UNKNOWN_ROBOT, LamBatch, LamNetwork, chunk_loss, gripper_last
+from agents.imitation.lam.networks.base import ChunkNetwork
+from agents.imitation.lam.networks.batch import UNKNOWN_ROBOT, LamBatch, chunk_loss, gripper_last
+from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.policies.torch_policy import TorchPolicy
 from agents.types import Env, Memory, Observation, Space, State, Tensors
 from demos.collection.environment_versions import part_name
@@ -79,13 +81,13 @@ class Interface:
 
 
 class LamPolicy(TorchPolicy[LamBatch]):
-    """Policy with the network of the Large Action Model in one environment. Several may share a network.
+    """Policy with a network of the Large Action Model in one environment. Several may share a network.
 
     Args:
         interface: Environment.
         network: Network.
         executed: Actions of a chunk that are executed before the next one is predicted.
-        decay: See :func:`agents.imitation.lam.network.chunk_loss`.
+        decay: See :func:`agents.imitation.lam.networks.batch.chunk_loss`.
         use_instruction: Condition the policy on the instruction, if the observations have one.
 
     Raises:
@@ -93,7 +95,13 @@ class LamPolicy(TorchPolicy[LamBatch]):
     """
 
     def __init__(
-        self, interface: Interface, network: LamNetwork, *, executed: int, decay: float, use_instruction: bool = True
+        self,
+        interface: Interface,
+        network: ChunkNetwork,
+        *,
+        executed: int,
+        decay: float,
+        use_instruction: bool = True,
     ) -> None:
         super().__init__(interface.observation_space, interface.action_space)
         self.network, self.executed, self.decay = network, executed, decay
@@ -115,7 +123,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         return loss, {"loss": loss.detach()}
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
-        """Not used: :meth:`agents.imitation.lam.network.LamNetwork.fit` sets the normalizer."""
+        """Not used: :meth:`agents.imitation.lam.networks.base.ChunkNetwork.fit` sets the normalizer."""
         raise NotImplementedError("the normalizer belongs to the network: use network.fit")
 
     def initial_memory(self, count: int) -> State:
@@ -172,7 +180,12 @@ class LamPolicy(TorchPolicy[LamBatch]):
         Returns:
             Share of the readout's attention in the last layer, by ``readout``, ``instruction``, and the name of each
             entity.
+
+        Raises:
+            ValueError: The network has no attention between entities.
         """
+        if not isinstance(self.network, LamNetwork):
+            raise ValueError("a multilayer perceptron has no attention: use a model with network=transformer")
         seen = tree_map(lambda values: torch.as_tensor(np.asarray(values)[None], device=self.device), observation)
         batch = self.batch_of(seen, torch.ones(1, dtype=torch.bool, device=self.device))
         shares = self.network.attention(batch)[0].tolist()
@@ -181,7 +194,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
 
     def parsed(self, instruction: str) -> ParsedSentence:
         """Return an instruction with its mentions of the environment's entities."""
-        return parse(instruction, self.reader.names)
+        return parse(instruction, self.reader.mentionable)
 
     def _parse(self, encoded: bytes) -> tuple[torch.Tensor, tuple[int, ...]]:
         if encoded not in self._parsed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.network import LamNetwork
+from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.settings import LamSettings
 from agents.policies.networks import set_weights
 from agents.saving.storage import WEIGHTS, read_weights
@@ -22,7 +22,7 @@ MAX_NAMES = 64
 """Largest number of names of robots, and of controls, in a saved model."""
 
 
-def model_description(network: LamNetwork, controls: Sequence[str]) -> JsonObject:
+def model_description(network: ChunkNetwork, controls: Sequence[str]) -> JsonObject:
     """Return what a network needs besides its settings, as plain data.
 
     Args:
@@ -51,7 +51,7 @@ class SavedModel:
 
     settings: JsonObject
     training: JsonObject | None
-    network: LamNetwork
+    network: ChunkNetwork
     controls: tuple[str, ...]
     checksum: str
 
@@ -76,10 +76,12 @@ def read_model(name: str, directory: str | Path) -> SavedModel:
         action_size = int(model["action_size"])
         if max(len(robots), len(controls)) > MAX_NAMES or not 1 <= action_size <= MAX_ACTION:
             raise ValueError(f"it has {len(robots)} robots and actions of {action_size} numbers")
+        if schema.by_name != settings.network_class.by_name:
+            raise ValueError(f"its schema is not one of the network {settings.network}")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the description of the model in {directory} is damaged: {error!r}") from error
     with isolated_rng(0):
-        network = LamNetwork(schema, robots, action_size, settings.sizes)
+        network = settings.network_class(schema, robots, action_size, settings.sizes)
     try:
         set_weights(network, weights)
     except ValueError as error:

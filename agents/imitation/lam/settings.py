@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal, TypeAlias
+
 from pydantic import Field
 
-from agents.imitation.lam.network import Sizes
+from agents.imitation.lam.networks.base import ChunkNetwork, Sizes
+from agents.imitation.lam.networks.mlp import MlpNetwork
+from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.sequence.settings import ChunkSettings, Depth, Width
 from agents.training.settings import Count, Discount
+
+NetworkName: TypeAlias = Literal["transformer", "mlp"]
+NETWORKS: dict[NetworkName, type[ChunkNetwork]] = {"transformer": LamNetwork, "mlp": MlpNetwork}
+"""Networks by the setting ``network``."""
+STRUCTURE = ("network", "width", "layers", "action_horizon")
+"""Settings that decide which weights a network has."""
 
 
 class LamSettings(ChunkSettings):
     """Settings of the network and its training."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"network"})
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
     batches: Count = Field(200, description="Minibatches of an epoch.")
     width: Width = Field(128, description="Size of a token (embedding).")
-    layers: Depth = Field(2, description="Transformer layers.")
+    layers: Depth = Field(2, description="Transformer layers; not used by the network mlp.")
+    network: NetworkName = Field(
+        "transformer", description="Network: a transformer of entities, or the baseline mlp over all features."
+    )
     step_decay: Discount = Field(0.9, description="Factor of the weights in the loss from step to step of a chunk.")
     use_instruction: bool = Field(True, description="Use the instruction; False for a baseline without language.")
     mirror: bool = Field(True, description="Also learn from mirrored demonstrations of control ee.")
 
     @property
+    def network_class(self) -> type[ChunkNetwork]:
+        """Class of the network."""
+        return NETWORKS[self.network]
+
+    @property
     def sizes(self) -> Sizes:
         """Sizes of the network."""
         return Sizes(self.width, self.layers, self.action_horizon)
+
+    def check_structure(self, model: LamSettings) -> None:
+        """Check that the settings have the structure of a saved model.
+
+        Args:
+            model: Settings of the saved model.
+
+        Raises:
+            ValueError: A setting would change the structure.
+        """
+        for name in STRUCTURE:
+            before, now = getattr(model, name), getattr(self, name)
+            if before != now:
+                raise ValueError(
+                    f"the model has {name}={before}; settings cannot change it to {now}: train from scratch instead"
+                )

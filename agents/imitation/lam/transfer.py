@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
+import numpy as np
 import torch
 
-from agents.imitation.lam.network import UNKNOWN_ROBOT, LamNetwork
+from agents.imitation.lam.networks.base import ChunkNetwork
+from agents.imitation.lam.networks.batch import UNKNOWN_ROBOT
+from agents.imitation.lam.networks.mlp import MlpNetwork
+from agents.imitation.lam.networks.transformer import LamNetwork
+
+RESIZED = ("encoders.", "first.weight", "mean", "spread", "types.", "robot.", "summaries.", "head.")
+"""Beginnings of the names of weights whose shapes follow from entities, robots and actions."""
 
 
 @torch.no_grad()
-def transfer(source: LamNetwork, target: LamNetwork) -> None:
+def transfer(source: ChunkNetwork, target: ChunkNetwork) -> None:
     """Copy all weights, and the normalizer, of a network to one that knows at least as much.
 
     In scenes that the source knows, both then give the same actions. A robot that the source does not know starts
@@ -19,37 +27,69 @@ def transfer(source: LamNetwork, target: LamNetwork) -> None:
 
     Args:
         source: Network.
-        target: Network of the same sizes, whose schema includes that of the source.
+        target: Network of the same class and sizes, whose schema includes that of the source.
     """
     parts = target.state_dict()
-    special = ("encoders.", "mean", "spread", "types.", "robot.", "summaries.", "head.")
     for name, values in source.state_dict().items():
-        if not name.startswith(special):
+        if not name.startswith(RESIZED):
             parts[name].copy_(values)
     target.sentences.vocabulary.reset()
-    old_kinds, new_kinds = list(source.schema.sizes), list(target.schema.sizes)
-    for number, kind in enumerate(old_kinds):
+    moves = _moves(source, target)
+    for number, here, old, new in moves:
+        for name in ("mean", "spread"):
+            target.get_buffer(name)[here, new] = source.get_buffer(name)[number, old]
+    if isinstance(source, LamNetwork) and isinstance(target, LamNetwork):
+        _transfer_tokens(source, target, moves)
+    elif isinstance(source, MlpNetwork) and isinstance(target, MlpNetwork):
+        _transfer_features(source, target, moves)
+    chunk = (source.sizes.actions, -1)
+    for name in ("head.weight", "head.bias"):
+        values = source.state_dict()[name]
+        rows = parts[name].reshape(*chunk, *values.shape[1:])
+        rows[:, : source.action_size] = values.reshape(*chunk, *values.shape[1:])
+
+
+Move: TypeAlias = tuple[int, int, list[int], list[int]]
+"""Numbers of a kind in the source and the target, and its columns in both."""
+
+
+def _moves(source: ChunkNetwork, target: ChunkNetwork) -> list[Move]:
+    """Return the columns of each kind that the source knows."""
+    moves, kinds = [], list(target.schema.sizes)
+    for number, kind in enumerate(source.schema.sizes):
         before, after = _columns(source.schema.sizes[kind]), _columns(target.schema.sizes[kind])
         old = [column for columns in before.values() for column in columns]
         # A quantity may have more numbers in the target: the flag is the last column in both.
         new = [column for name in before for column in (*after[name][: len(before[name]) - 1], after[name][-1])]
-        here = new_kinds.index(kind)
-        parts[f"encoders.{here}.weight"][:, new] = source.state_dict()[f"encoders.{number}.weight"][:, old]
-        parts[f"encoders.{here}.bias"].copy_(source.state_dict()[f"encoders.{number}.bias"])
-        parts[f"summaries.{here}.weight"].copy_(source.state_dict()[f"summaries.{number}.weight"])
-        for name in ("mean", "spread"):
-            target.get_buffer(name)[here, new] = source.get_buffer(name)[number, old]
+        moves.append((number, kinds.index(kind), old, new))
+    return moves
+
+
+def _transfer_tokens(source: LamNetwork, target: LamNetwork, moves: Sequence[Move]) -> None:
+    """Copy encoders and summaries of kinds, and the embeddings of words for entities and of robots."""
+    before, after = source.state_dict(), target.state_dict()
+    for number, here, old, new in moves:
+        after[f"encoders.{here}.weight"][:, new] = before[f"encoders.{number}.weight"][:, old]
+        after[f"encoders.{here}.bias"].copy_(before[f"encoders.{number}.bias"])
+        after[f"summaries.{here}.weight"].copy_(before[f"summaries.{number}.weight"])
     target.types.weight[0] = source.types.weight[0]
     for number, word in enumerate(source.schema.types):
         target.types.weight[1 + target.schema.types.index(word)] = source.types.weight[1 + number]
     target.robot.weight[:] = source.robot.weight[UNKNOWN_ROBOT]
     for number, robot in enumerate(source.robots):
         target.robot.weight[1 + target.robots.index(robot)] = source.robot.weight[1 + number]
-    chunk = (source.sizes.actions, -1)
-    for name in ("head.weight", "head.bias"):
-        values = source.state_dict()[name]
-        rows = parts[name].reshape(*chunk, *values.shape[1:])
-        rows[:, : source.action_size] = values.reshape(*chunk, *values.shape[1:])
+
+
+def _transfer_features(source: MlpNetwork, target: MlpNetwork, moves: Sequence[Move]) -> None:
+    """Copy the columns of the first layer: those of each feature, then those of the instruction."""
+    starts = [np.cumsum([0, *network.schema.widths.values()]) for network in (source, target)]
+    for number, here, old, new in moves:
+        before, after = (
+            start[at] + np.array(columns)
+            for start, at, columns in zip(starts, (number, here), (old, new), strict=True)
+        )
+        target.first.weight[:, after] = source.first.weight[:, before]
+    target.first.weight[:, starts[1][-1] :] = source.first.weight[:, starts[0][-1] :]
 
 
 def _columns(sizes: Mapping[str, int]) -> dict[str, list[int]]:

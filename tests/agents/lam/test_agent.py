@@ -18,7 +18,7 @@ import demos
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.mixture import IDLE_STEPS, Mixture, read_source
-from agents.imitation.lam.network import LamNetwork
+from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.lam.transfer import transfer
 from agents.training.run import Run
 

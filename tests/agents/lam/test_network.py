@@ -11,13 +11,8 @@ import torch
 
 from agents.imitation.lam.entities import EntityReader, Schema
 from agents.imitation.lam.geometry import RELATIONS, directions, relations
-from agents.imitation.lam.network import (
-    LamBatch,
-    LamNetwork,
-    chunk_loss,
-    gripper_first,
-    gripper_last,
-)
+from agents.imitation.lam.networks.batch import LamBatch, chunk_loss, gripper_first, gripper_last
+from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.policies.transformer import Attention
 

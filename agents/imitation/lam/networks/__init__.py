@@ -1,0 +1,1 @@
+"""Networks of the agent ``lam``, and the minibatches that they are trained on."""

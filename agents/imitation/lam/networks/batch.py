@@ -1,0 +1,89 @@
+"""Minibatches of the agent ``lam``, and the loss of predicted chunks of actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from agents.imitation.lam.entities import EntityTable
+from agents.policies.encoders.instructions import PADDING
+
+UNKNOWN_ROBOT = 0
+HIDDEN_SHARE = 0.1
+"""Share of the examples whose robot a training hides, and of those whose instruction it hides: so unknown robots, and
+environments that give no instruction, have a meaning."""
+
+
+@dataclass(frozen=True)
+class LamBatch:
+    """Minibatch of N steps of different tasks.
+
+    Attributes:
+        table: Entities before the step.
+        words: Numbers of the words of U different sentences, shape (U, words).
+        sentences: Number of the sentence of each step, shape (N,).
+        mentions: Position of each entity's first mention among the words, shape (N, S); -1 without one.
+        robots: Number of the robot, shape (N,).
+        actions: Next actions (:func:`gripper_first`), padded with zeros, shape (N, K, A).
+        is_used: True for the numbers of an action that the robot has, shape (N, A).
+        is_pad: True after the end of the episode, shape (N, K).
+        is_cartesian: True if actions move the tool along x, y and z, shape (N,).
+    """
+
+    table: EntityTable
+    words: torch.Tensor
+    sentences: torch.Tensor
+    mentions: torch.Tensor
+    robots: torch.Tensor
+    actions: torch.Tensor
+    is_used: torch.Tensor
+    is_pad: torch.Tensor
+    is_cartesian: torch.Tensor
+
+    def __len__(self) -> int:
+        """Return the number of steps, N."""
+        return len(self.sentences)
+
+    def to(self, device: torch.device) -> LamBatch:
+        """Return the minibatch on a device."""
+        table = EntityTable(*(part.to(device) for part in vars(self.table).values()))
+        return LamBatch(table, *(part.to(device) for name, part in vars(self).items() if name != "table"))
+
+
+def partly_hidden(batch: LamBatch) -> LamBatch:
+    """Return a minibatch with the robot hidden in some examples, and the instruction in others."""
+    robot, instruction = torch.rand(2, len(batch), device=batch.robots.device) < HIDDEN_SHARE
+    return replace(
+        batch,
+        words=torch.cat([batch.words, torch.full_like(batch.words[:1], PADDING)]),
+        sentences=torch.where(instruction, len(batch.words), batch.sentences),
+        mentions=torch.where(instruction[:, None], -1, batch.mentions),
+        robots=torch.where(robot, UNKNOWN_ROBOT, batch.robots),
+    )
+
+
+def gripper_first(actions: torch.Tensor) -> torch.Tensor:
+    """Return actions, shape (..., A), with their last number, the gripper, first: then all robots have it there."""
+    return actions.roll(1, dims=-1)
+
+
+def gripper_last(actions: torch.Tensor) -> torch.Tensor:
+    """Invert :func:`gripper_first`."""
+    return actions.roll(-1, dims=-1)
+
+
+def chunk_loss(predicted: torch.Tensor, batch: LamBatch, decay: float) -> torch.Tensor:
+    """Return the mean absolute error of chunks, shape ().
+
+    The weight of step k is ``decay ** k``; steps after the end of an episode and numbers that a robot does not have
+    have the weight 0.
+
+    Args:
+        predicted: Shape (N, K, A).
+        batch: Minibatch with the demonstrated actions.
+        decay: Factor of the weights from step to step.
+    """
+    weights = decay ** torch.arange(predicted.shape[1], device=predicted.device)
+    mask = weights[None, :, None] * (~batch.is_pad)[:, :, None] * batch.is_used[:, None]
+    return ((predicted - batch.actions).abs() * mask).sum() / mask.sum()

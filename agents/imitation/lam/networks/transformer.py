@@ -1,0 +1,127 @@
+"""Network of the Large Action Model: tokens of entities, an instruction that points at them, chunks of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from agents.imitation.lam.entities import EntityTable, Schema
+from agents.imitation.lam.geometry import PointerHead, RelationLayer, relations
+from agents.imitation.lam.language import Sentences
+from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
+from agents.imitation.lam.networks.batch import LamBatch, partly_hidden
+from agents.policies.transformer import Attention, EncoderLayer
+
+HEADS = 4
+
+
+class LamNetwork(ChunkNetwork):
+    """Transformer over the entities of a scene, with geometry and pointers.
+
+    Args:
+        schema: Entities that it knows.
+        robots: Names of the robots that it knows.
+        action_size: Largest number A of numbers in an action.
+        sizes: Sizes of the network.
+    """
+
+    def __init__(self, schema: Schema, robots: Sequence[str], action_size: int, sizes: Sizes) -> None:
+        super().__init__(schema, robots, action_size, sizes)
+        width = sizes.width
+        self.encoders = nn.ModuleList(nn.Linear(size, width) for size in schema.widths.values())
+        self.types = nn.Embedding(1 + len(schema.types), width)
+        self.robot = nn.Embedding(1 + len(self.robots), width)
+        self.sentences = Sentences(width)
+        self.instruction, self.mention = nn.Linear(width, width), nn.Linear(width, width)
+        self.unmentioned = nn.Parameter(torch.zeros(width))
+        self.readout = nn.Parameter(0.02 * torch.randn(width))
+        self.relations = RelationLayer(width)
+        self.layers = nn.ModuleList(EncoderLayer(width, HEADS, 0.0) for _ in range(sizes.layers - 1))
+        self.last_norm, self.last = nn.LayerNorm(width), Attention(width, HEADS)
+        self.norm, self.token_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        hidden = TRUNK * width
+        self.begin = nn.Linear(width, hidden)
+        self.summaries = nn.ModuleList(nn.Linear(width, hidden, bias=False) for _ in schema.counts)
+        self.trunk = layers_before_actions(hidden)
+        self.head = nn.Linear(hidden, sizes.actions * action_size)
+        self.pointers = PointerHead(hidden, width, sizes.actions)
+
+    def tokens(self, table: EntityTable, kinds: torch.Tensor) -> torch.Tensor:
+        """Return tokens of entities, shape (N, S, W).
+
+        Args:
+            table: Entities.
+            kinds: Number of the kind of each, in the order of the schema, shape (S,).
+        """
+        standard = self.standardized(table, kinds)
+        parts = []
+        for number, (encoder, width) in enumerate(zip(self.encoders, self.schema.widths.values(), strict=True)):
+            chosen = (kinds == number).nonzero()[:, 0]
+            if len(chosen):
+                parts.append(encoder(standard[:, chosen, :width]))
+        encoded: torch.Tensor = torch.cat(parts, dim=1) + self.types(table.types)
+        return encoded
+
+    def forward(self, batch: LamBatch) -> torch.Tensor:
+        """Return chunks of actions, shape (N, K, A); see :class:`ChunkNetwork`."""
+        if self.training:
+            batch = partly_hidden(batch)
+        # Entities that no step of the minibatch has would only cost time.
+        rows = batch.table.present.any(dim=0).nonzero()[:, 0]
+        batch = replace(batch, table=batch.table.columns(rows), mentions=batch.mentions[:, rows])
+        kinds = self.get_buffer("kind")[rows]
+        tokens, is_pad = self._encoded(batch, kinds)
+        normal = self.last_norm(tokens)
+        readout = self.norm(tokens[:, :1] + self.last(normal[:, :1], normal, is_pad))[:, 0]
+        entities = self.token_norm(tokens[:, 2:])
+        hidden = self.trunk(self.begin(readout) + self._summary(entities, batch.table.present, kinds))
+        chunk: torch.Tensor = self.head(hidden).reshape(len(hidden), self.sizes.actions, self.action_size)
+        motion = self.pointers(hidden, entities, batch.table)
+        motion = torch.where(batch.is_cartesian[:, None, None], motion, 0.0)
+        # After the gripper come x and y.
+        return chunk + nn.functional.pad(motion, (1, self.action_size - 3))
+
+    def _summary(self, entities: torch.Tensor, present: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        """Return the contribution of the entities of each kind to the hidden layer, shape (N, hidden units).
+
+        Args:
+            entities: Tokens, shape (N, S, W).
+            present: Shape (N, S).
+            kinds: Number of the kind of each entity, shape (S,).
+        """
+        parts = []
+        for number, layer in enumerate(self.summaries):
+            shares = present * (kinds == number)
+            shares = shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
+            parts.append(layer((shares[:, None] @ entities)[:, 0]))
+        return torch.stack(parts).sum(dim=0)
+
+    @torch.no_grad()
+    def attention(self, batch: LamBatch) -> torch.Tensor:
+        """Return the attention of the readout in the last layer, shape (N, 2 + S).
+
+        Each row sums to 1: the readout itself, the instruction, and each entity; 0 for absent ones.
+        """
+        tokens, is_pad = self._encoded(batch, self.get_buffer("kind"))
+        normal = self.last_norm(tokens)
+        return self.last.weights(normal[:, :1], normal, is_pad)[:, 0]
+
+    def _encoded(self, batch: LamBatch, kinds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the tokens before the last layer, shape (N, 2 + S, W), and True for absent ones, (N, 2 + S)."""
+        table = batch.table
+        meaning, words = self.sentences(batch.words)
+        entities = self.tokens(table, kinds)
+        sentence = words[batch.sentences]
+        places = batch.mentions.clamp(min=0)[:, :, None].expand(-1, -1, sentence.shape[2])
+        mentioned = self.mention(torch.gather(sentence, 1, places))
+        entities = entities + torch.where(batch.mentions[:, :, None] >= 0, mentioned, self.unmentioned)
+        entities = self.relations(entities, relations(table), table.present)
+        first = [self.readout + self.robot(batch.robots), self.instruction(meaning)[batch.sentences]]
+        tokens = torch.cat([torch.stack(first, dim=1), entities], dim=1)
+        is_pad = torch.cat([torch.zeros_like(table.present[:, :1]).expand(-1, 2), ~table.present], dim=1)
+        for layer in self.layers:
+            tokens = layer(tokens, is_pad)
+        return tokens, is_pad
