@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import agents
 import demos
 from agents.__main__ import app
 from agents.deployment.export.exporting import TOLERANCE, export, graph_of, verify
+from agents.deployment.export.lam import LamGraph
 from agents.deployment.export.onnx_agent import OnnxAgent
+from agents.deployment.export.readme import token_lines
 from agents.training.randomness import isolated_rng
 
 from ..conftest import Make
@@ -26,6 +29,7 @@ from .sequence.small import SMALL
 
 PIXELS: dict[str, Any] = {"image_width": 26, "image_height": 24}
 ACT = SMALL["act"]
+LAM: dict[str, Any] = {"width": 16}
 CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "bc": ("bc", "LamReach-v0", {}, {}),
     "bc, goals, ensemble": ("bc", "LamReachGoal-v0", {}, {"ensemble_size": 2}),
@@ -52,6 +56,10 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "diffusion, noise": (
         "diffusion", "LamReachDiscrete-v0", {}, {**SMALL["diffusion"], "objective": "noise", "noise_scale": 1.0}
     ),
+    "lam": ("lam", "LamTable-v0", {"instruct": True}, LAM),
+    "lam, features alone": ("lam", "LamReach-v0", {}, {**LAM, "executed_actions": 1}),
+    "lam, one perceptron": ("lam", "LamTable-v0", {"instruct": True}, {**LAM, "network": "mlp"}),
+    "lam, without language": ("lam", "LamGrasp-v0", {"instruct": True}, {**LAM, "use_instruction": False}),
 }  # fmt: skip
 """Agent, environment, keywords and settings."""
 
@@ -70,11 +78,14 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
                     values += 0.2 * torch.rand_like(values)
             if hasattr(policy, "fit_words"):
                 policy.fit_words([env.unwrapped.instruction])
+            if name == "lam":
+                policy.network.sentences.extend([policy.parsed(env.unwrapped.instruction)])
     return agent
 
 
 VARIANTS = (
-    "bc, goals, ensemble", "dagger", "gail", "dqn", "sqil", "bc-rnn, chunks", "act, ensembling", "diffusion, noise"
+    "bc, goals, ensemble", "dagger", "gail", "dqn", "sqil", "bc-rnn, chunks", "act, ensembling", "diffusion, noise",
+    "lam, features alone", "lam, one perceptron", "lam, without language",
 )  # fmt: skip
 """Cases whose parts the others have, too."""
 
@@ -142,8 +153,10 @@ sys.meta_path.insert(0, Refusing())
     "label",
     [
         "act, instructions",
+        pytest.param("lam", marks=pytest.mark.slow),
         pytest.param("bc, goals, ensemble", marks=pytest.mark.slow),
         pytest.param("bc-rnn, chunks", marks=pytest.mark.slow),
+        pytest.param("lam, one perceptron", marks=pytest.mark.slow),
     ],
 )
 def test_the_loop_of_the_readme_runs_without_torch(label: str, make: Make, tmp_path: Path) -> None:
@@ -170,6 +183,29 @@ def test_the_loop_of_the_readme_runs_without_torch(label: str, make: Make, tmp_p
     printed = done.stdout.splitlines()
     assert printed[-2] == str(info["is_success"])
     np.testing.assert_allclose(json.loads(printed[-1].removeprefix("ACTION ")), action, atol=1e-3)
+
+
+@pytest.mark.parametrize("network", ["transformer", "mlp"])
+def test_the_readme_of_lam_finds_names_in_an_instruction(network: str, make: Make) -> None:
+    env = make("LamTable-v0", instruct=True)
+    policy = scrambled("lam", env, {**LAM, "network": network}).policy
+    policy.network.sentences.extend([policy.parsed("put the red cube in the bin and lift it")])
+    graph = LamGraph(env.observation_space, env.action_space, policy)
+    ports = [asdict(port) for port in graph.inputs]
+    known: dict[str, Any] = {}
+    lines = token_lines({"inputs": ports, **graph.tokenizer})
+    program = "\n".join(["import re", "import numpy as np", f"model = {graph.tokenizer!r}", *lines])
+    exec(program, known)  # noqa: S102  (the text of the README)
+    for sentence in (
+        "Put the red cube in the bin.",
+        "hoist the red cube, the red cube, and the blue cube!",
+        "",
+        "cube red cubes " + 30 * "lift " + "the bin",
+    ):
+        words, mentions = policy.tokens(sentence.encode())
+        found = known["tokens"](sentence)
+        assert found["instruction"].tolist() == words.tolist()
+        assert found.get("mentions", np.full(len(mentions), -1)).tolist() == mentions.tolist()
 
 
 def test_the_command_exports_for_the_environment_of_the_training(datasets: Any, make: Make, tmp_path: Path) -> None:

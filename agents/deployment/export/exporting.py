@@ -6,7 +6,8 @@ import copy
 import importlib.util
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,11 +21,13 @@ from torch import nn
 
 import lam_envs
 from agents.deployment.export.graph import Graph
+from agents.deployment.export.lam import LamGraph
 from agents.deployment.export.onnx_agent import DESCRIPTION, INSTALL, MODEL, OnnxAgent, onnxruntime
 from agents.deployment.export.reactive import ReactiveGraph
 from agents.deployment.export.readme import readme
 from agents.deployment.export.sequences import SequenceGraph
 from agents.imitation.bc import BCPolicy, BehaviorCloning
+from agents.imitation.lam.policy import LamPolicy
 from agents.policies.ensemble import EnsemblePolicy
 from agents.policies.sequence_policy import SequencePolicy
 from agents.training.policy_agent import PolicyAgent
@@ -105,6 +108,8 @@ def graph_of(agent: PolicyAgent) -> Graph:
     observations, actions = agent.observation_space, agent.action_space
     if isinstance(policy, SequencePolicy):
         return SequenceGraph(observations, actions, policy)
+    if isinstance(policy, LamPolicy):
+        return LamGraph(observations, actions, policy)
     if isinstance(agent, BehaviorCloning):
         return ReactiveGraph(observations, actions, [each.network for each in agent.policies])
     if isinstance(policy, EnsemblePolicy):
@@ -124,7 +129,7 @@ def _trace(graph: Graph, path: Path) -> None:
     """
     traced = _without_adaptive_pooling(copy.deepcopy(graph)).eval()
     examples = tuple(torch.zeros(port.shape, dtype=getattr(torch, port.dtype)) for port in graph.inputs)
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _further_operators():
         # Shapes are fixed, so what tracing turns into constants is constant.
         warnings.simplefilter("ignore")
         keywords: dict[str, Any] = {"dynamo": False} if "dynamo" in _arguments() else {}
@@ -137,6 +142,16 @@ def _trace(graph: Graph, path: Path) -> None:
             opset_version=OPSET,
             **keywords,
         )
+
+
+@contextmanager
+def _further_operators() -> Iterator[None]:
+    """Let the exporter that traces write operators of ONNX that it does not know."""
+    torch.onnx.register_custom_op_symbolic("aten::asinh", lambda graph, values: graph.op("Asinh", values), 9)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.onnx.unregister_custom_op_symbolic("aten::asinh", 9)  # type: ignore[attr-defined]
 
 
 def _arguments() -> tuple[str, ...]:
@@ -182,7 +197,7 @@ def _description(agent: PolicyAgent, env: Env, graph: Graph) -> JsonObject:
         "dict_observations": graph.is_dict,
         "inputs": [asdict(port) for port in graph.inputs],
         "outputs": [asdict(port) for port in graph.outputs],
-        "vocabulary": graph.vocabulary.numbers if isinstance(graph, SequenceGraph) and graph.vocabulary else None,
+        **graph.tokenizer,
         "training": agent.training,
     }
 

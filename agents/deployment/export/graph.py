@@ -11,9 +11,9 @@ from gymnasium import spaces
 from torch import nn
 
 from agents.data.spaces import parts_of
-from agents.types import Space, State, Tensors
+from agents.types import JsonObject, Space, State, Tensors
 
-Role: TypeAlias = Literal["observation", "instruction", "memory", "noise", "action"]
+Role: TypeAlias = Literal["observation", "instruction", "mentions", "memory", "noise", "action"]
 OBSERVATION = "observation"
 """Name of the input for observations that are one array."""
 NEXT = "next_"
@@ -72,6 +72,11 @@ class Graph(nn.Module):
     def noise(self) -> tuple[Port, ...]:
         """Inputs for noise; none by default."""
         return ()
+
+    @property
+    def tokenizer(self) -> JsonObject:
+        """Facts about instructions for ``model.json``: the number of each known word; None without instructions."""
+        return {"vocabulary": None}
 
     @property
     def inputs(self) -> tuple[Port, ...]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from agents.policies.encoders.instructions import MAX_WORDS, PADDING, UNKNOWN, words_of
+from agents.imitation.lam.language import NAME_MARK, parse
+from agents.policies.encoders.instructions import MAX_WORDS, PADDING, UNKNOWN
 from agents.types import Array, JsonObject, Memory, Observation, Start
-from lam_envs.observation.instructions import decode_instruction
+from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instruction
 
 MODEL = "model.onnx"
 """Name of the file of the model."""
@@ -86,6 +87,8 @@ class OnnxAgent:
                 feed[name] = np.asarray(observation[name] if isinstance(observation, dict) else observation)
             elif role == "instruction":
                 feed[name] = self._words(decode_instruction(observation[name]))
+            elif role == "mentions":
+                feed[name] = self._mentions(decode_instruction(observation[INSTRUCTION_KEY]))
             elif role == "noise" and noise is not None:
                 feed[name] = noise
             elif role == "memory" and not begins:
@@ -98,6 +101,19 @@ class OnnxAgent:
 
     def _words(self, text: str) -> Array:
         """Return the numbers of the words of an instruction, shape (MAX_WORDS,)."""
-        vocabulary = self.description["vocabulary"]
-        numbers = [vocabulary.get(word, UNKNOWN) for word in words_of(text)][:MAX_WORDS]
+        known = {NAME_MARK: self.description.get("placeholder", UNKNOWN), **self.description["vocabulary"]}
+        numbers = [known.get(word, UNKNOWN) for word in parse(text, self._names()).words]
         return np.array(numbers + [PADDING] * (MAX_WORDS - len(numbers)), dtype=np.int64)
+
+    def _mentions(self, text: str) -> Array:
+        """Return the position of the first mention of each entity among the words, shape (entities,)."""
+        return np.array(parse(text, self._names()).mentions, dtype=np.int64)
+
+    def _names(self) -> list[str | None]:
+        """Return the name of the entity in each row of ``mentions``; empty without this input."""
+        rows: list[str | None] = []
+        for port in (port for port in self._inputs if port["role"] == "mentions"):
+            rows += [None] * port["shape"][0]
+            for name, row in self.description["names"].items():
+                rows[row] = name.replace(" ", "_")
+        return rows

@@ -8,6 +8,7 @@ from agents.types import JsonObject
 MEANINGS = {
     "observation": "observation of the environment",
     "instruction": "numbers of the words of the instruction",
+    "mentions": "position of each name among these words; -1 for a name that is not mentioned",
     "memory": "memory; zeros at the start of an episode, then the output of the last step",
     "noise": "noise that a chunk of actions is made from; zeros for the most likely actions, standard normal numbers "
     "for random ones",
@@ -60,6 +61,27 @@ def _table(ports: list[JsonObject]) -> str:
     return "\n".join(["| name | shape | type | content |", "|---|---|---|---|", *rows])
 
 
+def token_lines(description: JsonObject) -> list[str]:
+    """Return the lines of a function that finds names in an instruction, and numbers its words."""
+    rows = sum(int(port["shape"][0]) for port in description["inputs"] if port["role"] == "mentions")
+    returned = '{"instruction": words, "mentions": mentions}' if rows else '{"instruction": words}'
+    return [
+        "",
+        "",
+        "def tokens(text):",
+        f"    words, mentions = np.zeros({MAX_WORDS}, np.int64), np.full({rows}, -1, np.int64)",
+        '    text = " ".join(re.findall(r"\\w+", text.lower()))',
+        '    for name, row in model["names"].items():  # the longest names first',
+        '        text = re.sub(rf"\\b{name}\\b", f"<{row}>", text)',
+        f"    for place, word in reversed([*enumerate(text.split()[:{MAX_WORDS}])]):",
+        f'        words[place] = model["vocabulary"].get(word, {UNKNOWN})',
+        '        if word[0] == "<":',
+        '            words[place], mentions[int(word[1:-1])] = model["placeholder"], place',
+        f"    return {returned}",
+        "",
+    ]
+
+
 def _loop(description: JsonObject) -> str:
     """Return a program that runs an episode."""
     inputs = description["inputs"]
@@ -75,6 +97,7 @@ def _loop(description: JsonObject) -> str:
         "import lam_envs",
         "import numpy as np",
         "import onnxruntime",
+        *(token_lines(description) if "names" in description else []),
         "",
         'session = onnxruntime.InferenceSession("model.onnx")',
         'model = json.load(open("model.json"))',
@@ -83,7 +106,9 @@ def _loop(description: JsonObject) -> str:
         'feed = {port["name"]: np.zeros(port["shape"], port["dtype"]) for port in model["inputs"]}',
         "ended = False",
     ]
-    if worded:
+    if "names" in description:
+        lines += ["feed.update(tokens(env.unwrapped.instruction))"]
+    elif worded:
         lines += [
             f'words = re.findall(r"\\w+", env.unwrapped.instruction.lower())[:{MAX_WORDS}]',
             f'feed["{worded[0]}"][: len(words)] = [model["vocabulary"].get(word, {UNKNOWN}) for word in words]',

@@ -11,7 +11,7 @@ from torch import nn
 from agents.deployment.export.graph import Graph, Port
 from agents.policies.encoders.instructions import MAX_WORDS, Vocabulary
 from agents.policies.sequence_policy import SequencePolicy
-from agents.types import Space, State, Tensors
+from agents.types import JsonObject, Space, State, Tensors
 from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 MEMORY = "memory_"
@@ -71,6 +71,11 @@ class SequenceGraph(Graph):
         """Input for the noise that a chunk is made from, if the policy is generative."""
         shape = self.policy.noise_shape
         return () if shape is None else (Port(NOISE, shape, "float32", "noise"),)
+
+    @property
+    def tokenizer(self) -> JsonObject:
+        """Number of each known word; None without instructions."""
+        return {"vocabulary": None if self.vocabulary is None else self.vocabulary.numbers}
 
     def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
         """Return the action, shape (1, ...), and the next memory."""

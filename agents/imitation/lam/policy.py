@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 
 from agents.data.spaces import parts_of
-from agents.imitation.lam.entities import EntityReader
+from agents.imitation.lam.entities import EntityReader, EntityTable
 from agents.imitation.lam.language import ParsedSentence, parse
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.networks.batch import UNKNOWN_ROBOT, LamBatch, chunk_loss, gripper_last
@@ -115,7 +115,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
             )
         known = network.robots
         self._robot = 1 + known.index(interface.robot) if interface.robot in known else UNKNOWN_ROBOT
-        self._parsed: dict[bytes, tuple[torch.Tensor, tuple[int, ...]]] = {}
+        self._parsed: dict[bytes, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def compute_loss(self, batch: LamBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss of a minibatch; see :class:`TorchPolicy`."""
@@ -145,6 +145,28 @@ class LamPolicy(TorchPolicy[LamBatch]):
             chunk, left = chunk.clone(), left.clone()
             chunk[needed] = self.network(self.batch_of(observation, needed))
             left[needed] = self.executed
+        return self._executed(chunk, left)
+
+    def step(
+        self, features: torch.Tensor, words: torch.Tensor, mentions: torch.Tensor, memory: State
+    ) -> tuple[torch.Tensor, State]:
+        """Return the same as :meth:`predict_action`, by the same operations whatever the memory is.
+
+        A chunk is predicted for each row, and discarded where it is not needed: this can be traced.
+
+        Args:
+            features: Features of N observations, shape (N, numbers).
+            words: Numbers of the words of each sentence (:meth:`tokens`), shape (N, words).
+            mentions: Position of the first mention of each entity, shape (N, S).
+            memory: Memory of N rows.
+        """
+        needed = memory["left"] == 0
+        planned = self.network(self._batch(self.reader(features), words, mentions))
+        chunk = torch.where(needed[:, None, None], planned, memory["chunk"])
+        return self._executed(chunk, torch.where(needed, self.executed, memory["left"]))
+
+    def _executed(self, chunk: torch.Tensor, left: torch.Tensor) -> tuple[torch.Tensor, State]:
+        """Return the first action of each row's chunk, and the memory after it."""
         action = gripper_last(chunk[:, 0, : self.interface.action_size])
         following: State = {"chunk": torch.cat([chunk[:, 1:], chunk[:, -1:]], dim=1), "left": left - 1}
         return action, following
@@ -153,22 +175,27 @@ class LamPolicy(TorchPolicy[LamBatch]):
         """Return the inputs of the network for some rows of observations; actions are zeros."""
         parts = observation if isinstance(observation, dict) else {STATE_KEY: observation}
         table = self.reader(parts[STATE_KEY][rows])
-        count, device = len(table.values), self.device
         if self.use_instruction and INSTRUCTION_KEY in parts:
             encoded = [row.tobytes() for row in parts[INSTRUCTION_KEY][rows].cpu().numpy()]
         else:
-            encoded = [b""] * count
-        found = [self._parse(each) for each in encoded]
+            encoded = [b""] * len(table.values)
+        found = [self.tokens(each) for each in encoded]
+        words, mentions = (torch.stack(each).to(self.device) for each in zip(*found, strict=True))
+        return self._batch(table, words, mentions)
+
+    def _batch(self, table: EntityTable, words: torch.Tensor, mentions: torch.Tensor) -> LamBatch:
+        """Return the inputs of the network for N scenes with a sentence each; see :meth:`step`."""
+        count, device = len(words), self.device
         return LamBatch(
             table,
-            torch.stack([words for words, _ in found]).to(device),
+            words,
             torch.arange(count, device=device),
-            torch.tensor([mentions for _, mentions in found], device=device),
+            mentions,
             torch.full((count,), self._robot, device=device),
             torch.zeros(count, self.network.sizes.actions, self.network.action_size, device=device),
             torch.ones(count, self.network.action_size, dtype=torch.bool, device=device),
             torch.zeros(count, self.network.sizes.actions, dtype=torch.bool, device=device),
-            torch.full((count,), self.interface.is_cartesian, device=device),
+            torch.full((count,), int(self.interface.is_cartesian), device=device).bool(),
         )
 
     def attention(self, observation: Observation) -> dict[str, float]:
@@ -196,10 +223,19 @@ class LamPolicy(TorchPolicy[LamBatch]):
         """Return an instruction with its mentions of the environment's entities."""
         return parse(instruction, self.reader.mentionable)
 
-    def _parse(self, encoded: bytes) -> tuple[torch.Tensor, tuple[int, ...]]:
+    def tokens(self, encoded: bytes) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the numbers of the words of a sentence, and the position of each entity's first mention.
+
+        Args:
+            encoded: Sentence in UTF-8, padded with zeros.
+
+        Returns:
+            Numbers of shape (:data:`agents.policies.encoders.instructions.MAX_WORDS`,), and positions of shape (S,),
+            which are -1 without a mention.
+        """
         if encoded not in self._parsed:
             found = self.parsed(encoded.rstrip(b"\0").decode(errors="replace"))
             if len(self._parsed) >= CACHED_SENTENCES:
                 self._parsed.clear()
-            self._parsed[encoded] = self.network.sentences.numbers([found])[0], found.mentions
+            self._parsed[encoded] = self.network.sentences.numbers([found])[0], torch.tensor(found.mentions)
         return self._parsed[encoded]

@@ -45,6 +45,8 @@ class ChunkNetwork(nn.Module, ABC):
 
     Attributes:
         sentences: Encoder of instructions.
+        skips_absent: Leave out entities that no step of a minibatch has, which only cost time; False for a network
+            that is traced.
     """
 
     by_name: ClassVar[bool] = False
@@ -54,6 +56,7 @@ class ChunkNetwork(nn.Module, ABC):
     def __init__(self, schema: Schema, robots: Sequence[str], action_size: int, sizes: Sizes) -> None:
         super().__init__()
         self.schema, self.robots, self.sizes, self.action_size = schema, tuple(robots), sizes, action_size
+        self.skips_absent = True
         kinds, largest = list(schema.counts), max(schema.widths.values())
         self.register_buffer("mean", torch.zeros(len(kinds), largest))
         self.register_buffer("spread", torch.ones(len(kinds), largest))

@@ -35,7 +35,7 @@ class MlpNetwork(ChunkNetwork):
         hidden = TRUNK * sizes.width
         self.sentences = Sentences(sizes.width)
         used = torch.arange(max(schema.widths.values())) < torch.tensor(list(schema.widths.values()))[:, None]
-        self.register_buffer("is_feature", used, persistent=False)
+        self.register_buffer("columns", used.flatten().nonzero()[:, 0], persistent=False)
         self.first = nn.Linear(int(used.sum()) + sizes.width, hidden)
         self.trunk = layers_before_actions(hidden)
         self.head = nn.Linear(hidden, sizes.actions * action_size)
@@ -43,7 +43,7 @@ class MlpNetwork(ChunkNetwork):
     def features(self, table: EntityTable) -> torch.Tensor:
         """Return standardized features and presence bits, shape (N, numbers); all are 0 for an absent entity."""
         standard = self.standardized(table, self.get_buffer("kind"))
-        return torch.where(table.present[:, :, None], standard, 0.0)[:, self.get_buffer("is_feature")]
+        return torch.where(table.present[:, :, None], standard, 0.0).flatten(1)[:, self.get_buffer("columns")]
 
     def forward(self, batch: LamBatch) -> torch.Tensor:
         """Return chunks of actions, shape (N, K, A); see :class:`ChunkNetwork`."""

@@ -69,10 +69,11 @@ class LamNetwork(ChunkNetwork):
         """Return chunks of actions, shape (N, K, A); see :class:`ChunkNetwork`."""
         if self.training:
             batch = partly_hidden(batch)
-        # Entities that no step of the minibatch has would only cost time.
-        rows = batch.table.present.any(dim=0).nonzero()[:, 0]
-        batch = replace(batch, table=batch.table.columns(rows), mentions=batch.mentions[:, rows])
-        kinds = self.get_buffer("kind")[rows]
+        kinds = self.get_buffer("kind")
+        if self.skips_absent:
+            rows = batch.table.present.any(dim=0).nonzero()[:, 0]
+            batch = replace(batch, table=batch.table.columns(rows), mentions=batch.mentions[:, rows])
+            kinds = kinds[rows]
         tokens, is_pad = self._encoded(batch, kinds)
         normal = self.last_norm(tokens)
         readout = self.norm(tokens[:, :1] + self.last(normal[:, :1], normal, is_pad))[:, 0]

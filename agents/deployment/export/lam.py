@@ -1,0 +1,79 @@
+"""Graph of the Large Action Model; its instruction enters as numbers of words and places of names."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from agents.deployment.export.graph import Graph, Port
+from agents.deployment.export.sequences import MEMORY
+from agents.imitation.lam.language import PLACEHOLDER
+from agents.imitation.lam.policy import LamPolicy
+from agents.policies.encoders.instructions import MAX_WORDS
+from agents.types import JsonObject, Space, State, Tensors
+from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY
+
+MENTIONS = "mentions"
+"""Name of the input for the places of names among the words."""
+
+
+class LamGraph(Graph):
+    """Graph of a :class:`agents.imitation.lam.policy.LamPolicy` in its environment.
+
+    It predicts a chunk at each step, and discards it while an earlier chunk is executed: every step takes the same
+    time.
+
+    Args:
+        observation_space: Box of features, or a Dict of them and of the instruction.
+        action_space: A Box.
+        policy: Policy; it is copied.
+    """
+
+    def __init__(self, observation_space: Space, action_space: Space, policy: LamPolicy) -> None:
+        super().__init__(observation_space, action_space)
+        self.policy = copy.deepcopy(policy)
+        self.policy.network.skips_absent = False
+        self.names = {
+            name.replace("_", " "): row for row, name in enumerate(policy.reader.mentionable) if name is not None
+        }
+        self.is_instructed = policy.use_instruction and INSTRUCTION_KEY in self.parts
+        self.eval()
+
+    @property
+    def observations(self) -> tuple[Port, ...]:
+        """Inputs for features, and for an instruction that the policy uses."""
+        found = [port for port in super().observations if port.name != INSTRUCTION_KEY]
+        if self.is_instructed:
+            found.append(Port(INSTRUCTION_KEY, (MAX_WORDS,), "int64", "instruction"))
+            if self.names:
+                found.append(Port(MENTIONS, (len(self.policy.reader.names),), "int64", "mentions"))
+        return tuple(found)
+
+    @property
+    def memory(self) -> tuple[Port, ...]:
+        """Inputs for the rest of a chunk, if several of its actions are executed."""
+        if self.policy.executed == 1:
+            return ()
+        return tuple(
+            Port(MEMORY + name, tuple(values.shape[1:]), str(values.dtype).removeprefix("torch."), "memory")
+            for name, values in self.policy.initial_memory(1).items()
+        )
+
+    @property
+    def tokenizer(self) -> JsonObject:
+        """Numbers of words, the number that stands for each name, and the rows of names, the longest names first."""
+        if not self.is_instructed:
+            return super().tokenizer
+        ordered = sorted(self.names.items(), key=lambda each: -each[0].count(" "))
+        numbers = self.policy.network.sentences.vocabulary.numbers
+        return {"vocabulary": numbers, "placeholder": PLACEHOLDER, "names": dict(ordered)}
+
+    def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
+        """Return the action, shape (1, ...), and the next memory."""
+        parts = observation if isinstance(observation, dict) else {STATE_KEY: observation}
+        words, mentions = self.policy.tokens(b"")
+        words, mentions = parts.get(INSTRUCTION_KEY, words[None]), parts.get(MENTIONS, mentions[None])
+        known = self.policy.initial_memory(1) | {name.removeprefix(MEMORY): values for name, values in memory.items()}
+        action, following = self.policy.step(parts[STATE_KEY], words, mentions, known)
+        return action, {MEMORY + name: values for name, values in following.items()}
