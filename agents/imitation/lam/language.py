@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -115,12 +116,31 @@ class Sentences(nn.Module):
         if self.training:
             dropped = torch.rand(numbers.shape, device=numbers.device) < UNKNOWN_SHARE
             numbers = torch.where(dropped & (numbers != PADDING) & (numbers != PLACEHOLDER), UNKNOWN, numbers)
-        # A sentence without words counts as an unknown word.
-        numbers = torch.cat([numbers[:, :1].clamp(min=UNKNOWN), numbers[:, 1:]], dim=1)
-        is_pad = numbers == PADDING
-        words = self.embedding(numbers) + self.positions
+        words, is_pad = self._embedded(numbers)
         for layer in self.layers:
             words = layer(words, is_pad)
         words = self.norm(words)
         shares = (~is_pad).float() / (~is_pad).sum(dim=1, keepdim=True)
         return (words * shares[:, :, None]).sum(dim=1), words
+
+    def attention(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return the attention to each word in the last layer, the mean over all words, shape (U, :data:`MAX_WORDS`).
+
+        Each row sums to 1.
+
+        Args:
+            numbers: Numbers of words, shape (U, :data:`MAX_WORDS`).
+        """
+        words, is_pad = self._embedded(numbers)
+        for layer in self.layers[:-1]:
+            words = layer(words, is_pad)
+        last = cast(EncoderLayer, self.layers[-1])
+        normal = last.norm(words)
+        weights = last.attention.weights(normal, normal, is_pad).masked_fill(is_pad[:, :, None], 0.0)
+        return weights.sum(dim=1) / (~is_pad).sum(dim=1, keepdim=True)
+
+    def _embedded(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return embedded words, shape (U, :data:`MAX_WORDS`, W), and True for padding."""
+        # A sentence without words counts as an unknown word.
+        numbers = torch.cat([numbers[:, :1].clamp(min=UNKNOWN), numbers[:, 1:]], dim=1)
+        return self.embedding(numbers) + self.positions, numbers == PADDING

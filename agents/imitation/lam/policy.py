@@ -21,7 +21,7 @@ from demos.collection.environment_versions import part_name
 from demos.datasets.statistics import Statistics
 from demos.datasets.tree import tree_map
 from lam_envs.observation.features import Layout
-from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY
+from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY, decode_instruction
 from lam_envs.tasks import TASKS, make_task
 
 CARTESIAN = ("ee", "ee_yaw")
@@ -209,15 +209,51 @@ class LamPolicy(TorchPolicy[LamBatch]):
             entity.
 
         Raises:
-            ValueError: The network has no attention between entities.
+            ValueError: The network has no attention.
+        """
+        shares = self._transformer().attention(self._single(observation))[0].tolist()
+        names = ["readout", "instruction", *self.reader.names]
+        return {name: share for name, share in zip(names, shares, strict=True) if name is not None}
+
+    @torch.no_grad()
+    def word_attention(self, observation: Observation) -> list[tuple[str, float]]:
+        """Return what the policy attends to in the instruction of an observation.
+
+        Args:
+            observation: One observation, without a batch axis.
+
+        Returns:
+            Each word or name, and its share, in the order of the sentence. The shares sum to that of ``instruction``
+            in :meth:`attention`: they are split by the attention between the words. Empty without an instruction.
+
+        Raises:
+            ValueError: The network has no attention.
+        """
+        network, batch = self._transformer(), self._single(observation)
+        if not (self.use_instruction and isinstance(observation, dict) and INSTRUCTION_KEY in observation):
+            return []
+        parsed = self.parsed(decode_instruction(observation[INSTRUCTION_KEY]))
+        words = list(parsed.words)
+        for name, place in zip(self.reader.names, parsed.mentions, strict=True):
+            if name is not None and place >= 0:
+                words[place] = name.replace("_", " ")
+        shares = network.attention(batch)[0, 1] * network.sentences.attention(batch.words)[0]
+        return list(zip(words, shares.tolist(), strict=False))
+
+    def _single(self, observation: Observation) -> LamBatch:
+        """Return the inputs of the network for one observation without a batch axis."""
+        seen = tree_map(lambda values: torch.as_tensor(np.asarray(values)[None], device=self.device), observation)
+        return self.batch_of(seen, torch.ones(1, dtype=torch.bool, device=self.device))
+
+    def _transformer(self) -> LamNetwork:
+        """Return the network.
+
+        Raises:
+            ValueError: It has no attention.
         """
         if not isinstance(self.network, LamNetwork):
             raise ValueError("a multilayer perceptron has no attention: use a model with network=transformer")
-        seen = tree_map(lambda values: torch.as_tensor(np.asarray(values)[None], device=self.device), observation)
-        batch = self.batch_of(seen, torch.ones(1, dtype=torch.bool, device=self.device))
-        shares = self.network.attention(batch)[0].tolist()
-        names = ["readout", "instruction", *self.reader.names]
-        return {name: share for name, share in zip(names, shares, strict=True) if name is not None}
+        return self.network
 
     def parsed(self, instruction: str) -> ParsedSentence:
         """Return an instruction with its mentions of the environment's entities."""

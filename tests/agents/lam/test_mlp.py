@@ -81,6 +81,8 @@ def test_one_perceptron_learns_several_tasks_and_is_saved(both: Any, make: Make,
     np.testing.assert_array_equal(same, agent.predict(observations_of(reach, range(3)))[0])
     with pytest.raises(ValueError, match="has no attention"):
         agent.policy.attention(reach.reset(seed=0)[0])
+    with pytest.raises(ValueError, match="has no attention"):
+        agent.policy.word_attention(reach.reset(seed=0)[0])
 
 
 def test_a_few_episodes_are_overfitted(both: Any, make: Make) -> None:

@@ -147,6 +147,21 @@ def test_attention_goes_to_what_is_there(make: Make) -> None:
     ]
 
 
+def test_attention_to_the_instruction_is_split_among_its_words(make: Make) -> None:
+    env: Any = make("LamTable-v0", instruct=True)
+    policy = policy_of(env)
+    torch.nn.init.normal_(policy.network.sentences.layers[0].attention.query.weight)
+    observation = env.reset(seed=0, options={"instruction": "put the red cube in the bin"})[0]
+    found = policy.word_attention(observation)
+    assert [word for word, _ in found] == ["put", "the", "red cube", "in", "the", "bin"]
+    shares = [share for _, share in found]
+    assert min(shares) > 0.0
+    assert max(shares) > 1.05 * min(shares)
+    assert sum(shares) == pytest.approx(policy.attention(observation)["instruction"], rel=1e-5)
+    plain = make("LamReach-v0")
+    assert policy_of(plain).word_attention(plain.reset(seed=0)[0]) == []
+
+
 def test_weights_of_attention_are_those_that_it_reads_with() -> None:
     layer, tokens = Attention(8, heads=1), torch.randn(2, 5, 8)
     is_pad = torch.tensor([[False] * 5, [False, False, True, False, True]])
