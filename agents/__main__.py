@@ -30,6 +30,7 @@ from agents.training.arguments import (
     EnvKeywords,
     Episodes,
     Overwrite,
+    Processes,
     Recipe,
     Root,
     Settings,
@@ -79,6 +80,7 @@ def train(
     config: Settings = [],  # noqa: B006
     env_kwargs: EnvKeywords = [],  # noqa: B006
     device: Device = "auto",
+    processes: Processes = 1,
     eval_episodes: Episodes = 20,
     root: Root = None,
     overwrite: Overwrite = False,
@@ -101,7 +103,7 @@ def train(
         if isinstance(agent_instance, PolicyAgent):
             check_target(out)
         check_free(out, overwrite=overwrite)
-        run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite)
+        run = training_run(out, spec, device=device, processes=processes, episodes=eval_episodes, overwrite=overwrite)
         datasets = load_datasets(agent, spec, demonstrations, root)
         learned: Any = datasets[0] if datasets is not None and len(datasets) == 1 else datasets
         # The protocol of third-party agents has neither a run nor several environments.

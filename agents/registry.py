@@ -69,6 +69,7 @@ class AgentSpec:
         takes_run: True if ``learn`` takes a :class:`agents.training.run.Run`: checkpoints, log, periodic evaluation.
         takes_several_environments: True if ``learn`` also takes a list of environments, and of their datasets, and a
             saved agent acts in each of them.
+        takes_processes: True if several processes can train it together.
         make: Makes the agent from an environment and settings; None if the class does.
     """
 
@@ -80,6 +81,7 @@ class AgentSpec:
     budget_unit: str = "steps"
     takes_run: bool = False
     takes_several_environments: bool = False
+    takes_processes: bool = False
     make: Callable[..., Policy] | None = None
     choose_settings: Callable[[Mapping[str, object]], type[Any]] | None = None
 

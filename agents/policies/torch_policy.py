@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -80,6 +80,21 @@ class TorchPolicy(nn.Module, ABC, Generic[BatchType]):
             Tensors of shape (N, ...) by name, on the policy's device.
         """
         return None
+
+    def augment(self, batch: BatchType) -> BatchType:
+        """Return a minibatch of a training with its random changes, such as parts that are hidden; by default none.
+
+        A training by several processes draws them for the whole minibatch before it is divided.
+        """
+        return batch
+
+    def loss_weight(self, batch: Any) -> float:
+        """Return the weight of a minibatch in the mean of several: by default, its number of examples.
+
+        Args:
+            batch: Minibatch; its loss is a mean with this total weight.
+        """
+        return float(len(batch))
 
     @property
     def device(self) -> torch.device:

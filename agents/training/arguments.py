@@ -48,6 +48,9 @@ Recipe = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Processes = Annotated[
+    int, typer.Option(help="Processes that train together, each on a part of every minibatch; only for lam, on CPUs.")
+]
 Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")]
 
 
@@ -132,17 +135,24 @@ def training_environments(
     return [make_env_of(dataset, **{"instruct": True, **keywords}) for dataset in datasets.values()]
 
 
-def training_run(out: Path, *, device: str, episodes: int, overwrite: bool) -> Run:
+def training_run(out: Path, spec: AgentSpec, *, device: str, processes: int, episodes: int, overwrite: bool) -> Run:
     """Return a run with a progress bar, whose log and checkpoints are in the folder ``OUT.training``.
 
     Args:
         out: Folder to save the agent in.
+        spec: Spec of the agent.
         device: ``auto``, ``cpu`` or ``cuda``.
+        processes: Processes that train together.
         episodes: Episodes of each periodic evaluation.
         overwrite: Start from scratch if the folder holds a checkpoint of another training run.
+
+    Raises:
+        ValueError: An unknown device, or more processes than the agent takes.
     """
+    if processes > 1 and not spec.takes_processes:
+        raise ValueError(f"agent {spec.name} is trained by one process: remove --processes {processes}")
     folder = out.with_name(f"{out.name}.training")
-    return Run(folder, progress=True, device=device, episodes=episodes, overwrite=overwrite)
+    return Run(folder, progress=True, device=device, episodes=episodes, overwrite=overwrite, processes=processes)
 
 
 def learned_datasets(description: JsonObject) -> list[str]:

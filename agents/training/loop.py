@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import torch
 
 from agents.data.symmetry import Symmetry
 from agents.policies.torch_policy import TorchPolicy
+from agents.training.parallel import Ranks
 from agents.training.randomness import generators, set_generators
 from agents.types import State
 
@@ -23,6 +24,9 @@ LARGEST_GRADIENT = 1e18
 vanished, one deviating label gives gradients of 1e35."""
 EVALUATED_AT_ONCE = 4096
 """Number of validation examples in one forward pass."""
+
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class LoopSettings:
         ema_decay: Decay of the exponential moving average of the weights that is the result; 0 for none.
         patience: Epochs without a lower validation loss after which the training stops; 0 for never.
         max_grad_norm: Largest norm of the gradient of all weights; larger ones are scaled down. 0 for no limit.
+        precision: Type of the numbers in matrix products. ``bfloat16`` is faster on GPUs, and slower on most CPUs;
+            weights stay in ``float32``.
     """
 
     epochs: int
@@ -46,6 +52,7 @@ class LoopSettings:
     ema_decay: float = 0.0
     patience: int = 0
     max_grad_norm: float = 0.0
+    precision: Precision = "float32"
 
 
 class Examples(Protocol):
@@ -105,6 +112,7 @@ class TrainingLoop(Generic[PolicyType]):
         self._symmetry = symmetry
         self._sampler = sampler or (lambda rng: rng.permutation(len(examples)))
         self._rng = np.random.default_rng(seed)
+        self._ranks: Ranks | None = None
         self._best = math.inf
         self._best_at = 0
         self._best_weights: dict[str, torch.Tensor] | None = None
@@ -133,7 +141,7 @@ class TrainingLoop(Generic[PolicyType]):
         self.policy.train()
         self.logs = {}
         for batch in self._minibatches():
-            loss, _ = self.policy.compute_loss(batch)
+            loss = self._loss(batch)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_value_(self.policy.parameters(), LARGEST_GRADIENT)
@@ -142,7 +150,7 @@ class TrainingLoop(Generic[PolicyType]):
             self._optimizer.step()
             self._update_average()
             if not self.logs:
-                self.logs = {"loss": float(loss.detach())}
+                self.logs = {"loss": float(loss.detach() if self._ranks is None else self._ranks.mean(loss))}
         self.policy.eval()
         self.epochs_done += 1
         if self._validation is not None:
@@ -151,6 +159,26 @@ class TrainingLoop(Generic[PolicyType]):
             if loss_now < self._best:
                 self._best, self._best_at = loss_now, self.epochs_done
                 self._best_weights = copy.deepcopy(self._result_weights())
+
+    def _loss(self, batch: Any) -> torch.Tensor:
+        """Return the loss of a minibatch of the training; of this process's part of it, if there are several."""
+        is_lower = self._settings.precision == "bfloat16"
+        with torch.autocast(self.policy.device.type, torch.bfloat16) if is_lower else nullcontext():
+            changed = self.policy.augment(batch)
+            loss: torch.Tensor = (
+                self.policy.compute_loss(changed)[0] if self._ranks is None else self._ranks.loss(changed)
+            )
+        return loss
+
+    def share(self, ranks: Ranks | None) -> None:
+        """Share the work of each minibatch with other processes, whose loops have the same state.
+
+        Args:
+            ranks: Place of this process (:func:`agents.training.parallel.processes`); None for a process of its own.
+        """
+        self._ranks = ranks
+        if ranks is not None:
+            ranks.attach(self.policy)
 
     def check_finite(self, agent: str) -> None:
         """Check that the training has not diverged.

@@ -66,11 +66,14 @@ class PolicyAgent(ABC):
         """Check the arguments of ``learn``, and record the training that begins.
 
         Raises:
-            ValueError: The demonstrations have other spaces, the seed is negative, or the budget is below 1.
+            ValueError: The demonstrations have other spaces, the seed is negative, the budget is below 1, or the run
+                has several processes.
         """
         check_seed(seed)
         if budget is not None and budget < 1:
             raise ValueError(f"the budget is {budget} {self.spec.budget_unit}; expected at least 1")
+        if run.processes > 1 and not self.spec.takes_processes:
+            raise ValueError(f"agent {self.spec.name} is trained by one process; processes is {run.processes}")
         if demonstrations is not None:
             demonstrations.check_spaces(self.observation_space, self.action_space)
         self.training = run.identity = training_record(

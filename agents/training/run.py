@@ -45,6 +45,8 @@ class Run:
         seconds: Minimum time between checkpoints, seconds; longer if writing them would take more than 5% of the
             time.
         overwrite: Start from scratch if the folder holds a checkpoint of another training run.
+        processes: Processes that train together on CPUs, each on a part of every minibatch; only agent ``lam`` takes
+            more than one. The result is that of one process up to rounding.
         identity: Description of the training (:func:`agents.training.provenance.training_record`), which the agent
             sets.
     """
@@ -56,6 +58,7 @@ class Run:
     evaluations: int = 10
     seconds: float = 2.0
     overwrite: bool = False
+    processes: int = 1
     identity: JsonObject = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,6 +68,10 @@ class Run:
             raise ValueError(
                 f"episodes is {self.episodes} and evaluations {self.evaluations}; expected at least 0 and at least 1"
             )
+        if self.processes < 1:
+            raise ValueError(f"processes is {self.processes}; expected at least 1")
+        if self.processes > 1 and self.device == "cuda":
+            raise ValueError(f"{self.processes} processes train on CPUs, and device is 'cuda': expected auto or cpu")
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),

@@ -16,6 +16,7 @@ import torch
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
 from agents.imitation.lam.entities import Schema
+from agents.imitation.lam.fitting import Fit, Follower, follow, policy_in
 from agents.imitation.lam.mixture import Mixture, Source, read_source
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.policy import Interface, LamPolicy
@@ -26,6 +27,7 @@ from agents.policies.networks import weights_of
 from agents.registry import AgentSpec
 from agents.saving.storage import save_agent
 from agents.training.loop import TrainingLoop
+from agents.training.parallel import processes
 from agents.training.policy_agent import PolicyAgent
 from agents.training.provenance import training_record, training_versions
 from agents.training.randomness import isolated_rng
@@ -55,7 +57,13 @@ class Lam(PolicyAgent):
     """
 
     spec: ClassVar[AgentSpec] = AgentSpec(
-        "lam", version=2, settings=LamSettings, budget_unit="epochs", takes_run=True, takes_several_environments=True
+        "lam",
+        version=2,
+        settings=LamSettings,
+        budget_unit="epochs",
+        takes_run=True,
+        takes_several_environments=True,
+        takes_processes=True,
     )
     settings: LamSettings
     policy: LamPolicy
@@ -71,18 +79,7 @@ class Lam(PolicyAgent):
         make = self.settings.network_class
         schema = Schema.of([interface.layout], by_name=make.by_name)
         network = make(schema, [interface.robot], interface.action_size, self.settings.sizes)
-        return self._policy(network, interface)
-
-    def _policy(self, network: ChunkNetwork, interface: Interface) -> LamPolicy:
-        settings = self.settings
-        made = LamPolicy(
-            interface,
-            network,
-            executed=settings.executed_actions,
-            decay=settings.step_decay,
-            use_instruction=settings.use_instruction,
-        )
-        return made.eval()
+        return policy_in(interface, network, self.settings)
 
     def learn(
         self,
@@ -187,37 +184,39 @@ class Lam(PolicyAgent):
         if epochs < 1:
             raise ValueError(f"the budget is {epochs} epochs; expected at least 1")
         start = None if further is None else self.policy.network
-        self.training = run.identity = self._record(sources, environments, seed=seed, budget=budget, further=further)
+        record = self._record(sources, environments, seed=seed, budget=budget, further=further)
+        # The number of processes changes rounding.
+        self.training = run.identity = record | ({"processes": run.processes} if run.processes > 1 else {})
         known = () if start is None else self.controls
         self.controls = tuple(sorted({*known, *(source.interface.control for source in sources)}))
         if not self.settings.use_instruction:
             sources = [replace(each, sentences=[""] * len(each)) for each in sources]
         if self.settings.mirror:
             sources = [*sources, *(each.mirrored() for each in sources if each.interface.control == "ee")]
-        settings = self.settings
         with run.training(self.spec.name, epochs, "epochs"), isolated_rng(seed):
             mixture, network = self._begin(sources, environments, seed, start)
-            loop = TrainingLoop(
-                self._policy(network, self._interface),
-                mixture,
-                settings.loop(epochs),
-                seed=seed,
-                device=run.device,
-                sampler=mixture.sampler(settings.batch_size, settings.batches, shares),
-            )
+            device = run.device if run.processes == 1 else "cpu"
+            fit = Fit(self.settings, mixture, self._interface, epochs, seed, shares, device)
+            loop = fit.loop(network)
             state = run.restored()
             if state is not None:
                 loop.restore(state)
-            while not loop.is_done:
-                loop.epoch()
-                loop.check_finite(self.spec.name)
-                self.policy = loop.policy
-                run.log(loop.epochs_done, **loop.logs)
-                with loop.averaged() as acting:
-                    policies = [self._policy(acting.network, Interface.of(each)) for each in environments]
-                    run.evaluate_each(policies, environments, loop.epochs_done)
-                run.checkpoint(loop.state)
+            with processes(run.processes, follow, lambda: Follower(fit, loop.state())) as ranks:
+                loop.share(ranks)
+                while not loop.is_done:
+                    self._epoch(loop, run, environments)
             self.policy = loop.result()
+
+    def _epoch(self, loop: TrainingLoop[LamPolicy], run: Run, environments: Sequence[Env]) -> None:
+        """Train for an epoch; log it, evaluate the policy and write a checkpoint if they are due."""
+        loop.epoch()
+        loop.check_finite(self.spec.name)
+        self.policy = loop.policy
+        run.log(loop.epochs_done, **loop.logs)
+        with loop.averaged() as acting:
+            policies = [policy_in(Interface.of(each), acting.network, self.settings) for each in environments]
+            run.evaluate_each(policies, environments, loop.epochs_done)
+        run.checkpoint(loop.state)
 
     def _begin(
         self, sources: Sequence[Source], environments: Sequence[Env], seed: int, start: ChunkNetwork | None
@@ -311,7 +310,7 @@ class Lam(PolicyAgent):
                 stacklevel=2,
             )
         agent.training, agent.controls = model.training, model.controls
-        agent.policy = agent._policy(model.network, agent._interface)
+        agent.policy = policy_in(agent._interface, model.network, agent.settings)
         return agent
 
 

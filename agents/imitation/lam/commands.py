@@ -20,6 +20,7 @@ from agents.training.arguments import (
     EnvKeywords,
     Episodes,
     Overwrite,
+    Processes,
     Root,
     Settings,
     check_free,
@@ -63,6 +64,7 @@ def finetune(
     config: Settings = [],  # noqa: B006
     env_kwargs: EnvKeywords = [],  # noqa: B006
     device: Device = "auto",
+    processes: Processes = 1,
     eval_episodes: Episodes = 20,
     root: Root = None,
     overwrite: Overwrite = False,
@@ -83,6 +85,7 @@ def finetune(
             raise ValueError(f"agent {name} cannot be fine-tuned by demonstrations; expected {spec.name}")
         check_target(out)
         check_free(out, overwrite=overwrite)
+        run = training_run(out, spec, device=device, processes=processes, episodes=eval_episodes, overwrite=overwrite)
         learned = learned_datasets(read_description(agent)) if replay is None else replay
         tuned = Lam.finetune(
             agent,
@@ -92,7 +95,7 @@ def finetune(
             replay_share=replay_share,
             seed=seed,
             budget=budget,
-            run=(run := training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite)),
+            run=run,
             **read_settings(config),
         )
         check_free(out, overwrite=overwrite)

@@ -186,7 +186,7 @@ class EntityTable:
     headings: torch.Tensor
     types: torch.Tensor
 
-    def __getitem__(self, rows: torch.Tensor) -> EntityTable:
+    def __getitem__(self, rows: torch.Tensor | slice) -> EntityTable:
         """Return some observations."""
         return EntityTable(*(part[rows] for part in vars(self).values()))
 

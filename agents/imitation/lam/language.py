@@ -19,7 +19,6 @@ from agents.policies.encoders.instructions import (
     MAX_WORDS,
     PADDING,
     UNKNOWN,
-    UNKNOWN_SHARE,
     VOCABULARY,
     Vocabulary,
     words_of,
@@ -113,9 +112,6 @@ class Sentences(nn.Module):
         Returns:
             Mean of the words, shape (U, W), and the words, shape (U, :data:`MAX_WORDS`, W).
         """
-        if self.training:
-            dropped = torch.rand(numbers.shape, device=numbers.device) < UNKNOWN_SHARE
-            numbers = torch.where(dropped & (numbers != PADDING) & (numbers != PLACEHOLDER), UNKNOWN, numbers)
         words, is_pad = self._embedded(numbers)
         for layer in self.layers:
             words = layer(words, is_pad)

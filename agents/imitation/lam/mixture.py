@@ -132,6 +132,9 @@ class Mixture:
 
     Attributes:
         sources: Demonstrations.
+        schema: Entities.
+        robots: Names of the robots.
+        action_size: Largest number A of numbers in an action.
         parsed: All different sentences.
     """
 
@@ -139,6 +142,7 @@ class Mixture:
         self, sources: Sequence[Source], schema: Schema, robots: Sequence[str], action_size: int, horizon: int
     ) -> None:
         self.sources = list(sources)
+        self.schema, self.robots, self.action_size = schema, tuple(robots), action_size
         self.parsed: list[ParsedSentence] = []
         self._starts: Rows = np.cumsum([0, *map(len, sources)])
         self._horizon = horizon

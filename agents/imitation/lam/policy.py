@@ -13,7 +13,15 @@ from agents.data.spaces import parts_of
 from agents.imitation.lam.entities import EntityReader, EntityTable
 from agents.imitation.lam.language import ParsedSentence, parse
 from agents.imitation.lam.networks.base import ChunkNetwork
-from agents.imitation.lam.networks.batch import UNKNOWN_ROBOT, LamBatch, chunk_loss, gripper_last
+from agents.imitation.lam.networks.batch import (
+    UNKNOWN_ROBOT,
+    LamBatch,
+    chunk_loss,
+    gripper_last,
+    label_weights,
+    partly_hidden,
+    unknown_words,
+)
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.policies.torch_policy import TorchPolicy
 from agents.types import Env, Memory, Observation, Space, State, Tensors
@@ -121,6 +129,14 @@ class LamPolicy(TorchPolicy[LamBatch]):
         """Return the loss of a minibatch; see :class:`TorchPolicy`."""
         loss = chunk_loss(self.network(batch), batch, self.decay)
         return loss, {"loss": loss.detach()}
+
+    def augment(self, batch: LamBatch) -> LamBatch:
+        """Return a minibatch with some robots, instructions and words hidden; see :class:`TorchPolicy`."""
+        return unknown_words(partly_hidden(batch))
+
+    def loss_weight(self, batch: LamBatch) -> float:
+        """Return the total weight of the actions in the loss of a minibatch."""
+        return float(label_weights(batch, self.decay).sum())
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
         """Not used: :meth:`agents.imitation.lam.networks.base.ChunkNetwork.fit` sets the normalizer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from agents.imitation.lam.networks.base import ChunkNetwork, Sizes
 from agents.imitation.lam.networks.mlp import MlpNetwork
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.sequence.settings import ChunkSettings, Depth, Width
+from agents.training.loop import LoopSettings, Precision
 from agents.training.settings import Count, Discount
 
 NetworkName: TypeAlias = Literal["transformer", "mlp"]
@@ -22,7 +24,7 @@ STRUCTURE = ("network", "width", "layers", "action_horizon")
 class LamSettings(ChunkSettings):
     """Settings of the network and its training."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"network"})
+    later: ClassVar[frozenset[str]] = frozenset({"network", "precision"})
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
     batches: Count = Field(200, description="Minibatches of an epoch.")
@@ -35,10 +37,18 @@ class LamSettings(ChunkSettings):
     use_instruction: bool = Field(True, description="Use the instruction; False for a baseline without language.")
     mirror: bool = Field(True, description="Also learn from mirrored demonstrations of control ee.")
 
+    precision: Precision = Field(
+        "float32", description="Type of the numbers in matrix products of the training; bfloat16 is faster on GPUs."
+    )
+
     @property
     def network_class(self) -> type[ChunkNetwork]:
         """Class of the network."""
         return NETWORKS[self.network]
+
+    def loop(self, epochs: int) -> LoopSettings:
+        """Return the settings of the training loop."""
+        return replace(super().loop(epochs), precision=self.precision)
 
     @property
     def sizes(self) -> Sizes:

@@ -230,6 +230,18 @@ def test_a_few_episodes_are_overfitted(both: Any, make: Make) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_products_of_16_bits_give_nearly_the_same_training(both: Any, make: Make) -> None:
+    env = make("LamReach-v0")
+    runs, settings = [Noted(), Noted()], {"batches": 10, "mirror": False}
+    full, half = (
+        learned(env, both[0], budget=2, run=run, precision=precision, **settings)  # type: ignore[arg-type]
+        for run, precision in zip(runs, ("float32", "bfloat16"), strict=True)
+    )
+    assert weights(full) != weights(half)
+    assert {str(values.dtype) for values in half.weights().values()} == {"torch.float32", "torch.uint8"}
+    np.testing.assert_allclose(runs[1].numbers["loss"], runs[0].numbers["loss"], rtol=0.02)
+
+
 def test_a_finetuned_model_knows_new_entities_and_starts_with_what_it_knew(
     both: Any, make: Make, tmp_path: Path
 ) -> None:

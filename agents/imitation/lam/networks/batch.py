@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from agents.imitation.lam.entities import EntityTable
-from agents.policies.encoders.instructions import PADDING
+from agents.imitation.lam.language import PLACEHOLDER
+from agents.policies.encoders.instructions import PADDING, UNKNOWN, UNKNOWN_SHARE
 
 UNKNOWN_ROBOT = 0
 HIDDEN_SHARE = 0.1
@@ -45,6 +46,12 @@ class LamBatch:
         """Return the number of steps, N."""
         return len(self.sentences)
 
+    def __getitem__(self, rows: slice) -> LamBatch:
+        """Return some steps."""
+        sentences, inverse = torch.unique(self.sentences[rows], return_inverse=True)
+        parts = {name: part[rows] for name, part in vars(self).items() if name not in ("words", "sentences")}
+        return LamBatch(words=self.words[sentences], sentences=inverse, **parts)
+
     def to(self, device: torch.device) -> LamBatch:
         """Return the minibatch on a device."""
         table = EntityTable(*(part.to(device) for part in vars(self.table).values()))
@@ -61,6 +68,14 @@ def partly_hidden(batch: LamBatch) -> LamBatch:
         mentions=torch.where(instruction[:, None], -1, batch.mentions),
         robots=torch.where(robot, UNKNOWN_ROBOT, batch.robots),
     )
+
+
+def unknown_words(batch: LamBatch) -> LamBatch:
+    """Return a minibatch in which some words are replaced by the unknown word, so that it has a meaning."""
+    numbers = batch.words
+    dropped = torch.rand(numbers.shape, device=numbers.device) < UNKNOWN_SHARE
+    words = torch.where(dropped & (numbers != PADDING) & (numbers != PLACEHOLDER), UNKNOWN, numbers)
+    return replace(batch, words=words)
 
 
 def gripper_first(actions: torch.Tensor) -> torch.Tensor:
@@ -84,6 +99,16 @@ def chunk_loss(predicted: torch.Tensor, batch: LamBatch, decay: float) -> torch.
         batch: Minibatch with the demonstrated actions.
         decay: Factor of the weights from step to step.
     """
-    weights = decay ** torch.arange(predicted.shape[1], device=predicted.device)
-    mask = weights[None, :, None] * (~batch.is_pad)[:, :, None] * batch.is_used[:, None]
-    return ((predicted - batch.actions).abs() * mask).sum() / mask.sum()
+    weights = label_weights(batch, decay)
+    return ((predicted - batch.actions).abs() * weights).sum() / weights.sum()
+
+
+def label_weights(batch: LamBatch, decay: float) -> torch.Tensor:
+    """Return the weight of each number of the demonstrated actions in the loss, shape (N, K, A).
+
+    Args:
+        batch: Minibatch with the demonstrated actions.
+        decay: Factor of the weights from step to step of a chunk.
+    """
+    weights = decay ** torch.arange(batch.actions.shape[1], device=batch.actions.device)
+    return weights[None, :, None] * (~batch.is_pad)[:, :, None] * batch.is_used[:, None]

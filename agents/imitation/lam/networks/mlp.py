@@ -11,7 +11,7 @@ from torch import nn
 from agents.imitation.lam.entities import EntityTable, Schema
 from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
-from agents.imitation.lam.networks.batch import LamBatch, partly_hidden
+from agents.imitation.lam.networks.batch import LamBatch
 
 
 class MlpNetwork(ChunkNetwork):
@@ -47,8 +47,6 @@ class MlpNetwork(ChunkNetwork):
 
     def forward(self, batch: LamBatch) -> torch.Tensor:
         """Return chunks of actions, shape (N, K, A); see :class:`ChunkNetwork`."""
-        if self.training:
-            batch = partly_hidden(batch)
         meaning, _ = self.sentences(batch.words)
         inputs = torch.cat([self.features(batch.table), meaning[batch.sentences]], dim=1)
         chunk: torch.Tensor = self.head(self.trunk(self.first(inputs)))

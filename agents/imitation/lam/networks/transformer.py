@@ -12,7 +12,7 @@ from agents.imitation.lam.entities import EntityTable, Schema
 from agents.imitation.lam.geometry import PointerHead, RelationLayer, relations
 from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
-from agents.imitation.lam.networks.batch import LamBatch, partly_hidden
+from agents.imitation.lam.networks.batch import LamBatch
 from agents.policies.transformer import Attention, EncoderLayer
 
 HEADS = 4
@@ -67,8 +67,6 @@ class LamNetwork(ChunkNetwork):
 
     def forward(self, batch: LamBatch) -> torch.Tensor:
         """Return chunks of actions, shape (N, K, A); see :class:`ChunkNetwork`."""
-        if self.training:
-            batch = partly_hidden(batch)
         kinds = self.get_buffer("kind")
         if self.skips_absent:
             rows = batch.table.present.any(dim=0).nonzero()[:, 0]

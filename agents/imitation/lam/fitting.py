@@ -1,0 +1,103 @@
+"""Training of a network on a mixture, as each of its processes runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agents.imitation.lam.mixture import Mixture
+from agents.imitation.lam.networks.base import ChunkNetwork
+from agents.imitation.lam.policy import Interface, LamPolicy
+from agents.imitation.lam.settings import LamSettings
+from agents.training.loop import TrainingLoop
+from agents.training.parallel import Ranks
+from agents.training.randomness import isolated_rng
+from agents.types import State
+
+
+def policy_in(interface: Interface, network: ChunkNetwork, settings: LamSettings) -> LamPolicy:
+    """Return the policy of a network in an environment.
+
+    Args:
+        interface: Environment.
+        network: Network.
+        settings: Settings of the agent.
+
+    Raises:
+        ValueError: The network does not know a part of the environment.
+    """
+    made = LamPolicy(
+        interface,
+        network,
+        executed=settings.executed_actions,
+        decay=settings.step_decay,
+        use_instruction=settings.use_instruction,
+    )
+    return made.eval()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Training of a network on a mixture.
+
+    Attributes:
+        settings: Settings of the agent.
+        mixture: Examples, whose words have numbers.
+        interface: Environment of the policy that is trained; the weights do not depend on it.
+        epochs: Epochs.
+        seed: Seeds the order of examples.
+        shares: Share of each group of sources; None for their numbers of steps.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    settings: LamSettings
+    mixture: Mixture
+    interface: Interface
+    epochs: int
+    seed: int
+    shares: Mapping[str, float] | None
+    device: str
+
+    def loop(self, network: ChunkNetwork) -> TrainingLoop[LamPolicy]:
+        """Return the training loop of a network."""
+        settings = self.settings
+        return TrainingLoop(
+            policy_in(self.interface, network, settings),
+            self.mixture,
+            settings.loop(self.epochs),
+            seed=self.seed,
+            device=self.device,
+            sampler=self.mixture.sampler(settings.batch_size, settings.batches, self.shares),
+        )
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Work of the other processes of a training.
+
+    Attributes:
+        fit: Training.
+        state: State of the loop to start from (:meth:`agents.training.loop.TrainingLoop.state`).
+    """
+
+    fit: Fit
+    state: State
+
+
+def follow(work: Follower, ranks: Ranks) -> None:
+    """Train along with process 0, until all epochs are done.
+
+    Args:
+        work: Training, and the state that process 0 starts from.
+        ranks: Place of this process.
+    """
+    mixture = work.fit.mixture
+    with isolated_rng(work.fit.seed):
+        network = work.fit.settings.network_class(
+            mixture.schema, mixture.robots, mixture.action_size, work.fit.settings.sizes
+        )
+        loop = work.fit.loop(network)
+        loop.restore(work.state)
+        loop.share(ranks)
+        while not loop.is_done:
+            loop.epoch()
