@@ -23,7 +23,7 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests zoo/README.md .g
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed running-cost vector-speed recordings golden published pretrained test test-all test-adapters test-oldest lint format docs images clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost vector-speed recordings golden published pretrained test test-all test-adapters test-oldest lint format docs images clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,6 +101,9 @@ data-speed: $(INSTALLED) ## measure the speed of recording and reading, into res
 
 learning-speed: $(INSTALLED) ## measure the speed of trainings, into results/learning.json
 	$(BIN)/python -m benchmarks learning --out results/learning.json
+
+scaling: $(INSTALLED) ## measure trainings of lam with 1, 10 and 100 times its weights, into results/scaling.json
+	$(BIN)/python -m benchmarks scaling --seconds 40 --minutes 12 --out results/scaling.json
 
 running-cost: $(INSTALLED) ## measure the overhead of the runner, into results/running.json
 	$(BIN)/python -m benchmarks running --out results/running.json

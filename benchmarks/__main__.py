@@ -26,6 +26,7 @@ from benchmarks.speed import learning as learning_speed
 from benchmarks.speed import running as running_cost
 from benchmarks.speed import vector as vector_speed
 from benchmarks.speed.measuring import show_measured
+from benchmarks.speed.scaling_command import SCALING_EXAMPLE, scaling
 from benchmarks.speed.throughput_table import show_speeds
 from benchmarks.suite.conditions import AS_TRAINED
 from benchmarks.suite.suite import SpeedSuite, Suite
@@ -311,6 +312,9 @@ def running(
             )
         given = {"trainings": trainings, "episodes": episodes, "rounds": rounds}
         show_measured(running_cost.measure, out, (), **given)
+
+
+app.command(epilog=SCALING_EXAMPLE)(scaling)
 
 
 @app.command(epilog="Example: python -m benchmarks vector --steps 100 --rounds 9")

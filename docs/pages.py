@@ -17,7 +17,7 @@ from agents.deployment.pretrained.zoo import pretrained_agents, zoo_folder
 from agents.registry import AGENTS, find, read_description, spec_of
 from agents.training.settings import file_settings
 from benchmarks.reports.report import markdown_overview
-from docs import scaling
+from docs import model_scaling, scaling
 from docs.environment_pages import (
     controls,
     environments,
@@ -134,8 +134,9 @@ def readme(text: str) -> str:
 
 
 def scale(text: str) -> str:
-    """Return the page on scale with the table of the committed results between its marks."""
-    return _between(text, "scale", scaling.scale(CORE))
+    """Return the page on scale with the tables of the committed results between their marks."""
+    written = _between(text, "scale", scaling.scale(CORE))
+    return _between(written, "large model", model_scaling.large_model(ROOT / "results" / "scaling.json"))
 
 
 def demonstrations(text: str) -> str:

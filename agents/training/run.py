@@ -102,7 +102,7 @@ class Run:
             ValueError: The training diverged: a network's output is NaN.
         """
         if self.device == "cuda":
-            _require_cuda()
+            require_cuda()
         self._total = total
         try:
             with self._bar:
@@ -273,7 +273,7 @@ def _different(checkpoint: Mapping[str, object], identity: Mapping[str, object])
     return ", ".join(names) or "description"
 
 
-def _require_cuda() -> None:
+def require_cuda() -> None:
     """Check that PyTorch finds a GPU.
 
     Raises:

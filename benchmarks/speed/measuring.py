@@ -89,7 +89,7 @@ def _resource() -> ModuleType:
 
 
 def show_measured(
-    measure: Callable[..., Iterator[Measured]], out: Path | None, libraries: Iterable[str], **arguments: float
+    measure: Callable[..., Iterator[Measured]], out: Path | None, libraries: Iterable[str], **arguments: float | str
 ) -> None:
     """Measure figures, show them in a table, and write them to a file.
 

@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import minari
-import numpy as np
 import torch
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.fitting import Fit, Follower, follow, policy_in
-from agents.imitation.lam.mixture import Mixture, Source, read_source
-from agents.imitation.lam.networks.base import ChunkNetwork
+from agents.imitation.lam.fitting import Fit, Follower, follow, policy_in, prepare
+from agents.imitation.lam.mixture import Source, read_source
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
-from agents.imitation.lam.transfer import transfer
 from agents.policies.networks import weights_of
 from agents.registry import AgentSpec
 from agents.saving.storage import save_agent
@@ -194,7 +191,8 @@ class Lam(PolicyAgent):
         if self.settings.mirror:
             sources = [*sources, *(each.mirrored() for each in sources if each.interface.control == "ee")]
         with run.training(self.spec.name, epochs, "epochs"), isolated_rng(seed):
-            mixture, network = self._begin(sources, environments, seed, start)
+            interfaces = [Interface.of(each) for each in environments]
+            mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start)
             device = run.device if run.processes == 1 else "cpu"
             fit = Fit(self.settings, mixture, self._interface, epochs, seed, shares, device)
             loop = fit.loop(network)
@@ -217,35 +215,6 @@ class Lam(PolicyAgent):
             policies = [policy_in(Interface.of(each), acting.network, self.settings) for each in environments]
             run.evaluate_each(policies, environments, loop.epochs_done)
         run.checkpoint(loop.state)
-
-    def _begin(
-        self, sources: Sequence[Source], environments: Sequence[Env], seed: int, start: ChunkNetwork | None
-    ) -> tuple[Mixture, ChunkNetwork]:
-        """Return the examples, and a network that knows their entities, robots and words.
-
-        Args:
-            sources: Demonstrations.
-            environments: Environments whose entities it has to know, too.
-            seed: Seeds the choice of steps that the normalizer is fitted to.
-            start: Network that has the first weights; None for a training from scratch.
-        """
-        interfaces = [*(source.interface for source in sources), *map(Interface.of, environments)]
-        make = self.settings.network_class
-        schema = Schema.of((), by_name=make.by_name) if start is None else start.schema
-        schema = schema.including(each.layout for each in interfaces)
-        known = () if start is None else start.robots
-        robots = [*known, *sorted({source.interface.robot for source in sources} - set(known))]
-        action_size = max(each.action_size for each in interfaces)
-        if start is not None:
-            action_size = max(action_size, start.action_size)
-        mixture = Mixture(sources, schema, robots, action_size, self.settings.action_horizon)
-        network = make(schema, robots, action_size, self.settings.sizes)
-        network.fit(mixture.tables(np.random.default_rng(seed)))
-        if start is not None:
-            transfer(start, network)
-        network.sentences.extend(mixture.parsed)
-        mixture.fit_words(network.sentences.numbers(mixture.parsed))
-        return mixture, network
 
     def _record(
         self,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.imitation.lam.mixture import Mixture
+import numpy as np
+
+from agents.imitation.lam.entities import Schema
+from agents.imitation.lam.mixture import Mixture, Source
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.settings import LamSettings
+from agents.imitation.lam.transfer import transfer
 from agents.training.loop import TrainingLoop
 from agents.training.parallel import Ranks
 from agents.training.randomness import isolated_rng
@@ -34,6 +38,42 @@ def policy_in(interface: Interface, network: ChunkNetwork, settings: LamSettings
         use_instruction=settings.use_instruction,
     )
     return made.eval()
+
+
+def prepare(
+    settings: LamSettings,
+    sources: Sequence[Source],
+    interfaces: Sequence[Interface],
+    *,
+    seed: int,
+    start: ChunkNetwork | None = None,
+) -> tuple[Mixture, ChunkNetwork]:
+    """Return the examples of a training, and a network that knows their entities, robots and words.
+
+    Args:
+        settings: Settings of the agent.
+        sources: Demonstrations.
+        interfaces: Environments whose entities it has to know, too.
+        seed: Seeds the choice of steps that the normalizer is fitted to.
+        start: Network that has the first weights; None for a training from scratch.
+    """
+    known_interfaces = [*(source.interface for source in sources), *interfaces]
+    make = settings.network_class
+    schema = Schema.of((), by_name=make.by_name) if start is None else start.schema
+    schema = schema.including(each.layout for each in known_interfaces)
+    known = () if start is None else start.robots
+    robots = [*known, *sorted({source.interface.robot for source in sources} - set(known))]
+    action_size = max(each.action_size for each in known_interfaces)
+    if start is not None:
+        action_size = max(action_size, start.action_size)
+    mixture = Mixture(sources, schema, robots, action_size, settings.action_horizon)
+    network = make(schema, robots, action_size, settings.sizes)
+    network.fit(mixture.tables(np.random.default_rng(seed)))
+    if start is not None:
+        transfer(start, network)
+    network.sentences.extend(mixture.parsed)
+    mixture.fit_words(network.sentences.numbers(mixture.parsed))
+    return mixture, network
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""Tables of what larger trainings of agent ``lam`` cost, from the measured rates of ``results/scaling.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from agents.imitation.lam.settings import LamSettings
+from agents.training.settings import read_settings
+from benchmarks.speed.scaling import MODELS, Case
+from docs.tables import table
+
+FACTORS = (1, 10, 100)
+"""Factors of the examples of a training, and numbers of cores."""
+
+
+def large_model(path: Path) -> str:
+    """Return the tables of measured rates, and of estimated times by data, weights and cores.
+
+    Args:
+        path: File that ``python -m benchmarks scaling`` wrote on a CPU.
+    """
+    content = json.loads(path.read_text())
+    figures = {each["what"]: float(each["value"]) for each in content["figures"]}
+    settings = read_settings("lam", LamSettings, {})
+    examples = settings.epochs * settings.batches * settings.batch_size
+    measured, times, cores = [], [], []
+    for model in MODELS:
+        one, two = (
+            figures[f"training, {Case(model, content['batch_size'], count, 'cpu', 'float32').name}"]
+            for count in (1, 2)
+        )
+        case = Case(model, content["batch_size"], 1, "cpu", "float32").name
+        measured.append(
+            [
+                f"{figures[f'weights, model {model}'] / 1e6:.1f} million",
+                f"{one:,.0f}",
+                f"{two:,.0f}",
+                f"{figures[f'peak memory, {case}'] / 1000:.1f} GB",
+                f"{figures[f'decision, model {model}']:.0f} ms",
+            ]
+        )
+        weights = measured[-1][0]
+        times.append([weights, *(_time(factor * examples / one) for factor in FACTORS)])
+        cores.append([weights, *(f"{_speedup(one, two, count):.1f}" for count in (2, 10, 100))])
+    machine, versions = content["machine"], content["versions"]
+    return "\n\n".join(
+        [
+            f"Measured by `python -m benchmarks scaling` on {machine['processor']} with PyTorch {versions['torch']}: "
+            f"examples per second of CPU time of a process, in minibatches of {content['batch_size']}.",
+            table(["weights", "1 process", "2 processes", "peak memory", "decision"], measured),
+            f"The default training has {examples / 1e6:.2f} million examples. Time of a training on one core with as "
+            "many, and with 10 and 100 times as many:",
+            table(["weights", "1x", "10x", "100x"], times),
+            "Estimated speedup by the cores of one training, from the rates of one and two processes:",
+            table(["weights", "2 cores (measured)", "10 cores", "100 cores"], cores),
+        ]
+    )
+
+
+def _speedup(one: float, two: float, cores: int) -> float:
+    """Return the speedup by Amdahl's law (Amdahl 1967) with the serial share that two processes show.
+
+    Args:
+        one: Rate of one process.
+        two: Rate of two processes.
+        cores: Number of processes, one a core.
+    """
+    if cores == 2:
+        return two / one
+    serial = min(max(2.0 * one / two - 1.0, 0.0), 1.0)
+    return 1.0 / (serial + (1.0 - serial) / cores)
+
+
+def _time(seconds: float) -> str:
+    units: list[tuple[str, Any]] = [("days", 86400.0), ("h", 3600.0), ("min", 60.0)]
+    name, size = next((each for each in units if seconds >= 2.0 * each[1]), units[-1])
+    return f"{seconds / size:,.0f} {name}"

@@ -1,0 +1,67 @@
+"""The rate of trainings of lam is measured by weights, processes and precision, also on a GPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app
+from benchmarks.speed.scaling import MODELS, cases
+from docs.model_scaling import large_model
+
+
+@pytest.mark.slow
+def test_rates_are_measured_and_written_and_give_the_tables_of_the_documents(tmp_path: Path) -> None:
+    out = tmp_path / "scaling.json"
+    command = ["scaling", "--episodes", "1", "--batch-size", "4", "--seconds", "0.1", "--minutes", "5"]
+    done = CliRunner().invoke(app, [*command, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    content = json.loads(out.read_text())
+    assert (content["device"], content["batch_size"]) == ("cpu", 4)
+    figures = {figure["what"]: figure["value"] for figure in content["figures"]}
+    weights = [figures[f"weights, model {model}"] for model in MODELS]
+    assert 5.0 < weights[1] / weights[0] < 20.0
+    assert 50.0 < weights[2] / weights[0] < 200.0
+    assert all(value > 0.0 for value in figures.values())
+    assert sum(name.startswith("training, ") for name in figures) == 6
+    assert large_model(out).count("million |") == 9
+
+
+@pytest.mark.slow
+def test_a_measurement_ends_in_time(tmp_path: Path) -> None:
+    out = tmp_path / "scaling.json"
+    command = ["scaling", "--episodes", "1", "--batch-size", "2", "--seconds", "0.01", "--minutes", "0.01"]
+    done = CliRunner().invoke(app, [*command, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert not any(each["what"].startswith("training") for each in json.loads(out.read_text())["figures"])
+
+
+def test_a_gpu_is_measured_with_both_precisions_and_two_sizes_of_minibatches() -> None:
+    found = cases("cuda", 256, 2)
+    assert len(found) == 12
+    assert {(case.batch_size, case.precision) for case in found} == {
+        (size, precision) for size in (256, 4096) for precision in ("float32", "bfloat16")
+    }
+    assert {case.processes for case in found} == {1}
+    assert [case.processes for case in cases("cpu", 256, 2)] == 3 * [1, 2]
+
+
+def test_nonsense_is_refused() -> None:
+    for given, message in (
+        (["--device", "tpu"], "device is 'tpu'; expected one of cpu, cuda"),
+        (["--seconds", "0"], "expected at least 1 each, and more than 0 seconds"),
+    ):
+        done = CliRunner().invoke(app, ["scaling", *given])
+        assert done.exit_code == 2
+        assert message in " ".join(done.stderr.split())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_reported() -> None:
+    done = CliRunner().invoke(app, ["scaling", "--device", "cuda"])
+    assert done.exit_code == 2
+    assert "PyTorch finds no GPU" in done.stderr
