@@ -59,6 +59,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "lam": ("lam", "LamTable-v0", {"instruct": True}, LAM),
     "lam, features alone": ("lam", "LamReach-v0", {}, {**LAM, "executed_actions": 1}),
     "lam, one perceptron": ("lam", "LamTable-v0", {"instruct": True}, {**LAM, "network": "mlp"}),
+    "lam, flow": ("lam", "LamPush-v0", {"instruct": True}, {**LAM, "head": "flow"}),
     "lam, without language": ("lam", "LamGrasp-v0", {"instruct": True}, {**LAM, "use_instruction": False}),
 }  # fmt: skip
 """Agent, environment, keywords and settings."""
@@ -85,7 +86,7 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
 
 VARIANTS = (
     "bc, goals, ensemble", "dagger", "gail", "dqn", "sqil", "bc-rnn, chunks", "act, ensembling", "diffusion, noise",
-    "lam, features alone", "lam, one perceptron", "lam, without language",
+    "lam, features alone", "lam, one perceptron", "lam, flow", "lam, without language",
 )  # fmt: skip
 """Cases whose parts the others have, too."""
 

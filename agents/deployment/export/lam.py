@@ -7,7 +7,7 @@ import copy
 import torch
 
 from agents.deployment.export.graph import Graph, Port
-from agents.deployment.export.sequences import MEMORY
+from agents.deployment.export.sequences import MEMORY, NOISE
 from agents.imitation.lam.language import PLACEHOLDER
 from agents.imitation.lam.policy import LamPolicy
 from agents.policies.encoders.instructions import MAX_WORDS
@@ -61,6 +61,12 @@ class LamGraph(Graph):
         )
 
     @property
+    def noise(self) -> tuple[Port, ...]:
+        """Input for the noise that a chunk is made from, with the head ``flow``."""
+        shape = self.policy.noise_shape
+        return () if shape is None else (Port(NOISE, shape, "float32", "noise"),)
+
+    @property
     def tokenizer(self) -> JsonObject:
         """Numbers of words, the number that stands for each name, and the rows of names, the longest names first."""
         if not self.is_instructed:
@@ -75,5 +81,5 @@ class LamGraph(Graph):
         words, mentions = self.policy.tokens(b"")
         words, mentions = parts.get(INSTRUCTION_KEY, words[None]), parts.get(MENTIONS, mentions[None])
         known = self.policy.initial_memory(1) | {name.removeprefix(MEMORY): values for name, values in memory.items()}
-        action, following = self.policy.step(parts[STATE_KEY], words, mentions, known)
+        action, following = self.policy.step(parts[STATE_KEY], words, mentions, known, noise)
         return action, {MEMORY + name: values for name, values in following.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.networks.batch import (
     UNKNOWN_ROBOT,
     LamBatch,
-    chunk_loss,
     gripper_last,
     label_weights,
     partly_hidden,
     unknown_words,
 )
+from agents.imitation.lam.networks.heads import FlowHead
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.policies.torch_policy import TorchPolicy
 from agents.types import Env, Memory, Observation, Space, State, Tensors
@@ -95,7 +95,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         interface: Environment.
         network: Network.
         executed: Actions of a chunk that are executed before the next one is predicted.
-        decay: See :func:`agents.imitation.lam.networks.batch.chunk_loss`.
+        decay: See :func:`agents.imitation.lam.networks.batch.label_weights`.
         use_instruction: Condition the policy on the instruction, if the observations have one.
 
     Raises:
@@ -127,12 +127,21 @@ class LamPolicy(TorchPolicy[LamBatch]):
 
     def compute_loss(self, batch: LamBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss of a minibatch; see :class:`TorchPolicy`."""
-        loss = chunk_loss(self.network(batch), batch, self.decay)
+        loss = self.network.loss(batch, self.decay)
         return loss, {"loss": loss.detach()}
 
     def augment(self, batch: LamBatch) -> LamBatch:
-        """Return a minibatch with some robots, instructions and words hidden; see :class:`TorchPolicy`."""
-        return unknown_words(partly_hidden(batch))
+        """Return a minibatch with some robots, instructions and words hidden, and noise for the head ``flow``."""
+        hidden, head = unknown_words(partly_hidden(batch)), self.network.head
+        if not isinstance(head, FlowHead):
+            return hidden
+        noise, time = head.draw(len(batch), batch.actions.device)
+        return replace(hidden, noise=noise, time=time)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...] | None:
+        """Shape (K, A) of the noise that a chunk is made from; None for a head without noise."""
+        return self.network.head.shape if isinstance(self.network.head, FlowHead) else None
 
     def loss_weight(self, batch: LamBatch) -> float:
         """Return the total weight of the actions in the loss of a minibatch."""
@@ -159,12 +168,19 @@ class LamPolicy(TorchPolicy[LamBatch]):
         needed = left == 0
         if bool(needed.any()):
             chunk, left = chunk.clone(), left.clone()
-            chunk[needed] = self.network(self.batch_of(observation, needed))
+            batch = self.batch_of(observation, needed)
+            is_drawn = self.noise_shape is not None and not deterministic
+            chunk[needed] = self.network(batch, torch.randn_like(batch.actions) if is_drawn else None)
             left[needed] = self.executed
         return self._executed(chunk, left)
 
     def step(
-        self, features: torch.Tensor, words: torch.Tensor, mentions: torch.Tensor, memory: State
+        self,
+        features: torch.Tensor,
+        words: torch.Tensor,
+        mentions: torch.Tensor,
+        memory: State,
+        noise: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, State]:
         """Return the same as :meth:`predict_action`, by the same operations whatever the memory is.
 
@@ -175,9 +191,10 @@ class LamPolicy(TorchPolicy[LamBatch]):
             words: Numbers of the words of each sentence (:meth:`tokens`), shape (N, words).
             mentions: Position of the first mention of each entity, shape (N, S).
             memory: Memory of N rows.
+            noise: Noise of the head ``flow``, shape (N, K, A); by default zeros.
         """
         needed = memory["left"] == 0
-        planned = self.network(self._batch(self.reader(features), words, mentions))
+        planned = self.network(self._batch(self.reader(features), words, mentions), noise)
         chunk = torch.where(needed[:, None, None], planned, memory["chunk"])
         return self._executed(chunk, torch.where(needed, self.executed, memory["left"]))
 
@@ -209,7 +226,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
             mentions,
             torch.full((count,), self._robot, device=device),
             torch.zeros(count, self.network.sizes.actions, self.network.action_size, device=device),
-            torch.ones(count, self.network.action_size, dtype=torch.bool, device=device),
+            (torch.arange(self.network.action_size, device=device) < self.interface.action_size).expand(count, -1),
             torch.zeros(count, self.network.sizes.actions, dtype=torch.bool, device=device),
             torch.full((count,), int(self.interface.is_cartesian), device=device).bool(),
         )

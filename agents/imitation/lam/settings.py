@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from agents.imitation.lam.networks.base import ChunkNetwork, Sizes
+from agents.imitation.lam.networks.heads import HeadName
 from agents.imitation.lam.networks.mlp import MlpNetwork
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.sequence.settings import ChunkSettings, Depth, Width
@@ -17,14 +18,14 @@ from agents.training.settings import Count, Discount
 NetworkName: TypeAlias = Literal["transformer", "mlp"]
 NETWORKS: dict[NetworkName, type[ChunkNetwork]] = {"transformer": LamNetwork, "mlp": MlpNetwork}
 """Networks by the setting ``network``."""
-STRUCTURE = ("network", "width", "layers", "action_horizon")
+STRUCTURE = ("network", "head", "width", "layers", "action_horizon")
 """Settings that decide which weights a network has."""
 
 
 class LamSettings(ChunkSettings):
     """Settings of the network and its training."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"network", "precision"})
+    later: ClassVar[frozenset[str]] = frozenset({"network", "precision", "head"})
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
     batches: Count = Field(200, description="Minibatches of an epoch.")
@@ -37,6 +38,9 @@ class LamSettings(ChunkSettings):
     use_instruction: bool = Field(True, description="Use the instruction; False for a baseline without language.")
     mirror: bool = Field(True, description="Also learn from mirrored demonstrations of control ee.")
 
+    head: HeadName = Field(
+        "l1", description="Head: l1 predicts a chunk, flow makes it from noise by flow matching, as diffusion does."
+    )
     precision: Precision = Field(
         "float32", description="Type of the numbers in matrix products of the training; bfloat16 is faster on GPUs."
     )
@@ -53,7 +57,7 @@ class LamSettings(ChunkSettings):
     @property
     def sizes(self) -> Sizes:
         """Sizes of the network."""
-        return Sizes(self.width, self.layers, self.action_horizon)
+        return Sizes(self.width, self.layers, self.action_horizon, self.head)
 
     def check_structure(self, model: LamSettings) -> None:
         """Check that the settings have the structure of a saved model.

@@ -13,7 +13,19 @@ from agents.imitation.lam.networks.batch import UNKNOWN_ROBOT
 from agents.imitation.lam.networks.mlp import MlpNetwork
 from agents.imitation.lam.networks.transformer import LamNetwork
 
-RESIZED = ("encoders.", "first.weight", "mean", "spread", "types.", "robot.", "summaries.", "head.")
+RESIZED = (
+    "encoders.",
+    "first.weight",
+    "mean",
+    "spread",
+    "types.",
+    "robot.",
+    "summaries.",
+    "head.weight",
+    "head.bias",
+    "head.denoiser.first.weight",
+    "head.denoiser.last.",
+)
 """Beginnings of the names of weights whose shapes follow from entities, robots and actions."""
 
 
@@ -42,11 +54,18 @@ def transfer(source: ChunkNetwork, target: ChunkNetwork) -> None:
         _transfer_tokens(source, target, moves)
     elif isinstance(source, MlpNetwork) and isinstance(target, MlpNetwork):
         _transfer_features(source, target, moves)
-    chunk = (source.sizes.actions, -1)
-    for name in ("head.weight", "head.bias"):
-        values = source.state_dict()[name]
-        rows = parts[name].reshape(*chunk, *values.shape[1:])
-        rows[:, : source.action_size] = values.reshape(*chunk, *values.shape[1:])
+    for name, values in source.state_dict().items():
+        if name in ("head.weight", "head.bias", "head.denoiser.last.weight", "head.denoiser.last.bias"):
+            _transfer_actions(values, parts[name], source)
+        elif name == "head.denoiser.first.weight":
+            _transfer_actions(values.T, parts[name].T, source)
+
+
+def _transfer_actions(values: torch.Tensor, target: torch.Tensor, source: ChunkNetwork) -> None:
+    """Copy rows for the numbers of the actions of a chunk, shape (K * A, ...)."""
+    steps = source.sizes.actions
+    rows = target.view(steps, -1, *target.shape[1:])
+    rows[:, : source.action_size] = values.view(steps, -1, *values.shape[1:])
 
 
 Move: TypeAlias = tuple[int, int, list[int], list[int]]

@@ -76,7 +76,7 @@ def test_agents_and_devices_that_several_processes_cannot_train_are_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {"network": "mlp", "ema_decay": 0.9}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"network": "mlp", "ema_decay": 0.9}, {"head": "flow"}], ids=str)
 def test_two_processes_give_the_losses_of_one_with_the_doubled_batch(
     settings: dict[str, Any], both: Any, make: Make
 ) -> None:

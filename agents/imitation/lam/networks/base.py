@@ -13,6 +13,7 @@ from torch import nn
 from agents.imitation.lam.entities import POSITION, EntityTable, Schema
 from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.batch import LamBatch
+from agents.imitation.lam.networks.heads import Head, HeadName
 from agents.policies.normalizer import MAX_STANDARDIZED, MIN_STD
 
 TRUNK = 4
@@ -27,11 +28,13 @@ class Sizes:
         width: Numbers W in a token.
         layers: Layers in which tokens see each other.
         actions: Actions K of a chunk.
+        head: Head that predicts them.
     """
 
     width: int
     layers: int
     actions: int
+    head: HeadName = "l1"
 
 
 class ChunkNetwork(nn.Module, ABC):
@@ -45,6 +48,7 @@ class ChunkNetwork(nn.Module, ABC):
 
     Attributes:
         sentences: Encoder of instructions.
+        head: Head that predicts chunks.
         skips_absent: Leave out entities that no step of a minibatch has, which only cost time; False for a network
             that is traced.
     """
@@ -52,6 +56,7 @@ class ChunkNetwork(nn.Module, ABC):
     by_name: ClassVar[bool] = False
     """True if each entity has a row of its own in the schema (:class:`agents.imitation.lam.entities.Schema`)."""
     sentences: Sentences
+    head: Head
 
     def __init__(self, schema: Schema, robots: Sequence[str], action_size: int, sizes: Sizes) -> None:
         super().__init__()
@@ -64,8 +69,33 @@ class ChunkNetwork(nn.Module, ABC):
         self.register_buffer("kind", torch.tensor([kinds.index(kind) for kind in schema.kinds]), persistent=False)
 
     @abstractmethod
-    def forward(self, batch: LamBatch) -> torch.Tensor:
-        """Return chunks of actions, :func:`agents.imitation.lam.networks.batch.gripper_first`, shape (N, K, A)."""
+    def encode(self, batch: LamBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the head predicts chunks from.
+
+        Returns:
+            Output of the last hidden layer, shape (N, H), and motions that are added to the predicted actions, shape
+            (N, K, A) or ().
+        """
+
+    def forward(self, batch: LamBatch, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """Return chunks of actions, :func:`agents.imitation.lam.networks.batch.gripper_first`, shape (N, K, A).
+
+        Args:
+            batch: Minibatch.
+            noise: Noise that the head ``flow`` makes chunks from, shape (N, K, A); by default zeros.
+        """
+        hidden, motion = self.encode(batch)
+        return self.head.chunk(hidden, motion, batch.is_used, noise)
+
+    def loss(self, batch: LamBatch, decay: float) -> torch.Tensor:
+        """Return the loss of a minibatch, shape ().
+
+        Args:
+            batch: Minibatch with the demonstrated actions.
+            decay: Factor of the weights from step to step of a chunk.
+        """
+        hidden, motion = self.encode(batch)
+        return self.head.loss(hidden, motion, batch, decay)
 
     def fit(self, tables: Sequence[EntityTable]) -> None:
         """Set the normalizer: the deviation of each quantity, and the mean of positions; in others 0 has a meaning.

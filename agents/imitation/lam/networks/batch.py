@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -30,6 +31,8 @@ class LamBatch:
         is_used: True for the numbers of an action that the robot has, shape (N, A).
         is_pad: True after the end of the episode, shape (N, K).
         is_cartesian: True if actions move the tool along x, y and z, shape (N,).
+        noise: Noise of the head ``flow``, shape (N, K, A); None for none.
+        time: Time of the flow, shape (N,); None for none.
     """
 
     table: EntityTable
@@ -41,6 +44,8 @@ class LamBatch:
     is_used: torch.Tensor
     is_pad: torch.Tensor
     is_cartesian: torch.Tensor
+    noise: torch.Tensor | None = None
+    time: torch.Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of steps, N."""
@@ -49,13 +54,19 @@ class LamBatch:
     def __getitem__(self, rows: slice) -> LamBatch:
         """Return some steps."""
         sentences, inverse = torch.unique(self.sentences[rows], return_inverse=True)
-        parts = {name: part[rows] for name, part in vars(self).items() if name not in ("words", "sentences")}
+        parts = {name: part[rows] for name, part in self._parts().items() if name not in ("words", "sentences")}
         return LamBatch(words=self.words[sentences], sentences=inverse, **parts)
+
+    def _parts(self) -> dict[str, Any]:
+        """Return all attributes that are not None by name."""
+        return {name: part for name, part in vars(self).items() if part is not None}
 
     def to(self, device: torch.device) -> LamBatch:
         """Return the minibatch on a device."""
         table = EntityTable(*(part.to(device) for part in vars(self.table).values()))
-        return LamBatch(table, *(part.to(device) for name, part in vars(self).items() if name != "table"))
+        return LamBatch(
+            table=table, **{name: part.to(device) for name, part in self._parts().items() if name != "table"}
+        )
 
 
 def partly_hidden(batch: LamBatch) -> LamBatch:

@@ -12,6 +12,7 @@ from agents.imitation.lam.entities import EntityTable, Schema
 from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
 from agents.imitation.lam.networks.batch import LamBatch
+from agents.imitation.lam.networks.heads import make_head
 
 
 class MlpNetwork(ChunkNetwork):
@@ -38,16 +39,15 @@ class MlpNetwork(ChunkNetwork):
         self.register_buffer("columns", used.flatten().nonzero()[:, 0], persistent=False)
         self.first = nn.Linear(int(used.sum()) + sizes.width, hidden)
         self.trunk = layers_before_actions(hidden)
-        self.head = nn.Linear(hidden, sizes.actions * action_size)
+        self.head = make_head(sizes.head, hidden, sizes.actions, action_size, 2 * sizes.width)
 
     def features(self, table: EntityTable) -> torch.Tensor:
         """Return standardized features and presence bits, shape (N, numbers); all are 0 for an absent entity."""
         standard = self.standardized(table, self.get_buffer("kind"))
         return torch.where(table.present[:, :, None], standard, 0.0).flatten(1)[:, self.get_buffer("columns")]
 
-    def forward(self, batch: LamBatch) -> torch.Tensor:
-        """Return chunks of actions, shape (N, K, A); see :class:`ChunkNetwork`."""
+    def encode(self, batch: LamBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the last hidden layer, and no motion; see :class:`ChunkNetwork`."""
         meaning, _ = self.sentences(batch.words)
         inputs = torch.cat([self.features(batch.table), meaning[batch.sentences]], dim=1)
-        chunk: torch.Tensor = self.head(self.trunk(self.first(inputs)))
-        return chunk.reshape(len(inputs), self.sizes.actions, self.action_size)
+        return self.trunk(self.first(inputs)), inputs.new_zeros(())

@@ -13,6 +13,7 @@ from agents.imitation.lam.geometry import PointerHead, RelationLayer, relations
 from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
 from agents.imitation.lam.networks.batch import LamBatch
+from agents.imitation.lam.networks.heads import make_head
 from agents.policies.transformer import Attention, EncoderLayer
 
 HEADS = 4
@@ -46,7 +47,7 @@ class LamNetwork(ChunkNetwork):
         self.begin = nn.Linear(width, hidden)
         self.summaries = nn.ModuleList(nn.Linear(width, hidden, bias=False) for _ in schema.counts)
         self.trunk = layers_before_actions(hidden)
-        self.head = nn.Linear(hidden, sizes.actions * action_size)
+        self.head = make_head(sizes.head, hidden, sizes.actions, action_size, 2 * width)
         self.pointers = PointerHead(hidden, width, sizes.actions)
 
     def tokens(self, table: EntityTable, kinds: torch.Tensor) -> torch.Tensor:
@@ -65,8 +66,8 @@ class LamNetwork(ChunkNetwork):
         encoded: torch.Tensor = torch.cat(parts, dim=1) + self.types(table.types)
         return encoded
 
-    def forward(self, batch: LamBatch) -> torch.Tensor:
-        """Return chunks of actions, shape (N, K, A); see :class:`ChunkNetwork`."""
+    def encode(self, batch: LamBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the last hidden layer, and the motions of the pointers; see :class:`ChunkNetwork`."""
         kinds = self.get_buffer("kind")
         if self.skips_absent:
             rows = batch.table.present.any(dim=0).nonzero()[:, 0]
@@ -77,11 +78,10 @@ class LamNetwork(ChunkNetwork):
         readout = self.norm(tokens[:, :1] + self.last(normal[:, :1], normal, is_pad))[:, 0]
         entities = self.token_norm(tokens[:, 2:])
         hidden = self.trunk(self.begin(readout) + self._summary(entities, batch.table.present, kinds))
-        chunk: torch.Tensor = self.head(hidden).reshape(len(hidden), self.sizes.actions, self.action_size)
         motion = self.pointers(hidden, entities, batch.table)
         motion = torch.where(batch.is_cartesian[:, None, None], motion, 0.0)
         # After the gripper come x and y.
-        return chunk + nn.functional.pad(motion, (1, self.action_size - 3))
+        return hidden, nn.functional.pad(motion, (1, self.action_size - 3))
 
     def _summary(self, entities: torch.Tensor, present: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
         """Return the contribution of the entities of each kind to the hidden layer, shape (N, hidden units).
