@@ -103,7 +103,7 @@ learning-speed: $(INSTALLED) ## measure the speed of trainings, into results/lea
 	$(BIN)/python -m benchmarks learning --out results/learning.json
 
 scaling: $(INSTALLED) ## measure trainings of lam with 1, 10 and 100 times its weights, into results/scaling.json
-	$(BIN)/python -m benchmarks scaling --seconds 40 --minutes 12 --out results/scaling.json
+	$(BIN)/python -m benchmarks scaling --minutes 30 --out results/scaling.json
 
 running-cost: $(INSTALLED) ## measure the overhead of the runner, into results/running.json
 	$(BIN)/python -m benchmarks running --out results/running.json

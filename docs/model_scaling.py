@@ -43,7 +43,7 @@ def large_model(path: Path) -> str:
         )
         weights = measured[-1][0]
         times.append([weights, *(_time(factor * examples / one) for factor in FACTORS)])
-        cores.append([weights, *(f"{_speedup(one, two, count):.1f}" for count in (2, 10, 100))])
+        cores.append([weights, *(_speedup(one, two, count) for count in (2, 10, 100))])
     machine, versions = content["machine"], content["versions"]
     return "\n\n".join(
         [
@@ -59,7 +59,7 @@ def large_model(path: Path) -> str:
     )
 
 
-def _speedup(one: float, two: float, cores: int) -> float:
+def _speedup(one: float, two: float, cores: int) -> str:
     """Return the speedup by Amdahl's law (Amdahl 1967) with the serial share that two processes show.
 
     Args:
@@ -68,9 +68,10 @@ def _speedup(one: float, two: float, cores: int) -> float:
         cores: Number of processes, one a core.
     """
     if cores == 2:
-        return two / one
-    serial = min(max(2.0 * one / two - 1.0, 0.0), 1.0)
-    return 1.0 / (serial + (1.0 - serial) / cores)
+        return f"{two / one:.1f}"
+    serial = 2.0 * one / two - 1.0
+    # Two processes that are at least twice as fast leave the serial share open.
+    return f"{1.0 / (serial + (1.0 - serial) / cores):.1f}" if serial > 0.0 else f"up to {cores}"
 
 
 def _time(seconds: float) -> str:

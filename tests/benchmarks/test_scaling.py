@@ -17,7 +17,7 @@ from docs.model_scaling import large_model
 @pytest.mark.slow
 def test_rates_are_measured_and_written_and_give_the_tables_of_the_documents(tmp_path: Path) -> None:
     out = tmp_path / "scaling.json"
-    command = ["scaling", "--episodes", "1", "--batch-size", "4", "--seconds", "0.1", "--minutes", "5"]
+    command = ["scaling", "--episodes", "1", "--batch-size", "4", "--seconds", "0.1", "--minutes", "30"]
     done = CliRunner().invoke(app, [*command, "--out", str(out)])
     assert done.exit_code == 0, done.output
     content = json.loads(out.read_text())
