@@ -20,6 +20,7 @@ from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.explain.command import explain
 from agents.explain.monitoring import monitor
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetune, talk
+from agents.pretraining.command import PRETRAIN_EXAMPLE, pretrain
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.saving import archive
 from agents.training.arguments import (
@@ -117,6 +118,7 @@ def train(
         run.delete_checkpoint()
 
 
+app.command(epilog=PRETRAIN_EXAMPLE)(pretrain)
 app.command(epilog=FINETUNE_EXAMPLE)(finetune)
 app.command(epilog=TALK_EXAMPLE)(talk)
 

@@ -45,6 +45,7 @@ MENU = {
         "drive_the_robot",
         "training",
         "pretrained_agents",
+        "pretraining",
         "large_action_model",
         "remote_agents",
         "explanations",

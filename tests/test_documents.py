@@ -85,6 +85,7 @@ LONG = (
     "add_a_robot.md",
     "remote_agents.md",
     "explanations.md",
+    "pretraining.md",
     "large_action_model.md",
 )
 """Documents whose blocks take a minute; ``make test-all`` runs them."""

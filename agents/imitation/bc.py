@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import gymnasium as gym
 import numpy as np
@@ -15,25 +15,32 @@ from pydantic import Field, model_validator
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
 from agents.data.features import feature_indices
 from agents.data.symmetry import Symmetry, symmetry_of
-from agents.policies.encoders.images import shifted_images
+from agents.policies.encoders.images import ImageEncoder, Readout, shifted_images
 from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords, set_weights, weights_of
 from agents.policies.torch_policy import TorchPolicy
+from agents.pretraining.initialization import (
+    ENCODER_SETTINGS,
+    PretrainedEncoderSettings,
+    initialize,
+    load_encoder,
+    record_encoder,
+)
 from agents.registry import AgentSpec
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import AgentSettings, Count, CountOrZero, Layers, NotNegative, Positive
+from agents.training.settings import Count, CountOrZero, Layers, NotNegative, Positive
 from agents.types import Array, Env, Memory, Observation, Space, Start, State, Tensors
 from demos.datasets.statistics import Statistics
 
 MAX_ENSEMBLE = 32
 
 
-class SharedBCSettings(AgentSettings):
+class SharedBCSettings(PretrainedEncoderSettings):
     """Settings that bc and dagger share."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"image_shift"})
+    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {"image_readout", "image_shift"}
 
     epochs: Count = Field(100, description="Passes over the demonstrations.")
     batch_size: Count = Field(128, description="Steps in a minibatch.")
@@ -51,6 +58,18 @@ class SharedBCSettings(AgentSettings):
     mirror: bool = Field(False, description="Also learn from mirrored demonstrations.")
     rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
     image_shift: CountOrZero = Field(0, le=64, description="Largest random shift of images in training, pixels.")
+    image_readout: Literal["flatten", "spatial_softmax", "pooling", "patches"] = Field(
+        "flatten",
+        description="Readout of the convolutions of an image; with ``encoder``, ``flatten`` stands for "
+        "``spatial_softmax``.",
+    )
+
+    @property
+    def readout(self) -> Readout | None:
+        """Readout of images by the encoder that can be pre-trained; None for another network."""
+        if self.image_readout != "flatten":
+            return self.image_readout
+        return "spatial_softmax" if self.encoder else None
 
     @model_validator(mode="after")
     def _check_masked(self) -> SharedBCSettings:
@@ -107,7 +126,7 @@ class BCPolicy(TorchPolicy[Transitions]):
             action_space,
             lr_schedule=lambda _: 0.0,  # its own optimizer is not used
             squash=settings.squash,
-            **policy_keywords(settings.hidden_sizes),
+            **policy_keywords(settings.hidden_sizes, settings.readout),
         )
         self.eval()
 
@@ -136,6 +155,10 @@ class BCPolicy(TorchPolicy[Transitions]):
             return mean.reshape(-1, *(self.action_space.shape or ())), memory
         return self.network.get_distribution(observation).get_actions(deterministic=deterministic), memory
 
+    def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
+        """Return name and encoder of each camera; empty with ``image_readout`` ``flatten`` and no ``encoder``."""
+        return cast(ObservationEncoder, self.network.features_extractor).image_encoders()
+
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
         """Set mean and standard deviation of the observations."""
         extractor = cast(ObservationEncoder, self.network.features_extractor)
@@ -159,12 +182,13 @@ class BehaviorCloning(PolicyAgent):
     **Differences.** Observations are standardized by the mean and standard deviation of the demonstrations, which are
     saved with the weights. The mean action is squashed into the action space by tanh, as in SAC, so that SAC and PPO
     of Stable-Baselines3 can start from a BC policy (`agents.rl.finetuning`). The learning rate decays to 0 on a
-    cosine schedule. `image_shift` augments images by random shifts. `validation_fraction` and `patience` stop
-    training when the loss on unseen episodes no longer falls. `mirror` and `rotate` augment the demonstrations of
-    tasks that look alike from other sides, such as pushing. `masked_features` cannot mislead the policy when
-    demonstrations are few. Pushing masks the lag and the velocity of the tool: they reveal the previous action, which
-    a policy would repeat for that reason alone (de Haan et al. 2019, Causal Confusion in Imitation Learning). An
-    ensemble (`ensemble_size`) acts by its mean, and `uncertainty` measures its disagreement.
+    cosine schedule. `image_shift` augments images by random shifts, and `encoder` is a pre-trained encoder of images.
+    `validation_fraction` and `patience` stop training when the loss on unseen episodes no longer falls. `mirror` and
+    `rotate` augment the demonstrations of tasks that look alike from other sides, such as pushing. `masked_features`
+    cannot mislead the policy when demonstrations are few. Pushing masks the lag and the velocity of the tool: they
+    reveal the previous action, which a policy would repeat for that reason alone (de Haan et al. 2019, Causal
+    Confusion in Imitation Learning). An ensemble (`ensemble_size`) acts by its mean, and `uncertainty` measures its
+    disagreement.
 
     **When not to use it.** When demonstrations are few and errors do not heal, when experts act differently in the
     same state (their mean may be neither), or when you have an environment to train in.
@@ -223,6 +247,8 @@ class BehaviorCloning(PolicyAgent):
         data = DemonstrationData.of(demonstrations)
         self.begin(data, env, run, seed=seed, budget=budget)
         settings: BCSettings = self.settings
+        encoder = load_encoder(settings)
+        record_encoder(self.training, encoder)
         epochs = budget or settings.epochs
         steps, validation = self._split(data, seed)
         masked = feature_indices(settings.masked_features, env)
@@ -238,6 +264,7 @@ class BehaviorCloning(PolicyAgent):
                 own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
                 with isolated_rng(own_seed):
                     policy = self.new_policy()
+                    initialize(policy, encoder, freeze=settings.freeze_encoder)
                     if settings.standardize:
                         policy.fit_normalizer(data.statistics, masked)
                     loop = TrainingLoop(

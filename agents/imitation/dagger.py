@@ -23,6 +23,7 @@ from agents.imitation.sequence.bc_rnn import RecurrentBC
 from agents.imitation.sequence.diffusion import DiffusionAgent
 from agents.imitation.sequence.settings import SequenceSettings
 from agents.policies.sequence_policy import SequencePolicy
+from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.registry import AgentSpec
 from agents.training.loop import Examples, LoopSettings, TrainingLoop
 from agents.training.policy_agent import PolicyAgent
@@ -159,7 +160,7 @@ class DAgger(PolicyAgent):
         if isinstance(self.settings, SharedBCSettings):
             return BCPolicy(*spaces, self.settings)
         learner = LEARNERS[self.settings.learner]
-        return learner.policy_class(*spaces, self.settings.encoder(self._feature_sizes), self.settings)
+        return learner.policy_class(*spaces, self.settings.encoder_settings(self._feature_sizes), self.settings)
 
     def learn(
         self,
@@ -206,6 +207,7 @@ class DAgger(PolicyAgent):
         budget: int | None,
         run: Run,
     ) -> None:
+        record_encoder(self.training, load_encoder(self.settings))
         initial = max(1, round(self.settings.initial_fraction * len(data.episodes)))
         labels = Labels.of(data, range(initial))
         iterations = self._iterations(len(labels), horizon_of(env), budget or data.total_steps)
@@ -279,6 +281,7 @@ class DAgger(PolicyAgent):
         own_seed = int(np.random.SeedSequence([seed, iteration.number]).generate_state(1)[0])
         with isolated_rng(own_seed):
             policy = self.new_policy()
+            initialize(policy, load_encoder(settings), freeze=settings.freeze_encoder)
             masked = feature_indices(settings.masked_features, env)
             if isinstance(policy, SequencePolicy):
                 policy.fit_normalizer(labels.statistics(), masked)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Generic
+from typing import Generic, cast
 
 import gymnasium as gym
 import torch
 from torch import nn
 
+from agents.policies.encoders.images import ImageEncoder
 from agents.policies.torch_policy import BatchType, TorchPolicy
 from agents.types import Memory, Tensors
 from demos.datasets.statistics import Statistics
@@ -56,6 +57,11 @@ class EnsemblePolicy(TorchPolicy[BatchType], Generic[BatchType]):
         return torch.stack(
             [member.predict_action(observation, deterministic=deterministic)[0] for member in self.members]  # type: ignore[operator]
         )
+
+    def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
+        """Return camera and encoder of each image of each policy."""
+        policies = (cast(TorchPolicy[BatchType], member) for member in self.members)
+        return [pair for policy in policies for pair in policy.image_encoders()]
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
         """Set the normalizer of each policy."""

@@ -21,6 +21,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
 from agents.data.spaces import has_channels_first, is_image, parts_of
+from agents.policies.encoders.images import ImageEncoder, Readout, tokens_of
 from agents.policies.normalizer import MAX_STANDARDIZED, spread_of
 from agents.types import Keywords, Space, Tensors
 from demos.datasets.statistics import Statistics
@@ -37,19 +38,36 @@ class ObservationEncoder(BaseFeaturesExtractor):
     Args:
         observation_space: A Box, or a Dict of such; uint8 of shape (height, width, channels) is an image, or with
             the channels first, as in Stable-Baselines3.
+        readout: Readout of images by :class:`agents.policies.encoders.images.ImageEncoder`, which can be pre-trained;
+            None for a small version of the network of Mnih et al. 2015.
     """
 
-    def __init__(self, observation_space: Space) -> None:
+    def __init__(self, observation_space: Space, readout: Readout | None = None) -> None:
         self._parts = parts_of(observation_space)
-        sizes = [IMAGE_FEATURES if is_image(part) else math.prod(part.shape) for part in self._parts.values()]
+        seen = IMAGE_FEATURES * (1 if readout is None else tokens_of(readout))
+        sizes = [seen if is_image(part) else math.prod(part.shape) for part in self._parts.values()]
         super().__init__(observation_space, sum(sizes))
         self.images = nn.ModuleDict()
         for number, part in enumerate(self._parts.values()):
             if is_image(part):
-                self.images[str(number)] = _convolutions(part.shape)
+                channels, height, width = _image_shape(part.shape)
+                self.images[str(number)] = (
+                    _convolutions(channels, height, width)
+                    if readout is None
+                    else ImageEncoder(channels, height, width, readout, IMAGE_FEATURES)
+                )
             else:
                 self.register_buffer(f"mean_{number}", torch.zeros(math.prod(part.shape)))
                 self.register_buffer(f"spread_{number}", torch.ones(math.prod(part.shape)))
+
+    def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
+        """Return name and encoder of each camera that has an :class:`ImageEncoder`."""
+        names = list(self._parts)
+        return [
+            (names[int(number)], encoder)
+            for number, encoder in self.images.items()
+            if isinstance(encoder, ImageEncoder)
+        ]
 
     def fit(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
         """Set mean and standard deviation of the dimensions.
@@ -75,7 +93,10 @@ class ObservationEncoder(BaseFeaturesExtractor):
                 pixels = values.float() / 255.0
                 if not has_channels_first(self._parts[name].shape):
                     pixels = pixels.permute(0, 3, 1, 2).contiguous()
-                rows.append(self.images[str(number)](pixels))
+                encoder = self.images[str(number)]
+                rows.append(
+                    encoder(2.0 * pixels - 1.0).flatten(1) if isinstance(encoder, ImageEncoder) else encoder(pixels)
+                )
             else:
                 flat = values.float().flatten(1)
                 standard = (flat - self.get_buffer(f"mean_{number}")) / self.get_buffer(f"spread_{number}")
@@ -83,9 +104,14 @@ class ObservationEncoder(BaseFeaturesExtractor):
         return torch.cat(rows, dim=1)
 
 
-def _convolutions(shape: tuple[int, ...]) -> nn.Module:
-    """Return a small version of the three layers of Mnih et al. 2015, for images of at least 20 x 20."""
+def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return channels, height and width of images, whose channels are first or last."""
     channels, height, width = shape if has_channels_first(shape) else (shape[2], *shape[:2])
+    return channels, height, width
+
+
+def _convolutions(channels: int, height: int, width: int) -> nn.Module:
+    """Return a small version of the three layers of Mnih et al. 2015, for images of at least 20 x 20."""
     if min(height, width) < 20:
         raise ValueError(f"images are {height} x {width}; expected at least 20 x 20")
     return nn.Sequential(
@@ -216,11 +242,17 @@ def _first_names(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
     return {name: seen.setdefault((value.data_ptr(), value.shape), name) for name, value in state.items()}
 
 
-def policy_keywords(hidden_sizes: tuple[int, ...]) -> Keywords:
-    """Return keyword arguments for policies of Stable-Baselines3 that can share weights."""
+def policy_keywords(hidden_sizes: tuple[int, ...], readout: Readout | None = None) -> Keywords:
+    """Return keyword arguments for policies of Stable-Baselines3 that can share weights.
+
+    Args:
+        hidden_sizes: Units of the layers.
+        readout: Readout of images, see :class:`ObservationEncoder`.
+    """
     return {
         "net_arch": list(hidden_sizes),
         "activation_fn": nn.ReLU,
         "features_extractor_class": ObservationEncoder,
         "normalize_images": False,
+        **({} if readout is None else {"features_extractor_kwargs": {"readout": readout}}),
     }

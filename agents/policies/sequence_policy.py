@@ -11,6 +11,7 @@ import torch
 
 from agents.data.sequences import SequenceBatch
 from agents.policies.actions import ActionCodec
+from agents.policies.encoders.images import ImageEncoder
 from agents.policies.encoders.observations import EncoderSettings, ObservationTokens
 from agents.policies.torch_policy import TorchPolicy
 from agents.types import Memory, Space, State, Tensors
@@ -106,6 +107,10 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
         """Set the normalizers of observations and actions."""
         self.encoder.fit(statistics, masked)
         self.codec.fit(statistics["action"])
+
+    def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
+        """Return name and encoder of each camera."""
+        return self.encoder.image_encoders()
 
     def fit_words(self, instructions: Iterable[str]) -> None:
         """Know the words of instructions; no effect where observations have no instruction."""

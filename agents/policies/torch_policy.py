@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from agents.policies.encoders.images import ImageEncoder
 from agents.types import Array, Memory, Observation, Space, Start, State, Tensors
 from demos.datasets.statistics import Statistics
 from demos.datasets.tree import tree_leaves, tree_map
@@ -19,8 +20,43 @@ BatchType = TypeVar("BatchType")
 """Minibatch: :class:`agents.data.demonstrations.Transitions` or :class:`agents.data.sequences.SequenceBatch`."""
 
 
-class TorchPolicy(nn.Module, ABC, Generic[BatchType]):
-    """Policy with its normalizer inside. :class:`agents.training.loop.TrainingLoop` trains it.
+class TorchModel(nn.Module, ABC, Generic[BatchType]):
+    """Network with a loss on minibatches. :class:`agents.training.loop.TrainingLoop` trains it."""
+
+    @abstractmethod
+    def compute_loss(self, batch: BatchType) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss of a minibatch.
+
+        Args:
+            batch: Minibatch of N examples on the network's device.
+
+        Returns:
+            The loss, shape (), and its parts for the log, each of shape ().
+        """
+
+    def augment(self, batch: BatchType) -> BatchType:
+        """Return a minibatch of a training with its random changes, such as parts that are hidden; by default none.
+
+        A training by several processes draws them for the whole minibatch before it is divided.
+        """
+        return batch
+
+    def loss_weight(self, batch: Any) -> float:
+        """Return the weight of a minibatch in the mean of several: by default, its number of examples.
+
+        Args:
+            batch: Minibatch; its loss is a mean with this total weight.
+        """
+        return float(len(batch))
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.parameters()).device
+
+
+class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
+    """Policy with its normalizer inside.
 
     A policy with memory returns the memory of N episodes that start from :meth:`initial_memory`.
 
@@ -33,17 +69,6 @@ class TorchPolicy(nn.Module, ABC, Generic[BatchType]):
         super().__init__()
         self.observation_space = observation_space
         self.action_space = action_space
-
-    @abstractmethod
-    def compute_loss(self, batch: BatchType) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the loss of a minibatch.
-
-        Args:
-            batch: Minibatch of N examples on the policy's device.
-
-        Returns:
-            The loss, shape (), and its parts for the log, each of shape ().
-        """
 
     @abstractmethod
     def predict_action(
@@ -81,25 +106,9 @@ class TorchPolicy(nn.Module, ABC, Generic[BatchType]):
         """
         return None
 
-    def augment(self, batch: BatchType) -> BatchType:
-        """Return a minibatch of a training with its random changes, such as parts that are hidden; by default none.
-
-        A training by several processes draws them for the whole minibatch before it is divided.
-        """
-        return batch
-
-    def loss_weight(self, batch: Any) -> float:
-        """Return the weight of a minibatch in the mean of several: by default, its number of examples.
-
-        Args:
-            batch: Minibatch; its loss is a mean with this total weight.
-        """
-        return float(len(batch))
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return next(self.parameters()).device
+    def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
+        """Return camera and encoder of each image; empty for a policy without an :class:`ImageEncoder`."""
+        return []
 
     @torch.no_grad()
     def predict(

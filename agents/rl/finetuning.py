@@ -33,7 +33,10 @@ def ppo_from(bc: BehaviorCloning, env: Env | VecEnv, *, log_std: float = LOG_STD
     model = PPO(
         BoundedPolicy,
         env,
-        policy_kwargs={**policy_keywords(bc.settings.hidden_sizes), "squash": bc.settings.squash},
+        policy_kwargs={
+            **policy_keywords(bc.settings.hidden_sizes, bc.settings.readout),
+            "squash": bc.settings.squash,
+        },
         **settings,
     )
     policy = cast(BoundedPolicy, model.policy)
@@ -61,7 +64,7 @@ def sac_from(bc: BehaviorCloning, env: Env | VecEnv, *, log_std: float = LOG_STD
             "SAC needs squashed continuous actions: train bc with squash=true in an environment with Box actions"
         )
     is_dict = isinstance(bc.observation_space, spaces.Dict)
-    keywords = policy_keywords(bc.settings.hidden_sizes)
+    keywords = policy_keywords(bc.settings.hidden_sizes, bc.settings.readout)
     model = SAC("MultiInputPolicy" if is_dict else "MlpPolicy", env, policy_kwargs=keywords, **settings)
     network: Any = bc.policy.network
     for part in (model.actor, model.critic, model.critic_target):

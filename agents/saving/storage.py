@@ -49,12 +49,6 @@ def save_agent(
         FileExistsError: The folder is a file, or holds other files.
         ValueError: A weight is NaN.
     """
-    broken = _first_nan(weights)
-    if broken:
-        raise ValueError(f"the training diverged: {broken} is NaN. Try a lower learning_rate")
-    target = check_target(directory)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    writing = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".writing", dir=target.parent))
     description = {
         "agent": name,
         "lam_envs": lam_envs.__version__,
@@ -63,8 +57,35 @@ def save_agent(
         "training": training,
         **({} if model is None else {"model": dict(model)}),
     }
+    return write_folder(directory, DESCRIPTION, description, weights)
+
+
+def write_folder(
+    directory: str | Path, file: str, description: Mapping[str, object], weights: Mapping[str, torch.Tensor]
+) -> Path:
+    """Write a folder with a JSON file and weights; it appears, or is replaced, when it is complete.
+
+    Args:
+        directory: Folder.
+        file: Name of the JSON file.
+        description: Content of the JSON file.
+        weights: Weights of the networks.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: The folder is a file, or holds other files.
+        ValueError: A weight is NaN.
+    """
+    broken = _first_nan(weights)
+    if broken:
+        raise ValueError(f"the training diverged: {broken} is NaN. Try a lower learning_rate")
+    target = check_target(directory, file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    writing = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".writing", dir=target.parent))
     try:
-        (writing / DESCRIPTION).write_text(json.dumps(description, indent=1))
+        (writing / file).write_text(json.dumps(description, indent=1))
         save_file({key: value.contiguous() for key, value in weights.items()}, writing / WEIGHTS)
         writing.chmod(0o755)
         (writing / WEIGHTS).chmod(0o644)
@@ -87,22 +108,24 @@ def _first_nan(weights: Mapping[str, torch.Tensor]) -> str:
     return next((name for name, value in weights.items() if bool(torch.isnan(value).any())), "")
 
 
-def check_target(directory: str | Path) -> Path:
-    """Return the folder to save an agent in, if it can be written or replaced.
+def check_target(directory: str | Path, description: str = DESCRIPTION) -> Path:
+    """Return the folder to save an agent or an encoder in, if it can be written or replaced.
+
+    Args:
+        directory: Folder.
+        description: Name of its JSON file.
 
     Raises:
         FileExistsError: The folder is a file, or holds other files than a saved agent.
     """
-    target = Path(directory).resolve()
+    target, saved = Path(directory).resolve(), f"a saved {Path(description).stem}"
     if target.exists() and not target.is_dir():
-        raise FileExistsError(f"{target} is a file: choose a folder to save the agent in")
+        raise FileExistsError(f"{target} is a file: choose a folder to save the {Path(description).stem} in")
     strange = sorted(
-        file.name for file in (target.iterdir() if target.exists() else ()) if file.name not in (DESCRIPTION, WEIGHTS)
+        file.name for file in (target.iterdir() if target.exists() else ()) if file.name not in (description, WEIGHTS)
     )
     if strange:
-        raise FileExistsError(
-            f"{target} holds {strange[0]!r}, which is not part of a saved agent: choose another folder"
-        )
+        raise FileExistsError(f"{target} holds {strange[0]!r}, which is not part of {saved}: choose another folder")
     return target
 
 
@@ -120,12 +143,7 @@ def read_weights(
         FileNotFoundError: There is no saved agent.
         ValueError: The agent is damaged, another agent, or for other spaces; or a file is a link out of the folder.
     """
-    for name_of_file in (DESCRIPTION, WEIGHTS):
-        file = Path(directory) / name_of_file
-        if file.exists() and file.resolve().parent != Path(directory).resolve():
-            raise ValueError(
-                f"{file} is a link out of its folder, to {file.resolve()}: replace the link by a copy of that file"
-            )
+    check_links(directory, DESCRIPTION)
     description = read_description(directory)
     if description.get("agent") != name:
         raise ValueError(f"{directory} holds agent {description.get('agent')!r}, not {name!r}")
@@ -135,6 +153,39 @@ def read_weights(
                 f"the agent in {directory} was trained with {kind.replace('_', ' ')} "
                 f"{brief(str(description.get(kind)))}; this environment has {brief(space)}"
             )
+    weights = read_tensors(directory)
+    settings = description.get("settings")
+    # They become keyword arguments beside the environment.
+    if not isinstance(settings, dict) or {"self", "env"} & settings.keys():
+        raise ValueError(f"{Path(directory) / DESCRIPTION} is damaged: it has no settings")
+    return description, weights
+
+
+def check_links(directory: str | Path, description: str) -> None:
+    """Check that the files of a folder are in this folder.
+
+    Args:
+        directory: Folder that :func:`write_folder` wrote.
+        description: Name of its JSON file.
+
+    Raises:
+        ValueError: A file is a link out of the folder.
+    """
+    for name in (description, WEIGHTS):
+        file = Path(directory) / name
+        if file.exists() and file.resolve().parent != Path(directory).resolve():
+            raise ValueError(
+                f"{file} is a link out of its folder, to {file.resolve()}: replace the link by a copy of that file"
+            )
+
+
+def read_tensors(directory: str | Path) -> dict[str, torch.Tensor]:
+    """Read the weights in a folder that :func:`write_folder` wrote.
+
+    Raises:
+        FileNotFoundError: There are no weights.
+        ValueError: They are damaged.
+    """
     path = Path(directory) / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"no weights in {directory}: there is no {WEIGHTS}")
@@ -147,8 +198,4 @@ def read_weights(
     broken = _first_nan(weights)
     if broken:
         raise ValueError(f"{path} is damaged: {broken} is NaN")
-    settings = description.get("settings")
-    # They become keyword arguments beside the environment.
-    if not isinstance(settings, dict) or {"self", "env"} & settings.keys():
-        raise ValueError(f"{Path(directory) / DESCRIPTION} is damaged: it has no settings")
-    return description, weights
+    return weights

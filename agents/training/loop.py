@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from agents.data.symmetry import Symmetry
-from agents.policies.torch_policy import TorchPolicy
+from agents.policies.torch_policy import TorchModel
 from agents.training.parallel import Ranks
 from agents.training.randomness import generators, set_generators
 from agents.types import State
@@ -69,7 +69,7 @@ class Examples(Protocol):
 
 Sampler: TypeAlias = Callable[[np.random.Generator], npt.NDArray[np.int64]]
 """Draws the examples of an epoch: their numbers in the order of training, shape (N,)."""
-PolicyType = TypeVar("PolicyType", bound=TorchPolicy[Any])
+PolicyType = TypeVar("PolicyType", bound=TorchModel[Any])
 
 
 class TrainingLoop(Generic[PolicyType]):

@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from agents.policies.torch_policy import TorchPolicy
+from agents.policies.torch_policy import TorchModel
 
 LONGEST_WAIT = timedelta(days=7)
 """Time that a process waits for another one, such as for a periodic evaluation. A process that ends is noticed at
@@ -47,7 +47,7 @@ class Divisible(Protocol):
 class _Loss(nn.Module):
     """Loss of a policy as the output of a module, which ``DistributedDataParallel`` needs."""
 
-    def __init__(self, policy: TorchPolicy[Any]) -> None:
+    def __init__(self, policy: TorchModel[Any]) -> None:
         super().__init__()
         self.policy = policy
         # The search for weights without a gradient warns where it finds none.
@@ -68,10 +68,10 @@ class Ranks:
 
     def __init__(self, rank: int, count: int) -> None:
         self.rank, self.count = rank, count
-        self._policy: TorchPolicy[Any] | None = None
+        self._policy: TorchModel[Any] | None = None
         self._module: nn.Module | None = None
 
-    def attach(self, policy: TorchPolicy[Any]) -> None:
+    def attach(self, policy: TorchModel[Any]) -> None:
         """Average the gradients of a policy from now on, starting with the weights of process 0."""
         self._policy = policy
         with warnings.catch_warnings():

@@ -102,21 +102,37 @@ def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, objec
         ValueError: See :func:`read_settings`.
     """
     given = {**file_settings(name, kind.model_fields).get(section, {}), **changed}
+    return checked_settings(f"agent {name}", kind, given)
+
+
+def checked_settings(owner: str, kind: type[SettingsType], given: Mapping[str, object]) -> SettingsType:
+    """Return settings.
+
+    Args:
+        owner: Name of the owner in errors, such as ``agent bc``.
+        kind: Class of the settings.
+        given: Settings that differ from the defaults, by name.
+
+    Raises:
+        ValueError: An unknown setting, or a value of another type or out of range.
+    """
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     try:
         return kind(**values)
     except ValidationError as error:
-        raise ValueError(_first_problem(name, kind, values, error)) from None
+        raise ValueError(_first_problem(owner, kind, values, error)) from None
 
 
-def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, object], error: ValidationError) -> str:
+def _first_problem(
+    owner: str, kind: type[AgentSettings], values: Mapping[str, object], error: ValidationError
+) -> str:
     """Return the first problem of settings: the value, what is expected."""
     first_error = error.errors()[0]
     if not first_error["loc"]:
         return str(first_error["ctx"]["error"])
     key = str(first_error["loc"][0])
     if first_error["type"] == "extra_forbidden":
-        return f"unknown setting {key!r} of agent {name}; expected one of {', '.join(kind.model_fields)}"
+        return f"unknown setting {key!r} of {owner}; expected one of {', '.join(kind.model_fields)}"
     bounds = {
         "greater_than_equal": "at least",
         "greater_than": "above",
@@ -131,7 +147,7 @@ def _first_problem(name: str, kind: type[AgentSettings], values: Mapping[str, ob
         expected = f"{words} {first_error['ctx'][bound]} items"
     else:
         expected = first_error["msg"].removeprefix("Input should be ")
-    return f"setting {key} of agent {name} is {values[key]!r}; expected {expected}"
+    return f"setting {key} of {owner} is {values[key]!r}; expected {expected}"
 
 
 def settings_files() -> dict[str, Path]:

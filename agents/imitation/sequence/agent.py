@@ -9,6 +9,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.features import feature_indices, feature_sizes
 from agents.imitation.sequence.settings import SequenceSettings
 from agents.policies.sequence_policy import SequencePolicy
+from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.training.loop import TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
@@ -34,7 +35,7 @@ class SequenceAgent(PolicyAgent):
 
     def new_policy(self) -> SequencePolicy:
         """Return an untrained policy."""
-        encoder = self.settings.encoder(self._feature_sizes)
+        encoder = self.settings.encoder_settings(self._feature_sizes)
         made: SequencePolicy = self.policy_class(self.observation_space, self.action_space, encoder, self.settings)
         return made
 
@@ -66,6 +67,8 @@ class SequenceAgent(PolicyAgent):
         data = DemonstrationData.of(demonstrations)
         self.begin(data, env, run, seed=seed, budget=budget)
         settings: SequenceSettings = self.settings
+        encoder = load_encoder(settings)
+        record_encoder(self.training, encoder)
         epochs = budget or settings.epochs
         windows = data.sequences(*horizons_of(type(self), settings))
         if len(windows) < settings.batch_size:
@@ -77,6 +80,7 @@ class SequenceAgent(PolicyAgent):
         symmetry = settings.symmetry(env)
         with run.training(self.spec.name, epochs, "epochs"), isolated_rng(seed):
             policy = self.new_policy()
+            initialize(policy, encoder, freeze=settings.freeze_encoder)
             policy.fit_normalizer(data.statistics, masked)
             policy.fit_words(episode.instruction for episode in data.episodes if episode.instruction)
             loop = TrainingLoop(

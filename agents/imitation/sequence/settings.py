@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
 from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.encoders.images import Readout
 from agents.policies.encoders.observations import EncoderSettings
+from agents.pretraining.initialization import ENCODER_SETTINGS, PretrainedEncoderSettings
 from agents.training.loop import LoopSettings
 from agents.training.settings import AgentSettings, Count, CountOrZero, Discount, NotNegative, Positive
 from agents.types import Env
@@ -54,8 +55,10 @@ class ChunkSettings(AgentSettings):
         )
 
 
-class SequenceSettings(ChunkSettings):
+class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     """Settings of the training, the horizons, and the encoder of observations."""
+
+    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS
 
     epochs: Count = Field(100, description="Passes over the demonstrations.")
     obs_horizon: Horizon = Field(1, description="Observations that the policy sees.")
@@ -72,7 +75,7 @@ class SequenceSettings(ChunkSettings):
     share_image_encoder: bool = Field(False, description="Use one encoder for the images of all cameras.")
     image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")
 
-    def encoder(self, feature_sizes: Mapping[str, Sequence[int]]) -> EncoderSettings:
+    def encoder_settings(self, feature_sizes: Mapping[str, Sequence[int]]) -> EncoderSettings:
         """Return the settings of the encoder of observations.
 
         Args:

@@ -35,14 +35,19 @@ class ImageEncoder(nn.Module):
 
     Raises:
         ValueError: The images are too small.
+
+    Attributes:
+        shape: Channels, height and width of an image.
+        tokens: Tokens of an image.
     """
 
     def __init__(self, channels: int, height: int, width: int, readout: Readout, token_width: int) -> None:
         super().__init__()
         if min(height, width) < MIN_SIZE:
             raise ValueError(f"images are {height} x {width}; expected at least {MIN_SIZE} x {MIN_SIZE}")
-        self.tokens = GRID * GRID if readout == "patches" else 1
-        self.readout = readout
+        self.tokens = tokens_of(readout)
+        self.readout, self.token_width = readout, token_width
+        self.shape = channels, height, width
         rows, columns = torch.linspace(-1.0, 1.0, height), torch.linspace(-1.0, 1.0, width)
         coordinates = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
         self.register_buffer("coordinates", coordinates, persistent=False)
@@ -69,6 +74,11 @@ class ImageEncoder(nn.Module):
             rows = cells.flatten(1)[:, None] if self.readout == "pooling" else cells.flatten(2).transpose(1, 2)
         tokens: torch.Tensor = self.layer(rows) + self.positions
         return tokens
+
+
+def tokens_of(readout: Readout) -> int:
+    """Return the number of tokens of an image."""
+    return GRID * GRID if readout == "patches" else 1
 
 
 def spatial_softmax(activations: torch.Tensor) -> torch.Tensor:

@@ -116,6 +116,12 @@ class ObservationTokens(nn.Module):
         if self.instruction is not None:
             self.instruction.vocabulary.fit(instructions)
 
+    def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
+        """Return name and encoder of each camera; cameras may share an encoder."""
+        return [
+            (name, cast(ImageEncoder, encoder)) for name, encoder in zip(self._cameras, self.cameras, strict=True)
+        ]
+
     def forward(self, observations: Tensors) -> torch.Tensor:
         """Return tokens of shape (N, H, P, W) for observations of shape (N, H, ...), or a dict of such."""
         parts = observations if isinstance(observations, dict) else {"": observations}

@@ -1,0 +1,1 @@
+"""Self-supervised pre-training of image encoders, from episodes without labels."""
