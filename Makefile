@@ -187,6 +187,6 @@ images: $(INSTALLED) ## draw the images of the documentation
 	$(BIN)/python -m docs.images
 
 clean: ## remove installed and generated files, but no committed results
-	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) $(POLICY) $(ADAPTERS) runs results/*/agents results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) $(POLICY) $(ADAPTERS) runs results/*/agents results/*/encoders results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,8 +16,9 @@ from benchmarks.leaderboard.submit import submit as measure_agent
 from benchmarks.leaderboard.submit import suite_of_agent
 from benchmarks.leaderboard.verification import SHARE, Verification, verification_path, write_verification
 from benchmarks.leaderboard.verification import verify as measure_again
+from benchmarks.suite.demonstrations import slug
 from benchmarks.suite.fields import problem_of
-from benchmarks.suite.suite import Suite, slug
+from benchmarks.suite.suite import Suite
 from benchmarks.suite.suite_file import read_suite, suite_names
 from demos.runtime.console import clear_errors, console
 from demos.runtime.engines import LocalEngine

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from benchmarks.leaderboard.entries import Entry, Source, entries, episodes_table, is_source, read_source, versions
-from benchmarks.suite.suite import slug
+from benchmarks.suite.demonstrations import slug
 from demos.runtime.files import write_atomically
 
 INDEX = "index.html"

@@ -9,7 +9,7 @@ from agents.types import JsonObject, Keywords
 
 def label_descriptions(suite: JsonObject) -> dict[str, str]:
     """Return a description of each label that is not just the name of an agent."""
-    parts = ("settings", "mixture", "env", "training_env")
+    parts = ("settings", "mixture", "env", "training_env", "pretraining")
     return {
         entry["label"]: ", ".join(
             [
@@ -17,6 +17,7 @@ def label_descriptions(suite: JsonObject) -> dict[str, str]:
                 *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
                 *_described_demonstrations(entry["demonstrations"], entry["demonstrators"]),
                 *_described_mixture(entry.get("mixture", ())),
+                *_described_pretraining(entry.get("pretraining")),
                 *_described_keywords("environment with", entry.get("env", {})),
                 *_described_keywords("trained with", entry.get("training_env", {})),
             ]
@@ -35,6 +36,16 @@ def _described_mixture(mixture: Sequence[JsonObject]) -> list[str]:
     """Return the datasets of a training for many environments in words; empty without a mixture."""
     count = sum(dataset["count"] for dataset in mixture)
     return [f"one training on {count} demonstrations of {len(mixture)} datasets"] if mixture else []
+
+
+def _described_pretraining(pretraining: JsonObject | None) -> list[str]:
+    """Return the pre-training of an encoder in words; empty without one."""
+    if pretraining is None:
+        return []
+    count = sum(dataset["count"] for dataset in pretraining["datasets"])
+    trained = "frozen" if pretraining["freeze"] else "fine-tuned"
+    settings = [f"{name} {value}" for name, value in sorted(pretraining["settings"].items())]
+    return [" ".join([f"{trained} encoder by {pretraining['method']} on {count} episodes", *settings])]
 
 
 def _described_demonstrations(demonstrations: dict[str, list[int]], demonstrators: list[str]) -> list[str]:

@@ -22,9 +22,11 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 import lam_envs
+from agents.pretraining.pretraining import pretraining_settings, pretraining_versions
 from agents.registry import AGENTS, import_path_of, is_remote, is_saved, read_description
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
 from agents.types import JsonObject, Keywords
+from benchmarks.suite.stages import Pretraining
 from demos.collection.environment_versions import environment_versions
 from demos.collection.human_demonstrator import HUMAN
 from demos.collection.plan import Plan
@@ -115,6 +117,17 @@ def provenance_of(
     trained = name not in AGENTS and not is_remote(name)
     libraries = PACKAGES if learns or saved or trained else ACTING
     return Provenance({**parts, **agent_versions(name, chosen)}, chosen, library_versions(libraries), sources)
+
+
+def encoder_provenance(pretraining: Pretraining) -> Provenance:
+    """Return the provenance of a pre-trained encoder."""
+    versions = dict(pretraining_versions(pretraining.method))
+    for dataset in pretraining.datasets:
+        env_id = dataset.environment.rpartition(":")[2]
+        acting = Plan(env_id, demonstrator=dataset.demonstrator).demonstrators
+        versions |= demonstration_versions(env_id, dataset.env, demonstrators=acting)
+    settings = pretraining_settings(pretraining.method, pretraining.settings).model_dump()
+    return Provenance(versions, settings, library_versions(PACKAGES))
 
 
 def _is_expert(agent: str) -> bool:

@@ -23,8 +23,11 @@ import numpy as np
 import agents
 import demos
 from agents.evaluation.evaluation import evaluate
+from agents.pretraining.initialization import ENCODER
+from agents.pretraining.pretraining import pretrain
 from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved
 from agents.saving import archive
+from benchmarks.runner.encoders import EncoderJob, read_stored, save_encoder
 from benchmarks.runner.results import (
     RECORDED_EPISODES,
     CellResult,
@@ -38,9 +41,10 @@ from benchmarks.runner.results import (
     write_cell,
 )
 from benchmarks.runner.trained import TrainingJob, read_training, save_trained
-from benchmarks.runner.training import train
+from benchmarks.runner.training import ReportingRun, train
 from benchmarks.suite.conditions import Condition
-from benchmarks.suite.suite import Demonstrations, PeriodicEvaluation, VideoSettings
+from benchmarks.suite.demonstrations import Demonstrations
+from benchmarks.suite.suite import PeriodicEvaluation, VideoSettings
 from demos.collection.video import policy_frames, write_video
 from demos.datasets.metadata import episode_seeds
 from demos.runtime.engines import progress
@@ -117,6 +121,31 @@ def _check_unseen(environment: str, demonstrated: Sequence[int], unseen: Sequenc
         )
 
 
+def pretrain_encoder(folder: Path, wanted: EncoderJob) -> None:
+    """Pre-train an encoder of images and save it.
+
+    Args:
+        folder: Results folder.
+        wanted: Pre-training to carry out.
+
+    Raises:
+        FileNotFoundError: Its episodes could not be collected.
+    """
+    _check_collected(folder, wanted.datasets)
+    datasets = [demos.load(dataset.id, folder / DATASETS) for dataset in wanted.datasets]
+    began, on_cpu = time.perf_counter(), time.process_time()
+    encoder = pretrain(wanted.method, datasets, seed=wanted.seed, run=ReportingRun(), **wanted.settings)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - on_cpu
+    seeds = [seed for dataset in datasets for seed in episode_seeds(dataset)]
+    save_encoder(folder, wanted, encoder, seeds, seconds=round(seconds, 1), cpu_seconds=round(cpu, 1))
+
+
+def _check_collected(folder: Path, datasets: Sequence[Demonstrations]) -> None:
+    for dataset in datasets:
+        if (folder / failure_file(dataset.id)).is_file():
+            raise FileNotFoundError(f"its demonstrations were not collected: see {failure_file(dataset.id)}")
+
+
 def train_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvaluation | None) -> None:
     """Train an agent and save it.
 
@@ -126,17 +155,23 @@ def train_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvalua
         periodic_eval: Evaluations during the training; None for none.
 
     Raises:
-        FileNotFoundError: Its demonstrations could not be collected.
+        FileNotFoundError: Its demonstrations could not be collected, or its encoder could not be pre-trained.
     """
-    for dataset in wanted.datasets:
-        if (folder / failure_file(dataset.id)).is_file():
-            raise FileNotFoundError(f"its demonstrations were not collected: see {failure_file(dataset.id)}")
+    _check_collected(folder, wanted.datasets)
+    settings, seeds = dict(wanted.settings), list[int]()
+    encoder = wanted.encoder
+    if encoder is not None and wanted.pretraining is not None:
+        if (folder / failure_file(encoder.name)).is_file():
+            raise FileNotFoundError(f"its encoder was not pre-trained: see {failure_file(encoder.name)}")
+        settings |= {ENCODER: str(folder / encoder.path), "freeze_encoder": wanted.pretraining.freeze}
+        seeds += read_stored(folder, encoder).seeds_of_demonstrations
     environments = [Condition(env=keywords).make(name) for name, keywords in wanted.environments]
     try:
-        agent = agents.make(wanted.agent, environments[0], **wanted.settings)
+        agent = agents.make(wanted.agent, environments[0], **settings)
         datasets = [demos.load(dataset.id, folder / DATASETS) for dataset in wanted.datasets]
         cost = train(agent, datasets, environments, seed=wanted.seed, periodic_eval=periodic_eval)
-        save_trained(folder, wanted, agent, cost, [seed for dataset in datasets for seed in episode_seeds(dataset)])
+        seeds += [seed for dataset in datasets for seed in episode_seeds(dataset)]
+        save_trained(folder, wanted, agent, cost, seeds)
     finally:
         for env in environments:
             env.close()

@@ -15,7 +15,7 @@ from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
 from agents.registry import is_remote
 from agents.types import JsonObject, Keywords
-from benchmarks.runner.cache_keys import SERVER, Provenance, provenance_of
+from benchmarks.runner.cache_keys import SERVER, Provenance, encoder_provenance, provenance_of
 from benchmarks.runner.trained import TrainingJob
 from benchmarks.runner.training import Training
 from benchmarks.suite.fields import problem_of
@@ -116,7 +116,12 @@ def _trained(cell: Cell) -> Provenance:
     ]
     versions = {name: version for each in parts for name, version in each.versions.items()}
     sources = {name: source for each in parts for name, source in each.sources.items()}
-    return replace(parts[0], versions=versions, sources=sources)
+    settings = parts[0].settings
+    if cell.pretraining is not None:
+        encoder = encoder_provenance(cell.pretraining)
+        versions |= encoder.versions
+        settings = {**settings, "pretraining": encoder.settings}
+    return replace(parts[0], versions=versions, settings=settings, sources=sources)
 
 
 class StoredSuite(Suite):

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from agents.registry import AGENTS
 from benchmarks.runner import jobs
+from benchmarks.runner.encoders import EncoderJob, is_pretrained
 from benchmarks.runner.progress import ProgressDisplay
 from benchmarks.runner.results import (
     CELLS,
@@ -32,7 +33,8 @@ from benchmarks.runner.results import (
     write_suite,
 )
 from benchmarks.runner.trained import TrainingJob, is_trained, remove_outdated
-from benchmarks.suite.suite import Cell, Demonstrations, Suite
+from benchmarks.suite.demonstrations import Demonstrations
+from benchmarks.suite.suite import Cell, Suite
 from demos.runtime.engines import Engine, Job, JobPath
 from demos.runtime.files import write_atomically
 
@@ -52,12 +54,14 @@ class Missing:
 
     Attributes:
         datasets: Datasets to collect.
+        encoders: Encoders to pre-train.
         trainings: Training runs to carry out.
         cells: Cells to measure.
         videos: Cells to record videos of.
     """
 
     datasets: tuple[Demonstrations, ...]
+    encoders: tuple[EncoderJob, ...]
     trainings: tuple[TrainingJob, ...]
     cells: tuple[PlannedCell, ...]
     videos: tuple[PlannedCell, ...]
@@ -66,6 +70,7 @@ class Missing:
         """Return the names of the jobs."""
         return [
             *(dataset.id for dataset in self.datasets),
+            *(encoder.name for encoder in self.encoders),
             *(training.name for training in self.trainings),
             *(planned.cell.name for planned in self.cells),
             *(video_job_name(planned.cell) for planned in self.videos),
@@ -95,8 +100,14 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
         for training in _trainings([*cells, *videos])
         if not is_trained(base, training, with_curve=with_curve)
     ]
-    datasets = {dataset.id: dataset for each in trainings for dataset in each.datasets}
-    return Missing(tuple(datasets.values()), tuple(trainings), tuple(cells), tuple(videos))
+    encoders = {
+        encoder.key: encoder
+        for encoder in (each.encoder for each in trainings)
+        if encoder is not None and not is_pretrained(base, encoder)
+    }
+    learning: list[EncoderJob | TrainingJob] = [*encoders.values(), *trainings]
+    datasets = {dataset.id: dataset for each in learning for dataset in each.datasets}
+    return Missing(tuple(datasets.values()), tuple(encoders.values()), tuple(trainings), tuple(cells), tuple(videos))
 
 
 def _trainings(cells: Sequence[PlannedCell]) -> list[TrainingJob]:
@@ -164,11 +175,18 @@ def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
         )
     # Cells that need no training come first.
     made += measurements.pop("", [])
-    for each in todo.trainings:
-        shown = [dataset.id for dataset in each.datasets]
+    for encoder in todo.encoders:
+        shown = [dataset.id for dataset in encoder.datasets]
         data = [f"{jobs.DATASETS}/{name}" for name in shown]
+        made.append(job(encoder.name, jobs.pretrain_encoder, encoder, reads=data, writes=[encoder.path], after=shown))
+    for each in todo.trainings:
+        needed = [dataset.id for dataset in each.datasets]
+        data = [f"{jobs.DATASETS}/{name}" for name in needed]
+        if each.encoder is not None:
+            needed.append(each.encoder.name)
+            data.append(each.encoder.path)
         made.append(
-            job(each.name, jobs.train_agent, each, suite.periodic_eval, reads=data, writes=[each.path], after=shown)
+            job(each.name, jobs.train_agent, each, suite.periodic_eval, reads=data, writes=[each.path], after=needed)
         )
         # Cells follow their training, so that results come early.
         made += measurements.pop(each.name, [])
@@ -300,6 +318,8 @@ def delete_results(suite: Suite, folder: str | Path, labels: Sequence[str]) -> N
             (base / file).unlink(missing_ok=True)
     for each in _trainings([PlannedCell.of(cell) for cell in own]):
         shutil.rmtree(base / each.path, ignore_errors=True)
+        if each.encoder is not None:
+            shutil.rmtree(base / each.encoder.path, ignore_errors=True)
 
 
 def check_folder(suite: Suite, folder: str | Path) -> None:

@@ -15,9 +15,12 @@ from pydantic import Field
 from agents.registry import TrainableAgent
 from agents.types import JsonObject, Keywords
 from benchmarks.runner.cache_keys import Provenance
+from benchmarks.runner.encoders import EncoderJob
 from benchmarks.runner.training import Training
+from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.fields import SuiteModel, problem_of
-from benchmarks.suite.suite import Cell, Demonstrations, without_unused
+from benchmarks.suite.stages import Pretraining
+from benchmarks.suite.suite import Cell, without_unused
 from demos.runtime.files import write_json
 
 AGENTS = "agents"
@@ -37,6 +40,7 @@ class TrainingJob:
         env: Keywords for ``gym.make``.
         key: Cache key, computed once when a suite is planned.
         mixture: Datasets of several environments, the first of which are ``environment`` and ``env``.
+        pretraining: Pre-training of its encoder of images, with the same seed; None without one.
     """
 
     environment: str
@@ -47,6 +51,7 @@ class TrainingJob:
     env: Keywords
     key: str = field(compare=False)
     mixture: tuple[Demonstrations, ...] = ()
+    pretraining: Pretraining | None = None
 
     @classmethod
     def of(cls, cell: Cell, provenance: Provenance) -> TrainingJob | None:
@@ -61,7 +66,17 @@ class TrainingJob:
         environment, env = cell.environment, cell.trained_env
         if cell.mixture:
             environment, env = cell.mixture[0].environment, cell.mixture[0].env
-        planned = cls(environment, cell.agent, cell.settings, cell.training_seed, cell.dataset, env, "", cell.mixture)
+        planned = cls(
+            environment,
+            cell.agent,
+            cell.settings,
+            cell.training_seed,
+            cell.dataset,
+            env,
+            "",
+            cell.mixture,
+            cell.pretraining,
+        )
         request = {name: value for name, value in planned.description().items() if name != "settings"}
         return replace(planned, key=provenance.key(request))
 
@@ -71,6 +86,11 @@ class TrainingJob:
         if self.demonstrations is not None:
             content["demonstrations"] = without_unused(content["demonstrations"])
         return content
+
+    @property
+    def encoder(self) -> EncoderJob | None:
+        """Pre-training of its encoder of images; None without one."""
+        return None if self.pretraining is None else EncoderJob.of(self.pretraining, self.seed)
 
     @property
     def datasets(self) -> tuple[Demonstrations, ...]:

@@ -75,7 +75,23 @@ class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorA
         return self.env.step(action)
 
 
-class _MeasuredRun(Run):
+class ReportingRun(Run):
+    """Run that reports its progress to the engine."""
+
+    total = 1
+
+    def training(self, what: str, total: int, unit: str) -> Any:
+        """Show no progress bar, and report the progress to the engine."""
+        self.total = max(1, total)
+        return super().training(what, total, unit)
+
+    def log(self, done: int, **numbers: float) -> None:
+        """Report the progress."""
+        progress.report(done / self.total)
+        super().log(done, **numbers)
+
+
+class _MeasuredRun(ReportingRun):
     """Run that reports its progress, and records its success and the cost of its periodic evaluations."""
 
     def __init__(self, periodic_eval: PeriodicEvaluation | None) -> None:
@@ -84,15 +100,14 @@ class _MeasuredRun(Run):
         else:
             super().__init__(episodes=periodic_eval.episodes, evaluations=periodic_eval.evaluations)
         self.points: list[tuple[float, float]] = []
-        self.unit, self.total = "", 1
+        self.unit = ""
         self.steps, self.taken, self.cpu = 0, 0.0, 0.0
 
     def training(self, what: str, total: int, unit: str) -> Any:
-        self.unit, self.total = unit, max(1, total)
+        self.unit = unit
         return super().training(what, total, unit)
 
     def log(self, done: int, **numbers: float) -> None:
-        progress.report(done / self.total)
         if "success" in numbers:
             self.points.append((float(done), float(numbers["success"])))
         super().log(done, **numbers)

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from agents.pretraining.methods import METHODS
+from agents.pretraining.pretraining import pretraining_settings
 from agents.registry import ARCHIVE
 from agents.saving import archive
 from agents.types import JsonObject, Keywords
@@ -71,6 +73,22 @@ Mixture = Annotated[Items[DatasetKeys], BeforeValidator(_entries)]
 """Datasets of one training: a list, or the name of a recipe of :mod:`demos.recipes`."""
 
 
+class PretrainingKeys(SuiteModel):
+    """Pre-training of the encoder of images that an agent starts from."""
+
+    method: Literal[tuple(METHODS)]  # type: ignore[valid-type]  # names of a registry
+    datasets: Items[DatasetKeys]
+    settings: Keywords = Field(default={}, validate_default=True)
+    freeze: bool = False
+
+    @field_validator("settings")
+    @classmethod
+    def _check_settings(cls, settings: Keywords, info: ValidationInfo) -> Keywords:
+        if "method" in info.data:
+            pretraining_settings(info.data["method"], settings)
+        return settings
+
+
 class AgentKeys(SuiteModel):
     """Agent in a suite file; for keys that it omits, the suite's own keys apply."""
 
@@ -83,6 +101,7 @@ class AgentKeys(SuiteModel):
     env: EnvKeywords | None = None
     training_env: EnvKeywords | None = None
     mixture: Mixture | None = None
+    pretraining: PretrainingKeys | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
-import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
@@ -17,7 +15,9 @@ from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
 from agents.training.settings import read_settings
 from agents.types import JsonObject, Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
+from benchmarks.suite.demonstrations import Demonstrations, slug
 from benchmarks.suite.fields import Count, EnvironmentId, EnvKeywords, Items, Seed, SuiteModel
+from benchmarks.suite.stages import Pretraining
 from demos.collection.human_demonstrator import HUMAN
 from lam_envs.validation import MAX_PIXELS
 
@@ -63,35 +63,6 @@ class VideoSettings(SuiteModel):
     size: Annotated[int, Field(ge=2, le=MAX_PIXELS, multiple_of=2)] = Field(description="Width and height, pixels.")
 
 
-@dataclass(frozen=True)
-class Demonstrations:
-    """Demonstrations that agents learn from.
-
-    Attributes:
-        environment: An id.
-        count: Number of episodes, all of which succeed.
-        demonstrator: Name of a demonstrator of ``demos``.
-        seed: Seed of their collection.
-        env: Keywords for ``gym.make``.
-        motion: Motion of a person, as JSON, which the demonstrator ``human`` imitates.
-    """
-
-    environment: str
-    count: int
-    demonstrator: str
-    seed: int
-    env: Keywords = field(default_factory=dict)
-    motion: JsonObject | None = None
-
-    @property
-    def id(self) -> str:
-        """Id of the dataset."""
-        parts = [slug(self.environment.removesuffix("-v0"))]
-        if self.env:
-            parts.append(slug("-".join(f"{name}-{value}" for name, value in sorted(self.env.items()))))
-        return "-".join([*parts, self.demonstrator, str(self.count), f"seed{self.seed}", "v0"])
-
-
 class AgentEntry(SuiteModel):
     """An agent of a suite."""
 
@@ -114,6 +85,9 @@ class AgentEntry(SuiteModel):
     )
     mixture: Items[Demonstrations] | tuple[()] = Field(
         default=(), description="Datasets of one training on all of them; by default each environment has its own."
+    )
+    pretraining: Pretraining | None = Field(
+        default=None, description="Pre-training of the encoder of images; one for each training seed."
     )
 
     @model_serializer(mode="wrap")
@@ -152,6 +126,7 @@ class Cell:
         training_env: Further keywords for ``gym.make``, for demonstrations and training only.
         motion: Motion of a person, as JSON, which the demonstrator ``human`` imitates.
         mixture: Datasets of one training for many environments; empty for a training in this environment.
+        pretraining: Pre-training of the encoder of images, with the seed of the training; None without one.
     """
 
     environment: str
@@ -170,6 +145,7 @@ class Cell:
     training_env: Keywords = field(default_factory=dict)
     motion: JsonObject | None = None
     mixture: tuple[Demonstrations, ...] = ()
+    pretraining: Pretraining | None = None
 
     def as_json(self) -> JsonObject:
         """Return the cell as plain data."""
@@ -257,6 +233,7 @@ class Suite(SuiteModel):
                 training_env=entry.training_env if learns(entry.agent) else {},
                 motion=entry.motion if demonstrator == HUMAN else None,
                 mixture=entry.mixture,
+                pretraining=entry.pretraining,
             )
             for entry in self.agents
             for environment in entry.environments
@@ -290,21 +267,13 @@ class SpeedSuite(SuiteModel):
         return self.environments == tuple(lam_envs.ENV_IDS)
 
 
-UNUSED = ("env", "training_env", "motion", "mixture")
+UNUSED = ("env", "training_env", "motion", "mixture", "pretraining")
 """Names of what most suites do not use, and files of earlier versions do not have."""
 
 
 def without_unused(content: JsonObject) -> JsonObject:
     """Return plain data without what most suites do not use, as in files of earlier versions."""
     return {name: value for name, value in content.items() if value or name not in UNUSED}
-
-
-def slug(text: str) -> str:
-    """Return a text as part of a file name; a checksum stands for what a file name cannot hold."""
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", text):
-        return text
-    safe = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in text)
-    return f"{safe[:50]}-{zlib.crc32(text.encode(errors='backslashreplace')):08x}"
 
 
 def learns(agent: str) -> bool:

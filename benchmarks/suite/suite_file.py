@@ -10,21 +10,25 @@ An agent is a name, or a mapping with what differs for it in this suite::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from agents.pretraining.initialization import ENCODER, ENCODER_SETTINGS
 from agents.registry import find, spec_of
+from agents.training.provenance import settings_type
+from agents.types import Keywords
 from benchmarks.suite.conditions import Condition
+from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.fields import (
     call_third_party,
 )
-from benchmarks.suite.schema import ANY, MODELS, AgentKeys, SuiteKeys
+from benchmarks.suite.schema import ANY, MODELS, AgentKeys, DatasetKeys, SuiteKeys
+from benchmarks.suite.stages import Pretraining
 from benchmarks.suite.suite import (
     AgentEntry,
-    Demonstrations,
     SpeedSuite,
     Suite,
     learns,
@@ -193,7 +197,25 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
         training_env=file.training_env if agent.training_env is None else agent.training_env,
         motion=file.motion if from_demonstrations and HUMAN in demonstrators else None,
         mixture=mixture,
+        pretraining=_pretraining(agent, file, *key_path),
     )
+
+
+def _pretraining(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> Pretraining | None:
+    """Return the pre-training of an agent's encoder; None without one."""
+    keys = agent.pretraining
+    if keys is None:
+        return None
+    where = (*key_path, "pretraining")
+    if file.demonstration_seed is None:
+        raise _SuiteError("pre-training needs episodes, and the suite lacks demonstration_seed", *where)
+    kind = settings_type(agent.agent, agent.settings)
+    if kind is None or ENCODER not in kind.model_fields:
+        raise _SuiteError(f"{agent.agent} has no setting {ENCODER}: remove pretraining", *where)
+    if ENCODER_SETTINGS & agent.settings.keys():
+        raise _SuiteError(f"give {' or '.join(sorted(ENCODER_SETTINGS))} by pretraining", *key_path, "settings")
+    datasets = _datasets(keys.datasets, file.env if agent.env is None else agent.env, file, *where)
+    return Pretraining(keys.method, datasets, keys.settings, keys.freeze)
 
 
 def _mixture(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> tuple[Demonstrations, ...]:
@@ -208,15 +230,23 @@ def _mixture(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> tuple[D
         if getattr(agent, key) is not None:
             raise _SuiteError(f"give {key} in mixture", *key_path, key)
     keywords = {**(file.env if agent.env is None else agent.env), **(agent.training_env or file.training_env)}
+    return _datasets(agent.mixture, keywords, file, *where)
+
+
+def _datasets(
+    entries: Sequence[DatasetKeys], keywords: Keywords, file: SuiteKeys, *where: str | int
+) -> tuple[Demonstrations, ...]:
+    """Return a dataset for each environment and demonstrator of each entry, all of them different."""
+    seed = file.demonstration_seed or 0
     datasets = [
         Demonstrations(
             environment,
             entry.demonstrations,
             demonstrator,
-            (file.demonstration_seed or 0) if entry.seed is None else entry.seed,
+            seed if entry.seed is None else entry.seed,
             keywords | entry.env,
         )
-        for entry in agent.mixture
+        for entry in entries
         for environment in entry.environments
         for demonstrator in entry.demonstrator
     ]

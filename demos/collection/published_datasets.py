@@ -51,6 +51,7 @@ PLANS: dict[str, Keywords] = dict(
             for demonstrator in ("noisy", "novice", "mixed")
         ),
         _plan("LamPush", 200, 1, demonstrator="noisy"),
+        *(_plan(task, count, 1) for task in ("LamGraspPixels", "LamPickPlacePixels") for count in (10, 25)),
         *(_plan(task, 200, 1) for task in ("LamDrawer", "LamConveyor", "LamClutter", "LamTable")),
         *(_plan(task, 100, 1, demonstrator="human", motion="carry_box") for task in ("LamGrasp", "LamPickPlace")),
     ]
