@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 import agents
+from agents.deployment.adaptation.command import ADAPT_EXAMPLE, adapt
 from agents.deployment.commands import export, serve
 from agents.deployment.pretrained.commands import enjoy, pretrained, publish, pull, push
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
@@ -120,6 +121,7 @@ def train(
 
 app.command(epilog=PRETRAIN_EXAMPLE)(pretrain)
 app.command(epilog=FINETUNE_EXAMPLE)(finetune)
+app.command(epilog=ADAPT_EXAMPLE)(adapt)
 app.command(epilog=TALK_EXAMPLE)(talk)
 
 

@@ -41,6 +41,9 @@ AGENTS: dict[str, str] = {
 }
 """Import paths of our agents by name. A new agent is one file, its settings in ``configs``, and one line here."""
 
+ADAPTED: dict[str, str] = {"residual": "agents.rl.residual:ResidualAgent"}
+"""Import paths of agents that only ``agents adapt`` makes, from a saved agent."""
+
 INSTALL_IMITATION = "pip install --no-deps imitation==1.0.1"
 """Command that installs imitation. It pins versions of 2023, so no extra can list it; the parts used here run on
 newer ones."""
@@ -153,6 +156,11 @@ def names() -> list[str]:
     return sorted({*AGENTS, *(entry.name for entry in _installed())})
 
 
+def saved_names() -> list[str]:
+    """Return the names that a saved agent may have: also those of agents that only adaptation makes."""
+    return sorted({*names(), *ADAPTED})
+
+
 def _installed() -> tuple[EntryPoint, ...]:
     return _registered(tuple((os.path.abspath(place), _changed(place)) for place in sys.path))
 
@@ -190,8 +198,8 @@ def import_path_of(name: str) -> str:
     Args:
         name: See :func:`find`.
     """
-    if name in AGENTS:
-        return AGENTS[name]
+    if name in AGENTS or name in ADAPTED:
+        return {**AGENTS, **ADAPTED}[name]
     return next((str(entry.value) for entry in _installed() if entry.name == name), name)
 
 
@@ -293,9 +301,9 @@ def load(directory: str | Path, env: Env, *, agent: str | None = None) -> Any:
         ValueError: The files are damaged, name an unknown agent, or belong to other spaces.
     """
     name = agent or read_description(directory).get("agent")
-    if agent is None and name not in names():
+    if agent is None and name not in saved_names():
         raise ValueError(
-            f"{directory} was saved by agent {name!r}, which is not registered (known: {', '.join(names())}). "
+            f"{directory} was saved by agent {name!r}, which is not registered (known: {', '.join(saved_names())}). "
             "If you trust it, give its class: agent='package.module:Class'"
         )
     kind = find(str(name))

@@ -20,6 +20,7 @@ from benchmarks.reports import export as exporting
 from benchmarks.reports import report as reports
 from benchmarks.reports.paper import write_paper
 from benchmarks.runner import runner
+from benchmarks.runner.durations import expected_seconds
 from benchmarks.runner.results import FAILURES, cell_file, read_results
 from benchmarks.speed import datasets as data_speed
 from benchmarks.speed import learning as learning_speed
@@ -112,7 +113,7 @@ def _show_plan(suite: Suite, folder: Path, workers: int) -> None:
     """Show what a run would do, and how long it takes by earlier results there and by published ones."""
     with console.status("comparing results with the suite"):
         todo = runner.missing(suite, folder)
-    expected = runner.expected_seconds(todo, [folder, Path("results") / suite.name])
+    expected = expected_seconds(todo, [folder, Path("results") / suite.name])
     table = Table("environment", "agent", "training runs", "evaluations", "estimated time", box=None)
     kinds = [(each.cell.environment, each.cell.label, each.cell.condition) for each in todo.cells]
     trained: set[str] = set()

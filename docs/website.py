@@ -49,6 +49,7 @@ MENU = {
         "large_action_model",
         "remote_agents",
         "explanations",
+        "adaptation",
         "agents",
     ),
     "Benchmarks": ("benchmarks", "results", "leaderboard", "scale"),

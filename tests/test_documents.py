@@ -86,6 +86,7 @@ LONG = (
     "remote_agents.md",
     "explanations.md",
     "pretraining.md",
+    "adaptation.md",
     "large_action_model.md",
 )
 """Documents whose blocks take a minute; ``make test-all`` runs them."""

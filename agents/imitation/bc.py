@@ -18,13 +18,8 @@ from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.encoders.images import ImageEncoder, Readout, shifted_images
 from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords, set_weights, weights_of
 from agents.policies.torch_policy import TorchPolicy
-from agents.pretraining.initialization import (
-    ENCODER_SETTINGS,
-    PretrainedEncoderSettings,
-    initialize,
-    load_encoder,
-    record_encoder,
-)
+from agents.pretraining.initialization import initialize, load_encoder, record_encoder
+from agents.pretraining.settings import ENCODER_SETTINGS, PretrainedEncoderSettings
 from agents.registry import AgentSpec
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.policy_agent import PolicyAgent

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import minari
 
 from agents.pretraining.encoder import PretrainedEncoder
 from agents.pretraining.frames import FrameExamples, Frames
-from agents.pretraining.methods import find_method
-from agents.pretraining.model import PretrainingSettings
+from agents.pretraining.methods import find_method, pretraining_settings, pretraining_versions
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.provenance import PACKAGES
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import check_seed, checked_settings
+from agents.training.settings import check_seed
 from agents.types import JsonObject
 from demos.collection.versions import library_versions
-
-
-def pretraining_settings(method: str, given: Mapping[str, object]) -> PretrainingSettings:
-    """Return the settings of a method.
-
-    Args:
-        method: Name of the method.
-        given: Settings that differ from the defaults, by name.
-
-    Raises:
-        ValueError: An unknown method or setting, or a value of another type or out of range.
-    """
-    return checked_settings(f"method {method}", find_method(method).settings_class, given)
-
-
-def pretraining_versions(method: str) -> dict[str, int]:
-    """Return the version of a method."""
-    return {f"pretraining {method}": find_method(method).version}
 
 
 def pretrain(

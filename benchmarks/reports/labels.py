@@ -9,7 +9,7 @@ from agents.types import JsonObject, Keywords
 
 def label_descriptions(suite: JsonObject) -> dict[str, str]:
     """Return a description of each label that is not just the name of an agent."""
-    parts = ("settings", "mixture", "env", "training_env", "pretraining")
+    parts = ("settings", "mixture", "env", "training_env", "pretraining", "adaptation")
     return {
         entry["label"]: ", ".join(
             [
@@ -19,6 +19,7 @@ def label_descriptions(suite: JsonObject) -> dict[str, str]:
                 *_described_mixture(entry.get("mixture", ())),
                 *_described_pretraining(entry.get("pretraining")),
                 *_described_keywords("environment with", entry.get("env", {})),
+                *_described_adaptation(entry.get("adaptation")),
                 *_described_keywords("trained with", entry.get("training_env", {})),
             ]
         )
@@ -46,6 +47,15 @@ def _described_pretraining(pretraining: JsonObject | None) -> list[str]:
     trained = "frozen" if pretraining["freeze"] else "fine-tuned"
     settings = [f"{name} {value}" for name, value in sorted(pretraining["settings"].items())]
     return [" ".join([f"{trained} encoder by {pretraining['method']} on {count} episodes", *settings])]
+
+
+def _described_adaptation(adaptation: JsonObject | None) -> list[str]:
+    """Return the adaptation of a trained agent in words; empty without one."""
+    if adaptation is None:
+        return []
+    budget = "" if adaptation["budget"] is None else f" (budget {adaptation['budget']})"
+    settings = [f"{name} {value}" for name, value in sorted(adaptation["settings"].items())]
+    return [" ".join([f"adapted to {adaptation['condition']} by {adaptation['method']}{budget}", *settings])]
 
 
 def _described_demonstrations(demonstrations: dict[str, list[int]], demonstrators: list[str]) -> list[str]:

@@ -22,11 +22,12 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 import lam_envs
-from agents.pretraining.pretraining import pretraining_settings, pretraining_versions
+from agents.deployment.adaptation.methods import adaptation_settings, adaptation_versions
+from agents.pretraining.methods import pretraining_settings, pretraining_versions
 from agents.registry import AGENTS, import_path_of, is_remote, is_saved, read_description
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
 from agents.types import JsonObject, Keywords
-from benchmarks.suite.stages import Pretraining
+from benchmarks.suite.stages import Adaptation, Pretraining
 from demos.collection.environment_versions import environment_versions
 from demos.collection.human_demonstrator import HUMAN
 from demos.collection.plan import Plan
@@ -128,6 +129,20 @@ def encoder_provenance(pretraining: Pretraining) -> Provenance:
         versions |= demonstration_versions(env_id, dataset.env, demonstrators=acting)
     settings = pretraining_settings(pretraining.method, pretraining.settings).model_dump()
     return Provenance(versions, settings, library_versions(PACKAGES))
+
+
+def adaptation_provenance(adaptation: Adaptation, environment: str, keywords: Keywords) -> Provenance:
+    """Return the provenance of an adaptation, apart from that of the agent.
+
+    Args:
+        adaptation: Adaptation.
+        environment: Id of the environment of the training.
+        keywords: Keywords of the changed environment.
+    """
+    env_id = environment.rpartition(":")[2]
+    versions = {**environment_versions(env_id, **keywords), **expert_versions(env_id, **keywords)}
+    settings = adaptation_settings(adaptation.method, adaptation.settings).model_dump()
+    return Provenance({**versions, **adaptation_versions(adaptation.method)}, settings, library_versions(PACKAGES))
 
 
 def _is_expert(agent: str) -> bool:

@@ -7,16 +7,19 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from agents.pretraining.encoder import PretrainedEncoder
 from agents.types import JsonObject
 from benchmarks.runner.cache_keys import encoder_provenance
 from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.fields import SuiteModel, problem_of
 from benchmarks.suite.stages import Pretraining
 from demos.runtime.files import write_json
+
+if TYPE_CHECKING:
+    from agents.pretraining.encoder import PretrainedEncoder  # it imports PyTorch, which not every command needs
 
 ENCODERS = "encoders"
 STORED_FILE = "pretraining.json"

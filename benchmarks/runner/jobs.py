@@ -15,6 +15,7 @@ import traceback
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ import numpy as np
 import agents
 import demos
 from agents.evaluation.evaluation import evaluate
-from agents.pretraining.initialization import ENCODER
-from agents.pretraining.pretraining import pretrain
+from agents.pretraining.settings import ENCODER
 from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved
 from agents.saving import archive
 from benchmarks.runner.encoders import EncoderJob, read_stored, save_encoder
@@ -41,7 +41,7 @@ from benchmarks.runner.results import (
     write_cell,
 )
 from benchmarks.runner.trained import TrainingJob, read_training, save_trained
-from benchmarks.runner.training import ReportingRun, train
+from benchmarks.runner.training import Curve, ReportingRun, measured_adaptation, train
 from benchmarks.suite.conditions import Condition
 from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.suite import PeriodicEvaluation, VideoSettings
@@ -131,6 +131,8 @@ def pretrain_encoder(folder: Path, wanted: EncoderJob) -> None:
     Raises:
         FileNotFoundError: Its episodes could not be collected.
     """
+    from agents.pretraining.pretraining import pretrain  # late: it imports PyTorch, which not every command needs
+
     _check_collected(folder, wanted.datasets)
     datasets = [demos.load(dataset.id, folder / DATASETS) for dataset in wanted.datasets]
     began, on_cpu = time.perf_counter(), time.process_time()
@@ -175,6 +177,44 @@ def train_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvalua
     finally:
         for env in environments:
             env.close()
+
+
+def adapt_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvaluation | None) -> None:
+    """Adapt a trained agent and save it, or the agent as it was if it did not become better.
+
+    Args:
+        folder: Results folder.
+        wanted: Adaptation to carry out.
+        periodic_eval: Not used; an adaptation has a check instead.
+
+    Raises:
+        FileNotFoundError: The training failed.
+    """
+    base, adaptation = wanted.base, wanted.adaptation
+    assert base is not None and adaptation is not None  # noqa: S101, PT018  (for the type checker)
+    if (folder / failure_file(base.name)).is_file():
+        raise FileNotFoundError(f"its training failed: see {failure_file(base.name)}")
+    _check_collected(folder, wanted.datasets)
+    datasets = [demos.load(dataset.id, folder / DATASETS) for dataset in wanted.datasets]
+    changed = Condition(env={**wanted.env, **adaptation.env}).make(wanted.environment)
+    home = Condition(env=wanted.env).make(wanted.environment)
+    try:
+        adapted, cost = measured_adaptation(
+            folder / base.path,
+            changed,
+            home,
+            method=adaptation.method,
+            budget=adaptation.budget,
+            seed=wanted.seed,
+            replay=datasets or None,
+            **adaptation.settings,
+        )
+    finally:
+        changed.close()
+        home.close()
+    curve = None if periodic_eval is None else Curve("steps", periodic_eval.episodes, (), ())
+    seeds = read_training(folder, base).seeds_of_demonstrations
+    save_trained(folder, wanted, adapted.agent, replace(cost, curve=curve), seeds)
 
 
 def measure(folder: Path, planned: PlannedCell, episode_seconds: int) -> None:
@@ -279,7 +319,9 @@ def _agent(folder: Path, planned: PlannedCell, env: Any) -> Any:
         return made
     if (folder / failure_file(wanted.name)).is_file():
         raise FileNotFoundError(f"its training failed: see {failure_file(wanted.name)}")
-    return agents.load(folder / wanted.path, env, agent=cell.agent)
+    # A residual policy is another agent than the one that it corrects.
+    name = cell.agent if wanted.adaptation is None else None
+    return agents.load(folder / wanted.path, env, agent=name)
 
 
 def _quieten() -> None:

@@ -15,7 +15,7 @@ from agents.evaluation import evaluation
 from agents.evaluation.evaluation import EpisodeResult, Evaluation
 from agents.registry import is_remote
 from agents.types import JsonObject, Keywords
-from benchmarks.runner.cache_keys import SERVER, Provenance, encoder_provenance, provenance_of
+from benchmarks.runner.cache_keys import SERVER, Provenance, adaptation_provenance, encoder_provenance, provenance_of
 from benchmarks.runner.trained import TrainingJob
 from benchmarks.runner.training import Training
 from benchmarks.suite.fields import problem_of
@@ -94,12 +94,21 @@ class PlannedCell:
         trained = _trained(cell)
         versions = cell.perturbation.versions(cell.environment.rpartition(":")[2])
         measured = replace(trained, versions={**trained.versions, **versions, "evaluation": evaluation.VERSION})
-        return cls(cell, measured, key_of(cell, measured), TrainingJob.of(cell, trained))
+        return cls(cell, measured, key_of(cell, measured), _training(cell, trained))
 
     @property
     def is_identified(self) -> bool:
         """True if an equal key means an equal policy; False for a policy server that reports no version."""
         return not is_remote(self.cell.agent) or SERVER in self.provenance.sources
+
+
+def _training(cell: Cell, trained: Provenance) -> TrainingJob | None:
+    """Return the training of a cell, with the one that it adapts."""
+    job = TrainingJob.of(cell, trained)
+    if job is None or cell.adaptation is None:
+        return job
+    before = replace(cell, adaptation=None)
+    return replace(job, base=TrainingJob.of(before, _trained(before)))
 
 
 def _trained(cell: Cell) -> Provenance:
@@ -121,6 +130,11 @@ def _trained(cell: Cell) -> Provenance:
         encoder = encoder_provenance(cell.pretraining)
         versions |= encoder.versions
         settings = {**settings, "pretraining": encoder.settings}
+    if cell.adaptation is not None:
+        keywords = {**cell.trained_env, **cell.adaptation.env}
+        adapted = adaptation_provenance(cell.adaptation, cell.environment, keywords)
+        versions |= adapted.versions
+        settings = {**settings, "adaptation": adapted.settings}
     return replace(parts[0], versions=versions, settings=settings, sources=sources)
 
 

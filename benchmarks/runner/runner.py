@@ -17,7 +17,6 @@ from benchmarks.runner import jobs
 from benchmarks.runner.encoders import EncoderJob, is_pretrained
 from benchmarks.runner.progress import ProgressDisplay
 from benchmarks.runner.results import (
-    CELLS,
     FAILURES,
     RECORDED_EPISODES,
     SUITE_FILE,
@@ -26,7 +25,6 @@ from benchmarks.runner.results import (
     failure_file,
     is_done,
     is_recorded,
-    read_cell,
     video_file,
     video_info_file,
     video_job_name,
@@ -34,7 +32,7 @@ from benchmarks.runner.results import (
 )
 from benchmarks.runner.trained import TrainingJob, is_trained, remove_outdated
 from benchmarks.suite.demonstrations import Demonstrations
-from benchmarks.suite.suite import Cell, Suite
+from benchmarks.suite.suite import Suite
 from demos.runtime.engines import Engine, Job, JobPath
 from demos.runtime.files import write_atomically
 
@@ -95,11 +93,7 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
         for cell in suite.recorded_cells().values()
         if settings is not None and not is_recorded(base, plans[cell.name], settings)
     ]
-    trainings = [
-        training
-        for training in _trainings([*cells, *videos])
-        if not is_trained(base, training, with_curve=with_curve)
-    ]
+    trainings = _untrained([*cells, *videos], base, with_curve=with_curve)
     encoders = {
         encoder.key: encoder
         for encoder in (each.encoder for each in trainings)
@@ -113,6 +107,18 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
 def _trainings(cells: Sequence[PlannedCell]) -> list[TrainingJob]:
     """Return the training runs of cells, each once."""
     return list({planned.training.key: planned.training for planned in cells if planned.training}.values())
+
+
+def _untrained(cells: Sequence[PlannedCell], folder: Path, *, with_curve: bool) -> list[TrainingJob]:
+    """Return the missing training runs of cells, before them those whose agents they adapt."""
+    found: dict[str, TrainingJob] = {}
+    for training in _trainings(cells):
+        if not is_trained(folder, training, with_curve=with_curve):
+            adapted = training.base
+            if adapted is not None and not is_trained(folder, adapted, with_curve=with_curve):
+                found.setdefault(adapted.key, adapted)
+            found.setdefault(training.key, training)
+    return list(found.values())
 
 
 def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
@@ -185,9 +191,11 @@ def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
         if each.encoder is not None:
             needed.append(each.encoder.name)
             data.append(each.encoder.path)
-        made.append(
-            job(each.name, jobs.train_agent, each, suite.periodic_eval, reads=data, writes=[each.path], after=needed)
-        )
+        if each.base is not None:
+            needed.append(each.base.name)
+            data.append(each.base.path)
+        work = jobs.train_agent if each.base is None else jobs.adapt_agent
+        made.append(job(each.name, work, each, suite.periodic_eval, reads=data, writes=[each.path], after=needed))
         # Cells follow their training, so that results come early.
         made += measurements.pop(each.name, [])
     for planned in todo.videos:
@@ -205,41 +213,6 @@ def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
             )
         )
     return made
-
-
-def expected_seconds(todo: Missing, folders: Sequence[str | Path]) -> dict[str, float]:
-    """Return the expected wall time of training runs and cells: the mean of earlier ones, with any seed and version.
-
-    Args:
-        todo: Missing work.
-        folders: Results folders with earlier results.
-
-    Returns:
-        Seconds by the name of the training or the cell; names without earlier results are absent.
-    """
-    trained: dict[tuple[object, ...], list[float]] = {}
-    measured: dict[tuple[object, ...], list[float]] = {}
-    for folder in folders:
-        for path in sorted((Path(folder) / CELLS).glob("*.json")):
-            with contextlib.suppress(ValueError):
-                result = read_cell(path)
-                measured.setdefault((result.cell.environment, result.cell.label), []).append(
-                    result.evaluation_seconds
-                )
-                if result.training is not None:
-                    trained.setdefault(_kind(result.cell), []).append(result.training.seconds)
-    known: dict[str, list[float]] = {}
-    for planned in todo.cells:
-        cell, training = planned.cell, planned.training
-        known[cell.name] = measured.get((cell.environment, cell.label), [])
-        if training in todo.trainings:
-            known[training.name] = trained.get(_kind(cell), [])
-    return {name: sum(seconds) / len(seconds) for name, seconds in known.items() if seconds}
-
-
-def _kind(cell: Cell) -> tuple[object, ...]:
-    """Return a key that is equal for training runs of equal duration."""
-    return cell.environment, cell.agent, str(cell.settings), cell.demonstrations
 
 
 def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = False) -> Path:

@@ -9,17 +9,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import Field
 
-from agents.registry import TrainableAgent
 from agents.types import JsonObject, Keywords
 from benchmarks.runner.cache_keys import Provenance
 from benchmarks.runner.encoders import EncoderJob
 from benchmarks.runner.training import Training
 from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.fields import SuiteModel, problem_of
-from benchmarks.suite.stages import Pretraining
+from benchmarks.suite.stages import Adaptation, Pretraining
 from benchmarks.suite.suite import Cell, without_unused
 from demos.runtime.files import write_json
 
@@ -27,9 +27,19 @@ AGENTS = "agents"
 TRAINING_FILE = "training.json"
 
 
+class Saveable(Protocol):
+    """Agent that can be saved."""
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the agent to a folder."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingJob:
-    """A training run. Cells of the same agent, settings, data and seed share it, whatever their labels are.
+    """A training run, or the adaptation of its agent.
+
+    Cells of the same agent, settings, data and seed share it, whatever their labels are.
 
     Attributes:
         environment: An id.
@@ -41,6 +51,8 @@ class TrainingJob:
         key: Cache key, computed once when a suite is planned.
         mixture: Datasets of several environments, the first of which are ``environment`` and ``env``.
         pretraining: Pre-training of its encoder of images, with the same seed; None without one.
+        adaptation: Adaptation of the agent of ``base``; None for a training.
+        base: Training whose agent is adapted; None for a training.
     """
 
     environment: str
@@ -52,6 +64,8 @@ class TrainingJob:
     key: str = field(compare=False)
     mixture: tuple[Demonstrations, ...] = ()
     pretraining: Pretraining | None = None
+    adaptation: Adaptation | None = None
+    base: TrainingJob | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, cell: Cell, provenance: Provenance) -> TrainingJob | None:
@@ -76,21 +90,24 @@ class TrainingJob:
             "",
             cell.mixture,
             cell.pretraining,
+            cell.adaptation,
         )
         request = {name: value for name, value in planned.description().items() if name != "settings"}
         return replace(planned, key=provenance.key(request))
 
     def description(self) -> JsonObject:
         """Return all but the key as plain data."""
-        content = without_unused({name: value for name, value in asdict(self).items() if name != "key"})
+        content = without_unused({name: value for name, value in asdict(self).items() if name not in ("key", "base")})
         if self.demonstrations is not None:
             content["demonstrations"] = without_unused(content["demonstrations"])
         return content
 
     @property
     def encoder(self) -> EncoderJob | None:
-        """Pre-training of its encoder of images; None without one."""
-        return None if self.pretraining is None else EncoderJob.of(self.pretraining, self.seed)
+        """Pre-training of its encoder of images; None without one, and for an adaptation."""
+        if self.pretraining is None or self.adaptation is not None:
+            return None
+        return EncoderJob.of(self.pretraining, self.seed)
 
     @property
     def datasets(self) -> tuple[Demonstrations, ...]:
@@ -165,7 +182,7 @@ def read_training(folder: Path, training_job: TrainingJob) -> StoredTraining:
 
 
 def save_trained(
-    folder: Path, training_job: TrainingJob, agent: TrainableAgent, cost: Training, seeds: Sequence[int]
+    folder: Path, training_job: TrainingJob, agent: Saveable, cost: Training, seeds: Sequence[int]
 ) -> Path:
     """Save a trained agent with the cost of its training, completely or not at all.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, SupportsFloat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat
 
 import gymnasium as gym
 import minari
@@ -16,6 +17,9 @@ from agents.types import Action, Env, Info, Keywords, Observation
 from benchmarks.suite.suite import PeriodicEvaluation
 from demos.collection.recording import Policy
 from demos.runtime.engines import progress
+
+if TYPE_CHECKING:
+    from agents.deployment.adaptation.adapting import Adapted  # it imports PyTorch, which not every command needs
 
 
 @dataclass(frozen=True)
@@ -156,3 +160,20 @@ def train(
         done, success = (tuple(values) for values in zip(*run.points, strict=True)) if run.points else ((), ())
         curve = Curve(run.unit, periodic_eval.episodes, done, success)
     return Training(steps - run.steps, curve, round(taken - run.taken, 1), round(cpu - run.cpu, 1))
+
+
+def measured_adaptation(directory: Path, env: Env, home: Env, **arguments: Any) -> tuple[Adapted, Training]:
+    """Adapt an agent, and measure the cost, that of the check included.
+
+    Args:
+        directory: Folder of the agent.
+        env: Environment in which it is used.
+        home: Environment in which it was trained.
+        arguments: Further arguments of :func:`agents.deployment.adaptation.adapting.adapt`.
+    """
+    from agents.deployment.adaptation.adapting import adapt  # late, as above
+
+    steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
+    adapted = adapt(directory, CountedSteps(env), CountedSteps(home), run=ReportingRun(), **arguments)
+    taken, cpu = time.perf_counter() - began, time.process_time() - on_cpu
+    return adapted, Training(CountedSteps.total - steps, None, round(taken, 1), round(cpu, 1))

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from agents.pretraining.methods import METHODS
-from agents.pretraining.pretraining import pretraining_settings
+from agents.deployment.adaptation.methods import METHODS as ADAPTATION_METHODS
+from agents.deployment.adaptation.methods import adaptation_settings
+from agents.pretraining.methods import METHODS, pretraining_settings
 from agents.registry import ARCHIVE
 from agents.saving import archive
 from agents.types import JsonObject, Keywords
@@ -89,6 +90,22 @@ class PretrainingKeys(SuiteModel):
         return settings
 
 
+class AdaptationKeys(SuiteModel):
+    """Adaptation of a trained agent to a condition."""
+
+    method: Literal[tuple(ADAPTATION_METHODS)]  # type: ignore[valid-type]  # names of a registry
+    condition: Text
+    budget: Count | None = None
+    settings: Keywords = Field(default={}, validate_default=True)
+
+    @field_validator("settings")
+    @classmethod
+    def _check_settings(cls, settings: Keywords, info: ValidationInfo) -> Keywords:
+        if "method" in info.data:
+            adaptation_settings(info.data["method"], settings)
+        return settings
+
+
 class AgentKeys(SuiteModel):
     """Agent in a suite file; for keys that it omits, the suite's own keys apply."""
 
@@ -102,6 +119,7 @@ class AgentKeys(SuiteModel):
     training_env: EnvKeywords | None = None
     mixture: Mixture | None = None
     pretraining: PretrainingKeys | None = None
+    adaptation: AdaptationKeys | None = None
 
     @model_validator(mode="before")
     @classmethod

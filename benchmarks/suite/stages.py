@@ -1,4 +1,4 @@
-"""Stages of a suite before the training of an agent."""
+"""Stages of a suite before and after the training of an agent."""
 
 from __future__ import annotations
 
@@ -23,3 +23,22 @@ class Pretraining:
     datasets: tuple[Demonstrations, ...]
     settings: Keywords = field(default_factory=dict)
     freeze: bool = False
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Adaptation of a trained agent to a condition, with the seed of its training.
+
+    Attributes:
+        method: Name of the method, see :data:`agents.deployment.adaptation.methods.METHODS`.
+        condition: Name of the condition.
+        env: Keywords that the condition changes.
+        budget: Amount of data in the unit of the method; None for the method's own.
+        settings: Settings that differ from those of the method.
+    """
+
+    method: str
+    condition: str
+    env: Keywords
+    budget: int | None = None
+    settings: Keywords = field(default_factory=dict)

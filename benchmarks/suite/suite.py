@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 import lam_envs
-from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved, names, read_description, spec_of
+from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved, read_description, saved_names, spec_of
 from agents.training.provenance import settings_type
 from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
 from agents.training.settings import read_settings
@@ -17,7 +17,7 @@ from agents.types import JsonObject, Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.demonstrations import Demonstrations, slug
 from benchmarks.suite.fields import Count, EnvironmentId, EnvKeywords, Items, Seed, SuiteModel
-from benchmarks.suite.stages import Pretraining
+from benchmarks.suite.stages import Adaptation, Pretraining
 from demos.collection.human_demonstrator import HUMAN
 from lam_envs.validation import MAX_PIXELS
 
@@ -89,6 +89,10 @@ class AgentEntry(SuiteModel):
     pretraining: Pretraining | None = Field(
         default=None, description="Pre-training of the encoder of images; one for each training seed."
     )
+    adaptation: Adaptation | None = Field(
+        default=None,
+        description="Adaptation to a condition after the training; it is measured there and as trained.",
+    )
 
     @model_serializer(mode="wrap")
     def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:
@@ -127,6 +131,7 @@ class Cell:
         motion: Motion of a person, as JSON, which the demonstrator ``human`` imitates.
         mixture: Datasets of one training for many environments; empty for a training in this environment.
         pretraining: Pre-training of the encoder of images, with the seed of the training; None without one.
+        adaptation: Adaptation of the trained agent before it is measured; None without one.
     """
 
     environment: str
@@ -146,6 +151,7 @@ class Cell:
     motion: JsonObject | None = None
     mixture: tuple[Demonstrations, ...] = ()
     pretraining: Pretraining | None = None
+    adaptation: Adaptation | None = None
 
     def as_json(self) -> JsonObject:
         """Return the cell as plain data."""
@@ -234,11 +240,13 @@ class Suite(SuiteModel):
                 motion=entry.motion if demonstrator == HUMAN else None,
                 mixture=entry.mixture,
                 pretraining=entry.pretraining,
+                adaptation=entry.adaptation,
             )
             for entry in self.agents
             for environment in entry.environments
             for count, demonstrator in entry.datasets(environment)
             for condition, changes in self.conditions.items()
+            if entry.adaptation is None or condition in (AS_TRAINED, entry.adaptation.condition)
             for seed in (self.training_seeds if learns(entry.agent) else (None,))
         ]
         return sorted(cells, key=lambda cell: cell.training_seed is None)
@@ -267,7 +275,7 @@ class SpeedSuite(SuiteModel):
         return self.environments == tuple(lam_envs.ENV_IDS)
 
 
-UNUSED = ("env", "training_env", "motion", "mixture", "pretraining")
+UNUSED = ("env", "training_env", "motion", "mixture", "pretraining", "adaptation")
 """Names of what most suites do not use, and files of earlier versions do not have."""
 
 
@@ -301,8 +309,8 @@ def has_learned(agent: str) -> bool:
     if not is_saved(agent):
         return agent.endswith(ARCHIVE)
     name = read_description(agent).get("agent")
-    if name not in names():
-        raise ValueError(f"{agent} was saved by agent {name!r}; expected one of {', '.join(names())}")
+    if name not in saved_names():
+        raise ValueError(f"{agent} was saved by agent {name!r}; expected one of {', '.join(saved_names())}")
     return True
 
 

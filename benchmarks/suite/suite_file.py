@@ -16,17 +16,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from agents.pretraining.initialization import ENCODER, ENCODER_SETTINGS
-from agents.registry import find, spec_of
+from agents.pretraining.settings import ENCODER, ENCODER_SETTINGS
+from agents.registry import AGENTS, find, spec_of
 from agents.training.provenance import settings_type
 from agents.types import Keywords
-from benchmarks.suite.conditions import Condition
+from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.fields import (
     call_third_party,
 )
 from benchmarks.suite.schema import ANY, MODELS, AgentKeys, DatasetKeys, SuiteKeys
-from benchmarks.suite.stages import Pretraining
+from benchmarks.suite.stages import Adaptation, Pretraining
 from benchmarks.suite.suite import (
     AgentEntry,
     SpeedSuite,
@@ -198,6 +198,7 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
         motion=file.motion if from_demonstrations and HUMAN in demonstrators else None,
         mixture=mixture,
         pretraining=_pretraining(agent, file, *key_path),
+        adaptation=_adaptation(agent, file, *key_path),
     )
 
 
@@ -216,6 +217,25 @@ def _pretraining(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> Pre
         raise _SuiteError(f"give {' or '.join(sorted(ENCODER_SETTINGS))} by pretraining", *key_path, "settings")
     datasets = _datasets(keys.datasets, file.env if agent.env is None else agent.env, file, *where)
     return Pretraining(keys.method, datasets, keys.settings, keys.freeze)
+
+
+def _adaptation(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> Adaptation | None:
+    """Return the adaptation of a trained agent; None without one."""
+    keys = agent.adaptation
+    if keys is None:
+        return None
+    where = (*key_path, "adaptation")
+    kind = find(agent.agent)
+    if agent.agent not in AGENTS or not learns(agent.agent) or spec_of(kind).takes_several_environments:
+        raise _SuiteError(f"{agent.agent} cannot be adapted: remove adaptation", *where)
+    if keys.condition not in file.conditions:
+        known = ", ".join(name for name in file.conditions if name != AS_TRAINED)
+        raise _SuiteError(f"no condition {keys.condition!r}; expected one of {known}", *where, "condition")
+    changes = file.conditions[keys.condition].model_fields_set
+    if changes != {"env"}:
+        raise _SuiteError(f"agents are adapted to changes of env; {keys.condition!r} has others", *where, "condition")
+    env = file.conditions[keys.condition].env
+    return Adaptation(keys.method, keys.condition, env, keys.budget, keys.settings)
 
 
 def _mixture(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> tuple[Demonstrations, ...]:

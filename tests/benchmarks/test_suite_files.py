@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.suite.suite_file import SUITES, is_speed_suite, read_speed_suite, read_suite, suite_names
+from benchmarks.suite.suite_file import (
+    is_speed_suite,
+    read_speed_suite,
+    read_suite,
+    suite_names,
+    suite_path,
+)
 from demos.collection import published_datasets
 
 from .suites import SMALL
@@ -47,7 +53,7 @@ def test_every_suite_of_the_package_is_sound(name: str) -> None:
 def test_the_suites_measure_what_they_are_called_after() -> None:
     published = {"core", "data", "quality", "quickstart", "robustness", "throughput"}
     experts = {"experts", "experts-conditions", "experts-clutter", "experts-table", "experts-chains"}
-    unpublished = {"generalist", "language", "observations", "people", "pretraining", "sequence"}
+    unpublished = {"adaptation", "generalist", "language", "observations", "people", "pretraining", "sequence"}
     assert set(suite_names()) == published | experts | unpublished | {"scenes"}
     data, quality, robustness = (shipped(name) for name in ("data", "quality", "robustness"))
     tasks = set(data.environments[:6])
@@ -270,7 +276,7 @@ def test_the_line_is_that_of_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_dangerous_suite_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no suite 'quick'; expected one of core, data"):
+    with pytest.raises(FileNotFoundError, match="no suite 'quick'; expected one of adaptation, core"):
         read_suite("quick")
     (tmp_path / "x.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(ValueError, match="invalid YAML"):
@@ -289,7 +295,7 @@ def complaint(path: Path) -> str | None:
 def test_a_hundred_corruptions_of_a_suite_are_reported_clearly_or_change_what_it_says(tmp_path: Path) -> None:
     """Bytes that are lost, doubled or changed: either the file still is a suite, or the error names it."""
     # Fewer environments, in each of which each condition is made.
-    text = (SUITES / "robustness.yaml").read_text()
+    text = suite_path("robustness").read_text()
     whole = re.sub("^environments: .*$", "environments: [LamReach-v0, LamPush-v0]", text, flags=re.MULTILINE).encode()
     path = tmp_path / "robustness.yaml"
     rng = np.random.default_rng(0)

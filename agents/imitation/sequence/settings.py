@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.encoders.images import Readout
 from agents.policies.encoders.observations import EncoderSettings
-from agents.pretraining.initialization import ENCODER_SETTINGS, PretrainedEncoderSettings
+from agents.pretraining.settings import ENCODER_SETTINGS, PretrainedEncoderSettings
 from agents.training.loop import LoopSettings
 from agents.training.settings import AgentSettings, Count, CountOrZero, Discount, NotNegative, Positive
 from agents.types import Env

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from agents.pretraining.model import PretrainingModel
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from agents.training.settings import checked_settings
 from demos.runtime.import_paths import import_object
+
+if TYPE_CHECKING:
+    from agents.pretraining.model import PretrainingModel, PretrainingSettings  # late: they import PyTorch
 
 METHODS: dict[str, str] = {
     "time-contrastive": "agents.pretraining.methods.time_contrastive:TimeContrastive",
@@ -23,3 +29,21 @@ def find_method(name: str) -> type[PretrainingModel]:
         raise ValueError(f"unknown method {name!r}; expected one of {', '.join(METHODS)}")
     method: type[PretrainingModel] = import_object(METHODS[name], "method")
     return method
+
+
+def pretraining_settings(method: str, given: Mapping[str, object]) -> PretrainingSettings:
+    """Return the settings of a method.
+
+    Args:
+        method: Name of the method.
+        given: Settings that differ from the defaults, by name.
+
+    Raises:
+        ValueError: An unknown method or setting, or a value of another type or out of range.
+    """
+    return checked_settings(f"method {method}", find_method(method).settings_class, given)
+
+
+def pretraining_versions(method: str) -> dict[str, int]:
+    """Return the version of a method."""
+    return {f"pretraining {method}": find_method(method).version}

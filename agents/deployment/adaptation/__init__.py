@@ -1,0 +1,1 @@
+"""Adaptation of a saved agent to the environment in which it is used."""

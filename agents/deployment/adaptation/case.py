@@ -1,0 +1,85 @@
+"""Case of an adaptation: the agent, the changed environment, and the amount of data; base of the methods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from agents.data.demonstrations import DemonstrationData
+from agents.training.policy_agent import PolicyAgent
+from agents.training.run import Run
+from agents.training.settings import AgentSettings, Count, Discount, Fraction, Positive
+from agents.types import Env
+
+
+class AdaptationSettings(AgentSettings):
+    """Settings that all methods share."""
+
+    check_episodes: Count = Field(
+        50, description="Episodes of the held-out check in each environment, before and after the adaptation."
+    )
+    max_home_loss: Fraction = Field(
+        0.02,
+        description="Largest loss of success where the agent was trained; after a larger one it is not changed.",
+    )
+
+
+class TuningSettings(AdaptationSettings):
+    """Settings of methods that train the agent further on labels."""
+
+    updates: Count = Field(3000, description="Minibatches in all; the last epoch is completed.")
+    batch_size: Count = Field(128, description="Steps or windows in a minibatch.")
+    learning_rate: Positive = Field(0.0003, description="Initial learning rate; it decays to 0 on a cosine schedule.")
+    replay_share: Discount = Field(
+        0.5, description="Share of the examples that come from the demonstrations that the agent has learned from."
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """Adaptation to carry out.
+
+    Attributes:
+        agent: Loaded agent, which a method may change.
+        env: Environment in which the agent is used, made by ``gym.make``.
+        budget: Amount of data in the unit of the method.
+        seed: Seeds everything that is random.
+        settings: Settings of the method.
+        run: Progress bar and device.
+        replay: Demonstrations that the agent has learned from; None without them.
+        demonstrations: Demonstrations in the changed environment; None collects them from the scripted expert.
+    """
+
+    agent: PolicyAgent
+    env: Env
+    budget: int
+    seed: int
+    settings: Any
+    run: Run
+    replay: DemonstrationData | None = None
+    demonstrations: DemonstrationData | None = None
+
+
+class AdaptationMethod(ABC):
+    """Method that adapts an agent; it holds no state."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Increase it when the same adaptation gives another agent."""
+    unit: ClassVar[str]
+    """Unit of the budget."""
+    default_budget: ClassVar[int]
+    uses_labels: ClassVar[bool] = True
+    """True if it trains the agent on labels, and may replay its demonstrations."""
+    settings_class: ClassVar[type[AdaptationSettings]] = TuningSettings
+
+    @abstractmethod
+    def adapt(self, case: Case) -> PolicyAgent:
+        """Return an adapted agent: the changed agent of the case, or a new one.
+
+        Raises:
+            ValueError: The agent cannot be adapted by this method, or the budget is too small.
+        """

@@ -1,0 +1,118 @@
+"""Command ``adapt`` of ``python -m agents``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+import demos
+from agents.evaluation.evaluation import make_env
+from agents.registry import read_description
+from agents.training.arguments import Device, EnvKeywords, Overwrite, Root, Settings, check_free, read_settings
+from agents.training.provenance import trained_in
+from agents.types import JsonObject
+from demos.runtime.console import clear_errors, console, parse_keywords
+
+if TYPE_CHECKING:
+    import minari  # late: not every command needs it
+
+ADAPT_EXAMPLE = (
+    "Example: python -m agents adapt runs/bc --env LamGrasp-v0 --env-kwargs 'randomize={\"action_delay\": [2, 2]}' "
+    "--method demonstrations --budget 20 --out runs/adapted"
+)
+
+
+def adapt(
+    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
+    env: Annotated[str, typer.Option(help="Id of the environment in which the agent is used.")],
+    out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
+    method: Annotated[
+        str,
+        typer.Option(
+            help="demonstrations (a few new ones), queries (an expert labels the states that the agent visits), or "
+            "reward (a residual policy on top of the agent)."
+        ),
+    ] = "demonstrations",
+    budget: Annotated[
+        int | None,
+        typer.Option(help="Demonstrations (by default 20), labels (2000) or steps (20000), by the method."),
+    ] = None,
+    demonstrations: Annotated[
+        list[str],
+        typer.Option("--demos", help="Dataset of the changed environment, in place of the scripted expert."),
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Id of a dataset that the agent has learned from, or its folder. Repeat it for more; by default all."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of episodes, minibatches and exploration.")] = 0,
+    config: Settings = [],  # noqa: B006
+    env_kwargs: EnvKeywords = [],  # noqa: B006
+    device: Device = "auto",
+    root: Root = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Adapt a saved agent to the environment in which it is used.
+
+    Held-out episodes are run before and after, there and where the agent was trained. Unless it became better, OUT
+    holds the agent as it was.
+    """
+    with clear_errors():
+        # Late: they import PyTorch, which not every command needs.
+        from agents.deployment.adaptation.adapting import adapt as adapted
+        from agents.deployment.adaptation.methods import find_method
+        from agents.saving.storage import check_target
+        from agents.training.run import Run
+
+        description, settings = read_description(agent), read_settings(config)
+        check_target(out)
+        check_free(out, overwrite=overwrite)
+        uses_labels = find_method(method).uses_labels and settings.get("replay_share", 0.5) != 0
+        home_id, home_keywords = trained_in(description)
+        # Of another id, the keywords of the training would select its task.
+        inherited = home_keywords if env == home_id else {}
+        changed = make_env(env, **{**inherited, **parse_keywords(env_kwargs, "--env-kwargs")})
+        home = make_env(home_id, **home_keywords)
+        result = adapted(
+            agent,
+            changed,
+            home,
+            method=method,
+            budget=budget,
+            seed=seed,
+            replay=_replay(description, replay, root) if uses_labels else None,
+            demonstrations=[demos.load(each, root) for each in demonstrations] or None,
+            run=Run(progress=True, device=device),
+            **settings,
+        )
+        check_free(out, overwrite=overwrite)
+        before, after = result.check.before, result.check.after
+        table = Table("success", "before", "after", box=None)
+        table.add_row("in the changed environment", *(each.described(each.changed) for each in (before, after)))
+        table.add_row("where it was trained", *(each.described(each.home) for each in (before, after)))
+        console.print(table)
+        console.print(
+            "The adapted agent is better."
+            if result.is_better
+            else "The adapted agent is not better: the agent stays as it was."
+        )
+        console.print(f"saved in {result.agent.save(out)}", soft_wrap=True)
+        changed.close()
+        home.close()
+
+
+def _replay(description: JsonObject, given: list[str] | None, root: Path | None) -> list[minari.MinariDataset]:
+    """Return the datasets that an agent has learned from."""
+    recorded = ((description.get("training") or {}).get("demonstrations") or {}).get("id")
+    names = given or (recorded.split(", ") if isinstance(recorded, str) and recorded else [])
+    if not names:
+        raise ValueError("the agent does not record its datasets: give them by --replay, or --config replay_share=0")
+    try:
+        return [demos.load(each, root) for each in names]
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f"{error}. Give the agent's datasets by --replay, or --config replay_share=0") from error

@@ -1,0 +1,70 @@
+"""Adaptation by a few demonstrations in the changed environment."""
+
+from __future__ import annotations
+
+from agents.deployment.adaptation.case import AdaptationMethod, Case, TuningSettings
+from agents.deployment.adaptation.rollouts import Labeled, labels_of, rollout
+from agents.deployment.adaptation.tuning import replayed, trainable_policies, tune
+from agents.imitation.labels import Labels
+from agents.training.policy_agent import PolicyAgent
+from agents.training.stable_baselines import rollout_env
+from demos.experts import make_expert
+
+ATTEMPTS = 5
+"""Attempts of the expert for each demonstration, on average, before it is given up."""
+
+
+class AdaptByDemonstrations(AdaptationMethod):
+    """Collect demonstrations of the scripted expert, or take given ones, and train the agent further on them.
+
+    Failed attempts are left out, as in ``demos collect``.
+    """
+
+    name = "demonstrations"
+    unit = "demonstrations"
+    default_budget = 20
+
+    def adapt(self, case: Case) -> PolicyAgent:
+        """Return the agent, trained further."""
+        trainable_policies(case.agent)
+        settings: TuningSettings = case.settings
+        labels = self._given(case) if case.demonstrations is not None else self._collected(case)
+        with case.run.training(f"{case.agent.spec.name} on demonstrations", settings.updates, "updates"):
+            tune(case, labels, replayed(case.replay), updates=settings.updates, stage=0)
+        return case.agent
+
+    @staticmethod
+    def _given(case: Case) -> Labels:
+        """Return the first demonstrations of given ones, as many as the budget."""
+        data = case.demonstrations
+        assert data is not None  # noqa: S101  (for the type checker)
+        data.check_spaces(case.agent.observation_space, case.agent.action_space)
+        if len(data.episodes) < case.budget:
+            raise ValueError(
+                f"dataset {data.id} has {len(data.episodes)} episodes; the budget is {case.budget}: lower --budget"
+            )
+        return Labels.of(data, range(case.budget))
+
+    @staticmethod
+    def _collected(case: Case) -> Labels:
+        """Return demonstrations of the scripted expert in the changed environment."""
+        rollouts = rollout_env(case.env, case.seed)
+        expert = make_expert(rollouts)
+        episodes: list[list[Labeled]] = []
+        attempts = 0
+        try:
+            with case.run.training("collecting demonstrations", case.budget, "demonstrations"):
+                while len(episodes) < case.budget:
+                    if attempts >= ATTEMPTS * case.budget:
+                        raise ValueError(
+                            f"the expert solved {len(episodes)} of {attempts} episodes in the changed environment; "
+                            f"expected {case.budget}. Use --method queries or reward, or give --demos"
+                        )
+                    attempts += 1
+                    steps, is_success = rollout(rollouts, expert, expert)
+                    if is_success:
+                        episodes.append(steps)
+                    case.run.log(len(episodes))
+        finally:
+            rollouts.close()
+        return labels_of(episodes)
