@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agents.deployment.adaptation.methods import METHODS as ADAPTATION
+from agents.pretraining.methods import METHODS as PRETRAINING
 from agents.registry import AGENTS
 from demos.collection.demonstrators import DEMONSTRATORS
 from demos.collection.strategies import STRATEGIES
@@ -75,6 +77,8 @@ def test_every_versioned_part_has_a_quick_golden_case() -> None:
         *(f"demonstrator {name}" for name in DEMONSTRATORS),
         *(f"strategy {name}" for name in STRATEGIES),
         *(f"agent {name}" for name in AGENTS),
+        *(f"pretraining {name}" for name in PRETRAINING),
+        *(f"adaptation {name}" for name in ADAPTATION),
         *("environment", "randomization", "images", "collection", "evaluation", "action noise", "shoves"),
     }
     assert parts <= covered
