@@ -44,6 +44,7 @@ from agents.training.arguments import (
     training_run,
 )
 from agents.training.provenance import outdated_parts
+from agents.types import JsonObject
 from demos.collection.recording import Policy
 from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
@@ -312,6 +313,8 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         table.add_row("budget", "default" if budget is None else str(budget))
         if "labels" in training:
             table.add_row("expert labels", str(training["labels"]))
+        for name, value in _stages(training):
+            table.add_row(name, value)
         for section in ("settings", "versions", "libraries"):
             table.add_row(section, "")
             content = (description if section == "settings" else training).get(section) or {}
@@ -323,6 +326,24 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
         outdated = outdated_parts(training)
         if outdated:
             console.print(f"Outdated: trained with other versions of {', '.join(outdated)}.")
+
+
+def _stages(training: JsonObject) -> list[tuple[str, str]]:
+    """Return the pre-trained encoder and the adaptations of a saved agent, as rows of a table."""
+    rows = []
+    encoder, adaptations = training.get("encoder"), training.get("adaptations", [])
+    if isinstance(encoder, dict):
+        rows.append(("encoder", f"{encoder.get('method')}, SHA-256 {encoder.get('checksum')}"))
+    for each in adaptations if isinstance(adaptations, list) else []:
+        if isinstance(each, dict):
+            used = "used" if each.get("is_better") else "not used"
+            rows.append(
+                (
+                    "adaptation",
+                    f"{each.get('method')}, budget {each.get('budget')}, {each.get('environment')}, {used}",
+                )
+            )
+    return rows
 
 
 app.command(epilog="Example: python -m agents export runs/bc --format onnx --out runs/bc.onnx")(export)

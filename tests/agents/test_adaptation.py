@@ -252,7 +252,7 @@ def test_the_command_adapts_and_saves(reach: Any, tmp_path: Path) -> None:
     assert "where it was trained" in done.output
     assert "The adapted agent is" in done.output
     shown = CliRunner().invoke(app, ["show", str(tmp_path / "out")])
-    assert "demonstrations" in shown.output
+    assert "demonstrations, budget 1, LamReach-v0" in shown.output
     lost = CliRunner().invoke(
         app, [*command, "--budget", "1", "--out", str(tmp_path / "other"), *few, "--root", str(tmp_path)]
     )

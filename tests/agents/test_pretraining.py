@@ -118,6 +118,7 @@ def test_agents_start_from_an_encoder_frozen_or_not(
             assert all(same) if frozen else not any(same)
         assert agent.training["encoder"]["checksum"] == read.checksum
     saved = agent.save(tmp_path / "agent")
+    assert "time-contrastive, SHA-256" in CliRunner().invoke(app, ["show", str(saved)]).output
     shutil.rmtree(own)
     loaded = agents.load(saved, env)
     observation, _ = env.reset(seed=0)
