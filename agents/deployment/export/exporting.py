@@ -30,6 +30,7 @@ from agents.imitation.bc import BCPolicy, BehaviorCloning
 from agents.imitation.lam.policy import LamPolicy
 from agents.policies.ensemble import EnsemblePolicy
 from agents.policies.sequence_policy import SequencePolicy
+from agents.rl.residual import ResidualAgent
 from agents.training.policy_agent import PolicyAgent
 from agents.types import Env, JsonObject
 from demos.collection.recording import rollout
@@ -106,6 +107,8 @@ def graph_of(agent: PolicyAgent) -> Graph:
     """
     policy = agent.policy
     observations, actions = agent.observation_space, agent.action_space
+    if isinstance(agent, ResidualAgent):
+        raise ValueError(f"agent {agent.spec.name} cannot be exported: its policy corrects another agent")
     if isinstance(policy, SequencePolicy):
         return SequenceGraph(observations, actions, policy)
     if isinstance(policy, LamPolicy):
