@@ -23,7 +23,6 @@ from agents.explain.monitoring import monitor
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetune, talk
 from agents.pretraining.command import PRETRAIN_EXAMPLE, pretrain
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
-from agents.saving import archive
 from agents.training.arguments import (
     Demonstrations,
     Device,
@@ -44,6 +43,7 @@ from agents.training.arguments import (
     training_run,
 )
 from agents.training.provenance import outdated_parts
+from agents.training.saving import archive
 from agents.types import JsonObject
 from demos.collection.recording import Policy
 from demos.commands import teleop as driving
@@ -100,8 +100,8 @@ def train(
         agent_instance = agents.make(agent, environments[0], **read_settings(config))
         if not isinstance(agent_instance, TrainableAgent):
             raise ValueError(f"agent {agent} cannot be trained: it has no learn(), save() and load()")
-        from agents.saving.storage import check_target
         from agents.training.policy_agent import PolicyAgent
+        from agents.training.saving.storage import check_target
 
         if isinstance(agent_instance, PolicyAgent):
             check_target(out)

@@ -220,7 +220,7 @@ def find(name: str) -> Any:
     if name.endswith(ARCHIVE):
         raise ValueError(
             f"{name} can hold code that runs when it is loaded; if you trust it: "
-            f"agents.saving.archive.load({name!r}, env)"
+            f"agents.training.saving.archive.load({name!r}, env)"
         )
     import_path = import_path_of(name)
     if ":" in import_path:

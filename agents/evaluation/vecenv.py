@@ -108,7 +108,7 @@ def wrappers(path: str | Path, seen: Space, env: Env, statistics: Path | None) -
         f"the model in {path} has the observation_space {seen}, the environment {env.observation_space}{normalized}. "
         "Evaluate it in the environment, and with the keywords, that it was trained in. If it was trained with "
         "wrappers of your own, write an agent that applies them to observations and loads it by "
-        "agents.saving.archive.load"
+        "agents.training.saving.archive.load"
     )
 
 

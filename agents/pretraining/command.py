@@ -41,7 +41,7 @@ def pretrain(
         # Late: they import PyTorch, which not every command needs.
         from agents.pretraining.encoder import DESCRIPTION
         from agents.pretraining.pretraining import pretrain as pretrained
-        from agents.saving.storage import check_target
+        from agents.training.saving.storage import check_target
 
         check_target(out, DESCRIPTION)
         check_free(out, overwrite=overwrite)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import lam_envs
 from agents.policies.encoders.images import ImageEncoder, Readout
-from agents.saving.storage import check_links, read_tensors, write_folder
+from agents.training.saving.storage import check_links, read_tensors, write_folder
 from agents.types import JsonObject
 
 DESCRIPTION = "encoder.json"

@@ -14,10 +14,10 @@ from agents.data.demonstrations import DemonstrationData
 from agents.data.spaces import spaces_of
 from agents.policies.networks import set_weights, weights_of
 from agents.registry import AgentSpec
-from agents.saving.storage import read_weights, save_agent
 from agents.training.provenance import training_record
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
+from agents.training.saving.storage import read_weights, save_agent
 from agents.training.settings import AgentSettings, check_seed, read_settings
 from agents.types import Array, Env, JsonObject, Memory, Observation, Space, Start
 

@@ -26,7 +26,7 @@ import demos
 from agents.evaluation.evaluation import evaluate
 from agents.pretraining.settings import ENCODER
 from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved
-from agents.saving import archive
+from agents.training.saving import archive
 from benchmarks.runner.encoders import EncoderJob, read_stored, save_encoder
 from benchmarks.runner.results import (
     RECORDED_EPISODES,

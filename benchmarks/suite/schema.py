@@ -11,7 +11,7 @@ from agents.deployment.adaptation.methods import METHODS as ADAPTATION_METHODS
 from agents.deployment.adaptation.methods import adaptation_settings
 from agents.pretraining.methods import METHODS, pretraining_settings
 from agents.registry import ARCHIVE
-from agents.saving import archive
+from agents.training.saving import archive
 from agents.types import JsonObject, Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.fields import (

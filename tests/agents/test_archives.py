@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from agents.__main__ import app
 from agents.evaluation.evaluation import evaluate
-from agents.saving import archive
+from agents.training.saving import archive
 
 from ..conftest import Make
 

@@ -19,8 +19,8 @@ from agents.pretraining.encoder import DESCRIPTION, PretrainedEncoder
 from agents.pretraining.frames import Frames
 from agents.pretraining.methods import METHODS
 from agents.pretraining.pretraining import pretrain
-from agents.saving.storage import WEIGHTS
 from agents.training.run import Run
+from agents.training.saving.storage import WEIGHTS
 
 from ..conftest import Make
 from .sequence.small import SMALL

@@ -16,7 +16,7 @@ import stable_baselines3
 import yaml
 
 import agents
-from agents.saving import archive
+from agents.training.saving import archive
 from benchmarks.runner import runner
 from benchmarks.runner.results import read_results
 from benchmarks.suite.suite_file import read_suite
@@ -112,7 +112,7 @@ class Evil:
 def test_no_archive_is_run_to_see_what_it_is(model: Path, make: Make, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     archive.check(model)
-    with pytest.raises(ValueError, match=r"if you trust it: agents\.saving\.archive\.load"):
+    with pytest.raises(ValueError, match=r"if you trust it: agents\.training\.saving\.archive\.load"):
         agents.make(str(model), make("LamReach-v0"))
     with pytest.raises(ValueError, match=r"the model in .* has the observation_space"):
         archive.load(model, make("LamGrasp-v0"))

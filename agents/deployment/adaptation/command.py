@@ -66,8 +66,8 @@ def adapt(
         # Late: they import PyTorch, which not every command needs.
         from agents.deployment.adaptation.adapting import adapt as adapted
         from agents.deployment.adaptation.methods import find_method
-        from agents.saving.storage import check_target
         from agents.training.run import Run
+        from agents.training.saving.storage import check_target
 
         description, settings = read_description(agent), read_settings(config)
         check_target(out)

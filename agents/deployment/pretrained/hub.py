@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from agents.deployment.pretrained.card import CARD
 from agents.registry import DESCRIPTION, names, read_description
-from agents.saving.storage import WEIGHTS, read_weights
+from agents.training.saving.storage import WEIGHTS, read_weights
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi  # optional dependency

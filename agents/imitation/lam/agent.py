@@ -22,13 +22,13 @@ from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
 from agents.policies.networks import weights_of
 from agents.registry import AgentSpec
-from agents.saving.storage import save_agent
 from agents.training.loop import TrainingLoop
 from agents.training.parallel import processes
 from agents.training.policy_agent import PolicyAgent
 from agents.training.provenance import training_record, training_versions
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
+from agents.training.saving.storage import save_agent
 from agents.training.settings import check_seed
 from agents.types import Env, JsonObject
 

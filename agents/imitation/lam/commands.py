@@ -77,7 +77,7 @@ def finetune(
     with clear_errors():
         # Late: they import PyTorch, which not every command needs.
         from agents.imitation.lam.agent import Lam
-        from agents.saving.storage import check_target
+        from agents.training.saving.storage import check_target
 
         spec, keywords = Lam.spec, parse_keywords(env_kwargs, "--env-kwargs")
         name = read_description(agent).get("agent")

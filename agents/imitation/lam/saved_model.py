@@ -11,8 +11,8 @@ from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.settings import LamSettings
 from agents.policies.networks import set_weights
-from agents.saving.storage import WEIGHTS, read_weights
 from agents.training.randomness import isolated_rng
+from agents.training.saving.storage import WEIGHTS, read_weights
 from agents.training.settings import read_settings
 from agents.types import JsonObject
 
