@@ -9,7 +9,7 @@ if importlib.util.find_spec("torch") is None:
         "agents needs torch, which is not installed: pip install 'lam-envs[agents]'", name="torch"
     )
 
-from agents.deployment.pretrained.zoo import load_pretrained, pretrained_agents
+from agents.deployment.pretrained.loading import load_pretrained, pretrained_agents
 from agents.evaluation.evaluation import Evaluation, evaluate
 from agents.registry import TrainableAgent, find, load, make, names
 from agents.training.run import Run

@@ -44,6 +44,7 @@ from agents.training.arguments import (
 )
 from agents.training.provenance import outdated_parts
 from agents.training.saving import archive
+from agents.training.saving.zoo import agent_path
 from agents.types import JsonObject
 from demos.collection.recording import Policy
 from demos.commands import teleop as driving
@@ -131,8 +132,8 @@ def evaluate(
     agent: Annotated[
         str,
         typer.Argument(
-            help="Folder of a saved agent, a name, package.module:Class, the address of a policy server "
-            "(ws://HOST:PORT), or a Stable-Baselines3 archive (.zip)."
+            help="Folder of a saved agent, a pretrained agent (bc/LamGrasp-v0), a name, package.module:Class, the "
+            "address of a policy server (ws://HOST:PORT), or a Stable-Baselines3 archive (.zip)."
         ),
     ],
     env: EnvId,
@@ -174,7 +175,7 @@ def evaluate(
             # settings_of has searched for statistics and warned: load must not do so again.
             policy: Policy = archive.load(agent, environment, **{"vecnormalize": False, **settings})
         else:
-            policy = load_or_make(agent, environment, settings, agent_class)
+            policy = load_or_make(agent_path(agent), environment, settings, agent_class)
         seeds = range(first_seed, first_seed + episodes)
         try:
             result = agents.evaluate(

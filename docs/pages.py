@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.deployment.pretrained.card import CARD
-from agents.deployment.pretrained.zoo import pretrained_agents, zoo_folder
+from agents.deployment.pretrained.loading import pretrained_agents
 from agents.registry import AGENTS, find, read_description, spec_of
+from agents.training.saving.zoo import zoo_folder
 from agents.training.settings import file_settings
 from benchmarks.reports.report import markdown_overview
 from docs import model_scaling, scaling

@@ -13,11 +13,15 @@ import typer
 from agents.evaluation.evaluation import make_env
 from agents.registry import load, read_description
 from agents.training.provenance import trained_in
+from agents.training.saving.zoo import agent_path
 from agents.types import Env
 from demos.runtime.console import clear_errors, console, parse_keywords
 from demos.teleop.access import is_loopback, new_token
 
 SavedAgent = Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
+ServedAgent = Annotated[
+    str, typer.Argument(help="Folder of a saved agent, or name of a pretrained agent (bc/LamGrasp-v0).")
+]
 EnvId = Annotated[
     str | None, typer.Option(help="Id of the environment; by default the one that the agent was trained in.")
 ]
@@ -66,7 +70,7 @@ def export(
 
 
 def serve(
-    agent: SavedAgent,
+    agent: ServedAgent,
     env: EnvId = None,
     port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8000,
     host: Annotated[str, typer.Option(help="Host to bind to; another than this machine needs a key.")] = "127.0.0.1",
@@ -86,14 +90,15 @@ def serve(
         from agents.deployment.remote.names import read_names
         from agents.deployment.remote.server import PolicyServer, metadata_of
 
-        environment = _environment(agent, env, env_kwargs)
+        folder = Path(agent_path(agent))
+        environment = _environment(folder, env, env_kwargs)
         server_names = None if names is None else read_names(names)
         key = os.environ.get(API_KEY) or None  # an empty key protects nothing
         if key is None and (require_key or not is_loopback(host)):
             key = new_token()
             console.print(f"{API_KEY}={key}", soft_wrap=True)
-        loaded = load(agent, environment)
-        server = PolicyServer(loaded, environment, metadata_of(agent, environment), api_key=key, names=server_names)
+        loaded = load(folder, environment)
+        server = PolicyServer(loaded, environment, metadata_of(folder, environment), api_key=key, names=server_names)
         environment.close()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family) as listening:

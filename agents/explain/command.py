@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def explain(
-    agent: Annotated[str, typer.Argument(help="Folder of a saved agent, a name, or package.module:Class.")],
+    agent: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a saved agent, a pretrained agent (bc/LamGrasp-v0), a name, or package.module:Class."
+        ),
+    ],
     env: Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")],
     out: Annotated[Path, typer.Option(help="HTML file to write; a JSON file of the same name comes beside it.")],
     seed: Annotated[int, typer.Option(help="Seed of the episode.")] = 1000,
@@ -48,11 +53,13 @@ def explain(
         from agents.explain import explaining
         from agents.explain.failure.monitor import Monitor
         from agents.registry import load_or_make
+        from agents.training.saving.zoo import agent_path
 
         explaining.check_path(out)
         environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
-        explained = load_or_make(agent, environment, {}, agent_class)
-        others = [load_or_make(name, environment, {}, agent_class) for name in ensemble]
+        folder = agent_path(agent)
+        explained = load_or_make(folder, environment, {}, agent_class)
+        others = [load_or_make(agent_path(name), environment, {}, agent_class) for name in ensemble]
         report = explaining.explain(
             explained,
             environment,
@@ -60,7 +67,7 @@ def explain(
             demonstrations=demonstrations_of(explained, environment, demonstrations, root),
             ensemble=others,
             methods=method,
-            monitor=Monitor.load(agent),
+            monitor=Monitor.load(folder),
             progress=True,
         )
         environment.close()

@@ -106,6 +106,16 @@ def test_every_cell_leads_to_a_page_with_its_episodes(site: Path, core: Path) ->
         assert (site / target).is_file()
 
 
+@pytest.mark.parametrize(("suite", "option"), [("core", ""), ("mine", " --suite mine.yaml")])
+def test_the_page_of_a_submission_has_the_command_that_verifies_it(
+    suite: str, option: str, core: Path, tmp_path: Path
+) -> None:
+    made = submission(core).model_copy(update={"suite": suite})
+    build_site([write_submission(tmp_path / "third.json", made)], tmp_path / "site")
+    page = (tmp_path / "site/cells/third/LamGrasp-v0-Third.html").read_text()
+    assert f"<code>python -m benchmarks verify third.json --agent AGENT{option}</code>" in page
+
+
 def test_the_page_has_what_it_filters_by(core: Path, tmp_path: Path) -> None:
     found = entries([read_source(core)])
     shown = ("task", "robot", "observation", "demonstrator", "demonstrations")

@@ -15,10 +15,11 @@ import typer
 from rich.progress import track
 from rich.table import Table
 
-from agents.deployment.pretrained.zoo import checked_folder, pretrained_agents, zoo_folder
+from agents.deployment.pretrained.loading import pretrained_agents
 from agents.evaluation.evaluation import make_env
 from agents.registry import is_saved, load, read_description
 from agents.training.provenance import environments_of
+from agents.training.saving.zoo import agent_path, zoo_folder
 from agents.types import Array, Env, Keywords
 from demos.collection.recording import Policy, rollout
 from demos.runtime.console import clear_errors, console, parse_keywords
@@ -101,12 +102,12 @@ def has_display() -> bool:
 
 def _folder(agent: str | None, env_id: str) -> Path:
     """Return the folder of the given agent, or of the first pretrained agent for an environment."""
-    if agent is not None and is_saved(agent):
-        return Path(agent)
+    if agent is not None and ("/" in agent or is_saved(agent)):
+        return Path(agent_path(agent))
     fitting = pretrained_agents(env_id)
-    for name in fitting if agent is None or "/" not in agent else [agent]:
-        if agent is None or agent in (name, name.partition("/")[0]):
-            return checked_folder(name, zoo_folder())
+    for name in fitting:
+        if agent is None or agent == name.partition("/")[0]:
+            return Path(agent_path(name))
     raise ValueError(
         f"no pretrained agent {'' if agent is None else f'{agent!r} '}for {env_id}; expected one of "
         f"{', '.join(fitting or pretrained_agents())}, or the folder of a saved agent (--agent FOLDER)"

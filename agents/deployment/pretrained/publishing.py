@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 from agents.deployment.pretrained.card import CARD, Result, model_card
-from agents.deployment.pretrained.zoo import CHECKSUMS, read_checksums, sha256
 from agents.evaluation.evaluation import evaluate, make_env
 from agents.registry import DESCRIPTION, load, read_description
 from agents.training.provenance import environments_of
 from agents.training.saving.storage import WEIGHTS
+from agents.training.saving.zoo import CHECKSUMS, read_checksums, sha256
 from demos.runtime.files import write_atomically
 
 FILES = (CARD, DESCRIPTION, WEIGHTS)

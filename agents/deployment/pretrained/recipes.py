@@ -13,9 +13,9 @@ from typing import Any
 
 import agents
 from agents.deployment.pretrained.publishing import publish
-from agents.deployment.pretrained.zoo import CHECKOUT
 from agents.registry import find, spec_of
 from agents.training.run import Run
+from agents.training.saving.zoo import CHECKOUT
 from agents.types import Keywords
 from demos.collection.published_datasets import load_published
 from demos.datasets.environment import make_env

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from agents.__main__ import app
 from agents.deployment.pretrained.commands import has_display
-from agents.deployment.pretrained.zoo import CHECKOUT
+from agents.training.saving.zoo import CHECKOUT
 
 REACH = "bc/LamReach-v0"
 
@@ -60,7 +60,10 @@ def test_a_display_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
             ["LamReach-v0", "--agent", "ppo"],
             r"no pretrained agent 'ppo' for LamReach-v0; expected one of bc/LamReach-v0",
         ),
-        (["LamReach-v0", "--agent", "bc/LamFly-v0"], r"unknown pretrained agent 'bc/LamFly-v0'"),
+        (
+            ["LamReach-v0", "--agent", "bc/LamFly-v0"],
+            r"no folder bc/LamFly-v0, and no pretrained agent of this name; expected .* one of bc/LamGrasp-v0",
+        ),
         (["LamReach-v0", "--video", "reach.gif"], r"invalid video file reach\.gif"),
     ],
 )

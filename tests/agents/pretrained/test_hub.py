@@ -13,7 +13,7 @@ import pytest
 import agents
 from agents.deployment.pretrained.hub import pull, push
 from agents.deployment.pretrained.publishing import FILES
-from agents.deployment.pretrained.zoo import CHECKOUT
+from agents.training.saving.zoo import CHECKOUT
 
 from ...conftest import Make
 from .hub_server import COMMIT, hub_server

@@ -12,12 +12,12 @@ import pytest
 from huggingface_hub import ModelCard
 
 import agents
-from agents.deployment.pretrained import zoo as zoo_module
 from agents.deployment.pretrained.publishing import FILES, publish
 from agents.deployment.pretrained.recipes import RECIPES, Recipe, train
-from agents.deployment.pretrained.zoo import CHECKOUT, CHECKSUMS, read_checksums
 from agents.registry import read_description
 from agents.training.provenance import outdated_parts
+from agents.training.saving import zoo as zoo_module
+from agents.training.saving.zoo import CHECKOUT, CHECKSUMS, read_checksums
 from demos.collection.published_datasets import published
 
 from ...conftest import Make

@@ -5,18 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
-from typing import Any
-
-from agents.evaluation.evaluation import make_env
-from agents.registry import load, read_description
-from agents.training.provenance import environments_of
-from agents.types import Env
 
 CHECKSUMS = "SHA256SUMS"
 """File with the SHA-256 of each file of the published agents, as the program ``sha256sum`` writes and checks it."""
 PACKAGE = "lam_envs_zoo"
 """Package that holds the zoo."""
-CHECKOUT = Path(__file__).parents[3] / "zoo" / PACKAGE
+CHECKOUT = Path(__file__).parents[2] / "zoo" / PACKAGE
 """Folder of the zoo in a checkout of the repository."""
 
 
@@ -34,48 +28,42 @@ def zoo_folder() -> Path:
     return Path(spec.origin).parent
 
 
-def pretrained_agents(env_id: str | None = None, *, zoo: str | Path | None = None) -> list[str]:
-    """Return the names of the published agents, such as ``bc/LamGrasp-v0``.
-
-    Args:
-        env_id: Only those that were trained in this environment; None for all.
-        zoo: Folder of published agents; by default that of the project.
+def published_names(zoo: Path) -> list[str]:
+    """Return the names of the published agents in a folder, such as ``bc/LamGrasp-v0``.
 
     Raises:
         FileNotFoundError: There are no published agents in the folder.
         ValueError: The file of checksums is damaged.
     """
-    folder = zoo_folder() if zoo is None else Path(zoo)
-    names = sorted({file.rpartition("/")[0] for file in read_checksums(folder)})
-    if env_id is None:
-        return names
-    return [
-        name for name in names if env_id in (each for each, _ in environments_of(read_description(folder / name)))
-    ]
+    return sorted({file.rpartition("/")[0] for file in read_checksums(zoo)})
 
 
-def load_pretrained(name: str, env: Env | None = None, *, zoo: str | Path | None = None) -> Any:
-    """Load a published agent after its files are checked.
+def agent_path(name: str) -> str:
+    """Return the folder of a published agent, after its checksums are verified; other names are returned unchanged.
+
+    An existing path comes before a published agent of the same name.
 
     Args:
-        name: One of :func:`pretrained_agents`.
-        env: Environment with the spaces that the agent was trained with; by default the one that it was trained in.
-        zoo: Folder of published agents; by default that of the project.
+        name: Name of a published agent, path of a saved agent, or another name that :func:`agents.registry.find`
+            knows.
 
     Raises:
-        FileNotFoundError: There are no published agents in the folder.
-        ValueError: The name is unknown; a file is missing or differs from the published one; or the environment has
-            other spaces.
+        FileNotFoundError: The name has a slash, like a path and a published agent, and neither exists.
+        ValueError: A file of the published agent is missing or differs from the published one.
     """
-    folder = checked_folder(name, zoo_folder() if zoo is None else Path(zoo))
-    if env is not None:
-        return load(folder, env)
-    env_id, keywords = environments_of(read_description(folder))[0]
-    made = make_env(env_id, **keywords)
+    if "/" not in name or ":" in name or Path(name).exists():
+        return name
     try:
-        return load(folder, made)
-    finally:
-        made.close()
+        zoo = zoo_folder()
+        names = published_names(zoo)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no folder {name}; expected a saved agent ({error})") from error
+    if name in names:
+        return str(checked_folder(name, zoo))
+    raise FileNotFoundError(
+        f"there is no folder {name}, and no pretrained agent of this name; expected the folder of a saved agent, or "
+        f"one of {', '.join(names)}"
+    )
 
 
 def checked_folder(name: str, zoo: Path) -> Path:
@@ -93,7 +81,7 @@ def checked_folder(name: str, zoo: Path) -> Path:
     files = [file for file in checksums if file.rpartition("/")[0] == name]
     if not files:
         raise ValueError(
-            f"unknown pretrained agent {name!r}; expected one of {', '.join(pretrained_agents(zoo=zoo)) or 'none'}"
+            f"unknown pretrained agent {name!r}; expected one of {', '.join(published_names(zoo)) or 'none'}"
         )
     for file in files:
         actual = sha256(zoo / file) if (zoo / file).is_file() else "missing"
