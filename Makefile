@@ -23,7 +23,7 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests zoo/README.md .g
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost vector-speed recordings golden published pretrained test test-all test-adapters test-oldest lint format docs images clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost vector-speed remote-speed recordings golden published pretrained test test-all test-adapters test-oldest lint format docs images clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -110,6 +110,9 @@ running-cost: $(INSTALLED) ## measure the overhead of the runner, into results/r
 
 vector-speed: $(INSTALLED) ## measure vector environments and the training of ppo with them, into results/vector.json
 	$(BIN)/python -m benchmarks vector --rounds 3 --training-steps 300000 --out results/vector.json
+
+remote-speed: $(INSTALLED) ## measure the overhead of remote policies, into results/remote.json
+	$(BIN)/python -m benchmarks remote --out results/remote.json
 
 recordings: $(INSTALLED) ## measure recordings of hands and their imitation, into results/recordings.json
 	$(BIN)/python -m benchmarks recordings --out results/recordings.json

@@ -24,6 +24,7 @@ from benchmarks.runner.durations import expected_seconds
 from benchmarks.runner.results import FAILURES, cell_file, read_results
 from benchmarks.speed import datasets as data_speed
 from benchmarks.speed import learning as learning_speed
+from benchmarks.speed import remote as remote_speed
 from benchmarks.speed import running as running_cost
 from benchmarks.speed import vector as vector_speed
 from benchmarks.speed.measuring import show_measured
@@ -336,6 +337,19 @@ def vector(
             )
         arguments = {"steps": steps, "rounds": rounds, "training_steps": training_steps}
         show_measured(partial(vector_speed.measure, env), out, vector_speed.LIBRARIES, **arguments)
+
+
+@app.command(epilog="Example: python -m benchmarks remote --calls 500")
+def remote(
+    calls: Annotated[int, typer.Option(help="Decisions of a round.")] = 500,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+) -> None:
+    """Measure how much longer a decision takes by a policy server on this machine than in the same process."""
+    with clear_errors():
+        if calls < 1 or rounds < 1:
+            raise ValueError(f"calls is {calls} and rounds is {rounds}; expected at least 1 each")
+        show_measured(remote_speed.measure, out, remote_speed.LIBRARIES, calls=calls, rounds=rounds)
 
 
 app.command(epilog="Example: python -m benchmarks recordings --episodes 20 --recordings 10")(recordings)

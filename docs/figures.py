@@ -53,6 +53,7 @@ LEADERBOARD = "leaderboard"
 """Folder of the leaderboard in the site."""
 DATASETS = RESULTS / "datasets.json"
 RUNNING = RESULTS / "running.json"
+REMOTE = RESULTS / "remote.json"
 PERCENT = r"(\d[\d.]*%)"
 INTERVAL = re.compile(rf"{PERCENT} \({PERCENT} to {PERCENT}\)")
 INTERVAL_COLUMN = re.compile(rf"\| {PERCENT} \| {PERCENT} to {PERCENT} \|")
@@ -79,7 +80,7 @@ def results() -> str:
     """Return the page of the committed results."""
     parts = [
         "# Results\n\nThe tables are written from committed files. `make benchmark`, `make throughput`, "
-        "`make data-speed` and `make running-cost` measure them again.",
+        "`make data-speed`, `make running-cost` and `make remote-speed` measure them again.",
         f'<p>The <a href="{LEADERBOARD}/index.html">leaderboard</a> shows all agents, environments and conditions in '
         "one table with filters, and the episodes, settings and versions of each cell.</p>",
         *_unexpected(),
@@ -90,6 +91,8 @@ def results() -> str:
         datasets(),
         "## Overhead of the runner",
         running(),
+        "## Overhead of remote policies",
+        remote(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -244,6 +247,11 @@ def datasets() -> str:
 def running() -> str:
     """Return the table of the overhead of the runner of suites."""
     return _measured(json.loads(RUNNING.read_text()))
+
+
+def remote() -> str:
+    """Return the table of the overhead of remote policies."""
+    return _measured(json.loads(REMOTE.read_text()))
 
 
 def _measured(content: dict[str, Any]) -> str:

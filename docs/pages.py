@@ -28,7 +28,7 @@ from docs.environment_pages import (
     robots,
     task_page,
 )
-from docs.figures import CORE, brief, datasets, narrow, of_agent, results, speeds
+from docs.figures import CORE, brief, datasets, narrow, of_agent, remote, results, speeds
 from docs.tables import (
     docstring,
     table,
@@ -145,6 +145,11 @@ def demonstrations(text: str) -> str:
     return _between(text, "speeds", datasets())
 
 
+def remote_agents(text: str) -> str:
+    """Return the page on remote agents with the table of the committed results between its marks."""
+    return _between(text, "overhead", remote())
+
+
 def pretrained(text: str) -> str:
     """Return the page on pretrained agents with the table of the published agents between its marks."""
     rows = []
@@ -188,6 +193,7 @@ WRITTEN = {
     "docs/demonstrations.md": demonstrations,
     "docs/scale.md": scale,
     "docs/pretrained_agents.md": pretrained,
+    "docs/remote_agents.md": remote_agents,
 }
 """Pages written by hand that contain tables of the committed results."""
 

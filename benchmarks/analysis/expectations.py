@@ -132,6 +132,10 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("overhead of the runner, one worker", at_most=5.0),
         Expectation("speedup by a second worker", at_least=1.7),
     ),
+    "remote": (
+        Expectation("overhead of a remote decision, state", at_most=1.0),
+        Expectation("overhead of a remote decision, two images of 84x84", at_most=5.0),
+    ),
 }
 """Expectations by the name of a shipped suite, or of a file of measurements."""
 
