@@ -6,6 +6,7 @@ read in the repository. The other pages are only in the site, which ``docs/websi
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Callable, Iterable
@@ -89,14 +90,39 @@ def _yaml(value: Any) -> str:
 
 def examples() -> str:
     """Return the page of the examples: the list of them, and their code."""
-    folder = ROOT / "examples"
-    listed = (folder / "README.md").read_text()
-    names = re.findall(r"\]\((\w+\.\w+)\)", listed)
-    parts = [re.sub(r"\[(\w+\.\w+)\]\(\1\)", r"`\1`", listed).strip()]
+    page = _with_code("examples")
+    return page.replace("`first_hour.ipynb`", "[first_hour.ipynb](first_hour.md)").replace(
+        "(adapters/README.md)", "(adapters.md)"
+    )
+
+
+def adapters() -> str:
+    """Return the page of the adapters: the list of them, and their code."""
+    return _with_code("examples/adapters")
+
+
+def first_hour() -> str:
+    """Return the page of the notebook: its text, and the code of its cells."""
+    cells = json.loads((ROOT / "examples" / "first_hour.ipynb").read_text())["cells"]
+    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    parts = [f"```python\n{text}\n```" if kind == "code" else _on_site(text) for kind, text in texts]
+    return "\n\n".join(parts) + "\n"
+
+
+def _with_code(folder: str) -> str:
+    """Return the README of a folder of scripts, and the code of those that it lists."""
+    listed = (ROOT / folder / "README.md").read_text()
+    names = [name for name in re.findall(r"\]\((\w+\.\w+)\)", listed) if not name.endswith(".ipynb")]
+    parts = [_on_site(re.sub(r"\[(\w+\.\w+)\]\(\1\)", r"`\1`", listed)).strip()]
     for name in names:
         language = "python" if name.endswith(".py") else "yaml"
-        parts.append(f"## `{name}`\n\n```{language}\n{(folder / name).read_text()}```")
+        parts.append(f"## `{name}`\n\n```{language}\n{(ROOT / folder / name).read_text()}```")
     return "\n\n".join(parts) + "\n"
+
+
+def _on_site(text: str) -> str:
+    """Return a text of the examples with the links of the site."""
+    return re.sub(r"\]\((?:\.\./)+docs/", "](", text)
 
 
 # Pages in the repository
@@ -184,6 +210,8 @@ def generated() -> dict[str, str]:
         "robots.md": robots(),
         "agents.md": agents(lambda name: f"agents/{name}.md"),
         "examples.md": examples(),
+        "adapters.md": adapters(),
+        "first_hour.md": first_hour(),
         "results.md": results(),
     }
 

@@ -33,11 +33,14 @@ PLACES = {
     "lam_envs/observation": "observations.md",
     "lam_envs/randomization.py": "randomization.md",
     "examples/README.md": "examples.md",
+    "examples/adapters/README.md": "adapters.md",
+    "examples/first_hour.ipynb": "first_hour.md",
     "lam_envs/robots/model.py": "robots.md",
     **{pages.task_file(task): f"tasks/{task}.md" for task in TASKS},
 }
 """Pages of the site on these paths of the repository."""
 MENU = {
+    "Getting started": ("first_hour", "examples"),
     "Environments": ("environments", "controls", "observations", "robots", "randomization"),
     "Learning": (
         "demonstrations",
@@ -53,7 +56,7 @@ MENU = {
         "agents",
     ),
     "Benchmarks": ("benchmarks", "results", "leaderboard", "scale"),
-    "Extending": ("examples", "add_a_task", "objects", "add_a_robot", "contributing"),
+    "Extending": ("adapters", "add_a_task", "objects", "add_a_robot", "contributing"),
     "Reference": ("api", "physics", "changes", "licenses"),
 }
 """Sections of the side bar. Pages that are in none of them come last."""

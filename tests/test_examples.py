@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -22,10 +24,14 @@ SCRIPTS = (
 )
 
 
+NOTEBOOK = EXAMPLES / "first_hour.ipynb"
+
+
 def test_every_example_is_listed() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.ipynb")} == {NOTEBOOK.name}
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SCRIPTS)
     listed = (EXAMPLES / "README.md").read_text()
-    assert all(f"]({name})" in listed for name in SCRIPTS)
+    assert all(f"]({name})" in listed for name in (*SCRIPTS, NOTEBOOK.name))
     assert "](examples/README.md)" in (EXAMPLES.parent / "README.md").read_text()
 
 
@@ -53,3 +59,31 @@ def test_the_examples_run_one_after_the_other(tmp_path: Path, monkeypatch: pytes
     assert "success: True" in said
     assert (tmp_path / "grasp.png").stat().st_size > 0
     assert (tmp_path / "runs" / "own-agent" / "report.html").is_file()
+
+
+def notebook_cells(kind: str) -> list[dict[str, Any]]:
+    notebook = json.loads(NOTEBOOK.read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def test_the_notebook_is_committed_without_outputs() -> None:
+    for cell in notebook_cells("code"):
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+    cells = [*notebook_cells("code"), *notebook_cells("markdown")]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("server")
+def test_the_cells_of_the_notebook_run_one_after_the_other(tmp_path: Path) -> None:
+    code = "\n\n".join("".join(cell["source"]) for cell in notebook_cells("code"))
+    said = read([("python", code)], tmp_path)
+    rates = {line.split()[0]: line.split()[3] for line in said.splitlines() if "success rate" in line}
+    assert rates["expert"] == "100%"
+    assert rates["random"] == "0%"
+    assert int(rates["bc"].rstrip("%")) >= 90
+    assert "straight: 100%" in said
+    assert "solved: True" in said
+    assert (tmp_path / "runs" / "first-hour" / "weights.safetensors").is_file()
