@@ -14,8 +14,13 @@ ROOT = Path(__file__).parents[1]
 ADAPTERS = ROOT / "examples" / "adapters"
 INSTALLED = ROOT / ".venv-adapters"
 RUNS: dict[str, tuple[list[str], float]] = {
+    "cleanrl_ppo_continuous_action.py": ([], 0.9),
     "d3rlpy_bc.py": ([], 0.9),
+    "lerobot_act.py": ([], 0.8),
+    "rllib_ppo.py": ([], 0.9),
     "sb3_contrib_recurrent_ppo.py": (["--steps", "1024", "--out", "recurrent.zip"], 0.0),
+    "sb3_contrib_tqc.py": (["--out", "tqc.zip"], 0.9),
+    "torchrl_bc.py": ([], 0.9),
 }
 """Options and lowest success rate of each script. A recurrent PPO takes long to learn; this one saves and loads."""
 
@@ -34,6 +39,7 @@ def test_an_adapter_trains_and_is_evaluated(name: str, tmp_path: Path) -> None:
     options, lowest = RUNS[name]
     environment = {
         **os.environ,
+        "HF_HOME": str(tmp_path / "huggingface"),
         "MINARI_DATASETS_PATH": str(tmp_path / "datasets"),
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, INSTALLED))),
     }
