@@ -121,7 +121,7 @@ golden: $(INSTALLED) ## record golden files again, after a version was raised
 	$(BIN)/python -m tests.golden
 
 published: $(INSTALLED) ## collect the published datasets again and write down their checksums
-	$(BIN)/python -m demos.collection.published_datasets
+	$(BIN)/python -m demos.collection.catalog.published_datasets
 
 pretrained: $(INSTALLED) ## train and publish the agents of zoo again; AGENTS="bc/LamGrasp-v0 ..." selects some
 	$(BIN)/python -m agents.deployment.pretrained.recipes $(AGENTS)

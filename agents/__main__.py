@@ -36,6 +36,7 @@ from agents.training.arguments import (
     Root,
     Settings,
     check_free,
+    check_processes,
     load_datasets,
     read_settings,
     recipe_datasets,
@@ -107,7 +108,8 @@ def train(
         if isinstance(agent_instance, PolicyAgent):
             check_target(out)
         check_free(out, overwrite=overwrite)
-        run = training_run(out, spec, device=device, processes=processes, episodes=eval_episodes, overwrite=overwrite)
+        check_processes(spec, processes)
+        run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
         datasets = load_datasets(agent, spec, demonstrations, root)
         learned: Any = datasets[0] if datasets is not None and len(datasets) == 1 else datasets
         # The protocol of third-party agents has neither a run nor several environments.

@@ -8,8 +8,8 @@ if importlib.util.find_spec("minari") is None:
     raise ModuleNotFoundError("demos needs additional packages: pip install 'lam-envs[demos]'", name="minari")
 
 from demos.check import check, repair
+from demos.collection.catalog.published_datasets import load_published
 from demos.collection.collect import collect
-from demos.collection.published_datasets import load_published
 from demos.collection.replay import replay, replay_states
 from demos.collection.video import render
 from demos.datasets.checksum import checksum

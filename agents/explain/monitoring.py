@@ -61,7 +61,7 @@ def monitor(
         from agents.explain.references import References
         from agents.explain.trace import trace_episode
         from agents.registry import load_or_make
-        from agents.training.stable_baselines import horizon_of
+        from agents.training.stable_baselines.training import horizon_of
 
         environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
         horizon = horizon_of(environment)

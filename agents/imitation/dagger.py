@@ -30,7 +30,7 @@ from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, Discount
-from agents.training.stable_baselines import SeededEpisodes, horizon_of, rollout_env
+from agents.training.stable_baselines.training import SeededEpisodes, horizon_of, rollout_env
 from agents.types import Array, Env, Memory, Observation, State
 from demos.collection.recording import Policy, stack
 from demos.datasets.tree import tree_map

@@ -17,7 +17,7 @@ from agents.imitation.labels import Labels
 from agents.policies.ensemble import EnsemblePolicy
 from agents.registry import AgentSpec
 from agents.training.settings import Count
-from agents.training.stable_baselines import SeededEpisodes
+from agents.training.stable_baselines.training import SeededEpisodes
 from agents.types import Array, Observation, Tensors
 from demos.collection.recording import Policy, stack
 from demos.datasets.tree import tree_map

@@ -18,7 +18,7 @@ from agents.imitation.dagger import DAgger, Iteration
 from agents.imitation.labels import Labels
 from agents.registry import AgentSpec
 from agents.training.settings import Count
-from agents.training.stable_baselines import SeededEpisodes
+from agents.training.stable_baselines.training import SeededEpisodes
 from agents.types import Action, Array, Observation
 from demos.collection.recording import Policy, stack
 from demos.datasets.tree import tree_map

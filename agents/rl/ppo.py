@@ -12,7 +12,7 @@ from agents.policies.networks import BoundedPolicy, policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.training import ReinforcementAgent
 from agents.training.settings import AgentSettings, Count, Fraction, Layers, LogStd, NotNegative, Positive
-from agents.training.stable_baselines import steps_per_env
+from agents.training.stable_baselines.training import steps_per_env
 
 
 class PPOSettings(AgentSettings):

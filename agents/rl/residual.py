@@ -33,7 +33,7 @@ from agents.training.settings import (
     check_seed,
     checked_settings,
 )
-from agents.training.stable_baselines import SeededEpisodes, horizon_of, steps_per_env, train
+from agents.training.stable_baselines.training import SeededEpisodes, horizon_of, steps_per_env, train
 from agents.types import Action, Array, Env, Info, JsonObject, Keywords, Memory, Observation, Start
 
 OBSERVATION, BASE_ACTION = "observation", "base_action"

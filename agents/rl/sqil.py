@@ -24,7 +24,7 @@ from agents.registry import AgentSpec
 from agents.rl.dqn import DQNSettings
 from agents.training.policy_agent import PolicyAgent, require_discrete
 from agents.training.run import Run
-from agents.training.stable_baselines import train_from_scratch
+from agents.training.stable_baselines.training import train_from_scratch
 from agents.types import Env
 
 

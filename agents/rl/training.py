@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.training.policy_agent import PolicyAgent
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, CountOrZero, Discount, Layers, Positive
-from agents.training.stable_baselines import horizon_of, train_from_scratch
+from agents.training.stable_baselines.training import horizon_of, train_from_scratch
 from agents.types import Env
 
 

@@ -14,9 +14,9 @@ from agents.evaluation.evaluation import make_env
 from agents.registry import AgentSpec
 from agents.training.run import Run
 from agents.types import Env, JsonObject, Keywords
+from demos.collection.catalog.recipe import collect_recipe, read_recipe
 from demos.datasets.environment import make_env as make_env_of
 from demos.datasets.metadata import plan_of
-from demos.recipes.recipe import collect_recipe, read_recipe
 from demos.runtime.console import parse_keywords
 
 EnvId = Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")]
@@ -135,22 +135,29 @@ def training_environments(
     return [make_env_of(dataset, **{"instruct": True, **keywords}) for dataset in datasets.values()]
 
 
-def training_run(out: Path, spec: AgentSpec, *, device: str, processes: int, episodes: int, overwrite: bool) -> Run:
+def check_processes(spec: AgentSpec, processes: int) -> None:
+    """Check that an agent can be trained by a number of processes.
+
+    Raises:
+        ValueError: It is trained by one process.
+    """
+    if processes > 1 and not spec.takes_processes:
+        raise ValueError(f"agent {spec.name} is trained by one process: remove --processes {processes}")
+
+
+def training_run(out: Path, *, device: str, episodes: int, overwrite: bool, processes: int = 1) -> Run:
     """Return a run with a progress bar, whose log and checkpoints are in the folder ``OUT.training``.
 
     Args:
         out: Folder to save the agent in.
-        spec: Spec of the agent.
         device: ``auto``, ``cpu`` or ``cuda``.
-        processes: Processes that train together.
         episodes: Episodes of each periodic evaluation.
         overwrite: Start from scratch if the folder holds a checkpoint of another training run.
+        processes: Processes that train together.
 
     Raises:
-        ValueError: An unknown device, or more processes than the agent takes.
+        ValueError: An unknown device.
     """
-    if processes > 1 and not spec.takes_processes:
-        raise ValueError(f"agent {spec.name} is trained by one process: remove --processes {processes}")
     folder = out.with_name(f"{out.name}.training")
     return Run(folder, progress=True, device=device, episodes=episodes, overwrite=overwrite, processes=processes)
 

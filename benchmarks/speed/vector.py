@@ -156,7 +156,7 @@ def _trained(steps: int, *, is_former: bool) -> tuple[float, float]:
     import agents
     from agents.training.randomness import isolated_rng
     from agents.training.run import Run
-    from agents.training.stable_baselines import horizon_of, rollout_env, train, training_envs
+    from agents.training.stable_baselines.training import horizon_of, rollout_env, train, training_envs
 
     env = gym.make(TRAINING_ENV_ID)
     settings = {"batch_size": FORMER_BATCH_SIZE} if is_former else {}

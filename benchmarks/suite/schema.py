@@ -34,10 +34,10 @@ from benchmarks.suite.suite import (
     check_settings,
     learns,
 )
+from demos.collection.catalog.recipe import read_recipe
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
 from demos.collection.human_demonstrator import HUMAN
 from demos.human.motion.files import read_motion
-from demos.recipes.recipe import read_recipe
 
 ANY = "any environment"
 """Key of numbers of demonstrations that hold for every environment."""
@@ -71,7 +71,7 @@ def _entries(mixture: object) -> object:
 
 
 Mixture = Annotated[Items[DatasetKeys], BeforeValidator(_entries)]
-"""Datasets of one training: a list, or the name of a recipe of :mod:`demos.recipes`."""
+"""Datasets of one training: a list, or the name of a recipe of :mod:`demos.collection.catalog.recipe`."""
 
 
 class PretrainingKeys(SuiteModel):

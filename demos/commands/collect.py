@@ -8,11 +8,11 @@ import minari
 import typer
 from rich.table import Table
 
-from demos.collection import published_datasets
+from demos.collection.catalog import published_datasets
+from demos.collection.catalog.recipe import collect_recipe, read_recipe, recipe_names
 from demos.collection.collect import collect as record_dataset
 from demos.commands.arguments import Address, EngineName, Root, SharedFilesystem
 from demos.datasets.checksum import checksum
-from demos.recipes.recipe import collect_recipe, read_recipe, recipe_names
 from demos.runtime.console import clear_errors, console, parse_keywords
 from demos.runtime.engines import make_engine
 

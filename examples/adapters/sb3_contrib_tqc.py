@@ -1,6 +1,6 @@
 """sb3-contrib: train TQC (Kuznetsov et al. 2020), save its archive, evaluate it like an agent of lam-envs.
 
-No adapter is needed: models have the method predict, and archives load by agents.saving.archive. Usage:
+No adapter is needed: models have the method predict, and archives load by agents.training.saving.archive. Usage:
 
     python sb3_contrib_tqc.py --env-id LamReach-v0 --steps 20000 --out runs/tqc.zip
     python -m agents evaluate runs/tqc.zip --env LamReach-v0 --allow-pickle
@@ -14,7 +14,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 import agents
 import lam_envs  # noqa: F401  (registers the ids)
-from agents.saving import archive
+from agents.training.saving import archive
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

@@ -13,7 +13,7 @@ def few_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     from agents.rl.adversarial.training import AdversarialAgent
     from agents.rl.ppo import PPOAgent
-    from agents.training import stable_baselines
+    from agents.training.stable_baselines import training as stable_baselines
 
     for agent in (PPOAgent, AdversarialAgent):
         monkeypatch.setattr(agent, "n_envs", 2)

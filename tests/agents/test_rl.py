@@ -14,7 +14,7 @@ import torch
 
 import agents
 from agents.training.run import Run
-from agents.training.stable_baselines import SeededEpisodes, training_envs
+from agents.training.stable_baselines.training import SeededEpisodes, training_envs
 
 from ..conftest import Make
 from .images import check_that_actions_depend_on_images

@@ -11,7 +11,7 @@ import torch
 
 import agents
 import demos
-from agents.training import stable_baselines
+from agents.training.stable_baselines import training as stable_baselines
 
 from ..conftest import Make
 from .test_rl import OFF_POLICY, same

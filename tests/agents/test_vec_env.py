@@ -15,9 +15,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 import agents
 from agents.rl.ppo import PPOAgent
-from agents.training import stable_baselines
-from agents.training.stable_baselines import SeededEpisodes, next_episode, rollout_env, training_envs
-from agents.training.vec_env import ParallelVecEnv
+from agents.training.stable_baselines import training as stable_baselines
+from agents.training.stable_baselines.training import SeededEpisodes, next_episode, rollout_env, training_envs
+from agents.training.stable_baselines.vec_env import ParallelVecEnv
 from lam_envs.vector import ParallelVectorEnv
 
 from ..conftest import Make

@@ -18,7 +18,7 @@ from benchmarks.suite.suite_file import (
     suite_names,
     suite_path,
 )
-from demos.collection import published_datasets
+from demos.collection.catalog import published_datasets
 
 from .suites import SMALL
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import demos
-from demos.collection import published_datasets
+from demos.collection.catalog import published_datasets
 from demos.datasets.checksum import checksum
 from demos.datasets.curate import subsample
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 import demos
 from agents.__main__ import app as agents_app
 from demos.__main__ import app
+from demos.collection.catalog.recipe import collect_recipe, read_recipe, recipe_names
 from demos.collection.plan import Plan
-from demos.recipes.recipe import collect_recipe, read_recipe, recipe_names
 from lam_envs import ENV_IDS
 
 TEXT = """

@@ -10,7 +10,7 @@ import torch
 
 from agents.data.demonstrations import Transitions
 from agents.imitation.labels import Labels
-from agents.training.stable_baselines import SeededEpisodes
+from agents.training.stable_baselines.training import SeededEpisodes
 from agents.types import Array, Memory, Observation
 from demos.collection.recording import Policy, stack
 from demos.datasets.tree import tree_map

@@ -17,7 +17,7 @@ from agents.registry import find, spec_of
 from agents.training.run import Run
 from agents.training.saving.zoo import CHECKOUT
 from agents.types import Keywords
-from demos.collection.published_datasets import load_published
+from demos.collection.catalog.published_datasets import load_published
 from demos.datasets.environment import make_env
 
 

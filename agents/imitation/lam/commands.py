@@ -85,7 +85,7 @@ def finetune(
             raise ValueError(f"agent {name} cannot be fine-tuned by demonstrations; expected {spec.name}")
         check_target(out)
         check_free(out, overwrite=overwrite)
-        run = training_run(out, spec, device=device, processes=processes, episodes=eval_episodes, overwrite=overwrite)
+        run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
         learned = learned_datasets(read_description(agent)) if replay is None else replay
         tuned = Lam.finetune(
             agent,

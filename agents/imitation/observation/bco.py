@@ -21,7 +21,7 @@ from agents.training.loop import LoopSettings
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import Count, CountOrZero, OptionalLayers, Positive
-from agents.training.stable_baselines import SeededEpisodes, horizon_of, rollout_env
+from agents.training.stable_baselines.training import SeededEpisodes, horizon_of, rollout_env
 from agents.types import Array, Env
 from demos.collection.recording import Policy, stack
 

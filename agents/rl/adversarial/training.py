@@ -32,7 +32,7 @@ from agents.rl.finetuning import ppo_from
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.stable_baselines import (
+from agents.training.stable_baselines.training import (
     horizon_of,
     next_episode,
     restore,
@@ -278,7 +278,7 @@ class _Training:
     Args:
         agent: Agent in training.
         model: PPO before its first iteration, in ``envs``.
-        envs: Environments of :func:`agents.training.stable_baselines.training_envs`.
+        envs: Environments of :func:`agents.training.stable_baselines.training.training_envs`.
         reward_net: Untrained discriminator.
         expert: Transitions of the expert.
         regularization: BC regularization of the policy; None without a warm start.

@@ -31,7 +31,7 @@ from agents.training.settings import (
     NotNegative,
     Positive,
 )
-from agents.training.stable_baselines import state_of, train_from_scratch
+from agents.training.stable_baselines.training import state_of, train_from_scratch
 from agents.types import Array, Env, Memory, Observation
 
 EPSILON_GREEDY: Literal["epsilon_greedy"] = "epsilon_greedy"

@@ -19,7 +19,7 @@ from agents.rl.dqfd.agent import DQfD
 from agents.rl.dqfd.policy import DuelingPolicy, softmax_actions
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.stable_baselines import training_envs
+from agents.training.stable_baselines.training import training_envs
 from demos.datasets.reading import episodes_of
 
 from ...conftest import Make

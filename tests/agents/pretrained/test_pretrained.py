@@ -18,7 +18,7 @@ from agents.registry import read_description
 from agents.training.provenance import outdated_parts
 from agents.training.saving import zoo as zoo_module
 from agents.training.saving.zoo import CHECKOUT, CHECKSUMS, read_checksums
-from demos.collection.published_datasets import published
+from demos.collection.catalog.published_datasets import published
 
 from ...conftest import Make
 

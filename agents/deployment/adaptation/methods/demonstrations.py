@@ -7,7 +7,7 @@ from agents.deployment.adaptation.rollouts import Labeled, labels_of, rollout
 from agents.deployment.adaptation.tuning import replayed, trainable_policies, tune
 from agents.imitation.labels import Labels
 from agents.training.policy_agent import PolicyAgent
-from agents.training.stable_baselines import rollout_env
+from agents.training.stable_baselines.training import rollout_env
 from demos.experts import make_expert
 
 ATTEMPTS = 5

@@ -10,7 +10,7 @@ from agents.deployment.adaptation.tuning import replayed, trainable_policies, tu
 from agents.imitation.labels import Labels
 from agents.training.policy_agent import PolicyAgent
 from agents.training.settings import Count
-from agents.training.stable_baselines import horizon_of, rollout_env
+from agents.training.stable_baselines.training import horizon_of, rollout_env
 from demos.experts import make_expert
 
 

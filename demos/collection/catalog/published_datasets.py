@@ -61,7 +61,9 @@ PLANS: dict[str, Keywords] = dict(
 
 def published() -> dict[str, JsonObject]:
     """Return id, arguments of :func:`demos.collect` and checksum of each published dataset, by name."""
-    content: dict[str, JsonObject] = json.loads(resources.files("demos.collection").joinpath(PUBLISHED).read_text())
+    content: dict[str, JsonObject] = json.loads(
+        resources.files("demos.collection.catalog").joinpath(PUBLISHED).read_text()
+    )
     return content
 
 

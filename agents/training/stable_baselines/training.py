@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
-from agents.training.vec_env import ParallelVecEnv
+from agents.training.stable_baselines.vec_env import ParallelVecEnv
 from agents.types import Array, Env, Info, Keywords, Observation, State
 from lam_envs.vector import AutoresetMode, ParallelVectorEnv
 from lam_envs.vector.parallel import default_workers

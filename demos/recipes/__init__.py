@@ -1,1 +1,0 @@
-"""Recipes: which demonstrations of which environments one agent learns from."""
