@@ -10,7 +10,7 @@ CHECKSUMS = "SHA256SUMS"
 """File with the SHA-256 of each file of the published agents, as the program ``sha256sum`` writes and checks it."""
 PACKAGE = "lam_envs_zoo"
 """Package that holds the zoo."""
-CHECKOUT = Path(__file__).parents[2] / "zoo" / PACKAGE
+CHECKOUT = Path(__file__).parents[3] / "zoo" / PACKAGE
 """Folder of the zoo in a checkout of the repository."""
 
 
