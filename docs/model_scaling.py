@@ -26,18 +26,15 @@ def large_model(path: Path) -> str:
     settings = read_settings("lam", LamSettings, {})
     examples = settings.epochs * settings.batches * settings.batch_size
     measured, times, cores = [], [], []
-    for model in MODELS:
-        one, two = (
-            figures[f"training, {Case(model, content['batch_size'], count, 'cpu', 'float32').name}"]
-            for count in (1, 2)
-        )
-        case = Case(model, content["batch_size"], 1, "cpu", "float32").name
+    for model, size in MODELS.items():
+        names = [Case(model, size, content["batch_size"], count, "cpu", "float32").name for count in (1, 2)]
+        one, two = (figures[f"training, {name}"] for name in names)
         measured.append(
             [
                 f"{figures[f'weights, model {model}'] / 1e6:.1f} million",
                 f"{one:,.0f}",
                 f"{two:,.0f}",
-                f"{figures[f'peak memory, {case}'] / 1000:.1f} GB",
+                f"{figures[f'peak memory, {names[0]}'] / 1000:.1f} GB",
                 f"{figures[f'decision, model {model}']:.0f} ms",
             ]
         )

@@ -36,7 +36,8 @@ class Case:
     """Training whose speed is measured.
 
     Attributes:
-        model: Name in :data:`MODELS`.
+        model: Name of the model (:data:`MODELS`).
+        size: Its token size and layers.
         batch_size: Examples of a minibatch.
         processes: Processes that train together.
         device: ``cpu`` or ``cuda``.
@@ -44,6 +45,7 @@ class Case:
     """
 
     model: str
+    size: tuple[int, int]
     batch_size: int
     processes: int
     device: str
@@ -68,12 +70,16 @@ def cases(device: str, batch_size: int, processes: int) -> list[Case]:
     """
     if device == "cuda":
         return [
-            Case(model, size, 1, device, precision)
-            for model in MODELS
-            for size in (batch_size, 16 * batch_size)
+            Case(model, size, examples, 1, device, precision)
+            for model, size in MODELS.items()
+            for examples in (batch_size, 16 * batch_size)
             for precision in ("float32", "bfloat16")
         ]
-    return [Case(model, batch_size, count, device, "float32") for model in MODELS for count in sorted({1, processes})]
+    return [
+        Case(model, size, batch_size, count, device, "float32")
+        for model, size in MODELS.items()
+        for count in sorted({1, processes})
+    ]
 
 
 def measure(
@@ -96,9 +102,9 @@ def measure(
             demos.collect(env_id, episodes=episodes, seed=FIRST_SEED, root=root, dataset_id=_dataset(env_id))
         made = run_in_new_process(_examples_per_second, root, batch_size, seconds)[0]
         yield median("examples made by the CPU", [made], "examples/s")
-        for model in MODELS:
-            yield median(f"weights, model {model}", [run_in_new_process(_weights, model)[0]], "")
-            yield median(f"decision, model {model}", [run_in_new_process(_decision, model)[0]], "ms")
+        for model, size in MODELS.items():
+            yield median(f"weights, model {model}", [run_in_new_process(_weights, size)[0]], "")
+            yield median(f"decision, model {model}", [run_in_new_process(_decision, size)[0]], "ms")
         for case in cases(device, batch_size, processes):
             if time.monotonic() - began > 60.0 * minutes:
                 return
@@ -115,26 +121,26 @@ def _dataset(env_id: str) -> str:
 # Measurements. Imports are late: what only reads this file's figures needs no PyTorch.
 
 
-def _weights(model: str) -> float:
+def _weights(size: tuple[int, int]) -> float:
     """Return the number of weights of a model of six tasks and one robot."""
     from agents.imitation.lam.entities import Schema
     from agents.imitation.lam.networks.base import Sizes
     from agents.imitation.lam.networks.transformer import LamNetwork
 
-    width, layers = MODELS[model]
+    width, layers = size
     layouts = [cast(ManipulationEnv, gym.make(env_id).unwrapped).layout for env_id in ENV_IDS]
     network = LamNetwork(Schema.of(layouts), ["panda"], 4, Sizes(width, layers, 8))
     return float(sum(values.numel() for values in network.parameters()))
 
 
-def _decision(model: str) -> float:
+def _decision(size: tuple[int, int]) -> float:
     """Return the CPU time of a decision that predicts a chunk, on one core, milliseconds."""
     import torch
 
     import agents
 
     torch.set_num_threads(1)
-    env, (width, layers) = gym.make("LamInsert-v0", instruct=True), MODELS[model]
+    env, (width, layers) = gym.make("LamInsert-v0", instruct=True), size
     agent = agents.make("lam", env, width=width, layers=layers, executed_actions=1)
     observation, _ = env.reset(seed=FIRST_SEED)
     agent.predict(observation, deterministic=True)
@@ -149,7 +155,7 @@ def _examples_per_second(root: Path, batch_size: int, seconds: float) -> float:
     """Return the examples per CPU second that become minibatches of a training, without the training."""
     import numpy as np
 
-    fit, _ = _fit(root, Case("1x", batch_size, 1, "cpu", "float32"))
+    fit, _ = _fit(root, Case("1x", MODELS["1x"], batch_size, 1, "cpu", "float32"))
     rng, mixture, count = np.random.default_rng(0), fit.mixture, 0
     order = mixture.sampler(batch_size, 1)
     start, began = time.process_time(), time.perf_counter()
@@ -166,7 +172,7 @@ def _fit(root: Path, case: Case) -> tuple[Fit, ChunkNetwork]:
     from agents.training.randomness import isolated_rng
     from agents.training.settings import read_settings
 
-    width, layers = MODELS[case.model]
+    width, layers = case.size
     changed = {
         "width": width,
         "layers": layers,
