@@ -44,6 +44,7 @@ def test_the_models_have_about_10_and_100_times_the_weights() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # as above
 def test_a_measurement_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for model in MODELS:
         monkeypatch.setitem(MODELS, model, (16, 2))
