@@ -35,9 +35,9 @@ class TorchModel(nn.Module, ABC, Generic[BatchType]):
         """
 
     def augment(self, batch: BatchType) -> BatchType:
-        """Return a minibatch of a training with its random changes, such as parts that are hidden; by default none.
+        """Return a minibatch with random changes for the training, such as hidden parts; by default none.
 
-        A training by several processes draws them for the whole minibatch before it is divided.
+        A training by several processes augments the whole minibatch before it is divided.
         """
         return batch
 

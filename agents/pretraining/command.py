@@ -32,10 +32,10 @@ def pretrain(
     root: Root = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Pre-train an encoder of images on episodes without labels: of any task, robot and quality.
+    """Pre-train an encoder of images on episodes of any task, robot and quality, without labels.
 
-    Agents that see images start from it by `--config encoder=OUT`. If a training run was interrupted, the same
-    command resumes it.
+    Imitation agents that see images start from it by `--config encoder=OUT`. If a training run was interrupted, the
+    same command resumes it.
     """
     with clear_errors():
         # Late: they import PyTorch, which not every command needs.

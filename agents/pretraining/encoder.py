@@ -1,4 +1,4 @@
-"""Pre-trained encoders of images: saved as JSON and safetensors, read, and loaded into policies."""
+"""Pre-trained encoders of images: save and read them as JSON and safetensors, and load them into policies."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ class PretrainedEncoder:
             raise ValueError(f"the pre-trained weights do not fit their description: {error}") from error
 
     def summary(self) -> JsonObject:
-        """Return what the record of an agent's training says about its encoder."""
+        """Return the entry of the encoder in the record of an agent's training."""
         return {
             "method": self.method,
             "checksum": self.checksum,

@@ -140,7 +140,7 @@ class FrameExamples:
 
     Args:
         frames: Frames.
-        draw: Draws the frames of examples: the position of each first frame, to numbers of frames, shape (n, F).
+        draw: Function from the positions of n first frames to numbers of frames, shape (n, F).
         later: Number of frames of the episode that must follow the first one.
 
     Raises:

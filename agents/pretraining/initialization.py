@@ -1,4 +1,4 @@
-"""Policies whose image encoders start from a pre-trained encoder."""
+"""Load pre-trained encoders, and initialize the image encoders of policies from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_encoder(settings: PretrainedEncoderSettings) -> PretrainedEncoder | Non
 
 
 def record_encoder(training: JsonObject | None, encoder: PretrainedEncoder | None) -> None:
-    """Add an encoder to the record of a training. A resumed training thereby needs the same encoder."""
+    """Add an encoder to the record of a training. So a resumed training needs the same encoder."""
     if training is not None and encoder is not None:
         training[ENCODER] = encoder.summary()
 
@@ -42,7 +42,7 @@ def initialize(policy: TorchPolicy[Any], encoder: PretrainedEncoder | None, *, f
     targets = policy.image_encoders()
     if not targets:
         raise ValueError(
-            "encoder is set, and observations have no images: use an environment such as LamGraspPixels-v0, or "
+            "encoder is set, but observations have no images: use an environment such as LamGraspPixels-v0, or "
             "remove encoder"
         )
     shared = len({id(target) for _, target in targets}) < len({camera for camera, _ in targets})

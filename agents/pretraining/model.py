@@ -37,7 +37,7 @@ class PretrainingModel(TorchModel[FrameBatch]):
     """Image encoders with a loss on frames.
 
     Args:
-        frames: Frames that it is made for.
+        frames: Frames that give cameras and actions.
         settings: Settings of the method.
     """
 
@@ -97,7 +97,9 @@ class PretrainingModel(TorchModel[FrameBatch]):
         return tokens.flatten(1).reshape(*pixels.shape[:2], -1)
 
     def pixels(self, number: int, images: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Return images of one camera from -1 to 1, in training shifted at random, the frames of an example alike.
+        """Return images of one camera, with values from -1 to 1.
+
+        In training, they are shifted at random; all frames of an example have the same shift.
 
         Args:
             number: Number of the camera.

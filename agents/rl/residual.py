@@ -39,7 +39,7 @@ from agents.types import Action, Array, Env, Info, JsonObject, Keywords, Memory,
 OBSERVATION, BASE_ACTION = "observation", "base_action"
 """Entries of what a residual policy sees: a plain observation, and the action of the frozen agent."""
 PREFIXES = {"base": "base.", "residual": "residual."}
-"""Beginning of the names of the weights of each part."""
+"""Prefix of the names of the weights of each part."""
 PPO_ENVS = 8
 PPO_STEPS = 2048
 """Environments and steps of an iteration of PPO."""
@@ -140,9 +140,9 @@ def corrected(space: spaces.Box, base_action: Array, correction: Array, scale: f
 class ResidualAgent(PolicyAgent):
     """Residual policy: RL learns a bounded correction of the actions of a frozen agent.
 
-    **Idea.** A trained agent is nearly right where the world has changed a little. Its actions stay, and a second
-    policy adds a small correction that reward trains. The correction begins near zero, so that training starts from
-    the agent's own success instead of from random actions.
+    **Idea.** A trained agent is nearly right where the world has changed a little. Its weights stay, and a second
+    policy, trained by reward, adds a small correction to its actions. The correction begins near zero, so that
+    training starts from the agent's own success instead of from random actions.
 
     **Equation.** a = clip(pi_base(s) + `scale` * (high - low) / 2 * f(s, pi_base(s))), where f is trained by SAC or
     PPO and the weights of pi_base are constant.
@@ -178,7 +178,7 @@ class ResidualAgent(PolicyAgent):
 
         Args:
             base: Agent to correct; its weights are copied.
-            env: Environment with its spaces.
+            env: Environment with the spaces of the agent.
             settings: Settings of :class:`ResidualSettings` that differ from the defaults.
         """
         agent = cls(env, base=base.spec.name, base_settings=base.settings.model_dump(), **settings)
@@ -309,7 +309,7 @@ def _frozen(env: Env, name: str, settings: Mapping[str, Any]) -> PolicyAgent:
 
 @torch.no_grad()
 def _begin_near_zero(model: BaseAlgorithm, log_std: float) -> None:
-    """Let the most likely correction be zero."""
+    """Make zero the most likely correction."""
     policy: Any = model.policy
     if isinstance(model, SAC):
         last = policy.actor.mu

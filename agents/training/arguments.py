@@ -31,7 +31,9 @@ Episodes = Annotated[
     int, typer.Option(help="Episodes of each of ten periodic evaluations in each environment; 0 for none.")
 ]
 Overwrite = Annotated[bool, typer.Option(help="Replace a saved agent or an unfinished training in this folder.")]
-Settings = Annotated[list[str], typer.Option("--config", help="Setting of the agent, name=value; may be repeated.")]
+Settings = Annotated[
+    list[str], typer.Option("--config", help="Setting of the agent or method, name=value; may be repeated.")
+]
 EnvKeywords = Annotated[
     list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
 ]
@@ -44,7 +46,7 @@ Demonstrations = Annotated[
 Recipe = Annotated[
     str | None,
     typer.Option(
-        help="Name of a recipe of datasets (python -m demos recipe), or a YAML file; what is missing is collected."
+        help="Name of a recipe of datasets (python -m demos recipe), or a YAML file; missing datasets are collected."
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

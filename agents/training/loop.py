@@ -161,7 +161,7 @@ class TrainingLoop(Generic[PolicyType]):
                 self._best_weights = copy.deepcopy(self._result_weights())
 
     def _loss(self, batch: Any) -> torch.Tensor:
-        """Return the loss of a minibatch of the training; of this process's part of it, if there are several."""
+        """Return the loss of a training minibatch, or of this process's part of it if there are several processes."""
         is_lower = self._settings.precision == "bfloat16"
         with torch.autocast(self.policy.device.type, torch.bfloat16) if is_lower else nullcontext():
             changed = self.policy.augment(batch)
@@ -174,7 +174,7 @@ class TrainingLoop(Generic[PolicyType]):
         """Share the work of each minibatch with other processes, whose loops have the same state.
 
         Args:
-            ranks: Place of this process (:func:`agents.training.parallel.processes`); None for a process of its own.
+            ranks: Rank of this process (:func:`agents.training.parallel.processes`); None if it trains alone.
         """
         self._ranks = ranks
         if ranks is not None:

@@ -50,7 +50,7 @@ class _Loss(nn.Module):
     def __init__(self, policy: TorchModel[Any]) -> None:
         super().__init__()
         self.policy = policy
-        # The search for weights without a gradient warns where it finds none.
+        # DistributedDataParallel warns if it searches for weights without a gradient and finds none.
         self.unused = nn.Parameter(torch.zeros(1))
 
     def forward(self, batch: Any) -> torch.Tensor:
@@ -104,7 +104,7 @@ class Ranks:
         return loss
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the mean of a number of each process, shape (); all processes have to ask for it."""
+        """Return the mean of a number of each process, shape (); all processes have to call this."""
         total = value.detach().clone()
         dist.all_reduce(total)
         return total / self.count
@@ -118,9 +118,9 @@ def processes(count: int, follow: Callable[[Work, Ranks], None], work: Callable[
 
     Args:
         count: Number of processes, this one included.
-        follow: Function of a module that the other processes run. It takes part in everything that this process
-            computes by the ranks.
-        work: Returns its first argument, which is copied to each process.
+        follow: Function of a module that the other processes run. It makes the same calls of
+            its ranks as this process.
+        work: Function that returns the first argument of ``follow``, which is copied to each process.
 
     Yields:
         The ranks of this process; None if it is the only one.

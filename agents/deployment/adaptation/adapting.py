@@ -55,17 +55,17 @@ def adapt(
 ) -> Adapted:
     """Adapt a saved agent to the environment in which it is used; its folder is not changed.
 
-    The agent is checked before and after on the same held-out episodes. Unless more of them succeed where it is used,
-    and hardly fewer where it was trained, the result is the agent as it was.
+    The agent is checked before and after on the same held-out episodes. The result is the agent as it was, unless
+    more episodes succeed where it is used and hardly fewer where it was trained.
 
     Args:
         directory: Folder of a saved agent.
         env: Environment in which it is used, made by ``gym.make``, with the agent's spaces.
         home: Environment in which it was trained.
         method: Name of a method, see :data:`agents.deployment.adaptation.methods.METHODS`.
-        budget: Demonstrations, labels or steps, by the method; by default the method's.
+        budget: Number of demonstrations, labels or steps, depending on the method; by default the method's.
         seed: Seeds everything that is random.
-        replay: Demonstrations that the agent has learned from, of which it shall not forget what it learned.
+        replay: Demonstrations that the agent has learned from; replaying them keeps it from forgetting.
         demonstrations: Demonstrations in the changed environment, in place of those of the scripted expert.
         run: Progress bar and device; by default none, on the CPU or GPU.
         settings: Settings of the method that differ from its defaults.

@@ -23,7 +23,7 @@ class AdaptationSettings(AgentSettings):
     )
     max_home_loss: Fraction = Field(
         0.02,
-        description="Largest loss of success where the agent was trained; after a larger one it is not changed.",
+        description="Largest accepted loss of success where the agent was trained; else the old weights are kept.",
     )
 
 
@@ -73,7 +73,7 @@ class AdaptationMethod(ABC):
     """Unit of the budget."""
     default_budget: ClassVar[int]
     uses_labels: ClassVar[bool] = True
-    """True if it trains the agent on labels, and may replay its demonstrations."""
+    """True if it trains the agent on labels, and can replay its demonstrations."""
     settings_class: ClassVar[type[AdaptationSettings]] = TuningSettings
 
     @abstractmethod

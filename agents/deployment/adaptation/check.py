@@ -19,8 +19,8 @@ class Successes:
     """Successful episodes of an agent.
 
     Attributes:
-        changed: Number where the agent is used.
-        home: Number where it was trained.
+        changed: Number in the environment where the agent is used.
+        home: Number in the environment where it was trained.
         episodes: Number of episodes in each environment.
     """
 
@@ -52,11 +52,11 @@ class Check:
     def is_better(self) -> bool:
         """True if more episodes succeed where the agent is used, and hardly fewer where it was trained."""
         lost = (self.before.home - self.after.home) / self.before.episodes
-        # Rates are fractions: their difference may exceed a bound that it equals by a rounding error.
+        # A rounding error may lift a difference of rates above a bound that it equals.
         return self.after.changed > self.before.changed and lost <= self.max_home_loss + 1e-9
 
     def as_json(self) -> JsonObject:
-        """Return it as plain data."""
+        """Return the check as plain data."""
         return {
             "episodes": self.before.episodes,
             **{
@@ -71,7 +71,7 @@ def successes(agent: Policy, env: Env, home: Env, episodes: int, *, progress: bo
     """Return the successes of an agent on the seeds of the check.
 
     Args:
-        agent: Agent.
+        agent: Agent to check.
         env: Environment in which it is used.
         home: Environment in which it was trained.
         episodes: Episodes in each environment.

@@ -38,7 +38,7 @@ def adapt(
     ] = "demonstrations",
     budget: Annotated[
         int | None,
-        typer.Option(help="Demonstrations (by default 20), labels (2000) or steps (20000), by the method."),
+        typer.Option(help="Demonstrations (by default 20), labels (2000) or steps (20000), depending on the method."),
     ] = None,
     demonstrations: Annotated[
         list[str],
@@ -59,8 +59,8 @@ def adapt(
 ) -> None:
     """Adapt a saved agent to the environment in which it is used.
 
-    Held-out episodes are run before and after, there and where the agent was trained. Unless it became better, OUT
-    holds the agent as it was.
+    Held-out episodes are run before and after, there and where the agent was trained. OUT holds the agent as it was,
+    unless it became better.
     """
     with clear_errors():
         # Late: they import PyTorch, which not every command needs.
@@ -74,7 +74,7 @@ def adapt(
         check_free(out, overwrite=overwrite)
         uses_labels = find_method(method).uses_labels and settings.get("replay_share", 0.5) != 0
         home_id, home_keywords = trained_in(description)
-        # Of another id, the keywords of the training would select its task.
+        # The keywords of the training may not fit an environment with another id.
         inherited = home_keywords if env == home_id else {}
         changed = make_env(env, **{**inherited, **parse_keywords(env_kwargs, "--env-kwargs")})
         home = make_env(home_id, **home_keywords)

@@ -23,8 +23,8 @@ def rollout(env: SeededEpisodes, actor: Policy, expert: Policy) -> tuple[list[La
     """Act for an episode, and have an expert label each state.
 
     Args:
-        env: Environment.
-        actor: Policy that acts; the expert itself, or an agent, whose memory is reset at the start.
+        env: Changed environment.
+        actor: Policy that acts: the expert itself, or an agent, whose memory is reset at the start.
         expert: Policy that labels.
 
     Returns:

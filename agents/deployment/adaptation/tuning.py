@@ -1,4 +1,4 @@
-"""Further training of an agent on labels, with a share of what it has learned from."""
+"""Further training of an agent on labels, with a share of the demonstrations that it has learned from."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def tune(case: Case, new: Labels, old: Labels | None, *, updates: int, stage: in
     Args:
         case: Case whose settings are :class:`TuningSettings`.
         new: Labels in the changed environment.
-        old: Labels that the agent has learned from; None for none.
+        old: Labels that the agent has learned from; None without any.
         updates: Number of minibatches; the last epoch is completed.
         stage: Number of this training among those of the adaptation.
         done: Minibatches of earlier trainings, for the progress bar.

@@ -149,7 +149,7 @@ def _trace(graph: Graph, path: Path) -> None:
 
 @contextmanager
 def _further_operators() -> Iterator[None]:
-    """Let the exporter that traces write operators of ONNX that it does not know."""
+    """Let the tracing exporter write operators of ONNX that it does not know."""
     torch.onnx.register_custom_op_symbolic("aten::asinh", lambda graph, values: graph.op("Asinh", values), 9)  # type: ignore[attr-defined]
     try:
         yield

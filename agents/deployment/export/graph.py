@@ -75,7 +75,7 @@ class Graph(nn.Module):
 
     @property
     def tokenizer(self) -> JsonObject:
-        """Facts about instructions for ``model.json``: the number of each known word; None without instructions."""
+        """Entries of ``model.json`` for instructions: the number of each known word; None without instructions."""
         return {"vocabulary": None}
 
     @property

@@ -1,4 +1,4 @@
-"""Graph of the Large Action Model; its instruction enters as numbers of words and places of names."""
+"""Graph of the Large Action Model; its inputs for the instruction are numbers of words and positions of names."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from agents.types import JsonObject, Space, State, Tensors
 from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY
 
 MENTIONS = "mentions"
-"""Name of the input for the places of names among the words."""
+"""Name of the input for the positions of names among the words."""
 
 
 class LamGraph(Graph):
     """Graph of a :class:`agents.imitation.lam.policy.LamPolicy` in its environment.
 
-    It predicts a chunk at each step, and discards it while an earlier chunk is executed: every step takes the same
+    It predicts a chunk at each step, and discards it while an earlier chunk is executed, so every step takes the same
     time.
 
     Args:

@@ -1,4 +1,4 @@
-"""Training of a network on a mixture, as each of its processes runs it."""
+"""Training of a network on a mixture, in one or several processes."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def follow(work: Follower, ranks: Ranks) -> None:
 
     Args:
         work: Training, and the state that process 0 starts from.
-        ranks: Place of this process.
+        ranks: Rank of this process.
     """
     mixture = work.fit.mixture
     with isolated_rng(work.fit.seed):

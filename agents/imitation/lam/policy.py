@@ -182,9 +182,9 @@ class LamPolicy(TorchPolicy[LamBatch]):
         memory: State,
         noise: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, State]:
-        """Return the same as :meth:`predict_action`, by the same operations whatever the memory is.
+        """Return the same as :meth:`predict_action`, by operations that do not depend on the memory.
 
-        A chunk is predicted for each row, and discarded where it is not needed: this can be traced.
+        A chunk is predicted for each row, and discarded where it is not needed, so the method can be traced.
 
         Args:
             features: Features of N observations, shape (N, numbers).

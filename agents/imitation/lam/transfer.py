@@ -26,7 +26,7 @@ RESIZED = (
     "head.denoiser.first.weight",
     "head.denoiser.last.",
 )
-"""Beginnings of the names of weights whose shapes follow from entities, robots and actions."""
+"""Prefixes of the names of weights whose shapes follow from entities, robots and actions."""
 
 
 @torch.no_grad()

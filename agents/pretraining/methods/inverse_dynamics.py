@@ -25,8 +25,8 @@ class InverseDynamicsSettings(PretrainingSettings):
 class InverseDynamics(PretrainingModel):
     """Inverse dynamics: infer the executed action from two successive frames.
 
-    **Idea.** The encoder has to represent what actions change, and may ignore the rest. Random play will do: it
-    needs actions, and no task.
+    **Idea.** The encoder has to represent what actions change, and may ignore the rest. Random play is enough:
+    the method needs actions, but no task.
 
     **Equation.** The loss is the mean of (a_t - g(f(x_t), f(x_(t+1))))^2 over standardized actions; cross entropy for
     discrete actions.

@@ -38,8 +38,8 @@ class MaskedReconstruction(PretrainingModel):
     Visual Pre-training for Motor Control.
 
     **Differences.** The papers encode visible patches by a Transformer and hide 75%; here a convolutional network
-    encodes the image with gray patches into one token, which holds less: half of the patches are hidden, and the
-    image is reconstructed at half its size.
+    encodes the image with gray patches into one token. A token holds less, so only half of the patches are
+    hidden, and the image is reconstructed at half its size.
     """
 
     name = "masked-reconstruction"

@@ -22,7 +22,7 @@ class TimeContrastive(PretrainingModel):
     """Time-contrastive learning: a frame is nearer to the next frames than to later ones and to other episodes.
 
     **Idea.** Frames a moment apart show nearly the same state; frames further apart show another one. An encoder that
-    must tell them apart has to represent what changes in an episode: the arm, the gripper and the object.
+    must distinguish them has to represent what changes in an episode: the arm, the gripper and the object.
 
     **Equation.** For frames i < j < k of an episode, with j - i at most `window`, the loss is the mean of
     -log(exp(S(z_i, z_j)) / (exp(S(z_i, z_j)) + exp(S(z_i, z_k)) + sum over n of exp(S(z_i, z_n)))), where

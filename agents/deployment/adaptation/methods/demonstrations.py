@@ -11,7 +11,7 @@ from agents.training.stable_baselines.training import rollout_env
 from demos.experts import make_expert
 
 ATTEMPTS = 5
-"""Attempts of the expert for each demonstration, on average, before it is given up."""
+"""Largest mean number of attempts of the expert for each demonstration."""
 
 
 class AdaptByDemonstrations(AdaptationMethod):
@@ -35,7 +35,7 @@ class AdaptByDemonstrations(AdaptationMethod):
 
     @staticmethod
     def _given(case: Case) -> Labels:
-        """Return the first demonstrations of given ones, as many as the budget."""
+        """Return the first given demonstrations, as many as the budget."""
         data = case.demonstrations
         assert data is not None  # noqa: S101  (for the type checker)
         data.check_spaces(case.agent.observation_space, case.agent.action_space)

@@ -17,7 +17,7 @@ from demos.experts import make_expert
 class QuerySettings(TuningSettings):
     """Settings of adaptation by queries."""
 
-    iterations: Count = Field(4, description="Iterations of rollouts and training; each has its part of the updates.")
+    iterations: Count = Field(4, description="Iterations of rollouts and training, which share the updates.")
 
 
 class AdaptByQueries(AdaptationMethod):

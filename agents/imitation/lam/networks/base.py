@@ -49,8 +49,8 @@ class ChunkNetwork(nn.Module, ABC):
     Attributes:
         sentences: Encoder of instructions.
         head: Head that predicts chunks.
-        skips_absent: Leave out entities that no step of a minibatch has, which only cost time; False for a network
-            that is traced.
+        skips_absent: True to leave out entities that no step of a minibatch has, which saves time; False for a
+            network that is traced.
     """
 
     by_name: ClassVar[bool] = False
@@ -70,7 +70,7 @@ class ChunkNetwork(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, batch: LamBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the head predicts chunks from.
+        """Return the inputs of the head.
 
         Returns:
             Output of the last hidden layer, shape (N, H), and motions that are added to the predicted actions, shape
@@ -98,7 +98,7 @@ class ChunkNetwork(nn.Module, ABC):
         return self.head.loss(hidden, motion, batch, decay)
 
     def fit(self, tables: Sequence[EntityTable]) -> None:
-        """Set the normalizer: the deviation of each quantity, and the mean of positions; in others 0 has a meaning.
+        """Set the normalizer: the deviation of each quantity, and the mean of positions; elsewhere, 0 has a meaning.
 
         Args:
             tables: Entities of demonstrations; all count alike.

@@ -13,8 +13,8 @@ from agents.policies.encoders.instructions import PADDING, UNKNOWN, UNKNOWN_SHAR
 
 UNKNOWN_ROBOT = 0
 HIDDEN_SHARE = 0.1
-"""Share of the examples whose robot a training hides, and of those whose instruction it hides: so unknown robots, and
-environments that give no instruction, have a meaning."""
+"""Share of the examples whose robot is hidden in training, and of those whose instruction is hidden. So the network
+learns to act with unknown robots, and without an instruction."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def partly_hidden(batch: LamBatch) -> LamBatch:
 
 
 def unknown_words(batch: LamBatch) -> LamBatch:
-    """Return a minibatch in which some words are replaced by the unknown word, so that it has a meaning."""
+    """Return a minibatch in which some words are replaced by the unknown word, so that its embedding is trained."""
     numbers = batch.words
     dropped = torch.rand(numbers.shape, device=numbers.device) < UNKNOWN_SHARE
     words = torch.where(dropped & (numbers != PADDING) & (numbers != PLACEHOLDER), UNKNOWN, numbers)
@@ -90,7 +90,7 @@ def unknown_words(batch: LamBatch) -> LamBatch:
 
 
 def gripper_first(actions: torch.Tensor) -> torch.Tensor:
-    """Return actions, shape (..., A), with their last number, the gripper, first: then all robots have it there."""
+    """Return actions, shape (..., A), with their last number, the gripper, first, where all robots have it."""
     return actions.roll(1, dims=-1)
 
 

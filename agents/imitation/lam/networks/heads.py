@@ -50,8 +50,8 @@ class RegressionHead(nn.Linear):
 class FlowHead(nn.Module):
     """Head that turns noise into a chunk by flow matching (Lipman et al. 2023), as agent ``diffusion`` does.
 
-    It learns the distribution of the demonstrated chunks where several are good. Numbers that a robot does not have,
-    and steps after the end of an episode, stay noise.
+    It learns the distribution of the demonstrated chunks where several continuations are good. Numbers that a
+    robot does not have, and steps after the end of an episode, stay noise.
 
     Args:
         hidden: Size H of the last hidden layer.

@@ -80,7 +80,7 @@ class LamNetwork(ChunkNetwork):
         hidden = self.trunk(self.begin(readout) + self._summary(entities, batch.table.present, kinds))
         motion = self.pointers(hidden, entities, batch.table)
         motion = torch.where(batch.is_cartesian[:, None, None], motion, 0.0)
-        # After the gripper come x and y.
+        # x and y follow the gripper.
         return hidden, nn.functional.pad(motion, (1, self.action_size - 3))
 
     def _summary(self, entities: torch.Tensor, present: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
