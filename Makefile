@@ -12,7 +12,7 @@ FETCH := .venv-fetch
 READERS := .venv-readers
 # TorchRL, d3rlpy and the dependencies of RLlib, to test environments in them.
 OTHERS := .venv-others
-# d3rlpy and sb3-contrib, for the examples of adapters.
+# Other libraries, for the examples of adapters.
 ADAPTERS := .venv-adapters
 # openpi's client and servers of its protocol. They ask for NumPy 1.
 POLICY := .venv-policy

@@ -42,6 +42,6 @@ def expected_seconds(todo: Missing, folders: Sequence[str | Path]) -> dict[str, 
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
-    """Return a key that is equal for training runs of equal duration."""
+    """Return a key that training runs with about the same duration share."""
     method = None if cell.adaptation is None else cell.adaptation.method
     return cell.environment, cell.agent, str(cell.settings), cell.demonstrations, method

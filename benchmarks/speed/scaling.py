@@ -118,7 +118,7 @@ def _dataset(env_id: str) -> str:
     return f"bench/{env_id}"
 
 
-# Measurements. Imports are late: what only reads this file's figures needs no PyTorch.
+# Measurements. Imports are late, because reading the figures needs no PyTorch.
 
 
 def _weights(size: tuple[int, int]) -> float:
@@ -152,7 +152,7 @@ def _decision(size: tuple[int, int]) -> float:
 
 
 def _examples_per_second(root: Path, batch_size: int, seconds: float) -> float:
-    """Return the examples per CPU second that become minibatches of a training, without the training."""
+    """Return the examples per CPU second of making minibatches, without training on them."""
     import numpy as np
 
     fit, _ = _fit(root, Case("1x", MODELS["1x"], batch_size, 1, "cpu", "float32"))
@@ -193,8 +193,8 @@ def _fit(root: Path, case: Case) -> tuple[Fit, ChunkNetwork]:
 def _training_rate(root: Path, case: Case, seconds: float) -> float:
     """Return the examples per second of a training, after its first epoch.
 
-    On CPUs, it is the CPU time of one of its processes that counts, which other programs hardly change: the rate is
-    that of processes with a core each.
+    On CPUs, the time is the CPU time of one process, which other programs hardly change: the rate is that of
+    processes with a core each.
     """
     import torch
 

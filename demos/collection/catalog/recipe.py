@@ -1,6 +1,6 @@
 """Read a recipe, and collect its datasets.
 
-A recipe is a YAML file of this folder, or of yours::
+A recipe is a YAML file in this folder, or one of your own::
 
     description: Grasp with two robots.
     seed: 1
