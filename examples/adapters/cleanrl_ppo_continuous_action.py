@@ -1,9 +1,9 @@
-"""PPO for continuous actions in one file, of the shape of CleanRL's ppo_continuous_action.py; it needs PyTorch alone.
+"""PPO for continuous actions in one file, in the style of CleanRL's ppo_continuous_action.py; it only needs PyTorch.
 
 Usage: python cleanrl_ppo_continuous_action.py --env-id LamReach-v0 --total-timesteps 300000
 
 CleanRL normalizes observations and rewards by wrappers. Observations and rewards of lam-envs are scaled already, so
-this script does not, and the trained network acts on observations as the environment returns them.
+this script does not normalize them, and the trained network acts on observations as the environment returns them.
 """
 
 import argparse

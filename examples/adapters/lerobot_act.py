@@ -80,7 +80,7 @@ if __name__ == "__main__":
             dim_feedforward=512,
             n_heads=4,
             use_vae=False,
-            # Observations are scaled already; some numbers hardly vary, and their deviation is no scale.
+            # Observations are scaled already; some hardly vary, and their deviation would scale up noise.
             normalization_mapping={
                 "STATE": NormalizationMode.IDENTITY,
                 "ENV": NormalizationMode.IDENTITY,

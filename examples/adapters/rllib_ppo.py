@@ -6,7 +6,7 @@ Usage: python rllib_ppo.py --env-id LamReach-v0 --steps 120000
 import argparse
 import os
 
-os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else Ray starts its workers by uv where a uv.lock is
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # otherwise Ray starts its workers with uv if there is a uv.lock
 
 import ray
 import torch

@@ -30,7 +30,7 @@ class TorchRLAgent:
 
 
 def transitions(episode):
-    """Return an episode of a Minari dataset in TorchRL's names: entries after the step are under ``next``."""
+    """Return an episode of a Minari dataset with TorchRL's names: entries after the step are under ``next``."""
     column = {
         name: np.asarray(getattr(episode, name))[:, None] for name in ("rewards", "terminations", "truncations")
     }
@@ -48,7 +48,7 @@ def transitions(episode):
 def replay_buffer(dataset):
     """Return a replay buffer with all transitions of a Minari dataset.
 
-    MinariExperienceReplay of TorchRL 0.14.1 is no alternative: what it reads from local files is all zeros.
+    MinariExperienceReplay of TorchRL 0.14.1 is no alternative: it reads only zeros from local files.
     """
     episodes = torch.cat([transitions(episode) for episode in dataset.iterate_episodes()])
     buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(len(episodes)), batch_size=256)
