@@ -46,7 +46,7 @@ def reach(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each check find a better agent: whether it is one is not what a test is about."""
+    """Let each check find a better agent, because the tests that use this are not about the check."""
     found = iter([WORSE, BETTER] * 10)
     monkeypatch.setattr(adapting, "successes", lambda *_, **__: next(found))
 

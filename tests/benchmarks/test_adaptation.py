@@ -100,6 +100,6 @@ def test_adapted_agents_are_saved_measured_and_reported(tmp_path: Path) -> None:
         ({**adapted("queries", "a"), "agent": "lam", "settings": {}}, "lam cannot be adapted"),
     ],
 )
-def test_an_adaptation_that_cannot_be_is_refused(entry: Any, message: str, tmp_path: Path) -> None:
+def test_an_invalid_adaptation_is_refused(entry: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         read_suite(written(tmp_path, agents=[entry], **ONLY))

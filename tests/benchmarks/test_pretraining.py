@@ -112,7 +112,7 @@ def test_equal_pretraining_and_seed_share_an_encoder(tmp_path: Path) -> None:
         ({**agent(), "settings": {"encoder": "runs/e", "freeze_encoder": True}}, "give encoder or freeze_encoder"),
     ],
 )
-def test_a_pretraining_that_cannot_be_is_refused(entry: Any, message: str, tmp_path: Path) -> None:
+def test_an_invalid_pretraining_is_refused(entry: Any, message: str, tmp_path: Path) -> None:
     changes = {**entry, "settings": {} if entry["agent"] == "gail" else entry["settings"]}
     with pytest.raises(ValueError, match=message):
         read_suite(written(tmp_path, agents=[changes], **ONLY))

@@ -29,7 +29,7 @@ def test_the_overhead_of_remote_policies_is_written_down(tmp_path: Path) -> None
         assert 0.0 < figure["value"] < 100.0
 
 
-def test_no_calls_are_refused() -> None:
+def test_zero_calls_are_refused() -> None:
     done = CliRunner().invoke(app, ["remote", "--calls", "0"])
     assert done.exit_code == 2
     assert "calls is 0" in done.output

@@ -65,7 +65,7 @@ def test_a_gpu_is_measured_with_both_precisions_and_two_sizes_of_minibatches() -
     assert [case.processes for case in cases("cpu", 256, 2)] == 3 * [1, 2]
 
 
-def test_nonsense_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     for given, message in (
         (["--device", "tpu"], "device is 'tpu'; expected one of cpu, cuda"),
         (["--seconds", "0"], "expected at least 1 each, and more than 0 seconds"),

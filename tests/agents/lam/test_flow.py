@@ -63,7 +63,7 @@ def test_the_loss_is_that_of_the_equation(reach: Any, make: Make) -> None:
         agent.policy.compute_loss(replace(batch, noise=None))
 
 
-def test_what_is_not_used_changes_nothing(reach: Any, make: Make) -> None:
+def test_unused_numbers_and_steps_change_nothing(reach: Any, make: Make) -> None:
     agent: Lam = agents.make("lam", make("LamReach-v0"), **FLOW)
     last = int(read_source(reach).ends[0]) - 1
     batch = batch_for(agent, reach, np.array([0, last]))
