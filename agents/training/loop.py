@@ -15,7 +15,7 @@ import torch
 
 from agents.data.symmetry import Symmetry
 from agents.policies.torch_policy import TorchModel
-from agents.training.parallel import Ranks
+from agents.training.parallel import ProcessGroup
 from agents.training.randomness import generators, set_generators
 from agents.types import State
 
@@ -112,7 +112,7 @@ class TrainingLoop(Generic[PolicyType]):
         self._symmetry = symmetry
         self._sampler = sampler or (lambda rng: rng.permutation(len(examples)))
         self._rng = np.random.default_rng(seed)
-        self._ranks: Ranks | None = None
+        self._processes: ProcessGroup | None = None
         self._best = math.inf
         self._best_at = 0
         self._best_weights: dict[str, torch.Tensor] | None = None
@@ -150,7 +150,7 @@ class TrainingLoop(Generic[PolicyType]):
             self._optimizer.step()
             self._update_average()
             if not self.logs:
-                self.logs = {"loss": float(loss.detach() if self._ranks is None else self._ranks.mean(loss))}
+                self.logs = {"loss": float(loss.detach() if self._processes is None else self._processes.mean(loss))}
         self.policy.eval()
         self.epochs_done += 1
         if self._validation is not None:
@@ -166,19 +166,19 @@ class TrainingLoop(Generic[PolicyType]):
         with torch.autocast(self.policy.device.type, torch.bfloat16) if is_lower else nullcontext():
             changed = self.policy.augment(batch)
             loss: torch.Tensor = (
-                self.policy.compute_loss(changed)[0] if self._ranks is None else self._ranks.loss(changed)
+                self.policy.compute_loss(changed)[0] if self._processes is None else self._processes.loss(changed)
             )
         return loss
 
-    def share(self, ranks: Ranks | None) -> None:
+    def share(self, group: ProcessGroup | None) -> None:
         """Share the work of each minibatch with other processes, whose loops have the same state.
 
         Args:
-            ranks: Rank of this process (:func:`agents.training.parallel.processes`); None if it trains alone.
+            group: Process group (:func:`agents.training.parallel.processes`); None if this process trains alone.
         """
-        self._ranks = ranks
-        if ranks is not None:
-            ranks.attach(self.policy)
+        self._processes = group
+        if group is not None:
+            group.attach(self.policy)
 
     def check_finite(self, agent: str) -> None:
         """Check that the training has not diverged.

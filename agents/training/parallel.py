@@ -58,8 +58,8 @@ class _Loss(nn.Module):
         return self.policy.compute_loss(batch)[0]
 
 
-class Ranks:
-    """One of several processes that train the same policy.
+class ProcessGroup:
+    """Processes that train the same policy, seen from one of them.
 
     Args:
         rank: Number of this process, from 0.
@@ -111,19 +111,21 @@ class Ranks:
 
 
 @contextmanager
-def processes(count: int, follow: Callable[[Work, Ranks], None], work: Callable[[], Work]) -> Iterator[Ranks | None]:
+def processes(
+    count: int, run_worker: Callable[[Work, ProcessGroup], None], work: Callable[[], Work]
+) -> Iterator[ProcessGroup | None]:
     """Start the other processes of a training; they end with the block.
 
     Processes are spawned: a script that trains with several of them must begin with ``if __name__ == "__main__":``.
 
     Args:
         count: Number of processes, this one included.
-        follow: Function of a module that the other processes run. It makes the same calls of
-            its ranks as this process.
-        work: Function that returns the first argument of ``follow``, which is copied to each process.
+        run_worker: Function of a module that the other processes run. It makes the same calls of
+            the process group as this process.
+        work: Function that returns the first argument of ``run_worker``, which is copied to each process.
 
     Yields:
-        The ranks of this process; None if it is the only one.
+        The process group; None if this process is the only one.
 
     Raises:
         RuntimeError: Another process failed.
@@ -133,7 +135,7 @@ def processes(count: int, follow: Callable[[Work, Ranks], None], work: Callable[
         return
     context = multiprocessing.get_context("spawn")
     # Pickled here, tensors are copied. Pickled by multiprocessing, they would fill /dev/shm, which containers limit.
-    content = pickle.dumps((follow, work()))
+    content = pickle.dumps((run_worker, work()))
     with tempfile.TemporaryDirectory() as folder:
         meeting = Path(folder) / "rendezvous"
         pipes, started = [], []
@@ -148,7 +150,7 @@ def processes(count: int, follow: Callable[[Work, Ranks], None], work: Callable[
             _await_all(pipes)
             _join_group(0, count, str(meeting))
             try:
-                yield Ranks(0, count)
+                yield ProcessGroup(0, count)
             except RuntimeError as error:
                 # A process that ends breaks the connections of the others.
                 _raise_failure(pipes, error)
@@ -164,10 +166,10 @@ def processes(count: int, follow: Callable[[Work, Ranks], None], work: Callable[
 def _run(rank: int, count: int, meeting: str, content: bytes, pipe: Connection) -> None:
     """Run a process of a training."""
     try:
-        follow, work = pickle.loads(content)  # noqa: S301  (the process that started this one wrote it)
+        run_worker, work = pickle.loads(content)  # noqa: S301  (the process that started this one wrote it)
         pipe.send(None)
         _join_group(rank, count, meeting)
-        follow(work, Ranks(rank, count))
+        run_worker(work, ProcessGroup(rank, count))
     except BaseException:
         pipe.send(traceback.format_exc())
         raise

@@ -198,7 +198,7 @@ def _training_rate(root: Path, case: Case, seconds: float) -> float:
     """
     import torch
 
-    from agents.imitation.lam.fitting import Follower, follow
+    from agents.imitation.lam.fitting import WorkerInput, run_worker
     from agents.training.parallel import processes
     from agents.training.randomness import isolated_rng
 
@@ -206,8 +206,8 @@ def _training_rate(root: Path, case: Case, seconds: float) -> float:
     epochs, clock = 0, time.perf_counter if case.device == "cuda" else time.process_time
     with isolated_rng(0):
         loop = fit.loop(network)
-        with processes(case.processes, follow, lambda: Follower(fit, loop.state())) as ranks:
-            loop.share(ranks)
+        with processes(case.processes, run_worker, lambda: WorkerInput(fit, loop.state())) as group:
+            loop.share(group)
             loop.epoch()
             start, began = clock(), time.perf_counter()
             while epochs == 0 or time.perf_counter() - began < seconds:

@@ -15,7 +15,7 @@ import torch
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.fitting import Fit, Follower, follow, policy_in, prepare
+from agents.imitation.lam.fitting import Fit, WorkerInput, policy_in, prepare, run_worker
 from agents.imitation.lam.mixture import Source, read_source
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.saved_model import model_description, read_model
@@ -199,8 +199,8 @@ class Lam(PolicyAgent):
             state = run.restored()
             if state is not None:
                 loop.restore(state)
-            with processes(run.processes, follow, lambda: Follower(fit, loop.state())) as ranks:
-                loop.share(ranks)
+            with processes(run.processes, run_worker, lambda: WorkerInput(fit, loop.state())) as group:
+                loop.share(group)
                 while not loop.is_done:
                     self._epoch(loop, run, environments)
             self.policy = loop.result()

@@ -14,7 +14,7 @@ from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.settings import LamSettings
 from agents.imitation.lam.transfer import transfer
 from agents.training.loop import TrainingLoop
-from agents.training.parallel import Ranks
+from agents.training.parallel import ProcessGroup
 from agents.training.randomness import isolated_rng
 from agents.types import State
 
@@ -112,8 +112,8 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Follower:
-    """Work of the other processes of a training.
+class WorkerInput:
+    """Input of the other processes of a training.
 
     Attributes:
         fit: Training.
@@ -124,12 +124,12 @@ class Follower:
     state: State
 
 
-def follow(work: Follower, ranks: Ranks) -> None:
+def run_worker(work: WorkerInput, group: ProcessGroup) -> None:
     """Train along with process 0, until all epochs are done.
 
     Args:
         work: Training, and the state that process 0 starts from.
-        ranks: Rank of this process.
+        group: Process group of the training.
     """
     mixture = work.fit.mixture
     with isolated_rng(work.fit.seed):
@@ -138,6 +138,6 @@ def follow(work: Follower, ranks: Ranks) -> None:
         )
         loop = work.fit.loop(network)
         loop.restore(work.state)
-        loop.share(ranks)
+        loop.share(group)
         while not loop.is_done:
             loop.epoch()

@@ -20,7 +20,7 @@ import demos
 from agents.__main__ import app
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.mixture import Mixture, read_source
-from agents.training.parallel import Ranks, processes
+from agents.training.parallel import ProcessGroup, processes
 from agents.training.run import CHECKPOINT, Run
 
 from ...conftest import Make
@@ -106,7 +106,7 @@ def test_a_killed_training_of_two_processes_resumes_with_the_same_weights(
     assert all(torch.equal(resumed[name], values) for name, values in whole.items())
 
 
-def failing(work: str, ranks: Ranks) -> None:
+def failing(work: str, group: ProcessGroup) -> None:
     """Fail, as a process of a training."""
     raise OSError(f"there is no {work}")
 
@@ -118,9 +118,9 @@ def test_the_error_of_another_process_is_reported() -> None:
 
 
 def wait_for_the_failure() -> None:
-    with processes(2, failing, lambda: "space left") as ranks:
-        assert ranks is not None
-        ranks.mean(torch.zeros(1))
+    with processes(2, failing, lambda: "space left") as group:
+        assert group is not None
+        group.mean(torch.zeros(1))
 
 
 @pytest.mark.slow
