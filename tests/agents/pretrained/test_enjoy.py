@@ -76,7 +76,7 @@ def test_what_cannot_be_watched_is_an_error(arguments: list[str], message: str) 
 def test_the_pretrained_agents_are_listed() -> None:
     shown = CliRunner().invoke(app, ["pretrained"])
     assert shown.exit_code == 0, shown.stderr
-    assert f"{REACH}  LamReach-v0" in shown.stdout
+    assert re.search(rf"{REACH} +LamReach-v0", shown.stdout)
     assert str(CHECKOUT) in shown.stdout
 
 
