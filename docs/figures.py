@@ -34,6 +34,11 @@ SUITES = {
         "Drawer, conveyor, clutter and table",
         "Success of `bc`, which reads no instruction, on 200 demonstrations.",
     ),
+    "generalist": (
+        "One model for all tasks and robots",
+        "Success of one training of `lam` on six tasks with three robots, compared with one MLP over all features. "
+        "The scenes of these tasks reveal what to do, so this does not measure language.",
+    ),
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (
         "Experts under other conditions",

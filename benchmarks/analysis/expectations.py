@@ -78,6 +78,14 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         # Five minutes on one core: other processes may have used the machine too.
         *(Expectation(f"CPU seconds of training {agent} in *", at_most=300.0) for agent in ("bc", "bc-*")),
     ),
+    "generalist": (
+        *(
+            Expectation(f"success of lam, * in {name}-v0", at_least=0.95 if name == "LamPush" else 0.99)
+            for name in TASKS
+        ),
+        # Fifteen minutes on one core: other processes may have used the machine too.
+        Expectation("CPU seconds of training lam, *", at_most=900.0),
+    ),
     "experts": (
         Expectation("success of expert, * in *", at_least=0.99),
         *_expert("*", 0.995, LamInsert=0.98),
