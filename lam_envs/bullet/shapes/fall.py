@@ -16,6 +16,7 @@ from lam_envs.bullet import solver
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.connection import connect_physics, release
 from lam_envs.bullet.geometry import IDENTITY, Motion, Quaternion, Vector3
+from lam_envs.bullet.shapes.points import VERTICES
 
 
 class Fall:
@@ -70,7 +71,7 @@ class Fall:
             friction: Lateral friction coefficient.
         """
         shape = pybullet.createCollisionShape(
-            pybullet.GEOM_MESH, vertices=vertices.tolist(), physicsClientId=self._client
+            pybullet.GEOM_MESH, vertices=VERTICES.fill(vertices), physicsClientId=self._client
         )
         body = self._add(shape, mass, position, orientation, friction)
         self._bodies.append(body)

@@ -12,6 +12,7 @@ import pybullet_data
 from lam_envs.bullet.bodies import Body
 from lam_envs.bullet.client import pybullet
 from lam_envs.bullet.geometry import Vector3
+from lam_envs.bullet.shapes.points import NORMALS, VERTICES
 from lam_envs.bullet.simulation import Simulation
 
 RANDOM_SHAPES = 1000
@@ -60,7 +61,9 @@ def add_hull(
     """
     vertices = np.array(hull.vertices) * scale
     client = simulation.client
-    collision = pybullet.createCollisionShape(pybullet.GEOM_MESH, vertices=vertices.tolist(), physicsClientId=client)
+    collision = pybullet.createCollisionShape(
+        pybullet.GEOM_MESH, vertices=VERTICES.fill(vertices), physicsClientId=client
+    )
     visual = -1
     with simulation.opengl:
         if simulation.detail != "physics":
@@ -70,9 +73,9 @@ def add_hull(
             normals /= np.linalg.norm(normals, axis=1, keepdims=True)
             visual = pybullet.createVisualShape(
                 pybullet.GEOM_MESH,
-                vertices=corners.reshape(-1, 3).tolist(),
+                vertices=VERTICES.fill(corners.reshape(-1, 3)),
                 indices=list(range(3 * len(corners))),
-                normals=np.repeat(normals, 3, axis=0).tolist(),
+                normals=NORMALS.fill(np.repeat(normals, 3, axis=0)),
                 uvs=[[0.0, 0.0]] * (3 * len(corners)),
                 rgbaColor=[*color, 1.0],
                 physicsClientId=client,
