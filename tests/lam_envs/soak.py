@@ -17,8 +17,10 @@ import gymnasium as gym
 import numpy as np
 
 import lam_envs
+from lam_envs.bullet.shapes.hulls import RANDOM_SHAPES
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
+from lam_envs.tasks.clutter.shapes import load_shape
 
 EPISODE = 50
 """Steps between two resets: a million steps have 20,000."""
@@ -52,6 +54,8 @@ MIXES: dict[str, list[tuple[str, Keywords]]] = {
     "options": [(env_id(task), {"instruct": number % 2 == 0}) for number, task in enumerate(TASKS)],
 }
 """Environments that are open at once and take turns."""
+CACHED_STEPS = 20_000
+"""Steps of a mix from which on most shapes of Clutter are met."""
 LOOK_EVERY = {"looked at": 100}
 """Steps between two images."""
 STATE_EVERY = 20
@@ -103,6 +107,10 @@ def sampled_options(env: Any, rng: np.random.Generator) -> dict[str, Any]:
 
 def episodes(mix: str, steps: int) -> Iterator[None]:
     """Step several environments in turn, and yield after every episode."""
+    if steps > CACHED_STEPS:
+        # Each shape of Clutter is read once and kept: that is no growth without end.
+        for number in range(RANDOM_SHAPES):
+            load_shape(number)
     rng = np.random.default_rng(0)
     states: list[list[Any]] = [[] for _ in MIXES[mix]]
     envs = [gym.make(name, **keywords) for name, keywords in MIXES[mix]]
