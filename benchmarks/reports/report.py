@@ -41,7 +41,7 @@ from benchmarks.runner.results import (
     video_file,
     video_info_file,
 )
-from benchmarks.suite.conditions import AS_TRAINED
+from benchmarks.suite.conditions import AS_TRAINED, RECORDED_PUSHES
 from benchmarks.suite.suite import Cell
 from benchmarks.suite.suite_file import read_suite, suite_names
 from demos.runtime.files import write_atomically
@@ -317,7 +317,8 @@ def _versions(results: list[CellResult]) -> list[str]:
     parts: dict[str, set[int]] = {}
     for result in results:
         for name, version in result.provenance.versions.items():
-            parts.setdefault(name, set()).add(version)
+            shown = "pushes" if name == RECORDED_PUSHES else name
+            parts.setdefault(shown, set()).add(version)
     versions = {name: " and ".join(map(str, sorted(found))) for name, found in sorted(parts.items())}
     return [*sorted(libraries), _listed(versions)]
 

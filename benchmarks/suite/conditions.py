@@ -15,6 +15,8 @@ from benchmarks.suite.fields import EnvKeywords, SuiteModel
 from demos.collection.environment_versions import environment_versions
 from lam_envs.env import ManipulationEnv
 
+RECORDED_PUSHES = "shoves"
+"""Earlier name of the version of pushes, which is in the cache keys of published results."""
 AS_TRAINED = "as trained"
 """Name of the condition that changes nothing."""
 PUSH_STEPS = 3
@@ -53,7 +55,7 @@ class Condition(SuiteModel):
         if self.action_noise:
             parts["action noise"] = NoisyActions.version
         if self.pushes:
-            parts["shoves"] = PushedArm.version  # the earlier name: it is in the cache keys of published results
+            parts[RECORDED_PUSHES] = PushedArm.version
         if self.other_instruction:
             parts["other instruction"] = OtherInstruction.version
         return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agents.data.demonstrations import DemonstrationData
 from agents.deployment.adaptation.case import AdaptationMethod, Case, TuningSettings
 from agents.deployment.adaptation.rollouts import Labeled, labels_of, rollout
 from agents.deployment.adaptation.tuning import replayed, trainable_policies, tune
@@ -28,16 +29,15 @@ class AdaptByDemonstrations(AdaptationMethod):
         """Return the agent, trained further."""
         trainable_policies(case.agent)
         settings: TuningSettings = case.settings
-        labels = self._given(case) if case.demonstrations is not None else self._collected(case)
+        data = case.demonstrations
+        labels = self._collected(case) if data is None else self._given(case, data)
         with case.run.training(f"{case.agent.spec.name} on demonstrations", settings.updates, "updates"):
             tune(case, labels, replayed(case.replay), updates=settings.updates, stage=0)
         return case.agent
 
     @staticmethod
-    def _given(case: Case) -> Labels:
+    def _given(case: Case, data: DemonstrationData) -> Labels:
         """Return the first given demonstrations, as many as the budget."""
-        data = case.demonstrations
-        assert data is not None  # noqa: S101  (for the type checker)
         data.check_spaces(case.agent.observation_space, case.agent.action_space)
         if len(data.episodes) < case.budget:
             raise ValueError(

@@ -87,7 +87,8 @@ class FlowHead(nn.Module):
 
         def estimate(noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
             seen = torch.where(is_used[:, None], noisy, start)
-            return self.denoiser(seen, time, hidden) + motion  # type: ignore[no-any-return]
+            estimated: torch.Tensor = self.denoiser(seen, time, hidden) + motion
+            return estimated
 
         return self.process.sample(estimate, start, MAX_STEPS)
 
