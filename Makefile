@@ -109,7 +109,7 @@ running-cost: $(INSTALLED) ## measure the overhead of the runner, into results/r
 	$(BIN)/python -m benchmarks running --out results/running.json
 
 vector-speed: $(INSTALLED) ## measure vector environments and the training of ppo with them, into results/vector.json
-	$(BIN)/python -m benchmarks vector --rounds 3 --training-steps 300000 --out results/vector.json
+	$(BIN)/python -m benchmarks vector --rounds 9 --training-steps 300000 --out results/vector.json
 
 remote-speed: $(INSTALLED) ## measure the overhead of remote policies, into results/remote.json
 	$(BIN)/python -m benchmarks remote --out results/remote.json

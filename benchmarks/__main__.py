@@ -324,18 +324,24 @@ def vector(
     env: Annotated[str, typer.Option(help="Id of the environments.")] = vector_speed.ENV_ID,
     steps: Annotated[int, typer.Option(help="Steps of each environment in a round.")] = 100,
     rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
-    training_steps: Annotated[int, typer.Option(help="Steps of a training of PPO in each round; 0 for none.")] = 0,
+    training_steps: Annotated[int, typer.Option(help="Steps of a training of PPO; 0 for none.")] = 0,
+    training_rounds: Annotated[int, typer.Option(help="Number of trainings of each kind.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
     """Measure vector environments compared with one process and with Gymnasium's, and a training that uses them."""
     with clear_errors():
         if env not in lam_envs.ENV_IDS:
             raise ValueError(f"unknown environment {env!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
-        if steps < 1 or rounds < 1 or training_steps < 0:
-            raise ValueError(
-                f"steps is {steps}, rounds {rounds}, training_steps {training_steps}; expected at least 1, 1 and 0"
-            )
-        arguments = {"steps": steps, "rounds": rounds, "training_steps": training_steps}
+        arguments = {
+            "steps": steps,
+            "rounds": rounds,
+            "training_steps": training_steps,
+            "training_rounds": training_rounds,
+        }
+        for name, value in arguments.items():
+            least = 0 if name == "training_steps" else 1
+            if value < least:
+                raise ValueError(f"{name} is {value}; expected at least {least}")
         show_measured(partial(vector_speed.measure, env), out, vector_speed.LIBRARIES, **arguments)
 
 

@@ -44,7 +44,14 @@ SUITES = {
         "Experts under other conditions",
         "Success of the experts with the Panda under other controls, randomization and noise on actions.",
     ),
-    "experts-clutter": ("Expert of Clutter", "Success of the expert of `LamClutter-v0` by robot and condition."),
+    "experts-clutter": (
+        "Expert of Clutter",
+        "Success of the expert of `LamClutter-v0` with objects of the training set and held-out ones.",
+    ),
+    "experts-clutter-conditions": (
+        "Expert of Clutter under other conditions",
+        "Success of the expert of `LamClutter-v0` with other robots, physics and noise.",
+    ),
     "experts-table": ("Expert of Table", "Success of the expert of `LamTable-v0` by verb."),
     "experts-chains": (
         "Expert of Table in chains",
@@ -52,13 +59,21 @@ SUITES = {
     ),
 }
 """Title and subject of the suites whose results may be published."""
-ON_SITE = ("core", "experts-conditions", "experts-clutter", "experts-table", "experts-chains")
+ON_SITE = (
+    "core",
+    "experts-conditions",
+    "experts-clutter",
+    "experts-clutter-conditions",
+    "experts-table",
+    "experts-chains",
+)
 """Suites without a section of their own in the README: the site shows them."""
 LEADERBOARD = "leaderboard"
 """Folder of the leaderboard in the site."""
 DATASETS = RESULTS / "datasets.json"
 RUNNING = RESULTS / "running.json"
 REMOTE = RESULTS / "remote.json"
+VECTOR = RESULTS / "vector.json"
 PERCENT = r"(\d[\d.]*%)"
 INTERVAL = re.compile(rf"{PERCENT} \({PERCENT} to {PERCENT}\)")
 INTERVAL_COLUMN = re.compile(rf"\| {PERCENT} \| {PERCENT} to {PERCENT} \|")
@@ -85,7 +100,7 @@ def results() -> str:
     """Return the page of the committed results."""
     parts = [
         "# Results\n\nThe tables are written from committed files. `make benchmark`, `make throughput`, "
-        "`make data-speed`, `make running-cost` and `make remote-speed` measure them again.",
+        "`make data-speed`, `make running-cost`, `make remote-speed` and `make vector-speed` measure them again.",
         f'<p>The <a href="{LEADERBOARD}/index.html">leaderboard</a> shows all agents, environments and conditions in '
         "one table with filters, and the episodes, settings and versions of each cell.</p>",
         *_unexpected(),
@@ -98,6 +113,8 @@ def results() -> str:
         running(),
         "## Overhead of remote policies",
         remote(),
+        "## Speed of vector environments",
+        vector(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -257,6 +274,11 @@ def running() -> str:
 def remote() -> str:
     """Return the table of the overhead of remote policies."""
     return _measured(json.loads(REMOTE.read_text()))
+
+
+def vector() -> str:
+    """Return the table of the speed of vector environments."""
+    return _measured(json.loads(VECTOR.read_text()))
 
 
 def _measured(content: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ from docs.environment_pages import (
     robots,
     task_page,
 )
-from docs.figures import CORE, brief, datasets, narrow, of_agent, remote, results, speeds
+from docs.figures import CORE, brief, datasets, narrow, of_agent, remote, results, speeds, vector
 from docs.tables import (
     docstring,
     table,
@@ -176,6 +176,11 @@ def remote_agents(text: str) -> str:
     return _between(text, "overhead", remote())
 
 
+def physics(text: str) -> str:
+    """Return the page on the physics with the table of vector environments between its marks."""
+    return _between(text, "vector", vector())
+
+
 def pretrained(text: str) -> str:
     """Return the page on pretrained agents with the table of the published agents between its marks."""
     rows = []
@@ -222,6 +227,7 @@ WRITTEN = {
     "docs/scale.md": scale,
     "docs/pretrained_agents.md": pretrained,
     "docs/remote_agents.md": remote_agents,
+    "docs/physics.md": physics,
 }
 """Pages written by hand that contain tables of the committed results."""
 

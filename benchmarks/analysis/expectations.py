@@ -104,6 +104,7 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("success of expert, panda in *", at_least=0.90),
         Expectation("success of expert, held-out objects in *", at_least=0.85),
     ),
+    "experts-clutter-conditions": (Expectation("success of expert, * in *", at_least=0.90),),
     "experts-table": tuple(Expectation(f"success of expert, {verb} in *", at_least=0.99) for verb in VERBS),
     # All five commands of an episode.
     "experts-chains": (Expectation("success of expert, * in *", at_least=0.95),),
@@ -143,6 +144,12 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     "remote": (
         Expectation("overhead of a remote decision, state", at_most=1.0),
         Expectation("overhead of a remote decision, two images of 84x84", at_most=5.0),
+    ),
+    "vector": (
+        Expectation("LamGrasp-v0, 2 workers over a loop over 1 environment", at_least=1.7),
+        Expectation("LamGrasp-v0, 2 workers over AsyncVectorEnv of 16", at_least=1.3),
+        Expectation("LamGrasp-v0, 1 worker over a loop over 1 environment", at_least=0.9),
+        Expectation("time of ppo as by default over its time before", at_most=0.75),
     ),
 }
 """Expectations by the name of a shipped suite, or of a file of measurements."""

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,50 @@ class _Loop:
             env.close()
 
 
+class _Apart:
+    """Processes that each step their part of the environments by a loop, without exchanging anything.
+
+    No vector environment with as many workers can be faster: this is what the processor allows.
+
+    Args:
+        name: Name in the figures.
+        env_id: Id of the environments.
+    """
+
+    def __init__(self, name: str, env_id: str) -> None:
+        self.name = name
+        self._count = ENVIRONMENTS // WORKERS
+        self._connections = []
+        for number in range(WORKERS):
+            here, there = multiprocessing.Pipe()
+            multiprocessing.Process(
+                target=_step_apart, args=(there, f"{name}, process {number}", env_id, self._count), daemon=True
+            ).start()
+            self._connections.append(here)
+
+    def steps(self, batches: list[Any]) -> None:
+        """Do all actions of all batches, each process those of its environments."""
+        for number, connection in enumerate(self._connections):
+            first = number * self._count
+            connection.send([batch[first : first + self._count] for batch in batches])
+        for connection in self._connections:
+            connection.recv()
+
+    def close(self) -> None:
+        """End the processes."""
+        for connection in self._connections:
+            connection.send(None)
+
+
+def _step_apart(connection: Connection, name: str, env_id: str, count: int) -> None:
+    """Do the actions that another process sends, until it sends None."""
+    loop = _Loop(name, env_id, count)
+    while (batches := connection.recv()) is not None:
+        loop.steps(batches)
+        connection.send(None)
+    loop.close()
+
+
 class _Vector:
     """Vector environment.
 
@@ -81,7 +126,9 @@ class _Vector:
         self.envs.close()
 
 
-def measure(env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: int = 0) -> Iterator[Measured]:
+def measure(
+    env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: int = 0, training_rounds: int = 1
+) -> Iterator[Measured]:
     """Yield each figure as soon as it is measured.
 
     Args:
@@ -89,8 +136,10 @@ def measure(env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: in
         steps: Steps of each environment in a round.
         rounds: Number of rounds; what is compared alternates.
         training_steps: Steps of a training of PPO; 0 for none.
+        training_rounds: Number of trainings of each kind.
     """
     several, one, theirs = f"{WORKERS} workers", "1 worker", f"AsyncVectorEnv of {ENVIRONMENTS}"
+    apart = _Apart(f"{WORKERS} processes that exchange nothing", env_id)
     loops = [
         _Loop("a loop over 1 environment", env_id, 1),
         _Loop(f"a loop over {ENVIRONMENTS} environments", env_id, ENVIRONMENTS),
@@ -100,7 +149,7 @@ def measure(env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: in
         _Vector(one, partial(make_vec, env_id, ENVIRONMENTS, num_workers=1)),
         _Vector(theirs, lambda: AsyncVectorEnv([partial(gym.make, env_id)] * ENVIRONMENTS)),
     ]
-    measured: list[Any] = [*loops, *vectors]
+    measured: list[Any] = [*loops, apart, *vectors]
     space = vectors[0].envs.action_space
     space.seed(0)
     batches = [space.sample() for _ in range(steps)]
@@ -124,12 +173,16 @@ def measure(env_id: str = ENV_ID, *, steps: int, rounds: int, training_steps: in
         yield median(f"{env_id}, {name}", values, "steps/s")
         yield median(f"{env_id}, {name}", [rate * step_seconds for rate in values], "simulated s/s")
         yield median(f"{env_id}, {name}: processor time of all processes", costs[name], "ms a step")
-    pairs = [(several, theirs), *((ours, loop.name) for ours in (several, one) for loop in loops)]
+    pairs = [
+        (several, theirs),
+        (several, apart.name),
+        *((ours, loop.name) for ours in (several, one, apart.name) for loop in loops),
+    ]
     for ours, against in pairs:
         ratios = [mine / other for mine, other in zip(rates[ours], rates[against], strict=True)]
         yield median(f"{env_id}, {ours} over {against}", ratios, "")
     if training_steps:
-        yield from _training(training_steps, rounds)
+        yield from _training(training_steps, training_rounds)
 
 
 def _training(steps: int, rounds: int) -> Iterator[Measured]:

@@ -27,8 +27,15 @@ from lam_envs.tasks.table.commands import VERBS
 
 from .suites import PUBLISHED, published
 
-EXPERTS = ("experts", "experts-conditions", "experts-clutter", "experts-table", "experts-chains")
-FILES = ("throughput", "datasets", "learning", "running", "remote")
+EXPERTS = (
+    "experts",
+    "experts-conditions",
+    "experts-clutter",
+    "experts-clutter-conditions",
+    "experts-table",
+    "experts-chains",
+)
+FILES = ("throughput", "datasets", "learning", "running", "remote", "vector")
 
 
 @cache
@@ -129,7 +136,7 @@ def test_the_published_speeds_are_of_every_environment_and_beside_others() -> No
         assert pair["low"] <= pair["ratio"] <= pair["high"]
 
 
-@pytest.mark.parametrize("name", ["datasets", "learning", "running", "remote"])
+@pytest.mark.parametrize("name", ["datasets", "learning", "running", "remote", "vector"])
 def test_published_figures_are_medians_of_all_rounds(name: str) -> None:
     for figure in measured(name)["figures"]:
         assert len(figure["rounds"]) in (1, measured(name)["rounds"]), figure
@@ -149,13 +156,14 @@ def test_the_published_experts_are_those_of_their_suites(name: str) -> None:
 
 
 def test_experts_are_measured_in_every_task_with_every_robot_and_control() -> None:
-    everywhere, conditions, clutter, table, chains = map(read_suite, EXPERTS)
+    everywhere, conditions, clutter, clutter_conditions, table, chains = map(read_suite, EXPERTS)
     assert {*everywhere.environments, *clutter.environments} == {env_id(task) for task in TASKS}
     assert conditions.environments == everywhere.environments
-    for suite, keywords in ((everywhere, {}), (clutter, {}), (chains, {"chain": 5})):
+    clutters = clutter.conditions | clutter_conditions.conditions
+    for found, keywords in ((everywhere.conditions, {}), (clutters, {}), (chains.conditions, {"chain": 5})):
         for robot in ROBOTS:
             env = keywords | ({} if robot == "panda" else {"robot": robot})
-            assert suite.conditions[robot].get("env", {}) == env
+            assert found[robot].get("env", {}) == env
     controls = {changes.get("env", {}).get("control") for changes in conditions.conditions.values()}
     assert controls - {None} == set(CONTROLS) - {"ee"}
     assert tuple(table.conditions) == VERBS
@@ -167,13 +175,13 @@ def test_experts_are_measured_in_every_task_with_every_robot_and_control() -> No
     [
         ("experts", "xarm6"),
         ("experts-conditions", "physics"),
-        ("experts-clutter", "xarm6"),
+        ("experts-clutter-conditions", "xarm6"),
         ("experts-table", "left"),
     ],
 )
 def test_experts_fail_now_on_the_seeds_that_are_published(name: str, condition: str) -> None:
     # Episodes of Clutter take longer.
-    episodes = 20 if name == "experts-clutter" else 100
+    episodes = 20 if name == "experts-clutter-conditions" else 100
     for result in published(name)[1]:
         cell = result.cell
         if cell.condition != condition:

@@ -52,7 +52,14 @@ def test_every_suite_of_the_package_is_sound(name: str) -> None:
 
 def test_the_suites_measure_what_they_are_called_after() -> None:
     published = {"core", "data", "quality", "quickstart", "robustness", "throughput"}
-    experts = {"experts", "experts-conditions", "experts-clutter", "experts-table", "experts-chains"}
+    experts = {
+        "experts",
+        "experts-conditions",
+        "experts-clutter",
+        "experts-clutter-conditions",
+        "experts-table",
+        "experts-chains",
+    }
     unpublished = {"adaptation", "language", "observations", "people", "pretraining", "sequence"}
     assert set(suite_names()) == published | experts | unpublished | {"generalist", "scenes"}
     data, quality, robustness = (shipped(name) for name in ("data", "quality", "robustness"))

@@ -26,6 +26,8 @@ def test_the_command_measures_rates_ratios_and_a_training(training: int, tmp_pat
     ratio = figures["LamReach-v0, 2 workers over AsyncVectorEnv of 16", ""]
     assert len(ratio["rounds"]) == 2
     assert ratio["value"] > 0
+    bound = figures["LamReach-v0, 2 processes that exchange nothing", "steps/s"]
+    assert len(bound["rounds"]) == 2
     assert any(what.startswith("time of ppo") for what, _ in figures) == bool(training)
     assert (content["steps"], content["training_steps"]) == (1, training)
     assert not multiprocessing.active_children()
