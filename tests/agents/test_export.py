@@ -51,6 +51,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         "act", "LamReachGoal-v0", {}, {**ACT, "ensembling": True, "latent_size": 4, "obs_horizon": 3}
     ),
     "act, images": ("act", "LamReachPixels-v0", {**PIXELS, "depth": True}, {**ACT, "image_readout": "patches"}),
+    "bc-rnn, images": ("bc-rnn", "LamReachPixels-v0", PIXELS, SMALL["bc-rnn"]),
     "act, instructions": ("act", "LamReach-v0", {"instruct": True}, {**ACT, "feature_tokens": True}),
     "diffusion": ("diffusion", "LamReach-v0", {}, SMALL["diffusion"]),
     "diffusion, noise": (
@@ -60,6 +61,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "lam, features alone": ("lam", "LamReach-v0", {}, {**LAM, "executed_actions": 1}),
     "lam, one perceptron": ("lam", "LamTable-v0", {"instruct": True}, {**LAM, "network": "mlp"}),
     "lam, flow": ("lam", "LamPush-v0", {"instruct": True}, {**LAM, "head": "flow"}),
+    "lam, images": ("lam", "LamGraspPixels-v0", {**PIXELS, "instruct": True}, LAM),
     "lam, without language": ("lam", "LamGrasp-v0", {"instruct": True}, {**LAM, "use_instruction": False}),
 }  # fmt: skip
 """Agent, environment, keywords and settings."""
@@ -85,8 +87,8 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
 
 
 VARIANTS = (
-    "bc, goals, ensemble", "dagger", "gail", "dqn", "sqil", "bc-rnn, chunks", "act, ensembling", "diffusion, noise",
-    "lam, features alone", "lam, one perceptron", "lam, flow", "lam, without language",
+    "bc, goals, ensemble", "dagger", "gail", "dqn", "sqil", "bc-rnn, chunks", "bc-rnn, images", "act, ensembling", "diffusion, noise",
+    "lam, features alone", "lam, one perceptron", "lam, flow", "lam, images", "lam, without language",
 )  # fmt: skip
 """Cases whose parts the others have, too."""
 

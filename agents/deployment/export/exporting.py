@@ -18,6 +18,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
+from torch.onnx.symbolic_helper import parse_args
 
 import lam_envs
 from agents.deployment.export.graph import Graph
@@ -150,11 +151,20 @@ def _trace(graph: Graph, path: Path) -> None:
 @contextmanager
 def _further_operators() -> Iterator[None]:
     """Let the tracing exporter write operators of ONNX that it does not know."""
-    torch.onnx.register_custom_op_symbolic("aten::asinh", lambda graph, values: graph.op("Asinh", values), 9)  # type: ignore[attr-defined]
+    operators = {"aten::asinh": lambda graph, values: graph.op("Asinh", values), "aten::linspace": _linspace}
+    for name, operator in operators.items():
+        torch.onnx.register_custom_op_symbolic(name, operator, 9)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        torch.onnx.unregister_custom_op_symbolic("aten::asinh", 9)  # type: ignore[attr-defined]
+        for name in operators:
+            torch.onnx.unregister_custom_op_symbolic(name, 9)  # type: ignore[attr-defined]
+
+
+@parse_args("f", "f", "i", "none", "none", "none", "none")
+def _linspace(graph: Any, start: float, end: float, steps: int, *_others: Any) -> Any:
+    """Return evenly spaced numbers of 32 bits; the exporter's own operator gives numbers of 64 bits."""
+    return graph.op("Constant", value_t=torch.linspace(start, end, steps))
 
 
 def _arguments() -> tuple[str, ...]:

@@ -25,7 +25,7 @@ class LamGraph(Graph):
     time.
 
     Args:
-        observation_space: Box of features, or a Dict of them and of the instruction.
+        observation_space: Box of features, or a Dict of them, of the instruction and of images.
         action_space: A Box.
         policy: Policy; it is copied.
     """
@@ -77,9 +77,12 @@ class LamGraph(Graph):
 
     def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
         """Return the action, shape (1, ...), and the next memory."""
+        interface = self.policy.interface
         parts = observation if isinstance(observation, dict) else {STATE_KEY: observation}
         words, mentions = self.policy.tokens(b"")
         words, mentions = parts.get(INSTRUCTION_KEY, words[None]), parts.get(MENTIONS, mentions[None])
         known = self.policy.initial_memory(1) | {name.removeprefix(MEMORY): values for name, values in memory.items()}
-        action, following = self.policy.step(parts[STATE_KEY], words, mentions, known, noise)
+        images = {camera: parts[camera] for camera in interface.images} if interface.images else None
+        features = parts[interface.features_key]
+        action, following = self.policy.step(features, words, mentions, known, noise, images)
         return action, {MEMORY + name: values for name, values in following.items()}
