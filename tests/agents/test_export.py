@@ -87,8 +87,9 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
 
 
 VARIANTS = (
-    "bc, goals, ensemble", "dagger", "gail", "dqn", "sqil", "bc-rnn, chunks", "bc-rnn, images", "act, ensembling", "diffusion, noise",
-    "lam, features alone", "lam, one perceptron", "lam, flow", "lam, images", "lam, without language",
+    "bc, goals, ensemble", "dagger", "gail", "dqn", "sqil", "bc-rnn, chunks", "bc-rnn, images", "act, ensembling",
+    "diffusion, noise", "lam, features alone", "lam, one perceptron", "lam, flow", "lam, images",
+    "lam, without language",
 )  # fmt: skip
 """Cases whose parts the others have, too."""
 

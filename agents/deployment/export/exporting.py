@@ -151,7 +151,10 @@ def _trace(graph: Graph, path: Path) -> None:
 @contextmanager
 def _further_operators() -> Iterator[None]:
     """Let the tracing exporter write operators of ONNX that it does not know."""
-    operators = {"aten::asinh": lambda graph, values: graph.op("Asinh", values), "aten::linspace": _linspace}
+    operators: dict[str, Any] = {
+        "aten::asinh": lambda graph, values: graph.op("Asinh", values),
+        "aten::linspace": _linspace,
+    }
     for name, operator in operators.items():
         torch.onnx.register_custom_op_symbolic(name, operator, 9)  # type: ignore[attr-defined]
     try:

@@ -16,7 +16,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
 from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.fitting import Fit, WorkerInput, policy_in, prepare, run_worker
-from agents.imitation.lam.mixture import Source, read_source
+from agents.imitation.lam.mixture import Source, read_sources
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
@@ -41,7 +41,7 @@ class Lam(PolicyAgent):
     environment was made with ``instruct=True``.
 
     Args:
-        env: Environment of lam_envs with ``obs="state"``.
+        env: Environment of lam_envs with ``obs="state"`` or ``obs="pixels"``.
         settings: Settings that differ from the defaults.
 
     Raises:
@@ -74,7 +74,7 @@ class Lam(PolicyAgent):
         """Return an untrained policy for the environment alone."""
         interface = self._interface
         make = self.settings.network_class
-        schema = Schema.of([interface.layout], by_name=make.by_name)
+        schema = Schema.of([interface.layout], by_name=make.by_name).seeing([interface.images])
         network = make(schema, [interface.robot], interface.action_size, self.settings.sizes)
         return policy_in(interface, network, self.settings)
 
@@ -93,7 +93,7 @@ class Lam(PolicyAgent):
         Each step is sampled equally often: give a difficult task more demonstrations.
 
         Args:
-            demonstrations: Datasets of lam_envs with ``obs="state"``.
+            demonstrations: Datasets of lam_envs with ``obs="state"``, ``obs="pixels"``, or both.
             env: Environments for periodic evaluation; the training does not step them.
             seed: Seeds the weights and the order of examples.
             budget: Epochs; by default the setting.
@@ -104,7 +104,7 @@ class Lam(PolicyAgent):
             ValueError: A dataset has no named features, or cannot be mirrored; no environment; the budget is below 1
                 or the seed negative; or the training diverged.
         """
-        sources = [read_source(dataset) for dataset in _datasets(demonstrations)]
+        sources = read_sources(_datasets(demonstrations))
         self._train(sources, _environments(env), run or Run(progress=progress), seed=seed, budget=budget)
 
     @classmethod
@@ -146,8 +146,8 @@ class Lam(PolicyAgent):
         environments, model = _environments(env), read_model(cls.spec.name, directory)
         agent = cls(environments[0], **{**model.settings, **settings})
         agent.settings.check_structure(LamSettings(**model.settings))
-        sources = [read_source(dataset) for dataset in _datasets(demonstrations)]
-        old = [replace(each, group=f"replay of {each.group}") for each in map(read_source, replay)]
+        sources = read_sources(_datasets(demonstrations))
+        old = [replace(each, group=f"replay of {each.group}") for each in read_sources(replay)]
         shares = {
             source.group: share / len({each.group for each in some})
             for some, share in ((sources, 1.0 - replay_share), (old, replay_share))
@@ -189,7 +189,7 @@ class Lam(PolicyAgent):
         if not self.settings.use_instruction:
             sources = [replace(each, sentences=[""] * len(each)) for each in sources]
         if self.settings.mirror:
-            sources = [*sources, *(each.mirrored() for each in sources if each.interface.control == "ee")]
+            sources = [*sources, *(each.mirrored() for each in sources if each.can_be_mirrored)]
         with run.training(self.spec.name, epochs, "epochs"), isolated_rng(seed):
             interfaces = [Interface.of(each) for each in environments]
             mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start)

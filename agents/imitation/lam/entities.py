@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from agents.data.cameras import Shape, checked_shapes, joined_shapes
 from agents.types import JsonObject
 from lam_envs.observation.features import Layout
 
@@ -74,12 +75,14 @@ class Schema:
         counts: Largest number of entities of each kind in one layout.
         types: Words for entities (:func:`type_name`).
         by_name: True if the kind of each entity is its own name, so that no two names share a row.
+        cameras: Shapes of the images that the model sees, by camera; empty for a model without images.
     """
 
     sizes: Mapping[str, Mapping[str, int]]
     counts: Mapping[str, int]
     types: tuple[str, ...]
     by_name: bool = False
+    cameras: Mapping[str, Shape] = field(default_factory=dict)
 
     @classmethod
     def of(cls, layouts: Iterable[Layout], *, by_name: bool = False) -> Schema:
@@ -112,7 +115,22 @@ class Schema:
             {kind: counts[kind] for kind in ordered},
             (*self.types, *sorted(types - set(self.types))),
             self.by_name,
+            self.cameras,
         )
+
+    def seeing(self, images: Iterable[Mapping[str, Shape]]) -> Schema:
+        """Return a schema that also has the images of several environments.
+
+        Args:
+            images: Shapes of images by camera; empty for an environment without images.
+
+        Raises:
+            ValueError: Two environments have images of other cameras or shapes.
+        """
+        cameras = dict(self.cameras)
+        for shapes in images:
+            cameras = joined_shapes(cameras, shapes)
+        return replace(self, cameras=cameras)
 
     @property
     def kinds(self) -> list[str]:
@@ -131,6 +149,7 @@ class Schema:
             "counts": dict(self.counts),
             "types": list(self.types),
             **({"by_name": True} if self.by_name else {}),
+            **({"cameras": {name: list(shape) for name, shape in self.cameras.items()}} if self.cameras else {}),
         }
 
     @classmethod
@@ -147,9 +166,10 @@ class Schema:
             }
             counts = {kind: int(content["counts"][kind]) for kind in sizes}
             types = tuple(str(word) for word in content["types"])
+            cameras = checked_shapes(content.get("cameras", {}))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
-        made = cls(sizes, counts, types, content.get("by_name") is True)
+        made = cls(sizes, counts, types, content.get("by_name") is True, cameras)
         numbers = itertools.chain(counts.values(), *(held.values() for held in sizes.values()))
         if (
             ROBOT not in sizes

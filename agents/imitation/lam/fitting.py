@@ -36,6 +36,7 @@ def policy_in(interface: Interface, network: ChunkNetwork, settings: LamSettings
         executed=settings.executed_actions,
         decay=settings.step_decay,
         use_instruction=settings.use_instruction,
+        image_shift=settings.image_shift,
     )
     return made.eval()
 
@@ -61,6 +62,7 @@ def prepare(
     make = settings.network_class
     schema = Schema.of((), by_name=make.by_name) if start is None else start.schema
     schema = schema.including(each.layout for each in known_interfaces)
+    schema = schema.seeing(each.images for each in known_interfaces)
     known = () if start is None else start.robots
     robots = [*known, *sorted({source.interface.robot for source in sources} - set(known))]
     action_size = max(each.action_size for each in known_interfaces)

@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.data.demonstrations import DemonstrationData
+from agents.data.demonstrations import IN_MEMORY_BYTES, DemonstrationData, MappedObservations
 from agents.data.symmetry import layout_symmetry
 from agents.imitation.lam.entities import EntityReader, EntityTable, Schema
 from agents.imitation.lam.language import ParsedSentence, mirrored_sentence, parse
 from agents.imitation.lam.networks.batch import LamBatch, gripper_first
+from agents.imitation.lam.networks.cameras import Images
 from agents.imitation.lam.policy import Interface
 from agents.training.loop import Sampler
 from demos.collection.environment_versions import part_name
 from demos.datasets.environment import make_env
 from demos.datasets.episode import Episode
-from lam_envs.observation.instructions import STATE_KEY
 
 IDLE_STEPS = 3
 """Steps after success that are learned from; the rest of an episode shows nothing new."""
@@ -34,12 +34,35 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Frames:
+    """Images of the T steps of a source, in memory or in the files of a dataset.
+
+    Attributes:
+        cameras: Names of the cameras.
+        observations: Observations of all steps of the dataset.
+        rows: Number of each step of the source among these, shape (T,).
+    """
+
+    cameras: Sequence[str]
+    observations: dict[str, torch.Tensor] | MappedObservations
+    rows: torch.Tensor
+
+    def __getitem__(self, chosen: torch.Tensor) -> Images:
+        """Return the images of some steps."""
+        held, rows = self.observations, self.rows[chosen]
+        if isinstance(held, MappedObservations):
+            read = held[rows]
+            return {camera: read[camera] for camera in self.cameras}
+        return {camera: held[camera][rows] for camera in self.cameras}
+
+
+@dataclass(frozen=True)
 class Source:
     """Demonstrations of one dataset, of T steps.
 
     Attributes:
         name: Id of the dataset.
-        group: Task, robot and control.
+        group: Task, robot and control, and whether there are images.
         interface: Environment that they were collected in.
         observations: Observations before each step, shape (T, numbers).
         actions: Actions, shape (T, numbers).
@@ -47,6 +70,7 @@ class Source:
         sentences: Sentence of each step.
         episodes: Number of episodes.
         checksum: SHA-256 of the episodes.
+        images: Images of the steps; None without images.
     """
 
     name: str
@@ -58,6 +82,12 @@ class Source:
     sentences: Sequence[str]
     episodes: int
     checksum: str
+    images: Frames | None = None
+
+    @property
+    def can_be_mirrored(self) -> bool:
+        """True if :meth:`mirrored` is possible: no images, and control ee."""
+        return self.images is None and self.interface.control == "ee"
 
     def __len__(self) -> int:
         """Return the number of steps, T."""
@@ -77,8 +107,21 @@ class Source:
         return replace(self, observations=observations, actions=actions, sentences=sentences)
 
 
-def read_source(dataset: minari.MinariDataset) -> Source:
+def read_sources(datasets: Sequence[minari.MinariDataset]) -> list[Source]:
+    """Read the demonstrations of several datasets. Images stay in their files if all together may be large.
+
+    Raises:
+        ValueError: See :func:`read_source`.
+    """
+    return [read_source(dataset, IN_MEMORY_BYTES // len(datasets)) for dataset in datasets]
+
+
+def read_source(dataset: minari.MinariDataset, in_memory_bytes: int = IN_MEMORY_BYTES) -> Source:
     """Read the demonstrations of a dataset.
+
+    Args:
+        dataset: Dataset.
+        in_memory_bytes: Images stay in their files if the observations have more bytes than this.
 
     Raises:
         ValueError: Its observations are not features, or its actions not continuous.
@@ -86,20 +129,21 @@ def read_source(dataset: minari.MinariDataset) -> Source:
     env = make_env(dataset)
     interface, task = Interface.of(env), part_name(env, "task")
     env.close()
-    data = DemonstrationData(dataset)
-    observations, actions, ends, sentences = [], [], [], []
-    total = 0
+    data = DemonstrationData(dataset, in_memory_bytes=in_memory_bytes)
+    observations, actions, ends, sentences, rows = [], [], [], [], []
+    total = before = 0
     for episode in data.iterate_episodes():
         seen: Any = episode.observations
         length = _useful_length(episode)
-        observations.append((seen[STATE_KEY] if isinstance(seen, dict) else seen)[:length])
+        observations.append((seen[interface.features_key] if isinstance(seen, dict) else seen)[:length])
         actions.append(episode.actions[:length])
-        total += length
+        rows.append(np.arange(before, before + length))
+        total, before = total + length, before + len(episode)
         ends.append(np.full(length, total))
         sentences += [episode.instruction or ""] * length
     return Source(
         dataset.id,
-        f"{task} {interface.robot} {interface.control}",
+        " ".join((task, interface.robot, interface.control, *(["images"] if interface.images else []))),
         interface,
         torch.from_numpy(np.concatenate(observations)).float(),
         torch.from_numpy(np.concatenate(actions)).float(),
@@ -107,7 +151,15 @@ def read_source(dataset: minari.MinariDataset) -> Source:
         sentences,
         len(data.episodes),
         data.checksum,
+        _frames(data, list(interface.images), torch.from_numpy(np.concatenate(rows))) if interface.images else None,
     )
+
+
+def _frames(data: DemonstrationData, cameras: Sequence[str], rows: torch.Tensor) -> Frames:
+    """Return the images of some steps of demonstrations."""
+    seen: Any = data.transitions().observations
+    held = seen if isinstance(seen, MappedObservations) else {camera: seen[camera] for camera in cameras}
+    return Frames(cameras, held, rows)
 
 
 def _useful_length(episode: Episode) -> int:
@@ -199,6 +251,7 @@ class Mixture:
         if self._words is None:
             raise RuntimeError("the words of the sentences have no numbers yet: call fit_words first")
         order, tables, parts = [], [], []
+        images: list[Images] = []
         owners = np.searchsorted(self._starts, rows, side="right") - 1
         for number, reader in enumerate(self._readers):
             observations = []
@@ -212,21 +265,30 @@ class Mixture:
                 part = {name: values[chosen] for name, values in held.items() if name != "actions"}
                 actions = held["actions"][torch.minimum(ahead, end - 1)]
                 parts.append({**part, "actions": actions, "is_pad": ahead >= end})
+                if source.images is not None:
+                    images.append(source.images[chosen])
             if observations:
                 tables.append(reader(torch.cat(observations)))
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
         table = EntityTable(*(torch.cat([getattr(each, name) for each in tables])[back] for name in vars(tables[0])))
-        joined = {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
+        joined: dict[str, Any] = {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
         sentences, inverse = torch.unique(joined.pop("sentences"), return_inverse=True)
         mentions = self._mentions[sentences][inverse]
-        return LamBatch(table=table, words=self._words[sentences], sentences=inverse, mentions=mentions, **joined)
+        batch = LamBatch(table=table, words=self._words[sentences], sentences=inverse, mentions=mentions, **joined)
+        if not images:
+            return batch
+        if len(images) < len(parts):
+            raise ValueError("some of these steps have images and some do not: a minibatch has to be of one kind")
+        return replace(
+            batch, images={camera: torch.cat([each[camera] for each in images])[back] for camera in images[0]}
+        )
 
     def sampler(self, batch_size: int, batches: int, shares: Mapping[str, float] | None = None) -> Sampler:
         """Return a function that draws the steps of an epoch.
 
         Each step is drawn equally often by default, so that a task with more or longer demonstrations has a larger
         weight. The steps of a minibatch are all of small scenes, or all of large ones, because absent entities cost
-        time.
+        time; or they all have images.
 
         Args:
             batch_size: Steps of a minibatch.
@@ -242,13 +304,16 @@ class Mixture:
         ]
         share = np.array([len(each) for each in steps] if shares is None else [shares[name] for name in names])
         readers = [self._readers[self._reader_of_source[group[0]]] for group in members]
+        has_images = np.array([self.sources[group[0]].images is not None for group in members])
         is_large = np.array([sum(name is not None for name in reader.names) > SMALL_SCENE for reader in readers])
-        share_of_large = float(share[is_large].sum() / share.sum())
+        kinds = [kind for kind in (is_large & ~has_images, has_images, ~is_large & ~has_images) if kind.any()]
+        bounds = np.cumsum([share[kind].sum() for kind in kinds]) / share.sum()
 
         def draw(rng: np.random.Generator) -> Rows:
             drawn = []
             for _ in range(batches):
-                chosen = share * (is_large == (rng.random() < share_of_large))
+                kind = min(int(np.searchsorted(bounds, rng.random(), side="right")), len(kinds) - 1)
+                chosen = share * kinds[kind]
                 counts = rng.multinomial(batch_size, chosen / chosen.sum())
                 drawn += [
                     group[rng.integers(len(group), size=count)] for group, count in zip(steps, counts, strict=True)

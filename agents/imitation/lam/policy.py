@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
-from agents.data.spaces import parts_of
+from agents.data.cameras import Shape, described
+from agents.data.spaces import has_channels_first, is_image, parts_of
 from agents.imitation.lam.entities import EntityReader, EntityTable
 from agents.imitation.lam.language import ParsedSentence, parse
 from agents.imitation.lam.networks.base import ChunkNetwork
@@ -21,14 +22,16 @@ from agents.imitation.lam.networks.batch import (
     partly_hidden,
     unknown_words,
 )
+from agents.imitation.lam.networks.cameras import Images, shifted_at_random
 from agents.imitation.lam.networks.heads import FlowHead
 from agents.imitation.lam.networks.transformer import LamNetwork
+from agents.policies.encoders.images import ImageEncoder
 from agents.policies.torch_policy import TorchPolicy
 from agents.types import Env, Memory, Observation, Space, State, Tensors
 from demos.collection.environment_versions import part_name
 from demos.datasets.statistics import Statistics
 from demos.datasets.tree import tree_map
-from lam_envs.observation.features import Layout
+from lam_envs.observation.features import ROBOT_KEY, Layout
 from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY, decode_instruction
 from lam_envs.tasks import TASKS, make_task
 
@@ -43,12 +46,13 @@ class Interface:
     """Facts about an environment that a model needs.
 
     Attributes:
-        observation_space: Box of features, or a Dict of them and of the instruction.
+        observation_space: Box of features, or a Dict of them, of the instruction and of images.
         action_space: Box.
-        layout: Names of the features.
+        layout: Names of the features; with images, those of the robot.
         robot: Name of the robot.
         control: Name of the control.
         lacks_instruction: True if only an instruction specifies the goal, and the observations have none.
+        images: Shape of the images of each camera; empty without images.
     """
 
     observation_space: Space
@@ -57,6 +61,7 @@ class Interface:
     robot: str
     control: str
     lacks_instruction: bool
+    images: Mapping[str, Shape] = field(default_factory=dict)
 
     @classmethod
     def of(cls, env: Env) -> Interface:
@@ -66,21 +71,35 @@ class Interface:
             ValueError: It has no named features, or its actions are not continuous.
         """
         layout = getattr(env.unwrapped, "layout", None)
-        parts = parts_of(env.observation_space).keys()
-        has_features = parts - {INSTRUCTION_KEY} <= {"", STATE_KEY}
+        parts = parts_of(env.observation_space)
+        images: dict[str, Shape] = {}
+        for name, part in parts.items():
+            if is_image(part):
+                height, width, channels = part.shape
+                images[name] = (height, width, channels)
+        features = {ROBOT_KEY} if images else {"", STATE_KEY}
+        has_features = parts.keys() - {INSTRUCTION_KEY, *images} <= features
+        if any(has_channels_first(shape) for shape in images.values()):
+            has_features = False
         if not (has_features and isinstance(layout, Layout) and isinstance(env.action_space, spaces.Box)):
             raise ValueError(
                 "agent lam needs named features and continuous actions; this environment has observation space "
-                f"{env.observation_space} and action space {env.action_space}. Use one of lam_envs with obs='state'"
+                f"{env.observation_space} and action space {env.action_space}. Use one of lam_envs with obs='state', "
+                "or with obs='pixels', without depth and with the channels of images last"
             )
         task, robot, control = (part_name(env, part) for part in ("task", "robot", "control"))
         lacks = INSTRUCTION_KEY not in parts and task in TASKS and bool(make_task(task).command_high)
-        return cls(env.observation_space, env.action_space, layout, robot, control, lacks)
+        return cls(env.observation_space, env.action_space, layout, robot, control, lacks, images)
 
     @property
     def action_size(self) -> int:
         """Numbers in an action."""
         return int(np.prod(self.action_space.shape))
+
+    @property
+    def features_key(self) -> str:
+        """Name of the features in an observation that is a dict."""
+        return ROBOT_KEY if self.images else STATE_KEY
 
     @property
     def is_cartesian(self) -> bool:
@@ -97,9 +116,11 @@ class LamPolicy(TorchPolicy[LamBatch]):
         executed: Actions of a chunk that are executed before the next one is predicted.
         decay: See :func:`agents.imitation.lam.networks.batch.label_weights`.
         use_instruction: Condition the policy on the instruction, if the observations have one.
+        image_shift: Largest random shift of images in training, pixels.
 
     Raises:
-        ValueError: The network does not know a feature of the environment, or its actions have fewer numbers.
+        ValueError: The network does not know a feature or a camera of the environment, or its actions have fewer
+            numbers.
     """
 
     def __init__(
@@ -110,16 +131,22 @@ class LamPolicy(TorchPolicy[LamBatch]):
         executed: int,
         decay: float,
         use_instruction: bool = True,
+        image_shift: int = 0,
     ) -> None:
         super().__init__(interface.observation_space, interface.action_space)
         self.network, self.executed, self.decay = network, executed, decay
-        self.use_instruction = use_instruction
+        self.use_instruction, self.image_shift = use_instruction, image_shift
         self.reader = EntityReader(interface.layout, network.schema).to(self.device)
         self.interface = interface
         if interface.action_size > network.action_size:
             raise ValueError(
                 f"the model has actions of at most {network.action_size} numbers; this environment has "
                 f"{interface.action_size}: use one with another robot or control"
+            )
+        if interface.images and dict(interface.images) != dict(network.schema.cameras):
+            raise ValueError(
+                f"the model has learned from images of {described(network.schema.cameras)}; this environment has "
+                f"images of {described(interface.images)}"
             )
         known = network.robots
         self._robot = 1 + known.index(interface.robot) if interface.robot in known else UNKNOWN_ROBOT
@@ -131,8 +158,10 @@ class LamPolicy(TorchPolicy[LamBatch]):
         return loss, {"loss": loss.detach()}
 
     def augment(self, batch: LamBatch) -> LamBatch:
-        """Return a minibatch with some robots, instructions and words hidden, and noise for the head ``flow``."""
+        """Return a minibatch with robots, instructions and words hidden, images shifted, and noise for ``flow``."""
         hidden, head = unknown_words(partly_hidden(batch)), self.network.head
+        if batch.images is not None:
+            hidden = replace(hidden, images=shifted_at_random(batch.images, self.image_shift))
         if not isinstance(head, FlowHead):
             return hidden
         noise, time = head.draw(len(batch), batch.actions.device)
@@ -181,6 +210,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         mentions: torch.Tensor,
         memory: State,
         noise: torch.Tensor | None = None,
+        images: Images | None = None,
     ) -> tuple[torch.Tensor, State]:
         """Return the same as :meth:`predict_action`, by operations that do not depend on the memory.
 
@@ -192,9 +222,11 @@ class LamPolicy(TorchPolicy[LamBatch]):
             mentions: Position of the first mention of each entity, shape (N, S).
             memory: Memory of N rows.
             noise: Noise of the head ``flow``, shape (N, K, A); by default zeros.
+            images: Images by camera, in an environment that has them.
         """
         needed = memory["left"] == 0
-        planned = self.network(self._batch(self.reader(features), words, mentions), noise)
+        batch = replace(self._batch(self.reader(features), words, mentions), images=images)
+        planned = self.network(batch, noise)
         chunk = torch.where(needed[:, None, None], planned, memory["chunk"])
         return self._executed(chunk, torch.where(needed, self.executed, memory["left"]))
 
@@ -206,15 +238,24 @@ class LamPolicy(TorchPolicy[LamBatch]):
 
     def batch_of(self, observation: Tensors, rows: torch.Tensor) -> LamBatch:
         """Return the inputs of the network for some rows of observations; actions are zeros."""
-        parts = observation if isinstance(observation, dict) else {STATE_KEY: observation}
-        table = self.reader(parts[STATE_KEY][rows])
+        key = self.interface.features_key
+        parts = observation if isinstance(observation, dict) else {key: observation}
+        table = self.reader(parts[key][rows])
         if self.use_instruction and INSTRUCTION_KEY in parts:
             encoded = [row.tobytes() for row in parts[INSTRUCTION_KEY][rows].cpu().numpy()]
         else:
             encoded = [b""] * len(table.values)
         found = [self.tokens(each) for each in encoded]
         words, mentions = (torch.stack(each).to(self.device) for each in zip(*found, strict=True))
-        return self._batch(table, words, mentions)
+        batch = self._batch(table, words, mentions)
+        if not self.interface.images:
+            return batch
+        return replace(batch, images={camera: parts[camera][rows] for camera in self.interface.images})
+
+    def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
+        """Return camera and encoder of each image; see :class:`TorchPolicy`."""
+        cameras = self.network.cameras if isinstance(self.network, LamNetwork) and self.interface.images else None
+        return [] if cameras is None else cameras.by_name()
 
     def _batch(self, table: EntityTable, words: torch.Tensor, mentions: torch.Tensor) -> LamBatch:
         """Return the inputs of the network for N scenes with a sentence each; see :meth:`step`."""
@@ -238,15 +279,22 @@ class LamPolicy(TorchPolicy[LamBatch]):
             observation: One observation, without a batch axis.
 
         Returns:
-            Share of the readout's attention in the last layer, by ``readout``, ``instruction``, and the name of each
-            entity.
+            Share of the readout's attention in the last layer, by ``readout``, ``instruction``, the name of each
+            entity, and the name of each camera.
 
         Raises:
             ValueError: The network has no attention.
         """
-        shares = self._transformer().attention(self._single(observation))[0].tolist()
+        network = self._transformer()
+        shares = network.attention(self._single(observation))[0]
         names = ["readout", "instruction", *self.reader.names]
-        return {name: share for name, share in zip(names, shares, strict=True) if name is not None}
+        found = {name: float(share) for name, share in zip(names, shares, strict=False) if name is not None}
+        if self.interface.images and network.cameras is not None:
+            for camera, own in zip(
+                network.cameras.cameras, shares[len(names) :].chunk(len(network.cameras.cameras)), strict=True
+            ):
+                found[camera] = float(own.sum())
+        return found
 
     @torch.no_grad()
     def word_attention(self, observation: Observation) -> list[tuple[str, float]]:

@@ -12,20 +12,21 @@ from agents.imitation.lam.networks.heads import HeadName
 from agents.imitation.lam.networks.mlp import MlpNetwork
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.sequence.settings import ChunkSettings, Depth, Width
+from agents.policies.encoders.images import Readout
 from agents.training.loop import LoopSettings, Precision
-from agents.training.settings import Count, Discount
+from agents.training.settings import Count, CountOrZero, Discount
 
 NetworkName: TypeAlias = Literal["transformer", "mlp"]
 NETWORKS: dict[NetworkName, type[ChunkNetwork]] = {"transformer": LamNetwork, "mlp": MlpNetwork}
 """Networks by the setting ``network``."""
-STRUCTURE = ("network", "head", "width", "layers", "action_horizon")
+STRUCTURE = ("network", "head", "width", "layers", "action_horizon", "image_readout")
 """Settings that decide which weights a network has."""
 
 
 class LamSettings(ChunkSettings):
     """Settings of the network and its training."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"network", "precision", "head"})
+    later: ClassVar[frozenset[str]] = frozenset({"network", "precision", "head", "image_readout", "image_shift"})
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
     batches: Count = Field(200, description="Minibatches of an epoch.")
@@ -45,6 +46,11 @@ class LamSettings(ChunkSettings):
         "float32", description="Type of the numbers in matrix products of the training; bfloat16 is faster on GPUs."
     )
 
+    image_readout: Readout = Field(
+        "spatial_softmax", description="Readout of the convolutions of an image: one token, or one for each patch."
+    )
+    image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")
+
     @property
     def network_class(self) -> type[ChunkNetwork]:
         """Class of the network."""
@@ -57,7 +63,7 @@ class LamSettings(ChunkSettings):
     @property
     def sizes(self) -> Sizes:
         """Sizes of the network."""
-        return Sizes(self.width, self.layers, self.action_horizon, self.head)
+        return Sizes(self.width, self.layers, self.action_horizon, self.head, self.image_readout)
 
     def check_structure(self, model: LamSettings) -> None:
         """Check that the settings have the structure of a saved model.

@@ -102,7 +102,8 @@ def test_environments_that_the_model_does_not_know_are_refused(both: Any, make: 
         ("LamGrasp-v0", {}, "the model does not know 'object'; it learned goal, robot"),
         ("LamReach-v0", {"control": "joint"}, "trained with control ee; this environment has control 'joint'"),
         ("LamReachGoal-v0", {}, "agent lam needs named features and continuous actions"),
-        ("LamReachPixels-v0", {}, "agent lam needs named features and continuous actions"),
+        ("LamReachPixels-v0", {}, r"learned from images of no camera; .* front \(84 x 84 x 3\), wrist"),
+        ("LamReachPixels-v0", {"depth": True}, "agent lam needs named features and continuous actions"),
         ("LamReachDiscrete-v0", {}, "agent lam needs named features and continuous actions"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -14,6 +14,7 @@ from agents.imitation.lam.entities import POSITION, EntityTable, Schema
 from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.batch import LamBatch
 from agents.imitation.lam.networks.heads import Head, HeadName
+from agents.policies.encoders.images import Readout
 from agents.policies.normalizer import MAX_STANDARDIZED, MIN_STD
 
 TRUNK = 4
@@ -29,12 +30,14 @@ class Sizes:
         layers: Layers in which tokens see each other.
         actions: Actions K of a chunk.
         head: Head that predicts them.
+        image_readout: Readout of the convolutions of images.
     """
 
     width: int
     layers: int
     actions: int
     head: HeadName = "l1"
+    image_readout: Readout = "spatial_softmax"
 
 
 class ChunkNetwork(nn.Module, ABC):

@@ -9,7 +9,9 @@ import torch
 
 from agents.imitation.lam.entities import EntityTable
 from agents.imitation.lam.language import PLACEHOLDER
+from agents.imitation.lam.networks.cameras import Images
 from agents.policies.encoders.instructions import PADDING, UNKNOWN, UNKNOWN_SHARE
+from demos.datasets.tree import tree_map
 
 UNKNOWN_ROBOT = 0
 HIDDEN_SHARE = 0.1
@@ -33,6 +35,7 @@ class LamBatch:
         is_cartesian: True if actions move the tool along x, y and z, shape (N,).
         noise: Noise of the head ``flow``, shape (N, K, A); None for none.
         time: Time of the flow, shape (N,); None for none.
+        images: Images by camera; None for a minibatch without images.
     """
 
     table: EntityTable
@@ -46,6 +49,7 @@ class LamBatch:
     is_cartesian: torch.Tensor
     noise: torch.Tensor | None = None
     time: torch.Tensor | None = None
+    images: Images | None = None
 
     def __len__(self) -> int:
         """Return the number of steps, N."""
@@ -54,8 +58,9 @@ class LamBatch:
     def __getitem__(self, rows: slice) -> LamBatch:
         """Return some steps."""
         sentences, inverse = torch.unique(self.sentences[rows], return_inverse=True)
-        parts = {name: part[rows] for name, part in self._parts().items() if name not in ("words", "sentences")}
-        return LamBatch(words=self.words[sentences], sentences=inverse, **parts)
+        parts = {name: part for name, part in self._parts().items() if name not in ("words", "sentences")}
+        chosen = {name: tree_map(lambda values: values[rows], part) for name, part in parts.items()}
+        return LamBatch(words=self.words[sentences], sentences=inverse, **chosen)
 
     def _parts(self) -> dict[str, Any]:
         """Return all attributes that are not None by name."""
@@ -65,7 +70,12 @@ class LamBatch:
         """Return the minibatch on a device."""
         table = EntityTable(*(part.to(device) for part in vars(self.table).values()))
         return LamBatch(
-            table=table, **{name: part.to(device) for name, part in self._parts().items() if name != "table"}
+            table=table,
+            **{
+                name: tree_map(lambda values: values.to(device), part)
+                for name, part in self._parts().items()
+                if name != "table"
+            },
         )
 
 

@@ -23,16 +23,21 @@ class MlpNetwork(ChunkNetwork):
     neither geometry nor pointers, and names in an instruction are ordinary words.
 
     Args:
-        schema: Entities that it knows, each with a row of its own.
+        schema: Entities that it knows, each with a row of its own; without images.
         robots: Names of the robots of the demonstrations; not used.
         action_size: Largest number A of numbers in an action.
         sizes: Sizes of the network; it has no layers of tokens.
+
+    Raises:
+        ValueError: The schema has images.
     """
 
     by_name: ClassVar[bool] = True
 
     def __init__(self, schema: Schema, robots: Sequence[str], action_size: int, sizes: Sizes) -> None:
         super().__init__(schema, robots, action_size, sizes)
+        if schema.cameras:
+            raise ValueError(f"the network mlp sees no images, and there are some of {', '.join(schema.cameras)}")
         hidden = TRUNK * sizes.width
         self.sentences = Sentences(sizes.width)
         used = torch.arange(max(schema.widths.values())) < torch.tensor(list(schema.widths.values()))[:, None]

@@ -13,6 +13,7 @@ from agents.imitation.lam.geometry import PointerHead, RelationLayer, relations
 from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
 from agents.imitation.lam.networks.batch import LamBatch
+from agents.imitation.lam.networks.cameras import CameraTokens
 from agents.imitation.lam.networks.heads import make_head
 from agents.policies.transformer import Attention, EncoderLayer
 
@@ -49,6 +50,7 @@ class LamNetwork(ChunkNetwork):
         self.trunk = layers_before_actions(hidden)
         self.head = make_head(sizes.head, hidden, sizes.actions, action_size, 2 * width)
         self.pointers = PointerHead(hidden, width, sizes.actions)
+        self.cameras = CameraTokens(schema.cameras, sizes.image_readout, width, hidden) if schema.cameras else None
 
     def tokens(self, table: EntityTable, kinds: torch.Tensor) -> torch.Tensor:
         """Return tokens of entities, shape (N, S, W).
@@ -76,8 +78,12 @@ class LamNetwork(ChunkNetwork):
         tokens, is_pad = self._encoded(batch, kinds)
         normal = self.last_norm(tokens)
         readout = self.norm(tokens[:, :1] + self.last(normal[:, :1], normal, is_pad))[:, 0]
-        entities = self.token_norm(tokens[:, 2:])
-        hidden = self.trunk(self.begin(readout) + self._summary(entities, batch.table.present, kinds))
+        count = 2 + len(kinds)
+        entities = self.token_norm(tokens[:, 2:count])
+        summary = self._summary(entities, batch.table.present, kinds)
+        if self.cameras is not None and batch.images is not None:
+            summary = summary + self.cameras.summary(self.token_norm(tokens[:, count:]).flatten(1))
+        hidden = self.trunk(self.begin(readout) + summary)
         motion = self.pointers(hidden, entities, batch.table)
         motion = torch.where(batch.is_cartesian[:, None, None], motion, 0.0)
         # x and y follow the gripper.
@@ -100,16 +106,22 @@ class LamNetwork(ChunkNetwork):
 
     @torch.no_grad()
     def attention(self, batch: LamBatch) -> torch.Tensor:
-        """Return the attention of the readout in the last layer, shape (N, 2 + S).
+        """Return the attention of the readout in the last layer, shape (N, 2 + S + P).
 
-        Each row sums to 1: the readout itself, the instruction, and each entity; 0 for absent ones.
+        Each row sums to 1: the readout itself, the instruction, each entity, which is 0 for absent ones, and each
+        token of the images, if there are any.
         """
         tokens, is_pad = self._encoded(batch, self.get_buffer("kind"))
         normal = self.last_norm(tokens)
         return self.last.weights(normal[:, :1], normal, is_pad)[:, 0]
 
     def _encoded(self, batch: LamBatch, kinds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the tokens before the last layer, shape (N, 2 + S, W), and True for absent ones, (N, 2 + S)."""
+        """Return the tokens before the last layer, and True for absent ones.
+
+        Returns:
+            Readout, instruction, entities and images, shape (N, 2 + S + P, W), without images (N, 2 + S, W); and
+            shape (N, 2 + S + P).
+        """
         table = batch.table
         meaning, words = self.sentences(batch.words)
         entities = self.tokens(table, kinds)
@@ -119,8 +131,11 @@ class LamNetwork(ChunkNetwork):
         entities = entities + torch.where(batch.mentions[:, :, None] >= 0, mentioned, self.unmentioned)
         entities = self.relations(entities, relations(table), table.present)
         first = [self.readout + self.robot(batch.robots), self.instruction(meaning)[batch.sentences]]
-        tokens = torch.cat([torch.stack(first, dim=1), entities], dim=1)
-        is_pad = torch.cat([torch.zeros_like(table.present[:, :1]).expand(-1, 2), ~table.present], dim=1)
+        parts, is_pad = [torch.stack(first, dim=1), entities], nn.functional.pad(~table.present, (2, 0))
+        if self.cameras is not None and batch.images is not None:
+            parts.append(self.cameras(batch.images))
+            is_pad = nn.functional.pad(is_pad, (0, self.cameras.tokens))
+        tokens = torch.cat(parts, dim=1)
         for layer in self.layers:
             tokens = layer(tokens, is_pad)
         return tokens, is_pad
