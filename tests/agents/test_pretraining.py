@@ -30,6 +30,7 @@ SIZES: dict[str, Any] = {"image_width": 24, "image_height": 24}
 QUICK: dict[str, Any] = {"batch_size": 16, "image_shift": 2}
 AGENTS: dict[str, dict[str, Any]] = {
     "bc": {"hidden_sizes": [16]},
+    "lam": {"batches": 2},
     **{name: {**settings, "width": 128, "ema_decay": 0.0} for name, settings in SMALL.items()},
 }
 

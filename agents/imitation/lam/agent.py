@@ -21,6 +21,7 @@ from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
 from agents.policies.networks import weights_of
+from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.registry import AgentSpec
 from agents.training.loop import TrainingLoop
 from agents.training.parallel import processes
@@ -181,9 +182,14 @@ class Lam(PolicyAgent):
         if epochs < 1:
             raise ValueError(f"the budget is {epochs} epochs; expected at least 1")
         start = None if further is None else self.policy.network
+        # A model that is trained further keeps its weights.
+        encoder = load_encoder(self.settings) if start is None else None
+        if encoder is not None and self.settings.freeze_encoder and run.processes > 1:
+            raise ValueError(f"{run.processes} processes cannot train with freeze_encoder=true: use one")
         record = self._record(sources, environments, seed=seed, budget=budget, further=further)
         # The number of processes changes rounding.
         self.training = run.identity = record | ({"processes": run.processes} if run.processes > 1 else {})
+        record_encoder(self.training, encoder)
         known = () if start is None else self.controls
         self.controls = tuple(sorted({*known, *(source.interface.control for source in sources)}))
         if not self.settings.use_instruction:
@@ -193,6 +199,10 @@ class Lam(PolicyAgent):
         with run.training(self.spec.name, epochs, "epochs"), isolated_rng(seed):
             interfaces = [Interface.of(each) for each in environments]
             mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start)
+            seeing = next(
+                (each for each in (*(s.interface for s in sources), *interfaces) if each.images), interfaces[0]
+            )
+            initialize(policy_in(seeing, network, self.settings), encoder, freeze=self.settings.freeze_encoder)
             device = run.device if run.processes == 1 else "cpu"
             fit = Fit(self.settings, mixture, self._interface, epochs, seed, shares, device)
             loop = fit.loop(network)

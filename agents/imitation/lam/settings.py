@@ -13,6 +13,7 @@ from agents.imitation.lam.networks.mlp import MlpNetwork
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.sequence.settings import ChunkSettings, Depth, Width
 from agents.policies.encoders.images import Readout
+from agents.pretraining.settings import ENCODER_SETTINGS, PretrainedEncoderSettings
 from agents.training.loop import LoopSettings, Precision
 from agents.training.settings import Count, CountOrZero, Discount
 
@@ -23,10 +24,12 @@ STRUCTURE = ("network", "head", "width", "layers", "action_horizon", "image_read
 """Settings that decide which weights a network has."""
 
 
-class LamSettings(ChunkSettings):
+class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     """Settings of the network and its training."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"network", "precision", "head", "image_readout", "image_shift"})
+    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {
+        "network", "precision", "head", "image_readout", "image_shift",
+    }  # fmt: skip
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
     batches: Count = Field(200, description="Minibatches of an epoch.")

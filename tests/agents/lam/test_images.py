@@ -13,11 +13,12 @@ import torch
 
 import agents
 import demos
-from agents.data.demonstrations import MappedObservations
+from agents.data.demonstrations import DemonstrationData, MappedObservations
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.mixture import Mixture, read_source
 from agents.imitation.lam.networks.cameras import shifted_at_random
+from agents.pretraining.pretraining import pretrain
 from agents.training.run import Run
 
 from ...conftest import Make
@@ -148,6 +149,15 @@ def test_a_model_of_features_is_finetuned_on_images(both: Any, make: Make, tmp_p
     assert agents.load(tmp_path / "tuned", pixels).predict(observations_of(pixels, range(2)))[0].shape == (2, 4)
 
 
+def test_an_encoder_without_images_and_frozen_in_processes_is_refused(both: Any, make: Make, tmp_path: Path) -> None:
+    encoder = pretrain("masked-reconstruction", both[:1], seed=0, budget=1, batch_size=16).save(tmp_path / "encoder")
+    with pytest.raises(ValueError, match="encoder is set, but observations have no images"):
+        learned(make("LamReach-v0"), both[1], encoder=str(encoder))
+    frozen = {"encoder": str(encoder), "freeze_encoder": True, "width": 128}
+    with pytest.raises(ValueError, match="2 processes cannot train with freeze_encoder=true: use one"):
+        learned(make("LamReachPixels-v0", **IMAGES), both[0], run=Run(processes=2), **frozen)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_few_episodes_of_images_are_overfitted(make: Make, tmp_path: Path) -> None:
@@ -155,4 +165,5 @@ def test_a_few_episodes_of_images_are_overfitted(make: Make, tmp_path: Path) -> 
     dataset = demos.collect("LamReachPixels-v0", episodes=5, seed=1, root=tmp_path)
     agent: Lam = agents.make("lam", env, batches=100, batch_size=64, image_shift=0)
     agent.learn(dataset, env, seed=0, budget=8, run=Run())
-    assert agents.evaluate(agent, env, seeds=[1, 2, 3, 4, 5]).success_rate == 1.0
+    seeds = [episode.seed for episode in DemonstrationData(dataset).iterate_episodes()]
+    assert agents.evaluate(agent, env, seeds=seeds).success_rate == 1.0
