@@ -190,8 +190,8 @@ class Lam(PolicyAgent):
         # The number of processes changes rounding.
         self.training = run.identity = record | ({"processes": run.processes} if run.processes > 1 else {})
         record_encoder(self.training, encoder)
-        known = () if start is None else self.controls
-        self.controls = tuple(sorted({*known, *(source.interface.control for source in sources)}))
+        controls = () if start is None else self.controls
+        self.controls = tuple(sorted({*controls, *(source.interface.control for source in sources)}))
         if not self.settings.use_instruction:
             sources = [replace(each, sentences=[""] * len(each)) for each in sources]
         if self.settings.mirror:
@@ -199,10 +199,9 @@ class Lam(PolicyAgent):
         with run.training(self.spec.name, epochs, "epochs"), isolated_rng(seed):
             interfaces = [Interface.of(each) for each in environments]
             mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start)
-            seeing = next(
-                (each for each in (*(s.interface for s in sources), *interfaces) if each.images), interfaces[0]
-            )
-            initialize(policy_in(seeing, network, self.settings), encoder, freeze=self.settings.freeze_encoder)
+            known = [*(source.interface for source in sources), *interfaces]
+            with_images = next((each for each in known if each.images), known[0])
+            initialize(policy_in(with_images, network, self.settings), encoder, freeze=self.settings.freeze_encoder)
             device = run.device if run.processes == 1 else "cpu"
             fit = Fit(self.settings, mixture, self._interface, epochs, seed, shares, device)
             loop = fit.loop(network)
