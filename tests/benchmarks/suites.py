@@ -26,7 +26,15 @@ SMALL: dict[str, Any] = {
     "periodic_eval": {"evaluations": 4, "episodes": 2},
 }
 
-
+EXPERTS = (
+    "experts",
+    "experts-conditions",
+    "experts-clutter",
+    "experts-clutter-conditions",
+    "experts-table",
+    "experts-chains",
+)
+"""Suites of the scripted experts."""
 CLONE = "LamReach-v0-bc-8-expert-seed0"
 
 

@@ -25,16 +25,8 @@ from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 from lam_envs.tasks.table.commands import VERBS
 
-from .suites import PUBLISHED, published
+from .suites import EXPERTS, PUBLISHED, published
 
-EXPERTS = (
-    "experts",
-    "experts-conditions",
-    "experts-clutter",
-    "experts-clutter-conditions",
-    "experts-table",
-    "experts-chains",
-)
 FILES = ("throughput", "datasets", "learning", "running", "remote", "vector")
 
 

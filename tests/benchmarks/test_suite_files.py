@@ -20,7 +20,7 @@ from benchmarks.suite.suite_file import (
 )
 from demos.collection.catalog import published_datasets
 
-from .suites import SMALL
+from .suites import EXPERTS, SMALL
 
 shipped = cache(read_suite)
 OF_AGENTS = [name for name in suite_names() if not is_speed_suite(name)]
@@ -52,16 +52,8 @@ def test_every_suite_of_the_package_is_sound(name: str) -> None:
 
 def test_the_suites_measure_what_they_are_called_after() -> None:
     published = {"core", "data", "quality", "quickstart", "robustness", "throughput"}
-    experts = {
-        "experts",
-        "experts-conditions",
-        "experts-clutter",
-        "experts-clutter-conditions",
-        "experts-table",
-        "experts-chains",
-    }
     unpublished = {"adaptation", "language", "observations", "people", "pretraining", "sequence"}
-    assert set(suite_names()) == published | experts | unpublished | {"generalist", "scenes"}
+    assert set(suite_names()) == published | set(EXPERTS) | unpublished | {"generalist", "scenes"}
     data, quality, robustness = (shipped(name) for name in ("data", "quality", "robustness"))
     tasks = set(data.environments[:6])
     for environment in tasks:
