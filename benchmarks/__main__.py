@@ -14,6 +14,7 @@ from rich.table import Table
 import lam_envs
 from benchmarks.analysis import compare as comparing
 from benchmarks.analysis.tables import names, rows, short_names
+from benchmarks.failure_warnings import monitors
 from benchmarks.leaderboard.commands import leaderboard, submit, verify
 from benchmarks.recordings.command import recordings
 from benchmarks.reports import export as exporting
@@ -359,6 +360,7 @@ def remote(
 
 
 app.command(epilog="Example: python -m benchmarks recordings --episodes 20 --recordings 10")(recordings)
+app.command(epilog="Example: python -m benchmarks monitors --env LamGrasp-v0 --episodes 20")(monitors)
 app.command(epilog="Example: python -m benchmarks leaderboard results/* --out site/leaderboard")(leaderboard)
 app.command(epilog="Example: python -m benchmarks submit --agent my_module:act --suite quickstart")(submit)
 app.command(epilog="Example: python -m benchmarks verify submission.json --agent my_module:act")(verify)
