@@ -24,6 +24,7 @@ from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetu
 from agents.pretraining.command import PRETRAIN_EXAMPLE, pretrain
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.training.arguments import (
+    CacheFrames,
     Demonstrations,
     Device,
     EnvId,
@@ -87,6 +88,7 @@ def train(
     device: Device = "auto",
     processes: Processes = 1,
     eval_episodes: Episodes = 20,
+    cache_frames: CacheFrames = False,
     root: Root = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -110,7 +112,7 @@ def train(
         check_free(out, overwrite=overwrite)
         check_processes(spec, processes)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
-        datasets = load_datasets(agent, spec, demonstrations, root)
+        datasets = load_datasets(agent, spec, demonstrations, root, cached=cache_frames)
         learned: Any = datasets[0] if datasets is not None and len(datasets) == 1 else datasets
         # The protocol of third-party agents has neither a run nor several environments.
         learner: Any = agent_instance

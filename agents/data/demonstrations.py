@@ -1,7 +1,8 @@
 """Demonstrations for training: datasets that are read once, as transitions, episodes and sequences.
 
 States and small images are held in memory. Larger datasets stay in their files, which are mapped: their transitions
-are read when a minibatch needs them.
+are read when a minibatch needs them. Datasets with compressed images are mapped from their frame cache
+(:func:`demos.datasets.windows.frame_cache.cache_frames`) if they have one.
 """
 
 from __future__ import annotations
@@ -149,12 +150,14 @@ class DemonstrationData:
         metadata: list[EpisodeMetadata] = []
         digests: list[list[str | None]] = [[] for _ in self._datasets]
         sums = StatisticsSums()
+        self._recorded_actions: list[Any] = []
         self._episodes_in_memory: list[Episode] | None = []
         size = 0
         for number, dataset in enumerate(self._datasets):
             environment, robot = _origin(dataset)
             for index, episode in zip(dataset.episode_indices, episodes_of(dataset), strict=True):
                 sums.add(episode)
+                self._recorded_actions.append(episode.actions)
                 digests[number].append(episode.digest)
                 metadata.append(
                     EpisodeMetadata(number, int(index), len(episode), episode.instruction, environment, robot)
@@ -225,12 +228,8 @@ class DemonstrationData:
             return Transitions(*_joined([self._episodes_in_memory[number] for number in selected]))
         windows = [Windows(dataset) for dataset in self._datasets]
         rows = Steps.of(self._lengths, selected).rows
-        actions = [
-            each[np.arange(begin, min(begin + 4096, len(each)))]["action"][:, 0]
-            for each in windows
-            for begin in range(0, len(each), 4096)
-        ]
-        return Transitions(MappedObservations(windows, rows), torch.from_numpy(np.concatenate(actions)[rows]))
+        actions = np.concatenate(self._recorded_actions)[rows]
+        return Transitions(MappedObservations(windows, rows), torch.from_numpy(actions))
 
     def sequences(
         self,

@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-import demos
-from agents.training.arguments import Device, Overwrite, Root, Settings, check_free, read_settings, training_run
+from agents.training.arguments import (
+    CacheFrames,
+    Device,
+    Overwrite,
+    Root,
+    Settings,
+    check_free,
+    load_each,
+    read_settings,
+    training_run,
+)
 from demos.runtime.console import clear_errors, console
 
 PRETRAIN_EXAMPLE = (
@@ -29,6 +38,7 @@ def pretrain(
     budget: Annotated[int | None, typer.Option(help="Epochs; by default the method's setting.")] = None,
     config: Settings = [],  # noqa: B006
     device: Device = "auto",
+    cache_frames: CacheFrames = False,
     root: Root = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -46,7 +56,7 @@ def pretrain(
         check_target(out, DESCRIPTION)
         check_free(out, overwrite=overwrite)
         run = training_run(out, device=device, episodes=0, overwrite=overwrite)
-        datasets = [demos.load(each, root) for each in data]
+        datasets = load_each(data, root, cached=cache_frames)
         encoder = pretrained(method, datasets, seed=seed, budget=budget, run=run, **read_settings(config))
         check_free(out, overwrite=overwrite)
         console.print(f"saved in {encoder.save(out)}", soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import demos
+from demos.datasets.windows.frame_cache import cache_frames
 from demos.datasets.writing import dataset_writer
 
 KEYWORDS: dict[str, Any] = {"image_width": 128, "image_height": 128, "max_episode_steps": 60}
@@ -43,26 +44,34 @@ print(len(data.sequences(2, 8)), resource.getrusage(resource.RUSAGE_SELF).ru_max
 """
 
 
-def written(small: Any, times: int, name: str, root: Path) -> int:
-    """Write a dataset that repeats a small one; return its size, MB."""
+def written(small: Any, times: int, name: str, root: Path, *, jpeg: bool = False) -> int:
+    """Write a dataset that repeats a small one, and its frame cache if it has JPEG images; return the size, MB."""
     source = small.storage.data_path / "main_data.hdf5"
     spaces = (small.observation_space, small.action_space)
-    with dataset_writer(name, *spaces, None, {}, root=root) as writer:
+    with dataset_writer(name, *spaces, None, {}, root=root, jpeg=jpeg) as writer:
         for _ in range(times):
             writer.copy(source, range(small.total_episodes))
-    return int((root / name / "data" / "main_data.hdf5").stat().st_size // 2**20)
+    path = cache_frames(demos.load(name, root))
+    assert (path is not None) == jpeg
+    return (
+        int(path.stat().st_size // 2**20)
+        if path is not None
+        else int((root / name / "data" / "main_data.hdf5").stat().st_size // 2**20)
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="pages of mapped files are released on Linux")
-def test_memory_of_a_training_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jpeg", [False, True], ids=["files", "frame cache"])
+def test_memory_of_a_training_does_not_grow_with_the_dataset(jpeg: bool, tmp_path: Path) -> None:
     small = demos.collect(
-        "LamReachPixels-v0", episodes=4, env_kwargs=KEYWORDS, keep_failures=True, root=tmp_path, dataset_id="small-v0"
-    )
+        "LamReachPixels-v0", episodes=4, env_kwargs=KEYWORDS, keep_failures=True, jpeg=jpeg, root=tmp_path,
+        dataset_id="small-v0",
+    )  # fmt: skip
     sizes, peaks, steps = [], [], []
     for name, times in (("some-v0", 10), ("many-v0", 30)):
-        sizes.append(written(small, times, name, tmp_path))
+        sizes.append(written(small, times, name, tmp_path, jpeg=jpeg))
         command = [sys.executable, "-c", TRAIN, name, str(tmp_path)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         count, peak = map(int, done.stdout.split())

@@ -1,15 +1,13 @@
 """Windows of episodes for training: the last observations before a step and the actions from it on.
 
-Files are memory-mapped: a dataset may be larger than the memory.
+Files are memory-mapped: a dataset may be larger than the memory. Episodes that are compressed or hold JPEG images are
+mapped from the frame cache (:mod:`demos.datasets.windows.frame_cache`) if there is one, and else decoded when needed.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 import gymnasium as gym
@@ -19,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from demos.datasets.data_file import DATA_FILE, open_data
-from demos.datasets.reading import episodes_of, read_dtype
-from demos.datasets.tree import tree_leaves, tree_map, tree_nest
+from demos.datasets.reading import read_dtype
+from demos.datasets.tree import tree_map, tree_nest
+from demos.datasets.windows.frame_cache import frame_cache_file, has_frame_cache
+from demos.datasets.windows.sources import DecodedEpisodes, MappedFile, is_mappable
 from demos.runtime.types import Array, Arrays, Observation, Space
 
-RELEASE_BYTES = 256 * 2**20
-"""Bytes read after which the mapped pages are released, so that they do not count as memory of the process."""
-CACHE_BYTES = 64 * 2**20
-"""Size of the cache of episodes that cannot be mapped (compressed, JPEG)."""
+ACTIONS = "/actions"
+"""Name of the actions among the observed arrays, whose keys begin with no slash."""
 
 
 class Window(TypedDict):
@@ -78,10 +76,11 @@ class Windows:
             """Paths of the observed arrays; ``""`` for a plain observation space."""
             if not isinstance(first["actions"], h5py.Dataset):
                 raise ValueError(f"the actions of {dataset.id} are not arrays; expected a space of numbers")
+            self._is_mappable = is_mappable(first)
         self.ends = np.cumsum(lengths)
         """Index of the first window after each episode."""
         self._lengths = lengths
-        self._source: _Mapped | _Decoded | None = None
+        self._source: MappedFile | DecodedEpisodes | None = None
         self._pid = -1
 
     def __len__(self) -> int:
@@ -129,9 +128,29 @@ class Windows:
         episodes = np.searchsorted(self.ends, numbers, side="right")
         lengths = np.asarray(self._lengths)[episodes]
         steps = numbers - (self.ends[episodes] - lengths)
-        episode_numbers, step_numbers = episodes.tolist(), steps.tolist()
         source = self._open()
-        observation: Arrays = {
+        groups = source.groups(np.asarray(self._indices)[episodes])
+        parts = []
+        for rows in groups:
+            parts.append(self._read(source, episodes[rows].tolist(), steps[rows].tolist()))
+            source.release()
+        arrays = parts[0]
+        if len(parts) > 1:
+            order = np.argsort(np.concatenate(groups))
+            arrays = {name: np.concatenate([part[name] for part in parts])[order] for name in arrays}
+        action = arrays.pop(ACTIONS)
+        positions = steps[:, None] + np.arange(-self.past, self.chunk)
+        return {
+            "observation": arrays[""] if self.keys == ("",) else tree_nest(arrays),
+            "action": action,
+            "is_pad": (positions < 0) | (positions >= lengths[:, None]),
+        }
+
+    def _read(
+        self, source: MappedFile | DecodedEpisodes, episode_numbers: list[int], step_numbers: list[int]
+    ) -> Arrays:
+        """Return the observed arrays of windows by key, and the actions by :data:`ACTIONS`."""
+        arrays: Arrays = {
             key: self._gather(
                 source,
                 f"observations/{key}" if key else "observations",
@@ -143,18 +162,12 @@ class Windows:
             for key in self.keys
         }
         size = self.past + self.chunk
-        action = self._gather(source, "actions", episode_numbers, step_numbers, size, self.chunk - 1)
-        source.release()
-        positions = steps[:, None] + np.arange(-self.past, self.chunk)
-        return {
-            "observation": observation[""] if self.keys == ("",) else tree_nest(observation),
-            "action": action,
-            "is_pad": (positions < 0) | (positions >= lengths[:, None]),
-        }
+        arrays[ACTIONS] = self._gather(source, "actions", episode_numbers, step_numbers, size, self.chunk - 1)
+        return arrays
 
     def _gather(
         self,
-        source: _Mapped | _Decoded,
+        source: MappedFile | DecodedEpisodes,
         name: str,
         episode_numbers: list[int],
         step_numbers: list[int],
@@ -179,96 +192,17 @@ class Windows:
                 out[row] = view[np.clip(np.arange(start, end), 0, len(view) - 1)]
         return out
 
-    def _open(self) -> _Mapped | _Decoded:
+    def _open(self) -> MappedFile | DecodedEpisodes:
         # Each forked worker opens its own file.
         if self._source is None or self._pid != os.getpid():
-            mapped = _Mapped(self._path)
-            names = [f"observations/{key}" if key else "observations" for key in self.keys]
-            if mapped.can_map(self._indices[0], [*names, "actions"]):
-                self._source = mapped
+            if self._is_mappable:
+                self._source = MappedFile(self._path)
+            elif has_frame_cache(self.dataset):
+                self._source = MappedFile(frame_cache_file(self.dataset))
             else:
-                mapped.close()
-                self._source = _Decoded(self.dataset)
+                self._source = DecodedEpisodes(self.dataset)
             self._pid = os.getpid()
         return self._source
-
-
-class _Mapped:
-    """Memory-mapped arrays, each contiguous in the file."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = open_data(path)
-        with path.open("rb") as raw:
-            self._map = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
-        self._views: dict[str, dict[int, Array]] = {}
-        self._read = 0
-
-    def can_map(self, episode: int, names: Sequence[str]) -> bool:
-        group = self._file[f"episode_{episode}"]
-        return all(_offset(group[name]) is not None for name in names)
-
-    def views(self, name: str, episodes: Sequence[int]) -> dict[int, Array]:
-        known = self._views.setdefault(name, {})
-        for episode in episodes:
-            if episode not in known:
-                known[episode] = self._view(self._file[f"episode_{episode}/{name}"])
-            self._read += known[episode].nbytes
-        return known
-
-    def _view(self, part: h5py.Dataset) -> Array:
-        offset = _offset(part)
-        if offset is None:
-            # A third party wrote this episode.
-            return np.asarray(part[()])
-        flat = np.frombuffer(self._map, dtype=part.dtype, count=int(np.prod(part.shape)), offset=offset)
-        return flat.reshape(part.shape)
-
-    def release(self) -> None:
-        # A small file never takes more memory than its size.
-        if min(self._read, len(self._map)) > RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._read = 0
-
-    def close(self) -> None:
-        self._views.clear()
-        self._file.close()
-
-
-class _Decoded:
-    """Cache of episodes that must be read completely."""
-
-    def __init__(self, dataset: minari.MinariDataset) -> None:
-        self._dataset = dataset
-        self._episodes: OrderedDict[int, Arrays] = OrderedDict()
-        self._bytes = 0
-
-    def views(self, name: str, episodes: Sequence[int]) -> dict[int, Array]:
-        return {episode: self._episode(episode)[name] for episode in episodes}
-
-    def _episode(self, number: int) -> Arrays:
-        if number not in self._episodes:
-            episode = next(episodes_of(self._dataset, [number]))
-            parts = {"observations": episode.observations, "actions": episode.actions}
-            self._episodes[number] = dict(tree_leaves(parts))
-            self._bytes += sum(part.nbytes for part in self._episodes[number].values())
-        self._episodes.move_to_end(number)
-        return self._episodes[number]
-
-    def release(self) -> None:
-        while self._bytes > CACHE_BYTES and len(self._episodes) > 1:
-            _, oldest = self._episodes.popitem(last=False)
-            self._bytes -= sum(part.nbytes for part in oldest.values())
-
-    def close(self) -> None:
-        self._episodes.clear()
-
-
-def _offset(part: h5py.Dataset) -> int | None:
-    """Return the offset of an array in its file; None if it is not contiguous or not of plain numbers."""
-    if not isinstance(part, h5py.Dataset) or part.dtype.kind not in "biuf" or part.chunks is not None:
-        return None
-    offset = part.id.get_offset()
-    return None if offset is None else int(offset)
 
 
 def _datasets(part: h5py.Group | h5py.Dataset, name: str = "") -> list[tuple[str, h5py.Dataset]]:
