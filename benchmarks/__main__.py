@@ -272,7 +272,7 @@ def datasets(
     gigabytes: Annotated[float, typer.Option(help="Size of the dataset that is streamed.")] = 20.0,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure speed and memory of recording and reading demonstrations."""
+    """Measure speed and memory of recording and reading demonstrations, and of collecting images by all cores."""
     with clear_errors():
         if episodes < 4 or rounds < 1 or not 0.0 < gigabytes < 1000.0:
             raise ValueError(
@@ -290,7 +290,10 @@ def learning(
     rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure speed and memory of BC compared with imitation, and the speed of prioritized sampling."""
+    """Measure speed and memory of BC compared with imitation, and the speed of prioritized sampling.
+
+    BC and ACT are also trained for one epoch on images from memory, files, JPEG files and the frame cache.
+    """
     with clear_errors():
         if episodes < 4 or epochs < 1 or rounds < 1:
             raise ValueError(

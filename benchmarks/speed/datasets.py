@@ -17,6 +17,7 @@ from demos.collection.recording import rollout
 from demos.collection.shards import shards_of
 from demos.datasets.writing import dataset_writer
 from demos.runtime.engines import Job, LocalEngine
+from demos.runtime.engines.local import usable_cores
 
 LIBRARIES = ("gymnasium", "h5py", "minari", "numpy", "pybullet", "torch")
 """Libraries whose versions are recorded."""
@@ -74,17 +75,20 @@ def _collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
 
 
 def _image_collections(root: Path, episodes: int, rounds: int) -> Iterator[Measured]:
-    """Yield how fast images are collected, and how much of it is due to each worker."""
-    rates, ratios = [], []
+    """Yield how fast one worker and all workers collect images, one worker for each core."""
+    workers = usable_cores()
+    alone, together, peaks = [], [], []
     for number in range(rounds):
-        alone, together = (
-            run_in_new_process(_collect, root, f"bench/images{number}-{count}-v0", episodes, PIXELS_ENV_ID, count)[0]
-            for count in (1, WORKERS)
-        )
-        rates.append(episodes / together)
-        ratios.append(alone / together)
-    yield median(f"collection of {episodes} episodes of images by {WORKERS} workers", rates, "episodes/s")
-    yield median(f"time of one worker over time of {WORKERS} workers, images", ratios, "")
+        alone.append(run_in_new_process(_collected_steps, root, f"bench/images{number}-one-v0", episodes, 1)[0])
+        rate, peak = run_in_new_process(_collected_steps, root, f"bench/images{number}-all-v0", episodes, workers)
+        together.append(rate)
+        peaks.append(peak)
+    every = f"all {workers} workers" if workers > 1 else "all workers, 1"
+    yield median(f"collection of {episodes} episodes of images by 1 worker", alone, "steps/s")
+    yield median(f"collection of {episodes} episodes of images by {every}", together, "steps/s")
+    ratios = [both / one for both, one in zip(together, alone, strict=True)]
+    yield median("speedup of collecting images by all workers", ratios, "")
+    yield median("peak memory of collecting images by all workers", peaks, "MB")
 
 
 def _streamed(root: Path, gigabytes: float) -> Iterator[Measured]:
@@ -105,10 +109,17 @@ def _plural(count: int, name: str) -> str:
 # Measurements, each in its own process
 
 
-def _collect(root: Path, name: str, episodes: int, env_id: str = ENV_ID, workers: int = WORKERS) -> float:
+def _collect(root: Path, name: str, episodes: int) -> float:
     start = time.perf_counter()
-    demos.collect(env_id, episodes=episodes, workers=workers, root=root, dataset_id=name)
+    demos.collect(ENV_ID, episodes=episodes, workers=WORKERS, root=root, dataset_id=name)
     return time.perf_counter() - start
+
+
+def _collected_steps(root: Path, name: str, episodes: int, workers: int) -> float:
+    """Collect images; return steps per second."""
+    start = time.perf_counter()
+    dataset = demos.collect(PIXELS_ENV_ID, episodes=episodes, workers=workers, root=root, dataset_id=name)
+    return int(dataset.total_steps) / (time.perf_counter() - start)
 
 
 def _roll_out(episodes: int) -> float:

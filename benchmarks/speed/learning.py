@@ -1,4 +1,4 @@
-"""Speed and memory of training, compared with imitation and NumPy."""
+"""Speed and memory of training, compared with imitation and NumPy, and on images."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 import agents
 import demos
+from benchmarks.speed.image_learning import measure_images
 from benchmarks.speed.measuring import Measured, median, run_in_new_process
 
-LIBRARIES = ("imitation", "numpy", "stable-baselines3", "torch")
+LIBRARIES = ("imitation", "numpy", "pillow", "stable-baselines3", "torch")
 """Libraries whose versions are recorded."""
 ENV_ID = "LamGrasp-v0"
 DATASET = "bench/learning-v0"
@@ -34,7 +35,7 @@ def measure(*, episodes: int, epochs: int, rounds: int) -> Iterator[Measured]:
 
     Args:
         episodes: Number of demonstrations.
-        epochs: Number of epochs, and a tenth of that where memory is compared.
+        epochs: Number of epochs, and a tenth of that where memory is compared. Trainings on images have one.
         rounds: Number of rounds; what is compared alternates.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -51,6 +52,7 @@ def measure(*, episodes: int, epochs: int, rounds: int) -> Iterator[Measured]:
         many = [run_in_new_process(_bc_throughput, root, epochs)[1] for _ in range(rounds)]
         yield median(f"peak memory of bc, {max(1, epochs // 10)} epochs", few, "MB")
         yield median(f"peak memory of bc, {epochs} epochs", many, "MB")
+        yield from measure_images(root, episodes=episodes, rounds=rounds)
     yield from _draws(rounds)
 
 

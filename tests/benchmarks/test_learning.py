@@ -21,10 +21,15 @@ def test_learning_is_measured_and_written_with_its_conditions(tmp_path: Path) ->
     assert (content["episodes"], content["epochs"], content["rounds"]) == (4, 1, 1)
     assert content["versions"]["torch"]
     values = [figure["value"] for figure in content["figures"]]
-    assert len(values) == 10
+    assert len(values) == 29
     assert all(value > 0.0 for value in values)
     ours, theirs, ratio, *_ = values
     assert abs(ratio - ours / theirs) < 1e-9
+    figures = {figure["what"]: (figure["value"], figure["unit"]) for figure in content["figures"]}
+    for agent in ("bc", "act"):
+        for source in ("memory", "files", "JPEG files", "the frame cache of JPEG files"):
+            assert figures[f"training throughput of {agent} on images from {source}"][1] == "samples/s"
+            assert figures[f"peak memory of {agent} on images from {source}"][1] == "MB"
 
 
 def test_nonsense_is_refused() -> None:

@@ -48,7 +48,7 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers if workers is not None else _cores()
+        self.workers = workers if workers is not None else usable_cores()
         if self.workers < 1:
             raise ValueError(f"workers is {workers}; expected at least 1")
 
@@ -293,7 +293,7 @@ def _environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Return the number of cores that this process may use, or of the machine if that is unknown."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
