@@ -29,6 +29,11 @@ SUITES = {
     "core": ("Agents", "Success of each agent with its default settings."),
     "data": ("Number of demonstrations", "Success of agents that learn from fewer or more demonstrations."),
     "quality": ("Demonstrators", "Success of agents that learn from demonstrators other than the expert."),
+    "sequence": (
+        "Policies that plan",
+        "Success of `diffusion`, which generates chunks of actions, compared with `bc`, on 100 demonstrations of "
+        "novices and of all demonstrators.",
+    ),
     "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
     "scenes": (
         "Drawer, conveyor, clutter and table",
@@ -38,6 +43,11 @@ SUITES = {
         "One model for all tasks and robots",
         "Success of one training of `lam` on six tasks with three robots, compared with one MLP over all features. "
         "The scenes of these tasks reveal what to do, so this does not measure language.",
+    ),
+    "language": (
+        "Language",
+        "Success of one training of `lam` in `LamTable-v0`, where only the instruction specifies the goal: with the "
+        "wording and the commands of the training, with others, and with the instruction of another command.",
     ),
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (

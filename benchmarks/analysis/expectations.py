@@ -86,6 +86,15 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         # Fifteen minutes on one core: other processes may have used the machine too.
         Expectation("CPU seconds of training lam, *", at_most=900.0),
     ),
+    "language": (
+        Expectation("success of lam, trained commands in *", at_least=0.98),
+        Expectation("success of lam, unseen combinations in *", at_least=0.95),
+        Expectation("success of lam, known words in *", at_least=0.95),
+        Expectation("success of lam, unknown words in *", at_least=0.85),
+        Expectation("success of lam, other instruction in *", at_most=0.05),
+        Expectation("success of lam, five cubes in *", at_least=0.90),
+        Expectation("commands done by lam, chains of five in *", at_least=4.5),
+    ),
     "experts": (
         Expectation("success of expert, * in *", at_least=0.99),
         *_expert("*", 0.995, LamInsert=0.98),
@@ -179,7 +188,7 @@ def unexpected(expectations: Sequence[Expectation], figures: Mapping[str, float]
 
 
 def suite_figures(table: Sequence[Row]) -> dict[str, float]:
-    """Return the figures of a suite by name: success, the ends of its interval, and training times.
+    """Return the figures of a suite by name: success, the ends of its interval, commands done, and training times.
 
     Args:
         table: Rows of its results.
@@ -190,6 +199,8 @@ def suite_figures(table: Sequence[Row]) -> dict[str, float]:
         figures[f"success of {where}"] = row.success_rate
         figures[f"lower end of success of {where}"] = row.low
         figures[f"upper end of success of {where}"] = row.high
+        if row.completed is not None:
+            figures[f"commands done by {where}"] = row.completed
         if row.training_cpu_seconds is not None:
             figures[f"CPU seconds of training {where}"] = row.training_cpu_seconds
     return figures
