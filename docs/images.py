@@ -94,9 +94,9 @@ def save(pixels: Pixels, file: Path) -> None:
 def main() -> None:
     """Draw all images again, and remove those of tasks and robots that no longer exist."""
     FOLDER.mkdir(exist_ok=True)
+    images = {(task, robot): draw(task, robot) for task in TASKS for robot in ROBOTS}
     for old in FOLDER.glob("*.png"):
         old.unlink()
-    images = {(task, robot): draw(task, robot) for task in TASKS for robot in ROBOTS}
     for (task, robot), pixels in images.items():
         save(pixels, path(task, robot))
     save(overview(images), OVERVIEW)

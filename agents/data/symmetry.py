@@ -157,10 +157,16 @@ def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirro
             continue
         elif kind in ANGLES or numbers != 1 or name.startswith(("tool/", "joint/")) or kind in FINGERS:
             unknown.append(name)
-    if unknown or actions.shape != (ACTIONS,) or len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):
+    reasons = [f"no known image of {', '.join(unknown)}"] if unknown else []
+    if actions.shape != (ACTIONS,):
+        reasons.append(f"actions of shape {actions.shape}")
+    if len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):
+        found = ", ".join(map(str, sorted(middles)))
+        reasons.append(f"positions with centers (x, y) {found}; expected one, with y = 0")
+    if reasons:
         raise ValueError(
-            f"{', '.join(unknown) or 'the actions'} of {env_name} cannot be "
-            f"{'rotated' if rotate else 'mirrored'}: set mirror=false and rotate=false"
+            f"{env_name} cannot be {'rotated' if rotate else 'mirrored'}: {'; '.join(reasons)}. Set mirror=false and "
+            "rotate=false"
         )
     return Symmetry(
         mirror,

@@ -32,7 +32,12 @@ def episode(env_id: str, steps: int, keywords: dict[str, Any]) -> str:
         parts = [observation, bool(info["is_success"])]
         for _ in range(steps):
             features = inner.features()
-            target = next(features[name] for name in TARGETS if name in features)
+            target = next((features[name] for name in TARGETS if name in features), None)
+            if target is None:
+                raise ValueError(
+                    f"{env_id} has none of the features {', '.join(TARGETS)}: add to TARGETS the position that the "
+                    "hand moves to"
+                )
             command = ToolCommand(tuple(target.tolist()), float(rng.choice([0.0, 0.08])))
             action = inner.action_for(command, features)
             if rng.random() >= 0.7:

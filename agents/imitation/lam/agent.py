@@ -105,7 +105,7 @@ class Lam(PolicyAgent):
             ValueError: A dataset has no named features, or cannot be mirrored; no environment; the budget is below 1
                 or the seed negative; or the training diverged.
         """
-        sources = read_sources(_datasets(demonstrations))
+        sources = read_sources(_datasets(demonstrations), self.settings.idle_steps)
         self._train(sources, _environments(env), run or Run(progress=progress), seed=seed, budget=budget)
 
     @classmethod
@@ -147,8 +147,10 @@ class Lam(PolicyAgent):
         environments, model = _environments(env), read_model(cls.spec.name, directory)
         agent = cls(environments[0], **{**model.settings, **settings})
         agent.settings.check_structure(LamSettings(**model.settings))
-        sources = read_sources(_datasets(demonstrations))
-        old = [replace(each, group=f"replay of {each.group}") for each in read_sources(replay)]
+        sources = read_sources(_datasets(demonstrations), agent.settings.idle_steps)
+        old = [
+            replace(each, group=f"replay of {each.group}") for each in read_sources(replay, agent.settings.idle_steps)
+        ]
         shares = {
             source.group: share / len({each.group for each in some})
             for some, share in ((sources, 1.0 - replay_share), (old, replay_share))

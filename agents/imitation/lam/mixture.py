@@ -18,13 +18,12 @@ from agents.imitation.lam.language import ParsedSentence, mirrored_sentence, par
 from agents.imitation.lam.networks.batch import LamBatch, gripper_first
 from agents.imitation.lam.networks.cameras import Images
 from agents.imitation.lam.policy import Interface
+from agents.imitation.lam.settings import IDLE_STEPS
 from agents.training.loop import Sampler
 from demos.collection.environment_versions import part_name
 from demos.datasets.environment import make_env
 from demos.datasets.episode import Episode
 
-IDLE_STEPS = 3
-"""Steps after success that are learned from; the rest of an episode shows nothing new."""
 SMALL_SCENE = 6
 """Most entities of a scene whose steps share minibatches with other small scenes."""
 NORMALIZER_STEPS = 2000
@@ -107,20 +106,27 @@ class Source:
         return replace(self, observations=observations, actions=actions, sentences=sentences)
 
 
-def read_sources(datasets: Sequence[minari.MinariDataset]) -> list[Source]:
+def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDLE_STEPS) -> list[Source]:
     """Read the demonstrations of several datasets. Images stay in their files if all together may be large.
+
+    Args:
+        datasets: Datasets.
+        idle_steps: Steps after success to learn from.
 
     Raises:
         ValueError: See :func:`read_source`.
     """
-    return [read_source(dataset, IN_MEMORY_BYTES // len(datasets)) for dataset in datasets]
+    return [read_source(dataset, idle_steps, IN_MEMORY_BYTES // len(datasets)) for dataset in datasets]
 
 
-def read_source(dataset: minari.MinariDataset, in_memory_bytes: int = IN_MEMORY_BYTES) -> Source:
+def read_source(
+    dataset: minari.MinariDataset, idle_steps: int = IDLE_STEPS, in_memory_bytes: int = IN_MEMORY_BYTES
+) -> Source:
     """Read the demonstrations of a dataset.
 
     Args:
         dataset: Dataset.
+        idle_steps: Steps after success to learn from.
         in_memory_bytes: Images stay in their files if the observations have more bytes than this.
 
     Raises:
@@ -134,7 +140,7 @@ def read_source(dataset: minari.MinariDataset, in_memory_bytes: int = IN_MEMORY_
     total = before = 0
     for episode in data.iterate_episodes():
         seen: Any = episode.observations
-        length = _useful_length(episode)
+        length = _useful_length(episode, idle_steps)
         observations.append((seen[interface.features_key] if isinstance(seen, dict) else seen)[:length])
         actions.append(episode.actions[:length])
         rows.append(np.arange(before, before + length))
@@ -162,14 +168,14 @@ def _frames(data: DemonstrationData, cameras: Sequence[str], rows: torch.Tensor)
     return Frames(cameras, held, rows)
 
 
-def _useful_length(episode: Episode) -> int:
+def _useful_length(episode: Episode, idle_steps: int) -> int:
     """Return the number of steps up to some after the success that lasts to the end; all without such a success."""
     success = np.asarray(episode.infos.get("is_success", ())).astype(bool)[1:]
     if not (success.size and success[-1]):
         return len(episode)
     failures = np.flatnonzero(~success)
     solved = int(failures[-1]) + 1 if failures.size else 0
-    return min(len(episode), solved + 1 + IDLE_STEPS)
+    return min(len(episode), solved + 1 + idle_steps)
 
 
 class Mixture:

@@ -20,6 +20,8 @@ from agents.training.settings import Count, CountOrZero, Discount
 NetworkName: TypeAlias = Literal["transformer", "mlp"]
 NETWORKS: dict[NetworkName, type[ChunkNetwork]] = {"transformer": LamNetwork, "mlp": MlpNetwork}
 """Networks by the setting ``network``."""
+IDLE_STEPS = 3
+"""Steps after success that are learned from by default; the rest of an episode shows little that is new."""
 STRUCTURE = ("network", "head", "width", "layers", "action_horizon", "image_readout")
 """Settings that decide which weights a network has."""
 
@@ -28,7 +30,7 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     """Settings of the network and its training."""
 
     later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {
-        "network", "precision", "head", "image_readout", "image_shift",
+        "network", "precision", "head", "image_readout", "image_shift", "idle_steps",
     }  # fmt: skip
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
@@ -40,6 +42,10 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     )
     step_decay: Discount = Field(0.9, description="Factor of the weights in the loss from step to step of a chunk.")
     use_instruction: bool = Field(True, description="Use the instruction; False for a baseline without language.")
+    idle_steps: CountOrZero = Field(
+        IDLE_STEPS,
+        description="Steps after success to learn from. With more, the policy learns to stay where a task is done.",
+    )
     mirror: bool = Field(True, description="Also learn from mirrored demonstrations of control ee.")
 
     head: HeadName = Field(

@@ -17,8 +17,9 @@ import agents
 import demos
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.mixture import IDLE_STEPS, Mixture, read_source
+from agents.imitation.lam.mixture import Mixture, read_source
 from agents.imitation.lam.networks.transformer import LamNetwork
+from agents.imitation.lam.settings import IDLE_STEPS
 from agents.imitation.lam.transfer import transfer
 from agents.training.run import Run
 
@@ -171,6 +172,7 @@ def test_demonstrations_are_mirrored_and_cut_after_success(both: Any, make: Make
     assert len(source) < sum(len(each.actions) for each in episodes)
     solved = int(np.argmax(episodes[0].infos["is_success"][1:]))
     assert int(source.ends[0]) == solved + 1 + IDLE_STEPS
+    assert int(read_source(both[0], idle_steps=5).ends[0]) == solved + 1 + 5
     mirrored = source.mirrored()
     assert torch.equal(mirrored.actions[:, 1], -source.actions[:, 1])
     again = mirrored.mirrored()
