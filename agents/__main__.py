@@ -51,7 +51,8 @@ from agents.types import JsonObject
 from demos.collection.recording import Policy
 from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
-from demos.teleop.settings import Address, Recording, SessionSettings, Watched
+from demos.runtime.web.access import Address
+from demos.teleop.settings import Recording, SessionSettings, Watched
 
 GRACE_SECONDS = 3.0
 """Time after the limit of an episode, after which the process of an agent that hangs ends."""

@@ -16,7 +16,7 @@ from agents.training.provenance import trained_in
 from agents.training.saving.zoo import agent_path
 from agents.types import Env
 from demos.runtime.console import clear_errors, console, parse_keywords
-from demos.teleop.access import is_loopback, new_token
+from demos.runtime.web.access import is_loopback, new_token
 
 SavedAgent = Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
 ServedAgent = Annotated[

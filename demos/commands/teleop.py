@@ -13,7 +13,8 @@ from demos.commands.arguments import Root
 from demos.commands.collect import print_summary
 from demos.experts import make_expert
 from demos.runtime.console import clear_errors, console, parse_keywords
-from demos.teleop.settings import Address, Recording, SessionSettings, Watched
+from demos.runtime.web.access import Address
+from demos.teleop.settings import Recording, SessionSettings, Watched
 
 Episodes = Annotated[int, typer.Option(help="Number of episodes to record; you may record more.")]
 Seed = Annotated[int, typer.Option(help="Seed from which the seed of each scene is derived.")]

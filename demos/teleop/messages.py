@@ -1,20 +1,14 @@
-"""Messages between the page and the server: JSON from the page, JSON and images to it."""
+"""Messages of the page that drives the robot."""
 
 from __future__ import annotations
 
-import json
 import math
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from demos.runtime.types import JsonObject
-from lam_envs.bullet.cameras import CAMERAS
+from demos.runtime.web.messages import camera_names, one_of, parse_object, shortened, whole_number
 
-MAX_MESSAGE_BYTES = 4096
-"""Largest message of a page; the server closes the connection at a larger one."""
-MAX_CAMERAS = 4
 GRIPPER = ("toggle", "open", "close")
 COMMANDS = (
     "start", "skip", "finish", "keep", "discard", "undo", "pause", "resume", "take", "give"
@@ -72,49 +66,31 @@ class Received:
     motion: Motion
 
 
-def parse(text: str) -> Motion | Received | Command:
+def parse(text: object) -> Motion | Received | Command:
     """Read a message of the page, which need not be trusted.
 
     Raises:
         ValueError: It is no JSON object, or has an unknown type or an invalid value.
     """
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("a message is no JSON") from None
-    if not isinstance(message, dict):
-        raise ValueError("a message is no JSON object")
+    message = parse_object(text)
     kind = message.get("type")
     if kind == "motion":
         right, away, up, turn = (_fraction(message, name) for name in ("right", "away", "up", "turn"))
         motion = Motion(right, away, up, turn, _speed(message))
         frame = message.get("frame")
-        return motion if frame is None else Received(_whole(message, "frame"), motion)
+        return motion if frame is None else Received(whole_number(message, "frame"), motion)
     if kind == "gripper":
-        return Command("gripper", _one_of(message, "do", GRIPPER))
+        return Command("gripper", one_of(message, "do", GRIPPER))
     if kind == "cameras":
-        names = message.get("names")
-        if (
-            not isinstance(names, list)
-            or not 1 <= len(names) <= MAX_CAMERAS
-            or len(set(map(str, names))) < len(names)
-        ):
-            raise ValueError(f"'names' of a message is invalid; expected 1 to {MAX_CAMERAS} different cameras")
-        return Command("cameras", tuple(_one_of({"names": name}, "names", CAMERAS) for name in names))
+        return Command("cameras", camera_names(message))
     if kind == "remove":
-        return Command("remove", _whole(message, "seed"))
+        return Command("remove", whole_number(message, "seed"))
     if isinstance(kind, str) and kind in COMMANDS:
         return Command(kind)
     raise ValueError(
         f"a message is of type {shortened(kind)}; expected one of motion, gripper, cameras, remove, "
         f"{', '.join(COMMANDS)}"
     )
-
-
-def shortened(value: object) -> str:
-    """Return a value of a message for an error."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _fraction(message: Mapping[str, object], name: str) -> float:
@@ -134,50 +110,3 @@ def _number(message: Mapping[str, object], name: str, default: float = 0.0) -> f
     if not math.isfinite(number):
         raise ValueError(f"{name!r} of a message is {shortened(value)}; expected a finite number")
     return number
-
-
-def _whole(message: Mapping[str, object], name: str) -> int:
-    value = message.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise ValueError(f"{name!r} of a message is {shortened(value)}; expected a whole number")
-    return value
-
-
-def _cameras(message: Mapping[str, object]) -> tuple[str, ...]:
-    names = message.get("names")
-    if not isinstance(names, list) or not 1 <= len(names) <= MAX_CAMERAS or len(set(map(str, names))) < len(names):
-        raise ValueError(f"'names' of a message is invalid; expected 1 to {MAX_CAMERAS} different cameras")
-    return tuple(_one_of({"names": name}, "names", CAMERAS) for name in names)
-
-
-def _one_of(message: Mapping[str, object], name: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    value = message.get(name)
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name!r} of a message is {shortened(value)}; expected one of {', '.join(known)}")
-    return value
-
-
-def pack(header: JsonObject, images: Sequence[bytes]) -> bytes:
-    """Return a message to the page: length and JSON of a header, then length and JPEG of each image.
-
-    Lengths are unsigned big-endian 32-bit integers.
-    """
-    parts = [json.dumps(header, separators=(",", ":"), allow_nan=False).encode(), *images]
-    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
-
-
-def unpack(message: bytes) -> tuple[JsonObject, list[bytes]]:
-    """Invert :func:`pack`.
-
-    Raises:
-        ValueError: The message is incomplete.
-    """
-    parts = []
-    while message:
-        if len(message) < 4 or len(message) < 4 + struct.unpack(">I", message[:4])[0]:
-            raise ValueError("a message of the server is incomplete")
-        end = 4 + struct.unpack(">I", message[:4])[0]
-        parts.append(message[4:end])
-        message = message[end:]
-    header: JsonObject = json.loads(parts[0])
-    return header, parts[1:]

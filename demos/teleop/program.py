@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 import gymnasium as gym
 import minari
-from aiohttp import web
 
 import lam_envs
 from demos.collection.human_demonstrator import TELEOP
 from demos.collection.plan import Plan
-from demos.teleop.access import TOKEN, Access, is_loopback, new_token
+from demos.runtime.web.access import Address
+from demos.runtime.web.hub import Hub
 from demos.teleop.inputs import Inputs
 from demos.teleop.saved_episodes import SavedEpisodes
-from demos.teleop.server import Hub, TeleopServer
+from demos.teleop.server import TeleopServer
 from demos.teleop.session import Session
-from demos.teleop.settings import Address, Recording, SessionSettings, Watched
+from demos.teleop.settings import Recording, SessionSettings, Watched
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_lam_env
 
@@ -68,11 +67,9 @@ def teleop(
     )
     env = gym.make(env_id, **env_kwargs)
     policy = None if watched is None else watched.make(env)
-    listening = socket.create_server((address.host, address.port), family=_family(address.host))
-    with listening:
+    with address.listen() as listening:
         saved = SavedEpisodes(plan, env, recording.dataset_id, recording.root, overwrite=recording.overwrite)
-        token = new_token() if address.token or not is_loopback(address.host) else None
-        access = Access(address.host, listening.getsockname()[1], token)
+        access = address.access(listening)
         inputs, hub = Inputs(), Hub()
         session = Session(env, plan, saved, settings, inputs, policy, hub.publish, hub.send)
         about = {
@@ -84,19 +81,6 @@ def teleop(
             "keep_failures": settings.keep_failures,
             "period_ms": round(1000 / (CONTROL_HZ * settings.real_time_factor)),
         }
-        on_start(_url(access))
-        server = TeleopServer(access, inputs, hub, session, about)
-        web.run_app(server.app(), sock=listening, print=lambda *_: None, access_log=None, shutdown_timeout=1.0)
-        if server.error is not None:
-            raise server.error
+        on_start(access.url)
+        TeleopServer(access, inputs, hub, session, about).run(listening)
     return saved.dataset() if saved.summaries else None
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _url(access: Access) -> str:
-    host = f"[{access.host}]" if ":" in access.host else access.host
-    token = "" if access.token is None else f"?{TOKEN}={access.token}"
-    return f"http://{host}:{access.port}/{token}"

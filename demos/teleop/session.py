@@ -13,10 +13,11 @@ from demos.collection.plan import Plan, episode_seed
 from demos.collection.recording import Policy
 from demos.datasets.reading import episodes_of
 from demos.runtime.types import Env, Info, JsonObject
+from demos.runtime.web.messages import pack
 from demos.teleop.driving import Attempt, Closed, Driving, steps_by_person
 from demos.teleop.export import export_file
 from demos.teleop.inputs import Inputs
-from demos.teleop.messages import Command, pack
+from demos.teleop.messages import Command
 from demos.teleop.motion import Steering
 from demos.teleop.saved_episodes import SavedEpisodes, Summary
 from demos.teleop.settings import SessionSettings

@@ -69,21 +69,6 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Address:
-    """Address of the server.
-
-    Attributes:
-        host: Host to bind to.
-        port: Port; 0 for any free one.
-        token: Require a token on this machine, too; other hosts always need one.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8765
-    token: bool = False
-
-
-@dataclass(frozen=True)
 class Recording:
     """Dataset that is recorded.
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 
-from demos.teleop.messages import unpack
+from demos.runtime.web.messages import unpack
 
 
 class Page:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demos.teleop.access import Access, is_loopback
-from demos.teleop.messages import Command, Motion, Received, pack, parse, unpack
+from demos.runtime.web.access import Access, is_loopback
+from demos.runtime.web.messages import pack, unpack
+from demos.teleop.messages import Command, Motion, Received, parse
 from demos.teleop.motion import Steering
 from tests.conftest import Make
 

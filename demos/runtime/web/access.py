@@ -1,10 +1,11 @@
-"""Access to the server: only pages of this server, and only who has the token, drive the robot."""
+"""Access to the server: only pages of this server, and only who has the token, control the robot."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
 import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -30,6 +31,35 @@ def new_token() -> str:
 
 
 @dataclass(frozen=True)
+class Address:
+    """Address of a server.
+
+    Attributes:
+        host: Host to bind to.
+        port: Port; 0 for any free one.
+        token: Require a token on this machine, too; other hosts always need one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: bool = False
+
+    def listen(self) -> socket.socket:
+        """Return a socket that is bound to the address.
+
+        Raises:
+            OSError: The address is in use.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        return socket.create_server((self.host, self.port), family=family)
+
+    def access(self, listening: socket.socket) -> Access:
+        """Return the rules of access of a socket, with a new token where one is required."""
+        token = new_token() if self.token or not is_loopback(self.host) else None
+        return Access(self.host, listening.getsockname()[1], token)
+
+
+@dataclass(frozen=True)
 class Access:
     """Rules of access.
 
@@ -47,6 +77,13 @@ class Access:
     def cookie(self) -> str:
         """Name of the cookie that holds the token; cookies are shared by all ports of a host."""
         return f"{COOKIE}_{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        token = "" if self.token is None else f"?{TOKEN}={self.token}"
+        return f"http://{host}:{self.port}/{token}"
 
     def fault(self, headers: Mapping[str, str], path: str = "/") -> str | None:
         """Return why a request is not from a page of this server; None if it may be.

@@ -1,0 +1,76 @@
+"""Messages to the one page that is connected, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from demos.runtime.types import JsonObject
+
+MAX_IN_FLIGHT = 3
+"""Images that a page has not confirmed, from which on further ones are dropped: a slow connection shows fewer."""
+
+
+class Hub:
+    """Messages to the one page that is connected, from any thread.
+
+    Attributes:
+        socket: Its connection; None without a page.
+    """
+
+    def __init__(self) -> None:
+        self.socket: web.WebSocketResponse | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._order = asyncio.Lock()
+        self._sent = self._received = 0
+
+    def attach(self, socket: web.WebSocketResponse) -> None:
+        """Send messages to this connection from now on."""
+        self.socket, self._loop = socket, asyncio.get_running_loop()
+        self._sent = self._received = 0
+
+    def detach(self) -> None:
+        """Send no more messages."""
+        self.socket = None
+
+    def confirm(self) -> None:
+        """Count an image that the page has received."""
+        self._received += 1
+
+    def publish(self, message: bytes) -> None:
+        """Send an image from any thread, or drop it if the page is late."""
+        self._call(self._publish, message)
+
+    def send(self, message: JsonObject) -> None:
+        """Send a JSON message from any thread."""
+        self._call(self._start, message)
+
+    def _call(self, function: Callable[[Any], None], message: object) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, message)
+
+    def _publish(self, message: bytes) -> None:
+        if self._sent - self._received < MAX_IN_FLIGHT:
+            self._sent += 1
+            self._start(message)
+
+    def _start(self, message: bytes | JsonObject) -> None:
+        task = asyncio.get_running_loop().create_task(self._write(self.socket, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, socket: web.WebSocketResponse | None, message: bytes | JsonObject) -> None:
+        async with self._order:
+            if socket is None or socket.closed:
+                return
+            try:
+                if isinstance(message, bytes):
+                    await socket.send_bytes(message)
+                else:
+                    await socket.send_json(message)
+            except ConnectionError:
+                return
