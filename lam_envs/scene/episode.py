@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Command, Features, Instructions
+from lam_envs.scene.request import check_command, find_command
 from lam_envs.scene.world import World
 
 
@@ -56,6 +57,25 @@ class EpisodeProperties:
     def instructions_for(self, command: Command) -> Instructions:
         """Return the sentences that ask for a command, one of :attr:`commands`."""
         return self._world.task.instructions_for(command)
+
+    def find_command(self, instruction: str) -> Command | None:
+        """Return the command whose sentences include an instruction; None if the task has no such sentence."""
+        return find_command(instruction, self._world.task)
+
+    def evaluate_command(self, command: Command) -> dict[str, bool]:
+        """Return ``is_success`` and its conditions for any command in the present state, which does not change.
+
+        Privileged information, for measurements and for programs in which a person chooses the command.
+
+        Args:
+            command: One of :attr:`commands`.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+            ValueError: The task has no such command.
+        """
+        flags = self._world.evaluate(check_command("the command", command, self._world.task))
+        return {name: bool(flag) for name, flag in flags.items()}
 
     @property
     def chain(self) -> int:

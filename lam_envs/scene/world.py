@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from lam_envs.control import Control
-from lam_envs.observation import Layout
+from lam_envs.observation import Command, Layout
 from lam_envs.observation.instructions import Split
 from lam_envs.randomization import SAMPLE_SIZE, PhysicsScale, Randomization, RandomizationSample, sample_randomization
 from lam_envs.robots import RobotModel
@@ -24,6 +24,7 @@ from lam_envs.scene.reset_options import NO_OPTIONS, ResetOptions, check_goal
 from lam_envs.scene.scene import Scene
 from lam_envs.tasks import InitialState, Task, TaskObservation
 from lam_envs.tasks.goals.checks import check_declarations, check_goal_features, check_initial_objects
+from lam_envs.tasks.task import Flags
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
 """Value of the base state (the physical state from which ``get_state`` counts actions) before the first episode."""
@@ -176,6 +177,14 @@ class World:
         """Return the physics scale of a sample; always 1 in tasks without movable and articulated objects."""
         has_objects = self.task.movable_objects or self.task.articulated_objects
         return sample.physics_scale if has_objects else PhysicsScale()
+
+    def evaluate(self, command: Command) -> dict[str, Flags]:
+        """Return success and its conditions for a command in the present state, which does not change."""
+        scene, task = self.active_scene(), self.task
+        desired = np.array(task.goal_of(scene.simulation, command), np.float32) if command else self.desired_goal
+        seen = task.observe(scene.simulation, scene.robot, scene.tool, desired, command)
+        achieved = np.array(seen.achieved_goal, np.float32)
+        return task.evaluate(achieved, desired)
 
     @property
     def step_count(self) -> int:

@@ -166,9 +166,13 @@ class Drawer(Task):
         )
         return InitialState(
             tool_position=tool,
-            desired_goal=(TRAVEL if command[0] == OPEN else 0.0, STILL_SPEED, 1.0, 0.0),
+            desired_goal=_goal(command),
             joints={OBJECT: drawer},
         )
+
+    @override
+    def goal_of(self, simulation: Simulation, command: Command) -> tuple[float, ...]:
+        return _goal(command)
 
     @override
     def observe(
@@ -234,3 +238,8 @@ def add_drawer(simulation: Simulation, scale: float) -> None:
         color=(0.82, 0.62, 0.36),
     )
     simulation.add_articulated(OBJECT, CABINET, [slide], color=(0.42, 0.29, 0.2))
+
+
+def _goal(command: Command) -> tuple[float, ...]:
+    """Return the desired goal of a command."""
+    return (TRAVEL if command[0] == OPEN else 0.0, STILL_SPEED, 1.0, 0.0)

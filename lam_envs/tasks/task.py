@@ -203,6 +203,17 @@ class Task(ABC):
         """
         return self.commands()
 
+    def goal_of(self, simulation: Simulation, command: Command) -> tuple[float, ...]:
+        """Return the desired goal of another command than that of the episode, in the present scene.
+
+        Tasks with several commands define it.
+
+        Args:
+            simulation: The simulation.
+            command: One of :meth:`commands`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has several commands: define goal_of")
+
     def is_due(self, achieved: Goals, desired: Goals) -> bool:
         """Return True if the present command is done and another one follows in the same episode; by default never.
 

@@ -34,7 +34,6 @@ from lam_envs.tasks.objects import (
     resting_at,
     speed,
 )
-from lam_envs.tasks.table import commands as words
 from lam_envs.tasks.table.commands import (
     CLOSE,
     CUBES,
@@ -53,6 +52,7 @@ from lam_envs.tasks.table.feasible import is_feasible
 from lam_envs.tasks.table.goals import ANY, box_of, is_placed, offset
 from lam_envs.tasks.table.layout import HEIGHT, MIN_CUBES, PARKED, Layout, sample_layout
 from lam_envs.tasks.table.scene import ABSENT_X, BIN_NAME, add_objects, layout_of
+from lam_envs.tasks.table.wording import check_wording, worded_instructions
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 MAX_CHAIN = 20
@@ -131,6 +131,8 @@ class Table(Task):
         chain: Number of successive commands of an episode, 1 to 20.
         cubes: Number of cubes, 3 to 5; by default sampled.
         without: Verbs and commands that are never sampled, to measure combinations that no demonstration shows.
+        wording: Your own sentences by verb, such as ``{"bin": ["recycle {x}"]}``, in place of those of the task.
+            ``{x}`` is the object that is moved, and ``{y}`` the target.
     """
 
     name = "table"
@@ -160,7 +162,9 @@ class Table(Task):
         chain: int = 1,
         cubes: int | None = None,
         without: Sequence[str] = (),
+        wording: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        self._wording = check_wording({} if wording is None else wording)
         self._commands = chosen_commands(commands, without)
         if cubes is not None and (isinstance(cubes, bool) or cubes not in range(MIN_CUBES, len(CUBES) + 1)):
             raise ValueError(f"cubes is {cubes!r}; expected {MIN_CUBES} to {len(CUBES)}, or None to sample it")
@@ -179,7 +183,7 @@ class Table(Task):
 
     @override
     def instructions_for(self, command: Command) -> Instructions:
-        return words.instructions_for(command)
+        return worded_instructions(command, self._wording)
 
     @override
     def build_scene(self, simulation: Simulation, scale: float) -> None:
@@ -311,6 +315,13 @@ class Table(Task):
         feasible = [one for one in open_ if is_feasible(layout, one)]
         chosen = _sample(rng, feasible or open_ or present or [command])
         return chosen, self._goal(layout, chosen, desired[11].item() - 1.0)
+
+    @override
+    def goal_of(self, simulation: Simulation, command: Command) -> tuple[float, ...]:
+        layout = layout_of(simulation, OBJECTS)
+        if not _is_present(layout, command):
+            return (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0)  # nothing fulfills it
+        return self._goal(layout, command, 0.0)
 
     def _open_commands(self, layout: Layout) -> tuple[list[Command], list[Command]]:
         """Return the commands whose objects are there, and those of them that are not fulfilled."""

@@ -1,0 +1,71 @@
+"""Sentences of a person for the commands of Table, in place of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lam_envs.observation import Command, Instructions
+from lam_envs.observation.instructions import check_instruction
+from lam_envs.tasks.table.commands import VERBS, instructions_for, names_of, phrase
+from lam_envs.validation import unknown_name
+
+PLACES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("lift", "bin", "drawer"), ("x",)),
+    **dict.fromkeys(("left", "right", "push", "stack"), ("x", "y")),
+    **dict.fromkeys(("open", "close"), ()),
+}
+"""Names in braces of the sentences of each verb: the moved object, and the target."""
+Wording = Mapping[str, Sequence[str]]
+"""Sentences of a verb."""
+
+
+def check_wording(value: Any) -> Wording:
+    """Check the keyword ``wording``, and return it.
+
+    Args:
+        value: A dict of lists of sentences by verb. In a sentence, ``{x}`` stands for the object that is moved, and
+            ``{y}`` for the target.
+
+    Raises:
+        ValueError: A verb is unknown, or a sentence lacks a name or has another one.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"wording is {value!r}; expected a dict of sentences by verb, {{'bin': ['recycle {{x}}']}}")
+    for verb, sentences in value.items():
+        if verb not in VERBS:
+            raise ValueError(f"wording: {unknown_name('verb', verb, VERBS)}")
+        if isinstance(sentences, str) or not isinstance(sentences, Sequence) or not sentences:
+            raise ValueError(f"wording of {verb} is {sentences!r}; expected a list of sentences")
+        for sentence in sentences:
+            _check_sentence(verb, sentence)
+    return {verb: tuple(sentences) for verb, sentences in value.items()}
+
+
+def _check_sentence(verb: str, sentence: Any) -> None:
+    check_instruction(f"the wording of {verb}", sentence)
+    places = PLACES[verb]
+    if not _has_places(sentence, places):
+        names = " and ".join(f"{{{place}}}" for place in places)
+        expected = f"{names} once, and no other name in braces" if places else "no name in braces"
+        raise ValueError(f"a sentence in the wording of {verb} is {sentence!r}; expected {expected}")
+
+
+def _has_places(sentence: str, places: Sequence[str]) -> bool:
+    """Return True if a sentence has each name once, and no other braces: ``str.format`` would read attributes."""
+    rest = sentence
+    for place in places:
+        if rest.count(f"{{{place}}}") != 1:
+            return False
+        rest = rest.replace(f"{{{place}}}", "")
+    return "{" not in rest and "}" not in rest
+
+
+def worded_instructions(command: Command, wording: Wording) -> Instructions:
+    """Return the sentences that ask for a command: those of the wording, or else those of the task."""
+    verb = VERBS[command[0]]
+    if verb not in wording:
+        return instructions_for(command)
+    one, other = names_of(command)
+    filled = tuple(sentence.replace("{x}", phrase(one)).replace("{y}", phrase(other)) for sentence in wording[verb])
+    return Instructions(filled, filled)
