@@ -17,10 +17,11 @@ import agents
 from agents.deployment.adaptation.command import ADAPT_EXAMPLE, adapt
 from agents.deployment.commands import export, serve
 from agents.deployment.pretrained.commands import enjoy, pretrained, publish, pull, push
+from agents.deployment.talk.commands import TALK_EXAMPLE, talk
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.explain.command import explain
 from agents.explain.monitoring import monitor
-from agents.imitation.lam.commands import FINETUNE_EXAMPLE, TALK_EXAMPLE, finetune, talk
+from agents.imitation.lam.commands import FINETUNE_EXAMPLE, finetune
 from agents.pretraining.command import PRETRAIN_EXAMPLE, pretrain
 from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
 from agents.training.arguments import (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from enum import Enum
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -12,12 +13,38 @@ from agents.imitation.lam.language import NAME_MARK, parse
 from agents.imitation.lam.policy import LamPolicy
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
+from lam_envs.observation import Command
 from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY, encode_instruction
 
 REST_SPEED = 0.01
 """Largest speed of the tool that counts as being at rest, meters per second."""
 REST_STEPS = 20
-"""Steps at rest after which an instruction counts as finished: one second."""
+"""Steps at rest after which the robot has stopped: one second."""
+DONE_STEPS = 10
+"""Steps of lasting success after which an instruction is done: half a second."""
+MAX_SUGGESTIONS = 6
+
+
+class Outcome(str, Enum):
+    """Result of an instruction."""
+
+    WORKING = "working"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """The robot rests or the steps are used up, and no command of the task belongs to the sentence."""
+
+
+class Answer(NamedTuple):
+    """Sentence with which an instruction is answered.
+
+    Attributes:
+        text: The sentence.
+        is_refusal: True if the instruction is not followed.
+    """
+
+    text: str
+    is_refusal: bool = False
 
 
 class Conversation:
@@ -33,16 +60,32 @@ class Conversation:
 
     Attributes:
         instruction: Instruction of the environment's reset, as an example.
+        outcome: Result of the last instruction; None before the first one.
+        steps: Number of steps of the last instruction.
     """
 
     def __init__(self, policy: LamPolicy, env: Env, seed: int) -> None:
         self._policy = policy
+        self._wrapped = env
         self._env = cast(ManipulationEnv, env.unwrapped)
-        observation, _ = env.reset(seed=seed)
+        self.outcome: Outcome | None = None
+        self.steps = 0
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        """Start a new scene.
+
+        Args:
+            seed: Seed of the scene.
+        """
+        observation, _ = self._wrapped.reset(seed=seed)
         if not (isinstance(observation, dict) and INSTRUCTION_KEY in observation):
-            raise ValueError(f"{env} gives no instructions: make it with instruct=True")
+            raise ValueError(f"{self._wrapped} gives no instructions: make it with instruct=True")
         self._observation: Observation = observation
         self.instruction = self._env.instruction
+        self.outcome = None
+        self._seed = seed
+        self._turn = 0
 
     @property
     def objects(self) -> list[str]:
@@ -69,8 +112,61 @@ class Conversation:
         mentioned = zip(names, parse(instruction, names).mentions, strict=True)
         return [name.replace("_", " ") for name, at in mentioned if name and at >= 0 and not entities.get(name, True)]
 
+    def answers(self, instruction: str) -> list[Answer]:
+        """Return what to say about an instruction before it is followed; nothing if all is clear."""
+        if missing := self.missing_objects(instruction):
+            return [Answer(f"The scene has no {', no '.join(missing)}.", is_refusal=True)]
+        found: list[Answer] = []
+        if unknown := self.unknown_words(instruction):
+            found.append(Answer(f"Words that the model has not learned: {', '.join(unknown)}."))
+        command = self._command_of(instruction)
+        if command is not None and self._is_fulfilled(command):
+            found.append(Answer("This is already done.", is_refusal=True))
+        return found
+
+    def suggestions(self) -> list[str]:
+        """Return instructions that can be carried out in the present scene, at most one for each verb at first."""
+        commands = self._env.feasible_commands
+        rng = np.random.default_rng([self._seed, self._turn])
+        self._turn += 1
+        groups: dict[object, list[str]] = {}
+        for number in rng.permutation(len(commands)):
+            command = commands[number]
+            groups.setdefault(command[:1], []).append(self._sentence(command))
+        rounds = max((len(group) for group in groups.values()), default=0)
+        sentences = [group[turn] for turn in range(rounds) for group in groups.values() if turn < len(group)]
+        return list(dict.fromkeys(sentences))[:MAX_SUGGESTIONS]
+
+    def _sentence(self, command: Command) -> str:
+        """Return a sentence for a command, preferably one whose words the model has learned."""
+        sentences = self._env.instructions_for(command).train
+        return next((text for text in sentences if not self.unknown_words(text)), sentences[0])
+
+    def _command_of(self, instruction: str) -> Command | None:
+        """Return the command of a sentence; None if its success cannot be evaluated."""
+        command = self._env.find_command(instruction)
+        try:
+            if command is not None:
+                self._env.evaluate_command(command)
+        except NotImplementedError:
+            return None
+        return command
+
+    def _is_fulfilled(self, command: Command) -> bool:
+        return bool(self._env.evaluate_command(command)["is_success"])
+
+    def result(self) -> str:
+        """Return the sentence that reports the result of the last instruction."""
+        after = f"after {self.steps} steps."
+        if self.outcome is Outcome.DONE:
+            return f"Done {after}"
+        return f"Not done: stopped {after}" if self.outcome is Outcome.FAILED else f"Stopped {after}"
+
     def follow(self, instruction: str, max_steps: int) -> Iterator[int]:
-        """Follow an instruction until the tool rests for one second; yield the number of steps after each step.
+        """Follow an instruction until it is done or the tool rests for one second; yield the number of steps.
+
+        :attr:`outcome` is ``working`` meanwhile, and the result afterwards. Success is that of the task's command
+        that the sentence asks for; without one, it is unknown.
 
         Args:
             instruction: Sentence of at most 128 bytes.
@@ -79,13 +175,22 @@ class Conversation:
         Raises:
             ValueError: The instruction is empty or too long.
         """
-        encoded, state, resting = encode_instruction(instruction), None, 0
+        encoded, state, resting, lasting = encode_instruction(instruction), None, 0, 0
+        command = self._command_of(instruction)
+        self.outcome, self.steps = Outcome.WORKING, 0
         for step in range(1, max_steps + 1):
             observation = {**cast(dict[str, Any], self._observation), INSTRUCTION_KEY: encoded}
+            self.steps = step
             action, state = self._policy.predict(observation, state, deterministic=True)
             self._observation = self._env.step(action)[0]
             speed = float(np.linalg.norm(self._env.features()["tool/velocity"]))
             resting = resting + 1 if speed < REST_SPEED else 0
+            lasting = lasting + 1 if command is not None and self._is_fulfilled(command) else 0
+            if lasting >= DONE_STEPS:
+                self.outcome = Outcome.DONE
+            elif resting >= REST_STEPS or step == max_steps:
+                has_failed = Outcome.STOPPED if command is None else Outcome.FAILED
+                self.outcome = Outcome.DONE if lasting else has_failed
             yield step
-            if resting >= REST_STEPS:
+            if self.outcome is not Outcome.WORKING:
                 return

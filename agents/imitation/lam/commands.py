@@ -1,21 +1,17 @@
-"""Command line of the agent ``lam``: python -m agents finetune|talk."""
+"""Command line of the agent ``lam``: python -m agents finetune."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 import demos
-from agents.evaluation.evaluation import make_env
 from agents.registry import read_description
 from agents.training.arguments import (
     Demonstrations,
     Device,
-    EnvId,
     Environments,
     EnvKeywords,
     Episodes,
@@ -30,19 +26,11 @@ from agents.training.arguments import (
     training_environments,
     training_run,
 )
-from agents.types import Array
 from demos.runtime.console import clear_errors, console, parse_keywords
-from lam_envs.env import ManipulationEnv
-
-if TYPE_CHECKING:
-    from agents.imitation.lam.conversation import Conversation  # it imports PyTorch, which not every command needs
 
 FINETUNE_EXAMPLE = (
     "Example: python -m agents finetune runs/lam --dataset lam/LamInsert-expert-25-seed0-v0 --out runs/tuned"
 )
-TALK_EXAMPLE = "Example: python -m agents talk runs/lam --env LamTable-v0"
-IMAGE_SIZE = 480
-"""Width and height of a video, pixels."""
 
 
 def finetune(
@@ -101,61 +89,3 @@ def finetune(
         check_free(out, overwrite=overwrite)
         console.print(f"saved in {tuned.save(out)}", soft_wrap=True)
         run.delete_checkpoint()
-
-
-def talk(
-    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent lam.")],
-    env: EnvId,
-    seed: Annotated[int, typer.Option(help="Seed of the scene.")] = 0,
-    max_steps: Annotated[int, typer.Option(help="Steps after which the robot stops to follow an instruction.")] = 200,
-    video: Annotated[Path | None, typer.Option(help="MP4 file for a video of the session.")] = None,
-    env_kwargs: EnvKeywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
-) -> None:
-    """Type instructions that a saved agent follows in one scene; an empty line ends the session.
-
-    It reports words that it has not learned, and objects that are not in the scene.
-    """
-    with clear_errors():
-        # Late: they import PyTorch, which not every command needs.
-        from agents.imitation.lam.agent import Lam
-        from agents.imitation.lam.conversation import Conversation
-        from demos.collection.video import write_video
-
-        environment = make_env(env, **{"instruct": True, **parse_keywords(env_kwargs, "--env-kwargs")})
-        conversation = Conversation(Lam.load(agent, environment).policy, environment, seed)
-        console.print(f"The scene has: {', '.join(conversation.objects)}")
-        console.print(f"Type an instruction, such as: {conversation.instruction}")
-        steps = _dialogue(conversation, max_steps)
-        if video is None:
-            deque(steps, maxlen=0)
-        else:
-            scene = cast(ManipulationEnv, environment.unwrapped)
-            frames = (_image(scene) for _ in steps)
-            console.print(f"wrote {write_video(frames, video, environment.metadata['render_fps'])}", soft_wrap=True)
-        environment.close()
-
-
-def _dialogue(conversation: Conversation, max_steps: int) -> Iterator[int]:
-    """Follow the instructions of a person; yield after each step."""
-    while True:
-        try:
-            instruction = console.input("> ").strip()
-        except EOFError:
-            return
-        if not instruction:
-            return
-        missing, unknown = conversation.missing_objects(instruction), conversation.unknown_words(instruction)
-        if missing:
-            console.print(f"The scene has no {', no '.join(missing)}.")
-            continue
-        if unknown:
-            console.print(f"Words that the model has not learned: {', '.join(unknown)}.")
-        steps = 0
-        for steps in conversation.follow(instruction, max_steps):
-            yield steps
-        console.print(f"Stopped after {steps} steps.")
-
-
-def _image(env: ManipulationEnv) -> Array:
-    """Return the image of the front camera, shape (480, 480, 3)."""
-    return env.camera_images(["front"], IMAGE_SIZE, IMAGE_SIZE)["front"]

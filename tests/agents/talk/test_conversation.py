@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 import agents
 from agents.__main__ import app
-from agents.imitation.lam.conversation import REST_STEPS, Conversation
+from agents.deployment.talk.conversation import REST_STEPS, Conversation
 from agents.imitation.lam.language import parse
 
 from ...conftest import Make
-from .scenes import policy_of
+from ..lam.scenes import policy_of
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Conversations: a person gives instructions, and a saved agent acts."""

@@ -1,0 +1,119 @@
+"""Command ``python -m agents talk``: a person gives instructions in a terminal or on a web page."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agents.evaluation.evaluation import make_env
+from agents.training.arguments import EnvId, EnvKeywords
+from demos.commands import teleop as driving
+from demos.runtime.console import clear_errors, console, parse_keywords
+from demos.runtime.web.access import Address
+
+if TYPE_CHECKING:
+    from agents.deployment.talk.conversation import Conversation  # it imports PyTorch, which not every command needs
+
+TALK_EXAMPLE = "Example: python -m agents talk runs/lam --env LamTable-v0 --web"
+
+
+def talk(
+    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent lam.")],
+    env: EnvId,
+    seed: Annotated[int, typer.Option(help="Seed of the scene.")] = 0,
+    max_steps: Annotated[int, typer.Option(help="Steps after which the robot stops to follow an instruction.")] = 200,
+    instruction: Annotated[
+        list[str], typer.Option(help="Instruction to follow instead of typed ones. Repeat it for more.")
+    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    video: Annotated[
+        Path | None, typer.Option(help="MP4, WebP or GIF file for a video of the session, with the instructions.")
+    ] = None,
+    web: Annotated[bool, typer.Option("--web", help="Open a page with the live image, in place of the terminal.")] = (
+        False
+    ),
+    host: driving.Host = "127.0.0.1",
+    port: driving.Port = 8765,
+    token: driving.Token = False,
+    real_time_factor: driving.RealTimeFactor = 1.0,
+    cameras: driving.Cameras = "front,wrist",
+    image_size: driving.ImageSize = 320,
+    env_kwargs: EnvKeywords = [],  # noqa: B006
+) -> None:
+    """Give a saved agent instructions, which it follows in one scene; an empty line ends the session.
+
+    It reports words that it has not learned, and objects that are not in the scene. With --web, you talk to it on a
+    page; end the program with Ctrl-C.
+    """
+    with clear_errors():
+        if web and (video is not None or instruction):
+            raise ValueError("--web is given with --video or --instruction; expected one of them")
+        if web and importlib.util.find_spec("aiohttp") is None:
+            raise ModuleNotFoundError("--web needs aiohttp: pip install 'lam-envs[teleop]'", name="aiohttp")
+        # Late: they import PyTorch, which not every command needs.
+        from agents.deployment.talk.conversation import Conversation
+        from agents.deployment.talk.video import captioned_frames, write_conversation
+        from agents.imitation.lam.agent import Lam
+
+        environment = make_env(env, **{"instruct": True, **parse_keywords(env_kwargs, "--env-kwargs")})
+        conversation = Conversation(Lam.load(agent, environment).policy, environment, seed)
+        if web:
+            from agents.deployment.talk.program import serve
+            from agents.deployment.talk.session import TalkSettings
+
+            settings = TalkSettings(seed, max_steps, tuple(cameras.split(",")), image_size, real_time_factor)
+            serve(conversation, environment, f"{agent.name} in {env}", settings, Address(host, port, token), _started)
+            return
+        console.print(f"The scene has: {', '.join(conversation.objects)}")
+        if not instruction:
+            console.print(f"Type an instruction, such as: {conversation.instruction}")
+        steps = _dialogue(conversation, instruction or _typed(), max_steps)
+        if video is None:
+            deque(steps, maxlen=0)
+        else:
+            frames = captioned_frames(environment, steps)
+            console.print(
+                f"wrote {write_conversation(frames, video, environment.metadata['render_fps'])}", soft_wrap=True
+            )
+        environment.close()
+
+
+def _started(url: str) -> None:
+    console.print(f"open {url}", soft_wrap=True)
+    console.print("end with Ctrl-C")
+
+
+def _typed() -> Iterator[str]:
+    """Yield the instructions that a person types, until an empty line."""
+    while True:
+        try:
+            instruction = console.input("> ").strip()
+        except EOFError:
+            return
+        if not instruction:
+            return
+        yield instruction
+
+
+def _dialogue(conversation: Conversation, instructions: Iterable[str], max_steps: int) -> Iterator[tuple[str, str]]:
+    """Follow instructions; yield the instruction and what was answered after each step, and each refusal once."""
+    from agents.deployment.talk.conversation import Outcome
+
+    for instruction in instructions:
+        answers = conversation.answers(instruction)
+        for answer in answers:
+            console.print(answer.text)
+        said = " ".join(answer.text for answer in answers)
+        if any(answer.is_refusal for answer in answers):
+            yield instruction, said
+            continue
+        for _ in conversation.follow(instruction, max_steps):
+            if conversation.outcome is Outcome.WORKING:
+                yield instruction, said
+        text = conversation.result()
+        console.print(text)
+        yield instruction, text
