@@ -23,7 +23,7 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests zoo/README.md .g
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost vector-speed remote-speed recordings golden published pretrained test test-all test-adapters test-oldest lint format docs images clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost vector-speed remote-speed recordings golden published pretrained test test-all test-adapters test-oldest lint format docs images conversation clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -188,6 +188,9 @@ docs: $(INSTALLED) ## write what follows from the code again, and build the docu
 
 images: $(INSTALLED) ## draw the images of the documentation
 	$(BIN)/python -m docs.images
+
+conversation: $(INSTALLED) ## record the video of a conversation with a saved agent lam: make conversation MODEL=runs/lam
+	$(BIN)/python -m docs.conversation_video $(MODEL)
 
 clean: ## remove installed and generated files, but no committed results
 	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) $(POLICY) $(ADAPTERS) runs results/*/agents results/*/encoders results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,6 +16,8 @@ from lam_envs.robots import ROBOTS
 
 FOLDER = Path(__file__).with_name("images")
 OVERVIEW = FOLDER / "tasks.png"
+CONVERSATION = FOLDER / "conversation.webp"
+"""Video of a conversation, which ``make conversation`` writes."""
 SIZE = 480
 """Pixels of an edge."""
 COLORS = 256

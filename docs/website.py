@@ -50,6 +50,7 @@ MENU = {
         "pretrained_agents",
         "pretraining",
         "large_action_model",
+        "teach_a_new_word",
         "remote_agents",
         "explanations",
         "adaptation",

@@ -88,6 +88,7 @@ LONG = (
     "pretraining.md",
     "adaptation.md",
     "large_action_model.md",
+    "teach_a_new_word.md",
 )
 """Documents whose blocks take a minute; ``make test-all`` runs them."""
 WITH_BLOCKS = [path.name for path in DOCUMENTS if BLOCK.search(path.read_text())]
@@ -181,7 +182,8 @@ def test_every_task_has_a_small_image_with_every_robot(task: str, robot: str) ->
 
 def test_there_are_images_of_nothing_else() -> None:
     known = {images.path(task, robot) for task in TASKS for robot in ROBOTS} | {images.OVERVIEW}
-    assert set(images.FOLDER.iterdir()) == known, "run make images"
+    # A trained model is needed for the conversation.
+    assert set(images.FOLDER.iterdir()) - {images.CONVERSATION} == known, "run make images"
 
 
 @pytest.mark.slow
