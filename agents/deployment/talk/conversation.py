@@ -14,7 +14,7 @@ from agents.imitation.lam.policy import LamPolicy
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Command
-from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY, encode_instruction
+from lam_envs.observation.instructions import INSTRUCTION_KEY, encode_instruction
 
 REST_SPEED = 0.01
 """Largest speed of the tool that counts as being at rest, meters per second."""
@@ -95,7 +95,7 @@ class Conversation:
     def _entities(self) -> dict[str, bool]:
         """Return the names of all entities but the robot, and True for those that are in the scene."""
         reader = self._policy.reader
-        seen = torch.from_numpy(cast(dict[str, Any], self._observation)[STATE_KEY][None])
+        seen = torch.from_numpy(cast(dict[str, Any], self._observation)[self._policy.interface.features_key][None])
         present = reader(seen.to(self._policy.device)).present[0].tolist()
         named = zip(reader.names[1:], present[1:], strict=True)
         return {name: is_present for name, is_present in named if name is not None}
