@@ -36,6 +36,9 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
     Args:
         task: A name of ``lam_envs.registration.TASKS``, or your own :class:`lam_envs.tasks.Task`.
         robot: A name of ``lam_envs.robots.ROBOTS``, or your own :class:`lam_envs.robots.RobotModel`.
+        tool_length_offset: Length by which the fingers are longer than the controller and the observations assume,
+            meters, 0 to 0.05: the real fingertips are below the observed ``tool/position``. Success, rewards,
+            achieved goals and initial poses refer to the real fingertips.
         control: Meaning of actions: a name of ``lam_envs.control.CONTROLS``.
         obs: Observation mode: ``state``, a vector whose features ``layout`` describes; ``goal``, the dict of
             Gymnasium-Robotics with ``compute_reward``; or ``pixels``, a dict of images and the features of the robot.
@@ -82,6 +85,7 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         *,
         task: str | Task,
         robot: str | RobotModel = "panda",
+        tool_length_offset: float = 0.0,
         control: str = "ee",
         obs: str = "state",
         reward: str = "dense",
@@ -107,6 +111,7 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         make = partial(make_task, **task_keywords)
         self._task = resolve("task", task, Task, TASKS, make)  # type: ignore[type-abstract]
         model = resolve("robot", robot, RobotModel, ROBOTS, ROBOTS.__getitem__)
+        model = model.with_tool_length_offset(tool_length_offset)
         self._control = CONTROLS[check_name("control", control, CONTROLS)](model)
         check_name("obs", obs, OBSERVATIONS)
         self._reward = Reward(self._task, dense=check_name("reward", reward, REWARDS) == "dense")
@@ -229,16 +234,18 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         """Return the action that moves the tool toward a desired pose.
 
         Args:
-            command: Desired pose of the tool and opening of the gripper.
+            command: Desired pose of the tool and opening of the gripper; of the real fingertips with a
+                ``tool_length_offset``, which the features must also be of (those of the current scene are).
             features: Result of :meth:`features`. The current state of the simulated robot does not matter.
         """
-        return self._control.compute_action(command, features, self._world.scene().robot)
+        return self._world.action_for(command, features)
 
     def features(self, observation: Observation | None = None) -> Features:
         """Return the features of an observation by name, in physical units.
 
         Args:
-            observation: Element of ``observation_space``; by default the current scene, without clipping and noise.
+            observation: Element of ``observation_space``; by default the current scene, without clipping and noise,
+                and for the real fingertips with a ``tool_length_offset``.
                 Pixel observations lack the features of objects: for them the features are those of the current scene,
                 which are privileged information for experts.
 

@@ -38,6 +38,19 @@ class Expert(Protocol):
         ...
 
 
+def expert_features(env: ManipulationEnv, observation: Observation) -> Features:
+    """Return features for an expert: those of an observation, and the shapes of objects.
+
+    With a ``tool_length_offset`` they are those of the current episode: unlike an agent, an expert knows its real
+    tool.
+
+    Args:
+        env: Environment of the observation.
+        observation: Observation of the current episode.
+    """
+    return {**env.features(None if env.tool_length_offset else observation), **env.geometry}
+
+
 class ExpertPolicy:
     """Policy of an expert: the inverse of the environment's control turns tool commands into actions.
 
@@ -74,9 +87,9 @@ class ExpertPolicy:
             Action or actions, and ``state``.
 
         Raises:
-            ValueError: The observation has a wrong shape, or is a batch of images or of a task with several commands.
-                Observations do not contain the command, and images not the features: the expert then reads them from
-                the current episode of its environment.
+            ValueError: The observation has a wrong shape, or is a batch of images, of a task with several commands or
+                with a ``tool_length_offset``. Observations do not contain the command and the length, and images not
+                the features: the expert then reads them from the current episode of its environment.
         """
         if isinstance(observation, dict):
             array = next(observation[key] for key in (ROBOT_KEY, STATE_KEY, "observation") if key in observation)
@@ -84,10 +97,11 @@ class ExpertPolicy:
             array = observation
         if np.ndim(array) < 2:
             return self._act(observation), state
-        if self._has_commands or (isinstance(observation, dict) and ROBOT_KEY in observation):
+        is_image = isinstance(observation, dict) and ROBOT_KEY in observation
+        if self._has_commands or is_image or self._env.tool_length_offset:
             raise ValueError(
-                "experts cannot act on a batch of images, or of episodes with different commands; expected one "
-                "observation of the current episode of the expert's environment"
+                "experts cannot act on a batch of images, of episodes with different commands or with a "
+                "tool_length_offset; expected one observation of the current episode of the expert's environment"
             )
         rows: list[Observation] = [
             {name: part[row] for name, part in observation.items()}
@@ -99,7 +113,7 @@ class ExpertPolicy:
 
     def features(self, observation: Observation) -> Features:
         """Return the features that the expert gets: those of an observation, and privileged ones."""
-        features = {**self._env.features(observation), **self._env.geometry}
+        features = expert_features(self._env, observation)
         if self._has_commands:
             features[COMMAND] = np.array(self._env.command, dtype=np.float64)
         return features

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 
 from demos.datasets.episode import KEPT_DEVIATION, PATH_DISTANCE
+from demos.experts.expert import expert_features
 from demos.experts.moves import AT_GRIP, CLOSED, OPEN, is_held, nearest_face
 from demos.experts.push import PushExpert
 from demos.human.adaptation import Segment, fit_to_time
@@ -133,7 +134,7 @@ class HumanPolicy:
             episode_start: True at the start of an episode.
             deterministic: Not used, because the policy is deterministic.
         """
-        features = {**self._env.features(observation), **self._env.geometry}
+        features = expert_features(self._env, observation)
         if state is None or np.asarray(episode_start, dtype=bool).any():
             state = self._plan(features)
         self.attempt = state

@@ -50,6 +50,12 @@ def check_orientation(name: str, quaternion: Sequence[float]) -> None:
         raise ValueError(f"{name} is a quaternion of length {length:g}; expected length 1")
 
 
+def z_axis(orientation: Quaternion) -> Vector3:
+    """Return the third column of the rotation matrix of a unit quaternion (x, y, z, w)."""
+    x, y, z, w = orientation
+    return (2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y))
+
+
 def rotation_6d(orientation: Quaternion) -> tuple[float, float, float, float, float, float]:
     """Return the first two columns of the rotation matrix of a unit quaternion (x, y, z, w).
 

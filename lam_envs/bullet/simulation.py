@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -255,10 +255,10 @@ class Simulation:
             with self.opengl:
                 body.set_color_offset(offset)
 
-    def load_urdf(self, path: Path, base: Vector3) -> int:
+    def load_urdf(self, path: Path, base: Vector3, lengthened: Mapping[str, float]) -> int:
         """Load a robot, see :func:`lam_envs.bullet.urdf.load_urdf`."""
         with self.opengl:
-            return load_urdf(self.client, path, base, visible=self.detail != "physics")
+            return load_urdf(self.client, path, base, lengthened, visible=self.detail != "physics")
 
     # Stepping
 

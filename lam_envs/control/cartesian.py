@@ -11,7 +11,7 @@ from lam_envs.robots.state import ToolState
 
 # Bounds of the commanded tool position, meters: in front of the arm, above the table. At the lowest height the
 # fingertips are 3 mm above the table at rest, and above it in motion too, except in the Panda's fastest diagonals
-# (``docs/physics.md``).
+# (``docs/physics.md``). With a ``tool_length_offset`` the lowest height is higher by it, so that this holds, too.
 WORKSPACE_LOW: Vector3 = (0.28, -0.35, 0.012)
 WORKSPACE_HIGH: Vector3 = (0.72, 0.35, 0.45)
 # Largest distance of the commanded position from the tool on each axis, meters: it prevents windup when the robot
@@ -42,7 +42,7 @@ def move_target(
     position = (
         _bounded(x + step[0], tool_x, WORKSPACE_LOW[0], WORKSPACE_HIGH[0]),
         _bounded(y + step[1], tool_y, WORKSPACE_LOW[1], WORKSPACE_HIGH[1]),
-        _bounded(z + step[2], tool_z, WORKSPACE_LOW[2], WORKSPACE_HIGH[2]),
+        _bounded(z + step[2], tool_z, WORKSPACE_LOW[2] + robot.model.tool_length_offset, WORKSPACE_HIGH[2]),
     )
     joints = robot.inverse_kinematics(position, yaw, target.joints)
     limited = _scale_turns if robot.model.interpolate_targets else _clip_turns

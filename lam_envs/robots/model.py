@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 from lam_envs.bullet.geometry import Vector3
@@ -13,6 +14,8 @@ from lam_envs.bullet.geometry import Vector3
 STOP_MARGIN = 0.02
 MIN_POSITIVE = 1e-3
 """Smallest valid opening (meters) and finger force (newtons)."""
+MAX_TOOL_LENGTH_OFFSET = 0.05
+"""Largest length offset of a tool, meters: with it, every arm reaches the poses at which episodes begin."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class RobotModel:
             one of them would turn too fast. Without it, a weak or nearly straight arm touches the table at the lowest
             height. Recommended; False reproduces the published episodes of the Panda.
         version: Increase it when episodes with the robot change: its results and datasets are then outdated.
+        tool_length_offset: Length by which the fingers are longer than ``tool_offset`` describes, meters, 0 to 0.05.
+            The keyword of environments sets it.
 
     Raises:
         TypeError: A description is not a path.
@@ -64,6 +69,7 @@ class RobotModel:
     finger_force: float
     interpolate_targets: bool = False
     version: int = 1
+    tool_length_offset: float = 0.0
 
     def __post_init__(self) -> None:
         """Check types, lengths and ranges."""
@@ -89,3 +95,20 @@ class RobotModel:
         ):
             if not lowest <= number < math.inf:
                 raise ValueError(f"{field} of the robot {self.name!r} is {number!r}; expected at least {lowest:g}")
+        offset = self.tool_length_offset
+        if isinstance(offset, bool) or not isinstance(offset, Real) or not 0.0 <= offset <= MAX_TOOL_LENGTH_OFFSET:
+            raise ValueError(
+                f"tool_length_offset is {offset!r}; expected a length from 0 to {MAX_TOOL_LENGTH_OFFSET:g} meters"
+            )
+
+    def with_tool_length_offset(self, offset: float) -> RobotModel:
+        """Return the robot with a tool whose length differs from the one that the controller has.
+
+        Args:
+            offset: Length by which the fingers are longer, meters, 0 to 0.05; 0 returns the robot itself.
+
+        Raises:
+            ValueError: The offset is not in this range.
+        """
+        changed = replace(self, tool_length_offset=offset)
+        return replace(changed, tool_length_offset=float(offset)) if offset else self

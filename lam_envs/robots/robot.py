@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Sequence
+from pathlib import Path
 from typing import Any
 
 from lam_envs.bullet.bodies import Body
 from lam_envs.bullet.client import pybullet
-from lam_envs.bullet.geometry import Frame, Quaternion, Vector3
+from lam_envs.bullet.geometry import Frame, Quaternion, Vector3, z_axis
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.robots.model import STOP_MARGIN, RobotModel
 from lam_envs.robots.state import UNTOUCHED, GripperState, ToolState, Touch
@@ -31,6 +32,8 @@ FINGER_FRICTION = 1.0
 PAD_SPINNING_FRICTION = 0.1
 # Largest gap of a contact that counts as touching, meters: the solver lets held objects tremble by as much.
 TOUCH_GAP = 0.001
+# Smallest cos between the directions of hand and fingers that counts as equal.
+MIN_ALIGNMENT = 1.0 - 1e-6
 # Smallest |cos| between the contact normal and the closing direction that counts as holding with the inside of the
 # pad. 0.7 is 45 degrees; an object that lies on top of a finger has about 0.
 MIN_GRIP_COSINE = 0.7
@@ -48,7 +51,10 @@ class Robot:
         self.model = model
         self._client = simulation.client
         path = model.visual_urdf if simulation.detail == "full" else model.physics_urdf
-        self._body = simulation.load_urdf(path, model.base)
+        offset = model.tool_length_offset
+        self._body = simulation.load_urdf(
+            path, model.base, dict.fromkeys(model.finger_joints, offset) if offset else {}
+        )
         index: dict[str, int] = {}
         limits: dict[str, tuple[float, float]] = {}
         for joint in range(pybullet.getNumJoints(self._body, physicsClientId=self._client)):
@@ -87,6 +93,18 @@ class Robot:
                 stops = {"jointLowerLimit": low + STOP_MARGIN, "jointUpperLimit": high - STOP_MARGIN}
                 pybullet.changeDynamics(self._body, joint, **stops, physicsClientId=self._client)
         self.set_joint_states((*model.home, model.max_width / 2, model.max_width / 2))
+        if offset:
+            self._check_fingers_point_along_tool(path)
+
+    def _check_fingers_point_along_tool(self, path: Path) -> None:
+        """Raise a ValueError if the fingers are not longer in the direction in which the tool points."""
+        states = pybullet.getLinkStates(self._body, [self._hand, *self._fingers], 0, 1, self._client)
+        hand, *fingers = (z_axis(state[5]) for state in states)
+        if min(sum(a * b for a, b in zip(hand, finger, strict=True)) for finger in fingers) < MIN_ALIGNMENT:
+            raise ValueError(
+                f"tool_length_offset is {self.model.tool_length_offset:g} with fingers that {path.name} describes in "
+                "another direction; expected links of the fingers whose z axis is that of the last link of the arm"
+            )
 
     def _couple_fingers(self) -> None:
         # Two independent fingers with equal forces drift sideways with the object; a gear keeps them centered, as the
@@ -127,12 +145,19 @@ class Robot:
         return [state[0] for state in states], [state[1] for state in states]
 
     def tool_state(self) -> ToolState:
-        """Return pose and velocity of the tool."""
+        """Return pose and velocity of the tool as the controller computes them: without ``tool_length_offset``."""
+        return self._tool_state(self.model.tool_offset)
+
+    def fingertip_state(self) -> ToolState:
+        """Return pose and velocity of the point between the real fingertips."""
+        return self._tool_state(self.model.tool_offset + self.model.tool_length_offset)
+
+    def _tool_state(self, offset: float) -> ToolState:
+        """Return the state of the point at a distance from the last joint along z, meters."""
         link = pybullet.getLinkState(self._body, self._hand, 1, 1, self._client)
         mass_x, mass_y, mass_z = link[0]
         x, y, z = link[4]
         qx, qy, qz, qw = link[5]
-        offset = self.model.tool_offset
         x += 2.0 * (qx * qz + qw * qy) * offset
         y += 2.0 * (qy * qz - qw * qx) * offset
         z += (1.0 - 2.0 * (qx * qx + qy * qy)) * offset
@@ -144,7 +169,7 @@ class Robot:
         return ToolState((x, y, z), link[5], velocity, (wx, wy, wz))
 
     def tool_frame(self) -> Frame:
-        """Return the frame of the tool: origin between the fingertips, z in the pointing direction of the hand."""
+        """Return the frame of the tool: origin at :meth:`tool_state`, z in the pointing direction of the hand."""
         tool = self.tool_state()
         return Frame(tool.position, self.tool_orientation(tool))
 

@@ -83,6 +83,14 @@ class EpisodeProperties:
         return self._world.task.chain
 
     @property
+    def tool_length_offset(self) -> float:
+        """Length by which the fingers are longer than the controller and the observations assume, meters.
+
+        Privileged information for experts: an agent does not know it.
+        """
+        return self._world.model.tool_length_offset
+
+    @property
     def geometry(self) -> Features:
         """Shapes of the objects of the present episode, by name.
 

@@ -108,7 +108,7 @@ class Observer:
         """See ``ManipulationEnv.features``."""
         if observation is None or self._mode == "pixels":
             self._world.active_scene()
-            return self._world.layout.split(np.array(self._world.values))
+            return self._world.layout.split(np.array(self._world.exact_values))
         if not isinstance(observation, dict):
             return self.layout.decode(observation)
         if STATE_KEY in observation:

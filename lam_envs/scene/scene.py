@@ -106,7 +106,9 @@ class Scene:
         self.target = Target(list(model.home), (0.0, 0.0, 0.0), 0.0, 0.0)
         """Present target of the robot."""
         self.tool = self.robot.tool_state()
-        """State of the tool at the last call of :meth:`read_robot`."""
+        """State of the tool at the last call of :meth:`read_robot`, as the controller computes it."""
+        self.fingertips = self.tool
+        """State of the point between the real fingertips: another one if the model has a ``tool_length_offset``."""
         self.gripper = self.robot.gripper_state()
         """State of the gripper at the last call of :meth:`read_robot`."""
         self._width = self.gripper.width
@@ -123,7 +125,7 @@ class Scene:
         max_change = 2 * MAX_FINGER_LEAD
         self._width = min(max(self.target.width, self.gripper.width - max_change), self.gripper.width + max_change)
         needs_no_substeps = self._needs_no_substeps()
-        is_hand_fast = _is_faster(self.tool.velocity, FAST_HAND_SPEED)
+        is_hand_fast = _is_faster(self.fingertips.velocity, FAST_HAND_SPEED)
         waypoints = self._waypoints()
         for self._joints in waypoints:
             self._set_motor_targets()
@@ -153,7 +155,7 @@ class Scene:
 
     def _needs_no_substeps(self) -> bool:
         """Return True if no physics step of this control step can need substeps."""
-        if self.tool.position[2] < LOW_TOOL_HEIGHT:
+        if self.fingertips.position[2] < LOW_TOOL_HEIGHT:
             return False
         robot = self.robot.id
         for body in self.simulation.dynamic_bodies:
@@ -202,6 +204,7 @@ class Scene:
     def read_robot(self) -> None:
         """Update the states of tool and gripper."""
         self.tool = self.robot.tool_state()
+        self.fingertips = self.robot.fingertip_state() if self.robot.model.tool_length_offset else self.tool
         self.gripper = self.robot.gripper_state()
 
     @property
@@ -237,13 +240,16 @@ class Scene:
     def initial_state(self, initial: InitialState) -> npt.NDArray[np.float64]:
         """Return the physical state of an initial state: at rest, and with the gripper half open."""
         model = self.robot.model
-        arm = self.robot.initial_joint_angles(initial.tool_position)
+        x, y, z = initial.tool_position
+        # Longer fingers begin where the task expects fingertips: they are inside of nothing.
+        position = (x, y, z + model.tool_length_offset)
+        arm = self.robot.initial_joint_angles(position)
         width = model.max_width / 2
         parts: list[Sequence[float]] = [
             [*arm, width / 2, width / 2],
             [0.0] * self.robot.joint_count,
             arm,
-            [*initial.tool_position, 0.0, width],
+            [*position, 0.0, width],
         ]
         bodies = self.simulation.bodies
         parts += [

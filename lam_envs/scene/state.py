@@ -24,9 +24,11 @@ class State(NamedTuple):
     """Actions since the physical state, shape (steps, action size)."""
 
 
-def environment_checksum(task: str, robot: str, control: str, randomization: str) -> float:
+def environment_checksum(task: str, robot: str, control: str, randomization: str, tool_length_offset: float) -> float:
     """Return a checksum that identifies the kind of environment that a state belongs to."""
-    return float(zlib.crc32(f"{task} {robot} {control} {randomization}".encode()))
+    # States of nominal tools keep the checksum that they always had.
+    longer = f" {tool_length_offset!r}" if tool_length_offset else ""
+    return float(zlib.crc32(f"{task} {robot} {control} {randomization}{longer}".encode()))
 
 
 def pack(
@@ -63,7 +65,7 @@ def unpack(checksum: float, size: int, action_size: int, vector: npt.ArrayLike) 
     if state.ndim != 1 or state.size < HEADER or state[0] != checksum:
         raise ValueError(
             f"the state of shape {state.shape} is not of this environment: it comes from another task, robot, "
-            "control or randomization, or not from get_state() or physical_state()"
+            "control or randomization, with another tool_length_offset, or not from get_state() or physical_state()"
         )
     physical, numbers = state[HEADER : HEADER + size], state[HEADER + size :]
     if state[1] != size or state[2] != numbers.size or physical.size != size or numbers.size % action_size:

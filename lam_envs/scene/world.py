@@ -13,15 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
-from lam_envs.control import Control
-from lam_envs.observation import Command, Layout
+from lam_envs.control import Control, ToolCommand
+from lam_envs.observation import Action, Command, Features, Layout
 from lam_envs.observation.instructions import Split
 from lam_envs.randomization import SAMPLE_SIZE, PhysicsScale, Randomization, RandomizationSample, sample_randomization
 from lam_envs.robots import RobotModel
+from lam_envs.robots.state import ToolState
 from lam_envs.scene import state as states
 from lam_envs.scene.request import Request, request_from_numbers, request_size, worded, wording_of
 from lam_envs.scene.reset_options import NO_OPTIONS, ResetOptions, check_goal
 from lam_envs.scene.scene import Scene
+from lam_envs.scene.tool_length import fingertip_values, to_controller
 from lam_envs.tasks import InitialState, Task, TaskObservation
 from lam_envs.tasks.goals.checks import check_declarations, check_goal_features, check_initial_objects
 from lam_envs.tasks.task import Flags
@@ -68,7 +70,9 @@ class World:
         """Present command and instruction."""
         self.layout = Layout((*control.features, *task.features))
         """Features of :attr:`values`."""
-        self._checksum = states.environment_checksum(task.name, model.name, control.name, repr(randomization))
+        self._checksum = states.environment_checksum(
+            task.name, model.name, control.name, repr(randomization), model.tool_length_offset
+        )
         # The client is made at its first use, in the process that uses it.
         self._scene: Scene | None = None
         self.randomization_sample = RandomizationSample()
@@ -78,7 +82,9 @@ class World:
         self.achieved_goal = self.desired_goal
         """The achieved goal."""
         self.values: list[float] = []
-        """Physical values of all features of the layout."""
+        """Physical values of all features of the layout, as the robot measures them."""
+        self.exact_values = self.values
+        """The same for the real fingertips: other ones if the model has a ``tool_length_offset``."""
         self._base = NO_EPISODE
         self._pending: list[list[float]] = []
         self._actions: list[list[float]] = []
@@ -146,6 +152,12 @@ class World:
         self.request = worded(self.task, command, wording, self._paraphrases)
         self._read(scene)
 
+    def action_for(self, command: ToolCommand, features: Features) -> Action:
+        """See ``ManipulationEnv.action_for``."""
+        if self.model.tool_length_offset:
+            command, features = to_controller(command, features, self.model.tool_length_offset)
+        return self.control.compute_action(command, features, self.scene().robot)
+
     def active_scene(self) -> Scene:
         """Return the scene of the current episode.
 
@@ -182,7 +194,7 @@ class World:
         """Return success and its conditions for a command in the present state, which does not change."""
         scene, task = self.active_scene(), self.task
         desired = np.array(task.goal_of(scene.simulation, command), np.float32) if command else self.desired_goal
-        seen = task.observe(scene.simulation, scene.robot, scene.tool, desired, command)
+        seen = task.observe(scene.simulation, scene.robot, scene.fingertips, desired, command)
         achieved = np.array(seen.achieved_goal, np.float32)
         return task.evaluate(achieved, desired)
 
@@ -362,15 +374,18 @@ class World:
         self._actions = []
         self._read(scene)
 
+    def _observe(self, scene: Scene, tool: ToolState) -> TaskObservation:
+        return self.task.observe(scene.simulation, scene.robot, tool, self.desired_goal, self.request.command)
+
     def _read(self, scene: Scene) -> None:
         scene.read_robot()
-        observed = self.task.observe(
-            scene.simulation, scene.robot, scene.tool, self.desired_goal, self.request.command
-        )
-        self.values = [
-            *self.control.values(scene.robot, scene.tool, scene.gripper, scene.target),
-            *observed.values,
-        ]
+        observed = self._observe(scene, scene.fingertips)
+        robot_values = self.control.values(scene.robot, scene.tool, scene.gripper, scene.target)
+        if self.model.tool_length_offset:
+            self.exact_values = [*fingertip_values(self.control, scene), *observed.values]
+            self.values = [*robot_values, *self._observe(scene, scene.tool).values]
+        else:
+            self.exact_values = self.values = [*robot_values, *observed.values]
         self.achieved_goal = np.array(observed.achieved_goal, dtype=np.float32)
         if not self._is_checked:
             self._check_task_observation(observed)

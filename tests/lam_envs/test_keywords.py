@@ -75,7 +75,7 @@ def refused(message: str, **given: Any) -> None:
 
 
 def test_this_file_knows_every_keyword() -> None:
-    assert set(keywords()) == {*NAMED, *TRUTHS, *PIXELS, "cameras", "randomize"}
+    assert set(keywords()) == {*NAMED, *TRUTHS, *PIXELS, "tool_length_offset", "cameras", "randomize"}
 
 
 @pytest.mark.parametrize("keyword", NAMED)
@@ -97,6 +97,11 @@ def test_a_bool_must_be_true_or_false(keyword: str, given: Any) -> None:
 @pytest.mark.parametrize("given", [*STRANGE, 0, 8193, "84", (84, 84), math.inf], ids=repr)
 def test_a_number_of_pixels_must_be_positive_and_whole(keyword: str, given: Any) -> None:
     refused("expected a positive whole number of pixels, at most 8192", **{keyword: given})
+
+
+@pytest.mark.parametrize("given", [*STRANGE, 0.0501, -1e-9, math.inf, "0.03", (0.0, 0.03)], ids=repr)
+def test_a_length_offset_must_be_a_small_length(given: Any) -> None:
+    refused(re.escape("expected a length from 0 to 0.05 meters"), tool_length_offset=given)
 
 
 @pytest.mark.parametrize("given", CAMERAS, ids=repr)
