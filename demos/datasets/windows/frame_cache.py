@@ -45,7 +45,8 @@ def has_frame_cache(dataset: minari.MinariDataset) -> bool:
     """Return True if a dataset has a complete frame cache that is up to date."""
     try:
         with open_data(frame_cache_file(dataset)) as file:
-            return bool(file.attrs.get(ATTRIBUTE) == _origin(dataset))
+            written = file.attrs.get(ATTRIBUTE)
+            return isinstance(written, str) and written == _origin(dataset)
     except OSError:
         # There is none, or it is no HDF5 file.
         return False
@@ -90,6 +91,8 @@ def _write(dataset: minari.MinariDataset, path: Path, *, progress: bool) -> None
         indices = range(len(file))
         rows = sum(int(file[f"episode_{index}"].attrs["total_steps"]) + 1 for index in indices)
     partial = path.with_name(f"{path.name}.partial")
+    # Left by a killed process, or a link of a third party to another file.
+    partial.unlink(missing_ok=True)
     episodes = track(
         episodes_of(dataset, indices),
         f"decoding {dataset.id}",

@@ -17,7 +17,7 @@ import demos
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import identical
 from demos.datasets.windows import Windows, sources
-from demos.datasets.windows.frame_cache import cache_frames, frame_cache_file, has_frame_cache
+from demos.datasets.windows.frame_cache import ATTRIBUTE, cache_frames, frame_cache_file, has_frame_cache
 from demos.datasets.writing import dataset_writer
 
 KEYWORDS = {"image_width": 32, "image_height": 32, "max_episode_steps": 10}
@@ -130,3 +130,22 @@ def test_a_dataset_that_fails_to_decode_gets_no_cache(dataset: minari.MinariData
         cache_frames(dataset)
     assert not frame_cache_file(dataset).exists()
     assert not frame_cache_file(dataset).with_name("data.frames.hdf5.partial").exists()
+
+
+def test_a_cache_whose_origin_is_no_text_is_written_again(dataset: minari.MinariDataset) -> None:
+    path = cache_frames(dataset)
+    assert path is not None
+    with h5py.File(path, "r+") as file:
+        file.attrs[ATTRIBUTE] = np.arange(3)
+    assert not has_frame_cache(dataset)
+    cache_frames(dataset)
+    assert has_frame_cache(dataset)
+
+
+def test_writing_a_cache_does_not_follow_a_link(dataset: minari.MinariDataset, tmp_path: Path) -> None:
+    path, other = frame_cache_file(dataset), tmp_path / "other"
+    other.write_text("kept")
+    path.with_name(f"{path.name}.partial").symlink_to(other)
+    cache_frames(dataset)
+    assert other.read_text() == "kept"
+    assert not path.is_symlink()
