@@ -166,6 +166,7 @@ def test_own_wording_replaces_the_sentences_of_a_verb(make: Make) -> None:
         ({"bin": ["recycle {x.__class__}"]}, r"expected \{x\} once"),
         ({"open": ["open {x}"]}, "expected no name in braces"),
         ({"stack": ["put {x} up"]}, r"expected \{x\} and \{y\} once"),
+        ({"bin": ["a" * 124 + " {x}"]}, "with names, has 140 bytes; expected at most 128"),
     ],
 )
 def test_invalid_wording_is_refused(wording: Any, error: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lam_envs.observation import Command, Instructions
 from lam_envs.observation.instructions import check_instruction
-from lam_envs.tasks.table.commands import VERBS, instructions_for, names_of, phrase
+from lam_envs.tasks.table.commands import OBJECTS, TARGETS, VERBS, instructions_for, names_of, phrase
 from lam_envs.validation import unknown_name
 
 PLACES: Mapping[str, tuple[str, ...]] = {
@@ -16,6 +16,8 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("open", "close"), ()),
 }
 """Names in braces of the sentences of each verb: the moved object, and the target."""
+LONGEST_OBJECT, LONGEST_TARGET = (max(map(phrase, names), key=len) for names in (OBJECTS, TARGETS))
+"""Longest words for an object and for a target."""
 Wording = Mapping[str, Sequence[str]]
 """Sentences of a verb."""
 
@@ -49,6 +51,8 @@ def _check_sentence(verb: str, sentence: Any) -> None:
         names = " and ".join(f"{{{place}}}" for place in places)
         expected = f"{names} once, and no other name in braces" if places else "no name in braces"
         raise ValueError(f"a sentence in the wording of {verb} is {sentence!r}; expected {expected}")
+    # With the longest names: an error later would end a collection.
+    check_instruction(f"the wording of {verb}, with names,", _filled(sentence, LONGEST_OBJECT, LONGEST_TARGET))
 
 
 def _has_places(sentence: str, places: Sequence[str]) -> bool:
@@ -67,5 +71,10 @@ def worded_instructions(command: Command, wording: Wording) -> Instructions:
     if verb not in wording:
         return instructions_for(command)
     one, other = names_of(command)
-    filled = tuple(sentence.replace("{x}", phrase(one)).replace("{y}", phrase(other)) for sentence in wording[verb])
+    filled = tuple(_filled(sentence, phrase(one), phrase(other)) for sentence in wording[verb])
     return Instructions(filled, filled)
+
+
+def _filled(sentence: str, one: str, other: str) -> str:
+    """Return a sentence with the words for the moved object and for the target."""
+    return sentence.replace("{x}", one).replace("{y}", other)
