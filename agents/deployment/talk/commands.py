@@ -15,6 +15,7 @@ from agents.training.arguments import EnvId, EnvKeywords
 from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
 from demos.runtime.web.access import Address
+from lam_envs.observation.instructions import check_instruction
 
 if TYPE_CHECKING:
     from agents.deployment.talk.conversation import Conversation  # it imports PyTorch, which not every command needs
@@ -54,6 +55,11 @@ def talk(
             raise ValueError("--web is given with --video or --instruction; expected one of them")
         if web and importlib.util.find_spec("aiohttp") is None:
             raise ModuleNotFoundError("--web needs aiohttp: pip install 'lam-envs[teleop]'", name="aiohttp")
+        if max_steps < 1:
+            raise ValueError(f"--max-steps is {max_steps}; expected at least 1")
+        # Before any is followed: an error later would lose the video.
+        for each in instruction:
+            check_instruction("--instruction", each)
         # Late: they import PyTorch, which not every command needs.
         from agents.deployment.talk.conversation import Conversation
         from agents.deployment.talk.video import captioned_frames, write_conversation
@@ -96,7 +102,10 @@ def _typed() -> Iterator[str]:
             return
         if not instruction:
             return
-        yield instruction
+        try:
+            yield check_instruction("the instruction", instruction)
+        except ValueError as error:
+            console.print(f"error: {error}", markup=False, soft_wrap=True)
 
 
 def _dialogue(conversation: Conversation, instructions: Iterable[str], max_steps: int) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 TOKEN = "token"  # noqa: S105  (name of the parameter)
 COOKIE = "lam_envs_teleop"
+MAX_PORT = 65535
 
 
 def is_loopback(host: str) -> bool:
@@ -43,6 +44,15 @@ class Address:
     host: str = "127.0.0.1"
     port: int = 8765
     token: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the port.
+
+        Raises:
+            ValueError: There is no such port.
+        """
+        if not 0 <= self.port <= MAX_PORT:
+            raise ValueError(f"port is {self.port}; expected 0 to {MAX_PORT}")
 
     def listen(self) -> socket.socket:
         """Return a socket that is bound to the address.

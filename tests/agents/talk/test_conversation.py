@@ -63,3 +63,28 @@ def test_a_session_in_a_terminal(make: Make, tmp_path: Path) -> None:
     for words in ("The scene has: goal", unknown, "Stopped after 2 steps."):
         assert words in done.stdout
     assert (tmp_path / "talk.mp4").stat().st_size > 0
+
+
+def test_an_invalid_sentence_does_not_end_a_session_in_a_terminal(make: Make, tmp_path: Path) -> None:
+    folder = str(agents.make("lam", make("LamReach-v0"), width=8).save(tmp_path / "lam"))
+    command = ["talk", folder, "--env", "LamReach-v0", "--max-steps", "2"]
+    done = CliRunner().invoke(app, command, input=f"{'x' * 129}\nput the tool at the goal\n\n")
+    assert "error: the instruction has 129 bytes" in done.output
+    assert "after 2 steps" in done.output
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (["--instruction", "reach", "--instruction", ""], "--instruction is ''"),
+        (["--instruction", "reach", "--max-steps", "0"], "--max-steps is 0; expected at least 1"),
+        (["--web", "--port", "65536"], "port is 65536; expected 0 to 65535"),
+    ],
+)
+def test_invalid_options_are_refused(make: Make, tmp_path: Path, given: list[str], error: str) -> None:
+    folder = str(agents.make("lam", make("LamReach-v0"), width=8).save(tmp_path / "lam"))
+    done = CliRunner().invoke(app, ["talk", folder, "--env", "LamReach-v0", *given])
+    assert done.exit_code == 2
+    assert error in done.output
+    assert "after" not in done.output
