@@ -46,7 +46,13 @@ class MappedFile:
         known = self._views.setdefault(name, {})
         for episode in episodes:
             if episode not in known:
-                known[episode] = self._view(self._file[f"episode_{episode}/{name}"])
+                try:
+                    known[episode] = self._view(self._file[f"episode_{episode}/{name}"])
+                except KeyError as error:
+                    raise ValueError(
+                        f"{self._file.filename} is damaged: it has no {name} of episode {episode}. Delete it if it "
+                        "is a frame cache; else check the dataset by: python -m demos check"
+                    ) from error
             # Whole episodes, because the system maps more pages than those that are read.
             self._read += known[episode].nbytes
         return known

@@ -149,3 +149,12 @@ def test_writing_a_cache_does_not_follow_a_link(dataset: minari.MinariDataset, t
     cache_frames(dataset)
     assert other.read_text() == "kept"
     assert not path.is_symlink()
+
+
+def test_a_cache_without_an_episode_is_reported(dataset: minari.MinariDataset) -> None:
+    path = cache_frames(dataset)
+    assert path is not None
+    with h5py.File(path, "r+") as file:
+        del file["episode_1"]
+    with pytest.raises(ValueError, match=r"is damaged: it has no observations/\w+ of episode 1\. Delete it"):
+        all_windows(dataset)
