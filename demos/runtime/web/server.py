@@ -204,7 +204,10 @@ class PageServer:
                 self._session.receive(message.data if message.type == WSMsgType.TEXT else None)
             except ValueError as error:
                 faults += 1
-                await socket.send_json({"type": "notice", "text": str(error), "error": True})
+                try:
+                    await socket.send_json({"type": "notice", "text": str(error), "error": True})
+                except ConnectionError:
+                    return  # the page is gone
                 if faults >= MAX_FAULTS:
                     await socket.close(code=FAULTY, message=b"too many invalid messages")
 
