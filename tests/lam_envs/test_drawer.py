@@ -305,7 +305,7 @@ def test_the_expert_acts_in_every_mode(keywords: dict[str, Any], make: Make) -> 
 def test_the_expert_acts_on_no_batch_of_episodes_with_different_commands(make: Make) -> None:
     env = make("LamDrawer-v0")
     observation, _ = env.reset(seed=0)
-    with pytest.raises(ValueError, match="or of episodes with different commands"):
+    with pytest.raises(ValueError, match="of episodes with different commands"):
         make_expert(env).predict(np.stack([observation, observation]))
 
 
