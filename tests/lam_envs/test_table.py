@@ -123,57 +123,6 @@ def test_feasible_commands_are_about_objects_that_are_there_and_not_fulfilled(ma
                 assert all(name in layout.things for name in command_name(command).split()[1:] if name != "square")
 
 
-def test_any_command_can_be_evaluated_and_that_changes_nothing(make: Make) -> None:
-    env = make("LamTable-v0", commands=["lift"], cubes=3)
-    observation, info = env.reset(seed=1)
-    expert = make_expert(env)
-    own = inner(env).command
-    absent = next(one for one in Table(commands=["lift"]).commands() if one not in inner(env).feasible_commands)
-    opened = inner(env).find_command("open the drawer")
-    assert opened is None  # no command of this environment
-    found = inner(env).find_command(inner(env).instruction)
-    assert found == own
-    for _ in range(100):
-        flags = inner(env).evaluate_command(own)
-        assert flags == {name: bool(info[name]) for name in flags}
-        assert not inner(env).evaluate_command(absent)["is_success"]
-        observation, _, _, _, info = env.step(expert.predict(observation)[0])
-    assert flags["is_success"]
-    with pytest.raises(ValueError, match="no command of table"):
-        inner(env).evaluate_command((8, 0, 0))
-
-
-def test_own_wording_replaces_the_sentences_of_a_verb(make: Make) -> None:
-    env = make("LamTable-v0", commands=["bin"], wording={"bin": ["recycle {x}"]})
-    env.reset(seed=0)
-    assert inner(env).instruction.startswith("recycle the ")
-    assert inner(env).find_command(inner(env).instruction) == inner(env).command
-    same = make("LamTable-v0", commands=["bin"])
-    same.reset(seed=0)
-    # Only the sentence differs.
-    assert inner(same).command == inner(env).command
-    np.testing.assert_array_equal(inner(same).features()["tool/position"], inner(env).features()["tool/position"])
-
-
-@pytest.mark.parametrize(
-    ("wording", "error"),
-    [
-        (["recycle {x}"], "expected a dict of sentences by verb"),
-        ({"throw": ["recycle {x}"]}, "unknown verb 'throw'"),
-        ({"bin": "recycle {x}"}, "expected a list of sentences"),
-        ({"bin": []}, "expected a list of sentences"),
-        ({"bin": ["recycle it"]}, r"expected \{x\} once, and no other name in braces"),
-        ({"bin": ["recycle {x.__class__}"]}, r"expected \{x\} once"),
-        ({"open": ["open {x}"]}, "expected no name in braces"),
-        ({"stack": ["put {x} up"]}, r"expected \{x\} and \{y\} once"),
-        ({"bin": ["a" * 124 + " {x}"]}, "with names, has 140 bytes; expected at most 128"),
-    ],
-)
-def test_invalid_wording_is_refused(wording: Any, error: str) -> None:
-    with pytest.raises(ValueError, match=error):
-        Table(wording=wording)
-
-
 def test_the_time_limit_grows_with_the_chain_unless_it_is_set() -> None:
     for keywords, steps in (({}, 200), ({"chain": 3}, 600), ({"chain": 3, "max_episode_steps": 20}, 20)):
         env: Any = gym.make("LamTable-v0", **keywords)

@@ -19,6 +19,8 @@ from agents.training.provenance import outdated_parts
 from agents.training.saving import zoo as zoo_module
 from agents.training.saving.zoo import CHECKOUT, CHECKSUMS, read_checksums
 from demos.collection.catalog.published_datasets import published
+from demos.collection.catalog.recipe import read_recipe
+from demos.collection.plan import Plan
 
 from ...conftest import Make
 
@@ -59,11 +61,15 @@ def test_a_pretrained_agent_loads_by_its_name_and_its_card_is_in_the_layout_of_t
 def test_a_pretrained_agent_is_of_its_recipe(name: str) -> None:
     recipe, description = RECIPES[name], read_description(CHECKOUT / name)
     learned = description["training"]["demonstrations"]
-    datasets = [published()[dataset] for dataset in recipe.datasets]
     assert description["agent"] == recipe.agent
-    assert learned["id"].split(", ") == [dataset["id"] for dataset in datasets]
-    if len(datasets) == 1:
-        assert learned["checksum"] == datasets[0]["checksum"]
+    if isinstance(recipe.datasets, str):
+        plans = [Plan(**plan) for plan in read_recipe(recipe.datasets).plans()]
+        assert learned["id"].split(", ") == [plan.default_id() for plan in plans]
+    else:
+        datasets = [published()[dataset] for dataset in recipe.datasets]
+        assert learned["id"].split(", ") == [dataset["id"] for dataset in datasets]
+        if len(datasets) == 1:
+            assert learned["checksum"] == datasets[0]["checksum"]
     assert description["settings"].items() >= recipe.settings.items()
     assert not outdated_parts(description["training"])
 

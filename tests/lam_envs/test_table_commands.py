@@ -1,0 +1,65 @@
+"""Commands of Table: any of them is evaluated, and own wording replaces the sentences of a verb."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demos.experts import make_expert
+from lam_envs.tasks.table import Table
+from tests.conftest import Make
+
+
+def test_any_command_can_be_evaluated_and_that_changes_nothing(make: Make) -> None:
+    env: Any = make("LamTable-v0", commands=["lift"], cubes=3)
+    observation, info = env.reset(seed=1)
+    expert = make_expert(env)
+    own = env.unwrapped.command
+    absent = next(one for one in Table(commands=["lift"]).commands() if one not in env.unwrapped.feasible_commands)
+    opened = env.unwrapped.find_command("open the drawer")
+    assert opened is None  # no command of this environment
+    found = env.unwrapped.find_command(env.unwrapped.instruction)
+    assert found == own
+    for _ in range(100):
+        flags = env.unwrapped.evaluate_command(own)
+        assert flags == {name: bool(info[name]) for name in flags}
+        assert not env.unwrapped.evaluate_command(absent)["is_success"]
+        observation, _, _, _, info = env.step(expert.predict(observation)[0])
+    assert flags["is_success"]
+    with pytest.raises(ValueError, match="no command of table"):
+        env.unwrapped.evaluate_command((8, 0, 0))
+
+
+def test_own_wording_replaces_the_sentences_of_a_verb(make: Make) -> None:
+    env: Any = make("LamTable-v0", commands=["bin"], wording={"bin": ["recycle {x}"]})
+    env.reset(seed=0)
+    assert env.unwrapped.instruction.startswith("recycle the ")
+    assert env.unwrapped.find_command(env.unwrapped.instruction) == env.unwrapped.command
+    same: Any = make("LamTable-v0", commands=["bin"])
+    same.reset(seed=0)
+    # Only the sentence differs.
+    assert same.unwrapped.command == env.unwrapped.command
+    np.testing.assert_array_equal(
+        same.unwrapped.features()["tool/position"], env.unwrapped.features()["tool/position"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("wording", "error"),
+    [
+        (["recycle {x}"], "expected a dict of sentences by verb"),
+        ({"throw": ["recycle {x}"]}, "unknown verb 'throw'"),
+        ({"bin": "recycle {x}"}, "expected a list of sentences"),
+        ({"bin": []}, "expected a list of sentences"),
+        ({"bin": ["recycle it"]}, r"expected \{x\} once, and no other name in braces"),
+        ({"bin": ["recycle {x.__class__}"]}, r"expected \{x\} once"),
+        ({"open": ["open {x}"]}, "expected no name in braces"),
+        ({"stack": ["put {x} up"]}, r"expected \{x\} and \{y\} once"),
+        ({"bin": ["a" * 124 + " {x}"]}, "with names, has 140 bytes; expected at most 128"),
+    ],
+)
+def test_invalid_wording_is_refused(wording: Any, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        Table(wording=wording)
