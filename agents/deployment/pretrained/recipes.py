@@ -1,6 +1,6 @@
 """Recipes of the agents in the zoo. To train and publish them again: ``make pretrained``.
 
-Settings and demonstrations are those of the suite ``core``, whose results cover five training seeds.
+Settings and demonstrations are those of the suites ``core`` (five training seeds) and ``generalist``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+
 import agents
 from agents.deployment.pretrained.publishing import publish
 from agents.registry import find, spec_of
 from agents.training.run import Run
 from agents.training.saving.zoo import CHECKOUT
 from agents.types import Keywords
-from demos.collection.catalog.published_datasets import load_published
+from demos.collection.catalog.published_datasets import TASKS, load_published
+from demos.collection.catalog.recipe import collect_recipe, read_recipe
 from demos.datasets.environment import make_env
 
 
@@ -27,15 +30,17 @@ class Recipe:
 
     Attributes:
         agent: Name of the agent.
-        datasets: Names of the published datasets to learn from, at least one. Training uses their environments.
+        datasets: Names of the published datasets to learn from, at least one; or the recipe that names the datasets.
         keywords: Keywords of the environments besides those of the datasets.
         settings: Settings that differ from the defaults of the agent.
+        environments: Ids of the environments; by default those of the datasets.
     """
 
     agent: str
-    datasets: tuple[str, ...]
+    datasets: tuple[str, ...] | str
     keywords: Keywords
     settings: Keywords
+    environments: tuple[str, ...] = ()
 
 
 RECIPES = {
@@ -48,7 +53,7 @@ RECIPES = {
         "LamStack": 300,
         "LamInsert": 300,
     }.items()
-}
+} | {"lam/generalist": Recipe("lam", "lam-state", {"instruct": True}, {}, tuple(f"{task}-v0" for task in TASKS))}
 """Recipe of each published agent, by name."""
 
 
@@ -63,8 +68,14 @@ def train(recipe: Recipe, out: Path, root: Path) -> Path:
     Returns:
         The folder of the saved agent.
     """
-    datasets = [load_published(name, root=root, progress=True) for name in recipe.datasets]
-    environments = [make_env(dataset, **recipe.keywords) for dataset in datasets]
+    if isinstance(recipe.datasets, str):
+        datasets = collect_recipe(read_recipe(recipe.datasets), root=root, progress=True)
+    else:
+        datasets = [load_published(name, root=root, progress=True) for name in recipe.datasets]
+    if recipe.environments:
+        environments = [gym.make(env_id, **recipe.keywords) for env_id in recipe.environments]
+    else:
+        environments = [make_env(dataset, **recipe.keywords) for dataset in datasets]
     agent = agents.make(recipe.agent, environments[0], **recipe.settings)
     several = spec_of(find(recipe.agent)).takes_several_environments
     learned: Any = datasets if several else datasets[0]
