@@ -1,32 +1,40 @@
-"""Named features: their indices in an observation that is one array."""
+"""Named features: their indices in an observation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import gymnasium as gym
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from agents.data.spaces import parts_of
 from agents.types import Env
 
 AXES = ("x", "y", "z")
+FeatureIndices: TypeAlias = Mapping[str, Sequence[int]]
+"""Indices of numbers by the part of the observation that has them; the part ``""`` is an observation of one array."""
 
 
-def feature_indices(names: Sequence[str], env: Env) -> list[int]:
-    """Return the indices of features in an observation that is one array.
+def feature_indices(names: Sequence[str], env: Env) -> FeatureIndices:
+    """Return the indices of features in an observation.
 
     Args:
         names: Names of features, such as ``object/rotation``, or of one number of a vector, such as
             ``tool/position/x``.
         env: Environment of lam_envs.
 
+    Returns:
+        The indices, by the part of the observation that has the features; empty without names.
+
     Raises:
-        ValueError: There is no such feature, or observations are no single array; lists the features.
+        ValueError: There is no such feature, or observations have no named features; lists the features.
     """
+    if not names:
+        return {}
+    parts = list(feature_sizes(env))
+    if len(parts) != 1:
+        raise ValueError(
+            f"features {', '.join(names)} have no index here: only environments of lam_envs name their features"
+        )
     layout: Any = getattr(env.unwrapped, "layout", None)
-    if names and (layout is None or not isinstance(env.observation_space, gym.spaces.Box)):
-        raise ValueError(f'features {", ".join(names)} have no index here: only obs="state" of lam_envs has names')
     indices: list[int] = []
     for name in names:
         vector, _, axis = name.rpartition("/")
@@ -38,7 +46,7 @@ def feature_indices(names: Sequence[str], env: Env) -> list[int]:
             indices.append(layout[vector].slice.start + AXES.index(axis))
         else:
             raise ValueError(f"there is no feature {name!r}; expected one of {', '.join(layout)}, or NAME/x, /y, /z")
-    return indices
+    return {parts[0]: indices}
 
 
 def feature_sizes(env: Env) -> dict[str, list[int]]:

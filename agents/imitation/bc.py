@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
-from agents.data.features import feature_indices
+from agents.data.features import FeatureIndices, feature_indices
 from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.encoders.images import ImageEncoder, Readout, shifted_images
 from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords, set_weights, weights_of
@@ -154,7 +154,7 @@ class BCPolicy(TorchPolicy[Transitions]):
         """Return name and encoder of each camera; empty with ``image_readout`` ``flatten`` and no ``encoder``."""
         return cast(ObservationEncoder, self.network.features_extractor).image_encoders()
 
-    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Set mean and standard deviation of the observations."""
         extractor = cast(ObservationEncoder, self.network.features_extractor)
         extractor.fit(statistics, masked)

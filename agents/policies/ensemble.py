@@ -9,6 +9,7 @@ import gymnasium as gym
 import torch
 from torch import nn
 
+from agents.data.features import FeatureIndices
 from agents.policies.encoders.images import ImageEncoder
 from agents.policies.torch_policy import BatchType, TorchPolicy
 from agents.types import Memory, Tensors
@@ -63,7 +64,7 @@ class EnsemblePolicy(TorchPolicy[BatchType], Generic[BatchType]):
         policies = (cast(TorchPolicy[BatchType], member) for member in self.members)
         return [pair for policy in policies for pair in policy.image_encoders()]
 
-    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Set the normalizer of each policy."""
         for member in self.members:
             member.fit_normalizer(statistics, masked)  # type: ignore[operator]

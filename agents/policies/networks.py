@@ -7,7 +7,7 @@ the weights of a BC policy initialize the policy of PPO, or the actor of SAC.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
+from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_image, parts_of
 from agents.policies.encoders.images import ImageEncoder, Readout, tokens_of
 from agents.policies.normalizer import MAX_STANDARDIZED, spread_of
@@ -69,18 +70,18 @@ class ObservationEncoder(BaseFeaturesExtractor):
             if isinstance(encoder, ImageEncoder)
         ]
 
-    def fit(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+    def fit(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Set mean and standard deviation of the dimensions.
 
         Args:
             statistics: Statistics of a dataset (:func:`demos.statistics`).
-            masked: Indices of numbers, in an observation that is one array, that are set to 0.
+            masked: Indices of the numbers that are set to 0; None for none.
         """
         for number, (name, part) in enumerate(self._parts.items()):
             if is_image(part):
                 continue
             known = statistics[f"observation/{name}" if name else "observation"]
-            spread = spread_of(known, masked)
+            spread = spread_of(known, (masked or {}).get(name, ()))
             self.get_buffer(f"mean_{number}").copy_(torch.as_tensor(known.mean.ravel()))
             self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))
 

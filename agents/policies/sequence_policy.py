@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 
+from agents.data.features import FeatureIndices
 from agents.data.sequences import SequenceBatch
 from agents.policies.actions import ActionCodec
 from agents.policies.encoders.images import ImageEncoder
@@ -103,7 +104,7 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
             deterministic: Return the most likely chunk, or draw one; with noise, the noise decides.
         """
 
-    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Set the normalizers of observations and actions."""
         self.encoder.fit(statistics, masked)
         self.codec.fit(statistics["action"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 import gymnasium as gym
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from agents.data.features import FeatureIndices
 from agents.policies.encoders.images import ImageEncoder
 from agents.types import Array, Memory, Observation, Space, Start, State, Tensors
 from demos.datasets.statistics import Statistics
@@ -87,12 +88,12 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
         """
 
     @abstractmethod
-    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Set the normalizer of the observations.
 
         Args:
             statistics: Statistics of :attr:`agents.data.demonstrations.DemonstrationData.statistics`.
-            masked: Indices of the observation dimensions that the policy must not use.
+            masked: Indices of the numbers that the policy must not use; None for none.
         """
 
     def initial_memory(self, count: int) -> State | None:

@@ -27,7 +27,7 @@ from demos.preprocess import Resample
 from lam_envs import registration
 
 from ..conftest import Make
-from .images import check_that_actions_depend_on_images
+from .images import check_that_actions_depend_on_images, check_that_the_last_action_is_hidden
 
 
 def test_observations_are_standardized_by_the_demonstrations_except_constant_ones(datasets: Any) -> None:
@@ -161,6 +161,7 @@ def test_bc_learns_from_images(make: Make, tmp_path: Path) -> None:
     agent, shifting = (agents.make("bc", env, **small, image_shift=pixels) for pixels in (0, 3))
     agent.learn(dataset, env, seed=0, budget=2)
     check_that_actions_depend_on_images(agent, env, tmp_path)
+    check_that_the_last_action_is_hidden(agent, env)
     shifting.learn(dataset, env, seed=0, budget=1)
     observation, _ = env.reset(seed=0)
     # Images are shifted in training alone.

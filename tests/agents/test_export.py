@@ -243,3 +243,21 @@ def test_exported_policies_succeed_in_the_same_episodes(name: str, make: Make, t
     others = agents.evaluate(OnnxAgent(tmp_path / "exported"), env, seeds=seeds)
     assert [each.success for each in mine.episodes] == [each.success for each in others.episodes]
     assert mine.success_rate > 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "task", ["LamReach-v0", "LamPush-v0", "LamGrasp-v0", "LamPickPlace-v0", "LamStack-v0", "LamInsert-v0"]
+)
+@pytest.mark.parametrize("name", ["bc", "lam"])
+def test_exported_published_agents_succeed_in_the_same_episodes(
+    name: str, task: str, make: Make, tmp_path: Path
+) -> None:
+    env = make(task)
+    agent = agents.load_pretrained("lam/generalist" if name == "lam" else f"bc/{task}", env)
+    export(agent, env, tmp_path / "exported")
+    seeds = range(1000, 1050)
+    mine = agents.evaluate(agent, env, seeds=seeds)
+    others = agents.evaluate(OnnxAgent(tmp_path / "exported"), env, seeds=seeds)
+    assert [each.success for each in mine.episodes] == [each.success for each in others.episodes]
+    assert mine.success_rate > 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 
 from agents.data.cameras import Shape, described
+from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_image, parts_of
 from agents.imitation.lam.entities import EntityReader, EntityTable
 from agents.imitation.lam.language import ParsedSentence, parse
@@ -176,7 +177,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         """Return the total weight of the actions in the loss of a minibatch."""
         return float(label_weights(batch, self.decay).sum())
 
-    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Not used: :meth:`agents.imitation.lam.networks.base.ChunkNetwork.fit` sets the normalizer."""
         raise NotImplementedError("the normalizer belongs to the network: use network.fit")
 

@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 
 from agents.data.demonstrations import DemonstrationData, Transitions, concatenate_transitions
+from agents.data.features import FeatureIndices
 from agents.data.spaces import is_depth_image, is_image, parts_of
 from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords
 from agents.policies.torch_policy import TorchPolicy
@@ -131,7 +132,7 @@ class InverseDynamics(TorchPolicy[Transitions]):
         """Return the most likely action, or a sample, shape (N, ...)."""
         return self.network.get_distribution(observation).get_actions(deterministic=deterministic), memory
 
-    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+    def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Set mean and standard deviation of the inputs."""
         cast(ObservationEncoder, self.network.features_extractor).fit(statistics, masked)
 

@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_depth_image, is_image, parts_of
 from agents.policies.encoders.images import ImageEncoder, Readout, draw_shifts, shifted
 from agents.policies.encoders.instructions import InstructionEncoder
@@ -99,15 +100,16 @@ class ObservationTokens(nn.Module):
         # Distinguishes cameras that share an encoder.
         self.camera_names = nn.ParameterList(0.02 * torch.randn(settings.width) for _ in self._cameras)
 
-    def fit(self, statistics: Mapping[str, Statistics], masked: Sequence[int] = ()) -> None:
+    def fit(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Set the normalizers.
 
         Args:
             statistics: Statistics of demonstrations, by the names of :func:`demos.statistics`.
-            masked: Indices of numbers, in an observation that is one array, that are not used.
+            masked: Indices of the numbers that are not used; None for none.
         """
         for name, encoder in zip(self._vectors, self.vectors, strict=True):
-            cast(VectorEncoder, encoder).fit(statistics[f"observation/{name}" if name else "observation"], masked)
+            known = statistics[f"observation/{name}" if name else "observation"]
+            cast(VectorEncoder, encoder).fit(known, (masked or {}).get(name, ()))
         for name, standardizer in self.depths.items():
             cast(Standardizer, standardizer).fit(_whole_image(statistics[f"observation/{name}"]))
 

@@ -150,7 +150,7 @@ class AdversarialAgent(PolicyAgent):
                 model.set_random_seed(seed)
                 regularization = None if bc is None else self._regularization(bc, model, data, env, seed)
                 reward_net = self.new_reward_net()
-                _mask_inputs(reward_net, masked)
+                _mask_inputs(reward_net, masked.get("", ()))
                 training = _Training(
                     self, model, envs, reward_net, expert, regularization, horizon=horizon, total=total
                 )

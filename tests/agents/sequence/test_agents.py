@@ -18,7 +18,7 @@ from demos.datasets.reading import episodes_of
 
 from ...conftest import Make
 from ...lam_envs.traces import fingerprint
-from ..images import check_that_actions_depend_on_images
+from ..images import check_that_actions_depend_on_images, check_that_the_last_action_is_hidden
 from ..test_runs import Fragile, KilledError
 from .small import NAMES, SMALL
 
@@ -130,6 +130,7 @@ def test_images_depth_and_instructions_are_learned(name: str, collected: Any, ma
     agent = agents.make(name, env, **SMALL[name], batch_size=32, share_image_encoder=True, ema_decay=0.0)
     agent.learn(dataset, env, seed=0, budget=2)
     check_that_actions_depend_on_images(agent, env, tmp_path)
+    check_that_the_last_action_is_hidden(agent, env)
 
 
 @mainly("act")
