@@ -44,6 +44,11 @@ SUITES = {
         "Success of one training of `lam` on six tasks with three robots, compared with one MLP over all features. "
         "The scenes of these tasks reveal what to do, so this does not measure language.",
     ),
+    "language": (
+        "Language",
+        "Success of one training of `lam` in `LamTable-v0`, where only the instruction specifies the goal: with the "
+        "wording and the commands of the training, with others, and with the instruction of another command.",
+    ),
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (
         "Experts under other conditions",

@@ -100,6 +100,8 @@ class EpisodeMetadata:
         instruction: Instruction in words; None if it is not recorded.
         environment: Id of its environment; None if that is not recorded.
         robot: Name of its robot; None if that is not recorded.
+        solved: Step from which the task is solved until the end; None if it is not solved at the end, or if that is
+            not recorded.
     """
 
     dataset: int
@@ -108,6 +110,15 @@ class EpisodeMetadata:
     instruction: str | None
     environment: str | None
     robot: str | None
+    solved: int | None
+
+    def useful_length(self, idle_steps: int) -> int:
+        """Return the number of steps up to some after success; all steps without success.
+
+        Args:
+            idle_steps: Steps after success that count.
+        """
+        return self.length if self.solved is None else min(self.length, self.solved + 1 + idle_steps)
 
 
 class DemonstrationData:
@@ -160,7 +171,15 @@ class DemonstrationData:
                 self._recorded_actions.append(episode.actions)
                 digests[number].append(episode.digest)
                 metadata.append(
-                    EpisodeMetadata(number, int(index), len(episode), episode.instruction, environment, robot)
+                    EpisodeMetadata(
+                        number,
+                        int(index),
+                        len(episode),
+                        episode.instruction,
+                        environment,
+                        robot,
+                        solved_step(episode),
+                    )
                 )
                 size += sum(values.nbytes for _, values in tree_leaves(episode.observations))
                 if size > in_memory_bytes:
@@ -237,6 +256,7 @@ class DemonstrationData:
         action_horizon: int = 1,
         past_actions: int = 0,
         numbers: Iterable[int] | None = None,
+        idle_steps: int | None = None,
     ) -> Sequences:
         """Return windows around the steps of episodes. Large datasets are read when a minibatch needs them.
 
@@ -245,6 +265,7 @@ class DemonstrationData:
             action_horizon: Number of actions from the step on, at least 1.
             past_actions: Number of actions before the step.
             numbers: Numbers of episodes; by default all.
+            idle_steps: Leave out windows of later steps than this many after success; None for all windows.
 
         Raises:
             ValueError: A horizon is too small.
@@ -263,6 +284,8 @@ class DemonstrationData:
                 for dataset in self._datasets
             ]
         steps = Steps.of(self._lengths, self._selected(numbers))
+        if idle_steps is not None:
+            steps = steps.until([episode.useful_length(idle_steps) for episode in self.episodes])
         return Sequences(source, steps, obs_horizon, action_horizon, past_actions)
 
     @property
@@ -341,3 +364,12 @@ def _origin(dataset: minari.MinariDataset) -> tuple[str | None, str | None]:
         return None, None
     robot = (plan.get("env_kwargs") or {}).get("robot")
     return str(plan["env_id"]), robot if isinstance(robot, str) else None
+
+
+def solved_step(episode: Episode) -> int | None:
+    """Return the step from which the task is solved until the end; None if it is not, or that is not recorded."""
+    success = np.asarray(episode.infos.get("is_success", ())).astype(bool)[1:]
+    if not (success.size and success[-1]):
+        return None
+    failures = np.flatnonzero(~success)
+    return int(failures[-1]) + 1 if failures.size else 0

@@ -48,6 +48,7 @@ class RelabeledDemonstrations(DemonstrationData):
         action_horizon: int = 1,
         past_actions: int = 0,
         numbers: Iterable[int] | None = None,
+        idle_steps: int | None = None,
     ) -> Sequences:
         """Raise an error: only single steps are relabeled."""
         raise ValueError(

@@ -73,6 +73,14 @@ class Steps:
         parts = [np.arange(borders[number], borders[number + 1]) for number in numbers]
         return cls(np.concatenate(parts), borders[episodes], borders[episodes + 1], episodes)
 
+    def until(self, lengths: Sequence[int]) -> Steps:
+        """Return the steps in the first part of their episodes.
+
+        Args:
+            lengths: Number of steps in this part of every episode in the data.
+        """
+        return self[self.rows - self.starts < np.asarray(lengths)[self.episodes]]
+
     def __getitem__(self, rows: Any) -> Steps:
         """Return the positions of some windows."""
         return Steps(*(part[rows] for part in vars(self).values()))

@@ -86,6 +86,15 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         # Fifteen minutes on one core: other processes may have used the machine too.
         Expectation("CPU seconds of training lam, *", at_most=900.0),
     ),
+    "language": (
+        Expectation("success of lam, trained commands in *", at_least=0.98),
+        Expectation("success of lam, unseen combinations in *", at_least=0.95),
+        Expectation("success of lam, known words in *", at_least=0.95),
+        Expectation("success of lam, unknown words in *", at_least=0.85),
+        Expectation("success of lam, other instruction in *", at_most=0.05),
+        Expectation("success of lam, five cubes in *", at_least=0.90),
+        Expectation("commands done by lam, chains of five in *", at_least=4.5),
+    ),
     "experts": (
         Expectation("success of expert, * in *", at_least=0.99),
         *_expert("*", 0.995, LamInsert=0.98),

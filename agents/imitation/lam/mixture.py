@@ -22,7 +22,6 @@ from agents.imitation.lam.settings import IDLE_STEPS
 from agents.training.loop import Sampler
 from demos.collection.environment_versions import part_name
 from demos.datasets.environment import make_env
-from demos.datasets.episode import Episode
 
 SMALL_SCENE = 6
 """Most entities of a scene whose steps share minibatches with other small scenes."""
@@ -138,9 +137,9 @@ def read_source(
     data = DemonstrationData(dataset, in_memory_bytes=in_memory_bytes)
     observations, actions, ends, sentences, rows = [], [], [], [], []
     total = before = 0
-    for episode in data.iterate_episodes():
+    for facts, episode in zip(data.episodes, data.iterate_episodes(), strict=True):
         seen: Any = episode.observations
-        length = _useful_length(episode, idle_steps)
+        length = facts.useful_length(idle_steps)
         observations.append((seen[interface.features_key] if isinstance(seen, dict) else seen)[:length])
         actions.append(episode.actions[:length])
         rows.append(np.arange(before, before + length))
@@ -166,16 +165,6 @@ def _frames(data: DemonstrationData, cameras: Sequence[str], rows: torch.Tensor)
     seen: Any = data.transitions().observations
     held = seen if isinstance(seen, MappedObservations) else {camera: seen[camera] for camera in cameras}
     return Frames(cameras, held, rows)
-
-
-def _useful_length(episode: Episode, idle_steps: int) -> int:
-    """Return the number of steps up to some after the success that lasts to the end; all without such a success."""
-    success = np.asarray(episode.infos.get("is_success", ())).astype(bool)[1:]
-    if not (success.size and success[-1]):
-        return len(episode)
-    failures = np.flatnonzero(~success)
-    solved = int(failures[-1]) + 1 if failures.size else 0
-    return min(len(episode), solved + 1 + idle_steps)
 
 
 class Mixture:

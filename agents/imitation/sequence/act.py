@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
 import torch
 from pydantic import Field, model_validator
 from torch import nn
@@ -10,16 +13,22 @@ from agents.data.sequences import SequenceBatch
 from agents.imitation.sequence.agent import SequenceAgent
 from agents.imitation.sequence.settings import Depth, SequenceSettings
 from agents.policies.encoders.observations import EncoderSettings
-from agents.policies.heads.chunks import absolute_error, cross_entropy
+from agents.policies.heads.chunks import absolute_error, cross_entropy, huber_loss
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
 from agents.policies.transformer import DecoderLayer, EncoderLayer
 from agents.registry import AgentSpec
 from agents.training.settings import Discount, NotNegative
 from agents.types import Space
 
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+ERRORS: dict[str, Loss] = {"l1": absolute_error, "huber": huber_loss}
+"""Loss of continuous actions by its name in the settings."""
+
 
 class ACTSettings(SequenceSettings):
     """Settings of action chunking with Transformers."""
+
+    later: ClassVar[frozenset[str]] = SequenceSettings.later | {"loss"}
 
     encoder_layers: Depth = Field(2, description="Layers in which observations see each other.")
     decoder_layers: Depth = Field(2, description="Layers in which the actions of a chunk see the observations.")
@@ -29,6 +38,11 @@ class ACTSettings(SequenceSettings):
         0, ge=0, le=256, description="Numbers of the CVAE's latent variable, such as 32; 0 trains without a CVAE."
     )
     kl_weight: NotNegative = Field(10.0, description="Weight of the CVAE's Kullback-Leibler divergence.")
+    loss: Literal["l1", "huber"] = Field(
+        "l1",
+        description="Loss of continuous actions: the absolute error of the paper, or the Huber loss, which finds "
+        "objects in images sooner.",
+    )
     ensembling: bool = Field(
         False, description="Temporal ensembling: predict a chunk at each step, and act by the mean of all chunks."
     )
@@ -68,6 +82,7 @@ class ACTPolicy(SequencePolicy):
         self.decoder_layers = nn.ModuleList(DecoderLayer(*layer) for _ in range(settings.decoder_layers))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.codec.size))
         self.kl_weight = settings.kl_weight
+        self.error = cross_entropy if self.codec.is_discrete else ERRORS[settings.loss]
         self.latent = LatentEncoder(self.codec.size, settings) if settings.latent_size else None
         self.eval()
 
@@ -95,7 +110,7 @@ class ACTPolicy(SequencePolicy):
         return chunk
 
     def compute_loss(self, batch: SequenceBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the mean absolute error of the chunks, plus the weighted divergence of the CVAE; shape ()."""
+        """Return the mean error of the chunks, plus the weighted divergence of the CVAE; shape ()."""
         context, codes = self.encode(batch)
         latent, divergence = None, torch.zeros((), device=codes.device)
         if self.latent is not None:
@@ -103,8 +118,7 @@ class ACTPolicy(SequencePolicy):
             latent = self.latent.token(mean + (0.5 * log_variance).exp() * torch.randn_like(mean))
             divergence = kl_divergence(mean, log_variance)
         predicted = self(context, latent)
-        error = cross_entropy if self.codec.is_discrete else absolute_error
-        loss = error(predicted, codes, batch.action_is_pad)
+        loss = self.error(predicted, codes, batch.action_is_pad)
         return loss + self.kl_weight * divergence, {"error": loss, "divergence": divergence}
 
     @property

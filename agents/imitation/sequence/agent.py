@@ -70,7 +70,7 @@ class SequenceAgent(PolicyAgent):
         encoder = load_encoder(settings)
         record_encoder(self.training, encoder)
         epochs = budget or settings.epochs
-        windows = data.sequences(*horizons_of(type(self), settings))
+        windows = data.sequences(*horizons_of(type(self), settings), idle_steps=settings.idle_steps)
         if len(windows) < settings.batch_size:
             raise ValueError(
                 f"dataset {data.id} has {len(windows)} steps to learn from, fewer than a minibatch of "

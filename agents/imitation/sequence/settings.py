@@ -58,7 +58,7 @@ class ChunkSettings(AgentSettings):
 class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     """Settings of the training, the horizons, and the encoder of observations."""
 
-    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS
+    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {"idle_steps"}
 
     epochs: Count = Field(100, description="Passes over the demonstrations.")
     obs_horizon: Horizon = Field(1, description="Observations that the policy sees.")
@@ -71,6 +71,9 @@ class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     )
     mirror: bool = Field(False, description="Also learn from mirrored demonstrations.")
     rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
+    idle_steps: CountOrZero | None = Field(
+        None, description="Steps after success to learn from; None for all. With few, training takes less time."
+    )
     image_readout: Readout = Field("spatial_softmax", description="Readout of the convolutions of an image.")
     share_image_encoder: bool = Field(False, description="Use one encoder for the images of all cameras.")
     image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")

@@ -28,6 +28,19 @@ def absolute_error(predicted: torch.Tensor, codes: torch.Tensor, is_pad: torch.T
     return masked_mean((predicted - codes).abs().mean(dim=2), is_pad)
 
 
+def huber_loss(predicted: torch.Tensor, codes: torch.Tensor, is_pad: torch.Tensor) -> torch.Tensor:
+    """Return the mean Huber loss (Huber 1964, equation 1.2, with k = 1), shape ().
+
+    It is half the squared error up to an error of 1, and grows linearly above.
+
+    Args:
+        predicted: Predicted codes, shape (N, K, C).
+        codes: Demonstrated codes, shape (N, K, C).
+        is_pad: Shape (N, K): True for padding.
+    """
+    return masked_mean(nn.functional.huber_loss(predicted, codes, reduction="none").mean(dim=2), is_pad)
+
+
 def cross_entropy(logits: torch.Tensor, codes: torch.Tensor, is_pad: torch.Tensor) -> torch.Tensor:
     """Return the mean cross entropy of discrete actions, shape ().
 

@@ -24,14 +24,31 @@ TASKS = ("LamReach", "LamPush", "LamGrasp", "LamPickPlace", "LamStack", "LamInse
 DISCRETE = ("LamReachDiscrete", "LamGraspDiscrete")
 COUNTS = (10, 25, 50, 100, 200)
 """Numbers of episodes in the benchmark of dataset sizes."""
+IMAGES = {
+    "LamReachPixels": 100,
+    "LamPushPixels": 200,
+    "LamGraspPixels": 100,
+    "LamPickPlacePixels": 200,
+    "LamStackPixels": 300,
+    "LamInsertPixels": 300,
+}
+"""Numbers of episodes in the benchmark of policies that see."""
 
 
 def _plan(
-    task: str, episodes: int, seed: int, demonstrator: str | None = None, motion: str | None = None
+    task: str,
+    episodes: int,
+    seed: int,
+    demonstrator: str | None = None,
+    motion: str | None = None,
+    randomize: str | None = None,
 ) -> tuple[str, Keywords]:
     """Return the name of a dataset and the arguments of its collection."""
-    parts = [task, *([demonstrator] if demonstrator else []), str(episodes), *([f"seed{seed}"] if seed else [])]
+    words = [word for word in (randomize, demonstrator) if word is not None]
+    parts = [task, *words, str(episodes), *([f"seed{seed}"] if seed else [])]
     plan: Keywords = {"env_id": f"{task}-v0", "episodes": episodes, "seed": seed}
+    if randomize is not None:
+        plan["env_kwargs"] = {"randomize": randomize}
     if demonstrator is not None:
         plan["demonstrator"] = demonstrator
     if motion is not None:
@@ -51,7 +68,9 @@ PLANS: dict[str, Keywords] = dict(
             for demonstrator in ("noisy", "novice", "mixed")
         ),
         _plan("LamPush", 200, 1, demonstrator="noisy"),
+        *(_plan(task, 200, 1, demonstrator="noisy", randomize="full") for task in TASKS),
         *(_plan(task, count, 1) for task in ("LamGraspPixels", "LamPickPlacePixels") for count in (10, 25)),
+        *(_plan(task, count, 1) for task, count in IMAGES.items()),
         *(_plan(task, 200, 1) for task in ("LamDrawer", "LamConveyor", "LamClutter", "LamTable")),
         *(_plan(task, 100, 1, demonstrator="human", motion="carry_box") for task in ("LamGrasp", "LamPickPlace")),
     ]

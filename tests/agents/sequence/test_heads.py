@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from agents.policies.heads.categorical import Categorical, CategoricalHead
-from agents.policies.heads.chunks import absolute_error, cross_entropy
+from agents.policies.heads.chunks import absolute_error, cross_entropy, huber_loss
 from agents.policies.heads.denoising import PROCESSES, Denoiser, Objective, denoising_loss
 from agents.policies.heads.mixture import Mixture, MixtureHead
 from agents.training.randomness import isolated_rng
@@ -70,6 +70,10 @@ def test_losses_of_chunks_leave_padding_out() -> None:
     expected = np.abs(PREDICTED - CODES)[counted].mean()
     loss = absolute_error(tensor(PREDICTED), tensor(CODES), tensor(IS_PAD))
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+    size = np.abs(PREDICTED - CODES)
+    assert (size > 1.0).any(), "both parts of the Huber loss"
+    expected = np.where(size <= 1.0, size**2 / 2.0, size - 0.5)[counted].mean()
+    assert float(huber_loss(tensor(PREDICTED), tensor(CODES), tensor(IS_PAD))) == pytest.approx(expected, rel=1e-5)
     log_prob = PREDICTED - logsumexp(PREDICTED, axis=2, keepdims=True)
     of_chosen = np.take_along_axis(log_prob, CHOSEN[..., None], axis=2)[..., 0]
     entropy = cross_entropy(tensor(PREDICTED), tensor(ONE_HOT), tensor(IS_PAD))

@@ -57,6 +57,23 @@ def test_windows_of_some_episodes_of_several_datasets(reach: Any, tmp_path: Any)
     assert set(one[rows].episodes.tolist()) == {1, 7}
 
 
+def test_windows_end_some_steps_after_success_but_see_what_follows(tmp_path: Any) -> None:
+    dataset = demos.collect(
+        "LamReach-v0", episodes=4, demonstrator="noisy", seed=3, keep_failures=True, root=tmp_path
+    )
+    data = DemonstrationData(dataset)
+    everything, few = data.sequences(1, 5), data.sequences(1, 5, idle_steps=2)
+    kept, start = [], 0
+    for facts, episode in zip(data.episodes, episodes_of(dataset), strict=True):
+        success = episode.infos["is_success"][1:].astype(bool)
+        solved = next(step for step in range(len(success) + 1) if success[step:].all())
+        assert facts.solved == (solved if success[-1] else None)
+        kept += range(start, start + (min(len(success), solved + 3) if success[-1] else len(success)))
+        start += len(success)
+    assert len(few) == len(kept) < len(everything)
+    assert equal(few[np.arange(len(few))], everything[np.array(kept)])
+
+
 def test_horizons_that_are_too_small_are_refused(reach: Any) -> None:
     data = DemonstrationData(reach)
     for wrong in ((0, 1, 0), (1, 0, 0), (1, 1, -1)):
