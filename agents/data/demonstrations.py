@@ -236,17 +236,19 @@ class DemonstrationData:
                 facts = self.episodes[number]
                 yield next(episodes_of(self._datasets[facts.dataset], [facts.index]))
 
-    def transitions(self, numbers: Iterable[int] | None = None) -> Transitions:
+    def transitions(self, numbers: Iterable[int] | None = None, idle_steps: int | None = None) -> Transitions:
         """Return the steps of episodes.
 
         Args:
             numbers: Numbers of episodes; by default all.
+            idle_steps: Leave out later steps than this many after success; None for all steps.
         """
         selected = self._selected(numbers)
+        rows = self._steps(selected, idle_steps).rows
         if self._episodes_in_memory is not None:
-            return Transitions(*_joined([self._episodes_in_memory[number] for number in selected]))
+            steps = Transitions(*_joined([self._episodes_in_memory[number] for number in selected]))
+            return steps if idle_steps is None else steps[np.isin(self._steps(selected).rows, rows)]
         windows = [Windows(dataset) for dataset in self._datasets]
-        rows = Steps.of(self._lengths, selected).rows
         actions = np.concatenate(self._recorded_actions)[rows]
         return Transitions(MappedObservations(windows, rows), torch.from_numpy(actions))
 
@@ -283,14 +285,19 @@ class DemonstrationData:
                 Windows(dataset, history=obs_horizon, chunk=action_horizon, past=past_actions)
                 for dataset in self._datasets
             ]
-        steps = Steps.of(self._lengths, self._selected(numbers))
-        if idle_steps is not None:
-            steps = steps.until([episode.useful_length(idle_steps) for episode in self.episodes])
+        steps = self._steps(self._selected(numbers), idle_steps)
         return Sequences(source, steps, obs_horizon, action_horizon, past_actions)
 
     @property
     def _lengths(self) -> list[int]:
         return [episode.length for episode in self.episodes]
+
+    def _steps(self, numbers: Sequence[int], idle_steps: int | None = None) -> Steps:
+        """Return the steps of episodes, up to some after success."""
+        steps = Steps.of(self._lengths, numbers)
+        if idle_steps is None:
+            return steps
+        return steps.until([episode.useful_length(idle_steps) for episode in self.episodes])
 
     def _selected(self, numbers: Iterable[int] | None) -> list[int]:
         return list(range(len(self.episodes)) if numbers is None else numbers)

@@ -29,11 +29,11 @@ class RelabeledDemonstrations(DemonstrationData):
             raise ValueError(f"there are {len(actions)} actions; expected the {data.total_steps} of {data.id}")
         self._actions = torch.from_numpy(actions)
 
-    def transitions(self, numbers: Iterable[int] | None = None) -> Transitions:
+    def transitions(self, numbers: Iterable[int] | None = None, idle_steps: int | None = None) -> Transitions:
         """Return the steps of episodes with their new actions; see the base class."""
         selected = self._selected(numbers)
-        rows = torch.from_numpy(Steps.of(self._lengths, selected).rows)
-        return Transitions(super().transitions(selected).observations, self._actions[rows])
+        rows = torch.from_numpy(self._steps(selected, idle_steps).rows)
+        return Transitions(super().transitions(selected, idle_steps).observations, self._actions[rows])
 
     def iterate_episodes(self, numbers: Iterable[int] | None = None) -> Iterator[Episode]:
         """Yield episodes with their new actions; see the base class."""

@@ -80,11 +80,16 @@ class SharedBCSettings(PretrainedEncoderSettings):
 class BCSettings(SharedBCSettings):
     """Settings of behavior cloning."""
 
+    later: ClassVar[frozenset[str]] = SharedBCSettings.later | {"idle_steps"}
+
     validation_fraction: float = Field(
         0.0, ge=0.0, lt=1.0, description="Fraction of the episodes that only decides when to stop."
     )
     patience: CountOrZero = Field(
         0, description="Epochs without a lower validation loss after which training stops; 0 trains all epochs."
+    )
+    idle_steps: CountOrZero | None = Field(
+        None, description="Steps after success to learn from; None for all. With few, training takes less time."
     )
     ensemble_size: int = Field(
         1, ge=1, le=MAX_ENSEMBLE, description="Policies, each with weights and an order of its own; their mean acts."
@@ -300,13 +305,14 @@ class BehaviorCloning(PolicyAgent):
                 f"validation_fraction {fraction:g} of the {len(data.episodes)} episodes of {data.id} is "
                 f"{len(validation_episodes)} episodes; collect more, or set validation_fraction=0 and patience=0"
             )
-        steps = data.transitions(training_episodes)
+        idle_steps = self.settings.idle_steps
+        steps = data.transitions(training_episodes, idle_steps)
         if len(steps) < self.settings.batch_size:
             raise ValueError(
                 f"dataset {data.id} has {len(steps)} steps to learn from, fewer than a minibatch of "
                 f"{self.settings.batch_size}: collect more, or set batch_size"
             )
-        return steps, data.transitions(validation_episodes) if validation_episodes else None
+        return steps, data.transitions(validation_episodes, idle_steps) if validation_episodes else None
 
     def predict(
         self, observation: Observation, state: Memory = None, episode_start: Start = None, deterministic: bool = False
