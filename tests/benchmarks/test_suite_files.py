@@ -51,7 +51,17 @@ def test_every_suite_of_the_package_is_sound(name: str) -> None:
 
 
 def test_the_suites_measure_what_they_are_called_after() -> None:
-    published = {"core", "data", "generalist", "language", "quality", "quickstart", "robustness", "scenes", "sequence"}
+    published = {
+        "core",
+        "data",
+        "generalist",
+        "language",
+        "quality",
+        "quickstart",
+        "robustness",
+        "scenes",
+        "sequence",
+    }
     unpublished = {"adaptation", "observations", "people", "pretraining", "vision"}
     assert set(suite_names()) == published | set(EXPERTS) | unpublished | {"throughput"}
     data, quality, robustness = (shipped(name) for name in ("data", "quality", "robustness"))
