@@ -25,7 +25,7 @@ OUTSIDE = {
     "THIRD_PARTY_LICENSES.md": "licenses.md",
 }
 """Files outside of ``docs`` that are pages of the site."""
-PLACES = {
+PAGE_OF = {
     **OUTSIDE,
     "results/core": "results.md",
     "results/core/report.md": "results.md",
@@ -97,8 +97,8 @@ def _moved(text: str, origin: str, place: str) -> str:
         if re.match(r"\w+:", target):
             return found[0]
         path = os.path.normpath(PurePosixPath(origin).parent / target)
-        if path in PLACES:
-            path = PLACES[path]
+        if path in PAGE_OF:
+            path = PAGE_OF[path]
         elif path.startswith("docs/") and not path.endswith(".yaml"):
             path = path.removeprefix("docs/")
         elif (ROOT / path).exists():

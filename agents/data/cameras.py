@@ -12,7 +12,7 @@ MAX_CAMERAS, MAX_PIXELS = 16, 4_000_000
 """Bounds of what a saved agent, a third party's file, may ask for."""
 
 
-def joined_shapes(known: Mapping[str, Shape], found: Mapping[str, Shape]) -> dict[str, Shape]:
+def merge_shapes(known: Mapping[str, Shape], found: Mapping[str, Shape]) -> dict[str, Shape]:
     """Return the shapes of the images that a model sees, with those of another environment.
 
     Args:
@@ -24,17 +24,18 @@ def joined_shapes(known: Mapping[str, Shape], found: Mapping[str, Shape]) -> dic
     """
     if known and found and dict(known) != dict(found):
         raise ValueError(
-            f"images have the cameras {described(found)}; expected {described(known)}, as in the other environments"
+            f"images have the cameras {format_shapes(found)}; expected {format_shapes(known)}, as in the other "
+            "environments"
         )
     return dict(known or found)
 
 
-def described(shapes: Mapping[str, Shape]) -> str:
+def format_shapes(shapes: Mapping[str, Shape]) -> str:
     """Return the cameras and shapes of images in words."""
     return ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in shapes.items()) or "no camera"
 
 
-def checked_shapes(content: Mapping[str, Any]) -> dict[str, Shape]:
+def parse_shapes(content: Mapping[str, Any]) -> dict[str, Shape]:
     """Return the shapes of images of a saved model, a third party's file.
 
     Raises:
@@ -48,7 +49,7 @@ def checked_shapes(content: Mapping[str, Any]) -> dict[str, Shape]:
         shapes[name] = (shape[0], shape[1], shape[2])
     if len(shapes) > MAX_CAMERAS or any(math.prod(shape) > MAX_PIXELS for shape in shapes.values()):
         raise ValueError(
-            f"the model has images of {described(shapes)}; expected at most {MAX_CAMERAS} cameras and {MAX_PIXELS} "
-            "numbers in an image"
+            f"the model has images of {format_shapes(shapes)}; expected at most {MAX_CAMERAS} cameras and "
+            f"{MAX_PIXELS} numbers in an image"
         )
     return shapes

@@ -59,7 +59,7 @@ class _Loop:
             env.close()
 
 
-class _Apart:
+class _IndependentProcesses:
     """Processes that each step their part of the environments by a loop, without exchanging anything.
 
     No vector environment with as many workers can be faster: this is what the processor allows.
@@ -76,7 +76,9 @@ class _Apart:
         for number in range(WORKERS):
             here, there = multiprocessing.Pipe()
             multiprocessing.Process(
-                target=_step_apart, args=(there, f"{name}, process {number}", env_id, self._count), daemon=True
+                target=_step_without_exchange,
+                args=(there, f"{name}, process {number}", env_id, self._count),
+                daemon=True,
             ).start()
             self._connections.append(here)
 
@@ -94,7 +96,7 @@ class _Apart:
             connection.send(None)
 
 
-def _step_apart(connection: Connection, name: str, env_id: str, count: int) -> None:
+def _step_without_exchange(connection: Connection, name: str, env_id: str, count: int) -> None:
     """Do the actions that another process sends, until it sends None."""
     loop = _Loop(name, env_id, count)
     while (batches := connection.recv()) is not None:
@@ -139,7 +141,7 @@ def measure(
         training_rounds: Number of trainings of each kind.
     """
     several, one, theirs = f"{WORKERS} workers", "1 worker", f"AsyncVectorEnv of {ENVIRONMENTS}"
-    apart = _Apart(f"{WORKERS} processes that exchange nothing", env_id)
+    independent = _IndependentProcesses(f"{WORKERS} processes that exchange nothing", env_id)
     loops = [
         _Loop("a loop over 1 environment", env_id, 1),
         _Loop(f"a loop over {ENVIRONMENTS} environments", env_id, ENVIRONMENTS),
@@ -149,7 +151,7 @@ def measure(
         _Vector(one, partial(make_vec, env_id, ENVIRONMENTS, num_workers=1)),
         _Vector(theirs, lambda: AsyncVectorEnv([partial(gym.make, env_id)] * ENVIRONMENTS)),
     ]
-    measured: list[Any] = [*loops, apart, *vectors]
+    measured: list[Any] = [*loops, independent, *vectors]
     space = vectors[0].envs.action_space
     space.seed(0)
     batches = [space.sample() for _ in range(steps)]
@@ -175,8 +177,8 @@ def measure(
         yield median(f"{env_id}, {name}: processor time of all processes", costs[name], "ms a step")
     pairs = [
         (several, theirs),
-        (several, apart.name),
-        *((ours, loop.name) for ours in (several, one, apart.name) for loop in loops),
+        (several, independent.name),
+        *((ours, loop.name) for ours in (several, one, independent.name) for loop in loops),
     ]
     for ours, against in pairs:
         ratios = [mine / other for mine, other in zip(rates[ours], rates[against], strict=True)]

@@ -42,10 +42,10 @@ class TeleopServer(PageServer):
 
     def __init__(self, access: Access, inputs: Inputs, hub: Hub, session: Session, about: JsonObject) -> None:
         page = Page(PAGE, {**about, **_choices()}, {"/export/{format}": _Exports(inputs, hub).send})
-        super().__init__(access, hub, _Driven(session, inputs, hub), page)
+        super().__init__(access, hub, _PageSession(session, inputs, hub), page)
 
 
-class _Driven:
+class _PageSession:
     """Session whose inputs come from a page."""
 
     def __init__(self, session: Session, inputs: Inputs, hub: Hub) -> None:

@@ -28,7 +28,7 @@ class Successes:
     home: int
     episodes: int
 
-    def described(self, count: int) -> str:
+    def format_rate(self, count: int) -> str:
         """Return a number of successes as a rate with its 95% Wilson interval."""
         low, high = wilson_interval(count, self.episodes)
         return f"{count / self.episodes:.3f} [{low:.3f}, {high:.3f}]"

@@ -93,8 +93,8 @@ def adapt(
         check_free(out, overwrite=overwrite)
         before, after = result.check.before, result.check.after
         table = Table("success", "before", "after", box=None)
-        table.add_row("in the changed environment", *(each.described(each.changed) for each in (before, after)))
-        table.add_row("where it was trained", *(each.described(each.home) for each in (before, after)))
+        table.add_row("in the changed environment", *(each.format_rate(each.changed) for each in (before, after)))
+        table.add_row("where it was trained", *(each.format_rate(each.home) for each in (before, after)))
         console.print(table)
         console.print(
             "The adapted agent is better."

@@ -75,7 +75,7 @@ class Lam(PolicyAgent):
         """Return an untrained policy for the environment alone."""
         interface = self._interface
         make = self.settings.network_class
-        schema = Schema.of([interface.layout], by_name=make.by_name).seeing([interface.images])
+        schema = Schema.of([interface.layout], by_name=make.by_name).with_images([interface.images])
         network = make(schema, [interface.robot], interface.action_size, self.settings.sizes)
         return policy_in(interface, network, self.settings)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.data.cameras import Shape, checked_shapes, joined_shapes
+from agents.data.cameras import Shape, merge_shapes, parse_shapes
 from agents.types import JsonObject
 from lam_envs.observation.features import Layout
 
@@ -118,7 +118,7 @@ class Schema:
             self.cameras,
         )
 
-    def seeing(self, images: Iterable[Mapping[str, Shape]]) -> Schema:
+    def with_images(self, images: Iterable[Mapping[str, Shape]]) -> Schema:
         """Return a schema that also has the images of several environments.
 
         Args:
@@ -129,7 +129,7 @@ class Schema:
         """
         cameras = dict(self.cameras)
         for shapes in images:
-            cameras = joined_shapes(cameras, shapes)
+            cameras = merge_shapes(cameras, shapes)
         return replace(self, cameras=cameras)
 
     @property
@@ -166,7 +166,7 @@ class Schema:
             }
             counts = {kind: int(content["counts"][kind]) for kind in sizes}
             types = tuple(str(word) for word in content["types"])
-            cameras = checked_shapes(content.get("cameras", {}))
+            cameras = parse_shapes(content.get("cameras", {}))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
         made = cls(sizes, counts, types, content.get("by_name") is True, cameras)

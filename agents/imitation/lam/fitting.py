@@ -62,7 +62,7 @@ def prepare(
     make = settings.network_class
     schema = Schema.of((), by_name=make.by_name) if start is None else start.schema
     schema = schema.including(each.layout for each in known_interfaces)
-    schema = schema.seeing(each.images for each in known_interfaces)
+    schema = schema.with_images(each.images for each in known_interfaces)
     known = () if start is None else start.robots
     robots = [*known, *sorted({source.interface.robot for source in sources} - set(known))]
     action_size = max(each.action_size for each in known_interfaces)

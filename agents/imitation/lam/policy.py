@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from agents.data.cameras import Shape, described
+from agents.data.cameras import Shape, format_shapes
 from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_image, parts_of
 from agents.imitation.lam.entities import EntityReader, EntityTable
@@ -146,8 +146,8 @@ class LamPolicy(TorchPolicy[LamBatch]):
             )
         if interface.images and dict(interface.images) != dict(network.schema.cameras):
             raise ValueError(
-                f"the model has learned from images of {described(network.schema.cameras)}; this environment has "
-                f"images of {described(interface.images)}"
+                f"the model has learned from images of {format_shapes(network.schema.cameras)}; this environment has "
+                f"images of {format_shapes(interface.images)}"
             )
         known = network.robots
         self._robot = 1 + known.index(interface.robot) if interface.robot in known else UNKNOWN_ROBOT

@@ -10,7 +10,7 @@ from lam_envs.observation.instructions import check_instruction
 from lam_envs.tasks.table.commands import OBJECTS, TARGETS, VERBS, instructions_for, names_of, phrase
 from lam_envs.validation import unknown_name
 
-PLACES: Mapping[str, tuple[str, ...]] = {
+PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("lift", "bin", "drawer"), ("x",)),
     **dict.fromkeys(("left", "right", "push", "stack"), ("x", "y")),
     **dict.fromkeys(("open", "close"), ()),
@@ -46,22 +46,22 @@ def check_wording(value: Any) -> Wording:
 
 def _check_sentence(verb: str, sentence: Any) -> None:
     check_instruction(f"the wording of {verb}", sentence)
-    places = PLACES[verb]
-    if not _has_places(sentence, places):
-        names = " and ".join(f"{{{place}}}" for place in places)
-        expected = f"{names} once, and no other name in braces" if places else "no name in braces"
+    placeholders = PLACEHOLDERS[verb]
+    if not _has_placeholders(sentence, placeholders):
+        names = " and ".join(f"{{{name}}}" for name in placeholders)
+        expected = f"{names} once, and no other name in braces" if placeholders else "no name in braces"
         raise ValueError(f"a sentence in the wording of {verb} is {sentence!r}; expected {expected}")
     # With the longest names: an error later would end a collection.
     check_instruction(f"the wording of {verb}, with names,", _filled(sentence, LONGEST_OBJECT, LONGEST_TARGET))
 
 
-def _has_places(sentence: str, places: Sequence[str]) -> bool:
+def _has_placeholders(sentence: str, placeholders: Sequence[str]) -> bool:
     """Return True if a sentence has each name once, and no other braces: ``str.format`` would read attributes."""
     rest = sentence
-    for place in places:
-        if rest.count(f"{{{place}}}") != 1:
+    for name in placeholders:
+        if rest.count(f"{{{name}}}") != 1:
             return False
-        rest = rest.replace(f"{{{place}}}", "")
+        rest = rest.replace(f"{{{name}}}", "")
     return "{" not in rest and "}" not in rest
 
 

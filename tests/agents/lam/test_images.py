@@ -75,7 +75,9 @@ def test_each_readout_of_images_learns(readout: str, seen: Any, make: Make, tmp_
 
 def test_a_minibatch_has_images_of_its_steps_or_none(both: Any) -> None:
     sources = [read_source(dataset) for dataset in both]
-    schema = Schema.of([each.interface.layout for each in sources]).seeing(each.interface.images for each in sources)
+    schema = Schema.of([each.interface.layout for each in sources]).with_images(
+        each.interface.images for each in sources
+    )
     mixture = Mixture(sources, schema, ["panda"], 4, 8)
     mixture.fit_words(torch.zeros(len(mixture.parsed), 1, dtype=torch.int64))
     count = len(sources[0])
