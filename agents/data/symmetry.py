@@ -157,7 +157,7 @@ def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirro
             continue
         elif kind in ANGLES or numbers != 1 or name.startswith(("tool/", "joint/")) or kind in FINGERS:
             unknown.append(name)
-    reasons = [f"no known image of {', '.join(unknown)}"] if unknown else []
+    reasons = [f"no known transformation of {', '.join(unknown)}"] if unknown else []
     if actions.shape != (ACTIONS,):
         reasons.append(f"actions of shape {actions.shape}")
     if len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):

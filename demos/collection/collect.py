@@ -101,7 +101,7 @@ def collect(
             "without a module. In other environments there is no expert: give a --policy"
         )
     if demonstrator == TELEOP:
-        raise ValueError(f"a person drives: python -m demos teleop {env_id}")
+        raise ValueError(f"demonstrator {TELEOP!r} is a person on a page: run python -m demos teleop {env_id}")
     plan = Plan(
         env_id,
         dict(env_kwargs or {}),

@@ -195,7 +195,7 @@ def installed(root: str | Path | None = None) -> Iterator[tuple[str, Metadata]]:
         try:
             metadata = json.loads((folder / METADATA_FILE_NAME).read_text())
             if not isinstance(metadata, dict):
-                raise ValueError(f"{METADATA_FILE_NAME} is no JSON object")
+                raise ValueError(f"{METADATA_FILE_NAME} is not a JSON object")
         except (OSError, ValueError, RecursionError) as error:
             fault = access_error(error, folder) or f"the dataset at {folder} is damaged: {error}"
             warnings.warn(str(fault), stacklevel=2)

@@ -277,7 +277,7 @@ class Driving:
         elif name == "undo":
             self._watcher.notice("this is the start of the episode", is_error=True)
         elif not self._watcher.handle(command):
-            self._watcher.notice(f"{name} is not possible while you drive", is_error=True)
+            self._watcher.notice(f"{name} is not possible while you control the robot", is_error=True)
         self._watcher.show()
 
     def _choose(self, observation: Observation) -> DrivenAction:
@@ -286,7 +286,7 @@ class Driving:
         try:
             return DrivenAction(self._predicted(self._policy, observation), False)
         except Exception as error:  # A third party's policy may raise anything.
-            self._watcher.notice(f"the policy failed, you drive: {error!r}"[:300], is_error=True)
+            self._watcher.notice(f"the policy failed; you control the robot: {error!r}"[:300], is_error=True)
             self._take()
             return DrivenAction(self._steering.action(self._inputs.motion), True)
 

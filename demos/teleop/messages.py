@@ -70,7 +70,7 @@ def parse(text: object) -> Motion | Received | Command:
     """Read a message of the page, which need not be trusted.
 
     Raises:
-        ValueError: It is no JSON object, or has an unknown type or an invalid value.
+        ValueError: It is not a JSON object, or has an unknown type or an invalid value.
     """
     message = parse_object(text)
     kind = message.get("type")

@@ -34,9 +34,9 @@ def talk(
     video: Annotated[
         Path | None, typer.Option(help="MP4, WebP or GIF file for a video of the session, with the instructions.")
     ] = None,
-    web: Annotated[bool, typer.Option("--web", help="Open a page with the live image, in place of the terminal.")] = (
-        False
-    ),
+    web: Annotated[
+        bool, typer.Option("--web", help="Serve a page with live images instead, and print its address.")
+    ] = False,
     host: driving.Host = "127.0.0.1",
     port: driving.Port = 8765,
     token: driving.Token = False,
@@ -47,8 +47,8 @@ def talk(
 ) -> None:
     """Give a saved agent instructions, which it follows in one scene; an empty line ends the session.
 
-    It reports words that it has not learned, and objects that are not in the scene. With --web, you talk to it on a
-    page; end the program with Ctrl-C.
+    It reports words that it has not learned, and objects that are not in the scene. With --web, you give
+    instructions on a page, whose address is printed; end the program with Ctrl-C.
     """
     with clear_errors():
         if web and (video is not None or instruction):

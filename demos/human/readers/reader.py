@@ -240,16 +240,18 @@ def parse_json(text: str, path: Path) -> Any:
     """
 
     def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is no JSON number")
+        raise ValueError(f"{constant} is not a JSON number")
 
     try:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
-        raise RecordingError(path, f"line {error.lineno} column {error.colno}", f"no JSON: {error.msg}") from None
+        raise RecordingError(
+            path, f"line {error.lineno} column {error.colno}", f"not valid JSON: {error.msg}"
+        ) from None
     except RecursionError:
         raise RecordingError(path, "", "JSON that is nested too deep") from None
     except ValueError as error:
-        raise RecordingError(path, "", f"no JSON: {error}") from None
+        raise RecordingError(path, "", f"not valid JSON: {error}") from None
 
 
 def read_npy(content: bytes) -> npt.NDArray[Any]:

@@ -18,16 +18,16 @@ def parse_object(text: object) -> JsonObject:
     """Read a message of a page, which need not be trusted.
 
     Raises:
-        ValueError: It is no JSON object.
+        ValueError: It is not a JSON object.
     """
     if not isinstance(text, str):
-        raise ValueError("a message is no text")
+        raise ValueError("a message is not text")
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("a message is no JSON") from None
+        raise ValueError("a message is not valid JSON") from None
     if not isinstance(message, dict):
-        raise ValueError("a message is no JSON object")
+        raise ValueError("a message is not a JSON object")
     return message
 
 

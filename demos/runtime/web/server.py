@@ -32,7 +32,7 @@ HEARTBEAT_SECONDS = 5.0
 MAX_FAULTS = 20
 """Invalid messages of a connection, after which it is closed."""
 REFUSED, FAULTY = 4009, 4000
-"""Codes of closed connections: another page drives; too many invalid messages."""
+"""Codes of closed connections: another page controls the robot; too many invalid messages."""
 
 
 class PageFile(NamedTuple):
@@ -182,8 +182,8 @@ class PageServer:
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, heartbeat=HEARTBEAT_SECONDS, compress=False)
         if self._hub.socket is not None:
             await socket.prepare(request)
-            await socket.send_json({"type": "refused", "text": "another page drives the robot; close it first"})
-            await socket.close(code=REFUSED, message=b"another page drives")
+            await socket.send_json({"type": "refused", "text": "another page controls the robot; close it first"})
+            await socket.close(code=REFUSED, message=b"another page controls the robot")
             return socket
         self._hub.attach(socket)
         try:

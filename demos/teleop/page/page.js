@@ -194,7 +194,7 @@ function showFacts(state) {
     ...Object.entries(state.counts).map(([name, value]) => [`${name} ${value}`, ""]),
   ];
   if (page.about.policy) {
-    facts.splice(1, 0, [state.driver === "policy" ? `${page.about.policy} drives` : "you drive", "driver"]);
+    facts.splice(1, 0, [state.driver === "policy" ? `controlled by ${page.about.policy}` : "controlled by you", "driver"]);
   }
   if (state.phase === "driving" && !state.hold) facts.push([`${state.hz.toFixed(0)} steps/s`, ""]);
   byId("facts").replaceChildren(...facts.map(([text, kind]) => element("li", text, kind)));

@@ -209,8 +209,8 @@ def test_a_second_page_is_refused(running: Program) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("{", "no JSON"),
-        ("[]", "no JSON object"),
+        ("{", "not valid JSON"),
+        ("[]", "not a JSON object"),
         ('{"type": "close"}', "is of type 'close'"),  # what only the program itself may say
         ('{"type": "instruct"}', "'text' of a message is None"),
         ('{"type": "instruct", "text": "  "}', "not empty"),

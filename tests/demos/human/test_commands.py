@@ -73,7 +73,7 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
     broken.write_text('{"people": [')
     for arguments, message in (
         (["inspect", tmp_path / "none.bvh"], "no recording"),
-        (["inspect", broken], "broken.json: line 1 column 13: no JSON"),
+        (["inspect", broken], "broken.json: line 1 column 13: not valid JSON"),
         (["adapt", hand, "LamPickPlace-v0"], "the recording is in pixels; give its camera"),
         (["adapt", walk, "LamPickPlace-v0", "--grasp", "99"], "outside of the recording"),
         (["adapt", walk, "LamDrawer-v0"], "recordings cannot be adapted to the task 'drawer'"),

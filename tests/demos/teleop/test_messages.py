@@ -34,9 +34,9 @@ def test_a_motion_is_clipped_to_its_range() -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "no JSON"),
-        ("[" * 100_000, "no JSON"),
-        ("[1]", "no JSON object"),
+        ("", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[1]", "not a JSON object"),
         ('{"type": 3}', "is of type 3"),
         ('{"type": "close"}', "is of type 'close'"),  # what only the program itself may say
         ('{"type": "export"}', "is of type 'export'"),

@@ -156,7 +156,7 @@ def test_a_second_page_is_refused_and_the_first_goes_on(reach: Program) -> None:
     async def play(opened: Page) -> None:
         async with page(reach.url) as second:
             refusal = await second.socket.receive_json()
-            assert refusal == {"type": "refused", "text": "another page drives the robot; close it first"}
+            assert refusal == {"type": "refused", "text": "another page controls the robot; close it first"}
             closed = await second.socket.receive()
             assert closed.type == aiohttp.WSMsgType.CLOSE
             assert closed.data == 4009
@@ -172,7 +172,14 @@ def test_invalid_messages_are_answered_and_change_nothing(reach: Program) -> Non
         for text in ("{", "[]", '{"type": "close"}', '{"type": "remove", "seed": 5}', '{"type": "keep"}'):
             await opened.socket.send_str(text)
         await opened.socket.send_bytes(b"\0\1")
-        for reason in ("no JSON", "JSON object", "'close'", "the seed 5", "keep is not possible", "no text"):
+        for reason in (
+            "not valid JSON",
+            "a JSON object",
+            "'close'",
+            "the seed 5",
+            "keep is not possible",
+            "not text",
+        ):
             await opened.noticed(reason)
         await opened.send("cameras", names=["side"])
         await opened.until(lambda state: state["cameras"] == ["side"])
@@ -309,7 +316,7 @@ def test_an_agent_is_watched_and_a_failing_policy_gives_the_robot_to_the_person(
         await opened.send("start")
         await opened.until(lambda state: state["step"] >= 3)
         assert opened.state["driver"] == "policy"
-        await opened.noticed("the policy failed, you drive")
+        await opened.noticed("the policy failed; you control the robot")
         await opened.until(lambda state: state["driver"] == "person")
 
     with pytest.MonkeyPatch.context() as patch:
