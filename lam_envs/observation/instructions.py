@@ -119,6 +119,11 @@ def check_instruction(what: str, text: object) -> str:
     return text
 
 
+def normalize_instruction(text: str) -> str:
+    """Return a sentence for comparisons: without case, surrounding white space, and final ``.`` and ``!``."""
+    return text.rstrip(".! \t\n").strip().casefold()
+
+
 def instruction_to_numbers(text: str) -> list[float]:
     """Return an instruction as numbers of a state vector, two bytes each, shape (64,)."""
     pairs: list[float] = encode_instruction(text).view("<u2").astype(np.float64).tolist()

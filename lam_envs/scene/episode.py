@@ -59,7 +59,13 @@ class EpisodeProperties:
         return self._world.task.instructions_for(command)
 
     def find_command(self, instruction: str) -> Command | None:
-        """Return the command whose sentences include an instruction; None if the task has no such sentence."""
+        """Return the command whose sentences include an instruction; None if the task has no such sentence.
+
+        Case, surrounding white space and a final ``.`` or ``!`` do not count.
+
+        Args:
+            instruction: Sentence.
+        """
         return find_command(instruction, self._world.task)
 
     def evaluate_command(self, command: Command) -> dict[str, bool]:

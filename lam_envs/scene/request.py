@@ -17,6 +17,7 @@ from lam_envs.observation.instructions import (
     check_instruction,
     instruction_from_numbers,
     instruction_to_numbers,
+    normalize_instruction,
 )
 from lam_envs.tasks import Task
 
@@ -108,10 +109,14 @@ def check_command(what: str, command: Any, task: Task) -> Command:
 
 
 def find_command(instruction: str, task: Task) -> Command | None:
-    """Return the command that an instruction asks for, or None for unknown words."""
+    """Return the command that an instruction asks for, or None for unknown words.
+
+    Case, surrounding white space and final punctuation do not count.
+    """
+    normalized = normalize_instruction(instruction)
     for command in task.commands():
         sentences = task.instructions_for(command)
-        if any(instruction in sentences.split(split) for split in SPLITS):
+        if any(normalized == normalize_instruction(text) for split in SPLITS for text in sentences.split(split)):
             return command
     return None
 

@@ -9,6 +9,7 @@ import pytest
 
 from demos.experts import make_expert
 from lam_envs.tasks.table import Table
+from lam_envs.tasks.table.commands import VERBS
 from tests.conftest import Make
 
 
@@ -43,6 +44,36 @@ def test_own_wording_replaces_the_sentences_of_a_verb(make: Make) -> None:
     assert same.unwrapped.command == env.unwrapped.command
     np.testing.assert_array_equal(
         same.unwrapped.features()["tool/position"], env.unwrapped.features()["tool/position"]
+    )
+
+
+@pytest.mark.parametrize("written", ["Recycle the red cube", " recycle the red cube.", "RECYCLE the red cube !! "])
+def test_case_white_space_and_final_punctuation_of_a_sentence_do_not_count(make: Make, written: str) -> None:
+    env: Any = make("LamTable-v0", wording={"bin": ["Recycle {x}."]})
+    assert env.unwrapped.find_command(written) == (VERBS.index("bin"), 0, 0)
+    assert env.unwrapped.find_command("recycle, the red cube") is None
+    env.reset(seed=0, options={"instruction": "Open the drawer."})
+    assert env.unwrapped.command == (VERBS.index("open"), 0, 0)
+    assert env.unwrapped.instruction == "Open the drawer."  # the agent gets the sentence as it was written
+
+
+@pytest.mark.parametrize(
+    ("wording", "both"),
+    [
+        ({"bin": ["recycle {x}"], "drawer": ["Recycle {x}."]}, "'bin red_cube' and 'drawer red_cube'"),
+        ({"bin": ["lift {x}"]}, "'lift red_cube' and 'bin red_cube'"),
+        ({"push": ["join {x} and {y}"], "stack": ["join {y} and {x}"]}, "'push .*' and 'stack .*'"),
+        ({"open": ["use the drawer"], "close": ["use the drawer"]}, "'open' and 'close'"),
+    ],
+)
+def test_a_sentence_for_two_commands_is_refused(wording: Any, both: str) -> None:
+    with pytest.raises(ValueError, match=f"asks for both {both}; expected different sentences"):
+        Table(wording=wording)
+
+
+def test_a_sentence_of_a_command_that_is_left_out_can_be_used() -> None:
+    assert Table(commands=["bin"], wording={"bin": ["lift {x}"]}).instructions_for((3, 0, 0)).train == (
+        "lift the red cube",
     )
 
 

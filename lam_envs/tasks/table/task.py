@@ -52,7 +52,7 @@ from lam_envs.tasks.table.feasible import is_feasible
 from lam_envs.tasks.table.goals import ANY, box_of, is_placed, offset
 from lam_envs.tasks.table.layout import HEIGHT, MIN_CUBES, PARKED, Layout, sample_layout
 from lam_envs.tasks.table.scene import ABSENT_X, BIN_NAME, add_objects, layout_of
-from lam_envs.tasks.table.wording import check_wording, worded_instructions
+from lam_envs.tasks.table.wording import check_distinct, check_wording, worded_instructions
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 MAX_CHAIN = 20
@@ -132,7 +132,7 @@ class Table(Task):
         cubes: Number of cubes, 3 to 5; by default sampled.
         without: Verbs and commands that are never sampled, to measure combinations that no demonstration shows.
         wording: Your own sentences by verb, such as ``{"bin": ["recycle {x}"]}``, in place of those of the task.
-            ``{x}`` is the object that is moved, and ``{y}`` the target.
+            ``{x}`` is the object that is moved, and ``{y}`` the target. No two commands can have the same sentence.
     """
 
     name = "table"
@@ -166,6 +166,7 @@ class Table(Task):
     ) -> None:
         self._wording = check_wording({} if wording is None else wording)
         self._commands = chosen_commands(commands, without)
+        check_distinct(self._wording, self._commands)
         if cubes is not None and (isinstance(cubes, bool) or cubes not in range(MIN_CUBES, len(CUBES) + 1)):
             raise ValueError(f"cubes is {cubes!r}; expected {MIN_CUBES} to {len(CUBES)}, or None to sample it")
         self._cubes = cubes

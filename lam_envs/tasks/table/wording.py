@@ -6,8 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lam_envs.observation import Command, Instructions
-from lam_envs.observation.instructions import check_instruction
-from lam_envs.tasks.table.commands import OBJECTS, TARGETS, VERBS, instructions_for, names_of, phrase
+from lam_envs.observation.instructions import SPLITS, check_instruction, normalize_instruction
+from lam_envs.tasks.table.commands import (
+    OBJECTS,
+    TARGETS,
+    VERBS,
+    command_name,
+    instructions_for,
+    names_of,
+    phrase,
+)
 from lam_envs.validation import unknown_name
 
 PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {
@@ -63,6 +71,30 @@ def _has_placeholders(sentence: str, placeholders: Sequence[str]) -> bool:
             return False
         rest = rest.replace(f"{{{name}}}", "")
     return "{" not in rest and "}" not in rest
+
+
+def check_distinct(wording: Wording, commands: Sequence[Command]) -> None:
+    """Check that each sentence of the wording asks for one command only.
+
+    Args:
+        wording: Sentences by verb.
+        commands: Commands of the environment.
+
+    Raises:
+        ValueError: Two commands have the same sentence, apart from case and final punctuation.
+    """
+    if not wording:
+        return
+    owners: dict[str, Command] = {}
+    for command in commands:
+        sentences = worded_instructions(command, wording)
+        for sentence in (text for split in SPLITS for text in sentences.split(split)):
+            owner = owners.setdefault(normalize_instruction(sentence), command)
+            if owner != command and not wording.keys().isdisjoint({VERBS[owner[0]], VERBS[command[0]]}):
+                raise ValueError(
+                    f"wording: {sentence!r} asks for both {command_name(owner)!r} and {command_name(command)!r}; "
+                    "expected different sentences for different commands"
+                )
 
 
 def worded_instructions(command: Command, wording: Wording) -> Instructions:
