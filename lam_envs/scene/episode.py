@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Command, Features, Instructions
 from lam_envs.scene.request import check_command, find_command
@@ -68,6 +71,18 @@ class EpisodeProperties:
         """
         return find_command(instruction, self._world.task)
 
+    def can_evaluate(self, command: Command) -> bool:
+        """Return True if :meth:`evaluate_command` knows the success of a command: its task defines ``goal_of``.
+
+        Args:
+            command: One of :attr:`commands`.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+            ValueError: The task has no such command.
+        """
+        return self._goal_of(check_command("the command", command, self._world.task)) is not None
+
     def evaluate_command(self, command: Command) -> dict[str, bool]:
         """Return ``is_success`` and its conditions for any command in the present state, which does not change.
 
@@ -77,11 +92,26 @@ class EpisodeProperties:
             command: One of :attr:`commands`.
 
         Raises:
+            NotImplementedError: The task does not define ``goal_of``.
             ResetNeeded: ``reset`` has not been called.
             ValueError: The task has no such command.
         """
-        flags = self._world.evaluate(check_command("the command", command, self._world.task))
-        return {name: bool(flag) for name, flag in flags.items()}
+        task = self._world.task
+        checked = check_command("the command", command, task)
+        goal = self._goal_of(checked)
+        if goal is None:
+            raise NotImplementedError(
+                f"task {task.name} cannot evaluate a command: {type(task).__name__} lacks goal_of"
+            )
+        return {name: bool(flag) for name, flag in self._world.evaluate(checked, goal).items()}
+
+    def _goal_of(self, command: Command) -> npt.NDArray[np.float32] | None:
+        """Return the desired goal of a command in the present scene; None if the task does not define it."""
+        scene = self._world.active_scene()
+        if not command:
+            return self._world.desired_goal
+        goal = self._world.task.goal_of(scene.simulation, command)
+        return None if goal is None else np.array(goal, np.float32)
 
     @property
     def chain(self) -> int:

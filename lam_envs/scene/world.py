@@ -190,10 +190,9 @@ class World:
         has_objects = self.task.movable_objects or self.task.articulated_objects
         return sample.physics_scale if has_objects else PhysicsScale()
 
-    def evaluate(self, command: Command) -> dict[str, Flags]:
-        """Return success and its conditions for a command in the present state, which does not change."""
+    def evaluate(self, command: Command, desired: npt.NDArray[np.float32]) -> dict[str, Flags]:
+        """Return success and its conditions for a command and its goal in the present state."""
         scene, task = self.active_scene(), self.task
-        desired = np.array(task.goal_of(scene.simulation, command), np.float32) if command else self.desired_goal
         seen = task.observe(scene.simulation, scene.robot, scene.fingertips, desired, command)
         achieved = np.array(seen.achieved_goal, np.float32)
         return task.evaluate(achieved, desired)

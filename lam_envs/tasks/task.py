@@ -203,16 +203,16 @@ class Task(ABC):
         """
         return self.commands()
 
-    def goal_of(self, simulation: Simulation, command: Command) -> tuple[float, ...]:
+    def goal_of(self, simulation: Simulation, command: Command) -> tuple[float, ...] | None:
         """Return the desired goal of another command than that of the episode, in the present scene.
 
-        Tasks with several commands define it.
+        Tasks with several commands define it. None, the default, means that other commands cannot be evaluated.
 
         Args:
             simulation: The simulation.
             command: One of :meth:`commands`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has several commands: define goal_of")
+        return None
 
     def is_due(self, achieved: Goals, desired: Goals) -> bool:
         """Return True if the present command is done and another one follows in the same episode; by default never.

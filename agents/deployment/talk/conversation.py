@@ -32,7 +32,8 @@ class Outcome(str, Enum):
     DONE = "done"
     FAILED = "failed"
     STOPPED = "stopped"
-    """The robot rests or the steps are used up, and no command of the task belongs to the sentence."""
+    """The robot rests or the steps are used up, and success is unknown: the sentence belongs to no command, or the
+    task cannot evaluate it."""
 
 
 class Answer(NamedTuple):
@@ -70,6 +71,7 @@ class Conversation:
         self._env = cast(ManipulationEnv, env.unwrapped)
         self.outcome: Outcome | None = None
         self.steps = 0
+        self._is_unmeasured = False
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
@@ -143,14 +145,13 @@ class Conversation:
         return next((text for text in sentences if not self.unknown_words(text)), sentences[0])
 
     def _command_of(self, instruction: str) -> Command | None:
-        """Return the command of a sentence; None if its success cannot be evaluated."""
+        """Return the command of a sentence; None if there is none, or its success cannot be evaluated."""
         command = self._env.find_command(instruction)
-        try:
-            if command is not None:
-                self._env.evaluate_command(command)
-        except NotImplementedError:
-            return None
-        return command
+        return None if command is None or self._lacks_goal(command) else command
+
+    def _lacks_goal(self, command: Command | None) -> bool:
+        """Return True for a command of a task, such as a third party's, that does not define ``goal_of``."""
+        return command is not None and not self._env.can_evaluate(command)
 
     def _is_fulfilled(self, command: Command) -> bool:
         return bool(self._env.evaluate_command(command)["is_success"])
@@ -160,7 +161,10 @@ class Conversation:
         after = f"after {self.steps} steps."
         if self.outcome is Outcome.DONE:
             return f"Done {after}"
-        return f"Not done: stopped {after}" if self.outcome is Outcome.FAILED else f"Stopped {after}"
+        if self.outcome is Outcome.FAILED:
+            return f"Not done: stopped {after}"
+        reason = " Success is unknown: the task does not define goal_of." if self._is_unmeasured else ""
+        return f"Stopped {after}{reason}"
 
     def follow(self, instruction: str, max_steps: int) -> Iterator[int]:
         """Follow an instruction until it is done or the tool rests for one second; yield the number of steps.
@@ -177,6 +181,7 @@ class Conversation:
         """
         encoded, state, resting, lasting = encode_instruction(instruction), None, 0, 0
         command = self._command_of(instruction)
+        self._is_unmeasured = self._lacks_goal(self._env.find_command(instruction))
         self.outcome, self.steps = Outcome.WORKING, 0
         for step in range(1, max_steps + 1):
             observation = {**cast(dict[str, Any], self._observation), INSTRUCTION_KEY: encoded}
