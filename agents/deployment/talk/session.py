@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -80,6 +81,7 @@ class TalkSession:
         self._period = 1.0 / (CONTROL_HZ * settings.real_time_factor)
         self._commands: queue.Queue[Command] = queue.Queue()
         self._later: deque[Command] = deque()
+        self._is_closed = threading.Event()
         self._log: deque[JsonObject] = deque(maxlen=MAX_ENTRIES)
         self._seed = settings.seed
         self._frame = 0
@@ -112,8 +114,9 @@ class TalkSession:
         self._commands.put(DISCONNECTED)
 
     def close(self) -> None:
-        """End the session."""
-        self._commands.put(CLOSE)
+        """End the session; commands that wait are not carried out."""
+        self._is_closed.set()
+        self._commands.put(CLOSE)  # wakes the thread
 
     # Thread of the session
 
@@ -131,7 +134,8 @@ class TalkSession:
             self._env.close()
 
     def _next(self) -> Command:
-        return self._later.popleft() if self._later else self._commands.get()
+        command = self._later.popleft() if self._later else self._commands.get()
+        return CLOSE if self._is_closed.is_set() else command
 
     def _handle(self, command: Command) -> None:
         """Handle a command that is possible at any time."""
@@ -200,9 +204,10 @@ class TalkSession:
         """Wait until the next step is due; return a command that comes before, None without one."""
         try:
             wait = due - self._clock()
-            return self._commands.get(timeout=wait) if wait > 0.0 else self._commands.get_nowait()
+            command = self._commands.get(timeout=wait) if wait > 0.0 else self._commands.get_nowait()
         except queue.Empty:
             return None
+        return CLOSE if self._is_closed.is_set() else command
 
     # What the page shows
 

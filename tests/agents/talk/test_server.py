@@ -20,10 +20,15 @@ import gymnasium as gym
 import pytest
 
 import agents
+from agents.deployment.talk.conversation import Conversation
 from agents.deployment.talk.messages import Command, parse
+from agents.deployment.talk.session import MAX_WAITING, TalkSession, TalkSettings
 from agents.imitation.lam.language import parse as parse_sentence
+from demos.runtime.web.hub import Hub
 from demos.runtime.web.messages import unpack
+from tests.agents.lam.scenes import policy_of
 from tests.browser import Browser, browsing
+from tests.conftest import Make
 from tests.demos.teleop.client import get
 
 WORDS = "lift the put in on pick up push to open close stack place of left right side"
@@ -254,6 +259,16 @@ def test_a_page_that_sends_nonsense_is_disconnected(running: Program, sent: list
 )
 def test_paths_and_origins(running: Program, path: str, headers: dict[str, str], status: int) -> None:
     assert get(running.url + path, **headers)[0] == status
+
+
+def test_a_closed_session_does_not_carry_out_what_waits(make: Make) -> None:
+    env = make("LamTable-v0", instruct=True)
+    session = TalkSession(Conversation(policy_of(env), env, seed=0), env, TalkSettings(image_size=64), Hub())
+    for _ in range(MAX_WAITING):
+        session.receive(json.dumps({"type": "scene"}))
+    session.close()
+    session.run()
+    assert session._seed == 0  # no new scene
 
 
 def test_a_wrong_token_is_refused_and_interrupting_ends_the_program_cleanly(folder: Path) -> None:
