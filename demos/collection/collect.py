@@ -26,8 +26,9 @@ from demos.collection.recording import check_spaces
 from demos.collection.shards import Shard, begin_run, merge, shards_of, write_shard
 from demos.collection.versions import major_versions
 from demos.datasets.loading import dataset_folder, datasets_root, load
-from demos.datasets.metadata import HISTORY, PLAN, plan_of
+from demos.datasets.metadata import HISTORY, PLAN, holds_images, plan_of, small_images
 from demos.datasets.writing import check_replaceable, publish
+from demos.runtime.console import console
 from demos.runtime.engines import Engine, Job, JobPath, LocalEngine
 from demos.runtime.files import write_json
 from demos.runtime.types import Env, JsonObject, Keywords
@@ -74,7 +75,7 @@ def collect(
         motion: Motion of a person that the robot imitates, see :mod:`demos.human`, as JSON; the demonstrator is then
             ``human``. The infos ``kept_deviation`` and ``path_distance`` say how closely.
         keep_failures: Keep episodes that fail.
-        jpeg: Store images as JPEG: smaller, with loss.
+        jpeg: Store images as JPEG: smaller, with loss. Images below 32 pixels are stored uncompressed.
         env_kwargs: Keywords for ``gym.make``.
         workers: Number of processes that record at the same time.
         engine: Engine that runs the jobs, in place of ``workers`` processes on this machine.
@@ -122,6 +123,8 @@ def collect(
     try:
         _check_limit(env)
         check_spaces(env)
+        if jpeg and progress:
+            _print_uncompressed(env)
         if policy is not None:
             make_policy_demonstrator(policy, env)
         if motion is not None:
@@ -133,6 +136,14 @@ def collect(
         raise FileExistsError(f"another process is collecting {name}; wait for it") from None
     finally:
         env.close()
+
+
+def _print_uncompressed(env: Env) -> None:
+    """Print which images ``jpeg`` does not apply to."""
+    if small := small_images(env.observation_space):
+        console.print(f"not stored as JPEG, but uncompressed: {', '.join(small)}; JPEG needs at least 32 x 32 pixels")
+    elif not holds_images(env.observation_space):
+        console.print("the observations have no images: JPEG changes nothing")
 
 
 def _check_limit(env: Env) -> None:

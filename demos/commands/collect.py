@@ -42,7 +42,9 @@ def collect(
         typer.Option(help="Policy that acts in place of the expert, in any environment: package.module:Name."),
     ] = None,
     keep_failures: Annotated[bool, typer.Option(help="Keep episodes that fail.")] = False,
-    jpeg: Annotated[bool, typer.Option(help="Store images as JPEG: smaller, with loss.")] = False,
+    jpeg: Annotated[
+        bool, typer.Option(help="Store images of at least 32 x 32 pixels as JPEG: smaller, with loss.")
+    ] = False,
     env_kwargs: Annotated[
         list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; may be repeated.")
     ] = [],  # noqa: B006  (typer reads the default, which never changes)

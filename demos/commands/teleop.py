@@ -29,7 +29,9 @@ KeepFailures = Annotated[bool, typer.Option(help="Allow to keep episodes that fa
 EnvKeywords = Annotated[
     list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; may be repeated.")
 ]
-Jpeg = Annotated[bool, typer.Option(help="Store observed images as JPEG: smaller, with loss.")]
+Jpeg = Annotated[
+    bool, typer.Option(help="Store observed images of at least 32 x 32 pixels as JPEG: smaller, with loss.")
+]
 Id = Annotated[str | None, typer.Option("--id", help="Id of the dataset; derived from the settings by default.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace a dataset of that id; by default its episodes stay.")]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import minari
+import numpy as np
 from gymnasium.envs.registration import EnvSpec, registry
 from minari.dataset.minari_storage import is_image_space
 
@@ -128,6 +129,23 @@ def holds_images(space: Space) -> bool:
     if isinstance(space, gym.spaces.Tuple):
         return any(map(holds_images, space.spaces))
     return bool(is_image_space(space))
+
+
+def small_images(space: Space, name: str = "the observation") -> list[str]:
+    """Return the images of a space that Minari never stores as JPEG, because a side is below 32 pixels.
+
+    Args:
+        space: Observation space.
+        name: Name of the value in the result.
+    """
+    if isinstance(space, gym.spaces.Dict):
+        return [text for key, part in space.spaces.items() for text in small_images(part, key)]
+    if isinstance(space, gym.spaces.Tuple):
+        return [text for number, part in enumerate(space.spaces) for text in small_images(part, f"{name}[{number}]")]
+    is_image = isinstance(space, gym.spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8
+    if not is_image or is_image_space(space):
+        return []
+    return [f"{name} ({' x '.join(map(str, space.shape or ()))})"]
 
 
 def rate_of(dataset: minari.MinariDataset) -> float | None:

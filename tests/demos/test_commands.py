@@ -40,6 +40,27 @@ def test_the_commands_do_a_whole_round(tmp_path: Path) -> None:
     assert video.stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("env_id", "size", "said"),
+    [
+        ("LamReachPixels-v0", "24", "uncompressed: front (24 x 24 x 3), wrist (24 x 24 x 3); JPEG needs at least 32"),
+        ("LamReachPixels-v0", "32", ""),
+        ("LamReach-v0", None, "the observations have no images: JPEG changes nothing"),
+    ],
+)
+def test_collect_reports_images_that_it_does_not_store_as_jpeg(
+    env_id: str, size: str | None, said: str, tmp_path: Path
+) -> None:
+    keywords = ["--env-kwargs", "max_episode_steps=2"]
+    for name in ("image_width", "image_height") if size else ():
+        keywords += ["--env-kwargs", f"{name}={size}"]
+    options = ["--episodes", "1", "--keep-failures", "--jpeg", "--root", str(tmp_path)]
+    done = invoked("collect", env_id, *options, *keywords)
+    assert done.exit_code == 0, done.stderr
+    assert said in done.output
+    assert ("JPEG" in done.output) == bool(said)
+
+
 def test_errors_are_one_clear_line(tmp_path: Path) -> None:
     demos.collect("LamReach-v0", episodes=2, dataset_id="made-v0", root=tmp_path)
     torn = demos.collect("LamReach-v0", episodes=2, dataset_id="torn-v0", root=tmp_path).storage.data_path
