@@ -2,12 +2,15 @@
 
 A minibatch of windows is drawn from many episodes. JPEG images and compressed arrays must be decoded a whole episode
 at a time, which takes longer than the training. The frame cache is decoded once. It is written under another name and
-renamed when it is complete. It is used only if the dataset and the decoder have not changed since.
+renamed when it is complete. It is used only if the dataset and the decoder have not changed since, and if its arrays
+are those that were written.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -30,7 +33,11 @@ from demos.runtime.types import Array
 
 ATTRIBUTE = "lam_envs_frame_cache"
 """Attribute of a frame cache: the dataset and the decoder that it was written from."""
-VERSION = 1
+LAYOUT = "lam_envs_frame_cache_layout"
+"""Attribute of a frame cache: checksum of its arrays, see :func:`_layout`. It is written last."""
+SAMPLE_BYTES = 256
+"""Bytes at both ends of each array that the checksum includes: all of them would take as long as to read the file."""
+VERSION = 2
 """Version of the format."""
 GIGABYTE = 10**9
 
@@ -42,13 +49,19 @@ def frame_cache_file(dataset: minari.MinariDataset) -> Path:
 
 
 def has_frame_cache(dataset: minari.MinariDataset) -> bool:
-    """Return True if a dataset has a complete frame cache that is up to date."""
+    """Return True if a dataset has a complete frame cache that is up to date and undamaged.
+
+    Of the values, only those at both ends of each array are checked.
+    """
+    path = frame_cache_file(dataset)
     try:
-        with open_data(frame_cache_file(dataset)) as file:
-            written = file.attrs.get(ATTRIBUTE)
-            return isinstance(written, str) and written == _origin(dataset)
-    except OSError:
-        # There is none, or it is no HDF5 file.
+        with open_data(path) as file:
+            written, layout = file.attrs.get(ATTRIBUTE), file.attrs.get(LAYOUT)
+            if not (isinstance(written, str) and written == _origin(dataset)):
+                return False
+            return isinstance(layout, str) and layout == _layout(file, path)
+    except (OSError, RuntimeError, KeyError):
+        # There is none, or it is not an HDF5 file, or a part of it cannot be read.
         return False
 
 
@@ -110,6 +123,8 @@ def _write(dataset: minari.MinariDataset, path: Path, *, progress: bool) -> None
                 for name, values in parts.items():
                     file.create_dataset(f"episode_{index}/{name}", data=values)
             file.attrs[ATTRIBUTE] = origin
+            file.flush()
+            file.attrs[LAYOUT] = _layout(file, partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -140,6 +155,30 @@ def _check_space(path: Path, needed: int) -> None:
             f"the frame cache {path} needs {needed / GIGABYTE:.1f} GB, and {free / GIGABYTE:.1f} GB are free: free "
             "some space, or train without a frame cache"
         )
+
+
+def _layout(file: h5py.File, path: Path) -> str:
+    """Return a checksum of the names, types, shapes and positions of all arrays of a file, and of their ends.
+
+    Args:
+        file: Frame cache.
+        path: Its path, from which the bytes are read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as raw:
+
+        def add(name: str, part: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(part, h5py.Group):
+                return
+            offset, size = part.id.get_offset(), part.dtype.itemsize * math.prod(part.shape)
+            digest.update(json.dumps([name, part.dtype.str, part.shape, offset]).encode())
+            if offset is not None:
+                for start in (offset, offset + max(size - SAMPLE_BYTES, 0)):
+                    raw.seek(start)
+                    digest.update(raw.read(min(size, SAMPLE_BYTES)))
+
+        file.visititems(add)
+    return digest.hexdigest()
 
 
 def _origin(dataset: minari.MinariDataset) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -151,10 +153,78 @@ def test_writing_a_cache_does_not_follow_a_link(dataset: minari.MinariDataset, t
     assert not path.is_symlink()
 
 
-def test_a_cache_without_an_episode_is_reported(dataset: minari.MinariDataset) -> None:
-    path = cache_frames(dataset)
-    assert path is not None
+FRONT = "observations/front"
+
+
+def delete_an_episode(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["episode_1"]
-    with pytest.raises(ValueError, match=r"is damaged: it has no observations/\w+ of episode 1\. Delete it"):
-        all_windows(dataset)
+
+
+def exchange_two_episodes(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        for old, new in (("episode_1", "other"), ("episode_2", "episode_1"), ("other", "episode_2")):
+            file.move(old, new)
+
+
+def exchange_two_arrays(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        one, other = file[f"episode_1/{FRONT}"], file[f"episode_2/{FRONT}"]
+        one[...], other[...] = other[()], one[()]
+
+
+def shorten_an_array(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        values = file[f"episode_3/{FRONT}"][:-1]
+        del file[f"episode_3/{FRONT}"]
+        file[f"episode_3/{FRONT}"] = values
+
+
+def compress_an_array(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        values = file[f"episode_3/{FRONT}"][()]
+        del file[f"episode_3/{FRONT}"]
+        file.create_dataset(f"episode_3/{FRONT}", data=values, compression="gzip")
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def lose_the_end(path: Path) -> None:
+    size = path.stat().st_size
+    os.truncate(path, size - 20_000)
+    os.truncate(path, size)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        delete_an_episode,
+        exchange_two_episodes,
+        exchange_two_arrays,
+        shorten_an_array,
+        compress_an_array,
+        truncate,
+        lose_the_end,
+    ],
+)
+def test_a_cache_whose_arrays_were_changed_is_decoded_again(
+    dataset: minari.MinariDataset, damage: Callable[[Path], None]
+) -> None:
+    decoded, path = all_windows(dataset), cache_frames(dataset)
+    assert path is not None
+    damage(path)
+    assert not has_frame_cache(dataset)
+    assert identical(all_windows(dataset), decoded)
+    cache_frames(dataset)
+    assert has_frame_cache(dataset)
+    assert identical(all_windows(dataset), decoded)
+
+
+def test_a_mapped_file_without_an_episode_is_reported(dataset: minari.MinariDataset) -> None:
+    path = cache_frames(dataset)
+    assert path is not None
+    delete_an_episode(path)
+    with pytest.raises(ValueError, match=r"is damaged: it has no observations/front of episode 1\. Delete it"):
+        sources.MappedFile(path).views(FRONT, [1])
