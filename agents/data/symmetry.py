@@ -32,6 +32,8 @@ BOUNDS = {"low": "high", "high": "low"}
 """Suffixes of the lowest and highest x, y and z of a surface; the mirror swaps those of y and changes their signs."""
 SIZES = ("size",)
 """Suffixes of edges in the frame of an object, which neither the mirror nor a rotation changes."""
+SCALARS = ("depth", "distance", "height", "length", "opening", "present", "speed", "target", "velocity", "width")
+"""Suffixes of single numbers that neither the mirror nor a rotation changes."""
 ACTIONS = 4
 """Size of an action of control ``ee``: displacements along x, y and z, and the gripper."""
 
@@ -133,7 +135,7 @@ def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirro
     """
     x: list[int] = []
     mirror_signs, mirror_indices = np.ones(layout.size, dtype=np.float32), np.arange(layout.size)
-    unknown, middles = [], set[tuple[float, ...]]()
+    unknown, middles, has_new_word = [], set[tuple[float, ...]](), False
     for name, part in layout.items():
         start, numbers, kind = part.slice.start, part.slice.stop - part.slice.start, name.rpartition("/")[2]
         if kind in VECTORS and numbers == 3:
@@ -153,11 +155,14 @@ def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirro
             mirror_signs[start] = -1.0
         elif kind in BOUNDS and not rotate and (other := f"{name.rpartition('/')[0]}/{BOUNDS[kind]}") in layout:
             mirror_signs[start + 1], mirror_indices[start + 1] = -1.0, layout[other].slice.start + 1
-        elif kind in SIZES:
+        elif kind in SCALARS and numbers == 1 and not name.startswith(("tool/", "joint/")):
             continue
-        elif kind in ANGLES or numbers != 1 or name.startswith(("tool/", "joint/")) or kind in FINGERS:
+        elif kind not in SIZES:
             unknown.append(name)
+            has_new_word |= numbers == 1 and kind not in (*ANGLES, *SCALARS) and not name.startswith("tool/")
     reasons = [f"no known transformation of {', '.join(unknown)}"] if unknown else []
+    if has_new_word:
+        reasons.append(f"names of single numbers that stay the same end in {', '.join(SCALARS)}")
     if actions.shape != (ACTIONS,):
         reasons.append(f"actions of shape {actions.shape}")
     if len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):

@@ -11,7 +11,10 @@ import torch
 
 import agents
 import demos
-from agents.data.symmetry import symmetry_of
+from agents.data.symmetry import layout_symmetry, symmetry_of
+from lam_envs.observation.features import Feature, Layout
+from lam_envs.registration import env_id
+from lam_envs.tasks import TASKS
 
 from ..conftest import Make
 
@@ -126,10 +129,26 @@ def test_features_that_cannot_be_rotated_are_named(make: Make) -> None:
         symmetry_of(make("LamPush-v0", control="joint"), **LEFT)
     with pytest.raises(ValueError, match=r"LamPush-v0 cannot be mirrored: .* of tool/yaw, tool/yaw_lag"):
         symmetry_of(make("LamPush-v0", control="ee_yaw"), **LEFT)
-    for env_id in ("LamPushDiscrete-v0", "LamPushGoal-v0"):
+    for unsuited in ("LamPushDiscrete-v0", "LamPushGoal-v0"):
         with pytest.raises(ValueError, match="can be mirrored and rotated: set mirror=false and rotate=false"):
-            symmetry_of(make(env_id), **LEFT)
+            symmetry_of(make(unsuited), **LEFT)
     assert symmetry_of(make("LamPushGoal-v0"), mirror=False, rotate=False) is None
+
+
+def test_a_single_number_with_an_unknown_name_is_refused(make: Make) -> None:
+    actions: Any = make("LamReach-v0").action_space
+    known = Layout([Feature("hole/height", 1, "m", "its height", 0.0, 0.1, 1.0)])
+    assert layout_symmetry(known, actions, "Own-v0", **LEFT).mirror_signs.tolist() == [1.0]
+    sideways = Layout([Feature("hole/side", 1, "m", "its y", 0.0, 0.1, 1.0)])
+    with pytest.raises(
+        ValueError, match="Own-v0 cannot be mirrored: no known transformation of hole/side; names of single"
+    ):
+        layout_symmetry(sideways, actions, "Own-v0", **LEFT)
+
+
+def test_all_tasks_can_be_mirrored(make: Make) -> None:
+    for task in TASKS:
+        assert symmetry_of(make(env_id(task)), **LEFT) is not None, task
 
 
 @pytest.mark.slow
