@@ -1,8 +1,9 @@
-"""Import objects by path: ``package.module:Name``."""
+"""Import objects by path, ``package.module:Name``, or by their names in a table of paths."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -25,3 +26,19 @@ def import_object(import_path: str, what: str) -> Any:
         is_missing = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
         hint = ". Put its module into the current folder, or add its folder to PYTHONPATH" if is_missing else ""
         raise ValueError(f"cannot import {what} {import_path!r}: {error}{hint}") from error
+
+
+def import_named(name: str, import_paths: Mapping[str, str], what: str) -> Any:
+    """Import an object by its name.
+
+    Args:
+        name: Name.
+        import_paths: Import path of each name.
+        what: Kind of object, for the error.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
+    if name not in import_paths:
+        raise ValueError(f"unknown {what} {name!r}; expected one of {', '.join(import_paths)}")
+    return import_object(import_paths[name], what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.explain.case import Method
-from demos.runtime.import_paths import import_object
+from demos.runtime.import_paths import import_named
 
 METHODS: dict[str, str] = {
     "uncertainty": "agents.explain.methods.uncertainty:explain_uncertainty",
@@ -25,9 +25,7 @@ def find_method(name: str) -> Method:
     Raises:
         ValueError: There is no such method.
     """
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; expected one of {', '.join(METHODS)}")
-    method: Method = import_object(METHODS[name], "method")
+    method: Method = import_named(name, METHODS, "method")
     return method
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agents.training.settings import checked_settings
-from demos.runtime.import_paths import import_object
+from demos.runtime.import_paths import import_named
 
 if TYPE_CHECKING:
     from agents.pretraining.model import PretrainingModel, PretrainingSettings  # late: they import PyTorch
@@ -25,9 +25,7 @@ def find_method(name: str) -> type[PretrainingModel]:
     Raises:
         ValueError: There is no such method.
     """
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; expected one of {', '.join(METHODS)}")
-    method: type[PretrainingModel] = import_object(METHODS[name], "method")
+    method: type[PretrainingModel] = import_named(name, METHODS, "method")
     return method
 
 
