@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,12 @@ import agents
 import demos
 from agents.__main__ import app
 from agents.deployment.adaptation import adapting
-from agents.deployment.adaptation.adapting import adapt
+from agents.deployment.adaptation.adapting import adapt, delete_checkpoints
 from agents.deployment.adaptation.check import Check, Successes
 from agents.rl import residual
 from agents.rl.residual import ResidualAgent
+from agents.training.checkpoints import read_state
+from agents.training.run import CHECKPOINT, Run
 
 from ..conftest import Make
 from .sequence.small import SMALL
@@ -241,6 +247,85 @@ def test_a_damaged_residual_policy_is_refused(reach: Any, make: Make, tmp_path: 
         (saved / "agent.json").write_text(json.dumps(changed))
         with pytest.raises(ValueError, match="cannot be corrected by a residual policy"):
             agents.load(saved, env)
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "budget", "settings"),
+    [
+        ("demonstrations", "bc", 2, FEW),
+        ("queries", "act", 80, {**FEW, "iterations": 2}),
+        pytest.param(
+            "reward",
+            "bc",
+            120,
+            {"hidden_sizes": [8], "learning_starts": 40, "check_episodes": 2},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_an_interrupted_adaptation_resumes_with_the_same_result(
+    method: str, name: str, budget: int, settings: dict[str, Any], reach: Any, make: Make, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, always_better: None,
+) -> None:  # fmt: skip
+    dataset, root = reach
+    env, home = make("LamReach-v0", **DELAYED), make("LamReach-v0")
+    how: dict[str, Any] = {"method": method, "budget": budget, "seed": 3, **settings}
+    if method != "reward":
+        how["replay"] = dataset
+    whole = adapt(root / name, env, home, **how)
+    write, written = Run.checkpoint, 0
+
+    def stop_after_every_third(run: Run, state: Any, *, now: bool = False) -> None:
+        nonlocal written
+        write(run, state, now=True)
+        written += 1
+        if written % 3 == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "checkpoint", stop_after_every_third)
+    resumed, interruptions = None, 0
+    while resumed is None:
+        run = Run(tmp_path / "run")
+        try:
+            resumed = adapt(root / name, env, home, run=run, **how)
+        except KeyboardInterrupt:
+            interruptions += 1
+            assert interruptions < 20
+    assert interruptions
+    assert equal(weights(resumed.agent), weights(whole.agent))
+    assert resumed.agent.training == whole.agent.training
+    with pytest.raises(ValueError, match="holds an unfinished training with another seed: choose another folder"):
+        adapt(root / name, env, home, run=Run(tmp_path / "run"), **{**how, "seed": 4})
+    delete_checkpoints(run)
+    assert not list(tmp_path.rglob("checkpoint*"))
+
+
+@pytest.mark.slow
+def test_a_killed_command_resumes(reach: Any, tmp_path: Path) -> None:
+    _, root = reach
+
+    def command(out: str, *more: str) -> list[str]:
+        settings = {"check_episodes": 2, "batch_size": 16, "updates": 3000}
+        few = [part for name, value in settings.items() for part in ("--config", f"{name}={value}")]
+        where = ["--env", "LamReach-v0", "--env-kwargs", f"randomize={json.dumps(DELAYED['randomize'])}"]
+        options = [*where, "--budget", "2", "--root", str(root), "--out", str(tmp_path / out), *few, *more]
+        return ["adapt", str(root / "bc"), *options]
+
+    process = subprocess.Popen([sys.executable, "-m", "agents", *command("killed")], stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed.training" / CHECKPOINT
+    while process.poll() is None and not (
+        checkpoint.is_file() and "tuning" in read_state(checkpoint)["state"]["method"]
+    ):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    done = CliRunner().invoke(app, command("killed"))
+    assert done.exit_code == 0, done.output
+    assert not checkpoint.exists()
+    assert CliRunner().invoke(app, command("whole")).exit_code == 0
+    assert (tmp_path / "killed/agent.json").read_bytes() == (tmp_path / "whole/agent.json").read_bytes()
+    weights = [(tmp_path / folder / "weights.safetensors").read_bytes() for folder in ("killed", "whole")]
+    assert weights[0] == weights[1]
 
 
 def test_the_command_adapts_and_saves(reach: Any, tmp_path: Path) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
-from agents.deployment.adaptation.case import Case
-from agents.deployment.adaptation.check import Check, successes
+from agents.deployment.adaptation.case import RESIDUAL, Case
+from agents.deployment.adaptation.check import Check, Successes, successes
 from agents.deployment.adaptation.methods import adaptation_settings, adaptation_versions, find_method
-from agents.registry import load, read_description
+from agents.registry import DESCRIPTION, load, read_description
 from agents.training.policy_agent import PolicyAgent
 from agents.training.provenance import PACKAGES
 from agents.training.run import Run
+from agents.training.saving.storage import WEIGHTS
+from agents.training.saving.zoo import sha256
 from agents.training.settings import check_seed
 from agents.types import Env, JsonObject
 from demos.collection.versions import library_versions
@@ -56,7 +59,8 @@ def adapt(
     """Adapt a saved agent to the environment in which it is used; its folder is not changed.
 
     The agent is checked before and after on the same held-out episodes. The result is the agent as it was, unless
-    more episodes succeed where it is used and hardly fewer where it was trained.
+    more episodes succeed where it is used and hardly fewer where it was trained. If an adaptation was interrupted,
+    another call with the same arguments and the same folder of the run resumes it, with the same result.
 
     Args:
         directory: Folder of a saved agent.
@@ -67,13 +71,14 @@ def adapt(
         seed: Seeds everything that is random.
         replay: Demonstrations that the agent has learned from; replaying them keeps it from forgetting.
         demonstrations: Demonstrations in the changed environment, in place of those of the scripted expert.
-        run: Progress bar and device; by default none, on the CPU or GPU.
+        run: Progress bar, device, checkpoints and log; by default none, on the CPU or GPU. Delete the checkpoints by
+            :func:`delete_checkpoints` when the result is saved.
         settings: Settings of the method that differ from its defaults.
 
     Raises:
         FileNotFoundError: There is no saved agent.
         ValueError: An unknown method or setting; an agent that the method cannot adapt; a budget that is too small;
-            other spaces; or a share of replay without demonstrations to replay.
+            other spaces; a share of replay without demonstrations to replay; or a checkpoint of another adaptation.
     """
     kind, chosen = find_method(method), adaptation_settings(method, settings)
     check_seed(seed)
@@ -88,7 +93,6 @@ def adapt(
     _check_home(before, home)
     run = run or Run()
     episodes = chosen.check_episodes
-    first = successes(before, env, home, episodes, progress=run.progress)
     case = Case(
         candidate,
         env,
@@ -101,11 +105,41 @@ def adapt(
     )
     if case.replay is not None:
         case.replay.check_spaces(before.observation_space, before.action_space)
+    record = _record(case, method)
+    run.identity = _identity(record, directory, home)
+    case = _resumed(case)
+    if not case.first:
+        case.first.update(asdict(successes(before, env, home, episodes, progress=run.progress)))
+        case.checkpoint(dict, now=True)
     adapted = kind.adapt(case)
-    check = Check(first, successes(adapted, env, home, episodes, progress=run.progress), chosen.max_home_loss)
+    after = successes(adapted, env, home, episodes, progress=run.progress)
+    check = Check(Successes(**case.first), after, chosen.max_home_loss)
     used = adapted if check.is_better else before
-    used.training = _recorded(before.training, case, method, check)
+    entry = {**record, "check": check.as_json(), "is_better": check.is_better}
+    earlier = before.training or {}
+    used.training = {**earlier, ADAPTATIONS: [*earlier.get(ADAPTATIONS, []), entry]}
     return Adapted(used, check)
+
+
+def delete_checkpoints(run: Run) -> None:
+    """Delete the checkpoints of an adaptation that is finished and saved.
+
+    Args:
+        run: Run of the adaptation.
+    """
+    run.delete_checkpoint()
+    if run.folder is not None:
+        replace(run, folder=run.folder / RESIDUAL).delete_checkpoint()
+
+
+def _resumed(case: Case) -> Case:
+    """Return a case with the state of the last checkpoint, if there is one."""
+    state = case.run.restored()
+    if state is None:
+        # A residual policy of another adaptation may be left.
+        delete_checkpoints(case.run)
+        return case
+    return replace(case, first=state["first"], saved=state["method"])
 
 
 def _loaded(directory: str | Path, env: Env) -> PolicyAgent:
@@ -124,22 +158,31 @@ def _check_home(agent: PolicyAgent, home: Env) -> None:
         )
 
 
-def _recorded(training: JsonObject | None, case: Case, method: str, check: Check) -> JsonObject:
-    """Return the record of a training with an adaptation added."""
-    spec = case.env.spec
-    entry = {
+def _record(case: Case, method: str) -> JsonObject:
+    """Return the record of an adaptation, without its check."""
+    return {
         "method": method,
         "settings": case.settings.model_dump(),
         "budget": case.budget,
         "seed": case.seed,
-        "environment": None if spec is None else spec.id,
-        "keywords": {} if spec is None else {name: repr(value) for name, value in sorted(spec.kwargs.items())},
+        **_description(case.env),
         "demonstrations": None if case.demonstrations is None else case.demonstrations.checksum,
         "replay": None if case.replay is None else case.replay.checksum,
-        "check": check.as_json(),
-        "is_better": check.is_better,
         "versions": adaptation_versions(method),
         "libraries": library_versions(PACKAGES),
     }
-    before = training or {}
-    return {**before, ADAPTATIONS: [*before.get(ADAPTATIONS, []), entry]}
+
+
+def _description(env: Env) -> JsonObject:
+    spec = env.spec
+    return {
+        "environment": None if spec is None else spec.id,
+        "keywords": {} if spec is None else {name: repr(value) for name, value in sorted(spec.kwargs.items())},
+    }
+
+
+def _identity(record: JsonObject, directory: str | Path, home: Env) -> JsonObject:
+    """Return what the result of an adaptation depends on."""
+    agent = {name: sha256(Path(directory) / name) for name in (DESCRIPTION, WEIGHTS)}
+    identity: JsonObject = json.loads(json.dumps({**record, "agent": agent, "home": _description(home)}))
+    return identity

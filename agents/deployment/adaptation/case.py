@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -12,7 +13,10 @@ from agents.data.demonstrations import DemonstrationData
 from agents.training.policy_agent import PolicyAgent
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, Discount, Fraction, Positive
-from agents.types import Env
+from agents.types import Env, State
+
+RESIDUAL = "residual"
+"""Folder of the checkpoints of a residual policy, within that of the adaptation."""
 
 
 class AdaptationSettings(AgentSettings):
@@ -48,9 +52,11 @@ class Case:
         budget: Amount of data in the unit of the method.
         seed: Seeds everything that is random.
         settings: Settings of the method.
-        run: Progress bar and device.
+        run: Progress bar, device and checkpoints.
         replay: Demonstrations that the agent has learned from; None without them.
         demonstrations: Demonstrations in the changed environment; None collects them from the scripted expert.
+        first: Result of the first check, which checkpoints hold.
+        saved: State of the method in the last checkpoint; empty if the adaptation starts from the beginning.
     """
 
     agent: PolicyAgent
@@ -61,6 +67,17 @@ class Case:
     run: Run
     replay: DemonstrationData | None = None
     demonstrations: DemonstrationData | None = None
+    first: State = field(default_factory=dict)
+    saved: State = field(default_factory=dict)
+
+    def checkpoint(self, state: Callable[[], State], *, now: bool = False) -> None:
+        """Write a checkpoint if one is due.
+
+        Args:
+            state: Returns the state from which the method can resume.
+            now: Write a checkpoint in any case.
+        """
+        self.run.checkpoint(lambda: {"first": self.first, "method": state()}, now=now)
 
 
 class AdaptationMethod(ABC):
@@ -79,6 +96,8 @@ class AdaptationMethod(ABC):
     @abstractmethod
     def adapt(self, case: Case) -> PolicyAgent:
         """Return an adapted agent: the changed agent of the case, or a new one.
+
+        It resumes from the state that it wrote by :meth:`Case.checkpoint`, if the case has one, with the same result.
 
         Raises:
             ValueError: The agent cannot be adapted by this method, or the budget is too small.

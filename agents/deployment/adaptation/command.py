@@ -11,7 +11,16 @@ from rich.table import Table
 import demos
 from agents.evaluation.evaluation import make_env
 from agents.registry import read_description
-from agents.training.arguments import Device, EnvKeywords, Overwrite, Root, Settings, check_free, read_settings
+from agents.training.arguments import (
+    Device,
+    EnvKeywords,
+    Overwrite,
+    Root,
+    Settings,
+    check_free,
+    read_settings,
+    training_run,
+)
 from agents.training.provenance import trained_in
 from agents.types import JsonObject
 from demos.runtime.console import clear_errors, console, parse_keywords
@@ -57,7 +66,7 @@ def adapt(
     root: Root = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Adapt a saved agent to the environment in which it is used.
+    """Adapt a saved agent to the environment in which it is used. The same command resumes an interrupted adaptation.
 
     Held-out episodes are run before and after, there and where the agent was trained. OUT holds the agent as it was,
     unless it became better.
@@ -65,8 +74,8 @@ def adapt(
     with clear_errors():
         # Late: they import PyTorch, which not every command needs.
         from agents.deployment.adaptation.adapting import adapt as adapted
+        from agents.deployment.adaptation.adapting import delete_checkpoints
         from agents.deployment.adaptation.methods import find_method
-        from agents.training.run import Run
         from agents.training.saving.storage import check_target
 
         description, settings = read_description(agent), read_settings(config)
@@ -78,6 +87,7 @@ def adapt(
         inherited = home_keywords if env == home_id else {}
         changed = make_env(env, **{**inherited, **parse_keywords(env_kwargs, "--env-kwargs")})
         home = make_env(home_id, **home_keywords)
+        run = training_run(out, device=device, episodes=0, overwrite=overwrite)
         result = adapted(
             agent,
             changed,
@@ -87,7 +97,7 @@ def adapt(
             seed=seed,
             replay=_replay(description, replay, root) if uses_labels else None,
             demonstrations=[demos.load(each, root) for each in demonstrations] or None,
-            run=Run(progress=True, device=device),
+            run=run,
             **settings,
         )
         check_free(out, overwrite=overwrite)
@@ -102,6 +112,7 @@ def adapt(
             else "The adapted agent is not better: the agent stays as it was."
         )
         console.print(f"saved in {result.agent.save(out)}", soft_wrap=True)
+        delete_checkpoints(run)
         changed.close()
         home.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from agents.policies.torch_policy import TorchPolicy
 from agents.training.loop import Examples, LoopSettings, Sampler, TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
+from agents.types import State
 
 
 def trainable_policies(agent: PolicyAgent) -> list[TorchPolicy[Any]]:
@@ -45,8 +47,19 @@ def replayed(data: DemonstrationData | None) -> Labels | None:
     return None if data is None else Labels.of(data, range(len(data.episodes)))
 
 
-def tune(case: Case, new: Labels, old: Labels | None, *, updates: int, stage: int, done: int = 0) -> None:
+def tune(
+    case: Case,
+    new: Labels,
+    old: Labels | None,
+    *,
+    updates: int,
+    stage: int,
+    done: int = 0,
+    collected: State | None = None,
+) -> None:
     """Train the agent of a case further, in place; its normalizers stay as they are.
+
+    It resumes from the last checkpoint if that belongs to this training.
 
     Args:
         case: Case whose settings are :class:`TuningSettings`.
@@ -55,6 +68,7 @@ def tune(case: Case, new: Labels, old: Labels | None, *, updates: int, stage: in
         updates: Number of minibatches; the last epoch is completed.
         stage: Number of this training among those of the adaptation.
         done: Minibatches of earlier trainings, for the progress bar.
+        collected: State of the data of the method, which checkpoints hold.
 
     Raises:
         ValueError: The training diverged.
@@ -62,8 +76,13 @@ def tune(case: Case, new: Labels, old: Labels | None, *, updates: int, stage: in
     settings: TuningSettings = case.settings
     labels = new if old is None or not settings.replay_share else new + old
     sampler = _sampler(len(new), len(labels) - len(new), settings.replay_share)
+    saved: State = case.saved.get("tuning") or {}
+    resumes = saved.get("stage") == stage
+    if resumes:
+        case.agent.set_weights(saved["weights"])
+    first = saved["number"] if resumes else 0
     policies = trainable_policies(case.agent)
-    for number, policy in enumerate(policies):
+    for number, policy in enumerate(policies[first:], start=first):
         own_seed = int(np.random.SeedSequence([case.seed, 5, stage, number]).generate_state(1)[0])
         with isolated_rng(own_seed):
             count = len(sampler(np.random.default_rng(0)))
@@ -80,12 +99,22 @@ def tune(case: Case, new: Labels, old: Labels | None, *, updates: int, stage: in
                 device=case.run.device,
                 sampler=sampler,
             )
+            if resumes and number == first:
+                loop.restore(saved["loop"])
+            where = {"stage": stage, "number": number}
+            state = partial(_state, case.agent, loop, where, collected)
             while not loop.is_done:
                 loop.epoch()
                 loop.check_finite(case.agent.spec.name)
                 share = (number + loop.epochs_done / epochs) / len(policies)
                 case.run.log(done + round(share * updates), labels=len(new), **loop.logs)
+                case.checkpoint(state, now=loop.is_done)
             loop.result()
+
+
+def _state(agent: PolicyAgent, loop: TrainingLoop[Any], where: State, collected: State | None) -> State:
+    """Return the state of a method after an epoch."""
+    return {"collected": collected, "tuning": {**where, "weights": agent.weights(), "loop": loop.state()}}
 
 
 def _sampler(new: int, old: int, share: float) -> Sampler:

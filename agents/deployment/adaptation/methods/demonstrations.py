@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from agents.data.demonstrations import DemonstrationData
 from agents.deployment.adaptation.case import AdaptationMethod, Case, TuningSettings
-from agents.deployment.adaptation.rollouts import Labeled, labels_of, rollout
+from agents.deployment.adaptation.rollouts import labels_of, rollout
 from agents.deployment.adaptation.tuning import replayed, trainable_policies, tune
 from agents.imitation.labels import Labels
 from agents.training.policy_agent import PolicyAgent
 from agents.training.stable_baselines.training import rollout_env
+from agents.types import State
 from demos.experts import make_expert
 
 ATTEMPTS = 5
@@ -31,8 +34,9 @@ class AdaptByDemonstrations(AdaptationMethod):
         settings: TuningSettings = case.settings
         data = case.demonstrations
         labels = self._collected(case) if data is None else self._given(case, data)
+        collected = None if data is not None else {"attempts": 0, "labels": labels.state()}
         with case.run.training(f"{case.agent.spec.name} on demonstrations", settings.updates, "updates"):
-            tune(case, labels, replayed(case.replay), updates=settings.updates, stage=0)
+            tune(case, labels, replayed(case.replay), updates=settings.updates, stage=0, collected=collected)
         return case.agent
 
     @staticmethod
@@ -48,23 +52,34 @@ class AdaptByDemonstrations(AdaptationMethod):
     @staticmethod
     def _collected(case: Case) -> Labels:
         """Return demonstrations of the scripted expert in the changed environment."""
+        saved = case.saved.get("collected") or {"attempts": 0, "labels": None}
+        attempts = saved["attempts"]
+        labels = None if saved["labels"] is None else Labels.from_state(saved["labels"])
+        count = 0 if labels is None else len(labels.lengths)
         rollouts = rollout_env(case.env, case.seed)
         expert = make_expert(rollouts)
-        episodes: list[list[Labeled]] = []
-        attempts = 0
+        rollouts.episode = attempts
         try:
             with case.run.training("collecting demonstrations", case.budget, "demonstrations"):
-                while len(episodes) < case.budget:
+                while labels is None or count < case.budget:
                     if attempts >= ATTEMPTS * case.budget:
                         raise ValueError(
-                            f"the expert solved {len(episodes)} of {attempts} episodes in the changed environment; "
+                            f"the expert solved {count} of {attempts} episodes in the changed environment; "
                             f"expected {case.budget}. Use --method queries or reward, or give --demos"
                         )
                     attempts += 1
                     steps, is_success = rollout(rollouts, expert, expert)
                     if is_success:
-                        episodes.append(steps)
-                    case.run.log(len(episodes))
+                        fresh = labels_of([steps])
+                        labels = fresh if labels is None else labels + fresh
+                        count += 1
+                    case.run.log(count)
+                    case.checkpoint(partial(_state, attempts, labels))
         finally:
             rollouts.close()
-        return labels_of(episodes)
+        return labels
+
+
+def _state(attempts: int, labels: Labels | None) -> State:
+    """Return the state after an attempt."""
+    return {"collected": {"attempts": attempts, "labels": None if labels is None else labels.state()}}

@@ -44,16 +44,23 @@ class AdaptByQueries(AdaptationMethod):
         updates = -(-settings.updates // count)
         rollouts = rollout_env(case.env, case.seed)
         expert, old = make_expert(rollouts), replayed(case.replay)
-        labels: Labels | None = None
+        saved = case.saved.get("collected") or {"iteration": 0, "labels": None}
+        labels = None if saved["labels"] is None else Labels.from_state(saved["labels"])
         try:
             with case.run.training(f"{case.agent.spec.name} on labels", count * updates, "updates"):
-                for number in range(count):
-                    acted = [
-                        rollout(rollouts, case.agent, expert)[0] for _ in range(borders[number], borders[number + 1])
-                    ]
-                    fresh = labels_of(acted)
-                    labels = fresh if labels is None else labels + fresh
-                    tune(case, labels, old, updates=updates, stage=number, done=number * updates)
+                for number in range(saved["iteration"], count):
+                    # The labels of the iteration in which the adaptation was interrupted are in the checkpoint.
+                    if labels is None or number > saved["iteration"]:
+                        rollouts.episode = borders[number]
+                        acted = [
+                            rollout(rollouts, case.agent, expert)[0]
+                            for _ in range(borders[number], borders[number + 1])
+                        ]
+                        fresh = labels_of(acted)
+                        labels = fresh if labels is None else labels + fresh
+                    collected = {"iteration": number, "labels": labels.state()}
+                    how = {"updates": updates, "stage": number, "done": number * updates}
+                    tune(case, labels, old, **how, collected=collected)
         finally:
             rollouts.close()
         return case.agent

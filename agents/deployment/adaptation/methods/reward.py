@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agents.deployment.adaptation.case import AdaptationMethod, AdaptationSettings, Case
+from dataclasses import replace
+
+from agents.deployment.adaptation.case import RESIDUAL, AdaptationMethod, AdaptationSettings, Case
 from agents.rl.residual import ResidualAgent, ResidualSettings
 from agents.training.policy_agent import PolicyAgent
 
@@ -24,5 +26,7 @@ class AdaptByReward(AdaptationMethod):
         """Return a residual policy on top of the agent."""
         settings = {name: getattr(case.settings, name) for name in ResidualSettings.model_fields}
         agent = ResidualAgent.of(case.agent, case.env, **settings)
-        agent.learn(None, case.env, seed=case.seed, budget=case.budget, run=case.run)
+        # The residual policy has checkpoints of its own, besides that of the check.
+        run = case.run if case.run.folder is None else replace(case.run, folder=case.run.folder / RESIDUAL)
+        agent.learn(None, case.env, seed=case.seed, budget=case.budget, run=run)
         return agent
