@@ -108,7 +108,7 @@ def test_a_policy_that_does_what_another_instruction_asks_for_never_succeeds(
     successes = []
     for seed in seeds:
         observation, info = env.reset(seed=seed)
-        others = [command for command in env.unwrapped.commands if command != env.unwrapped.command]
+        others = [command for command in env.unwrapped.feasible_commands if command != env.unwrapped.command]
         policy = ExpertPolicy(Disobedient(task, others[seed % len(others)]), env)
         over = False
         while not over:
