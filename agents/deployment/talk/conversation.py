@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 
-from agents.imitation.lam.language import NAME_MARK, parse
+from agents.imitation.lam.language import NAME_MARK, Sentences, parse, plain_text
 from agents.imitation.lam.policy import LamPolicy
+from agents.policies.encoders.sentences import embed
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Command
@@ -103,10 +104,37 @@ class Conversation:
         return {name: is_present for name, is_present in named if name is not None}
 
     def unknown_words(self, instruction: str) -> list[str]:
-        """Return the words of an instruction that the model has not learned, without names of entities."""
-        known = self._policy.network.sentences.vocabulary.numbers
+        """Return the words of an instruction that the model has not learned, without names of entities.
+
+        There are none for a frozen sentence encoder, which was trained on other texts: see :meth:`closest_sentence`.
+        """
+        sentences = self._policy.network.sentences
+        if not isinstance(sentences, Sentences):
+            return []
+        known = sentences.vocabulary.numbers
         words = self._policy.parsed(instruction).words
         return [word for word in dict.fromkeys(words) if word != NAME_MARK and word not in known]
+
+    def closest_sentence(self, instruction: str) -> tuple[str, float] | None:
+        """Return what a frozen sentence encoder takes an instruction for; None with learned words.
+
+        Returns:
+            The most similar sentence of the task, with "object" for each object, and the cosine of the angle between
+            the embeddings of the two.
+        """
+        if isinstance(self._policy.network.sentences, Sentences):
+            return None
+        known = {
+            plain_text(self._policy.parsed(sentence))
+            for command in self._env.feasible_commands
+            for sentence in self._env.instructions_for(command).train
+        }
+        if not known:
+            return None
+        ordered = sorted(known)
+        similarity = embed(ordered) @ embed([plain_text(self._policy.parsed(instruction))])[0]
+        best = int(similarity.argmax())
+        return ordered[best], float(similarity[best])
 
     def missing_objects(self, instruction: str) -> list[str]:
         """Return the entities that an instruction mentions and the scene does not have."""
@@ -122,6 +150,8 @@ class Conversation:
         if unknown := self.unknown_words(instruction):
             found.append(Answer(f"Words that the model has not learned: {', '.join(unknown)}."))
         command = self._command_of(instruction)
+        if command is None and (closest := self.closest_sentence(instruction)) is not None:
+            found.append(Answer(f'Most similar sentence of the task: "{closest[0]}" ({closest[1]:.2f}).'))
         if command is not None and self._is_fulfilled(command):
             found.append(Answer("This is already done.", is_refusal=True))
         return found

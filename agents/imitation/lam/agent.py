@@ -14,8 +14,7 @@ import torch
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
-from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.fitting import Fit, WorkerInput, policy_in, prepare, run_worker
+from agents.imitation.lam.fitting import Fit, WorkerInput, new_schema, policy_in, prepare, run_worker
 from agents.imitation.lam.mixture import Source, read_sources
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.saved_model import model_description, read_model
@@ -75,7 +74,7 @@ class Lam(PolicyAgent):
         """Return an untrained policy for the environment alone."""
         interface = self._interface
         make = self.settings.network_class
-        schema = Schema.of([interface.layout], by_name=make.by_name).with_images([interface.images])
+        schema = new_schema([interface.layout], self.settings).with_images([interface.images])
         network = make(schema, [interface.robot], interface.action_size, self.settings.sizes)
         return policy_in(interface, network, self.settings)
 

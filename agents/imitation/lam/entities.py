@@ -76,6 +76,8 @@ class Schema:
         types: Words for entities (:func:`type_name`).
         by_name: True if the kind of each entity is its own name, so that no two names share a row.
         cameras: Shapes of the images that the model sees, by camera; empty for a model without images.
+        only_objects: True if only the names of objects point from a sentence to their rows, and all other names are
+            ordinary words.
     """
 
     sizes: Mapping[str, Mapping[str, int]]
@@ -83,11 +85,12 @@ class Schema:
     types: tuple[str, ...]
     by_name: bool = False
     cameras: Mapping[str, Shape] = field(default_factory=dict)
+    only_objects: bool = False
 
     @classmethod
-    def of(cls, layouts: Iterable[Layout], *, by_name: bool = False) -> Schema:
+    def of(cls, layouts: Iterable[Layout], *, by_name: bool = False, only_objects: bool = False) -> Schema:
         """Return the schema of several layouts."""
-        return cls({}, {}, (), by_name).including(layouts)
+        return cls({}, {}, (), by_name, only_objects=only_objects).including(layouts)
 
     def entities(self, layout: Layout) -> list[Entity]:
         """Return the entities of a layout with their kinds in this schema."""
@@ -116,6 +119,7 @@ class Schema:
             (*self.types, *sorted(types - set(self.types))),
             self.by_name,
             self.cameras,
+            self.only_objects,
         )
 
     def with_images(self, images: Iterable[Mapping[str, Shape]]) -> Schema:
@@ -149,6 +153,7 @@ class Schema:
             "counts": dict(self.counts),
             "types": list(self.types),
             **({"by_name": True} if self.by_name else {}),
+            **({"only_objects": True} if self.only_objects else {}),
             **({"cameras": {name: list(shape) for name, shape in self.cameras.items()}} if self.cameras else {}),
         }
 
@@ -169,7 +174,8 @@ class Schema:
             cameras = parse_shapes(content.get("cameras", {}))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
-        made = cls(sizes, counts, types, content.get("by_name") is True, cameras)
+        by_name, only_objects = (content.get(flag) is True for flag in ("by_name", "only_objects"))
+        made = cls(sizes, counts, types, by_name, cameras, only_objects)
         numbers = itertools.chain(counts.values(), *(held.values() for held in sizes.values()))
         if (
             ROBOT not in sizes
@@ -227,8 +233,8 @@ class EntityReader(nn.Module):
 
     Attributes:
         names: Name of the entity of each row; None where the layout has none.
-        mentionable: Names that point from a sentence to their rows; None for rows without one, as in a schema by
-            name, where names are ordinary words.
+        mentionable: Names that point from a sentence to their rows; None for rows without one, whose names are
+            ordinary words: all in a schema by name, and all but objects in one with ``only_objects``.
     """
 
     def __init__(self, layout: Layout, schema: Schema) -> None:
@@ -258,7 +264,10 @@ class EntityReader(nn.Module):
                 present.append(blank + 1 if entity is None else next(iter(columns.get(PRESENT, [blank + 2]))))
                 types.append(0 if entity is None else 1 + schema.types.index(type_name(entity.name)))
                 self.names.append(None if entity is None else entity.name)
-        self.mentionable = [None if schema.by_name else name for name in self.names]
+        points = {OBJECT} if schema.only_objects else set() if schema.by_name else set(schema.counts)
+        self.mentionable = [
+            name if kind in points else None for name, kind in zip(self.names, schema.kinds, strict=True)
+        ]
         scale = np.append(
             np.repeat([part.scale for part in layout.values()], [len(p.center) for p in layout.values()]), 0.0
         )

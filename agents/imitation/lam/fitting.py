@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from agents.training.loop import TrainingLoop
 from agents.training.parallel import ProcessGroup
 from agents.training.randomness import isolated_rng
 from agents.types import State
+from lam_envs.observation.features import Layout
 
 
 def policy_in(interface: Interface, network: ChunkNetwork, settings: LamSettings) -> LamPolicy:
@@ -41,6 +42,17 @@ def policy_in(interface: Interface, network: ChunkNetwork, settings: LamSettings
     return made.eval()
 
 
+def new_schema(layouts: Iterable[Layout], settings: LamSettings) -> Schema:
+    """Return the schema of a new network, without cameras.
+
+    Args:
+        layouts: Features of environments.
+        settings: Settings of the agent.
+    """
+    by_name = settings.network_class.by_name
+    return Schema.of(layouts, by_name=by_name, only_objects=settings.only_objects)
+
+
 def prepare(
     settings: LamSettings,
     sources: Sequence[Source],
@@ -60,7 +72,7 @@ def prepare(
     """
     known_interfaces = [*(source.interface for source in sources), *interfaces]
     make = settings.network_class
-    schema = Schema.of((), by_name=make.by_name) if start is None else start.schema
+    schema = new_schema((), settings) if start is None else start.schema
     schema = schema.including(each.layout for each in known_interfaces)
     schema = schema.with_images(each.images for each in known_interfaces)
     known = () if start is None else start.robots
@@ -74,7 +86,7 @@ def prepare(
     if start is not None:
         transfer(start, network)
     network.sentences.extend(mixture.parsed)
-    mixture.fit_words(network.sentences.numbers(mixture.parsed))
+    mixture.fit_words(network.sentences.inputs(mixture.parsed))
     return mixture, network
 
 

@@ -6,10 +6,12 @@ combinations of verbs and objects that were never demonstrated are understood.
 
 from __future__ import annotations
 
+import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -23,12 +25,21 @@ from agents.policies.encoders.instructions import (
     Vocabulary,
     words_of,
 )
+from agents.policies.encoders.sentences import EMBEDDING, check_installed, embed
 from agents.policies.transformer import EncoderLayer
 
 PLACEHOLDER = FIRST + VOCABULARY
 """Number of the word that stands for every name of an entity."""
 NAME_MARK = "\N{BULLET}"
 """Written in place of a name in parsed sentences."""
+OBJECT_WORD = "object"
+"""Word in place of a name in sentences that a frozen encoder embeds."""
+NOISE = 0.5
+"""Standard deviation of the noise that a training adds to embeddings, whose numbers have a root mean square of 1.
+There are few sentences in demonstrations: without it, the network learns their embeddings by heart."""
+ORDERS = 4
+"""Mentions that have a vector of their own by their order in a sentence; later ones share the last vector."""
+SentenceEncoderName: TypeAlias = Literal["learned", "minilm"]
 
 
 @dataclass(frozen=True)
@@ -74,8 +85,35 @@ def mirrored_sentence(sentence: str) -> str:
     return re.sub(r"\b(left|right)", lambda found: "right" if found[0] == "left" else "left", sentence)
 
 
-class Sentences(nn.Module):
-    """Encoder of parsed sentences.
+class SentenceEncoder(nn.Module, ABC):
+    """Encoder of parsed sentences, each of which has one row of inputs."""
+
+    @abstractmethod
+    def extend(self, sentences: Iterable[ParsedSentence]) -> None:
+        """Also know the words of sentences."""
+
+    @abstractmethod
+    def inputs(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
+        """Return the inputs of U sentences, shape (U, numbers)."""
+
+    @abstractmethod
+    def encode(
+        self, inputs: torch.Tensor, sentences: torch.Tensor, mentions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the meanings of sentences, and a vector for each mention of an entity.
+
+        Args:
+            inputs: Inputs of U sentences, shape (U, numbers).
+            sentences: Number of the sentence of each step, shape (N,).
+            mentions: Position of the first mention of each entity, shape (N, S); -1 without one.
+
+        Returns:
+            Shape (U, W), and shape (N, S, W); any numbers for entities without a mention.
+        """
+
+
+class Sentences(SentenceEncoder):
+    """Encoder that learns words from the sentences of demonstrations.
 
     Args:
         width: Numbers W in a token.
@@ -93,6 +131,19 @@ class Sentences(nn.Module):
     def extend(self, sentences: Iterable[ParsedSentence]) -> None:
         """Also know the words of sentences; known words keep their numbers."""
         self.vocabulary.extend(" ".join(word for word in each.words if word != NAME_MARK) for each in sentences)
+
+    def inputs(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
+        """Return :meth:`numbers`."""
+        return self.numbers(sentences)
+
+    def encode(
+        self, inputs: torch.Tensor, sentences: torch.Tensor, mentions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean of the words of sentences, and the word at each mention; see :class:`SentenceEncoder`."""
+        meaning, words = self(inputs)
+        sentence = words[sentences]
+        places = mentions.clamp(min=0)[:, :, None].expand(-1, -1, sentence.shape[2])
+        return meaning, torch.gather(sentence, 1, places)
 
     def numbers(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
         """Return the numbers of words, shape (U, :data:`MAX_WORDS`), of U sentences."""
@@ -140,3 +191,54 @@ class Sentences(nn.Module):
         # A sentence without words counts as an unknown word.
         numbers = torch.cat([numbers[:, :1].clamp(min=UNKNOWN), numbers[:, 1:]], dim=1)
         return self.embedding(numbers) + self.positions, numbers == PADDING
+
+
+class FrozenSentences(SentenceEncoder):
+    """Encoder of sentences whose embeddings come from all-MiniLM-L6-v2, which is not trained.
+
+    A learned layer projects the embedding, the mean of all words in context. A mention is known by its order in the
+    sentence alone: in "put the object on the object", the first one is moved. The embedding has to give the verb.
+
+    Args:
+        width: Numbers W in a token.
+
+    Raises:
+        ModuleNotFoundError: The encoder is not installed.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        check_installed()
+        self.project, self.norm = nn.Linear(EMBEDDING, width), nn.LayerNorm(width)
+        self.orders = nn.Embedding(ORDERS, width)
+
+    def extend(self, sentences: Iterable[ParsedSentence]) -> None:
+        """Do nothing: it knows all words."""
+
+    def inputs(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
+        """Return the embeddings of sentences, shape (U, :data:`EMBEDDING`), whose numbers have a mean square of 1."""
+        embeddings = embed([plain_text(each) for each in sentences])
+        return embeddings * math.sqrt(EMBEDDING)
+
+    def encode(
+        self, inputs: torch.Tensor, sentences: torch.Tensor, mentions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return projected embeddings, and the order of each mention; see :class:`SentenceEncoder`."""
+        is_earlier = (mentions[:, None] >= 0) & (mentions[:, None] < mentions[:, :, None])
+        order = is_earlier.sum(dim=2).clamp(max=ORDERS - 1)
+        return self.norm(self.project(inputs)), self.orders(order)
+
+
+def plain_text(sentence: ParsedSentence) -> str:
+    """Return the words of a sentence, with :data:`OBJECT_WORD` in place of each name."""
+    return " ".join(OBJECT_WORD if word == NAME_MARK else word for word in sentence.words)
+
+
+def make_sentence_encoder(name: SentenceEncoderName, width: int) -> SentenceEncoder:
+    """Return a new encoder of sentences.
+
+    Args:
+        name: ``learned`` or ``minilm``.
+        width: Numbers W in a token.
+    """
+    return FrozenSentences(width) if name == "minilm" else Sentences(width)

@@ -226,7 +226,7 @@ class Mixture:
         self._mentions = torch.tensor([each.mentions for each in self.parsed])
 
     def fit_words(self, numbers: torch.Tensor) -> None:
-        """Set the numbers of the words of :attr:`parsed`, shape (sentences, words)."""
+        """Set the inputs of the encoder of sentences for :attr:`parsed`, shape (sentences, numbers)."""
         self._words = numbers
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ from agents.data.cameras import Shape, format_shapes
 from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_image, parts_of
 from agents.imitation.lam.entities import EntityReader, EntityTable
-from agents.imitation.lam.language import ParsedSentence, parse
+from agents.imitation.lam.language import ParsedSentence, Sentences, parse
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.networks.batch import (
     UNKNOWN_ROBOT,
@@ -219,7 +219,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
 
         Args:
             features: Features of N observations, shape (N, numbers).
-            words: Numbers of the words of each sentence (:meth:`tokens`), shape (N, words).
+            words: Input of the encoder of sentences for each (:meth:`tokens`), shape (N, numbers).
             mentions: Position of the first mention of each entity, shape (N, S).
             memory: Memory of N rows.
             noise: Noise of the head ``flow``, shape (N, K, A); by default zeros.
@@ -309,9 +309,12 @@ class LamPolicy(TorchPolicy[LamBatch]):
             in :meth:`attention`: they are split by the attention between the words. Empty without an instruction.
 
         Raises:
-            ValueError: The network has no attention.
+            ValueError: The network has no attention, or none between words.
         """
         network, batch = self._transformer(), self._single(observation)
+        sentences = network.sentences
+        if not isinstance(sentences, Sentences):
+            raise ValueError("a frozen sentence encoder has no attention between words that could be split")
         if not (self.use_instruction and isinstance(observation, dict) and INSTRUCTION_KEY in observation):
             return []
         parsed = self.parsed(decode_instruction(observation[INSTRUCTION_KEY]))
@@ -319,7 +322,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         for name, place in zip(self.reader.names, parsed.mentions, strict=True):
             if name is not None and place >= 0:
                 words[place] = name.replace("_", " ")
-        shares = network.attention(batch)[0, 1] * network.sentences.attention(batch.words)[0]
+        shares = network.attention(batch)[0, 1] * sentences.attention(batch.words)[0]
         return list(zip(words, shares.tolist(), strict=False))
 
     def _single(self, observation: Observation) -> LamBatch:
@@ -342,18 +345,18 @@ class LamPolicy(TorchPolicy[LamBatch]):
         return parse(instruction, self.reader.mentionable)
 
     def tokens(self, encoded: bytes) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the numbers of the words of a sentence, and the position of each entity's first mention.
+        """Return the inputs of the encoder of sentences, and the position of each entity's first mention.
 
         Args:
             encoded: Sentence in UTF-8, padded with zeros.
 
         Returns:
-            Numbers of shape (:data:`agents.policies.encoders.instructions.MAX_WORDS`,), and positions of shape (S,),
-            which are -1 without a mention.
+            Numbers of words, shape (:data:`agents.policies.encoders.instructions.MAX_WORDS`,), or an embedding; and
+            positions of shape (S,), which are -1 without a mention.
         """
         if encoded not in self._parsed:
             found = self.parsed(encoded.rstrip(b"\0").decode(errors="replace"))
             if len(self._parsed) >= CACHED_SENTENCES:
                 self._parsed.clear()
-            self._parsed[encoded] = self.network.sentences.numbers([found])[0], torch.tensor(found.mentions)
+            self._parsed[encoded] = self.network.sentences.inputs([found])[0], torch.tensor(found.mentions)
         return self._parsed[encoded]

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
+from agents.imitation.lam.language import SentenceEncoderName
 from agents.imitation.lam.networks.base import ChunkNetwork, Sizes
 from agents.imitation.lam.networks.heads import HeadName
 from agents.imitation.lam.networks.mlp import MlpNetwork
@@ -22,7 +23,7 @@ NETWORKS: dict[NetworkName, type[ChunkNetwork]] = {"transformer": LamNetwork, "m
 """Networks by the setting ``network``."""
 IDLE_STEPS = 3
 """Steps after success that are learned from by default; the rest of an episode shows little that is new."""
-STRUCTURE = ("network", "head", "width", "layers", "action_horizon", "image_readout")
+STRUCTURE = ("network", "head", "width", "layers", "action_horizon", "image_readout", "sentence_encoder")
 """Settings that decide which weights a network has."""
 
 
@@ -30,7 +31,7 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     """Settings of the network and its training."""
 
     later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {
-        "network", "precision", "head", "image_readout", "image_shift", "idle_steps",
+        "network", "precision", "head", "image_readout", "image_shift", "idle_steps", "sentence_encoder",
     }  # fmt: skip
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
@@ -42,6 +43,11 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     )
     step_decay: Discount = Field(0.9, description="Factor of the weights in the loss from step to step of a chunk.")
     use_instruction: bool = Field(True, description="Use the instruction; False for a baseline without language.")
+    sentence_encoder: SentenceEncoderName = Field(
+        "learned",
+        description="Encoder of instructions: words learned from the demonstrations, or the frozen encoder minilm, "
+        "which also knows other words (extra language).",
+    )
     idle_steps: CountOrZero = Field(
         IDLE_STEPS,
         description="Steps after success to learn from. With more, the policy learns to stay where a task is done.",
@@ -72,7 +78,14 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     @property
     def sizes(self) -> Sizes:
         """Sizes of the network."""
-        return Sizes(self.width, self.layers, self.action_horizon, self.head, self.image_readout)
+        return Sizes(
+            self.width, self.layers, self.action_horizon, self.head, self.image_readout, self.sentence_encoder
+        )
+
+    @property
+    def only_objects(self) -> bool:
+        """See :class:`agents.imitation.lam.entities.Schema`."""
+        return self.sentence_encoder != "learned" and not self.network_class.by_name
 
     def check_structure(self, model: LamSettings) -> None:
         """Check that the settings have the structure of a saved model.

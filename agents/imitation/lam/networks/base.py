@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from agents.imitation.lam.entities import POSITION, EntityTable, Schema
-from agents.imitation.lam.language import Sentences
+from agents.imitation.lam.language import SentenceEncoder, SentenceEncoderName
 from agents.imitation.lam.networks.batch import LamBatch
 from agents.imitation.lam.networks.heads import Head, HeadName
 from agents.policies.encoders.images import Readout
@@ -31,6 +31,7 @@ class Sizes:
         actions: Actions K of a chunk.
         head: Head that predicts them.
         image_readout: Readout of the convolutions of images.
+        sentence_encoder: Encoder of instructions.
     """
 
     width: int
@@ -38,6 +39,7 @@ class Sizes:
     actions: int
     head: HeadName = "l1"
     image_readout: Readout = "spatial_softmax"
+    sentence_encoder: SentenceEncoderName = "learned"
 
 
 class ChunkNetwork(nn.Module, ABC):
@@ -58,7 +60,7 @@ class ChunkNetwork(nn.Module, ABC):
 
     by_name: ClassVar[bool] = False
     """True if each entity has a row of its own in the schema (:class:`agents.imitation.lam.entities.Schema`)."""
-    sentences: Sentences
+    sentences: SentenceEncoder
     head: Head
 
     def __init__(self, schema: Schema, robots: Sequence[str], action_size: int, sizes: Sizes) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from agents.imitation.lam.entities import EntityTable, Schema
 from agents.imitation.lam.geometry import PointerHead, RelationLayer, relations
-from agents.imitation.lam.language import Sentences
+from agents.imitation.lam.language import make_sentence_encoder
 from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
 from agents.imitation.lam.networks.batch import LamBatch
 from agents.imitation.lam.networks.cameras import CameraTokens
@@ -36,7 +36,7 @@ class LamNetwork(ChunkNetwork):
         self.encoders = nn.ModuleList(nn.Linear(size, width) for size in schema.widths.values())
         self.types = nn.Embedding(1 + len(schema.types), width)
         self.robot = nn.Embedding(1 + len(self.robots), width)
-        self.sentences = Sentences(width)
+        self.sentences = make_sentence_encoder(sizes.sentence_encoder, width)
         self.instruction, self.mention = nn.Linear(width, width), nn.Linear(width, width)
         self.unmentioned = nn.Parameter(torch.zeros(width))
         self.readout = nn.Parameter(0.02 * torch.randn(width))
@@ -123,12 +123,9 @@ class LamNetwork(ChunkNetwork):
             shape (N, 2 + S + P).
         """
         table = batch.table
-        meaning, words = self.sentences(batch.words)
+        meaning, mentioned = self.sentences.encode(batch.words, batch.sentences, batch.mentions)
         entities = self.tokens(table, kinds)
-        sentence = words[batch.sentences]
-        places = batch.mentions.clamp(min=0)[:, :, None].expand(-1, -1, sentence.shape[2])
-        mentioned = self.mention(torch.gather(sentence, 1, places))
-        entities = entities + torch.where(batch.mentions[:, :, None] >= 0, mentioned, self.unmentioned)
+        entities = entities + torch.where(batch.mentions[:, :, None] >= 0, self.mention(mentioned), self.unmentioned)
         entities = self.relations(entities, relations(table), table.present)
         first = [self.readout + self.robot(batch.robots), self.instruction(meaning)[batch.sentences]]
         parts, is_pad = [torch.stack(first, dim=1), entities], nn.functional.pad(~table.present, (2, 0))

