@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 
-from agents.imitation.lam.language import NAME_MARK, Sentences, parse, plain_text
+from agents.imitation.lam.language import NAME_MARK, FrozenSentences, Sentences, parse, plain_text
 from agents.imitation.lam.policy import LamPolicy
-from agents.policies.encoders.sentences import embed
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Command
@@ -106,7 +105,7 @@ class Conversation:
     def unknown_words(self, instruction: str) -> list[str]:
         """Return the words of an instruction that the model has not learned, without names of entities.
 
-        There are none for a frozen sentence encoder, which was trained on other texts: see :meth:`closest_sentence`.
+        There are none for a frozen sentence encoder, which was trained on other texts: see :meth:`known_sentence`.
         """
         sentences = self._policy.network.sentences
         if not isinstance(sentences, Sentences):
@@ -115,26 +114,17 @@ class Conversation:
         words = self._policy.parsed(instruction).words
         return [word for word in dict.fromkeys(words) if word != NAME_MARK and word not in known]
 
-    def closest_sentence(self, instruction: str) -> tuple[str, float] | None:
-        """Return what a frozen sentence encoder takes an instruction for; None with learned words.
+    def known_sentence(self, instruction: str) -> tuple[str, float] | None:
+        """Return the sentence of the demonstrations that a frozen sentence encoder takes an instruction for.
 
         Returns:
-            The most similar sentence of the task, with "object" for each object, and the cosine of the angle between
-            the embeddings of the two.
+            Sentence, with "item" for each object, and similarity; None with learned words, and for a known sentence.
         """
-        if isinstance(self._policy.network.sentences, Sentences):
+        sentences, parsed = self._policy.network.sentences, self._policy.parsed(instruction)
+        if not isinstance(sentences, FrozenSentences):
             return None
-        known = {
-            plain_text(self._policy.parsed(sentence))
-            for command in self._env.feasible_commands
-            for sentence in self._env.instructions_for(command).train
-        }
-        if not known:
-            return None
-        ordered = sorted(known)
-        similarity = embed(ordered) @ embed([plain_text(self._policy.parsed(instruction))])[0]
-        best = int(similarity.argmax())
-        return ordered[best], float(similarity[best])
+        text, similarity = sentences.match(parsed)
+        return None if text == plain_text(parsed) else (text, similarity)
 
     def missing_objects(self, instruction: str) -> list[str]:
         """Return the entities that an instruction mentions and the scene does not have."""
@@ -150,8 +140,8 @@ class Conversation:
         if unknown := self.unknown_words(instruction):
             found.append(Answer(f"Words that the model has not learned: {', '.join(unknown)}."))
         command = self._command_of(instruction)
-        if command is None and (closest := self.closest_sentence(instruction)) is not None:
-            found.append(Answer(f'Most similar sentence of the task: "{closest[0]}" ({closest[1]:.2f}).'))
+        if (known := self.known_sentence(instruction)) is not None:
+            found.append(Answer(f"Taken for: {known[0]} (similarity {known[1]:.2f})."))
         if command is not None and self._is_fulfilled(command):
             found.append(Answer("This is already done.", is_refusal=True))
         return found

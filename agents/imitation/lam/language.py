@@ -25,18 +25,17 @@ from agents.policies.encoders.instructions import (
     Vocabulary,
     words_of,
 )
-from agents.policies.encoders.sentences import EMBEDDING, check_installed, embed
+from agents.policies.encoders.sentences import EMBEDDING, check_installed, embed, most_similar
 from agents.policies.transformer import EncoderLayer
 
 PLACEHOLDER = FIRST + VOCABULARY
 """Number of the word that stands for every name of an entity."""
 NAME_MARK = "\N{BULLET}"
 """Written in place of a name in parsed sentences."""
-OBJECT_WORD = "object"
+OBJECT_WORD = "item"
 """Word in place of a name in sentences that a frozen encoder embeds."""
-NOISE = 0.5
-"""Standard deviation of the noise that a training adds to embeddings, whose numbers have a root mean square of 1.
-There are few sentences in demonstrations: without it, the network learns their embeddings by heart."""
+KNOWN_SENTENCES, SENTENCE_BYTES = 2048, 160
+"""Largest number of sentences that a frozen encoder compares others with, and bytes of each."""
 ORDERS = 4
 """Mentions that have a vector of their own by their order in a sentence; later ones share the last vector."""
 SentenceEncoderName: TypeAlias = Literal["learned", "minilm"]
@@ -196,28 +195,60 @@ class Sentences(SentenceEncoder):
 class FrozenSentences(SentenceEncoder):
     """Encoder of sentences whose embeddings come from all-MiniLM-L6-v2, which is not trained.
 
-    A learned layer projects the embedding, the mean of all words in context. A mention is known by its order in the
-    sentence alone: in "put the object on the object", the first one is moved. The embedding has to give the verb.
+    A learned layer projects the embedding of a sentence. There are few sentences in demonstrations, and the network
+    would not know what to do with other embeddings: so another sentence gets the embedding of the most similar
+    sentence of the demonstrations that has as many names. A mention is known by its order in the sentence alone: in
+    "put the item on the item", the first one is moved.
 
     Args:
         width: Numbers W in a token.
 
     Raises:
         ModuleNotFoundError: The encoder is not installed.
+
+    Attributes:
+        texts: Bytes of each sentence of the demonstrations, padded with zeros, shape (:data:`KNOWN_SENTENCES`,
+            :data:`SENTENCE_BYTES`). They are saved with the weights.
     """
+
+    texts: torch.Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
         check_installed()
         self.project, self.norm = nn.Linear(EMBEDDING, width), nn.LayerNorm(width)
         self.orders = nn.Embedding(ORDERS, width)
+        self.register_buffer("texts", torch.zeros(KNOWN_SENTENCES, SENTENCE_BYTES, dtype=torch.uint8))
+
+    @property
+    def known(self) -> list[str]:
+        """Sentences of the demonstrations, with :data:`OBJECT_WORD` in place of each name."""
+        rows = (row.tobytes().rstrip(b"\0") for row in self.texts.cpu().numpy())
+        return [row.decode(errors="replace") for row in rows if row]
 
     def extend(self, sentences: Iterable[ParsedSentence]) -> None:
-        """Do nothing: it knows all words."""
+        """Also know other sentences, as many as there is room for."""
+        known = self.known
+        added = sorted({plain_text(each) for each in sentences} - {"", *known})
+        encoded = [text.encode() for text in added]
+        rows = [each.ljust(SENTENCE_BYTES, b"\0") for each in encoded if len(each) <= SENTENCE_BYTES]
+        for number, row in enumerate(rows[: KNOWN_SENTENCES - len(known)], start=len(known)):
+            self.texts[number] = torch.frombuffer(bytearray(row), dtype=torch.uint8)
+
+    def match(self, sentence: ParsedSentence) -> tuple[str, float]:
+        """Return the known sentence that a sentence is taken for, and their similarity, at most 1."""
+        text = plain_text(sentence)
+        known = self.known
+        if not text or not known or text in known:
+            return text, 1.0
+        names = text.split().count(OBJECT_WORD)
+        alike = [each for each in known if each.split().count(OBJECT_WORD) == names] or known
+        place, similarity = most_similar(text, alike)
+        return alike[place], similarity
 
     def inputs(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
-        """Return the embeddings of sentences, shape (U, :data:`EMBEDDING`), whose numbers have a mean square of 1."""
-        embeddings = embed([plain_text(each) for each in sentences])
+        """Return embeddings, shape (U, :data:`EMBEDDING`), whose numbers have a mean square of 1."""
+        embeddings = embed([self.match(each)[0] for each in sentences])
         return embeddings * math.sqrt(EMBEDDING)
 
     def encode(

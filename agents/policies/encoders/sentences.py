@@ -46,6 +46,37 @@ def _embedding(sentence: str) -> torch.Tensor:
     return torch.from_numpy(found).float()
 
 
+def most_similar(sentence: str, others: Sequence[str]) -> tuple[int, float]:
+    """Return the number of the sentence that means most nearly the same, and their similarity, at most 1.
+
+    The similarity is the F1 score of BERTScore (Zhang et al. 2020, equation 1): each word in its context is compared
+    with the most similar word of the other sentence.
+
+    Args:
+        sentence: Sentence that is not empty.
+        others: At least one.
+
+    Raises:
+        ModuleNotFoundError: The encoder is not installed.
+    """
+    words = _words(sentence)
+    scores = []
+    for other in others:
+        cosines = words @ _words(other).T
+        precision, recall = (float(cosines.max(dim=axis).values.mean()) for axis in (1, 0))
+        scores.append(2.0 * precision * recall / (precision + recall))
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return best, scores[best]
+
+
+@lru_cache(maxsize=CACHED_EMBEDDINGS)
+def _words(sentence: str) -> torch.Tensor:
+    """Return the embeddings of the parts of words, each of length 1, shape (parts, :data:`EMBEDDING`)."""
+    found: Any = _encoder().encode(sentence, output_value="token_embeddings", show_progress_bar=False)
+    words = torch.as_tensor(found).float()[1:-1]  # without the marks of the beginning and the end
+    return words / words.norm(dim=1, keepdim=True)
+
+
 @lru_cache(maxsize=1)
 def _encoder() -> Any:
     """Return the encoder, on the CPU."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from agents.imitation.lam.entities import EntityTable
-from agents.imitation.lam.language import NOISE, PLACEHOLDER
+from agents.imitation.lam.language import PLACEHOLDER
 from agents.imitation.lam.networks.cameras import Images
 from agents.policies.encoders.instructions import PADDING, UNKNOWN, UNKNOWN_SHARE
 from demos.datasets.tree import tree_map
@@ -95,12 +95,11 @@ def partly_hidden(batch: LamBatch) -> LamBatch:
 def unknown_words(batch: LamBatch) -> LamBatch:
     """Return a minibatch in which some words are replaced by the unknown word, so that its embedding is trained.
 
-    Embeddings of sentences get noise instead, but for that of no sentence, which is 0.
+    Embeddings of sentences stay as they are.
     """
     numbers = batch.words
     if numbers.is_floating_point():
-        noise = NOISE * torch.randn_like(numbers) * (numbers != 0).any(dim=1, keepdim=True)
-        return replace(batch, words=numbers + noise)
+        return batch
     dropped = torch.rand(numbers.shape, device=numbers.device) < UNKNOWN_SHARE
     words = torch.where(dropped & (numbers != PADDING) & (numbers != PLACEHOLDER), UNKNOWN, numbers)
     return replace(batch, words=words)
