@@ -74,7 +74,7 @@ def _words(sentence: str) -> torch.Tensor:
     """Return the embeddings of the parts of words, each of length 1, shape (parts, :data:`EMBEDDING`)."""
     found: Any = _encoder().encode(sentence, output_value="token_embeddings", show_progress_bar=False)
     words = torch.as_tensor(found).float()[1:-1]  # without the marks of the beginning and the end
-    return words / words.norm(dim=1, keepdim=True)
+    return torch.nn.functional.normalize(words, dim=1)
 
 
 @lru_cache(maxsize=1)
