@@ -25,7 +25,7 @@ from agents.policies.encoders.instructions import (
     Vocabulary,
     words_of,
 )
-from agents.policies.encoders.sentences import EMBEDDING, check_installed, embed, most_similar
+from agents.policies.encoders.sentences import EMBEDDING, check_installed, embed, is_reversed, most_similar
 from agents.policies.transformer import EncoderLayer
 
 PLACEHOLDER = FIRST + VOCABULARY
@@ -94,6 +94,10 @@ class SentenceEncoder(nn.Module, ABC):
     @abstractmethod
     def inputs(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
         """Return the inputs of U sentences, shape (U, numbers)."""
+
+    def mentions(self, sentence: ParsedSentence) -> tuple[int, ...]:
+        """Return the position of the mention of each entity that has the role of the entity in the sentence."""
+        return sentence.mentions
 
     @abstractmethod
     def encode(
@@ -197,7 +201,7 @@ class FrozenSentences(SentenceEncoder):
 
     A learned layer projects the embedding of a sentence. There are few sentences in demonstrations, and the network
     would not know what to do with other embeddings: so another sentence gets the embedding of the most similar
-    sentence of the demonstrations that has as many names. A mention is known by its order in the sentence alone: in
+    sentence of the demonstrations that has as many names. A mention is known by its order in that sentence alone: in
     "put the item on the item", the first one is moved.
 
     Args:
@@ -234,6 +238,17 @@ class FrozenSentences(SentenceEncoder):
         rows = [each.ljust(SENTENCE_BYTES, b"\0") for each in encoded if len(each) <= SENTENCE_BYTES]
         for number, row in enumerate(rows[: KNOWN_SENTENCES - len(known)], start=len(known)):
             self.texts[number] = torch.frombuffer(bytearray(row), dtype=torch.uint8)
+
+    def mentions(self, sentence: ParsedSentence) -> tuple[int, ...]:
+        """Return the positions of mentions; exchanged if the known sentence has its two names in the other order."""
+        places = [place for place in sentence.mentions if place >= 0]
+        if len(places) != 2:
+            return sentence.mentions
+        text, known = plain_text(sentence), self.match(sentence)[0]
+        counts = [each.split().count(OBJECT_WORD) for each in (text, known)]
+        if text == known or counts != [2, 2] or not is_reversed(text, known, OBJECT_WORD):
+            return sentence.mentions
+        return tuple(sum(places) - place if place >= 0 else -1 for place in sentence.mentions)
 
     def match(self, sentence: ParsedSentence) -> tuple[str, float]:
         """Return the known sentence that a sentence is taken for, and their similarity, at most 1."""

@@ -358,5 +358,6 @@ class LamPolicy(TorchPolicy[LamBatch]):
             found = self.parsed(encoded.rstrip(b"\0").decode(errors="replace"))
             if len(self._parsed) >= CACHED_SENTENCES:
                 self._parsed.clear()
-            self._parsed[encoded] = self.network.sentences.inputs([found])[0], torch.tensor(found.mentions)
+            sentences = self.network.sentences
+            self._parsed[encoded] = sentences.inputs([found])[0], torch.tensor(sentences.mentions(found))
         return self._parsed[encoded]

@@ -25,6 +25,8 @@ EMBEDDING = 384
 """Numbers in an embedding, which has length 1."""
 INSTALL = "pip install 'lam-envs[language]'"
 CACHED_EMBEDDINGS = 4096
+NOUNS = (("cup", "book"), ("toy", "tray"), ("ball", "plate"), ("apple", "box"))
+"""Pairs of things for :func:`is_reversed`."""
 
 
 def embed(sentences: Sequence[str]) -> torch.Tensor:
@@ -59,14 +61,44 @@ def most_similar(sentence: str, others: Sequence[str]) -> tuple[int, float]:
     Raises:
         ModuleNotFoundError: The encoder is not installed.
     """
-    words = _words(sentence)
-    scores = []
-    for other in others:
-        cosines = words @ _words(other).T
-        precision, recall = (float(cosines.max(dim=axis).values.mean()) for axis in (1, 0))
-        scores.append(2.0 * precision * recall / (precision + recall))
+    scores = [_similarity(sentence, other) for other in others]
     best = max(range(len(scores)), key=scores.__getitem__)
     return best, scores[best]
+
+
+def _similarity(one: str, other: str) -> float:
+    cosines = _words(one) @ _words(other).T
+    precision, recall = (float(cosines.max(dim=axis).values.mean()) for axis in (1, 0))
+    return 2.0 * precision * recall / (precision + recall)
+
+
+def is_reversed(sentence: str, other: str, word: str) -> bool:
+    """Return True if two things that a sentence mentions have exchanged roles in another one.
+
+    Nouns in place of the things show their roles: "let the cup have the book as its left neighbor" is more similar to
+    "place the book left of the cup" than to "place the cup left of the book". Each noun is once the first and once
+    the second, because some fit one role better.
+
+    Args:
+        sentence: Sentence with the word twice.
+        other: Sentence with the word twice.
+        word: Word that stands for the things.
+
+    Raises:
+        ModuleNotFoundError: The encoder is not installed.
+    """
+    margin = 0.0
+    for first, second in (*NOUNS, *(pair[::-1] for pair in NOUNS)):
+        filled = _filled(sentence, word, first, second)
+        margin += _similarity(filled, _filled(other, word, first, second))
+        margin -= _similarity(filled, _filled(other, word, second, first))
+    return margin < 0.0
+
+
+def _filled(sentence: str, word: str, *nouns: str) -> str:
+    """Return a sentence with nouns in place of a word."""
+    left = iter(nouns)
+    return " ".join(next(left, word) if each == word else each for each in sentence.split())
 
 
 @lru_cache(maxsize=CACHED_EMBEDDINGS)

@@ -148,6 +148,38 @@ def test_most_sentences_with_unknown_words_are_taken_for_one_of_their_verb() -> 
     assert shares["held-out"] >= 0.9
 
 
+def test_a_sentence_that_names_the_target_first_exchanges_the_mentions() -> None:
+    encoder = FrozenSentences(8)
+    names = ["red_cube", "slab"]
+
+    def mentions(text: str) -> tuple[int, ...]:
+        return encoder.mentions(parse(text, names))
+
+    assert mentions("let the slab have the red cube as its left neighbor") == (5, 2)
+    encoder.extend([parse(f"place the red cube {side} of the slab", names) for side in ("left", "right")])
+    for side in ("left", "right"):
+        assert mentions(f"let the slab have the red cube as its {side} neighbor") == (2, 5)
+        assert mentions(f"on the {side} of the slab is where the red cube belongs")[0] < 6
+        assert mentions(f"place the red cube {side} of the slab") == (2, 6)
+        assert mentions(f"deposit the red cube {side}ward of the slab") == (2, 6)
+    assert mentions("hoist the slab") == (-1, 2)
+
+
+def test_in_every_paraphrase_the_moved_object_is_known() -> None:
+    names = ["red_cube", "slab"]
+    encoder = FrozenSentences(8)
+    templates = {"left": INSTRUCTIONS["side"], "right": INSTRUCTIONS["side"]}
+    templates |= {verb: INSTRUCTIONS[verb] for verb in ("push", "stack")}
+    for split in SPLITS:
+        for verb, each in templates.items():
+            for text in each.split(split):
+                parsed = parse(text.format(x="the red cube", y="the slab", side=verb), names)
+                if split == "train":
+                    encoder.extend([parsed])
+                moved, target = encoder.mentions(parsed)
+                assert moved < target, text
+
+
 def test_training_hides_no_words_of_embedded_sentences(agent: Lam, make: Make) -> None:
     observation = make("LamTable-v0", instruct=True).reset(seed=0)[0]
     batch = agent.policy.batch_of(
