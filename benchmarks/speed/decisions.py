@@ -1,0 +1,73 @@
+"""Inference time: a decision of each kind of policy for one observation, on one core."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+import agents
+import lam_envs  # noqa: F401  (registers the ids)
+from agents.training.randomness import isolated_rng
+from agents.types import Keywords
+from benchmarks.speed.measuring import Measured, median
+from demos.collection.recording import Policy
+
+STATE: tuple[str, Keywords] = ("LamGrasp-v0", {})
+IMAGES: tuple[str, Keywords] = ("LamGraspPixels-v0", {})
+CASES: dict[str, tuple[str, tuple[str, Keywords]]] = {
+    "bc, state": ("bc", STATE),
+    "bc-rnn, state": ("bc-rnn", STATE),
+    "act, state": ("act", STATE),
+    "diffusion, state": ("diffusion", STATE),
+    "lam, state": ("lam", STATE),
+    "lam, six objects and an instruction": ("lam", ("LamTable-v0", {"instruct": True, "cubes": 5})),
+    "bc, two images of 84x84": ("bc", IMAGES),
+    "act, two images of 84x84": ("act", IMAGES),
+    "diffusion, two images of 84x84": ("diffusion", IMAGES),
+}
+"""Agent and environment of each figure. The weights are random: the time does not depend on them."""
+WARM_UP = 20
+"""Calls before those that are measured."""
+LIBRARIES = ("gymnasium", "numpy", "torch")
+
+
+def measure(*, calls: int, rounds: int) -> Iterator[Measured]:
+    """Yield each figure as soon as it is measured.
+
+    Each decision is the first of an episode, for which the policy plans a whole chunk. With ``executed_actions``
+    above 1, most decisions only take the next action of a chunk, which costs almost nothing.
+
+    Args:
+        calls: Decisions of a round.
+        rounds: Number of rounds.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for name, (agent, (env_id, keywords)) in CASES.items():
+            env = gym.make(env_id, **keywords)
+            observation, _ = env.reset(seed=0)
+            with isolated_rng(0):
+                policy = agents.make(agent, env)
+            _milliseconds(policy, observation, WARM_UP)
+            yield median(
+                f"decision of {name}", [_milliseconds(policy, observation, calls) for _ in range(rounds)], "ms"
+            )
+            env.close()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _milliseconds(policy: Policy, observation: Any, calls: int) -> float:
+    """Return the median wall time of the first decision of an episode, ms."""
+    times = np.empty(calls)
+    for number in range(calls):
+        began = time.perf_counter()
+        policy.predict(observation, deterministic=True)
+        times[number] = time.perf_counter() - began
+    return 1000.0 * float(np.median(times))
