@@ -113,10 +113,10 @@ class EpisodeMetadata:
     solved: int | None
 
     def useful_length(self, idle_steps: int) -> int:
-        """Return the number of steps up to some after success; all steps without success.
+        """Return the number of steps to learn from: without success, all of them.
 
         Args:
-            idle_steps: Steps after success that count.
+            idle_steps: Number of steps to learn from after success.
         """
         return self.length if self.solved is None else min(self.length, self.solved + 1 + idle_steps)
 
@@ -241,7 +241,7 @@ class DemonstrationData:
 
         Args:
             numbers: Numbers of episodes; by default all.
-            idle_steps: Leave out later steps than this many after success; None for all steps.
+            idle_steps: Leave out steps that are more than this many after success; None for all steps.
         """
         selected = self._selected(numbers)
         rows = self._steps(selected, idle_steps).rows
@@ -267,7 +267,7 @@ class DemonstrationData:
             action_horizon: Number of actions from the step on, at least 1.
             past_actions: Number of actions before the step.
             numbers: Numbers of episodes; by default all.
-            idle_steps: Leave out windows of later steps than this many after success; None for all windows.
+            idle_steps: Leave out windows of steps that are more than this many after success; None for all.
 
         Raises:
             ValueError: A horizon is too small.
@@ -293,7 +293,7 @@ class DemonstrationData:
         return [episode.length for episode in self.episodes]
 
     def _steps(self, numbers: Sequence[int], idle_steps: int | None = None) -> Steps:
-        """Return the steps of episodes, up to some after success."""
+        """Return the steps of episodes, without those that are more than ``idle_steps`` after success."""
         steps = Steps.of(self._lengths, numbers)
         if idle_steps is None:
             return steps

@@ -10,7 +10,7 @@ from agents.types import Env
 
 AXES = ("x", "y", "z")
 FeatureIndices: TypeAlias = Mapping[str, Sequence[int]]
-"""Indices of numbers by the part of the observation that has them; the part ``""`` is an observation of one array."""
+"""Indices of numbers, by the name of their part of the observation; ``""`` if the observation is one array."""
 
 
 def feature_indices(names: Sequence[str], env: Env) -> FeatureIndices:
@@ -32,7 +32,8 @@ def feature_indices(names: Sequence[str], env: Env) -> FeatureIndices:
     parts = list(feature_sizes(env))
     if len(parts) != 1:
         raise ValueError(
-            f"features {', '.join(names)} have no index here: only environments of lam_envs name their features"
+            f"features {', '.join(names)} have no index in this observation: only environments of lam_envs name "
+            "their features"
         )
     layout: Any = getattr(env.unwrapped, "layout", None)
     indices: list[int] = []

@@ -74,10 +74,10 @@ class Steps:
         return cls(np.concatenate(parts), borders[episodes], borders[episodes + 1], episodes)
 
     def until(self, lengths: Sequence[int]) -> Steps:
-        """Return the steps in the first part of their episodes.
+        """Return the positions of the first steps of each episode.
 
         Args:
-            lengths: Number of steps in this part of every episode in the data.
+            lengths: Number of steps to return of every episode in the data.
         """
         return self[self.rows - self.starts < np.asarray(lengths)[self.episodes]]
 

@@ -135,7 +135,7 @@ def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirro
     """
     x: list[int] = []
     mirror_signs, mirror_indices = np.ones(layout.size, dtype=np.float32), np.arange(layout.size)
-    unknown, middles, has_new_word = [], set[tuple[float, ...]](), False
+    unknown, middles, has_unknown_scalar = [], set[tuple[float, ...]](), False
     for name, part in layout.items():
         start, numbers, kind = part.slice.start, part.slice.stop - part.slice.start, name.rpartition("/")[2]
         if kind in VECTORS and numbers == 3:
@@ -159,10 +159,12 @@ def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirro
             continue
         elif kind not in SIZES:
             unknown.append(name)
-            has_new_word |= numbers == 1 and kind not in (*ANGLES, *SCALARS) and not name.startswith("tool/")
+            has_unknown_scalar |= numbers == 1 and kind not in (*ANGLES, *SCALARS) and not name.startswith("tool/")
     reasons = [f"no known transformation of {', '.join(unknown)}"] if unknown else []
-    if has_new_word:
-        reasons.append(f"names of single numbers that stay the same end in {', '.join(SCALARS)}")
+    if has_unknown_scalar:
+        reasons.append(
+            f"a single number that mirroring does not change needs a name that ends in {', '.join(SCALARS)}"
+        )
     if actions.shape != (ACTIONS,):
         reasons.append(f"actions of shape {actions.shape}")
     if len(middles) > 1 or any(middle[1] != 0.0 for middle in middles):

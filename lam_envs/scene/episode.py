@@ -64,7 +64,7 @@ class EpisodeProperties:
     def find_command(self, instruction: str) -> Command | None:
         """Return the command whose sentences include an instruction; None if the task has no such sentence.
 
-        Case, surrounding white space and a final ``.`` or ``!`` do not count.
+        Case, surrounding white space and ``.`` or ``!`` at the end are ignored.
 
         Args:
             instruction: Sentence.
@@ -72,7 +72,9 @@ class EpisodeProperties:
         return find_command(instruction, self._world.task)
 
     def can_evaluate(self, command: Command) -> bool:
-        """Return True if :meth:`evaluate_command` knows the success of a command: its task defines ``goal_of``.
+        """Return True if :meth:`evaluate_command` can evaluate a command.
+
+        For this, a task with commands defines ``goal_of``.
 
         Args:
             command: One of :attr:`commands`.
@@ -101,7 +103,7 @@ class EpisodeProperties:
         goal = self._goal_of(checked)
         if goal is None:
             raise NotImplementedError(
-                f"task {task.name} cannot evaluate a command: {type(task).__name__} lacks goal_of"
+                f"task {task.name} cannot evaluate a command: define goal_of in {type(task).__name__}"
             )
         return {name: bool(flag) for name, flag in self._world.evaluate(checked, goal).items()}
 

@@ -109,9 +109,9 @@ def check_command(what: str, command: Any, task: Task) -> Command:
 
 
 def find_command(instruction: str, task: Task) -> Command | None:
-    """Return the command that an instruction asks for, or None for unknown words.
+    """Return the command that an instruction asks for, or None if no sentence of the task matches.
 
-    Case, surrounding white space and final punctuation do not count.
+    Case, surrounding white space and ``.`` or ``!`` at the end are ignored.
     """
     normalized = normalize_instruction(instruction)
     for command in task.commands():

@@ -72,7 +72,7 @@ def adapt(
         replay: Demonstrations that the agent has learned from; replaying them keeps it from forgetting.
         demonstrations: Demonstrations in the changed environment, in place of those of the scripted expert.
         run: Progress bar, device, checkpoints and log; by default none, on the CPU or GPU. Delete the checkpoints by
-            :func:`delete_checkpoints` when the result is saved.
+            :func:`delete_checkpoints` after you have saved the result.
         settings: Settings of the method that differ from its defaults.
 
     Raises:
@@ -136,7 +136,7 @@ def _resumed(case: Case) -> Case:
     """Return a case with the state of the last checkpoint, if there is one."""
     state = case.run.restored()
     if state is None:
-        # A residual policy of another adaptation may be left.
+        # Checkpoints of the residual policy of an earlier adaptation may still be there.
         delete_checkpoints(case.run)
         return case
     return replace(case, first=state["first"], saved=state["method"])

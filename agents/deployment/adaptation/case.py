@@ -55,7 +55,7 @@ class Case:
         run: Progress bar, device and checkpoints.
         replay: Demonstrations that the agent has learned from; None without them.
         demonstrations: Demonstrations in the changed environment; None collects them from the scripted expert.
-        first: Result of the first check, which checkpoints hold.
+        first: Result of the check before the adaptation, which is stored in checkpoints.
         saved: State of the method in the last checkpoint; empty if the adaptation starts from the beginning.
     """
 

@@ -68,7 +68,7 @@ def tune(
         updates: Number of minibatches; the last epoch is completed.
         stage: Number of this training among those of the adaptation.
         done: Minibatches of earlier trainings, for the progress bar.
-        collected: State of the data of the method, which checkpoints hold.
+        collected: State of the collected data, which is stored in checkpoints.
 
     Raises:
         ValueError: The training diverged.
@@ -101,8 +101,8 @@ def tune(
             )
             if resumes and number == first:
                 loop.restore(saved["loop"])
-            where = {"stage": stage, "number": number}
-            state = partial(_state, case.agent, loop, where, collected)
+            position = {"stage": stage, "number": number}
+            state = partial(_state, case.agent, loop, position, collected)
             while not loop.is_done:
                 loop.epoch()
                 loop.check_finite(case.agent.spec.name)
@@ -112,9 +112,9 @@ def tune(
             loop.result()
 
 
-def _state(agent: PolicyAgent, loop: TrainingLoop[Any], where: State, collected: State | None) -> State:
+def _state(agent: PolicyAgent, loop: TrainingLoop[Any], position: State, collected: State | None) -> State:
     """Return the state of a method after an epoch."""
-    return {"collected": collected, "tuning": {**where, "weights": agent.weights(), "loop": loop.state()}}
+    return {"collected": collected, "tuning": {**position, "weights": agent.weights(), "loop": loop.state()}}
 
 
 def _sampler(new: int, old: int, share: float) -> Sampler:

@@ -31,7 +31,7 @@ class LamGraph(Graph):
         policy: Policy; it is copied.
 
     Raises:
-        ValueError: The policy uses instructions, and its encoder of sentences is no part of the graph.
+        ValueError: The policy uses instructions, and its sentence encoder cannot be exported.
     """
 
     def __init__(self, observation_space: Space, action_space: Space, policy: LamPolicy) -> None:

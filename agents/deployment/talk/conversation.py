@@ -71,7 +71,7 @@ class Conversation:
         self._env = cast(ManipulationEnv, env.unwrapped)
         self.outcome: Outcome | None = None
         self.steps = 0
-        self._is_unmeasured = False
+        self._lacks_evaluation = False
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
@@ -115,7 +115,7 @@ class Conversation:
         return [word for word in dict.fromkeys(words) if word != NAME_MARK and word not in known]
 
     def known_sentence(self, instruction: str) -> tuple[str, float] | None:
-        """Return the sentence of the demonstrations that a frozen sentence encoder takes an instruction for.
+        """Return the sentence of the demonstrations by which a frozen sentence encoder replaces an instruction.
 
         Returns:
             Sentence, with "item" for each object, and similarity; None with learned words, and for a known sentence.
@@ -141,7 +141,7 @@ class Conversation:
             found.append(Answer(f"Words that the model has not learned: {', '.join(unknown)}."))
         command = self._command_of(instruction)
         if (known := self.known_sentence(instruction)) is not None:
-            found.append(Answer(f"Taken for: {known[0]} (similarity {known[1]:.2f})."))
+            found.append(Answer(f"Interpreted as: {known[0]} (similarity {known[1]:.2f})."))
         if command is not None and self._is_fulfilled(command):
             found.append(Answer("This is already done.", is_refusal=True))
         return found
@@ -183,7 +183,7 @@ class Conversation:
             return f"Done {after}"
         if self.outcome is Outcome.FAILED:
             return f"Not done: stopped {after}"
-        reason = " Success is unknown: the task does not define goal_of." if self._is_unmeasured else ""
+        reason = " Success is unknown: the task does not define goal_of." if self._lacks_evaluation else ""
         return f"Stopped {after}{reason}"
 
     def follow(self, instruction: str, max_steps: int) -> Iterator[int]:
@@ -201,7 +201,7 @@ class Conversation:
         """
         encoded, state, resting, lasting = encode_instruction(instruction), None, 0, 0
         command = self._command_of(instruction)
-        self._is_unmeasured = self._lacks_goal(self._env.find_command(instruction))
+        self._lacks_evaluation = self._lacks_goal(self._env.find_command(instruction))
         self.outcome, self.steps = Outcome.WORKING, 0
         for step in range(1, max_steps + 1):
             observation = {**cast(dict[str, Any], self._observation), INSTRUCTION_KEY: encoded}

@@ -76,7 +76,7 @@ class Schema:
         types: Words for entities (:func:`type_name`).
         by_name: True if the kind of each entity is its own name, so that no two names share a row.
         cameras: Shapes of the images that the model sees, by camera; empty for a model without images.
-        only_objects: True if only the names of objects point from a sentence to their rows, and all other names are
+        only_objects: True if only the names of objects in a sentence refer to their rows, and all other names are
             ordinary words.
     """
 

@@ -35,7 +35,7 @@ NAME_MARK = "\N{BULLET}"
 OBJECT_WORD = "item"
 """Word in place of a name in sentences that a frozen encoder embeds."""
 KNOWN_SENTENCES, SENTENCE_BYTES = 2048, 160
-"""Largest number of sentences that a frozen encoder compares others with, and bytes of each."""
+"""Largest number of known sentences of a frozen encoder, and largest number of bytes of each."""
 ORDERS = 4
 """Mentions that have a vector of their own by their order in a sentence; later ones share the last vector."""
 SentenceEncoderName: TypeAlias = Literal["learned", "minilm"]
@@ -85,25 +85,28 @@ def mirrored_sentence(sentence: str) -> str:
 
 
 class SentenceEncoder(nn.Module, ABC):
-    """Encoder of parsed sentences, each of which has one row of inputs."""
+    """Encoder of parsed sentences. Each sentence is one row of its inputs."""
 
     @abstractmethod
     def extend(self, sentences: Iterable[ParsedSentence]) -> None:
-        """Also know the words of sentences."""
+        """Add the words of sentences to those that the encoder knows."""
 
     @abstractmethod
     def inputs(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
         """Return the inputs of U sentences, shape (U, numbers)."""
 
     def mentions(self, sentence: ParsedSentence) -> tuple[int, ...]:
-        """Return the position of the mention of each entity that has the role of the entity in the sentence."""
+        """Return the position of each entity's first mention, -1 without one.
+
+        A subclass can swap the positions of two entities whose roles are swapped in the sentence that it encodes.
+        """
         return sentence.mentions
 
     @abstractmethod
     def encode(
         self, inputs: torch.Tensor, sentences: torch.Tensor, mentions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the meanings of sentences, and a vector for each mention of an entity.
+        """Return a vector for each sentence, and a vector for each mention of an entity.
 
         Args:
             inputs: Inputs of U sentences, shape (U, numbers).
@@ -111,7 +114,7 @@ class SentenceEncoder(nn.Module, ABC):
             mentions: Position of the first mention of each entity, shape (N, S); -1 without one.
 
         Returns:
-            Shape (U, W), and shape (N, S, W); any numbers for entities without a mention.
+            Shape (U, W), and shape (N, S, W); the vectors of entities without a mention are not used.
         """
 
 
@@ -145,8 +148,8 @@ class Sentences(SentenceEncoder):
         """Return the mean of the words of sentences, and the word at each mention; see :class:`SentenceEncoder`."""
         meaning, words = self(inputs)
         sentence = words[sentences]
-        places = mentions.clamp(min=0)[:, :, None].expand(-1, -1, sentence.shape[2])
-        return meaning, torch.gather(sentence, 1, places)
+        positions = mentions.clamp(min=0)[:, :, None].expand(-1, -1, sentence.shape[2])
+        return meaning, torch.gather(sentence, 1, positions)
 
     def numbers(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
         """Return the numbers of words, shape (U, :data:`MAX_WORDS`), of U sentences."""
@@ -200,9 +203,9 @@ class FrozenSentences(SentenceEncoder):
     """Encoder of sentences whose embeddings come from all-MiniLM-L6-v2, which is not trained.
 
     A learned layer projects the embedding of a sentence. There are few sentences in demonstrations, and the network
-    would not know what to do with other embeddings: so another sentence gets the embedding of the most similar
-    sentence of the demonstrations that has as many names. A mention is known by its order in that sentence alone: in
-    "put the item on the item", the first one is moved.
+    does not generalize to other embeddings. So any other sentence gets the embedding of the most similar sentence of
+    the demonstrations that has as many names. A mention is encoded only by its order in that sentence: in "put the
+    item on the item", the first one is moved.
 
     Args:
         width: Numbers W in a token.
@@ -231,7 +234,10 @@ class FrozenSentences(SentenceEncoder):
         return [row.decode(errors="replace") for row in rows if row]
 
     def extend(self, sentences: Iterable[ParsedSentence]) -> None:
-        """Also know other sentences, as many as there is room for."""
+        """Add known sentences, up to :data:`KNOWN_SENTENCES`.
+
+        Sentences of more than :data:`SENTENCE_BYTES` are left out.
+        """
         known = self.known
         added = sorted({plain_text(each) for each in sentences} - {"", *known})
         encoded = [text.encode() for text in added]
@@ -240,26 +246,26 @@ class FrozenSentences(SentenceEncoder):
             self.texts[number] = torch.frombuffer(bytearray(row), dtype=torch.uint8)
 
     def mentions(self, sentence: ParsedSentence) -> tuple[int, ...]:
-        """Return the positions of mentions; exchanged if the known sentence has its two names in the other order."""
-        places = [place for place in sentence.mentions if place >= 0]
-        if len(places) != 2:
+        """Return the positions of mentions; swapped if the known sentence has the two names in the other order."""
+        positions = [position for position in sentence.mentions if position >= 0]
+        if len(positions) != 2:
             return sentence.mentions
         text, known = plain_text(sentence), self.match(sentence)[0]
         counts = [each.split().count(OBJECT_WORD) for each in (text, known)]
         if text == known or counts != [2, 2] or not is_reversed(text, known, OBJECT_WORD):
             return sentence.mentions
-        return tuple(sum(places) - place if place >= 0 else -1 for place in sentence.mentions)
+        return tuple(sum(positions) - position if position >= 0 else -1 for position in sentence.mentions)
 
     def match(self, sentence: ParsedSentence) -> tuple[str, float]:
-        """Return the known sentence that a sentence is taken for, and their similarity, at most 1."""
+        """Return the known sentence that is most similar to a sentence, and their similarity, at most 1."""
         text = plain_text(sentence)
         known = self.known
         if not text or not known or text in known:
             return text, 1.0
         names = text.split().count(OBJECT_WORD)
-        alike = [each for each in known if each.split().count(OBJECT_WORD) == names] or known
-        place, similarity = most_similar(text, alike)
-        return alike[place], similarity
+        candidates = [each for each in known if each.split().count(OBJECT_WORD) == names] or known
+        number, similarity = most_similar(text, candidates)
+        return candidates[number], similarity
 
     def inputs(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
         """Return embeddings, shape (U, :data:`EMBEDDING`), whose numbers have a mean square of 1."""

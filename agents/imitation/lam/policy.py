@@ -314,7 +314,9 @@ class LamPolicy(TorchPolicy[LamBatch]):
         network, batch = self._transformer(), self._single(observation)
         sentences = network.sentences
         if not isinstance(sentences, Sentences):
-            raise ValueError("a frozen sentence encoder has no attention between words that could be split")
+            raise ValueError(
+                "a frozen sentence encoder has no attention between words: use attention instead of word_attention"
+            )
         if not (self.use_instruction and isinstance(observation, dict) and INSTRUCTION_KEY in observation):
             return []
         parsed = self.parsed(decode_instruction(observation[INSTRUCTION_KEY]))

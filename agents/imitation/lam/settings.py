@@ -46,7 +46,7 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     sentence_encoder: SentenceEncoderName = Field(
         "learned",
         description="Encoder of instructions: words learned from the demonstrations, or the frozen encoder minilm, "
-        "which also knows other words (extra language).",
+        "which was also trained on other words (extra language).",
     )
     idle_steps: CountOrZero = Field(
         IDLE_STEPS,

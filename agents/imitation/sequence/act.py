@@ -21,7 +21,7 @@ from agents.training.settings import Discount, NotNegative
 from agents.types import Space
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-ERRORS: dict[str, Loss] = {"l1": absolute_error, "huber": huber_loss}
+LOSSES: dict[str, Loss] = {"l1": absolute_error, "huber": huber_loss}
 """Loss of continuous actions by its name in the settings."""
 
 
@@ -40,8 +40,8 @@ class ACTSettings(SequenceSettings):
     kl_weight: NotNegative = Field(10.0, description="Weight of the CVAE's Kullback-Leibler divergence.")
     loss: Literal["l1", "huber"] = Field(
         "l1",
-        description="Loss of continuous actions: the absolute error of the paper, or the Huber loss, which finds "
-        "objects in images sooner.",
+        description="Loss of continuous actions: the absolute error of the paper, or the Huber loss, with which "
+        "policies learn from images in fewer epochs.",
     )
     ensembling: bool = Field(
         False, description="Temporal ensembling: predict a chunk at each step, and act by the mean of all chunks."
@@ -82,7 +82,7 @@ class ACTPolicy(SequencePolicy):
         self.decoder_layers = nn.ModuleList(DecoderLayer(*layer) for _ in range(settings.decoder_layers))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.codec.size))
         self.kl_weight = settings.kl_weight
-        self.error = cross_entropy if self.codec.is_discrete else ERRORS[settings.loss]
+        self.error = cross_entropy if self.codec.is_discrete else LOSSES[settings.loss]
         self.latent = LatentEncoder(self.codec.size, settings) if settings.latent_size else None
         self.eval()
 

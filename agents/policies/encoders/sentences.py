@@ -26,7 +26,7 @@ EMBEDDING = 384
 INSTALL = "pip install 'lam-envs[language]'"
 CACHED_EMBEDDINGS = 4096
 NOUNS = (("cup", "book"), ("toy", "tray"), ("ball", "plate"), ("apple", "box"))
-"""Pairs of things for :func:`is_reversed`."""
+"""Pairs of nouns by which :func:`is_reversed` replaces objects."""
 
 
 def embed(sentences: Sequence[str]) -> torch.Tensor:
@@ -49,9 +49,9 @@ def _embedding(sentence: str) -> torch.Tensor:
 
 
 def most_similar(sentence: str, others: Sequence[str]) -> tuple[int, float]:
-    """Return the number of the sentence that means most nearly the same, and their similarity, at most 1.
+    """Return the number of the sentence with the most similar meaning, and the similarity, at most 1.
 
-    The similarity is the F1 score of BERTScore (Zhang et al. 2020, equation 1): each word in its context is compared
+    The similarity is the F1 score of BERTScore (Zhang et al. 2020, section 3): each word in its context is compared
     with the most similar word of the other sentence.
 
     Args:
@@ -67,22 +67,22 @@ def most_similar(sentence: str, others: Sequence[str]) -> tuple[int, float]:
 
 
 def _similarity(one: str, other: str) -> float:
-    cosines = _words(one) @ _words(other).T
+    cosines = _token_embeddings(one) @ _token_embeddings(other).T
     precision, recall = (float(cosines.max(dim=axis).values.mean()) for axis in (1, 0))
     return 2.0 * precision * recall / (precision + recall)
 
 
 def is_reversed(sentence: str, other: str, word: str) -> bool:
-    """Return True if two things that a sentence mentions have exchanged roles in another one.
+    """Return True if two objects that a sentence mentions have swapped roles in another one.
 
-    Nouns in place of the things show their roles: "let the cup have the book as its left neighbor" is more similar to
-    "place the book left of the cup" than to "place the cup left of the book". Each noun is once the first and once
-    the second, because some fit one role better.
+    Nouns in place of the objects show their roles: "let the cup have the book as its left neighbor" is more similar
+    to "place the book left of the cup" than to "place the cup left of the book". Each noun is the first one once and
+    the second one once, because some nouns fit one role better.
 
     Args:
         sentence: Sentence with the word twice.
         other: Sentence with the word twice.
-        word: Word that stands for the things.
+        word: Word that stands for the objects.
 
     Raises:
         ModuleNotFoundError: The encoder is not installed.
@@ -102,34 +102,34 @@ def _filled(sentence: str, word: str, *nouns: str) -> str:
 
 
 @lru_cache(maxsize=CACHED_EMBEDDINGS)
-def _words(sentence: str) -> torch.Tensor:
-    """Return the embeddings of the parts of words, each of length 1, shape (parts, :data:`EMBEDDING`)."""
+def _token_embeddings(sentence: str) -> torch.Tensor:
+    """Return the embeddings of the tokens of a sentence, each of length 1, shape (tokens, :data:`EMBEDDING`)."""
     found: Any = _encoder().encode(sentence, output_value="token_embeddings", show_progress_bar=False)
-    words = torch.as_tensor(found).float()[1:-1]  # without the marks of the beginning and the end
-    return torch.nn.functional.normalize(words, dim=1)
+    tokens = torch.as_tensor(found).float()[1:-1]  # without [CLS] and [SEP]
+    return torch.nn.functional.normalize(tokens, dim=1)
 
 
 @lru_cache(maxsize=1)
 def _encoder() -> Any:
     """Return the encoder, on the CPU."""
     package = _package()
-    reports: Any = importlib.import_module("transformers.utils.logging")
-    has_bars = reports.is_progress_bar_enabled()
-    reports.disable_progress_bar()
+    logging: Any = importlib.import_module("transformers.utils.logging")
+    has_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         # A training's random numbers do not depend on when the encoder is loaded.
         with torch.random.fork_rng(devices=[]):
             return package.load_model("cpu")
     finally:
         if has_bars:
-            reports.enable_progress_bar()
+            logging.enable_progress_bar()
 
 
 def check_installed() -> None:
     """Check that the encoder is installed.
 
     Raises:
-        ModuleNotFoundError: It is not, or what it needs is not.
+        ModuleNotFoundError: The encoder or sentence-transformers is not installed.
     """
     for module in (MODULE, "sentence_transformers"):
         if importlib.util.find_spec(module) is None:

@@ -78,7 +78,7 @@ def test_sentences_of_a_verb_are_alike_and_those_of_another_are_not() -> None:
     assert same > other + 0.2
 
 
-def test_only_names_of_objects_are_replaced_and_point(agent: Lam) -> None:
+def test_only_names_of_objects_are_replaced_and_refer_to_entities(agent: Lam) -> None:
     policy = agent.policy
     red, blue = (policy.parsed(f"put the {color} cube in the bin") for color in ("red", "blue"))
     assert plain_text(red) == plain_text(blue) == "put the item in the bin"
@@ -93,7 +93,7 @@ def test_only_names_of_objects_are_replaced_and_point(agent: Lam) -> None:
     assert not torch.allclose(first, drawer, atol=0.1)
 
 
-def test_the_order_of_names_tells_mentions_apart() -> None:
+def test_the_order_of_names_distinguishes_mentions() -> None:
     encoder = FrozenSentences(8).eval()
     names = ["red_cube", "blue_cube", "slab"]
     parsed = [parse(f"stack the {a} cube on the {b} cube", names) for a, b in (("red", "blue"), ("blue", "red"))]
@@ -105,7 +105,7 @@ def test_the_order_of_names_tells_mentions_apart() -> None:
     assert not torch.equal(mentions[0, 0], mentions[0, 1])
 
 
-def test_an_unknown_sentence_is_taken_for_the_most_similar_known_one_with_as_many_names(agent: Lam) -> None:
+def test_an_unknown_sentence_is_replaced_by_the_most_similar_known_one_with_as_many_names(agent: Lam) -> None:
     policy, sentences = agent.policy, agent.policy.network.sentences
     assert isinstance(sentences, FrozenSentences)
     assert sentences.match(policy.parsed("hoist the red cube")) == ("hoist the item", 1.0)
@@ -126,7 +126,7 @@ def test_an_unknown_sentence_is_taken_for_the_most_similar_known_one_with_as_man
     assert sentences.match(policy.parsed("")) == ("", 1.0)
 
 
-def test_most_sentences_with_unknown_words_are_taken_for_one_of_their_verb() -> None:
+def test_most_sentences_with_unknown_words_are_replaced_by_one_of_their_verb() -> None:
     names = ["red_cube", "slab"]
     filled = {
         split: [
@@ -290,7 +290,7 @@ def test_a_sentence_is_encoded_once(agent: Lam, make: Make) -> None:
     assert _embedding.cache_info()[:2] == (0, 1)
 
 
-def test_the_export_is_refused_for_instructions_alone(agent: Lam, make: Make) -> None:
+def test_the_export_is_refused_only_with_instructions(agent: Lam, make: Make) -> None:
     with pytest.raises(ValueError, match="sentence_encoder=minilm cannot be exported for instructions"):
         LamGraph(agent.observation_space, agent.action_space, agent.policy)
     plain = agents.make("lam", make("LamReach-v0"), **SMALL, **MINILM)
@@ -305,7 +305,7 @@ def test_attention_to_words_is_refused(agent: Lam, make: Make) -> None:
         agent.policy.word_attention(observation)
 
 
-def test_a_conversation_reports_what_an_instruction_is_taken_for(agent: Lam, make: Make) -> None:
+def test_a_conversation_reports_the_known_sentence_that_replaces_an_instruction(agent: Lam, make: Make) -> None:
     known = ("lift the red cube", "open the drawer", "put the red cube in the bin")
     agent.policy.network.sentences.extend(map(agent.policy.parsed, known))
     conversation = Conversation(agent.policy, make("LamTable-v0", instruct=True), seed=0)
@@ -313,5 +313,5 @@ def test_a_conversation_reports_what_an_instruction_is_taken_for(agent: Lam, mak
     assert conversation.unknown_words("hoist the banana") == []
     answers = [each.text for each in conversation.answers(f"hoist the {cube}")]
     assert len(answers) == 1
-    assert answers[0].startswith("Taken for: lift the item (similarity 0.")
+    assert answers[0].startswith("Interpreted as: lift the item (similarity 0.")
     assert conversation.answers(f"lift the {cube}") == []

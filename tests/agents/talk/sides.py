@@ -26,7 +26,7 @@ class Sides(Above):
         return replace(super().sample_initial_state(rng, scale, command), desired_goal=goal_of(command))
 
 
-class MeasuredSides(Sides):
+class SidesWithGoals(Sides):
     """The same task, which defines the goal of each command."""
 
     def goal_of(self, simulation: Any, command: Any) -> tuple[float, ...]:

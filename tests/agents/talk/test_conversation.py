@@ -18,7 +18,7 @@ from lam_envs import ManipulationEnv
 
 from ...conftest import Make
 from ..lam.scenes import policy_of
-from .sides import MeasuredSides, Sides
+from .sides import Sides, SidesWithGoals
 
 
 @pytest.fixture
@@ -57,19 +57,19 @@ def test_an_environment_without_instructions_is_refused(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "said"),
+    ("task", "expected"),
     [
         (Sides(), "Success is unknown: the task does not define goal_of."),
-        (MeasuredSides(), "Not done: stopped after"),
+        (SidesWithGoals(), "Not done: stopped after"),
     ],
 )
-def test_success_in_a_third_partys_task_is_known_if_it_defines_goal_of(task: Sides, said: str) -> None:
+def test_success_in_a_third_partys_task_is_known_if_it_defines_goal_of(task: Sides, expected: str) -> None:
     with closing(ManipulationEnv(task=task, instruct=True)) as env:
         conversation = Conversation(policy_of(env), env, seed=0)
         for instruction in ("hold the tool on the left", "hold the tool on the right"):
             assert not any(answer.is_refusal for answer in conversation.answers(instruction))
             assert len(list(conversation.follow(instruction, max_steps=2))) == 2
-            assert said in conversation.result()
+            assert expected in conversation.result()
         list(conversation.follow("do something else", max_steps=2))
         assert conversation.result() == "Stopped after 2 steps."
 
@@ -78,7 +78,9 @@ def test_a_command_without_a_goal_cannot_be_evaluated() -> None:
     with closing(ManipulationEnv(task=Sides())) as env:
         env.reset(seed=0)
         assert not env.can_evaluate((0,))
-        with pytest.raises(NotImplementedError, match="task sides cannot evaluate a command: Sides lacks goal_of"):
+        with pytest.raises(
+            NotImplementedError, match="task sides cannot evaluate a command: define goal_of in Sides"
+        ):
             env.evaluate_command((0,))
         with pytest.raises(ValueError, match="the command is"):
             env.can_evaluate((2,))

@@ -59,8 +59,8 @@ class AdaptByQueries(AdaptationMethod):
                         fresh = labels_of(acted)
                         labels = fresh if labels is None else labels + fresh
                     collected = {"iteration": number, "labels": labels.state()}
-                    how = {"updates": updates, "stage": number, "done": number * updates}
-                    tune(case, labels, old, **how, collected=collected)
+                    progress = {"updates": updates, "stage": number, "done": number * updates}
+                    tune(case, labels, old, **progress, collected=collected)
         finally:
             rollouts.close()
         return case.agent

@@ -26,7 +26,7 @@ class AdaptByReward(AdaptationMethod):
         """Return a residual policy on top of the agent."""
         settings = {name: getattr(case.settings, name) for name in ResidualSettings.model_fields}
         agent = ResidualAgent.of(case.agent, case.env, **settings)
-        # The residual policy has checkpoints of its own, besides that of the check.
+        # The residual policy has checkpoints of its own, besides those of the adaptation.
         run = case.run if case.run.folder is None else replace(case.run, folder=case.run.folder / RESIDUAL)
         agent.learn(None, case.env, seed=case.seed, budget=case.budget, run=run)
         return agent
