@@ -75,7 +75,8 @@ def collect(
         motion: Motion of a person that the robot imitates, see :mod:`demos.human`, as JSON; the demonstrator is then
             ``human``. The infos ``kept_deviation`` and ``path_distance`` say how closely.
         keep_failures: Keep episodes that fail.
-        jpeg: Store images as JPEG: smaller, with loss. Images below 32 pixels are stored uncompressed.
+        jpeg: Store images as JPEG: smaller, with loss. Images that are smaller than 32 x 32 pixels are stored
+            uncompressed.
         env_kwargs: Keywords for ``gym.make``.
         workers: Number of processes that record at the same time.
         engine: Engine that runs the jobs, in place of ``workers`` processes on this machine.
@@ -102,7 +103,10 @@ def collect(
             "without a module. In other environments there is no expert: give a --policy"
         )
     if demonstrator == TELEOP:
-        raise ValueError(f"demonstrator {TELEOP!r} is a person on a page: run python -m demos teleop {env_id}")
+        raise ValueError(
+            f"demonstrator {TELEOP!r} is a person who controls the robot in a browser: run python -m demos teleop "
+            f"{env_id}"
+        )
     plan = Plan(
         env_id,
         dict(env_kwargs or {}),
@@ -139,11 +143,11 @@ def collect(
 
 
 def _print_uncompressed(env: Env) -> None:
-    """Print which images ``jpeg`` does not apply to."""
+    """Print the images that are stored uncompressed despite ``jpeg``."""
     if small := small_images(env.observation_space):
         console.print(f"not stored as JPEG, but uncompressed: {', '.join(small)}; JPEG needs at least 32 x 32 pixels")
     elif not holds_images(env.observation_space):
-        console.print("the observations have no images: JPEG changes nothing")
+        console.print("the observations have no images: JPEG has no effect")
 
 
 def _check_limit(env: Env) -> None:

@@ -41,15 +41,15 @@ def test_the_commands_do_a_whole_round(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("env_id", "size", "said"),
+    ("env_id", "size", "expected"),
     [
         ("LamReachPixels-v0", "24", "uncompressed: front (24 x 24 x 3), wrist (24 x 24 x 3); JPEG needs at least 32"),
         ("LamReachPixels-v0", "32", ""),
-        ("LamReach-v0", None, "the observations have no images: JPEG changes nothing"),
+        ("LamReach-v0", None, "the observations have no images: JPEG has no effect"),
     ],
 )
 def test_collect_reports_images_that_it_does_not_store_as_jpeg(
-    env_id: str, size: str | None, said: str, tmp_path: Path
+    env_id: str, size: str | None, expected: str, tmp_path: Path
 ) -> None:
     keywords = ["--env-kwargs", "max_episode_steps=2"]
     for name in ("image_width", "image_height") if size else ():
@@ -57,8 +57,8 @@ def test_collect_reports_images_that_it_does_not_store_as_jpeg(
     options = ["--episodes", "1", "--keep-failures", "--jpeg", "--root", str(tmp_path)]
     done = invoked("collect", env_id, *options, *keywords)
     assert done.exit_code == 0, done.stderr
-    assert said in done.output
-    assert ("JPEG" in done.output) == bool(said)
+    assert expected in done.output
+    assert ("JPEG" in done.output) == bool(expected)
 
 
 def test_errors_are_one_clear_line(tmp_path: Path) -> None:

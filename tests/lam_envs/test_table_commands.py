@@ -48,7 +48,7 @@ def test_own_wording_replaces_the_sentences_of_a_verb(make: Make) -> None:
 
 
 @pytest.mark.parametrize("written", ["Recycle the red cube", " recycle the red cube.", "RECYCLE the red cube !! "])
-def test_case_white_space_and_final_punctuation_of_a_sentence_do_not_count(make: Make, written: str) -> None:
+def test_case_white_space_and_final_punctuation_of_a_sentence_are_ignored(make: Make, written: str) -> None:
     env: Any = make("LamTable-v0", wording={"bin": ["Recycle {x}."]})
     assert env.unwrapped.find_command(written) == (VERBS.index("bin"), 0, 0)
     assert env.unwrapped.find_command("recycle, the red cube") is None

@@ -32,7 +32,7 @@ IMAGES = {
     "LamStackPixels": 300,
     "LamInsertPixels": 300,
 }
-"""Numbers of episodes in the benchmark of policies that see."""
+"""Numbers of episodes in the benchmark of policies that learn from images."""
 
 
 def _plan(

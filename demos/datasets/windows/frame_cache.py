@@ -3,7 +3,7 @@
 A minibatch of windows is drawn from many episodes. JPEG images and compressed arrays must be decoded a whole episode
 at a time, which takes longer than the training. The frame cache is decoded once. It is written under another name and
 renamed when it is complete. It is used only if the dataset and the decoder have not changed since, and if its arrays
-are those that were written.
+have not been replaced.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ATTRIBUTE = "lam_envs_frame_cache"
 LAYOUT = "lam_envs_frame_cache_layout"
 """Attribute of a frame cache: checksum of its arrays, see :func:`_layout`. It is written last."""
 SAMPLE_BYTES = 256
-"""Bytes at both ends of each array that the checksum includes: all of them would take as long as to read the file."""
+"""Bytes at both ends of each array that the checksum includes: to include all takes as long as reading the file."""
 VERSION = 2
 """Version of the format."""
 GIGABYTE = 10**9
@@ -61,7 +61,7 @@ def has_frame_cache(dataset: minari.MinariDataset) -> bool:
                 return False
             return isinstance(layout, str) and layout == _layout(file, path)
     except (OSError, RuntimeError, KeyError):
-        # There is none, or it is not an HDF5 file, or a part of it cannot be read.
+        # There is no file, or it is not an HDF5 file, or a part of it cannot be read.
         return False
 
 

@@ -191,7 +191,7 @@ def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def lose_the_end(path: Path) -> None:
+def overwrite_the_end_with_zeros(path: Path) -> None:
     size = path.stat().st_size
     os.truncate(path, size - 20_000)
     os.truncate(path, size)
@@ -206,7 +206,7 @@ def lose_the_end(path: Path) -> None:
         shorten_an_array,
         compress_an_array,
         truncate,
-        lose_the_end,
+        overwrite_the_end_with_zeros,
     ],
 )
 def test_a_cache_whose_arrays_were_changed_is_decoded_again(
