@@ -200,10 +200,10 @@ def test_the_same_seed_learns_the_same_weights_and_the_instruction_matters(table
     assert torch.equal(torch.get_rng_state(), before)
     assert weights(learned(env, table, **MINILM)) == weights(agent)
     observation = env.reset(seed=0)[0]
-    chosen = [
+    one, other = (
         agent.predict({**observation, "instruction": encoded(text)})[0] for text in ("open the drawer", "shut it")
-    ]
-    assert not np.allclose(*chosen, atol=1e-4)
+    )
+    assert not np.allclose(one, other, atol=1e-4)
 
 
 def test_a_killed_training_resumes_with_the_same_weights(both: Any, make: Make, tmp_path: Path) -> None:
